@@ -1,0 +1,46 @@
+# Two commands do everything: `make demo` and `make test`. Each sets the project up by itself.
+PYTHON ?= python3
+RUN := .venv/bin/python -m
+
+.PHONY: help setup setup-dev demo test test-slow lint format bench clean
+
+help:  ## what can be made here
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+setup:  ## make .venv and install what generation and training need
+	@$(PYTHON) bootstrap.py
+
+setup-dev:  ## the same, with the tools for tests and lint
+	@$(PYTHON) bootstrap.py dev
+
+demo: setup  ## render the playroom, index it, read it back, judge it; the results lie in out/
+	@$(RUN) videogen data playroom out/playroom --clips 24 --seed 7 --sheet out/playroom.png --reel out/playroom.mp4
+	@$(RUN) videogen data index out/playroom
+	@$(RUN) videogen data score out/playroom
+	@echo
+	@echo "look at  out/playroom.png   a contact sheet: one clip a row, its caption under it"
+	@echo "         out/playroom.mp4   the same clips, playing side by side"
+	@echo "then     .venv/bin/videogen data check out/playroom"
+	@echo "         .venv/bin/videogen --help"
+
+test: setup-dev lint  ## lint, then every test but the slow ones
+	@$(RUN) pytest -q -m "not slow"
+
+test-slow: setup-dev  ## the long tier: thousands of scenes, hundreds of damaged files, random kills
+	@$(RUN) pytest -q -m slow
+
+lint: setup-dev  ## ruff, mypy, import-linter
+	@$(RUN) ruff format --check --quiet .
+	@$(RUN) ruff check --quiet .
+	@$(RUN) mypy
+	@.venv/bin/lint-imports --no-cache
+
+format: setup-dev  ## let ruff put the code in order
+	@$(RUN) ruff format --quiet .
+	@$(RUN) ruff check --quiet --fix .
+
+bench: setup-dev  ## every benchmark, one after the other, with the hardware named
+	@for file in benchmarks/[a-z]*.py; do [ $$file = benchmarks/hardware.py ] || $(RUN) benchmarks.$$(basename $$file .py) || exit $$?; done
+
+clean:  ## remove what was made here, but not the data sets and runs
+	rm -rf .venv out build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,1 @@
+"""Pixels to ids and back, chunk by chunk; a stranger to the prior."""

@@ -1,0 +1,6 @@
+"""The application: composes tokenizer, prior and sampling; the only package that touches disk, codecs and frameworks.
+
+Importing it is cheap on purpose: nothing here imports torch.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,49 @@
+"""The command `videogen`. Nothing here or in its command modules imports torch before a command needs it."""
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+import click
+
+import videogen
+from videogen.cli.config import config
+from videogen.cli.data import data
+from videogen.cli.failures import Stopped, explain
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(videogen.__version__, prog_name="videogen")
+def videogen_command() -> None:
+    """Autoregressive video generation, end to end.
+
+    Every command has a --help of its own, with examples. Exit codes: 0 done, 1 our fault, 2 usage or configuration,
+    3 data, 4 checkpoint, 5 resources, 6 numbers, 7 run folder locked, 130 or 143 stopped by a signal.
+    """
+
+
+videogen_command.add_command(data)
+videogen_command.add_command(config)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code and leaves no traceback for a user's mistake."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    previous = signal.signal(signal.SIGTERM, _stop)
+    try:
+        if "_VIDEOGEN_COMPLETE" in os.environ:  # a shell asks for completions
+            videogen_command.main(args=arguments, prog_name="videogen")
+        with videogen_command.make_context("videogen", arguments) as context:
+            videogen_command.invoke(context)
+        sys.stdout.flush()
+    except BaseException as error:
+        return explain(error, debug="--debug" in arguments)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    return 0
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise Stopped

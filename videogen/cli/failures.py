@@ -1,0 +1,58 @@
+"""From an exception to one line on the terminal and an exit code."""
+
+import errno
+import os
+import sys
+import traceback
+
+import click
+
+from videogen.errors import VideogenError
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM)
+
+
+class Stopped(BaseException):
+    """SIGTERM: unwinds like Ctrl-C does, so that whatever is open is closed and saved."""
+
+
+def explain(error: BaseException, debug: bool) -> int:
+    """Print what a person needs to know about `error` to stderr; returns the exit code."""
+    if isinstance(error, click.exceptions.Exit | SystemExit):
+        return error.exit_code if isinstance(error, click.exceptions.Exit) else int(error.code or 0)
+    if isinstance(error, BrokenPipeError):  # the reader of our output has gone, as in `videogen ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        print(error.format_message(), file=sys.stderr)
+        return 2
+    if debug:
+        traceback.print_exception(error)
+    line, code = _verdict(error)
+    if line:
+        print(f"videogen: {line}", file=sys.stderr)
+    return code
+
+
+def _verdict(error: BaseException) -> tuple[str, int]:
+    if isinstance(error, VideogenError):
+        return str(error), error.exit_code
+    if isinstance(error, click.ClickException):
+        return _usage(error), 2
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        return "stopped", 130
+    if isinstance(error, Stopped):
+        return "stopped", 143
+    if isinstance(error, MemoryError):
+        return "out of memory", 5
+    if isinstance(error, OSError) and error.errno is not None:
+        place = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes | os.PathLike) else ""
+        return f"{place}{error.strerror}", 5 if error.errno in NO_SPACE else 3
+    kind = f"{type(error).__name__}: {error}".splitlines()[0]
+    return f"internal error ({kind}); the same command with --debug shows where, please report it", 1
+
+
+def _usage(error: click.ClickException) -> str:
+    command = getattr(getattr(error, "ctx", None), "command_path", "videogen")
+    message = " ".join(error.format_message().split()).rstrip(".")
+    return f"{message} (see `{command} --help`)"

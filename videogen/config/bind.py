@@ -1,0 +1,194 @@
+"""From a tree of text to frozen dataclasses: the field's type decides what a word means.
+
+Supported field types: str, int, float, bool, Path, Literal, `X | None`, tuple[X, ...], tuple[X, Y], dict[str, X],
+dataclasses, and unions of dataclasses told apart by a field `kind: Literal[...]`. A `ValueError` that a dataclass
+raises about an impossible combination is reported at the line of the field its message begins with.
+"""
+
+import dataclasses
+import math
+import re
+import types
+import typing
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from videogen.config.strict_yaml import ConfigError, Mapping, Node, Scalar, Sequence, nearest, parse, read
+
+T = TypeVar("T")
+COMMAND_LINE = "command line"
+
+
+@dataclass(frozen=True)
+class Resolved(Generic[T]):
+    """A configuration and the place each of its values came from, by dotted key."""
+
+    value: T
+    origins: dict[str, str]
+
+
+def load(schema: type[T], path: Path | None, overrides: Iterable[str] = ()) -> Resolved[T]:
+    """The dataclass `schema` from a file (or from its defaults alone), with `key.sub=value` overrides on top."""
+    tree = read(path) if path is not None else Mapping({}, {}, COMMAND_LINE)
+    return bind(schema, tree, overrides)
+
+
+def bind(schema: type[T], tree: Mapping, overrides: Iterable[str] = ()) -> Resolved[T]:
+    for override in overrides:
+        tree = _overridden(tree, override)
+    origins: dict[str, str] = {}
+    return Resolved(_dataclass(tree, schema, "", origins), origins)
+
+
+def _overridden(tree: Mapping, override: str) -> Mapping:
+    key, equals, text = override.partition("=")
+    if not equals or not all(key.split(".")):
+        raise ConfigError(f"{COMMAND_LINE}: '{override}' is not of the form key=value or key.sub=value")
+    return _replaced(tree, key.split("."), parse(text, COMMAND_LINE, line_numbers=False))
+
+
+def _replaced(tree: Mapping, path: list[str], node: Node) -> Mapping:
+    head, *rest = path
+    if rest:
+        below = tree.items.get(head)
+        inside = below if isinstance(below, Mapping) else Mapping({}, {}, COMMAND_LINE)
+        node = _replaced(inside, rest, node)
+    origins = tree.key_origins if rest and head in tree.key_origins else {**tree.key_origins, head: COMMAND_LINE}
+    return Mapping({**tree.items, head: node}, origins, tree.origin)
+
+
+def _convert(node: Node, kind: Any, key: str, origins: dict[str, str]) -> Any:
+    if dataclasses.is_dataclass(kind):
+        if not isinstance(node, Mapping):
+            raise _wrong(node, key, "a section with keys of its own")
+        return _dataclass(node, typing.cast(type, kind), key, origins)
+    form = typing.get_origin(kind)
+    if form in (types.UnionType, typing.Union):
+        return _union(node, typing.get_args(kind), key, origins)
+    if form is tuple:
+        return _tuple(node, typing.get_args(kind), key, origins)
+    if form is dict:
+        return _dict(node, typing.get_args(kind)[1], key, origins)
+    origins[key] = node.origin
+    return _scalar(node, kind, key)
+
+
+def _dataclass(node: Mapping, schema: type[T], key: str, origins: dict[str, str]) -> T:
+    hints = typing.get_type_hints(schema)
+    fields = {field.name: field for field in dataclasses.fields(typing.cast(Any, schema)) if field.init}
+    for name, where in node.key_origins.items():
+        if name not in fields:
+            raise ConfigError(f"{where}: unknown key '{_join(key, name)}'{nearest(name, fields)}")
+    values: dict[str, Any] = {}
+    for name, field in fields.items():
+        path = _join(key, name)
+        if name in node.items:
+            values[name] = _convert(node.items[name], hints[name], path, origins)
+        elif _has_default(field):
+            origins[path] = "default"
+        else:
+            raise ConfigError(f"{node.origin}: '{path}' is missing; it has no default ({_describe(hints[name])})")
+    try:
+        return schema(**values)
+    except ValueError as error:
+        first_word = str(error).split(" ", 1)[0]
+        if first_word in fields:
+            where = node.key_origins.get(first_word, node.origin)
+            raise ConfigError(f"{where}: {_join(key, str(error))}") from None
+        raise ConfigError(f"{node.origin}: {f'{key}: ' if key else ''}{error}") from None
+
+
+def _has_default(field: dataclasses.Field[Any]) -> bool:
+    return field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
+
+
+def _union(node: Node, choices: tuple[Any, ...], key: str, origins: dict[str, str]) -> Any:
+    if type(None) in choices and isinstance(node, Scalar) and not node.quoted and node.text in ("null", "~", ""):
+        origins[key] = node.origin
+        return None
+    choices = tuple(choice for choice in choices if choice is not type(None))
+    if len(choices) == 1:
+        return _convert(node, choices[0], key, origins)
+    kinds = {name: choice for choice in choices for name in _kinds(choice)}
+    if not isinstance(node, Mapping) or not isinstance(node.items.get("kind"), Scalar):
+        raise _wrong(node, key, f"a section with `kind:` one of {', '.join(kinds)}")
+    kind = typing.cast(Scalar, node.items["kind"])
+    if kind.text not in kinds:
+        raise ConfigError(f"{kind.origin}: '{key}.kind' is '{kind.text}'{nearest(kind.text, kinds)}")
+    return _dataclass(node, kinds[kind.text], key, origins)
+
+
+def _kinds(choice: Any) -> tuple[str, ...]:
+    assert dataclasses.is_dataclass(choice), f"only dataclasses can be told apart by their kind, not {choice}"
+    return typing.get_args(typing.get_type_hints(choice)["kind"])
+
+
+def _tuple(node: Node, kinds: tuple[Any, ...], key: str, origins: dict[str, str]) -> tuple[Any, ...]:
+    if not isinstance(node, Sequence):
+        raise _wrong(node, key, "a list, such as [1, 2]")
+    origins[key] = node.origin
+    if kinds[-1] is Ellipsis:
+        kinds = (kinds[0],) * len(node.items)
+    if len(kinds) != len(node.items):
+        raise _wrong(node, key, f"a list of {len(kinds)}")
+    ignored: dict[str, str] = {}  # a list is one value: its origin is the list's
+    pairs = enumerate(zip(node.items, kinds, strict=True))
+    return tuple(_convert(item, kind, f"{key}[{i}]", ignored) for i, (item, kind) in pairs)
+
+
+def _dict(node: Node, kind: Any, key: str, origins: dict[str, str]) -> dict[str, Any]:
+    if not isinstance(node, Mapping):
+        raise _wrong(node, key, "a section with keys of its own")
+    return {name: _convert(item, kind, _join(key, name), origins) for name, item in node.items.items()}
+
+
+def _scalar(node: Node, kind: Any, key: str) -> Any:
+    choices = typing.get_args(kind) if typing.get_origin(kind) is typing.Literal else ()
+    if not isinstance(node, Scalar):
+        raise _wrong(node, key, _describe(kind))
+    if choices:
+        for choice in choices:
+            if node.text == str(choice):
+                return choice
+        given = "" if node.text == "" else nearest(node.text, [str(choice) for choice in choices])
+        raise ConfigError(f"{node.origin}: '{key}' is '{node.text}'; expected {_describe(kind)}{given}")
+    if kind is str and (node.text or node.quoted):
+        return node.text
+    if kind is Path and node.text:
+        return Path(node.text)
+    if kind is bool and not node.quoted and node.text in ("true", "false"):
+        return node.text == "true"
+    if kind is int and not node.quoted and re.fullmatch(r"[+-]?(0|[1-9][0-9]*(_[0-9]+)*)", node.text):
+        return int(node.text)
+    if (
+        kind is float
+        and not node.quoted
+        and re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", node.text.lower())
+    ):
+        number = float(node.text)
+        if math.isfinite(number):
+            return number
+    raise _wrong(node, key, _describe(kind))
+
+
+def _wrong(node: Node, key: str, expected: str) -> ConfigError:
+    given = {Mapping: "a section", Sequence: "a list"}.get(type(node)) or f"'{typing.cast(Scalar, node).text}'"
+    return ConfigError(f"{node.origin}: '{key}' is {given}; expected {expected}")
+
+
+def _describe(kind: Any) -> str:
+    names = {str: "text", int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
+    if typing.get_origin(kind) is typing.Literal:
+        return "one of " + ", ".join(str(choice) for choice in typing.get_args(kind))
+    if typing.get_origin(kind) in (types.UnionType, typing.Union):
+        known = [_describe(choice) for choice in typing.get_args(kind) if choice is not type(None)]
+        return " or ".join(known) + (" or null" if type(None) in typing.get_args(kind) else "")
+    if typing.get_origin(kind) is tuple:
+        return f"a list of {_describe(typing.get_args(kind)[0])}"
+    return names.get(kind, "a section with keys of its own")
+
+
+def _join(key: str, name: str) -> str:
+    return f"{key}.{name}" if key else name

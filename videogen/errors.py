@@ -1,0 +1,46 @@
+"""What can go wrong, as the user sees it: one clear line and an exit code each.
+
+Raise one of these where a person has to do something about it. Anything else that escapes is our own mistake (exit 1).
+"""
+
+
+class VideogenError(Exception):
+    """One line: what is wrong, where, and what to do about it."""
+
+    exit_code = 1
+
+
+class UsageError(VideogenError):
+    """A wrong command line or configuration."""
+
+    exit_code = 2
+
+
+class DataError(VideogenError):
+    """Videos, captions or data sets that cannot be used as they are."""
+
+    exit_code = 3
+
+
+class CheckpointError(VideogenError):
+    """A model or checkpoint that is damaged, foreign or missing."""
+
+    exit_code = 4
+
+
+class ResourceError(VideogenError):
+    """Out of memory, disk space, or a device or an optional package that is not there."""
+
+    exit_code = 5
+
+
+class NumbersError(VideogenError):
+    """Training that met NaN or infinity and stopped before it did harm."""
+
+    exit_code = 6
+
+
+class LockedError(VideogenError):
+    """Another process holds the run folder."""
+
+    exit_code = 7
