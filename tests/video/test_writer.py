@@ -1,0 +1,100 @@
+"""Written while made: readable after a kill, the same bytes for the same frames, no surprise at the end."""
+
+import io
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.video.clips import number_in, numbered_frame
+from videogen.video import VideoError, VideoWriter, read, scan, stream, write_video
+
+
+def clip(count: int, height: int = 48, width: int = 96) -> np.ndarray:
+    return np.stack([numbered_frame(number, height, width) for number in range(count)])
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".webm", ".gif"])
+def test_what_was_written_is_read_back(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"clip{suffix}"
+    with VideoWriter(path, 8, 48, 96) as writer:
+        writer.write(clip(20)[:7])
+        for picture in clip(20)[7:]:
+            writer.write(picture)
+    assert [number_in(picture) for _, picture in stream(path)] == list(range(20))
+    assert scan(path).fps == pytest.approx(8, rel=0.01)
+    pictures = np.stack([picture for _, picture in stream(path)])
+    assert np.abs(pictures.astype(int) - clip(20)).mean() < 12
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".webm", ".gif"])
+def test_same_frames_same_bytes(suffix: str, tmp_path: Path) -> None:
+    write_video(tmp_path / f"a{suffix}", clip(9), 8)
+    time.sleep(1.1)  # a date inside would differ
+    write_video(tmp_path / f"b{suffix}", clip(9), 8)
+    assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
+
+
+def test_a_folder_of_pngs_loses_nothing(tmp_path: Path) -> None:
+    write_video(tmp_path / "frames", clip(3), 8)
+    files = sorted((tmp_path / "frames").iterdir())
+    assert [file.name for file in files] == ["frame_000000.png", "frame_000001.png", "frame_000002.png"]
+    assert np.array_equal(np.stack([np.asarray(Image.open(file)) for file in files]), clip(3))
+
+
+def test_raw_frames_to_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = io.TextIOWrapper(io.BytesIO())
+    monkeypatch.setattr(sys, "stdout", pipe)
+    write_video("-", clip(2), 8)
+    assert isinstance(pipe.buffer, io.BytesIO)
+    assert pipe.buffer.getvalue() == clip(2).tobytes()
+
+
+def test_odd_sizes_in_mp4_repeat_the_edge(tmp_path: Path) -> None:
+    write_video(tmp_path / "odd.mp4", clip(4, 49, 97), 8)
+    seen = scan(tmp_path / "odd.mp4")
+    assert (seen.height, seen.width) == (50, 98)
+    assert [number_in(picture) for picture in read(tmp_path / "odd.mp4", range(4))] == list(range(4))
+
+
+def test_a_killed_writer_leaves_a_file_that_plays(tmp_path: Path) -> None:
+    path = tmp_path / "killed.mp4"
+    program = (
+        "import sys, time, numpy as np; from tests.video.clips import numbered_frame\n"
+        "from videogen.video import VideoWriter\n"
+        "writer = VideoWriter(sys.argv[1], 8, 48, 96)\n"
+        "for number in range(30): writer.write(numbered_frame(number, 48, 96))\n"
+        "print('written', flush=True); time.sleep(600)\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"written\n"
+    child.send_signal(signal.SIGKILL)
+    child.communicate()
+    numbers = [number_in(picture) for _, picture in stream(path)]
+    assert numbers == list(range(len(numbers)))
+    assert len(numbers) >= 28  # the muxer holds a frame back until the next one comes
+
+
+@pytest.mark.parametrize(
+    ("path", "fps", "height", "width"),
+    [("x.xyz", 8, 48, 96), ("x.mp4", 0, 48, 96), ("x.mp4", 8, 0, 96), ("missing/x.mp4", 8, 48, 96)],
+)
+def test_what_cannot_be_written_is_said_at_once(path: str, fps: float, height: int, width: int, tmp_path: Path) -> None:
+    with pytest.raises(VideoError) as caught:
+        VideoWriter(tmp_path / path, fps, height, width)
+    assert caught.value.kind == "encoder"
+
+
+def test_frames_of_another_size_are_refused_and_the_file_stays_whole(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    with VideoWriter(path, 8, 48, 96) as writer:
+        writer.write(clip(5))
+        with pytest.raises(VideoError, match="was opened for"):
+            writer.write(clip(1, 48, 98))
+    assert len(scan(path).pts) == 5

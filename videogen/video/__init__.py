@@ -1,0 +1,28 @@
+"""Reading and writing video: one face, two backends. PyAV, strictly, is the truth; decord may serve what is proven.
+
+Importing this package imports neither.
+"""
+
+from videogen.video.errors import KINDS, VideoError
+from videogen.video.random_access import choose_backend, read
+from videogen.video.resample import fit, frames_at
+from videogen.video.scanning import Scan, scan, stream
+from videogen.video.source import Limits, Source, Span
+from videogen.video.writer import VideoWriter, write_video
+
+__all__ = [
+    "KINDS",
+    "Limits",
+    "Scan",
+    "Source",
+    "Span",
+    "VideoError",
+    "VideoWriter",
+    "choose_backend",
+    "fit",
+    "frames_at",
+    "read",
+    "scan",
+    "stream",
+    "write_video",
+]

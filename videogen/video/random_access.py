@@ -1,0 +1,143 @@
+"""Any frames of a video by their numbers, each proven by its hash.
+
+A frame is known by its time, never by counting after a jump. Where jumping does not lead to the promised frame (open
+groups of pictures, transport streams), the file is decoded from its start: slow, and right.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from videogen.video.errors import VideoError
+from videogen.video.scanning import Scan, picture_hash, stream
+from videogen.video.source import Limits, Source, open_bytes
+
+Backend = Literal["pyav", "decord"]
+Pictures = dict[int, NDArray[np.uint8]]
+EVERYTHING = Limits(max_bytes=1 << 62, max_pixels=1 << 30, max_frames=1 << 40, max_seconds=1e12)
+AT_ONCE = 16  # frames of one call to decord while it is put to the proof
+
+
+def read(
+    source: Source, numbers: Sequence[int], scan: Scan | None = None, backend: Backend = "pyav"
+) -> NDArray[np.uint8]:
+    """The frames `numbers`, in that order and as often as named, uint8 [T, H, W, 3].
+
+    With the scan of an earlier pass it jumps, and every frame must be the one seen then (else VideoError "changed").
+    Without, it reads strictly from the start to the end of the file.
+    """
+    if scan is None:
+        pictures = _from_start(source, set(numbers))
+    else:
+        _check_range(source, numbers, len(scan.pts))
+        pictures = _by_decord(source, numbers, scan) if backend == "decord" else _by_jumps(source, numbers, scan)
+        wrong = [n for n in pictures if picture_hash(pictures[n]) != scan.hashes[n]]
+        if wrong or set(numbers) - pictures.keys():
+            pictures = _again_from_start(source, numbers, scan)
+    return np.stack([pictures[n] for n in numbers]) if numbers else np.zeros((0, 0, 0, 3), np.uint8)
+
+
+def choose_backend(source: Source, scan: Scan) -> Backend:
+    """ "decord" if it gives every frame of the scan, in order and by random jumps; else "pyav".
+
+    Call it in a process that may die: on some files decord aborts or hangs.
+    """
+    numbers = list(range(len(scan.pts)))
+    shuffled = np.random.default_rng(0).permutation(numbers).tolist()
+    try:
+        with _decord_reader(source) as reader:
+            if len(reader) != len(numbers):
+                return "pyav"
+            for order in (numbers, shuffled[: 4 * AT_ONCE]):
+                for start in range(0, len(order), AT_ONCE):
+                    some = order[start : start + AT_ONCE]
+                    batch = reader.get_batch(some).asnumpy()
+                    if [picture_hash(picture) for picture in batch] != [scan.hashes[n] for n in some]:
+                        return "pyav"
+    except Exception:  # not there, or unable: whatever it says, PyAV is the truth
+        return "pyav"
+    return "decord"
+
+
+def _check_range(source: Source, numbers: Sequence[int], length: int) -> None:
+    outside = [n for n in numbers if not 0 <= n < length]
+    if outside:
+        raise VideoError("range", str(source), f"frame {outside[0]} was asked for; it has frames 0 to {length - 1}")
+
+
+def _from_start(source: Source, wanted: set[int]) -> Pictures:
+    pictures: Pictures = {}
+    count = 0
+    for _, picture in stream(source):
+        if count in wanted:
+            pictures[count] = picture
+        count += 1
+    _check_range(source, sorted(wanted), count)
+    return pictures
+
+
+def _again_from_start(source: Source, numbers: Sequence[int], scan: Scan) -> Pictures:
+    """The slow way, after a jump went wrong; if this does not give the frames either, the file has changed."""
+    try:
+        pictures = _from_start(source, set(numbers))
+    except VideoError as error:
+        raise VideoError("changed", str(source), f"not as it was indexed: {error.detail}") from None
+    for number in sorted(set(numbers)):
+        if picture_hash(pictures[number]) != scan.hashes[number]:
+            raise VideoError("changed", str(source), f"frame {number} is not the one that was indexed; index it again")
+    return pictures
+
+
+def _by_jumps(source: Source, numbers: Sequence[int], scan: Scan) -> Pictures:
+    """What can be had by jumping to the key frame before each wanted frame; frames may be missing or wrong."""
+    import av
+
+    from videogen.video.strict import opened, time_of, to_rgb
+
+    wanted = sorted(set(numbers))
+    number_at = {pts: n for n, pts in enumerate(scan.pts)}
+    keys = np.array(scan.keyframes or (0,))
+    pictures: Pictures = {}
+    try:
+        with opened(source, EVERYTHING) as video:
+            decoded: Iterator[av.VideoFrame] = iter(())
+            position = -1  # the number of the last frame that came out
+            for n in wanted:
+                key = int(keys[np.searchsorted(keys, n, side="right") - 1]) if keys[0] <= n else 0
+                if position < key or position > n or position == -1:
+                    if key > 0 or position >= 0:
+                        video.container.seek(scan.pts[key], stream=video.stream, backward=True)
+                    decoded = video.container.decode(video.stream)
+                for frame in decoded:
+                    position = number_at.get(time_of(frame), -1)
+                    if position == n:
+                        pictures[n] = to_rgb(frame)
+                    if position >= n:
+                        break
+    except VideoError:
+        return pictures
+    return pictures
+
+
+def _by_decord(source: Source, numbers: Sequence[int], scan: Scan) -> Pictures:
+    wanted = sorted(set(numbers))
+    try:
+        with _decord_reader(source) as reader:
+            return dict(zip(wanted, reader.get_batch(wanted).asnumpy(), strict=True))
+    except Exception:  # decord has one exception for everything
+        return {}
+
+
+@contextmanager
+def _decord_reader(source: Source) -> Iterator[Any]:
+    import decord
+
+    with open_bytes(source, EVERYTHING) as file:
+        reader = decord.VideoReader(file, ctx=decord.cpu(0), num_threads=1)
+        try:
+            yield reader
+        finally:
+            del reader  # its threads read ahead without limit until it is gone

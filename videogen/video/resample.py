@@ -1,0 +1,29 @@
+"""Which frames are on the screen when, and how pictures come to a wanted size."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def frames_at(shown: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The number of the frame on the screen at each wanted second: the last that was `shown` by then, at least 0.
+
+    Right for any frame rate, constant or not. A microsecond of grace absorbs the rounding of times such as 1/30.
+    """
+    return np.maximum(np.searchsorted(shown, wanted + 1e-6, side="right") - 1, 0).astype(np.int64)
+
+
+def fit(frames: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """uint8 [T, H, W, 3] to [T, height, width, 3]: scaled to cover, antialiased, the middle cropped out."""
+    import torch
+    from torch.nn import functional
+
+    _, rows, columns, _ = frames.shape
+    if (rows, columns) == (height, width):
+        return frames
+    scale = max(height / rows, width / columns)
+    size = (max(height, round(rows * scale)), max(width, round(columns * scale)))
+    pixels = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)  # channels last, no copy
+    scaled = functional.interpolate(pixels, size=size, mode="bilinear", antialias=True)
+    top, left = (size[0] - height) // 2, (size[1] - width) // 2
+    cropped = scaled[:, :, top : top + height, left : left + width]
+    return np.ascontiguousarray(cropped.permute(0, 2, 3, 1).numpy())

@@ -1,0 +1,216 @@
+"""One strict pass over a video: every frame in order, or the reason why the file is not to be trusted.
+
+Decoders conceal damage. Here the container and the decoder are told to report it, every packet must become a frame,
+times must increase, and what came out must be as many frames and seconds as the header promised.
+
+How pictures become RGB: rotation of the display matrix is applied (quarter turns; mirrored ones are refused by nobody
+and not mirrored); odd sizes stay odd; alpha is composed onto black; deeper pictures are rounded to 8 bits; the colour
+matrix is the one that the file names; the shape of the pixels (sample aspect ratio) is not applied.
+"""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from videogen.video.bookkeeping import check_bookkeeping
+from videogen.video.errors import VideoError
+from videogen.video.source import Limits, Source, open_bytes
+
+if TYPE_CHECKING:
+    import av
+    from av import VideoCodecContext, VideoFrame, VideoStream
+    from av.container import InputContainer
+
+# Demuxers by FFmpeg's names: files that hold their own pictures. No playlists, no descriptions of other files.
+CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,gif,apng,flv,asf,ogg,yuv4mpegpipe,nut"
+DETECT = "crccheck+bitstream+buffer+explode"
+
+
+@dataclass
+class Opened:
+    """A container, its picture track, and what their headers promise."""
+
+    container: "InputContainer"
+    stream: "VideoStream"
+    decoder: "VideoCodecContext"
+    time_base: Fraction
+    name: str
+    promised_frames: int
+    promised_seconds: float | None
+
+
+@contextmanager
+def opened(source: Source, limits: Limits) -> Iterator[Opened]:
+    """The video behind strict options, its header checked; all of PyAV's errors become VideoError."""
+    import av
+
+    av.logging.set_level(None)
+    name = str(source)
+    with open_bytes(source, limits) as file, translated(name):
+        try:
+            container = av.open(
+                file,
+                "r",
+                options={"err_detect": DETECT, "format_whitelist": CONTAINERS, "protocol_whitelist": "file"},
+                metadata_errors="ignore",
+            )
+        except (av.error.InvalidDataError, av.error.ArgumentError, av.error.EOFError) as error:
+            raise VideoError("format", name, f"not a video container that can be read ({_reason(error)})") from None
+        with closing(container):
+            stream = _picture_track(container, name)
+            promise = _promises(container, stream)
+            _check_header(stream, promise, limits, name)
+            stream.codec_context.thread_count = 1  # the number of threads changes the pixels of a damaged file
+            stream.codec_context.options = {"err_detect": DETECT}
+            if stream.time_base is None:
+                raise VideoError("timestamps", name, "its picture track has no clock")
+            yield Opened(container, stream, stream.codec_context, stream.time_base, name, *promise)
+
+
+@contextmanager
+def translated(name: str) -> Iterator[None]:
+    """Whatever PyAV raises for a damaged file leaves as a VideoError."""
+    import av
+
+    try:
+        yield
+    except VideoError:
+        raise
+    except (av.error.FFmpegError, ValueError, IndexError, OSError, RuntimeError, OverflowError) as error:
+        raise VideoError("corrupt", name, f"damaged ({_reason(error)})") from None
+
+
+def _reason(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _picture_track(container: "InputContainer", name: str) -> "VideoStream":
+    from av.stream import Disposition
+
+    for stream in container.streams.video:
+        if not stream.disposition & Disposition.attached_pic:  # the cover of an audio file is no video
+            if stream.codec_context is None:
+                raise VideoError("codec", name, "no decoder for its picture track")
+            return stream
+    raise VideoError("no-video", name, "has no picture track")
+
+
+def _promises(container: "InputContainer", stream: "VideoStream") -> tuple[int, float | None]:
+    """Frames and seconds that the header tells, 0 and None where it does not (or where FFmpeg only estimates)."""
+    estimated = container.format.name in ("mpegts", "mpeg", "gif", "apng", "ogg", "yuv4mpegpipe")
+    seconds = None if estimated or not container.duration else container.duration / 1e6
+    return (0 if container.format.name in ("gif", "apng") else stream.frames), seconds
+
+
+def _check_header(stream: "VideoStream", promise: tuple[int, float | None], limits: Limits, name: str) -> None:
+    frames, seconds = promise
+    width, height = stream.codec_context.width, stream.codec_context.height
+    if width < 1 or height < 1:
+        raise VideoError("corrupt", name, "the header gives no picture size")
+    if width * height > limits.max_pixels:
+        raise VideoError("too-large", name, f"{width} x {height} pixels; the limit is {limits.max_pixels} in all")
+    if frames > limits.max_frames:
+        raise VideoError("too-long", name, f"{frames} frames; the limit is {limits.max_frames}")
+    if seconds is not None and seconds > limits.max_seconds:
+        raise VideoError("too-long", name, f"{seconds:.0f} seconds; the limit is {limits.max_seconds:.0f}")
+
+
+# A packet of these may hold no picture of its own: hidden reference frames, packed or skipped ones.
+HIDDEN_FRAMES = ("vp8", "mpeg4", "theora", "flv1", "msmpeg4v3", "wmv1", "wmv2", "wmv3", "vc1")
+
+
+@contextmanager
+def opened_whole(source: Source, limits: Limits) -> Iterator[Opened]:
+    """The same for a file that will be read to its end: the bookkeeping of its container is checked first."""
+    with opened(source, limits) as video:
+        with open_bytes(source, limits) as file:
+            check_bookkeeping(file, video.name)
+        yield video
+
+
+def frames(video: Opened, limits: Limits) -> Iterator["VideoFrame"]:
+    """Every picture in order of its time; VideoError at the first sign of damage, or at the end if some are missing."""
+    name, stream, decoder = video.name, video.stream, video.decoder
+    sent = hidden = shown = 0
+    before: VideoFrame | None = None
+    first_second = last_second = None
+    for packet in video.container.demux():
+        if packet.is_corrupt:
+            raise VideoError("corrupt", name, f"the container marks a packet as damaged (after {shown} frames)")
+        if packet.dts is not None or packet.pts is not None:
+            begin, end = _span_of(packet)
+            first_second = begin if first_second is None else min(first_second, begin)
+            last_second = end if last_second is None else max(last_second, end)
+        if packet.stream is not stream:
+            continue
+        sent += packet.size > 0
+        hidden += packet.size > 0 and packet.is_discard
+        for frame in decoder.decode(packet):
+            _check_frame(frame, before, shown, name)
+            before, shown = frame, shown + 1
+            if shown > limits.max_frames:
+                raise VideoError("too-long", name, f"more than {limits.max_frames} frames, the limit")
+            yield frame
+    seconds = 0.0 if first_second is None or last_second is None else last_second - first_second
+    _check_ends(video, sent, hidden, shown, seconds)
+
+
+def _span_of(packet: "av.Packet[Any]") -> tuple[float, float]:
+    begin = (packet.pts if packet.pts is not None else packet.dts) or 0
+    unit = float(packet.time_base or 0)
+    return begin * unit, (begin + (packet.duration or 0)) * unit
+
+
+def _check_frame(frame: "VideoFrame", before: "VideoFrame | None", number: int, name: str) -> None:
+    if frame.is_corrupt:
+        raise VideoError("corrupt", name, f"the decoder marks frame {number} as damaged")
+    if frame.pts is None and frame.dts is None:
+        raise VideoError("timestamps", name, f"frame {number} has no time")
+    if before is None:
+        return
+    if time_of(frame) <= time_of(before):
+        raise VideoError("timestamps", name, f"the time of frame {number} does not come after the one before")
+    if (frame.width, frame.height) != (before.width, before.height):
+        raise VideoError("corrupt", name, f"the picture size changes at frame {number}")
+
+
+def _check_ends(video: Opened, sent: int, hidden: int, shown: int, seconds: float) -> None:
+    name, codec = video.name, video.stream.codec_context.name
+    if shown == 0:
+        raise VideoError("empty", name, "holds no frame")
+    if video.promised_frames and sent != video.promised_frames:
+        raise VideoError("truncated", name, f"{sent} of the {video.promised_frames} frames that its header promises")
+    if codec not in HIDDEN_FRAMES and shown + hidden != sent:
+        raise VideoError("corrupt", name, f"{sent - hidden - shown} of {sent} packets gave no frame")
+    slack = max(0.25, 1.5 * seconds / shown)
+    if video.promised_seconds is not None and seconds < video.promised_seconds - slack:
+        promise = f"{video.promised_seconds:.2f} s that its header promises"
+        raise VideoError("truncated", name, f"{seconds:.2f} of the {promise}")
+
+
+def time_of(frame: "VideoFrame") -> int:
+    """When the frame is shown, in units of its track; AVI and raw streams number their frames instead."""
+    ticks = frame.pts if frame.pts is not None else frame.dts
+    assert ticks is not None, "strict reading lets no frame without a time pass"
+    return ticks
+
+
+def to_rgb(frame: "VideoFrame") -> NDArray[np.uint8]:
+    """The picture as displayed, uint8 [H, W, 3], by the rules at the top of this file."""
+    if any(component.is_alpha for component in frame.format.components):
+        rgba = frame.to_ndarray(format="rgba").astype(np.uint16)
+        picture = ((rgba[..., :3] * rgba[..., 3:] + 127) // 255).astype(np.uint8)
+    else:
+        picture = frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
+    turns = quarter_turns(frame)
+    return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
+
+
+def quarter_turns(frame: "VideoFrame") -> int:
+    """Counter-clockwise quarter turns from the stored to the displayed picture."""
+    return round(frame.rotation / 90) % 4
