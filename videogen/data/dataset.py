@@ -1,0 +1,120 @@
+"""Clips of one size and frame rate out of an indexed set: what a clip shows depends on (seed, epoch, index) alone."""
+
+import hashlib
+from dataclasses import astuple, dataclass
+from importlib.util import find_spec
+
+import numpy as np
+from numpy.typing import NDArray
+
+from videogen.data.draws import AUGMENTATION, below, epoch_order, words
+from videogen.data.entry import Fault
+from videogen.data.examine import stamp_of
+from videogen.data.index import Index, IndexedClip
+from videogen.data.records import path_of
+from videogen.data.window import possible_starts, shown_numbers
+from videogen.errors import DataError
+from videogen.video import VideoError, fit, read
+
+
+@dataclass(frozen=True)
+class ClipSpec:
+    """The clips a model is trained on. `flip` mirrors half of them: not for captions that say left or right."""
+
+    frames: int
+    height: int
+    width: int
+    fps: float
+    flip: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("frames", "height", "width"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if not 0 < self.fps < float("inf"):
+            raise ValueError(f"fps is {self.fps}; it must be above 0")
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """A clip uint8 [T, H, W, 3] with its caption, and the key of the entry it comes from."""
+
+    key: str
+    caption: str
+    clip: NDArray[np.uint8]
+
+
+class ClipDataset:
+    """One clip of each usable entry an epoch, in an order of the epoch's own.
+
+    Refused entries are skipped, as if they had never been there; more than `max_bad_fraction` of them is a DataError.
+    Entries too short for a clip are left out and listed in `short`: nothing is padded. Frames are picked by time, so
+    that `spec.fps` holds whatever rate the video has, then scaled to cover and cropped at the centre.
+    """
+
+    def __init__(self, index: Index, spec: ClipSpec, seed: int, max_bad_fraction: float = 0.05) -> None:
+        if not 0 <= seed < 2**64:
+            raise ValueError(f"seed is {seed}; it must lie in 0 .. 2^64 - 1")
+        _refuse_if_bad(index, max_bad_fraction)
+        starts = [_starts(clip, spec) for clip in index.good]
+        self.spec, self.seed = spec, seed
+        self.clips = tuple(clip for clip, possible in zip(index.good, starts, strict=True) if possible)
+        self.short = tuple(clip.entry.key for clip, possible in zip(index.good, starts, strict=True) if not possible)
+        self.refused = index.refused
+        self._starts = tuple(possible for possible in starts if possible)
+        self._decord = find_spec("decord") is not None
+        if not self.clips:
+            raise DataError(
+                f"{index.data}: none of {len(index.good)} clips holds {spec.frames} frames at {spec.fps:g} a second; "
+                "ask for fewer"
+            )
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of everything that decides the samples: equal for two sets that give the same ones."""
+        digest = hashlib.sha256(repr((astuple(self.spec), self.seed)).encode())
+        for clip in self.clips:
+            entry = clip.entry
+            digest.update(repr((entry.key, entry.caption, entry.start, entry.end, clip.scan.hashes)).encode())
+        return digest.hexdigest()
+
+    def sample(self, epoch: int, index: int) -> Sample:
+        """The sample at `index` in 0 .. len - 1 of an epoch's order; VideoError if its file is not as indexed."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"sample {index} of {len(self)}")
+        place = int(epoch_order(self.seed, epoch, len(self))[index])
+        clip, starts, spec = self.clips[place], self._starts[place], self.spec
+        where, mirror = words(self.seed, AUGMENTATION, epoch, index, 2)
+        first = starts[below(where, len(starts))]
+        frames = fit(
+            self._read(clip, shown_numbers(clip.scan.seconds, first, spec.frames, spec.fps)), spec.height, spec.width
+        )
+        if spec.flip and below(mirror, 2):
+            frames = np.ascontiguousarray(frames[:, :, ::-1])
+        return Sample(clip.entry.key, clip.entry.caption, frames)
+
+    def _read(self, clip: IndexedClip, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
+        path = path_of(clip.entry.source)
+        stamp = stamp_of(path)
+        if isinstance(stamp, Fault):
+            raise VideoError(stamp.kind, str(path), f"{stamp.detail}, though it was indexed")
+        if stamp != clip.stamp:
+            raise VideoError("changed", str(path), "it is not the file that was indexed; index the set again")
+        return read(clip.entry.source, numbers.tolist(), clip.scan, clip.backend if self._decord else "pyav")
+
+
+def _starts(clip: IndexedClip, spec: ClipSpec) -> range:
+    return possible_starts(clip.scan.seconds, spec.frames, spec.fps, clip.entry.start, clip.entry.end)
+
+
+def _refuse_if_bad(index: Index, max_bad_fraction: float) -> None:
+    bad, total = len(index.refused), len(index.refused) + len(index.good)
+    if bad > max_bad_fraction * total:
+        kinds = ", ".join(f"{kind} {damage['count']}" for kind, damage in index.summary()["damage"].items())
+        raise DataError(
+            f"{index.data}: {bad} of {total} clips cannot be used ({kinds}), more than {max_bad_fraction:.1%}; "
+            f"look at them with `videogen data check {index.data}`"
+        )

@@ -1,0 +1,32 @@
+"""Chance as a pure function of (seed, epoch, index): the same on any machine, with any number of workers.
+
+Philox is a counter-based generator: the key is (seed, what for), the counter (0, index, epoch, 0). Only its raw 64-bit
+words are used, for those are promised to stay the same from one NumPy to the next, while shuffles are not.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+ORDER, AUGMENTATION = 0, 1
+
+
+def words(seed: int, purpose: int, epoch: int, index: int, count: int) -> NDArray[np.uint64]:
+    """`count` uniform 64-bit words; other arguments give other, independent words."""
+    key = np.array([seed, purpose], dtype=np.uint64)
+    counter = np.array([0, index, epoch, 0], dtype=np.uint64)
+    return np.asarray(np.random.Philox(key=key, counter=counter).random_raw(count), dtype=np.uint64)
+
+
+@lru_cache(maxsize=4)
+def epoch_order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
+    """A permutation of 0..count-1, read-only."""
+    order = np.argsort(words(seed, ORDER, epoch, 0, count), kind="stable").astype(np.int64)
+    order.flags.writeable = False
+    return order
+
+
+def below(word: int, count: int) -> int:
+    """A uniform 64-bit word as a number in 0..count-1 (uneven by less than count / 2^64)."""
+    return (int(word) * count) >> 64

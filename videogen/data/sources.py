@@ -1,0 +1,73 @@
+"""What belongs to a training set: a folder of captioned videos, a manifest, or WebDataset shards.
+
+The result depends on names and captions alone, not on the order of a directory, nor on the locale.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from videogen.data.entry import VIDEO_SUFFIXES, Entry, Fault, is_video_name
+from videogen.data.folder import files_below, video_entries
+from videogen.data.manifest import manifest_entries
+from videogen.data.shards import shard_entries
+from videogen.errors import DataError
+
+__all__ = ["INDEX_NAME", "Entry", "Fault", "default_index", "find_entries", "root_of"]
+
+INDEX_NAME = "videogen-index.jsonl"
+
+MANIFESTS = (".csv", ".jsonl")
+COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+FORMS = "a folder of videos or of .tar shards, a manifest (.csv, .jsonl), or one .tar"
+
+
+def find_entries(data: Path) -> tuple[Entry, ...]:
+    """The entries of the set at `data`, sorted by key; no video is opened."""
+    if data.is_dir():
+        entries = _in_folder(data)
+    elif not data.is_file():
+        raise DataError(f"{data}: {'not a regular file' if data.exists() else 'not found'}; expected {FORMS}")
+    elif data.suffix.lower() in MANIFESTS:
+        entries = manifest_entries(data)
+    elif data.suffix.lower() == ".tar":
+        entries = shard_entries(data, data.name)
+    else:
+        raise DataError(f"{data}: not a training set; expected {FORMS}")
+    if not entries:
+        raise DataError(f"{data}: holds no videos")
+    return tuple(sorted(entries, key=lambda entry: entry.key))
+
+
+def root_of(data: Path) -> Path:
+    """The folder that the paths of a set are relative to."""
+    return data if data.is_dir() else data.parent
+
+
+def default_index(data: Path) -> Path:
+    """Where the index of a set lies: in its folder, or beside the manifest or archive."""
+    return data / INDEX_NAME if data.is_dir() else data.with_name(f"{data.name}.{INDEX_NAME}")
+
+
+def _in_folder(folder: Path) -> list[Entry]:
+    files = list(files_below(folder))
+    shards = [path for path in files if path.suffix.lower() == ".tar"]
+    compressed = [path for path in files if path.name.lower().endswith(COMPRESSED)]
+    if any(is_video_name(path.name) for path in files):
+        if shards or compressed:
+            raise DataError(
+                f"{folder}: holds both videos and archives ({(shards + compressed)[0].name}); keep them apart"
+            )
+        return list(video_entries(folder, files))
+    if compressed:
+        raise DataError(
+            f"{compressed[0]}: compressed; shards must be plain .tar, so that clips can be read where they lie"
+        )
+    if not shards:
+        raise DataError(_nothing_in(folder, files))
+    return [entry for shard in shards for entry in shard_entries(shard, shard.relative_to(folder).as_posix())]
+
+
+def _nothing_in(folder: Path, files: Iterable[Path]) -> str:
+    tables = [path for path in files if path.suffix.lower() in MANIFESTS and not path.name.endswith(INDEX_NAME)]
+    hint = f"; did you mean the manifest {tables[0]}?" if tables else f"; looked for {' '.join(sorted(VIDEO_SUFFIXES))}"
+    return f"{folder}: holds no videos and no .tar shards{hint}"

@@ -1,0 +1,53 @@
+"""Where in a video a clip may begin, and which frames it shows: pure arithmetic on presentation times.
+
+A frame is on screen from its time to the next frame's; the last one for the mean period. Times that files hold are
+rounded (to milliseconds in some containers), so a clip looks at its video a little after each frame has appeared, never
+at the edge, and a border (`start`, `end`) means the nearest frame boundary.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from videogen.video import frames_at
+
+Times = NDArray[np.float64]
+
+
+def duration(seconds: Times) -> float:
+    """Seconds from the first frame's appearance to the last one's end; how long a single frame lasts is unknown: 0."""
+    return float(seconds[-1]) + _period(seconds, 0.0)
+
+
+def frames_between(seconds: Times, start: float | None, end: float | None) -> range:
+    """The numbers of the frames that the window [start, end) holds; without an end it goes to the last frame."""
+    half = _period(seconds, 0.0) / 2
+    first = int(np.searchsorted(seconds, (start or 0.0) - half))
+    last = len(seconds) if end is None else int(np.searchsorted(seconds, end - half))
+    return range(first, max(first, last))
+
+
+def possible_starts(seconds: Times, frames: int, fps: float, start: float | None, end: float | None) -> range:
+    """The frames at which a clip of `frames` pictures at `fps` can begin and end within the window; empty if none."""
+    until = float(seconds[-1]) + _period(seconds, 1 / fps)
+    if end is not None:
+        until = min(until, end)
+    fitting = int(np.searchsorted(_looks(seconds, fps) + (frames - 1) / fps, until))
+    first = frames_between(seconds, start, None).start
+    return range(first, max(first, fitting))
+
+
+def shown_numbers(seconds: Times, first: int, frames: int, fps: float) -> NDArray[np.int64]:
+    """The numbers of the frames [frames] that a clip beginning at frame `first` shows."""
+    return frames_at(seconds, _looks(seconds, fps)[first] + np.arange(frames) / fps)
+
+
+def _looks(seconds: Times, fps: float) -> Times:
+    """When a clip that begins at each frame looks first: half a period after it, of whichever period is shortest."""
+    period = _period(seconds, 1 / fps)
+    own = np.append(np.diff(seconds), period)
+    looks: Times = seconds + np.minimum(own, min(period, 1 / fps)) / 2
+    return looks
+
+
+def _period(seconds: Times, if_single: float) -> float:
+    return float(seconds[-1] - seconds[0]) / (len(seconds) - 1) if len(seconds) > 1 else if_single
