@@ -1,0 +1,145 @@
+"""What a scene is called, and back: every caption of the playroom can be read, and nothing else can.
+
+A caption is a function of the scene and of a seed that chooses the words and their order. Words can be held out, so
+that a model can be judged on synonyms that it never saw in training.
+"""
+
+import functools
+import itertools
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import numpy as np
+
+from videogen.errors import UsageError
+from videogen.playroom.scene import COLOURS, GROUNDS, NEVER_SPIN, Backdrop, Scene, Thing
+
+SHAPE_WORDS = {
+    "circle": ("circle", "disc", "ball"),
+    "square": ("square", "box", "block"),
+    "triangle": ("triangle", "wedge"),
+    "ring": ("ring", "hoop", "loop"),
+    "star": ("star", "five-pointed star"),
+}
+SIZE_WORDS = {
+    "small": ("small", "little", "tiny"),
+    "medium": ("medium", "medium-sized", "mid-sized"),
+    "large": ("large", "big", "huge"),
+}
+MOTION_WORDS = {
+    "left": ("drifts left", "moves left", "glides to the left", "slides to the left"),
+    "right": ("drifts right", "moves right", "glides to the right", "slides to the right"),
+    "up": ("drifts up", "moves up", "rises", "floats upwards"),
+    "down": ("drifts down", "moves down", "sinks", "falls downwards"),
+    "bounces": ("bounces", "bounces around", "bounces off the walls"),
+    "circles": ("circles around", "goes around in circles", "orbits"),
+    "spins": ("spins", "rotates", "turns on the spot"),
+    "grows": ("grows", "gets bigger", "swells"),
+    "shrinks": ("shrinks", "gets smaller", "dwindles"),
+    "still": ("stays still", "stands still", "does not move", "rests"),
+}
+SPEED_WORDS = {"slowly": ("slowly", "gently"), "quickly": ("quickly", "fast", "rapidly")}
+PATTERN_WORDS = {
+    "plain": ("a {} background", "a plain {} background", "plain {}"),
+    "gradient": ("a {} gradient", "a {} gradient background"),
+    "checkered": ("a checkered {} background", "a {} checkerboard"),
+}
+OVER = ("over", "on", "in front of")
+BEFORE_VERB = ("slowly", "gently", "quickly", "rapidly")  # "fast" only comes after it
+ORDERS = ("{0} {over} {ground}", "{over} {ground}, {0}")
+ORDERS_OF_TWO = ("{0} {over} {ground} while {1}", "{0} while {1}, {over} {ground}", "{over} {ground}, {0} and {1}")
+
+
+class OutsideWorldError(UsageError):
+    """A text that is no caption of the playroom."""
+
+
+def caption(scene: Scene, seed: int, held_out: Collection[str] = ()) -> str:
+    """One of the many captions of a scene; none of the `held_out` words and phrases is used."""
+    rng = np.random.default_rng([seed, len(scene.things)])
+
+    def pick(choices: Sequence[str]) -> str:
+        allowed = [choice for choice in choices if choice not in held_out]
+        if not allowed:
+            raise UsageError(f"all of {', '.join(choices)} are held out; leave at least one")
+        return allowed[int(rng.integers(len(allowed)))]
+
+    said = [_say_thing(thing, pick) for thing in scene.things]
+    ground = pick(PATTERN_WORDS[scene.backdrop.pattern]).format(scene.backdrop.colour)
+    order = pick(ORDERS if len(said) == 1 else ORDERS_OF_TWO)
+    return order.format(*said, over=pick(OVER), ground=ground)
+
+
+def _say_thing(thing: Thing, pick: Callable[[Sequence[str]], str]) -> str:
+    size, shape, motion = pick(SIZE_WORDS[thing.size]), pick(SHAPE_WORDS[thing.shape]), pick(MOTION_WORDS[thing.motion])
+    if thing.speed is not None:
+        speed = pick(SPEED_WORDS[thing.speed])
+        before = speed in BEFORE_VERB and pick(("before the verb", "after it")) == "before the verb"
+        motion = f"{speed} {motion}" if before else f"{motion} {speed}"
+    return f"a {size} {thing.colour} {shape} {motion}"
+
+
+def parse(text: str) -> Scene:
+    """The scene in words that a caption describes; OutsideWorldError if it is no caption of the playroom.
+
+    A motion without a word for its speed is understood too; its speed is None, and not judged.
+    """
+    tidy = " ".join(text.lower().replace(".", " ").split())
+    for pattern in _patterns():
+        if (match := pattern.fullmatch(tidy)) is not None:
+            return _scene(match.groupdict())
+    raise OutsideWorldError(
+        f"'{text}' is outside the playroom, which knows one or two things such as "
+        "'a small red ring drifts left slowly over a dark blue background'"
+    )
+
+
+def _scene(found: Mapping[str, str | None]) -> Scene:
+    things = tuple(_thing(found, number) for number in ("0", "1") if found.get(f"colour{number}") is not None)
+    if len(things) == 2 and things[0].colour == things[1].colour:
+        raise OutsideWorldError(f"two {things[0].colour} things: in the playroom two things differ in colour")
+    phrases = {name: found.get(name) for name in PATTERN_WORDS}
+    pattern, colour = next((name, colour) for name, colour in phrases.items() if colour is not None)
+    return Scene(things, Backdrop(pattern, colour))
+
+
+def _thing(found: Mapping[str, str | None], number: str) -> Thing:
+    shape, motion = _meaning(SHAPE_WORDS, found["shape" + number]), _meaning(MOTION_WORDS, found["motion" + number])
+    before, after = found["before" + number], found["after" + number]
+    if motion == "spins" and shape in NEVER_SPIN:
+        raise OutsideWorldError(f"in the playroom no {shape} spins: nobody could see it")
+    if (before and after) or (motion == "still" and (before or after)):
+        raise OutsideWorldError(f"'{before or after}' is one word too many for '{found['motion' + number]}'")
+    spoken = before or after
+    speed = None if spoken is None else _meaning(SPEED_WORDS, spoken)
+    return Thing(shape, str(found["colour" + number]), _meaning(SIZE_WORDS, found["size" + number]), motion, speed)
+
+
+def _meaning(words: Mapping[str, Sequence[str]], spoken: str | None) -> str:
+    return next(meaning for meaning, choices in words.items() if spoken in choices)
+
+
+@functools.cache
+def _patterns() -> tuple[re.Pattern[str], ...]:
+    """One expression for each order of the sentence."""
+    grounds = "|".join(GROUNDS)
+    phrases = [
+        phrase.format(f"(?P<{pattern}>{grounds})") for pattern, choices in PATTERN_WORDS.items() for phrase in choices
+    ]
+    over, first, second = f"(?:{'|'.join(OVER)})", _expression("0"), _expression("1")
+    return tuple(
+        re.compile(order.format(first, second, over=over, ground=phrase))
+        for order, phrase in itertools.product((*ORDERS, *ORDERS_OF_TWO), phrases)
+    )
+
+
+def _expression(number: str) -> str:
+    def one_of(words: Mapping[str, Sequence[str]]) -> str:
+        return "|".join(sorted(itertools.chain(*words.values()), key=len, reverse=True))
+
+    speeds = one_of(SPEED_WORDS)
+    return (
+        f"an? (?P<size{number}>{one_of(SIZE_WORDS)}) (?P<colour{number}>{'|'.join(COLOURS)}) "
+        f"(?P<shape{number}>{one_of(SHAPE_WORDS)}) (?:(?P<before{number}>{speeds}) )?"
+        f"(?P<motion{number}>{one_of(MOTION_WORDS)})(?: (?P<after{number}>{speeds}))?"
+    )
