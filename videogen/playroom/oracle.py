@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from videogen.playroom.motion import Track, read_motion
 from videogen.playroom.outline import read_outlines
@@ -20,6 +21,7 @@ from videogen.playroom.scene import COLOURS, GROUNDS, PATTERNS, SIZES, Backdrop,
 
 AT_ONCE = 16  # clips
 FEWEST_PIXELS = 0.004  # of the picture: less than half of the smallest thing at its smallest
+FAINT = 900.0  # squared differences of colour below this are noise
 CAP = 60.0  # a pixel that no backdrop explains counts like this difference in colour
 
 
@@ -41,13 +43,12 @@ def _look(clips: Tensor, fps: float) -> Iterator[Seen]:
     pixels = clips.permute(0, 4, 1, 2, 3).float()  # [B, 3, T, H, W]
     backdrops = _backdrops(pixels)
     ground = torch.stack([backdrop_picture(backdrop, pixels.shape[-1]) for backdrop in backdrops])[:, :, None]
-    masks = _masks(pixels, ground.to(pixels.device))  # [B, colours, T, H, W]
-    share = masks.mean((2, 3, 4))
+    cover, gain = _unmixed(pixels, ground.to(pixels.device))
     for number, backdrop in enumerate(backdrops):
-        strongest = share[number].argsort(descending=True)[:2].tolist()
-        found = [colour for colour in strongest if share[number, colour] > FEWEST_PIXELS]
-        things = _things(masks[number, found], [list(COLOURS)[colour] for colour in found], fps) if found else ()
-        yield Seen(Scene(tuple(things), backdrop), tuple(share[number, found].tolist()))
+        colours = _colours(cover[:, number], gain[:, number])
+        masks = _masks(cover[colours, number], gain[colours, number])
+        things = _things(masks, [list(COLOURS)[colour] for colour in colours], fps)
+        yield Seen(Scene(tuple(things), backdrop), tuple(masks.mean((1, 2, 3)).tolist()))
 
 
 def _backdrops(pixels: Tensor) -> list[Backdrop]:
@@ -62,22 +63,45 @@ def _backdrops(pixels: Tensor) -> list[Backdrop]:
     return [known[index] for index in torch.stack(cost).argmin(0).tolist()]
 
 
-def _masks(pixels: Tensor, ground: Tensor) -> Tensor:
-    """How much of each pixel each colour of the palette covers, [B, colours, T, H, W] in 0..1.
+def _unmixed(pixels: Tensor, ground: Tensor) -> tuple[Tensor, Tensor]:
+    """How much of each pixel each colour of the palette would cover, and how much that explains.
 
-    pixel = ground + cover (colour - ground) is solved for every colour; the colour that leaves the least takes it.
+    pixel = ground + cover (colour - ground) is solved for every colour alone: cover in 0..1, and by how much the squared
+    difference to the pixel falls, both [colours, B, T, H, W].
     """
     palette = torch.tensor(list(COLOURS.values()), device=pixels.device).float()
     difference = pixels - ground
-    strength = difference.square().sum(1)  # what is left if nothing is there
     toward = torch.einsum("kc,bcthw->kbthw", palette, difference) - (difference * ground).sum(1)
     length = palette.square().sum(1)[:, None, None, None, None] + ground.square().sum(1)
     length = length - 2 * torch.einsum("kc,bcthw->kbthw", palette, ground)
-    amount = (toward / length).clamp_(0.0, 1.0)
-    gain, owner = (amount * (2 * toward - amount * length)).max(dim=0)  # how much less is left with the best colour
-    cover = amount.gather(0, owner[None])[0]
-    visible = (strength > 900.0) & (cover > 0.2) & (gain > 0)
-    return torch.zeros_like(amount).scatter_(0, owner[None], torch.where(visible, cover, 0.0)[None]).transpose(0, 1)
+    cover = (toward / length).clamp_(0.0, 1.0)
+    return cover, cover * (2 * toward - cover * length)
+
+
+def _colours(cover: Tensor, gain: Tensor) -> list[int]:
+    """At most two colours that something solid has, the larger first: edges blurred by a codec are thin."""
+    best, owner = gain.max(dim=0)
+    solid = torch.stack([_core((owner == k) & (cover[k] > 0.5) & (best > FAINT)) for k in range(len(COLOURS))])
+    share = solid.mean((1, 2, 3))
+    return [k for k in share.argsort(descending=True)[:2].tolist() if share[k] > FEWEST_PIXELS]
+
+
+def _masks(cover: Tensor, gain: Tensor) -> Tensor:
+    """Soft masks [things, T, H, W] of the colours that are there; a pixel belongs to one whose core is near."""
+    if len(cover) == 0:
+        return cover
+    best, owner = gain.max(dim=0)
+    cores = torch.stack([_core((owner == k) & (cover[k] > 0.5) & (best > FAINT)) for k in range(len(cover))])
+    near = functional.max_pool2d(cores, 5, 1, 2) > 0
+    best, owner = torch.where(near, gain, 0.0).max(dim=0)
+    visible = (best > FAINT) & (cover.gather(0, owner[None])[0] > 0.2)
+    return torch.stack([cover[k] * ((owner == k) & visible) for k in range(len(cover))])
+
+
+def _core(mask: Tensor) -> Tensor:
+    """1 where a pixel [T, H, W] lies in some square of 2 x 2 that is all in the mask: thin lines vanish."""
+    squares = -functional.max_pool2d(-mask.float(), 2, 1)
+    return functional.max_pool2d(functional.pad(squares, (1, 1, 1, 1)), 2, 1)
 
 
 def _things(masks: Tensor, colours: list[str], fps: float) -> Iterator[Thing]:
