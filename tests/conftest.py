@@ -21,3 +21,4 @@ class NoTorchvision(importlib.abc.MetaPathFinder):
 
 sys.meta_path.insert(0, NoTorchvision())
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads that wait for a busy core are slower than none

@@ -66,8 +66,8 @@ def _backdrops(pixels: Tensor) -> list[Backdrop]:
 def _unmixed(pixels: Tensor, ground: Tensor) -> tuple[Tensor, Tensor]:
     """How much of each pixel each colour of the palette would cover, and how much that explains.
 
-    pixel = ground + cover (colour - ground) is solved for every colour alone: cover in 0..1, and by how much the squared
-    difference to the pixel falls, both [colours, B, T, H, W].
+    pixel = ground + cover (colour - ground) is solved for every colour alone: cover in 0..1, and by how much the
+    squared difference to the pixel falls, both [colours, B, T, H, W].
     """
     palette = torch.tensor(list(COLOURS.values()), device=pixels.device).float()
     difference = pixels - ground
