@@ -1,0 +1,22 @@
+"""One quantizer of each family, small enough to go through its whole codebook."""
+
+from tokenizer.quantize import BSQConfig, FSQConfig, LFQConfig, QuantizerConfig
+
+FSQ_64000 = FSQConfig(levels=(8, 8, 8, 5, 5, 5))
+
+
+def lfq(bits: int) -> LFQConfig:
+    return LFQConfig(bits, sharpness=1.5, sample_entropy_weight=0.2, batch_entropy_weight=0.3, commitment_weight=0.25)
+
+
+def bsq(bits: int) -> BSQConfig:
+    return BSQConfig(bits, sharpness=20.0, sample_entropy_weight=0.2, batch_entropy_weight=0.3)
+
+
+FAMILIES: dict[str, QuantizerConfig] = {
+    "fsq": FSQConfig(levels=(8, 5, 5, 5)),
+    "fsq-binary": FSQConfig(levels=(2, 3, 2)),
+    "fsq-64000": FSQ_64000,
+    "lfq": lfq(10),
+    "bsq": bsq(11),
+}
