@@ -1,0 +1,80 @@
+"""Small random tokenizers and clips for the tests of this folder."""
+
+import random
+
+import torch
+from torch import Tensor
+
+from tokenizer.blocks import ResidualBlock
+from tokenizer.config import TokenizerConfig
+from tokenizer.model import VideoTokenizer
+from tokenizer.quantize import FSQConfig, QuantizerConfig
+
+FSQ_1000 = FSQConfig(levels=(8, 5, 5, 5))
+
+
+def small_config(
+    f_t: int = 4,
+    f_s: int = 8,
+    front: str = "haar",
+    front_t: int | None = None,
+    front_s: int | None = None,
+    kernel_t: int = 3,
+    quantizer: QuantizerConfig = FSQ_1000,
+    channels: int = 3,
+) -> TokenizerConfig:
+    """Few channels; as many levels as the factors ask for."""
+    front_s = front_s or max(2, f_s // 4)
+    levels = (f_s // front_s).bit_length()
+    return TokenizerConfig(
+        f_t=f_t,
+        f_s=f_s,
+        front=front,  # type: ignore[arg-type]
+        front_t=front_t or f_t,
+        front_s=front_s,
+        encoder_widths=(8, 12, 16, 20)[:levels],
+        encoder_blocks=(1,) * levels,
+        decoder_widths=(8, 16, 20, 24)[:levels],
+        decoder_blocks=(2,) + (1,) * (levels - 1),
+        attention=True,
+        kernel_t=kernel_t,
+        quantizer=quantizer,
+        spread_weight=0.1,
+        channels=channels,
+    )
+
+
+def small_model(config: TokenizerConfig, seed: int = 0) -> VideoTokenizer:
+    """Random weights, the branches as strong as the path around them: what training makes of them."""
+    torch.manual_seed(seed)
+    model = VideoTokenizer(config).eval()
+    for layer in model.modules():
+        if isinstance(layer, ResidualBlock):
+            layer.time.conv.weight.data.mul_(10)
+    return model
+
+
+def noise_clip(batch: int, frames: int, height: int, width: int, channels: int = 3, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(batch, channels, frames, height, width, generator=generator) * 2 - 1
+
+
+def random_plan(frames: int, draw: random.Random) -> list[int]:
+    """Lengths of chunks, empty ones among them, that together leave some of the frames for a last call."""
+    plan: list[int] = []
+    while sum(plan) < frames and draw.random() < 0.9:
+        plan.append(draw.randint(0, min(7, frames - sum(plan))))
+    return plan
+
+
+def moving_squares(batch: int, frames: int, size: int, seed: int = 0) -> Tensor:
+    """A bright square gliding over a plain dark ground, with soft edges."""
+    g = torch.Generator().manual_seed(seed)
+    ground, colour = torch.rand(2, batch, 3, 1, 1, 1, generator=g)
+    ground = ground - 1
+    start, speed = torch.rand(batch, 2, 1, generator=g) * size / 2, torch.rand(batch, 2, 1, generator=g) * size / 16
+    corner = start + speed * torch.arange(frames)
+    line = torch.arange(size)[:, None, None, None] - corner  # [S, B, 2, T]
+    inside = ((line + 1).clamp(0, 1) * (size / 3 - line).clamp(0, 1)).permute(1, 2, 3, 0)
+    mask = (inside[:, 0, :, :, None] * inside[:, 1, :, None, :])[:, None]
+    return ground * (1 - mask) + colour * mask

@@ -1,0 +1,162 @@
+from functools import partial
+
+import pytest
+import torch
+from torch.utils.checkpoint import checkpoint
+
+from tests.tokenizer.models import noise_clip, small_config, small_model
+from tokenizer.model import spread
+from tokenizer.streaming import Streaming, flatten_state
+
+
+@pytest.fixture(scope="module")
+def model():
+    return small_model(small_config(f_t=4, f_s=8))
+
+
+@pytest.mark.parametrize("frames", [1, 2, 4, 5, 6, 9, 16])
+def test_any_length_is_padded_by_its_last_frame(model, frames):
+    clip = noise_clip(1, frames, 16, 24)
+    ids = model.encode_clip(clip)
+    assert ids.shape == (1, model.config.latent_frames(frames), 2, 3)
+    assert ids.dtype == torch.int64
+    full = model.config.video_frames(ids.shape[1])
+    padded = torch.cat([clip, clip[:, :, -1:].expand(-1, -1, full - frames, -1, -1)], 2)
+    assert torch.equal(model.encode_clip(padded), ids)
+    pixels, _ = model.decode(ids)
+    assert pixels.shape == (1, 3, full, 16, 24)
+    assert pixels.abs().max() <= 1
+    assert model(clip).clip.shape == clip.shape
+
+
+def test_every_frame_that_comes_is_answered_as_soon_as_its_group_is_full(model):
+    clip, state, seen = noise_clip(1, 10, 8, 8), None, []
+    for t in range(10):
+        ids, state = model.encode(clip[:, :, t : t + 1], state)
+        seen.append(ids.shape[1])
+    assert seen == [1, 0, 0, 0, 1, 0, 0, 0, 1, 0]
+    assert model.encode_tail(state).shape == (1, 1, 1, 1)
+
+
+def test_the_tail_can_be_asked_for_while_the_stream_goes_on(model):
+    clip = noise_clip(1, 9, 8, 8)
+    _, state = model.encode(clip[:, :, :7])
+    tail = model.encode_tail(state)
+    assert torch.equal(tail, model.encode_clip(clip[:, :, :7])[:, -1:])
+    last, _ = model.encode(clip[:, :, 7:], state)
+    assert torch.equal(last, model.encode_clip(clip)[:, -1:])
+
+
+def test_nothing_in_nothing_out(model):
+    none, begun = noise_clip(2, 0, 16, 8), noise_clip(2, 1, 16, 8)
+    ids, state = model.encode(none)
+    assert ids.shape == (2, 0, 2, 1)
+    assert state is None
+    ids, state = model.encode(begun)
+    more, same = model.encode(none, state)
+    assert more.shape == (2, 0, 2, 1)
+    assert all(map(torch.equal, flatten_state(state).values(), flatten_state(same).values()))
+    pixels, state = model.decode(ids[:, :0])
+    assert pixels.shape == (2, 3, 0, 16, 8)
+    assert state is None
+    with pytest.raises(ValueError, match="without frames"):
+        model.encode_clip(none)
+
+
+def test_an_image_is_a_clip_of_one_frame_and_begins_every_clip(model):
+    clip = noise_clip(1, 9, 16, 16)
+    assert torch.equal(model.encode_clip(clip[:, :, :1]), model.encode_clip(clip)[:, :1])
+
+
+def test_a_later_id_does_not_change_an_earlier_pixel(model):
+    ids = model.encode_clip(noise_clip(1, 13, 16, 16))
+    changed = ids.clone()
+    changed[:, 2:] = (changed[:, 2:] + 1) % 1000
+    before, after = model.decode(ids)[0], model.decode(changed)[0]
+    assert torch.equal(before[:, :, :5], after[:, :, :5])
+    assert not torch.equal(before[:, :, 5:], after[:, :, 5:])
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [((1, 3, 5, 12, 16), "12 x 16"), ((1, 3, 5, 16, 0), "16 x 0"), ((1, 1, 5, 16, 16), "not"), ((3, 5, 16, 16), "not")],
+)
+def test_what_does_not_fit_is_refused_with_its_size(model, shape, words):
+    with pytest.raises(ValueError, match=words):
+        model.encode(torch.zeros(shape))
+
+
+def test_the_state_of_the_decoder_is_no_state_of_the_encoder(model):
+    clip = noise_clip(1, 5, 8, 8)
+    ids, encoder_state = model.encode(clip)
+    _, decoder_state = model.decode(ids)
+    with pytest.raises(ValueError, match="state"):
+        model.encode(clip, decoder_state)
+    with pytest.raises(ValueError, match="state"):
+        model.decode(ids, encoder_state)
+
+
+def test_encode_and_decode_do_not_change_what_they_are_given(model):
+    clip = noise_clip(1, 9, 8, 8)
+    kept = clip.clone()
+    ids = model.encode_clip(clip)
+    kept_ids = ids.clone()
+    model.decode(ids)
+    assert torch.equal(clip, kept)
+    assert torch.equal(ids, kept_ids)
+
+
+def test_a_stream_keeps_no_graph_alive(model):
+    ids, state = model.encode(noise_clip(1, 5, 8, 8).requires_grad_())
+    _, shown = model.decode(ids)
+    assert not any(leaf.requires_grad for part in (state, shown) for leaf in flatten_state(part).values())
+
+
+def test_gradients_reach_every_weight():
+    model = small_model(small_config()).train()
+    out = model(noise_clip(2, 9, 16, 16))
+    (out.clip.square().mean() + torch.stack(list(out.losses.values())).sum()).backward()
+    silent = [name for name, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()]
+    assert silent == []
+
+
+def test_checkpointing_every_layer_gives_the_same_gradients():
+    clip, gradients = noise_clip(2, 9, 16, 16), []
+    for wrapped in (False, True):
+        model = small_model(small_config()).double()
+        if wrapped:
+            for layer in model.modules():
+                if isinstance(layer, Streaming):
+                    layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
+        model(clip.double()).clip.square().mean().backward()
+        gradients.append({name: weight.grad for name, weight in model.named_parameters()})
+    assert all(torch.equal(gradients[0][name], gradients[1][name]) for name in gradients[0])
+
+
+def test_bfloat16_autocast_stays_near_and_keeps_ids_in_range(model):
+    clip = noise_clip(1, 9, 16, 16)
+    with torch.autocast("cpu", torch.bfloat16):
+        ids, state = model.encode(clip[:, :, :5])
+        more, _ = model.encode(clip[:, :, 5:], state)
+        pixels, _ = model.decode(torch.cat([ids, more], 1))
+    exact, _ = model.decode(torch.cat([ids, more], 1))
+    assert int(ids.max()) < 1000
+    assert (pixels.float() - exact).abs().max() < 0.1
+
+
+def test_a_batch_is_its_clips_side_by_side(model):
+    clips = torch.cat([noise_clip(1, 5, 16, 16, seed=seed) for seed in range(3)])
+    latents, _ = model.double().encode_latents(clips.double())
+    for i in range(3):
+        torch.testing.assert_close(model.encode_latents(clips[i : i + 1].double())[0], latents[i : i + 1])
+    model.float()
+
+
+def test_spread_is_least_where_tanh_fills_its_range_evenly():
+    even = torch.atanh(torch.linspace(-0.999, 0.999, 2001)).view(1, 1, 1, -1, 1)
+    assert spread(even) < 1e-3
+    assert spread(even + 1) > 0.5
+    assert spread(even * 4) > 1
+    collapsed = torch.zeros(1, 1, 2, 2, 3, requires_grad=True)
+    spread(collapsed).backward()
+    assert collapsed.grad.isfinite().all()

