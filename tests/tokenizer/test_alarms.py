@@ -1,0 +1,61 @@
+import pytest
+import torch
+
+from tests.tokenizer.models import moving_squares
+from tokenizer.alarms import (
+    codes_collapse,
+    discriminator_dominates,
+    flat_reconstructions,
+    input_out_of_range,
+    variance_within_frames,
+)
+
+
+def test_clips_in_range_are_fine_and_others_are_named():
+    assert input_out_of_range(-1.0, 1.0) is None
+    assert input_out_of_range(0.0, 0.3) is None
+    assert "-1.2 to 0.9" in str(input_out_of_range(-1.2, 0.9))
+    assert "look like bytes" in str(input_out_of_range(0.0, 255.0))
+
+
+def test_not_a_number_is_not_in_range():
+    assert input_out_of_range(float("nan"), float("nan")) is not None
+
+
+def test_the_right_flat_colour_has_no_variance():
+    clip = moving_squares(2, 3, 16)
+    flat = clip.mean((-1, -2), keepdim=True).expand_as(clip)
+    assert float(variance_within_frames(flat)) < 1e-10
+    expected = torch.stack(
+        [clip[b, c, t].var(correction=0) for b in range(2) for c in range(3) for t in range(3)]
+    ).mean()
+    torch.testing.assert_close(variance_within_frames(clip), expected)
+
+
+def test_flat_reconstructions_are_noticed_and_soft_or_flat_clips_are_not():
+    assert flat_reconstructions(0.001, 0.2) is not None
+    assert flat_reconstructions(0.15, 0.2) is None
+    assert flat_reconstructions(0.0, 0.0) is None
+
+
+@pytest.mark.parametrize(("accuracy", "speaks"), [(0.5, False), (0.9, False), (0.995, True)])
+def test_a_discriminator_that_is_always_right_is_noticed(accuracy, speaks):
+    message = discriminator_dominates(accuracy)
+    assert (message is not None) == speaks
+    assert message is None or "99.5%" in message
+
+
+@pytest.mark.parametrize(
+    ("perplexity", "tokens", "vocabulary", "speaks"),
+    [
+        (1.0, 5120, 1024, True),
+        (15.0, 5120, 1024, True),
+        (300.0, 5120, 1024, False),
+        (900.0, 5120, 64000, False),  # few tokens cannot show many codes
+        (20.0, 5120, 64000, True),
+        (1.9, 5120, 2, False),
+        (1.0, 1, 1024, False),  # one token says nothing
+    ],
+)
+def test_a_collapse_is_measured_against_what_so_many_tokens_could_show(perplexity, tokens, vocabulary, speaks):
+    assert (codes_collapse(perplexity, tokens, vocabulary) is not None) == speaks

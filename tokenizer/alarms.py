@@ -1,0 +1,57 @@
+"""What goes wrong in stage one and what to do about it: each alarm looks at a few numbers and speaks, or returns None.
+
+They remember nothing. Early in training some of them are right for a while: the caller waits until one has held on.
+"""
+
+import torch
+from torch import Tensor
+
+RANGE_MARGIN = 1e-3
+LEAST_VARIANCE = 0.05  # of the clips' own
+MOST_ACCURATE = 0.98  # share of patches; above it the discriminator's gradient says little
+LEAST_PERPLEXITY = 0.02  # of what so many tokens could reach
+
+
+@torch.no_grad()
+def variance_within_frames(clip_BCTHW: Tensor) -> Tensor:
+    """The variance over positions, averaged over frames and channels, a scalar; the right flat colour has none."""
+    return clip_BCTHW.float().flatten(3).var(-1, correction=0).mean()
+
+
+def input_out_of_range(low: float, high: float) -> str | None:
+    """`low` and `high` are the smallest and largest value of a batch of clips."""
+    if low >= -1 - RANGE_MARGIN and high <= 1 + RANGE_MARGIN:
+        return None
+    hint = "they look like bytes: divide by 127.5 and subtract 1" if high > 2 else "check how they are scaled"
+    return f"clips reach from {low:.3g} to {high:.3g}, outside [-1, 1]; {hint}"
+
+
+def flat_reconstructions(variance: float, clip_variance: float) -> str | None:
+    """Both as `variance_within_frames` gives them, of the reconstructions and of the clips."""
+    if variance >= LEAST_VARIANCE * clip_variance:
+        return None
+    return (
+        f"reconstructions are nearly flat: their variance is {variance:.2g}, that of the clips {clip_variance:.2g}; "
+        "if it does not rise, lower the learning rate or the quantizer's and the adversarial weights"
+    )
+
+
+def discriminator_dominates(accuracy: float) -> str | None:
+    """`accuracy` is the share of patches judged right, averaged over many steps."""
+    if accuracy <= MOST_ACCURATE:
+        return None
+    return (
+        f"the discriminator tells {accuracy:.1%} of the patches apart, so it teaches the tokenizer little; "
+        "lower its learning rate or widths, raise lecam_weight, or let it begin later (start_step)"
+    )
+
+
+def codes_collapse(perplexity: float, tokens: int, vocabulary: int) -> str | None:
+    """`perplexity` of the codes among so many tokens: the number of codes that, used evenly, would be as diverse."""
+    reachable = min(tokens, vocabulary)
+    if reachable < 2 or perplexity >= max(1.5, LEAST_PERPLEXITY * reachable):
+        return None
+    return (
+        f"the codes collapse: {tokens} tokens are as diverse as {perplexity:.1f} codes of {vocabulary}; "
+        "raise the weight of the quantizer's entropy term, lower the learning rate, or choose FSQ, which needs none"
+    )
