@@ -39,8 +39,8 @@ def _verdict(error: BaseException) -> tuple[str, int]:
         return str(error), error.exit_code
     if isinstance(error, click.ClickException):
         return _usage(error), 2
-    if isinstance(error, KeyboardInterrupt | click.Abort):
-        return "stopped", 130
+    if isinstance(error, KeyboardInterrupt | click.Abort):  # training adds what it saved, and which signal it was
+        return str(error) or "stopped", getattr(error, "exit_code", 130)
     if isinstance(error, Stopped):
         return "stopped", 143
     if isinstance(error, MemoryError):

@@ -1,0 +1,72 @@
+"""A step whose numbers are not finite is never taken; three in a row stop the run and name the clips."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.training.fake import SMALL, FakeConfig, FakeStage, lines, run
+from tests.training.programs import last_tensors
+from videogen.errors import NumbersError
+from videogen.training.stage import Turn
+
+
+def spoilt(*steps: int) -> FakeConfig:
+    return FakeConfig(training=replace(SMALL, log_every=1, checkpoint_every=1, keep=99), spoilt=steps)
+
+
+def test_a_bad_step_changes_nothing_but_the_place_in_the_data(tmp_path: Path) -> None:
+    from videogen.checkpoint import read_folder
+
+    notes: list[str] = []
+    run(tmp_path / "run", spoilt(4), on_note=notes.append)
+    before, after = (read_folder(tmp_path / "run" / "checkpoints" / f"step_{step:08}") for step in (4, 5))
+    for name in before.hashes:
+        if name.endswith(".safetensors"):
+            a, b = before.tensors(name), after.tensors(name)
+            assert all(torch.equal(a[key], b[key]) for key in a), name
+    positions = [folder.json("state.json")["progress"]["position"] for folder in (before, after)]
+    assert positions == [{"sample": 32}, {"sample": 40}]
+    assert len(notes) == 1
+    assert notes[0].startswith("step 5: ")
+    assert "clip32, clip33, clip34, clip35" in notes[0]
+    assert "clip36" not in notes[0], "the second micro-batch was fine"
+    assert [line["skipped"] for line in lines(tmp_path / "run") if line["kind"] == "train"] == [0] * 4 + [1] + [0] * 7
+
+
+def test_two_in_a_row_are_survived_and_three_are_not(tmp_path: Path) -> None:
+    run(tmp_path / "two", spoilt(2, 3, 5, 6))
+    assert all(bool(tensor.isfinite().all()) for tensor in last_tensors(tmp_path / "two").values())
+    with pytest.raises(NumbersError, match=r"step 5: .*total/network.* 3 steps in a row.*clip16.*clip24.*clip32"):
+        run(tmp_path / "three", spoilt(2, 3, 4))
+    assert all(bool(tensor.isfinite().all()) for tensor in last_tensors_of_checkpoint(tmp_path / "three").values())
+
+
+def last_tensors_of_checkpoint(folder: Path) -> dict[str, torch.Tensor]:
+    return {name: tensor for name, tensor in last_tensors(folder).items() if name.startswith("step_")}
+
+
+def test_the_count_survives_a_restart(tmp_path: Path) -> None:
+    with pytest.raises(NumbersError, match=r"clip16.*clip24"):
+        run(tmp_path / "run", spoilt(2, 3, 4))
+    with pytest.raises(NumbersError, match=r"clip16.*clip24"):
+        run(tmp_path / "run", spoilt(2, 3, 4), resume=True)
+
+
+class SteepStage(FakeStage):
+    """Finite losses, a gradient that is not."""
+
+    def turns(self, batch, step, team):  # type: ignore[no-untyped-def]
+        y = team.modules["network"](batch.x)
+        zero = (y - y.detach()).square().sum()
+        yield Turn("network", y.square().mean() + (zero.sqrt() if step == 1 else 0), {})
+
+
+def test_a_gradient_counts_as_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import tests.training.fake as fake
+
+    monkeypatch.setattr(fake, "FakeStage", SteepStage)
+    notes: list[str] = []
+    run(tmp_path / "run", on_note=notes.append)
+    assert [note.partition(";")[0] for note in notes] == ["step 2: gradient/network not finite"]

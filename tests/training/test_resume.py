@@ -1,0 +1,155 @@
+"""Law 8: killed at any moment, as often as you like, a resumed run ends with the bits of one that never stopped."""
+
+import os
+import random
+import shutil
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.training.fake import SMALL, FakeConfig, lines, run
+from tests.training.programs import Nursery, kill_after_lines, nursery, same_bits, wait_for_lines, whole_lines
+from videogen.errors import CheckpointError, UsageError
+from videogen.training.run_folder import steps_in
+
+
+class EnoughError(Exception):
+    pass
+
+
+def stopped_after(folder: Path, step: int) -> None:
+    """Torn down right after a step, before anybody could save."""
+
+    def on_progress(done: int, total: int) -> None:
+        if done == step:
+            raise EnoughError
+
+    with pytest.raises(EnoughError):
+        run(folder, on_progress=on_progress)
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("unbroken") / "run"
+    run(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    with nursery(tmp_path_factory.mktemp("nursery") / "spare") as opened:
+        yield opened
+
+
+def test_the_test_can_fail(unbroken: Path, tmp_path: Path) -> None:
+    run(tmp_path / "run", FakeConfig(training=replace(SMALL, seed=4)))
+    assert not same_bits(unbroken, tmp_path / "run")
+
+
+@pytest.mark.parametrize("step", [1, 4, 5, 8, 11])
+def test_resumed_after_any_step(unbroken: Path, tmp_path: Path, step: int) -> None:
+    stopped_after(tmp_path / "run", step)
+    run(tmp_path / "run", resume=True)
+    assert same_bits(unbroken, tmp_path / "run")
+
+
+def test_looking_changes_nothing(unbroken: Path, tmp_path: Path) -> None:
+    often = replace(SMALL, validate_every=1, sample_every=1, checkpoint_every=1)
+    run(tmp_path / "run", FakeConfig(training=often))
+    trained = [line for line in lines(tmp_path / "run") if line["kind"] == "train"]
+    assert trained == [line for line in lines(unbroken) if line["kind"] == "train"]
+
+
+def test_a_damaged_checkpoint_is_named_and_passed_over(unbroken: Path, tmp_path: Path) -> None:
+    stopped_after(tmp_path / "run", 11)
+    newest = tmp_path / "run" / "checkpoints" / "step_00000009" / "network.weights.safetensors"
+    raw = bytearray(newest.read_bytes())
+    raw[-1] ^= 1
+    newest.write_bytes(raw)
+    notes: list[str] = []
+    run(tmp_path / "run", resume=True, on_note=notes.append)
+    assert len(notes) == 1
+    assert str(newest) in notes[0]
+    assert same_bits(unbroken, tmp_path / "run")
+
+
+def test_a_checkpoint_of_another_network_is_refused(unbroken: Path, tmp_path: Path) -> None:
+    shutil.copytree(unbroken, tmp_path / "run")
+    notes: list[str] = []
+    with pytest.raises(UsageError, match="'adversary_from' was 3 and is now 5"):
+        run(tmp_path / "run", FakeConfig(adversary_from=5), resume=True, on_note=notes.append)
+    (tmp_path / "run" / "config.json").unlink()
+    import tests.training.fake as fake
+
+    class Larger(fake.Network):
+        def __init__(self, noise: bool):
+            super().__init__(noise)
+            self.more = fake.nn.Linear(1, 1)
+
+    before = fake.Network
+    try:
+        fake.Network = Larger  # type: ignore[misc]
+        with pytest.raises(
+            CheckpointError, match=r"'more\.\w+' is missing; the checkpoint is of another configuration"
+        ):
+            run(tmp_path / "run", resume=True)
+    finally:
+        fake.Network = before  # type: ignore[misc]
+
+
+def test_a_run_does_not_begin_twice(unbroken: Path) -> None:
+    with pytest.raises(UsageError, match="--resume"):
+        run(unbroken)
+
+
+def test_a_finished_run_stays_as_it_is(unbroken: Path, tmp_path: Path) -> None:
+    shutil.copytree(unbroken, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "model")
+    run(tmp_path / "run", resume=True)
+    assert same_bits(unbroken, tmp_path / "run")
+
+
+def test_a_run_can_be_made_longer(unbroken: Path, tmp_path: Path) -> None:
+    shutil.copytree(unbroken, tmp_path / "run")
+    notes: list[str] = []
+    run(tmp_path / "run", FakeConfig(training=replace(SMALL, steps=15)), resume=True, on_note=notes.append)
+    assert notes == ["'training.steps' was 12 and is now 15"]
+    assert [line["step"] for line in lines(tmp_path / "run") if line["kind"] == "train"] == [2, 4, 6, 8, 10, 12, 14, 15]
+
+
+@pytest.mark.parametrize(("keep", "keep_every", "left"), [(1, 0, [12]), (2, 0, [10, 12]), (1, 4, [4, 8, 12])])
+def test_old_checkpoints_go(tmp_path: Path, keep: int, keep_every: int, left: list[int]) -> None:
+    training = replace(SMALL, checkpoint_every=2, keep=keep, keep_every=keep_every)
+    run(tmp_path / "run", FakeConfig(training=training))
+    assert steps_in(tmp_path / "run" / "checkpoints") == left
+    assert [place.name for place in (tmp_path / "run" / "checkpoints").glob(".*")] == []
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
+def test_killed_at_random_moments(programs: Nursery, tmp_path: Path, kills: int) -> None:
+    settings = [f"steps={8 * kills}", "checkpoint_every=2", "log_every=1"]
+    calm, killed, draw = tmp_path / "calm", tmp_path / "killed", random.Random(kills)
+    assert programs.run(str(calm), *settings) == 0
+    for _ in range(kills):
+        process = programs.start(str(killed), *settings, "slow=0.02")
+        kill_after_lines(process, killed, whole_lines(killed) + draw.randint(1, 6))
+        assert programs.outcome() == -signal.SIGKILL
+    assert programs.run(str(killed), *settings) == 0
+    assert same_bits(calm, killed)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_asked_to_stop_it_saves_first(
+    programs: Nursery, tmp_path: Path, unbroken: Path, number: int, code: int
+) -> None:
+    process = programs.start(str(tmp_path / "run"), "slow=0.2")
+    wait_for_lines(process, tmp_path / "run", 2)
+    os.kill(process, number)
+    assert programs.outcome() == code
+    stopped_at = steps_in(tmp_path / "run" / "checkpoints")[-1]
+    assert stopped_at == lines(tmp_path / "run")[-1]["step"] + stopped_at % 2
+    assert programs.run(str(tmp_path / "run")) == 0
+    assert same_bits(unbroken, tmp_path / "run")

@@ -1,0 +1,84 @@
+"""One run a folder, one line a step, whoever died when."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from videogen.errors import LockedError, UsageError
+from videogen.training.metrics_log import MetricsLog
+from videogen.training.onsets import after_a_look
+from videogen.training.run_folder import RunFolder, differences
+
+
+def test_the_holder_of_a_lock_is_named(tmp_path: Path) -> None:
+    with RunFolder(tmp_path / "run"):
+        with pytest.raises(LockedError, match=f"held by process {os.getpid()} "), RunFolder(tmp_path / "run"):
+            pass
+        with RunFolder(tmp_path / "other"):
+            pass
+    with RunFolder(tmp_path / "run"):
+        pass
+
+
+def test_a_holder_that_was_killed_holds_nothing(tmp_path: Path) -> None:
+    child = os.fork()
+    if child == 0:
+        RunFolder(tmp_path / "run").__enter__()
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert (tmp_path / "run" / ".lock").read_text().startswith(f"process {child} ")
+    with RunFolder(tmp_path / "run"):
+        assert (tmp_path / "run" / ".lock").read_text().startswith(f"process {os.getpid()} ")
+
+
+def test_half_written_checkpoints_are_cleared_away(tmp_path: Path) -> None:
+    leftover = tmp_path / "run" / "checkpoints" / ".step_00000004.partial"
+    leftover.mkdir(parents=True)
+    with RunFolder(tmp_path / "run"):
+        assert not leftover.exists()
+
+
+def test_differences_are_found_by_dotted_key() -> None:
+    before = {"a": 1, "b": {"c": [1, 2], "d": None}, "e": True}
+    assert differences(before, before) == []
+    now = {"a": 1.0, "b": {"c": [1, 3], "d": None, "f": "new"}, "e": 1}
+    found = [("a", 1, 1.0), ("b.c", [1, 2], [1, 3]), ("b.f", None, "new"), ("e", True, 1)]
+    assert differences(before, now) == found
+
+
+def test_a_run_keeps_its_configuration(tmp_path: Path) -> None:
+    with RunFolder(tmp_path / "run") as run:
+        assert not run.begun
+        assert run.agree({"steps": 1, "rate": (0.1, 0.2)}, frozenset({"steps"})) == []
+        assert run.begun
+        assert run.agree({"steps": 2, "rate": (0.1, 0.2)}, frozenset({"steps"})) == ["'steps' was 1 and is now 2"]
+        with pytest.raises(UsageError, match=r"'rate' was \[0.1, 0.2\] and is now \[0.1, 0.3\]"):
+            run.agree({"steps": 2, "rate": (0.1, 0.3)}, frozenset({"steps"}))
+        assert json.loads((tmp_path / "run" / "config.json").read_text()) == {"steps": 2, "rate": [0.1, 0.2]}
+
+
+def test_rewinding_drops_later_and_torn_lines(tmp_path: Path) -> None:
+    log = MetricsLog(tmp_path / "metrics.jsonl", tmp_path / "events")
+    log.rewind(0)
+    for step in range(1, 6):
+        log.append(step, "train", {"loss": 1 / step, "wild": float("nan"), "speed": {"x": float("inf")}})
+    log.close()
+    with log.path.open("a") as file:
+        file.write('{"step": 2, "kind": "tr')
+    log.rewind(3)
+    log.append(4, "train", {"loss": 0.0})
+    log.close()
+    read = [json.loads(line) for line in log.path.read_text().splitlines()]
+    assert [line["step"] for line in read] == [1, 2, 3, 4]
+    assert read[2] == {"step": 3, "kind": "train", "loss": 1 / 3, "wild": None, "speed": {"x": None}}
+
+
+def test_an_alarm_is_told_once_each_time_it_begins() -> None:
+    told: list[tuple[str, str]] = []
+    held: dict[str, int] = {}
+    for look, rings in enumerate("..xx.xxxxx..xxxx"):
+        alarms = {"a": f"since {look}" if rings == "x" else None, "never": None}
+        held = after_a_look(held, alarms, lambda name, message: told.append((name, message)))
+    assert told == [("a", "since 7"), ("a", "since 14")]

@@ -1,0 +1,70 @@
+import random
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from videogen.training.randomness import seed_everything
+from videogen.training.schedule import averaging_decay, every, rate
+from videogen.training.stage import OptimizerConfig
+from videogen.training.trainer import TrainingConfig
+
+
+def test_the_rate_rises_then_falls_to_its_floor() -> None:
+    rates = [rate("cosine", step, steps=100, warmup=10, floor=0.1) for step in range(100)]
+    assert rates[:10] == pytest.approx([(step + 1) / 11 for step in range(10)])
+    assert rates[10] == 1.0
+    assert all(a > b for a, b in pairwise(rates[10:]))
+    assert rates[-1] == pytest.approx(0.1)
+    assert rate("cosine", 1000, 100, 10, 0.1) == rates[-1], "a run made longer stays at the floor"
+
+
+def test_a_constant_rate_is_constant_after_its_warmup() -> None:
+    assert [rate("constant", step, 5, 2, 0.5) for step in range(5)] == pytest.approx([1 / 3, 2 / 3, 1, 1, 1])
+
+
+def test_the_average_forgets_its_beginning() -> None:
+    decays = [averaging_decay(0.99, step) for step in range(2000)]
+    assert decays[0] == 0.1
+    assert decays == sorted(decays)
+    assert decays[-1] == 0.99
+
+
+def test_intervals() -> None:
+    assert [step for step in range(10) if every(3, step)] == [3, 6, 9]
+    assert not any(every(0, step) for step in range(10))
+
+
+def draws() -> tuple[float, float, float]:
+    return random.random(), float(np.random.rand()), float(torch.rand(()))
+
+
+def test_seeds_are_those_of_the_moment() -> None:
+    seen = set()
+    for moment in [(0, "step", 0, 0), (0, "step", 1, 0), (0, "step", 0, 1), (1, "step", 0, 0), (0, "samples", 0, 0)]:
+        seed_everything(*moment)  # type: ignore[arg-type]
+        first = draws()
+        draws()
+        seed_everything(*moment)  # type: ignore[arg-type]
+        assert draws() == first
+        seen.update(first)
+    assert len(seen) == 15
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("steps", 0), ("batch_size", 0), ("accumulation", 3), ("seed", -1), ("average_decay", 1.0), ("keep", 0)],
+)
+def test_a_wrong_setting_is_named(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"^{name} is {value:g}"):
+        TrainingConfig(**{"steps": 10, "batch_size": 8, name: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("learning_rate", 0.0), ("floor", 2.0), ("warmup", -1), ("weight_decay", -0.1), ("clip", 0.0), ("betas", (1, 0))],
+)
+def test_a_wrong_setting_of_an_optimizer_is_named(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"^{name} "):
+        OptimizerConfig(**{"learning_rate": 0.1, "warmup": 1, "schedule": "constant", name: value})  # type: ignore[arg-type]

@@ -1,0 +1,111 @@
+"""A network, its optimizer and the moving average of its weights, wrapped for however many processes there are."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from videogen.training.processes import Accelerator
+from videogen.training.schedule import averaging_decay, rate
+from videogen.training.stage import OptimizerConfig, Player
+
+
+class Seat:
+    """One player at work. `module` is what is called; parameters go by their names in `plain`, the network itself."""
+
+    def __init__(self, player: Player, module: nn.Module, optimizer: torch.optim.Optimizer, accelerator: Accelerator):
+        self.config = player.optimizer
+        self.module, self.optimizer = module, optimizer
+        self.plain: nn.Module = accelerator.unwrap_model(module)
+        self.parameters = dict(self.plain.named_parameters())
+        self.average: dict[str, Tensor] | None = None
+        if player.averaged:
+            self.average = {name: p.detach().clone() for name, p in self.parameters.items()}
+
+    def rest(self, resting: Callable[[str], bool]) -> None:
+        """Parameters that rest take on their average, for that is what is exported, and have no gradient."""
+        for name, parameter in self.parameters.items():
+            rests = resting(name)
+            if rests and parameter.requires_grad and self.average is not None:
+                local(parameter).copy_(local(self.average[name]))
+            parameter.requires_grad_(not rests)
+
+    def clip(self) -> Tensor:
+        """Shorten the gradient to the configured norm; returns the norm it had."""
+        gradients = [p for p in self.parameters.values() if p.grad is not None]
+        norm = nn.utils.clip_grad_norm_(gradients, self.config.clip or float("inf"))
+        return whole(norm)
+
+    def step(self, step: int, steps: int, decay: float) -> None:
+        """The optimizer's step at this step's rate, and the average after it."""
+        config = self.config
+        now = config.learning_rate * rate(config.schedule, step, steps, config.warmup, config.floor)
+        for group in self.optimizer.param_groups:
+            group["lr"] = now
+        self.optimizer.step()
+        self.follow(averaging_decay(decay, step))
+
+    @torch.no_grad()
+    def follow(self, decay: float) -> None:
+        if self.average is None:
+            return
+        moving = [name for name, p in self.parameters.items() if p.requires_grad]
+        if moving:
+            averages = [local(self.average[name]) for name in moving]
+            torch._foreach_lerp_(averages, [local(self.parameters[name]) for name in moving], 1 - decay)
+
+    def forget_gradients(self) -> None:
+        for parameter in self.parameters.values():
+            parameter.grad = None
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The weights are their average inside the block, and bit for bit what they were after it."""
+        if self.average is None:
+            yield
+            return
+        kept = {name: local(p).detach().clone() for name, p in self.parameters.items()}
+        fill(self.parameters, self.average)
+        try:
+            yield
+        finally:
+            fill(self.parameters, kept)
+
+
+def seat(player: Player, accelerator: Accelerator, compiled: bool) -> Seat:
+    """Put a player's network on its device and make its optimizer; wrapped as accelerate's own settings say."""
+    player.module.to(accelerator.device)
+    if compiled:
+        player.module.compile()  # in place: the names of parameters stay as they are
+    optimizer = make_optimizer(player.module, player.optimizer, fused=accelerator.device.type == "cuda")
+    module, prepared = accelerator.prepare(player.module, optimizer)
+    return Seat(player, module, prepared, accelerator)
+
+
+def make_optimizer(module: nn.Module, config: OptimizerConfig, fused: bool) -> torch.optim.Optimizer:
+    parameters = list(module.parameters())
+    groups = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=fused or None)
+
+
+def local(tensor: Tensor) -> Tensor:
+    """This process's part of a sharded tensor (the same memory), or the tensor itself."""
+    part: Tensor = tensor.detach()
+    return part.to_local() if hasattr(part, "to_local") else part
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """A sharded tensor put together; every process has to call this."""
+    full: Tensor = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+    return full
+
+
+@torch.no_grad()
+def fill(targets: dict[str, Tensor] | dict[str, nn.Parameter], values: dict[str, Tensor]) -> None:
+    for name, target in targets.items():
+        local(target).copy_(local(values[name]))

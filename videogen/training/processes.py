@@ -1,0 +1,50 @@
+"""One process or many, as accelerate's own settings say: what they have to agree on, and how."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs  # type: ignore[import-untyped]
+from accelerate.state import AcceleratorState  # type: ignore[import-untyped]
+from accelerate.utils import DistributedType, broadcast, gather_object  # type: ignore[import-untyped]
+from torch import Tensor
+
+from videogen.errors import UsageError
+
+__all__ = ["Accelerator", "agreed", "from_everyone", "mean_over_processes", "processes"]
+
+SUPPORTED = {DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU, DistributedType.FSDP}
+
+
+@contextmanager
+def processes(bf16: bool) -> Iterator[tuple[Accelerator, DistributedDataParallelKwargs]]:
+    """accelerate's face, and the settings of DDP, which may be changed until the first `prepare`."""
+    settings = DistributedDataParallelKwargs()
+    accelerator = Accelerator(mixed_precision="bf16" if bf16 else "no", kwargs_handlers=[settings])
+    try:
+        kind = accelerator.distributed_type
+        if kind not in SUPPORTED or (kind == DistributedType.FSDP and not accelerator.is_fsdp2):
+            raise UsageError(
+                f"accelerate is set to {kind.value}; training knows one process, DDP, and FSDP with fsdp_version: 2"
+            )
+        yield accelerator, settings
+    finally:
+        AcceleratorState._reset_state()  # or the next run in this process could not choose its precision
+
+
+def mean_over_processes(accelerator: Accelerator, tensor: Tensor) -> Tensor:
+    if accelerator.num_processes == 1:
+        return tensor
+    return accelerator.reduce(tensor.detach().to(accelerator.device), "mean")  # type: ignore[no-any-return]
+
+
+def agreed(accelerator: Accelerator, number: int) -> int:
+    """What process 0 says, in all of them."""
+    if accelerator.num_processes == 1:
+        return number
+    return int(broadcast(torch.tensor([number], device=accelerator.device)).item())
+
+
+def from_everyone(accelerator: Accelerator, words: list[str]) -> list[str]:
+    """The words of all processes, in the order of processes."""
+    return words if accelerator.num_processes == 1 else list(gather_object(words))

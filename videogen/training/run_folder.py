@@ -1,0 +1,135 @@
+"""Where a run lives: one process writes, and whoever finds the folder later can go on from it.
+
+.lock  config.json  metrics.jsonl  events/  samples/  checkpoints/step_00001000/  model/
+"""
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+from videogen.checkpoint import Content, Folder, as_json, read_folder, sync, write_folder
+from videogen.errors import CheckpointError, LockedError, UsageError
+from videogen.training.metrics_log import MetricsLog
+
+OnNote = Callable[[str], None]
+STEP = "step_"
+
+
+class RunFolder:
+    """A context manager that holds the folder's lock; LockedError says who else holds it."""
+
+    def __init__(self, path: Path):
+        self.path = Path(path)
+        self.checkpoints, self.samples, self.model = (self.path / name for name in ("checkpoints", "samples", "model"))
+        self.metrics = MetricsLog(self.path / "metrics.jsonl", self.path / "events")
+        self._lock: BinaryIO | None = None
+
+    def __enter__(self) -> "RunFolder":
+        for folder in (self.checkpoints, self.samples):
+            folder.mkdir(parents=True, exist_ok=True)
+        self._lock = _locked(self.path)
+        for leftover in self.checkpoints.glob(f".{STEP}*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.metrics.close()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    @property
+    def begun(self) -> bool:
+        return (self.path / "config.json").exists()
+
+    def agree(self, config: Mapping[str, Any], changeable: frozenset[str]) -> list[str]:
+        """Write the configuration down, or compare it with that of the run that began here: UsageError if it differs.
+
+        Returns a note for each of the `changeable` keys that has another value than before; the new ones are kept.
+        """
+        place, plain = self.path / "config.json", json.loads(as_json(config))
+        notes = []
+        if place.exists():
+            for key, before, now in differences(json.loads(place.read_bytes()), plain):
+                if key not in changeable:
+                    raise UsageError(
+                        f"{place}: '{key}' was {json.dumps(before)} and is now {json.dumps(now)}; a run is resumed "
+                        "with what it began with; begin a new one in another folder"
+                    )
+                notes.append(f"'{key}' was {json.dumps(before)} and is now {json.dumps(now)}")
+        partial = place.with_name(".config.json.partial")
+        partial.write_text(as_json(plain), encoding="utf-8")
+        sync(partial)
+        partial.replace(place)
+        sync(self.path)
+        return notes
+
+    def save(self, step: int, files: Mapping[str, Content], keep: int, keep_every: int) -> Path:
+        """A checkpoint, whole or not at all; the last `keep` stay, and those of each `keep_every` steps."""
+        self.metrics.sync()
+        path = self.checkpoints / f"{STEP}{step:08}"
+        write_folder(path, files)
+        older = [number for number in steps_in(self.checkpoints) if number <= step]
+        for number in older[:-keep]:
+            if not (keep_every and number % keep_every == 0):
+                _remove(self.checkpoints / f"{STEP}{number:08}")
+        return path
+
+
+def newest_checkpoint(checkpoints: Path, on_note: OnNote) -> tuple[int, Folder] | None:
+    """The last checkpoint that is as it was written; those that are not are named in a note and passed over."""
+    for step in reversed(steps_in(checkpoints)):
+        try:
+            return step, read_folder(checkpoints / f"{STEP}{step:08}")
+        except CheckpointError as error:
+            on_note(f"{error}; passed over for an older one")
+    return None
+
+
+def steps_in(checkpoints: Path) -> list[int]:
+    names = (place.name.removeprefix(STEP) for place in checkpoints.glob(f"{STEP}*"))
+    return sorted(int(name) for name in names if name.isdecimal())
+
+
+def differences(before: Any, now: Any, key: str = "") -> list[tuple[str, Any, Any]]:
+    """Dotted key, value before, value now, of each leaf that is not the same."""
+    if not (isinstance(before, dict) and isinstance(now, dict)):
+        return [] if before == now and type(before) is type(now) else [(key, before, now)]
+    found = []
+    for name in [*before, *(name for name in now if name not in before)]:
+        found += differences(before.get(name), now.get(name), f"{key}.{name}" if key else name)
+    return found
+
+
+def _remove(folder: Path) -> None:
+    hidden = folder.with_name(f".{folder.name}.old")  # a half removed one must not look like a damaged one
+    folder.rename(hidden)
+    shutil.rmtree(hidden, ignore_errors=True)
+
+
+def _locked(path: Path) -> BinaryIO:
+    file = (path / ".lock").open("a+b")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.seek(0)
+        holder = file.read(200).decode(errors="replace").strip() or "another process"
+        file.close()
+        if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+            raise
+        raise LockedError(f"{path}: held by {holder}; wait for it, stop it, or choose another folder") from None
+    file.truncate(0)
+    program = Path(sys.argv[0]).name or "python"
+    file.write(f"process {os.getpid()} ({program}) on {socket.gethostname()}\n".encode())
+    file.flush()
+    return file
