@@ -1,0 +1,244 @@
+"""`videogen data`, from the command line to what is printed, written and returned, on a few small clips."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from videogen.cli import main
+from videogen.playroom.grammar import parse
+from videogen.video import read, scan
+
+Captured = pytest.CaptureFixture[str]
+SMALL = ["--clips", "4", "--size", "64", "--frames", "5", "--seed", "1"]
+FRAME, GAP, COLUMNS = 128, 4, 5  # a sheet shows frames of 64 pixels twice as large, and all 5 of a clip
+
+
+@pytest.fixture(scope="module")
+def indexed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four clips and their index; tests that change anything take a copy."""
+    folder = tmp_path_factory.mktemp("sets") / "toys"
+    assert main(["data", "playroom", str(folder), *SMALL, "--quiet"]) == 0
+    assert main(["data", "index", str(folder), "--workers", "1", "--quiet"]) == 0
+    return folder
+
+
+@pytest.fixture
+def toys(indexed: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(indexed, tmp_path / "toys"))  # copies keep the times that the index knows
+
+
+def figures(capsys: Captured, *arguments: str | Path) -> dict[str, Any]:
+    """What a command that goes well prints as JSON, with nothing beside it."""
+    capsys.readouterr()
+    assert main(["data", *map(str, arguments), "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+def refusal(capsys: Captured, code: int, *arguments: str | Path) -> str:
+    """The one line that a command that goes wrong prints, with nothing beside it."""
+    capsys.readouterr()
+    assert main(["data", *map(str, arguments)]) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("videogen: ")
+    assert err.count("\n") == 1
+    return err
+
+
+def damage(clip: Path) -> None:
+    """Cut a video off in the middle of a frame."""
+    clip.write_bytes(clip.read_bytes()[: clip.stat().st_size * 2 // 3])
+
+
+def test_playroom_writes_what_it_was_asked_for(tmp_path: Path, capsys: Captured) -> None:
+    out = tmp_path / "toys"
+    assert main(["data", "playroom", str(out), *SMALL, "fps=12", "things=[1]"]) == 0
+    assert capsys.readouterr().out == f"4 clips of 5 frames, 64 x 64, in {out}\n"
+    videos = sorted(out.glob("*.mp4"))
+    assert [path.name for path in videos] == [f"clip_{number:06}.mp4" for number in range(4)]
+    for path in videos:
+        seen = scan(path)
+        assert (seen.width, seen.height, len(seen.pts)) == (64, 64, 5)
+        assert seen.fps == pytest.approx(12)
+        assert len(parse(path.with_suffix(".txt").read_text()).things) == 1
+
+
+def test_playroom_follows_a_configuration_and_the_command_line_wins(tmp_path: Path, capsys: Captured) -> None:
+    config = tmp_path / "small.yaml"
+    config.write_text("schema: playroom\nclips: 2\nsize: 32\nframes: 3\nseed: 5\n")
+    assert figures(capsys, "playroom", tmp_path / "toys", "--config", config, "--frames", "2") == {
+        "folder": str(tmp_path / "toys"),
+        "clips": 2,
+    }
+    seen = scan(tmp_path / "toys" / "clip_000001.mp4")
+    assert (seen.width, len(seen.pts)) == (32, 2)
+
+
+def test_playroom_extends_a_set_and_keeps_to_one_world(toys: Path, capsys: Captured) -> None:
+    before = (toys / "clip_000000.mp4").stat()
+    assert figures(capsys, "playroom", toys, *SMALL, "--clips", "5")["clips"] == 5
+    assert len(list(toys.glob("*.mp4"))) == 5
+    assert (toys / "clip_000000.mp4").stat() == before
+    assert "begun with seed 1, not 2" in refusal(capsys, 3, "playroom", toys, *SMALL, "--seed", "2")
+
+
+def test_playroom_previews(tmp_path: Path, capsys: Captured) -> None:
+    sheet, reel = tmp_path / "sheet.png", tmp_path / "reel.mp4"
+    assert main(["data", "playroom", str(tmp_path / "toys"), *SMALL, "--sheet", str(sheet), "--reel", str(reel)]) == 0
+    with Image.open(sheet) as picture:
+        assert (picture.format, picture.mode) == ("PNG", "RGB")
+    seen = scan(reel)
+    assert (seen.width, seen.height, len(seen.pts)) == (2 * 2 * 64, 2 * 2 * 64, 5)  # 2 x 2 clips, twice as large
+
+
+def test_a_wrong_key_names_the_nearest_one(tmp_path: Path, capsys: Captured) -> None:
+    message = refusal(capsys, 2, "playroom", tmp_path / "toys", "clip=3")
+    assert "'clip'" in message
+    assert "'clips'" in message
+    assert not (tmp_path / "toys").exists()
+
+
+def test_index_counts_what_is_there(toys: Path, capsys: Captured) -> None:
+    found = figures(capsys, "index", toys, "--workers", "1")
+    assert {name: found[name] for name in ("data", "files", "clips", "good", "refused", "frames")} == {
+        "data": str(toys),
+        "files": 4,
+        "clips": 4,
+        "good": 4,
+        "refused": 0,
+        "frames": 20,
+    }
+    assert found["hours"] == pytest.approx(20 / 8 / 3600, abs=1e-6)
+    assert found["sizes"] == {"64x64": 4}
+    assert found["damage"] == {}
+    assert main(["data", "index", str(toys), "--workers", "1"]) == 0
+    assert f"{toys}: 4 good clips, 0 refused, in 4 files\n" in capsys.readouterr().out
+
+
+def test_a_damaged_clip_is_refused_by_name_and_counted(toys: Path, capsys: Captured) -> None:
+    damage(toys / "clip_000002.mp4")
+    found = figures(capsys, "index", toys, "--workers", "1")
+    assert (found["good"], found["refused"]) == (3, 1)
+    (told,) = found["damage"].values()
+    assert (told["count"], told["example"], told["path"]) == (1, "clip_000002.mp4", str(toys / "clip_000002.mp4"))
+    assert main(["data", "check", str(toys)]) == 0
+    out = capsys.readouterr().out
+    assert "3 good clips, 1 refused" in out
+    assert "such as clip_000002.mp4" in out
+    assert f"  {next(iter(found['damage']))}: 1, such as clip_000002.mp4: {told['detail']}\n" in out
+
+
+def test_an_index_can_lie_elsewhere(toys: Path, tmp_path: Path, capsys: Captured) -> None:
+    (toys / "videogen-index.jsonl").unlink()
+    elsewhere = tmp_path / "elsewhere.jsonl"
+    assert figures(capsys, "index", toys, "--out", elsewhere, "--workers", "1")["index"] == str(elsewhere)
+    assert not (toys / "videogen-index.jsonl").exists()
+    assert figures(capsys, "check", toys, "--index", elsewhere)["good"] == 4
+    assert "no index there" in refusal(capsys, 3, "check", toys)
+
+
+def test_check_tells_what_changed(toys: Path, capsys: Captured) -> None:
+    assert figures(capsys, "check", toys)["changed"] == []
+    damage(toys / "clip_000001.mp4")
+    (toys / "clip_000003.txt").write_text("something else")
+    changed = figures(capsys, "check", toys)["changed"]
+    assert [(change["key"], change["kind"]) for change in changed] == [
+        ("clip_000001.mp4", "changed"),
+        ("clip_000003.mp4", "changed"),
+    ]
+    assert main(["data", "check", str(toys)]) == 0
+    out = capsys.readouterr().out
+    assert "changed since it was indexed: clip_000001.mp4" in out
+    assert f"run `videogen data index {toys}` again" in out
+
+
+def test_a_full_check_notices_what_times_and_sizes_do_not(toys: Path, capsys: Captured) -> None:
+    clip = toys / "clip_000000.mp4"
+    status, raw = clip.stat(), bytearray(clip.read_bytes())
+    raw[len(raw) // 2] ^= 0xFF
+    clip.write_bytes(raw)
+    os.utime(clip, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert figures(capsys, "check", toys)["changed"] == []
+    assert [change["key"] for change in figures(capsys, "check", toys, "--full")["changed"]] == [clip.name]
+
+
+def test_check_draws_a_sheet(toys: Path, tmp_path: Path, capsys: Captured) -> None:
+    sheet = tmp_path / "sheet.png"
+    assert main(["data", "check", str(toys), "--sheet", str(sheet), "--clips", "2"]) == 0
+    assert f"drew {sheet}" in capsys.readouterr().err
+    with Image.open(sheet) as picture:
+        assert picture.format == "PNG"
+        assert picture.width == COLUMNS * FRAME + (COLUMNS - 1) * GAP + 2 * GAP
+        assert 2 * FRAME < picture.height < 3 * FRAME  # two rows of frames and their captions
+        shown = _first_frame(picture, GAP)
+    (drawn,) = read(toys / "clip_000000.mp4", [0])
+    assert np.array_equal(shown, drawn.repeat(2, axis=0).repeat(2, axis=1))
+
+
+def _first_frame(picture: Image.Image, top: int) -> NDArray[np.uint8]:
+    return np.asarray(picture.convert("RGB"))[top : top + FRAME, GAP : GAP + FRAME]
+
+
+def test_score_judges_captions_by_pixels(tmp_path: Path, capsys: Captured) -> None:
+    assert main(["data", "playroom", str(tmp_path / "toys"), *SMALL, "--frames", "17", "--quiet"]) == 0
+    right = figures(capsys, "score", tmp_path / "toys")
+    assert right["clips"] == 4
+    assert right["attributes"] > 0.9
+    assert right["by_attribute"]["colour"] == 1
+    texts = sorted((tmp_path / "toys").glob("*.txt"))
+    shuffled = [path.read_text() for path in texts[1:] + texts[:1]]
+    for path, text in zip(texts, shuffled, strict=True):
+        path.write_text(text)
+    (tmp_path / "toys" / "videogen-index.jsonl").unlink()
+    wrong = figures(capsys, "score", tmp_path / "toys")
+    assert wrong["attributes"] < 0.6
+    assert wrong["all_correct"] == 0
+    assert len(wrong["wrong"]) == 4
+
+
+def test_score_prints_a_table(toys: Path, capsys: Captured) -> None:
+    assert main(["data", "score", str(toys)]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("4 clips judged by their pixels: ")
+    assert "  ground colour   100.00%\n" in out
+
+
+def test_score_needs_captions_of_the_playroom(toys: Path, capsys: Captured) -> None:
+    for path in toys.glob("*.txt"):
+        path.write_text("a dog runs along a beach")
+    (toys / "videogen-index.jsonl").unlink()
+    assert "none of the 4 captions is about the playroom" in refusal(capsys, 3, "score", toys)
+
+
+@pytest.mark.parametrize("command", ["index", "check", "score"])
+def test_what_is_not_there_is_one_line(command: str, tmp_path: Path, capsys: Captured) -> None:
+    assert str(tmp_path / "nowhere") in refusal(capsys, 3, command, tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("command", ["index", "score"])
+def test_a_folder_without_videos_is_one_line(command: str, tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "notes.md").write_text("no videos here")
+    assert "holds no videos" in refusal(capsys, 3, command, tmp_path)
+
+
+def test_a_wrong_line_of_a_manifest_is_named(tmp_path: Path, capsys: Captured) -> None:
+    manifest = tmp_path / "clips.csv"
+    manifest.write_text("path,caption,start,end\na.mp4,a thing,2,1\n")
+    assert f"{manifest}:2: 'end' is 1.0" in refusal(capsys, 3, "index", manifest)
+
+
+def test_quiet_prints_the_result_alone(toys: Path, tmp_path: Path, capsys: Captured) -> None:
+    assert main(["data", "check", str(toys), "--sheet", str(tmp_path / "sheet.png"), "--quiet"]) == 0
+    out, err = capsys.readouterr()
+    assert out != ""
+    assert err == ""
