@@ -67,8 +67,9 @@ class FakeStage:
     def __init__(self, config: FakeConfig):
         self.config = config
         player = OptimizerConfig(learning_rate=1e-2, warmup=2, schedule="cosine", floor=0.1, weight_decay=0.1)
+        muon = replace(player, algorithm="muon")
         self.players = {
-            "network": Player(Network(config.noise), player, rests=True),
+            "network": Player(Network(config.noise), muon, rests=True),
             "critic": Player(nn.Linear(4, 1), replace(player, learning_rate=3e-3, clip=0.5), averaged=False),
         }
         self.memory = Averages()

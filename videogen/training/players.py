@@ -6,7 +6,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from videogen.training.processes import Accelerator
+from videogen.errors import UsageError
+from videogen.training.muon import Muon
+from videogen.training.processes import Accelerator, DistributedType
 from videogen.training.schedule import averaging_decay, rate
 from videogen.training.stage import OptimizerConfig, Player
 
@@ -78,6 +80,8 @@ def seat(player: Player, accelerator: Accelerator, compiled: bool) -> Seat:
     player.module.to(accelerator.device)
     if compiled:
         player.module.compile()  # in place: the names of parameters stay as they are
+    if player.optimizer.algorithm == "muon" and accelerator.distributed_type == DistributedType.FSDP:
+        raise UsageError("algorithm is muon, which needs whole matrices, and FSDP cuts them up; use adamw, or DDP")
     optimizer = make_optimizer(player.module, player.optimizer, fused=accelerator.device.type == "cuda")
     module, prepared = accelerator.prepare(player.module, optimizer)
     return Seat(player, module, prepared, accelerator)
@@ -85,6 +89,8 @@ def seat(player: Player, accelerator: Accelerator, compiled: bool) -> Seat:
 
 def make_optimizer(module: nn.Module, config: OptimizerConfig, fused: bool) -> torch.optim.Optimizer:
     parameters = list(module.parameters())
+    if config.algorithm == "muon":
+        return Muon(parameters, config.learning_rate, config.momentum, config.betas, config.weight_decay)
     groups = [
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from videogen.errors import UsageError
 
-__all__ = ["Accelerator", "agreed", "from_everyone", "mean_over_processes", "processes"]
+__all__ = ["Accelerator", "DistributedType", "agreed", "from_everyone", "mean_over_processes", "processes"]
 
 SUPPORTED = {DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU, DistributedType.FSDP}
 

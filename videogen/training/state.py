@@ -75,9 +75,10 @@ def restore_optimizer(seat: Seat, source: Mapping[str, Tensor], place: str) -> N
     for name, parameter in seat.parameters.items():
         states.pop(parameter, None)
         if name in grouped:
-            count = grouped[name].pop("step")
-            moments = {word: laid_out(value, parameter) for word, value in grouped[name].items()}
-            states[parameter] = {"step": count.to(parameter.device if on_device else "cpu"), **moments}
+            state = {word: laid_out(value, parameter) for word, value in grouped[name].items() if word != "step"}
+            if "step" in grouped[name]:
+                state["step"] = grouped[name]["step"].to(parameter.device if on_device else "cpu")
+            states[parameter] = state
 
 
 @torch.no_grad()

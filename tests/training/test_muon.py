@@ -1,0 +1,52 @@
+import pytest
+import torch
+from torch import nn
+
+from videogen.training.muon import Muon, orthogonal
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 5, 40), (2, 40, 5)])
+def test_singular_values_come_near_one(shape: tuple[int, int, int]) -> None:
+    values = torch.linalg.svdvals(orthogonal(torch.randn(shape) * 37))
+    assert values.min() > 0.3
+    assert values.max() < 1.4
+
+
+def test_directions_are_kept() -> None:
+    matrix = torch.randn(1, 6, 9)
+    left, _, right = torch.linalg.svd(matrix[0], full_matrices=False)
+    mixed = left.T @ orthogonal(matrix)[0] @ right.T
+    off = mixed - torch.diag(mixed.diagonal())
+    assert off.abs().max() < 1e-3
+
+
+def test_vectors_go_as_adamw_goes() -> None:
+    ours, theirs = (nn.Parameter(torch.linspace(-1, 1, 7)) for _ in range(2))
+    muon = Muon([ours], lr=0.1, momentum=0.9, betas=(0.9, 0.99), decay=0.3)
+    adamw = torch.optim.AdamW([theirs], lr=0.1, betas=(0.9, 0.99), weight_decay=0.0)
+    for step in range(20):
+        for p, optimizer in ((ours, muon), (theirs, adamw)):
+            p.grad = torch.sin(p.detach() * 3 + step)
+            optimizer.step()
+    torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)
+
+
+def test_kernels_of_one_shape_are_stepped_alike_alone_or_together() -> None:
+    gradients = torch.randn(2, 4, 3, 3, 3)
+    together = [nn.Parameter(torch.zeros(4, 3, 3, 3)) for _ in range(2)]
+    alone = [nn.Parameter(torch.zeros(4, 3, 3, 3)) for _ in range(2)]
+    optimizers = [Muon(ps, 0.1, 0.9, (0.9, 0.99), 0.0) for ps in (together, alone[:1], alone[1:])]
+    for p, gradient in zip([*together, *alone], [*gradients, *gradients], strict=True):
+        p.grad = gradient.clone()
+    for optimizer in optimizers:
+        optimizer.step()
+    for p, q in zip(together, alone, strict=True):
+        torch.testing.assert_close(p, q)
+        assert p.detach().square().mean().sqrt() == pytest.approx(0.1 * 0.2, rel=0.2)
+
+
+def test_what_has_no_gradient_stays() -> None:
+    p, q = nn.Parameter(torch.ones(3, 3)), nn.Parameter(torch.ones(3))
+    Muon([p, q], 0.1, 0.9, (0.9, 0.99), 0.1).step()
+    assert torch.equal(p, torch.ones(3, 3))
+    assert torch.equal(q, torch.ones(3))
