@@ -12,6 +12,7 @@ import videogen
 from videogen.cli.config import config
 from videogen.cli.data import data
 from videogen.cli.failures import Stopped, explain
+from videogen.cli.train import train
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -26,6 +27,7 @@ def videogen_command() -> None:
 
 videogen_command.add_command(data)
 videogen_command.add_command(config)
+videogen_command.add_command(train)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

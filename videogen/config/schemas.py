@@ -14,6 +14,7 @@ from videogen.config.strict_yaml import ConfigError, Mapping, Scalar, nearest, r
 
 SCHEMAS = {
     "playroom": "videogen.playroom.write:PlayroomConfig",
+    "tokenizer": "videogen.training.tokenizer_config:TokenizerTrainingConfig",
 }
 
 

@@ -80,4 +80,5 @@ def orthogonal(matrices_NRC: Tensor) -> Tensor:
     for _ in range(ROUNDS):
         square = x @ x.mT
         x = A * x + (B * square + C * square @ square) @ x
-    return (x if wide else x.mT).to(matrices_NRC.dtype)
+    made: Tensor = (x if wide else x.mT).to(matrices_NRC.dtype)
+    return made

@@ -1,0 +1,192 @@
+"""Stage one as a whole, on a playroom of a few clips."""
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.training.fake import lines
+from tests.training.programs import CHECKOUT, ENVIRONMENT, same_bits, whole_lines
+from tests.training.tiny import tiny_config, train
+from videogen.data import build_index
+from videogen.errors import DataError, UsageError
+from videogen.models import load_tokenizer
+from videogen.pixels import to_clip, to_frames
+from videogen.playroom.write import PlayroomConfig, write_playroom
+from videogen.training.clips import Clips
+from videogen.training.run_folder import steps_in
+from videogen.training.tokenizer_config import PhaseConfig
+from videogen.training.tokenizer_run import run_tokenizer, survey
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "toys"
+    write_playroom(folder, PlayroomConfig(clips=12, seed=3, size=24, frames=9))
+    build_index(folder, workers=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def unbroken(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("unbroken") / "run"
+    train(data, folder)
+    return folder
+
+
+def test_the_log_names_every_term(unbroken: Path) -> None:
+    last = [line for line in lines(unbroken) if line["kind"] == "train"][-1]
+    losses = "l1 l2 multiscale_structure spread adversarial adversarial_weight discriminator lecam"
+    for name in [*losses.split(), "discriminator_accuracy", "perplexity", "gradient/tokenizer", "rate/discriminator"]:
+        assert isinstance(last[name], float), name
+    judged = [line for line in lines(unbroken) if line["kind"] == "validation"]
+    assert [line["step"] for line in judged] == [4, 8, 9]
+    assert judged[-1]["psnr"] > 3
+
+
+def test_the_model_it_leaves_gives_the_figures_it_printed(data: Path, unbroken: Path) -> None:
+    model = load_tokenizer(unbroken)
+    config = tiny_config(data)
+    assert model.config == config.tokenizer
+    assert (model.made_for.height, model.made_for.frames, model.made_for.fps) == (16, 5, 8)
+    clips = np.stack(Clips(config).for_validation())
+    with torch.no_grad():
+        frames = to_frames(model.network(to_clip(clips)).clip)
+    error = (frames.double() - torch.from_numpy(clips).double()).square().mean((2, 3, 4))
+    psnr = float((20 * np.log10(255) - 10 * error.log10()).mean())
+    assert psnr == pytest.approx(lines(unbroken)[-1]["psnr"], abs=1e-6)
+
+
+def test_while_the_decoder_alone_learns_tokens_stay(data: Path, tmp_path: Path) -> None:
+    clips = to_clip(np.stack([np.random.default_rng(i).integers(0, 256, (5, 16, 16, 3), np.uint8) for i in range(4)]))
+    train(data, tmp_path / "run", steps=7)
+    before = load_tokenizer(tmp_path / "run")
+    train(data, tmp_path / "run", resume=True, steps=9)
+    after = load_tokenizer(tmp_path / "run")
+    assert torch.equal(before.network.encode_clip(clips), after.network.encode_clip(clips))
+    assert not torch.equal(before.network(clips).clip, after.network(clips).clip)
+
+
+def test_clips_follow_the_phases_and_images_come_between(data: Path) -> None:
+    batches = Clips(tiny_config(data)).batches({}, 0, 2, 0, 1)
+    shapes = [next(batches).clips.shape for _ in range(18)]
+    batches.close()
+    assert set(shapes[:8]) == {(2, 5, 16, 16, 3), (4, 1, 16, 16, 3)}
+    assert set(shapes[8:14]) == {(2, 9, 16, 24, 3)}
+    assert set(shapes[14:]) == {(2, 5, 16, 16, 3)}
+    assert all(shapes[i] == shapes[i + 1] for i in range(0, 18, 2)), "a step is of one kind"
+
+
+@pytest.mark.parametrize("cut", range(1, 17, 3))
+def test_the_place_in_the_data_is_all_there_is_to_know(data: Path, cut: int) -> None:
+    clips = Clips(tiny_config(data))
+    whole = clips.batches({}, 0, 2, 0, 1)
+    seen = [next(whole) for _ in range(18)]
+    whole.close()
+    cut -= cut % 2  # between steps
+    again = clips.batches(seen[cut - 1].next if cut else {}, cut // 2, 2, 0, 1)
+    for expected in seen[cut:]:
+        got = next(again)
+        assert got.keys == expected.keys
+        assert np.array_equal(got.clips, expected.clips)
+    again.close()
+
+
+def test_validation_clips_are_never_trained_on(data: Path) -> None:
+    clips = Clips(tiny_config(data))
+    kept = {clip.entry.key for clip in clips.held_out.good}
+    assert kept
+    assert not kept & {clip.entry.key for clip in clips.train.good}
+    assert len(kept) + len(clips.train.good) == 12
+
+
+@pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.slow)])
+def test_killed_at_random_moments_it_ends_with_the_same_bits(data: Path, tmp_path: Path, kills: int) -> None:
+    steps, draw = 3 * kills + 6, random.Random(kills)
+    settings = [f"steps={steps}", "log_every=1", "checkpoint_every=2"]
+    calm, killed = tmp_path / "calm", tmp_path / "killed"
+    train(data, calm, steps=steps, log_every=1, checkpoint_every=2)
+    for _ in range(kills):
+        target = whole_lines(killed) + draw.randint(1, 4)
+        process = start(data, killed, *settings)
+        while whole_lines(killed) < target and process.poll() is None:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert start(data, killed, *settings).wait() == 0
+    assert same_bits(calm, killed)
+
+
+def test_two_processes_train_what_one_would_to_rounding(data: Path, tmp_path: Path) -> None:
+    train(data, tmp_path / "one", steps=3, log_every=1)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    command = [*launcher, "-m", "tests.training.tiny", str(data), str(tmp_path / "two"), "steps=3", "log_every=1"]
+    finished = subprocess.run(command, cwd=CHECKOUT, env=ENVIRONMENT, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    one, two = lines(tmp_path / "one"), lines(tmp_path / "two")
+    assert len(one) == len(two) == 4
+    for name in ("l1", "l2", "multiscale_structure"):  # what is a mean over clips; `spread` is over a process's batch
+        assert two[0][name] == pytest.approx(one[0][name], rel=1e-5)
+        assert two[2][name] == pytest.approx(one[2][name], rel=0.05)
+    assert load_tokenizer(tmp_path / "two").config == load_tokenizer(tmp_path / "one").config
+
+
+def test_other_clips_are_another_run(data: Path, unbroken: Path, tmp_path: Path) -> None:
+    shutil.copytree(unbroken, tmp_path / "run")
+    other = tmp_path / "toys"
+    write_playroom(other, PlayroomConfig(clips=12, seed=4, size=24, frames=9))
+    build_index(other, workers=1)
+    with pytest.raises(UsageError, match="'clips' was"):
+        train(other, tmp_path / "run", resume=True)
+    shutil.move(data, tmp_path / "moved")
+    try:
+        outcome = train(tmp_path / "moved", tmp_path / "run", resume=True)
+    finally:
+        shutil.move(tmp_path / "moved", data)
+    assert outcome.steps == 9
+    assert steps_in(tmp_path / "run" / "checkpoints")[-1] == 9
+
+
+def test_a_survey_says_what_would_be_trained(data: Path) -> None:
+    figures, text = survey(tiny_config(data))
+    assert figures["micro-batches"] == [[2, 5, 16, 16, 3], [2, 9, 16, 24, 3], [2, 5, 16, 16, 3]]
+    assert figures["clips"] == len(Clips(tiny_config(data)).train.good)
+    assert figures["bits a pixel"].startswith("0.0389")  # log2(1000) / 256
+    assert json.loads(json.dumps(figures)) == figures
+    assert "2 x 9 x 16 x 24 x 3" in text
+
+
+@pytest.mark.parametrize(
+    ("phases", "words"),
+    [
+        ((), "phases begin at"),
+        ((PhaseConfig(1, 16, 16, 5),), "phases begin at"),
+        ((PhaseConfig(0, 16, 20, 5),), "multiples of f_s = 8"),
+        ((PhaseConfig(0, 16, 16, 5, decoder_only=True), PhaseConfig(3, 16, 16, 5)), "decoder_only"),
+    ],
+)
+def test_phases_that_make_no_sense_are_refused(data: Path, phases: tuple[PhaseConfig, ...], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        replace(tiny_config(data), phases=phases)
+
+
+def test_a_share_that_leaves_nothing_is_refused(data: Path) -> None:
+    config = tiny_config(data)
+    with pytest.raises(DataError, match="leaves 12 to train on and 0 to validate with"):
+        run_tokenizer(replace(config, data=replace(config.data, validation_share=1e-9)), data / "run", resume=False)
+
+
+def start(data: Path, folder: Path, *settings: str) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "tests.training.tiny", str(data), str(folder), *settings]
+    return subprocess.Popen(
+        command, cwd=CHECKOUT, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )

@@ -1,0 +1,62 @@
+"""The smallest run of stage one that has everything: two phases and images, a discriminator, averages, accumulation.
+
+`python -m tests.training.tiny DATA RUN KEY=VALUE...` trains it.
+"""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from tests.tokenizer.models import small_config
+from tokenizer.adversarial import AdversarialConfig
+from tokenizer.discriminator import DiscriminatorConfig
+from tokenizer.losses import LossConfig
+from tokenizer.perceptual import MultiscaleStructureConfig
+from videogen.training.stage import OptimizerConfig
+from videogen.training.tokenizer_config import DataConfig, PhaseConfig, TokenizerTrainingConfig
+from videogen.training.tokenizer_run import run_tokenizer
+from videogen.training.trainer import Outcome, TrainingConfig
+
+ADVERSARIAL = AdversarialConfig(
+    loss="hinge",
+    weight=0.1,
+    start_step=3,
+    ramp_steps=2,
+    adaptive_bound=10.0,
+    lecam_weight=0.01,
+    lecam_decay=0.9,
+    discriminator=DiscriminatorConfig(widths=(4, 8), time_halvings=1),
+)
+TRAINING = TrainingConfig(
+    steps=9, batch_size=4, accumulation=2, seed=1, average_decay=0.9, log_every=2, validate_every=4, sample_every=0,
+    checkpoint_every=2,
+)  # fmt: skip
+
+
+def tiny_config(data: Path, **training: int) -> TokenizerTrainingConfig:
+    return TokenizerTrainingConfig(
+        data=DataConfig(train=data, fps=8, validation_share=0.3, validation_clips=3),
+        phases=(
+            PhaseConfig(from_step=0, height=16, width=16, frames=5, image_share=0.4, image_batches=2),
+            PhaseConfig(from_step=4, height=16, width=24, frames=9),
+            PhaseConfig(from_step=7, height=16, width=16, frames=5, decoder_only=True),
+        ),
+        tokenizer=small_config(f_t=4, f_s=8),
+        loss=LossConfig(1.0, 1.0, MultiscaleStructureConfig("multiscale_structure", 0.1), ADVERSARIAL),
+        optimizer=OptimizerConfig(learning_rate=2e-3, warmup=2, schedule="cosine", floor=0.1, algorithm="muon"),
+        training=replace(TRAINING, **training),
+        discriminator_optimizer=OptimizerConfig(learning_rate=1e-3, warmup=2, schedule="constant"),
+    )
+
+
+def train(data: Path, folder: Path, resume: bool = False, **training: int) -> Outcome:
+    return run_tokenizer(tiny_config(data, **training), folder, resume)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    settings = {name: json.loads(value) for name, _, value in (word.partition("=") for word in sys.argv[3:])}
+    train(Path(sys.argv[1]), Path(sys.argv[2]), resume=True, **settings)

@@ -1,0 +1,89 @@
+"""`videogen train`: stage one, the tokenizer."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from videogen.cli.terminal import Terminal, reports
+
+PLACE = click.Path(path_type=Path)
+THREADS = click.option("--threads", type=click.IntRange(1), help="Threads for arithmetic [default: torch's choice].")
+
+
+@click.group()
+def train() -> None:
+    """Train a model from clips."""
+
+
+@train.command("tokenizer")
+@click.argument("config_path", metavar="CONFIG", type=PLACE)
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--run", "folder", type=PLACE, help="The run folder [default: runs/NAME-OF-CONFIG].")
+@click.option("--resume", is_flag=True, help="Go on where the run stopped, to the bit.")
+@click.option("--dry-run", is_flag=True, help="Say what would be trained, on what, in how much memory; train nothing.")
+@THREADS
+@reports
+def tokenizer(
+    terminal: Terminal,
+    config_path: Path,
+    overrides: tuple[str, ...],
+    folder: Path | None,
+    resume: bool,
+    dry_run: bool,
+    threads: int | None,
+) -> None:
+    """Train the tokenizer that CONFIG describes, on the clips that it names.
+
+    The run folder gets the resolved configuration, metrics.jsonl, TensorBoard events, sample grids (originals above
+    reconstructions), checkpoints, and the newest model in `model/`. Ctrl-C and SIGTERM save first. Several processes:
+    start it by torchrun or `accelerate launch`.
+
+    \b
+    Examples:
+      videogen train tokenizer configs/tokenizer/playroom_64_cpu.yaml --dry-run
+      videogen train tokenizer configs/tokenizer/playroom_64_cpu.yaml --run runs/toys data.train=toys
+      videogen train tokenizer configs/tokenizer/playroom_64_cpu.yaml --run runs/toys data.train=toys --resume
+    """
+    from videogen.config import resolve
+    from videogen.training.tokenizer_run import run_tokenizer, survey
+
+    _, resolved = resolve(config_path, overrides, expected="tokenizer")
+    use_threads(threads)
+    if dry_run:
+        figures, text = survey(resolved.value)
+        terminal.report(figures, text)
+        return
+    folder = folder or Path("runs") / config_path.stem
+    with terminal.progress("training", "steps") as on_progress:
+        outcome = run_tokenizer(
+            resolved.value,
+            folder,
+            resume,
+            on_progress=on_progress,
+            on_log=lambda line: terminal.note(as_line(line)),
+            on_alarm=lambda name, message: terminal.note(f"alarm, {name}: {message}"),
+            on_note=terminal.note,
+        )
+    figures = {"model": str(outcome.model), "steps": outcome.steps, **outcome.figures}
+    terminal.report(figures, f"{outcome.model} after {outcome.steps} steps: {in_words(outcome.figures)}")
+
+
+def use_threads(threads: int | None) -> None:
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def as_line(line: dict[str, Any]) -> str:
+    """A line of metrics.jsonl, shortened to what a person follows."""
+    speed = line.get("speed", {}).get("clips_per_second")
+    wanted = ("psnr", "ssim", "code_use", "total/tokenizer", "l1", "perplexity", "discriminator_accuracy")
+    shown = {name: line[name] for name in wanted if isinstance(line.get(name), float)}
+    pace = f"  {speed:.1f} clips/s" if speed else ""
+    return f"step {line['step']:>7} {line['kind']:<10} {in_words(shown)}{pace}"
+
+
+def in_words(figures: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4g}" for name, value in figures.items())

@@ -1,0 +1,104 @@
+"""The clips of a run of stage one, step by step: phases of sizes and lengths, images among them.
+
+Every phase reads two sequences of its own, clips and single frames; each has its place, and the run's position is all
+those places. Which of the two a step takes is a function of the seed and the step.
+"""
+
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from videogen.data import Batch, ClipDataset, ClipSpec, Index, Position, batches, load_index
+from videogen.data.split import draw, hold_out
+from videogen.training.stage import Json
+from videogen.training.tokenizer_config import PhaseConfig, TokenizerTrainingConfig
+
+
+@dataclass(frozen=True, eq=False)
+class ClipBatch:
+    """This process's part of a micro-batch: uint8 [B, T, H, W, 3]."""
+
+    keys: tuple[str, ...]
+    clips: NDArray[np.uint8]
+    next: Json
+
+
+class Clips:
+    """Everything that a run reads: endless batches to train on, and the clips it is judged by."""
+
+    def __init__(self, config: TokenizerTrainingConfig):
+        self.config = config
+        self.train, self.held_out = open_sets(config)
+        self.datasets: dict[str, ClipDataset] = {}
+        self.dataset(0, images=False)  # a set that cannot serve is found out before anything begins
+
+    def dataset(self, phase: int, images: bool) -> ClipDataset:
+        name = stream_name(phase, images)
+        if name not in self.datasets:
+            spec = self.spec(self.config.phases[phase], images)
+            bad = self.config.data.max_bad_fraction
+            self.datasets[name] = ClipDataset(self.train, spec, self.config.training.seed, bad)
+        return self.datasets[name]
+
+    def spec(self, phase: PhaseConfig, images: bool) -> ClipSpec:
+        data = self.config.data
+        return ClipSpec(1 if images else phase.frames, phase.height, phase.width, data.fps, data.flip)
+
+    def for_validation(self) -> list[NDArray[np.uint8]]:
+        """The held-out clips as the last phase would see them, uint8 [T, H, W, 3], the same at every call."""
+        phase = self.config.phases[-1]
+        spec = ClipSpec(phase.frames, phase.height, phase.width, self.config.data.fps)
+        held_out = ClipDataset(self.held_out, spec, seed=0, max_bad_fraction=self.config.data.max_bad_fraction)
+        return [held_out.sample(0, i).clip for i in range(min(len(held_out), self.config.data.validation_clips))]
+
+    def fingerprint(self) -> str:
+        """Of all the clips of the first phase: another set is another run."""
+        return self.dataset(0, images=False).fingerprint
+
+    def batches(self, position: Json, step: int, accumulation: int, rank: int, world: int) -> Generator[ClipBatch]:
+        places, size = dict(position), self.config.training.batch_size // accumulation
+        open_streams: dict[str, Iterator[Batch]] = {}
+        try:
+            while True:
+                number = self.config.phase_at(step)
+                phase, images = self.config.phases[number], self.takes_images(step)
+                name = stream_name(number, images)
+                if name not in open_streams:
+                    close_others(open_streams, number)
+                    many = size * phase.image_batches if images else size
+                    place = Position(**places.get(name, {}))
+                    workers = self.config.data.workers
+                    open_streams[name] = batches(self.dataset(number, images), many, place, rank, world, workers)
+                for _ in range(accumulation):
+                    batch = next(open_streams[name])
+                    places = {**places, name: asdict(batch.next)}
+                    yield ClipBatch(batch.keys, batch.clips, places)
+                step += 1
+        finally:
+            close_others(open_streams, phase=None)
+
+    def takes_images(self, step: int) -> bool:
+        phase = self.config.phases[self.config.phase_at(step)]
+        return draw(f"images {self.config.training.seed} {step}") < phase.image_share
+
+
+def open_sets(config: TokenizerTrainingConfig) -> tuple[Index, Index]:
+    train = load_index(config.data.train)
+    if config.data.validation is not None:
+        return train, load_index(config.data.validation)
+    return hold_out(train, config.data.validation_share)
+
+
+def stream_name(phase: int, images: bool) -> str:
+    return f"phase {phase} {'images' if images else 'clips'}"
+
+
+def close_others(streams: dict[str, Iterator[Batch]], phase: int | None) -> None:
+    """Let go of the threads of every phase but this one."""
+    for name in [name for name in streams if phase is None or not name.startswith(f"phase {phase} ")]:
+        with closing(cast(Generator[Batch], streams.pop(name))):
+            pass

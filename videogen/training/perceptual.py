@@ -1,0 +1,32 @@
+"""The perceptual loss that a configuration names, with its weights where it has any."""
+
+from pathlib import Path
+
+import torch
+
+from tokenizer.perceptual import LPIPS, LPIPSConfig, MultiscaleStructure, MultiscaleStructureConfig, PerceptualLoss
+from videogen.errors import CheckpointError
+
+
+def load_perceptual(
+    config: MultiscaleStructureConfig | LPIPSConfig | None, device: torch.device
+) -> PerceptualLoss | None:
+    """LPIPS reads the safetensors file that the user names; the loss by structure needs nothing."""
+    if config is None:
+        return None
+    if isinstance(config, MultiscaleStructureConfig):
+        return MultiscaleStructure(config)
+    return load_lpips(Path(config.weights), config.frames).to(device)
+
+
+def load_lpips(path: Path, frames: int | None = None) -> LPIPS:
+    """CheckpointError if the file is not there or holds other tensors."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file; LPIPS needs VGG16's weights and its own heads as safetensors")
+    try:
+        return LPIPS(load_file(path), frames)
+    except (SafetensorError, ValueError) as error:
+        raise CheckpointError(f"{path}: {error}") from None

@@ -1,0 +1,112 @@
+"""A run of stage one from its configuration: what it would be, and the run itself."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tokenizer.model import VideoTokenizer
+from videogen.pixels import to_clip
+from videogen.training.clips import Clips
+from videogen.training.stage import Json
+from videogen.training.tokenizer_config import TokenizerTrainingConfig
+from videogen.training.tokenizer_stage import TokenizerStage
+from videogen.training.trainer import CHANGEABLE, Listener, Outcome, train
+
+ELSEWHERE = frozenset({"data.train", "data.validation", "data.workers"})  # a set may be moved; its clips may not change
+
+
+def run_tokenizer(
+    config: TokenizerTrainingConfig, folder: Path, resume: bool, **listener: Callable[..., None]
+) -> Outcome:
+    """Train in `folder`; the listeners are those of `Listener`."""
+    clips = Clips(config)
+    resolved = {**plain(config), "clips": clips.fingerprint()}
+    return train(
+        lambda: TokenizerStage(config, clips),
+        config.training,
+        folder,
+        resolved,
+        resume,
+        Listener(**listener),
+        CHANGEABLE | ELSEWHERE,
+    )
+
+
+def survey(config: TokenizerTrainingConfig) -> tuple[Json, str]:
+    """What a run would train, on what, and in how much memory: as figures and as text."""
+    clips = Clips(config)
+    stage = TokenizerStage(config, clips)
+    dataset = clips.dataset(0, images=False)
+    micro = config.training.batch_size // config.training.accumulation
+    shapes = [[micro, p.frames, p.height, p.width, 3] for p in config.phases]
+    memory = {name: bytes_ // 2**20 for name, bytes_ in memory_of(stage, micro).items()}
+    figures: dict[str, Any] = {
+        **stage.figures(),
+        "clips": len(dataset),
+        "clips too short": len(dataset.short),
+        "clips refused": len(dataset.refused),
+        "steps": config.training.steps,
+        "epochs": config.training.steps * config.training.batch_size / len(dataset),
+        "micro-batches": shapes,
+        "first clips": [dataset.sample(0, i).key for i in range(min(4, len(dataset)))],
+        "memory in MiB": memory,
+    }
+    return figures, "\n".join(f"{name:<28} {said(value)}" for name, value in figures.items())
+
+
+def memory_of(stage: TokenizerStage, micro: int) -> dict[str, int]:
+    """Bytes of a step: what stays (weights, averages, optimizers), and activations, counted on one clip.
+
+    What convolutions need for themselves while they work, and the discriminator's activations, come on top.
+    """
+    kept = 0
+    for player in stage.players.values():
+        numbers = sum(p.numel() for p in player.module.parameters())
+        copies = 2 + (1 if player.optimizer.algorithm == "muon" else 2) + (1 if player.averaged else 0)
+        kept += 4 * numbers * copies
+    largest = max(stage.config.phases, key=lambda phase: phase.frames * phase.height * phase.width)
+    clip = torch.zeros(1, largest.frames, largest.height, largest.width, 3, dtype=torch.uint8)
+    activations = micro * saved_bytes(stage.network, to_clip(clip))
+    if stage.config.training.precision == "bf16":
+        activations //= 2
+    return {"weights, averages, optimizers": kept, "activations": activations, "together": kept + activations}
+
+
+def saved_bytes(network: VideoTokenizer, clip: torch.Tensor) -> int:
+    """Of everything that the backward pass of this clip would need, each tensor's memory counted once."""
+    seen: dict[int, int] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        seen[storage.data_ptr()] = storage.nbytes()
+        kept.append(tensor)  # so that no address is given out twice
+        return tensor
+
+    kept: list[torch.Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        out = network(clip)
+    weights = {p.untyped_storage().data_ptr() for p in network.parameters()}
+    del out
+    return sum(size for address, size in seen.items() if address not in weights)
+
+
+def said(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {item:,}" for name, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(" x ".join(map(str, item)) if isinstance(item, list) else str(item) for item in value)
+    return f"{value:,.1f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def plain(config: TokenizerTrainingConfig) -> Json:
+    """The configuration as JSON would hold it."""
+
+    def path(value: object) -> str:
+        assert isinstance(value, Path)
+        return str(value)
+
+    return json.loads(json.dumps(asdict(config), default=path))  # type: ignore[no-any-return]

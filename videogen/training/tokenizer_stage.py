@@ -1,0 +1,183 @@
+"""Stage one: what the tokenizer and its discriminator minimise, what is validated, drawn and exported."""
+
+from collections.abc import Callable, Generator, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from tokenizer import alarms
+from tokenizer.adversarial import LeCam, has_begun
+from tokenizer.discriminator import Discriminator
+from tokenizer.losses import adversarial_loss, discriminator_loss, reconstruction_loss
+from tokenizer.model import Reconstruction, VideoTokenizer
+from tokenizer.perceptual import PerceptualLoss
+from tokenizer.quantize import Usage
+from videogen.checkpoint import Content
+from videogen.evaluate.reconstruction import Judgement, draw_pairs
+from videogen.models import Preprocessing, tokenizer_files
+from videogen.pixels import to_clip, to_frames
+from videogen.training.clips import ClipBatch, Clips
+from videogen.training.perceptual import load_perceptual
+from videogen.training.stage import Json, Player, Team, Turn
+from videogen.training.tokenizer_config import TokenizerTrainingConfig
+
+TOKENIZER, DISCRIMINATOR = "tokenizer", "discriminator"
+DRAWN = 8  # clips in a sample grid
+AT_ONCE = 8  # clips in a batch of validation
+
+
+class TokenizerStage:
+    """The promise of `videogen.training.stage.Stage`, kept for a tokenizer."""
+
+    name = "tokenizer"
+
+    def __init__(self, config: TokenizerTrainingConfig, clips: Clips):
+        self.config, self.clips = config, clips
+        self._perceptual: dict[torch.device, PerceptualLoss | None] = {}
+        self.network = VideoTokenizer(config.tokenizer)
+        self.players = {TOKENIZER: Player(self.network, config.optimizer, rests=config.phases[-1].decoder_only)}
+        self.adversarial = config.loss.adversarial
+        self.memory: LeCam | None = None
+        if self.adversarial is not None and config.discriminator_optimizer is not None:
+            critic = Discriminator(self.adversarial.discriminator)
+            self.players[DISCRIMINATOR] = Player(critic, config.discriminator_optimizer, averaged=False)
+            self.memory = LeCam(self.adversarial.lecam_decay)
+
+    def batches(self, position: Json, step: int, accumulation: int, rank: int, world: int) -> Generator[ClipBatch]:
+        return self.clips.batches(position, step, accumulation, rank, world)
+
+    def resting(self, player: str, step: int) -> Callable[[str], bool]:
+        decoder_only = player == TOKENIZER and self.config.phases[self.config.phase_at(step)].decoder_only
+        return lambda name: decoder_only and name.startswith("encoder.")
+
+    def turns(self, batch: ClipBatch, step: int, team: Team) -> Iterator[Turn]:
+        clip = to_clip(torch.from_numpy(batch.clips).to(team.device))
+        out: Reconstruction = team.modules[TOKENIZER](clip)
+        loss = reconstruction_loss(self.config.loss, self.perceptual(team.device), out.clip, clip, step)
+        total = loss.total + torch.stack([term.float() for term in out.losses.values()]).sum()
+        terms = {**loss.terms, **{name: term.detach() for name, term in out.losses.items()}, **looks(clip, out)}
+        if self.adversarial is None or not has_begun(self.adversarial, step):
+            yield Turn(TOKENIZER, total, terms)
+            return
+        with team.bystander(DISCRIMINATOR) as critic:
+            fooling = adversarial_loss(
+                self.adversarial, critic(out.clip), loss.total, self.shared(out, team), step, team.mean
+            )
+        yield Turn(TOKENIZER, total + fooling.total, {**terms, **fooling.terms})
+        assert self.memory is not None
+        real, fake = team.modules[DISCRIMINATOR](torch.cat([clip, out.clip.detach()])).chunk(2)
+        judging = discriminator_loss(self.adversarial, self.memory, real, fake)
+        yield Turn(DISCRIMINATOR, judging.total, judging.terms)
+
+    def shared(self, out: Reconstruction, team: Team) -> Tensor:
+        """What the adaptive weight compares gradients at: the last layer, or the clip where weights are cut up."""
+        return out.clip if team.sharded else self.network.decoder.layers[-1].conv.weight  # type: ignore[return-value, union-attr]
+
+    def perceptual(self, device: torch.device) -> PerceptualLoss | None:
+        if device not in self._perceptual:
+            self._perceptual[device] = load_perceptual(self.config.loss.perceptual, device)
+        return self._perceptual[device]
+
+    def applied(self, step: int, means: Mapping[str, float]) -> None:
+        if self.memory is not None and "discriminator_real" in means:
+            real, fake = (torch.tensor(means[f"discriminator_{kind}"]) for kind in ("real", "fake"))
+            self.memory.update(real, fake)
+
+    def alarms(self, step: int, means: Mapping[str, float]) -> Mapping[str, str | None]:
+        if "perplexity" not in means:  # no step was taken since the last look
+            return {}
+        vocabulary, accuracy = self.network.quantizer.size, means.get("discriminator_accuracy", 0.0)
+        return {
+            "input outside [-1, 1]": alarms.input_out_of_range(means["low"], means["high"]),
+            "flat reconstructions": alarms.flat_reconstructions(means["variance"], means["clip_variance"]),
+            "codes collapse": alarms.codes_collapse(means["perplexity"], round(means["tokens"]), vocabulary),
+            "discriminator dominates": alarms.discriminator_dominates(accuracy),
+        }
+
+    @cached_property
+    def validation_clips(self) -> Tensor:
+        """uint8 [N, T, H, W, 3]"""
+        return torch.stack([torch.from_numpy(clip) for clip in self.clips.for_validation()])
+
+    def validate(self, team: Team) -> dict[str, float]:
+        """Each process takes every world-th clip, as many as all can have; the figures are those of all of them."""
+        even = len(self.validation_clips) // team.world * team.world
+        mine = self.validation_clips[team.rank : even : team.world] if even else self.validation_clips
+        judged = Judgement.none(self.network.quantizer.size)
+        for part in torch.split(mine, AT_ONCE):
+            out: Reconstruction = team.modules[TOKENIZER](to_clip(part.to(team.device)))
+            judged = judged.plus(to_frames(out.clip).cpu(), part, out.ids)
+        counts = team.mean(judged.usage.counts_V.double()) * team.world
+        usage = Usage(counts.round().long().cpu())
+        quality = judged.totals.quality()
+        sums = [quality.psnr, quality.psnr_pooled, quality.ssim, quality.flicker]
+        psnr, pooled, ssim, flicker = team.mean(torch.tensor(sums, dtype=torch.float64)).tolist()
+        return {
+            "psnr": psnr,
+            "psnr_pooled": pooled,
+            "ssim": ssim,
+            "flicker": flicker,
+            "code_use": usage.share,
+            "code_use_reachable": usage.reachable_share,
+            "perplexity": usage.perplexity,
+        }
+
+    def draw_samples(self, team: Team, place: Path) -> None:
+        clips = self.validation_clips[:DRAWN]
+        out: Reconstruction = team.modules[TOKENIZER](to_clip(clips.to(team.device)))
+        if team.rank == 0:
+            draw_pairs(clips.numpy(), to_frames(out.clip).cpu().numpy(), self.config.data.fps, place)
+
+    def export(self, weights: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Content]:
+        phase = self.config.phases[-1]
+        made_for = Preprocessing(phase.height, phase.width, self.config.data.fps, phase.frames)
+        return tokenizer_files(self.config.tokenizer, made_for, weights[TOKENIZER], self.card())
+
+    def card(self) -> str:
+        facts = "\n".join(f"- {name}: {value}" for name, value in self.figures().items())
+        made = f"Trained by `videogen train tokenizer` on `{self.config.data.train.name}`."
+        return f"# A video tokenizer\n\n{made}\n\n{facts}\n"
+
+    def figures(self) -> dict[str, str]:
+        config, quantizer, phase = self.config.tokenizer, self.network.quantizer, self.config.phases[-1]
+        fps = self.config.data.fps
+        grid = (phase.height // config.f_s) * (phase.width // config.f_s)
+        bits = torch.tensor(float(quantizer.size)).log2().item()
+        return {
+            "compression": f"{config.f_s} x {config.f_s} in space, {config.f_t} in time",
+            "codes": f"{quantizer.size:,} ({bits:.2f} bits a token)",
+            "tokens a latent frame": f"{grid} ({phase.height // config.f_s} x {phase.width // config.f_s})",
+            "tokens a second of video": f"{grid * fps / config.f_t:.0f} at {fps:g} frames a second",
+            "bits a pixel": f"{bits / (config.f_t * config.f_s**2):.4f} (raw video: 24)",
+            **{f"parameters of the {name}": f"{count(part):,}" for name, part in self.parts()},
+        }
+
+    def parts(self) -> list[tuple[str, nn.Module]]:
+        critic = [("discriminator", self.players[DISCRIMINATOR].module)] if DISCRIMINATOR in self.players else []
+        return [("encoder", self.network.encoder), ("decoder", self.network.decoder), *critic]
+
+
+def count(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+@torch.no_grad()
+def looks(clip: Tensor, out: Reconstruction) -> dict[str, Tensor]:
+    """Numbers that alarms look at."""
+    return {
+        "low": clip.min(),
+        "high": clip.max(),
+        "clip_variance": alarms.variance_within_frames(clip),
+        "variance": alarms.variance_within_frames(out.clip),
+        "perplexity": perplexity(out.ids),
+        "tokens": torch.tensor(float(out.ids.numel()), device=clip.device),
+    }
+
+
+def perplexity(ids: Tensor) -> Tensor:
+    """Of the codes of these tokens; without a table as large as the vocabulary, and without waiting for the device."""
+    ordered = ids.flatten().sort().values
+    counts = torch.searchsorted(ordered, ordered, right=True) - torch.searchsorted(ordered, ordered)
+    return (-(counts / len(ordered)).log().mean()).exp()
