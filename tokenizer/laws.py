@@ -114,6 +114,20 @@ def a_still_clip_has_still_ids(model: VideoTokenizer, clip: Tensor, groups: int)
     )
 
 
+@torch.no_grad()
+def every_code_survives(model: VideoTokenizer, most: int = 1 << 18) -> Verdict:
+    """Each id gives itself back through its code, also when the code has been rounded to bfloat16.
+
+    Beyond `most` codes, so many evenly spread ones are looked at.
+    """
+    quantizer, device = model.quantizer, next(model.parameters()).device
+    step = max(1, quantizer.size // most)
+    ids = torch.arange(0, quantizer.size, step, device=device)
+    codes = quantizer.to_latents(ids)
+    lost = sum(int((quantizer.to_ids(copy) != ids).sum()) for copy in (codes, codes.bfloat16()))
+    return Verdict("every code survives a round trip", lost == 0, f"{lost} of {len(ids)} lost, in float32 and bfloat16")
+
+
 def encode_in_chunks(model: VideoTokenizer, clip: Tensor, plan: Sequence[int]) -> tuple[Tensor, State]:
     """All ids, the tail's among them, of a clip fed in chunks of these lengths and then whatever is left."""
     pieces, state = [], None

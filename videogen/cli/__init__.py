@@ -12,6 +12,7 @@ import videogen
 from videogen.cli.config import config
 from videogen.cli.data import data
 from videogen.cli.failures import Stopped, explain
+from videogen.cli.models import evaluate, info, reconstruct, selftest
 from videogen.cli.train import train
 
 
@@ -27,7 +28,8 @@ def videogen_command() -> None:
 
 videogen_command.add_command(data)
 videogen_command.add_command(config)
-videogen_command.add_command(train)
+for command in (train, reconstruct, evaluate, selftest, info):
+    videogen_command.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,0 +1,204 @@
+"""Commands that use a tokenizer: reconstruct, evaluate, selftest, info."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from videogen.cli.terminal import Terminal, reports
+from videogen.cli.train import THREADS, use_threads
+
+PLACE = click.Path(path_type=Path)
+MODEL = click.option("--model", type=PLACE, required=True, help="A model folder, or the folder of a run.")
+DEVICE = click.option("--device", default="cpu", show_default=True, help="Where to compute, such as cuda or cuda:1.")
+
+
+class Size(click.ParamType):  # type: ignore[type-arg]
+    """HEIGHTxWIDTH, such as 128x192."""
+
+    name = "HxW"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        height, cross, width = str(value).lower().partition("x")
+        if not (cross and height.isdecimal() and width.isdecimal()):
+            self.fail(f"'{value}' is not of the form HEIGHTxWIDTH, such as 128x192", param, ctx)
+        return int(height), int(width)
+
+
+@click.command("reconstruct")
+@click.argument("source", metavar="IN", type=PLACE)
+@click.argument("target", metavar="OUT", type=str)
+@MODEL
+@click.option("--side-by-side", is_flag=True, help="Show the original at the left.")
+@click.option("--size", type=Size(), help="Scale and crop to this size first [default: that of the video].")
+@THREADS
+@DEVICE
+@reports
+def reconstruct(
+    terminal: Terminal,
+    source: Path,
+    target: str,
+    model: Path,
+    side_by_side: bool,
+    size: tuple[int, int] | None,
+    threads: int | None,
+    device: str,
+) -> None:
+    """Send the video IN through a tokenizer into OUT, and say how much of it came back.
+
+    Any length, in the memory of a few frames. OUT is .mp4, .webm, .gif, a folder for PNGs, or - for raw RGB.
+
+    \b
+    Examples:
+      videogen reconstruct clip.mp4 seen.mp4 --model runs/toys --side-by-side
+      videogen reconstruct film.mp4 seen.webm --model runs/toys --size 128x192
+    """
+    from videogen.evaluate.video import as_table, reconstruct_video
+    from videogen.models import load_tokenizer
+
+    use_threads(threads)
+    opened = load_tokenizer(model, usable_device(device))
+    with terminal.progress("reconstructing", "frames") as on_progress:
+        figures = reconstruct_video(opened, source, target, size, side_by_side, on_progress)
+    if target == "-":
+        terminal.note(as_table(figures))
+        return
+    terminal.report(figures, f"{as_table(figures)}\n{target}")
+
+
+@click.group()
+def evaluate() -> None:
+    """Judge models and runs."""
+
+
+@evaluate.command("tokenizer")
+@click.argument("data", metavar="DATA", type=PLACE)
+@MODEL
+@click.option("--index", type=PLACE, help="The index, where it does not lie with the data.")
+@click.option("--clips", type=click.IntRange(1), help="Judge at most so many clips.")
+@click.option("--frames", type=click.IntRange(1), help="Frames a clip [default: as trained].")
+@click.option("--size", type=Size(), help="Of the clips [default: as trained].")
+@click.option("--fps", type=click.FloatRange(0, min_open=True), help="Frames a second [default: as trained].")
+@click.option("--lpips", type=PLACE, help="Weights of LPIPS (safetensors), to report it too.")
+@click.option("--out", type=PLACE, help="A folder for plots, a grid of reconstructions and figures.json.")
+@THREADS
+@DEVICE
+@reports
+def tokenizer(
+    terminal: Terminal,
+    data: Path,
+    model: Path,
+    index: Path | None,
+    clips: int | None,
+    frames: int | None,
+    size: tuple[int, int] | None,
+    fps: float | None,
+    lpips: Path | None,
+    out: Path | None,
+    threads: int | None,
+    device: str,
+) -> None:
+    """Judge a tokenizer on the indexed clips of DATA: quality, use of codes, bits, flicker.
+
+    \b
+    Example:
+      videogen evaluate tokenizer fresh --model runs/toys --out report
+    """
+    import json
+
+    from videogen.data import ClipSpec
+    from videogen.evaluate.clips import evaluate_tokenizer
+    from videogen.evaluate.video import as_table, check_size
+    from videogen.models import load_tokenizer
+
+    use_threads(threads)
+    opened = load_tokenizer(model, usable_device(device))
+    made = opened.made_for
+    height, width = size or (made.height, made.width)
+    check_size(opened.config, height, width)
+    spec = ClipSpec(frames or made.frames, height, width, fps or made.fps)
+    with terminal.progress("judging", "clips") as on_progress:
+        figures = evaluate_tokenizer(opened, data, index, spec, clips, lpips, out, on_progress)
+    if out is not None:
+        (out / "figures.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    terminal.report(figures, f"{figures['clips']} clips of {data}\n{as_table(figures)}")
+
+
+@evaluate.command("runs")
+@click.argument("runs", metavar="RUN...", type=PLACE, nargs=-1, required=True)
+@click.option("--figure", default="psnr", show_default=True, help="What to draw.")
+@click.option("--out", type=PLACE, help="Draw the figure over the steps into this SVG.")
+@reports
+def runs(terminal: Terminal, runs: tuple[Path, ...], figure: str, out: Path | None) -> None:
+    """Show the last validation of each run folder, side by side.
+
+    \b
+    Example:
+      videogen evaluate runs runs/fsq runs/lfq --out curves.svg
+    """
+    from videogen.evaluate.runs import as_table, compare
+
+    rows, svg = compare(runs, figure)
+    if out is not None:
+        out.write_text(svg, encoding="utf-8")
+    terminal.report({"runs": rows}, as_table(rows))
+
+
+@click.command("selftest")
+@click.argument("model", metavar="MODEL", type=PLACE)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the clips and the chunk plans.")
+@THREADS
+@DEVICE
+@reports
+def selftest(terminal: Terminal, model: Path, seed: int, threads: int | None, device: str) -> None:
+    """Prove on a model's own weights that streaming is exact, time is causal, and every code survives.
+
+    \b
+    Example:
+      videogen selftest runs/toys
+    """
+    from dataclasses import asdict
+
+    from videogen.errors import VideogenError
+    from videogen.evaluate.selftest import check_laws
+    from videogen.models import load_tokenizer
+
+    use_threads(threads)
+    verdicts = check_laws(load_tokenizer(model, usable_device(device)).network, seed)
+    lines = [f"{'holds ' if verdict.held else 'BROKEN'}  {verdict.law}: {verdict.detail}" for verdict in verdicts]
+    terminal.report({"verdicts": [asdict(verdict) for verdict in verdicts]}, "\n".join(lines))
+    broken = [verdict.law for verdict in verdicts if not verdict.held]
+    if broken:
+        raise VideogenError(f"{model}: {len(broken)} of {len(verdicts)} laws do not hold here: {'; '.join(broken)}")
+
+
+@click.command("info")
+@click.argument("model", metavar="MODEL", type=PLACE)
+@reports
+def info(terminal: Terminal, model: Path) -> None:
+    """Say what a model folder holds: sizes, codes, rates, and the fingerprint that tokens carry.
+
+    \b
+    Example:
+      videogen info runs/toys
+    """
+    from videogen.evaluate.info import describe_tokenizer
+    from videogen.models import load_tokenizer
+
+    figures = describe_tokenizer(load_tokenizer(model))
+    width = max(map(len, figures))
+    terminal.report(figures, "\n".join(f"{name:<{width}}  {value}" for name, value in figures.items()))
+
+
+def usable_device(name: str) -> str:
+    """The device, if torch can compute there; ResourceError otherwise."""
+    import torch
+
+    from videogen.errors import ResourceError
+
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ResourceError(f"--device {name}: torch cannot use it here ({reason})") from None
+    return name

@@ -1,0 +1,86 @@
+"""Line charts as SVG text: small, sharp, and without a plotting library."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from xml.sax.saxutils import escape
+
+WIDTH, HEIGHT = 640, 360
+LEFT, RIGHT, TOP, BOTTOM = 64, 16, 40, 48
+COLOURS = ("#1f6fb4", "#d1602b", "#2c8a57", "#8a4fb0", "#b8901a", "#555555")
+STYLE = "font-family='sans-serif' font-size='12' fill='#333'"
+
+
+@dataclass(frozen=True)
+class Line:
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """From numbers to pixels."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def at(self, value: float) -> float:
+        return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
+
+    def ticks(self) -> list[float]:
+        step = nice((self.high - self.low) / 5)
+        first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
+        return [number * step for number in range(first, last + 1)]
+
+
+def chart(title: str, x_label: str, y_label: str, lines: Sequence[Line]) -> str:
+    """An SVG document; points that are not finite are left out."""
+    points = {line.name: [(x, y) for x, y in zip(line.x, line.y, strict=True) if math.isfinite(y)] for line in lines}
+    everything = [point for some in points.values() for point in some]
+    across = axis([x for x, _ in everything], LEFT, WIDTH - RIGHT)
+    up = axis([y for _, y in everything], HEIGHT - BOTTOM, TOP)
+    parts = [
+        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {HEIGHT}' width='{WIDTH}' height='{HEIGHT}'>",
+        f"<rect width='{WIDTH}' height='{HEIGHT}' fill='#fffefb'/>",
+        f"<text x='{LEFT}' y='20' {STYLE} font-weight='bold'>{escape(title)}</text>",
+        f"<text x='{WIDTH - RIGHT}' y='{HEIGHT - 8}' {STYLE} text-anchor='end'>{escape(x_label)}</text>",
+        f"<text x='8' y='{TOP - 4}' {STYLE}>{escape(y_label)}</text>",
+        *grid(across, up),
+    ]
+    for number, (name, some) in enumerate(points.items()):
+        colour = COLOURS[number % len(COLOURS)]
+        path = " ".join(f"{across.at(x):.1f},{up.at(y):.1f}" for x, y in some)
+        parts.append(f"<polyline points='{path}' fill='none' stroke='{colour}' stroke-width='1.8'/>")
+        place = f"x='{WIDTH - RIGHT - 4}' y='{TOP + 16 + 16 * number}' text-anchor='end'"
+        parts.append(f"<text {place} {STYLE.replace('#333', colour)}>{escape(name)}</text>")
+    return "\n".join([*parts, "</svg>\n"])
+
+
+def grid(across: Axis, up: Axis) -> list[str]:
+    parts = []
+    for value in up.ticks():
+        y = up.at(value)
+        parts.append(f"<line x1='{LEFT}' x2='{WIDTH - RIGHT}' y1='{y:.1f}' y2='{y:.1f}' stroke='#ddd'/>")
+        parts.append(f"<text x='{LEFT - 6}' y='{y + 4:.1f}' {STYLE} text-anchor='end'>{value:.6g}</text>")
+    for value in across.ticks():
+        x = across.at(value)
+        parts.append(
+            f"<line x1='{x:.1f}' x2='{x:.1f}' y1='{HEIGHT - BOTTOM}' y2='{HEIGHT - BOTTOM + 4}' stroke='#333'/>"
+        )
+        parts.append(f"<text x='{x:.1f}' y='{HEIGHT - BOTTOM + 18}' {STYLE} text-anchor='middle'>{value:.6g}</text>")
+    return parts
+
+
+def axis(values: Sequence[float], start: float, end: float) -> Axis:
+    low, high = (min(values), max(values)) if values else (0.0, 1.0)
+    room = (high - low) * 0.05 or abs(high) * 0.05 or 1.0
+    return Axis(low if start < end else low - room, high if start < end and high > low else high + room, start, end)
+
+
+def nice(step: float) -> float:
+    """The next larger of 1, 2, 5 times a power of ten."""
+    power: float = 10.0 ** math.floor(math.log10(step))
+    return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= step * (1 - 1e-9))
