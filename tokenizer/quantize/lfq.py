@@ -1,7 +1,7 @@
 """Lookup-free quantization: a bit a dimension, its sign.
 
 Published with MAGVIT-v2 (Yu et al., "Language Model Beats Diffusion", 2023). Two entropies train it, both exact: each
-token should be sure of its code (low `sample_entropy`), all tokens together should use all codes (high `batch_entropy`).
+token should be sure of its code (low `sample_entropy`), and all tokens together use all codes (high `batch_entropy`).
 """
 
 from dataclasses import dataclass

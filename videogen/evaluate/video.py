@@ -43,7 +43,8 @@ def reconstruct_video(
     with ExitStack() as stack:
         shown_width = 2 * width if side_by_side else width
         writer = stack.enter_context(VideoWriter(target, seen.fps or 1.0, height, shown_width))
-        for piece in round_trip(model.network, fitted(source, height, width)):
+        pictures = (fitted if size else cropped)(source, height, width)
+        for piece in round_trip(model.network, pictures):
             totals, usage = totals.plus_frames(piece.frames, piece.originals), usage.plus(piece.ids_Thw)
             made = piece.frames.numpy()
             writer.write(np.concatenate([piece.originals.numpy(), made], axis=2) if side_by_side else made)
@@ -52,17 +53,17 @@ def reconstruct_video(
     return {**figures_of(totals, usage, model, height * width), "height": height, "width": width, "fps": seen.fps}
 
 
-def fitted(source: Path, height: int, width: int) -> Iterator[NDArray[np.uint8]]:
+def cropped(source: Path, height: int, width: int) -> Iterator[NDArray[np.uint8]]:
+    """Frames as they are, without what is too much at the borders."""
     for _, frame in stream(source):
-        if (
-            frame.shape[0] >= height
-            and frame.shape[1] >= width
-            and (frame.shape[0] - height) < 16 > frame.shape[1] - width
-        ):
-            top, left = (frame.shape[0] - height) // 2, (frame.shape[1] - width) // 2
-            yield frame[top : top + height, left : left + width]
-        else:
-            yield fit(frame[None], height, width)[0]
+        top, left = (frame.shape[0] - height) // 2, (frame.shape[1] - width) // 2
+        yield frame[top : top + height, left : left + width]
+
+
+def fitted(source: Path, height: int, width: int) -> Iterator[NDArray[np.uint8]]:
+    """Frames scaled to cover the size, then cropped."""
+    for _, frame in stream(source):
+        yield fit(frame[None], height, width)[0]
 
 
 def whole_tokens(config: TokenizerConfig, height: int, width: int, source: Path) -> tuple[int, int]:

@@ -1,0 +1,83 @@
+"""One video through a tokenizer: the file, the figures, the errors."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from videogen.cli import main
+from videogen.evaluate.video import reconstruct_video
+from videogen.metrics import Totals
+from videogen.models import TokenizerModel
+from videogen.pixels import to_clip, to_frames
+from videogen.video import read, scan, write_video
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    frames = np.random.default_rng(0).integers(0, 256, (10, 44, 52, 3), np.uint8)
+    write_video(tmp_path / "film.mp4", frames, 12.5)
+    return tmp_path / "film.mp4"
+
+
+def test_the_figures_are_those_of_the_frames(model: TokenizerModel, film: Path, tmp_path: Path) -> None:
+    figures = reconstruct_video(model, film, tmp_path / "seen")  # a folder of PNGs: lossless
+    originals = torch.from_numpy(read(film, range(10))[:, 2:42, 2:50].copy())  # 40 x 48 in the middle
+    ids = model.network.encode_clip(to_clip(originals[None]))
+    made = to_frames(model.network.decode(ids)[0])[0][:10]
+    quality = Totals().plus_frames(made, originals).quality()
+    assert figures["frames"] == 10
+    assert (figures["psnr"], figures["ssim"]) == pytest.approx((quality.psnr, quality.ssim), abs=1e-9)
+    assert figures["tokens"] == ids.numel()
+    assert figures["bits_per_pixel"] == pytest.approx(ids.numel() * np.log2(1000) / (10 * 40 * 48))
+    from PIL import Image
+
+    pictures = [np.asarray(Image.open(place)) for place in sorted((tmp_path / "seen").glob("*.png"))]
+    assert np.array_equal(np.stack(pictures), made.numpy())
+
+
+def test_side_by_side_is_twice_as_wide(model: TokenizerModel, film: Path, tmp_path: Path) -> None:
+    reconstruct_video(model, film, tmp_path / "both.mp4", size=(32, 40), side_by_side=True)
+    seen = scan(tmp_path / "both.mp4")
+    assert (seen.height, seen.width, len(seen.pts)) == (32, 80, 10)
+    assert seen.fps == pytest.approx(12.5)
+
+
+def test_the_command(model_folder: Path, film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "seen.mp4")
+    assert main(["reconstruct", str(film), out, "--model", str(model_folder), "--json", "--size", "16x24"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert (figures["height"], figures["width"], figures["frames"]) == (16, 24, 10)
+    assert main(["reconstruct", str(film), out, "--model", str(model_folder)]) == 0
+    assert "PSNR" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["film.mp4", "seen.mp4", "--size", "30x32"], 2, "--size is 30x32; both must be multiples of 8"),
+        (["film.mp4", "seen.mp4", "--size", "big"], 2, "not of the form HEIGHTxWIDTH"),
+        (["film.mp4", "film.mp4"], 2, "write the reconstruction somewhere else"),
+        (["nothing.mp4", "seen.mp4"], 3, "nothing.mp4"),
+        (["film.mp4", "seen.mp4", "--device", "cuda:7"], 5, "--device cuda:7"),
+    ],
+)
+def test_mistakes_are_one_line(
+    model_folder: Path,
+    film: Path,
+    arguments: list[str],
+    code: int,
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(film.parent)
+    before = film.read_bytes()
+    assert main(["reconstruct", *arguments, "--model", str(model_folder)]) == code
+    said = capsys.readouterr().err
+    assert words in said
+    assert "Traceback" not in said
+    assert film.read_bytes() == before
+    assert not Path("seen.mp4").exists()

@@ -1,0 +1,95 @@
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.tokenizer.models import noise_clip, small_config, small_model
+from tests.tokenizer.quantize.families import bsq, lfq
+from videogen.checkpoint import write_folder
+from videogen.errors import CheckpointError
+from videogen.models import Preprocessing, load_tokenizer, tokenizer_files
+
+MADE_FOR = Preprocessing(32, 48, 7.5, 9)
+
+
+def write(folder: Path, config, weights=None) -> Path:  # type: ignore[no-untyped-def]
+    weights = small_model(config).state_dict() if weights is None else weights
+    write_folder(folder, tokenizer_files(config, MADE_FOR, weights, "# a card"))
+    return folder
+
+
+@pytest.mark.parametrize("quantizer", [small_config().quantizer, lfq(9), bsq(7)])
+def test_what_was_written_is_what_is_read(tmp_path: Path, quantizer) -> None:  # type: ignore[no-untyped-def]
+    config = replace(small_config(), quantizer=quantizer)
+    opened = load_tokenizer(write(tmp_path / "model", config))
+    assert opened.config == config
+    assert opened.made_for == MADE_FOR
+    clip = noise_clip(1, 6, 16, 16)
+    assert torch.equal(opened.network.encode_clip(clip), small_model(config).encode_clip(clip))
+    assert not opened.network.training
+    assert not any(p.requires_grad for p in opened.network.parameters())
+
+
+def test_a_run_folder_is_a_model_folder(tmp_path: Path) -> None:
+    write(tmp_path / "run" / "model", small_config())
+    assert load_tokenizer(tmp_path / "run").path == tmp_path / "run" / "model"
+
+
+def test_the_fingerprint_is_of_weights_and_configuration_alone(tmp_path: Path) -> None:
+    config = small_config()
+    first = load_tokenizer(write(tmp_path / "a", config)).fingerprint
+    files = tokenizer_files(config, MADE_FOR, small_model(config).state_dict(), "# another card")
+    write_folder(tmp_path / "b", files)
+    assert load_tokenizer(tmp_path / "b").fingerprint == first
+    other = small_model(config, seed=1).state_dict()
+    assert load_tokenizer(write(tmp_path / "c", config, other)).fingerprint != first
+
+
+def test_damage_is_named(tmp_path: Path) -> None:
+    folder = write(tmp_path / "model", small_config())
+    place = folder / "tokenizer" / "model.safetensors"
+    raw = bytearray(place.read_bytes())
+    raw[-5] ^= 1
+    place.write_bytes(raw)
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: damaged or edited"):
+        load_tokenizer(folder)
+
+
+def test_what_is_no_tokenizer_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no such folder"):
+        load_tokenizer(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CheckpointError, match=r"no MANIFEST\.json"):
+        load_tokenizer(tmp_path / "empty")
+    write_folder(tmp_path / "other", {"notes.txt": "hello"})
+    with pytest.raises(CheckpointError, match="so it is not a model"):
+        load_tokenizer(tmp_path / "other")
+    write_folder(
+        tmp_path / "prior", {"model_index.json": {"format": "videogen-model", "version": 1, "parts": ["prior"]}}
+    )
+    with pytest.raises(CheckpointError, match="has no tokenizer, only prior"):
+        load_tokenizer(tmp_path / "prior")
+    write_folder(tmp_path / "future", {"model_index.json": {"format": "videogen-model", "version": 9, "parts": []}})
+    with pytest.raises(CheckpointError, match="version 9"):
+        load_tokenizer(tmp_path / "future")
+
+
+def test_a_configuration_that_makes_no_sense_is_named(tmp_path: Path) -> None:
+    folder = write(tmp_path / "model", small_config())
+    config = json.loads((folder / "tokenizer" / "config.json").read_text())
+    files = tokenizer_files(small_config(), MADE_FOR, small_model(small_config()).state_dict(), "")
+    for change, words in (({"f_t": 3}, "f_t = 3"), ({"colour": 1}, "colour")):
+        broken = {**config, "network": {**config["network"], **change}}
+        shutil.rmtree(folder)
+        write_folder(folder, {**files, "tokenizer/config.json": broken})
+        with pytest.raises(CheckpointError, match=words):
+            load_tokenizer(folder)
+
+
+def test_weights_of_another_configuration_are_refused(tmp_path: Path) -> None:
+    folder = write(tmp_path / "model", small_config(f_s=16), small_model(small_config()).state_dict())
+    with pytest.raises(CheckpointError, match="do not belong together"):
+        load_tokenizer(folder)
