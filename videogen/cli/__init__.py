@@ -11,6 +11,7 @@ import click
 import videogen
 from videogen.cli.config import config
 from videogen.cli.data import data
+from videogen.cli.encode import encode
 from videogen.cli.failures import Stopped, explain
 from videogen.cli.models import evaluate, info, reconstruct, selftest
 from videogen.cli.train import train
@@ -28,7 +29,7 @@ def videogen_command() -> None:
 
 videogen_command.add_command(data)
 videogen_command.add_command(config)
-for command in (train, reconstruct, evaluate, selftest, info):
+for command in (train, encode, reconstruct, evaluate, selftest, info):
     videogen_command.add_command(command)
 
 

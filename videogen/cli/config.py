@@ -21,7 +21,7 @@ def show(terminal: Terminal, file: Path, overrides: tuple[str, ...]) -> None:
 
     \b
     Example:
-      videogen config show configs/playroom/train.yaml clips=100
+      videogen config show configs/playroom/held_out.yaml clips=100
     """
     from videogen.config import as_json, as_yaml, resolve
 

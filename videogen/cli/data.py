@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from videogen.cli.kinds import FILM, PICTURE
 from videogen.cli.terminal import Terminal, reports
 
 EXISTING = click.Path(path_type=Path)
@@ -44,7 +45,7 @@ def index(terminal: Terminal, source: Path, out: Path | None, workers: int | Non
 @data.command("check")
 @click.argument("source", metavar="DATA", type=EXISTING)
 @INDEX
-@click.option("--sheet", type=EXISTING, help="Also draw some clips with their captions into this PNG.")
+@click.option("--sheet", type=PICTURE, help="Also draw some clips with their captions into this PNG.")
 @click.option("--clips", type=click.IntRange(1, 200), default=12, show_default=True, help="How many clips to draw.")
 @click.option("--full", is_flag=True, help="Decode every file again and compare every frame with the index.")
 @reports
@@ -78,8 +79,8 @@ def check(
 @click.option("--size", type=click.IntRange(16, 1024), help="Height and width in pixels.")
 @click.option("--frames", type=click.IntRange(1), help="Frames a clip.")
 @click.option("--fps", type=float, help="Frames a second.")
-@click.option("--sheet", type=EXISTING, help="Also draw the first clips with their captions into this PNG.")
-@click.option("--reel", type=EXISTING, help="Also write a video of the first clips side by side.")
+@click.option("--sheet", type=PICTURE, help="Also draw the first clips with their captions into this PNG.")
+@click.option("--reel", type=FILM, help="Also write a video of the first clips side by side.")
 @reports
 def playroom(
     terminal: Terminal,
@@ -114,7 +115,7 @@ def playroom(
     with terminal.progress("rendering", "clips") as on_progress:
         write_playroom(out, config, on_progress)
     if sheet is not None or reel is not None:
-        preview(out, sheet, reel)
+        preview(out, config.fps, sheet, reel)
     text = f"{config.clips} clips of {config.frames} frames, {config.size} x {config.size}, in {out}"
     terminal.report({"folder": str(out), "clips": config.clips}, text)
 

@@ -1,28 +1,16 @@
 """Commands that use a tokenizer: reconstruct, evaluate, selftest, info."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
+from videogen.cli.kinds import DRAWING, Size
 from videogen.cli.terminal import Terminal, reports
 from videogen.cli.train import THREADS, use_threads
 
 PLACE = click.Path(path_type=Path)
 MODEL = click.option("--model", type=PLACE, required=True, help="A model folder, or the folder of a run.")
 DEVICE = click.option("--device", default="cpu", show_default=True, help="Where to compute, such as cuda or cuda:1.")
-
-
-class Size(click.ParamType):  # type: ignore[type-arg]
-    """HEIGHTxWIDTH, such as 128x192."""
-
-    name = "HxW"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        height, cross, width = str(value).lower().partition("x")
-        if not (cross and height.isdecimal() and width.isdecimal()):
-            self.fail(f"'{value}' is not of the form HEIGHTxWIDTH, such as 128x192", param, ctx)
-        return int(height), int(width)
 
 
 @click.command("reconstruct")
@@ -127,7 +115,7 @@ def tokenizer(
 @evaluate.command("runs")
 @click.argument("runs", metavar="RUN...", type=PLACE, nargs=-1, required=True)
 @click.option("--figure", default="psnr", show_default=True, help="What to draw.")
-@click.option("--out", type=PLACE, help="Draw the figure over the steps into this SVG.")
+@click.option("--out", type=DRAWING, help="Draw the figure over the steps into this SVG.")
 @reports
 def runs(terminal: Terminal, runs: tuple[Path, ...], figure: str, out: Path | None) -> None:
     """Show the last validation of each run folder, side by side.

@@ -1,0 +1,42 @@
+"""Kinds of arguments: what is wrong with one is said before any work begins."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+
+
+class Size(click.ParamType):  # type: ignore[type-arg]
+    """HEIGHTxWIDTH, such as 128x192."""
+
+    name = "HxW"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        height, cross, width = str(value).lower().partition("x")
+        if not (cross and height.isdecimal() and width.isdecimal()):
+            self.fail(f"'{value}' is not of the form HEIGHTxWIDTH, such as 128x192", param, ctx)
+        return int(height), int(width)
+
+
+class NewFile(click.ParamType):  # type: ignore[type-arg]
+    """A file to be written: its suffix says what it will be, and its folder is there."""
+
+    name = "file"
+
+    def __init__(self, *suffixes: str):
+        self.suffixes = suffixes
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = Path(value)
+        if path.suffix.lower() not in self.suffixes:
+            self.fail(f"'{path}' does not end in {', '.join(self.suffixes)}", param, ctx)
+        if not path.absolute().parent.is_dir():
+            self.fail(f"'{path}' cannot be written: {path.absolute().parent} is no folder", param, ctx)
+        return path
+
+
+PICTURE = NewFile(*PICTURES)
+FILM = NewFile(".mp4", ".webm", ".gif")
+DRAWING = NewFile(".svg")
