@@ -217,7 +217,7 @@ def test_score_needs_captions_of_the_playroom(toys: Path, capsys: Captured) -> N
     for path in toys.glob("*.txt"):
         path.write_text("a dog runs along a beach")
     (toys / "videogen-index.jsonl").unlink()
-    assert "none of the 4 captions is about the playroom" in refusal(capsys, 3, "score", toys)
+    assert "none of 4 captions is about the playroom" in refusal(capsys, 3, "score", toys)
 
 
 @pytest.mark.parametrize("command", ["index", "check", "score"])
@@ -242,3 +242,38 @@ def test_quiet_prints_the_result_alone(toys: Path, tmp_path: Path, capsys: Captu
     out, err = capsys.readouterr()
     assert out != ""
     assert err == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["playroom", "toys", "--clips", "1", "--sheet", "sheet.foo"], 2, "does not end in .png"),
+        (["playroom", "toys", "--clips", "1", "--reel", "missing/reel.mp4"], 2, "is no folder"),
+        (["playroom", "toys", "--clips", "1", "held_out_words=[hop]"], 2, "did you mean 'hoop'?"),
+        (["check", "nowhere"], 3, "nowhere: no such file or folder"),
+    ],
+)
+def test_mistakes_are_found_before_any_work(
+    arguments: list[str],
+    code: int,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["data", *arguments]) == code
+    assert words in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*.mp4"))
+
+
+def test_a_recipe_that_is_damaged_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "playroom.json").write_text("{")
+    assert main(["data", "playroom", str(tmp_path), "--clips", "1"]) == 3
+    assert "not JSON" in capsys.readouterr().err
+
+
+def test_a_reel_of_single_frames(tmp_path: Path) -> None:
+    reel = tmp_path / "reel.mp4"
+    assert main(["data", "playroom", str(tmp_path / "toys"), "--clips", "2", "--frames", "1", "--reel", str(reel)]) == 0
+    assert len(scan(reel).pts) == 1

@@ -62,7 +62,7 @@ def test_a_folder_keeps_to_one_world(tmp_path: Path) -> None:
 
 def test_the_preview_shows_the_clips(tmp_path: Path) -> None:
     write_playroom(tmp_path / "set", CONFIG)
-    preview(tmp_path / "set", tmp_path / "sheet.png", tmp_path / "reel.mp4")
+    preview(tmp_path / "set", 8.0, tmp_path / "sheet.png", tmp_path / "reel.mp4")
     reel = scan(tmp_path / "reel.mp4")
     assert (len(reel.pts), reel.height, reel.width) == (9, 2 * 64, 3 * 64)
     assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")

@@ -15,6 +15,7 @@ from videogen.data.records import FileRecord, path_of, source_at
 from videogen.data.sources import find_entries, root_of
 from videogen.data.window import frames_between
 from videogen.data.workers import run_each
+from videogen.errors import DataError
 from videogen.video import fit, read
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ def draw_sheet(index: Index, clips: int, columns: int = 8) -> Image:
     """`clips` clips from all over the set, a row each: whole frames evenly spaced in time, the caption below."""
     from videogen.sheet import contact_sheet
 
+    if not index.good:
+        raise DataError(f"{index.data}: has no clip that can be drawn; all {len(index.refused)} were refused")
     places = np.unique(np.linspace(0, len(index.good) - 1, min(clips, len(index.good))).round().astype(int))
     chosen = [index.good[place] for place in places]
     return contact_sheet([_glance(clip, columns) for clip in chosen], [clip.entry.caption for clip in chosen], columns)

@@ -101,8 +101,11 @@ def load_index(data: Path, path: Path | None = None) -> Index:
     """The index of `data` as `build_index` returned it; neither videos nor captions are looked at."""
     data = Path(data)
     path = default_index(data) if path is None else Path(path)
+    if not data.exists():
+        raise DataError(f"{data}: no such file or folder")
     if not path.is_file():
-        raise DataError(f"{path}: no index there; make it with `videogen data index {data}`")
+        where = "" if path == default_index(data) else f" --out {path}"
+        raise DataError(f"{path}: no index there; make it with `videogen data index {data}{where}`")
     header, records, entries = read_index(path, data)
     return _assemble(data, path, Limits(**header["limits"]), records, entries)
 

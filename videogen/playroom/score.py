@@ -96,7 +96,8 @@ def score_folder(data: Path, on_progress: OnProgress | None = None) -> dict[str,
         except OutsideWorldError:
             outside.append(clip.entry.key)
     if not wanted:
-        raise DataError(f"{data}: none of the {len(index.good)} captions is about the playroom; nothing to judge")
+        refused = f", and {len(index.refused)} clips were refused" if index.refused else ""
+        raise DataError(f"{data}: none of {len(index.good)} captions is about the playroom{refused}; nothing to judge")
     score, wrong = Score(), []
     for done, (clip, scene) in enumerate(wanted, 1):
         if not score.add(scene, _look_at(clip)):

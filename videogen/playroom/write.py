@@ -1,5 +1,6 @@
 """Training sets made of nothing: playroom clips with their captions, in a folder like any other."""
 
+import difflib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -47,8 +48,15 @@ class PlayroomConfig:
             colour, _, shape = pair.partition(" ")
             if colour not in COLOURS or shape not in SHAPES:
                 raise ValueError(f"held_out_pairs holds '{pair}'; expected a colour and a shape such as 'red star'")
-        for words in (SHAPE_WORDS, SIZE_WORDS, MOTION_WORDS, SPEED_WORDS):
-            for meaning, choices in words.items():
+        tables = (SHAPE_WORDS, SIZE_WORDS, MOTION_WORDS, SPEED_WORDS)
+        said = [word for table in tables for choices in table.values() for word in choices]
+        for word in self.held_out_words:
+            if word not in said:
+                near = difflib.get_close_matches(word, said, 1)
+                hint = f"; did you mean '{near[0]}'?" if near else f"; they are {', '.join(said)}"
+                raise ValueError(f"held_out_words holds '{word}', which captions never say{hint}")
+        for table in tables:
+            for meaning, choices in table.items():
                 if set(choices) <= set(self.held_out_words):
                     raise ValueError(f"held_out_words leaves no word for '{meaning}'")
 
@@ -76,7 +84,7 @@ def write_playroom(out: Path, config: PlayroomConfig, on_progress: OnProgress | 
             on_progress(done, config.clips)
 
 
-def preview(out: Path, sheet: Path | None, reel: Path | None) -> None:
+def preview(out: Path, fps: float, sheet: Path | None, reel: Path | None) -> None:
     """A contact sheet and a mosaic video of the first clips in a folder that `write_playroom` made."""
     from videogen.sheet import contact_sheet, mosaic
     from videogen.video import read, scan, write_video
@@ -87,7 +95,7 @@ def preview(out: Path, sheet: Path | None, reel: Path | None) -> None:
     if sheet is not None:
         contact_sheet(clips, [path.with_suffix(".txt").read_text() for path in paths]).save(sheet)
     if reel is not None:
-        write_video(reel, mosaic(clips), scans[0].fps)
+        write_video(reel, mosaic(clips), fps)
 
 
 def _check_recipe(out: Path, config: PlayroomConfig) -> None:
@@ -99,7 +107,10 @@ def _check_recipe(out: Path, config: PlayroomConfig) -> None:
             raise DataError(f"{out}: holds clips of another origin; choose an empty folder")
         _put(path, json.dumps(recipe, indent=2) + "\n")
         return
-    before = json.loads(path.read_text())
+    try:
+        before = json.loads(path.read_text())
+    except ValueError:
+        raise DataError(f"{path}: not JSON; it told how these clips were made: choose another folder") from None
     other = [key for key in recipe if before.get(key) != recipe[key]]
     if other:
         key = other[0]
