@@ -1,0 +1,43 @@
+"""Every configuration that is shipped can be read, built and described by its own first lines."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from tokenizer.model import VideoTokenizer
+from videogen.config import resolve
+from videogen.config.schemas import SCHEMAS
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+FILES = sorted(CONFIGS.rglob("*.yaml"))
+
+
+def test_there_are_some() -> None:
+    assert len(FILES) >= 6
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_it_resolves(path: Path) -> None:
+    schema, resolved = resolve(path)
+    assert schema in SCHEMAS
+    assert resolved.value is not None
+
+
+@pytest.mark.parametrize("path", sorted((CONFIGS / "tokenizer").glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_tokenizer_can_be_built_from_it(path: Path) -> None:
+    config = resolve(path, expected="tokenizer")[1].value
+    with torch.device("meta"):
+        network = VideoTokenizer(config.tokenizer)
+    assert sum(p.numel() for p in network.parameters()) > 1e5
+    assert config.training.steps > config.phases[-1].from_step, "the last phase is never reached"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_its_first_lines_name_itself_and_what_it_reads(path: Path) -> None:
+    text = path.read_text()
+    head = text[: text.index("schema:")]
+    assert path.relative_to(CONFIGS.parent).as_posix() in head
+    made = re.search(r"train: (\S+)", text)
+    assert made is None or made[1] in head or "data.train=" in head
