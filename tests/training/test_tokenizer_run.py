@@ -26,6 +26,7 @@ from videogen.training.clips import Clips
 from videogen.training.run_folder import steps_in
 from videogen.training.tokenizer_config import PhaseConfig
 from videogen.training.tokenizer_run import run_tokenizer, survey
+from videogen.training.tokenizer_stage import TokenizerStage
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +178,16 @@ def test_a_survey_says_what_would_be_trained(data: Path) -> None:
 def test_phases_that_make_no_sense_are_refused(data: Path, phases: tuple[PhaseConfig, ...], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         replace(tiny_config(data), phases=phases)
+
+
+def test_a_run_can_begin_with_another_model(data: Path, unbroken: Path, tmp_path: Path) -> None:
+    config = replace(tiny_config(data, steps=1), begin_with=unbroken)
+    first = TokenizerStage(config, Clips(config)).network.state_dict()
+    given = load_tokenizer(unbroken).network.state_dict()
+    assert all(torch.equal(first[name], given[name]) for name in given)
+    other = replace(config, tokenizer=replace(config.tokenizer, kernel_t=2))
+    with pytest.raises(UsageError, match="differs from this configuration in kernel_t"):
+        run_tokenizer(other, tmp_path / "run", resume=False)
 
 
 def test_a_share_that_leaves_nothing_is_refused(data: Path) -> None:

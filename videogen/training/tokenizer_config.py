@@ -61,6 +61,7 @@ class TokenizerTrainingConfig:
     optimizer: OptimizerConfig
     training: TrainingConfig
     discriminator_optimizer: OptimizerConfig | None = None
+    begin_with: Path | None = None  # a model whose weights the run begins with, such as one to be tuned to other videos
 
     def __post_init__(self) -> None:
         begins = [phase.from_step for phase in self.phases]

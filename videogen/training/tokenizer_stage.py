@@ -1,6 +1,7 @@
 """Stage one: what the tokenizer and its discriminator minimise, what is validated, drawn and exported."""
 
 from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import fields, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -9,14 +10,16 @@ from torch import Tensor, nn
 
 from tokenizer import alarms
 from tokenizer.adversarial import LeCam, has_begun
+from tokenizer.config import TokenizerConfig
 from tokenizer.discriminator import Discriminator
 from tokenizer.losses import adversarial_loss, discriminator_loss, reconstruction_loss
 from tokenizer.model import Reconstruction, VideoTokenizer
 from tokenizer.perceptual import PerceptualLoss
 from tokenizer.quantize import Usage
 from videogen.checkpoint import Content
+from videogen.errors import UsageError
 from videogen.evaluate.reconstruction import Judgement, draw_pairs
-from videogen.models import Preprocessing, tokenizer_files
+from videogen.models import Preprocessing, load_tokenizer, tokenizer_files
 from videogen.pixels import to_clip, to_frames
 from videogen.training.clips import ClipBatch, Clips
 from videogen.training.perceptual import load_perceptual
@@ -37,6 +40,8 @@ class TokenizerStage:
         self.config, self.clips = config, clips
         self._perceptual: dict[torch.device, PerceptualLoss | None] = {}
         self.network = VideoTokenizer(config.tokenizer)
+        if config.begin_with is not None:
+            self.network.load_state_dict(weights_of(config.begin_with, config.tokenizer))
         self.players = {TOKENIZER: Player(self.network, config.optimizer, rests=config.phases[-1].decoder_only)}
         self.adversarial = config.loss.adversarial
         self.memory: LeCam | None = None
@@ -157,6 +162,15 @@ class TokenizerStage:
     def parts(self) -> list[tuple[str, nn.Module]]:
         critic = [("discriminator", self.players[DISCRIMINATOR].module)] if DISCRIMINATOR in self.players else []
         return [("encoder", self.network.encoder), ("decoder", self.network.decoder), *critic]
+
+
+def weights_of(path: Path, config: TokenizerConfig) -> dict[str, Tensor]:
+    """The weights of a model that is built as the configuration says; UsageError if it is not."""
+    model = load_tokenizer(path)
+    if replace(model.config, spread_weight=config.spread_weight) != config:
+        names = [f.name for f in fields(config) if getattr(model.config, f.name) != getattr(config, f.name)]
+        raise UsageError(f"begin_with names {path}, which differs from this configuration in {', '.join(names)}")
+    return dict(model.network.state_dict())
 
 
 def count(module: nn.Module) -> int:
