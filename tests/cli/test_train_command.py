@@ -1,0 +1,100 @@
+"""From a folder of clips to a model and back, as a newcomer types it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from videogen.cli import main
+
+CONFIG = """\
+schema: tokenizer
+data: {train: toys, fps: 8, validation_share: 0.3, validation_clips: 2}
+phases:
+  - {from_step: 0, height: 16, width: 16, frames: 5}
+tokenizer:
+  f_t: 4
+  f_s: 8
+  front: haar
+  front_t: 4
+  front_s: 4
+  encoder_widths: [8, 12]
+  encoder_blocks: [1, 1]
+  decoder_widths: [8, 12]
+  decoder_blocks: [1, 1]
+  attention: true
+  kernel_t: 2
+  quantizer: {kind: fsq, levels: [8, 5, 5, 5]}
+  spread_weight: 0.1
+loss: {l1: 1, l2: 1, perceptual: null, adversarial: null}
+optimizer: {learning_rate: 1e-3, warmup: 1, schedule: cosine}
+training: {steps: 3, batch_size: 2, log_every: 1}
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.yaml").write_text(CONFIG)
+    assert main(["data", "playroom", "toys", "--clips", "10", "--size", "16", "--frames", "6", "--seed", "5"]) == 0
+    assert main(["data", "index", "toys", "--workers", "1"]) == 0
+    capsys.readouterr()
+    return tmp_path
+
+
+def test_from_clips_to_a_model_to_tokens(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "tokenizer", "tiny.yaml", "--threads", "1"]) == 0
+    said = capsys.readouterr()
+    assert "runs/tiny/model after 3 steps: psnr" in said.out
+    assert "step       3 validation" in said.err
+    samples = sorted(place.suffix for place in Path("runs/tiny/samples").iterdir())
+    assert samples == [".mp4", ".png"]
+    assert main(["reconstruct", "toys/clip_000000.mp4", "seen.mp4", "--model", "runs/tiny"]) == 0
+    assert main(["encode", "toys", "tokens", "--model", "runs/tiny", "--json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out[said.out.index("{") :])["clips"] == 10
+    assert main(["evaluate", "runs", "runs/tiny"]) == 0
+
+
+def test_a_run_goes_on_and_can_be_made_longer(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "tokenizer", "tiny.yaml", "--quiet"]) == 0
+    assert main(["train", "tokenizer", "tiny.yaml"]) == 2
+    assert "runs/tiny: a run has begun here; --resume goes on with it" in capsys.readouterr().err
+    assert main(["train", "tokenizer", "tiny.yaml", "training.steps=4", "--resume", "--json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["steps"] == 4
+    assert "'training.steps' was 3 and is now 4" in said.err
+    assert main(["train", "tokenizer", "tiny.yaml", "training.batch_size=4", "--resume"]) == 2
+    assert "'training.batch_size' was 2 and is now 4" in capsys.readouterr().err
+
+
+def test_a_dry_run_trains_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "tokenizer", "tiny.yaml", "--dry-run", "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["micro-batches"] == [[2, 5, 16, 16, 3]]
+    assert figures["memory in MiB"]["together"] >= 0
+    assert figures["tokens a second of video"] == "8 at 8 frames a second"
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "code", "words"),
+    [
+        (["tokenizer.quantizer.kind=fsk"], 2, "fsq"),
+        (["tokenizer.f_z=4"], 2, "f_z"),
+        (["tokenizer.f_s=16"], 2, "encoder_widths"),
+        (["phases=[{from_step: 0, height: 20, width: 16, frames: 5}]"], 2, "multiples of f_s = 8"),
+        (["optimizer.learning_rate=3"], 2, "learning_rate is 3"),
+        (["data.train=elsewhere"], 3, "elsewhere: no such file or folder"),
+        (["phases=[{from_step: 0, height: 16, width: 16, frames: 99}]"], 3, "ask for fewer"),
+        (["begin_with=nowhere"], 4, "nowhere: no such folder"),
+    ],
+)
+def test_mistakes_are_one_line(
+    home: Path, overrides: list[str], code: int, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "tokenizer", "tiny.yaml", *overrides]) == code
+    said = capsys.readouterr().err.strip()
+    assert words in said
+    assert "\n" not in said
+    assert not list(Path().rglob("checkpoints/step_*"))
