@@ -13,15 +13,21 @@ setup:  ## make .venv and install what generation and training need
 setup-dev:  ## the same, with the tools for tests and lint
 	@$(PYTHON) bootstrap.py dev
 
-demo: setup  ## render the playroom, index it, read it back, judge it; the results lie in out/
-	@$(RUN) videogen data playroom out/playroom --clips 24 --seed 7 --sheet out/playroom.png --reel out/playroom.mp4
+TINY := data.train=out/playroom data.validation_share=0.1 training.steps=200 training.validate_every=100
+
+demo: setup  ## make a captioned world, train a small tokenizer on it, see what it gives back; minutes, all in out/
+	@$(RUN) videogen data playroom out/playroom --clips 192 --seed 7 --sheet out/playroom.png --reel out/playroom.mp4
 	@$(RUN) videogen data index out/playroom
 	@$(RUN) videogen data score out/playroom
+	@$(RUN) videogen train tokenizer configs/tokenizer/playroom_64_cpu.yaml $(TINY) --run out/tokenizer --resume
+	@$(RUN) videogen selftest out/tokenizer
+	@$(RUN) videogen reconstruct out/playroom/clip_000000.mp4 out/seen.mp4 --model out/tokenizer --side-by-side
 	@echo
-	@echo "look at  out/playroom.png   a contact sheet: one clip a row, its caption under it"
-	@echo "         out/playroom.mp4   the same clips, playing side by side"
-	@echo "then     .venv/bin/videogen data check out/playroom"
-	@echo "         .venv/bin/videogen --help"
+	@echo "look at  out/playroom.png         a contact sheet: one clip a row, its caption under it"
+	@echo "         out/playroom.mp4         the same clips, playing side by side"
+	@echo "         out/seen.mp4             a clip beside what 200 steps of training give back of it"
+	@echo "         out/tokenizer/samples    originals above reconstructions, as training went on"
+	@echo "then     .venv/bin/videogen train tokenizer configs/tokenizer/playroom_64_cpu.yaml --help"
 
 test: setup-dev lint  ## lint, then every test but the slow ones
 	@$(RUN) pytest -q -m "not slow"

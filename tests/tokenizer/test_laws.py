@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.tokenizer.models import noise_clip, random_plan, small_config, small_model
+from tests.tokenizer.quantize.families import FAMILIES
 from tokenizer import laws
 from tokenizer.blocks import FrameAttention, ResidualBlock
 from tokenizer.convolution import FrameConv
@@ -80,6 +81,29 @@ def test_while_nothing_moves_the_ids_stand_still(shape):
     model = small_model(small_config(**shape))
     verdict = laws.a_still_clip_has_still_ids(model, noise_clip(2, 1, 32, 32, shape.get("channels", 3)), 4)
     assert verdict.held, verdict.detail
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_laws_hold_for_every_quantizer(family):
+    draw = random.Random(family)
+    shape = draw.choice(SHAPES)
+    model = small_model(small_config(**shape, quantizer=FAMILIES[family]))
+    clip = random_clip(shape, draw)
+    for _ in range(3):
+        plan = random_plan(clip.shape[2], draw)
+        verdict = laws.any_chunk_plan_gives_the_offline_result(model, clip, plan)
+        assert verdict.held, (tuple(clip.shape), plan, verdict.detail)
+    still = noise_clip(1, 2 + 2 * shape["f_t"], shape["f_s"], 2 * shape["f_s"], shape.get("channels", 3))
+    assert laws.a_state_can_be_used_twice(model, still).held
+    assert laws.every_code_survives(model).held
+    assert laws.every_code_survives(model, most=10).held
+
+
+def test_a_lost_code_is_found(monkeypatch):
+    model = small_model(small_config())
+    to_ids = model.quantizer.to_ids
+    monkeypatch.setattr(model.quantizer, "to_ids", lambda latents: to_ids(latents).clamp_max(998))
+    assert not laws.every_code_survives(model).held
 
 
 class NormOverTime(nn.Module):
