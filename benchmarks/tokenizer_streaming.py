@@ -24,10 +24,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.hardware import describe
 from tokenizer.config import TokenizerConfig
-from tokenizer.convolution import FrameConv, TimeConv
+from tokenizer.convolution import FrameConv, TimeConv, last_frames
 from tokenizer.model import VideoTokenizer
 from tokenizer.quantize import FSQConfig
-from tokenizer.streaming import State, flatten_state
+from tokenizer.streaming import State, flatten_state, leaves
 
 WINDOW = 8
 CONFIG = TokenizerConfig(
@@ -119,11 +119,10 @@ def frame_conv3d(layer: FrameConv, x_BTHWC: Tensor) -> Tensor:
 
 
 def time_conv3d(layer: TimeConv, x_BTHWC: Tensor, state: State | None) -> tuple[Tensor, State]:
-    past_BTHWC = x_BTHWC[:, :1].expand(-1, layer.keep, -1, -1, -1) if state is None else state
-    assert isinstance(past_BTHWC, Tensor)
-    seen_BTHWC = torch.cat([past_BTHWC, x_BTHWC], dim=1)
+    past = (x_BTHWC[:, :1],) * layer.keep if state is None else leaves(state, layer.keep)
+    seen_BTHWC = torch.cat([*past, x_BTHWC], dim=1)
     y_BTHWC = as_conv3d(seen_BTHWC, layer.conv, layer.conv.weight[..., None], (0, 0, 0))
-    return y_BTHWC, seen_BTHWC[:, x_BTHWC.shape[1] :].clone()
+    return y_BTHWC, (*past, *last_frames(x_BTHWC, layer.keep))[-layer.keep :]
 
 
 def as_conv3d(x_BTHWC: Tensor, conv: nn.Conv2d, weight: Tensor, padding: tuple[int, int, int]) -> Tensor:
