@@ -1,0 +1,1 @@
+"""Other projects' models behind the faces that our benchmarks measure."""
