@@ -2,9 +2,9 @@
 
     python -m benchmarks.tokenizer_peer --peer-python PEER/bin/python [--train-seconds 300] [--json]
 
-`benchmarks/peers/magvit2.py` says what is compared and how the peer's environment is made; without one, ours is measured
-alone. Every case runs in a process of its own, in turns, with one thread, and time is the CPU time of that process: on
-one thread of a quiet machine the same as wall time, on a shared one what it would have been.
+`benchmarks/peers/magvit2.py` says what is compared and how the peer's environment is made; without one, ours is
+measured alone. Every case runs in a process of its own, in turns, with one thread, and time is the CPU time of that
+process: on one thread of a quiet machine the same as wall time, on a shared one what it would have been.
 
 encode, decode   clips to ids and back, without gradients
 train            forward, backward, clipping and a step of AdamW on mean squared error and the quantizer's own terms
