@@ -1,0 +1,44 @@
+"""A block of Llama: RMSNorm, grouped-query attention with rotary positions, RMSNorm, SwiGLU."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from prior.config import PriorConfig
+from prior.rotary import Turns, turn
+
+
+class Block(nn.Module):
+    """Attention lies between `project` and `finish`: who sees whom is not the block's business."""
+
+    def __init__(self, config: PriorConfig):
+        super().__init__()
+        self.heads, self.kv_heads, channels = config.heads, config.kv_heads, config.channels_a_head
+        self.before_attention = nn.RMSNorm(config.width, config.epsilon)
+        self.qkv = nn.Linear(config.width, (config.heads + 2 * config.kv_heads) * channels, bias=False)
+        self.q_norm = nn.RMSNorm(channels, config.epsilon) if config.qk_norm else nn.Identity()
+        self.k_norm = nn.RMSNorm(channels, config.epsilon) if config.qk_norm else nn.Identity()
+        self.out = nn.Linear(config.heads * channels, config.width, bias=False)
+        self.before_mlp = nn.RMSNorm(config.width, config.epsilon)
+        self.gate_up = nn.Linear(config.width, 2 * config.hidden, bias=False)
+        self.down = nn.Linear(config.hidden, config.width, bias=False)
+
+    def project(self, x_BSC: Tensor, turns: Turns) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries [B, S, H, D], keys and values [B, S, K, D], turned to their positions."""
+        shape = self.heads, self.kv_heads, self.kv_heads
+        q, k, v = self.qkv(self.before_attention(x_BSC)).unflatten(-1, (sum(shape), -1)).split(shape, dim=2)
+        return turn(self.q_norm(q), turns), turn(self.k_norm(k), turns), v
+
+    def finish(self, x_BSC: Tensor, attended_BSHD: Tensor) -> Tensor:
+        x_BSC = x_BSC + self.out(attended_BSHD.flatten(2))
+        gate, up = self.gate_up(self.before_mlp(x_BSC)).chunk(2, -1)
+        widened: Tensor = self.down(F.silu(gate) * up)
+        return x_BSC + widened
+
+
+def start_weights(module: nn.Module, layers: int) -> None:
+    """Normal of deviation 0.02; what is added to the stream of a block is smaller the more blocks there are."""
+    for name, parameter in module.named_parameters():
+        if parameter.ndim >= 2:
+            deep = name.endswith(("out.weight", "down.weight"))
+            torch.nn.init.normal_(parameter, std=0.02 * (2 * layers) ** -0.5 if deep else 0.02)

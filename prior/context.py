@@ -1,0 +1,40 @@
+"""The context of a prior: the rate of corruption that its clean frames may have, then the caption."""
+
+import torch
+from torch import Tensor, nn
+
+from prior.config import ContextConfig
+from prior.text import Text
+
+
+class Context(nn.Module):
+    """One position for the rate, one for each token of text. They see each other, and every frame sees them."""
+
+    def __init__(self, config: ContextConfig, width: int):
+        super().__init__()
+        self.config = config
+        self.tokens: nn.Module
+        if config.vocabulary is not None:
+            self.tokens = nn.Embedding(config.vocabulary, width)
+        else:
+            assert config.features is not None
+            self.tokens = nn.Linear(config.features, width)
+        self.place = nn.Parameter(torch.zeros(1 + config.length, width))
+        self.rate = nn.Parameter(torch.zeros(width))  # grows with the rate
+        self.filling = nn.Parameter(torch.zeros(width))  # behind the end of a caption
+        self.nothing = nn.Parameter(torch.zeros(width))  # in place of a caption that is not given
+
+    def forward(self, text: Text, rate_B: Tensor) -> Tensor:
+        """float [B, 1 + length, C]."""
+        self.check(text)
+        given = text.mask.any(-1, keepdim=True).unsqueeze(-1)
+        content = text.content.to(self.place.dtype) if text.content.is_floating_point() else text.content
+        words = torch.where(text.mask.unsqueeze(-1), self.tokens(content), self.filling)
+        words = torch.where(given, words, self.nothing)
+        rate = rate_B.to(words.dtype)[:, None, None] * self.rate
+        return torch.cat([rate, words], 1) + self.place
+
+    def check(self, text: Text) -> None:
+        wanted = (self.config.length,) if self.config.features is None else (self.config.length, self.config.features)
+        if tuple(text.content.shape[1:]) != wanted:
+            raise ValueError(f"text of shape {tuple(text.content.shape[1:])}; this prior takes {wanted}")
