@@ -21,11 +21,10 @@ class ContextConfig:
             raise ValueError("vocabulary and features are two ways to give text: set one of them")
 
 
-@dataclass(frozen=True)
-class PriorConfig:
-    """A Llama over latent frames. Without a context it is told nothing: neither text nor the rate of corruption."""
+@dataclass(frozen=True, kw_only=True)
+class PriorShape:
+    """A Llama over latent frames, apart from what it is about."""
 
-    digits: tuple[int, ...]  # of an id, the least significant first; their product is the vocabulary
     width: int
     layers: int
     heads: int
@@ -33,7 +32,6 @@ class PriorConfig:
     hidden: int  # of the feed-forward layers
     window: int  # so many latent frames before its own are visible to a frame
     objective: Literal["masked", "next"]  # frames decided in parallel, or token after token in raster order
-    context: ContextConfig | None
     sink_frames: int = 0  # the first so many latent frames stay visible for ever, timelessly, as the text does
     qk_norm: bool = True
     positions: Literal["frame", "line"] = "frame"  # (t, y, x), or one number a token as in a model of text
@@ -42,7 +40,6 @@ class PriorConfig:
     epsilon: float = 1e-5
 
     def __post_init__(self) -> None:
-        Vocabulary(self.digits)
         for name in ("width", "layers", "heads", "kv_heads", "hidden", "window"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)} must be at least 1")
@@ -54,14 +51,28 @@ class PriorConfig:
             raise ValueError(f"heads = {self.heads} must divide width = {self.width}, or head_width be given")
         if self.channels_a_head % 2:
             raise ValueError(f"head_width = {self.channels_a_head} must be even: rotary positions turn pairs")
-        if self.positions == "line" and (self.context is not None or self.sink_frames):
-            raise ValueError("positions = line has neither context nor sink_frames: it is a model of text over ids")
+        if self.positions == "line" and self.sink_frames:
+            raise ValueError("sink_frames need positions by frame; on a line there is no time to leave out")
         if not self.theta > 1:
             raise ValueError(f"theta = {self.theta:g} must be above 1")
 
     @property
     def channels_a_head(self) -> int:
         return self.width // self.heads if self.head_width is None else self.head_width
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriorConfig(PriorShape):
+    """All that defines a prior. Without a context it is told nothing: neither text nor the rate of corruption."""
+
+    digits: tuple[int, ...]  # of an id, the least significant first; their product is the vocabulary
+    context: ContextConfig | None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        Vocabulary(self.digits)
+        if self.positions == "line" and self.context is not None:
+            raise ValueError("context needs positions by frame: on a line every token has a time")
 
     @property
     def vocabulary(self) -> Vocabulary:

@@ -19,7 +19,7 @@ class Context(nn.Module):
         else:
             assert config.features is not None
             self.tokens = nn.Linear(config.features, width)
-        self.place = nn.Parameter(torch.zeros(1 + config.length, width))
+        self.place = nn.Embedding(1 + config.length, width)
         self.rate = nn.Parameter(torch.zeros(width))  # grows with the rate
         self.filling = nn.Parameter(torch.zeros(width))  # behind the end of a caption
         self.nothing = nn.Parameter(torch.zeros(width))  # in place of a caption that is not given
@@ -28,11 +28,11 @@ class Context(nn.Module):
         """float [B, 1 + length, C]."""
         self.check(text)
         given = text.mask.any(-1, keepdim=True).unsqueeze(-1)
-        content = text.content.to(self.place.dtype) if text.content.is_floating_point() else text.content
+        content = text.content.to(self.rate.dtype) if text.content.is_floating_point() else text.content
         words = torch.where(text.mask.unsqueeze(-1), self.tokens(content), self.filling)
         words = torch.where(given, words, self.nothing)
         rate = rate_B.to(words.dtype)[:, None, None] * self.rate
-        return torch.cat([rate, words], 1) + self.place
+        return torch.cat([rate, words], 1) + self.place.weight
 
     def check(self, text: Text) -> None:
         wanted = (self.config.length,) if self.config.features is None else (self.config.length, self.config.features)

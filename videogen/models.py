@@ -3,6 +3,9 @@
     model_index.json            which parts there are
     tokenizer/config.json       the tokenizer, and the clips it was made for
     tokenizer/model.safetensors
+    prior/config.json           the prior, what its clips are like, and the tokenizer whose ids it knows
+    prior/model.safetensors
+    text/                       how captions reach it
     README.md  MANIFEST.json    a model card, and the hash of every file
 
 A run folder of training is a model folder too: its newest export counts.
@@ -20,13 +23,16 @@ from videogen.config.strict_yaml import Mapping as Section
 from videogen.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
+    from prior.config import PriorConfig
+    from prior.model import LlamaPrior
     from tokenizer.config import TokenizerConfig
     from tokenizer.model import VideoTokenizer
+    from videogen.conditioning import Conditioner
 
 FORMAT, VERSION = "videogen-model", 1
-INDEX, TOKENIZER = "model_index.json", "tokenizer"
+INDEX, TOKENIZER, PRIOR = "model_index.json", "tokenizer", "prior"
 
 
 @dataclass(frozen=True)
@@ -47,9 +53,35 @@ class TokenizerModel:
     made_for: Preprocessing
     fingerprint: str  # of its weights and configuration: equal ids come from equal fingerprints
     path: Path
+    described: Mapping[str, Any]  # its config.json, word for word
 
     @property
     def config(self) -> "TokenizerConfig":
+        return self.network.config
+
+
+@dataclass(frozen=True)
+class TaughtOn:
+    """The clips of ids a prior was trained on."""
+
+    height: int  # of a latent frame
+    width: int
+    frames: int  # latent frames of a clip, at most
+    fps: float  # of the video
+
+
+@dataclass(frozen=True, eq=False)
+class PriorModel:
+    """A prior ready for use, with the tokenizer whose ids it knows: no gradients, evaluation mode, on its device."""
+
+    network: "LlamaPrior"
+    conditioner: "Conditioner | None"
+    taught_on: TaughtOn
+    tokenizer: TokenizerModel
+    path: Path
+
+    @property
+    def config(self) -> "PriorConfig":
         return self.network.config
 
 
@@ -65,28 +97,86 @@ def tokenizer_files(
     }
 
 
+def prior_files(
+    tokenizer: TokenizerModel,
+    config: "PriorConfig",
+    taught_on: TaughtOn,
+    weights: "Mapping[str, Tensor]",
+    conditioner: "Conditioner | None",
+    card: str,
+) -> dict[str, Content]:
+    """The files of a whole model: the tokenizer as it was, and a prior for it."""
+    parts = {"network": asdict(config), "taught_on": asdict(taught_on), "tokenizer": tokenizer.fingerprint}
+    return {
+        f"{TOKENIZER}/config.json": dict(tokenizer.described),
+        f"{TOKENIZER}/model.safetensors": tokenizer.network.state_dict(),
+        "README.md": card,
+        INDEX: {"format": FORMAT, "version": VERSION, "parts": [TOKENIZER, PRIOR]},
+        f"{PRIOR}/config.json": parts,
+        f"{PRIOR}/model.safetensors": dict(weights),
+        **({} if conditioner is None else conditioner.files()),
+    }
+
+
 def load_tokenizer(path: Path, device: str = "cpu") -> TokenizerModel:
     """The tokenizer of a model folder (or of a run folder), every file compared with its hash first."""
+    return _tokenizer_of(open_model(path, TOKENIZER), device)
+
+
+def load_prior(path: Path, device: str = "cpu") -> PriorModel:
+    """The prior of a model folder (or of a run folder) with its tokenizer, every file compared with its hash first."""
+    import torch
+
+    from prior.config import PriorConfig
+    from prior.model import LlamaPrior
+    from videogen.conditioning import load_conditioner
+
+    folder = open_model(path, PRIOR)
+    parts = _parts(folder, PRIOR, {"network", "taught_on", "tokenizer"})
+    if parts["tokenizer"] != fingerprint_of(folder):
+        raise CheckpointError(f"{folder.path}: its prior was trained on the ids of another tokenizer than is in it")
+    place = f"{folder.path}/{PRIOR}/config.json"
+    config = from_json(PriorConfig, parts["network"], place)
+    network = LlamaPrior(config)
+    _fill(network, folder, PRIOR)
+    return PriorModel(
+        network=network.eval().requires_grad_(False).to(torch.device(device)),
+        conditioner=None if config.context is None else load_conditioner(folder, device=device),
+        taught_on=from_json(TaughtOn, parts["taught_on"], place),
+        tokenizer=_tokenizer_of(folder, device),
+        path=folder.path,
+    )
+
+
+def _tokenizer_of(folder: Folder, device: str) -> TokenizerModel:
     import torch
 
     from tokenizer.config import TokenizerConfig
     from tokenizer.model import VideoTokenizer
 
-    folder = open_model(path, TOKENIZER)
-    parts = folder.json(f"{TOKENIZER}/config.json")
+    parts = _parts(folder, TOKENIZER, {"network", "made_for"})
     place = f"{folder.path}/{TOKENIZER}/config.json"
-    if not isinstance(parts, dict) or set(parts) != {"network", "made_for"}:
-        raise CheckpointError(f"{place}: not the configuration of a tokenizer")
     network = VideoTokenizer(from_json(TokenizerConfig, parts["network"], place))
-    weights = folder.tensors(f"{TOKENIZER}/model.safetensors")
+    _fill(network, folder, TOKENIZER)
+    made_for = from_json(Preprocessing, parts["made_for"], place)
+    network = network.eval().requires_grad_(False).to(torch.device(device))
+    return TokenizerModel(network, made_for, fingerprint_of(folder), folder.path, parts)
+
+
+def _parts(folder: Folder, part: str, names: set[str]) -> dict[str, Any]:
+    parts = folder.json(f"{part}/config.json")
+    if not isinstance(parts, dict) or set(parts) != names:
+        raise CheckpointError(f"{folder.path}/{part}/config.json: not the configuration of a {part}")
+    return parts
+
+
+def _fill(network: "nn.Module", folder: Folder, part: str) -> None:
+    weights = folder.tensors(f"{part}/model.safetensors")
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
         reason = str(error).splitlines()[1].strip()
         raise CheckpointError(f"{folder.path}: weights and configuration do not belong together: {reason}") from None
-    made_for = from_json(Preprocessing, parts["made_for"], place)
-    network = network.eval().requires_grad_(False).to(torch.device(device))
-    return TokenizerModel(network, made_for, fingerprint_of(folder), folder.path)
 
 
 def open_model(path: Path, part: str) -> Folder:

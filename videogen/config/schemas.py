@@ -15,6 +15,7 @@ from videogen.config.strict_yaml import ConfigError, Mapping, Scalar, nearest, r
 SCHEMAS = {
     "playroom": "videogen.playroom.write:PlayroomConfig",
     "tokenizer": "videogen.training.tokenizer_config:TokenizerTrainingConfig",
+    "prior": "videogen.training.prior_config:PriorTrainingConfig",
 }
 
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-ORDER, AUGMENTATION = 0, 1
+ORDER, AUGMENTATION, LESSON, WINDOW = range(4)
 
 
 def words(seed: int, purpose: int, epoch: int, index: int, count: int) -> NDArray[np.uint64]:
@@ -17,6 +17,11 @@ def words(seed: int, purpose: int, epoch: int, index: int, count: int) -> NDArra
     key = np.array([seed, purpose], dtype=np.uint64)
     counter = np.array([0, index, epoch, 0], dtype=np.uint64)
     return np.asarray(np.random.Philox(key=key, counter=counter).random_raw(count), dtype=np.uint64)
+
+
+def uniform(seed: int, purpose: int, epoch: int, index: int, count: int) -> NDArray[np.float32]:
+    """`count` numbers in [0, 1), of 24 bits each."""
+    return (words(seed, purpose, epoch, index, count) >> np.uint64(40)).astype(np.float32) / np.float32(2**24)
 
 
 @lru_cache(maxsize=4)

@@ -95,6 +95,15 @@ class TokenSet:
         """How many latent frames each clip has [clips]."""
         return np.concatenate([np.diff(self._shard(i).starts) for i in range(self.description.shards)])
 
+    def pictures(self) -> NDArray[np.int64]:
+        """How many pictures of its own each clip has [clips]."""
+        return np.concatenate([self._shard(i).pictures for i in range(self.description.shards)])
+
+    def label(self, index: int) -> tuple[str, str]:
+        """A clip's key and caption; none of its ids are read."""
+        shard, place = self._find(index)
+        return shard.keys[place], shard.captions[place]
+
     def verify(self, on_progress: OnProgress | None = None) -> None:
         """Read every byte: DataError names the shards that are not what was written."""
         damaged = []

@@ -1,7 +1,8 @@
 """Muon: momentum whose matrices are made orthogonal before they are applied, so that every direction learns alike.
 
 Published by Jordan et al. (2024); the scale that lets it share AdamW's learning rate is that of Liu et al., "Muon is
-Scalable for LLM Training" (2025). Kernels count as matrices [out, in * height * width]; vectors are left to AdamW.
+Scalable for LLM Training" (2025). Kernels count as matrices [out, in * height * width]; vectors, and tables whose rows
+are looked up one by one, are left to AdamW.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,16 +17,24 @@ AS_LARGE_AS_ADAMW = 0.2  # the root mean square of AdamW's updates
 
 
 class Muon(torch.optim.Optimizer):
-    """Parameters of two and more dimensions by Muon, the others by AdamW, at one learning rate."""
+    """Parameters of two and more dimensions by Muon, the others and `tables` by AdamW, at one learning rate."""
 
     def __init__(
-        self, parameters: Iterable[nn.Parameter], lr: float, momentum: float, betas: tuple[float, float], decay: float
+        self,
+        parameters: Iterable[nn.Parameter],
+        lr: float,
+        momentum: float,
+        betas: tuple[float, float],
+        decay: float,
+        tables: Iterable[nn.Parameter] = (),
     ):
-        everything = list(parameters)
+        everything, looked_up = list(parameters), {id(table) for table in tables}
+        matrices = [p for p in everything if p.ndim >= 2 and id(p) not in looked_up]
+        vectors = [p for p in everything if p.ndim < 2 or id(p) in looked_up]
         shared = {"lr": lr, "momentum": momentum, "betas": betas, "weight_decay": decay}
         groups: list[dict[str, Any]] = [
-            {"params": [p for p in everything if p.ndim >= 2], "matrices": True},
-            {"params": [p for p in everything if p.ndim < 2], "matrices": False},
+            {"params": matrices, "matrices": True},
+            {"params": vectors, "matrices": False},
         ]
         super().__init__([group for group in groups if group["params"]], shared)
 

@@ -90,7 +90,8 @@ def seat(player: Player, accelerator: Accelerator, compiled: bool) -> Seat:
 def make_optimizer(module: nn.Module, config: OptimizerConfig, fused: bool) -> torch.optim.Optimizer:
     parameters = list(module.parameters())
     if config.algorithm == "muon":
-        return Muon(parameters, config.learning_rate, config.momentum, config.betas, config.weight_decay)
+        tables = [p for part in module.modules() if isinstance(part, nn.Embedding) for p in part.parameters()]
+        return Muon(parameters, config.learning_rate, config.momentum, config.betas, config.weight_decay, tables)
     groups = [
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},

@@ -1,16 +1,15 @@
 """A run of stage one from its configuration: what it would be, and the run itself."""
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from tokenizer.model import VideoTokenizer
 from videogen.pixels import to_clip
+from videogen.training.budget import kept_bytes, saved_bytes
 from videogen.training.clips import Clips
+from videogen.training.plain import plain, said
 from videogen.training.stage import Json
 from videogen.training.tokenizer_config import TokenizerTrainingConfig
 from videogen.training.tokenizer_stage import TokenizerStage
@@ -59,54 +58,14 @@ def survey(config: TokenizerTrainingConfig) -> tuple[Json, str]:
 
 
 def memory_of(stage: TokenizerStage, micro: int) -> dict[str, int]:
-    """Bytes of a step: what stays (weights, averages, optimizers), and activations, counted on one clip.
+    """Bytes of a step: what stays, and activations, counted on one clip.
 
     What convolutions need for themselves while they work, and the discriminator's activations, come on top.
     """
-    kept = 0
-    for player in stage.players.values():
-        numbers = sum(p.numel() for p in player.module.parameters())
-        copies = 2 + (1 if player.optimizer.algorithm == "muon" else 2) + (1 if player.averaged else 0)
-        kept += 4 * numbers * copies
+    kept = sum(kept_bytes(player) for player in stage.players.values())
     largest = max(stage.config.phases, key=lambda phase: phase.frames * phase.height * phase.width)
-    clip = torch.zeros(1, largest.frames, largest.height, largest.width, 3, dtype=torch.uint8)
-    activations = micro * saved_bytes(stage.network, to_clip(clip))
+    clip = to_clip(torch.zeros(1, largest.frames, largest.height, largest.width, 3, dtype=torch.uint8))
+    activations = micro * saved_bytes(stage.network, lambda: stage.network(clip))
     if stage.config.training.precision == "bf16":
         activations //= 2
     return {"weights, averages, optimizers": kept, "activations": activations, "together": kept + activations}
-
-
-def saved_bytes(network: VideoTokenizer, clip: torch.Tensor) -> int:
-    """Of everything that the backward pass of this clip would need, each tensor's memory counted once."""
-    seen: dict[int, int] = {}
-
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        seen[storage.data_ptr()] = storage.nbytes()
-        kept.append(tensor)  # so that no address is given out twice
-        return tensor
-
-    kept: list[torch.Tensor] = []
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        out = network(clip)
-    weights = {p.untyped_storage().data_ptr() for p in network.parameters()}
-    del out
-    return sum(size for address, size in seen.items() if address not in weights)
-
-
-def said(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {item:,}" for name, item in value.items())
-    if isinstance(value, list):
-        return ", ".join(" x ".join(map(str, item)) if isinstance(item, list) else str(item) for item in value)
-    return f"{value:,.1f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def plain(config: TokenizerTrainingConfig) -> Json:
-    """The configuration as JSON would hold it."""
-
-    def path(value: object) -> str:
-        assert isinstance(value, Path)
-        return str(value)
-
-    return json.loads(json.dumps(asdict(config), default=path))  # type: ignore[no-any-return]

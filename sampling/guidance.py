@@ -1,0 +1,39 @@
+"""Guidance without a classifier: away from what the prior says without the text, towards what it says with it.
+
+Published as Ho and Salimans, "Classifier-free diffusion guidance" (2022). The prior is asked for 2B streams at
+once, and the rest of the sampler sees B.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from prior.interface import Proposal
+from sampling.config import SamplerConfig
+from sampling.schedule import scale_at
+
+
+@dataclass(frozen=True)
+class Guided:
+    """A proposal for 2B streams, with the text and without it, as one for B; logits are finite or this has no sense."""
+
+    proposal: Proposal
+    scale: float
+
+    def logits(self, known_digits: Tensor) -> Tensor:
+        """Without + scale * (with - without): odds move by the power `scale` of what the text does to them."""
+        told, untold = self.proposal.logits(torch.cat([known_digits, known_digits])).chunk(2)
+        return untold + self.scale * (told - untold)
+
+
+def for_streams(ids_B: Tensor, sampler: SamplerConfig) -> Tensor:
+    """Ids [B, ...] for every stream that the past holds: as they are, or twice where the sampler guides."""
+    return torch.cat([ids_B, ids_B]) if sampler.guided else ids_B
+
+
+def steered(proposal: Proposal, sampler: SamplerConfig, step: int, steps: int) -> Proposal:
+    """The proposal of all streams of the past as the sampler sees it, B streams, at this step (from 0) of a frame."""
+    if not sampler.guided:
+        return proposal
+    return Guided(proposal, scale_at(sampler.guidance_schedule, sampler.guidance_scale, step, steps))

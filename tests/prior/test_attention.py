@@ -1,0 +1,108 @@
+import itertools
+
+import pytest
+import torch
+
+from prior import attention
+from prior.attention import attend, attend_all
+from prior.visibility import Layout
+from tests.prior.models import FEATURES, WORDS, tiny_config, tiny_lesson, tiny_model
+
+# FlexAttention says that it is slow where it is not compiled, which on a CPU takes minutes.
+pytestmark = pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+
+LAYOUTS = [
+    Layout(context, frames, 3, window, sinks, copies, order)
+    for (copies, order), context, sinks, (frames, window) in itertools.product(
+        ((2, "together"), (1, "raster"), (1, "together")),
+        (0, 4),
+        (0, 1, 2, 9),
+        ((1, 2), (5, 1), (5, 2), (4, 4), (3, 9)),
+    )
+]
+
+
+def vectors(layout, heads=4, kv_heads=2, channels=6, batch=2):
+    generator = torch.Generator().manual_seed(layout.length)
+    shapes = ((batch, layout.length, count, channels) for count in (heads, kv_heads, kv_heads))
+    return [torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes]
+
+
+@pytest.mark.parametrize("kernel", ["gathered", "dense"])
+def test_a_kernel_gives_the_oracles_output_and_gradients(kernel):
+    for layout in LAYOUTS:
+        inputs = [each.requires_grad_() for each in vectors(layout)]
+        direction = torch.randn(2, layout.length, 4, 6, dtype=torch.float64)
+        expected, got = (attend(*inputs, layout, kernel=name) for name in ("oracle", kernel))
+        torch.testing.assert_close(got, expected, rtol=0, atol=1e-12, msg=str(layout))
+        pairs = zip(*(torch.autograd.grad(out, inputs, direction) for out in (got, expected)), strict=True)
+        for one, other in pairs:
+            torch.testing.assert_close(one, other, rtol=0, atol=1e-12, msg=str(layout))
+
+
+def test_flex_gives_the_oracles_output():
+    for layout in LAYOUTS[::7]:
+        inputs = vectors(layout)
+        got, expected = attend(*inputs, layout, kernel="flex"), attend(*inputs, layout, kernel="oracle")
+        torch.testing.assert_close(got, expected, rtol=0, atol=1e-12, msg=str(layout))
+
+
+@pytest.mark.parametrize("kv_heads", [1, 4])
+@pytest.mark.parametrize("kernel", ["gathered", "dense", "flex"])
+def test_heads_share_keys_as_the_oracle_says(kernel, kv_heads):
+    layout = Layout(2, 4, 3, 2, 1, 2, "together")
+    inputs = vectors(layout, kv_heads=kv_heads)
+    torch.testing.assert_close(attend(*inputs, layout, kernel), attend(*inputs, layout, "oracle"))
+
+
+@pytest.mark.parametrize("context", [None, WORDS, FEATURES], ids=["untold", "words", "features"])
+@pytest.mark.parametrize("objective", ["masked", "next"])
+def test_a_model_learns_the_same_from_every_kernel(objective, context):
+    config = tiny_config(objective, sinks=1, context=context)
+    model, lesson = tiny_model(config), tiny_lesson(config, rate=0.5)
+    direction = torch.randn(2, 5, 2, 3, config.width, dtype=torch.float64)
+    features, gradients = {}, {}
+    for kernel in ("oracle", "gathered", "dense"):
+        model.zero_grad()
+        features[kernel] = model.features(lesson, kernel)
+        features[kernel].backward(direction)
+        gradients[kernel] = {name: each.grad for name, each in model.named_parameters() if each.grad is not None}
+    silent = {name for name, _ in model.named_parameters()} - set(gradients["oracle"])
+    assert all(name.startswith("head.") for name in silent)
+    for kernel in ("gathered", "dense"):
+        torch.testing.assert_close(features[kernel], features["oracle"], rtol=0, atol=1e-10)
+        assert gradients[kernel].keys() == gradients["oracle"].keys()
+        for name, expected in gradients["oracle"].items():
+            scale = expected.abs().max().item()
+            torch.testing.assert_close(gradients[kernel][name], expected, rtol=0, atol=1e-10 * max(scale, 1), msg=name)
+
+
+def test_flex_teaches_as_the_oracle_does():
+    config = tiny_config(sinks=1, context=WORDS)
+    model, lesson = tiny_model(config), tiny_lesson(config)
+    with torch.no_grad():
+        torch.testing.assert_close(model.features(lesson, "flex"), model.features(lesson, "oracle"), rtol=0, atol=1e-10)
+
+
+def test_without_a_mask_all_keys_are_seen():
+    q, keys, values = torch.randn(2, 3, 4, 6), torch.randn(2, 2, 5, 6), torch.randn(2, 2, 5, 6)
+    torch.testing.assert_close(attend_all(q, keys, values), attend_all(q, keys, values, torch.ones(3, 5) > 0))
+    part = attend_all(q, keys, values, torch.arange(5) < torch.tensor([[1], [3], [5]]))
+    torch.testing.assert_close(part[:, 1], attend_all(q[:, 1:2], keys[:, :, :3], values[:, :, :3])[:, 0])
+    torch.testing.assert_close(part[:, 0], values[:, :, 0].repeat_interleave(2, 1))
+
+
+def test_auto_is_gathered_on_a_cpu_and_flex_on_a_gpu():
+    assert attention.choose("auto", torch.device("cpu")) == "gathered"
+    assert attention.choose("auto", torch.device("cuda")) == "flex"
+    assert attention.choose("dense", torch.device("cuda")) == "dense"
+
+
+def test_gathered_keys_are_linear_in_the_number_of_frames():
+    """Each frame has a row of keys as long as any other's, however long the clip."""
+    rows = [
+        attention.rows_of_keys(torch.zeros(1, layout.length, 2, 6), layout).shape
+        for layout in (Layout(3, frames, 4, 2, 1, 2, "together") for frames in (8, 80))
+    ]
+    assert [shape[1] for shape in rows] == [8, 80]
+    assert rows[0][3] == rows[1][3] == 3 + 4 * (1 + 2 + 2)

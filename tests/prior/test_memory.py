@@ -1,0 +1,120 @@
+import resource
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load, save
+
+from prior import laws
+from prior.laws import begun, lived, proposals
+from prior.memory import Past, copied, rows, spot
+from tests.prior.models import WORDS, tiny_config, tiny_lesson, tiny_model
+
+
+@given(window=st.integers(1, 5), sinks=st.integers(0, 3), words=st.booleans(), frames=st.integers(1, 30))
+def test_the_ring_holds_the_sinks_the_window_and_the_frame_itself_and_nothing_else(window, sinks, words, frames):
+    config, tokens = tiny_config(window=window, sinks=sinks, context=WORDS if words else None), 3
+    rows: dict[int, int] = {}
+    for frame in range(frames):
+        place = spot(config, frame, tokens)
+        assert place.end - place.start == tokens
+        rows |= dict.fromkeys(range(place.start, place.end), frame)
+        assert set(rows) == set(range(config.context_length, place.visible))
+        seen = {rows[row] for row in range(config.context_length, place.visible)}
+        needed = {t for t in range(frame + 1) if t < sinks or frame - t <= window}
+        assert seen == needed
+
+
+@pytest.mark.parametrize("context", [None, WORDS], ids=["untold", "words"])
+@pytest.mark.parametrize("sinks", [0, 1, 2])
+@pytest.mark.parametrize("objective", ["masked", "next"])
+def test_ten_rings_of_frames_equal_the_windowed_reference_in_the_same_memory(objective, sinks, context):
+    config = tiny_config(objective, window=2, sinks=sinks, context=context)
+    model, lesson = tiny_model(config), tiny_lesson(config, batch=1, frames=10 * (2 + 1))
+    with torch.no_grad():
+        features = model.features(lesson)
+    past = begun(model, lesson)
+    places = laws.memory(past)
+    for t, proposal in enumerate(proposals(model, lesson, past)):
+        torch.testing.assert_close(proposal.features, features[:, t], rtol=0, atol=1e-11)
+    assert laws.memory(past) == places
+
+
+def test_cropping_the_clip_is_not_the_reference():
+    """Keys carry what their frames saw: the window's frames alone give other answers than a stream."""
+    config = tiny_config(window=2)
+    model, lesson = tiny_model(config), tiny_lesson(config, frames=8)
+    with torch.no_grad():
+        whole = model.features(lesson)[:, -1]
+        cropped = model.features(
+            lesson._replace(**{name: getattr(lesson, name)[:, -3:] for name in lesson._fields[:3]})
+        )
+    assert (whole - cropped[:, -1]).abs().max() > 1e-3
+
+
+def test_a_saved_past_resumes_to_the_same_bits():
+    config = tiny_config(sinks=1, context=WORDS)
+    model, lesson = tiny_model(config), tiny_lesson(config, frames=8)
+    past = lived(model, lesson, begun(model, lesson), 0, 5)
+    parts = {f"keys.{n}": each for n, each in enumerate(past.keys)}
+    parts |= {f"values.{n}": each for n, each in enumerate(past.values)}
+    parts |= {"frames": past.frames, "grid": past.grid, "last_B": past.last_B}
+    loaded = load(save(parts))
+    layers = range(config.layers)
+    keys, values = (tuple(loaded[f"{part}.{n}"] for n in layers) for part in ("keys", "values"))
+    resumed = Past(keys, values, loaded["frames"], loaded["grid"], loaded["last_B"])
+    for one, two in zip(proposals(model, lesson, past, 5), proposals(model, lesson, resumed, 5), strict=True):
+        assert torch.equal(one.features, two.features)
+
+
+def test_some_streams_of_a_batch_go_on_alone():
+    config = tiny_config("next", sinks=1, context=WORDS)
+    model, lesson = tiny_model(config), tiny_lesson(config, batch=3, frames=7)
+    past = lived(model, lesson, begun(model, lesson), 0, 4)
+    index = torch.tensor([2, 0, 2])
+    some = rows(past, index)
+    chosen = lesson._replace(targets=lesson.targets[index], clean=lesson.clean[index])
+    for one, two in zip(proposals(model, lesson, past, 4), proposals(model, chosen, some, 4), strict=True):
+        torch.testing.assert_close(one.features[index], two.features, rtol=0, atol=1e-12)
+
+
+def test_a_copy_shares_no_memory():
+    config = tiny_config(context=WORDS)
+    model, lesson = tiny_model(config), tiny_lesson(config)
+    past = begun(model, lesson)
+    addresses = [
+        {each.data_ptr() for each in (*kept.keys, *kept.values, kept.frames, kept.grid, kept.last_B)}
+        for kept in (past, copied(past), rows(past, torch.arange(2)))
+    ]
+    assert not addresses[0] & addresses[1]
+    assert not addresses[0] & addresses[2]
+
+
+def test_a_present_outlives_other_questions():
+    """A frame can be asked for, others after it, and the first be committed nevertheless."""
+    config = tiny_config(sinks=1)
+    model, lesson = tiny_model(config), tiny_lesson(config)
+    past, expected = begun(model, lesson), begun(model, lesson)
+    for t in range(4):
+        _, present = model.propose(lesson.clean[:, t], past)
+        for other in (lesson.clean[:, t].flip(-1), laws.nothing_decided(model, lesson)):
+            model.propose(other, past)
+        past = model.commit(past, present)
+        expected = model.commit(expected, model.propose(lesson.clean[:, t], expected)[1])
+        pairs = zip(laws.visible(config, past), laws.visible(config, expected), strict=True)
+        assert all(torch.equal(*pair) for pair in pairs)
+
+
+@pytest.mark.slow
+def test_ten_thousand_frames_take_no_more_memory_than_a_thousand():
+    config = tiny_config(window=3, sinks=1, context=WORDS)
+    model, lesson = tiny_model(config).float(), tiny_lesson(config, batch=1, frames=10)
+    past = begun(model, lesson)
+    places, peaks = laws.memory(past), []
+    for _ in range(1000):
+        past = lived(model, lesson, past, 0, 10)
+        peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    assert int(past.frames) == 10_000
+    assert laws.memory(past) == places
+    assert peaks[-1] - peaks[99] < 2048  # KiB, over the last 9,000 frames

@@ -1,0 +1,159 @@
+"""Who sees whom, felt by gradients and compared with a second definition, written token by token."""
+
+import itertools
+
+import pytest
+import torch
+
+from prior.model import LlamaPrior, taught
+from prior.visibility import Layout
+from tests.prior.models import WORDS, tiny_config, tiny_lesson, tiny_model
+
+FRAMES, GRID = 5, (1, 2)
+CASES = list(itertools.product(("masked", "next"), (0, 1, 2), (None, WORDS)))
+every_case = pytest.mark.parametrize(
+    ("objective", "sinks", "context"), CASES, ids=lambda value: "words" if value is WORDS else str(value)
+)
+
+
+def positions(context: int, copies: int, frames: int, tokens: int) -> list[tuple[str, int, int]]:
+    """The sequence written out."""
+    written = [("context", 0, n) for n in range(context)]
+    for copy in ("clean", "masked")[:copies]:
+        written += [(copy, frame, token) for frame in range(frames) for token in range(tokens)]
+    return written
+
+
+def sees(asker, key, window, sinks, raster):
+    """The rules of DESIGN in words: what a position is told of another."""
+    copy, frame, token = asker
+    of_copy, of_frame, of_token = key
+    if of_copy == "context":
+        return True
+    if copy == "context":
+        return False
+    if of_copy == "masked" and copy == "clean":
+        return False
+    if of_frame > frame:
+        return False
+    if of_frame == frame:
+        if of_copy != copy:
+            return False
+        return of_token <= token if raster else True
+    if of_copy == "masked":
+        return False
+    return of_frame < sinks or frame - of_frame <= window
+
+
+def expected(objective, window, sinks, context, frames=FRAMES, tokens=2):
+    written = positions(context, 2 if objective == "masked" else 1, frames, tokens)
+    rows = [[sees(asker, key, window, sinks, objective == "next") for key in written] for asker in written]
+    return written, torch.tensor(rows)
+
+
+def feels(outputs_SC, inputs_SC):
+    """bool [S, S]: whether an output has any gradient on an input."""
+    rows = []
+    for output in outputs_SC:
+        (gradient,) = torch.autograd.grad(output, inputs_SC, torch.randn_like(output), retain_graph=True)
+        rows.append(gradient.abs().sum(-1) > 0)
+    return torch.stack(rows)
+
+
+def lesson_and_sequence(config):
+    model, lesson = tiny_model(config), tiny_lesson(config, batch=1, frames=FRAMES, grid=GRID)
+    layout = model.layout(FRAMES, 2, config.objective == "masked")
+    x_SC = model.sequence(lesson).detach()[0].requires_grad_()
+    return model, lesson, layout, x_SC
+
+
+def through_blocks(model: LlamaPrior, layout, x_SC, kernel):
+    turns = model.sequence_turns(layout, GRID, x_SC.device)
+    x_BSC = x_SC[None]
+    for block in model.blocks:
+        x_BSC = taught(block, x_BSC, turns, layout, kernel)
+    return x_BSC[0]
+
+
+def reachable(seen, steps):
+    """What is told through so many layers: of what one sees, what that has seen, and so on."""
+    told = seen
+    for _ in range(steps - 1):
+        told = (told.double() @ seen.double()) > 0
+    return told
+
+
+@every_case
+@pytest.mark.parametrize("window", [1, 2, 9])
+def test_the_layout_is_the_definition(objective, sinks, context, window):
+    model = tiny_model(tiny_config(objective, window=window, sinks=sinks, context=context))
+    layout = model.layout(FRAMES, 2, objective == "masked")
+    assert torch.equal(layout.mask(), expected(objective, window, sinks, layout.context)[1])
+
+
+@every_case
+@pytest.mark.parametrize("kernel", ["gathered", "dense", "oracle"])
+def test_one_layer_feels_exactly_what_may_be_seen(objective, sinks, context, kernel):
+    """Nothing from outside the window, nothing of other masked frames, and all of the rest."""
+    config = tiny_config(objective, sinks=sinks, context=context, layers=1)
+    model, _, layout, x_SC = lesson_and_sequence(config)
+    felt = feels(through_blocks(model, layout, x_SC, kernel), x_SC)
+    assert torch.equal(felt, expected(objective, config.window, sinks, layout.context)[1])
+
+
+@every_case
+@pytest.mark.parametrize("layers", [2, 3])
+def test_deep_down_nothing_is_felt_that_no_chain_of_looks_could_tell(objective, sinks, context, layers):
+    config = tiny_config(objective, window=1, sinks=sinks, context=context, layers=layers)
+    model, _, layout, x_SC = lesson_and_sequence(config)
+    felt = feels(through_blocks(model, layout, x_SC, "gathered"), x_SC)
+    written, seen = expected(objective, 1, sinks, layout.context)
+    assert torch.equal(felt, reachable(seen, layers))
+    for (asker, key), is_felt in zip(itertools.product(written, written), felt.flatten().tolist(), strict=True):
+        copy, frame, token = asker
+        of_copy, of_frame, of_token = key
+        if is_felt and of_copy != "context":
+            assert copy != "context"
+            assert of_frame <= frame
+            assert of_copy == "clean" or (copy == "masked" and of_frame == frame)
+            assert of_copy == copy or of_frame < frame
+            assert objective == "masked" or of_frame < frame or of_token <= token
+
+
+@pytest.mark.parametrize("objective", ["masked", "next"])
+def test_the_whole_model_answers_as_its_layout_allows(objective, monkeypatch):
+    config = tiny_config(objective, window=1, sinks=1, context=WORDS, layers=2)
+    model, lesson, layout, x_SC = lesson_and_sequence(config)
+    monkeypatch.setattr(model, "sequence", lambda lesson: x_SC[None])
+    features = model.features(lesson).flatten(0, -2)
+    _, seen = expected(objective, 1, 1, layout.context)
+    assert torch.equal(feels(features, x_SC), reachable(seen, 2)[-len(features) :])
+
+
+def test_the_last_answer_moves_with_nothing_but_what_it_may_know():
+    """The same by ids: changing a token changes exactly the answers that are told of it."""
+    config = tiny_config(window=1, layers=2)
+    model, lesson = tiny_model(config), tiny_lesson(config, batch=1, frames=FRAMES, grid=GRID)
+    assert lesson.seen is not None
+    with torch.no_grad():
+        before = model.features(lesson)
+        for t in range(FRAMES):
+            clean, seen = lesson.clean.clone(), lesson.seen.clone()
+            clean[:, t], seen[:, t] = (clean[:, t] + 1) % 12, (seen[:, t] + 1) % 12
+            told_T = changed(before, model.features(lesson._replace(clean=clean)))
+            assert told_T == [t < frame <= t + 2 for frame in range(FRAMES)]
+            assert changed(before, model.features(lesson._replace(seen=seen))) == [f == t for f in range(FRAMES)]
+
+
+def changed(one, other):
+    return ((one - other).abs().amax((0, 2, 3, 4)) > 0).tolist()
+
+
+def test_a_position_knows_its_place():
+    layout = Layout(3, FRAMES, 2, 1, 0, 2, "together")
+    copies, frames, tokens = (part.tolist() for part in layout.place(torch.arange(layout.length)))
+    names = {"context": -1, "clean": 0, "masked": 1}
+    for n, (copy, frame, token) in enumerate(positions(3, 2, FRAMES, 2)):
+        assert copies[n] == names[copy]
+        if copy != "context":
+            assert (frames[n], tokens[n]) == (frame, token)

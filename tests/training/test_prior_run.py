@@ -1,0 +1,247 @@
+"""Stage two, trained: resumed to the bit, the same in two processes, and the model it leaves."""
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from prior.config import PriorShape
+from prior.model import LlamaPrior
+from tests.tokens.conftest import make_model, make_videos
+from tests.training.fake import lines
+from tests.training.programs import CHECKOUT, ENVIRONMENT, last_tensors, same_bits, whole_lines
+from tests.training.tiny_prior import tiny_config, train
+from videogen.checkpoint import read_folder, write_folder
+from videogen.data import build_index
+from videogen.errors import CheckpointError, DataError, UsageError
+from videogen.evaluate.likelihood import Baseline
+from videogen.models import load_prior, load_tokenizer
+from videogen.tokens import TokenSet, encode
+from videogen.training.begin import first_weights
+from videogen.training.lessons import LessonBatch, Lessons
+from videogen.training.prior_config import PriorPhaseConfig
+from videogen.training.prior_run import survey
+
+LENGTHS = (9, 13, 17, 9, 10, 12, 13, 5, 21, 9, 13, 17)
+Set = tuple[Path, Path]  # a tokenizer, and tokens of it
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Set:
+    place = tmp_path_factory.mktemp("tokens")
+    model = make_model(place / "model")
+    encode(build_index(make_videos(place / "videos", LENGTHS), workers=1), place / "tokens", model)
+    return place / "model", place / "tokens"
+
+
+@pytest.fixture(scope="module")
+def unbroken(made: Set, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "unbroken"
+    train(*made, folder)
+    return folder
+
+
+def lessons(tokens: Path, **changes: object) -> Lessons:
+    return Lessons(replace(tiny_config(tokens), **changes), TokenSet.open(tokens), None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("cut", [2, 6])
+def test_resumed_it_ends_with_the_bits_of_a_run_that_never_stopped(made: Set, tmp_path: Path, cut: int) -> None:
+    """Not compared with `unbroken`: learning rates depend on the number of steps, and a stop at the end validates."""
+    stopped, calm = tmp_path / "stopped", tmp_path / "calm"
+    for folder, marks in ((stopped, (cut, 8)), (calm, (8,))):
+        for steps in marks:
+            config = tiny_config(made[1])
+            optimizer = replace(config.optimizer, schedule="constant")
+            train(*made, folder, resume=True, config=replace(config, optimizer=optimizer), steps=steps)
+    rows = {line["step"]: line for line in lines(stopped) if line["kind"] == "train"}
+    assert all(rows[line["step"]] == line for line in lines(calm) if line["kind"] == "train")
+    assert last_tensors(stopped).keys() == last_tensors(calm).keys()
+    assert all(torch.equal(last_tensors(stopped)[name], tensor) for name, tensor in last_tensors(calm).items())
+
+
+@pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.slow)])
+def test_killed_at_random_moments_it_ends_with_the_same_bits(made: Set, tmp_path: Path, kills: int) -> None:
+    steps, draw = 3 * kills + 6, random.Random(kills)
+    calm, killed = tmp_path / "calm", tmp_path / "killed"
+    train(*made, calm, steps=steps, log_every=1, checkpoint_every=2)
+    settings = [f"steps={steps}", "log_every=1", "checkpoint_every=2"]
+    for _ in range(kills):
+        target = whole_lines(killed) + draw.randint(1, 4)
+        process = start(made, killed, *settings)
+        while whole_lines(killed) < target and process.poll() is None:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert start(made, killed, *settings).wait() == 0
+    assert same_bits(calm, killed)
+
+
+def test_two_processes_train_what_one_would_to_rounding(made: Set, tmp_path: Path) -> None:
+    train(*made, tmp_path / "one", steps=3, log_every=1)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    program = ["-m", "tests.training.tiny_prior", *map(str, made), str(tmp_path / "two"), "steps=3", "log_every=1"]
+    done = subprocess.run([*launcher, *program], cwd=CHECKOUT, env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    one, two = lines(tmp_path / "one"), lines(tmp_path / "two")
+    assert len(one) == len(two) == 4
+    for before, now in zip(one, two, strict=True):
+        for name in ("nats", "top_guess"):
+            assert now[name] == pytest.approx(before[name], rel=1e-4)
+
+
+def test_what_is_asked_for_is_a_function_of_seed_and_place_alone(made: Set) -> None:
+    both = lessons(made[1])
+    whole = both.batches({}, 0, 2, 0, 1)
+    seen = [next(whole) for _ in range(16)]
+    again = both.batches(seen[5].next, 3, 2, 0, 1)
+    for expected in seen[6:]:
+        assert same(expected, next(again))
+    halves = [both.batches({}, 0, 2, rank, 2) for rank in range(2)]
+    for expected in seen:
+        parts = [next(half) for half in halves]
+        assert torch.equal(torch.cat([part.ids for part in parts]), expected.ids)
+        assert torch.equal(torch.cat([part.hidden for part in parts]), expected.hidden)
+        assert torch.equal(torch.cat([part.clean for part in parts]), expected.clean)
+
+
+def test_the_loss_of_a_step_counts_every_token_once(made: Set) -> None:
+    micro = lessons(made[1]).batches({}, 0, 2, 0, 1)
+    for _ in range(6):
+        parts = [next(micro) for _ in range(2)]
+        assert sum(int(part.counted.sum()) * part.share for part in parts) == pytest.approx(2)  # a mean over two
+
+
+def test_lessons_hide_spoil_and_withhold_as_they_are_told(made: Set) -> None:
+    micro = lessons(made[1]).batches({}, 0, 1, 0, 1)
+    batches = [next(micro) for _ in range(60)]
+    assert {batch.ids.shape[1] for batch in batches[:4]} == {2}
+    assert {batch.ids.shape[1] for batch in batches[4:]} == {3}
+    hidden = torch.cat([batch.hidden.flatten(2).float().mean(-1).flatten() for batch in batches])
+    assert hidden.min() > 0
+    assert abs(hidden.mean() - 2 / np.pi) < 0.05  # the mean of a cosine
+    late = [(batch, row) for batch in batches for row in range(4) if not batch.counted[row, 0].any()]
+    assert late, "windows from the middle of a clip are not asked about their first frame"
+    spoilt = torch.cat([(batch.ids != batch.clean).flatten(1).float().mean(1) for batch in batches])
+    rates = torch.cat([batch.rate for batch in batches])
+    assert (spoilt[rates == 0] == 0).all()
+    assert 0.2 < (rates == 0).float().mean() < 0.4
+    assert rates.max() <= 0.3
+    assert torch.corrcoef(torch.stack([spoilt, rates]))[0, 1] > 0.8
+    withheld = torch.cat([batch.withheld.float() for batch in batches])
+    assert 0.1 < withheld.mean() < 0.3
+
+
+def test_filling_at_a_clips_end_is_never_taught(made: Set) -> None:
+    tokens = TokenSet.open(made[1])
+    windows = lessons(made[1]).windows[0]
+    own = 1 + (np.array([tokens.clip(row).pictures for row in range(len(tokens))]) - 1) // 4
+    assert (windows.starts == own[windows.rows] - 2 + 1).all()
+
+
+def test_a_model_folder_holds_all_that_generation_needs(made: Set, unbroken: Path, tmp_path: Path) -> None:
+    model = load_prior(unbroken)
+    assert model.tokenizer.fingerprint == load_tokenizer(made[0]).fingerprint
+    assert model.conditioner is not None
+    assert model.config.context is not None
+    assert model.config.context.vocabulary == model.conditioner.vocabulary
+    assert (model.taught_on.height, model.taught_on.width, model.taught_on.frames) == (4, 6, 3)
+    past = model.network.begin(model.conditioner(["caption 1"]), 1, (4, 6))
+    proposal, _ = model.network.propose(torch.full((1, 4, 6), model.network.vocabulary.mask), past)
+    assert proposal.logits(torch.zeros(1, 4, 6, 0, dtype=torch.int64)).isfinite().all()
+
+
+def test_a_prior_is_not_used_with_another_tokenizer(made: Set, unbroken: Path, tmp_path: Path) -> None:
+    folder = read_folder(unbroken / "model")
+    other = read_folder(make_model(tmp_path / "other", seed=1).path)
+    files = {name: read(folder, name) for name in folder.hashes}
+    files["tokenizer/model.safetensors"] = other.tensors("tokenizer/model.safetensors")
+    write_folder(tmp_path / "mixed", files)
+    with pytest.raises(CheckpointError, match="of another tokenizer"):
+        load_prior(tmp_path / "mixed")
+    with pytest.raises(CheckpointError, match="encode the clips again"):
+        train(tmp_path / "other", made[1], tmp_path / "run")
+
+
+def test_it_trains_straight_from_clips(made: Set, tmp_path: Path) -> None:
+    videos = make_videos(tmp_path / "videos", LENGTHS)
+    build_index(videos, workers=1)
+    train(made[0], videos, tmp_path / "clips", steps=2)
+    train(*made, tmp_path / "tokens", steps=2)
+    assert lines(tmp_path / "clips") == lines(tmp_path / "tokens")
+
+
+def test_the_two_objectives_load_each_others_weights(made: Set, unbroken: Path, tmp_path: Path) -> None:
+    config = replace(tiny_config(made[1], "next", steps=1), begin_with=unbroken)
+    given = load_prior(unbroken).network
+    network = LlamaPrior(replace(given.config, objective="next"))
+    first_weights(network, config)
+    assert all(torch.equal(network.state_dict()[name], tensor) for name, tensor in given.state_dict().items())
+    train(*made, tmp_path / "run", config=config, steps=1)
+    assert load_prior(tmp_path / "run").config.objective == "next"
+    wider = replace(
+        config, prior=PriorShape(width=32, layers=2, heads=2, kv_heads=1, hidden=24, window=2, objective="next")
+    )
+    with pytest.raises(UsageError, match="does not fit this configuration"):
+        train(*made, tmp_path / "other", config=wider)
+
+
+def test_baselines_are_what_they_say(made: Set) -> None:
+    tokens = TokenSet.open(made[1])
+    baseline = Baseline.of(tokens, range(len(tokens)))
+    assert np.exp(baseline.logs_V).sum() == pytest.approx(1)
+    every = np.concatenate([tokens.ids(row).numpy().ravel() for row in range(len(tokens))])
+    counts = np.bincount(every, minlength=1000)
+    entropy = -(counts[counts > 0] / len(every) * np.log(counts[counts > 0] / len(every))).sum()
+    nats = baseline.nats([tokens.ids(row).numpy() for row in range(len(tokens))])
+    assert entropy < nats["nats_of_frequencies"] < entropy + 1
+    still = np.repeat(every[:1, None, None], 5, 0)
+    assert (
+        baseline.nats([still])["nats_of_copying"] < baseline.nats([still])["nats_of_frequencies"] or not baseline.stays
+    )
+
+
+def test_a_survey_says_what_would_be_trained(made: Set) -> None:
+    figures, text = survey(tiny_config(made[1]), made[0])
+    assert figures["micro-batches"] == [[2, 2, 4, 6], [2, 3, 4, 6]]
+    assert figures["codes"] == "1,000 as digits of 1000"
+    assert figures["memory in MiB"].keys() == {"weights, averages, optimizers", "activations", "together"}
+    assert "2 x 3 x 4 x 6" in text
+
+
+def test_mistakes_are_told_before_anything_begins(made: Set, tmp_path: Path) -> None:
+    config = tiny_config(made[1])
+    with pytest.raises(UsageError, match=r"digits are .* the tokenizer at .* has 1,000, for instance"):
+        train(*made, tmp_path / "run", config=replace(config, digits=(512, 125)))
+    with pytest.raises(DataError, match=r"none of .* clips holds 40 latent frames"):
+        train(*made, tmp_path / "run", config=replace(config, phases=(PriorPhaseConfig(0, 40),)))
+    with pytest.raises(ValueError, match=r"teaching.corruption"):
+        replace(config, text=None)
+    with pytest.raises(ValueError, match="rollout_share"):
+        replace(config, prior=replace(config.prior, objective="next"))
+
+
+def same(a: LessonBatch, b: LessonBatch) -> bool:
+    tensors = all(
+        torch.equal(getattr(a, name), getattr(b, name)) for name in ("ids", "clean", "hidden", "counted", "rate")
+    )
+    return tensors and (a.keys, a.captions, a.share, a.next) == (b.keys, b.captions, b.share, b.next)
+
+
+def read(folder: object, name: str) -> object:
+    way = folder.tensors if name.endswith(".safetensors") else folder.json if name.endswith(".json") else None  # type: ignore[attr-defined]
+    return way(name) if way else (folder.path / name).read_text()  # type: ignore[attr-defined]
+
+
+def start(made: Set, folder: Path, *settings: str) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "tests.training.tiny_prior", *map(str, made), str(folder), *settings]
+    return subprocess.Popen(
+        command, cwd=CHECKOUT, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )

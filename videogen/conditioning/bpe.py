@@ -1,0 +1,134 @@
+"""Byte-level BPE trained on the captions themselves: whatever the script, every caption has ids.
+
+    <pad> 0    the 256 bytes 1..256    merges 257..
+
+Captions are compared without case and in one Unicode form: NFKC, lower case, NFC (lower case can come apart). The files
+are those of a `transformers` fast tokenizer: `AutoTokenizer.from_pretrained(model / "text")` gives the same ids.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from videogen.checkpoint import Content
+from videogen.conditioning.config import BYTES_AND_PAD, BPEConfig
+from videogen.conditioning.face import Conditioner, tidy
+from videogen.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from prior.text import Text
+
+PAD, PAD_ID = "<pad>", 0
+
+
+class BPEConditioner(Conditioner):
+    """Ids of a vocabulary that the prior embeds."""
+
+    features = None
+
+    def __init__(self, config: BPEConfig, tokenizer: "Tokenizer"):
+        self.config, self.tokenizer, self.length = config, tokenizer, config.length
+        self.vocabulary: int = tokenizer.get_vocab_size()
+        tokenizer.encode_special_tokens = True  # a caption that says "<pad>" is text like any other
+        written = json.dumps(self.files(), sort_keys=True)
+        self.fingerprint = hashlib.sha256(written.encode()).hexdigest()
+
+    def __call__(self, captions: Sequence[str]) -> "Text":
+        import torch
+
+        from prior.text import Text
+
+        ids_BL = torch.full((len(captions), self.length), PAD_ID, dtype=torch.int64)
+        mask_BL = torch.zeros(len(captions), self.length, dtype=torch.bool)
+        for row, caption in enumerate(captions):
+            ids = self.token_ids(caption)[: self.length]
+            ids_BL[row, : len(ids)] = torch.tensor(ids, dtype=torch.int64)
+            mask_BL[row, : len(ids)] = True
+        return Text(ids_BL, mask_BL)
+
+    def token_ids(self, caption: str) -> list[int]:
+        ids: list[int] = self.tokenizer.encode(tidy(caption), add_special_tokens=False).ids
+        return ids
+
+    def files(self) -> dict[str, Content]:
+        described = {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "pad_token": PAD,
+            "padding_side": "right",
+            "model_max_length": self.length,
+            "split_special_tokens": True,
+            "clean_up_tokenization_spaces": False,
+        }
+        return {
+            "text/config.json": {"text": asdict(self.config)},
+            "text/tokenizer.json": json.loads(self.tokenizer.to_str()),
+            "text/tokenizer_config.json": described,
+        }
+
+
+def train_bpe(config: BPEConfig, captions: Iterable[str]) -> BPEConditioner:
+    """A vocabulary of at most `config.vocabulary` ids; the same for the same captions in any order."""
+    from tokenizers import trainers
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    tokenizer = _untrained()
+    trainer = trainers.BpeTrainer(
+        vocab_size=config.vocabulary,
+        special_tokens=[PAD],
+        initial_alphabet=ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(_in_order(captions), trainer)
+    return BPEConditioner(config, tokenizer)
+
+
+def _untrained() -> "Tokenizer":
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.Sequence(
+        [
+            normalizers.NFKC(),
+            normalizers.Lowercase(),
+            normalizers.NFC(),
+            normalizers.Replace(Regex(r"\s+"), " "),  # NFKC makes blanks of what was none
+            normalizers.Strip(),
+        ]
+    )
+    # The blank before the first word makes it the same token there as anywhere else.
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def _in_order(captions: Iterable[str]) -> Iterator[str]:
+    counts = Counter(map(tidy, captions))
+    for caption in sorted(counts):
+        for _ in range(counts[caption]):
+            yield caption
+
+
+def bpe_from(config: BPEConfig, data: Any, place: str) -> BPEConditioner:
+    """The conditioner that `files` wrote; `data` is what `tokenizer.json` holds, `place` where that was."""
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_str(json.dumps(data))
+    except Exception as error:  # the library raises nothing more precise
+        raise CheckpointError(f"{place}: not a tokenizer ({_line(error)})") from None
+    if tokenizer.token_to_id(PAD) != PAD_ID:
+        raise CheckpointError(f"{place}: not a vocabulary of ours, whose id {PAD_ID} is {PAD}")
+    if not BYTES_AND_PAD <= tokenizer.get_vocab_size() <= config.vocabulary:
+        raise CheckpointError(
+            f"{place}: {tokenizer.get_vocab_size()} ids; expected {BYTES_AND_PAD} to {config.vocabulary}"
+        )
+    return BPEConditioner(config, tokenizer)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,57 @@
+"""How captions reach the prior: ids of a small vocabulary of their own, or features of a frozen encoder."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+BYTES_AND_PAD = 257
+LARGEST_VOCABULARY = 65_536
+LONGEST = 1024
+
+
+@dataclass(frozen=True)
+class BPEConfig:
+    """Byte-level BPE, trained on the captions themselves and embedded by the prior: nothing to download."""
+
+    kind: Literal["bpe"] = "bpe"
+    vocabulary: int = 512  # ids at most: few captions need fewer
+    length: int = 32  # tokens of a caption; the rest is cut off
+
+    def __post_init__(self) -> None:
+        if not BYTES_AND_PAD <= self.vocabulary <= LARGEST_VOCABULARY:
+            raise ValueError(
+                f"vocabulary is {self.vocabulary}; it is {BYTES_AND_PAD} (each byte, and the padding) "
+                f"to {LARGEST_VOCABULARY}"
+            )
+        _check_length(self.length)
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """A frozen text encoder that `transformers` knows: its last hidden states, one a token."""
+
+    model: str  # a folder, or a name on the hub, which is downloaded once
+    kind: Literal["encoder"] = "encoder"
+    length: int = 32  # tokens of a caption, those that the encoder's tokenizer adds included
+    revision: str | None = None  # of a name on the hub: a commit, for it to be the same model for ever
+    subfolder: str | None = None  # where in the model the encoder lies, such as text_encoder
+    tokenizer_subfolder: str | None = None  # and its tokenizer, if not in the same place
+
+    def __post_init__(self) -> None:
+        if not self.model.strip():
+            raise ValueError("model is empty; give a folder, or a name on the hub")
+        for name in ("subfolder", "tokenizer_subfolder"):
+            _check_inside(name, getattr(self, name))
+        _check_length(self.length)
+
+
+TextConfig: TypeAlias = BPEConfig | EncoderConfig
+
+
+def _check_length(length: int) -> None:
+    if not 1 <= length <= LONGEST:
+        raise ValueError(f"length is {length}; it is 1 to {LONGEST} tokens")
+
+
+def _check_inside(name: str, folder: str | None) -> None:
+    if folder is not None and (not folder or folder.startswith("/") or "\\" in folder or ".." in folder.split("/")):
+        raise ValueError(f"{name} is '{folder}'; expected a folder inside the model")

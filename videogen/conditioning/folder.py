@@ -1,0 +1,76 @@
+"""A conditioner from a configuration, and the same one again from a model folder."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from videogen.checkpoint import Folder
+from videogen.conditioning.config import BPEConfig, EncoderConfig, TextConfig
+from videogen.conditioning.face import Conditioner
+from videogen.errors import CheckpointError, UsageError
+
+CONFIG, VOCABULARY = "text/config.json", "text/tokenizer.json"
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What `text/config.json` holds."""
+
+    text: TextConfig
+    features: int | None = None  # of an encoder
+    sha256: dict[str, str] = field(default_factory=dict)  # of its files
+
+
+def make_conditioner(
+    config: TextConfig, captions: Iterable[str], cache: Path | None = None, device: str = "cpu"
+) -> Conditioner:
+    """For a new prior: a vocabulary trained on `captions`, or the encoder, its features kept in the folder `cache`.
+
+    The encoder runs on `device`; what it gives is on the CPU, as ids are.
+    """
+    if isinstance(config, BPEConfig):
+        from videogen.conditioning.bpe import train_bpe
+
+        return train_bpe(config, captions)
+    from videogen.conditioning.encoder import EncoderConditioner
+    from videogen.conditioning.source import find_encoder
+
+    return EncoderConditioner(config, find_encoder(config), cache, device)
+
+
+def load_conditioner(
+    folder: Folder, cache: Path | None = None, device: str = "cpu", encoder: str | None = None
+) -> Conditioner:
+    """The one whose `files` are in a model folder; a frozen encoder may have moved to the folder or name `encoder`.
+
+    CheckpointError if it is missing or not the very encoder that the prior was trained with.
+    """
+    from videogen.models import from_json
+
+    place = f"{folder.path}/{CONFIG}"
+    saved: Saved = from_json(Saved, folder.json(CONFIG), place)
+    if isinstance(saved.text, BPEConfig):
+        from videogen.conditioning.bpe import bpe_from
+
+        return bpe_from(saved.text, folder.json(VOCABULARY), f"{folder.path}/{VOCABULARY}")
+    return _same_encoder(saved, saved.text, place, cache, device, encoder)
+
+
+def _same_encoder(
+    saved: Saved, config: EncoderConfig, place: str, cache: Path | None, device: str, elsewhere: str | None
+) -> Conditioner:
+    from videogen.conditioning.encoder import EncoderConditioner
+    from videogen.conditioning.source import find_encoder
+
+    try:
+        source = find_encoder(config, elsewhere)
+    except UsageError as error:
+        raise CheckpointError(f"{place}: its text encoder is missing: {error}") from None
+    names = saved.sha256.keys() | source.hashes.keys()
+    other = sorted(name for name in names if saved.sha256.get(name) != source.hashes.get(name))
+    if other:
+        raise CheckpointError(
+            f"{source.model}: not the text encoder that {place} was trained with ({', '.join(other)} differ); "
+            "give that one"
+        )
+    return EncoderConditioner(config, source, cache, device)

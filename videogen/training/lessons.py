@@ -1,0 +1,137 @@
+"""The lessons of a run of stage two, step by step; what is masked and spoilt is a function of seed, epoch and sample.
+
+The loss of a step is a mean over all tokens that are asked for in it, in every micro-batch of every process. Each
+knows their number beforehand, from the chance of all samples of the step.
+"""
+
+from collections.abc import Generator
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from prior.objective import Chance, cosine_counts, masks, spoilt
+from videogen.data import Position
+from videogen.data.split import draw
+from videogen.tokens import TokenSet
+from videogen.training.prior_config import PriorPhaseConfig, PriorTrainingConfig, TeachingConfig
+from videogen.training.stage import Json
+from videogen.training.token_windows import TokenWindows, Window, split_rows
+
+RATE, SPOILS, WITHHOLDS, FIXED = 0, 1, 2, 3  # places of a sample's chance; those of its frames and tokens follow
+
+
+@dataclass(frozen=True, eq=False)
+class LessonBatch:
+    """This process's part of a micro-batch, on the CPU."""
+
+    keys: tuple[str, ...]
+    captions: tuple[str, ...]
+    ids: Tensor  # int64 [B, T, h, w], the truth
+    clean: Tensor  # the same as a history, partly spoilt
+    hidden: Tensor  # bool [B, T, h, w]: masked, in the objective that masks
+    counted: Tensor  # bool [B, T, h, w]: what the loss is about
+    share: float  # 1 / tokens that count, in the mean micro-batch of this step
+    rate: Tensor  # float [B]
+    withheld: Tensor  # bool [B]: captions that are not told
+    next: Json
+
+
+class Lessons:
+    """Everything that a run reads: endless batches to train on, and the clips it is judged by."""
+
+    def __init__(self, config: PriorTrainingConfig, train: TokenSet, validation: TokenSet | None):
+        self.config = config
+        rows, held = (np.arange(len(train)), None) if validation else split_rows(train, config.data.validation_share)
+        self.windows = [TokenWindows(train, rows, phase.frames, config.training.seed) for phase in config.phases]
+        frames = config.phases[-1].frames
+        others = np.arange(len(validation)) if validation else held
+        assert others is not None
+        self.held_out = TokenWindows(validation or train, others, frames, seed=0)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        return self.windows[0].grid
+
+    def for_validation(self) -> list[Window]:
+        """The beginnings of held-out clips, the same at every call."""
+        windows = self.held_out
+        chosen = windows.rows[: self.config.data.validation_clips]
+        clips = [windows.tokens.clip(int(row)) for row in chosen]
+        return [Window(clip.key, clip.caption, clip.ids[: windows.frames].numpy(), 0) for clip in clips]
+
+    def batches(self, position: Json, step: int, accumulation: int, rank: int, world: int) -> Generator[LessonBatch]:
+        places, size = dict(position), self.config.training.batch_size
+        while True:
+            number = self.config.phase_at(step)
+            windows, name = self.windows[number], f"phase {number}"
+            at = Position(**places.get(name, {}))
+            samples = [at.after(offset, len(windows)) for offset in range(size)]
+            share = accumulation * world / self.tokens_that_count(windows, samples)
+            for part in range(accumulation):
+                micro = samples[part * size // accumulation : (part + 1) * size // accumulation]
+                mine = micro[rank * len(micro) // world : (rank + 1) * len(micro) // world]
+                places = {**places, name: asdict(micro[-1].after(1, len(windows)))}
+                yield self.lesson(windows, mine, share, places)
+            step += 1
+
+    def tokens_that_count(self, windows: TokenWindows, samples: list[Position]) -> int:
+        total = 0
+        for at in samples:
+            counts = self.counts(windows, at)
+            total += int(counts[0 if windows.start(at.epoch, at.sample) == 0 else 1 :].sum())
+        return max(1, total)
+
+    def counts(self, windows: TokenWindows, at: Position) -> Tensor:
+        """How many tokens of each frame are asked for [T]."""
+        tokens = windows.grid[0] * windows.grid[1]
+        if self.config.prior.objective == "next":
+            return torch.full((windows.frames,), tokens)
+        chance = windows.chance(at.epoch, at.sample, FIXED + windows.frames)
+        return cosine_counts(torch.from_numpy(chance[FIXED:]), tokens)
+
+    def lesson(self, windows: TokenWindows, samples: list[Position], share: float, places: Json) -> LessonBatch:
+        clips = [windows.sample(at.epoch, at.sample) for at in samples]
+        tokens = windows.grid[0] * windows.grid[1]
+        numbers = FIXED + windows.frames * (1 + 3 * tokens)
+        draws = np.stack([windows.chance(at.epoch, at.sample, numbers) for at in samples])
+        fixed, chance = torch.from_numpy(draws[:, :FIXED]), split_chance(draws[:, FIXED:], windows.frames, tokens)
+        ids_BThw = torch.from_numpy(np.stack([clip.ids for clip in clips]))
+        hidden_BTN = torch.zeros(len(clips), windows.frames, tokens, dtype=torch.bool)
+        if self.config.prior.objective == "masked":
+            hidden_BTN = masks(cosine_counts(chance.ratio_BT, tokens), chance.order_BTN)
+        counted_BTN = hidden_BTN.clone() if self.config.prior.objective == "masked" else torch.ones_like(hidden_BTN)
+        counted_BTN[torch.tensor([clip.start > 0 for clip in clips]), 0] = False
+        rate_B = rates(self.config.teaching, fixed)
+        clean_BTN = spoilt(ids_BThw.flatten(2), rate_B, chance)
+        return LessonBatch(
+            keys=tuple(clip.key for clip in clips),
+            captions=tuple(clip.caption for clip in clips),
+            ids=ids_BThw,
+            clean=clean_BTN.view(ids_BThw.shape),
+            hidden=hidden_BTN.view(ids_BThw.shape),
+            counted=counted_BTN.view(ids_BThw.shape),
+            share=share,
+            rate=rate_B,
+            withheld=fixed[:, WITHHOLDS] < self.config.teaching.text_dropout,
+            next=places,
+        )
+
+    def is_rollout(self, step: int) -> bool:
+        return draw(f"rollout {self.config.training.seed} {step}") < self.phase(step).rollout_share
+
+    def phase(self, step: int) -> PriorPhaseConfig:
+        return self.config.phases[self.config.phase_at(step)]
+
+
+def split_chance(draws: NDArray[np.float32], frames: int, tokens: int) -> Chance:
+    ratio, order, wrong, instead = torch.split(torch.from_numpy(draws), [frames, *[frames * tokens] * 3], dim=1)
+    shape = (len(draws), frames, tokens)
+    return Chance(ratio, order.reshape(shape), wrong.reshape(shape), instead.reshape(shape))
+
+
+def rates(teaching: TeachingConfig, fixed: Tensor) -> Tensor:
+    """Of spoilt tokens in each clip's history [B]."""
+    return torch.where(fixed[:, SPOILS] < teaching.corruption_share, fixed[:, RATE] * teaching.corruption, 0.0)

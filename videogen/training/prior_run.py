@@ -1,0 +1,133 @@
+"""A run of stage two from its configuration: what it would be, and the run itself."""
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from videogen.conditioning import Conditioner, make_conditioner
+from videogen.data import Index, load_index
+from videogen.models import TokenizerModel, load_tokenizer
+from videogen.tokens import TokenSet, encode
+from videogen.tokens.description import NAME
+from videogen.training.budget import kept_bytes, saved_bytes
+from videogen.training.lessons import LessonBatch, Lessons
+from videogen.training.plain import plain, said
+from videogen.training.prior_config import PriorTrainingConfig
+from videogen.training.prior_stage import PRIOR, PriorStage
+from videogen.training.stage import Json
+from videogen.training.trainer import CHANGEABLE, Listener, Outcome, train
+
+ELSEWHERE = frozenset({"data.train", "data.validation", "kernel", "recompute"})
+LOOKED_AT = 8  # clips that a dry run encodes
+
+
+def run_prior(
+    config: PriorTrainingConfig, tokenizer_path: Path, folder: Path, resume: bool, **listener: Callable[..., None]
+) -> Outcome:
+    """Train in `folder` on the ids of a tokenizer; the listeners are those of `Listener`."""
+    tokenizer = load_tokenizer(tokenizer_path)
+    sets = [
+        None if data is None else open_tokens(data, tokenizer, folder / name)
+        for data, name in ((config.data.train, "tokens"), (config.data.validation, "validation_tokens"))
+    ]
+    assert sets[0] is not None
+    lessons = Lessons(config, sets[0], sets[1])
+    conditioner = text_of(config, lessons, folder / "features")
+    facts = {
+        "tokenizer": tokenizer.fingerprint,
+        "tokens": [None if each is None else plain(each.description) for each in sets],
+        "conditioner": None if conditioner is None else conditioner.fingerprint,
+    }
+    return train(
+        lambda: PriorStage(config, lessons, tokenizer, conditioner),
+        config.training,
+        folder,
+        {**plain(config), **facts},
+        resume,
+        Listener(**listener),
+        CHANGEABLE | ELSEWHERE,
+    )
+
+
+def open_tokens(data: Path, tokenizer: TokenizerModel, place: Path) -> TokenSet:
+    """A set of this tokenizer's tokens; from clips, it is made in `place` first, by all processes together."""
+    if not (data / NAME).is_file():
+        encode(load_index(data), place, tokenizer)
+        data = place
+    return TokenSet.open(data, tokenizer.fingerprint)
+
+
+def text_of(config: PriorTrainingConfig, lessons: Lessons, cache: Path) -> Conditioner | None:
+    if config.text is None:
+        return None
+    windows = lessons.windows[0]
+    captions = {windows.tokens.label(int(row))[1] for row in windows.rows}
+    return make_conditioner(config.text, captions, cache)
+
+
+def survey(config: PriorTrainingConfig, tokenizer_path: Path) -> tuple[Json, str]:
+    """What a run would train, on what, in how much memory and time: as figures and as text."""
+    tokenizer = load_tokenizer(tokenizer_path)
+    with tempfile.TemporaryDirectory() as scratch:
+        tokens, clips = looked_at(config.data.train, tokenizer, Path(scratch))
+        config = replace(config, data=replace(config.data, validation=config.data.train))
+        lessons = Lessons(config, tokens, tokens)
+        conditioner = text_of(config, lessons, Path(scratch) / "features")
+        stage = PriorStage(config, lessons, tokenizer, conditioner)
+        batch = next(stage.batches({}, 0, config.training.accumulation, 0, 1))
+        bytes_, seconds = cost(stage, batch)
+    training = config.training
+    micro = training.batch_size // training.accumulation
+    figures: dict[str, Any] = {
+        **stage.figures(),
+        "clips": clips,
+        "clips too short": lessons.windows[-1].short if clips == len(tokens) else "known when they are encoded",
+        "steps": training.steps,
+        "epochs": training.steps * training.batch_size / clips,
+        "micro-batches": [[micro, phase.frames, *lessons.grid] for phase in config.phases],
+        "first clips": list(batch.keys[:4]),
+        "memory in MiB": {name: each // 2**20 for name, each in bytes_.items()},
+        "hours on this machine's CPU": seconds * training.steps * training.batch_size / 3600,
+    }
+    return figures, "\n".join(f"{name:<28} {said(value)}" for name, value in figures.items())
+
+
+def looked_at(data: Path, tokenizer: TokenizerModel, scratch: Path) -> tuple[TokenSet, int]:
+    """The tokens, or those of the first few clips where none are made yet; and how many clips there are."""
+    if (data / NAME).is_file():
+        tokens = TokenSet.open(data, tokenizer.fingerprint)
+        return tokens, len(tokens)
+    index: Index = load_index(data)
+    encode(replace(index, good=index.good[:LOOKED_AT]), scratch / "tokens", tokenizer)
+    return TokenSet.open(scratch / "tokens", tokenizer.fingerprint), len(index.good)
+
+
+def cost(stage: PriorStage, batch: LessonBatch) -> tuple[dict[str, int], float]:
+    """Bytes of a step, and seconds of one clip, forward and backward, on the CPU."""
+    training, network = stage.config.training, stage.network
+    lesson = stage.lesson(batch, torch.device("cpu"))
+    one = lesson._replace(
+        targets=lesson.targets[:1],
+        clean=lesson.clean[:1],
+        seen=None if lesson.seen is None else lesson.seen[:1],
+        text=None if lesson.text is None else lesson.text.rows(slice(0, 1)),
+        rate_B=lesson.rate_B[:1],
+    )
+
+    def forward() -> Tensor:
+        return network(one, "gathered", 0.0, stage.config.recompute).loss.mean()  # type: ignore[no-any-return]
+
+    activations = saved_bytes(network, forward) * (training.batch_size // training.accumulation)
+    if training.precision == "bf16":
+        activations //= 2
+    began = time.perf_counter()
+    forward().backward()  # type: ignore[no-untyped-call]
+    seconds = time.perf_counter() - began
+    kept = kept_bytes(stage.players[PRIOR])
+    return {"weights, averages, optimizers": kept, "activations": activations, "together": kept + activations}, seconds

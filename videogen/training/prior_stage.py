@@ -1,0 +1,190 @@
+"""Stage two: what the prior minimises, what is validated, drawn and exported."""
+
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from prior.attention import choose
+from prior.config import ContextConfig, PriorConfig
+from prior.digits import Answers
+from prior.model import Lesson, LlamaPrior
+from prior.text import Text
+from prior.vocabulary import grouped
+from tokenizer.quantize import FSQConfig
+from videogen.checkpoint import Content
+from videogen.conditioning import Conditioner
+from videogen.errors import UsageError
+from videogen.evaluate.likelihood import Baseline, Sums, figures, judged
+from videogen.models import TaughtOn, TokenizerModel, prior_files
+from videogen.training.begin import first_weights
+from videogen.training.lessons import LessonBatch, Lessons
+from videogen.training.prior_config import PriorTrainingConfig
+from videogen.training.prior_samples import draw_rollouts, own_history, seeds_of
+from videogen.training.stage import Json, Player, Team, Turn
+
+PRIOR = "prior"
+AT_ONCE = 16  # clips in a batch of validation
+
+
+class PriorStage:
+    """The promise of `videogen.training.stage.Stage`, kept for a prior."""
+
+    name = PRIOR
+    memory: nn.Module | None = None
+
+    def __init__(
+        self, config: PriorTrainingConfig, lessons: Lessons, tokenizer: TokenizerModel, conditioner: Conditioner | None
+    ):
+        self.config, self.lessons, self.tokenizer, self.conditioner = config, lessons, tokenizer, conditioner
+        self.network = LlamaPrior(network_config(config, tokenizer, conditioner))
+        first_weights(self.network, config)
+        self.players = {PRIOR: Player(self.network, config.optimizer)}
+
+    def batches(self, position: Json, step: int, accumulation: int, rank: int, world: int) -> Generator[LessonBatch]:
+        return self.lessons.batches(position, step, accumulation, rank, world)
+
+    def resting(self, player: str, step: int) -> Callable[[str], bool]:
+        return lambda name: False
+
+    def turns(self, batch: LessonBatch, step: int, team: Team) -> Iterator[Turn]:
+        config = self.config
+        lesson = self.lesson(batch, team.device)
+        phase = self.lessons.phase(step)
+        if phase.rollout_share and self.lessons.is_rollout(step):
+            refuse_sharded(team)
+            seeds = seeds_of(batch.keys, config.training.seed, step)
+            made = own_history(self.network, lesson, phase, seeds)
+            lesson = lesson._replace(clean=made, rate_B=torch.zeros_like(lesson.rate_B))
+        answers: Answers = team.modules[PRIOR](lesson, config.kernel, config.teaching.label_smoothing, config.recompute)
+        counted = batch.counted.to(team.device)
+        total, nats, right = ((each * counted).sum() * batch.share for each in answers)
+        yield Turn(PRIOR, total, {"nats": nats.detach(), "top_guess": right.float()})
+
+    def lesson(self, batch: LessonBatch, device: torch.device) -> Lesson:
+        ids, clean, hidden, rate = (each.to(device) for each in (batch.ids, batch.clean, batch.hidden, batch.rate))
+        masked = self.config.prior.objective == "masked"
+        seen = torch.where(hidden, self.network.vocabulary.mask, ids) if masked else None
+        text = self.text(batch.captions, device)
+        return Lesson(ids, clean, seen, text if text is None else text.without(batch.withheld.to(device)), rate)
+
+    def text(self, captions: tuple[str, ...], device: torch.device) -> Text | None:
+        return None if self.conditioner is None else self.conditioner(captions).to(device)
+
+    def applied(self, step: int, means: Mapping[str, float]) -> None:
+        pass
+
+    def alarms(self, step: int, means: Mapping[str, float]) -> Mapping[str, str | None]:
+        """A prior that knows less than the frequencies of codes has not begun to learn."""
+        if "nats" not in means:
+            return {}
+        worse = step > self.config.optimizer.warmup + 200 and means["nats"] > self.baseline_nats["nats_of_frequencies"]
+        words = (
+            f"{means['nats']:.2f} nats a token, while the frequencies of codes alone cost "
+            f"{self.baseline_nats['nats_of_frequencies']:.2f}: lower the learning rate, or look at the tokens"
+        )
+        return {"worse than frequencies": words if worse else None}
+
+    @cached_property
+    def validation_ids(self) -> Tensor:
+        """int64 [N, T, h, w]"""
+        return torch.stack([torch.from_numpy(window.ids) for window in self.lessons.for_validation()])
+
+    @cached_property
+    def validation_captions(self) -> tuple[str, ...]:
+        return tuple(window.caption for window in self.lessons.for_validation())
+
+    @cached_property
+    def baseline_nats(self) -> dict[str, float]:
+        windows = self.lessons.windows[-1]
+        return Baseline.of(windows.tokens, windows.rows.tolist()).nats(self.validation_ids.numpy())
+
+    def validate(self, team: Team) -> dict[str, float]:
+        """Each process takes every world-th batch; the figures are those of all clips."""
+        config, module = self.config, team.modules[PRIOR]
+        sums = Sums.none(self.validation_ids.shape[1])
+        even = max(1, len(self.validation_ids) // team.world)
+        for first in range(team.rank * even, (team.rank + 1) * even, AT_ONCE):
+            rows = slice(first, min(first + AT_ONCE, (team.rank + 1) * even))
+            text = self.text(self.validation_captions[rows], team.device)
+            ids = self.validation_ids[rows].to(team.device)
+            masked = config.prior.objective == "masked"
+            sums = sums.joined(
+                judged(lambda lesson: module(lesson, config.kernel), ids, text, masked, self.network.vocabulary, first)
+            )
+        sums = sums.over_processes(team.mean)
+        tokenizer, (height, width) = self.tokenizer.config, self.lessons.grid
+        pixels = height * width * tokenizer.f_s**2
+        return {**figures(sums, height * width, pixels, tokenizer.f_t), **self.baseline_nats}
+
+    def draw_samples(self, team: Team, place: Path) -> None:
+        """Videos of held-out captions; only where each process has all weights."""
+        if team.rank == 0 and not team.sharded:
+            captions = self.validation_captions[:4]
+            windows = self.lessons.held_out
+            draw_rollouts(
+                self.network, self.tokenizer, self.text(captions, team.device), captions, windows.grid,
+                windows.frames, windows.tokens.description.cut.fps, place,
+            )  # fmt: skip
+
+    def export(self, weights: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Content]:
+        windows = self.lessons.windows[-1]
+        taught_on = TaughtOn(*windows.grid, windows.frames, windows.tokens.description.cut.fps)
+        return prior_files(
+            self.tokenizer, self.network.config, taught_on, weights[PRIOR], self.conditioner, self.card()
+        )
+
+    def card(self) -> str:
+        facts = "\n".join(f"- {name}: {value}" for name, value in self.figures().items())
+        made = f"Trained by `videogen train prior` on `{self.config.data.train.name}`."
+        return f"# A tokenizer and a prior\n\n{made}\n\n{facts}\n"
+
+    def figures(self) -> dict[str, str]:
+        config, windows = self.network.config, self.lessons.windows[-1]
+        tokens = windows.grid[0] * windows.grid[1]
+        description = windows.tokens.description
+        text = "none" if config.context is None else f"{config.context.length} tokens a caption"
+        return {
+            "parameters": f"{sum(p.numel() for p in self.network.parameters()):,}",
+            "codes": f"{config.vocabulary.size:,} as digits of {' x '.join(map(str, config.digits))}",
+            "objective": {"masked": "masked frames", "next": "next token"}[config.objective],
+            "tokens a latent frame": f"{tokens} ({windows.grid[0]} x {windows.grid[1]})",
+            "tokens a second of video": f"{tokens * description.cut.fps / description.f_t:.0f}",
+            "window": f"{config.window} latent frames, {config.window * description.f_t / description.cut.fps:.1f} s",
+            "text": text,
+            "attention in training": choose(self.config.kernel, torch.device("cpu"))
+            + " on a CPU, "
+            + choose(self.config.kernel, torch.device("cuda"))
+            + " on a GPU",
+        }
+
+
+def network_config(
+    config: PriorTrainingConfig, tokenizer: TokenizerModel, conditioner: Conditioner | None
+) -> PriorConfig:
+    """What the configuration leaves open follows from the tokenizer and the text."""
+    digits, size = config.digits or digits_of(tokenizer), tokenizer.network.quantizer.size
+    context = None
+    if conditioner is not None:
+        context = ContextConfig(conditioner.length, conditioner.vocabulary, conditioner.features)
+    made = PriorConfig(**asdict(config.prior), digits=digits, context=context)
+    if made.vocabulary.size != size:
+        raise UsageError(
+            f"digits are {list(digits)}, {made.vocabulary.size:,} codes; the tokenizer at {tokenizer.path} has "
+            f"{size:,}, for instance {list(digits_of(tokenizer))}"
+        )
+    return made
+
+
+def digits_of(tokenizer: TokenizerModel) -> tuple[int, ...]:
+    """Neighbouring levels of FSQ, or bits of the others, multiplied to digits of at most 1,024."""
+    quantizer = tokenizer.config.quantizer
+    return grouped(quantizer.levels if isinstance(quantizer, FSQConfig) else (2,) * quantizer.bits)
+
+
+def refuse_sharded(team: Team) -> None:
+    if team.sharded:
+        raise UsageError("phases with rollout_share need all weights in each process; use DDP, or FSDP without them")

@@ -1,0 +1,83 @@
+"""Clips of tokens as the prior trains on them: windows of so many latent frames, the same for any number of processes.
+
+A clip's first latent frame holds one picture, every later one `f_t`: a window from the middle of a clip begins unlike
+any stream, so nothing is asked about its first frame; it only serves as history.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from videogen.data.draws import LESSON, WINDOW, below, epoch_order, uniform, words
+from videogen.data.split import draw
+from videogen.errors import DataError
+from videogen.tokens import TokenSet
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """ids int64 [T, h, w]; `start` is where it begins in its clip, in latent frames."""
+
+    key: str
+    caption: str
+    ids: NDArray[np.int64]
+    start: int
+
+
+class TokenWindows:
+    """The clips of a set whose own latent frames fill at least one window of `frames`; filling at a clip's end is left
+    out."""
+
+    def __init__(self, tokens: TokenSet, rows: NDArray[np.int64], frames: int, seed: int):
+        self.tokens, self.frames, self.seed = tokens, frames, seed
+        lengths = own_latent_frames(tokens)
+        self.rows = rows[lengths[rows] >= frames]
+        self.starts = lengths[self.rows] - frames + 1
+        self.short = len(rows) - len(self.rows)
+        if not len(self.rows):
+            longest = int(lengths[rows].max()) if len(rows) else 0
+            raise DataError(
+                f"{tokens.folder}: none of {len(rows)} clips holds {frames} latent frames, the longest has {longest}; "
+                "ask for fewer in `phases`, or encode longer clips"
+            )
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def sample(self, epoch: int, index: int) -> Window:
+        """The window at `index` in 0 .. len - 1 of an epoch's order."""
+        place = int(epoch_order(self.seed, epoch, len(self))[index])
+        clip = self.tokens.clip(int(self.rows[place]))
+        start = self.start(epoch, index)
+        return Window(clip.key, clip.caption, clip.ids[start : start + self.frames].numpy(), start)
+
+    def start(self, epoch: int, index: int) -> int:
+        place = int(epoch_order(self.seed, epoch, len(self))[index])
+        return below(int(words(self.seed, WINDOW, epoch, index, 1)[0]), int(self.starts[place]))
+
+    def chance(self, epoch: int, index: int, count: int) -> NDArray[np.float32]:
+        """Uniform numbers that belong to a sample; fewer of them are the beginning of more."""
+        return uniform(self.seed, LESSON, epoch, index, count)
+
+    @cached_property
+    def grid(self) -> tuple[int, int]:
+        return self.tokens.description.grid
+
+
+def own_latent_frames(tokens: TokenSet) -> NDArray[np.int64]:
+    """Of each clip, the latent frames that hold nothing but its own pictures."""
+    return 1 + (tokens.pictures() - 1) // tokens.description.f_t
+
+
+def split_rows(tokens: TokenSet, share: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows to train on and rows to validate with, by a hash of each clip's key."""
+    held = np.array([draw(tokens.label(row)[0]) < share for row in range(len(tokens))])
+    kept, back = np.flatnonzero(~held), np.flatnonzero(held)
+    if not len(kept) or not len(back):
+        raise DataError(
+            f"{tokens.folder}: of {len(tokens)} clips a share of {share:g} for validation leaves {len(kept)} to train "
+            f"on and {len(back)} to validate with; give a set of its own for validation, or another share"
+        )
+    return kept, back
