@@ -168,8 +168,8 @@ def flex_for(layout: Layout, device: torch.device) -> tuple[Callable[..., Any], 
         return layout.may_see(query, key)
 
     mask = create_block_mask(allowed, None, None, layout.length, layout.length, device=str(device))
-    compiled: Any = torch.compile(flex_attention)
-    return compiled if device.type == "cuda" else flex_attention, mask
+    run: Any = torch.compile(flex_attention) if device.type == "cuda" else flex_attention
+    return run, mask
 
 
 def flash_can(q: Tensor) -> bool:
@@ -188,7 +188,7 @@ def flash_module() -> Any:
 
 def flash(q_BNHD: Tensor, keys_BKMD: Tensor, values_BKMD: Tensor) -> Tensor:
     """No mask and no causality: all that is at hand is visible. (Its own `causal` means tokens, not frames.)"""
-    keys, values = keys_BKMD.transpose(1, 2), values_BKMD.transpose(1, 2)
+    keys, values = (each.to(q_BNHD.dtype).transpose(1, 2) for each in (keys_BKMD, values_BKMD))
     out: Tensor = flash_module().flash_attn_func(q_BNHD, keys, values, causal=False)
     return out
 

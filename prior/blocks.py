@@ -16,8 +16,8 @@ class Block(nn.Module):
         self.heads, self.kv_heads, channels = config.heads, config.kv_heads, config.channels_a_head
         self.before_attention = nn.RMSNorm(config.width, config.epsilon)
         self.qkv = nn.Linear(config.width, (config.heads + 2 * config.kv_heads) * channels, bias=False)
-        self.q_norm = nn.RMSNorm(channels, config.epsilon) if config.qk_norm else nn.Identity()
-        self.k_norm = nn.RMSNorm(channels, config.epsilon) if config.qk_norm else nn.Identity()
+        self.q_norm = HeadNorm(channels, config.epsilon) if config.qk_norm else nn.Identity()
+        self.k_norm = HeadNorm(channels, config.epsilon) if config.qk_norm else nn.Identity()
         self.out = nn.Linear(config.heads * channels, config.width, bias=False)
         self.before_mlp = nn.RMSNorm(config.width, config.epsilon)
         self.gate_up = nn.Linear(config.width, 2 * config.hidden, bias=False)
@@ -34,6 +34,14 @@ class Block(nn.Module):
         gate, up = self.gate_up(self.before_mlp(x_BSC)).chunk(2, -1)
         widened: Tensor = self.down(F.silu(gate) * up)
         return x_BSC + widened
+
+
+class HeadNorm(nn.RMSNorm):
+    """Under autocast too its output has the type of its input, as attention wants all three of one type."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert self.weight is not None
+        return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
 
 
 def start_weights(module: nn.Module, layers: int) -> None:

@@ -38,3 +38,5 @@ class Context(nn.Module):
         wanted = (self.config.length,) if self.config.features is None else (self.config.length, self.config.features)
         if tuple(text.content.shape[1:]) != wanted:
             raise ValueError(f"text of shape {tuple(text.content.shape[1:])}; this prior takes {wanted}")
+        if text.mask.shape != text.content.shape[:2]:
+            raise ValueError(f"a mask of shape {tuple(text.mask.shape)} for text of {tuple(text.content.shape[:2])}")

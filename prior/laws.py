@@ -146,7 +146,7 @@ def made_up_lesson(
 
 
 def made_up_text(config: ContextConfig, batch: int, generator: torch.Generator) -> Text:
-    """Captions of random words and of random lengths, empty ones among them."""
+    """Captions of random words and of random lengths, from none on."""
     draw: dict[str, Any] = {"generator": generator, "device": generator.device}
     lengths = torch.randint(config.length + 1, (batch, 1), **draw)
     mask = torch.arange(config.length, device=generator.device) < lengths

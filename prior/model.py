@@ -162,7 +162,7 @@ class LlamaPrior(nn.Module):
         x_BNC = self.embedding(shifted(ids_BN, past.last_B) if raster else ids_BN)
         mask = self.raster_mask(past, ids_BN.shape[1], x_BNC.device) if raster else None
         features, keys, values = self.stream(x_BNC, past, int(past.frames), mask)
-        return self.proposal(features, past), Present(keys, values, ids_BN[:, -1])
+        return self.proposal(features, past), Present(keys, values, ids_BN[:, -1].clone())
 
     @torch.no_grad()
     def commit(self, past: Past, present: Present) -> Past:
@@ -180,7 +180,7 @@ class LlamaPrior(nn.Module):
         ids_BN, frame = self.checked(ids_Bhw, past), int(past.frames)
         both = torch.cat([ids_BN, torch.full_like(ids_BN, self.vocabulary.mask)], 1)
         features, _, _ = self.stream(self.embedding(both), past, frame, None)
-        past = past._replace(frames=past.frames + 1, last_B=ids_BN[:, -1])
+        past = past._replace(frames=past.frames + 1, last_B=ids_BN[:, -1].clone())
         return past, self.proposal(features[:, ids_BN.shape[1] :], past)
 
     @torch.no_grad()

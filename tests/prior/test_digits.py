@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -65,10 +67,12 @@ def test_right_is_when_every_digit_is_the_top_guess(digits):
     assert not head.answers(features, (top + 1) % head.vocabulary.size).right.any()
 
 
-def test_a_digit_is_read_with_the_digits_before_it_in_mind():
-    head, features = random_head((4, 3)), torch.randn(16)
-    rows = torch.stack([head(features, torch.tensor([first])) for first in range(4)])
-    assert (rows[1:] - rows[0]).abs().amax(-1).min() > 1e-3
+def test_a_digit_is_read_with_all_the_digits_before_it_in_mind():
+    head, features = random_head((3, 2, 2)), torch.randn(16)
+    second = [head(features, torch.tensor([first])) for first in range(3)]
+    third = [head(features, torch.tensor(known)) for known in itertools.product(range(3), range(2))]
+    for rows in (second, third):
+        assert min((one - other).abs().max() for one, other in itertools.combinations(rows, 2)) > 1e-3
 
 
 def test_one_digit_is_a_plain_llama_head_with_label_smoothing_as_torch_has_it():

@@ -146,7 +146,7 @@ def test_norms_of_queries_and_keys_come_along_where_both_have_them(llama):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"width": 40}, r"model\.norm\.weight has shape \(32,\); this prior takes \(40,\)"),
+        ({"width": 40}, r"model\.embed_tokens\.weight has shape \(29, 32\); this prior takes \(29, 40\)"),
         ({"hidden": 48}, r"layers\.0\.mlp\.gate_proj\.weight has shape \(44, 32\); this prior takes \(48, 32\)"),
         ({"kv_heads": 4}, r"layers\.0\.self_attn\.k_proj\.weight has shape \(20, 32\); this prior takes \(40, 32\)"),
         ({"head_width": 8}, r"layers\.0\.self_attn\.q_proj\.weight has shape \(40, 32\); this prior takes \(32, 32\)"),

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import pytest
@@ -39,16 +40,13 @@ def test_only_the_distance_in_the_frame_counts():
     query, key = vectors(1), vectors(1, seed=1)
     table = scores(query, frames_at(5), key, frames_at(3)).view(2, 3, 2, 3)
     seen: dict[tuple[int, int], float] = {}
-    for (y, x), (v, u) in (
-        (a, b)
-        for a in torch.cartesian_prod(*map(torch.arange, GRID)).tolist()
-        for b in torch.cartesian_prod(*map(torch.arange, GRID)).tolist()
-    ):
+    places = list(itertools.product(range(2), range(3)))
+    for (y, x), (v, u) in itertools.product(places, places):
         score = table[y, x, v, u].item()
         assert score == pytest.approx(seen.setdefault((y - v, x - u), score), abs=1e-6)
     values = sorted(seen.values())
     assert len(values) == 15
-    assert min(b - a for a, b in zip(values, values[1:], strict=False)) > 1e-4
+    assert min(b - a for a, b in itertools.pairwise(values)) > 1e-4
 
 
 def test_turning_keeps_lengths():
@@ -87,9 +85,9 @@ def test_axes_take_turns_and_each_has_fast_and_slow_pairs():
 
 
 def test_angles_are_exact_a_million_frames_on():
-    times = (1_000_000, 999_999)
+    times = (1_000_000, 999_999, 20_000_001)  # the last is no number of float32
     turns = frames_at(*times)
-    for row, time in ((0, times[0]), (6, times[1])):
+    for row, time in zip((0, 6, 12), times, strict=True):
         for pair in (0, 3):
             angle = math.fmod(time * THETA ** (-2 * pair / CHANNELS), 2 * math.pi)
             assert turns.cos[row, pair].item() == pytest.approx(math.cos(angle), abs=1e-6)

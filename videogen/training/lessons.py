@@ -45,7 +45,8 @@ class Lessons:
     def __init__(self, config: PriorTrainingConfig, train: TokenSet, validation: TokenSet | None):
         self.config = config
         rows, held = (np.arange(len(train)), None) if validation else split_rows(train, config.data.validation_share)
-        self.windows = [TokenWindows(train, rows, phase.frames, config.training.seed) for phase in config.phases]
+        seed, opening = config.training.seed, config.data.opening_share
+        self.windows = [TokenWindows(train, rows, phase.frames, seed, opening) for phase in config.phases]
         frames = config.phases[-1].frames
         others = np.arange(len(validation)) if validation else held
         assert others is not None

@@ -18,8 +18,11 @@ class TokenDataConfig:
     validation: Path | None = None
     validation_share: float = 0.02  # of the training set, where there is no other
     validation_clips: int = 128  # at most so many are looked at
+    opening_share: float = 0.5  # of the windows that begin where their clip begins; the others begin anywhere
 
     def __post_init__(self) -> None:
+        if not 0 <= self.opening_share <= 1:
+            raise ValueError(f"opening_share is {self.opening_share:g}; it must lie in [0, 1]")
         if not 0 < self.validation_share < 1:
             raise ValueError(f"validation_share is {self.validation_share:g}; it must lie between 0 and 1")
         if self.validation_clips < 1:

@@ -30,8 +30,8 @@ class TokenWindows:
     """The clips of a set whose own latent frames fill at least one window of `frames`; filling at a clip's end is left
     out."""
 
-    def __init__(self, tokens: TokenSet, rows: NDArray[np.int64], frames: int, seed: int):
-        self.tokens, self.frames, self.seed = tokens, frames, seed
+    def __init__(self, tokens: TokenSet, rows: NDArray[np.int64], frames: int, seed: int, opening_share: float = 0.0):
+        self.tokens, self.frames, self.seed, self.opening_share = tokens, frames, seed, opening_share
         lengths = own_latent_frames(tokens)
         self.rows = rows[lengths[rows] >= frames]
         self.starts = lengths[self.rows] - frames + 1
@@ -54,8 +54,10 @@ class TokenWindows:
         return Window(clip.key, clip.caption, clip.ids[start : start + self.frames].numpy(), start)
 
     def start(self, epoch: int, index: int) -> int:
+        """Where the window begins: at the clip's beginning in at least the opening share, else anywhere."""
         place = int(epoch_order(self.seed, epoch, len(self))[index])
-        return below(int(words(self.seed, WINDOW, epoch, index, 1)[0]), int(self.starts[place]))
+        opens, where = words(self.seed, WINDOW, epoch, index, 2)
+        return 0 if int(opens) < self.opening_share * 2**64 else below(int(where), int(self.starts[place]))
 
     def chance(self, epoch: int, index: int, count: int) -> NDArray[np.float32]:
         """Uniform numbers that belong to a sample; fewer of them are the beginning of more."""
