@@ -24,7 +24,10 @@ PresentT = TypeVar("PresentT")
 
 
 class Rollout(NamedTuple, Generic[PastT]):
-    """All that the future depends on, beside prior and sampler. Going on uses the past up; `copied` keeps one."""
+    """All that the future depends on, beside prior and sampler. Going on uses the past up; `copied` keeps one.
+
+    To go on under another text, replace `past` by one of that text that remembers the same frames, all but the last.
+    """
 
     past: PastT  # every frame but the last
     last_Bhw: Tensor | None  # the last frame, decided but not yet part of the past

@@ -1,0 +1,69 @@
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sampling.chance import chance_of, mixed, signed
+
+WORD = (1 << 64) - 1
+
+
+def splitmix64(state: int) -> int:
+    """The published generator, in Python's own integers."""
+    state = (state + 0x9E3779B97F4A7C15) & WORD
+    state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & WORD
+    state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & WORD
+    return state ^ (state >> 31)
+
+
+@given(st.integers(0, WORD))
+def test_the_mixing_is_splitmix64(state):
+    golden = torch.tensor(signed(0x9E3779B97F4A7C15))
+    assert int(mixed(torch.tensor(signed(state)) + golden)) == signed(splitmix64(state))
+
+
+def test_the_first_output_of_the_published_generator():
+    assert splitmix64(0) == 0xE220A8397B1DCDAF
+
+
+@given(st.lists(st.integers(-(2**70), 2**70), min_size=2, max_size=5), st.integers(0, 2**40), st.integers(0, 300))
+def test_a_sample_of_a_batch_draws_what_it_draws_alone(seeds, frame, step):
+    together = chance_of(seeds, frame).uniforms("digits", step, 3, 2)
+    alone = [chance_of([seed], frame).uniforms("digits", step, 3, 2) for seed in seeds]
+    assert torch.equal(together, torch.cat(alone))
+
+
+def test_a_number_does_not_depend_on_how_many_are_drawn():
+    chance = chance_of([3, 4], 5)
+    assert torch.equal(chance.uniforms("order", 1, 7, 9)[:, :3, :4], chance.uniforms("order", 1, 3, 4))
+
+
+def test_seed_frame_purpose_step_and_place_all_count():
+    draws = [
+        chance_of([seed], frame).uniforms(purpose, step, 2, 2, 2)
+        for seed in (0, 1, -1, 2**32, 2**63)
+        for frame in (0, 1, 2**33)
+        for purpose in ("digits", "order")
+        for step in (0, 1, 2)
+    ]
+    numbers = torch.stack(draws).flatten()
+    assert len(numbers.unique()) == len(numbers) == 5 * 3 * 2 * 3 * 8
+
+
+def test_numbers_are_uniform_and_strangers_to_their_neighbours():
+    u = torch.stack([chance_of(range(50), frame).uniforms("digits", 2, 8, 8) for frame in range(40)])  # [40, 50, 8, 8]
+    assert 0 < u.min() < 1e-4
+    assert 1 - 1e-4 < u.max() < 1
+    counts = torch.histc(u.float(), 64, 0, 1)
+    expected = u.numel() / 64
+    assert ((counts - expected) ** 2 / expected).sum() < 103.4  # chi-square, 63 degrees: one seed in a thousand
+    centred = (u - 0.5) * 12**0.5
+    for dim in range(4):
+        pairs = centred.narrow(dim, 0, u.shape[dim] - 1) * centred.narrow(dim, 1, u.shape[dim] - 1)
+        assert abs(pairs.mean()) < 4 / pairs.numel() ** 0.5
+
+
+def test_gumbel_noise_is_finite_and_has_the_mean_of_its_kind():
+    noise = chance_of(range(100), 0).gumbels("order", 0, 1000)
+    assert noise.isfinite().all()
+    assert abs(noise.mean() - 0.5772) < 4 * 1.2825 / 100_000**0.5
+    assert abs(noise.std() - 1.2825) < 0.02

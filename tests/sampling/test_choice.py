@@ -1,0 +1,150 @@
+"""Each option does what it says, by how often each token comes, or by which tokens never come."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sampling.chance import chance_of
+from sampling.choice import choose, draw, pick, tempered, top_k, top_p
+from sampling.config import SamplerConfig
+from sampling.guidance import Guided
+from tests.sampling.fake import FakeProposal, fake_prior
+
+P = torch.tensor([0.5, 0.25, 0.125, 0.125])
+DRAWS = 20_000
+
+
+def frequencies(sampler: SamplerConfig, p: torch.Tensor = P, draws: int = DRAWS) -> torch.Tensor:
+    uniforms = chance_of([7], 0).uniforms("digits", 0, draws)[0]
+    ids = pick(p.log().expand(draws, -1), sampler, uniforms)
+    return torch.bincount(ids, minlength=len(p)) / draws
+
+
+def close(seen: torch.Tensor, p: torch.Tensor, draws: int = DRAWS) -> bool:
+    """Within 4 deviations of the binomial law, token by token; what is impossible never came."""
+    return bool(((seen - p).abs() <= 4 * (p * (1 - p) / draws).sqrt()).all())
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+def test_temperature_is_a_power_of_the_probabilities(temperature):
+    powered = P ** (1 / temperature)
+    assert close(frequencies(SamplerConfig(temperature=temperature)), powered / powered.sum())
+
+
+def test_temperatures_can_be_told_apart():
+    """The bounds of the test above are narrow enough to tell temperatures from each other."""
+    seen = frequencies(SamplerConfig(temperature=0.5))
+    assert not close(seen, P)
+    assert not close(frequencies(SamplerConfig(temperature=2.0)), P)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1e-6])
+def test_at_temperature_0_the_most_probable_comes_always(temperature):
+    assert frequencies(SamplerConfig(temperature=temperature)).tolist() == [1, 0, 0, 0]
+
+
+def test_cold_and_hot_stay_numbers():
+    logits = torch.tensor([[1e30, -1e30, 0.0, 5.0]])
+    assert tempered(logits, 1e-6).softmax(-1).tolist() == [[1, 0, 0, 0]]
+    assert torch.allclose(tempered(torch.tensor([[3.0, -4.0]]), 1e9).softmax(-1), torch.tensor([[0.5, 0.5]]))
+
+
+@pytest.mark.parametrize(
+    ("k", "p"), [(1, [1, 0, 0, 0]), (2, [2 / 3, 1 / 3, 0, 0]), (4, P.tolist()), (10**9, P.tolist())]
+)
+def test_top_k_leaves_k_with_their_odds(k, p):
+    assert close(frequencies(SamplerConfig(top_k=k)), torch.tensor(p))
+
+
+def test_equals_of_the_kth_stay_too():
+    assert top_k(P.log(), 3).isfinite().sum() == 4
+
+
+@pytest.mark.parametrize(
+    ("top", "p"),
+    [
+        (1e-9, [1, 0, 0, 0]),
+        (0.49, [1, 0, 0, 0]),
+        (0.51, [2 / 3, 1 / 3, 0, 0]),
+        (0.74, [2 / 3, 1 / 3, 0, 0]),
+        (0.76, P),
+        (1, P),
+    ],
+)
+def test_top_p_leaves_the_fewest_that_reach_it(top, p):
+    assert close(frequencies(SamplerConfig(top_p=top)), torch.as_tensor(p))
+
+
+def test_top_p_at_1_cuts_nothing_however_improbable():
+    logits = torch.tensor([0.0, -60.0, -80.0])
+    assert torch.equal(top_p(logits, 1.0), logits)
+
+
+@given(st.integers(1, 600), st.floats(0, 8), st.floats(1e-6, 1 - 1e-6), st.integers(0, 2**31))
+def test_top_p_however_many_it_takes(size, sharpness, p, seed):
+    logits = torch.randn(size, generator=torch.Generator().manual_seed(seed)) * sharpness
+    kept = top_p(logits, p).isfinite()
+    q = logits.double().softmax(-1)
+    least = q[kept].min()
+    assert q[kept].sum() >= p - 1e-5
+    assert q[kept & (q > least)].sum() < p + 1e-5  # the fewest, but for equals
+    assert (q[~kept] <= least).all()  # the most probable
+
+
+def test_temperature_comes_before_the_cuts():
+    """At temperature 1 / 2 the first two have 20 / 22 of the probability, at 1 only 3 / 4."""
+    assert close(frequencies(SamplerConfig(temperature=0.5, top_p=0.85)), torch.tensor([0.8, 0.2, 0, 0]))
+
+
+def test_what_is_impossible_is_never_drawn_and_every_uniform_number_draws():
+    p = torch.tensor([0.0, 0.3, 0.0, 0.7, 0.0])
+    edges = torch.tensor([2.0**-33, 0.3 - 1e-6, 0.3 + 1e-6, 1 - 2.0**-33], dtype=torch.float64)
+    assert draw(p.expand(4, -1), edges).tolist() == [1, 1, 3, 3]
+
+
+def test_a_number_at_the_edge_of_a_token_belongs_to_the_next_one_that_is_possible():
+    p = torch.tensor([0.0, 0.25, 0.0, 0.75])
+    assert draw(p.expand(2, -1), torch.tensor([0.0, 0.25], dtype=torch.float64)).tolist() == [1, 3]
+
+
+def test_each_row_has_its_own_number():
+    """The same distribution in every row: rows agree as often as independent draws do."""
+    ids = draw(P.expand(DRAWS, -1), chance_of([1], 0).uniforms("digits", 0, DRAWS)[0])
+    same = (ids[1:] == ids[:-1]).double().mean()
+    expected = (P**2).sum()
+    assert abs(same - expected) < 4 * math.sqrt(expected * (1 - expected) / DRAWS)
+
+
+def test_digits_follow_the_chain_rule():
+    """Ids of two digits come as often as the table of whole ids says, and are believed as much."""
+    prior = fake_prior((3, 2))
+    log_p = prior.log_p[0, 1, 2].expand(1, 100, DRAWS // 100, -1)
+    uniforms = chance_of([5], 0).uniforms("digits", 0, 100, DRAWS // 100, 2)
+    choice = choose(FakeProposal(log_p, prior.vocabulary), prior.vocabulary, SamplerConfig(), uniforms)
+    seen = torch.bincount(choice.ids.flatten(), minlength=6) / DRAWS
+    assert close(seen, log_p[0, 0, 0].exp())
+    believed = log_p.gather(-1, choice.ids.unsqueeze(-1)).squeeze(-1)
+    assert torch.allclose(choice.confidence.double(), believed, atol=1e-5)
+
+
+@pytest.mark.parametrize("options", [{"temperature": 0}, {"top_k": 1}, {"temperature": 3.0}, {"top_p": 0.2}])
+def test_confidence_is_the_priors_whatever_the_cuts(options):
+    prior = fake_prior((6,))
+    log_p = prior.log_p[0, 1].view(1, 2, 3, 6)
+    uniforms = chance_of([5], 0).uniforms("digits", 0, 2, 3, 1)
+    choice = choose(FakeProposal(log_p, prior.vocabulary), prior.vocabulary, SamplerConfig(**options), uniforms)
+    assert torch.allclose(choice.confidence.double(), log_p.gather(-1, choice.ids.unsqueeze(-1)).squeeze(-1), atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.5, 1.0, 3.0, 100.0])
+def test_guidance_moves_odds_by_a_power_of_what_the_text_does(scale):
+    prior = fake_prior((4,))
+    told, untold = prior.log_p[1, 0, 0], prior.log_p[0, 0, 0]
+    both = FakeProposal(torch.stack([told, untold]).view(2, 1, 1, 4), prior.vocabulary)
+    logits = Guided(both, scale).logits(torch.empty(1, 1, 1, 0, dtype=torch.int64)).flatten()
+    odds = logits[1:] - logits[:-1]
+    expected = torch.diff(untold) + scale * (torch.diff(told) - torch.diff(untold))
+    assert torch.allclose(odds.double(), expected, rtol=1e-5, atol=1e-5)

@@ -1,0 +1,296 @@
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from sampling.chance import chance_of
+from sampling.config import SamplerConfig
+from sampling.halton import halton_ranks
+from sampling.maskgit import maskgit
+from sampling.schedule import masked_after
+from tests.sampling.fake import FakePrior, fake_prior, plain_prior
+
+ORDERS = ["halton", "confidence", "random", "threshold", "raster"]
+MANY = 20_000
+
+
+def masks(prior: FakePrior, batch: int, grid: tuple[int, int]) -> torch.Tensor:
+    return torch.full((batch, *grid), prior.vocabulary.mask)
+
+
+def decide(prior, sampler, seeds=(0,), grid=(4, 4), frame=0, ids=None, text=None):
+    """One frame out of a fresh past, twice as wide where the sampler guides."""
+    ids = masks(prior, len(seeds), grid) if ids is None else ids
+    if sampler.guided:
+        text = torch.cat([torch.ones(len(seeds), dtype=torch.bool), torch.zeros(len(seeds), dtype=torch.bool)])
+    past = prior.begin(text, len(ids) * (2 if sampler.guided else 1), grid)
+    return maskgit(prior, past, ids, sampler, chance_of(seeds, frame))
+
+
+def revealed(prior: FakePrior, ids: torch.Tensor) -> torch.Tensor:
+    """The step (from 1) at which each place was known, from what the prior was asked."""
+    known = torch.stack([*prior.asked, ids]) != prior.vocabulary.mask
+    return known.int().argmax(0)
+
+
+def close(seen: float, p: float, draws: int) -> bool:
+    return abs(seen - p) <= 4 * math.sqrt(p * (1 - p) / draws)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("schedule", ["cosine", "linear", "arccos", "square"])
+def test_every_token_is_decided_and_as_many_a_step_as_the_schedule_says(order, schedule):
+    prior = fake_prior(sharpness=0.1)
+    sampler = SamplerConfig(order=order, schedule=schedule, steps=5)
+    decided = decide(prior, sampler, seeds=range(3))
+    steps = 16 if order == "raster" else 5
+    left = [(ids == prior.vocabulary.mask).sum((1, 2)).tolist() for ids in [*prior.asked[1:], decided.ids_Bhw]]
+    assert left == [[count] * 3 for count in masked_after(schedule, 16, steps)]
+    assert decided.steps_B.tolist() == [steps] * 3
+    assert decided.ids_Bhw.min() >= 0
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("options", [{}, {"guidance_scale": 2.0}, {"temperature": 0}, {"top_k": 2}, {"top_p": 0.7}])
+def test_sample_i_of_a_batch_is_sample_i_alone(order, options):
+    """With partly given frames too, that end at different steps."""
+    prior, seeds = fake_prior(sharpness=2.0), [11, 12, 2**40, -5]
+    ids = masks(prior, 4, (4, 4))
+    ids[1, :2], ids[2] = 3, 1
+    sampler = SamplerConfig(order=order, **options)
+    together = decide(prior, sampler, seeds, ids=ids)
+    for i, seed in enumerate(seeds):
+        alone = decide(prior, sampler, [seed], ids=ids[i : i + 1])
+        assert torch.equal(together.ids_Bhw[i], alone.ids_Bhw[0])
+        assert together.steps_B[i] == alone.steps_B[0]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_same_seed_and_frame_give_the_same_and_others_do_not(order):
+    prior, sampler = fake_prior(), SamplerConfig(order=order)
+    keys = ((1, 0), (1, 0), (2, 0), (1, 1))
+    first, again, other, later = (decide(prior, sampler, [seed], frame=frame) for seed, frame in keys)
+    assert torch.equal(first.ids_Bhw, again.ids_Bhw)
+    assert not torch.equal(first.ids_Bhw, other.ids_Bhw)
+    assert not torch.equal(first.ids_Bhw, later.ids_Bhw)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_what_is_given_stays_and_is_known_from_the_first_question(order):
+    prior, ids = fake_prior(), masks(fake_prior(), 2, (4, 4))
+    given = torch.rand(2, 4, 4, generator=torch.Generator().manual_seed(0)) < 0.4
+    ids[given] = 5
+    decided = decide(prior, SamplerConfig(order=order), seeds=(1, 2), ids=ids)
+    assert torch.equal(prior.asked[0], ids)
+    assert (decided.ids_Bhw[given] == 5).all()
+    assert (decided.ids_Bhw < prior.vocabulary.mask).all()
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_frame_that_is_given_costs_nothing(order):
+    prior = fake_prior()
+    ids = torch.ones(2, 4, 4, dtype=torch.int64)
+    decided = decide(prior, SamplerConfig(order=order), seeds=(1, 2), ids=ids)
+    assert torch.equal(decided.ids_Bhw, ids)
+    assert decided.steps_B.tolist() == [0, 0]
+    assert prior.passes == 0
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_grid_of_one_token_takes_one_step(order):
+    prior = plain_prior([0.7, 0.2, 0.1])
+    decided = decide(prior, SamplerConfig(order=order), seeds=range(MANY), grid=(1, 1))
+    assert prior.passes == 1
+    assert (decided.steps_B == 1).all()
+    for token, p in enumerate([0.7, 0.2, 0.1]):
+        assert close((decided.ids_Bhw == token).double().mean(), p, MANY)
+
+
+@pytest.mark.parametrize("order", ["halton", "confidence", "random"])
+def test_more_steps_than_tokens_are_a_step_a_token(order):
+    prior = fake_prior()
+    decided = decide(prior, SamplerConfig(order=order, steps=1000), grid=(2, 3))
+    assert prior.passes == 6
+    assert sorted(revealed(prior, decided.ids_Bhw).flatten().tolist()) == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("order", ["halton", "random", "raster"])
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+def test_tokens_come_as_often_as_they_should_in_a_whole_frame(order, temperature):
+    """Orders that do not look at what was drawn leave the distribution as it is, in every place and at every step."""
+    p = torch.tensor([0.6, 0.3, 0.1])
+    sampler = SamplerConfig(order=order, steps=3, temperature=temperature)
+    ids = decide(plain_prior(p.tolist()), sampler, seeds=range(MANY // 4), grid=(2, 2)).ids_Bhw
+    powered = p ** (1 / temperature)
+    for token, expected in enumerate((powered / powered.sum()).tolist()):
+        assert close((ids == token).double().mean(), expected, MANY)
+        for place in ids.flatten(1).unbind(1):
+            assert close((place == token).double().mean(), expected, MANY // 4)
+
+
+def test_the_context_counts_token_by_token():
+    """Of two tokens in raster order, the pair comes as often as the chain rule says."""
+    prior = fake_prior((3,))
+    ids = decide(prior, SamplerConfig(order="raster"), seeds=range(MANY), grid=(1, 2)).ids_Bhw.flatten(1)
+    pairs = torch.bincount(ids[:, 0] * 3 + ids[:, 1], minlength=9) / MANY
+    table = prior.log_p.exp()
+    for a in range(3):
+        for b in range(3):
+            assert close(pairs[3 * a + b], float(table[0, 0, 0, a] * table[0, a, 0, b]), MANY)
+
+
+def test_tokens_of_one_step_know_nothing_of_each_other():
+    prior = fake_prior((3,))
+    ids = decide(prior, SamplerConfig(steps=1), seeds=range(MANY), grid=(1, 2)).ids_Bhw.flatten(1)
+    pairs = torch.bincount(ids[:, 0] * 3 + ids[:, 1], minlength=9) / MANY
+    table = prior.log_p.exp()
+    for a in range(3):
+        for b in range(3):
+            assert close(pairs[3 * a + b], float(table[0, 0, 0, a] * table[0, 3, 0, b]), MANY)
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.5, 1.0, 2.5])
+def test_guidance_moves_the_odds_of_what_is_drawn(scale):
+    told, untold = [0.5, 0.3, 0.2], [0.2, 0.3, 0.5]
+    prior = plain_prior(untold, told)
+    text = torch.ones(MANY, dtype=torch.bool)
+    sampler = SamplerConfig(guidance_scale=scale)
+    ids = decide(prior, sampler, seeds=range(MANY), grid=(1, 1), text=text).ids_Bhw
+    weights = [u * (t / u) ** scale for t, u in zip(told, untold, strict=True)]
+    for token, weight in enumerate(weights):
+        assert close((ids == token).double().mean(), weight / sum(weights), MANY)
+    assert {len(each) for each in prior.asked} == {MANY if scale == 1 else 2 * MANY}
+
+
+def test_guidance_of_100_takes_what_the_text_favours_most():
+    prior = plain_prior([0.2, 0.3, 0.5], [0.5, 0.3, 0.2])
+    ids = decide(prior, SamplerConfig(guidance_scale=100), seeds=range(100)).ids_Bhw
+    assert (ids == 0).all()
+
+
+def test_guidance_grows_with_the_steps_of_a_frame():
+    """Ramped from 1 to 100: tokens of the first step are as the text says, those of the last as guidance says."""
+    told, untold = [0.5, 0.3, 0.2], [0.2, 0.3, 0.5]
+    prior = plain_prior(untold, told)
+    sampler = SamplerConfig(order="raster", guidance_scale=100, guidance_schedule="linear")
+    ids = decide(prior, sampler, seeds=range(MANY), grid=(1, 2)).ids_Bhw.flatten(1)
+    assert close((ids[:, 0] == 0).double().mean(), 0.5, MANY)
+    assert (ids[:, 1] == 0).all()
+
+
+def test_halton_reveals_in_the_order_of_its_table():
+    prior = fake_prior()
+    steps = revealed(prior, decide(prior, SamplerConfig(steps=16), seeds=(3, 4)).ids_Bhw)
+    assert torch.equal(steps - 1, halton_ranks(4, 4, torch.device("cpu")).expand(2, -1, -1))
+
+
+def test_raster_reveals_row_by_row():
+    prior = fake_prior()
+    steps = revealed(prior, decide(prior, SamplerConfig(order="raster"), seeds=(3, 4)).ids_Bhw)
+    assert torch.equal(steps - 1, torch.arange(16).view(4, 4).expand(2, -1, -1))
+
+
+def test_random_orders_are_another_for_each_sample_and_frame_and_all_are_as_likely():
+    prior = fake_prior((3,))
+    places = torch.zeros(16)
+    for frame in range(3):
+        prior.asked.clear()
+        decided = decide(prior, SamplerConfig(order="random", steps=16), seeds=range(1000), frame=frame)
+        steps = revealed(prior, decided.ids_Bhw).flatten(1)
+        assert len({tuple(row) for row in steps.tolist()}) == 1000
+        places += torch.bincount((steps == 1).int().argmax(1), minlength=16)
+    assert ((places - 3000 / 16) ** 2 / (3000 / 16)).sum() < 37.7  # chi-square, 15 degrees: one seed in a thousand
+
+
+def test_without_noise_the_surest_comes_first():
+    """As believed when it was drawn: in a frame of equal distributions, the most probable token before all others."""
+    prior = plain_prior([0.6, 0.4])
+    decided = decide(prior, SamplerConfig(order="confidence", noise=0, steps=16), seeds=range(20))
+    chosen = revealed(prior, decided.ids_Bhw) == 1
+    drawn_likely = 1 - 0.4**16  # that one of the 16 draws of the first step was the likelier token
+    assert drawn_likely > 0.999
+    assert (decided.ids_Bhw[chosen] == 0).all()
+
+
+@pytest.mark.parametrize("frame", [0, 1, 7, 100_000])
+def test_noise_decides_the_order_in_every_frame_alike(frame):
+    """All equally sure: without noise the order is always the same, with noise each place is first equally often."""
+    prior = plain_prior([0.25] * 4)
+    sampler = SamplerConfig(order="confidence", steps=4, noise=1.0)
+    first = revealed(prior, decide(prior, sampler, range(2000), (2, 2), frame).ids_Bhw).flatten(1).argmin(1)
+    for count in torch.bincount(first, minlength=4):
+        assert close(float(count) / 2000, 0.25, 2000)
+    prior.asked.clear()
+    still = revealed(prior, decide(prior, replace(sampler, noise=0), range(2000), (2, 2), frame).ids_Bhw)
+    assert (still == still[0]).all()
+
+
+def test_more_noise_is_more_disorder_and_it_is_gumbels():
+    """Two places of confidences c and d: with Gumbel noise n, the first comes first with probability s((c - d) / n)."""
+    prior = fake_prior((2,))
+    prior.log_p = torch.tensor([[0.8, 0.2], [0.6, 0.4]], dtype=torch.float64).log()[None, None].expand(2, 3, 2, 2)
+    for noise in (0.5, 2.0):
+        prior.asked.clear()
+        past = prior.begin(None, MANY, (1, 2))._replace(last_BN=torch.tensor([[0, 1]]).expand(MANY, 2))
+        sampler = SamplerConfig(order="confidence", noise=noise, steps=2, temperature=0)  # draws 0 and 0
+        decided = maskgit(prior, past, masks(prior, MANY, (1, 2)), sampler, chance_of(range(MANY), 3))
+        first = (revealed(prior, decided.ids_Bhw).flatten(1)[:, 0] == 1).double().mean()
+        gap = math.log(0.8 / 0.6) / (noise * 0.5)  # half of the steps are done after the first
+        assert close(first, 1 / (1 + math.exp(-gap)), MANY)
+
+
+def test_threshold_reveals_all_it_is_sure_of_at_once():
+    """Places of the last frame's token 0 are sure (0.95), those of token 1 are not (0.6)."""
+    prior = fake_prior((2,))
+    prior.log_p = torch.tensor([[0.95, 0.05], [0.6, 0.4]], dtype=torch.float64).log()[None, None].expand(2, 3, 2, 2)
+    last = (torch.arange(16) % 3 == 0).long()  # six unsure places
+    past = prior.begin(None, 1, (4, 4))._replace(last_BN=last[None])
+    sampler = SamplerConfig(order="threshold", steps=16, temperature=0)
+    decided = maskgit(prior, past, masks(prior, 1, (4, 4)), sampler, chance_of([0], 0))
+    steps = revealed(prior, decided.ids_Bhw).flatten()
+    assert (steps[last == 0] == 1).all()
+    assert (steps[last == 1] > 1).all()
+    assert decided.steps_B.item() == prior.passes
+
+
+def test_threshold_ends_early_where_all_is_sure():
+    for batch in (1, 3):
+        prior = plain_prior([0.97, 0.03])
+        decided = decide(prior, SamplerConfig(order="threshold", temperature=0), seeds=range(batch))
+        assert decided.steps_B.tolist() == [1] * batch
+        assert prior.passes == 1
+
+
+def test_threshold_never_reveals_less_than_one_and_takes_no_more_than_its_steps():
+    prior = plain_prior([0.5, 0.5])
+    decided = decide(prior, SamplerConfig(order="threshold", threshold=1.0, steps=16))
+    assert decided.steps_B.item() == prior.passes == 16
+    prior = plain_prior([0.5, 0.5])
+    decided = decide(prior, SamplerConfig(order="threshold", threshold=1.0, steps=3))
+    assert decided.steps_B.item() == prior.passes == 3
+
+
+def test_threshold_as_low_as_can_be_is_one_step():
+    prior = fake_prior()
+    assert decide(prior, SamplerConfig(order="threshold", threshold=1e-9)).steps_B.tolist() == [1]
+
+
+def test_samples_of_a_batch_end_when_each_is_done():
+    """One sure, one not: the sure one takes one step, and is not touched while the other goes on."""
+    prior = plain_prior([0.55, 0.45], [0.99, 0.01])
+    text = torch.tensor([True, False])
+    decided = decide(prior, SamplerConfig(order="threshold", temperature=0, threshold=0.9), seeds=(1, 2), text=text)
+    assert decided.steps_B.tolist() == [1, 8]
+    assert all(torch.equal(ids[0], decided.ids_Bhw[0]) for ids in prior.asked[1:])
+
+
+def test_a_proposal_that_is_known_is_not_asked_for_again():
+    prior, sampler = fake_prior(), SamplerConfig()
+    past, ids = prior.begin(None, 1, (4, 4)), masks(fake_prior(), 1, (4, 4))
+    plain = maskgit(prior, past, ids, sampler, chance_of([1], 0))
+    proposal, _ = prior.propose(ids, past)
+    prior.passes = 0
+    decided = maskgit(prior, past, ids, sampler, chance_of([1], 0), proposal)
+    assert prior.passes == 7
+    assert torch.equal(decided.ids_Bhw, plain.ids_Bhw)

@@ -1,0 +1,68 @@
+import pytest
+import torch
+
+from sampling.chance import chance_of
+from sampling.config import SamplerConfig
+from sampling.maskgit import maskgit
+from sampling.raster import raster
+from tests.sampling.fake import fake_prior
+
+OPTIONS = [{}, {"temperature": 0.5}, {"temperature": 0}, {"top_k": 2}, {"top_p": 0.6}, {"guidance_scale": 3.0}]
+
+
+def a_past(prior, sampler, batch):
+    text = torch.arange(batch * (2 if sampler.guided else 1)) < batch
+    past = prior.begin(text, len(text), (2, 3))
+    return past._replace(last_BN=torch.arange(6).repeat(len(text), 1))
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_asked_token_by_token_or_with_masks_it_is_the_same_law(options):
+    """The two ways number their draws differently, so they agree in frequencies; at temperature 0 in every token."""
+    many, prior = 4000, fake_prior((3, 2))
+    cached, masked = SamplerConfig(order="next", **options), SamplerConfig(order="raster", **options)
+    ids = torch.full((many, 2, 3), prior.vocabulary.mask)
+    seen = raster(prior, a_past(prior, cached, many), ids, cached, chance_of(range(many), 0)).ids_Bhw
+    other = maskgit(prior, a_past(prior, masked, many), ids, masked, chance_of(range(many), 1)).ids_Bhw
+    if options.get("temperature") == 0:
+        assert torch.equal(seen, other)
+    pairs = (torch.nn.functional.one_hot(each.flatten(1), 6).double() for each in (seen, other))
+    law, other_law = (torch.einsum("bia,bjc->iajc", each, each) / many for each in pairs)
+    p = (law + other_law) / 2
+    assert ((law - other_law).abs() <= 5 * (2 * p * (1 - p) / many).sqrt()).all()
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_sample_i_of_a_batch_is_sample_i_alone(options):
+    prior, sampler, seeds = fake_prior(), SamplerConfig(order="next", **options), [5, 6, 7]
+    ids = torch.full((3, 2, 3), prior.vocabulary.mask)
+    ids[1, 1], ids[2, 0] = 4, 2
+    past = a_past(prior, sampler, 3)
+    together = raster(prior, past, ids, sampler, chance_of(seeds, 2))
+    assert together.steps_B.tolist() == [6, 3, 6]
+    for i, seed in enumerate(seeds):
+        alone_past = a_past(prior, sampler, 1)
+        alone = raster(prior, alone_past, ids[i : i + 1], sampler, chance_of([seed], 2))
+        assert torch.equal(together.ids_Bhw[i], alone.ids_Bhw[0])
+        assert together.steps_B[i] == alone.steps_B[0]
+
+
+def test_what_is_given_stays_and_nothing_is_asked_behind_the_last_masked_token():
+    prior, sampler = fake_prior(), SamplerConfig(order="next")
+    ids = torch.full((1, 2, 3), prior.vocabulary.mask)
+    ids[0, 0, 1], ids[0, 1] = 3, torch.tensor([1, 2, 0])
+    before = ids.clone()
+    decided = raster(prior, a_past(prior, sampler, 1), ids, sampler, chance_of([1], 0))
+    known = before != prior.vocabulary.mask
+    assert torch.equal(decided.ids_Bhw[known], before[known])
+    assert torch.equal(ids, before)
+    assert prior.passes == decided.steps_B.item() == 3
+
+
+def test_a_frame_that_is_given_costs_nothing():
+    prior, sampler = fake_prior(), SamplerConfig(order="next")
+    ids = torch.ones(2, 2, 3, dtype=torch.int64)
+    decided = raster(prior, a_past(prior, sampler, 2), ids, sampler, chance_of([1, 2], 0))
+    assert torch.equal(decided.ids_Bhw, ids)
+    assert prior.passes == 0
+    assert decided.steps_B.tolist() == [0, 0]

@@ -1,0 +1,174 @@
+import itertools
+
+import pytest
+import torch
+
+from sampling.config import SamplerConfig
+from sampling.rollout import copied, remember, roll_out, settled, start, step
+from tests.sampling.fake import fake_prior, plain_prior
+
+ORDERS = ["halton", "confidence", "random", "threshold", "raster", "next"]
+GRID = (3, 2)
+
+
+def begun(prior, sampler, seeds, first_frame=0, history=None):
+    """A rollout of streams with a text; with guidance, each again without."""
+    streams = len(seeds) * (2 if sampler.guided else 1)
+    past = prior.begin(torch.arange(streams) < len(seeds), streams, GRID)
+    past = past if history is None else remember(prior, past, history.repeat(streams // len(seeds), 1, 1, 1))
+    return start(prior, past, seeds, GRID, first_frame=first_frame)
+
+
+def frames(decided) -> torch.Tensor:
+    return torch.stack([each.ids_Bhw for each in decided], 1)
+
+
+@pytest.mark.parametrize("order", ["halton", "confidence", "random"])
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_k_passes_a_frame(order, scale):
+    """Committing is fused with the first question of the next frame, and the last frame is not committed."""
+    prior, sampler = fake_prior(), SamplerConfig(order=order, steps=4, guidance_scale=scale)
+    assert len(list(roll_out(prior, begun(prior, sampler, [1, 2]), sampler, frames=10))) == 10
+    assert prior.passes == 4 * 10
+
+
+def test_the_first_frame_takes_no_more_passes_after_known_ones():
+    prior, sampler = fake_prior(), SamplerConfig(steps=4)
+    rollout = begun(prior, sampler, [1], history=torch.zeros(1, 5, *GRID, dtype=torch.int64))
+    assert prior.passes == 5
+    list(roll_out(prior, rollout, sampler, frames=1))
+    assert prior.passes == 5 + 4
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_a_rollout_is_the_same_however_it_is_cut(order, scale):
+    prior, sampler = fake_prior(), SamplerConfig(order=order, steps=3, guidance_scale=scale)
+    whole = frames(roll_out(prior, begun(prior, sampler, [8, 9]), sampler, frames=5))
+    for cut in (0, 1, 3):
+        rollout, seen = begun(prior, sampler, [8, 9]), []
+        for _ in range(cut):
+            rollout, decided = step(prior, rollout, sampler)
+            seen.append(decided)
+        saved = copied(rollout)
+        list(roll_out(prior, rollout, sampler, frames=2))  # another goes on meanwhile
+        seen += roll_out(prior, saved, sampler, frames=5 - cut)
+        assert torch.equal(frames(seen), whole)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_known_frames_continue_as_if_they_had_been_sampled(order):
+    prior, sampler = fake_prior(), SamplerConfig(order=order, steps=3)
+    whole = frames(roll_out(prior, begun(prior, sampler, [4]), sampler, frames=6))
+    continued = begun(prior, sampler, [4], first_frame=2, history=whole[:, :2])
+    assert torch.equal(frames(roll_out(prior, continued, sampler, frames=4)), whole[:, 2:])
+
+
+def test_a_past_can_be_replaced_in_the_middle():
+    """By one of the same frames under the same text: nothing changes. Under another: the next frame does."""
+    prior, sampler = fake_prior(), SamplerConfig(steps=3)
+    whole = frames(roll_out(prior, begun(prior, sampler, [4]), sampler, frames=6))
+    rollout = begun(prior, sampler, [4])
+    for _ in range(3):
+        rollout, _ = step(prior, rollout, sampler)
+    for told, same in ((True, True), (False, False)):
+        past = remember(prior, prior.begin(torch.tensor([told]), 1, GRID), whole[:, :2])
+        ids = frames(roll_out(prior, rollout._replace(past=past), sampler, frames=3))
+        assert torch.equal(ids, whole[:, 3:]) == same
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_sample_i_of_a_batch_is_sample_i_alone(order, scale):
+    prior, sampler = fake_prior(sharpness=2.0), SamplerConfig(order=order, steps=3, guidance_scale=scale)
+    together = list(roll_out(prior, begun(prior, sampler, [4, 5, 6]), sampler, frames=4))
+    for i, seed in enumerate([4, 5, 6]):
+        alone = list(roll_out(prior, begun(prior, sampler, [seed]), sampler, frames=4))
+        assert torch.equal(frames(together)[i], frames(alone)[0])
+        assert [each.steps_B[i] for each in together] == [each.steps_B[0] for each in alone]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_given_tokens_in_space_and_time(order):
+    """A corner in every frame, one frame as a whole, none in the last: what is given stays, what is not is decided."""
+    prior, sampler = fake_prior(), SamplerConfig(order=order, steps=3)
+    given = torch.full((2, 4, *GRID), prior.vocabulary.mask)
+    given[:, :3, 0, 0], given[:, 1] = 5, 2
+    seen = list(roll_out(prior, begun(prior, sampler, [1, 2]), sampler, frames=5, given_BThw=given))
+    ids = frames(seen)
+    known = given != prior.vocabulary.mask
+    assert torch.equal(ids[:, :4][known], given[known])
+    assert (ids < prior.vocabulary.mask).all()
+    assert seen[1].steps_B.tolist() == [0, 0]
+    assert min(each.steps_B.min() for each in (seen[0], *seen[2:])) > 0
+
+
+def test_a_given_frame_costs_one_pass_to_commit_and_none_to_decide():
+    prior, sampler = fake_prior(), SamplerConfig(steps=3)
+    given = torch.zeros(1, 2, *GRID, dtype=torch.int64)
+    list(roll_out(prior, begun(prior, sampler, [1]), sampler, frames=2, given_BThw=given))
+    assert prior.passes == 1  # of the first; the last is not committed
+    list(roll_out(prior, begun(prior, sampler, [1]), sampler, frames=3, given_BThw=given))
+    assert prior.passes == 1 + 1 + 3
+
+
+def test_masks_given_everywhere_are_nothing_given():
+    prior, sampler = fake_prior(), SamplerConfig(steps=3)
+    masks = torch.full((1, 4, *GRID), prior.vocabulary.mask)
+    seen = frames(roll_out(prior, begun(prior, sampler, [1]), sampler, frames=4, given_BThw=masks))
+    assert prior.passes == 12
+    assert torch.equal(seen, frames(roll_out(prior, begun(prior, sampler, [1]), sampler, frames=4)))
+
+
+def test_without_a_number_of_frames_it_never_ends_and_can_be_left():
+    prior, sampler = plain_prior([0.5, 0.5]), SamplerConfig(steps=1)
+    stream = roll_out(prior, begun(prior, sampler, [1]), sampler)
+    seen = list(itertools.islice(stream, 300))
+    stream.close()
+    assert len(seen) == prior.passes == 300
+    assert len({tuple(each.ids_Bhw.flatten().tolist()) for each in seen}) > 30  # six fair bits: 64 frames are possible
+
+
+def test_the_settled_past_has_the_last_frame_in_it():
+    prior, sampler = fake_prior(), SamplerConfig(steps=2, guidance_scale=2.0)
+    rollout = begun(prior, sampler, [1, 2])
+    assert settled(prior, rollout, sampler) is rollout.past
+    rollout, decided = step(prior, rollout, sampler)
+    past = settled(prior, rollout, sampler)
+    assert torch.equal(past.last_BN, decided.ids_Bhw.flatten(1).repeat(2, 1))
+
+
+def test_no_gradients_are_kept():
+    prior, sampler = fake_prior(), SamplerConfig(steps=2)
+    prior.log_p = prior.log_p.requires_grad_()
+    rollout, _ = step(prior, begun(prior, sampler, [1]), sampler)
+    assert not step(prior, rollout, sampler)[1].ids_Bhw.requires_grad
+    assert torch.is_grad_enabled()
+
+
+def test_what_cannot_be_is_refused():
+    prior, sampler = fake_prior(), SamplerConfig()
+    past = prior.begin(None, 1, GRID)
+    for seeds, grid in (([], GRID), ([1], (0, 4))):
+        with pytest.raises(ValueError, match=r"^seeds = "):
+            start(prior, past, seeds, grid)
+    rollout = start(prior, past, [1], GRID)
+    for wrong in (
+        torch.zeros(1, 2, 3, dtype=torch.int64),
+        torch.zeros(1, *GRID),
+        torch.full((1, *GRID), 7),
+        torch.full((1, *GRID), -1),
+    ):
+        with pytest.raises(ValueError, match=r"^given ids"):
+            step(prior, rollout, sampler, wrong)
+
+
+def test_a_prior_that_cannot_be_asked_token_by_token_is_refused():
+    class Deaf:
+        def __init__(self, prior):
+            self.vocabulary, self.begin = prior.vocabulary, prior.begin
+
+    prior = Deaf(fake_prior())
+    rollout = start(prior, prior.begin(None, 1, GRID), [1], GRID)
+    with pytest.raises(ValueError, match=r"^order = next"):
+        step(prior, rollout, SamplerConfig(order="next"))
