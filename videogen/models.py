@@ -6,6 +6,7 @@
     prior/config.json           the prior, what its clips are like, and the tokenizer whose ids it knows
     prior/model.safetensors
     text/                       how captions reach it
+    generation_config.json      how it is sampled, where that differs from the defaults
     README.md  MANIFEST.json    a model card, and the hash of every file
 
 A run folder of training is a model folder too: its newest export counts.
@@ -16,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from videogen.checkpoint import Content, Folder, as_json, read_folder
+from videogen.checkpoint import Content, Folder, as_json, read_folder, write_folder
 from videogen.config.bind import bind
 from videogen.config.strict_yaml import ConfigError, parse
 from videogen.config.strict_yaml import Mapping as Section
@@ -27,12 +28,13 @@ if TYPE_CHECKING:
 
     from prior.config import PriorConfig
     from prior.model import LlamaPrior
+    from sampling.config import SamplerConfig
     from tokenizer.config import TokenizerConfig
     from tokenizer.model import VideoTokenizer
     from videogen.conditioning import Conditioner
 
 FORMAT, VERSION = "videogen-model", 1
-INDEX, TOKENIZER, PRIOR = "model_index.json", "tokenizer", "prior"
+INDEX, TOKENIZER, PRIOR, GENERATION = "model_index.json", "tokenizer", "prior", "generation_config.json"
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class PriorModel:
     taught_on: TaughtOn
     tokenizer: TokenizerModel
     path: Path
+    fingerprint: str  # of all files
 
     @property
     def config(self) -> "PriorConfig":
@@ -145,7 +148,27 @@ def load_prior(path: Path, device: str = "cpu") -> PriorModel:
         taught_on=from_json(TaughtOn, parts["taught_on"], place),
         tokenizer=_tokenizer_of(folder, device),
         path=folder.path,
+        fingerprint=folder.fingerprint,
     )
+
+
+def sampler_of(model: PriorModel) -> "SamplerConfig":
+    """The settings in the model's `generation_config.json`; without one, the defaults for how its prior was taught."""
+    from sampling.config import SamplerConfig
+
+    folder = open_model(model.path, PRIOR)
+    if GENERATION in folder.hashes:
+        settings: SamplerConfig = from_json(SamplerConfig, folder.json(GENERATION), f"{folder.path}/{GENERATION}")
+        return settings
+    return SamplerConfig(order="next" if model.config.objective == "next" else "halton")
+
+
+def save_model(model: PriorModel, sampler: "SamplerConfig", path: Path) -> None:
+    """The model as it is on the CPU in float32, with these settings, as a folder of its own."""
+    weights = {name: tensor.float().cpu() for name, tensor in model.network.state_dict().items()}
+    card = (model.path / "README.md").read_text(encoding="utf-8")
+    files = prior_files(model.tokenizer, model.config, model.taught_on, weights, model.conditioner, card)
+    write_folder(path, {**files, GENERATION: asdict(sampler)})
 
 
 def _tokenizer_of(folder: Folder, device: str) -> TokenizerModel:

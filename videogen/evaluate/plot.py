@@ -7,6 +7,7 @@ from xml.sax.saxutils import escape
 
 WIDTH, HEIGHT = 640, 360
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 40, 48
+LEGEND = 112  # names beside the curves, where there is more than one
 COLOURS = ("#1f6fb4", "#d1602b", "#2c8a57", "#8a4fb0", "#b8901a", "#555555")
 STYLE = "font-family='sans-serif' font-size='12' fill='#333'"
 
@@ -40,13 +41,13 @@ def chart(title: str, x_label: str, y_label: str, lines: Sequence[Line]) -> str:
     """An SVG document; points that are not finite are left out."""
     points = {line.name: [(x, y) for x, y in zip(line.x, line.y, strict=True) if math.isfinite(y)] for line in lines}
     everything = [point for some in points.values() for point in some]
-    across = axis([x for x, _ in everything], LEFT, WIDTH - RIGHT)
+    across = axis([x for x, _ in everything], LEFT, WIDTH - RIGHT - (LEGEND if len(lines) > 1 else 0))
     up = axis([y for _, y in everything], HEIGHT - BOTTOM, TOP)
     parts = [
         f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {HEIGHT}' width='{WIDTH}' height='{HEIGHT}'>",
         f"<rect width='{WIDTH}' height='{HEIGHT}' fill='#fffefb'/>",
         f"<text x='{LEFT}' y='20' {STYLE} font-weight='bold'>{escape(title)}</text>",
-        f"<text x='{WIDTH - RIGHT}' y='{HEIGHT - 8}' {STYLE} text-anchor='end'>{escape(x_label)}</text>",
+        f"<text x='{across.end:.0f}' y='{HEIGHT - 8}' {STYLE} text-anchor='end'>{escape(x_label)}</text>",
         f"<text x='8' y='{TOP - 4}' {STYLE}>{escape(y_label)}</text>",
         *grid(across, up),
     ]
@@ -54,8 +55,9 @@ def chart(title: str, x_label: str, y_label: str, lines: Sequence[Line]) -> str:
         colour = COLOURS[number % len(COLOURS)]
         path = " ".join(f"{across.at(x):.1f},{up.at(y):.1f}" for x, y in some)
         parts.append(f"<polyline points='{path}' fill='none' stroke='{colour}' stroke-width='1.8'/>")
-        place = f"x='{WIDTH - RIGHT - 4}' y='{TOP + 16 + 16 * number}' text-anchor='end'"
-        parts.append(f"<text {place} {STYLE.replace('#333', colour)}>{escape(name)}</text>")
+        if len(lines) > 1:
+            place = f"x='{across.end + 10:.0f}' y='{TOP + 16 + 16 * number}'"
+            parts.append(f"<text {place} {STYLE.replace('#333', colour)}>{escape(name)}</text>")
     return "\n".join([*parts, "</svg>\n"])
 
 
@@ -63,7 +65,7 @@ def grid(across: Axis, up: Axis) -> list[str]:
     parts = []
     for value in up.ticks():
         y = up.at(value)
-        parts.append(f"<line x1='{LEFT}' x2='{WIDTH - RIGHT}' y1='{y:.1f}' y2='{y:.1f}' stroke='#ddd'/>")
+        parts.append(f"<line x1='{LEFT}' x2='{across.end:.0f}' y1='{y:.1f}' y2='{y:.1f}' stroke='#ddd'/>")
         parts.append(f"<text x='{LEFT - 6}' y='{y + 4:.1f}' {STYLE} text-anchor='end'>{value:.6g}</text>")
     for value in across.ticks():
         x = across.at(value)
