@@ -1,11 +1,14 @@
 """Every configuration that is shipped can be read, built and described by its own first lines."""
 
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import torch
 
+from prior.config import ContextConfig, PriorConfig
+from prior.model import LlamaPrior
 from tokenizer.model import VideoTokenizer
 from videogen.config import resolve
 from videogen.config.schemas import SCHEMAS
@@ -31,6 +34,19 @@ def test_a_tokenizer_can_be_built_from_it(path: Path) -> None:
     with torch.device("meta"):
         network = VideoTokenizer(config.tokenizer)
     assert sum(p.numel() for p in network.parameters()) > 1e5
+    assert config.training.steps > config.phases[-1].from_step, "the last phase is never reached"
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    [("playroom_64_cpu", 3), ("playroom_128_gpu", 14), ("video_80m", 79), ("video_700m", 690), ("video_3b", 2773)],
+)
+def test_a_prior_can_be_built_from_it(name: str, millions: int) -> None:
+    config = resolve(CONFIGS / "prior" / f"{name}.yaml", expected="prior")[1].value
+    context = ContextConfig(config.text.length, vocabulary=1024)
+    with torch.device("meta"):
+        network = LlamaPrior(PriorConfig(**asdict(config.prior), digits=(512, 125), context=context))
+    assert sum(p.numel() for p in network.parameters()) == pytest.approx(millions * 1e6, rel=0.1)
     assert config.training.steps > config.phases[-1].from_step, "the last phase is never reached"
 
 
