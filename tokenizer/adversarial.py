@@ -82,7 +82,7 @@ def adaptive_weight(
     """The factor in [0, bound] that makes the adversarial gradient as long as the reconstruction's, without a gradient.
 
     Both losses are scalars, and `shared` is a tensor through which both depend on the tokenizer: the weight of the
-    decoder's last layer. Where parameters are sharded it may be the reconstructed clip itself.
+    decoder's last layer. Where parameters are sharded or the network is compiled it is the reconstructed clip itself.
     """
     norms = [
         torch.autograd.grad(loss, shared, retain_graph=True)[0].float().norm() for loss in (reconstruction, adversarial)
@@ -110,11 +110,12 @@ class LeCam(nn.Module):
     def update(
         self, real_logits: Tensor, fake_logits: Tensor, mean_over_processes: MeanOverProcesses = lambda means: means
     ) -> None:
-        """Takes in the verdicts of one step, once the step has been accepted; what is not finite is passed over.
+        """Takes in the verdicts of one step, of any device, once the step was accepted; what is not finite is not.
 
         The first 1 / (1 - decay) updates count alike, so the beginning at zero is forgotten at once.
         """
-        now = mean_over_processes(torch.stack([real_logits.float().mean(), fake_logits.float().mean()]))
+        verdicts = torch.stack([real_logits.float().mean(), fake_logits.float().mean()])
+        now = mean_over_processes(verdicts.to(self.averages.device))
         finite = now.isfinite().all()
         self.updates += finite
         rate = (1 / self.updates.clamp_min(1)).clamp_min(1 - self.decay)

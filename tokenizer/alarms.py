@@ -18,12 +18,20 @@ def variance_within_frames(clip_BCTHW: Tensor) -> Tensor:
     return clip_BCTHW.float().flatten(3).var(-1, correction=0).mean()
 
 
-def input_out_of_range(low: float, high: float) -> str | None:
-    """`low` and `high` are the smallest and largest value of a batch of clips."""
-    if low >= -1 - RANGE_MARGIN and high <= 1 + RANGE_MARGIN:
+@torch.no_grad()
+def share_out_of_range(clip: Tensor) -> Tensor:
+    """The share of values outside [-1, 1], NaN among them: a scalar whose mean over batches hides none of them."""
+    return 1 - (clip.abs() <= 1 + RANGE_MARGIN).float().mean()
+
+
+def input_out_of_range(share: float) -> str | None:
+    """`share` is `share_out_of_range`, averaged over any number of batches."""
+    if share <= 0:
         return None
-    hint = "they look like bytes: divide by 127.5 and subtract 1" if high > 2 else "check how they are scaled"
-    return f"clips reach from {low:.3g} to {high:.3g}, outside [-1, 1]; {hint}"
+    return (
+        f"{share:.2%} of the values in clips lie outside [-1, 1]; check how they are scaled: "
+        "bytes are divided by 127.5, less 1"
+    )
 
 
 def flat_reconstructions(variance: float, clip_variance: float) -> str | None:

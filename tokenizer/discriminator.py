@@ -30,6 +30,11 @@ class DiscriminatorConfig:
         if self.channels < 1:
             raise ValueError(f"channels = {self.channels} must be at least 1")
 
+    @property
+    def smallest_side(self) -> int:
+        """Of a frame: each level halves it, and one position has to be left."""
+        return int(2 ** len(self.widths))
+
 
 class Discriminator(nn.Module):
     """Clips [B, C, T, H, W] in [-1, 1], images (T = 1) among them, to logits [B, T', H', W']: positive means real.
@@ -52,7 +57,7 @@ class Discriminator(nn.Module):
         self.verdict = nn.Sequential(PositionNorm(config.widths[-1]), FrameConv(config.widths[-1], 1, 3))
 
     def forward(self, clip_BCTHW: Tensor) -> Tensor:
-        smallest = 2 ** len(self.config.widths)
+        smallest = self.config.smallest_side
         if clip_BCTHW.ndim != 5 or clip_BCTHW.shape[1] != self.config.channels or min(clip_BCTHW.shape[3:]) < smallest:
             wanted = f"[B, {self.config.channels}, T, H, W] with sides of at least {smallest}"
             raise ValueError(f"the discriminator takes {wanted}, not {list(clip_BCTHW.shape)}")

@@ -131,6 +131,8 @@ class VideoTokenizer(nn.Module):
     def _check(self, clip_BCTHW: Tensor) -> None:
         if clip_BCTHW.ndim != 5 or clip_BCTHW.shape[1] != self.config.channels:
             raise ValueError(f"a clip is [B, {self.config.channels}, T, H, W], not {tuple(clip_BCTHW.shape)}")
+        if not clip_BCTHW.is_floating_point():
+            raise ValueError(f"a clip is float in [-1, 1], not {clip_BCTHW.dtype}: divide bytes by 127.5, less 1")
         if any(side % self.config.f_s or side == 0 for side in clip_BCTHW.shape[3:]):
             size = "{} x {}".format(*clip_BCTHW.shape[3:])
             raise ValueError(f"height x width {size} must be multiples of f_s = {self.config.f_s}")

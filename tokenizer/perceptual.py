@@ -118,7 +118,7 @@ class LPIPSConfig:
 
 
 class LPIPS(nn.Module):
-    """LPIPS version 0.1 on VGG16, the mean over the frames looked at. Its weights are fixed; float32 is advised.
+    """LPIPS version 0.1 on VGG16, the mean over the frames looked at, always in float32. Its weights are fixed.
 
     `weights` holds torchvision's names for VGG16, `features.N.weight` and `features.N.bias` with N = 0, 2, 5, 7, 10,
     12, 14, 17, 19, 21, 24, 26, 28, and the published heads `lin0.model.1.weight` to `lin4.model.1.weight`, each
@@ -126,6 +126,7 @@ class LPIPS(nn.Module):
     """
 
     name = "lpips"
+    smallest = 16  # side of a frame
     taps = (3, 8, 15, 22, 29)  # the last ReLU of each of the five blocks
     mean: Tensor
     deviation: Tensor
@@ -149,16 +150,23 @@ class LPIPS(nn.Module):
 
     def forward(self, reconstruction: Tensor, target: Tensor, step: int) -> Tensor:
         b, c, t, height, width = target.shape
-        if c != 3 or min(height, width) < 16:
-            raise ValueError(f"LPIPS needs 3 channels and sides of 16 pixels or more, not {c} x {height} x {width}")
+        if c != 3 or min(height, width) < self.smallest:
+            needs = f"3 channels and sides of {self.smallest} pixels or more"
+            raise ValueError(f"LPIPS needs {needs}, not {c} x {height} x {width}")
         chosen = frames_to_look_at(t, self.frames, step)
         pattern = "b c t h w -> (b t) c h w"
-        with torch.no_grad():
-            wanted = self._seen(rearrange(target[:, :, chosen], pattern))
-        seen = self._seen(rearrange(reconstruction[:, :, chosen], pattern))
-        layers = [F.conv2d((x - y).square(), head) for x, y, head in zip(seen, wanted, self.heads, strict=True)]
-        of_frames = torch.stack([layer.mean((1, 2, 3)) for layer in layers]).sum(0)
+        with torch.autocast(target.device.type, enabled=False):
+            frames = (rearrange(clip[:, :, chosen].float(), pattern) for clip in (reconstruction, target))
+            of_frames = self._distances(*frames)
         return of_frames.reshape(b, -1).mean(1)
+
+    def _distances(self, frames_NCHW: Tensor, wanted_NCHW: Tensor) -> Tensor:
+        """[N]"""
+        with torch.no_grad():
+            wanted = self._seen(wanted_NCHW)
+        pairs = zip(self._seen(frames_NCHW), wanted, self.heads, strict=True)
+        layers = [F.conv2d((x - y).square(), head) for x, y, head in pairs]
+        return torch.stack([layer.mean((1, 2, 3)) for layer in layers]).sum(0)
 
     def _seen(self, frames_NCHW: Tensor) -> list[Tensor]:
         """The features of five depths, at each position scaled to length 1."""

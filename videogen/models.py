@@ -21,7 +21,7 @@ from videogen.checkpoint import Content, Folder, as_json, read_folder, write_fol
 from videogen.config.bind import bind
 from videogen.config.strict_yaml import ConfigError, parse
 from videogen.config.strict_yaml import Mapping as Section
-from videogen.errors import CheckpointError
+from videogen.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -82,6 +82,7 @@ class PriorModel:
     tokenizer: TokenizerModel
     path: Path
     fingerprint: str  # of all files
+    generation: Mapping[str, Any] | None  # its generation_config.json, word for word, where there is one
 
     @property
     def config(self) -> "PriorConfig":
@@ -149,6 +150,7 @@ def load_prior(path: Path, device: str = "cpu") -> PriorModel:
         tokenizer=_tokenizer_of(folder, device),
         path=folder.path,
         fingerprint=folder.fingerprint,
+        generation=folder.json(GENERATION) if GENERATION in folder.hashes else None,
     )
 
 
@@ -156,15 +158,20 @@ def sampler_of(model: PriorModel) -> "SamplerConfig":
     """The settings in the model's `generation_config.json`; without one, the defaults for how its prior was taught."""
     from sampling.config import SamplerConfig
 
-    folder = open_model(model.path, PRIOR)
-    if GENERATION in folder.hashes:
-        settings: SamplerConfig = from_json(SamplerConfig, folder.json(GENERATION), f"{folder.path}/{GENERATION}")
+    if model.generation is not None:
+        place = f"{model.path}/{GENERATION}"
+        settings: SamplerConfig = from_json(SamplerConfig, model.generation, place)
         return settings
     return SamplerConfig(order="next" if model.config.objective == "next" else "halton")
 
 
 def save_model(model: PriorModel, sampler: "SamplerConfig", path: Path) -> None:
-    """The model as it is on the CPU in float32, with these settings, as a folder of its own."""
+    """The model as it is on the CPU in float32, with these settings, as a folder of its own.
+
+    A model that is there already is replaced; anything else that is in the way is left alone, and said.
+    """
+    if path.exists() and not (path / INDEX).is_file() and not (path.is_dir() and not any(path.iterdir())):
+        raise UsageError(f"{path}: holds something that is no model; give a new folder")
     weights = {name: tensor.float().cpu() for name, tensor in model.network.state_dict().items()}
     card = (model.path / "README.md").read_text(encoding="utf-8")
     files = prior_files(model.tokenizer, model.config, model.taught_on, weights, model.conditioner, card)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 import pytest
+import torch
 
 from videogen import errors
 from videogen.cli import main
@@ -29,6 +30,12 @@ from videogen.cli.failures import Stopped, explain
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "out.mp4"), 5),
         (PermissionError(errno.EACCES, os.strerror(errno.EACCES), "out.mp4"), 3),
         (MemoryError(), 5),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nSee"), 5),
+        (
+            RuntimeError("[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: you tried"),
+            5,
+        ),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), 5),
         (RuntimeError("first line\nsecond line"), 1),
         (KeyboardInterrupt(), 130),
         (Stopped(), 143),
@@ -42,6 +49,15 @@ def test_each_kind_of_failure_has_its_exit_code(
     assert out == ""
     assert err.startswith("videogen: ")
     assert err.count("\n") == 1
+
+
+def test_a_real_shortage_of_memory_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**50)
+    assert explain(caught.value, debug=False) == 5
+    said = capsys.readouterr().err
+    assert "lower training.batch_size or raise training.accumulation" in said
+    assert said.count("\n") == 1
 
 
 def test_debug_shows_where(capsys: pytest.CaptureFixture[str]) -> None:

@@ -88,6 +88,13 @@ def test_a_dry_run_trains_nothing(home: Path, capsys: pytest.CaptureFixture[str]
         (["data.train=elsewhere"], 3, "elsewhere: no such file or folder"),
         (["phases=[{from_step: 0, height: 16, width: 16, frames: 99}]"], 3, "ask for fewer"),
         (["begin_with=nowhere"], 4, "nowhere: no such folder"),
+        (["loss.perceptual={kind: lpips, weight: 1, weights: nowhere.safetensors}"], 4, "nowhere.safetensors: no such"),
+        (["phases=[{from_step: 0, height: 8, width: 8, frames: 5}]"], 2, "SSIM"),
+        (["data.fps=0"], 2, "data.fps is 0"),
+        (["data.max_bad_fraction=-1"], 2, "data.max_bad_fraction is -1"),
+        (["tokenizer.channels=1"], 2, "tokenizer has channels = 1; videos have 3"),
+        (["training.seed=18446744073709551616"], 2, "training.seed is 18446744073709551616"),
+        (["--run", "tiny.yaml"], 2, "tiny.yaml: a file is in the way"),
     ],
 )
 def test_mistakes_are_one_line(
@@ -98,3 +105,24 @@ def test_mistakes_are_one_line(
     assert words in said
     assert "\n" not in said
     assert not list(Path().rglob("checkpoints/step_*"))
+    assert not list(Path().rglob("config.json")), "no run has begun that would stand in the way of the next"
+
+
+def test_a_home_folder_is_found(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(home))
+    assert main(["train", "tokenizer", "tiny.yaml", "--dry-run", "data.train=~/toys"]) == 0
+    assert main(["train", "tokenizer", "tiny.yaml", "--dry-run", "data.train=~nobody-of-that-name/toys"]) == 2
+    assert "there is no such user" in capsys.readouterr().err
+
+
+def test_of_several_processes_one_speaks(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    for rank, speaks in (("1", False), ("0", True)):
+        monkeypatch.setenv("RANK", rank)
+        for flags in ([], ["--json"]):
+            assert main(["config", "show", "tiny.yaml", *flags]) == 0
+            assert (capsys.readouterr().out != "") == speaks

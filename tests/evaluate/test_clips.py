@@ -1,14 +1,23 @@
 """A tokenizer judged on a set, and runs side by side."""
 
 import json
+import os
+import shutil
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
+import torch
 
+from tokenizer import laws
+from tokenizer.model import VideoTokenizer
+from tokenizer.precision import allow_tf32
 from videogen.cli import main
+from videogen.cli.models import usable_device
+from videogen.data import build_index
 from videogen.evaluate.clips import evaluate_tokenizer
 from videogen.evaluate.plot import Line, chart, nice
+from videogen.evaluate.selftest import check_laws
 from videogen.models import TokenizerModel
 
 
@@ -32,8 +41,42 @@ def test_fewer_clips_and_another_size(model_folder: Path, data: Path, capsys: py
     figures = json.loads(capsys.readouterr().out)
     assert figures["tokens"] == 2 * 2 * 3 * 5
     assert main([*command, "--size", "25x40"]) == 2
+    assert main([*command, "--fps", "nan"]) == 2
     assert main([*command, "--frames", "500"]) == 3
     assert "ask for fewer" in capsys.readouterr().err
+
+
+def test_refused_clips_are_counted_however_many(
+    model_folder: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(data, tmp_path / "toys")
+    for number in (0, 1):
+        broken = tmp_path / "toys" / f"clip_00000{number}.mp4"
+        broken.write_bytes(broken.read_bytes()[:-300])
+    build_index(tmp_path / "toys", workers=1)
+    assert main(["evaluate", "tokenizer", str(tmp_path / "toys"), "--model", str(model_folder), "--quiet"]) == 0
+    assert capsys.readouterr().out.startswith(f"2 clips of {tmp_path / 'toys'} (2 refused: skipped)\n")
+
+
+def test_exactness_is_promised_in_whole_float32(model: TokenizerModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def allowed() -> tuple[bool, bool]:
+        return torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+
+    def law(network: VideoTokenizer) -> laws.Verdict:
+        return laws.Verdict("what is allowed", not any(allowed()), "")
+
+    monkeypatch.setattr(laws, "every_code_survives", law)
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "1")
+    before = allowed()
+    try:
+        allow_tf32(convolutions=True, products=True)
+        assert check_laws(model.network, seed=0)[-1] == laws.Verdict("what is allowed", True, "")
+        assert allowed() == (True, True), "as it was"
+        usable_device("cpu")  # what encode, reconstruct and evaluate begin with
+        assert allowed() == (False, False)
+        assert os.environ["NVIDIA_TF32_OVERRIDE"] == "0"
+    finally:
+        allow_tf32(*before)
 
 
 def test_runs_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

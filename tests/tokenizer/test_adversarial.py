@@ -173,3 +173,9 @@ def test_half_precision_logits_are_judged_in_float32():
 def test_configs_refuse_what_makes_no_sense(name, value):
     with pytest.raises(ValueError, match=rf"^{name} = {value}"):
         config(**{name: value})
+
+
+def test_lecam_takes_verdicts_of_any_device():
+    lecam = LeCam(decay=0.9).to("meta")  # stands for a GPU: mixing it with the CPU is an error there too
+    lecam.update(torch.ones(2, 4), torch.zeros(2, 4))
+    assert lecam.averages.device.type == "meta"

@@ -7,19 +7,26 @@ from tokenizer.alarms import (
     discriminator_dominates,
     flat_reconstructions,
     input_out_of_range,
+    share_out_of_range,
     variance_within_frames,
 )
 
 
-def test_clips_in_range_are_fine_and_others_are_named():
-    assert input_out_of_range(-1.0, 1.0) is None
-    assert input_out_of_range(0.0, 0.3) is None
-    assert "-1.2 to 0.9" in str(input_out_of_range(-1.2, 0.9))
-    assert "look like bytes" in str(input_out_of_range(0.0, 255.0))
+@pytest.mark.parametrize(("value", "speaks"), [(-1.0, False), (1.0, False), (0.0, False), (-1.2, True), (255.0, True)])
+def test_a_single_value_out_of_range_is_told(value, speaks):
+    clip = torch.zeros(2, 3, 5, 16, 16)
+    clip[1, 2, 3, 4, 5] = value
+    assert (input_out_of_range(float(share_out_of_range(clip))) is not None) == speaks
+
+
+def test_fine_batches_beside_it_do_not_hide_a_bad_one():
+    fine, bytes_ = torch.rand(2, 3, 1, 16, 16) * 2 - 1, torch.randint(0, 256, (2, 3, 1, 16, 16)).float()
+    mean = torch.stack([share_out_of_range(clip) for clip in (fine, bytes_, *[fine] * 98)]).mean()
+    assert "1.00% of the values" in str(input_out_of_range(round(float(mean), 3)))
 
 
 def test_not_a_number_is_not_in_range():
-    assert input_out_of_range(float("nan"), float("nan")) is not None
+    assert float(share_out_of_range(torch.full((1, 3, 1, 8, 8), float("nan")))) == 1
 
 
 def test_the_right_flat_colour_has_no_variance():

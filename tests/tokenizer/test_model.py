@@ -2,6 +2,7 @@ from functools import partial
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.checkpoint import checkpoint
 
 from tests.tokenizer.models import noise_clip, small_config, small_model
@@ -84,6 +85,17 @@ def test_a_later_id_does_not_change_an_earlier_pixel(model):
 def test_what_does_not_fit_is_refused_with_its_size(model, shape, words):
     with pytest.raises(ValueError, match=words):
         model.encode(torch.zeros(shape))
+
+
+def test_bytes_are_refused(model):
+    with pytest.raises(ValueError, match=r"float in \[-1, 1\], not torch.uint8"):
+        model.encode(torch.zeros(1, 3, 5, 16, 16, dtype=torch.uint8))
+
+
+def test_the_training_path_does_not_wait_for_the_device():
+    with FakeTensorMode():  # any look at a value is an error
+        out = small_model(small_config(f_t=4, f_s=8))(torch.zeros(1, 3, 5, 16, 16))
+    assert out.clip.shape == (1, 3, 5, 16, 16)
 
 
 def test_the_state_of_the_decoder_is_no_state_of_the_encoder(model):

@@ -183,3 +183,16 @@ def test_configs_refuse_what_makes_no_sense():
         MultiscaleStructureConfig("multiscale_structure", weight=1.0, scales=0)
     with pytest.raises(ValueError, match=r"^frames = 0"):
         LPIPSConfig("lpips", weight=1.0, weights="vgg.safetensors", frames=0)
+
+
+@pytest.mark.parametrize("kind", ["lpips", "multiscale"])
+def test_autocast_changes_nothing(kind, lpips):
+    judge = {"lpips": lpips, "multiscale": MULTISCALE}[kind]
+    x, y = noise_clip(1, 1, 32, 32, seed=1).requires_grad_(), noise_clip(1, 1, 32, 32, seed=2)
+    with torch.autocast("cpu", torch.bfloat16):
+        under = judge(x, y, 0)
+    plain = judge(x, y, 0)
+    assert under.dtype == torch.float32
+    assert torch.equal(under, plain)
+    gradients = [torch.autograd.grad(value.sum(), x)[0] for value in (under, plain)]
+    assert torch.equal(*gradients)

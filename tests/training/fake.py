@@ -5,6 +5,7 @@
 
 import json
 import os
+import socket
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.state import PartialState  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
 from videogen.checkpoint import Content
@@ -139,13 +141,19 @@ def lines(folder: Path) -> list[dict[str, Any]]:
 
 
 def once(folder: str, *settings: str) -> None:
-    """Train until the end, from wherever the run is; `slow=0.1` rests for so many seconds after each step."""
+    """Train until the end, from wherever the run is; `slow=0.1` rests for so many seconds after each step.
+
+    Remarks are written into the folder too, as `notes`.
+    """
     torch.set_num_threads(1)
     values = {name: json.loads(value) for name, _, value in (setting.partition("=") for setting in settings)}
     slow = values.pop("slow", 0.0)
     training = {name: values.pop(name) for name in list(values) if hasattr(SMALL, name)}
     config = FakeConfig(training=replace(SMALL, **training), **values)
-    run(Path(folder), config, resume=True, on_progress=lambda done, total: time.sleep(slow))
+    notes: list[str] = []
+    run(Path(folder), config, resume=True, on_progress=lambda done, total: time.sleep(slow), on_note=notes.append)
+    if notes:
+        (Path(folder) / "notes").write_text("\n".join(notes))
 
 
 def exit_code_of(arguments: list[str]) -> int:
@@ -158,14 +166,36 @@ def exit_code_of(arguments: list[str]) -> int:
 
 
 def nursery(spare: str) -> None:
-    """A trainer for each line of standard input: its number, and when it has ended its exit code, are printed."""
+    """A trainer for each line of standard input: its number, and when it has ended its exit code, are printed.
+
+    A line begins with how many processes the trainer has; the number is that of the first.
+    """
     once(spare)
     for line in sys.stdin:
-        child = os.fork()
-        if child == 0:
-            os._exit(exit_code_of(line.rstrip("\n").split("\t")))
-        print(child, flush=True)
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        count, *arguments = line.rstrip("\n").split("\t")
+        port = free_port()
+        children = [forked(arguments, rank, int(count), port) for rank in range(int(count))]
+        print(children[0], flush=True)
+        codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+        print(next((code for code in codes if code), 0), flush=True)
+
+
+def forked(arguments: list[str], rank: int, world: int, port: int) -> int:
+    child = os.fork()
+    if child == 0:
+        if world > 1:
+            PartialState._reset_state()  # what was inherited knows one process
+            place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "MASTER_PORT": port}
+            os.environ.update({name: str(number) for name, number in place.items()}, MASTER_ADDR="127.0.0.1")
+        os._exit(exit_code_of(arguments))
+    return child
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
 
 
 if __name__ == "__main__":

@@ -28,18 +28,18 @@ class Nursery:
         assert process.stdout is not None
         self._told, self._heard = process.stdin, process.stdout
 
-    def start(self, *arguments: str) -> int:
-        """The number of the new process."""
-        self._told.write("\t".join(arguments) + "\n")
+    def start(self, *arguments: str, processes: int = 1) -> int:
+        """The number of the new process, or of the first of several that train together."""
+        self._told.write("\t".join([str(processes), *arguments]) + "\n")
         self._told.flush()
         return int(self._heard.readline())
 
     def outcome(self) -> int:
-        """Waits for the process started last: its exit code, negative for a signal that killed it."""
+        """Waits for what was started last: its exit code, negative for a signal that killed it."""
         return int(self._heard.readline())
 
-    def run(self, *arguments: str) -> int:
-        self.start(*arguments)
+    def run(self, *arguments: str, processes: int = 1) -> int:
+        self.start(*arguments, processes=processes)
         return self.outcome()
 
 

@@ -1,13 +1,21 @@
 """Two processes are one: the same losses at the same global batch to rounding, and the same exactness of resuming."""
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from tests.training.fake import SMALL, FakeConfig, lines, run
 from tests.training.programs import last_tensors, run_in_processes, same_bits
+from videogen.errors import UsageError
+from videogen.training.players import compile_in_place, seat
+from videogen.training.processes import processes
+from videogen.training.stage import OptimizerConfig, Player
+from videogen.training.trainer import reproducible
 
 QUIET = FakeConfig(noise=False)  # each process draws its own noise, so there must be none to compare with one process
 
@@ -27,6 +35,57 @@ def assert_alike(a: Path, b: Path) -> None:
     for name, tensor in last_tensors(a).items():
         if "optimizer" not in name:
             assert last_tensors(b)[name].double().numpy() == pytest.approx(tensor.double().numpy(), abs=1e-5), name
+
+
+def test_what_a_launcher_was_told_of_accumulation_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+    weight = torch.ones((), requires_grad=True)
+    with processes(bf16=False) as (accelerator, _):
+        accelerator.backward(3 * weight)
+    assert weight.grad == 3
+
+
+def test_compiling_is_not_accelerates_to_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "INDUCTOR")
+    with pytest.raises(UsageError, match=r"dynamo backend inductor.*training\.compile"), processes(bf16=False):
+        pass
+
+
+def test_every_shape_is_compiled_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[dict[str, object]] = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **options: told.append(options))
+    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 8)
+    compile_in_place(torch.nn.Linear(1, 1))
+    assert told == [{"dynamic": False}]
+    assert torch._dynamo.config.recompile_limit >= 64
+
+
+def test_on_a_gpu_kernels_that_round_anew_each_time_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    backends: Any = torch.backends.cuda
+
+    def state() -> tuple[bool, ...]:
+        attention = backends.flash_sdp_enabled(), backends.mem_efficient_sdp_enabled(), backends.cudnn_sdp_enabled()
+        return *attention, torch.are_deterministic_algorithms_enabled(), not torch.backends.cudnn.benchmark
+
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    before = state()
+    with reproducible(True, torch.device("cuda")):
+        assert state() == (False, False, False, True, True)
+        assert backends.math_sdp_enabled()
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    assert state() == before
+    with reproducible(True, torch.device("cpu")):
+        assert backends.flash_sdp_enabled(), "a CPU's are the same each time anyway"
+
+
+def test_a_player_that_begins_later_warms_up_then() -> None:
+    slow = OptimizerConfig(learning_rate=0.1, warmup=3, schedule="cosine", floor=0.1)
+    with processes(bf16=False) as (accelerator, _):
+        first, later = (
+            seat(Player(torch.nn.Linear(1, 1), slow, begins=begins), accelerator, compiled=False) for begins in (0, 50)
+        )
+    assert [later.rate(step, 100) for step in range(50)] == [0] * 50
+    assert [later.rate(step, 100) for step in range(50, 100)] == [first.rate(step, 50) for step in range(50)]
 
 
 @pytest.mark.slow

@@ -12,7 +12,9 @@ import pytest
 
 from tests.training.fake import SMALL, FakeConfig, lines, run
 from tests.training.programs import Nursery, kill_after_lines, nursery, same_bits, wait_for_lines, whole_lines
+from videogen.checkpoint import write_folder
 from videogen.errors import CheckpointError, UsageError
+from videogen.training import trainer
 from videogen.training.run_folder import steps_in
 
 
@@ -110,6 +112,50 @@ def test_a_finished_run_stays_as_it_is(unbroken: Path, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "run" / "model")
     run(tmp_path / "run", resume=True)
     assert same_bits(unbroken, tmp_path / "run")
+
+
+def test_a_run_killed_before_its_last_model_was_in_place_gets_it(
+    unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(path: Path, files: object) -> None:
+        if (tmp_path / "run" / "checkpoints" / "step_00000012").exists():
+            raise EnoughError
+        write_folder(path, files)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(trainer, "write_folder", killed)
+        with pytest.raises(EnoughError):
+            run(tmp_path / "run")
+    assert not same_bits(unbroken, tmp_path / "run"), "the model is that of step 9"
+    run(tmp_path / "run", resume=True)
+    assert same_bits(unbroken, tmp_path / "run")
+
+
+def test_two_processes_put_a_missing_model_in_place(programs: Nursery, unbroken: Path, tmp_path: Path) -> None:
+    shutil.copytree(unbroken, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "model")
+    assert programs.run(str(tmp_path / "run"), processes=2) == 0
+    assert same_bits(unbroken, tmp_path / "run")
+
+
+def test_two_processes_name_the_clips_of_the_one_that_met_them(programs: Nursery, tmp_path: Path) -> None:
+    assert programs.run(str(tmp_path / "run"), "spoilt=[4]", processes=2) == 0
+    note = (tmp_path / "run" / "notes").read_text()
+    assert note.startswith("step 5: ")
+    assert note.endswith("Clips: clip34, clip35"), "the second half of the first micro-batch"
+
+
+def test_what_is_found_out_before_the_first_step_does_not_stand_in_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*arguments: object) -> None:
+        raise UsageError("no such critic")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(trainer, "seat", refused)
+        with pytest.raises(UsageError, match="no such critic"):
+            run(tmp_path / "run")
+    run(tmp_path / "run", FakeConfig(training=replace(SMALL, steps=1)))
 
 
 def test_a_run_can_be_made_longer(unbroken: Path, tmp_path: Path) -> None:

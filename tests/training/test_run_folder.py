@@ -51,11 +51,15 @@ def test_differences_are_found_by_dotted_key() -> None:
 def test_a_run_keeps_its_configuration(tmp_path: Path) -> None:
     with RunFolder(tmp_path / "run") as run:
         assert not run.begun
-        assert run.agree({"steps": 1, "rate": (0.1, 0.2)}, frozenset({"steps"})) == []
+        assert run.compare({"steps": 1, "rate": (0.1, 0.2)}, frozenset({"steps"})) == []
+        assert not run.begun, "comparing begins nothing"
+        run.begin({"steps": 1, "rate": (0.1, 0.2)})
         assert run.begun
-        assert run.agree({"steps": 2, "rate": (0.1, 0.2)}, frozenset({"steps"})) == ["'steps' was 1 and is now 2"]
+        now = {"steps": 2, "rate": (0.1, 0.2)}
+        assert run.compare(now, frozenset({"steps"})) == ["'steps' was 1 and is now 2"]
         with pytest.raises(UsageError, match=r"'rate' was \[0.1, 0.2\] and is now \[0.1, 0.3\]"):
-            run.agree({"steps": 2, "rate": (0.1, 0.3)}, frozenset({"steps"}))
+            run.compare({"steps": 2, "rate": (0.1, 0.3)}, frozenset({"steps"}))
+        run.begin(now)
         assert json.loads((tmp_path / "run" / "config.json").read_text()) == {"steps": 2, "rate": [0.1, 0.2]}
 
 
@@ -82,3 +86,11 @@ def test_an_alarm_is_told_once_each_time_it_begins() -> None:
         alarms = {"a": f"since {look}" if rings == "x" else None, "never": None}
         held = after_a_look(held, alarms, lambda name, message: told.append((name, message)))
     assert told == [("a", "since 7"), ("a", "since 14")]
+
+
+@pytest.mark.parametrize("place", ["file", "file/run"])
+def test_a_file_in_the_way_is_a_mistake_of_usage(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UsageError, match="a file is in the way"), RunFolder(tmp_path / place):
+        pass
+    assert (tmp_path / "file").read_text() == "mine"

@@ -61,6 +61,12 @@ def test_a_wrong_setting_is_named(name: str, value: float) -> None:
         TrainingConfig(**{"steps": 10, "batch_size": 8, name: value})  # type: ignore[arg-type]
 
 
+def test_a_seed_has_64_bits() -> None:
+    TrainingConfig(steps=1, batch_size=1, seed=2**64 - 1)
+    with pytest.raises(ValueError, match=r"^seed is 18446744073709551616; it must lie in 0 \.\. 2\^64 - 1"):
+        TrainingConfig(steps=1, batch_size=1, seed=2**64)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("learning_rate", 0.0), ("floor", 2.0), ("warmup", -1), ("weight_decay", -0.1), ("clip", 0.0), ("betas", (1, 0))],

@@ -1,32 +1,43 @@
 """Stage one as a whole, on a playroom of a few clips."""
 
 import json
+import pickle
 import random
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from tests.tokenizer.models import small_config
 from tests.training.fake import lines
 from tests.training.programs import CHECKOUT, ENVIRONMENT, same_bits, whole_lines
-from tests.training.tiny import tiny_config, train
+from tests.training.tiny import ADVERSARIAL, tiny_config, train
+from tokenizer.discriminator import Discriminator, DiscriminatorConfig
+from tokenizer.quantize import LFQConfig
 from videogen.data import build_index
 from videogen.errors import DataError, UsageError
+from videogen.evaluate.reconstruction import Judgement
 from videogen.models import load_tokenizer
 from videogen.pixels import to_clip, to_frames
 from videogen.playroom.write import PlayroomConfig, write_playroom
 from videogen.training.clips import Clips
 from videogen.training.run_folder import steps_in
+from videogen.training.stage import Team
 from videogen.training.tokenizer_config import PhaseConfig
 from videogen.training.tokenizer_run import run_tokenizer, survey
-from videogen.training.tokenizer_stage import TokenizerStage
+from videogen.training.tokenizer_stage import TokenizerStage, looks, sent
+
+CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +149,8 @@ def test_two_processes_train_what_one_would_to_rounding(data: Path, tmp_path: Pa
     for name in ("l1", "l2", "multiscale_structure"):  # what is a mean over clips; `spread` is over a process's batch
         assert two[0][name] == pytest.approx(one[0][name], rel=1e-5)
         assert two[2][name] == pytest.approx(one[2][name], rel=0.05)
+    assert two[3]["psnr"] == pytest.approx(one[3]["psnr"], rel=0.02)
+    assert two[3]["code_use_reachable"] == one[3]["code_use_reachable"], "as many tokens, each counted once"
     assert load_tokenizer(tmp_path / "two").config == load_tokenizer(tmp_path / "one").config
 
 
@@ -172,6 +185,7 @@ def test_a_survey_says_what_would_be_trained(data: Path) -> None:
         ((), "phases begin at"),
         ((PhaseConfig(1, 16, 16, 5),), "phases begin at"),
         ((PhaseConfig(0, 16, 20, 5),), "multiples of f_s = 8"),
+        ((PhaseConfig(0, 16, 8, 5),), r"16 x 8; validation \(SSIM\) needs sides of at least 11"),
         ((PhaseConfig(0, 16, 16, 5, decoder_only=True), PhaseConfig(3, 16, 16, 5)), "decoder_only"),
     ],
 )
@@ -181,13 +195,137 @@ def test_phases_that_make_no_sense_are_refused(data: Path, phases: tuple[PhaseCo
 
 
 def test_a_run_can_begin_with_another_model(data: Path, unbroken: Path, tmp_path: Path) -> None:
-    config = replace(tiny_config(data, steps=1), begin_with=unbroken)
-    first = TokenizerStage(config, Clips(config)).network.state_dict()
-    given = load_tokenizer(unbroken).network.state_dict()
-    assert all(torch.equal(first[name], given[name]) for name in given)
+    shutil.copytree(unbroken / "model", tmp_path / "first")
+    config = replace(tiny_config(data, steps=1), begin_with=tmp_path / "first")
     other = replace(config, tokenizer=replace(config.tokenizer, kernel_t=2))
     with pytest.raises(UsageError, match="differs from this configuration in kernel_t"):
         run_tokenizer(other, tmp_path / "run", resume=False)
+    slow = replace(config, optimizer=replace(config.optimizer, learning_rate=1e-12))
+    run_tokenizer(slow, tmp_path / "run", resume=False)
+    given, now = (load_tokenizer(place).network.state_dict() for place in (tmp_path / "first", tmp_path / "run"))
+    assert all(torch.allclose(now[name], given[name], atol=1e-9) for name in given)
+    shutil.rmtree(tmp_path / "first")
+    longer = replace(slow, training=replace(slow.training, steps=2))
+    assert run_tokenizer(longer, tmp_path / "run", resume=True).steps == 2, "the first model is not needed any more"
+
+
+@pytest.mark.parametrize(("side", "fits"), [(16, True), (8, False)])
+def test_a_critic_that_cannot_see_the_clips_is_refused(data: Path, side: int, fits: bool) -> None:
+    config, critic = tiny_config(data), DiscriminatorConfig(widths=(2, 2, 2, 2), time_halvings=0)
+    clips = torch.zeros(1, 3, 1, side, 2 * side)
+    if fits:
+        assert Discriminator(critic)(clips).shape == (1, 1, 1, 2)
+    else:
+        with pytest.raises(ValueError, match="sides of at least 16"):
+            Discriminator(critic)(clips)
+    begins_late = replace(ADVERSARIAL, discriminator=critic, start_step=4)
+    loss = replace(config.loss, adversarial=begins_late)
+    early = (PhaseConfig(0, side, 2 * side, 5), PhaseConfig(4, 16, 16, 5))
+    replace(config, phases=early, loss=loss)  # by then it sees none of them
+    seen = replace(config.loss, adversarial=replace(begins_late, start_step=3))
+    if fits:
+        replace(config, phases=early, loss=seen)
+    else:
+        with pytest.raises(ValueError, match=r"^phases hold clips of 8 x 16; the discriminator needs .* at least 16"):
+            replace(config, phases=early, loss=seen)
+
+
+def test_every_phase_is_tried_before_anything_begins(data: Path, tmp_path: Path) -> None:
+    config = tiny_config(data)
+    late = replace(config, phases=(config.phases[0], PhaseConfig(4, 16, 16, 12), config.phases[2]))
+    with pytest.raises(DataError, match=r"none of .* holds 12 frames"):
+        Clips(late)
+    write_playroom(tmp_path / "short", PlayroomConfig(clips=3, seed=3, size=24, frames=2))
+    build_index(tmp_path / "short", workers=1)
+    elsewhere = replace(config, data=replace(config.data, validation=tmp_path / "short"))
+    with pytest.raises(DataError, match="short: none of 3 clips holds 5 frames"):
+        Clips(elsewhere)
+
+
+def team_of(stage: TokenizerStage, rank: int, world: int, everyone: Callable[[Any], list[Any]]) -> Team:
+    modules = {name: player.module for name, player in stage.players.items()}
+    return Team(modules, lambda name: nullcontext(modules[name]), lambda x: x, everyone, CPU, rank, world, False)
+
+
+@pytest.mark.parametrize("world", [2, 3, 5])
+def test_any_number_of_processes_judges_every_clip_once(data: Path, world: int) -> None:
+    torch.manual_seed(0)
+    config = tiny_config(data)
+    stage = TokenizerStage(config, Clips(config))
+    assert len(stage.validation_clips) == 3, "fewer than processes, and no multiple of them"
+    with torch.no_grad():
+        alone = stage.validate(team_of(stage, 0, 1, lambda judged: [judged]))
+        told: list[Judgement] = []
+
+        def everyone(judged: Judgement) -> list[Judgement]:
+            told.append(pickle.loads(pickle.dumps(judged)))
+            return told
+
+        for rank in range(world):
+            together = stage.validate(team_of(stage, rank, world, everyone))
+    assert together == pytest.approx(alone, rel=1e-4), "but for pixels that another batch size rounds otherwise"
+    assert sum(judged.clips for judged in told) == 3
+
+
+def test_codes_may_be_too_many_to_be_listed(data: Path) -> None:
+    bits = LFQConfig(40, 1.0, sample_entropy_weight=0.1, batch_entropy_weight=0.0, commitment_weight=0.1)
+    config = replace(tiny_config(data), tokenizer=small_config(f_t=4, f_s=8, quantizer=bits))
+    stage = TokenizerStage(config, Clips(config))
+    with torch.no_grad():
+        figures = stage.validate(team_of(stage, 0, 1, lambda judged: [judged]))
+    assert 0 < figures["code_use"] <= 3 * 2 * 2 * 2 / 2**40
+    assert figures["perplexity"] >= 1
+
+
+@torch.no_grad()
+def test_clips_out_of_range_raise_an_alarm(data: Path) -> None:
+    config = tiny_config(data)
+    stage = TokenizerStage(config, Clips(config))
+    told = []
+    for scale in (1.0, 1.1, 127.5):
+        clip = torch.linspace(-scale, scale, 3 * 5 * 16 * 16).reshape(1, 3, 5, 16, 16)
+        means = {name: float(value) for name, value in looks(clip, stage.network(clip)).items()}
+        told.append(stage.alarms(10, means)["input outside [-1, 1]"])
+    assert told[0] is None
+    assert str(told[1]).startswith("9.")
+    assert str(told[2]).startswith("99.")
+
+
+def test_where_the_last_layer_cannot_be_reached_alone_gradients_are_compared_at_the_clip(data: Path) -> None:
+    config = tiny_config(data)
+    stage = TokenizerStage(config, Clips(config))
+    out = stage.network(torch.zeros(1, 3, 5, 16, 16))
+    team = team_of(stage, 0, 1, lambda value: [value])
+    assert stage.shared(out, team) is stage.network.decoder.layers[-1].conv.weight  # type: ignore[union-attr]
+    assert stage.shared(out, replace(team, sharded=True)) is out.clip
+    stage.config = replace(config, training=replace(config.training, compile=True))
+    assert stage.shared(out, team) is out.clip
+
+
+def test_what_was_learnt_of_a_critic_stays_on_its_device(data: Path) -> None:
+    config = tiny_config(data)
+    stage = TokenizerStage(config, Clips(config))
+    assert stage.memory is not None
+    stage.memory.to("meta")  # stands for a GPU: mixing it with the CPU is an error there too
+    stage.applied(5, {"discriminator_real": 0.5, "discriminator_fake": -0.5})
+    assert stage.memory.averages.device.type == "meta"
+
+
+def test_clips_reach_a_gpu_while_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
+    def to(self: torch.Tensor, device: torch.device, non_blocking: bool = False) -> torch.Tensor:
+        told.append(f"{device} {non_blocking}")
+        return self
+
+    def pin_memory(self: torch.Tensor) -> torch.Tensor:
+        told.append("pinned")
+        return self
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin_memory)
+    monkeypatch.setattr(torch.Tensor, "to", to)
+    sent(np.zeros((1, 1, 2, 2, 3), np.uint8), torch.device("cuda"))
+    assert told == ["pinned", "cuda True"]
 
 
 def test_a_share_that_leaves_nothing_is_refused(data: Path) -> None:

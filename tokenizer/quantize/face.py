@@ -2,6 +2,8 @@
 
     latents -- bound --> where the codes lie -- to_ids --> ids -- to_latents --> codes
 
+`to_latents` looks at the ids, which on a GPU means waiting for them; `quantize` takes `codes` of ids it has just made.
+
 Legend: N.. any leading dimensions, D dimensions of a latent, V codes. Ids are int64 in 0..V-1.
 """
 
@@ -36,8 +38,13 @@ class Quantizer(nn.Module, ABC):
         """The id of the nearest code to each bounded latent; a code's own id for every code, in bfloat16 too."""
 
     @abstractmethod
+    def codes(self, ids_N: Tensor) -> Tensor:
+        """The code of each id, float32; anything for what is no id."""
+
     def to_latents(self, ids_N: Tensor) -> Tensor:
-        """The code of each id, float32."""
+        """The code of each id, float32; ValueError for ids that are no codes, such as the mask."""
+        self.check_ids(ids_N)
+        return self.codes(ids_N)
 
     def losses(self, bounded_ND: Tensor, codes_ND: Tensor) -> dict[str, Tensor]:
         """Named, weighted terms that training adds."""
@@ -48,12 +55,11 @@ class Quantizer(nn.Module, ABC):
         with torch.autocast(latents_ND.device.type, enabled=False):
             bounded_ND = self.bound(at_least_float32(latents_ND))
             ids_N = self.to_ids(bounded_ND.detach())
-            codes_ND = self.to_latents(ids_N).to(bounded_ND.dtype)
+            codes_ND = self.codes(ids_N).to(bounded_ND.dtype)
             losses = self.losses(bounded_ND, codes_ND)
             return Quantized(bounded_ND + (codes_ND - bounded_ND).detach(), ids_N, losses)
 
     def check_ids(self, ids_N: Tensor) -> None:
-        """ValueError for ids that are no codes, such as the mask."""
         if ids_N.dtype != torch.int64:
             raise ValueError(f"ids are int64, not {ids_N.dtype}")
         if ids_N.numel() and (ids_N.min() < 0 or ids_N.max() >= self.size):

@@ -48,7 +48,6 @@ class FSQ(Quantizer):
         digits_ND = torch.minimum(cells_ND.clamp_min(0), self.levels - 1)
         return (digits_ND * self.radix).sum(-1)
 
-    def to_latents(self, ids_N: Tensor) -> Tensor:
-        self.check_ids(ids_N)
+    def codes(self, ids_N: Tensor) -> Tensor:
         digits_ND = ids_N.unsqueeze(-1) // self.radix % self.levels
         return (2 * digits_ND + 1).float() / self.levels - 1

@@ -44,8 +44,7 @@ class LFQ(Quantizer):
     def to_ids(self, bounded_ND: Tensor) -> Tensor:
         return number_of(bounded_ND > 0)
 
-    def to_latents(self, ids_N: Tensor) -> Tensor:
-        self.check_ids(ids_N)
+    def codes(self, ids_N: Tensor) -> Tensor:
         return bits_of(ids_N, self.dim).float() * 2 - 1
 
     def losses(self, bounded_ND: Tensor, codes_ND: Tensor) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ from videogen.cli.config import config
 from videogen.cli.data import data
 from videogen.cli.encode import encode
 from videogen.cli.failures import Stopped, explain
+from videogen.cli.generate import continue_, generate, stream
 from videogen.cli.models import evaluate, info, reconstruct, selftest
 from videogen.cli.train import train
 
@@ -29,7 +30,7 @@ def videogen_command() -> None:
 
 videogen_command.add_command(data)
 videogen_command.add_command(config)
-for command in (train, encode, reconstruct, evaluate, selftest, info):
+for command in (generate, continue_, stream, train, encode, reconstruct, evaluate, selftest, info):
     videogen_command.add_command(command)
 
 

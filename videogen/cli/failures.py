@@ -12,6 +12,12 @@ from videogen.errors import VideogenError
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM)
 
 
+SIGNS_OF_NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
+OUT_OF_MEMORY = (
+    "out of memory; lower training.batch_size or raise training.accumulation, or ask for smaller or shorter clips"
+)
+
+
 class Stopped(BaseException):
     """SIGTERM: unwinds like Ctrl-C does, so that whatever is open is closed and saved."""
 
@@ -43,13 +49,22 @@ def _verdict(error: BaseException) -> tuple[str, int]:
         return str(error) or "stopped", getattr(error, "exit_code", 130)
     if isinstance(error, Stopped):
         return "stopped", 143
-    if isinstance(error, MemoryError):
-        return "out of memory", 5
+    if is_out_of_memory(error):
+        return OUT_OF_MEMORY, 5
     if isinstance(error, OSError) and error.errno is not None:
         place = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes | os.PathLike) else ""
         return f"{place}{error.strerror}", 5 if error.errno in NO_SPACE else 3
     kind = f"{type(error).__name__}: {error}".splitlines()[0]
     return f"internal error ({kind}); the same command with --debug shows where, please report it", 1
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Python's and NumPy's MemoryError, and what torch raises for a GPU's memory and for a CPU's."""
+    if isinstance(error, MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and (
+        type(error).__name__ == "OutOfMemoryError" or any(sign in str(error) for sign in SIGNS_OF_NO_MEMORY)
+    )
 
 
 def _usage(error: click.ClickException) -> str:

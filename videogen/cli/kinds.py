@@ -1,11 +1,25 @@
 """Kinds of arguments: what is wrong with one is said before any work begins."""
 
+import math
 from pathlib import Path
 from typing import Any
 
 import click
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+
+
+class Above0(click.FloatRange):
+    """A number above 0, and not infinite; nan is no number."""
+
+    def __init__(self) -> None:
+        super().__init__(0, min_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"'{value}' is not a number above 0", param, ctx)
+        return number
 
 
 class Size(click.ParamType):  # type: ignore[type-arg]
@@ -39,4 +53,5 @@ class NewFile(click.ParamType):  # type: ignore[type-arg]
 
 PICTURE = NewFile(*PICTURES)
 FILM = NewFile(".mp4", ".webm", ".gif")
+ABOVE_0 = Above0()
 DRAWING = NewFile(".svg")

@@ -1,10 +1,11 @@
 """Commands that use a tokenizer: reconstruct, evaluate, selftest, info."""
 
+import os
 from pathlib import Path
 
 import click
 
-from videogen.cli.kinds import DRAWING, Size
+from videogen.cli.kinds import ABOVE_0, DRAWING, Size
 from videogen.cli.terminal import Terminal, reports
 from videogen.cli.train import THREADS, use_threads
 
@@ -66,7 +67,7 @@ def evaluate() -> None:
 @click.option("--clips", type=click.IntRange(1), help="Judge at most so many clips.")
 @click.option("--frames", type=click.IntRange(1), help="Frames a clip [default: as trained].")
 @click.option("--size", type=Size(), help="Of the clips [default: as trained].")
-@click.option("--fps", type=click.FloatRange(0, min_open=True), help="Frames a second [default: as trained].")
+@click.option("--fps", type=ABOVE_0, help="Frames a second [default: as trained].")
 @click.option("--lpips", type=PLACE, help="Weights of LPIPS (safetensors), to report it too.")
 @click.option("--out", type=PLACE, help="A folder for plots, a grid of reconstructions and figures.json.")
 @THREADS
@@ -109,7 +110,9 @@ def tokenizer(
         figures = evaluate_tokenizer(opened, data, index, spec, clips, lpips, out, on_progress)
     if out is not None:
         (out / "figures.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    terminal.report(figures, f"{figures['clips']} clips of {data}\n{as_table(figures)}")
+    skipped = ", ".join(f"{count} {why}" for why, count in figures["skipped"].items() if count)
+    left_out = f" ({skipped}: skipped)" if skipped else ""
+    terminal.report(figures, f"{figures['clips']} clips of {data}{left_out}\n{as_table(figures)}")
 
 
 @evaluate.command("runs")
@@ -179,11 +182,17 @@ def info(terminal: Terminal, model: Path) -> None:
 
 
 def usable_device(name: str) -> str:
-    """The device, if torch can compute there; ResourceError otherwise."""
+    """The device, if torch can compute there; ResourceError otherwise.
+
+    From then on float32 means float32 there, in this process and in those it starts: the same ids on every device.
+    """
     import torch
 
+    from tokenizer.precision import allow_tf32
     from videogen.errors import ResourceError
 
+    allow_tf32(convolutions=False, products=False)
+    os.environ["NVIDIA_TF32_OVERRIDE"] = "0"  # what NVIDIA's libraries read when a worker starts
     try:
         torch.zeros(1, device=name)
     except (RuntimeError, AssertionError, NotImplementedError) as error:

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,14 +21,20 @@ class Terminal:
 
     json: bool
     quiet: bool
+    mute: bool = False  # another process of the same program speaks for all
 
     @contextmanager
     def progress(self, label: str, unit: str) -> Iterator[OnProgress]:
         """A bar on stderr, absent where stderr is no terminal; gives the `on_progress(done, total)` to pass down."""
         from tqdm import tqdm
 
-        hidden = True if self.quiet or self.json else None  # None: tqdm hides itself where there is no terminal
-        with tqdm(desc=label, unit=f" {unit}", disable=hidden, dynamic_ncols=True) as bar:
+        hidden = self.quiet or self.json or self.mute
+        with tqdm(
+            desc=label,
+            unit=f" {unit}",
+            disable=hidden or None,  # None: tqdm hides itself where there is no terminal
+            dynamic_ncols=True,
+        ) as bar:
 
             def on_progress(done: int, total: int) -> None:
                 bar.total = total
@@ -37,12 +44,18 @@ class Terminal:
 
     def report(self, figures: dict[str, Any], text: str) -> None:
         """Print a result: the figures for a program, the text for a person."""
-        click.echo(json.dumps(figures, indent=2, ensure_ascii=False) if self.json else text)
+        if not self.mute:
+            click.echo(json.dumps(figures, indent=2, ensure_ascii=False) if self.json else text)
 
     def note(self, text: str) -> None:
         """A remark beside the result, on stderr."""
-        if not self.quiet:
+        if not (self.quiet or self.mute):
             print(text, file=sys.stderr)
+
+
+def first_process() -> bool:
+    """Whether this is the only process of a program, or the first that torchrun or `accelerate launch` started."""
+    return "LOCAL_RANK" not in os.environ or os.environ.get("RANK", "0") == "0"
 
 
 def reports(command: Command) -> Command:
@@ -53,6 +66,6 @@ def reports(command: Command) -> Command:
     @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
     @functools.wraps(command)
     def run(*arguments: Any, as_json: bool, quiet: bool, debug: bool, **options: Any) -> Any:
-        return command(Terminal(as_json, quiet), *arguments, **options)
+        return command(Terminal(as_json, quiet, mute=not first_process()), *arguments, **options)
 
     return run  # type: ignore[return-value]

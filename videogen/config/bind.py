@@ -157,7 +157,7 @@ def _scalar(node: Node, kind: Any, key: str) -> Any:
     if kind is str and (node.text or node.quoted):
         return node.text
     if kind is Path and node.text:
-        return Path(node.text)
+        return _home(node, key)
     if kind is bool and not node.quoted and node.text in ("true", "false"):
         return node.text == "true"
     if kind is int and not node.quoted and re.fullmatch(r"[+-]?(0|[1-9][0-9]*(_[0-9]+)*)", node.text):
@@ -171,6 +171,14 @@ def _scalar(node: Node, kind: Any, key: str) -> Any:
         if math.isfinite(number):
             return number
     raise _wrong(node, key, _describe(kind))
+
+
+def _home(node: Scalar, key: str) -> Path:
+    """`~` at the beginning is a home folder, as a shell has it."""
+    try:
+        return Path(node.text).expanduser()
+    except RuntimeError:
+        raise ConfigError(f"{node.origin}: '{key}' is '{node.text}'; there is no such user") from None
 
 
 def _wrong(node: Node, key: str, expected: str) -> ConfigError:

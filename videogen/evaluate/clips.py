@@ -32,10 +32,12 @@ def evaluate_tokenizer(
 ) -> dict[str, Any]:
     """One clip of every entry of an indexed set (at most so many), as the tokenizer was trained to see them.
 
-    Clips are encoded and decoded as a stream. With `out`, plots and a grid of reconstructions are drawn there.
+    Clips are encoded and decoded as a stream. Refused and short entries are skipped, however many, and counted. With
+    `out`, plots and a grid of reconstructions are drawn there.
     """
     made = model.made_for
-    dataset = ClipDataset(load_index(data, index), spec or ClipSpec(made.frames, made.height, made.width, made.fps), 0)
+    spec = spec or ClipSpec(made.frames, made.height, made.width, made.fps)
+    dataset = ClipDataset(load_index(data, index), spec, seed=0, max_bad_fraction=1.0)
     device = next(model.network.parameters()).device
     look = _lpips(lpips, device)
     count = min(len(dataset), most or len(dataset))
@@ -75,11 +77,12 @@ def draw(out: Path, fps: float, psnr_T: Tensor, usage: Usage, pairs: list[tuple[
     frames = list(range(len(psnr_T)))
     quality = Line("all clips", frames, psnr_T.tolist())
     (out / "psnr.svg").write_text(chart("PSNR along the clip", "frame", "dB", [quality]), encoding="utf-8")
-    counts = usage.counts_V.sort(descending=True).values
-    ranks = torch.linspace(0, len(counts) - 1, min(400, len(counts))).round().long()
-    shares = (counts[ranks].double() / usage.tokens * len(counts)).tolist()
-    rank = Line("seen", (ranks + 1).tolist(), shares)
-    even = Line("if all were used alike", [1, len(counts)], [1.0, 1.0])
+    ranks = torch.linspace(0, usage.size - 1, min(400, usage.size), dtype=torch.float64).round().long()
+    counts = torch.zeros(len(ranks), dtype=torch.float64)
+    seen = ranks < usage.used
+    counts[seen] = usage.counts_U.sort(descending=True).values[ranks[seen]].double()
+    rank = Line("seen", (ranks + 1).tolist(), (counts / usage.tokens * usage.size).tolist())
+    even = Line("if all were used alike", [1, usage.size], [1.0, 1.0])
     text = chart("Use of codes, from the most common on", "code", "times its even share", [rank, even])
     (out / "codes.svg").write_text(text, encoding="utf-8")
     originals, reconstructions = (torch.stack(side).numpy() for side in zip(*pairs, strict=True))

@@ -32,6 +32,11 @@ class Judgement:
         totals = replace(together([self.totals, *each]), last=None)
         return Judgement(totals, self.usage.plus(ids), self.clips + len(each))
 
+    def joined(self, other: "Judgement") -> "Judgement":
+        """What both have judged, every frame counting alike."""
+        totals = together([self.totals, other.totals])
+        return Judgement(totals, self.usage.joined(other.usage), self.clips + other.clips)
+
 
 def draw_pairs(
     originals: NDArray[np.uint8], reconstructions: NDArray[np.uint8], fps: float, place: Path

@@ -8,14 +8,16 @@ import torch
 from tokenizer import laws
 from tokenizer.laws import Verdict
 from tokenizer.model import VideoTokenizer
+from tokenizer.precision import whole_float32
 
 TOLERANCE = 1e-4  # of clips in [-1, 1], for what is equal to float rounding only
 PLANS = 3
 
 
 def check_laws(network: VideoTokenizer, seed: int) -> list[Verdict]:
-    """A verdict a law, on clips of noise small enough to take seconds."""
-    return list(_verdicts(network, random.Random(seed), torch.Generator().manual_seed(seed)))
+    """A verdict a law, on clips of noise small enough to take seconds, in whole float32 on a GPU too."""
+    with whole_float32():
+        return list(_verdicts(network, random.Random(seed), torch.Generator().manual_seed(seed)))
 
 
 def _verdicts(network: VideoTokenizer, draw: random.Random, generator: torch.Generator) -> Iterator[Verdict]:

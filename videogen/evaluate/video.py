@@ -82,7 +82,7 @@ def check_size(config: TokenizerConfig, height: int, width: int) -> None:
 
 def figures_of(totals: Totals, usage: Usage, model: TokenizerModel, pixels: int) -> dict[str, Any]:
     """The figures of any number of frames of so many pixels."""
-    quality, bits = totals.quality(), math.log2(len(usage.counts_V))
+    quality, bits = totals.quality(), math.log2(usage.size)
     return {
         "frames": quality.frames,
         "psnr": quality.psnr,
@@ -93,7 +93,7 @@ def figures_of(totals: Totals, usage: Usage, model: TokenizerModel, pixels: int)
         "tokens": usage.tokens,
         "bits_per_token": bits,
         "bits_per_pixel": usage.tokens * bits / (quality.frames * pixels),
-        "codes": len(usage.counts_V),
+        "codes": usage.size,
         "code_use": usage.share,
         "code_use_reachable": usage.reachable_share,
         "dead_codes": usage.dead,

@@ -6,7 +6,7 @@ those places. Which of the two a step takes is a function of the seed and the st
 
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -34,7 +34,11 @@ class Clips:
         self.config = config
         self.train, self.held_out = open_sets(config)
         self.datasets: dict[str, ClipDataset] = {}
-        self.dataset(0, images=False)  # a set that cannot serve is found out before anything begins
+        for number, phase in enumerate(config.phases):  # a set that cannot serve is found out before anything begins
+            for images in (False, True) if phase.image_share else (False,):
+                self.dataset(number, images)
+        last = replace(self.spec(config.phases[-1], images=False), flip=False)
+        self.validation = ClipDataset(self.held_out, last, seed=0, max_bad_fraction=config.data.max_bad_fraction)
 
     def dataset(self, phase: int, images: bool) -> ClipDataset:
         name = stream_name(phase, images)
@@ -50,10 +54,8 @@ class Clips:
 
     def for_validation(self) -> list[NDArray[np.uint8]]:
         """The held-out clips as the last phase would see them, uint8 [T, H, W, 3], the same at every call."""
-        phase = self.config.phases[-1]
-        spec = ClipSpec(phase.frames, phase.height, phase.width, self.config.data.fps)
-        held_out = ClipDataset(self.held_out, spec, seed=0, max_bad_fraction=self.config.data.max_bad_fraction)
-        return [held_out.sample(0, i).clip for i in range(min(len(held_out), self.config.data.validation_clips))]
+        count = min(len(self.validation), self.config.data.validation_clips)
+        return [self.validation.sample(0, i).clip for i in range(count)]
 
     def fingerprint(self) -> str:
         """Of all the clips of the first phase: another set is another run."""

@@ -2,21 +2,17 @@
 
 from pathlib import Path
 
-import torch
-
 from tokenizer.perceptual import LPIPS, LPIPSConfig, MultiscaleStructure, MultiscaleStructureConfig, PerceptualLoss
 from videogen.errors import CheckpointError
 
 
-def load_perceptual(
-    config: MultiscaleStructureConfig | LPIPSConfig | None, device: torch.device
-) -> PerceptualLoss | None:
-    """LPIPS reads the safetensors file that the user names; the loss by structure needs nothing."""
+def load_perceptual(config: MultiscaleStructureConfig | LPIPSConfig | None) -> PerceptualLoss | None:
+    """LPIPS, on the CPU, reads the safetensors file that the user names; the loss by structure needs nothing."""
     if config is None:
         return None
     if isinstance(config, MultiscaleStructureConfig):
         return MultiscaleStructure(config)
-    return load_lpips(Path(config.weights), config.frames).to(device)
+    return load_lpips(Path(config.weights).expanduser(), config.frames)
 
 
 def load_lpips(path: Path, frames: int | None = None) -> LPIPS:

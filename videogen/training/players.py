@@ -12,12 +12,14 @@ from videogen.training.processes import Accelerator, DistributedType
 from videogen.training.schedule import averaging_decay, rate
 from videogen.training.stage import OptimizerConfig, Player
 
+MOST_SHAPES = 64  # of clips and images, in training and validation, with and without a resting part
+
 
 class Seat:
     """One player at work. `module` is what is called; parameters go by their names in `plain`, the network itself."""
 
     def __init__(self, player: Player, module: nn.Module, optimizer: torch.optim.Optimizer, accelerator: Accelerator):
-        self.config = player.optimizer
+        self.config, self.begins = player.optimizer, player.begins
         self.module, self.optimizer = module, optimizer
         self.plain: nn.Module = accelerator.unwrap_model(module)
         self.parameters = dict(self.plain.named_parameters())
@@ -39,10 +41,16 @@ class Seat:
         norm = nn.utils.clip_grad_norm_(gradients, self.config.clip or float("inf"))
         return whole(norm)
 
+    def rate(self, step: int, steps: int) -> float:
+        """The learning rate of this step, counted from 0; before the player's first one it is 0."""
+        config, own = self.config, step - self.begins
+        if own < 0:
+            return 0.0
+        return config.learning_rate * rate(config.schedule, own, steps - self.begins, config.warmup, config.floor)
+
     def step(self, step: int, steps: int, decay: float) -> None:
         """The optimizer's step at this step's rate, and the average after it."""
-        config = self.config
-        now = config.learning_rate * rate(config.schedule, step, steps, config.warmup, config.floor)
+        now = self.rate(step, steps)
         for group in self.optimizer.param_groups:
             group["lr"] = now
         self.optimizer.step()
@@ -79,12 +87,20 @@ def seat(player: Player, accelerator: Accelerator, compiled: bool) -> Seat:
     """Put a player's network on its device and make its optimizer; wrapped as accelerate's own settings say."""
     player.module.to(accelerator.device)
     if compiled:
-        player.module.compile()  # in place: the names of parameters stay as they are
+        compile_in_place(player.module)
     if player.optimizer.algorithm == "muon" and accelerator.distributed_type == DistributedType.FSDP:
         raise UsageError("algorithm is muon, which needs whole matrices, and FSDP cuts them up; use adamw, or DDP")
     optimizer = make_optimizer(player.module, player.optimizer, fused=accelerator.device.type == "cuda")
     module, prepared = accelerator.prepare(player.module, optimizer)
     return Seat(player, module, prepared, accelerator)
+
+
+def compile_in_place(module: nn.Module) -> None:
+    """The names of parameters stay as they are. Each shape is compiled for itself: dynamic ones are slower, and round
+    otherwise, and which shapes are made dynamic depends on where a run was interrupted."""
+    limit = torch._dynamo.config.recompile_limit
+    torch._dynamo.config.recompile_limit = max(limit, MOST_SHAPES)
+    module.compile(dynamic=False)
 
 
 def make_optimizer(module: nn.Module, config: OptimizerConfig, fused: bool) -> torch.optim.Optimizer:

@@ -2,17 +2,24 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs  # type: ignore[import-untyped]
 from accelerate.state import AcceleratorState  # type: ignore[import-untyped]
-from accelerate.utils import DistributedType, broadcast, gather_object  # type: ignore[import-untyped]
+from accelerate.utils import (  # type: ignore[import-untyped]
+    DistributedType,
+    DynamoBackend,
+    broadcast,
+    gather_object,
+)
 from torch import Tensor
 
 from videogen.errors import UsageError
 
 __all__ = ["Accelerator", "DistributedType", "agreed", "from_everyone", "mean_over_processes", "processes"]
 
+T = TypeVar("T")
 SUPPORTED = {DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU, DistributedType.FSDP}
 
 
@@ -27,6 +34,12 @@ def processes(bf16: bool) -> Iterator[tuple[Accelerator, DistributedDataParallel
             raise UsageError(
                 f"accelerate is set to {kind.value}; training knows one process, DDP, and FSDP with fsdp_version: 2"
             )
+        if (backend := accelerator.state.dynamo_plugin.backend) != DynamoBackend.NO:
+            raise UsageError(
+                f"accelerate is set to compile (dynamo backend {backend.value.lower()}); set that to no, and "
+                "training.compile to true"
+            )
+        accelerator.gradient_accumulation_steps = 1  # the loop accumulates, whatever a launcher was told
         yield accelerator, settings
     finally:
         AcceleratorState._reset_state()  # or the next run in this process could not choose its precision
@@ -45,6 +58,6 @@ def agreed(accelerator: Accelerator, number: int) -> int:
     return int(broadcast(torch.tensor([number], device=accelerator.device)).item())
 
 
-def from_everyone(accelerator: Accelerator, words: list[str]) -> list[str]:
+def from_everyone(accelerator: Accelerator, words: list[T]) -> list[T]:
     """The words of all processes, in the order of processes."""
     return words if accelerator.num_processes == 1 else list(gather_object(words))

@@ -34,7 +34,10 @@ class RunFolder:
 
     def __enter__(self) -> "RunFolder":
         for folder in (self.checkpoints, self.samples):
-            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except (FileExistsError, NotADirectoryError):
+                raise UsageError(f"{self.path}: a file is in the way; name a folder for the run") from None
         self._lock = _locked(self.path)
         for leftover in self.checkpoints.glob(f".{STEP}*"):
             shutil.rmtree(leftover, ignore_errors=True)
@@ -50,29 +53,36 @@ class RunFolder:
 
     @property
     def begun(self) -> bool:
-        return (self.path / "config.json").exists()
+        return self._config.exists()
 
-    def agree(self, config: Mapping[str, Any], changeable: frozenset[str]) -> list[str]:
-        """Write the configuration down, or compare it with that of the run that began here: UsageError if it differs.
+    @property
+    def _config(self) -> Path:
+        return self.path / "config.json"
 
-        Returns a note for each of the `changeable` keys that has another value than before; the new ones are kept.
+    def compare(self, config: Mapping[str, Any], changeable: frozenset[str]) -> list[str]:
+        """With the configuration of the run that began here, if one did: UsageError if they differ.
+
+        Returns a note for each of the `changeable` keys that has another value than before.
         """
-        place, plain = self.path / "config.json", json.loads(as_json(config))
+        if not self.begun:
+            return []
         notes = []
-        if place.exists():
-            for key, before, now in differences(json.loads(place.read_bytes()), plain):
-                if key not in changeable:
-                    raise UsageError(
-                        f"{place}: '{key}' was {json.dumps(before)} and is now {json.dumps(now)}; a run is resumed "
-                        "with what it began with; begin a new one in another folder"
-                    )
-                notes.append(f"'{key}' was {json.dumps(before)} and is now {json.dumps(now)}")
-        partial = place.with_name(".config.json.partial")
-        partial.write_text(as_json(plain), encoding="utf-8")
-        sync(partial)
-        partial.replace(place)
-        sync(self.path)
+        for key, before, now in differences(json.loads(self._config.read_bytes()), json.loads(as_json(config))):
+            if key not in changeable:
+                raise UsageError(
+                    f"{self._config}: '{key}' was {json.dumps(before)} and is now {json.dumps(now)}; a run is resumed "
+                    "with what it began with; begin a new one in another folder"
+                )
+            notes.append(f"'{key}' was {json.dumps(before)} and is now {json.dumps(now)}")
         return notes
+
+    def begin(self, config: Mapping[str, Any]) -> None:
+        """Write the configuration down: from now on a run has begun here."""
+        partial = self._config.with_name(".config.json.partial")
+        partial.write_text(as_json(config), encoding="utf-8")
+        sync(partial)
+        partial.replace(self._config)
+        sync(self.path)
 
     def save(self, step: int, files: Mapping[str, Content], keep: int, keep_every: int) -> Path:
         """A checkpoint, whole or not at all; the last `keep` stay, and those of each `keep_every` steps."""

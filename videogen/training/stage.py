@@ -59,6 +59,8 @@ class Player:
     optimizer: OptimizerConfig
     averaged: bool = True
     rests: bool = False  # at some steps some of its parameters rest
+    begins: int = 0  # its first step: its warmup and its cosine count from there
+    first_weights: Callable[[], Mapping[str, Tensor]] | None = None  # read where a run begins, not where one goes on
 
 
 class Turn(NamedTuple):
@@ -83,12 +85,14 @@ class Team:
     """The players as the loop has wrapped them, and the other processes, for a stage to work with.
 
     `modules[name](...)` counts for the gradients of all processes; inside `bystander(name)` gradients pass through a
-    player without reaching its weights. `mean` is over processes, of a tensor that all of them have.
+    player without reaching its weights. `mean` is over processes, of a tensor that all of them have; `everyone` gives
+    what each of them has to say, in their order.
     """
 
     modules: Mapping[str, nn.Module]
     bystander: Callable[[str], AbstractContextManager[nn.Module]]
     mean: Callable[[Tensor], Tensor]
+    everyone: Callable[[Any], list[Any]]
     device: torch.device
     rank: int
     world: int
@@ -96,6 +100,13 @@ class Team:
 
 
 BatchT = TypeVar("BatchT", bound=AnyBatch)
+
+
+def begin(players: Mapping[str, Player]) -> None:
+    """Give the players the weights that a new run begins with, where they are not random."""
+    for player in players.values():
+        if player.first_weights is not None:
+            player.module.load_state_dict(player.first_weights())
 
 
 class Stage(Protocol[BatchT]):

@@ -42,10 +42,12 @@ class StepTally:
         return dict(zip(names, values, strict=True)), stops > 0
 
     def suspects(self) -> list[str]:
-        """The keys of micro-batches whose loss is not finite; of all if it is only a gradient that is not."""
-        by_loss = [keys for keys, total in self._totals if not bool(total.isfinite())]
-        chosen = by_loss or [keys for keys, _ in self._totals]
-        return list(dict.fromkeys(key for keys in chosen for key in keys))
+        """The keys of this process's micro-batches whose loss is not finite."""
+        return unique(keys for keys, total in self._totals if not bool(total.isfinite()))
+
+    def keys(self) -> list[str]:
+        """Of all its micro-batches."""
+        return unique(keys for keys, _ in self._totals)
 
 
 @dataclass
@@ -69,6 +71,10 @@ class Progress:
         means = {name: total / count for name, (total, count) in self.sums.items()}
         self.sums = {}
         return means
+
+
+def unique(groups: Iterable[tuple[str, ...]]) -> list[str]:
+    return list(dict.fromkeys(key for keys in groups for key in keys))
 
 
 def not_finite(means: Mapping[str, float]) -> list[str]:

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from torch import nn
 
 from videogen.training.players import Seat
-from videogen.training.processes import Accelerator, mean_over_processes
+from videogen.training.processes import Accelerator, from_everyone, mean_over_processes
 from videogen.training.stage import Team
 
 
@@ -15,6 +15,7 @@ def make_team(accelerator: Accelerator, seats: Mapping[str, Seat]) -> Team:
         modules={name: seat.module for name, seat in seats.items()},
         bystander=_bystander(accelerator, seats),
         mean=lambda tensor: mean_over_processes(accelerator, tensor),
+        everyone=lambda value: from_everyone(accelerator, [value]),
         device=accelerator.device,
         rank=accelerator.process_index,
         world=accelerator.num_processes,

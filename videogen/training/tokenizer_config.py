@@ -1,12 +1,17 @@
 """What `videogen train tokenizer` is told: the schema `tokenizer` of configuration files."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from tokenizer.config import TokenizerConfig
 from tokenizer.losses import LossConfig
+from tokenizer.perceptual import LPIPS, LPIPSConfig
+from videogen.metrics import WINDOW
 from videogen.training.stage import OptimizerConfig
 from videogen.training.trainer import TrainingConfig
+
+COLOURS = 3
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,10 @@ class DataConfig:
     max_bad_fraction: float = 0.05  # more refused clips than this stop the run
 
     def __post_init__(self) -> None:
+        if not 0 < self.fps < math.inf:
+            raise ValueError(f"fps is {self.fps:g}; it must be above 0")
+        if not 0 <= self.max_bad_fraction <= 1:
+            raise ValueError(f"max_bad_fraction is {self.max_bad_fraction:g}; it is a share, from 0 to 1")
         if not 0 < self.validation_share < 1:
             raise ValueError(f"validation_share is {self.validation_share:g}; it must lie between 0 and 1")
         if self.validation_clips < 1 or self.workers < 1:
@@ -71,6 +80,13 @@ class TokenizerTrainingConfig:
             if phase.height % self.tokenizer.f_s or phase.width % self.tokenizer.f_s:
                 size = f"{phase.height} x {phase.width}"
                 raise ValueError(f"phases hold clips of {size}; both must be multiples of f_s = {self.tokenizer.f_s}")
+        for number, phase in enumerate(self.phases):
+            for who, least in self.smallest_sides(number).items():
+                if min(phase.height, phase.width) < least:
+                    size = f"{phase.height} x {phase.width}"
+                    raise ValueError(f"phases hold clips of {size}; {who} needs sides of at least {least}")
+        if self.tokenizer.channels != COLOURS:
+            raise ValueError(f"tokenizer has channels = {self.tokenizer.channels}; videos have {COLOURS}")
         resting = [phase.decoder_only for phase in self.phases]
         if resting != sorted(resting):
             raise ValueError(
@@ -78,6 +94,20 @@ class TokenizerTrainingConfig:
             )
         if (self.loss.adversarial is None) != (self.discriminator_optimizer is None):
             raise ValueError("discriminator_optimizer and loss.adversarial go together: give both or neither")
+
+        if self.loss.adversarial is not None and self.loss.adversarial.discriminator.channels != COLOURS:
+            channels = self.loss.adversarial.discriminator.channels
+            raise ValueError(f"loss has a discriminator with channels = {channels}; videos have {COLOURS}")
+
+    def smallest_sides(self, phase: int) -> dict[str, int]:
+        """Who needs how many pixels of a side in this phase."""
+        last, critic = phase + 1 == len(self.phases), self.loss.adversarial
+        needed = {"validation (SSIM)": WINDOW} if last else {}
+        if isinstance(self.loss.perceptual, LPIPSConfig):
+            needed["LPIPS"] = LPIPS.smallest
+        if critic is not None and (last or self.phases[phase + 1].from_step > critic.start_step):
+            needed["the discriminator"] = critic.discriminator.smallest_side
+        return needed
 
     def phase_at(self, step: int) -> int:
         """The number of the phase that this step, counted from 0, belongs to."""

@@ -10,7 +10,7 @@ from videogen.pixels import to_clip
 from videogen.training.budget import kept_bytes, saved_bytes
 from videogen.training.clips import Clips
 from videogen.training.plain import plain, said
-from videogen.training.stage import Json
+from videogen.training.stage import Json, begin
 from videogen.training.tokenizer_config import TokenizerTrainingConfig
 from videogen.training.tokenizer_stage import TokenizerStage
 from videogen.training.trainer import CHANGEABLE, Listener, Outcome, train
@@ -39,6 +39,7 @@ def survey(config: TokenizerTrainingConfig) -> tuple[Json, str]:
     """What a run would train, on what, and in how much memory: as figures and as text."""
     clips = Clips(config)
     stage = TokenizerStage(config, clips)
+    begin(stage.players)
     dataset = clips.dataset(0, images=False)
     micro = config.training.batch_size // config.training.accumulation
     shapes = [[micro, p.frames, p.height, p.width, 3] for p in config.phases]

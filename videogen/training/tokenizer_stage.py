@@ -2,20 +2,20 @@
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import fields, replace
-from functools import cached_property
+from functools import cached_property, partial, reduce
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tokenizer import alarms
 from tokenizer.adversarial import LeCam, has_begun
-from tokenizer.config import TokenizerConfig
 from tokenizer.discriminator import Discriminator
 from tokenizer.losses import adversarial_loss, discriminator_loss, reconstruction_loss
 from tokenizer.model import Reconstruction, VideoTokenizer
 from tokenizer.perceptual import PerceptualLoss
-from tokenizer.quantize import Usage
 from videogen.checkpoint import Content
 from videogen.errors import UsageError
 from videogen.evaluate.reconstruction import Judgement, draw_pairs
@@ -38,17 +38,24 @@ class TokenizerStage:
 
     def __init__(self, config: TokenizerTrainingConfig, clips: Clips):
         self.config, self.clips = config, clips
-        self._perceptual: dict[torch.device, PerceptualLoss | None] = {}
         self.network = VideoTokenizer(config.tokenizer)
-        if config.begin_with is not None:
-            self.network.load_state_dict(weights_of(config.begin_with, config.tokenizer))
-        self.players = {TOKENIZER: Player(self.network, config.optimizer, rests=config.phases[-1].decoder_only)}
+        self.players = {
+            TOKENIZER: Player(
+                self.network,
+                config.optimizer,
+                rests=config.phases[-1].decoder_only,
+                first_weights=None if config.begin_with is None else partial(weights_of, config),
+            )
+        }
         self.adversarial = config.loss.adversarial
         self.memory: LeCam | None = None
         if self.adversarial is not None and config.discriminator_optimizer is not None:
             critic = Discriminator(self.adversarial.discriminator)
-            self.players[DISCRIMINATOR] = Player(critic, config.discriminator_optimizer, averaged=False)
+            self.players[DISCRIMINATOR] = Player(
+                critic, config.discriminator_optimizer, averaged=False, begins=self.adversarial.start_step
+            )
             self.memory = LeCam(self.adversarial.lecam_decay)
+        self._perceptual = load_perceptual(config.loss.perceptual)
 
     def batches(self, position: Json, step: int, accumulation: int, rank: int, world: int) -> Generator[ClipBatch]:
         return self.clips.batches(position, step, accumulation, rank, world)
@@ -58,7 +65,7 @@ class TokenizerStage:
         return lambda name: decoder_only and name.startswith("encoder.")
 
     def turns(self, batch: ClipBatch, step: int, team: Team) -> Iterator[Turn]:
-        clip = to_clip(torch.from_numpy(batch.clips).to(team.device))
+        clip = to_clip(sent(batch.clips, team.device))
         out: Reconstruction = team.modules[TOKENIZER](clip)
         loss = reconstruction_loss(self.config.loss, self.perceptual(team.device), out.clip, clip, step)
         total = loss.total + torch.stack([term.float() for term in out.losses.values()]).sum()
@@ -77,13 +84,18 @@ class TokenizerStage:
         yield Turn(DISCRIMINATOR, judging.total, judging.terms)
 
     def shared(self, out: Reconstruction, team: Team) -> Tensor:
-        """What the adaptive weight compares gradients at: the last layer, or the clip where weights are cut up."""
-        return out.clip if team.sharded else self.network.decoder.layers[-1].conv.weight  # type: ignore[return-value, union-attr]
+        """What the adaptive weight compares gradients at: the last layer, if it can be reached alone, or the clip.
+
+        Weights that are cut up are not whole anywhere, and a compiled network has one backward pass, of all its layers.
+        """
+        if team.sharded or self.config.training.compile:
+            return out.clip
+        return self.network.decoder.layers[-1].conv.weight  # type: ignore[return-value, union-attr]
 
     def perceptual(self, device: torch.device) -> PerceptualLoss | None:
-        if device not in self._perceptual:
-            self._perceptual[device] = load_perceptual(self.config.loss.perceptual, device)
-        return self._perceptual[device]
+        if isinstance(self._perceptual, nn.Module):
+            self._perceptual.to(device)
+        return self._perceptual
 
     def applied(self, step: int, means: Mapping[str, float]) -> None:
         if self.memory is not None and "discriminator_real" in means:
@@ -95,7 +107,7 @@ class TokenizerStage:
             return {}
         vocabulary, accuracy = self.network.quantizer.size, means.get("discriminator_accuracy", 0.0)
         return {
-            "input outside [-1, 1]": alarms.input_out_of_range(means["low"], means["high"]),
+            "input outside [-1, 1]": alarms.input_out_of_range(means.get("outside", 0.0)),
             "flat reconstructions": alarms.flat_reconstructions(means["variance"], means["clip_variance"]),
             "codes collapse": alarms.codes_collapse(means["perplexity"], round(means["tokens"]), vocabulary),
             "discriminator dominates": alarms.discriminator_dominates(accuracy),
@@ -107,23 +119,20 @@ class TokenizerStage:
         return torch.stack([torch.from_numpy(clip) for clip in self.clips.for_validation()])
 
     def validate(self, team: Team) -> dict[str, float]:
-        """Each process takes every world-th clip, as many as all can have; the figures are those of all of them."""
-        even = len(self.validation_clips) // team.world * team.world
-        mine = self.validation_clips[team.rank : even : team.world] if even else self.validation_clips
+        """Each process takes every world-th clip; the figures are those of all clips, each counted once."""
         judged = Judgement.none(self.network.quantizer.size)
-        for part in torch.split(mine, AT_ONCE):
+        for numbers in torch.split(shares(len(self.validation_clips), team.rank, team.world), AT_ONCE):
+            part = self.validation_clips[numbers % len(self.validation_clips)]
             out: Reconstruction = team.modules[TOKENIZER](to_clip(part.to(team.device)))
-            judged = judged.plus(to_frames(out.clip).cpu(), part, out.ids)
-        counts = team.mean(judged.usage.counts_V.double()) * team.world
-        usage = Usage(counts.round().long().cpu())
-        quality = judged.totals.quality()
-        sums = [quality.psnr, quality.psnr_pooled, quality.ssim, quality.flicker]
-        psnr, pooled, ssim, flicker = team.mean(torch.tensor(sums, dtype=torch.float64)).tolist()
+            own = int((numbers < len(self.validation_clips)).sum())
+            judged = judged.plus(to_frames(out.clip[:own]).cpu(), part[:own], out.ids[:own])
+        together = reduce(Judgement.joined, team.everyone(judged))
+        quality, usage = together.totals.quality(), together.usage
         return {
-            "psnr": psnr,
-            "psnr_pooled": pooled,
-            "ssim": ssim,
-            "flicker": flicker,
+            "psnr": quality.psnr,
+            "psnr_pooled": quality.psnr_pooled,
+            "ssim": quality.ssim,
+            "flicker": quality.flicker,
             "code_use": usage.share,
             "code_use_reachable": usage.reachable_share,
             "perplexity": usage.perplexity,
@@ -164,13 +173,29 @@ class TokenizerStage:
         return [("encoder", self.network.encoder), ("decoder", self.network.decoder), *critic]
 
 
-def weights_of(path: Path, config: TokenizerConfig) -> dict[str, Tensor]:
-    """The weights of a model that is built as the configuration says; UsageError if it is not."""
+def weights_of(wanted: TokenizerTrainingConfig) -> dict[str, Tensor]:
+    """The weights of the model that the configuration begins with; UsageError if it is built otherwise."""
+    config, path = wanted.tokenizer, wanted.begin_with
+    assert path is not None
     model = load_tokenizer(path)
     if replace(model.config, spread_weight=config.spread_weight) != config:
         names = [f.name for f in fields(config) if getattr(model.config, f.name) != getattr(config, f.name)]
         raise UsageError(f"begin_with names {path}, which differs from this configuration in {', '.join(names)}")
     return dict(model.network.state_dict())
+
+
+def sent(clips_BTHWC: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """To a GPU from pinned memory, while it is still busy with what came before."""
+    clips = torch.from_numpy(clips_BTHWC)
+    return clips.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else clips.to(device)
+
+
+def shares(count: int, rank: int, world: int) -> Tensor:
+    """Every world-th number from `rank` on: equally many for each process, so the last ones may lie beyond `count`.
+
+    All processes have to call a sharded network equally often.
+    """
+    return torch.arange(rank, -(-count // world) * world, world)
 
 
 def count(module: nn.Module) -> int:
@@ -181,8 +206,7 @@ def count(module: nn.Module) -> int:
 def looks(clip: Tensor, out: Reconstruction) -> dict[str, Tensor]:
     """Numbers that alarms look at."""
     return {
-        "low": clip.min(),
-        "high": clip.max(),
+        "outside": alarms.share_out_of_range(clip),
         "clip_variance": alarms.variance_within_frames(clip),
         "variance": alarms.variance_within_frames(out.clip),
         "perplexity": perplexity(out.ids),

@@ -3,6 +3,7 @@
 step: batches -> turns -> gradients -> (all finite?) -> optimizers -> averages -> log, validation, samples, checkpoint
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
@@ -12,6 +13,7 @@ from signal import SIGTERM
 from typing import Any, Generic, Literal
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from videogen.checkpoint import Folder, write_folder
 from videogen.errors import CheckpointError, NumbersError, UsageError
@@ -20,9 +22,9 @@ from videogen.training.players import seat
 from videogen.training.processes import Accelerator, agreed, from_everyone, processes
 from videogen.training.randomness import Purpose, seed_everything
 from videogen.training.run_folder import OnNote, RunFolder, newest_checkpoint
-from videogen.training.schedule import every, rate
+from videogen.training.schedule import every
 from videogen.training.signals import NAMES, Interrupted, Request, listening
-from videogen.training.stage import BatchT, Stage
+from videogen.training.stage import BatchT, Stage, begin
 from videogen.training.state import capture, exported, restore
 from videogen.training.tally import Progress, StepTally, not_finite, shortened
 from videogen.training.team import make_team
@@ -40,11 +42,11 @@ class TrainingConfig:
 
     steps: int
     batch_size: int  # clips a step, in all micro-batches of all processes together
-    accumulation: int = 1  # micro-batches a step: less memory, the same result to rounding
+    accumulation: int = 1  # micro-batches a step: less memory; terms over a batch (see docs) look at one of them
     seed: int = 0
     precision: Literal["fp32", "bf16"] = "fp32"
     compile: bool = False
-    deterministic: bool = False  # on a GPU, slower: the same bits each time; a CPU does it anyway
+    deterministic: bool = False  # on a GPU, slower: the same bits each time, resumed or not; a CPU does it anyway
     average_decay: float = 0.999
     log_every: int = 20
     validate_every: int = 500
@@ -57,9 +59,11 @@ class TrainingConfig:
         for name in ("steps", "batch_size", "accumulation", "log_every", "keep"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        for name in ("validate_every", "sample_every", "checkpoint_every", "keep_every", "seed"):
+        for name in ("validate_every", "sample_every", "checkpoint_every", "keep_every"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must not be negative")
+        if not 0 <= self.seed < 2**64:
+            raise ValueError(f"seed is {self.seed}; it must lie in 0 .. 2^64 - 1")
         if self.batch_size % self.accumulation:
             raise ValueError(f"accumulation is {self.accumulation}; it must divide batch_size, {self.batch_size}")
         if not 0 <= self.average_decay < 1:
@@ -107,12 +111,17 @@ def train(
             stack.enter_context(run)
             _agree(run, resolved, resume, changeable, listener.on_note)
         accelerator.wait_for_everyone()
-        stack.enter_context(_bits(config.deterministic))
+        stack.enter_context(reproducible(config.deterministic, accelerator.device))
+        checkpoint = _newest(accelerator, run, listener.on_note)
         seed_everything(config.seed, "weights")
         stage = make_stage()
+        if checkpoint is None:
+            begin(stage.players)
         ddp.find_unused_parameters = any(player.rests for player in stage.players.values())
         trainer = Trainer(stage, config, run, accelerator, listener)
-        trainer.go_on_from(_newest(accelerator, run, listener.on_note))
+        trainer.go_on_from(checkpoint)
+        if accelerator.is_main_process:
+            run.begin(resolved)  # not before: a mistake that stage or trainer found must not stand in the way
         return trainer.run_to_the_end(stack.enter_context(listening()))
 
 
@@ -168,8 +177,8 @@ class Trainer(Generic[BatchT]):
                     number = request.number or int(SIGTERM)
                     place = f"{self.run.path} holds step {self.progress.step} of {config.steps}"
                     raise Interrupted(f"stopped by {NAMES[number]} after saving: {place}; --resume goes on", number)
-        if began == config.steps and self.main and not self.run.model.exists():
-            self._save()
+        if began >= config.steps:
+            self._export()  # it may have been killed between its last checkpoint and this
         return Outcome(self.run.model, self.progress.step, self.figures)
 
     @contextmanager
@@ -229,7 +238,8 @@ class Trainer(Generic[BatchT]):
     def _pass_over(self, bad: list[str], tally: StepTally) -> None:
         progress = self.progress
         progress.skipped += 1
-        progress.bad.append(from_everyone(self.accelerator, tally.suspects()))
+        suspects = from_everyone(self.accelerator, tally.suspects())  # none anywhere: it was a gradient
+        progress.bad.append(suspects or from_everyone(self.accelerator, tally.keys()))
         clips = shortened(key for keys in progress.bad for key in keys)
         said = f"step {progress.step + 1}: {', '.join(bad)} not finite"
         if len(progress.bad) >= BAD_STEPS:
@@ -255,7 +265,7 @@ class Trainer(Generic[BatchT]):
         progress = self.progress
         means = progress.taken()
         progress.held = after_a_look(progress.held, self.stage.alarms(progress.step, means), self.listener.on_alarm)
-        rates = {f"rate/{name}": self._rate(name) for name in self.seats}
+        rates = {f"rate/{name}": seat.rate(progress.step - 1, self.config.steps) for name, seat in self.seats.items()}
         alarms = sorted(name for name, looks in progress.held.items() if looks >= PATIENCE)
         numbers = {**means, **rates, "skipped": progress.skipped, "alarms": alarms}
         progress.skipped = 0
@@ -263,11 +273,6 @@ class Trainer(Generic[BatchT]):
             speed = clock.speed(progress.step, self.config.batch_size)
             line = self.run.metrics.append(progress.step, "train", {**numbers, "speed": speed})
             self.listener.on_log(line)
-
-    def _rate(self, name: str) -> float:
-        config = self.seats[name].config
-        share = rate(config.schedule, self.progress.step - 1, self.config.steps, config.warmup, config.floor)
-        return config.learning_rate * share
 
     def _validate(self) -> None:
         self._seed("validation")
@@ -298,10 +303,14 @@ class Trainer(Generic[BatchT]):
     def _save(self) -> None:
         """Checkpoint, then the model as it is used: the folder `model/` always holds the newest."""
         files: dict[str, Any] = dict(capture(self.seats, self.stage.memory, self.main))
-        weights = exported(self.seats, self.main)
         if self.main:
             state = {"stage": self.stage.name, "processes": self.team.world, "progress": asdict(self.progress)}
             self.run.save(self.progress.step, {**files, "state.json": state}, self.config.keep, self.config.keep_every)
+        self._export()
+
+    def _export(self) -> None:
+        weights = exported(self.seats, self.main)
+        if self.main:
             write_folder(self.run.model, self.stage.export(weights))
         self.accelerator.wait_for_everyone()
 
@@ -327,7 +336,7 @@ def _agree(
 ) -> None:
     if run.begun and not resume:
         raise UsageError(f"{run.path}: a run has begun here; --resume goes on with it, or choose another folder")
-    for note in run.agree(resolved, changeable):
+    for note in run.compare(resolved, changeable):
         on_note(note)
 
 
@@ -343,12 +352,18 @@ def _newest(accelerator: Accelerator, run: RunFolder, on_note: OnNote) -> Folder
 
 
 @contextmanager
-def _bits(deterministic: bool) -> Iterator[None]:
+def reproducible(deterministic: bool, device: torch.device) -> Iterator[None]:
+    """On a GPU, the fastest kernels, or those alone that give the same bits each time."""
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
     torch.use_deterministic_algorithms(deterministic or before[0], warn_only=True)
     torch.backends.cudnn.benchmark = not deterministic
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=True)
-        torch.backends.cudnn.benchmark = before[1]
+    with ExitStack() as stack:
+        if deterministic and device.type != "cpu":
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when it is first used
+            stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+            stack.enter_context(torch._inductor.config.patch(deterministic=True))
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(before[0], warn_only=True)
+            torch.backends.cudnn.benchmark = before[1]

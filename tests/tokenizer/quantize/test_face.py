@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from tests.tokenizer.quantize.families import FAMILIES, bsq, lfq
 from tokenizer.quantize import FSQConfig, Quantizer, make_quantizer
@@ -70,6 +71,13 @@ def test_the_mask_and_other_strangers_are_refused(quantizer: Quantizer) -> None:
             quantizer.to_latents(torch.tensor([0, stranger]))
     with pytest.raises(ValueError, match="int64"):
         quantizer.to_latents(torch.zeros(3))
+
+
+def test_quantizing_in_training_does_not_wait_for_the_device(quantizer: Quantizer) -> None:
+    with FakeTensorMode(allow_non_fake_inputs=True):  # any look at a value is an error
+        out = quantizer.quantize(torch.zeros(2, 5, quantizer.dim))
+    assert out.ids.shape == (2, 5)
+    assert out.latents.shape == (2, 5, quantizer.dim)
 
 
 def test_it_has_nothing_to_save(quantizer: Quantizer) -> None:
