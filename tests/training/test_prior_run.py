@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from prior.config import PriorShape
 from prior.model import LlamaPrior
@@ -181,9 +182,9 @@ def test_it_trains_straight_from_clips(made: Set, tmp_path: Path) -> None:
 def test_the_two_objectives_load_each_others_weights(made: Set, unbroken: Path, tmp_path: Path) -> None:
     config = replace(tiny_config(made[1], "next", steps=1), begin_with=unbroken)
     given = load_prior(unbroken).network
-    network = LlamaPrior(replace(given.config, objective="next"))
-    first_weights(network, config)
-    assert all(torch.equal(network.state_dict()[name], tensor) for name, tensor in given.state_dict().items())
+    weights = first_weights(LlamaPrior(replace(given.config, objective="next")), config)
+    assert weights is not None
+    assert all(torch.equal(weights()[name], tensor) for name, tensor in given.state_dict().items())
     train(*made, tmp_path / "run", config=config, steps=1)
     assert load_prior(tmp_path / "run").config.objective == "next"
     wider = replace(
@@ -191,6 +192,25 @@ def test_the_two_objectives_load_each_others_weights(made: Set, unbroken: Path, 
     )
     with pytest.raises(UsageError, match="does not fit this configuration"):
         train(*made, tmp_path / "other", config=wider)
+
+
+def test_a_llama_of_text_can_be_the_beginning(made: Set, tmp_path: Path) -> None:
+    config = tiny_config(made[1], steps=1)
+    shape = config.prior
+    heads, keys = shape.heads * shape.channels_a_head, shape.kv_heads * shape.channels_a_head
+    shapes = {
+        "input_layernorm": (16,), "post_attention_layernorm": (16,), "self_attn.q_proj": (heads, 16),
+        "self_attn.k_proj": (keys, 16), "self_attn.v_proj": (keys, 16), "self_attn.o_proj": (16, heads),
+        "mlp.gate_proj": (24, 16), "mlp.up_proj": (24, 16), "mlp.down_proj": (16, 24),
+    }  # fmt: skip
+    llama = {f"model.layers.{n}.{name}.weight": torch.randn(size) for n in range(2) for name, size in shapes.items()}
+    save_file({**llama, "model.norm.weight": torch.ones(16)}, tmp_path / "llama.safetensors")
+    begun = replace(config, init_from=tmp_path / "llama.safetensors", optimizer=replace(config.optimizer, warmup=1000))
+    train(*made, tmp_path / "run", config=begun)
+    weights = load_prior(tmp_path / "run").network.state_dict()
+    assert (weights["layers.1.down.weight"] - llama["model.layers.1.mlp.down_proj.weight"]).abs().max() < 1e-3
+    with pytest.raises(UsageError, match=r"init_from names .*q_proj"):
+        train(*made, tmp_path / "other", config=replace(begun, prior=replace(shape, heads=4, head_width=8)))
 
 
 def test_baselines_are_what_they_say(made: Set) -> None:

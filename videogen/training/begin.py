@@ -1,5 +1,6 @@
 """The weights a prior's run begins with: drawn anew, those of another prior, or the blocks of a Llama."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from torch import Tensor
@@ -10,28 +11,37 @@ from videogen.errors import CheckpointError, UsageError
 from videogen.models import load_prior
 from videogen.training.prior_config import PriorTrainingConfig
 
+Weights = Callable[[], Mapping[str, Tensor]]
 
-def first_weights(network: LlamaPrior, config: PriorTrainingConfig) -> None:
+
+def first_weights(network: LlamaPrior, config: PriorTrainingConfig) -> Weights | None:
+    """How to get every weight of a network that does not begin at random; read only where a run begins."""
     if config.begin_with is not None:
-        take_over(network, config.begin_with)
+        path = config.begin_with
+        return lambda: of_another(network, path)
     if config.init_from is not None:
-        tensors = llama_tensors(config.init_from)
-        try:
-            network.load_state_dict(blocks_from_llama(tensors, network.config), strict=False)
-        except ValueError as error:
-            raise UsageError(f"init_from names {config.init_from}: {error}") from None
+        checkpoint = config.init_from
+        return lambda: with_blocks_of(network, checkpoint)
+    return None
 
 
-def take_over(network: LlamaPrior, path: Path) -> None:
-    """Every weight of another prior, of either objective; UsageError where one does not fit."""
-    model, own = load_prior(path), dict(network.state_dict())
-    others = dict(model.network.state_dict())
+def of_another(network: LlamaPrior, path: Path) -> dict[str, Tensor]:
+    """Those of another prior, of either objective; UsageError where one does not fit."""
+    own, others = dict(network.state_dict()), dict(load_prior(path).network.state_dict())
     for name in sorted(own.keys() | others.keys()):
         there, here = others.get(name), own.get(name)
         if there is None or here is None or there.shape != here.shape:
             shapes = " and ".join("none" if each is None else str(list(each.shape)) for each in (there, here))
             raise UsageError(f"begin_with names {path}, whose {name} does not fit this configuration ({shapes} here)")
-    network.load_state_dict(others)
+    return others
+
+
+def with_blocks_of(network: LlamaPrior, path: Path) -> dict[str, Tensor]:
+    """The network's own, but the blocks of a Llama; UsageError where they do not fit."""
+    try:
+        return {**network.state_dict(), **blocks_from_llama(llama_tensors(path), network.config)}
+    except ValueError as error:
+        raise UsageError(f"init_from names {path}: {error}") from None
 
 
 def llama_tensors(path: Path) -> dict[str, Tensor]:

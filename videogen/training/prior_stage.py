@@ -41,8 +41,8 @@ class PriorStage:
     ):
         self.config, self.lessons, self.tokenizer, self.conditioner = config, lessons, tokenizer, conditioner
         self.network = LlamaPrior(network_config(config, tokenizer, conditioner))
-        first_weights(self.network, config)
-        self.players = {PRIOR: Player(self.network, config.optimizer)}
+        given = first_weights(self.network, config)
+        self.players = {PRIOR: Player(self.network, config.optimizer, first_weights=given)}
 
     def batches(self, position: Json, step: int, accumulation: int, rank: int, world: int) -> Generator[LessonBatch]:
         return self.lessons.batches(position, step, accumulation, rank, world)
