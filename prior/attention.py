@@ -1,7 +1,7 @@
 """One attention for all uses; kernels differ in speed and memory, not in what comes out.
 
 auto       flex on a GPU in training, gathered on a CPU
-gathered   each frame with the keys of its window, all frames as one batch: linear in the number of frames
+gathered   frame after frame, each with the keys of its window: linear in the number of frames
 flex       torch's flex_attention over a block mask that is built once a layout: linear too; for GPUs
 dense      a mask of all positions by all positions: quadratic, for short sequences
 oracle     the definition, written out: what the others are tested against
@@ -9,7 +9,7 @@ oracle     the definition, written out: what the others are tested against
 
 import functools
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -63,92 +63,62 @@ def kept_mask(layout: Layout, device: torch.device) -> Tensor:
     return layout.mask(device)
 
 
+class Parts(NamedTuple):
+    """A training sequence cut up: [B, L, H, D], and of each frame [B, N, H, D]."""
+
+    context: Tensor
+    clean: tuple[Tensor, ...]
+    masked: tuple[Tensor, ...]  # empty where there is one copy
+
+
 def gathered(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:
-    """The keys of frame t stand in a row: [its masked copy | context, sinks, window | its clean copy].
+    """Frame after frame, each with exactly the keys that it may see: nothing is computed to be masked away.
 
-    Masked queries take all but the end of the row, clean queries all but its beginning: two views, one copy of keys.
+    The keys of frame t stand in a row: [its masked copy | context, sinks, window | its clean copy]. Masked queries take
+    all but the end of the row, clean queries all but its beginning: two views, one copy of keys.
     """
-    tokens, two = layout.tokens, layout.copies == 2
-    context = (each[:, : layout.context] for each in (q, k, v))
-    out = [context_sees_itself(*context)] if layout.context else []
-    keys, values = (rows_of_keys(each, layout) for each in (k, v))
-    visible = visible_before(layout, q.device)
-    for copy in range(layout.copies):
-        start = layout.context + copy * layout.frames * tokens
-        queries = torch.unflatten(q[:, start : start + layout.frames * tokens], 1, (layout.frames, tokens))
-        masked = copy == 1
-        row = slice(0, -tokens) if masked else slice(tokens if two else 0, None)
-        own = own_frame(layout, q.device)
-        parts = [own, visible] if masked else [visible, own]
-        height = max(part.shape[1] for part in parts)
-        mask = torch.cat([part.expand(layout.frames, height, -1) for part in parts], -1)
-        out.append(attend_rows(queries, keys[..., row, :], values[..., row, :], mask).flatten(1, 2))
-    return torch.cat(out, 1)
+    queries, keys, values = (parts(each, layout) for each in (q, k, v))
+    context = look(queries.context, keys.context, values.context, None) if layout.context else queries.context
+    clean, masked = [], []
+    for t in range(layout.frames):
+        row_k, row_v = (row(each, t, layout) for each in (keys, values))
+        own = row_k.shape[1] - layout.tokens
+        start = layout.tokens if layout.copies == 2 else 0
+        mask = raster_mask(layout, own - start, q.device)
+        clean.append(look(queries.clean[t], row_k[:, start:], row_v[:, start:], mask))
+        if layout.copies == 2:
+            mask = None if mask is None else mask.roll(layout.tokens, 1)
+            masked.append(look(queries.masked[t], row_k[:, :own], row_v[:, :own], mask))
+    return torch.cat([context, *clean, *masked], 1)
 
 
-def context_sees_itself(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    return attend_all(q, k.transpose(1, 2), v.transpose(1, 2))
+def look(q_BNHD: Tensor, k_BMKD: Tensor, v_BMKD: Tensor, mask_NM: Tensor | None) -> Tensor:
+    return attend_all(q_BNHD, k_BMKD.transpose(1, 2), v_BMKD.transpose(1, 2), mask_NM)
 
 
-def rows_of_keys(k_BSKD: Tensor, layout: Layout) -> Tensor:
-    """[B, T, K, M, D]: for each frame its row of keys (or values)."""
-    frames, tokens, window = layout.frames, layout.tokens, reach(layout)
-    k_BKSD = k_BSKD.transpose(1, 2)
-    context, copies = k_BKSD[:, :, : layout.context], k_BKSD[:, :, layout.context :]
-    clean, *masked = torch.split(copies, frames * tokens, dim=2)
-    before = context.unsqueeze(1).expand(-1, frames, -1, -1, -1)
-    sinks = clean[:, :, : min(layout.sinks, frames) * tokens].unsqueeze(1).expand(-1, frames, -1, -1, -1)
-    padded = F.pad(clean, (0, 0, window * tokens, 0))
-    windows = (
-        padded.unfold(2, window * tokens, tokens)[:, :, :frames].permute(0, 2, 1, 4, 3)
-        if window
-        else before[:, :, :, :0]
-    )
-    own = [torch.unflatten(each, 2, (frames, tokens)).transpose(1, 2) for each in (*masked, clean)]
-    return torch.cat([*own[:-1], before, sinks, windows, own[-1]], 3)
+def parts(x_BSHD: Tensor, layout: Layout) -> Parts:
+    """By one split: its backward is one copy, that of a slice is a whole sequence of zeros for each."""
+    sizes = [layout.context, *[layout.tokens] * (layout.copies * layout.frames)]
+    context, *frames = torch.split(x_BSHD, sizes, dim=1)
+    return Parts(context, tuple(frames[: layout.frames]), tuple(frames[layout.frames :]))
 
 
-def reach(layout: Layout) -> int:
-    """How far back a frame of this sequence can see: no farther than its beginning."""
-    return min(layout.window, layout.frames - 1)
+def row(keys: Parts, t: int, layout: Layout) -> Tensor:
+    """[B, M, K, D]: the keys (or values) that frame t may see in either copy."""
+    sinks = range(min(layout.sinks, max(0, t - layout.window)))
+    window = range(max(0, t - layout.window), t)
+    earlier = [keys.clean[s] for s in (*sinks, *window)]
+    return torch.cat([*keys.masked[t : t + 1], keys.context, *earlier, keys.clean[t]], 1)
 
 
-@functools.lru_cache(maxsize=16)
-def visible_before(layout: Layout, device: torch.device) -> Tensor:
-    """bool [T, 1, context + sinks + window]: what there is, for each frame, of the row's middle."""
-    frame = torch.arange(layout.frames, device=device)[:, None]
-    sinks = torch.arange(min(layout.sinks, layout.frames), device=device)
-    window = frame - reach(layout) + torch.arange(reach(layout), device=device)
-    context = torch.ones(layout.frames, layout.context, dtype=torch.bool, device=device)
-    parts = [
-        (sinks < frame).repeat_interleave(layout.tokens, 1),
-        (window >= layout.sinks).repeat_interleave(layout.tokens, 1),
-    ]
-    return torch.cat([context, *parts], 1).unsqueeze(1)
-
-
-def own_frame(layout: Layout, device: torch.device) -> Tensor:
-    """bool [1, 1 or N, N]: what the tokens of a frame see of each other."""
+@functools.lru_cache(maxsize=32)
+def raster_mask(layout: Layout, before: int, device: torch.device) -> Tensor | None:
+    """bool [N, M]: all of what comes before a frame, and of the frame no token after the one that asks."""
     if layout.order == "together":
-        return torch.ones(1, 1, layout.tokens, dtype=torch.bool, device=device)
-    return torch.ones(1, layout.tokens, layout.tokens, dtype=torch.bool, device=device).tril()
-
-
-def attend_rows(q_BTNHD: Tensor, keys_BTKMD: Tensor, values_BTKMD: Tensor, mask: Tensor) -> Tensor:
-    """Every frame over its own row; mask bool [T, 1 or N, M]; [B, T, N, H, D]."""
-    batch, frames, tokens, heads, channels = q_BTNHD.shape
-    shared = keys_BTKMD.shape[2]
-    groups = heads // shared
-    folded = (
-        torch.unflatten(q_BTNHD, 3, (shared, groups))
-        .permute(0, 1, 3, 4, 2, 5)
-        .reshape(-1, shared, groups * tokens, channels)
-    )
-    rows = mask if mask.shape[1] == 1 else mask.repeat(1, groups, 1)
-    allowed = rows.expand(batch, -1, -1, -1).flatten(0, 1).unsqueeze(1)
-    out = F.scaled_dot_product_attention(folded, keys_BTKMD.flatten(0, 1), values_BTKMD.flatten(0, 1), allowed)
-    out = out.view(batch, frames, shared, groups, tokens, channels)
-    return out.permute(0, 1, 4, 2, 3, 5).flatten(3, 4)
+        return None
+    mask = torch.ones(layout.tokens, before + layout.tokens, dtype=torch.bool, device=device)
+    mask[:, before:].tril_()
+    return mask
 
 
 def flex(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:

@@ -88,13 +88,12 @@ class LlamaPrior(nn.Module):
         layout = self.layout(frames, height * width, lesson.seen is not None)
         x_BSC = self.sequence(lesson)
         turns = self.sequence_turns(layout, (height, width), x_BSC.device)
-        for block in self.blocks:
+        for step, block in zip([taught] * (len(self.layers) - 1) + [answered], self.blocks, strict=True):
             if recompute:
-                x_BSC = checkpoint(taught, block, x_BSC, turns, layout, kernel, use_reentrant=False)
+                x_BSC = checkpoint(step, block, x_BSC, turns, layout, kernel, use_reentrant=False)
             else:
-                x_BSC = taught(block, x_BSC, turns, layout, kernel)
-        answers_BSC = x_BSC[:, -frames * height * width :]
-        features: Tensor = self.norm(answers_BSC).view(batch, frames, height, width, -1)
+                x_BSC = step(block, x_BSC, turns, layout, kernel)
+        features: Tensor = self.norm(x_BSC).view(batch, frames, height, width, -1)
         return features
 
     def layout(self, frames: int, tokens: int, masked: bool) -> Layout:
@@ -246,6 +245,13 @@ class LlamaPrior(nn.Module):
 
 def taught(block: Block, x_BSC: Tensor, turns: Turns, layout: Layout, kernel: Kernel) -> Tensor:
     return block.finish(x_BSC, attend(*block.project(x_BSC, turns), layout, kernel))
+
+
+def answered(block: Block, x_BSC: Tensor, turns: Turns, layout: Layout, kernel: Kernel) -> Tensor:
+    """The same for the frames that are asked about: after the last block nobody looks at the others again."""
+    asked = slice(-layout.frames * layout.tokens, None)
+    attended_BSHD = attend(*block.project(x_BSC, turns), layout, kernel)
+    return block.finish(x_BSC[:, asked], attended_BSHD[:, asked])
 
 
 def shifted(ids_BS: Tensor, first_B: Tensor) -> Tensor:

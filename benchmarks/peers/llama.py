@@ -1,0 +1,63 @@
+"""transformers' LlamaForCausalLM at the size of a prior, doing what the prior does.
+
+It keeps its past in a DynamicCache, and is made to look both ways within a frame by a mask of zeros to be added:
+without one it takes the frame for text.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.measuring import Setting
+from prior.config import PriorConfig
+
+
+class Peer:
+    def __init__(self, config: PriorConfig, where: Setting):
+        from transformers import LlamaConfig, LlamaForCausalLM
+
+        (vocabulary,) = config.digits
+        self.where, self.vocabulary = where, vocabulary
+        shape = LlamaConfig(
+            vocab_size=vocabulary + 1,  # and the mask
+            hidden_size=config.width,
+            intermediate_size=config.hidden,
+            num_hidden_layers=config.layers,
+            num_attention_heads=config.heads,
+            num_key_value_heads=config.kv_heads,
+            head_dim=config.channels_a_head,
+            max_position_embeddings=2**20,
+            tie_word_embeddings=False,
+        )
+        shape._attn_implementation = "sdpa"
+        self.model: Any = LlamaForCausalLM(shape).to(where.device, where.dtype)  # type: ignore[arg-type]
+
+    def step(self, ids_BS: Tensor) -> None:
+        """Forward and backward of a causal step, each token taught from those before it."""
+        self.model.zero_grad()
+        self.model(input_ids=ids_BS, labels=ids_BS, use_cache=False).loss.backward()
+
+    @torch.no_grad()
+    def past_of(self, tokens: int) -> Any:
+        from transformers import DynamicCache
+
+        cache = DynamicCache()
+        self.model(input_ids=self.some(tokens), past_key_values=cache, use_cache=True)
+        return cache
+
+    @torch.no_grad()
+    def look(self, ids_BN: Tensor, cache: Any) -> Tensor:
+        """Logits of tokens that see the past and each other; the past is as before."""
+        past, tokens = cache.get_seq_length(), ids_BN.shape[1]
+        shape = (1, 1, tokens, past + tokens)
+        open_to_all = torch.zeros(shape, device=self.where.device, dtype=self.where.dtype)
+        logits: Tensor = self.model(
+            input_ids=ids_BN, past_key_values=cache, attention_mask=open_to_all, use_cache=True
+        ).logits
+        cache.crop(-tokens)  # a count to be dropped
+        assert cache.get_seq_length() == past
+        return logits
+
+    def some(self, tokens: int) -> Tensor:
+        return torch.randint(self.vocabulary, (1, tokens), device=self.where.device)
