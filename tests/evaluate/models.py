@@ -1,0 +1,24 @@
+"""Whole model folders that have learnt nothing: a small tokenizer, and a tiny prior over its ids."""
+
+from pathlib import Path
+from typing import Literal
+
+from tests.prior.models import tiny_config, tiny_model
+from tests.tokenizer.models import small_config, small_model
+from videogen.checkpoint import write_folder
+from videogen.models import Preprocessing, TaughtOn, load_tokenizer, prior_files, tokenizer_files
+
+
+def write_whole_model(folder: Path, objective: Literal["masked", "next"] = "masked") -> Path:
+    """5 pictures (2 latent frames) of 16 x 16 at 8 a second, 2 x 2 tokens a latent frame; it is told nothing."""
+    config = small_config(f_t=4, f_s=8)
+    write_folder(
+        folder / "tokenizer",
+        tokenizer_files(config, Preprocessing(16, 16, 8.0, 5), small_model(config).state_dict(), "# a card"),
+    )
+    prior = tiny_config(objective, digits=(40, 25))
+    weights = {name: tensor.float() for name, tensor in tiny_model(prior).state_dict().items()}
+    tokenizer = load_tokenizer(folder / "tokenizer")
+    files = prior_files(tokenizer, prior, TaughtOn(2, 2, 2, 8.0), weights, None, "# a card")
+    write_folder(folder / "model", files)
+    return folder / "model"

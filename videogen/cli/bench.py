@@ -1,0 +1,73 @@
+"""The command `videogen bench`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from videogen.cli.models import DEVICE, MODEL, usable_device
+from videogen.cli.terminal import Terminal, reports
+from videogen.cli.train import THREADS, use_threads
+
+PROMPT = "a small red ring drifts left slowly over a dark blue background"
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+@click.command("bench")
+@MODEL
+@click.option("--prompt", default=PROMPT, show_default=True, help="What is made.")
+@click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Videos at once.")
+@click.option("--steps", type=click.IntRange(1), help="Proposals a latent frame [default: as the model says].")
+@click.option("--order", help="In which tokens are decided [default: as the model says].")
+@click.option("--guidance-scale", type=click.FloatRange(0), help="How strongly the text guides.")
+@click.option("--rounds", type=click.IntRange(1), default=7, show_default=True, help="Turns of every way.")
+@click.option("--prompts", help="playroom:N: judge each way by N prompts too, for quality beside speed.")
+@click.option("--dtype", type=click.Choice(DTYPES), help="Of the prior [default: float32].")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of what is made.")
+@THREADS
+@DEVICE
+@reports
+def bench(
+    terminal: Terminal,
+    model: Path,
+    prompt: str,
+    batch: int,
+    steps: int | None,
+    order: str | None,
+    guidance_scale: float | None,
+    rounds: int,
+    prompts: str | None,
+    dtype: str | None,
+    seed: int,
+    threads: int | None,
+    device: str,
+) -> None:
+    """Measure a model's speed here, how far that is from the machine's limit, and the other ways with its weights.
+
+    \b
+    Examples:
+      videogen bench --model runs/play
+      videogen bench --model runs/play --prompts playroom:32 --threads 2 --json
+    """
+    use_threads(threads)
+    from time import perf_counter
+
+    from videogen.evaluate.bench import bench as measure
+    from videogen.evaluate.bench_report import as_table, judged
+    from videogen.evaluate.prompts import read_prompts
+    from videogen.pipeline import VideoPipeline
+
+    wanted = None if prompts is None else read_prompts(prompts)
+    usable_device(device)
+    began = perf_counter()
+    pipe = VideoPipeline.from_pretrained(model, device, dtype)
+    loading = perf_counter() - began
+    given = {"steps": steps, "order": order, "guidance_scale": guidance_scale}
+    job = pipe.job([prompt] * batch, None, 1, seed, given)
+    with terminal.progress("measuring", "rounds") as on_progress:
+        figures: dict[str, Any] = {"loading_seconds": loading, **measure(pipe.model, job, rounds, on_progress)}
+    if wanted is not None:
+        figures["judged_by"] = wanted.name
+        with terminal.progress("judging", "%") as on_progress:
+            figures["ways"] = judged(pipe, wanted, figures["ways"], job.sampler, seed, on_progress)
+    terminal.report(figures, as_table(figures))

@@ -1,0 +1,124 @@
+"""The command `videogen evaluate generation`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from videogen.cli.kinds import ABOVE_0
+from videogen.cli.models import DEVICE, MODEL, PLACE, usable_device
+from videogen.cli.terminal import Terminal, reports
+from videogen.cli.train import THREADS, use_threads
+
+if TYPE_CHECKING:
+    from videogen.evaluate.generation import Judge
+    from videogen.pipeline import VideoPipeline
+
+REFERENCE_CLIPS = 512
+
+
+@click.command("generation")
+@MODEL
+@click.option("--prompts", required=True, help="playroom:N for N scenes, or a text file with a prompt a line.")
+@click.option("--out", type=PLACE, required=True, help="A folder for figures.json, charts and contact sheets.")
+@click.option("--steps", type=click.IntRange(1), help="Proposals a latent frame [default: as the model says].")
+@click.option("--order", help="In which tokens are decided, such as halton or threshold.")
+@click.option("--guidance-scale", type=click.FloatRange(0), help="How strongly the text guides.")
+@click.option("--temperature", type=click.FloatRange(0), help="Divides the logits.")
+@click.option("--top-k", type=click.IntRange(1), help="Draw among the k most probable.")
+@click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), help="Draw among what has this probability.")
+@click.option("--compare", multiple=True, metavar="SETTING...", help="Settings to compare, a row each.")
+@click.argument("more", metavar="[SETTING]...", nargs=-1)
+@click.option("--seconds", type=ABOVE_0, help="Length of a clip [default: as the prior was taught].")
+@click.option("--batch", type=click.IntRange(1), default=16, show_default=True, help="Clips made at once.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Clip i is drawn from seed + i.")
+@click.option("--drift-frames", type=click.IntRange(0), default=160, show_default=True, help="Of a stream; 0: none.")
+@click.option("--drift-streams", type=click.IntRange(1), default=8, show_default=True, help="Streams to follow.")
+@click.option("--reference", type=PLACE, help="Indexed clips to compare with [default: the playroom's own].")
+@click.option("--video-features", type=PLACE, help="Folder of a VideoMAE for the Frechet distance.")
+@click.option("--clip-model", type=PLACE, help="Folder of a CLIP, to score pictures by their prompt.")
+@THREADS
+@DEVICE
+@reports
+def generation(
+    terminal: Terminal,
+    model: Path,
+    prompts: str,
+    out: Path,
+    steps: int | None,
+    order: str | None,
+    guidance_scale: float | None,
+    temperature: float | None,
+    top_k: int | None,
+    top_p: float | None,
+    compare: tuple[str, ...],
+    more: tuple[str, ...],
+    seconds: float | None,
+    batch: int,
+    seed: int,
+    drift_frames: int,
+    drift_streams: int,
+    reference: Path | None,
+    video_features: Path | None,
+    clip_model: Path | None,
+    threads: int | None,
+    device: str,
+) -> None:
+    """Judge what a model makes of prompts: is it as the prompt says, how far from true clips, and does it last?
+
+    \b
+    Examples:
+      videogen evaluate generation --model runs/play --prompts playroom:64 --out report
+      videogen evaluate generation --model runs/play --prompts playroom:64 --out report \\
+          --compare steps=4 steps=8 order=threshold,threshold=0.9 guidance_scale=2
+      videogen evaluate generation --model runs/play --prompts mine.txt --out report --drift-frames 400
+    """
+    use_threads(threads)
+    from videogen.evaluate.drift import DriftPlan
+    from videogen.evaluate.generation_report import Plan, as_table, evaluate_generation
+    from videogen.evaluate.prompts import read_prompts
+    from videogen.evaluate.settings import settings_of
+    from videogen.pipeline import VideoPipeline
+
+    wanted = read_prompts(prompts)
+    common = {
+        "steps": steps, "order": order, "guidance_scale": guidance_scale, "temperature": temperature,
+        "top_k": top_k, "top_p": top_p,
+    }  # fmt: skip
+    settings = settings_of((*compare, *more), common)
+    pipe = VideoPipeline.from_pretrained(model, usable_device(device))
+    for setting in settings:
+        pipe.sampler_with(dict(setting.changes))  # what is wrong with one is said before any work
+    frames = pipe.pictures(max(1, round(seconds * pipe.fps)) if seconds else None)
+    drift = DriftPlan(drift_streams, drift_frames, frames, max(1, frames - 1)) if drift_frames >= frames else None
+    judge = judge_for(pipe, wanted.about_playroom, frames, reference, video_features, clip_model, device)
+    with terminal.progress("judging", "%") as on_progress:
+        plan = Plan(settings, frames, batch, seed, drift)
+        figures = evaluate_generation(pipe, wanted, plan, judge, out, on_progress)
+    terminal.report(figures, f"{as_table(figures)}\n{out}")
+
+
+def judge_for(
+    pipe: "VideoPipeline",
+    about_playroom: bool,
+    frames: int,
+    reference: Path | None,
+    video_features: Path | None,
+    clip_model: Path | None,
+    device: str,
+) -> "Judge":
+    from videogen.evaluate.features import Extractor, RandomMotionBank
+    from videogen.evaluate.generation import Judge, data_reference, playroom_reference
+    from videogen.evaluate.generation_report import picture_size
+    from videogen.evaluate.published import ClipScore, VideoMAEFeatures
+
+    extractor: Extractor = RandomMotionBank() if video_features is None else VideoMAEFeatures(video_features, device)
+    score = None if clip_model is None else ClipScore(clip_model, device)
+    height, width = picture_size(pipe)
+    if reference is not None:
+        cloud = data_reference(extractor, reference, REFERENCE_CLIPS, frames, height, width, pipe.fps)
+        return Judge(pipe.fps, extractor, frames, cloud, str(reference), score)
+    if about_playroom:
+        cloud = playroom_reference(extractor, REFERENCE_CLIPS, frames, height, width, pipe.fps)
+        return Judge(pipe.fps, extractor, frames, cloud, "the playroom", score)
+    return Judge(pipe.fps, extractor, frames, clip_score=score)

@@ -1,0 +1,111 @@
+"""How fast a latent frame could be made at all: its arithmetic over the machine's, its bytes over the memory's.
+
+For one pass of n tokens of each of B streams, with P more in sight, through L blocks of width D:
+
+    parameters = L (D (H + 2 K) + H D + 3 D F), H and K being the widths of all queries and of all keys
+    operations = B n (2 parameters + 4 L H (P + n)), and B n 2 head for the tokens whose logits are read
+    bytes      = (parameters + head) w + 2 B L K (P + n) w
+    floor      = the larger of operations / peak and bytes / bandwidth
+
+A frame costs as many passes as it has proposals; the first of them carries the frame before it too.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from prior.config import PriorConfig
+
+GEMM_SIDE = {"cpu": 2048, "cuda": 8192}
+TRIAD_BYTES = {"cpu": 256 * 2**20, "cuda": 2 * 2**30}
+
+
+@dataclass(frozen=True)
+class Work:
+    """Operations and bytes, of which the slower sets the time."""
+
+    operations: float = 0.0
+    bytes: float = 0.0
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """What a machine reached: operations and bytes a second."""
+
+    operations: float
+    bandwidth: float
+
+    def floor(self, work: Work) -> float:
+        """Seconds."""
+        return max(work.operations / self.operations, work.bytes / self.bandwidth)
+
+    def best(self, other: "Peaks") -> "Peaks":
+        return Peaks(max(self.operations, other.operations), max(self.bandwidth, other.bandwidth))
+
+
+def pass_work(config: PriorConfig, frames: int, tokens: int, streams: int, width: int, read: int | None = None) -> Work:
+    """One pass over `frames` latent frames of so many tokens; `width` bytes a number; logits of `read` tokens of each
+    stream, by default of the last frame. The window is full, as it is in a long stream."""
+    queries, keys = config.heads * config.channels_a_head, config.kv_heads * config.channels_a_head
+    block = config.width * (2 * queries + 2 * keys + 3 * config.hidden)
+    head = head_parameters(config)
+    seen = config.context_length + (config.sink_frames + config.window + 1) * tokens
+    blocks = frames * tokens * config.layers * (2 * block + 4 * queries * seen)
+    logits = 2 * head * (tokens if read is None else read)
+    held = 2 * streams * config.layers * keys * seen
+    return Work(streams * (blocks + logits), (config.layers * block + head + held) * width)
+
+
+def head_parameters(config: PriorConfig) -> int:
+    """A matrix for each digit, and a gate before each but the first."""
+    return config.width * sum(config.digits) + 2 * config.width**2 * (len(config.digits) - 1)
+
+
+def frame_floor(config: PriorConfig, steps: float, tokens: int, streams: int, width: int, peaks: Peaks) -> float:
+    """Seconds of the prior for one latent frame of so many proposals, the first with the frame before it."""
+    first = peaks.floor(pass_work(config, 2, tokens, streams, width))
+    return first + (steps - 1) * peaks.floor(pass_work(config, 1, tokens, streams, width))
+
+
+def break_even(width: int, peaks: Peaks) -> float:
+    """Tokens of a pass from which on arithmetic, not the reading of weights, sets the time."""
+    return width / 2 * peaks.operations / peaks.bandwidth
+
+
+def raster_bound(tokens: int, steps: float, width: int, peaks: Peaks) -> float:
+    """How many times faster than token by token so many proposals a frame can be, where both are at their floors."""
+    return min(tokens, break_even(width, peaks)) / (steps + 1)
+
+
+def measured_peaks(device: torch.device, dtype: torch.dtype) -> Peaks:
+    """A product of large matrices, and a sum of long rows, each the best of three."""
+    side = GEMM_SIDE.get(device.type, 2048)
+    a, b = (torch.rand(side, side, device=device, dtype=dtype) for _ in range(2))
+    product = torch.empty_like(a)
+    seconds = fastest(lambda: torch.mm(a, b, out=product), device)
+    count = TRIAD_BYTES.get(device.type, 256 * 2**20) // (3 * dtype.itemsize)
+    x, y = (torch.rand(count, device=device, dtype=dtype) for _ in range(2))
+    total = torch.empty_like(x)
+    copying = fastest(lambda: torch.add(x, y, alpha=0.5, out=total), device)
+    return Peaks(2 * side**3 / seconds, 3 * count * dtype.itemsize / copying)
+
+
+def fastest(work: Callable[[], object], device: torch.device, times: int = 3) -> float:
+    work()
+    return min(clocked(work, device) for _ in range(times))
+
+
+def clocked(work: Callable[[], object], device: torch.device) -> float:
+    """Seconds until it is done, on a GPU too."""
+    wait_for(device)
+    began = time.perf_counter()
+    work()
+    wait_for(device)
+    return time.perf_counter() - began
+
+
+def wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,74 @@
+"""What else one could do with the same weights: ask a prior that keeps nothing between two questions."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from prior.config import PriorConfig
+from prior.memory import Past
+from prior.model import LlamaPrior, TokenProposal
+from prior.text import Text
+from prior.vocabulary import Vocabulary
+
+
+class Noted(NamedTuple):
+    """A past as the ids of its window alone."""
+
+    text: Text | None
+    rate: Tensor  # float []
+    ids_BThw: Tensor
+
+
+@dataclass(frozen=True)
+class WithoutCache:
+    """Keeps the promise of a frame prior by computing the context and the whole window again for every proposal.
+
+    While no frame has left the window its answers are those of the prior inside. Later they forget what older frames
+    have told those in the window, as every model without a cache does.
+    """
+
+    prior: LlamaPrior
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return self.prior.vocabulary
+
+    @property
+    def window(self) -> int:
+        return self.prior.window
+
+    @property
+    def config(self) -> PriorConfig:
+        return self.prior.config
+
+    @property
+    def norm(self) -> torch.nn.Module:
+        return self.prior.norm
+
+    def begin(self, text: Text | None, batch: int, grid: tuple[int, int], rate: float = 0.0) -> Noted:
+        return Noted(text, torch.tensor(rate), torch.zeros(batch, 0, *grid, dtype=torch.int64, device=self.device))
+
+    @torch.no_grad()
+    def propose(self, ids_Bhw: Tensor, past: Noted) -> tuple[TokenProposal, Tensor]:
+        features, inside = self.features(torch.cat([past.ids_BThw, ids_Bhw.unsqueeze(1)], 1), past)
+        return self.prior.proposal(features[:, -ids_Bhw[0].numel() :], inside), ids_Bhw
+
+    def commit(self, past: Noted, present: Tensor) -> Noted:
+        return past._replace(ids_BThw=torch.cat([past.ids_BThw, present.unsqueeze(1)], 1)[:, -self.window :])
+
+    def advance(self, ids_Bhw: Tensor, past: Noted) -> tuple[Noted, TokenProposal]:
+        past = self.commit(past, ids_Bhw)
+        return past, self.propose(torch.full_like(ids_Bhw, self.vocabulary.mask), past)[0]
+
+    def features(self, ids_BThw: Tensor, past: Noted) -> tuple[Tensor, Past]:
+        """Of all frames at once, each seeing those before it; and a past to read the grid from."""
+        batch, _, height, width = ids_BThw.shape
+        inside = self.prior.begin(past.text, batch, (height, width), float(past.rate))
+        features, _, _ = self.prior.stream(self.prior.embedding(ids_BThw.flatten(1)), inside, 0, None)
+        return features, inside
+
+    @property
+    def device(self) -> torch.device:
+        return self.prior.norm.weight.device

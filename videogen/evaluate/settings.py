@@ -1,0 +1,38 @@
+"""Ways of sampling to be compared, as they are written on a command line: `order=threshold,threshold=0.9`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sampling.config import SamplerConfig
+from videogen.config.bind import bind
+from videogen.config.strict_yaml import Mapping as Section
+from videogen.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A name, and the fields of SamplerConfig that it sets; all others stay as the model has them."""
+
+    name: str
+    changes: Mapping[str, Any]
+
+
+def read_setting(text: str) -> Setting:
+    """`field=value,field=value`; UsageError for what SamplerConfig does not know or allow."""
+    pairs = [pair.strip() for pair in text.split(",") if pair.strip()]
+    if not pairs:
+        raise UsageError(f"'{text}' compares nothing; write field=value, such as steps=4")
+    sampler = bind(SamplerConfig, Section({}, {}, "--compare"), pairs).value
+    return Setting(
+        ",".join(pairs), {name: getattr(sampler, name) for name in (pair.partition("=")[0] for pair in pairs)}
+    )
+
+
+def settings_of(texts: Sequence[str], base: Mapping[str, Any]) -> tuple[Setting, ...]:
+    """Each of the settings on top of what holds for all; with none, that alone."""
+    common = {name: value for name, value in base.items() if value is not None}
+    if not texts:
+        return (Setting(",".join(f"{name}={value}" for name, value in common.items()) or "as it is", common),)
+    read = [read_setting(text) for text in texts]
+    return tuple(Setting(setting.name, {**common, **setting.changes}) for setting in read)

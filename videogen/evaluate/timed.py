@@ -1,0 +1,70 @@
+"""A prior that passes every call on and counts the seconds it took: what of a latent frame's time is the network's."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from prior.config import PriorConfig
+from prior.interface import Proposal
+from prior.memory import Past, Present
+from prior.model import LlamaPrior
+from prior.vocabulary import Vocabulary
+
+Result = TypeVar("Result")
+
+
+@dataclass
+class TimedPrior:
+    """Blocks and head together; the clock is one that waits until the device is done."""
+
+    prior: LlamaPrior
+    clock: Callable[[], float]
+    seconds: float = 0.0
+
+    def over(self, work: Callable[[], Result]) -> Result:
+        began = self.clock()
+        result = work()
+        self.seconds += self.clock() - began
+        return result
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return self.prior.vocabulary
+
+    @property
+    def window(self) -> int:
+        return self.prior.window
+
+    @property
+    def config(self) -> PriorConfig:
+        return self.prior.config
+
+    @property
+    def norm(self) -> torch.nn.Module:
+        return self.prior.norm
+
+    def propose(self, ids_Bhw: Tensor, past: Past) -> "tuple[TimedProposal, Present]":
+        proposal, present = self.over(lambda: self.prior.propose(ids_Bhw, past))
+        return TimedProposal(proposal, self), present
+
+    def commit(self, past: Past, present: Present) -> Past:
+        return self.over(lambda: self.prior.commit(past, present))
+
+    def advance(self, ids_Bhw: Tensor, past: Past) -> "tuple[Past, TimedProposal]":
+        past, proposal = self.over(lambda: self.prior.advance(ids_Bhw, past))
+        return past, TimedProposal(proposal, self)
+
+    def next_token(self, ids_Bn: Tensor, past: Past) -> "TimedProposal":
+        return TimedProposal(self.over(lambda: self.prior.next_token(ids_Bn, past)), self)
+
+
+@dataclass(frozen=True)
+class TimedProposal:
+    proposal: Proposal
+    timed: TimedPrior
+
+    def logits(self, known_digits: Tensor) -> Tensor:
+        return self.timed.over(lambda: self.proposal.logits(known_digits))
