@@ -6,4 +6,4 @@ import sys
 # Where torchvision happens to be installed, importing it fails all the same, and who asks whether it is there hears no.
 sys.modules["torchvision"] = None  # type: ignore[assignment]
 os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads that wait for a busy core are slower than none
+os.environ["OMP_NUM_THREADS"] = "1"  # tiny tensors gain nothing from more, and lose much where cores are shared

@@ -1,22 +1,12 @@
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from tests.tokenizer.models import small_config, small_model
 from videogen.checkpoint import write_folder
 from videogen.data import build_index
 from videogen.models import Preprocessing, TokenizerModel, load_tokenizer, tokenizer_files
 from videogen.playroom.write import PlayroomConfig, write_playroom
-
-
-@pytest.fixture(autouse=True, scope="package")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="package")
