@@ -6,7 +6,8 @@ past -- propose x K, commit x 1 for each latent frame --> ids
 ids -- tokenizer.decode --> pictures, while nothing of the next latent frame has been sampled yet
 """
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,6 +22,16 @@ from sampling.rollout import Rollout, copied, remember, start, step
 from tokenizer.streaming import State
 from videogen.models import PriorModel
 from videogen.pixels import to_frames
+from videogen.watch import Watched
+
+Clock = Callable[[], float]  # seconds; see `exact_clock`
+
+
+class Seconds(NamedTuple):
+    """What a latent frame has cost."""
+
+    prior: float  # the sampler included
+    decoder: float
 
 
 class Made(NamedTuple):
@@ -29,6 +40,7 @@ class Made(NamedTuple):
     pictures: Tensor  # uint8 [B, 1 or f_t, H, W, 3]: one for the first latent frame of a video
     ids_Bhw: Tensor
     steps_B: Tensor  # proposals that each video needed
+    seconds: Seconds
 
 
 @dataclass(frozen=True)
@@ -45,6 +57,8 @@ class Job:
         if not len(self.prompts) == len(self.negative_prompts) == len(self.seeds):
             counts = f"{len(self.prompts)}, {len(self.negative_prompts)} and {len(self.seeds)}"
             raise ValueError(f"prompts, negative_prompts and seeds are {counts}; there must be one of each a video")
+        if not 0 <= self.rate <= 1:
+            raise ValueError(f"rate = {self.rate:g} must be 0 to 1")
 
 
 class Going(NamedTuple):
@@ -52,56 +66,56 @@ class Going(NamedTuple):
 
     rollout: Rollout[Past]
     decoder: State | None
-    recent_BThw: Tensor  # the last latent frames, as many as the prior looks back
+    visible_BThw: Tensor  # the latent frames that the next one can see
 
 
-def generate(model: PriorModel, job: Job, known_BThw: Tensor | None = None) -> Iterator[Made]:
+def generate(
+    model: PriorModel, job: Job, known_BThw: Tensor | None = None, clock: Clock = time.perf_counter
+) -> Iterator[Made]:
     """Videos without end, latent frame by latent frame; after `known_BThw`, or from nothing.
 
     Streaming is all there is: a video of a given length is the beginning of this.
     """
     going = begin(model, job, known_BThw)
     while True:
-        going, made = go_on(model, job, going)
+        going, made = go_on(model, job, going, clock)
         yield made
 
 
 @torch.no_grad()
-def begin(model: PriorModel, job: Job, known_BThw: Tensor | None = None, grid: tuple[int, int] | None = None) -> Going:
-    """Before the first latent frame that is to be made; the pictures of what is known are not made again."""
-    prior, decoder = model.network, None
-    grid = grid or (model.taught_on.height, model.taught_on.width)
-    if known_BThw is None:
-        known_BThw = torch.zeros(len(job.seeds), 0, *grid, dtype=torch.int64, device=device_of(model))
-    else:
-        decoder = model.tokenizer.network.decode(known_BThw)[1]
-    recent = known_BThw[:, -prior.window :]
-    past = remembered(model, job, recent)
-    rollout = start(prior, past, job.seeds, grid_of(recent), device_of(model), known_BThw.shape[1])
-    return Going(rollout, decoder, recent)
+def begin(model: PriorModel, job: Job, known_BThw: Tensor | None = None) -> Going:
+    """Before the first latent frame that is to be made, on the grid of what is known; known pictures are not made."""
+    known_BThw = nothing_known(model, len(job.seeds)) if known_BThw is None else known_BThw
+    _, decoder = model.tokenizer.network.decode(known_BThw)
+    visible = visible_of(model, known_BThw)
+    past = remembered(model, job, visible)
+    rollout = start(model.network, past, job.seeds, grid_of(visible), device_of(model), known_BThw.shape[1])
+    return Going(rollout, decoder, visible)
 
 
 @torch.no_grad()
-def go_on(model: PriorModel, job: Job, going: Going) -> tuple[Going, Made]:
-    """One latent frame further."""
-    rollout, decided = step(model.network, going.rollout, job.sampler)
-    ids_B1hw = decided.ids_Bhw.unsqueeze(1)
+def go_on(model: PriorModel, job: Job, going: Going, clock: Clock = time.perf_counter) -> tuple[Going, Made]:
+    """One latent frame further; `going` is used up. NumbersError if the prior no longer answers with numbers."""
+    began, prior = clock(), Watched(model.network)
+    rollout, decided = step(prior, going.rollout, job.sampler)
+    prior.check(going.rollout.frame)
+    decided_at, ids_B1hw = clock(), decided.ids_Bhw.unsqueeze(1)
     clip, decoder = model.tokenizer.network.decode(ids_B1hw, going.decoder)
-    recent = torch.cat([going.recent_BThw, ids_B1hw], 1)[:, -model.network.window :]
-    return Going(rollout, decoder, recent), Made(to_frames(clip), decided.ids_Bhw, decided.steps_B)
+    pictures, shown_at = to_frames(clip), clock()
+    visible = visible_of(model, torch.cat([going.visible_BThw, ids_B1hw], 1))
+    seconds = Seconds(decided_at - began, shown_at - decided_at)
+    return Going(rollout, decoder, visible), Made(pictures, decided.ids_Bhw, decided.steps_B, seconds)
 
 
 def under_new_prompts(model: PriorModel, job: Job, going: Going) -> Going:
     """The same scene, told otherwise: what the prior remembers of its window is made again under the new text."""
-    seeds, frame = going.rollout.seeds, going.rollout.frame
-    past = remembered(model, job, going.recent_BThw)
-    rollout = start(model.network, past, seeds, grid_of(going.recent_BThw), device_of(model), frame)
-    return going._replace(rollout=rollout)
+    past = remembered(model, job, going.visible_BThw)
+    return going._replace(rollout=going.rollout._replace(past=past, last_Bhw=None))
 
 
 def cut_to_new_prompts(model: PriorModel, job: Job, going: Going) -> Going:
     """Another scene: it begins like a video of its own, but draws on from where the numbers of its seeds are."""
-    fresh = begin(model, job, grid=grid_of(going.recent_BThw))
+    fresh = begin(model, job, going.visible_BThw[:, :0])
     return fresh._replace(rollout=fresh.rollout._replace(frame=going.rollout.frame))
 
 
@@ -110,11 +124,17 @@ def kept(going: Going) -> Going:
     return going._replace(rollout=copied(going.rollout))
 
 
-def remembered(model: PriorModel, job: Job, recent_BThw: Tensor) -> Past:
+def remembered(model: PriorModel, job: Job, visible_BThw: Tensor) -> Past:
     """The past of these latent frames under the prompts of a job."""
     prior, streams = model.network, len(job.seeds) * (2 if job.sampler.guided else 1)
-    past = prior.begin(told(model, job), streams, grid_of(recent_BThw), job.rate)
-    return remember(prior, past, for_streams(recent_BThw, job.sampler))
+    past = prior.begin(told(model, job), streams, grid_of(visible_BThw), job.rate)
+    return remember(prior, past, for_streams(visible_BThw, job.sampler))
+
+
+def visible_of(model: PriorModel, ids_BThw: Tensor) -> Tensor:
+    """Of these latent frames, those that the next one can see: the first few that stay for ever, and the window."""
+    sinks = model.config.sink_frames
+    return torch.cat([ids_BThw[:, :sinks], ids_BThw[:, sinks:][:, -model.config.window :]], 1)
 
 
 def told(model: PriorModel, job: Job) -> Text | None:
@@ -125,9 +145,30 @@ def told(model: PriorModel, job: Job) -> Text | None:
     return model.conditioner(captions).to(device_of(model))
 
 
+def nothing_known(model: PriorModel, videos: int, grid: tuple[int, int] | None = None) -> Tensor:
+    """No latent frames [B, 0, h, w]; by default of the size that the prior was taught on."""
+    height, width = grid or (model.taught_on.height, model.taught_on.width)
+    return torch.zeros(videos, 0, height, width, dtype=torch.int64, device=device_of(model))
+
+
 def grid_of(ids_BThw: Tensor) -> tuple[int, int]:
     return ids_BThw.shape[2], ids_BThw.shape[3]
 
 
 def device_of(model: PriorModel) -> torch.device:
     return model.network.norm.weight.device
+
+
+def exact_clock(model: PriorModel) -> Clock:
+    """A clock that waits until the model's device is done.
+
+    By one that does not, the decoder's time on a GPU shows up in the prior's next latent frame, which always waits.
+    """
+    device = device_of(model)
+
+    def clock() -> float:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.perf_counter()
+
+    return clock

@@ -1,14 +1,15 @@
 """What a generation goes on from: a clip or a picture of anybody's, as the ids that the model knows."""
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from videogen.errors import DataError
-from videogen.video import fit, stream
+from videogen.video import Scan, fit, frames_at, read
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,41 +17,52 @@ if TYPE_CHECKING:
     from videogen.models import PriorModel
 
 Frames = NDArray[np.uint8]  # [T, H, W, 3]
+AT_ONCE = 16  # pictures of a file in memory, at the size that they have there
 
 
-def clip_as_seen(path: Path, fps: float, height: int, width: int, last: int | None = None) -> Frames:
-    """A video file at a model's frame rate and size, or only its last so many pictures: what a model sees of it."""
-    return resampled(stream(Path(path)), fps, height, width, last)
+class Known(NamedTuple):
+    """What is known of each of B videos before anything is made."""
+
+    ids_BThw: "Tensor"  # int64 [B, T', h, w]; of nothing, T' is 0 and the grid that of what is to be made
+    pictures: "Tensor"  # uint8 [B, 0 or 1, H, W, 3]: the image that a video begins with, as its ids give it back
 
 
-def resampled(video: Iterable[tuple[float, Frames]], fps: float, height: int, width: int, last: int | None) -> Frames:
-    """Pictures with their seconds to those on screen at a steady rate, in the memory of the pictures that stay."""
-    kept: list[Frames] = []
-    number, before = 0, None
-    for second, picture in video:
-        while before is not None and number / fps < second - 1e-6:
-            kept.append(before)
-            number += 1
-        before = fit(picture[None], height, width)[0]
-        if last is not None:
-            del kept[:-last]
-    if before is None:
-        raise DataError("a video without pictures; there is nothing to go on from")
-    kept.append(before)
-    return np.stack(kept if last is None else kept[-last:])
+def nothing(model: "PriorModel", videos: int, grid: tuple[int, int]) -> Known:
+    from videogen.generate import nothing_known
+
+    return Known(nothing_known(model, videos, grid), no_pictures(model, videos, grid))
 
 
-def ids_of_clip(model: "PriorModel", frames: Frames) -> "Tensor":
-    """Ids [1, T', h, w] of the end of a clip, as much as the prior looks back: whole groups, ending with its last
-    picture, so that what is made next follows without a seam."""
-    f_t, window = model.tokenizer.config.f_t, model.network.window
-    latent_frames = min(window, 1 + (len(frames) - 1) // f_t)
-    return encoded(model, frames[-(1 + f_t * (latent_frames - 1)) :])
+def clip_known(model: "PriorModel", frames: Frames, videos: int = 1) -> Known:
+    """A clip of the right size, to be followed by what comes next: of its end, as much as the prior looks back at.
+
+    The groups are whole and the last one ends with its last picture, so that there is no seam.
+    """
+    latent_frames = min(looks_back(model), 1 + (len(frames) - 1) // model.tokenizer.config.f_t)
+    ids = encoded(model, frames[-model.tokenizer.config.video_frames(latent_frames) :])
+    return Known(ids.expand(videos, -1, -1, -1), no_pictures(model, videos, (ids.shape[2], ids.shape[3])))
 
 
-def ids_of_picture(model: "PriorModel", picture: Frames) -> "Tensor":
-    """Ids [1, 1, h, w] of a picture [H, W, 3] as the first of a video."""
-    return encoded(model, picture[None])
+def picture_known(model: "PriorModel", picture: Frames, videos: int = 1) -> Known:
+    """A picture [H, W, 3] of the right size as the first of a video, which shows what its ids give back."""
+    import torch
+
+    from videogen.pixels import to_frames
+
+    ids = encoded(model, picture[None])
+    with torch.no_grad():
+        shown = to_frames(model.tokenizer.network.decode(ids)[0])
+    return Known(ids.expand(videos, -1, -1, -1), shown.expand(videos, -1, -1, -1, -1))
+
+
+def looks_back(model: "PriorModel") -> int:
+    """At how many latent frames the prior looks when there are enough: the sink's, and the window's."""
+    return model.config.sink_frames + model.config.window
+
+
+def pictures_of_use(model: "PriorModel") -> int:
+    """How many pictures of a clip decide what follows it, at the model's frame rate."""
+    return model.tokenizer.config.video_frames(looks_back(model))
 
 
 def encoded(model: "PriorModel", frames: Frames) -> "Tensor":
@@ -64,12 +76,54 @@ def encoded(model: "PriorModel", frames: Frames) -> "Tensor":
     return ids
 
 
+def no_pictures(model: "PriorModel", videos: int, grid: tuple[int, int]) -> "Tensor":
+    import torch
+
+    f_s = model.tokenizer.config.f_s
+    device = next(model.tokenizer.network.parameters()).device
+    return torch.zeros(videos, 0, grid[0] * f_s, grid[1] * f_s, 3, dtype=torch.uint8, device=device)
+
+
+def numbers_seen(seen: Scan, fps: float) -> NDArray[np.int64]:
+    """Of a video's frames, those on screen at a steady rate, counted from the end: the last one is always the last.
+
+    A frame is looked at half a period after it has appeared, never at the edge, as in training.
+    """
+    seconds = seen.seconds
+    period = float(seconds[-1]) / (len(seconds) - 1) if len(seconds) > 1 else 0.0
+    latest = float(seconds[-1]) + period - min(period, 1 / fps) / 2
+    looks = latest - np.arange(math.floor(latest * fps + 1e-6) + 1) / fps
+    return frames_at(seconds, looks[::-1])
+
+
+def clip_as_seen(
+    path: Path, seen: Scan, fps: float, height: int, width: int, last: int | None = None
+) -> Iterator[Frames]:
+    """The pictures [H, W, 3] of a video file at a model's frame rate and size, or only the last so many of them."""
+    numbers = numbers_seen(seen, fps)[-last if last else None :]
+    for begin in range(0, len(numbers), AT_ONCE):
+        yield from fit(read(path, numbers[begin : begin + AT_ONCE].tolist(), seen), height, width)
+
+
+def load_image(path: Path) -> Frames:
+    """A picture file as uint8 [H, W, 3], turned as it is meant to be seen; DataError if it is none."""
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path}: not a picture that can be read ({str(error).splitlines()[0]})") from None
+
+
 def as_frames(video: Any) -> Frames:
     """Bytes [T, H, W, 3] of what people hand over: arrays of bytes or of floats in [0, 1], tensors, PIL pictures."""
     if isinstance(video, np.ndarray) or hasattr(video, "detach"):
-        frames = np.asarray(video.detach().cpu() if hasattr(video, "detach") else video)
-    elif isinstance(video, Sequence) and video:
-        frames = np.stack([np.asarray(each.convert("RGB") if hasattr(each, "convert") else each) for each in video])
+        frames = as_array(video)
+    elif isinstance(video, Sequence) and not isinstance(video, str | bytes) and video:
+        frames = np.stack([as_array(picture) for picture in video])
     else:
         raise DataError(f"a video is an array, a tensor, or a list of pictures, not {type(video).__name__}")
     if frames.ndim != 4:
@@ -79,7 +133,16 @@ def as_frames(video: Any) -> Frames:
     if frames.shape[-1] != 3 or not frames.size:
         raise DataError(f"pictures have three channels and at least one pixel; these are {list(frames.shape)}")
     if frames.dtype == np.uint8:
-        return np.ascontiguousarray(frames)
-    if not np.issubdtype(frames.dtype, np.floating) or frames.min() < 0 or frames.max() > 1:
+        return np.require(frames, requirements=["C", "W"])
+    if not np.issubdtype(frames.dtype, np.floating) or not (frames.min() >= 0 and frames.max() <= 1):
         raise DataError(f"pictures are bytes, or floats in [0, 1]; these are {frames.dtype} and reach beyond that")
     return np.ascontiguousarray((frames * 255).round().astype(np.uint8))
+
+
+def as_array(picture: Any) -> NDArray[Any]:
+    if hasattr(picture, "convert"):  # of PIL
+        return np.asarray(picture.convert("RGB"))
+    if hasattr(picture, "detach"):
+        tensor = picture.detach().cpu()
+        return np.asarray(tensor.float() if tensor.is_floating_point() else tensor)  # NumPy knows no bfloat16
+    return np.asarray(picture)

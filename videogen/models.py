@@ -209,6 +209,11 @@ def _fill(network: "nn.Module", folder: Folder, part: str) -> None:
         raise CheckpointError(f"{folder.path}: weights and configuration do not belong together: {reason}") from None
 
 
+def has_prior(path: Path) -> bool:
+    """Whether the model at `path` can generate; otherwise it is a tokenizer alone."""
+    return PRIOR in open_model(path, TOKENIZER).json(INDEX)["parts"]
+
+
 def open_model(path: Path, part: str) -> Folder:
     """The model folder at `path`, or in a run folder's `model`, if it has that part."""
     inside = path / "model"

@@ -11,35 +11,26 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from videogen.generate import Going, Job, Made, begin, cut_to_new_prompts, device_of, go_on, kept, under_new_prompts
+from videogen.errors import UsageError
+from videogen.figures import Figures
+from videogen.generate import (
+    Clock,
+    Going,
+    Job,
+    begin,
+    cut_to_new_prompts,
+    exact_clock,
+    go_on,
+    kept,
+    under_new_prompts,
+)
+from videogen.known import Known
 from videogen.models import PriorModel
 
 Picture = NDArray[np.uint8]  # [H, W, 3]
 Transition = Literal["recache", "cut"]
-
-
-@dataclass
-class Figures:
-    """What a stream has cost so far; seconds are those of the clock."""
-
-    pictures: int = 0
-    latent_frames: int = 0
-    proposals: int = 0
-    first_picture: float | None = None  # seconds from the first question to the first picture
-    making: float = 0.0  # seconds of prior, sampler and decoder
-    decoding: float = 0.0  # seconds of the decoder alone, where that is measured
-
-    @property
-    def pictures_per_second(self) -> float:
-        return self.pictures / self.making if self.making else 0.0
-
-    @property
-    def steps(self) -> float:
-        """Proposals a latent frame, in the mean."""
-        return self.proposals / self.latent_frames if self.latent_frames else 0.0
 
 
 class StreamState(NamedTuple):
@@ -48,8 +39,7 @@ class StreamState(NamedTuple):
     job: Job
     going: Going
     waiting: tuple[Picture, ...]  # made, but not handed out yet
-    prompt: str
-    pending: bool  # whether the prompt has been changed since the last latent frame
+    prompt: str  # of the next latent frame; the job has that of the last
     transition: Transition
 
 
@@ -60,26 +50,24 @@ class VideoStream:
     model: PriorModel
     job: Job
     going: Going
+    prompt: str  # set it: it counts from the next latent frame on
     frames: int | None = None  # how many pictures are still to come; None: endlessly many
     transition: Transition = "recache"
     figures: Figures = field(default_factory=Figures)
+    clock: Clock = time.perf_counter
+    _beginning: float = 0.0  # seconds before the first latent frame
     _waiting: deque[Picture] = field(default_factory=deque)
-    _prompt: str = ""
-    _pending: bool = False
     _closed: bool = False
 
     @staticmethod
-    def begin(model: PriorModel, job: Job, known: torch.Tensor | None, **settings: int | None) -> "VideoStream":
-        return VideoStream(model, job, begin(model, job, known), _prompt=job.prompts[0], **settings)  # type: ignore[arg-type]
-
-    @property
-    def prompt(self) -> str:
-        return self._prompt
-
-    @prompt.setter
-    def prompt(self, prompt: str) -> None:
-        self._pending = self._pending or prompt != self._prompt
-        self._prompt = prompt
+    def begin(model: PriorModel, job: Job, known: Known, frames: int | None, transition: Transition) -> "VideoStream":
+        """One video; an image that it begins with is its first picture."""
+        began = time.perf_counter()
+        going = begin(model, job, known.ids_BThw)
+        stream = VideoStream(model, job, going, job.prompts[0], frames, transition, clock=exact_clock(model))
+        stream._waiting.extend(known.pictures[0].cpu().numpy())
+        stream._beginning = time.perf_counter() - began
+        return stream
 
     def __iter__(self) -> Iterator[Picture]:
         return self
@@ -93,48 +81,37 @@ class VideoStream:
         return self._waiting.popleft()
 
     def close(self) -> None:
-        """No more pictures; what was being made is done, for making happens inside `next` alone."""
+        """No more pictures; nothing is being made, for that happens inside `next` alone."""
         self._closed = True
         self._waiting.clear()
 
     def state(self) -> StreamState:
-        going = kept(self.going)
-        return StreamState(self.job, going, tuple(self._waiting), self._prompt, self._pending, self.transition)
+        """All that the pictures to come depend on; the stream itself may go on."""
+        if self._closed:
+            raise UsageError("the stream is closed, or was broken off inside a frame; take its state before that")
+        return StreamState(self.job, kept(self.going), tuple(self._waiting), self.prompt, self.transition)
 
     @staticmethod
     def restore(model: PriorModel, state: StreamState, frames: int | None = None) -> "VideoStream":
-        stream = VideoStream(model, state.job, kept(state.going), frames, state.transition)
-        stream._waiting, stream._prompt, stream._pending = deque(state.waiting), state.prompt, state.pending
+        stream = VideoStream(model, state.job, kept(state.going), state.prompt, frames, state.transition)
+        stream.clock = exact_clock(model)
+        stream._waiting.extend(state.waiting)
         return stream
 
     def _make(self) -> None:
-        began = time.perf_counter()
-        if self._pending:
+        self._closed = True  # until the frame is whole: one that is broken off has used up the past
+        if self.prompt != self.job.prompts[0]:
             self._turn_to_prompt()
-        self.going, made = go_on(self.model, self.job, self.going)
-        pictures = made.pictures.cpu().numpy()[0]
-        self._waiting.extend(pictures)
-        self._count(made, len(pictures), time.perf_counter() - began)
+        self.going, made = go_on(self.model, self.job, self.going, self.clock)
+        self._waiting.extend(made.pictures[0].cpu().numpy())
+        self.figures.count(made)
+        if self.figures.first_picture is None:
+            self.figures.first_picture = self._beginning + sum(made.seconds)
+        self._closed = False
 
     def _turn_to_prompt(self) -> None:
-        self.job = replace(self.job, prompts=(self._prompt,))
+        began = self.clock()
+        self.job = replace(self.job, prompts=(self.prompt,))
         turn = under_new_prompts if self.transition == "recache" else cut_to_new_prompts
-        self.going, self._pending = turn(self.model, self.job, self.going), False
-
-    def _count(self, made: Made, pictures: int, seconds: float) -> None:
-        figures = self.figures
-        figures.first_picture = seconds if figures.first_picture is None else figures.first_picture
-        figures.pictures, figures.latent_frames = figures.pictures + pictures, figures.latent_frames + 1
-        figures.proposals += int(made.steps_B.sum())
-        figures.making += seconds
-
-
-def peak_memory_mb(model: PriorModel) -> float:
-    """Of this process so far, or of the GPU that the model is on."""
-    device = device_of(model)
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    import resource
-    import sys
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+        self.going = turn(self.model, self.job, self.going)
+        self.figures.prior += self.clock() - began

@@ -9,9 +9,11 @@ from types import FrameType
 import click
 
 import videogen
+from videogen.cli.bench import bench
 from videogen.cli.config import config
 from videogen.cli.data import data
 from videogen.cli.encode import encode
+from videogen.cli.evaluate_generation import generation
 from videogen.cli.failures import Stopped, explain
 from videogen.cli.generate import continue_, generate, stream
 from videogen.cli.models import evaluate, info, reconstruct, selftest
@@ -30,8 +32,9 @@ def videogen_command() -> None:
 
 videogen_command.add_command(data)
 videogen_command.add_command(config)
-for command in (generate, continue_, stream, train, encode, reconstruct, evaluate, selftest, info):
+for command in (generate, continue_, stream, train, encode, reconstruct, evaluate, bench, selftest, info):
     videogen_command.add_command(command)
+evaluate.add_command(generation)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

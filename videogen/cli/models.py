@@ -144,6 +144,9 @@ def runs(terminal: Terminal, runs: tuple[Path, ...], figure: str, out: Path | No
 def selftest(terminal: Terminal, model: Path, seed: int, threads: int | None, device: str) -> None:
     """Prove on a model's own weights that streaming is exact, time is causal, and every code survives.
 
+    With a prior in it, the whole way from a prompt to pictures too: a stream is the offline result, a video of a batch
+    is that video alone, and a stream that is resumed goes on as if it had never stopped.
+
     \b
     Example:
       videogen selftest runs/toys
@@ -152,13 +155,18 @@ def selftest(terminal: Terminal, model: Path, seed: int, threads: int | None, de
 
     from videogen.errors import VideogenError
     from videogen.evaluate.selftest import check_laws
-    from videogen.models import load_tokenizer
+    from videogen.evaluate.selftest_prior import check_prior_laws
+    from videogen.models import has_prior, load_prior, load_tokenizer
 
     use_threads(threads)
-    verdicts = check_laws(load_tokenizer(model, usable_device(device)).network, seed)
-    lines = [f"{'holds ' if verdict.held else 'BROKEN'}  {verdict.law}: {verdict.detail}" for verdict in verdicts]
-    terminal.report({"verdicts": [asdict(verdict) for verdict in verdicts]}, "\n".join(lines))
-    broken = [verdict.law for verdict in verdicts if not verdict.held]
+    device = usable_device(device)
+    whole = load_prior(model, device) if has_prior(model) else None
+    tokenizer = load_tokenizer(model, device) if whole is None else whole.tokenizer
+    verdicts = [asdict(verdict) for verdict in check_laws(tokenizer.network, seed)]
+    verdicts += [] if whole is None else [asdict(verdict) for verdict in check_prior_laws(whole, seed)]
+    lines = ["{}  {law}: {detail}".format("holds " if each["held"] else "BROKEN", **each) for each in verdicts]
+    terminal.report({"verdicts": verdicts}, "\n".join(lines))
+    broken = [each["law"] for each in verdicts if not each["held"]]
     if broken:
         raise VideogenError(f"{model}: {len(broken)} of {len(verdicts)} laws do not hold here: {'; '.join(broken)}")
 
@@ -174,9 +182,14 @@ def info(terminal: Terminal, model: Path) -> None:
       videogen info runs/toys
     """
     from videogen.evaluate.info import describe_tokenizer
-    from videogen.models import load_tokenizer
+    from videogen.evaluate.info_prior import describe_prior
+    from videogen.models import has_prior, load_prior, load_tokenizer
 
-    figures = describe_tokenizer(load_tokenizer(model))
+    if has_prior(model):
+        whole = load_prior(model)
+        figures = describe_tokenizer(whole.tokenizer) | describe_prior(whole)
+    else:
+        figures = describe_tokenizer(load_tokenizer(model))
     width = max(map(len, figures))
     terminal.report(figures, "\n".join(f"{name:<{width}}  {value}" for name, value in figures.items()))
 

@@ -1,0 +1,296 @@
+"""From a prompt to a file, as it is typed; and every mistake in one line."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.pipeline.tiny import RING, STAR, write_model
+from tests.video.clips import numbered_frame
+from videogen.cli import main
+from videogen.pipeline import VideoPipeline
+from videogen.video import read, scan, stream, write_video
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("home")
+    write_model(home / "model")
+    write_model(home / "next", "next")
+    write_model(home / "untold", told=False)
+    clip = np.stack([numbered_frame(number, 32, 48) for number in range(40)])
+    write_video(home / "clip.mp4", clip, 25)
+    Image.fromarray(clip[0]).save(home / "first.png")
+    (home / "broken.mp4").write_bytes((home / "clip.mp4").read_bytes()[:2000])
+    (home / "broken.png").write_bytes((home / "first.png").read_bytes()[:60])
+    return home
+
+
+@pytest.fixture(autouse=True)
+def here(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for place in home.iterdir():
+        (tmp_path / place.name).symlink_to(place)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("VIDEOGEN_MODEL", raising=False)
+
+
+def figures(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict:
+    assert main([*arguments, "--json", "--threads", "1"]) == 0, capsys.readouterr().err
+    return json.loads(capsys.readouterr().out)
+
+
+def offline(prompt: str, frames: int, seed: int, **options) -> np.ndarray:
+    pipe = VideoPipeline.from_pretrained("model")
+    return pipe(prompt, num_frames=frames, generator=seed, output_type="uint8", **options).frames[0]
+
+
+def pictures(folder: str) -> np.ndarray:
+    return np.stack([np.asarray(Image.open(place)) for place in sorted(Path(folder).iterdir())])
+
+
+def test_a_prompt_becomes_the_video_of_the_pipeline(capsys):
+    said = figures(capsys, "generate", RING, "-o", "ring", "--model", "model", "--frames", "11", "--seed", "3",
+                   "--steps", "3", "--guidance-scale", "2", "--temperature", "0.9", "--order", "random")  # fmt: skip
+    options = {"num_inference_steps": 3, "guidance_scale": 2, "temperature": 0.9, "order": "random"}
+    assert np.array_equal(pictures("ring"), offline(RING, 11, 3, **options))
+    assert said["pictures"] == 11
+    assert said["seeds"] == [3]
+    assert said["proposals_per_latent_frame"] == 3
+    assert {"seconds_to_first_picture", "pictures_per_second", "prior_ms_per_latent_frame", "peak_memory_mib",
+            "decoder_ms_per_latent_frame"} <= set(said)  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".webm", ".gif"])
+def test_a_file_of_each_kind(suffix, capsys):
+    assert main(["generate", RING, "-o", f"ring{suffix}", "--model", "model", "--seconds", "1.2", "--seed", "1"]) == 0
+    said = capsys.readouterr().out
+    assert f"ring{suffix}: 10 pictures of 16 x 24 at 8 a second, seed 1" in said
+    assert "first picture after" in said
+    assert len(scan(Path(f"ring{suffix}")).pts) == 10
+
+
+def test_several_videos_get_numbers_or_one_wall(capsys, monkeypatch):
+    monkeypatch.setenv("VIDEOGEN_MODEL", "model")
+    said = figures(capsys, "generate", RING, STAR, "-o", "both", "--num-videos", "2", "--frames", "5", "--seed", "4")
+    assert said["files"] == ["both_000", "both_001", "both_002", "both_003"]
+    assert said["seeds"] == [4, 5, 6, 7]
+    figures(capsys, "generate", RING, STAR, "-o", "wall", "--num-videos", "2", "--frames", "5", "--seed", "4", "--grid")
+    wall = pictures("wall")
+    assert wall.shape == (5, 32, 48, 3)
+    assert np.array_equal(wall[:, :16, 24:], pictures("both_001"))
+
+
+def test_an_image_and_a_video_to_begin_with(capsys):
+    clip = np.stack([picture for _, picture in stream(Path("clip.mp4"))])
+    assert (
+        main(["generate", RING, "-o", "a", "--model", "model", "--image", "first.png", "--frames", "5", "--seed", "1"])
+        == 0
+    )
+    assert np.array_equal(pictures("a"), offline(RING, 5, 1, image=np.asarray(Image.open("first.png"))))
+    assert "32 x 48 becomes 16 x 24" in capsys.readouterr().err
+    assert (
+        main(["generate", RING, "-o", "b", "--model", "model", "--video", "clip.mp4", "--frames", "5", "--seed", "1"])
+        == 0
+    )
+    assert np.array_equal(pictures("b"), offline(RING, 5, 1, video="clip.mp4"))
+    assert "25 pictures a second become 8, 32 x 48 becomes 16 x 24" in capsys.readouterr().err
+    assert len(clip) == 40
+
+
+def test_a_clip_and_what_comes_next_without_a_seam(capsys):
+    said = figures(
+        capsys,
+        "continue",
+        "clip.mp4",
+        "-o",
+        "more",
+        "--model",
+        "model",
+        "--prompt",
+        RING,
+        "--seed",
+        "2",
+        "--frames",
+        "7",
+    )
+    new = offline(RING, 7, 2, video="clip.mp4")
+    both = pictures("more")
+    old = said["pictures_of_the_clip"]
+    assert said["pictures"] == len(both) == old + 7
+    assert old == round(40 / 25 * 8)
+    assert np.array_equal(both[old:], new)
+    last = read(Path("clip.mp4"), [39])
+    from videogen.video import fit
+
+    assert np.array_equal(both[old - 1], fit(last, 16, 24)[0])
+    figures(
+        capsys,
+        "continue",
+        "clip.mp4",
+        "-o",
+        "new",
+        "--model",
+        "model",
+        "--prompt",
+        RING,
+        "--seed",
+        "2",
+        "--frames",
+        "7",
+        "--only-new",
+    )
+    assert np.array_equal(pictures("new"), new)
+
+
+def test_a_stream_changes_its_prompt_on_time(capsys):
+    said = figures(capsys, "stream", RING, "-o", "story", "--model", "model", "--frames", "20", "--seed", "2",
+                   "--prompt-at", f"12:{STAR}", "--prompt-at", "0.7s:a blue disc", "--transition", "cut")  # fmt: skip
+    assert said["prompt_changes"] == [{"picture": 6, "prompt": "a blue disc"}, {"picture": 12, "prompt": STAR}]
+    made = VideoPipeline.from_pretrained("model").stream(RING, generator=2, transition="cut")
+    expected = []
+    for number in range(20):
+        made.prompt = RING if number < 6 else "a blue disc" if number < 12 else STAR
+        expected.append(next(made))
+    assert np.array_equal(pictures("story"), np.stack(expected))
+
+
+def test_raw_pictures_through_a_pipe(capsys, monkeypatch):
+    pipe = io.TextIOWrapper(io.BytesIO())
+    monkeypatch.setattr(sys, "stdout", pipe)
+    assert main(["stream", RING, "-o", "-", "--model", "model", "--frames", "6", "--seed", "1"]) == 0
+    assert pipe.buffer.getvalue() == offline(RING, 6, 1).tobytes()  # type: ignore[attr-defined]
+    assert "-: 6 pictures" in capsys.readouterr().err
+
+
+def test_what_is_there_is_replaced_only_if_asked(capsys):
+    make = ["generate", RING, "-o", "out.mp4", "--model", "model", "--frames", "1"]
+    assert main(make) == 0
+    before = Path("out.mp4").stat().st_mtime_ns
+    assert main(make) == 2
+    assert "out.mp4: is there already; --overwrite replaces it" in capsys.readouterr().err
+    assert Path("out.mp4").stat().st_mtime_ns == before
+    assert main([*make, "--overwrite"]) == 0
+    make[3] = "folder"
+    assert main([*make[:-1], "9"]) == 0
+    assert main(make) == 2
+    assert main([*make, "--overwrite"]) == 0
+    assert len(pictures("folder")) == 1, "old pictures are gone"
+
+
+MODEL = ["--model", "model"]
+MISTAKES = [
+    (["generate", RING, *MODEL], 2, "Missing option '-o'"),
+    (["generate", "-o", "x.mp4", *MODEL], 2, "PROMPT"),
+    (["generate", RING, "-o", "x.avi", *MODEL], 2, "'x.avi' does not end in .mp4"),
+    (["generate", RING, "-o", "nowhere/x.mp4", *MODEL], 2, "no folder"),
+    (["generate", RING, "-o", "model", *MODEL], 2, "model: is there already"),
+    (["generate", RING, "-o", "x.mp4"], 2, "no model: name one with --model"),
+    (["generate", RING, "-o", "x.mp4", "--model", "nowhere"], 4, "nowhere: no such folder"),
+    (["generate", RING, "-o", "x.mp4", "--model", "tokenizer"], 4, "has no prior, only tokenizer"),
+    (["generate", RING, "-o", "x.mp4", *MODEL, "--order", "best"], 2, "'best'"),
+    (["generate", RING, "-o", "x.mp4", *MODEL, "--order", "next"], 2, "order = next asks token by token"),
+    (["generate", RING, "-o", "x.mp4", "--model", "next", "--order", "halton"], 2, "use next or raster"),
+    (["generate", RING, "-o", "x.mp4", *MODEL, "--temperature", "-1"], 2, "temperature = -1"),
+    (["generate", RING, "-o", "x.mp4", *MODEL, "--steps", "0"], 2, "steps = 0"),
+    (["generate", RING, "-o", "x.mp4", *MODEL, "--top-k", "0"], 2, "top_k = 0"),
+    (["generate", RING, "-o", "x.mp4", *MODEL, "--top-p", "2"], 2, "top_p = 2"),
+    (["generate", RING, "-o", "x.mp4", *MODEL, "--guidance-scale", "nan"], 2, "guidance_scale = nan"),
+    (["generate", RING, "-o", "x.mp4", *MODEL, "--frames", "0"], 2, "--frames"),
+    (["generate", RING, "-o", "x.mp4", *MODEL, "--seconds", "inf"], 2, "inf"),
+    (["generate", RING, "-o", "x.mp4", *MODEL, "--frames", "3", "--seconds", "1"], 2, "give one"),
+    (["generate", RING, "-o", "x.mp4", *MODEL, "--height", "20"], 2, "multiples of 8"),
+    (["generate", RING, "-o", "x.mp4", *MODEL, "--dtype", "int8"], 2, "int8"),
+    (["generate", RING, "-o", "x.mp4", *MODEL, "--device", "cuda:99"], 5, "--device cuda:99"),
+    (["generate", RING, STAR, "-o", "-", *MODEL], 2, "--grid puts them side by side"),
+    (["generate", RING, "-o", "x.mp4", *MODEL, "--image", "nowhere.png"], 3, "nowhere.png: no such file"),
+    (["generate", RING, "-o", "x.mp4", *MODEL, "--image", "broken.png"], 3, "broken.png: not a picture"),
+    (["generate", RING, "-o", "x.mp4", *MODEL, "--image", "clip.mp4"], 3, "clip.mp4: not a picture"),
+    (["generate", RING, "-o", "x.mp4", *MODEL, "--image", "first.png", "--video", "clip.mp4"], 2, "give one"),
+    (["generate", RING, "-o", "x.mp4", *MODEL, "--video", "nowhere.mp4"], 3, "nowhere.mp4: no such file"),
+    (["continue", "broken.mp4", "-o", "x.mp4", *MODEL], 3, "broken.mp4"),
+    (["continue", "clip.mp4", "-o", "clip.mp4", "--overwrite", *MODEL], 2, "is the clip that is read"),
+    (["stream", RING, "-o", "x.mp4", *MODEL, "--prompt-at", "soon:x"], 2, "not of the form 5s:PROMPT"),
+    (["stream", RING, "-o", "x.mp4", *MODEL, "--transition", "fade"], 2, "'fade'"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "words"), MISTAKES, ids=lambda value: str(value)[:40])
+def test_mistakes_are_one_line(arguments, code, words, capsys):
+    assert main(arguments) == code
+    out, err = capsys.readouterr()
+    assert words in err
+    assert err.count("\n") == 1, err
+    assert out == ""
+    assert not Path("x.mp4").exists()
+
+
+def test_remarks_are_made_once(capsys):
+    assert main(["generate", RING, "-o", "a.mp4", *MODEL, "--frames", "1", "--negative-prompt", "blue"]) == 0
+    said = capsys.readouterr().err
+    assert "1 of 1 prompts are longer than 6 tokens" in said
+    assert "--negative-prompt changes nothing without --guidance-scale above 1" in said
+    assert main(["generate", RING, "-o", "b.mp4", "--model", "untold", "--frames", "1"]) == 0
+    assert "its prior was taught without text" in capsys.readouterr().err
+    assert main(["generate", RING, "-o", "c.mp4", *MODEL, "--frames", "1", "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("command", ["generate", "stream"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_it_leaves_a_playable_file(command, number):
+    length = ["--frames", "100000"] if command == "generate" else []
+    program = [sys.executable, "-m", "videogen", command, "a ring", "-o", "out.mp4", *MODEL, *length, "--threads", "1"]
+    checkout = str(Path(__file__).parents[2])
+    child = subprocess.Popen(
+        program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": checkout}
+    )
+    while not (Path("out.mp4").exists() and Path("out.mp4").stat().st_size > 6000):
+        assert child.poll() is None, child.communicate()
+        time.sleep(0.02)
+    child.send_signal(number)
+    out, err = child.communicate()
+    assert child.returncode == 128 + number
+    written = len(scan(Path("out.mp4")).pts)
+    assert f"out.mp4: {written} pictures" in out
+    assert err == f"videogen: stopped after {written} pictures, which are written\n"
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    checkout = str(Path(__file__).parents[2])
+    child = subprocess.Popen(
+        [sys.executable, "-m", "videogen", "stream", RING, "-o", "-", *MODEL, "--threads", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": checkout},
+    )
+    assert child.stdout is not None
+    assert child.stderr is not None
+    assert len(child.stdout.read(3 * 16 * 24 * 3)) == 3 * 16 * 24 * 3
+    child.stdout.close()
+    err = child.stderr.read().decode()
+    child.stderr.close()
+    assert child.wait() == 0, err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("command", ["generate", "continue", "stream"])
+def test_help_needs_no_torch(command):
+    program = (
+        "import sys; from videogen.cli import main\n"
+        f"main(['{command}', '--help'])\n"
+        "assert not {'torch', 'av', 'transformers', 'numpy'} & set(sys.modules)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "--model" in result.stdout

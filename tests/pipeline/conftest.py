@@ -1,0 +1,32 @@
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline.tiny import write_model
+from videogen.pipeline import VideoPipeline
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    home = tmp_path_factory.mktemp("models")
+    return {
+        "masked": write_model(home / "masked"),
+        "next": write_model(home / "next", "next"),
+        "sinks": write_model(home / "sinks", sinks=1),
+        "untold": write_model(home / "untold", told=False),
+    }
+
+
+@pytest.fixture(scope="session")
+def pipe(folders: dict[str, Path]) -> VideoPipeline:
+    return VideoPipeline.from_pretrained(folders["masked"])
+
+
+@pytest.fixture(scope="session")
+def next_pipe(folders: dict[str, Path]) -> VideoPipeline:
+    return VideoPipeline.from_pretrained(folders["next"])
+
+
+@pytest.fixture(scope="session")
+def sinking_pipe(folders: dict[str, Path]) -> VideoPipeline:
+    return VideoPipeline.from_pretrained(folders["sinks"])

@@ -1,0 +1,56 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.pipeline.tiny import RING
+from tests.video.clips import number_in, numbered_frame
+from videogen.errors import DataError
+from videogen.export import export_to_gif, export_to_video, load_video
+from videogen.video import scan
+
+FRAMES = np.stack([numbered_frame(number, 48, 96) for number in range(9)])
+
+
+@pytest.mark.parametrize("frames", [FRAMES, FRAMES / 255, [Image.fromarray(picture) for picture in FRAMES]])
+def test_frames_of_any_type_are_written_and_loaded(frames, tmp_path):
+    path = tmp_path / "clip.mp4"
+    assert export_to_video(frames, str(path), fps=8) == str(path)
+    assert scan(path).fps == pytest.approx(8)
+    loaded = load_video(str(path))
+    assert all(isinstance(picture, Image.Image) for picture in loaded)
+    assert [number_in(np.asarray(picture)) for picture in loaded] == list(range(9))
+    assert len(load_video(path, lambda pictures: pictures[::2])) == 5
+
+
+def test_a_place_is_found_where_none_is_given():
+    for export, suffix in ((export_to_video, ".mp4"), (export_to_gif, ".gif")):
+        path = Path(export(FRAMES))
+        assert path.suffix == suffix
+        assert len(load_video(path)) == 9
+        path.unlink()
+
+
+def test_gifs_are_gifs(tmp_path):
+    assert export_to_gif(list(FRAMES), tmp_path / "clip", fps=5) == str(tmp_path / "clip.gif")
+    assert len(load_video(tmp_path / "clip.gif")) == 9
+    with Image.open(tmp_path / "clip.gif") as image:
+        assert image.format == "GIF"
+
+
+def test_what_a_pipeline_gives_can_be_exported(pipe, tmp_path):
+    for kind in ("np", "pt", "pil", "uint8"):
+        frames = pipe(RING, num_frames=5, generator=1, output_type=kind).frames[0]
+        export_to_video(frames, tmp_path / f"{kind}.mp4", fps=pipe.fps)
+    written = [(tmp_path / f"{kind}.mp4").read_bytes() for kind in ("np", "pt", "pil", "uint8")]
+    assert len(set(written)) == 1
+
+
+def test_what_is_no_video_is_refused(tmp_path):
+    with pytest.raises(DataError, match="four dimensions, not 5"):
+        export_to_video(FRAMES[None], tmp_path / "clip.mp4")
+    with pytest.raises(DataError, match=r"\.avi"):
+        export_to_video(FRAMES, tmp_path / "clip.avi")
+    with pytest.raises(DataError, match="no such file"):
+        load_video(tmp_path / "nowhere.mp4")

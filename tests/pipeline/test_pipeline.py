@@ -1,0 +1,246 @@
+"""The call: what it gives, by which settings, and what it refuses."""
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sampling.config import SamplerConfig
+from tests.pipeline.tiny import MASKED_ORDERS, RING, STAR, exact, write_model
+from videogen.arguments import seeds_from
+from videogen.checkpoint import write_folder
+from videogen.errors import CheckpointError, NumbersError, UsageError
+from videogen.models import load_prior, sampler_of
+from videogen.pipeline import VideoPipeline
+
+
+def ids_of(pipe, prompt, **options):
+    return pipe(prompt, num_frames=9, output_type="ids", **options).frames
+
+
+@pytest.mark.parametrize("order", [*MASKED_ORDERS, "next"])
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_a_video_of_a_batch_is_the_video_alone(folders, order, scale):
+    pipe = exact(VideoPipeline.from_pretrained(folders["next" if order == "next" else "masked"]))
+    settings = {"order": order, "guidance_scale": scale, "num_inference_steps": 4}
+    negative = ["", "blue", RING]
+    together = ids_of(pipe, [RING, STAR, ""], generator=[5, 6, 5], negative_prompt=negative, **settings)
+    for row, (prompt, seed) in enumerate(zip([RING, STAR, ""], [5, 6, 5], strict=True)):
+        alone = ids_of(pipe, prompt, generator=seed, negative_prompt=negative[row], **settings)
+        assert torch.equal(alone[0], together[row])
+
+
+def test_each_video_of_a_prompt_has_the_next_seed(folders):
+    pipe = exact(VideoPipeline.from_pretrained(folders["masked"]))
+    out = pipe([RING, STAR], num_videos_per_prompt=2, num_frames=9, generator=7, output_type="ids")
+    assert out.seeds == (7, 8, 9, 10)
+    for row, prompt in enumerate([RING, RING, STAR, STAR]):
+        assert torch.equal(ids_of(pipe, prompt, generator=7 + row)[0], out.frames[row])
+    assert len({tuple(row.flatten().tolist()) for row in out.frames}) == 4
+
+
+def test_where_seeds_come_from():
+    assert seeds_from(3, 2) == seeds_from(np.int64(3), 2) == (3, 4)
+    assert seeds_from([9, np.int64(1)], 2) == (9, 1)
+    one, same = (torch.Generator().manual_seed(1) for _ in range(2))
+    assert seeds_from(one, 3) == seeds_from(same, 3)
+    assert seeds_from(one, 3) != seeds_from(torch.Generator().manual_seed(1), 3)
+    torch.manual_seed(5)
+    drawn = seeds_from(None, 2)
+    torch.manual_seed(5)
+    assert seeds_from(None, 2) == drawn
+    with pytest.raises(UsageError, match="2 generators or seeds for 3 videos"):
+        seeds_from([1, 2], 3)
+
+
+def test_the_prompt_and_the_guidance_matter(pipe):
+    first = ids_of(pipe, RING, generator=0)
+    assert not torch.equal(first, ids_of(pipe, STAR, generator=0))
+    assert not torch.equal(first, ids_of(pipe, RING, generator=0, guidance_scale=4.0))
+    assert not torch.equal(first, ids_of(pipe, RING, generator=0, rate=0.5))
+    away = ids_of(pipe, RING, generator=0, guidance_scale=4.0, negative_prompt=STAR)
+    assert not torch.equal(away, ids_of(pipe, RING, generator=0, guidance_scale=4.0))
+    nothing = ids_of(pipe, RING, generator=0, guidance_scale=0.0)
+    assert torch.equal(nothing, ids_of(pipe, STAR, generator=0, guidance_scale=0.0))
+
+
+def test_every_type_of_output_is_the_same_video(pipe):
+    out = {kind: pipe([RING, STAR], num_frames=6, generator=1, output_type=kind).frames
+           for kind in ("np", "pt", "pil", "uint8", "ids")}  # fmt: skip
+    frames = out["uint8"]
+    assert frames.dtype == np.uint8
+    assert frames.shape == (2, 6, 16, 24, 3)
+    assert out["np"].dtype == np.float32
+    assert np.array_equal(np.rint(out["np"] * 255).astype(np.uint8), frames)
+    assert out["pt"].shape == (2, 6, 3, 16, 24)
+    assert np.array_equal((out["pt"] * 255).round().permute(0, 1, 3, 4, 2).numpy().astype(np.uint8), frames)
+    assert isinstance(out["pil"][0][0], Image.Image)
+    assert np.array_equal(np.stack([np.stack(video) for video in out["pil"]]), frames)
+    assert out["ids"].shape == (2, 3, 2, 3)
+    with pytest.raises(UsageError, match="'mp4'; expected one of np"):
+        pipe(RING, output_type="mp4")
+
+
+def test_a_shorter_video_is_the_beginning_of_a_longer_one(pipe):
+    whole = pipe(RING, num_frames=13, generator=1, output_type="uint8").frames
+    for count in (1, 2, 5, 6, 12):
+        frames = pipe(RING, num_frames=count, generator=1, output_type="uint8").frames
+        assert np.array_equal(frames, whole[:, :count])
+    assert pipe(RING, generator=1).frames.shape[1] == 9, "as long as the clips that the prior was taught on"
+
+
+def test_a_video_can_begin_with_an_image(pipe):
+    image = pipe(RING, num_frames=1, generator=1, output_type="uint8").frames[0, 0]
+    frames = pipe(RING, num_frames=1, image=image, output_type="uint8").frames
+    assert frames.shape == (1, 1, 16, 24, 3)
+    several = pipe([RING, STAR], num_frames=6, image=Image.fromarray(image), generator=1, output_type="uint8").frames
+    assert np.array_equal(several[0, 0], several[1, 0])
+    assert np.array_equal(several[0, :1], frames[0])
+    assert pipe(RING, num_frames=6, image=image, output_type="ids").frames.shape[1] == 3
+
+
+def test_the_callback_sees_each_latent_frame_and_may_end_it(pipe):
+    seen = []
+
+    def look(given, number, made):
+        assert given is pipe
+        seen.append((number, made["pictures"].shape[1], tuple(made["ids"].shape)))
+        return number == 2
+
+    out = pipe([RING, STAR], num_frames=33, generator=1, callback_on_step_end=look, output_type="uint8")
+    assert seen == [(0, 1, (2, 2, 3)), (1, 4, (2, 2, 3)), (2, 4, (2, 2, 3))]
+    assert out.frames.shape[1] == 9
+    assert np.array_equal(out.frames, pipe([RING, STAR], num_frames=9, generator=1, output_type="uint8").frames)
+
+
+def test_what_it_cost_is_said(pipe):
+    out = pipe([RING, STAR], num_frames=9, num_inference_steps=2)
+    assert out.steps == 2
+    assert (out.figures.pictures, out.figures.latent_frames, out.figures.videos) == (18, 3, 2)
+    assert out.figures.first_picture < out.figures.prior + out.figures.decoder + 60
+
+
+def test_the_models_own_settings_are_obeyed_and_overridden(tmp_path):
+    settings = {"order": "random", "steps": 2, "temperature": 0.5, "top_k": 3, "guidance_scale": 2.0}
+    folder = write_model(tmp_path / "model", settings=settings)
+    pipe = VideoPipeline.from_pretrained(folder)
+    assert pipe.sampler == SamplerConfig(**settings)
+    plain = VideoPipeline(pipe.model, SamplerConfig())
+    assert torch.equal(ids_of(pipe, RING, generator=1), ids_of(plain, RING, generator=1, **settings))
+    changed = {**settings, "order": "halton", "steps": 5, "top_k": 1000}
+    again = ids_of(pipe, RING, generator=1, num_inference_steps=5, order="halton", top_k=1000, top_p=None)
+    assert torch.equal(again, ids_of(plain, RING, generator=1, **changed))
+
+
+def test_what_a_model_says_of_sampling_is_checked(tmp_path):
+    for settings, words in (({"order": "best"}, "order"), ({"stepz": 3}, "stepz")):
+        model = load_prior(write_model(tmp_path / "model", settings=settings))
+        with pytest.raises(CheckpointError, match=words):
+            sampler_of(model)
+
+
+def test_without_settings_the_order_is_how_the_prior_was_taught(pipe, next_pipe):
+    assert pipe.sampler == SamplerConfig()
+    assert next_pipe.sampler == SamplerConfig(order="next")
+
+
+@pytest.mark.parametrize("name", ["masked", "next", "sinks", "untold"])
+def test_saved_and_opened_again_it_makes_the_same_bytes(folders, name, tmp_path):
+    pipe = VideoPipeline.from_pretrained(folders[name])
+    pipe.sampler = pipe.sampler_with({"temperature": 0.7, "guidance_scale": 1.5})
+    pipe.save_pretrained(tmp_path / "saved")
+    opened = VideoPipeline.from_pretrained(tmp_path / "saved")
+    assert opened.sampler == pipe.sampler
+    assert opened.model.taught_on == pipe.model.taught_on
+    one, two = (each(RING, num_frames=9, generator=3, output_type="uint8").frames for each in (pipe, opened))
+    assert np.array_equal(one, two)
+    written = json.loads((tmp_path / "saved" / "generation_config.json").read_text())
+    assert written == asdict(pipe.sampler)
+    before = {place.name: place.read_bytes() for place in (tmp_path / "saved").rglob("*.safetensors")}
+    opened.save_pretrained(tmp_path / "saved")
+    assert {place.name: place.read_bytes() for place in (tmp_path / "saved").rglob("*.safetensors")} == before
+
+
+def test_saving_destroys_nothing_that_is_no_model(pipe, tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.md").write_text("years")
+    with pytest.raises(UsageError, match="holds something that is no model"):
+        pipe.save_pretrained(tmp_path / "thesis")
+    with pytest.raises(UsageError, match="holds something that is no model"):
+        pipe.save_pretrained(tmp_path / "thesis" / "chapter.md")
+    assert (tmp_path / "thesis" / "chapter.md").read_text() == "years"
+    (tmp_path / "empty").mkdir()
+    pipe.save_pretrained(tmp_path / "empty")
+    VideoPipeline.from_pretrained(tmp_path / "empty")
+
+
+def test_half_precision_makes_videos_too(folders):
+    for dtype in ("bfloat16", torch.float64):
+        pipe = VideoPipeline.from_pretrained(folders["masked"], "cpu", dtype)
+        assert pipe.model.network.norm.weight.dtype in (torch.bfloat16, torch.float64)
+        assert pipe(RING, num_frames=6, guidance_scale=2.0, generator=0).frames.shape == (1, 6, 16, 24, 3)
+    for dtype in ("int8", "colour", torch.int64):
+        with pytest.raises(UsageError, match="expected float32"):
+            VideoPipeline.from_pretrained(folders["masked"], dtype=dtype)
+
+
+@pytest.mark.parametrize("order", MASKED_ORDERS[:-1])
+def test_many_tokens_at_once_are_refused_for_a_prior_taught_one_by_one(next_pipe, order):
+    with pytest.raises(UsageError, match=f"order = {order} decides many tokens at once.*use next or raster"):
+        next_pipe(RING, order=order)
+
+
+def test_token_by_token_is_refused_for_a_prior_taught_with_masks(pipe):
+    with pytest.raises(UsageError, match=r"order = next asks token by token.*halton"):
+        pipe.stream(RING, order="next")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"num_frames": 0}, "num_frames is 0"),
+        ({"height": 20}, "20 x 24; both must be multiples of 8"),
+        ({"height": 0}, "0 x 24"),
+        ({"temperature": -1}, "temperature = -1"),
+        ({"num_inference_steps": 0}, "steps = 0"),
+        ({"colour": 3}, "'colour' is no setting of sampling"),
+        ({"rate": 1.5}, "rate = 1.5 must be 0 to 1"),
+        ({"num_videos_per_prompt": 0}, "nothing to make"),
+        ({"negative_prompt": ["a", "b"]}, "2 negative prompts for 1 prompts"),
+        ({"image": np.zeros((16, 24, 3), np.uint8), "video": np.zeros((1, 16, 24, 3), np.uint8)}, "give one"),
+    ],
+)
+def test_mistakes_are_named(pipe, options, words):
+    with pytest.raises(UsageError, match=words):
+        pipe(RING, **options)
+    with pytest.raises(UsageError):
+        pipe([], num_frames=1)
+
+
+@pytest.mark.parametrize("name", ["masked", "next"])
+def test_answers_that_are_no_numbers_end_it_at_their_latent_frame(folders, name):
+    pipe, seen = VideoPipeline.from_pretrained(folders[name]), []
+    weights = pipe.model.network.layers[-1].state_dict()
+
+    def spoil(given, number, made):
+        seen.append(number)
+        if number == 1:
+            next(iter(pipe.model.network.layers[-1].parameters())).data[0] = torch.nan
+
+    with pytest.raises(NumbersError, match=r"at latent frame 2 hold NaN or infinity"):
+        pipe(RING, num_frames=33, callback_on_step_end=spoil)
+    assert seen == [0, 1]
+    assert weights
+
+
+def test_damaged_settings_are_found_by_their_hash(tmp_path):
+    folder = write_model(tmp_path / "model", settings={"steps": 3})
+    (folder / "generation_config.json").write_text('{"steps": 4}')
+    with pytest.raises(CheckpointError, match="damaged or edited"):
+        VideoPipeline.from_pretrained(folder)
+    write_folder(tmp_path / "other", {"notes.txt": "hello"})
+    with pytest.raises(CheckpointError, match="not a model"):
+        VideoPipeline.from_pretrained(tmp_path / "other")

@@ -1,0 +1,54 @@
+"""`videogen selftest` for whole models: it holds for sound ones, and finds what is broken."""
+
+import json
+
+import pytest
+
+from videogen.cli import main
+from videogen.evaluate.info_prior import describe_prior
+from videogen.evaluate.selftest_prior import check_prior_laws
+from videogen.models import load_prior
+from videogen.stream import VideoStream
+
+
+@pytest.mark.parametrize("name", ["masked", "next", "sinks", "untold"])
+def test_the_laws_hold_on_sound_models(folders, name):
+    verdicts = check_prior_laws(load_prior(folders[name]), seed=1)
+    assert [verdict for verdict in verdicts if not verdict.held] == []
+    assert len(verdicts) == 9
+
+
+def test_a_stream_that_forgets_is_found(folders, monkeypatch):
+    """One whose change of prompt gets lost when it is saved, and one that shows other pictures than the ids say."""
+    model = load_prior(folders["masked"])
+    restore = VideoStream.restore
+
+    def forgetting(model, state, frames=None):
+        return restore(model, state._replace(prompt=state.job.prompts[0]), frames)
+
+    monkeypatch.setattr(VideoStream, "restore", staticmethod(forgetting))
+    assert "a restored stream is unbroken" in broken(model)
+    monkeypatch.undo()
+    following = VideoStream.__next__
+    monkeypatch.setattr(VideoStream, "__next__", lambda stream: following(stream) ^ 1)
+    assert "a stream is the offline result" in broken(model)
+
+
+def broken(model):
+    return [verdict.law for verdict in check_prior_laws(model, seed=1) if not verdict.held]
+
+
+def test_a_prior_is_described(folders):
+    said = describe_prior(load_prior(folders["sinks"]))
+    assert said["taught"] == "with masks, on clips of 9 pictures of 16 x 24 at 8 a second"
+    assert said["looks back"] == "2 latent frames (1 s) and the first 1"
+    assert said["digits of an id"] == "40 x 25"
+    assert "order halton, 6 proposals" in said["sampled"]
+    assert describe_prior(load_prior(folders["untold"]))["text"] == "none"
+
+
+def test_the_commands_cover_both_parts(folders, capsys):
+    assert main(["selftest", str(folders["masked"]), "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["verdicts"]) == 20
+    assert main(["info", str(folders["masked"]), "--json"]) == 0
+    assert {"fingerprint", "prior", "model's fingerprint"} <= json.loads(capsys.readouterr().out).keys()

@@ -1,0 +1,165 @@
+"""Stream equals offline, to the bit: in ids and in bytes of pictures, whatever is done with it."""
+
+import random
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+
+from tests.pipeline.oracle import ids_of, pictures_of
+from tests.pipeline.tiny import MASKED_ORDERS, RING, STAR
+from tests.tokenizer.models import noise_clip
+from videogen.errors import UsageError
+from videogen.generate import nothing_known
+from videogen.pipeline import VideoPipeline
+from videogen.pixels import to_frames
+
+SETTINGS = [{"order": order, "guidance_scale": scale} for order in MASKED_ORDERS for scale in (1.0, 2.5)]
+PICTURES = 22  # cuts a latent frame in two
+
+
+def clip(frames: int = 11, seed: int = 0) -> np.ndarray:
+    return to_frames(noise_clip(1, frames, 16, 24, seed=seed))[0].numpy()
+
+
+def taken(stream, count: int) -> np.ndarray:
+    return np.stack(list(islice(stream, count)))
+
+
+def called(pipe: VideoPipeline, prompt: str, frames: int = PICTURES, **options) -> np.ndarray:
+    return pipe(prompt, num_frames=frames, output_type="uint8", **options).frames[0]
+
+
+@pytest.mark.parametrize("options", SETTINGS, ids=lambda options: "-".join(map(str, options.values())))
+def test_a_stream_is_the_call_and_both_are_the_slow_way(pipe, options):
+    offline = called(pipe, RING, generator=5, num_inference_steps=3, **options)
+    streamed = taken(pipe.stream(RING, generator=5, num_inference_steps=3, **options), PICTURES)
+    assert np.array_equal(streamed, offline)
+    ids = pipe(RING, num_frames=PICTURES, generator=5, num_inference_steps=3, output_type="ids", **options).frames
+    sampler = pipe.sampler_with({"steps": 3, **options})
+    slow = ids_of(pipe, [(RING, ids.shape[1])], 5, sampler, nothing_known(pipe.model, 1))
+    assert torch.equal(ids, slow[0])
+    assert np.array_equal(pictures_of(pipe, slow[0][:, :0], slow)[:PICTURES], offline)
+
+
+def test_token_by_token_too(next_pipe):
+    for options in ({"order": "next"}, {"order": "raster"}, {"order": "next", "guidance_scale": 3.0}):
+        offline = called(next_pipe, RING, generator=5, **options)
+        assert np.array_equal(taken(next_pipe.stream(RING, generator=5, **options), PICTURES), offline)
+    surest = [called(next_pipe, RING, generator=5, order=order, temperature=0) for order in ("next", "raster")]
+    assert np.array_equal(*surest)
+
+
+@pytest.mark.parametrize("name", ["pipe", "sinking_pipe"])
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+@pytest.mark.parametrize("transition", ["recache", "cut"])
+def test_a_change_of_prompt_is_another_past_of_the_same_frames(name, scale, transition, request):
+    pipe, cut = request.getfixturevalue(name), transition == "cut"
+    stream = pipe.stream(RING, generator=9, num_inference_steps=3, guidance_scale=scale, transition=transition)
+    first = taken(stream, 1 + 4 * 4 - 2)  # two pictures of the fifth latent frame are still to come
+    stream.prompt = STAR
+    second = taken(stream, 2 + (1 if cut else 4) + 8)
+    known = nothing_known(pipe.model, 1)
+    sampler = pipe.sampler_with({"steps": 3, "guidance_scale": scale})
+    slow = ids_of(pipe, [(RING, 5), (STAR, 3)], 9, sampler, known, cut)
+    assert np.array_equal(np.concatenate([first, second]), pictures_of(pipe, known, slow, cut))
+
+
+def test_the_same_prompt_again_is_no_change(pipe):
+    offline, stream = called(pipe, RING, 30, generator=2), pipe.stream(RING, generator=2)
+    parts = []
+    for _ in range(10):
+        stream.prompt = STAR
+        stream.prompt = RING
+        parts.append(taken(stream, 3))
+    assert np.array_equal(np.concatenate(parts), offline)
+
+
+@pytest.mark.parametrize("beginning", ["video", "image"])
+def test_a_continuation_is_streamed_as_it_is_called(pipe, beginning):
+    given = {"video": clip()} if beginning == "video" else {"image": clip()[0]}
+    offline = called(pipe, RING, generator=5, **given)
+    assert np.array_equal(taken(pipe.stream(RING, generator=5, **given), PICTURES), offline)
+    known = pipe.known(given.get("video"), given.get("image"), None, None, 1)
+    slow = ids_of(pipe, [(RING, 6)], 5, pipe.sampler, known.ids_BThw)
+    after = pictures_of(pipe, known.ids_BThw, slow)
+    shown = len(known.pictures[0])
+    assert shown == (beginning == "image")
+    assert np.array_equal(offline[shown:], after[: PICTURES - shown])
+
+
+def test_it_does_not_matter_in_what_pieces_it_is_read(pipe):
+    offline, draw = called(pipe, RING, 40, generator=1), random.Random(0)
+    for _ in range(3):
+        stream, parts = pipe.stream(RING, generator=1, num_frames=40), []
+        while part := list(islice(stream, draw.randint(1, 9))):
+            parts.extend(part)
+        assert np.array_equal(np.stack(parts), offline)
+
+
+@pytest.mark.parametrize("order", [*MASKED_ORDERS, "next"])
+def test_a_saved_stream_has_the_same_future_twice(pipe, next_pipe, order):
+    pipe = next_pipe if order == "next" else pipe
+    stream = pipe.stream(RING, generator=4, order=order, guidance_scale=1.5, num_inference_steps=3)
+    taken(stream, 7)
+    state = stream.state()
+    future = taken(stream, 17)
+    assert np.array_equal(taken(pipe.restore(state), 17), future)
+    again = pipe.restore(state, num_frames=17)
+    assert np.array_equal(np.stack(list(again)), future)
+
+
+@pytest.mark.parametrize("transition", ["recache", "cut"])
+def test_a_change_that_is_due_is_saved_with_it(pipe, transition):
+    stream = pipe.stream(RING, generator=4, transition=transition)
+    taken(stream, 10)  # of 13 made
+    stream.prompt = STAR
+    state = stream.state()
+    future = taken(stream, 20)
+    assert not np.array_equal(future, called(pipe, RING, 30, generator=4)[10:])
+    for _ in range(2):
+        restored = pipe.restore(state)
+        assert restored.prompt == STAR
+        assert np.array_equal(taken(restored, 20), future)
+
+
+def test_a_stream_ends_where_it_is_told(pipe):
+    stream = pipe.stream(RING, num_frames=6, generator=0)
+    assert len(list(stream)) == 6
+    assert list(stream) == []
+    stream = pipe.stream(RING, generator=0)
+    next(stream)
+    stream.close()
+    assert list(stream) == []
+    with pytest.raises(UsageError, match="closed"):
+        stream.state()
+
+
+def test_one_that_was_broken_off_inside_a_frame_does_not_go_on(pipe, monkeypatch):
+    """It has used up its past; going on would be another video, unsaid."""
+    stream = pipe.stream(RING, generator=0)
+    taken(stream, 5)
+    monkeypatch.setattr(pipe.model.tokenizer.network, "decode", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        next(stream)
+    monkeypatch.undo()
+    assert list(stream) == []
+    with pytest.raises(UsageError, match="broken off"):
+        stream.state()
+
+
+def test_what_it_cost_is_counted(pipe):
+    stream = pipe.stream(RING, generator=0, num_inference_steps=2, num_frames=10)
+    list(stream)
+    report = stream.figures.report()
+    assert (report["latent_frames"], report["pictures_made"], report["proposals_per_latent_frame"]) == (4, 13, 2.0)
+    assert report["seconds_to_first_picture"] > 0
+    assert report["pictures_per_second"] > 0
+    assert report["prior_ms_per_latent_frame"] > 0
+    assert report["decoder_ms_per_latent_frame"] > 0
+
+
+def test_another_size_is_possible(pipe):
+    stream = pipe.stream(RING, generator=0, height=24, width=16)
+    assert next(stream).shape == (24, 16, 3)

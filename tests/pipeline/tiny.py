@@ -1,0 +1,46 @@
+"""The smallest whole model: random weights, but with everything that a trained one has."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from prior.config import ContextConfig
+from tests.prior.models import tiny_config, tiny_model
+from tests.tokenizer.models import small_config, small_model
+from videogen.checkpoint import write_folder
+from videogen.conditioning import BPEConfig, make_conditioner
+from videogen.models import Preprocessing, TaughtOn, TokenizerModel, load_tokenizer, prior_files, tokenizer_files
+from videogen.pipeline import VideoPipeline
+
+GRID, SIZE, FPS = (2, 3), (16, 24), 8.0
+RING = "a small red ring drifts left over a dark blue background"
+STAR = "a big yellow star spins over a green background"
+TAUGHT_ON = TaughtOn(*GRID, frames=3, fps=FPS)
+MASKED_ORDERS = ("halton", "confidence", "random", "threshold", "raster")
+
+
+def write_model(
+    folder: Path, objective: str = "masked", told: bool = True, sinks: int = 0, settings: dict[str, Any] | None = None
+) -> Path:
+    """A model folder: latent frames of 2 x 3 tokens out of 1,000, a window of 2, pictures of 16 x 24."""
+    conditioner = make_conditioner(BPEConfig(vocabulary=300, length=6), [RING, STAR]) if told else None
+    context = None if conditioner is None else ContextConfig(6, vocabulary=conditioner.vocabulary)
+    config = tiny_config(objective, digits=(40, 25), sinks=sinks, context=context)  # type: ignore[arg-type]
+    weights = tiny_model(config).float().state_dict()
+    files = prior_files(tiny_tokenizer(folder.parent), config, TAUGHT_ON, weights, conditioner, "# a card")
+    write_folder(folder, files if settings is None else {**files, "generation_config.json": settings})
+    return folder
+
+
+def tiny_tokenizer(folder: Path) -> TokenizerModel:
+    place, config = folder / "tokenizer", small_config()
+    if not place.exists():
+        files = tokenizer_files(config, Preprocessing(*SIZE, FPS, 9), small_model(config).state_dict(), "# a card")
+        write_folder(place, files)
+    return load_tokenizer(place)
+
+
+def exact(pipe: VideoPipeline) -> VideoPipeline:
+    """The prior in float64: what is equal but for rounding is then equal in ids, for no two numbers are that close."""
+    return pipe.to(dtype=torch.float64)

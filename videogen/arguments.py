@@ -1,0 +1,94 @@
+"""What people hand to a pipeline and get from it, one kind of argument at a time."""
+
+import operator
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from videogen.errors import UsageError
+from videogen.known import Frames, Known
+from videogen.video import fit
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from videogen.generate import Made
+
+OutputType = Literal["np", "pt", "pil", "uint8", "ids"]
+Prompts = str | Sequence[str]
+Seeds = Any  # a number, a torch.Generator, or one of these for each video; None draws from torch's own generator
+DRAWN_SEEDS = 2**32  # few enough digits to be typed again
+
+
+def fitted(frames: Frames, rows: int, columns: int) -> Frames:
+    """Of the right size; who gave pictures of another shape is told once that their edges are lost."""
+    height, width = frames.shape[1:3]
+    scale = max(rows / height, columns / width)
+    if abs(height * scale - rows) >= 1 or abs(width * scale - columns) >= 1:
+        warnings.warn(f"pictures of {height} x {width} are cropped to the shape of {rows} x {columns}", stacklevel=4)
+    return fit(frames, rows, columns)
+
+
+def check_order(order: str, objective: str) -> None:
+    if order == "next" and objective != "next":
+        raise UsageError(
+            "order = next asks token by token, which this prior was not taught (its objective is masked); "
+            "use halton, confidence, random, threshold or raster"
+        )
+    if order not in ("next", "raster") and objective == "next":
+        raise UsageError(
+            f"order = {order} decides many tokens at once, which this prior was not taught (its objective is next); "
+            "use next or raster"
+        )
+
+
+def output(known: Known, made: "list[Made]", wanted: int, kind: OutputType) -> Any:
+    import torch
+
+    if kind == "ids":
+        beginning = [known.ids_BThw] if known.pictures.shape[1] else []
+        none = known.ids_BThw[:, :0]
+        return torch.cat([none, *beginning, *(one.ids_Bhw.unsqueeze(1) for one in made)], 1)
+    return as_asked(torch.cat([known.pictures, *(one.pictures for one in made)], 1)[:, :wanted].cpu(), kind)
+
+
+def as_asked(pictures_NTHWC: "Tensor", kind: OutputType) -> Any:
+    frames: NDArray[np.uint8] = pictures_NTHWC.numpy()
+    if kind == "uint8":
+        return frames
+    if kind == "pil":
+        from PIL import Image
+
+        return [[Image.fromarray(picture) for picture in video] for video in frames]
+    if kind == "pt":
+        return pictures_NTHWC.permute(0, 1, 4, 2, 3).float() / 255
+    return frames.astype(np.float32) / 255
+
+
+def listed(words: Prompts, count: int) -> tuple[str, ...]:
+    given = (words,) * count if isinstance(words, str) else tuple(words)
+    if len(given) != count:
+        raise UsageError(f"{len(given)} negative prompts for {count} prompts; give one, or one each")
+    return given
+
+
+def seeds_from(generator: Seeds, count: int) -> tuple[int, ...]:
+    """A seed for each video: numbers are taken as they are, one number counts up, generators are drawn from."""
+    import torch
+
+    if generator is None or isinstance(generator, torch.Generator):
+        device = None if generator is None else generator.device
+        return tuple(torch.randint(DRAWN_SEEDS, (count,), generator=generator, device=device).tolist())
+    if is_number(generator):
+        return tuple(operator.index(generator) + number for number in range(count))
+    each = tuple(generator)
+    if len(each) != count:
+        raise UsageError(f"{len(each)} generators or seeds for {count} videos; give one, or one each")
+    return tuple(seeds_from(one, 1)[0] for one in each)
+
+
+def is_number(value: Any) -> bool:
+    return hasattr(value, "__index__")

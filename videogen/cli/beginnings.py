@@ -1,0 +1,71 @@
+"""What a command's video goes on from: a picture or a clip, looked at before the model is loaded."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from videogen.cli.terminal import Terminal
+from videogen.errors import UsageError
+
+if TYPE_CHECKING:
+    from videogen.known import Frames, Known
+    from videogen.pipeline import VideoPipeline
+    from videogen.video import Scan
+
+
+@dataclass(frozen=True, eq=False)
+class Beginning:
+    """A picture, or a clip that was read once to the end and found whole, or neither."""
+
+    picture: "Frames | None" = None
+    path: Path = Path()
+    seen: "Scan | None" = None
+
+    @staticmethod
+    def of(image: Path | None, video: Path | None) -> "Beginning":
+        from videogen.known import load_image
+        from videogen.video import scan
+
+        if image is not None and video is not None:
+            raise UsageError("--image and --video are two beginnings; give one")
+        if image is not None:
+            return Beginning(load_image(image), image)
+        return Beginning() if video is None else Beginning(None, video, scan(video))
+
+    def known(self, pipe: "VideoPipeline", size: tuple[int, int], videos: int) -> "Known":
+        """The picture, or the end of the clip, as all videos know it."""
+        import numpy as np
+
+        from videogen.known import clip_known, picture_known, pictures_of_use
+        from videogen.video import fit
+
+        if self.seen is not None:
+            last = list(self.clip(pipe, size, pictures_of_use(pipe.model)))
+            return clip_known(pipe.model, np.stack(last), videos)
+        if self.picture is not None:
+            return picture_known(pipe.model, fit(self.picture[None], *size)[0], videos)
+        return pipe.known(None, None, *size, videos)
+
+    def clip(self, pipe: "VideoPipeline", size: tuple[int, int], last: int | None = None) -> "Iterator[Frames]":
+        """The pictures [H, W, 3] of the clip at the model's frame rate and in this size, or only the last of them."""
+        from videogen.known import clip_as_seen
+
+        assert self.seen is not None
+        return clip_as_seen(self.path, self.seen, pipe.fps, *size, last)
+
+    def note_changes(self, terminal: Terminal, pipe: "VideoPipeline", size: tuple[int, int]) -> None:
+        """Say what of it the model does not see as it is."""
+        if self.picture is None and self.seen is None:
+            return
+        rows, columns = (self.seen.height, self.seen.width) if self.seen else self.picture.shape[:2]  # type: ignore[union-attr]
+        changes = []
+        if self.seen is not None and self.seen.fps and abs(self.seen.fps / pipe.fps - 1) > 0.01:
+            changes.append(f"{self.seen.fps:.4g} pictures a second become {pipe.fps:g}")
+        if (rows, columns) != size:
+            changes.append(f"{rows} x {columns} becomes {size[0]} x {size[1]}")
+        scale = max(size[0] / rows, size[1] / columns)
+        if rows * scale - size[0] >= 1 or columns * scale - size[1] >= 1:
+            changes.append("edges are cropped")
+        if changes:
+            terminal.note(f"{self.path}: as the model sees it, {', '.join(changes)}")

@@ -1,0 +1,193 @@
+"""Where the pictures of a command go while they are made, and what is said about them."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import click
+
+from videogen.cli.terminal import Terminal
+from videogen.errors import UsageError
+from videogen.training.signals import Interrupted, listening
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from videogen.figures import Figures
+    from videogen.generate import Job
+    from videogen.pipeline import VideoPipeline
+    from videogen.video import VideoWriter
+
+Pieces: TypeAlias = "Iterator[NDArray[np.uint8]]"  # [B, T, H, W, 3], some pictures of each video
+SUFFIXES = (".mp4", ".webm", ".gif")
+PIPE = "-"
+
+
+class Film(click.ParamType):  # type: ignore[type-arg]
+    """A place for a video: a file of a known suffix in a folder that is there, a new folder for PNGs, or a pipe."""
+
+    name = "file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        out, path = str(value), Path(value)
+        if out == PIPE:
+            if sys.stdout.isatty():
+                self.fail("raw pictures would fill the terminal; send them to a file or a program", param, ctx)
+            return out
+        if path.suffix and path.suffix.lower() not in SUFFIXES:
+            self.fail(f"'{out}' does not end in {', '.join(SUFFIXES)}; a folder for PNGs has no suffix", param, ctx)
+        if not path.absolute().parent.is_dir():
+            self.fail(f"'{out}' cannot be written: {path.absolute().parent} is no folder", param, ctx)
+        if path.exists() and path.is_dir() == bool(path.suffix):
+            self.fail(f"'{out}' is {'a folder' if path.suffix else 'no folder'}", param, ctx)
+        return out
+
+
+@dataclass(frozen=True)
+class Work:
+    """Pictures to be made by a pipeline, and what is to be said about them."""
+
+    pipe: "VideoPipeline"
+    job: "Job"
+    pieces: Pieces
+    size: tuple[int, int]  # height and width of a picture
+    figures: "Figures"
+    total: int | None = None  # pictures of a video; None: without end
+    label: Callable[[], str] = lambda: ""  # the prompt of now
+    more: dict[str, Any] = field(default_factory=dict)  # figures of the command's own
+
+
+def targets_of(out: str, videos: int, grid: bool, overwrite: bool, source: Path | None = None) -> list[str]:
+    """A place for each video, or one for all; UsageError for one that is taken, or is the source."""
+    if source is not None and out != PIPE and Path(out).resolve() == source.resolve():
+        raise UsageError(f"{out}: is the clip that is read; write what comes next somewhere else")
+    if videos == 1 or grid:
+        targets = [out]
+    elif out == PIPE:
+        raise UsageError(f"{videos} videos do not go through one pipe; --grid puts them side by side")
+    else:
+        path = Path(out)
+        targets = [str(path.with_name(f"{path.stem}_{number:03}{path.suffix}")) for number in range(videos)]
+    for target in targets:
+        if not overwrite and is_taken(target):
+            raise UsageError(f"{target}: is there already; --overwrite replaces it")
+    return targets
+
+
+def is_taken(target: str) -> bool:
+    path = Path(target)
+    return target != PIPE and (any(path.iterdir()) if path.is_dir() else path.exists())
+
+
+def write_out(terminal: Terminal, work: Work, targets: Sequence[str]) -> None:
+    """Every picture as soon as it is made, until there are no more or a signal comes; then the figures.
+
+    A signal lets the latent frame be finished, and the files be closed; a second one ends it at once.
+    """
+    count, videos = 0, len(work.job.seeds)
+    writers = opened_writers(targets, work.pipe.fps, work.size, videos)
+    with listening() as asked, bar(terminal, work.total) as progress, writers as write:
+        for pictures in work.pieces:
+            write(pictures)
+            count += pictures.shape[1]
+            progress(count, work.label())
+            if asked.number:
+                break
+    say(terminal, targets, figures_of(work, targets, count))
+    if asked.number:
+        raise Interrupted(f"stopped after {count} pictures, which are written", asked.number)
+
+
+@contextmanager
+def opened_writers(
+    targets: Sequence[str], fps: float, size: tuple[int, int], videos: int
+) -> Iterator["Callable[[NDArray[np.uint8]], None]"]:
+    """One for each video, or one for all of them side by side; old pictures of a folder go first."""
+    import numpy as np
+
+    from videogen.sheet import mosaic
+
+    shown = [np.zeros((1, *size, 3), np.uint8)] * videos
+    on_one_wall = len(targets) < videos
+    rows, columns = mosaic(shown, scale=1).shape[1:3] if on_one_wall else size
+    with ExitStack() as stack:
+        writers = [stack.enter_context(emptied(target, fps, rows, columns)) for target in targets]
+
+        def write(pictures: "NDArray[np.uint8]") -> None:
+            for writer, one in zip(
+                writers, [mosaic(list(pictures), scale=1)] if on_one_wall else pictures, strict=True
+            ):
+                writer.write(one)
+
+        yield write
+
+
+def emptied(target: str, fps: float, height: int, width: int) -> "VideoWriter":
+    from videogen.video import VideoWriter
+
+    if target != PIPE and Path(target).is_dir():
+        for picture in Path(target).glob("frame_[0-9]*.png"):
+            picture.unlink()
+    return VideoWriter(target, fps, height, width)
+
+
+@contextmanager
+def bar(terminal: Terminal, total: int | None) -> Iterator[Callable[[int, str], None]]:
+    """Pictures, pictures a second, and the prompt, on stderr; absent where stderr is no terminal."""
+    from tqdm import tqdm
+
+    hidden = terminal.quiet or terminal.json or terminal.mute
+    with tqdm(total=total, unit=" frames", disable=hidden or None, dynamic_ncols=True) as shown:
+
+        def progress(count: int, prompt: str) -> None:
+            shown.set_postfix_str(prompt if len(prompt) <= 48 else prompt[:47] + "…", refresh=False)
+            shown.update(count - shown.n)
+
+        yield progress
+
+
+def figures_of(work: Work, targets: Sequence[str], count: int) -> dict[str, Any]:
+    from videogen.figures import peak_memory_mib
+
+    return {
+        "files": list(targets),
+        "pictures": count,
+        "height": work.size[0],
+        "width": work.size[1],
+        "fps": work.pipe.fps,
+        "prompts": list(work.job.prompts),
+        "seeds": list(work.job.seeds),
+        **work.more,
+        **work.figures.report(),
+        "peak_memory_mib": round(peak_memory_mib(work.pipe.model), 1),
+        "device": str(work.pipe.device),
+    }
+
+
+def say(terminal: Terminal, targets: Sequence[str], figures: dict[str, Any]) -> None:
+    """On stdout, or on stderr where stdout carries pictures."""
+    with redirect_stdout(sys.stderr if list(targets) == [PIPE] else sys.stdout):
+        terminal.report(figures, in_words(figures))
+
+
+def in_words(figures: dict[str, Any]) -> str:
+    files, seeds = figures["files"], figures["seeds"]
+    where = files[0] if len(files) == 1 else f"{files[0]} to {files[-1]}"
+    seed = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))}"
+    size = f"{figures['height']} x {figures['width']} at {figures['fps']:g} a second"
+    lines = [f"{where}: {figures['pictures']} pictures of {size}, {seed}"]
+    if figures["latent_frames"]:
+        lines.append(
+            f"  first picture after {figures['seconds_to_first_picture']:.2f} s, then "
+            f"{figures['pictures_per_second']:.1f} pictures a second; at most {figures['peak_memory_mib']:.0f} MiB"
+        )
+        lines.append(
+            f"  a latent frame: {figures['prior_ms_per_latent_frame']:.1f} ms of prior in "
+            f"{figures['proposals_per_latent_frame']:.1f} proposals, "
+            f"{figures['decoder_ms_per_latent_frame']:.1f} ms of decoder"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,149 @@
+"""`videogen generate`, `continue` and `stream`: from a prompt to pictures, written while they are made."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from videogen.cli.beginnings import Beginning
+from videogen.cli.films import Film, targets_of, write_out
+from videogen.cli.kinds import ABOVE_0
+from videogen.cli.making import CHANGE, Change, check, continued, made, opened, streamed
+from videogen.cli.models import DEVICE, PLACE
+from videogen.cli.terminal import Terminal, reports
+from videogen.cli.train import THREADS
+
+ORDERS = ("halton", "confidence", "random", "threshold", "raster", "next")
+OPTIONS = (
+    click.option("-o", "--output", "out", type=Film(), required=True, help="Where the video goes; - is a pipe."),
+    click.option("--overwrite", is_flag=True, help="Replace what is there already."),
+    click.option("--model", type=PLACE, envvar="VIDEOGEN_MODEL", show_envvar=True, help="A model or a run folder."),
+    click.option("--frames", type=click.IntRange(1), help="How many pictures to make."),
+    click.option("--seconds", type=ABOVE_0, help="The same in seconds."),
+    click.option("--seed", type=click.IntRange(0), help="The same seed gives the same video."),
+    click.option("--steps", type=int, help="Proposals a latent frame; fewer are faster."),
+    click.option("--order", type=click.Choice(ORDERS), help="Which tokens of a latent frame are decided first."),
+    click.option("--guidance-scale", type=float, help="Above 1: closer to the prompt, at twice the cost."),
+    click.option("--negative-prompt", help="What guidance leads away from."),
+    click.option("--temperature", type=float, help="Below 1 more likely, above 1 more varied."),
+    click.option("--top-k", type=int, help="Draw among the k most probable."),
+    click.option("--top-p", type=float, help="Draw among the most probable that together have this probability."),
+    click.option("--rate", type=click.FloatRange(0, 1), default=0.0, help="How wrong the model takes its past to be."),
+    click.option("--height", type=click.IntRange(1), help="Rows of a picture [default: as trained]."),
+    click.option("--width", type=click.IntRange(1), help="Columns of a picture [default: as trained]."),
+    click.option("--dtype", type=click.Choice(("float32", "bfloat16", "float16")), help="Of the prior."),
+    THREADS,
+    DEVICE,
+)
+IMAGE = click.option("--image", type=PLACE, help="A picture that it begins with.")
+VIDEO = click.option("--video", type=PLACE, help="A video that comes before it.")
+
+
+def generation_options(command: Callable[..., None]) -> Callable[..., None]:
+    """What all three commands are told; how is sampled is up to the model's generation_config.json by default."""
+    for option in reversed(OPTIONS):
+        command = option(command)
+    return command
+
+
+@click.command("generate")
+@click.argument("prompts", metavar="PROMPT...", nargs=-1, required=True)
+@generation_options
+@click.option("--num-videos", type=click.IntRange(1), default=1, show_default=True, help="Videos of each prompt.")
+@click.option("--grid", is_flag=True, help="All videos side by side in one.")
+@IMAGE
+@VIDEO
+@reports
+def generate(
+    terminal: Terminal,
+    prompts: tuple[str, ...],
+    out: str,
+    num_videos: int,
+    grid: bool,
+    image: Path | None,
+    video: Path | None,
+    **options: Any,
+) -> None:
+    """Make a video of each PROMPT.
+
+    OUT is .mp4, .webm, .gif, a folder for PNGs (a name without a suffix), or - for raw RGB. Of several videos it
+    becomes OUT_000, OUT_001 and so on, with the seeds SEED, SEED + 1 and so on. It is written while it is made: Ctrl-C
+    leaves what there is, playable. What is there already is replaced only with --overwrite.
+
+    \b
+    Examples:
+      videogen generate "a small red ring drifts left over a dark blue background" -o ring.mp4 --model runs/play
+      videogen generate "a big star spins" "a blue disc grows" -o both.mp4 --grid --seconds 4 --guidance-scale 2
+      videogen generate "a green square bounces" -o square.webm --image first.png --seed 7
+    """
+    targets = targets_of(out, len(prompts) * num_videos, grid, options["overwrite"])
+    check(options)
+    beginning = Beginning.of(image, video)
+    write_out(terminal, made(opened(terminal, prompts, num_videos, options), beginning), targets)
+
+
+@click.command("continue")
+@click.argument("source", metavar="IN", type=PLACE)
+@generation_options
+@click.option("--prompt", default="", help="What the clip shows, and what comes next.")
+@click.option("--only-new", is_flag=True, help="Leave the clip itself out.")
+@reports
+def continue_(terminal: Terminal, source: Path, out: str, prompt: str, only_new: bool, **options: Any) -> None:
+    """Write the clip IN as the model sees it, and what comes next.
+
+    OUT has the frame rate and the size that the model was trained on: the clip is resampled, scaled and cropped.
+    --frames and --seconds are those of what comes next.
+
+    \b
+    Examples:
+      videogen continue holiday.mp4 -o longer.mp4 --model runs/play --seconds 4
+      videogen continue ring.mp4 -o rest.mp4 --prompt "a small red ring drifts left" --only-new
+    """
+    targets = targets_of(out, 1, False, options["overwrite"], source)
+    check(options)
+    beginning = Beginning.of(None, source)
+    write_out(terminal, continued(opened(terminal, (prompt,), 1, options), beginning, only_new), targets)
+
+
+@click.command("stream")
+@click.argument("prompt")
+@generation_options
+@click.option("--prompt-at", "changes", type=CHANGE, multiple=True, help='Another prompt later, as 5s:"a blue disc".')
+@click.option(
+    "--transition",
+    type=click.Choice(("recache", "cut")),
+    default="recache",
+    show_default=True,
+    help="The scene goes on, told otherwise; or another one begins.",
+)
+@IMAGE
+@VIDEO
+@reports
+def stream(
+    terminal: Terminal,
+    prompt: str,
+    out: str,
+    changes: tuple[Change, ...],
+    transition: str,
+    image: Path | None,
+    video: Path | None,
+    **options: Any,
+) -> None:
+    """Make a video of PROMPT until you stop it with Ctrl-C, or for so many --frames or --seconds.
+
+    OUT is a file that can be played while it grows, a folder for numbered PNGs, or - for raw RGB into another program.
+    Memory stays the same however long it runs. --prompt-at is repeatable, takes seconds (5s:) or pictures (40:), and
+    counts from the next latent frame on. Stopped, it exits with 130.
+
+    \b
+    Examples:
+      videogen stream "a big red disc moves right" -o endless.mp4 --model runs/play
+      videogen stream "a red disc" -o story.mp4 --seconds 15 --prompt-at 5s:"a blue disc" --prompt-at 10s:"a green star"
+      videogen stream "a red disc" -o - | ffplay -f rawvideo -pixel_format rgb24 -video_size 64x64 -framerate 8 -
+    """
+    targets = targets_of(out, 1, False, options["overwrite"])
+    check(options)
+    beginning = Beginning.of(image, video)
+    order = opened(terminal, (prompt, *(change.prompt for change in changes)), 1, options)
+    write_out(terminal, streamed(order, beginning, changes, transition), targets)

@@ -1,0 +1,197 @@
+"""From what was typed to pictures that come one after the other: the work of `generate`, `continue` and `stream`."""
+
+import re
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from videogen.cli.beginnings import Beginning
+from videogen.cli.films import Pieces, Work
+from videogen.cli.models import usable_device
+from videogen.cli.terminal import Terminal
+from videogen.cli.train import use_threads
+from videogen.errors import UsageError
+
+if TYPE_CHECKING:
+    from videogen.figures import Figures
+    from videogen.generate import Job
+    from videogen.known import Known
+    from videogen.pipeline import VideoPipeline
+    from videogen.stream import VideoStream
+
+SAMPLING = ("steps", "order", "guidance_scale", "temperature", "top_k", "top_p")
+NO_MODEL = (
+    "no model: name one with --model or in VIDEOGEN_MODEL; `videogen train tokenizer` and then "
+    "`videogen train prior` make one, as their --help shows"
+)
+
+
+@dataclass(frozen=True)
+class Change:
+    """Another prompt, from a picture or a second on."""
+
+    at: float
+    in_seconds: bool
+    prompt: str
+
+    def picture(self, fps: float) -> int:
+        return round(self.at * fps) if self.in_seconds else int(self.at)
+
+
+class PromptAt(click.ParamType):  # type: ignore[type-arg]
+    """5s:a blue disc, or 40:a blue disc."""
+
+    name = "WHEN:PROMPT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Change:
+        if isinstance(value, Change):
+            return value
+        found = re.fullmatch(r"(?:(\d+(?:\.\d+)?)s|(\d+)):(.*)", str(value), re.DOTALL)
+        if found is None:
+            self.fail(f"'{value}' is not of the form 5s:PROMPT (seconds) or 40:PROMPT (pictures)", param, ctx)
+        seconds, picture, prompt = found.groups()
+        return Change(float(seconds or picture), seconds is not None, prompt.strip())
+
+
+CHANGE = PromptAt()
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What was typed, and the pipeline that is to do it."""
+
+    terminal: Terminal
+    pipe: "VideoPipeline"
+    prompts: tuple[str, ...]
+    videos: int  # of each prompt
+    options: Mapping[str, Any]
+    size: tuple[int, int]  # height and width of a picture
+
+    def job(self, prompts: Sequence[str]) -> "Job":
+        sampling = {name: self.options[name] for name in SAMPLING}
+        negative, seed, rate = (self.options[name] for name in ("negative_prompt", "seed", "rate"))
+        return self.pipe.job(prompts, negative, self.videos, seed, sampling, rate)
+
+    def frames(self) -> int | None:
+        frames: int | None = self.options["frames"]
+        seconds: float | None = self.options["seconds"]
+        return frames if seconds is None else max(1, round(seconds * self.pipe.fps))
+
+
+def check(options: Mapping[str, Any]) -> None:
+    """UsageError for what is wrong whatever the model is, before it is loaded."""
+    from sampling.config import SamplerConfig
+
+    if options["frames"] is not None and options["seconds"] is not None:
+        raise UsageError("--frames and --seconds both say how long the video is; give one")
+    try:
+        SamplerConfig(**{name: options[name] for name in SAMPLING if options[name] is not None})
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    if options["model"] is None:
+        raise UsageError(NO_MODEL)
+
+
+def opened(terminal: Terminal, prompts: tuple[str, ...], videos: int, options: Mapping[str, Any]) -> Request:
+    """The model where it is to compute, and what it is asked for; remarks on what it will not take in."""
+    from videogen.pipeline import VideoPipeline
+
+    use_threads(options["threads"])
+    pipe = VideoPipeline.from_pretrained(options["model"], usable_device(options["device"]), options["dtype"])
+    request = Request(terminal, pipe, prompts, videos, options, pipe.size(options["height"], options["width"]))
+    note_what_is_lost(request, request.job(prompts).sampler.guided)
+    return request
+
+
+def note_what_is_lost(request: Request, guided: bool) -> None:
+    conditioner, prompts, note = request.pipe.model.conditioner, request.prompts, request.terminal.note
+    if conditioner is None and any(prompts):
+        note(f"{request.options['model']}: its prior was taught without text; the prompt changes nothing")
+    elif conditioner is not None and (cut := conditioner.too_long(prompts)):
+        note(f"{cut} of {len(prompts)} prompts are longer than {conditioner.length} tokens and lose their end")
+    if request.options["negative_prompt"] and not guided:
+        note("--negative-prompt changes nothing without --guidance-scale above 1")
+
+
+def made(request: Request, beginning: Beginning) -> Work:
+    """Videos of a given length, all at once."""
+    from videogen.figures import Figures
+
+    pipe, job, figures = request.pipe, request.job(request.prompts), Figures()
+    beginning.note_changes(request.terminal, pipe, request.size)
+    known, total = beginning.known(pipe, request.size, len(job.seeds)), pipe.pictures(request.frames())
+    label = request.prompts[0] if len(request.prompts) == 1 else f"{len(request.prompts)} prompts"
+    return Work(pipe, job, pieces(pipe, job, known, total, figures), request.size, figures, total, lambda: label)
+
+
+def continued(request: Request, beginning: Beginning, only_new: bool) -> Work:
+    """A clip, and after its last picture the first new one."""
+    from videogen.figures import Figures
+    from videogen.known import numbers_seen
+
+    pipe, job, figures = request.pipe, request.job(request.prompts), Figures()
+    beginning.note_changes(request.terminal, pipe, request.size)
+    new = pipe.pictures(request.frames())
+    assert beginning.seen is not None
+    old = 0 if only_new else len(numbers_seen(beginning.seen, pipe.fps))
+    both = clip_and_more(request, job, beginning, only_new, new, figures)
+    more = {"pictures_of_the_clip": old}
+    return Work(pipe, job, both, request.size, figures, old + new, lambda: request.prompts[0], more)
+
+
+def clip_and_more(
+    request: Request, job: "Job", beginning: Beginning, only_new: bool, new: int, figures: "Figures"
+) -> Pieces:
+    """The clip goes by once; its end is kept for the model, however long it is."""
+    import numpy as np
+
+    from videogen.known import clip_known, pictures_of_use
+
+    pipe, of_use = request.pipe, pictures_of_use(request.pipe.model)
+    last: deque[Any] = deque(maxlen=of_use)
+    for picture in beginning.clip(pipe, request.size, of_use if only_new else None):
+        last.append(picture)
+        if not only_new:
+            yield picture[None, None]
+    yield from pieces(pipe, job, clip_known(pipe.model, np.stack(last)), new, figures)
+
+
+def streamed(request: Request, beginning: Beginning, changes: Sequence[Change], transition: Any) -> Work:
+    """One video, endlessly unless it was said how long, its prompt changing at its times."""
+    from videogen.stream import VideoStream
+
+    pipe, job = request.pipe, request.job(request.prompts[:1])
+    beginning.note_changes(request.terminal, pipe, request.size)
+    total = request.frames()
+    stream = VideoStream.begin(pipe.model, job, beginning.known(pipe, request.size, 1), total, transition)
+    later = sorted((change.picture(pipe.fps), change.prompt) for change in changes)
+    more = {"prompt_changes": [{"picture": at, "prompt": prompt} for at, prompt in later]}
+    pictures = changing(stream, later)
+    return Work(pipe, job, pictures, request.size, stream.figures, total, lambda: stream.prompt, more)
+
+
+def changing(stream: "VideoStream", later: "Sequence[tuple[int, str]]") -> Pieces:
+    waiting, count = deque(later), 0
+    while True:
+        while waiting and waiting[0][0] <= count:
+            stream.prompt = waiting.popleft()[1]
+        picture = next(stream, None)
+        if picture is None:
+            return
+        yield picture[None, None]
+        count += 1
+
+
+def pieces(pipe: "VideoPipeline", job: "Job", known: "Known", total: int, figures: "Figures") -> Pieces:
+    """The pictures of all videos as they are made, cut off where there are enough."""
+    from videogen.generate import exact_clock
+
+    left = total - known.pictures.shape[1]
+    if known.pictures.shape[1]:
+        yield known.pictures.cpu().numpy()
+    for one in pipe.until(total, job, known, figures, exact_clock(pipe.model)):
+        yield one.pictures[:, :left].cpu().numpy()
+        left -= one.pictures.shape[1]

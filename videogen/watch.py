@@ -1,0 +1,70 @@
+"""A prior that is watched for answers that are no numbers: weights gone bad, or a precision too small for them."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from prior.interface import Proposal
+from prior.memory import Past, Present
+from prior.model import LlamaPrior
+from prior.vocabulary import Vocabulary
+from videogen.errors import NumbersError
+
+
+class Watched:
+    """The same prior for the length of one latent frame; ask `check` at its end.
+
+    Nothing waits for a GPU before that. Until then what is no number counts as 0: to draw by it could end the process.
+    """
+
+    def __init__(self, prior: LlamaPrior):
+        self.prior = prior
+        self.broken = torch.zeros((), dtype=torch.bool, device=prior.norm.weight.device)
+
+    def check(self, frame: int) -> None:
+        if self.broken:
+            raise NumbersError(
+                f"the prior's answers at latent frame {frame} hold NaN or infinity; "
+                "its weights are damaged, or it needs a wider dtype (float32, or bfloat16 in place of float16)"
+            )
+
+    def watched(self, proposal: Proposal) -> "WatchedProposal":
+        return WatchedProposal(proposal, self)
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return self.prior.vocabulary
+
+    @property
+    def window(self) -> int:
+        return self.prior.window
+
+    def begin(self, *arguments: object) -> Past:
+        raise AssertionError("a past is begun by the prior itself")
+
+    def propose(self, ids_Bhw: Tensor, past: Past) -> "tuple[WatchedProposal, Present]":
+        proposal, present = self.prior.propose(ids_Bhw, past)
+        return self.watched(proposal), present
+
+    def commit(self, past: Past, present: Present) -> Past:
+        return self.prior.commit(past, present)
+
+    def advance(self, ids_Bhw: Tensor, past: Past) -> "tuple[Past, WatchedProposal]":
+        past, proposal = self.prior.advance(ids_Bhw, past)
+        return past, self.watched(proposal)
+
+    def next_token(self, ids_Bn: Tensor, past: Past) -> "WatchedProposal":
+        return self.watched(self.prior.next_token(ids_Bn, past))
+
+
+@dataclass(frozen=True)
+class WatchedProposal:
+    proposal: Proposal
+    watch: Watched
+
+    def logits(self, known_digits: Tensor) -> Tensor:
+        logits = self.proposal.logits(known_digits)
+        finite = logits.isfinite()
+        self.watch.broken |= ~finite.all()
+        return torch.where(finite, logits, 0)
