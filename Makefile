@@ -18,6 +18,7 @@ SMALL := data.validation_share=0.1 data.validation_clips=16 training.steps=60 tr
 RING := "a small red ring drifts left over a dark blue background"
 
 demo: setup  ## make a captioned world, train a small tokenizer and prior on it, generate; minutes, all in out/
+	@mkdir -p out
 	@$(RUN) videogen data playroom out/playroom --clips 192 --seed 7 --sheet out/playroom.png --reel out/playroom.mp4
 	@$(RUN) videogen data index out/playroom
 	@$(RUN) videogen data score out/playroom
