@@ -115,6 +115,7 @@ def test_a_reader_that_leaves_is_no_error() -> None:
 def test_a_signal_stops_with_its_code(tmp_path: Path) -> None:
     program = (
         "import os, signal, sys, click; from videogen.cli import main, videogen_command\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # which shells turn off for what runs behind them
         "@videogen_command.command()\n"
         "def suicide(): os.kill(os.getpid(), int(sys.argv[1])); import time; time.sleep(60)\n"
         "sys.exit(main(['suicide']))"

@@ -90,7 +90,8 @@ def test_top_p_however_many_it_takes(size, sharpness, p, seed):
     q = logits.double().softmax(-1)
     least = q[kept].min()
     assert q[kept].sum() >= p - 1e-5
-    assert q[kept & (q > least)].sum() < p + 1e-5  # the fewest, but for equals
+    more = q > least * (1 + 1e-6)  # in float32 these are not equal
+    assert q[kept & more].sum() < p + 1e-5  # the fewest, but for equals
     assert (q[~kept] <= least).all()  # the most probable
 
 
