@@ -67,7 +67,7 @@ class Parts(NamedTuple):
     """A training sequence cut up: [B, L, H, D], and of each frame [B, N, H, D]."""
 
     context: Tensor
-    clean: tuple[Tensor, ...]
+    clean: tuple[Tensor, ...]  # without the last, where there are two copies
     masked: tuple[Tensor, ...]  # empty where there is one copy
 
 
@@ -80,12 +80,13 @@ def gathered(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:
     queries, keys, values = (parts(each, layout) for each in (q, k, v))
     context = look(queries.context, keys.context, values.context, None) if layout.context else queries.context
     clean, masked = [], []
+    start = layout.tokens if layout.copies == 2 else 0
     for t in range(layout.frames):
         row_k, row_v = (row(each, t, layout) for each in (keys, values))
-        own = row_k.shape[1] - layout.tokens
-        start = layout.tokens if layout.copies == 2 else 0
+        own = row_k.shape[1] - (layout.tokens if t < layout.history else 0)
         mask = raster_mask(layout, own - start, q.device)
-        clean.append(look(queries.clean[t], row_k[:, start:], row_v[:, start:], mask))
+        if t < layout.history:
+            clean.append(look(queries.clean[t], row_k[:, start:], row_v[:, start:], mask))
         if layout.copies == 2:
             mask = None if mask is None else mask.roll(layout.tokens, 1)
             masked.append(look(queries.masked[t], row_k[:, :own], row_v[:, :own], mask))
@@ -98,9 +99,9 @@ def look(q_BNHD: Tensor, k_BMKD: Tensor, v_BMKD: Tensor, mask_NM: Tensor | None)
 
 def parts(x_BSHD: Tensor, layout: Layout) -> Parts:
     """By one split: its backward is one copy, that of a slice is a whole sequence of zeros for each."""
-    sizes = [layout.context, *[layout.tokens] * (layout.copies * layout.frames)]
+    sizes = [layout.context, *[layout.tokens] * ((layout.length - layout.context) // layout.tokens)]
     context, *frames = torch.split(x_BSHD, sizes, dim=1)
-    return Parts(context, tuple(frames[: layout.frames]), tuple(frames[layout.frames :]))
+    return Parts(context, tuple(frames[: layout.history]), tuple(frames[layout.history :]))
 
 
 def row(keys: Parts, t: int, layout: Layout) -> Tensor:
@@ -108,7 +109,7 @@ def row(keys: Parts, t: int, layout: Layout) -> Tensor:
     sinks = range(min(layout.sinks, max(0, t - layout.window)))
     window = range(max(0, t - layout.window), t)
     earlier = [keys.clean[s] for s in (*sinks, *window)]
-    return torch.cat([*keys.masked[t : t + 1], keys.context, *earlier, keys.clean[t]], 1)
+    return torch.cat([*keys.masked[t : t + 1], keys.context, *earlier, *keys.clean[t : t + 1]], 1)
 
 
 @functools.lru_cache(maxsize=32)

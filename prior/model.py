@@ -86,7 +86,7 @@ class LlamaPrior(nn.Module):
         """[B, T, h, w, C]; with `recompute`, activations of a block are made again instead of kept."""
         batch, frames, height, width = lesson.targets.shape
         layout = self.layout(frames, height * width, lesson.seen is not None)
-        x_BSC = self.sequence(lesson)
+        x_BSC = self.sequence(lesson, layout)
         turns = self.sequence_turns(layout, (height, width), x_BSC.device)
         for step, block in zip([taught] * (len(self.layers) - 1) + [answered], self.blocks, strict=True):
             if recompute:
@@ -101,10 +101,10 @@ class LlamaPrior(nn.Module):
         order, copies = ("together", 2) if masked else ("raster", 1)
         return Layout(config.context_length, frames, tokens, config.window, config.sink_frames, copies, order)  # type: ignore[arg-type]
 
-    def sequence(self, lesson: Lesson) -> Tensor:
+    def sequence(self, lesson: Lesson, layout: Layout) -> Tensor:
         """[B, S, C]: the context, the clean copy, and the masked one where there is one."""
         parts = [] if self.context is None else [self.told(lesson.text, lesson.rate_B, len(lesson.targets))]
-        clean_BS = lesson.clean.flatten(1)
+        clean_BS = lesson.clean[:, : layout.history].flatten(1)
         if lesson.seen is None:
             parts.append(self.embedding(shifted(clean_BS, torch.full_like(clean_BS[:, 0], -1))))
         else:
@@ -112,9 +112,10 @@ class LlamaPrior(nn.Module):
         return torch.cat(parts, 1)
 
     def sequence_turns(self, layout: Layout, grid: tuple[int, int], device: torch.device) -> Turns:
-        frames = self.turns(0, layout.frames, grid, device)
+        clean = self.turns(0, layout.history, grid, device)
+        masked = [self.turns(0, layout.frames, grid, device)] if layout.copies == 2 else []
         parts = [] if self.context is None else [context_turns(layout.context, self.config.channels_a_head, device)]
-        return joined(*parts, *[frames] * layout.copies)
+        return joined(*parts, clean, *masked)
 
     def turns(self, start: int, frames: int, grid: tuple[int, int], device: torch.device) -> Turns:
         config = self.config

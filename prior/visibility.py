@@ -8,6 +8,8 @@ and each masked frame meets exactly what it will meet while streaming: the clean
     context          all       -                           -                             -
     clean frame      all       in the window, or sinks     all, or in raster order       -
     masked frame     all       in the window, or sinks     -                             all
+
+Where there are masked frames nobody would look at the clean copy of the last one, so the sequence does not hold it.
 """
 
 from dataclasses import dataclass
@@ -30,8 +32,14 @@ class Layout:
     order: Literal["together", "raster"]  # what tokens of the same frame see of each other
 
     @property
+    def history(self) -> int:
+        """How many clean frames there are."""
+        return self.frames if self.copies == 1 else self.frames - 1
+
+    @property
     def length(self) -> int:
-        return self.context + self.copies * self.frames * self.tokens
+        masked = self.frames if self.copies == 2 else 0
+        return self.context + (self.history + masked) * self.tokens
 
     def may_see(self, query: Tensor, key: Tensor) -> Tensor:
         """Whether position `query` sees position `key`; int64 tensors that broadcast, to bool."""
@@ -46,8 +54,10 @@ class Layout:
     def place(self, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Copy (-1: the context), frame, and place within the frame."""
         beyond = position - self.context
-        copy = torch.where(beyond < 0, -1, beyond // (self.frames * self.tokens))
-        return copy, beyond // self.tokens % self.frames, beyond % self.tokens
+        frame, token = beyond // self.tokens, beyond % self.tokens
+        masked = frame >= self.history
+        copy = torch.where(beyond < 0, -1, masked.long())
+        return copy, torch.where(masked, frame - self.history, frame), token
 
     def mask(self, device: torch.device | None = None) -> Tensor:
         """bool [S, S], queries by keys: quadratic, for the oracle and for short sequences."""
