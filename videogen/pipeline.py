@@ -54,12 +54,15 @@ class VideoPipeline:
 
     @staticmethod
     def from_pretrained(
-        folder: str | Path, device: str | None = None, dtype: "torch.dtype | str | None" = None
+        folder: str | Path | None = None, device: str | None = None, dtype: "torch.dtype | str | None" = None
     ) -> "VideoPipeline":
-        """The model in a folder, a run's folder too, with the settings of its `generation_config.json`."""
-        from videogen.models import load_prior, sampler_of
+        """The model in a folder, a run's folder too, with the settings of its `generation_config.json`.
 
-        model = load_prior(Path(folder))
+        Without a folder, the model of the playroom that comes along.
+        """
+        from videogen.models import EMBEDDED, load_prior, sampler_of
+
+        model = load_prior(EMBEDDED if folder is None else Path(folder))
         pipe = VideoPipeline(model, sampler_of(model))
         return pipe.to(device, dtype)
 

@@ -140,6 +140,29 @@ def test_lessons_hide_spoil_and_withhold_as_they_are_told(made: Set) -> None:
     assert 0.1 < withheld.mean() < 0.3
 
 
+def test_a_clip_that_turns_into_another_is_told_the_others_caption(made: Set) -> None:
+    both, tokens = lessons(made[1]), TokenSet.open(made[1])
+    clips = {clip.key: clip for clip in map(tokens.clip, range(len(tokens)))}
+    seen, turned = 0, {1: 0, 2: 0}
+    micro = both.batches({}, 4, 1, 0, 1)
+    for step in range(4, 64):
+        batch = next(micro)
+        for row, key in enumerate(batch.keys):
+            seen += 1
+            first, _, second = key.partition(" cut to ")
+            if not second:
+                assert batch.captions[row] == clips[key].caption
+                continue
+            assert not both.is_rollout(step)
+            at = int(batch.counted[row].flatten(1).any(1).int().argmax())
+            turned[at] += 1
+            assert batch.captions[row] == clips[second].caption
+            assert torch.equal(batch.ids[row, at:], clips[second].ids[at:3])
+            assert batch.ids[row, :at].tolist() in [clips[first].ids[s : s + at].tolist() for s in range(len(clips[first].ids))]
+    assert 0.05 < sum(turned.values()) / seen < 0.3  # 30 % of the samples of steps that are no rollouts
+    assert all(turned.values())
+
+
 def test_filling_at_a_clips_end_is_never_taught(made: Set) -> None:
     tokens = TokenSet.open(made[1])
     windows = lessons(made[1]).windows[0]

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from videogen.cli.models import DEVICE, MODEL, usable_device
+from videogen.cli.models import DEVICE, GENERATOR, generator_at, usable_device
 from videogen.cli.terminal import Terminal, reports
 from videogen.cli.train import THREADS, use_threads
 
@@ -14,7 +14,7 @@ DTYPES = ("float32", "bfloat16", "float16")
 
 
 @click.command("bench")
-@MODEL
+@GENERATOR
 @click.option("--prompt", default=PROMPT, show_default=True, help="What is made.")
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Videos at once.")
 @click.option("--steps", type=click.IntRange(1), help="Proposals a latent frame [default: as the model says].")
@@ -29,7 +29,7 @@ DTYPES = ("float32", "bfloat16", "float16")
 @reports
 def bench(
     terminal: Terminal,
-    model: Path,
+    model: Path | None,
     prompt: str,
     batch: int,
     steps: int | None,
@@ -60,7 +60,7 @@ def bench(
     wanted = None if prompts is None else read_prompts(prompts)
     usable_device(device)
     began = perf_counter()
-    pipe = VideoPipeline.from_pretrained(model, device, dtype)
+    pipe = VideoPipeline.from_pretrained(generator_at(model), device, dtype)
     loading = perf_counter() - began
     given = {"steps": steps, "order": order, "guidance_scale": guidance_scale}
     job = pipe.job([prompt] * batch, None, 1, seed, given)

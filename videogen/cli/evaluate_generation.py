@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from videogen.cli.kinds import ABOVE_0
-from videogen.cli.models import DEVICE, MODEL, PLACE, usable_device
+from videogen.cli.models import DEVICE, GENERATOR, PLACE, generator_at, usable_device
 from videogen.cli.terminal import Terminal, reports
 from videogen.cli.train import THREADS, use_threads
 
@@ -18,7 +18,7 @@ REFERENCE_CLIPS = 512
 
 
 @click.command("generation")
-@MODEL
+@GENERATOR
 @click.option("--prompts", required=True, help="playroom:N for N scenes, or a text file with a prompt a line.")
 @click.option("--out", type=PLACE, required=True, help="A folder for figures.json, charts and contact sheets.")
 @click.option("--steps", type=click.IntRange(1), help="Proposals a latent frame [default: as the model says].")
@@ -42,7 +42,7 @@ REFERENCE_CLIPS = 512
 @reports
 def generation(
     terminal: Terminal,
-    model: Path,
+    model: Path | None,
     prompts: str,
     out: Path,
     steps: int | None,
@@ -86,7 +86,7 @@ def generation(
         "top_k": top_k, "top_p": top_p,
     }  # fmt: skip
     settings = settings_of((*compare, *more), common)
-    pipe = VideoPipeline.from_pretrained(model, usable_device(device))
+    pipe = VideoPipeline.from_pretrained(generator_at(model), usable_device(device))
     for setting in settings:
         pipe.sampler_with(dict(setting.changes))  # what is wrong with one is said before any work
     frames = pipe.pictures(max(1, round(seconds * pipe.fps)) if seconds else None)

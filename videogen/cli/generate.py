@@ -10,7 +10,7 @@ from videogen.cli.beginnings import Beginning
 from videogen.cli.films import Film, targets_of, write_out
 from videogen.cli.kinds import ABOVE_0
 from videogen.cli.making import CHANGE, Change, check, continued, made, opened, streamed
-from videogen.cli.models import DEVICE, PLACE
+from videogen.cli.models import DEVICE, GENERATOR, PLACE
 from videogen.cli.terminal import Terminal, reports
 from videogen.cli.train import THREADS
 
@@ -18,7 +18,7 @@ ORDERS = ("halton", "confidence", "random", "threshold", "raster", "next")
 OPTIONS = (
     click.option("-o", "--output", "out", type=Film(), required=True, help="Where the video goes; - is a pipe."),
     click.option("--overwrite", is_flag=True, help="Replace what is there already."),
-    click.option("--model", type=PLACE, envvar="VIDEOGEN_MODEL", show_envvar=True, help="A model or a run folder."),
+    GENERATOR,
     click.option("--frames", type=click.IntRange(1), help="How many pictures to make."),
     click.option("--seconds", type=ABOVE_0, help="The same in seconds."),
     click.option("--seed", type=click.IntRange(0), help="The same seed gives the same video."),
@@ -73,9 +73,9 @@ def generate(
 
     \b
     Examples:
-      videogen generate "a small red ring drifts left over a dark blue background" -o ring.mp4 --model runs/play
-      videogen generate "a big star spins" "a blue disc grows" -o both.mp4 --grid --seconds 4 --guidance-scale 2
-      videogen generate "a green square bounces" -o square.webm --image first.png --seed 7
+      videogen generate "a small red ring drifts left over a dark blue background" -o ring.mp4
+      videogen generate "a big red star spins over plain grey" "a blue disc" -o two.mp4 --grid --seconds 4
+      videogen generate "a dog on the beach" -o dog.webm --model runs/mine --image dog.png --seed 7
     """
     targets = targets_of(out, len(prompts) * num_videos, grid, options["overwrite"])
     check(options)
@@ -138,8 +138,8 @@ def stream(
 
     \b
     Examples:
-      videogen stream "a big red disc moves right" -o endless.mp4 --model runs/play
-      videogen stream "a red disc" -o story.mp4 --seconds 15 --prompt-at 5s:"a blue disc" --prompt-at 10s:"a green star"
+      videogen stream "a big red disc moves right over a brown gradient" -o endless.mp4
+      videogen stream "a red disc" -o story.mp4 --model runs/play --seconds 10 --prompt-at 5s:"a blue disc"
       videogen stream "a red disc" -o - | ffplay -f rawvideo -pixel_format rgb24 -video_size 64x64 -framerate 8 -
     """
     targets = targets_of(out, 1, False, options["overwrite"])

@@ -4,13 +4,14 @@ import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from videogen.cli.beginnings import Beginning
 from videogen.cli.films import Pieces, Work
-from videogen.cli.models import usable_device
+from videogen.cli.models import generator_at, usable_device
 from videogen.cli.terminal import Terminal
 from videogen.cli.train import use_threads
 from videogen.errors import UsageError
@@ -23,10 +24,6 @@ if TYPE_CHECKING:
     from videogen.stream import VideoStream
 
 SAMPLING = ("steps", "order", "guidance_scale", "temperature", "top_k", "top_p")
-NO_MODEL = (
-    "no model: name one with --model or in VIDEOGEN_MODEL; `videogen train tokenizer` and then "
-    "`videogen train prior` make one, as their --help shows"
-)
 
 
 @dataclass(frozen=True)
@@ -91,8 +88,6 @@ def check(options: Mapping[str, Any]) -> None:
         SamplerConfig(**{name: options[name] for name in SAMPLING if options[name] is not None})
     except ValueError as error:
         raise UsageError(str(error)) from None
-    if options["model"] is None:
-        raise UsageError(NO_MODEL)
 
 
 def opened(terminal: Terminal, prompts: tuple[str, ...], videos: int, options: Mapping[str, Any]) -> Request:
@@ -100,7 +95,8 @@ def opened(terminal: Terminal, prompts: tuple[str, ...], videos: int, options: M
     from videogen.pipeline import VideoPipeline
 
     use_threads(options["threads"])
-    pipe = VideoPipeline.from_pretrained(options["model"], usable_device(options["device"]), options["dtype"])
+    device = usable_device(options["device"])
+    pipe = VideoPipeline.from_pretrained(generator_at(options["model"]), device, options["dtype"])
     request = Request(terminal, pipe, prompts, videos, options, pipe.size(options["height"], options["width"]))
     note_what_is_lost(request, request.job(prompts).sampler.guided)
     return request
@@ -109,11 +105,26 @@ def opened(terminal: Terminal, prompts: tuple[str, ...], videos: int, options: M
 def note_what_is_lost(request: Request, guided: bool) -> None:
     conditioner, prompts, note = request.pipe.model.conditioner, request.prompts, request.terminal.note
     if conditioner is None and any(prompts):
-        note(f"{request.options['model']}: its prior was taught without text; the prompt changes nothing")
+        note(f"{request.pipe.model.path}: its prior was taught without text; the prompt changes nothing")
     elif conditioner is not None and (cut := conditioner.too_long(prompts)):
         note(f"{cut} of {len(prompts)} prompts are longer than {conditioner.length} tokens and lose their end")
     if request.options["negative_prompt"] and not guided:
         note("--negative-prompt changes nothing without --guidance-scale above 1")
+    if (reason := outside_world(request.pipe.model.path, prompts)) is not None:
+        note(f"{reason}; this is the model that comes along. For a world of your own: videogen train --help")
+
+
+def outside_world(model: Path, prompts: Sequence[str]) -> str | None:
+    """What the model that comes along does not know of these prompts."""
+    from videogen.models import EMBEDDED
+    from videogen.playroom.grammar import OutsideWorldError, parse
+
+    try:
+        for prompt in filter(None, prompts if model == EMBEDDED else ()):
+            parse(prompt)
+    except OutsideWorldError as error:
+        return str(error)
+    return None
 
 
 def made(request: Request, beginning: Beginning) -> Work:

@@ -11,6 +11,13 @@ from videogen.cli.train import THREADS, use_threads
 
 PLACE = click.Path(path_type=Path)
 MODEL = click.option("--model", type=PLACE, required=True, help="A model folder, or the folder of a run.")
+GENERATOR = click.option(
+    "--model",
+    type=PLACE,
+    envvar="VIDEOGEN_MODEL",
+    show_envvar=True,
+    help="A model folder, or the folder of a run [default: the model of the playroom that comes along].",
+)
 DEVICE = click.option("--device", default="cpu", show_default=True, help="Where to compute, such as cuda or cuda:1.")
 
 
@@ -212,3 +219,10 @@ def usable_device(name: str) -> str:
         reason = str(error).splitlines()[0]
         raise ResourceError(f"--device {name}: torch cannot use it here ({reason})") from None
     return name
+
+
+def generator_at(model: Path | None) -> Path:
+    """The model to generate with: the one that was named, or the one that comes along."""
+    from videogen.models import EMBEDDED
+
+    return EMBEDDED if model is None else model

@@ -20,7 +20,7 @@ from videogen.training.prior_config import PriorPhaseConfig, PriorTrainingConfig
 from videogen.training.stage import Json
 from videogen.training.token_windows import TokenWindows, Window, split_rows
 
-RATE, SPOILS, WITHHOLDS, FIXED = 0, 1, 2, 3  # places of a sample's chance; those of its frames and tokens follow
+RATE, SPOILS, WITHHOLDS, CUTS, CUT_AT, CUT_TO, FIXED = range(7)  # of a sample's chance; its frames and tokens follow
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,22 +68,34 @@ class Lessons:
         while True:
             number = self.config.phase_at(step)
             windows, name = self.windows[number], f"phase {number}"
+            cuts = not self.is_rollout(step)  # a history that the model makes itself is told one caption
             at = Position(**places.get(name, {}))
             samples = [at.after(offset, len(windows)) for offset in range(size)]
-            share = accumulation * world / self.tokens_that_count(windows, samples)
+            share = accumulation * world / self.tokens_that_count(windows, samples, cuts)
             for part in range(accumulation):
                 micro = samples[part * size // accumulation : (part + 1) * size // accumulation]
                 mine = micro[rank * len(micro) // world : (rank + 1) * len(micro) // world]
                 places = {**places, name: asdict(micro[-1].after(1, len(windows)))}
-                yield self.lesson(windows, mine, share, places)
+                yield self.lesson(windows, mine, share, places, cuts)
             step += 1
 
-    def tokens_that_count(self, windows: TokenWindows, samples: list[Position]) -> int:
-        total = 0
-        for at in samples:
-            counts = self.counts(windows, at)
-            total += int(counts[0 if windows.start(at.epoch, at.sample) == 0 else 1 :].sum())
-        return max(1, total)
+    def tokens_that_count(self, windows: TokenWindows, samples: list[Position], cuts: bool = True) -> int:
+        asked = (self.counts(windows, at)[self.first_asked(windows, at, cuts) :] for at in samples)
+        return max(1, sum(int(counts.sum()) for counts in asked))
+
+    def first_asked(self, windows: TokenWindows, at: Position, cuts: bool) -> int:
+        """The frame from which on something is asked: what comes before it is history alone."""
+        cut = self.cut(windows, at) if cuts else None
+        if cut is not None:
+            return cut[0]
+        return 0 if windows.start(at.epoch, at.sample) == 0 else 1
+
+    def cut(self, windows: TokenWindows, at: Position) -> tuple[int, int] | None:
+        """The frame at which a sample turns into another clip, and the number of that clip."""
+        chance = windows.chance(at.epoch, at.sample, FIXED).astype(float)
+        if windows.frames == 1 or chance[CUTS] >= self.config.teaching.cut_share:
+            return None
+        return 1 + int(chance[CUT_AT] * (windows.frames - 1)), int(chance[CUT_TO] * len(windows))
 
     def counts(self, windows: TokenWindows, at: Position) -> Tensor:
         """How many tokens of each frame are asked for [T]."""
@@ -93,8 +105,10 @@ class Lessons:
         chance = windows.chance(at.epoch, at.sample, FIXED + windows.frames)
         return cosine_counts(torch.from_numpy(chance[FIXED:]), tokens)
 
-    def lesson(self, windows: TokenWindows, samples: list[Position], share: float, places: Json) -> LessonBatch:
-        clips = [windows.sample(at.epoch, at.sample) for at in samples]
+    def lesson(
+        self, windows: TokenWindows, samples: list[Position], share: float, places: Json, cuts: bool = True
+    ) -> LessonBatch:
+        clips = [self.clip(windows, at, cuts) for at in samples]
         tokens = windows.grid[0] * windows.grid[1]
         numbers = FIXED + windows.frames * (1 + 3 * tokens)
         draws = np.stack([windows.chance(at.epoch, at.sample, numbers) for at in samples])
@@ -104,7 +118,8 @@ class Lessons:
         if self.config.prior.objective == "masked":
             hidden_BTN = masks(cosine_counts(chance.ratio_BT, tokens), chance.order_BTN)
         counted_BTN = hidden_BTN.clone() if self.config.prior.objective == "masked" else torch.ones_like(hidden_BTN)
-        counted_BTN[torch.tensor([clip.start > 0 for clip in clips]), 0] = False
+        for row, at in enumerate(samples):
+            counted_BTN[row, : self.first_asked(windows, at, cuts)] = False
         rate_B = rates(self.config.teaching, fixed)
         clean_BTN = spoilt(ids_BThw.flatten(2), rate_B, chance)
         return LessonBatch(
@@ -119,6 +134,10 @@ class Lessons:
             withheld=fixed[:, WITHHOLDS] < self.config.teaching.text_dropout,
             next=places,
         )
+
+    def clip(self, windows: TokenWindows, at: Position, cuts: bool) -> Window:
+        window, cut = windows.sample(at.epoch, at.sample), self.cut(windows, at) if cuts else None
+        return window if cut is None else windows.cut(window, number=cut[1], at=cut[0])
 
     def is_rollout(self, step: int) -> bool:
         return draw(f"rollout {self.config.training.seed} {step}") < self.phase(step).rollout_share

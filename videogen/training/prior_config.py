@@ -55,9 +55,10 @@ class TeachingConfig:
     corruption: float = 0.2  # the highest rate at which a history is spoilt; the model is told the rate
     corruption_share: float = 0.5  # of the clips whose history is spoilt at all
     text_dropout: float = 0.1  # of the clips whose caption is withheld, for guidance
+    cut_share: float = 0.0  # of the clips that turn into another one, told its caption: how a new prompt takes effect
 
     def __post_init__(self) -> None:
-        for name in ("label_smoothing", "corruption", "corruption_share", "text_dropout"):
+        for name in ("label_smoothing", "corruption", "corruption_share", "text_dropout", "cut_share"):
             if not 0 <= getattr(self, name) < 1 and not (name == "corruption_share" and getattr(self, name) == 1):
                 raise ValueError(f"{name} is {getattr(self, name):g}; it must lie in [0, 1)")
 

@@ -53,6 +53,12 @@ class TokenWindows:
         start = self.start(epoch, index)
         return Window(clip.key, clip.caption, clip.ids[start : start + self.frames].numpy(), start)
 
+    def cut(self, window: Window, number: int, at: int) -> Window:
+        """The window turning, with its frame `at`, into the beginning of the clip `number`, whose caption it gets."""
+        other = self.tokens.clip(int(self.rows[number]))
+        ids = np.concatenate([window.ids[:at], other.ids[at : self.frames].numpy()])
+        return Window(f"{window.key} cut to {other.key}", other.caption, ids, window.start)
+
     def start(self, epoch: int, index: int) -> int:
         """Where the window begins: at the clip's beginning in at least the opening share, else anywhere."""
         place = int(epoch_order(self.seed, epoch, len(self))[index])

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from videogen.conditioning import Conditioner
 
 FORMAT, VERSION = "videogen-model", 1
+EMBEDDED = Path(__file__).parent / "playroom"  # the trained model that comes along, used where none is named
 INDEX, TOKENIZER, PRIOR, GENERATION = "model_index.json", "tokenizer", "prior", "generation_config.json"
 
 
