@@ -93,3 +93,30 @@ def test_weights_of_another_configuration_are_refused(tmp_path: Path) -> None:
     folder = write(tmp_path / "model", small_config(f_s=16), small_model(small_config()).state_dict())
     with pytest.raises(CheckpointError, match="do not belong together"):
         load_tokenizer(folder)
+
+
+def test_a_name_that_is_no_folder_is_looked_for_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    from videogen.models.hub import at_hand
+
+    asked: list[tuple[str, list[str]]] = []
+
+    def download(name: str, allow_patterns: list[str]) -> str:
+        asked.append((name, allow_patterns))
+        if name != "owner/model":
+            raise OSError("no route\nand more")
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    assert at_hand("runs/mine") == Path("runs/mine")
+    assert at_hand("nowhere") == Path("nowhere")
+    assert at_hand("./runs/other") == Path("./runs/other")
+    assert at_hand(tmp_path / "a" / "b") == tmp_path / "a" / "b"
+    assert not asked
+    assert at_hand("owner/model") == tmp_path
+    assert not [pattern for pattern in asked[0][1] if pattern.endswith(("*", "bin", "pt"))]
+    with pytest.raises(CheckpointError, match=r"runs/other: no such folder here, .* \(no route\)$"):
+        at_hand("runs/other")
