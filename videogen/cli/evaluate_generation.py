@@ -19,7 +19,11 @@ REFERENCE_CLIPS = 512
 
 @click.command("generation")
 @GENERATOR
-@click.option("--prompts", required=True, help="playroom:N for N scenes, or a text file with a prompt a line.")
+@click.option(
+    "--prompts",
+    required=True,
+    help="playroom:N for N scenes, playroom:N:PHRASE,... for those that say so, or a text file with a prompt a line.",
+)
 @click.option("--out", type=PLACE, required=True, help="A folder for figures.json, charts and contact sheets.")
 @click.option("--steps", type=click.IntRange(1), help="Proposals a latent frame [default: as the model says].")
 @click.option("--order", help="In which tokens are decided, such as halton or threshold.")
@@ -72,6 +76,7 @@ def generation(
       videogen evaluate generation --model runs/play --prompts playroom:64 --out report \\
           --compare steps=4 steps=8 order=threshold,threshold=0.9 guidance_scale=2
       videogen evaluate generation --model runs/play --prompts mine.txt --out report --drift-frames 400
+      videogen evaluate generation --prompts "playroom:64:red star,hoop" --out report
     """
     use_threads(threads)
     from videogen.evaluate.drift import DriftPlan

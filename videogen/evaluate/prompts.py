@@ -1,6 +1,9 @@
 """What a generator is asked for when it is judged, and the true clips that it is compared with."""
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     import torch
 
 PLAYROOM = "playroom:"
+TRIED = 100_000  # captions that are looked through
 ASKED, REFERENCE = 20_260_101, 20_260_102  # seeds of scenes: the prompts are the same for every model and run
 Clips = NDArray[np.uint8]  # [B, T, H, W, 3]
 
@@ -34,7 +38,8 @@ class Prompts:
 
 
 def read_prompts(source: str) -> Prompts:
-    """`playroom:N` for the first N of a fixed list of scenes, or a text file with a prompt on each line."""
+    """`playroom:N` for the first N of a fixed list of scenes, `playroom:N:red star,hoop` for the first N whose captions
+    say one of these, or a text file with a prompt on each line."""
     if source.startswith(PLAYROOM):
         return playroom_prompts(source)
     try:
@@ -48,12 +53,24 @@ def read_prompts(source: str) -> Prompts:
 
 
 def playroom_prompts(source: str) -> Prompts:
-    number = source.removeprefix(PLAYROOM)
+    number, _, phrases = source.removeprefix(PLAYROOM).partition(":")
     if not number.isdecimal() or int(number) < 1:
         raise UsageError(f"--prompts is '{source}'; after {PLAYROOM} comes a number of at least 1")
-    drawn = tuple(sample_scenes(int(number), ASKED))
-    captions = tuple(caption(scene, ASKED + index) for index, scene in enumerate(drawn))
+    said = tuple(phrase.strip() for phrase in phrases.split(",") if phrase.strip())
+    told = list(islice(captioned_scenes(said), int(number)))
+    if len(told) < int(number):
+        raise UsageError(f"--prompts is '{source}'; of {TRIED:,} captions {len(told)} say one of these")
+    captions, drawn = zip(*told, strict=True)
     return Prompts(source, captions, tuple(scene.words() for scene in drawn), drawn)
+
+
+def captioned_scenes(phrases: tuple[str, ...]) -> Iterator[tuple[str, Scene]]:
+    """The fixed list, or what of it says one of the phrases in whole words."""
+    for index in range(TRIED):
+        scene = sample_scenes(1, ASKED, index)[0]
+        told = caption(scene, ASKED + index)
+        if not phrases or any(re.search(rf"\b{re.escape(phrase)}\b", told) for phrase in phrases):
+            yield told, scene
 
 
 def scene_of(text: str) -> Scene | None:
