@@ -40,9 +40,11 @@ def test_digits_that_count_nothing_are_refused(digits):
 
 
 def test_codes_are_grouped_as_evenly_as_neighbours_allow():
-    assert grouped((8, 8, 8, 5, 5, 5)) == (512, 125)
-    assert grouped([2] * 18) == (512, 512)
-    assert grouped((8, 5, 5, 5)) == (1000,)
+    assert grouped((8, 8, 8, 5, 5, 5)) == (8, 8, 8, 5, 5, 5)
+    assert grouped((8, 8, 8, 5, 5, 5), largest=1024) == (512, 125)
+    assert grouped([2] * 18) == (4, 16, 16, 16, 16)
+    assert grouped([2] * 18, largest=1024) == (512, 512)
+    assert grouped((8, 5, 5, 5), largest=1024) == (1000,)
     assert grouped((8, 5, 5, 5), largest=100) == (40, 25)
     assert grouped((1000,)) == (1000,)
     assert grouped((5000,)) == (5000,)  # a radix is not taken apart

@@ -158,7 +158,9 @@ def test_a_clip_that_turns_into_another_is_told_the_others_caption(made: Set) ->
             turned[at] += 1
             assert batch.captions[row] == clips[second].caption
             assert torch.equal(batch.ids[row, at:], clips[second].ids[at:3])
-            assert batch.ids[row, :at].tolist() in [clips[first].ids[s : s + at].tolist() for s in range(len(clips[first].ids))]
+            assert batch.ids[row, :at].tolist() in [
+                clips[first].ids[s : s + at].tolist() for s in range(len(clips[first].ids))
+            ]
     assert 0.05 < sum(turned.values()) / seen < 0.3  # 30 % of the samples of steps that are no rollouts
     assert all(turned.values())
 
@@ -254,7 +256,7 @@ def test_baselines_are_what_they_say(made: Set) -> None:
 def test_a_survey_says_what_would_be_trained(made: Set) -> None:
     figures, text = survey(tiny_config(made[1]), made[0])
     assert figures["micro-batches"] == [[2, 2, 4, 6], [2, 3, 4, 6]]
-    assert figures["codes"] == "1,000 as digits of 1000"
+    assert figures["codes"] == "1,000 as digits of 8 x 5 x 5 x 5"
     assert figures["memory in MiB"].keys() == {"weights, averages, optimizers", "activations", "together"}
     assert "2 x 3 x 4 x 6" in text
 

@@ -35,7 +35,9 @@ def tiny_config(tokens: Path, objective: Literal["masked", "next"] = "masked", *
         prior=PriorShape(width=16, layers=2, heads=2, kv_heads=1, hidden=24, window=2, objective=objective),
         digits=None,
         text=BPEConfig(vocabulary=300, length=6),
-        teaching=TeachingConfig(label_smoothing=0.1, corruption=0.3, corruption_share=0.7, text_dropout=0.2, cut_share=0.3),
+        teaching=TeachingConfig(
+            label_smoothing=0.1, corruption=0.3, corruption_share=0.7, text_dropout=0.2, cut_share=0.3
+        ),
         optimizer=OptimizerConfig(learning_rate=3e-3, warmup=2, schedule="cosine", floor=0.1, algorithm="muon"),
         training=replace(TRAINING, **training),
     )

@@ -180,7 +180,7 @@ def network_config(
 
 
 def digits_of(tokenizer: TokenizerModel) -> tuple[int, ...]:
-    """Neighbouring levels of FSQ, or bits of the others, multiplied to digits of at most 1,024."""
+    """Neighbouring levels of FSQ, or bits of the others, multiplied to digits of at most 16."""
     quantizer = tokenizer.config.quantizer
     return grouped(quantizer.levels if isinstance(quantizer, FSQConfig) else (2,) * quantizer.bits)
 
