@@ -17,6 +17,7 @@ from videogen.cli.evaluate_generation import generation
 from videogen.cli.failures import Stopped, explain
 from videogen.cli.generate import continue_, generate, stream
 from videogen.cli.models import evaluate, info, reconstruct, selftest
+from videogen.cli.serve import serve
 from videogen.cli.train import train
 
 
@@ -32,7 +33,7 @@ def videogen_command() -> None:
 
 videogen_command.add_command(data)
 videogen_command.add_command(config)
-for command in (generate, continue_, stream, train, encode, reconstruct, evaluate, bench, selftest, info):
+for command in (generate, continue_, stream, serve, train, encode, reconstruct, evaluate, bench, selftest, info):
     videogen_command.add_command(command)
 evaluate.add_command(generation)
 

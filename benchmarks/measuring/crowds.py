@@ -1,0 +1,191 @@
+"""A server in a process of its own, and many that watch one stream of it over HTTP, each in its own way."""
+
+import asyncio
+import json
+import os
+import random
+import re
+import socket
+import struct
+import sys
+from asyncio import StreamReader, StreamWriter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+NO_ROOM = 4096  # bytes that the system keeps for one that does not read
+
+
+def share_of(values: Sequence[float], share: float) -> float:
+    """The value that such a share of all does not exceed."""
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+
+
+class Server:
+    """`videogen serve`, from its first line to its end."""
+
+    def __init__(self, model: Path):
+        self.model, self.port, self.peak = model, 0, 0
+
+    async def __aenter__(self) -> "Server":
+        command = ["-m", "videogen", "serve", "--model", str(self.model), "--port", "0", "--threads", "1"]
+        self.process = await asyncio.create_subprocess_exec(sys.executable, *command, stdout=asyncio.subprocess.PIPE)
+        assert self.process.stdout is not None
+        line = (await self.process.stdout.readline()).decode()
+        found = re.search(r"http://[^ /]+:(\d+)", line)
+        assert found is not None, f"the server did not say where it is: {line!r}"
+        self.port = int(found[1])
+        return self
+
+    async def __aexit__(self, *how: object) -> None:
+        self.process.terminate()
+        await self.process.wait()
+
+    def state(self) -> dict[str, int]:
+        """Bytes in memory and open descriptors of the web process; the most memory there was is kept too."""
+        place = Path(f"/proc/{self.process.pid}")
+        pages = int(place.joinpath("statm").read_text().split()[1])
+        memory = pages * os.sysconf("SC_PAGE_SIZE")
+        self.peak = max(self.peak, memory)
+        return {"memory": memory, "descriptors": sum(1 for _ in place.joinpath("fd").iterdir())}
+
+    async def open_stream(self, prompt: str) -> str:
+        made = json.loads(await self.ask("POST", "/v1/streams", {"prompt": prompt, "seed": 1}))
+        return str(made["id"])
+
+    async def end_stream(self, stream: str) -> None:
+        await self.ask("DELETE", f"/v1/streams/{stream}")
+
+    async def metrics(self) -> dict[str, float]:
+        lines = (await self.ask("GET", "/metrics")).decode().splitlines()
+        pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+        return {name.removesuffix("_total"): float(value) for name, value in pairs}
+
+    async def ask(self, method: str, path: str, body: Any = None) -> bytes:
+        reader, writer = await self.connected(method, path, body)
+        try:
+            return b"".join([part async for part in parts_of(reader)])
+        finally:
+            writer.close()
+
+    async def connected(
+        self, method: str, path: str, body: Any = None, room: int | None = None
+    ) -> tuple[StreamReader, StreamWriter]:
+        """After the request; the answer has not been read yet."""
+        connection = socket.socket()
+        if room is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+        connection.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", self.port))
+        reader, writer = await asyncio.open_connection(sock=connection, limit=room or 2**16)
+        data = b"" if body is None else json.dumps(body).encode()
+        lines = (
+            f"{method} {path} HTTP/1.1",
+            f"Host: 127.0.0.1:{self.port}",
+            "Content-Type: application/json",
+            f"Content-Length: {len(data)}",
+            "Connection: close",
+        )
+        writer.write("\r\n".join((*lines, "", "")).encode() + data)
+        return reader, writer
+
+
+async def parts_of(reader: StreamReader) -> AsyncIterator[bytes]:
+    """What an answer holds, as it comes."""
+    head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+    assert head.split()[1][0] == "2", head
+    if "transfer-encoding: chunked" not in head:
+        yield await reader.read(-1)
+        return
+    while size := int((await reader.readline()).split(b";")[0], 16):
+        yield await reader.readexactly(size)
+        await reader.readline()
+
+
+@dataclass
+class Seen:
+    """What one viewer has got: the pictures' numbers, and when their piece was whole."""
+
+    numbers: list[int] = field(default_factory=list)
+    times: dict[int, float] = field(default_factory=dict)
+
+    def add(self, piece: bytes) -> None:
+        """A piece of the film: how many pictures, and of which number the first, stands in its own boxes."""
+        place = 0
+        while place < len(piece):
+            size, kind = struct.unpack_from(">I4s", piece, place)
+            if kind == b"moof":
+                (sequence,) = struct.unpack_from(">I", piece, place + 20)
+                run = piece.index(b"trun", place)
+                (count,) = struct.unpack_from(">I", piece, run + 8)
+                self.numbers += range(sequence - 1, sequence - 1 + count)
+                self.times[sequence - 1] = asyncio.get_running_loop().time()
+            place += size
+
+
+class Crowd:
+    """Three fifths stay to the end, a fifth stalls, a fifth leaves at some moment."""
+
+    def __init__(self, server: Server, stream: str, viewers: int, seconds: float, seed: int = 0):
+        self.server, self.path, self.seconds = server, f"/v1/streams/{stream}/video", seconds
+        self.others, self.draw = viewers // 5, random.Random(seed)
+        self.watching = 0  # by the server's own count, shortly before the end
+        self.good = [Seen() for _ in range(viewers - 2 * self.others)]
+
+    async def watch(self) -> None:
+        staying = [asyncio.create_task(self._stay(seen)) for seen in self.good]
+        others = [asyncio.create_task(self._stall()) for _ in range(self.others)]
+        others += [asyncio.create_task(self._leave()) for _ in range(self.others)]
+        until = asyncio.get_running_loop().time() + self.seconds
+        while asyncio.get_running_loop().time() < until:
+            self.server.state()
+            await asyncio.sleep(0.5)
+        self.watching = int((await self.server.metrics())["videogen_viewers"])
+        for task in staying + others:
+            task.cancel()
+        for result in await asyncio.gather(*staying, *others, return_exceptions=True):
+            if isinstance(result, Exception):
+                raise result
+
+    async def _stay(self, seen: Seen) -> None:
+        reader, writer = await self.server.connected("GET", self.path)
+        try:
+            async for part in parts_of(reader):
+                seen.add(part)
+        finally:
+            writer.close()
+
+    async def _stall(self) -> None:
+        """Asks, and then reads nothing."""
+        _, writer = await self.server.connected("GET", self.path, room=NO_ROOM)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            writer.transport.abort()
+
+    async def _leave(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.draw.uniform(0, self.seconds)):
+                await self._stay(Seen())
+
+    def figures(self) -> dict[str, Any]:
+        """Pictures that good viewers missed, and how much later than the first of them each had its pieces."""
+        ends = [seen.numbers[-1] for seen in self.good]
+        gaps = sum(seen.numbers != list(range(seen.numbers[0], seen.numbers[-1] + 1)) for seen in self.good)
+        first = {
+            number: min(seen.times[number] for seen in self.good if number in seen.times) for number in self._all()
+        }
+        late = [when - first[number] for seen in self.good for number, when in seen.times.items()]
+        return {
+            "good_viewers": len(self.good),
+            "watching_at_the_end": self.watching,
+            "pictures": max(ends) + 1,
+            "viewers_with_gaps": gaps,
+            "pictures_behind_at_the_end": max(max(ends) - end for end in ends),
+            "later_than_the_first_ms_p99": round(1000 * share_of(late, 0.99), 1),
+        }
+
+    def _all(self) -> set[int]:
+        return {number for seen in self.good for number in seen.times}

@@ -1,0 +1,110 @@
+"""A clip or a picture that a video goes on from: dropped, chosen, kept before, or looked at just now."""
+
+import io
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.browser.conftest import GREEN, Studio
+
+NAME = "holiday <b>in</b> May.mp4"  # what looks like markup stays text
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """An mp4 that others could have made."""
+    pytest.importorskip("uvicorn", reason="the server's packages are not installed: the extra [serve]")
+    from tests.browser.films import picture, whole_film
+
+    path = tmp_path / NAME.replace("/", "_")
+    path.write_bytes(whole_film(picture(number, GREEN) for number in range(12)))
+    return path
+
+
+def drop(studio: Studio, path: Path) -> None:
+    """As a hand does it: over the page with the file, and let it go."""
+    session = studio.page.context.new_cdp_session(studio.page)
+    data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind, "x": 400, "y": 300, "data": data})
+
+
+def test_a_dropped_clip_goes_on(studio: Studio, clip: Path) -> None:
+    studio.open()
+    drop(studio, clip)
+    studio.page.locator("#beginning").get_by_text(clip.name).wait_for()
+    studio.page.get_by_label("Prompt", exact=True).fill(GREEN)
+    studio.page.get_by_role("button", name="Continue it").click()
+    studio.plays()
+    assert studio.fake.uploads == [("clip", clip.read_bytes())]
+    assert studio.fake.wishes == [{"prompt": GREEN, "transition": "recache"}]
+    assert not studio.page.locator("#beginning").is_visible()  # the next video begins anew
+
+
+def test_a_chosen_picture_goes_on(studio: Studio, tmp_path: Path) -> None:
+    path = tmp_path / "tree.png"
+    Image.new("RGB", (40, 30), "olive").save(path)
+    studio.open()
+    studio.page.locator("#file").set_input_files(path)
+    studio.page.locator("#beginning-picture").wait_for()
+    studio.page.get_by_role("button", name="Continue it").click()
+    studio.plays()
+    assert studio.fake.uploads == [("image", path.read_bytes())]
+
+
+def test_what_was_chosen_can_be_left_out_again(studio: Studio, clip: Path) -> None:
+    studio.open()
+    studio.page.locator("#file").set_input_files(clip)
+    studio.page.get_by_role("button", name="Do not continue from this").click()
+    studio.begin()
+    studio.plays()
+    assert studio.fake.uploads == []
+
+
+def test_the_picture_that_is_looked_at_goes_on(studio: Studio) -> None:
+    studio.open()
+    studio.begin()
+    studio.plays()
+    studio.page.get_by_role("button", name="Begin a new video from this picture").click()
+    studio.page.get_by_role("button", name="Continue it").click()
+    studio.until("document.getElementById('beginning').hidden")
+    [(name, content)] = studio.fake.uploads
+    assert (name, Image.open(io.BytesIO(content)).size) == ("image", (64, 64))
+
+
+def test_a_kept_video_goes_on(studio: Studio) -> None:
+    studio.open()
+    studio.begin()
+    studio.plays()
+    studio.page.get_by_role("button", name="Keep this video").click()
+    studio.page.locator("#gallery").get_by_role("button", name="Continue it").click()
+    studio.page.get_by_role("button", name="Continue it", exact=True).click()
+    studio.until("document.getElementById('beginning').hidden")
+    assert [name for name, _ in studio.fake.uploads] == ["clip"]
+
+
+def test_what_is_no_clip_is_not_sent(studio: Studio, tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("no clip")
+    studio.open()
+    drop(studio, path)
+    studio.warns("notes.txt is neither a clip nor a picture")
+    assert not studio.page.locator("#beginning").is_visible()
+
+
+def test_what_is_too_large_is_not_sent(studio: Studio, tmp_path: Path) -> None:
+    path = tmp_path / "long.mp4"
+    path.write_bytes(bytes(2_000_001))
+    studio.open()
+    studio.page.locator("#file").set_input_files(path)
+    studio.warns("long.mp4 has 2.0 MB; the server takes at most 2.0 MB")
+
+
+def test_a_clip_that_the_server_cannot_read_is_kept_at_hand(studio: Studio, clip: Path) -> None:
+    studio.fake.moods.refuse = (400, {"message": "the clip is damaged after picture 3", "code": "upload_refused"})
+    studio.open()
+    studio.page.locator("#file").set_input_files(clip)
+    studio.page.get_by_role("button", name="Continue it").click()
+    studio.warns("The clip is damaged after picture 3.")
+    assert studio.page.locator("#beginning").is_visible()

@@ -1,0 +1,119 @@
+"""The parts of the page that only count and compute: laws, with the real modules in a real browser."""
+
+import random
+import struct
+
+from tests.browser.conftest import Studio
+
+READ = """async ([bytes, cuts]) => {
+  const { records } = await import("/page/records.js");
+  async function* chunks() {
+    for (let at = 1; at < cuts.length; at += 1) yield new Uint8Array(bytes.slice(cuts[at - 1], cuts[at]));
+  }
+  const read = [];
+  for await (const record of records(chunks())) read.push([record.kind, record.number, [...(record.jpeg ?? [])]]);
+  return read;
+}"""
+
+
+def test_records_are_the_same_however_they_are_cut(studio: Studio) -> None:
+    chance = random.Random(5)
+    told = [(number, chance.randbytes(chance.choice((0, 1, 8, 9, 300)))) for number in range(40)]
+    data = b"".join(struct.pack(">BII", 0, number, len(jpeg)) + jpeg for number, jpeg in told)
+    wanted = [["picture", number, list(jpeg)] for number, jpeg in told]
+    studio.open()
+    for count in (0, 1, 30, 900):
+        cuts = sorted(chance.randrange(len(data)) for _ in range(count))
+        assert studio.page.evaluate(READ, [list(data), [0, *cuts, len(data)]]) == wanted
+    every = list(range(len(data) + 1))
+    assert studio.page.evaluate(READ, [list(data), every]) == wanted
+
+
+def test_records_of_other_kinds(studio: Studio) -> None:
+    studio.open()
+    mark = '{"picture": 7, "prompt": "é"}'.encode()
+    mask = bytes((2, 3, 1, 0, 1, 0, 0, 1))
+    data = (
+        struct.pack(">BII", 2, 7, len(mark))
+        + mark
+        + struct.pack(">BII", 9, 0, 1)
+        + b"?"
+        + struct.pack(">BII", 1, 8, 8)
+        + mask
+    )
+    read = studio.page.evaluate(
+        """async (bytes) => {
+          const { records } = await import("/page/records.js");
+          const chunks = (async function* () { yield new Uint8Array(bytes); })();
+          const read = [];
+          for await (const record of records(chunks)) read.push(record);
+          return [read.length, read[0].data, read[1].height, read[1].width, [...read[1].decided]];
+        }""",
+        list(data),
+    )
+    assert read == [
+        2,
+        {"picture": 7, "prompt": "é"},
+        2,
+        3,
+        [1, 0, 1, 0, 0, 1],
+    ]  # a kind of a later version is passed over
+
+
+def test_what_announces_too_much_is_refused(studio: Studio) -> None:
+    studio.open()
+    refused = studio.page.evaluate("""async () => {
+      const { records } = await import("/page/records.js");
+      const chunks = (async function* () { yield new Uint8Array([0, 0, 0, 0, 0, 255, 255, 255, 255]); })();
+      return records(chunks).next().then(() => "read", (error) => error.message);
+    }""")
+    assert refused == "what the server sends is no preview"
+
+
+def test_a_reel_forgets_the_oldest_and_finds_the_rest(studio: Studio) -> None:
+    studio.open()
+    found = studio.page.evaluate("""async () => {
+      const { Reel } = await import("/page/reel.js");
+      const reel = new Reel(1000, 50);
+      const faults = [];
+      for (let number = 0; number < 400; number += 1 + (number % 3)) {
+        reel.add(number, new Uint8Array(number % 40));
+        reel.add(number, new Uint8Array(39)); // again, after the line was cut
+        if (reel.bytes > 1000 || reel.length > 50 || reel.last !== number) faults.push(number);
+      }
+      const numbers = [];
+      for (let place = reel.first; place <= reel.last; place += 1) numbers.push(reel.at(place).number <= place);
+      return [faults, numbers.every(Boolean), reel.at(-5).number === reel.first, reel.at(1e9).number === reel.last];
+    }""")
+    assert found == [[], True, True, True]
+
+
+def test_marks_are_in_order_and_there_once(studio: Studio) -> None:
+    studio.open()
+    assert studio.page.evaluate("""async () => {
+      const { Reel } = await import("/page/reel.js");
+      const reel = new Reel();
+      const new_ = [[9, "b"], [0, "a"], [9, "b"], [20, "a"]].map(([picture, prompt]) => reel.mark(picture, prompt));
+      return [new_, [0, 8, 9, 19, 99].map((number) => reel.promptAt(number)), reel.story];
+    }""") == [[True, True, False, True], ["a", "a", "b", "b", "a"], ["a", "b", "a"]]
+
+
+def test_the_playhead_keeps_time_waits_and_catches_up(studio: Studio) -> None:
+    studio.open()
+    shown = studio.page.evaluate("""async () => {
+      const { Playhead } = await import("/page/playhead.js");
+      const head = new Playhead(8);
+      const shown = [head.advance(0, 0, 0)]; // the first picture at once
+      for (let tick = 0; tick < 50; tick += 1) head.advance(0.02, 0, 0); // and then nothing comes
+      shown.push(head.advance(0.02, 0, 4)); // who has waited sees the next at once
+      for (let tick = 0; tick < 10; tick += 1) head.advance(0.05, 0, 8);
+      shown.push(Math.round(head.place)); // half a second later
+      shown.push(head.advance(0, 0, 100)); // hopelessly behind
+      head.seek(3, 100);
+      shown.push(head.advance(0.125, 0, 200), head.following); // the past stays the past
+      shown.push(head.advance(0, 50, 200)); // until it is forgotten
+      head.moving = false;
+      shown.push(head.advance(5, 50, 200));
+      return shown;
+    }""")
+    assert shown == [0, 1, 5, 96, 4, False, 50, 50]

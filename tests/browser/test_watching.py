@@ -1,0 +1,183 @@
+"""A prompt becomes a video that is watched, told anew, looked back at and stopped: with real clicks in a browser."""
+
+from tests.browser.conftest import GREEN, PIXELS, RING, Studio
+
+RED_SEEN, GREEN_SEEN = (216, 57, 47), (47, 168, 79)
+
+
+def test_a_prompt_becomes_a_video(studio: Studio) -> None:
+    studio.open()
+    studio.begin()
+    studio.sees(RED_SEEN)
+    studio.plays()
+    assert studio.fake.wishes == [{"prompt": RING, "transition": "recache"}]  # what nobody has changed is not sent
+    assert studio.page.locator("#caption").text_content() == RING
+
+
+def test_an_example_fills_the_prompt(studio: Studio) -> None:
+    studio.open()
+    example = studio.page.get_by_role("group", name="Examples").get_by_role("button").first
+    example.click()
+    assert studio.page.get_by_label("Prompt", exact=True).input_value() == example.text_content()
+
+
+def test_pictures_keep_their_own_size_and_pace(studio: Studio) -> None:
+    studio.open()
+    studio.begin()
+    studio.plays()
+    size = studio.page.evaluate("[canvas.width, canvas.height, getComputedStyle(canvas).imageRendering]")
+    assert size == [64, 64, "pixelated"]
+    before, began = studio.place(), studio.page.evaluate("performance.now()")
+    studio.until(f"performance.now() - {began} > 1000")
+    passed = (studio.page.evaluate("performance.now()") - began) / 1000
+    assert studio.place() - before <= 8 * passed + 5  # in real time, but for what a slow machine has to catch up with
+
+
+def test_a_new_prompt_shows_as_a_mark(studio: Studio) -> None:
+    studio.open()
+    studio.begin()
+    studio.plays()
+    studio.page.get_by_label("Prompt", exact=True).fill(GREEN)
+    studio.page.get_by_role("button", name="Change prompt").click()
+    studio.sees(GREEN_SEEN)
+    marks = studio.page.get_by_role("group", name="Changes of prompt").get_by_role("button").all()
+    titles = [str(mark.get_attribute("title")) for mark in marks]
+    assert [title.partition(" s: ")[2] for title in titles] == [RING, GREEN]
+    assert studio.page.locator("#caption").text_content() == GREEN
+    assert studio.fake.streams[0].changes == [{"prompt": GREEN, "transition": "recache"}]
+    assert len(studio.fake.streams) == 1
+
+
+def test_a_mark_leads_back_to_where_it_was_made(studio: Studio) -> None:
+    studio.open()
+    studio.begin()
+    studio.plays()
+    studio.page.get_by_role("button", name="Pause").click()
+    studio.says("Paused")
+    studio.page.get_by_role("group", name="Changes of prompt").get_by_role("button").first.click()
+    studio.until("document.getElementById('scrub').value === '0'")
+    assert studio.page.get_by_role("button", name="Live").get_attribute("aria-pressed") == "false"
+    studio.page.get_by_role("button", name="Live").click()
+    studio.until("document.getElementById('scrub').value === document.getElementById('scrub').max")
+
+
+def test_looking_back_shows_the_same_picture_again(studio: Studio) -> None:
+    studio.open()
+    studio.begin()
+    studio.plays()
+    studio.page.get_by_role("button", name="Pause").click()
+    studio.says("Paused")
+    seen = []
+    for place in ("2", "4", "2"):
+        studio.page.get_by_label("Picture shown").fill(place)
+        studio.until(f"document.getElementById('clock').textContent === ({place} / 8).toFixed(1) + ' s'")
+        studio.page.wait_for_timeout(100)
+        seen.append(studio.page.evaluate("canvas.toDataURL()"))
+    assert seen[0] == seen[2] != seen[1]
+
+
+def test_a_pause_holds_the_server_too(studio: Studio) -> None:
+    studio.open()
+    studio.begin()
+    studio.plays()
+    studio.page.get_by_role("button", name="Pause").click()
+    studio.says("Paused")
+    assert studio.fake.streams[0].status == "paused"
+    studio.page.get_by_role("button", name="Play", exact=True).click()
+    studio.says("Playing")
+    assert studio.fake.streams[0].status == "playing"
+
+
+def test_stopping_keeps_the_video(studio: Studio) -> None:
+    studio.open()
+    studio.begin()
+    studio.plays()
+    studio.page.get_by_role("button", name="Stop").click()
+    studio.says("Ended")
+    kept = studio.page.locator("#gallery li")
+    kept.wait_for()
+    assert studio.fake.streams[0].deleted
+    kept.get_by_role("button", name="Watch").click()
+    studio.until("document.getElementById('viewer-video').videoWidth === 64")
+    studio.page.get_by_role("button", name="Close", exact=True).click()
+    kept.get_by_role("button", name="Remove").click()
+    assert kept.count() == 0
+    studio.page.get_by_role("button", name="Play", exact=True).click()  # the pictures are still there
+    studio.until("document.getElementById('scrub').value < 4")
+
+
+def test_a_video_of_a_length_ends_and_is_kept(studio: Studio) -> None:
+    studio.open()
+    studio.page.get_by_text("Settings").click()
+    studio.page.get_by_label("Length").select_option("2 seconds")
+    studio.begin()
+    studio.says("Ended")
+    studio.page.locator("#gallery li").wait_for()
+    assert studio.fake.wishes[0]["seconds"] == 2
+
+
+def test_a_new_video_ends_the_old_one(studio: Studio) -> None:
+    studio.open()
+    studio.begin()
+    studio.plays()
+    studio.page.get_by_label("Prompt", exact=True).fill(GREEN)
+    studio.page.get_by_role("button", name="New video", exact=True).click()
+    studio.sees(GREEN_SEEN)
+    studio.page.locator("#gallery li").wait_for()
+    assert [stream.deleted for stream in studio.fake.streams] == [True, False]
+
+
+def test_settings_that_differ_are_sent(studio: Studio) -> None:
+    studio.open()
+    studio.page.get_by_text("Settings").click()
+    studio.page.get_by_label("Seed").fill("7")
+    studio.page.get_by_label("Steps").fill("4")
+    studio.page.get_by_label("Order").select_option("by lot")
+    studio.begin()
+    studio.plays()
+    assert studio.fake.wishes == [{"prompt": RING, "transition": "recache", "seed": 7, "steps": 4, "order": "random"}]
+    assert studio.page.locator("#figures").get_by_text("7", exact=True).count() == 1
+
+
+def test_the_film_plays_by_media_source(studio: Studio) -> None:
+    studio.open()
+    studio.page.get_by_text("View").click()
+    studio.page.get_by_label("Film").check()
+    studio.begin()
+    studio.until("!document.getElementById('film').hidden && document.getElementById('film').currentTime > 0.5")
+    assert studio.page.evaluate("document.getElementById('film').videoWidth") == 64
+
+
+def test_the_mask_is_shown_while_it_fills(studio: Studio) -> None:
+    studio.fake.moods.hold_mask = 5
+    studio.open()
+    studio.begin()
+    studio.plays()
+    studio.until("document.getElementById('stage').dataset.deciding === 'yes'")
+    share = f"({PIXELS})(document.getElementById('tokens')).painted"
+    held = studio.page.evaluate(share)
+    studio.fake.moods.hold_mask = None
+    studio.until("document.getElementById('stage').dataset.deciding === 'no'")
+    assert 0.05 < held < 0.4 < studio.page.evaluate(share)
+
+
+def test_leaving_the_page_ends_the_stream(studio: Studio) -> None:
+    studio.open()
+    studio.begin()
+    studio.plays()
+    studio.page.goto("about:blank")
+    while not studio.fake.streams[0].deleted:
+        studio.page.wait_for_timeout(20)
+
+
+def test_a_download_is_a_film_that_can_be_read(studio: Studio, tmp_path: object) -> None:
+    import av
+
+    studio.open()
+    studio.begin()
+    studio.plays()
+    with studio.page.expect_download() as download:
+        studio.page.get_by_role("button", name="Download as mp4").click()
+    assert download.value.suggested_filename == "a-large-red-ring-drifts-left-slowly-over-a-dark.mp4"
+    with av.open(str(download.value.path())) as film:
+        assert sum(1 for _ in film.decode(video=0)) > 4

@@ -1,0 +1,124 @@
+"""`videogen serve` as it is typed: every mistake in one line, and a server that comes and goes as it should."""
+
+import importlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.pipeline.tiny import write_model
+from videogen.cli import main
+
+command = importlib.import_module("videogen.cli.serve")  # the package's `serve` is the command itself
+TOKEN = "correct horse battery staple"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("home") / "model")
+
+
+@pytest.fixture(autouse=True)
+def no_token_around(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(command.TOKEN, raising=False)
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    """The exit code, and the last line of what is said to people."""
+    code = main(["serve", *arguments])
+    out, err = capsys.readouterr()
+    assert out == ""
+    return code, err.splitlines()[-1]
+
+
+def test_a_missing_extra_is_told_how_to_get(capsys, monkeypatch):
+    monkeypatch.setattr(command, "find_spec", lambda name: None if name in ("uvicorn", "websockets") else object())
+    code, line = said(capsys)
+    assert code == 2
+    assert line.startswith("videogen: the server needs uvicorn, websockets; `pip install -e '.[serve]'`")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.7", "studio.example.org"])
+def test_elsewhere_than_here_only_with_a_token(capsys, host):
+    code, line = said(capsys, "--host", host)
+    assert code == 2
+    assert "give a token" in line
+
+
+def test_a_token_that_could_be_guessed_is_refused(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv(command.TOKEN, "12345")
+    code, line = said(capsys)
+    assert (code, "at least 16 characters" in line, "12345" in line) == (2, True, False)
+    (tmp_path / "token").write_text("67890\n")
+    code, line = said(capsys, "--token-file", str(tmp_path / "token"))
+    assert (code, "at least 16 characters" in line, "67890" in line) == (2, True, False)
+
+
+def test_a_token_file_that_cannot_be_read_is_told(capsys, tmp_path):
+    code, line = said(capsys, "--token-file", str(tmp_path / "none"))
+    assert code == 3
+    assert "No such file" in line
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    assert said(capsys, "--token-file", str(tmp_path / "binary"))[0] == 3
+
+
+def test_a_token_leaves_the_environment(capsys, monkeypatch):
+    monkeypatch.setenv(command.TOKEN, TOKEN)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        said(capsys, "--port", str(taken.getsockname()[1]))
+    assert command.TOKEN not in os.environ
+
+
+def test_a_token_that_others_can_read_is_noted(capsys, tmp_path):
+    (tmp_path / "token").write_text(TOKEN)
+    (tmp_path / "token").chmod(0o644)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        main(["serve", "--token-file", str(tmp_path / "token"), "--port", str(taken.getsockname()[1])])
+    noted = capsys.readouterr().err
+    assert "chmod 600" in noted
+    assert TOKEN not in noted
+
+
+def test_a_port_that_is_taken_is_told_before_the_model_is_loaded(capsys, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        code, line = said(capsys, "--port", str(taken.getsockname()[1]), "--model", str(tmp_path / "none"))
+    assert code == 5
+    assert "choose another --port" in line
+
+
+def test_a_model_that_is_none_is_told(capsys, tmp_path):
+    code, line = said(capsys, "--port", "0", "--model", str(tmp_path))
+    assert code == 4
+    assert str(tmp_path) in line
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_it_serves_until_it_is_told_to_end(model, number, code):
+    program = "import sys; from videogen.cli import main; sys.exit(main(sys.argv[1:]))"
+    arguments = ["serve", "--model", str(model), "--port", "0", "--threads", "1", "--json"]
+    with subprocess.Popen(
+        [sys.executable, "-c", program, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, command.TOKEN: TOKEN},
+    ) as process:
+        assert process.stdout is not None
+        lines = "".join(process.stdout.readline() for _ in range(4))
+        url = json.loads(lines)["url"]
+        assert httpx.get(f"{url}/v1/models", timeout=30).status_code == 401
+        answer = httpx.get(f"{url}/v1/models", headers={"Authorization": f"Bearer {TOKEN}"}, timeout=30)
+        assert answer.json()["data"][0]["width"] == 24
+        process.send_signal(number)
+        out, err = process.communicate()
+    assert process.returncode == code
+    assert out == ""
+    assert err.splitlines()[-1] == "videogen: stopped"
+    assert "Traceback" not in err
+    assert TOKEN not in err

@@ -1,0 +1,234 @@
+"""An engine without a model: it keeps the face of `videogen.serve.engine`, and makes bytes that only look like film."""
+
+import asyncio
+import hashlib
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from videogen.serve.hub import Preview
+from videogen.serve.limits import Limits
+from videogen.serve.wishes import Beginning, Busy, Gone, ModelInfo, UploadError, UploadTooLarge, Wish, WishError
+
+MIME = 'video/mp4; codecs="avc1.42E01E"'
+INFO = ModelInfo(
+    name="fake",
+    objective="masked",
+    told=True,
+    fps=8.0,
+    height=16,
+    width=24,
+    f_t=4,
+    grid=(2, 3),
+    default_frames=9,
+    window_seconds=1.0,
+    pictures_of_use=9,
+    sampler={"order": "halton", "steps": 8, "temperature": 1.0},
+    examples=("a small red ring drifts left over a dark blue background",),
+    device="cpu",
+    mime=MIME,
+)
+HEADER = b"\0\0\0\x18ftypisom" + bytes(12)
+PIECE = b"\0\0\0\x10moof" + bytes(8)
+BEGINNING = Beginning("video", bytes(16 * 24 * 3), 1, "cropped to the shape of 16 x 24")
+
+
+class Viewer:
+    """Pieces with a pause between them; a reader can be told that it is lost."""
+
+    def __init__(self, items: list[Any], pause: float, endless: bool) -> None:
+        self.items, self.pause, self.endless, self.count = items, pause, endless, 0
+        self.lost, self.ended = asyncio.Event(), asyncio.Event()
+
+    def __aiter__(self) -> "Viewer":
+        return self
+
+    async def __anext__(self) -> Any:
+        if self.ended.is_set() or (self.count >= len(self.items) and not self.endless):
+            raise StopAsyncIteration
+        await asyncio.sleep(self.pause if self.count else 0)
+        item = self.items[min(self.count, len(self.items) - 1)]
+        self.count += 1
+        return item
+
+
+@dataclass(eq=False)
+class FakeStream:
+    wish: Wish
+    engine: "FakeEngine"
+    id: str = field(default_factory=lambda: secrets.token_hex(16))
+    status: str = "playing"
+    place_in_queue: int | None = None
+    created_at: float = field(default_factory=time.time)
+    marks: list[tuple[int, str]] = field(default_factory=list)
+    error: str | None = None
+    mime: str = MIME
+    viewers: list[Viewer] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.prompt, self.transition = self.wish.prompt, self.wish.transition
+        self.seed = self.wish.seed or 0
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        return {"pictures": 9, "first_picture": 0.1, "pictures_per_second": 33.0, "steps": 8.0}
+
+    async def change(self, prompt: str | None = None, paused: bool | None = None, transition: Any = None) -> None:
+        if self.status == "stopped":
+            raise Gone("the stream has ended; begin another one")
+        self.prompt = self.prompt if prompt is None else prompt
+        self.transition = transition or self.transition
+        if prompt is not None:
+            self.marks.append((5, prompt))
+        if paused is not None:
+            self.status = "paused" if paused else "playing"
+
+    async def stop(self) -> None:
+        self.status = "stopped"
+        for viewer in self.viewers:
+            viewer.ended.set()
+
+    @asynccontextmanager
+    async def watch_film(self) -> AsyncIterator[Viewer]:
+        async with self._watched(Viewer([HEADER + PIECE, *self.engine.pieces], 0.005, self.engine.endless)) as viewer:
+            yield viewer
+
+    @asynccontextmanager
+    async def watch_preview(self) -> AsyncIterator[Viewer]:
+        seen = [
+            Preview("figures", 0, None, self.figures),
+            Preview("mask", 1, None, {"height": 2, "width": 3, "decided": b"\0\1\0\1\1\1"}),
+            Preview("picture", 1, b"\xff\xd8jpeg\xff\xd9"),
+            Preview("mark", 5, None, {"picture": 5, "seconds": 0.625, "prompt": "gr\u00fcn"}),
+            Preview("end", 9, None, {"status": "stopped", "error": None}),
+        ]
+        async with self._watched(Viewer(seen, 0.001, False)) as viewer:
+            yield viewer
+
+    @asynccontextmanager
+    async def _watched(self, viewer: Viewer) -> AsyncIterator[Viewer]:
+        if self.engine.full:
+            raise Busy("400 viewers are watching, which is as many as there may be", 5)
+        self.viewers.append(viewer)
+        try:
+            yield viewer
+        finally:
+            self.viewers.remove(viewer)
+
+    async def film_so_far(self, seconds: float | None = None) -> bytes:
+        return HEADER + PIECE * int(seconds or 9)
+
+
+@dataclass(eq=False)
+class FakeJob:
+    """Completed a moment after it was asked for, unless the engine is slow."""
+
+    wish: Wish
+    frames: int
+    engine: "FakeEngine"
+    id: str = field(default_factory=lambda: secrets.token_hex(16))
+    created_at: float = field(default_factory=time.time)
+    error: str | None = None
+
+    @property
+    def seed(self) -> int:
+        return self.wish.seed or 0
+
+    @property
+    def age(self) -> float:
+        return 0.0 if self.engine.slow else time.time() - self.created_at
+
+    @property
+    def status(self) -> str:
+        if self.error is not None:
+            return "failed"
+        return "queued" if self.age < 0.01 else "in_progress" if self.age < 0.02 else "completed"
+
+    @property
+    def progress(self) -> int:
+        return min(100, int(self.age / 0.02 * 100))
+
+    @property
+    def completed_at(self) -> float | None:
+        return self.created_at + 0.02 if self.status == "completed" else None
+
+    def content(self) -> Path:
+        path = self.engine.folder / f"{self.id}.mp4"
+        path.write_bytes(HEADER + PIECE * 10)
+        return path
+
+
+class FakeEngine:
+    def __init__(self, folder: Path, limits: Limits | None = None) -> None:
+        self.folder, self.limits, self.info = folder, limits or Limits(), INFO
+        self.alive, self.full, self.endless, self.slow = True, False, False, False
+        self.pieces: list[bytes] = [PIECE] * 3
+        self.wishes: list[Wish] = []
+        self.uploads: list[tuple[str, int, str]] = []  # kind, bytes, their hash
+        self.all_streams: dict[str, FakeStream] = {}
+        self.all_jobs: dict[str, FakeJob] = {}
+
+    @property
+    def counters(self) -> dict[str, float]:
+        return {"streams_opened": len(self.all_streams), "viewers": 0, "prior_seconds": 0.25}
+
+    def healthy(self) -> bool:
+        return self.alive
+
+    def _admit(self, wish: Wish) -> None:
+        if self.full:
+            raise Busy("20 streams and videos are being made or waiting; try again later", 7)
+        if wish.top_k == 13:
+            raise WishError("top_k", "top_k is 13, which brings bad luck")
+        self.wishes.append(wish)
+
+    async def open_stream(self, wish: Wish) -> FakeStream:
+        self._admit(wish)
+        stream = FakeStream(wish, self)
+        self.all_streams[stream.id] = stream
+        return stream
+
+    def stream(self, name: str) -> FakeStream:
+        if name not in self.all_streams:
+            raise Gone("no such stream, or none any more")
+        return self.all_streams[name]
+
+    async def submit(self, wish: Wish) -> FakeJob:
+        self._admit(wish)
+        job = FakeJob(wish, wish.frames or INFO.default_frames, self)
+        self.all_jobs[job.id] = job
+        return job
+
+    def job(self, name: str) -> FakeJob:
+        if name not in self.all_jobs:
+            raise Gone("no such video, or none any more")
+        return self.all_jobs[name]
+
+    def jobs(self) -> list[FakeJob]:
+        return list(reversed(self.all_jobs.values()))
+
+    async def delete(self, name: str) -> None:
+        self.job(name)
+        del self.all_jobs[name]
+
+    async def take_upload(self, chunks: AsyncIterator[bytes], kind: str) -> Beginning:
+        if self.full:
+            raise Busy("many clips are being read; try again later", 5)
+        size, digest, first = 0, hashlib.sha256(), b""
+        async for chunk in chunks:
+            first, size = first or chunk, size + len(chunk)
+            digest.update(chunk)
+            if size > self.limits.upload_bytes:
+                raise UploadTooLarge(f"the upload has more than {self.limits.upload_bytes} bytes, the limit")
+        if first.startswith(b"broken") or first == b"null":  # what a form makes of nothing
+            raise UploadError("the clip cannot be read: no video in it")
+        self.uploads.append((kind, size, digest.hexdigest()))
+        return replace(BEGINNING, kind=kind)  # type: ignore[arg-type]
+
+    async def continue_job(self, name: str) -> Beginning:
+        self.job(name)
+        return BEGINNING

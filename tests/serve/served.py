@@ -1,0 +1,120 @@
+"""A server on a port of its own, in a thread of its own, and what tests ask of it."""
+
+import asyncio
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.serve.fake_engine import FakeEngine
+from videogen.serve.app import make_app
+from videogen.serve.security import Access, access_to
+from videogen.serve.server import StudioServer, address_of, bound
+from videogen.serve.studio import Studio, open_studio
+
+ERROR_TYPES = {"invalid_request_error", "not_found", "busy", "server_error"}
+
+
+class Served:
+    """Where a server can be reached, and what it is made of."""
+
+    def __init__(self, engine: Any, studio: Studio, url: str, server: StudioServer, loop: asyncio.AbstractEventLoop):
+        self.engine, self.studio, self.url, self.server, self.loop = engine, studio, url, server, loop
+        self.client = httpx.Client(base_url=url, timeout=30)
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
+        return self.client.request(method, path, **options)
+
+    def raw(self, request: bytes) -> bytes:
+        """Bytes as they are, and all that comes back until the server hangs up."""
+        with socket.create_connection(("127.0.0.1", self.port), 30) as connection:
+            connection.sendall(request)
+            answer = b""
+            while piece := connection.recv(65536):
+                answer += piece
+        return answer
+
+    def studio_routes(self) -> list[Any]:
+        """Of the application behind what guards it."""
+        app: Any = self.server.config.app
+        return list(app.app.app.routes)
+
+    def waits_until(self, holds: Callable[[], bool]) -> None:
+        """Fails if it does not hold within a while."""
+        until = time.monotonic() + 20
+        while not holds():
+            assert time.monotonic() < until, "it never came about"
+            time.sleep(0.01)
+
+    def call(self, work: Any) -> Any:
+        """Await it in the server's thread."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
+
+
+@contextmanager
+def served(
+    folder: Path, access: Access | None = None, engine: Any = None, loop: asyncio.AbstractEventLoop | None = None
+) -> Iterator[Served]:
+    """With a fake engine, unless there is one; in a loop that runs already, or in one of its own."""
+    with nullcontext(loop) if loop is not None else running_loop() as loop:
+        engine = engine or FakeEngine(folder)
+        listener = bound("127.0.0.1", 0)
+        studio = open_studio(engine, access or access_to("127.0.0.1"))
+        server = StudioServer(make_app(studio), studio.closing, engine.limits.body_bytes)
+        serving = asyncio.run_coroutine_threadsafe(server.serve([listener]), loop)
+        there = Served(engine, studio, address_of(listener), server, loop)
+        try:
+            yield there
+        finally:
+            there.client.close()
+            server.should_exit = True
+            serving.result(60)
+
+
+@contextmanager
+def running_loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """An event loop in a thread of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield loop
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(30)
+        loop.close()
+
+
+def problem(response: httpx.Response, status: int) -> dict[str, Any]:
+    """The one clear line of a refusal, and what goes with it."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/json"
+    return checked_problem(response.json())
+
+
+def raw_problem(answer: bytes, status: int) -> dict[str, Any]:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status), head
+    assert b"application/json" in head
+    return checked_problem(json.loads(body))
+
+
+def checked_problem(body: dict[str, Any]) -> dict[str, Any]:
+    assert set(body) == {"error"}
+    error = body["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert error["type"] in ERROR_TYPES
+    assert error["message"]
+    assert "\n" not in error["message"]
+    assert len(error["message"]) < 300
+    return error

@@ -1,0 +1,207 @@
+"""What does not concern videos: the page, health, limits, the model, figures; and how a server ends."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, replace
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from tests.serve.fake_engine import HEADER, INFO, PIECE, FakeEngine
+from tests.serve.served import Served, problem, served
+from videogen.errors import ResourceError
+from videogen.serve import leftovers, server
+from videogen.serve.metrics import exposition
+from videogen.serve.page_files import FOLDER, read_page
+from videogen.serve.server import address_of, bound
+
+
+@pytest.fixture
+def there(tmp_path) -> Iterator[Served]:
+    with served(tmp_path) as there:
+        yield there
+
+
+def test_health(there):
+    assert there.ask("GET", "/healthz").json() == {"status": "ok"}
+    there.engine.alive = False
+    assert problem(there.ask("GET", "/healthz"), 503)["code"] == "no_model"
+
+
+def test_limits_are_published(there):
+    assert there.ask("GET", "/v1/limits").json() == json.loads(json.dumps(asdict(there.engine.limits)))
+
+
+def test_the_model_is_published(there):
+    models = there.ask("GET", "/v1/models").json()
+    assert models["object"] == "list"
+    (model,) = models["data"]
+    assert model == there.ask("GET", "/v1/models/fake").json()
+    assert (model["id"], model["object"], model["size"], model["fps"]) == ("fake", "model", "24x16", 8)
+    assert model["sampler"] == INFO.sampler
+    assert model["examples"] == list(INFO.examples)
+    assert model["orders"] == ["halton", "confidence", "random", "threshold", "raster"]
+    assert problem(there.ask("GET", "/v1/models/other"), 404)["code"] == "unknown_model"
+
+
+def test_a_prior_taught_to_say_what_is_next_has_other_orders(tmp_path):
+    engine = FakeEngine(tmp_path)
+    engine.info = replace(INFO, objective="next")
+    with served(tmp_path, engine=engine) as there:
+        assert there.ask("GET", "/v1/models/fake").json()["orders"] == ["next", "raster"]
+        assert problem(there.ask("POST", "/v1/streams", json={"order": "halton"}), 400)["param"] == "order"
+
+
+def test_figures_are_text_for_prometheus(there):
+    there.ask("POST", "/v1/streams", json={})
+    answer = there.ask("GET", "/metrics")
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    lines = answer.text.splitlines()
+    assert "videogen_up 1" in lines
+    assert "# TYPE videogen_streams_opened_total counter" in lines
+    assert "videogen_streams_opened_total 1" in lines
+    assert "# TYPE videogen_viewers gauge" in lines
+    assert "videogen_prior_seconds_total 0.25" in lines
+
+
+def test_every_figure_has_a_name_a_kind_and_a_number():
+    lines = exposition({"up": 1, "pictures": 10**9, "prior_seconds": 0.1}).splitlines()
+    for about, kind, sample in zip(lines[::3], lines[1::3], lines[2::3], strict=True):
+        name, number = sample.split()
+        assert about.startswith(f"# HELP {name} ")
+        assert kind in (f"# TYPE {name} counter", f"# TYPE {name} gauge")
+        assert (kind.endswith("counter")) == name.endswith("_total")
+        float(number)
+
+
+def test_the_page_is_a_fixed_table_of_files(there):
+    pages = read_page()
+    assert "index.html" in pages
+    for name, page in pages.items():
+        answer = there.ask("GET", f"/page/{name}")
+        assert answer.content == (FOLDER / name).read_bytes()
+        assert answer.headers["content-type"] == page.media_type
+        assert there.ask("GET", f"/page/{name}", headers={"If-None-Match": answer.headers["etag"]}).status_code == 304
+    assert there.ask("GET", "/").content == (FOLDER / "index.html").read_bytes()
+
+
+def test_only_files_of_known_kinds_are_of_the_page(tmp_path):
+    (tmp_path / "a.js").write_text("1")
+    (tmp_path / "secret.pem").write_text("2")
+    (tmp_path / "folder.js").mkdir()
+    assert set(read_page(tmp_path)) == {"a.js"}
+    assert read_page(tmp_path / "nothing") == {}
+
+
+def test_a_page_in_which_nothing_is_written_in_line(there):
+    for script in FOLDER.glob("*.html"):
+        text = script.read_text()
+        assert "style=" not in text
+        assert " on" + "click=" not in text
+        assert "<style" not in text
+        assert all("src=" in tag for tag in text.split("<script")[1:])
+
+
+def test_streams_end_whole_when_the_server_does(tmp_path):
+    with served(tmp_path) as there:
+        there.engine.endless = True
+        stream = there.ask("POST", "/v1/streams", json={}).json()
+        with httpx.stream("GET", there.url + stream["urls"]["video"]) as film:
+            pieces = film.iter_raw()
+            data = next(pieces)
+            there.server.should_exit = True
+            data += b"".join(pieces)  # raises if the answer is cut off
+        assert data.startswith(HEADER)
+        assert data.endswith(PIECE)
+        assert there.engine.stream(stream["id"]).viewers == []
+
+
+def test_sockets_are_told_when_the_server_ends(tmp_path):
+    with served(tmp_path) as there:
+        there.engine.endless = True
+        with connect(f"ws://127.0.0.1:{there.port}/v1/realtime/video") as socket:
+            socket.send('{"type": "session.start"}')
+            socket.recv(20)
+            there.server.should_exit = True
+            list(socket)
+            with pytest.raises(ConnectionClosed) as caught:
+                socket.recv(20)
+        assert caught.value.rcvd.code in (1001, 1012)
+
+
+def test_an_upload_does_not_hold_up_the_end(tmp_path, monkeypatch):
+    with served(tmp_path) as there:
+        monkeypatch.setattr(server, "GRACE_SECONDS", 0.2)
+        with socket.create_connection(("127.0.0.1", there.port), 20) as connection:
+            lines = f"POST /v1/streams HTTP/1.1\r\nHost: 127.0.0.1:{there.port}\r\nContent-Type: application/json\r\n"
+            connection.sendall(f"{lines}Content-Length: 10\r\n\r\n{{".encode())
+            there.waits_until(lambda: bool(there.server.server_state.tasks))
+            there.server.should_exit = True
+            with suppress(ConnectionResetError):
+                assert connection.recv(4096) == b""
+        there.waits_until(lambda: not there.server.server_state.tasks)
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /healthz HT", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /"])
+def test_who_asks_for_nothing_is_hung_up_on(tmp_path, monkeypatch, sent):
+    monkeypatch.setattr(server, "HEADER_SECONDS", 0.1)
+    with served(tmp_path) as there, socket.create_connection(("127.0.0.1", there.port), 20) as connection:
+        connection.sendall(sent)
+        data = b""
+        while piece := connection.recv(4096):
+            data += piece
+        assert data.count(b"200 OK") == sent.count(b"\r\n\r\n")
+
+
+def test_a_body_that_nobody_reads_is_taken_for_a_while(tmp_path, monkeypatch):
+    monkeypatch.setattr(leftovers, "PATIENCE", 0.2)
+    with served(tmp_path) as there, socket.create_connection(("127.0.0.1", there.port), 20) as connection:
+        head = f"POST /v1/nothing HTTP/1.1\r\nHost: 127.0.0.1:{there.port}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        connection.sendall(head.encode() + b"1\r\nx\r\n")  # and no more
+        answer = b""
+        while piece := connection.recv(4096):
+            answer += piece
+    assert answer.startswith(b"HTTP/1.1 404 ")
+    assert b"\r\nconnection: close\r\n" in answer
+
+
+def test_an_answer_after_a_whole_body_keeps_the_line(there):
+    for _ in range(2):
+        assert "connection" not in there.ask("POST", "/v1/nothing", content=b"x" * 10**6).headers
+
+
+def test_nothing_is_left_of_many_visits(there):
+    before = threading.active_count()
+    for _ in range(20):
+        stream = there.ask("POST", "/v1/streams", json={}).json()
+        there.ask("GET", stream["urls"]["video"])
+        there.ask("GET", stream["urls"]["preview"])
+        there.ask("POST", "/v1/videos", data={"prompt": "x"}, files={"input_reference": ("x", b"broken")})
+    there.client.close()
+    state = there.server.server_state
+    there.waits_until(lambda: not state.tasks and not state.connections)
+    time.sleep(0.05)
+    assert there.call(tasks_of_this_loop()) <= 4  # the server's own, and the one that counts
+    assert threading.active_count() <= before
+
+
+async def tasks_of_this_loop() -> int:
+    import asyncio
+
+    return len(asyncio.all_tasks())
+
+
+def test_a_port_that_is_taken_is_told():
+    with bound("127.0.0.1", 0) as taken:
+        taken.listen()
+        with pytest.raises(ResourceError, match="choose another --port"):
+            bound("127.0.0.1", taken.getsockname()[1])
+        assert address_of(taken) == f"http://127.0.0.1:{taken.getsockname()[1]}"
+    with pytest.raises(ResourceError, match="choose another"):
+        bound("no.such.host.invalid", 0)

@@ -1,0 +1,87 @@
+from dataclasses import asdict, replace
+
+import pytest
+
+from sampling.config import SamplerConfig
+from videogen.serve.checking import check, sampling_of
+from videogen.serve.limits import Limits
+from videogen.serve.wishes import ModelInfo, Wish, WishError
+
+LIMITS = Limits(prompt_chars=20, steps=16)
+MASKED = ModelInfo(
+    name="m",
+    objective="masked",
+    told=True,
+    fps=8.0,
+    height=16,
+    width=24,
+    f_t=4,
+    grid=(2, 3),
+    default_frames=9,
+    window_seconds=1.0,
+    pictures_of_use=9,
+    sampler=asdict(SamplerConfig()),
+    examples=(),
+    device="cpu",
+)
+NEXT = replace(MASKED, objective="next", sampler=asdict(SamplerConfig(order="next")))
+WRONG = [
+    ("prompt", "x" * 21),
+    ("prompt", None),
+    ("prompt", 3),
+    ("negative_prompt", "x" * 21),
+    ("seed", -1),
+    ("seed", 2**63),
+    ("seed", 1.5),
+    ("seed", True),
+    ("steps", 0),
+    ("steps", 17),
+    ("steps", "8"),
+    ("frames", 0),
+    ("frames", 101),
+    ("order", "sideways"),
+    ("order", "next"),
+    ("guidance_scale", -1.0),
+    ("guidance_scale", float("inf")),
+    ("guidance_scale", float("nan")),
+    ("guidance_scale", 10**400),
+    ("temperature", -1),
+    ("temperature", 1e-9),
+    ("top_k", 0),
+    ("top_k", 2.5),
+    ("top_p", 0.0),
+    ("top_p", 1.1),
+    ("top_p", "all"),
+    ("transition", "fade"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG)
+def test_what_cannot_be_had_is_named(name, value):
+    with pytest.raises(WishError) as caught:
+        check(replace(Wish("a ring"), **{name: value}), MASKED, LIMITS, 100)
+    assert caught.value.param == name
+    assert caught.value.message == str(caught.value)
+    assert "\n" not in caught.value.message
+    assert name in caught.value.message
+
+
+def test_what_can_be_had_passes():
+    check(Wish(""), MASKED, LIMITS, 100)
+    most = Wish("x" * 20, "y", 2**63 - 1, 16, "confidence", 100, 0, 10**6, 1, "cut", 100)
+    check(most, MASKED, LIMITS, 100)
+    assert sampling_of(most) == {
+        "steps": 16,
+        "order": "confidence",
+        "guidance_scale": 100,
+        "temperature": 0,
+        "top_k": 10**6,
+        "top_p": 1,
+    }
+    assert sampling_of(Wish("x")) == {}
+    check(Wish("x", order="raster"), NEXT, LIMITS, 100)
+
+
+def test_a_model_is_not_asked_in_a_way_that_it_was_not_taught():
+    with pytest.raises(WishError, match="was not taught"):
+        check(Wish("x", order="halton"), NEXT, LIMITS, 100)

@@ -1,0 +1,260 @@
+import asyncio
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from tests.serve.scenes import RING, STAR, finished, pieces_of, until
+from videogen.pipeline import VideoPipeline
+from videogen.serve.film import FilmEncoder, film_of
+from videogen.serve.wishes import Beginning, Busy, Gone, Wish, WishError
+from videogen.video import scan
+
+
+def watched(data, tmp_path):
+    path = tmp_path / "film.mp4"
+    path.write_bytes(data)
+    return scan(path)
+
+
+def test_what_is_known_of_a_model(home, tiny_model_folder):
+    pipe, info = VideoPipeline.from_pretrained(tiny_model_folder), home.engine.info
+    assert (info.fps, info.height, info.width, info.f_t) == (8.0, 16, 24, 4)
+    assert info.default_frames == pipe.pictures(None)
+    assert info.name == "tiny"
+    assert info.told
+    assert info.sampler["order"] == "halton"
+    assert info.examples
+    assert home.engine.healthy()
+
+
+def test_a_job_is_what_the_pipeline_makes_of_it(home, tiny_model_folder, tmp_path):
+    job = home.run(finished_job(home.engine, Wish(RING, seed=3, frames=13)))
+    assert (job.status, job.progress, job.error) == ("completed", 100, None)
+    looked = scan(job.content())
+    assert (len(looked.pts), looked.fps, looked.height, looked.width) == (13, 8.0, 16, 24)
+    pipe = VideoPipeline.from_pretrained(tiny_model_folder)
+    expected = np.stack(list(islice(pipe.stream(RING, generator=3), 13)))
+    encoder = FilmEncoder(8, 16, 24)
+    pieces = [encoder.encode(expected[begin:end]) for begin, end in ((0, 1), (1, 5), (5, 9), (9, 13))]
+    encoder.close()
+    assert job.content().read_bytes() == film_of(encoder.form, pieces)
+    assert home.engine.jobs()[0] is job
+    home.run(home.engine.delete(job.id))
+    with pytest.raises(Gone):
+        home.engine.job(job.id)
+    with pytest.raises(Gone):
+        home.run(home.engine.delete(job.id))
+
+
+async def finished_job(engine, wish):
+    return await finished(await engine.submit(wish))
+
+
+def test_the_same_wish_is_the_same_film(home):
+    first, second = (home.run(finished_job(home.engine, Wish(RING, seed=5))) for _ in range(2))
+    assert first.content().read_bytes() == second.content().read_bytes()
+    assert first.id != second.id
+    assert len(first.id) == 32
+
+
+def test_a_job_goes_on_where_another_has_ended(home):
+    async def scene():
+        first = await finished_job(home.engine, Wish(RING, seed=1, frames=17))
+        beginning = await home.engine.continue_job(first.id)
+        assert (beginning.kind, beginning.count) == ("video", home.engine.info.pictures_of_use)
+        second = await finished_job(home.engine, Wish(RING, seed=1, frames=8, beginning=beginning))
+        assert second.status == "completed"
+        picture = Beginning("image", bytes(16 * 24 * 3), 1)
+        third = await finished_job(home.engine, Wish(RING, seed=1, frames=9, beginning=picture))
+        assert len(scan(third.content()).pts) == 9
+
+    home.run(scene())
+
+
+def test_viewers_share_one_film_and_see_all_of_it(home, tmp_path):
+    async def scene():
+        stream = await home.engine.open_stream(Wish(RING, seed=2, frames=21))
+        assert stream.mime == home.engine.info.mime
+        early = await asyncio.gather(*(pieces_of(stream) for _ in range(5)))
+        assert all(pieces == early[0] for pieces in early)
+        assert stream.status == "stopped"
+        late = await pieces_of(stream)
+        assert b"".join(late) == b"".join(early[0])
+        return early[0], await stream.film_so_far(), await stream.film_so_far(0.5)
+
+    pieces, whole, end = home.run(scene())
+    live = watched(b"".join(pieces), tmp_path)
+    assert len(live.pts) == 21
+    assert watched(whole, tmp_path).hashes == live.hashes
+    last = watched(end, tmp_path)
+    assert 4 <= len(last.pts) < 21
+    assert last.hashes == live.hashes[-len(last.pts) :]
+
+
+def test_previews_show_what_happens(home):
+    async def scene():
+        stream = await home.engine.open_stream(Wish(RING, seed=2, frames=21))
+        async with stream.watch_preview() as previews:
+            return [preview async for preview in previews], stream
+
+    seen, stream = home.run(scene())
+    kinds = [preview.kind for preview in seen]
+    assert kinds[-1] == "end"
+    assert seen[-1].data == {"status": "stopped", "error": None}
+    assert [preview.number for preview in seen if preview.kind == "picture"] == list(range(21))
+    assert all(preview.jpeg[:2] == b"\xff\xd8" for preview in seen if preview.kind == "picture")
+    masks = [preview for preview in seen if preview.kind == "mask"]
+    assert masks
+    assert all(len(mask.data["decided"]) == mask.data["height"] * mask.data["width"] == 6 for mask in masks)
+    assert [preview.data["prompt"] for preview in seen if preview.kind == "mark"] == [RING]
+    assert stream.figures["pictures"] == 21
+    assert stream.figures["seconds_to_first_picture"] > 0
+
+
+def test_who_comes_first_misses_no_picture_that_was_made_before(home):
+    async def scene():
+        stream = await home.engine.open_stream(Wish(RING, seed=2, frames=9))
+        await until(lambda: stream.ended is not None)
+        found = []
+        for _ in range(2):
+            async with stream.watch_preview() as previews:
+                found.append([preview async for preview in previews])
+        return found
+
+    first, second = home.run(scene())
+    assert [preview.number for preview in first if preview.kind == "picture"] == list(range(9))
+    assert [preview.kind for preview in first][-1] == "end"
+    assert not [preview for preview in second if preview.kind == "picture"]
+
+
+def test_a_prompt_changes_from_a_mark_on(home):
+    async def scene():
+        stream = await home.engine.open_stream(Wish(RING, seed=2))
+        async with stream.watch_film() as film:
+            await anext(film)
+            await anext(film)
+            await stream.change(STAR)
+            await until(lambda: len(stream.marks) == 2)
+        async with stream.watch_preview() as previews:
+            marks = [(await anext(previews)).data for _ in range(2)]
+        await stream.stop()
+        return stream, marks
+
+    stream, marks = home.run(scene())
+    (first, one), (second, two) = stream.marks
+    assert (first, one, two) == (0, RING, STAR)
+    assert second % 4 == 1
+    assert [mark["prompt"] for mark in marks] == [RING, STAR]
+    assert marks[1]["seconds"] == second / 8
+    assert stream.prompt == STAR
+
+
+def test_a_stream_that_was_stopped_takes_no_orders(home):
+    async def scene():
+        stream = await home.engine.open_stream(Wish(RING))
+        await stream.stop()
+        await stream.stop()
+        assert stream.status == "stopped"
+        with pytest.raises(Gone):
+            await stream.change(STAR)
+        with pytest.raises(Busy):
+            await stream.film_so_far()
+        assert await pieces_of(stream) == [stream.shared.form.header]
+
+    home.run(scene())
+
+
+def test_who_leaves_frees_the_model_and_may_come_back(home):
+    async def scene():
+        stream = await home.engine.open_stream(Wish(RING, seed=4))
+        assert stream.status == "playing"
+        await pieces_of(stream, 3)
+        assert stream.status == "paused"
+        await asyncio.sleep(0.3)  # what was on its way has come
+        made = stream.pictures
+        await asyncio.sleep(1.2)  # longer than a stream is made ahead
+        assert stream.pictures == made
+        async with stream.watch_film() as film:
+            assert stream.status == "playing"
+            await anext(film)
+            await until(lambda: stream.pictures > made)
+        await stream.stop()
+
+    home.run(scene())
+
+
+def test_a_person_can_pause_and_go_on(home):
+    async def scene():
+        stream = await home.engine.open_stream(Wish(RING, seed=4))
+        async with stream.watch_film() as film:
+            await anext(film)
+            await stream.change(paused=True)
+            assert stream.status == "paused"
+            await asyncio.sleep(0.3)
+            made = stream.pictures
+            await asyncio.sleep(0.5)
+            assert stream.pictures == made
+            await stream.change(paused=False)
+            await until(lambda: stream.pictures > made)
+        await stream.stop()
+
+    home.run(scene())
+
+
+def test_some_wait_and_too_many_are_refused(home):
+    async def scene():
+        engine = home.engine
+        streams = [await engine.open_stream(Wish(RING, seed=number)) for number in range(5)]
+        assert [stream.status for stream in streams] == ["playing"] * 2 + ["queued"] * 3
+        assert [stream.place_in_queue for stream in streams] == [None, None, 1, 2, 3]
+        assert engine.counters["queue_length"] == 3
+        for asked in (engine.open_stream, engine.submit):
+            with pytest.raises(Busy) as caught:
+                await asked(Wish(RING))
+            assert caught.value.retry_after > 0
+        await streams[0].change(paused=True)  # leaves the line: the next one takes its place
+        assert [stream.status for stream in streams] == ["paused", "playing", "playing", "queued", "queued"]
+        await streams[0].change(paused=False)  # and stands at its end when it comes back
+        assert [stream.place_in_queue for stream in streams] == [3, None, None, 1, 2]
+        await streams[1].stop()
+        await streams[2].stop()
+        assert [stream.status for stream in streams[3:]] == ["playing", "playing"]
+        for stream in streams:
+            await engine.delete(stream.id)
+        with pytest.raises(Gone):
+            engine.stream(streams[0].id)
+        assert engine.counters["queue_length"] == engine.counters["streams_open"] == 0
+
+    home.run(scene())
+
+
+def test_a_queued_job_is_served_when_its_turn_comes(home):
+    async def scene():
+        streams = [await home.engine.open_stream(Wish(RING, seed=number)) for number in range(2)]
+        job = await home.engine.submit(Wish(STAR, seed=1))
+        assert (job.status, job.place_in_queue, job.progress) == ("queued", 1, 0)
+        with pytest.raises(Gone):
+            job.content()
+        for stream in streams:
+            await stream.stop()
+        assert (await finished(job)).status == "completed"
+
+    home.run(scene())
+
+
+def test_wishes_that_cannot_be_granted_are_refused_at_once(home):
+    async def scene():
+        with pytest.raises(WishError) as caught:
+            await home.engine.submit(Wish(RING, frames=10**6))
+        assert caught.value.param == "frames"
+        with pytest.raises(WishError):
+            await home.engine.open_stream(Wish("x" * 201))
+        stream = await home.engine.open_stream(Wish(RING))
+        with pytest.raises(WishError):
+            await stream.change("x" * 201)
+        with pytest.raises(WishError):
+            await stream.change(transition="fade")  # type: ignore[arg-type]
+        await stream.stop()
+
+    home.run(scene())

@@ -1,0 +1,143 @@
+import numpy as np
+import pytest
+
+from tests.video.clips import number_in, numbered_frame
+from videogen.serve.film import FilmEncoder, Recent, film_of, form_of, write_film
+from videogen.serve.fragments import earlier, fragment, parts_of, with_lengths
+from videogen.video import read, scan
+
+FPS, HEIGHT, WIDTH = 8, 48, 96
+PLAN = (1, *(4,) * 12)  # pictures of each latent frame
+
+
+def filmed(plan=PLAN, height=HEIGHT, width=WIDTH, fps=FPS):
+    encoder, pieces, count = FilmEncoder(fps, height, width), [], 0
+    for pictures in plan:
+        numbers = range(count, count + pictures)
+        pieces.append(encoder.encode(np.stack([numbered_frame(number, height, width) for number in numbers])))
+        count += pictures
+    encoder.close()
+    return encoder.form, pieces
+
+
+@pytest.fixture(scope="module")
+def film():
+    return filmed()
+
+
+def seen(data, tmp_path):
+    path = tmp_path / "film.mp4"
+    path.write_bytes(data)
+    looked = scan(path)
+    return looked, [number_in(picture) for picture in read(path, range(len(looked.pts)))]
+
+
+def test_a_film_in_pieces_is_a_film_that_the_strict_reader_takes(film, tmp_path):
+    form, pieces = film
+    looked, numbers = seen(form.header + b"".join(piece.data for piece in pieces), tmp_path)
+    assert numbers == list(range(sum(PLAN)))
+    assert looked.fps == pytest.approx(FPS)
+    assert (looked.height, looked.width) == (HEIGHT, WIDTH)
+
+
+def test_pieces_say_what_is_in_them(film, tmp_path):
+    form, pieces = film
+    looked, _ = seen(form.header + b"".join(piece.data for piece in pieces), tmp_path)
+    assert [piece.count for piece in pieces] == list(PLAN)
+    assert [piece.first for piece in pieces] == list(np.cumsum([0, *PLAN[:-1]]))
+    assert looked.keyframes == tuple(piece.first for piece in pieces if piece.key)
+    assert all(later - before <= 2 * FPS for before, later in zip(looked.keyframes, looked.keyframes[1:], strict=False))
+
+
+def test_nothing_reaches_over_a_key_picture(film, tmp_path):
+    """A viewer that begins there sees, to the byte, what one sees that was there from the beginning."""
+    form, pieces = film
+    whole, _ = seen(film_of(form, pieces), tmp_path)
+    for number, piece in enumerate(pieces):
+        if piece.key:
+            part, numbers = seen(film_of(form, pieces[number:]), tmp_path)
+            assert numbers == list(range(piece.first, sum(PLAN)))
+            assert part.hashes == whole.hashes[piece.first :]
+            assert part.seconds[0] == 0
+
+
+def test_a_picture_can_be_seen_without_the_one_after_it(tmp_path):
+    form, pieces = filmed((1,))
+    assert seen(form.header + pieces[0].data, tmp_path)[1] == [0]
+
+
+def test_a_download_is_the_same_film_with_its_table_of_contents_in_front(film, tmp_path):
+    form, pieces = film
+    for name in ("a.mp4", "b.mp4"):
+        write_film(tmp_path / name, form, pieces)
+    data = (tmp_path / "a.mp4").read_bytes()
+    assert data == (tmp_path / "b.mp4").read_bytes() == film_of(form, pieces)
+    assert data.index(b"moov") < data.index(b"mdat")
+    assert b"moof" not in data
+
+
+def test_films_of_one_size_have_one_form(film):
+    form, _ = film
+    assert form_of(FPS, HEIGHT, WIDTH) == form
+    assert form.mime.startswith('video/mp4; codecs="avc1.42')
+
+
+@pytest.mark.parametrize(("fps", "height", "width"), [(8, 17, 23), (29.97, 48, 96), (12.5, 48, 96), (24, 16, 16)])
+def test_odd_sizes_and_rates(fps, height, width, tmp_path):
+    form, pieces = filmed((1, 4, 4), 48, 96, fps) if height == 48 else plain((1, 4, 4), fps, height, width)
+    path = tmp_path / "film.mp4"
+    write_film(path, form, pieces)
+    looked = scan(path)
+    assert len(looked.pts) == 9
+    assert looked.fps == pytest.approx(fps, rel=1e-3)
+    assert (looked.height, looked.width) == (height + height % 2, width + width % 2)
+
+
+def plain(plan, fps, height, width):
+    encoder = FilmEncoder(fps, height, width)
+    pieces = [encoder.encode(np.full((count, height, width, 3), 100, np.uint8)) for count in plan]
+    encoder.close()
+    encoder.close()  # twice is once
+    return encoder.form, pieces
+
+
+def test_recent_pieces_are_few_and_begin_with_a_key_picture(film):
+    _, pieces = film
+    recent = Recent(20, 2**30)
+    for piece in pieces:
+        recent.add(piece)
+        assert recent.pieces[0].key
+        assert recent.pieces[-1] is piece
+        assert recent.size == sum(len(each.data) for each in recent.pieces)
+        assert recent.count <= 20 + 2 * FPS
+    assert recent.pieces[0].first > 0
+    small = Recent(10**6, 9000)
+    for piece in pieces:
+        small.add(piece)
+    assert small.size <= 9000 + max(len(piece.data) for piece in pieces) * 4
+    small.clear()
+    assert (small.size, small.count, small.from_key()) == (0, 0, [])
+
+
+def test_late_viewers_begin_at_the_last_key_picture_that_is_far_enough_behind(film):
+    _, pieces = film
+    recent = Recent(10**6, 2**30)
+    for piece in pieces:
+        recent.add(piece)
+    total, keys = sum(PLAN), [piece.first for piece in pieces if piece.key]
+    for wanted in range(1, total + 5):
+        begin = recent.from_key(wanted)[0]
+        assert begin.key
+        assert begin.first == max((key for key in keys if key <= total - wanted), default=0)
+    assert recent.from_key() == pieces
+
+
+def test_a_fragment_shown_earlier_is_one_that_was_made_so():
+    pictures = [b"one", b"two"]
+    assert earlier(fragment(12, True, pictures, 5), 60)[24:] == fragment(0, True, pictures, 5)[24:]
+
+
+def test_start_codes_become_lengths():
+    coded = b"\0\0\0\1\x67abc\0\0\1\x68d\0\0\0\1\x65\x01\x02\0\0\3\1"
+    assert parts_of(coded) == [b"\x67abc", b"\x68d", b"\x65\x01\x02\0\0\3\1"]
+    assert with_lengths(coded) == b"\0\0\0\4\x67abc\0\0\0\2\x68d\0\0\0\7\x65\x01\x02\0\0\3\1"

@@ -1,0 +1,213 @@
+"""Bodies as they arrive: however they are cut, within their limits, and never kept where they are passed on."""
+
+import asyncio
+import json
+import tracemalloc
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
+from itertools import chain, pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from starlette.requests import Request
+
+from tests.serve.fake_engine import BEGINNING
+from videogen.serve import bodies
+from videogen.serve.bodies import parsed, read_json
+from videogen.serve.errors import Problem
+from videogen.serve.forms import Form, kind_of, read_form
+from videogen.serve.limits import Limits
+from videogen.serve.wishes import Beginning, UploadError
+
+BOUNDARY = "5d0e-b2c7"
+FILES: dict[str, Any] = {"clip": "video", "image": "image", "input_reference": None}
+LIMITS = replace(Limits(), body_bytes=2000, upload_bytes=4 * 2**20)
+DATA = bytes(range(256)) * 8 + b"\r\n--5d0e-b2c\r\n--" + b"\r" * 9
+
+
+def part(name: str, data: bytes, more: str = "") -> bytes:
+    return f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"{more}\r\n\r\n'.encode() + data + b"\r\n"
+
+
+def whole(*parts: bytes) -> bytes:
+    return b"".join(parts) + f"--{BOUNDARY}--\r\n".encode()
+
+
+def request(pieces: Iterable[bytes], content_type: str = f"multipart/form-data; boundary={BOUNDARY}") -> Request:
+    waiting = iter(pieces)
+
+    async def receive() -> dict[str, Any]:
+        piece = next(waiting, None)
+        return {"type": "http.request", "body": piece or b"", "more_body": piece is not None}
+
+    return Request({"type": "http", "method": "POST", "headers": [(b"content-type", content_type.encode())]}, receive)
+
+
+class Taker:
+    """Where files go; keeps them for the test to look at."""
+
+    def __init__(self) -> None:
+        self.kind, self.data = "", b""
+
+    async def __call__(self, chunks: AsyncIterator[bytes], kind: str) -> Beginning:
+        self.kind, self.data = kind, b"".join([chunk async for chunk in chunks])
+        return BEGINNING
+
+
+def read(pieces: Iterable[bytes], take: Any = None, **settings: str) -> Form:
+    return asyncio.run(read_form(request(pieces, **settings), FILES, take or Taker(), LIMITS))
+
+
+def refusal(body: bytes, status: int, **settings: str) -> Problem:
+    with pytest.raises(Problem) as caught:
+        read([body], **settings)
+    assert caught.value.status == status
+    return caught.value
+
+
+BODY = whole(part("prompt", "grün".encode()), part("clip", DATA, '; filename="../../etc/passwd"'), part("seed", b"3"))
+
+
+@given(st.lists(st.integers(0, len(BODY)), max_size=12))
+def test_it_does_not_matter_how_a_form_is_cut(cuts):
+    edges = [0, *sorted(cuts), len(BODY)]
+    taker = Taker()
+    form = read((BODY[begin:end] for begin, end in pairwise(edges)), taker)
+    assert form == Form({"prompt": "grün", "seed": "3"}, "clip", BEGINNING)
+    assert (taker.kind, taker.data) == ("video", DATA)
+
+
+@pytest.mark.parametrize(
+    ("start", "kind"),
+    [
+        (b"\x89PNG\r\n\x1a\n" + DATA, "image"),
+        (b"\xff\xd8\xff\xe0" + DATA, "image"),
+        (b"RIFF1234WEBP" + DATA, "image"),
+        (b"BM" + DATA, "image"),
+        (b"RIFF1234AVI " + DATA, "video"),
+        (b"\0\0\0\x18ftypisom" + DATA, "video"),
+        (b"x", "video"),
+    ],
+)
+def test_its_first_bytes_tell_what_a_reference_is(start, kind):
+    taker = Taker()
+    read([whole(part("input_reference", start))], taker)
+    assert (taker.kind, taker.data) == (kind, start)
+    assert kind_of(start) == kind
+
+
+def test_a_file_is_passed_on_while_it_arrives_and_not_kept():
+    size = 0
+
+    async def count(chunks: AsyncIterator[bytes], kind: str) -> Beginning:
+        nonlocal size
+        async for chunk in chunks:
+            size += len(chunk)
+        return BEGINNING
+
+    def pieces() -> Iterable[bytes]:
+        yield part("clip", b"")[:-2]
+        for _ in range(56):
+            yield bytes(65536)
+        yield b"\r\n" + whole()
+
+    tracemalloc.start()
+    read(pieces(), count)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert size == 56 * 65536
+    assert peak < 2**20
+
+
+def test_limits_hold_before_anything_is_read():
+    async def never(chunks: AsyncIterator[bytes], kind: str) -> Beginning:
+        raise AssertionError
+
+    body = request([])
+    body.scope["headers"].append((b"content-length", b"99999999999"))
+    with pytest.raises(Problem) as caught:
+        asyncio.run(read_form(body, FILES, never, LIMITS))
+    assert (caught.value.status, caught.value.code) == (413, "body_too_large")
+
+
+def test_a_body_that_never_ends_is_cut():
+    endless = iter(lambda: bytes(65536), None)
+    first = [part("clip", b"")[:-2]]
+    with pytest.raises(Problem) as caught:
+        read(chain(first, endless))
+    assert caught.value.status == 413
+
+
+def test_text_has_a_limit_of_its_own():
+    assert refusal(whole(part("prompt", b"x" * 2001)), 413).code == "body_too_large"
+    assert refusal(whole(part("a", b"x" * 1500), part("b", b"x" * 600)), 413).code == "body_too_large"
+    assert refusal(whole(*(part(str(n), b"x") for n in range(41))), 400).code == "too_many_fields"
+
+
+def test_what_is_not_a_form_is_told():
+    assert refusal(whole(part("prompt", b"x"), part("prompt", b"y")), 400).code == "twice"
+    assert refusal(whole(part("clip", b"x"), part("image", b"y")), 400).code == "twice"
+    assert refusal(whole(part("prompt", b"\xff\xfe")), 400).code == "wrong_value"
+    assert "too early" in refusal(BODY[:-10], 400).message
+    assert "too early" in refusal(b"", 400).message
+    assert "boundary" in refusal(b"no form at all", 400).message
+    assert "no name" in refusal(whole(part("", b"x")), 400).message
+    assert "no name" in refusal(whole(part("n" * 101, b"x")), 400).message
+    assert refusal(whole(part("prompt", b"x", "; a=" + "x" * 9000)), 400).code == "not_a_form"
+    assert "names no boundary" in refusal(BODY, 400, content_type="multipart/form-data").message
+    assert "names no boundary" in refusal(BODY, 400, content_type=f"multipart/form-data; boundary={'x' * 71}").message
+    for other in ("", "text/plain", "application/x-www-form-urlencoded", "multipart/mixed; boundary=x"):
+        assert refusal(BODY, 415, content_type=other).code == "content_type"
+
+
+def test_an_empty_file_is_told():
+    with pytest.raises(UploadError, match="empty"):
+        read([whole(part("clip", b""))])
+
+
+def test_a_body_that_stops_coming_is_told(monkeypatch):
+    monkeypatch.setattr(bodies, "PATIENCE", 0.02)
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    headers = [(b"content-type", b"application/json")]
+    with pytest.raises(Problem) as caught:
+        asyncio.run(read_json(Request({"type": "http", "method": "POST", "headers": headers}, receive), 100))
+    assert (caught.value.status, caught.value.code) == (408, "too_slow")
+
+
+@settings(max_examples=30)
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_json_is_read_as_it_is(value):
+    assert parsed(json.dumps(value)) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"{",
+        b"\xff{}",
+        b'{"a": 1, "a": 2}',
+        b"NaN",
+        b'{"a": -Infinity}',
+        b"[" * 100_000,
+        b"9" * 5000,
+        b"{} {}",
+        b"'x'",
+    ],
+)
+def test_json_that_is_none_is_told(text):
+    with pytest.raises(Problem) as caught:
+        parsed(text)
+    assert (caught.value.status, caught.value.code) == (400, "not_json")
+    assert len(caught.value.message) < 200

@@ -1,0 +1,111 @@
+import asyncio
+import random
+
+import pytest
+
+from videogen.serve.hub import Hub, PieceQueue, Preview, PreviewQueue, Viewer
+
+DEPTH = 3
+
+
+def film_viewer(backlog=b"head"):
+    return Viewer(PieceQueue(backlog, DEPTH))
+
+
+async def everything(viewer):
+    return [item async for item in viewer]
+
+
+def test_who_keeps_up_misses_nothing_and_who_stalls_is_let_go():
+    async def scene():
+        hub, good, bad = Hub(), film_viewer(), film_viewer()
+        hub.join(good)
+        hub.join(bad)
+        reading = asyncio.create_task(everything(good))
+        lost = []
+        for number in range(50):
+            lost.append(hub.tell(b"%d" % number))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        hub.close()
+        assert await reading == [b"head", *(b"%d" % number for number in range(50))]
+        assert not good.lost.is_set()
+        assert sum(lost) == 1
+        assert lost.index(1) == DEPTH  # the backlog has a place of its own
+        assert bad.lost.is_set()
+        assert await everything(bad) == []
+
+    asyncio.run(scene())
+
+
+def test_what_has_come_can_be_read_after_the_end():
+    async def scene():
+        hub, viewer = Hub(), film_viewer()
+        hub.join(viewer)
+        hub.tell(b"a")
+        hub.close()
+        assert await everything(viewer) == [b"head", b"a"]
+        late = film_viewer(b"all")
+        hub.join(late)
+        assert await everything(late) == [b"all"]
+
+    asyncio.run(scene())
+
+
+def test_who_has_left_is_told_nothing():
+    async def scene():
+        hub, viewer = Hub(), film_viewer()
+        hub.join(viewer)
+        hub.leave(viewer)
+        hub.leave(viewer)
+        assert hub.tell(b"a") == 0
+        assert not hub.viewers
+
+    asyncio.run(scene())
+
+
+def test_an_iterator_that_is_cancelled_loses_nothing():
+    async def scene():
+        viewer = film_viewer()
+        assert await anext(viewer) == b"head"
+        waiting = asyncio.create_task(anext(viewer))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        viewer.tell(b"a")
+        assert await anext(viewer) == b"a"
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_slow_viewer_of_previews_sees_the_latest_in_order(seed):
+    """However items and looks alternate: never more than its share waits, marks and the end are never lost."""
+
+    async def scene():
+        draw, drops = random.Random(seed), []
+        viewer = Viewer(PreviewQueue(4, lambda: drops.append(1)))
+        got, pictures, marks = [], 0, 0
+        for _ in range(300):
+            kind = draw.choice(["picture"] * 6 + ["mask"] * 3 + ["figures", "mark"])
+            pictures += kind == "picture"
+            marks += kind == "mark"
+            assert viewer.tell(Preview(kind, pictures, b"x" if kind == "picture" else None, {"n": pictures}))
+            waiting = [item.kind for item in viewer.queue.waiting]
+            assert waiting.count("picture") <= 4
+            assert waiting.count("mask") <= 1
+            assert waiting.count("figures") <= 1
+            if draw.random() < 0.5 and waiting:
+                got.append(await anext(viewer))
+        viewer.tell(Preview("end", pictures))
+        viewer.close()
+        got += await everything(viewer)
+        shown = [item.number for item in got if item.kind == "picture"]
+        assert shown == sorted(shown)
+        assert shown[-1] == pictures
+        assert len(shown) + len(drops) == pictures
+        assert sum(item.kind == "mark" for item in got) == marks
+        assert got[-1].kind == "end"
+
+    asyncio.run(scene())

@@ -1,0 +1,81 @@
+import asyncio
+import socket
+import threading
+
+import pytest
+
+from videogen.serve.messages import (
+    LENGTHS,
+    Begin,
+    Change,
+    Ended,
+    Mask,
+    Pictures,
+    Read,
+    Ready,
+    Stop,
+    Took,
+    Unreadable,
+    Unusable,
+    Wire,
+    packed,
+    receive,
+    unpacked,
+)
+
+MESSAGES = [
+    Begin("1", "a ring", None, 2**62, {"steps": 3}, "cut", 9, 1.0, "image", 1, b"\0\1\2"),
+    Begin("2", "\u2603 \"'\n", "no", 0, {}, "recache", 1, None, None, 0),
+    Change("1", paused=True),
+    Took("1", 7),
+    Stop("1"),
+    Ready({"fps": 8.0}),
+    Unusable("no", 4),
+    Mask("1", 5, 2, 3, bytes(6)),
+    Pictures("1", 5, 4, "x", True, 1, 6, 0.25, 0.5, bytes(range(256)) * 1000),
+    Ended("1", "broken"),
+    Read(2, "note", b"abc"),
+    Unreadable("no"),
+]
+
+
+def test_what_is_said_is_heard_on_either_side():
+    async def scene():
+        ours, theirs = socket.socketpair()
+        reader, writer = await asyncio.open_unix_connection(sock=ours)
+        with theirs:
+            wire = Wire(theirs)
+            speaking = threading.Thread(target=lambda: [wire.send(message) for message in MESSAGES])
+            speaking.start()
+            assert [await receive(reader, 2**20) for _ in MESSAGES] == MESSAGES
+            speaking.join()
+            assert not wire.waits(0.0)
+            writer.writelines(map(packed, MESSAGES[:4]))
+            await writer.drain()
+            assert wire.waits(None)
+            assert [wire.receive() for _ in MESSAGES[:4]] == MESSAGES[:4]
+            writer.close()
+            await writer.wait_closed()
+            with pytest.raises(EOFError):
+                wire.receive()
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize(
+    "header", [b"", b"{}", b"[1, 2]", b'["Stop", {}]', b'["Stop", {"id": "1", "x": 2}]', b'["x", {}]']
+)
+def test_what_is_no_message_is_refused(header):
+    with pytest.raises(ValueError):
+        unpacked(header, b"")
+
+
+@pytest.mark.parametrize(("head", "tail"), [(2**21, 0), (10, 2**20), (2**32 - 1, 2**32 - 1)])
+def test_no_memory_is_taken_for_lengths_that_are_not_expected(head, tail):
+    async def scene():
+        reader = asyncio.StreamReader()
+        reader.feed_data(LENGTHS.pack(head, tail))
+        with pytest.raises(ValueError, match="expected at most"):
+            await receive(reader, 1000)
+
+    asyncio.run(scene())

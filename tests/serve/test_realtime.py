@@ -1,0 +1,172 @@
+"""/v1/realtime/video: a stream over one WebSocket."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+
+from tests.serve.fake_engine import HEADER, PIECE
+from tests.serve.served import Served, served
+from videogen.serve import live
+from videogen.serve import realtime as over_socket
+
+
+@pytest.fixture
+def there(tmp_path) -> Iterator[Served]:
+    with served(tmp_path) as there:
+        yield there
+
+
+@contextmanager
+def connected(there: Served, **start: Any) -> Iterator[Any]:
+    with connect(f"ws://127.0.0.1:{there.port}/v1/realtime/video", compression=None, close_timeout=1) as socket:
+        if start:
+            socket.send(json.dumps({"type": "session.start", **start}))
+        yield socket
+
+
+def heard(socket: Any, kind: str) -> dict[str, Any]:
+    """The next message of a kind; what comes before it is passed over."""
+    while True:
+        message = socket.recv(20)
+        if isinstance(message, str) and (found := json.loads(message))["type"] == kind:
+            return dict(found)
+
+
+def hung_up(socket: Any) -> int:
+    with pytest.raises(ConnectionClosed) as caught:
+        heard(socket, "nothing")
+    return int(caught.value.rcvd.code)
+
+
+def test_a_whole_session(there):
+    with connected(there, prompt="a ring", seed=3, format="m4s", width=24, height=16, fps=8, num_frames=20) as socket:
+        start = json.loads(socket.recv(20))
+        assert (start["type"], start["format"], start["config"]["prompt"]) == ("video.start", "m4s", "a ring")
+        film = b""
+        for index in range(4):
+            about = json.loads(socket.recv(20))
+            piece = socket.recv(20)
+            assert (about["type"], about["request_id"]) == ("video.chunk_metadata", start["request_id"])
+            assert (about["transport_chunk_index"], about["byte_length"]) == (index, len(piece))
+            assert about["kind"] == ("media" if index else "init")
+            film += piece
+        assert film == HEADER + PIECE * 4
+        done = json.loads(socket.recv(20))
+        assert (done["type"], done["chunks"], done["stopped"], done["error"]) == ("session.done", 4, False, None)
+        assert hung_up(socket) == 1000
+    assert there.engine.wishes[0].frames == 20
+    there.waits_until(lambda: there.engine.stream(start["request_id"]).status == "stopped")
+
+
+def test_a_prompt_meanwhile_is_acknowledged_and_marked(there):
+    there.engine.endless = True
+    with connected(there, prompt="a red ring") as socket:
+        id = heard(socket, "video.start")["request_id"]
+        event = {"event_id": "mine", "event": {"prompt": "a blue ring"}, "transition": "cut"}
+        socket.send(json.dumps({"type": "session.interaction", "interaction": event}))
+        queued = heard(socket, "session.interaction.queued")
+        assert (queued["request_id"], queued["event_id"]) == (id, "mine")
+        mark = heard(socket, "video.mark")
+        assert (mark["picture"], mark["prompt"]) == (5, "a blue ring")
+        assert (there.engine.stream(id).prompt, there.engine.stream(id).transition) == ("a blue ring", "cut")
+        socket.send('{"type": "session.ping"}')
+        heard(socket, "session.pong")
+        socket.send('{"type": "session.stop"}')
+        assert heard(socket, "session.done")["stopped"] is True
+        assert hung_up(socket) == 1000
+    assert there.engine.stream(id).status == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("message", "says"),
+    [
+        ("{", "not JSON"),
+        ("[]", "a JSON object"),
+        (b"\x00", "JSON text"),
+        ('{"type": "session.begin"}', "begins with session.start"),
+        ('{"type": "session.start", "steps": 0}', "steps is 0"),
+        ('{"type": "session.start", "width": 1280}', "width is 1280; it must be 24"),
+        ('{"type": "session.start", "format": "mp4"}', "it must be m4s"),
+        ('{"type": "session.start", "frames": 8, "num_frames": 8}', "say the same thing"),
+        ('{"type": "session.start", "clip": "file:///etc/passwd"}', "no field 'clip'"),
+        ('{"type": "session.start", "top_k": 13}', "bad luck"),
+    ],
+)
+def test_what_is_no_beginning_is_told_and_ends_it(there, message, says):
+    with connected(there) as socket:
+        socket.send(message)
+        error = json.loads(socket.recv(20))
+        assert error["type"] == "error"
+        assert says in error["message"]
+        assert set(error["error"]) == {"message", "type", "param", "code"}
+        assert hung_up(socket) == 1008
+    assert there.engine.all_streams == {}
+
+
+def test_a_full_house_is_told(there):
+    there.engine.full = True
+    with connected(there, prompt="x") as socket:
+        assert heard(socket, "error")["error"]["type"] == "busy"
+        assert hung_up(socket) == 1013
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["{", '{"type": "session.start"}', '{"type": "session.interaction", "interaction": {}}', b"\x00",
+     '{"type": "session.interaction", "interaction": {"event": {"prompt": 5}}}'],
+)  # fmt: skip
+def test_a_mistake_meanwhile_ends_nothing(there, message):
+    there.engine.endless = True
+    with connected(there, prompt="x") as socket:
+        heard(socket, "video.start")
+        socket.send(message)
+        assert heard(socket, "error")["message"]
+        heard(socket, "video.chunk_metadata")
+        socket.send('{"type": "session.stop"}')
+        heard(socket, "session.done")
+
+
+def test_messages_have_a_limit(there):
+    there.engine.endless = True
+    with connected(there, prompt="x") as socket:
+        id = heard(socket, "video.start")["request_id"]
+        socket.send(json.dumps({"type": "session.interaction", "x": "y" * 2**17}))
+        assert hung_up(socket) == 1009
+    there.waits_until(lambda: there.engine.stream(id).status == "stopped")
+
+
+def test_the_stream_ends_with_its_connection(there):
+    there.engine.endless = True
+    with connected(there, prompt="x") as socket:
+        id = heard(socket, "video.start")["request_id"]
+        socket.socket.close()  # no goodbye
+    there.waits_until(lambda: there.engine.stream(id).status == "stopped")
+    there.waits_until(lambda: there.engine.stream(id).viewers == [])
+
+
+def test_who_stalls_is_cut_off(there, monkeypatch):
+    monkeypatch.setattr(live, "STALLED", 0.2)
+    there.engine.endless, there.engine.pieces = True, [bytes(2**20)]
+    with connected(there, prompt="x") as socket:
+        id = heard(socket, "video.start")["request_id"]
+        there.waits_until(lambda: there.engine.stream(id).status == "stopped")
+        there.waits_until(lambda: there.engine.stream(id).viewers == [])
+
+
+def test_who_says_nothing_is_not_waited_for(there, monkeypatch):
+    monkeypatch.setattr(over_socket, "FIRST_WORD", 0.05)
+    with connected(there) as socket:
+        assert heard(socket, "error")["code"] == "too_slow"
+        assert hung_up(socket) == 1008
+
+
+def test_other_addresses_speak_no_websocket(there):
+    with pytest.raises(InvalidStatus) as caught:
+        connect(f"ws://127.0.0.1:{there.port}/v1/other")
+    assert caught.value.response.status_code == 404
+    assert b"/v1/realtime/video" in caught.value.response.body

@@ -1,0 +1,254 @@
+"""Who may ask: names, origins, the token, the login; and what never gets out."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+import websockets.sync.client
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.exceptions import InvalidStatus
+
+from tests.serve.served import Served, checked_problem, problem, raw_problem, served
+from videogen.errors import UsageError
+from videogen.serve import security
+from videogen.serve.security import COOKIE, access_to, is_loopback
+
+TOKEN = "correct horse battery staple"
+
+
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(tmp_path_factory.mktemp("locked"), access_to("127.0.0.1", (), TOKEN)) as there:
+        yield there
+
+
+@pytest.fixture(scope="module")
+def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(tmp_path_factory.mktemp("there")) as there:
+        yield there
+
+
+def with_token(token: str = TOKEN) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.0.1", "localhost", "LOCALHOST", "::1"])
+def test_here_no_token_is_needed(host):
+    assert is_loopback(host)
+    assert access_to(host).token is None
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "studio.example.org", "127.0.0.1.example.org", ""])
+def test_elsewhere_a_token_is_needed(host):
+    with pytest.raises(UsageError, match="give a token"):
+        access_to(host)
+    assert access_to(host, (), TOKEN).token == TOKEN
+
+
+@pytest.mark.parametrize("token", ["", "short", "x" * 15, "ü" * 20])
+def test_a_token_that_could_be_guessed_is_refused(token):
+    with pytest.raises(UsageError, match="at least 16 characters"):
+        access_to("127.0.0.1", (), token)
+
+
+def test_a_token_is_not_shown():
+    assert TOKEN not in repr(access_to("127.0.0.1", (), TOKEN))
+
+
+def test_names_that_are_ours():
+    access = access_to("127.0.0.1", ("Studio.example.org",))
+    for host in ("127.0.0.1", "127.0.0.1:8000", "localhost:9", "LocalHost", "[::1]:8000", "studio.example.org:443"):
+        assert access.serves(host), host
+    for host in ("", "example.org", "127.0.0.1.example.org", "localhost:", "localhost:x", "localhost@example.org",
+                 "127.0.0.1:80:80", " localhost", "localhost\n", "::1", "[::1", "0.0.0.0", "10.0.0.1"):  # fmt: skip
+        assert not access.serves(host), host
+    everywhere = access_to("0.0.0.0", (), TOKEN)
+    assert everywhere.serves("10.0.0.1:8000")
+    assert everywhere.serves("[fe80::1]:8000")
+    assert not everywhere.serves("rebound.example.org:8000")
+
+
+@given(st.text())
+def test_any_host_header_is_judged(host):
+    assert not access_to("127.0.0.1").serves(f"{host}x.example.org")
+
+
+@pytest.mark.parametrize("path", ["/", "/page/index.html", "/healthz"])
+def test_the_page_is_open_to_all(locked, path):
+    assert locked.ask("GET", path).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/models", "/v1/videos", "/metrics", "/openapi.json", "/v1/streams/x", "/nothing", "//page/x"]
+)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        with_token("x"),
+        with_token(TOKEN[:-1]),
+        with_token(TOKEN + "x"),
+        with_token(TOKEN.upper()),
+        {"Authorization": TOKEN},
+        {"Authorization": f"Basic {TOKEN}"},
+        {"Cookie": f"{COOKIE}={TOKEN}"},
+        {"Cookie": f"{COOKIE}=99999999999.{'0' * 64}"},
+        {"Cookie": f"{COOKIE}=;;=,,"},
+    ],
+)
+def test_without_the_token_nothing_is_told(locked, path, headers):
+    error = problem(locked.ask("GET", path, headers=headers), 401)
+    assert error["code"] == "token"
+    assert TOKEN not in error["message"]
+
+
+def test_with_the_token_all_is_open(locked):
+    assert locked.ask("GET", "/v1/models", headers=with_token()).status_code == 200
+    assert locked.ask("GET", "/v1/models", headers={"Authorization": f"bearer  {TOKEN}"}).status_code == 200
+    assert "WWW-Authenticate" in locked.ask("GET", "/v1/models").headers
+
+
+def test_a_token_in_an_address_is_refused(locked):
+    for name in ("token", "access_token", "api_key", "TOKEN"):
+        error = problem(locked.ask("GET", "/v1/models", params={name: TOKEN}, headers=with_token()), 400)
+        assert error["code"] == "token_in_address"
+        assert TOKEN not in error["message"]
+
+
+def test_a_login_gives_a_cookie_that_no_script_can_read(locked):
+    with httpx.Client(base_url=locked.url) as browser:
+        assert problem(browser.post("/login", json={"token": TOKEN + "x"}), 401)["param"] == "token"
+        assert browser.get("/v1/models").status_code == 401
+        entered = browser.post("/login", json={"token": TOKEN})
+        assert entered.status_code == 204
+        cookie = entered.headers["set-cookie"]
+        assert "HttpOnly" in cookie
+        assert "SameSite=strict" in cookie
+        assert "Secure" not in cookie
+        assert TOKEN not in cookie
+        assert browser.get("/v1/models").status_code == 200
+        assert browser.post("/logout").status_code == 204
+        assert browser.get("/v1/models").status_code == 401
+
+
+def test_a_login_over_tls_gives_a_cookie_for_tls_alone(locked):
+    headers = {"Origin": locked.url.replace("http:", "https:")}
+    assert "Secure" in locked.ask("POST", "/login", json={"token": TOKEN}, headers=headers).headers["set-cookie"]
+
+
+@pytest.mark.parametrize("body", [{}, {"token": 5}, {"token": None}, {"token": TOKEN, "x": 1}, [], "x"])
+def test_a_login_is_a_token_and_nothing_else(locked, body):
+    error = problem(locked.ask("POST", "/login", json=body), 400)
+    assert TOKEN not in error["message"]
+
+
+def test_a_cookie_ends_and_cannot_be_made(monkeypatch):
+    access, other = access_to("127.0.0.1", (), TOKEN), access_to("127.0.0.1", (), TOKEN)
+    cookie = access.cookie()
+    assert access.honours(cookie)
+    assert not other.honours(cookie)
+    until, signature = cookie.split(".")
+    for forged in ("", ".", until, f"{int(until) + 1}.{signature}", f"{until}.{signature}0", f".{signature}", "ü.ü"):
+        assert not access.honours(forged)
+    monkeypatch.setattr(security.time, "time", lambda: float(until) + 1)
+    assert not access.honours(cookie)
+
+
+ORIGINS_OF_OTHERS = [
+    "null", "http://example.org", "https://127.0.0.1", "http://127.0.0.1", "http://localhost:{port}", "file://",
+    "http://127.0.0.1:{port}.example.org", "http://example.org@127.0.0.1:{port}", "http://127.0.0.1:{port}/", "",
+    "chrome-extension://abcdef", "http://127.0.0.1:1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("origin", ORIGINS_OF_OTHERS)
+def test_pages_of_others_may_not_ask(there, origin):
+    headers = {"Origin": origin.format(port=there.port)}
+    for method, path in (
+        ("GET", "/v1/models"),
+        ("POST", "/v1/streams"),
+        ("OPTIONS", "/v1/streams"),
+        ("POST", "/login"),
+    ):
+        assert problem(there.ask(method, path, headers=headers, json={}), 403)["code"] == "origin"
+    with pytest.raises(InvalidStatus) as caught:
+        websockets.sync.client.connect(f"ws://127.0.0.1:{there.port}/v1/realtime/video", additional_headers=headers)
+    assert caught.value.response.status_code == 403
+    assert "origin" in caught.value.response.body.decode()
+
+
+def test_our_own_page_may_ask(there):
+    for host in ("127.0.0.1", "localhost"):
+        headers = {
+            "Host": f"{host}:{there.port}",
+            "Origin": f"http://{host}:{there.port}",
+            "Sec-Fetch-Site": "same-origin",
+        }
+        assert there.ask("GET", "/v1/models", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "anything"])
+def test_what_browsers_say_of_a_request_without_an_origin_counts(there, site):
+    headers = {"Sec-Fetch-Site": site}
+    assert problem(there.ask("GET", "/v1/models", headers=headers), 403)["code"] == "origin"
+    assert there.ask("GET", "/", headers=headers).status_code == 200  # a link to the page
+
+
+def test_a_second_host_or_origin_is_refused(there):
+    host = f"Host: 127.0.0.1:{there.port}\r\n".encode()
+    raw_problem(there.raw(b"GET /v1/models HTTP/1.1\r\n" + host + host + b"Connection: close\r\n\r\n"), 400)
+    origins = f"Origin: {there.url}\r\nOrigin: http://example.org\r\n".encode()
+    raw_problem(there.raw(b"GET /v1/models HTTP/1.1\r\n" + host + origins + b"Connection: close\r\n\r\n"), 403)
+    raw_problem(there.raw(b"GET /v1/models HTTP/1.0\r\n\r\n"), 400)
+
+
+def test_a_socket_needs_the_token_too(locked):
+    address = f"ws://127.0.0.1:{locked.port}/v1/realtime/video"
+    with pytest.raises(InvalidStatus) as caught:
+        websockets.sync.client.connect(address)
+    assert caught.value.response.status_code == 401
+    with websockets.sync.client.connect(address, additional_headers=with_token()) as socket:
+        socket.send('{"type": "session.start", "prompt": "x"}')
+        assert '"video.start"' in socket.recv(10)
+
+
+@pytest.mark.parametrize("path", ["/", "/page/nothing", "/v1/models", "/nothing", "/v1/streams"])
+def test_every_answer_keeps_browsers_on_a_leash(there, path):
+    headers = there.ask("GET", path).headers
+    policy = headers["Content-Security-Policy"]
+    assert "default-src 'self'" in policy
+    assert "unsafe" not in policy
+    assert "http" not in policy
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert headers["X-Frame-Options"] == "DENY"
+    assert "server" not in headers
+    assert not [name for name in headers if name.startswith("access-control")]
+
+
+def test_our_own_mistakes_tell_nothing_and_are_logged(there, monkeypatch, caplog):
+    def broken() -> bool:
+        raise RuntimeError("the secret of the house")
+
+    monkeypatch.setattr(there.engine, "healthy", broken)
+    answer = there.ask("GET", "/healthz")
+    assert "secret" not in answer.text
+    assert problem(answer, 500)["type"] == "server_error"
+    assert "nosniff" in answer.headers["X-Content-Type-Options"]
+    there.waits_until(lambda: "the secret of the house" in caplog.text)
+
+
+def test_no_token_and_no_address_gets_into_the_output(locked, capfd, caplog):
+    caplog.set_level(0)
+    locked.ask("GET", f"/v1/models?token={TOKEN}")
+    locked.ask("GET", "/v1/models", headers=with_token())
+    locked.ask("POST", "/login", json={"token": TOKEN})
+    locked.raw(f"GET /?token={TOKEN} HTTQ/1.1\r\n\r\n".encode())
+    said = capfd.readouterr()
+    assert said.out + said.err == ""
+    assert [one for one in caplog.records if one.name.startswith(("uvicorn", "videogen", "websockets"))] == []
+
+
+def test_problems_have_one_form(there):
+    assert checked_problem(there.ask("GET", "/nothing").json())["type"] == "not_found"

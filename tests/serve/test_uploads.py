@@ -1,0 +1,192 @@
+import asyncio
+import io
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.serve.probes import TEXTS, damage, picture_of, probes
+from tests.serve.scenes import descriptors
+from tests.serve.test_checking import MASKED
+from tests.video.clips import BY_NAME, make, number_in
+from videogen.serve.limits import Limits
+from videogen.serve.upload_reader import Task, answer
+from videogen.serve.uploads import Uploads
+from videogen.serve.wishes import Beginning, Busy, UploadError, UploadTooLarge
+from videogen.video import VideoError, scan
+
+INFO = replace(MASKED, height=48, width=96, fps=8.0, pictures_of_use=5)
+LIMITS = Limits(upload_bytes=2**22, upload_memory=2**30)
+
+
+def uploads(**limits):
+    return Uploads(INFO, replace(LIMITS, **limits), {"uploads_taken": 0, "uploads_refused": 0})
+
+
+async def chunks(data, size=60_000):
+    for begin in range(0, len(data), size):
+        yield data[begin : begin + size]
+
+
+def sent(data, kind="video", **limits):
+    return asyncio.run(uploads(**limits).take(chunks(data), kind))
+
+
+def read_here(data, kind, tmp_path):
+    """By the reader, but in this process: for what it says, not for how it is held."""
+    path = tmp_path / "upload"
+    path.write_bytes(data)
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        bounds = (LIMITS.upload_memory, LIMITS.upload_pixels, LIMITS.upload_frames)
+        return answer(descriptor, Task(kind, INFO.fps, INFO.height, INFO.width, INFO.pictures_of_use, 9, *bounds))
+    finally:
+        os.close(descriptor)
+
+
+def pictures_of(beginning):
+    return np.frombuffer(beginning.pictures, np.uint8).reshape(beginning.count, INFO.height, INFO.width, 3)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    return make(BY_NAME["h264"], tmp_path_factory.mktemp("clip")).read_bytes()
+
+
+def test_a_clip_comes_as_the_model_sees_it(clip):
+    """36 pictures at 24 a second; at 8, counted from the end, the last ones are 35, 32, 29, 26, 23."""
+    beginning = sent(clip)
+    assert [number_in(picture) for picture in pictures_of(beginning)] == [23, 26, 29, 32, 35]
+    assert (beginning.kind, beginning.note) == ("video", "as the model sees it, 24 become 8 a second")
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP"])
+def test_a_picture_comes_as_the_model_sees_it(form):
+    beginning = sent(picture_of(form, (200, 50)), "image")
+    assert (beginning.kind, beginning.count) == ("image", 1)
+    assert beginning.note == "as the model sees it, 200 x 50 becomes 96 x 48, edges are cropped"
+
+
+def test_a_picture_is_turned_as_it_is_meant_to_be_seen():
+    out, lying = io.BytesIO(), np.zeros((96, 48, 3), np.uint8)
+    lying[:48] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn clockwise
+    Image.fromarray(lying).save(out, "PNG", exif=exif)
+    (picture,) = pictures_of(sent(out.getvalue(), "image"))
+    assert picture[:, 48:].min() == 255
+    assert picture[:, :48].max() == 0
+
+
+def test_every_probe_gets_one_clear_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+    for name, kind, data in probes(tmp_path):
+        said = read_here(data, kind, tmp_path)
+        assert type(said).__name__ == "Unreadable", name
+        assert len(said.message) > 10, name
+        assert "\n" not in said.message, name
+        assert str(tmp_path) not in said.message, name
+        assert "/dev/fd" not in said.message, name
+
+
+@pytest.mark.parametrize("name", ["hls", "sdp", "concat"])
+def test_probes_are_refused_by_the_process_too(name):
+    with pytest.raises(UploadError, match="the video cannot be used: "):
+        sent(TEXTS[name].encode())
+
+
+@pytest.mark.slow
+def test_every_probe_through_the_process(tmp_path):
+    before = descriptors()
+    for name, kind, data in probes(tmp_path):
+        with pytest.raises(UploadError) as caught:
+            sent(data, kind)
+        assert "\n" not in str(caught.value), name
+        assert "/dev/fd" not in str(caught.value), name
+    assert descriptors() == before
+
+
+@pytest.mark.slow
+def test_damaged_clips_are_refused_or_whole(tmp_path):
+    for number, data in enumerate(damage(tmp_path, 40)):
+        place = tmp_path / f"{number}.mp4"
+        place.write_bytes(data)
+        try:
+            scan(place)
+        except VideoError:
+            with pytest.raises(UploadError):
+                sent(data)
+        else:
+            assert isinstance(sent(data), Beginning)
+
+
+def test_a_reader_that_needs_too_much_is_ended(clip):
+    with pytest.raises(UploadError, match="more memory"):
+        sent(clip, upload_memory=2**27)
+    with pytest.raises(UploadError, match="time than there is"):
+        sent(clip, upload_seconds=0.01)
+
+
+def test_too_much_is_refused_while_it_arrives():
+    arrived = []
+
+    async def endless():
+        while True:
+            arrived.append(2**20)
+            yield bytes(2**20)
+
+    with pytest.raises(UploadTooLarge, match=str(2**22)):
+        asyncio.run(uploads().take(endless(), "video"))
+    assert sum(arrived) <= 2**22 + 2**20
+    with pytest.raises(UploadError, match="no bytes"):
+        sent(b"")
+
+
+def test_who_sends_slowly_is_not_waited_for():
+    async def slow():
+        yield b"x"
+        await asyncio.Event().wait()
+
+    with pytest.raises(UploadError, match="did not arrive"):
+        asyncio.run(uploads(receive_seconds=0.05).take(slow(), "video"))
+
+
+def test_only_so_many_wait():
+    async def scene():
+        taking, hold = uploads(uploads=1, waiting_uploads=1), asyncio.Event()
+
+        async def held():
+            await hold.wait()
+            yield b"no clip"
+
+        waiting = [asyncio.create_task(taking.take(held(), "video")) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(Busy) as caught:
+            await taking.take(chunks(b"x"), "video")
+        assert caught.value.retry_after > 0
+        hold.set()
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(result) for result in results] == [UploadError] * 2
+        assert taking.tally == {"uploads_taken": 0, "uploads_refused": 2}
+
+    asyncio.run(scene())
+
+
+def test_an_upload_that_is_broken_off_leaves_nothing(clip):
+    async def scene():
+        before = descriptors()
+        taking = uploads()
+        task = asyncio.create_task(taking.take(chunks(clip), "video"))
+        while not taking._tasks:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await taking.close()
+        assert len(asyncio.all_tasks()) == 1
+        assert descriptors() == before
+
+    asyncio.run(scene())

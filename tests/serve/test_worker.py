@@ -1,0 +1,299 @@
+"""The model process without a process: its wire is a script, and its clock moves when it waits."""
+
+from collections import deque
+from dataclasses import replace
+from itertools import islice, pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.pipeline.tiny import RING, STAR, write_model
+from videogen.errors import CheckpointError
+from videogen.pipeline import VideoPipeline
+from videogen.serve.describing import examples_for
+from videogen.serve.messages import Begin, Change, Ended, Mask, Pictures, Stop, Took
+from videogen.serve.playing import FRAMES_AHEAD
+from videogen.serve.worker import Worker, loaded, reason, warmed_up
+from videogen.video import fit
+
+BEGIN = Begin("a", RING, None, 3, {}, "recache", 13, None, None, 0)
+
+
+class Script:
+    """What the web process says: some of it from the start, some of it when it hears something."""
+
+    def __init__(self, *messages, takes=True, reaction=lambda message: ()):
+        self.inbox, self.sent, self.now = deque(messages), [], 0.0
+        self.takes, self.reaction, self.proposals = takes, reaction, 0
+
+    def waits(self, seconds):
+        if self.inbox or seconds is None:
+            return True  # when nothing more is said and nothing can be done, the script is over
+        self.now += seconds
+        return False
+
+    def receive(self):
+        if not self.inbox:
+            raise EOFError
+        return self.inbox.popleft()
+
+    def send(self, message):
+        self.sent.append(message)
+        if self.takes and isinstance(message, Pictures):
+            self.inbox.append(Took(message.id, message.first + message.count))
+        self.inbox.extend(self.reaction(message))
+
+    def pictures(self, name="a"):
+        return [message for message in self.sent if isinstance(message, Pictures) and message.id == name]
+
+    def frames(self, pipe, name="a"):
+        rows, columns = pipe.size(None, None)
+        together = b"".join(message.payload for message in self.pictures(name))
+        return np.frombuffer(together, np.uint8).reshape(-1, rows, columns, 3)
+
+
+def worked(pipe, script):
+    worker = Worker(script, pipe, lambda: script.now)
+    with pytest.raises(EOFError):
+        worker.run()
+    return worker
+
+
+def of_pipe(pipe, count=13, prompt=RING, seed=3, **more):
+    return np.stack(list(islice(pipe.stream(prompt, generator=seed, **more), count)))
+
+
+@pytest.fixture(scope="module")
+def pipe(tmp_path_factory):
+    return VideoPipeline.from_pretrained(write_model(tmp_path_factory.mktemp("model") / "masked"))
+
+
+def test_a_stream_is_what_the_pipeline_gives_and_then_it_ends(pipe):
+    script = Script(BEGIN)
+    worker = worked(pipe, script)
+    np.testing.assert_array_equal(script.frames(pipe), of_pipe(pipe))
+    assert [(message.first, message.count) for message in script.pictures()] == [(0, 1), (1, 4), (5, 4), (9, 4)]
+    assert script.sent[-1] == Ended("a")
+    assert not worker.playing
+    assert not worker.turns
+
+
+def test_the_last_latent_frame_is_cut_where_there_are_enough_pictures(pipe):
+    script = Script(replace(BEGIN, frames=7))
+    worked(pipe, script)
+    np.testing.assert_array_equal(script.frames(pipe), of_pipe(pipe, 7))
+
+
+@pytest.mark.parametrize("order", ["next", "raster"])
+def test_a_prior_that_is_asked_token_by_token(order, tmp_path):
+    pipe = VideoPipeline.from_pretrained(write_model(tmp_path / "next", "next"))
+    script = Script(replace(BEGIN, sampling={"order": order}), Change("a", masks=True), reaction=slowly(lambda: script))
+    worked(pipe, script)
+    np.testing.assert_array_equal(script.frames(pipe), of_pipe(pipe, order=order))
+
+
+def slowly(script):
+    def later(message):
+        script().now += 1.0
+        return ()
+
+    return later
+
+
+def test_streams_take_turns(pipe):
+    script = Script(*(replace(BEGIN, id=name, seed=number) for number, name in enumerate("abc")))
+    worked(pipe, script)
+    assert [message.id for message in script.sent if isinstance(message, Pictures)] == list("abc") * 4
+    for number, name in enumerate("abc"):
+        np.testing.assert_array_equal(script.frames(pipe, name), of_pipe(pipe, seed=number))
+
+
+def test_settings_of_the_wish_reach_the_sampler(pipe):
+    settings = {"steps": 2, "guidance_scale": 2.0, "temperature": 0.5, "top_k": 5}
+    script = Script(replace(BEGIN, sampling=settings, negative_prompt=STAR))
+    worked(pipe, script)
+    more = {name: value for name, value in settings.items() if name != "steps"}
+    expected = of_pipe(pipe, num_inference_steps=2, negative_prompt=STAR, **more)
+    np.testing.assert_array_equal(script.frames(pipe), expected)
+    assert {message.proposals for message in script.pictures()} == {2}
+
+
+def test_a_change_counts_from_the_next_latent_frame_on(pipe):
+    def change(message):
+        return [Change("a", STAR)] if isinstance(message, Pictures) and message.first == 1 else []
+
+    script = Script(BEGIN, reaction=change)
+    worked(pipe, script)
+    assert [(message.prompt, message.turned) for message in script.pictures()] == [
+        (RING, True),
+        (RING, False),
+        (STAR, True),
+        (STAR, False),
+    ]
+    stream = pipe.stream(RING, generator=3)
+    before = list(islice(stream, 5))
+    stream.prompt = STAR
+    np.testing.assert_array_equal(script.frames(pipe), np.stack(before + list(islice(stream, 8))))
+
+
+def test_a_paused_stream_goes_on_where_it_was(pipe):
+    def pause(message):
+        return [Change("a", paused=True)] if isinstance(message, Pictures) and message.first == 1 else []
+
+    script = Script(BEGIN, reaction=pause)
+    worker = Worker(script, pipe, lambda: script.now)
+    with pytest.raises(EOFError):
+        worker.run()
+    assert len(script.pictures()) == 2
+    script.inbox.append(Change("a", paused=False))
+    with pytest.raises(EOFError):
+        worker.run()
+    np.testing.assert_array_equal(script.frames(pipe), of_pipe(pipe))
+
+
+def test_a_stream_that_is_stopped_costs_no_further_proposal(pipe, monkeypatch):
+    """Also in the middle of a latent frame: between two proposals."""
+    asked, prior = [], type(pipe.model.network)
+    propose = prior.propose
+
+    def counted(self, ids, past):
+        asked.append(ids)
+        return propose(self, ids, past)
+
+    monkeypatch.setattr(prior, "propose", counted)
+
+    def stop(message):
+        if isinstance(message, Mask) and message.picture == 5:
+            asked.clear()
+            return [Stop("a")]
+        script.now += 1.0  # so that every mask is shown
+        return []
+
+    script = Script(BEGIN, replace(BEGIN, id="b"), Change("a", masks=True), reaction=stop)
+    worked(pipe, script)
+    assert len(script.pictures("a")) == 2
+    np.testing.assert_array_equal(script.frames(pipe, "b"), of_pipe(pipe))
+    assert Ended("a") not in script.sent
+    assert asked, "the other stream went on"
+
+
+def test_when_the_web_process_is_gone_the_latent_frame_in_the_making_is_too(pipe, capsys):
+    class Broken(Script):
+        def waits(self, seconds):
+            return bool(self.sent) or super().waits(seconds)
+
+    script = Broken(BEGIN)
+    worked(pipe, script)
+    assert [type(message) for message in script.sent] == [Pictures]
+    assert capsys.readouterr().err == ""
+
+
+def test_masks_show_a_latent_frame_being_filled_in(pipe):
+    script = Script(BEGIN, Change("a", masks=True), reaction=slowly(lambda: script))
+    script.now = 1.0
+    worked(pipe, script)
+    masks = [message for message in script.sent if isinstance(message, Mask)]
+    assert {message.picture for message in masks} == {0, 1, 5, 9}
+    for before, after in pairwise(masks):
+        assert (before.height, before.width, len(before.payload)) == (2, 3, 6)
+        if before.picture == after.picture:
+            assert sum(before.payload) < sum(after.payload)
+            assert all(a <= b for a, b in zip(before.payload, after.payload, strict=True)), "what is decided stays so"
+        else:
+            assert sum(after.payload) == 0
+
+
+def test_nobody_pays_for_masks_that_nobody_sees(pipe):
+    script = Script(BEGIN)
+    worked(pipe, script)
+    assert not any(isinstance(message, Mask) for message in script.sent)
+
+
+def test_no_stream_runs_away_from_those_who_take_its_pictures(pipe):
+    script = Script(replace(BEGIN, frames=1000), takes=False)
+    worked(pipe, script)
+    assert FRAMES_AHEAD * 4 <= sum(message.count for message in script.pictures()) < FRAMES_AHEAD * 4 + 4
+
+
+def test_a_live_stream_keeps_to_real_time(pipe):
+    times = []
+
+    def note(message):
+        times.append(script.now)
+        return ()
+
+    script = Script(replace(BEGIN, ahead=1.0, frames=65), reaction=note)
+    worked(pipe, script)
+    for message, now in zip(script.pictures(), times, strict=False):
+        assert message.first / 8 - now <= 1.0 + 1e-9
+    assert script.now == pytest.approx(65 / 8, abs=1.6)
+
+
+@pytest.mark.parametrize("kind", ["image", "video"])
+def test_a_stream_goes_on_from_what_it_is_given(kind, pipe):
+    pictures = np.random.default_rng(0).integers(0, 255, (1 if kind == "image" else 5, 16, 24, 3), np.uint8)
+    script = Script(replace(BEGIN, beginning=kind, count=len(pictures), payload=pictures.tobytes()))
+    worked(pipe, script)
+    given = {"image": pictures[0]} if kind == "image" else {"video": pictures}
+    np.testing.assert_array_equal(script.frames(pipe), of_pipe(pipe, **given))
+    firsts = [(message.first, message.count, message.latent_frames) for message in script.pictures()]
+    assert firsts[:2] == [(0, 1, 0), (1, 4, 1)] if kind == "image" else [(0, 4, 1), (4, 4, 1)]
+
+
+def test_a_stream_that_cannot_go_on_ends_alone(pipe):
+    script = Script(replace(BEGIN, id="bad", sampling={"order": "next"}), BEGIN)
+    worked(pipe, script)
+    (failed,) = [message for message in script.sent if isinstance(message, Ended) and message.id == "bad"]
+    assert "was not taught" in failed.error
+    np.testing.assert_array_equal(script.frames(pipe), of_pipe(pipe))
+
+
+def test_numbers_that_are_none_are_told(tmp_path):
+    pipe = VideoPipeline.from_pretrained(write_model(tmp_path / "broken"))
+    with torch.no_grad():
+        pipe.model.network.norm.weight.fill_(float("nan"))
+    script = Script(BEGIN)
+    worked(pipe, script)
+    assert [type(message) for message in script.sent] == [Ended]
+    assert "NaN" in script.sent[0].error
+
+
+def test_reasons_are_one_line_for_the_client_and_all_of_it_for_the_server(capsys):
+    assert reason(CheckpointError("no model")) == "no model"
+    assert "out of memory" in reason(MemoryError())
+    assert reason(KeyError("secret")) == "internal error (KeyError)"
+    assert "secret" in capsys.readouterr().err
+
+
+def test_what_is_said_of_streams_that_are_gone_changes_nothing(pipe):
+    script = Script(Stop("x"), Took("x", 3), Change("x", STAR), BEGIN)
+    worked(pipe, script)
+    assert len(script.pictures()) == 4
+
+
+def test_a_model_is_loaded_and_has_answered(tmp_path):
+    pipe = loaded(write_model(tmp_path / "model"), None, "float32", 1)
+    warmed_up(pipe)
+    with pytest.raises(CheckpointError):
+        loaded(Path(tmp_path / "nowhere"), None, None, None)
+
+
+def test_examples_are_for_models_that_know_the_words(pipe, tiny_model_folder):
+    assert examples_for(None) == ()
+    assert examples_for(pipe.model.conditioner) == ()  # of a vocabulary that was made of two captions
+    assert len(examples_for(VideoPipeline.from_pretrained(tiny_model_folder).model.conditioner)) > 3
+
+
+def test_the_reader_of_uploads_scales_as_the_pipeline_does():
+    from PIL import Image
+
+    from videogen.serve.upload_reader import Task, cover
+
+    draw = np.random.default_rng(1)
+    for height, width in ((16, 24), (48, 96), (37, 41), (100, 30), (7, 9)):
+        picture = draw.integers(0, 255, (height, width, 3), np.uint8)
+        ours = cover(Image.fromarray(picture), Task("video", 8, 16, 24, 5, 1, 1, 1, 1))
+        theirs = fit(picture[None], 16, 24)[0]
+        assert np.abs(ours.astype(int) - theirs.astype(int)).max() <= 1

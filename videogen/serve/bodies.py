@@ -1,0 +1,73 @@
+"""What comes with a request, read as it arrives and never further than its limit; and JSON, strictly."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from starlette.requests import Request
+
+from videogen.serve.errors import Problem
+from videogen.serve.fields import shown
+
+PATIENCE = 15.0  # seconds without a byte of a body that is to come
+
+
+def content_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def chunks_of(request: Request, most: int) -> AsyncIterator[bytes]:
+    """A body as it arrives; Problem where it is too long, or stops coming."""
+    too_long = Problem(413, f"the body has more than {most} bytes", code="body_too_large")
+    if int(request.headers.get("content-length", 0)) > most:
+        raise too_long
+    body, count = aiter(request.stream()), 0
+    while True:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                chunk = await anext(body)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise Problem(408, f"no byte of the body came for {PATIENCE:g} seconds", code="too_slow") from None
+        count += len(chunk)
+        if count > most:
+            raise too_long
+        yield chunk
+
+
+async def read_json(request: Request, most: int) -> Any:
+    """The JSON of a body of at most so many bytes."""
+    if content_type(request) != "application/json":
+        raise Problem(415, "the body must be JSON; send Content-Type: application/json", code="content_type")
+    return parsed(b"".join([chunk async for chunk in chunks_of(request, most)]))
+
+
+def parsed(text: bytes | str) -> Any:
+    """JSON with no key twice, no number that is none, and nothing that takes long to read."""
+    try:
+        text = text.decode() if isinstance(text, bytes) else text  # json would also take UTF-16 and UTF-32
+        return json.loads(text, object_pairs_hook=without_repeats, parse_constant=no_number)
+    except UnicodeDecodeError:
+        raise not_json("the body is not UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise not_json(f"the body is not JSON: {error.msg} at character {error.pos}") from None
+    except (ValueError, RecursionError):  # a number of thousands of digits; thousands of brackets
+        raise not_json("the body is JSON with too long a number, or too many brackets") from None
+
+
+def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise not_json(f"the key {shown(next(name for name in names if names.count(name) > 1))} is there twice")
+    return found
+
+
+def no_number(name: str) -> float:
+    raise not_json(f"{name} is no number that JSON knows")
+
+
+def not_json(message: str) -> Problem:
+    return Problem(400, message, code="not_json")

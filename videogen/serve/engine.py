@@ -1,0 +1,259 @@
+"""The engine: all that a server knows of its model. Begin reading here.
+
+a wish -- checked -- a stream or a job -- its turn comes --> the model process, a latent frame of each in turn
+pictures of it --> film and previews, once for all viewers --> each viewer's own short queue
+
+The model lives in a process of its own; when it dies, what was begun in it has failed, and the next wish is served.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+from videogen.arguments import DRAWN_SEEDS
+from videogen.serve.checking import check
+from videogen.serve.film import form_of
+from videogen.serve.limits import Limits
+from videogen.serve.line import Line
+from videogen.serve.messages import Message, Ready
+from videogen.serve.session import Job, Stream
+from videogen.serve.shared import RETRY_AFTER, Shared, now
+from videogen.serve.supervisor import ModelProcess, Supervisor
+from videogen.serve.uploads import Uploads
+from videogen.serve.wishes import Beginning, Busy, Gone, ModelInfo, Wish
+
+SUMS = (
+    *("streams_opened", "streams_stopped", "streams_failed", "jobs_opened", "jobs_completed"),
+    *("jobs_stopped", "jobs_failed"),
+    *("pictures", "latent_frames", "proposals", "prior_seconds", "decoder_seconds", "encoder_seconds"),
+    *("viewers", "viewers_dropped", "previews_dropped", "uploads_taken", "uploads_refused", "refused_busy"),
+)
+THREADS = 2  # that encode pictures
+ROUND = 0.25  # seconds between looks at who is still there
+
+
+class Engine:
+    """Made by `start`, ended by `close`; everything in between happens in one event loop."""
+
+    def __init__(self, limits: Limits, how: ModelProcess):
+        self.limits = limits
+        self._supervisor = Supervisor(how, lambda message: self.on_message(message), self._bereave)
+        self.on_message: Callable[[Message], None] = self._hear  # from the model process; may be listened to
+        self._streams: dict[str, Stream] = {}
+        self._jobs: dict[str, Job] = {}
+        self._tasks: set[asyncio.Task[None]] = set()  # of streams, those that have been forgotten too
+        self._line = Line(limits.streams)
+        self._tally = dict.fromkeys(SUMS, 0.0)
+        self._threads = ThreadPoolExecutor(THREADS, "videogen film")
+        self._folder = TemporaryDirectory(prefix="videogen-")
+        self._keeper: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def start(
+        cls,
+        model: Path,
+        limits: Limits | None = None,
+        device: str | None = None,
+        threads: int | None = None,
+        dtype: str | None = None,
+    ) -> "Engine":
+        """Returns when the model can be asked; CheckpointError and others of its kind if it never will be."""
+        engine = cls(limits or Limits(), ModelProcess(model, device, dtype, threads))
+        try:
+            await engine._open()
+        except BaseException:
+            await engine.close()
+            raise
+        return engine
+
+    async def _open(self) -> None:
+        ready = await self._supervisor.start()
+        known = ModelInfo(
+            **{**ready.info, "grid": tuple(ready.info["grid"]), "examples": tuple(ready.info["examples"])}
+        )
+        loop = asyncio.get_running_loop()
+        form = await loop.run_in_executor(self._threads, form_of, known.fps, known.height, known.width)
+        self.info = replace(known, mime=form.mime)
+        send, arrange = self._supervisor.send, self._arrange
+        self._shared = Shared(self.info, self.limits, form, send, arrange, self._threads, self._tally)
+        self._uploads = Uploads(self.info, self.limits, self._tally)
+        self._keeper = asyncio.create_task(self._keep_house(), name="videogen housekeeping")
+
+    async def close(self) -> None:
+        """No process, no task, no thread and no file is left; whoever watches sees the end."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._keeper
+            await self._uploads.close()
+        for stream in self._all():
+            stream.end("stopped", "the server is going down")
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._supervisor.close()
+        self._threads.shutdown()
+        self._folder.cleanup()
+
+    def healthy(self) -> bool:
+        """Whether there is a model process that can work."""
+        return self._supervisor.alive and self._keeper is not None and not self._keeper.done()
+
+    def kill_model(self, why: str = "it was ended") -> None:
+        """End the model process, as if it had died: it is started again, and what it had begun has failed."""
+        self._supervisor.kill(why)
+
+    # streams
+
+    async def open_stream(self, wish: Wish) -> Stream:
+        """WishError, or Busy; endless unless it was said how long."""
+        longest = max(1, int(self.limits.stream_seconds * self.info.fps))
+        stream = self._admitted(wish, longest, longest, live=True)
+        self._streams[stream.id] = stream
+        self._arrange()
+        self._forget_streams()
+        return stream
+
+    def stream(self, name: str) -> Stream:
+        """Gone if there is none of that id, or none any more."""
+        if name not in self._streams:
+            raise Gone("no such stream, or none any more")
+        return self._streams[name]
+
+    def streams(self) -> list[Stream]:
+        """The newest first."""
+        return list(reversed(self._streams.values()))
+
+    # jobs
+
+    async def submit(self, wish: Wish) -> Job:
+        """WishError, or Busy; as long as the clips of training unless it was said how long."""
+        stream = self._admitted(wish, self.info.default_frames, self.limits.frames, live=False)
+        job = self._jobs[stream.id] = Job(stream, Path(self._folder.name))
+        self._arrange()
+        self._forget_jobs()
+        return job
+
+    def job(self, name: str) -> Job:
+        """Gone if there is none of that id, or none any more."""
+        if name not in self._jobs:
+            raise Gone("no such video, or none any more")
+        return self._jobs[name]
+
+    def jobs(self) -> list[Job]:
+        """The newest first."""
+        return list(reversed(self._jobs.values()))
+
+    async def delete(self, name: str) -> None:
+        """A job or a stream ends and is forgotten; Gone if there is none of that id."""
+        if name in self._streams:
+            self._streams.pop(name).end("stopped")
+        else:
+            self.job(name).forget()
+            del self._jobs[name]
+
+    # what videos go on from
+
+    async def take_upload(self, chunks: AsyncIterator[bytes], kind: Literal["video", "image"]) -> Beginning:
+        """What has been sent as the model sees it; UploadError if it cannot be used, Busy if many others wait."""
+        return await self._uploads.take(chunks, kind)
+
+    async def continue_job(self, name: str) -> Beginning:
+        """The last pictures of a job's video, to go on from; Gone if it has none."""
+        return await self._uploads.read(self.job(name).content(), "video")
+
+    # figures
+
+    @property
+    def at_work(self) -> int:
+        """Streams and jobs, those that have been forgotten too, of which something is still being done."""
+        return len(self._tasks)
+
+    @property
+    def counters(self) -> dict[str, float]:
+        """Sums since the start, and how much there is now of what comes and goes."""
+        everything = self._all()
+        waiting = sum(stream.status == "queued" for stream in everything)
+        present = {
+            "streams_open": sum(stream.ended is None for stream in self._streams.values()),
+            "jobs_open": sum(job.stream.ended is None for job in self._jobs.values()),
+            "queue_length": waiting,
+            "playing": sum(stream.status == "playing" for stream in everything),
+            "model_restarts": self._supervisor.restarts,
+        }
+        return {**self._tally, **present}
+
+    # the inner life
+
+    def _all(self) -> list[Stream]:
+        return [*self._streams.values(), *(job.stream for job in self._jobs.values())]
+
+    def _admitted(self, wish: Wish, usual: int, longest: int, live: bool) -> Stream:
+        check(wish, self.info, self.limits, longest)
+        self._check_room()
+        seed = secrets.randbelow(DRAWN_SEEDS) if wish.seed is None else wish.seed
+        stream = Stream(self._shared, wish, seed, wish.frames or min(usual, longest), live)
+        self._tasks.add(stream.task)
+        stream.task.add_done_callback(self._tasks.discard)
+        self._tally["streams_opened" if live else "jobs_opened"] += 1
+        return stream
+
+    def _check_room(self) -> None:
+        room = self.limits.streams + self.limits.queued
+        if sum(stream.ended is None for stream in self._all()) >= room:
+            self._tally["refused_busy"] += 1
+            raise Busy(f"{room} streams and videos are being made or waiting; try again later", RETRY_AFTER)
+        if self._supervisor.failure is not None:
+            raise Busy(f"the model process cannot be started: {self._supervisor.failure}", RETRY_AFTER)
+
+    def _arrange(self) -> None:
+        self._line.arrange(self._all(), self._supervisor.alive)
+
+    def _hear(self, message: Message) -> None:
+        if isinstance(message, Ready):
+            self._arrange()
+        elif (stream := self._made_by(message)) is not None:
+            stream.hear(message)
+
+    def _made_by(self, message: Message) -> Stream | None:
+        name = getattr(message, "id", "")
+        job = self._jobs.get(name)
+        return job.stream if job is not None else self._streams.get(name)
+
+    def _bereave(self, how: str) -> None:
+        """What the model process had begun is lost with it; who still waits goes on waiting for the next one."""
+        for stream in self._all():
+            if stream.begun and not stream.whole:
+                stream.end("failed", f"the model process ended ({how}); it is being started again, please try again")
+        if self._supervisor.failure is not None:
+            for stream in self._all():
+                stream.end("failed", f"the model process cannot be started again: {self._supervisor.failure}")
+
+    async def _keep_house(self) -> None:
+        while True:
+            await asyncio.sleep(ROUND)
+            for stream in self._all():
+                stream.look_after(now())
+            silent = now() - self._supervisor.heard
+            if silent > self.limits.patience_seconds and any(stream.due for stream in self._all()):
+                self.kill_model("it was at work and said nothing for too long")
+
+    def _forget_streams(self) -> None:
+        """Those that ended long ago, when there are too many."""
+        ended = [stream for stream in self._streams.values() if stream.ended is not None]
+        for stream in ended[: max(0, len(ended) - self.limits.kept_streams)]:
+            del self._streams[stream.id]
+
+    def _forget_jobs(self) -> None:
+        """The oldest that are done, when there are too many or their videos take too much room."""
+        done = [job for job in self._jobs.values() if job.stream.ended is not None]
+        size = sum(job.size for job in done)
+        for number, job in enumerate(done):
+            if len(done) - number > self.limits.kept_videos or size > self.limits.kept_bytes:
+                size -= job.size
+                job.forget()
+                del self._jobs[job.id]

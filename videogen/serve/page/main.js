@@ -1,0 +1,281 @@
+// The studio: what each part of the page does when something happens in another. The parts know nothing of each other.
+
+import { Failure, firstModel, limits } from "/page/api.js";
+import { Composer } from "/page/composer.js";
+import { showControls, showPlaying, wordsFor } from "/page/controls.js";
+import { byId } from "/page/dom.js";
+import { figuresOf, showFigures } from "/page/figures.js";
+import { Film } from "/page/film.js";
+import { Gallery, stillOf } from "/page/gallery.js";
+import { Keeping } from "/page/keeping.js";
+import { listenForKeys } from "/page/keys.js";
+import { admitted } from "/page/login.js";
+import { clear, say, warn, warnOf } from "/page/notices.js";
+import { Player } from "/page/player.js";
+import { Reel } from "/page/reel.js";
+import { Session } from "/page/session.js";
+import { Settings } from "/page/settings.js";
+import { Timeline } from "/page/timeline.js";
+import { Tokens } from "/page/tokens.js";
+import { View } from "/page/view.js";
+import { seconds } from "/page/words.js";
+
+const stage = byId("stage");
+let model = null;
+let keeping = null;
+let session = null; // the one that is seen
+let opening = null; // the one that is asked for
+let reel = new Reel();
+let firstPicture = null; // seconds since the click
+
+const tokens = new Tokens(byId("tokens"), stage);
+const player = new Player(byId("canvas"), onMoved, onFirst);
+const film = new Film(byId("film"));
+const timeline = new Timeline(seek, (held) => (player.held = held));
+const settings = new Settings();
+const composer = new Composer({ begin, change, refused: (text) => warn(text) });
+const gallery = new Gallery((beginning) => composer.goOnFrom(beginning));
+const view = new View(stage, showFilm);
+
+// ---- a video from its wish to its end
+
+async function begin() {
+  if (opening) return;
+  clear();
+  const [wish, beginning] = [{ prompt: composer.text, ...settings.wish }, composer.beginning];
+  opening = new Session({ state: onState, record: onRecord, failed: onFailed });
+  showOpening(true);
+  try {
+    await admitted(() => opening.open(wish, beginning));
+    take(opening, wish.prompt);
+    if (beginning) composer.goOnFrom(null);
+  } catch (error) {
+    onRefused(error, begin);
+  } finally {
+    opening = null;
+    showOpening(false);
+  }
+}
+
+/** What was on before has played on until now. */
+function take(opened, prompt) {
+  if (session) finish(session, reel);
+  session = opened;
+  load(prompt);
+  onState(session);
+}
+
+function showOpening(on) {
+  composer.busy = on;
+  if (on) say(composer.beginning ? "Sending the beginning" : "Asking the model", "opening");
+  else if (session) say(wordsFor(session, reel.length), session.state);
+  else say("Ready", "idle");
+  if (!session) stage.dataset.view = on ? "waiting" : "empty";
+}
+
+function load(prompt) {
+  reel = new Reel();
+  firstPicture = null;
+  film.stop();
+  player.load(reel, model.fps, model.width, model.height);
+  timeline.load(reel, model.fps);
+  tokens.blank(...model.grid);
+  stage.dataset.view = "waiting";
+  byId("canvas").setAttribute("aria-label", prompt || "A video without a prompt");
+}
+
+async function change(prompt) {
+  const mine = session;
+  clear();
+  try {
+    await admitted(() => mine.change({ prompt, transition: settings.transition }));
+    if (mine === session) say("The new prompt counts from the next frame on", mine.state);
+  } catch (error) {
+    onRefused(error, () => change(prompt));
+  }
+}
+
+async function playOrPause() {
+  if (!session || session.over) return replay();
+  const paused = session.state !== "paused";
+  player.move(!paused);
+  film.pause(paused);
+  try {
+    await admitted(() => session.change({ paused }));
+  } catch (error) {
+    player.move(paused);
+    warnOf(error);
+  }
+}
+
+/** What has ended is played again, from where one looks at it or from its beginning. */
+function replay() {
+  if (!reel.length) return;
+  const moving = player.head.moving && player.head.place < reel.last;
+  if (player.head.place >= reel.last) seek(reel.first);
+  player.move(!moving);
+  showPlaying(!moving);
+}
+
+function stop() {
+  if (session && !session.over) finish(session, reel);
+  composer.prompt.focus(); // the button that had the focus can be pressed no more
+}
+
+/** Stop it, and keep what there is of it. */
+async function finish(ending, pictures) {
+  if (ending.over) return;
+  const still = stillOf(player.canvas); // the next video is about to be drawn over it
+  try {
+    await admitted(() => ending.stop());
+    if (pictures.length) await keeping.keep(ending.facts.id, pictures, still);
+  } catch (error) {
+    warnOf(error);
+  }
+}
+
+// ---- what comes from the server
+
+function onRecord(record) {
+  if (record.kind === "picture") {
+    reel.add(record.number, record.jpeg);
+    player.arrived();
+    tokens.becomePicture(record.number);
+  } else if (record.kind === "mask") {
+    tokens.show(record);
+  } else if (record.kind === "mark") {
+    onMark(record.data);
+  } else if (record.kind === "figures") {
+    Object.assign(session.facts.figures, record.data);
+  }
+}
+
+function onMark({ picture, prompt }) {
+  if (!reel.mark(picture, prompt) || picture === reel.marks[0].picture) return;
+  say(`New prompt from ${seconds(picture / model.fps)} on`, session.state);
+}
+
+function onState(changed) {
+  if (changed !== session) return;
+  for (const { picture, prompt } of changed.facts?.marks ?? []) reel.mark(picture, prompt);
+  say(wordsFor(changed, reel.length), changed.state);
+  showState();
+  showFacts();
+  if (changed.over) onOver(changed);
+}
+
+function onOver({ facts, ended }) {
+  film.stop();
+  if (!reel.length) stage.dataset.view = "empty";
+  if (facts && reel.length && ended) keeping.keep(facts.id, reel).catch(() => {});
+}
+
+function onFailed(failure) {
+  warnOf(failure, begin);
+}
+
+/** A wish that was not granted, shown where it can be mended. */
+function onRefused(error, again) {
+  if (!(error instanceof Failure)) throw error;
+  warnOf(error, again);
+  if (error.param === "prompt") composer.complain();
+  else if (error.param) settings.complain(error.param);
+}
+
+// ---- what is on screen
+
+function onFirst() {
+  firstPicture = (performance.now() - session.began) / 1000;
+  stage.dataset.view = "playing";
+  onState(session);
+  showFilm(view.playback);
+}
+
+function onMoved() {
+  timeline.show(player.shown, player.head.following);
+  film.cover(player.head.following);
+  if (session?.over) showPlaying(replaying());
+}
+
+function seek(number) {
+  if (!reel.length) return;
+  timeline.show(player.seek(number), player.head.following);
+  film.cover(player.head.following);
+}
+
+async function showFilm(playback) {
+  film.stop();
+  if (playback !== "film" || !session?.facts || session.over) return;
+  try {
+    await film.play(session.facts);
+  } catch (error) {
+    film.stop();
+    view.playback = "pictures";
+    warnOf(error);
+  }
+}
+
+function showState() {
+  const live = Boolean(session) && !session.over;
+  composer.running = live;
+  showControls(live, reel.length);
+  showPlaying(live ? session.state !== "paused" : replaying());
+}
+
+/** What has ended, and is seen once more. */
+function replaying() {
+  return Boolean(player.head?.moving) && player.shown < reel.last;
+}
+
+function showFacts() {
+  showFigures(figuresOf(session?.facts, firstPicture, reel, model));
+}
+
+/** Do something with the film so far, and say so; what goes wrong is said too. */
+async function withFilm(act, done) {
+  const mine = session;
+  try {
+    await admitted(() => act(mine.facts.id, reel));
+    say(done, mine.state);
+  } catch (error) {
+    warnOf(error);
+  }
+}
+
+/** A new video from the picture that is looked at. */
+function branch() {
+  const picture = reel.at(player.shown ?? reel.last);
+  const name = `picture at ${seconds(picture.number / model.fps)}.jpg`;
+  composer.goOnFrom({ kind: "image", blob: new Blob([picture.jpeg], { type: "image/jpeg" }), name });
+}
+
+// ---- the beginning
+
+async function start() {
+  let bounds;
+  try {
+    [model, bounds] = await admitted(() => Promise.all([firstModel(), limits()]));
+  } catch (error) {
+    say("Not connected", "failed");
+    return warnOf(error, start);
+  }
+  byId("model").textContent = model.id;
+  keeping = new Keeping(gallery, byId("canvas"), model.fps, bounds.recent_seconds);
+  view.fit(model.width, model.height);
+  settings.load(model, bounds);
+  composer.load(model, bounds);
+  tokens.blank(...model.grid);
+  say("Ready", "idle");
+  showFacts();
+  composer.prompt.focus();
+}
+
+byId("play").addEventListener("click", playOrPause);
+byId("stop").addEventListener("click", stop);
+byId("keep").addEventListener("click", () => withFilm((id, pictures) => keeping.keep(id, pictures), "Kept among your videos"));
+byId("download").addEventListener("click", () => withFilm((id, pictures) => keeping.download(id, pictures), "Downloaded"));
+byId("branch").addEventListener("click", branch);
+listenForKeys(stage, { playOrPause, seek, place: () => [player.shown ?? 0, reel] });
+addEventListener("pagehide", () => session?.leaveForGood());
+setInterval(showFacts, 1000);
+start();

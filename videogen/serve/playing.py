@@ -1,0 +1,99 @@
+"""A stream inside the model process: made latent frame by latent frame, when its turn comes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import cast
+
+import numpy as np
+
+from videogen.known import Known, clip_known, picture_known
+from videogen.pipeline import VideoPipeline
+from videogen.serve.messages import Begin, Change, Pictures
+from videogen.serve.pace import Pace
+from videogen.stream import Picture, Transition, VideoStream
+
+FRAMES_AHEAD = 4  # latent frames that may be made before anybody has taken them in
+
+
+@dataclass(eq=False)
+class Playing:
+    """What was asked for, how far it is, and who wants to see what."""
+
+    begin: Begin
+    pace: Pace | None
+    stream: VideoStream | None = None  # None until its first turn
+    made: int = 0  # pictures handed out
+    taken: int = 0  # of these, by the other process
+    paused: bool = False
+    masks: bool = False
+    told: Change = field(default_factory=lambda: Change(""))  # what holds from the next latent frame on
+
+    @staticmethod
+    def of(begin: Begin, fps: float, f_t: int) -> "Playing":
+        pace = None if begin.ahead is None else Pace(fps, max(begin.ahead, f_t / fps))
+        return Playing(begin, pace, told=Change(begin.id, begin.prompt, begin.transition))
+
+    def change(self, change: Change) -> None:
+        self.paused = self.paused if change.paused is None else change.paused
+        self.masks = self.masks if change.masks is None else change.masks
+        prompt = self.told.prompt if change.prompt is None else change.prompt
+        self.told = Change(self.begin.id, prompt, change.transition or self.told.transition)
+
+    def due(self, f_t: int) -> float:
+        """When it may go on: an instant of the clock that its pace is told by, or never until something is said."""
+        if self.paused or self.made - self.taken >= FRAMES_AHEAD * f_t:
+            return float("inf")
+        return float("-inf") if self.pace is None else self.pace.due(self.made)
+
+    @property
+    def finished(self) -> bool:
+        return self.stream is not None and self.stream.frames == 0
+
+    def go_on(self, pipe: VideoPipeline, clock: Callable[[], float]) -> Pictures:
+        """The next latent frame; the first one after the preparations that it needs."""
+        if self.stream is None:
+            self.stream = begun(pipe, self.begin)
+        stream, before, first = self.stream, replace(self.stream.figures), self.made
+        turned = first == 0 or self.told.prompt != stream.prompt
+        stream.prompt = self.told.prompt or ""
+        stream.transition = cast(Transition, self.told.transition)
+        pictures = together(stream)
+        self.made += len(pictures)
+        if self.pace is not None:
+            self.pace.made(first, clock())
+        after = stream.figures
+        return Pictures(
+            id=self.begin.id,
+            first=first,
+            count=len(pictures),
+            prompt=stream.prompt,
+            turned=turned,
+            latent_frames=after.latent_frames - before.latent_frames,
+            proposals=after.proposals - before.proposals,
+            prior=after.prior - before.prior,
+            decoder=after.decoder - before.decoder,
+            payload=np.stack(pictures).tobytes(),
+        )
+
+
+def begun(pipe: VideoPipeline, begin: Begin) -> VideoStream:
+    """Before its first picture, with what it goes on from taken in."""
+    job = pipe.job((begin.prompt,), begin.negative_prompt, 1, begin.seed, dict(begin.sampling))
+    return VideoStream.begin(pipe.model, job, known(pipe, begin), begin.frames, cast(Transition, begin.transition))
+
+
+def known(pipe: VideoPipeline, begin: Begin) -> Known:
+    rows, columns = pipe.size(None, None)
+    if begin.beginning is None:
+        return pipe.known(None, None, rows, columns, 1)
+    pictures = np.frombuffer(bytearray(begin.payload), np.uint8).reshape(begin.count, rows, columns, 3)
+    return clip_known(pipe.model, pictures) if begin.beginning == "video" else picture_known(pipe.model, pictures[0])
+
+
+def together(stream: VideoStream) -> list[Picture]:
+    """All pictures of the next latent frame, or the one that the stream was given to begin with."""
+    before = stream.figures.pictures
+    pictures = [next(stream)]
+    waiting = stream.figures.pictures - before - 1
+    return pictures + list(islice(stream, max(0, waiting)))

@@ -1,0 +1,184 @@
+"""Who may ask: the names we answer to, the pages that may speak for a browser, and the token, where there is one.
+
+A page of somebody else's can make a browser send requests here, and a name that suddenly resolves to 127.0.0.1 can
+make it believe that they are its own. So the Host header must name us, and Origin must be the same as Host.
+"""
+
+import hashlib
+import hmac
+import ipaddress
+import re
+import secrets
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import parse_qsl
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from videogen.errors import UsageError
+from videogen.serve.errors import Problem
+
+SHORTEST_TOKEN = 16
+COOKIE, COOKIE_SECONDS = "videogen_session", 12 * 3600
+HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9][A-Za-z0-9.-]*)(?::[0-9]{1,5})?")
+ORIGIN = re.compile(r"https?://(.+)")
+OPEN_TO_ALL = ("/", "/healthz", "/login", "/logout")  # and the page's files, which hold nothing of anybody's
+POLICY = (
+    "default-src 'self'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' blob: data:; "
+    "media-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+ON_EVERY_ANSWER = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+@dataclass(frozen=True)
+class Access:
+    """What a server answers to."""
+
+    names: frozenset[str]  # host names and addresses, lower case
+    any_address: bool = False  # as long as it is an address: nobody can make one point elsewhere
+    token: str | None = field(default=None, repr=False)
+    _secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+
+    def __post_init__(self) -> None:
+        if self.token is not None and not (len(self.token) >= SHORTEST_TOKEN and self.token.isascii()):
+            raise UsageError(f"the token must be at least {SHORTEST_TOKEN} characters of ASCII; `openssl rand -hex 32`")
+
+    def serves(self, host: str) -> bool:
+        """Whether a Host header names us. Its port may be another one: a tunnel's."""
+        found = HOST.fullmatch(host)
+        if found is None:
+            return False
+        name = found[1].strip("[]").lower()
+        return name in self.names or (self.any_address and is_address(name))
+
+    def knows(self, token: str) -> bool:
+        return self.token is not None and hmac.compare_digest(token.encode(), self.token.encode())
+
+    def cookie(self) -> str:
+        """Says until when it is good; only who has this server's secret can make one."""
+        until = str(int(time.time()) + COOKIE_SECONDS)
+        return f"{until}.{self._signed(until)}"
+
+    def honours(self, cookie: str) -> bool:
+        until, _, signature = cookie.partition(".")
+        genuine = hmac.compare_digest(signature.encode(), self._signed(until).encode())
+        return genuine and int(until) > time.time()
+
+    def _signed(self, text: str) -> str:
+        return hmac.new(self._secret, text.encode(), hashlib.sha256).hexdigest()
+
+
+def access_to(host: str, names: Iterable[str] = (), token: str | None = None) -> Access:
+    """Of a server that listens at an address. UsageError where others could reach it and need no token."""
+    local = is_loopback(host)
+    if not local and token is None:
+        raise UsageError(
+            f"others can reach {host}; give a token of at least {SHORTEST_TOKEN} characters in a --token-file or in "
+            "VIDEOGEN_TOKEN, or stay with 127.0.0.1"
+        )
+    own = {"localhost", "127.0.0.1", "::1", host, *names}
+    return Access(frozenset(name.lower() for name in own), host in ("0.0.0.0", "::"), token)
+
+
+def is_loopback(host: str) -> bool:
+    return host.lower() == "localhost" or (is_address(host) and ipaddress.ip_address(host).is_loopback)
+
+
+def is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+class Guard:
+    """Stands before the application: whoever may not ask does not reach it."""
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self.app, self.access = app, access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
+                MutableHeaders(scope=message).update(ON_EVERY_ANSWER)
+            await send(message)
+
+        problem = refusal(self.access, scope)
+        app = self.app if problem is None else refused(problem, scope)
+        await app(scope, receive, send_guarded)
+
+
+def refused(problem: Problem, scope: Scope) -> ASGIApp:
+    if scope["type"] == "http" or "websocket.http.response" in scope.get("extensions", {}):
+        return problem.response()
+    return Response(status_code=problem.status)
+
+
+def refusal(access: Access, scope: Scope) -> Problem | None:
+    """Why this may not be asked; None: it may."""
+    headers = Headers(scope=scope)
+    host = headers.get("host", "")
+    if len(headers.getlist("host")) != 1 or not access.serves(host):
+        return Problem(400, "this server does not go by the name in the Host header", code="host")
+    if "transfer-encoding" in headers and "content-length" in headers:  # two ends: another server could see another one
+        return Problem(400, "a body has one end; send Content-Length or Transfer-Encoding", code="two_ends")
+    if not same_origin(headers, host, scope["path"]):
+        return Problem(403, "a page of another origin may not ask this server", code="origin")
+    if any(name.lower() in ("token", "access_token", "api_key") for name, _ in queries(scope)):
+        return Problem(
+            400, "a token does not belong into an address; send Authorization: Bearer", code="token_in_address"
+        )
+    if access.token is None or open_to_all(scope["path"]) or authorised(access, headers):
+        return None
+    return Problem(
+        401,
+        "a token is needed; send Authorization: Bearer, or log in",
+        code="token",
+        headers={"WWW-Authenticate": "Bearer"},
+    )
+
+
+def same_origin(headers: Headers, host: str, path: str) -> bool:
+    """Browsers say where a request comes from; who says nothing is no browser, or asks for a page."""
+    origins = headers.getlist("origin")
+    if len(origins) > 1:
+        return False
+    if origins:
+        found = ORIGIN.fullmatch(origins[0])
+        return found is not None and found[1].lower() == host.lower()
+    return open_to_all(path) or headers.get("sec-fetch-site", "none") in ("same-origin", "none")
+
+
+def open_to_all(path: str) -> bool:
+    return path in OPEN_TO_ALL or path.startswith("/page/")
+
+
+def authorised(access: Access, headers: Headers) -> bool:
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    if scheme:
+        return scheme.lower() == "bearer" and access.knows(token.strip())
+    try:
+        cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+    except CookieError:
+        return False
+    return cookie is not None and access.honours(cookie.value)
+
+
+def queries(scope: Scope) -> list[tuple[str, str]]:
+    return parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)

@@ -1,0 +1,143 @@
+"""uvicorn, told what it does not do by itself: clear errors for broken HTTP, an end for those who send nothing, and
+streams that end before the server does."""
+
+import asyncio
+import json
+import logging
+import signal
+import socket
+from contextlib import suppress
+from types import FrameType
+
+import h11
+from starlette.types import ASGIApp
+from uvicorn import Config, Server
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from videogen.errors import ResourceError
+from videogen.serve.errors import Problem
+from videogen.serve.security import ON_EVERY_ANSWER
+
+HEADER_SECONDS = 15.0  # until a connection has asked for something, or asked again
+HEADER_BYTES = 32 * 2**10
+GRACE_SECONDS = 5.0  # for what can end by itself
+BROKEN = Problem(400, "this is not HTTP, or not all of it can be read", code="not_http")
+
+
+class Protocol(H11Protocol):
+    """One connection."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        # An application can cut a connection whose reader takes nothing; closing would wait for that reader.
+        self.app_state = {**self.app_state, "abort": transport.abort}
+        self._impatience = self.loop.call_later(HEADER_SECONDS, self._give_up)
+
+    def on_response_complete(self) -> None:
+        self._impatience.cancel()
+        self._impatience = self.loop.call_later(HEADER_SECONDS, self._give_up)
+        super().on_response_complete()
+
+    def _give_up(self) -> None:
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._impatience.cancel()
+        super().connection_lost(exc)
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        self._impatience.cancel()
+        super().handle_websocket_upgrade(event)
+
+    def send_400_response(self, msg: str) -> None:
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            self.transport.abort()  # in the middle of an answer there is no way to say anything
+            return
+        body = json.dumps(BROKEN.body()).encode()
+        headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"}
+        answer = h11.Response(
+            status_code=400, headers=list({**headers, **ON_EVERY_ANSWER}.items()), reason="Bad Request"
+        )
+        for part in (answer, h11.Data(data=body), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(part) or b"")
+        self.transport.close()
+
+
+class StudioServer(Server):
+    """Serves until a signal says otherwise, which is kept for whoever started it."""
+
+    def __init__(self, app: ASGIApp, closing: asyncio.Event, body_bytes: int) -> None:
+        super().__init__(
+            Config(
+                app,
+                http=Protocol,
+                ws="websockets-sansio",
+                ws_max_size=body_bytes,
+                ws_max_queue=8,
+                ws_per_message_deflate=False,
+                loop="asyncio",
+                lifespan="off",
+                log_config=None,
+                log_level="error",
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                h11_max_incomplete_event_size=HEADER_BYTES,
+                timeout_graceful_shutdown=1,  # after our own
+            )
+        )
+        logging.getLogger("python_multipart").setLevel(logging.ERROR)  # broken forms are their senders' affair
+        self._closing = closing
+        self.stopped_by: int | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.force_exit = self.should_exit  # asked twice
+        self.should_exit, self.stopped_by = True, sig
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for listener in self.servers:
+            listener.close()
+        self._closing.set()
+        await self._settled(0.1)  # streams end with a last whole piece
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        await self._settled(GRACE_SECONDS)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()  # who still hangs on; their answers end as if they had left
+        await self._settled(GRACE_SECONDS)
+        await super().shutdown(sockets)
+
+    async def _settled(self, seconds: float) -> None:
+        """Until nothing is being answered any more, or so long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self.server_state.tasks or self.server_state.connections:
+                    await asyncio.sleep(0.01)
+
+    @property
+    def interrupted(self) -> bool:
+        return self.stopped_by == signal.SIGINT
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A socket that will listen there; ResourceError where that cannot be."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+        except OSError:
+            listener.close()
+            raise
+    except OSError as error:
+        raise ResourceError(
+            f"{host}, port {port}: {error.strerror or error}; choose another --port or --host"
+        ) from None
+    return listener
+
+
+def address_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

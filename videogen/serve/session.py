@@ -1,0 +1,87 @@
+"""What clients hold: streams, and jobs, which are streams of a given length whose film is kept as a file."""
+
+import time
+from pathlib import Path
+from typing import Literal
+
+from videogen.serve.film import write_film
+from videogen.serve.streaming import Stream
+from videogen.serve.wishes import Gone, Wish
+
+__all__ = ["Job", "JobStatus", "Stream"]
+
+JobStatus = Literal["queued", "in_progress", "completed", "failed"]
+
+
+class Job:
+    """What is in `folder` under its id is its own."""
+
+    def __init__(self, stream: Stream, folder: Path):
+        self.stream, self._path = stream, folder / f"{stream.id}.mp4"
+        self.completed_at: float | None = None
+        stream.on_whole = self._keep
+
+    @property
+    def id(self) -> str:
+        return self.stream.id
+
+    @property
+    def wish(self) -> Wish:
+        return self.stream.wish
+
+    @property
+    def seed(self) -> int:
+        return self.stream.seed
+
+    @property
+    def frames(self) -> int:
+        return self.stream.frames
+
+    @property
+    def created_at(self) -> float:
+        return self.stream.created_at
+
+    @property
+    def error(self) -> str | None:
+        return self.stream.error
+
+    @property
+    def place_in_queue(self) -> int | None:
+        return self.stream.place_in_queue
+
+    @property
+    def status(self) -> JobStatus:
+        if self.stream.ended is not None:
+            return "failed" if self.completed_at is None else "completed"
+        return "in_progress" if self.stream.begun else "queued"
+
+    @property
+    def progress(self) -> int:
+        """Per cent of its pictures; 100 only when it can be had."""
+        share = 100 * self.stream.pictures // self.frames
+        return 100 if self.completed_at is not None else min(99, share)
+
+    @property
+    def size(self) -> int:
+        """Bytes that are kept of it."""
+        return self._path.stat().st_size if self.completed_at is not None else 0
+
+    def content(self) -> Path:
+        """The mp4; Gone if it is not there, or not yet."""
+        if self.completed_at is None:
+            raise Gone(f"the video is {self.status.replace('_', ' ')}; it has no content")
+        return self._path
+
+    def forget(self) -> None:
+        """No work for it any more, and no file of it."""
+        self.stream.end("stopped", "deleted")
+        self._path.unlink(missing_ok=True)
+
+    async def _keep(self) -> None:
+        show = self.stream.show
+        await self.stream.shared.aside(write_film, self._path, show.shared.form, list(show.recent.pieces))
+        if self.stream.ended is not None:  # deleted meanwhile
+            self._path.unlink(missing_ok=True)
+            return
+        self.completed_at = time.time()
+        show.recent.clear()

@@ -1,0 +1,261 @@
+"""A stream as its clients know it, from the wish to the end."""
+
+import asyncio
+import logging
+import secrets
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Literal
+
+import numpy as np
+
+from videogen.serve.account import Account
+from videogen.serve.checking import check_text, check_transition, sampling_of
+from videogen.serve.film import Recent
+from videogen.serve.hub import Preview, Viewer
+from videogen.serve.messages import Begin, Change, Ended, Mask, Message, Pictures, Stop, Took
+from videogen.serve.shared import Shared, now
+from videogen.serve.show import Show
+from videogen.serve.wishes import Gone, Transition, Wish
+
+StreamStatus = Literal["queued", "playing", "paused", "stopped", "failed"]
+Ending = Literal["stopped", "failed"]
+
+
+class Stream:
+    """A video while it is made, and for a while after that."""
+
+    def __init__(self, shared: Shared, wish: Wish, seed: int, frames: int, live: bool = True):
+        self.id = secrets.token_hex(16)
+        self.shared, self.wish, self.seed, self.frames, self.live = shared, wish, seed, frames, live
+        self.prompt, self.transition = wish.prompt, wish.transition
+        self.created_at, self._created = time.time(), now()
+        self.marks: list[tuple[int, str]] = []  # (picture, the prompt that holds from it on)
+        self.error: str | None = None
+        self.place_in_queue: int | None = None  # 1 is next; None where it does not wait
+        self.given = False  # the model's turns
+        self.begun = False  # the model process knows it
+        self.held_since: float | None = None  # paused by a person
+        self.unwatched_since: float | None = self._created
+        self.idle = False  # paused for want of viewers
+        self.ended: Ending | None = None
+        self.whole = False  # all pictures that it was to have are made
+        self.on_whole: Callable[[], Awaitable[None]] | None = None  # before such a stream ends
+        self._account = Account(shared.tally)
+        self.show = Show(shared, self._room(), self._attended)
+        self._inbox: asyncio.Queue[Pictures | Ended | None] = asyncio.Queue()
+        self.task = asyncio.create_task(self._take_in(), name=f"videogen stream {self.id[:8]}")
+
+    def _room(self) -> Recent:
+        limits = self.shared.limits
+        if not self.live:
+            return Recent(self.frames, sys.maxsize)
+        return Recent(max(1, round(limits.recent_seconds * self.shared.info.fps)), limits.recent_bytes)
+
+    # what can be known of it
+
+    @property
+    def wants_work(self) -> bool:
+        return self.ended is None and self.held_since is None and not self.idle
+
+    @property
+    def due(self) -> bool:
+        """Whether the model ought to be at work on it."""
+        return self.begun and self.given and not self.whole
+
+    @property
+    def status(self) -> StreamStatus:
+        if self.ended is not None:
+            return self.ended
+        if not self.wants_work:
+            return "paused"
+        return "playing" if self.given else "queued"
+
+    @property
+    def mime(self) -> str:
+        return self.shared.form.mime
+
+    @property
+    def pictures(self) -> int:
+        return self._account.pictures
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        return self._account.report()
+
+    # what clients do with it
+
+    async def change(
+        self, prompt: str | None = None, paused: bool | None = None, transition: Transition | None = None
+    ) -> None:
+        """From the next latent frame on; WishError for what cannot be, Gone if it has ended."""
+        if self.ended is not None:
+            raise Gone(f"the stream has {'failed' if self.ended == 'failed' else 'ended'}; begin another one")
+        if prompt is not None:
+            check_text("prompt", prompt, self.shared.limits)
+        if transition is not None:
+            check_transition(transition)
+        self.prompt, self.transition = self.prompt if prompt is None else prompt, transition or self.transition
+        if self.begun and (prompt is not None or transition is not None):
+            self.shared.send(Change(self.id, prompt, transition))
+        if paused is not None and paused != (self.held_since is not None):
+            self.held_since = now() if paused else None
+            self.shared.arrange()
+
+    async def stop(self) -> None:
+        """No more work for it from now on; what has been made can be seen for a while."""
+        self.end("stopped")
+
+    @asynccontextmanager
+    async def watch_film(self) -> AsyncIterator[Viewer[bytes]]:
+        """A fragmented mp4 in pieces, its header with the first; the iterator ends for a viewer that stalls.
+
+        Who hangs in sending a piece does not see that end: then `lost`, an asyncio.Event of the iterator, is set.
+        """
+        with self.show.watch_film() as viewer:
+            yield viewer
+
+    @asynccontextmanager
+    async def watch_preview(self) -> AsyncIterator[Viewer[Preview]]:
+        """Pictures as JPEGs and what happens around them, the latest where a viewer is slow; the last is an "end"."""
+        known = [self._mark(picture, prompt) for picture, prompt in self.marks]
+        last = [self._last()] if self.ended else []
+        with self.show.watch_previews([*known, self._figured()], last) as viewer:
+            self._tell_of_masks()
+            try:
+                yield viewer
+            finally:
+                self._tell_of_masks()
+
+    async def film_so_far(self, seconds: float | None = None) -> bytes:
+        """An mp4 of the last so many seconds, at most as much as is kept; Busy before there is any picture."""
+        return await self.show.film(seconds)
+
+    # what the engine does with it
+
+    def give(self, place: int | None) -> None:
+        """The model's turns, from now on; or a place in the queue for them. A paused stream has neither."""
+        given, self.place_in_queue = place is None and self.wants_work, place
+        if given and not self.begun:
+            self._begin()
+        elif given != self.given and self.begun:
+            self.shared.send(Change(self.id, paused=not given))
+        self.given = given
+
+    def _begin(self) -> None:
+        wish, limits = self.wish, self.shared.limits
+        beginning = wish.beginning
+        begin = Begin(
+            id=self.id,
+            prompt=self.prompt,
+            negative_prompt=wish.negative_prompt,
+            seed=self.seed,
+            sampling=sampling_of(wish),
+            transition=self.transition,
+            frames=self.frames,
+            ahead=limits.ahead_seconds if self.live else None,
+            beginning=beginning.kind if beginning else None,
+            count=beginning.count if beginning else 0,
+            payload=beginning.pictures if beginning else b"",
+        )
+        self.begun = True
+        self.shared.send(begin)
+        self._tell_of_masks()
+
+    def hear(self, message: Message) -> None:
+        """From the model process."""
+        if isinstance(message, Mask):
+            seen = {"height": message.height, "width": message.width, "decided": message.payload}
+            self.show.previews.tell(Preview("mask", message.picture, None, seen))
+        elif isinstance(message, Pictures | Ended):
+            self.whole = isinstance(message, Ended) and message.error is None
+            self._inbox.put_nowait(message)
+
+    def end(self, how: Ending, error: str | None = None) -> None:
+        """Ending twice is ending once."""
+        if self.ended is not None:
+            return
+        self.ended, self.error = how, error
+        if self.begun and not self.whole:
+            self.shared.send(Stop(self.id))
+        self.given, self.place_in_queue = False, None
+        outcome = "completed" if self.whole and how == "stopped" and not self.live else how
+        self.shared.tally[f"{'streams' if self.live else 'jobs'}_{outcome}"] += 1
+        self.show.end(self._last())
+        self._inbox.put_nowait(None)
+        self.shared.arrange()
+
+    def look_after(self, instant: float) -> None:
+        """Pause it when nobody comes to see it, end it when nobody comes back."""
+        if self.ended is not None or not self.live:
+            return
+        limits, alone, held = self.shared.limits, since(self.unwatched_since, instant), since(self.held_since, instant)
+        if alone >= limits.forget_seconds or held >= limits.paused_seconds:
+            self.end("stopped")
+        elif alone >= limits.idle_seconds and not self.idle:
+            self.idle = True
+            self.shared.arrange()
+
+    # its inner life
+
+    async def _take_in(self) -> None:
+        try:
+            while self.ended is None and (message := await self._inbox.get()) is not None:
+                if isinstance(message, Pictures):
+                    await self._take(message)
+                else:
+                    await self._over(message.error)
+        except Exception as error:
+            logging.getLogger(__name__).exception("stream %s", self.id)
+            self.end("failed", f"its pictures cannot be shown ({type(error).__name__})")
+        finally:
+            await self.show.close()
+
+    async def _take(self, message: Pictures) -> None:
+        info = self.shared.info
+        shape = (message.count, info.height, info.width, 3)
+        if message.turned:
+            self.marks.append((message.first, message.prompt))
+            self.show.previews.tell(self._mark(*self.marks[-1]))
+        await self.show.take(np.frombuffer(message.payload, np.uint8).reshape(shape))
+        self._account.add(message, now() - self._created)
+        if self.ended is None:
+            self.show.previews.tell(self._figured())
+            self.shared.send(Took(self.id, self.pictures))
+
+    async def _over(self, error: str | None) -> None:
+        if error is None and self.on_whole is not None:
+            await self.on_whole()
+        self.end("stopped" if error is None else "failed", error)
+
+    def _attended(self) -> None:
+        """Viewers have come or gone: who is the last to go frees the model at once, who comes back is served again."""
+        if self.ended is not None:
+            return
+        if self.show.attendance:
+            self.unwatched_since, idle = None, False
+        else:
+            self.unwatched_since, idle = self.unwatched_since or now(), self.live and self.show.watched
+        if idle != self.idle:
+            self.idle = idle
+            self.shared.arrange()
+
+    def _tell_of_masks(self) -> None:
+        if self.begun and self.ended is None:
+            self.shared.send(Change(self.id, masks=bool(self.show.previews.viewers)))
+
+    def _mark(self, picture: int, prompt: str) -> Preview:
+        data = {"picture": picture, "seconds": picture / self.shared.info.fps, "prompt": prompt}
+        return Preview("mark", picture, None, data)
+
+    def _figured(self) -> Preview:
+        return Preview("figures", self.pictures, None, self.figures)
+
+    def _last(self) -> Preview:
+        return Preview("end", self.pictures, None, {"status": self.ended, "error": self.error})
+
+
+def since(began: float | None, instant: float) -> float:
+    return 0.0 if began is None else instant - began

@@ -1,0 +1,68 @@
+"""What every answer is made from: the engine, what may be asked of it and by whom, and the page."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import HTTPConnection, Request
+
+from videogen.serve.asking import Asking, asking
+from videogen.serve.bodies import content_type, read_json
+from videogen.serve.errors import Problem
+from videogen.serve.fields import Fields, shown
+from videogen.serve.forms import Kind, read_form
+from videogen.serve.page_files import PageFile, read_page
+from videogen.serve.security import Access
+from videogen.serve.wishes import Beginning, ModelInfo
+
+if TYPE_CHECKING:
+    from videogen.serve.engine import Engine
+
+NOTHING = Fields({})
+
+
+@dataclass(frozen=True, eq=False)
+class Studio:
+    engine: "Engine"
+    access: Access
+    asking: Asking
+    pages: Mapping[str, PageFile]
+    closing: asyncio.Event = field(default_factory=asyncio.Event)  # set: whatever goes on without end, ends
+    started_at: int = field(default_factory=lambda: int(time.time()))
+
+    @property
+    def info(self) -> ModelInfo:
+        return self.engine.info
+
+
+def open_studio(engine: "Engine", access: Access) -> Studio:
+    return Studio(engine, access, asking(engine.info, engine.limits), read_page())
+
+
+def studio_of(connection: HTTPConnection) -> Studio:
+    studio: Studio = connection.app.state.studio
+    return studio
+
+
+def query_of(request: Request, fields: Fields = NOTHING) -> dict[str, Any]:
+    """What the address asks for, which is nothing that is not in the table."""
+    given = request.query_params.multi_items()
+    names = [name for name, _ in given]
+    for name in names:
+        if names.count(name) > 1:
+            raise Problem(400, f"the parameter {shown(name)} is there twice", name, "twice")
+    return fields.check_form(dict(given))
+
+
+async def read_wish(
+    request: Request, fields: Fields, files: Mapping[str, Kind | None]
+) -> tuple[dict[str, Any], Beginning | None]:
+    """The fields of a body, and the pictures of a file that came with it."""
+    studio = studio_of(request)
+    limits = studio.engine.limits
+    if content_type(request) == "application/json":
+        return fields.check(await read_json(request, limits.body_bytes)), None
+    form = await read_form(request, files, studio.engine.take_upload, limits)
+    return fields.check_form(form.fields), form.beginning
