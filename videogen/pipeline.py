@@ -58,8 +58,8 @@ class VideoPipeline:
     ) -> "VideoPipeline":
         """The model in a folder, a run's folder too, with the settings of its `generation_config.json`.
 
-        A name such as "owner/model" that is no folder here is looked for on the Hugging Face hub. Without any, it is the
-        model of the playroom that comes along.
+        A name such as "owner/model" that is no folder here is looked for on the Hugging Face hub. Without any, it is
+        the model of the playroom that comes along.
         """
         from videogen.models import EMBEDDED, load_prior, sampler_of
         from videogen.models.hub import at_hand
