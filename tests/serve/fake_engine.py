@@ -224,7 +224,7 @@ class FakeEngine:
             digest.update(chunk)
             if size > self.limits.upload_bytes:
                 raise UploadTooLarge(f"the upload has more than {self.limits.upload_bytes} bytes, the limit")
-        if first.startswith(b"broken") or first == b"null":  # what a form makes of nothing
+        if first.startswith(b"broken"):
             raise UploadError("the clip cannot be read: no video in it")
         self.uploads.append((kind, size, digest.hexdigest()))
         return replace(BEGINNING, kind=kind)  # type: ignore[arg-type]

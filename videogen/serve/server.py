@@ -18,6 +18,7 @@ from videogen.errors import ResourceError
 from videogen.serve.errors import Problem
 from videogen.serve.security import ON_EVERY_ANSWER
 
+SENT_AHEAD = 128 * 1024  # bytes that the system keeps for a viewer who does not read: no more, so that stalling shows
 HEADER_SECONDS = 15.0  # until a connection has asked for something, or asked again
 HEADER_BYTES = 32 * 2**10
 GRACE_SECONDS = 5.0  # for what can end by itself
@@ -127,6 +128,7 @@ def bound(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SENT_AHEAD)
             listener.bind(address)
         except OSError:
             listener.close()
