@@ -2,22 +2,42 @@
 PYTHON ?= python3
 RUN := .venv/bin/python -m
 
-.PHONY: help setup setup-dev demo test test-slow lint format bench clean
+.PHONY: help setup setup-dev setup-serve demo demo-training train-playroom test test-slow test-browser lint format bench clean
 
 help:  ## what can be made here
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
 setup:  ## make .venv and install what generation and training need
 	@$(PYTHON) bootstrap.py
 
 setup-dev:  ## the same, with the tools for tests and lint
-	@$(PYTHON) bootstrap.py dev
+	@$(PYTHON) bootstrap.py dev serve
+
+setup-serve:  ## the same, with what the studio needs
+	@$(PYTHON) bootstrap.py serve
+
+DEMO := out/clips/clip_000000
+RING := "a small red ring drifts left slowly over a dark blue background"
+
+demo: setup  ## the model that comes along makes videos of three prompts and goes on from a clip; a minute, all in out/
+	@mkdir -p out
+	@$(RUN) videogen generate $(RING) -o out/ring.mp4 --seconds 4 --seed 1 --overwrite
+	@$(RUN) videogen generate $(RING) -o out/ring.gif --seconds 4 --seed 1 --overwrite --quiet
+	@$(RUN) videogen data playroom out/clips --clips 3 --seed 7 --quiet
+	@$(RUN) videogen continue $(DEMO).mp4 -o out/continued.mp4 --prompt "$$(cat $(DEMO).txt)" --seconds 4 --seed 1 --overwrite
+	@$(RUN) videogen evaluate generation --prompts configs/playroom/demo.txt --out out/report --drift-frames 0
+	@echo
+	@echo "look at  out/ring.mp4, out/ring.gif   $$(echo $(RING))"
+	@echo "         out/continued.mp4            two seconds of a clip, and what the model goes on with"
+	@echo "         out/report/clips_0_*.png     three prompts, a row each, and what the oracle sees in them"
+	@echo "then     .venv/bin/videogen generate \"a large yellow star spins over plain black\" -o star.mp4"
+	@echo "         .venv/bin/videogen serve     the same in a browser (after: make setup-serve)"
+	@echo "         make demo-training           both stages of training, in small"
 
 TINY := data.validation_share=0.1 training.steps=200 training.validate_every=100
-SMALL := data.validation_share=0.1 data.validation_clips=16 training.steps=60 training.validate_every=30 training.sample_every=0 "phases=[{from_step: 0, frames: 5}]"
-RING := "a small red ring drifts left over a dark blue background"
+SMALL := begin_with=null data.validation_share=0.1 data.validation_clips=16 training.steps=60 training.validate_every=30 training.sample_every=0 "phases=[{from_step: 0, frames: 5}]"
 
-demo: setup  ## make a captioned world, train a small tokenizer and prior on it, generate; minutes, all in out/
+demo-training: setup  ## make a captioned world, train a small tokenizer and a small prior on it; minutes, all in out/
 	@mkdir -p out
 	@$(RUN) videogen data playroom out/playroom --clips 192 --seed 7 --sheet out/playroom.png --reel out/playroom.mp4
 	@$(RUN) videogen data index out/playroom
@@ -26,19 +46,37 @@ demo: setup  ## make a captioned world, train a small tokenizer and prior on it,
 	@$(RUN) videogen reconstruct out/playroom/clip_000000.mp4 out/seen.mp4 --model out/tokenizer --side-by-side
 	@$(RUN) videogen train prior configs/prior/playroom_64_cpu.yaml data.train=out/playroom $(SMALL) --tokenizer out/tokenizer --run out/prior --resume
 	@$(RUN) videogen selftest out/prior
-	@$(RUN) videogen generate $(RING) -o out/ring.mp4 --model out/prior --seconds 4 --guidance-scale 2 --seed 1 --overwrite
+	@$(RUN) videogen generate $(RING) -o out/small.mp4 --model out/prior --seconds 4 --guidance-scale 2 --seed 1 --overwrite
 	@echo
 	@echo "look at  out/playroom.png         a contact sheet: one clip a row, its caption under it"
 	@echo "         out/playroom.mp4         the same clips, playing side by side"
 	@echo "         out/seen.mp4             a clip beside what 200 steps of training give back of it"
-	@echo "         out/ring.mp4             what 60 steps of a prior make of a prompt: no ring yet, but every part at work"
-	@echo "then     .venv/bin/videogen train tokenizer configs/tokenizer/playroom_64_cpu.yaml --help"
+	@echo "         out/small.mp4            what 60 steps of a prior make of a prompt: no ring yet, but every part at work"
 
-test: setup-dev lint  ## lint, then every test but the slow ones
-	@$(RUN) pytest -q -m "not slow"
+CLIPS := data/playroom_64_clips
+HELD_OUT := --config configs/playroom/held_out.yaml
+
+train-playroom: setup  ## make the model that comes along from nothing; hours, can be stopped and run again
+	@$(RUN) videogen data playroom data/playroom_64 --clips 6000 --seed 1
+	@$(RUN) videogen data index data/playroom_64
+	@$(RUN) videogen train tokenizer configs/tokenizer/playroom_64_cpu.yaml --run runs/playroom_64_cpu --resume
+	@$(RUN) videogen data playroom $(CLIPS)/short $(HELD_OUT) clips=16000 frames=17
+	@$(RUN) videogen data playroom $(CLIPS)/long $(HELD_OUT) clips=3000 seed=2
+	@$(RUN) videogen data index $(CLIPS)
+	@$(RUN) videogen encode $(CLIPS) data/playroom_64_tokens --model runs/playroom_64_cpu --workers 2
+	@$(RUN) videogen train prior configs/prior/playroom_64_cpu_pictures.yaml --tokenizer runs/playroom_64_cpu --resume
+	@$(RUN) videogen train prior configs/prior/playroom_64_cpu.yaml --tokenizer runs/playroom_64_cpu --run runs/playroom_64_prior --resume
+	@$(RUN) videogen evaluate generation --model runs/playroom_64_prior --prompts playroom:200 --out runs/playroom_64_report
+
+test: setup-dev lint  ## lint, then every test but the slow ones and those in a browser
+	@$(RUN) pytest -q -m "not slow and not browser"
 
 test-slow: setup-dev  ## the long tier: thousands of scenes, hundreds of damaged files, random kills
 	@$(RUN) pytest -q -m slow
+
+test-browser: setup-dev  ## the studio in a real Chromium, which has to be installed
+	@$(PYTHON) bootstrap.py dev serve browser
+	@$(RUN) pytest -q -m browser
 
 lint: setup-dev  ## ruff, mypy, import-linter
 	@$(RUN) ruff format --check --quiet .

@@ -192,7 +192,6 @@ MISTAKES = [
     (["generate", RING, "-o", "x.avi", *MODEL], 2, "'x.avi' does not end in .mp4"),
     (["generate", RING, "-o", "nowhere/x.mp4", *MODEL], 2, "no folder"),
     (["generate", RING, "-o", "model", *MODEL], 2, "model: is there already"),
-    (["generate", RING, "-o", "x.mp4"], 2, "no model: name one with --model"),
     (["generate", RING, "-o", "x.mp4", "--model", "nowhere"], 4, "nowhere: no such folder"),
     (["generate", RING, "-o", "x.mp4", "--model", "tokenizer"], 4, "has no prior, only tokenizer"),
     (["generate", RING, "-o", "x.mp4", *MODEL, "--order", "best"], 2, "'best'"),

@@ -1,0 +1,58 @@
+"""The model that comes along: it is there, it is small, and it draws what it is asked for far better than by chance."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from videogen.cli import main
+from videogen.evaluate.prompts import read_prompts
+from videogen.models import EMBEDDED
+from videogen.pipeline import VideoPipeline
+from videogen.playroom.oracle import look
+from videogen.playroom.scene import Scene
+from videogen.playroom.score import Score
+
+
+@pytest.fixture(scope="module")
+def pipe() -> VideoPipeline:
+    return VideoPipeline.from_pretrained()
+
+
+def attributes_right(wanted: list[Scene], clips: np.ndarray) -> float:
+    score = Score()
+    for scene, seen in zip(wanted, look(clips), strict=True):
+        score.add(scene, seen.scene)
+    return float(score.figures()["attributes"])
+
+
+def test_it_is_small_enough_to_come_along() -> None:
+    assert sum(file.stat().st_size for file in EMBEDDED.rglob("*")) < 40e6
+
+
+def test_it_draws_what_it_is_asked_for(pipe: VideoPipeline) -> None:
+    prompts = read_prompts("playroom:32")
+    clips = pipe(list(prompts.captions), num_frames=17, generator=0, output_type="uint8").frames
+    wanted = [scene for scene in prompts.wanted if scene is not None]
+    right, by_chance = (attributes_right(each, clips) for each in (wanted, wanted[1:] + wanted[:1]))
+    assert right > by_chance + 0.2
+
+
+def test_it_keeps_the_scene_of_a_long_stream(pipe: VideoPipeline) -> None:
+    """The backdrop that was asked for is there after half a minute."""
+    prompts = read_prompts("playroom:4")
+    clips = pipe(list(prompts.captions), num_frames=241, generator=0, output_type="uint8").frames[:, -17:]
+    pairs = zip(look(clips), prompts.wanted, strict=True)
+    assert sum(wanted is not None and seen.scene.backdrop == wanted.backdrop for seen, wanted in pairs) >= 3
+
+
+def test_it_is_used_where_none_is_named_and_says_what_it_does_not_know(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("VIDEOGEN_MODEL", raising=False)
+    ring = "a small red ring drifts left slowly over a dark blue background"
+    for prompt, unknown in ((ring, False), ("a spaceship lands", True)):
+        out = tmp_path / f"{unknown}.mp4"
+        assert main(["generate", prompt, "-o", str(out), "--frames", "5", "--seed", "1", "--threads", "1"]) == 0
+        assert out.exists()
+        assert ("'a spaceship lands' is outside the playroom" in capsys.readouterr().err) is unknown
