@@ -8,18 +8,18 @@ from torch import Tensor
 from prior.interface import Proposal
 from prior.memory import Past, Present
 from prior.model import LlamaPrior
-from prior.vocabulary import Vocabulary
+from prior.stand_in import StandIn
 from videogen.errors import NumbersError
 
 
-class Watched:
+class Watched(StandIn):
     """The same prior for the length of one latent frame; ask `check` at its end.
 
     Nothing waits for a GPU before that. Until then what is no number counts as 0: to draw by it could end the process.
     """
 
     def __init__(self, prior: LlamaPrior):
-        self.prior = prior
+        super().__init__(prior)
         self.broken = torch.zeros((), dtype=torch.bool, device=prior.norm.weight.device)
 
     def check(self, frame: int) -> None:
@@ -32,23 +32,9 @@ class Watched:
     def watched(self, proposal: Proposal) -> "WatchedProposal":
         return WatchedProposal(proposal, self)
 
-    @property
-    def vocabulary(self) -> Vocabulary:
-        return self.prior.vocabulary
-
-    @property
-    def window(self) -> int:
-        return self.prior.window
-
-    def begin(self, *arguments: object) -> Past:
-        raise AssertionError("a past is begun by the prior itself")
-
     def propose(self, ids_Bhw: Tensor, past: Past) -> "tuple[WatchedProposal, Present]":
         proposal, present = self.prior.propose(ids_Bhw, past)
         return self.watched(proposal), present
-
-    def commit(self, past: Past, present: Present) -> Past:
-        return self.prior.commit(past, present)
 
     def advance(self, ids_Bhw: Tensor, past: Past) -> "tuple[Past, WatchedProposal]":
         past, proposal = self.prior.advance(ids_Bhw, past)

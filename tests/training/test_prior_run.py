@@ -15,15 +15,17 @@ from safetensors.torch import save_file
 
 from prior.config import PriorShape
 from prior.model import LlamaPrior
+from sampling.config import SamplerConfig
 from tests.tokens.conftest import make_model, make_videos
 from tests.training.fake import lines
 from tests.training.programs import CHECKOUT, ENVIRONMENT, last_tensors, same_bits, whole_lines
 from tests.training.tiny_prior import tiny_config, train
 from videogen.checkpoint import read_folder, write_folder
+from videogen.conditioning import BPEConfig
 from videogen.data import build_index
 from videogen.errors import CheckpointError, DataError, UsageError
 from videogen.evaluate.likelihood import Baseline
-from videogen.models import load_prior, load_tokenizer
+from videogen.models import load_prior, load_tokenizer, sampler_of
 from videogen.tokens import TokenSet, encode
 from videogen.training.begin import first_weights
 from videogen.training.lessons import LessonBatch, Lessons
@@ -194,6 +196,36 @@ def test_a_prior_is_not_used_with_another_tokenizer(made: Set, unbroken: Path, t
         load_prior(tmp_path / "mixed")
     with pytest.raises(CheckpointError, match="encode the clips again"):
         train(tmp_path / "other", made[1], tmp_path / "run")
+
+
+def test_what_begins_with_a_model_speaks_its_language(made: Set, unbroken: Path, tmp_path: Path) -> None:
+    videos = make_videos(tmp_path / "videos", LENGTHS)
+    for place in videos.glob("*.txt"):
+        place.write_text("quite other words")
+    others = tmp_path / "tokens"
+    encode(build_index(videos, workers=1), others, load_tokenizer(made[0]))
+    config = tiny_config(others, steps=1)
+    train(made[0], others, tmp_path / "anew", config=config)
+    train(made[0], others, tmp_path / "goes_on", config=replace(config, begin_with=unbroken))
+    assert spoken(tmp_path / "goes_on") == spoken(unbroken) != spoken(tmp_path / "anew")
+    other = replace(config, begin_with=unbroken, text=BPEConfig(vocabulary=300, length=7))
+    with pytest.raises(UsageError, match="whose text is another"):
+        train(made[0], others, tmp_path / "longer", config=other)
+
+
+def spoken(run: Path) -> str:
+    conditioner = load_prior(run).conditioner
+    assert conditioner is not None
+    return conditioner.fingerprint
+
+
+def test_how_a_model_is_to_be_asked_goes_along_and_may_change(made: Set, tmp_path: Path) -> None:
+    config, run = tiny_config(made[1], steps=1), tmp_path / "run"
+    train(*made, run, config=config)
+    assert load_prior(run).generation is None
+    asked = replace(config, generation=SamplerConfig(guidance_scale=4.0))
+    train(*made, run, config=asked, resume=True)
+    assert sampler_of(load_prior(run)) == asked.generation
 
 
 def test_it_trains_straight_from_clips(made: Set, tmp_path: Path) -> None:

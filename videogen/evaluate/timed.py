@@ -4,47 +4,28 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-import torch
 from torch import Tensor
 
-from prior.config import PriorConfig
 from prior.interface import Proposal
 from prior.memory import Past, Present
 from prior.model import LlamaPrior
-from prior.vocabulary import Vocabulary
+from prior.stand_in import StandIn
 
 Result = TypeVar("Result")
 
 
-@dataclass
-class TimedPrior:
+class TimedPrior(StandIn):
     """Blocks and head together; the clock is one that waits until the device is done."""
 
-    prior: LlamaPrior
-    clock: Callable[[], float]
-    seconds: float = 0.0
+    def __init__(self, prior: LlamaPrior, clock: Callable[[], float]):
+        super().__init__(prior)
+        self.clock, self.seconds = clock, 0.0
 
     def over(self, work: Callable[[], Result]) -> Result:
         began = self.clock()
         result = work()
         self.seconds += self.clock() - began
         return result
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        return self.prior.vocabulary
-
-    @property
-    def window(self) -> int:
-        return self.prior.window
-
-    @property
-    def config(self) -> PriorConfig:
-        return self.prior.config
-
-    @property
-    def norm(self) -> torch.nn.Module:
-        return self.prior.norm
 
     def propose(self, ids_Bhw: Tensor, past: Past) -> "tuple[TimedProposal, Present]":
         proposal, present = self.over(lambda: self.prior.propose(ids_Bhw, past))

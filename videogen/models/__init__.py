@@ -109,8 +109,9 @@ def prior_files(
     weights: "Mapping[str, Tensor]",
     conditioner: "Conditioner | None",
     card: str,
+    sampler: "SamplerConfig | None" = None,
 ) -> dict[str, Content]:
-    """The files of a whole model: the tokenizer as it was, and a prior for it."""
+    """The files of a whole model: the tokenizer as it was, and a prior for it; `sampler` is how it is to be asked."""
     parts = {"network": asdict(config), "taught_on": asdict(taught_on), "tokenizer": tokenizer.fingerprint}
     return {
         f"{TOKENIZER}/config.json": dict(tokenizer.described),
@@ -120,6 +121,7 @@ def prior_files(
         f"{PRIOR}/config.json": parts,
         f"{PRIOR}/model.safetensors": dict(weights),
         **({} if conditioner is None else conditioner.files()),
+        **({} if sampler is None else {GENERATION: asdict(sampler)}),
     }
 
 
@@ -175,8 +177,8 @@ def save_model(model: PriorModel, sampler: "SamplerConfig", path: Path) -> None:
         raise UsageError(f"{path}: holds something that is no model; give a new folder")
     weights = {name: tensor.float().cpu() for name, tensor in model.network.state_dict().items()}
     card = (model.path / "README.md").read_text(encoding="utf-8")
-    files = prior_files(model.tokenizer, model.config, model.taught_on, weights, model.conditioner, card)
-    write_folder(path, {**files, GENERATION: asdict(sampler)})
+    parts = model.tokenizer, model.config, model.taught_on, weights, model.conditioner
+    write_folder(path, prior_files(*parts, card, sampler))
 
 
 def _tokenizer_of(folder: Folder, device: str) -> TokenizerModel:

@@ -27,7 +27,10 @@ class Muon(torch.optim.Optimizer):
         betas: tuple[float, float],
         decay: float,
         tables: Iterable[nn.Parameter] = (),
+        bf16: bool = False,
     ):
+        """With `bf16` the matrices are made orthogonal in bfloat16, which the five rounds forgive."""
+        self.arithmetic = torch.bfloat16 if bf16 else torch.float32
         everything, looked_up = list(parameters), {id(table) for table in tables}
         matrices = [p for p in everything if p.ndim >= 2 and id(p) not in looked_up]
         vectors = [p for p in everything if p.ndim < 2 or id(p) in looked_up]
@@ -58,7 +61,7 @@ class Muon(torch.optim.Optimizer):
             moments = [self.state[p]["momentum"] for p in alike]
             torch._foreach_lerp_(moments, gradients, 1 - group["momentum"])
             ahead = torch._foreach_lerp(gradients, moments, group["momentum"])
-            directions = orthogonal(torch.stack([update.flatten(1) for update in ahead]))
+            directions = orthogonal(torch.stack([update.flatten(1) for update in ahead]), self.arithmetic)
             rate = -group["lr"] * AS_LARGE_AS_ADAMW * max(shape) ** 0.5
             for p, direction in zip(alike, directions, strict=True):
                 p.add_(direction.reshape(p.shape), alpha=rate)
@@ -79,12 +82,10 @@ class Muon(torch.optim.Optimizer):
             p.addcdiv_(state["exp_avg"], deviation, value=-group["lr"] / (1 - first**count))
 
 
-def orthogonal(matrices_NRC: Tensor) -> Tensor:
+def orthogonal(matrices_NRC: Tensor, arithmetic: torch.dtype) -> Tensor:
     """The nearest (semi-)orthogonal matrix of each, roughly: singular values end between about 0.7 and 1.2."""
     wide = matrices_NRC.shape[1] <= matrices_NRC.shape[2]
-    x = matrices_NRC if wide else matrices_NRC.mT
-    if x.device.type == "cuda":
-        x = x.bfloat16()
+    x = (matrices_NRC if wide else matrices_NRC.mT).to(arithmetic)
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     for _ in range(ROUNDS):
         square = x @ x.mT

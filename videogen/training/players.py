@@ -90,7 +90,9 @@ def seat(player: Player, accelerator: Accelerator, compiled: bool) -> Seat:
         compile_in_place(player.module)
     if player.optimizer.algorithm == "muon" and accelerator.distributed_type == DistributedType.FSDP:
         raise UsageError("algorithm is muon, which needs whole matrices, and FSDP cuts them up; use adamw, or DDP")
-    optimizer = make_optimizer(player.module, player.optimizer, fused=accelerator.device.type == "cuda")
+    cuda = accelerator.device.type == "cuda"
+    bf16 = cuda or accelerator.mixed_precision == "bf16"
+    optimizer = make_optimizer(player.module, player.optimizer, fused=cuda, bf16=bf16)
     module, prepared = accelerator.prepare(player.module, optimizer)
     return Seat(player, module, prepared, accelerator)
 
@@ -103,11 +105,11 @@ def compile_in_place(module: nn.Module) -> None:
     module.compile(dynamic=False)
 
 
-def make_optimizer(module: nn.Module, config: OptimizerConfig, fused: bool) -> torch.optim.Optimizer:
+def make_optimizer(module: nn.Module, config: OptimizerConfig, fused: bool, bf16: bool) -> torch.optim.Optimizer:
     parameters = list(module.parameters())
     if config.algorithm == "muon":
         tables = [p for part in module.modules() if isinstance(part, nn.Embedding) for p in part.parameters()]
-        return Muon(parameters, config.learning_rate, config.momentum, config.betas, config.weight_decay, tables)
+        return Muon(parameters, config.learning_rate, config.momentum, config.betas, config.weight_decay, tables, bf16)
     groups = [
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},

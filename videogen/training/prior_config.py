@@ -5,6 +5,7 @@ from pathlib import Path
 
 from prior.attention import Kernel
 from prior.config import PriorShape
+from sampling.config import SamplerConfig
 from videogen.conditioning.config import TextConfig
 from videogen.training.stage import OptimizerConfig
 from videogen.training.trainer import TrainingConfig
@@ -77,6 +78,7 @@ class PriorTrainingConfig:
     training: TrainingConfig
     kernel: Kernel = "auto"
     recompute: bool = False  # activations of a block are made again in the backward pass: less memory, a third slower
+    generation: SamplerConfig | None = None  # how the model is to be asked: its generation_config.json
     begin_with: Path | None = None  # a model whose prior's weights the run begins with, of either objective
     init_from: Path | None = None  # a Llama-family checkpoint in safetensors: the blocks begin with its weights
 

@@ -3,16 +3,19 @@
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from videogen.conditioning import Conditioner, make_conditioner
+from sampling.config import SamplerConfig
+from videogen.conditioning import BPEConfig, Conditioner, make_conditioner
+from videogen.conditioning.bpe import BPEConditioner
 from videogen.data import Index, load_index
-from videogen.models import TokenizerModel, load_tokenizer
+from videogen.errors import UsageError
+from videogen.models import TokenizerModel, load_prior, load_tokenizer
 from videogen.tokens import TokenSet, encode
 from videogen.tokens.description import NAME
 from videogen.training.budget import kept_bytes, saved_bytes
@@ -24,6 +27,7 @@ from videogen.training.stage import Json
 from videogen.training.trainer import CHANGEABLE, Listener, Outcome, train
 
 ELSEWHERE = frozenset({"data.train", "data.validation", "kernel", "recompute"})
+ASKED = frozenset({"generation", *(f"generation.{field.name}" for field in fields(SamplerConfig))})  # trains nothing
 LOOKED_AT = 8  # clips that a dry run encodes
 
 
@@ -51,7 +55,7 @@ def run_prior(
         {**plain(config), **facts},
         resume,
         Listener(**listener),
-        CHANGEABLE | ELSEWHERE,
+        CHANGEABLE | ELSEWHERE | ASKED,
     )
 
 
@@ -64,8 +68,14 @@ def open_tokens(data: Path, tokenizer: TokenizerModel, place: Path) -> TokenSet:
 
 
 def text_of(config: PriorTrainingConfig, lessons: Lessons, cache: Path) -> Conditioner | None:
+    """Of the captions; a run that begins with another model speaks its language, for its weights know no other."""
     if config.text is None:
         return None
+    if config.begin_with is not None and isinstance(config.text, BPEConfig):
+        given = load_prior(config.begin_with).conditioner
+        if not isinstance(given, BPEConditioner) or given.config != config.text:
+            raise UsageError(f"begin_with names {config.begin_with}, whose text is another than this configuration's")
+        return given
     windows = lessons.windows[0]
     captions = {windows.tokens.label(int(row))[1] for row in windows.rows}
     return make_conditioner(config.text, captions, cache)

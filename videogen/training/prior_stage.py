@@ -133,9 +133,8 @@ class PriorStage:
     def export(self, weights: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Content]:
         windows = self.lessons.windows[-1]
         taught_on = TaughtOn(*windows.grid, windows.frames, windows.tokens.description.cut.fps)
-        return prior_files(
-            self.tokenizer, self.network.config, taught_on, weights[PRIOR], self.conditioner, self.card()
-        )
+        parts = self.tokenizer, self.network.config, taught_on, weights[PRIOR], self.conditioner
+        return prior_files(*parts, self.card(), self.config.generation)
 
     def card(self) -> str:
         facts = "\n".join(f"- {name}: {value}" for name, value in self.figures().items())
