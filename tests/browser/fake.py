@@ -27,7 +27,7 @@ PAGE = Path(videogen.serve.__file__).parent / "page"
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 POLICY = "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; object-src 'none'; base-uri 'none'"
 GRID, F_T, STEPS = (8, 8), 4, 8
-PICTURE, MASK, MARK, END, FIGURES = range(5)
+PICTURE, MASK, MARK, END, FIGURES, TURN = range(6)
 SAMPLER = {"order": "halton", "steps": 8, "temperature": 1.0, "guidance_scale": 3.0, "top_k": None, "top_p": None}
 EXAMPLES = [
     "a large red ring drifts left slowly over a dark blue background",
@@ -44,7 +44,7 @@ class Moods:
     token: str | None = None
     refuse: tuple[int, dict[str, Any]] | None = None  # of POST /v1/streams: a status and the fields of the error
     retry_after: int | None = None
-    queue: int = 0  # the place of a stream that is not begun yet; at 0 it begins
+    queue: int = 0  # the place of a stream in the queue; at 0 it has the turns
     fail_at: int | None = None  # the picture at which a stream fails
     cut_at: int | None = None  # the picture at which the line is cut, once
     proposal_seconds: float = 0.01
@@ -85,6 +85,10 @@ class Stream:
 
     def record(self, kind: int, payload: bytes) -> None:
         self.records.append(struct.pack(">BII", kind, len(self.images), len(payload)) + payload)
+
+    def turn(self, place: int | None) -> None:
+        self.status, self.place = "playing" if place is None else "queued", place
+        self.record(TURN, json.dumps({"status": self.status, "queue_place": place}).encode())
 
     def mark(self) -> None:
         self.marks.append({"picture": len(self.images), "seconds": len(self.images) / FPS, "prompt": self.prompt})
@@ -181,13 +185,11 @@ class Fake:
 
     async def work(self, stream: Stream) -> None:
         """Wait in the queue, then make latent frame after latent frame, at the pace at which they are shown."""
-        while self.moods.queue:
-            stream.place = self.moods.queue
-            await asyncio.sleep(0.02)
-        stream.status, stream.place = "playing", None
         wanted = float(stream.wish.get("seconds", 3600)) * FPS
+        await self.turn_of(stream)
         stream.mark()
         while len(stream.images) < wanted and not stream.over:
+            await self.turn_of(stream)
             if stream.status == "paused":
                 await asyncio.sleep(0.02)
                 continue
@@ -195,6 +197,14 @@ class Fake:
         stream.status = "stopped" if stream.status != "failed" else "failed"
         stream.record(END, json.dumps({"status": stream.status, "error": stream.error}).encode())
         stream.told_end = True
+
+    async def turn_of(self, stream: Stream) -> None:
+        while self.moods.queue and not stream.over:
+            if stream.place != self.moods.queue:
+                stream.turn(self.moods.queue)
+            await asyncio.sleep(0.02)
+        if stream.place is not None and not stream.over:
+            stream.turn(None)
 
     async def latent_frame(self, stream: Stream) -> None:
         for step, decided in enumerate(filling(GRID[0] * GRID[1], STEPS)):

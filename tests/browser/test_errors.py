@@ -41,6 +41,18 @@ def test_a_place_in_the_queue_is_shown_until_it_plays(studio: Studio) -> None:
     studio.plays()
 
 
+def test_a_turn_that_is_lost_and_comes_back_is_shown(studio: Studio) -> None:
+    studio.open()
+    studio.begin()
+    studio.plays()
+    studio.fake.moods.queue = 2
+    studio.says("Waiting, place 2")
+    studio.fake.moods.queue = 1
+    studio.says("Waiting, place 1")
+    studio.fake.moods.queue = 0
+    studio.says("Playing")
+
+
 def test_a_wrong_setting_is_led_to(studio: Studio) -> None:
     studio.fake.moods.refuse = (400, {"message": "top_p is 3; it must be at most 1", "param": "top_p"})
     studio.open()

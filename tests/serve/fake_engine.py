@@ -12,6 +12,7 @@ from typing import Any
 
 from videogen.serve.hub import Preview
 from videogen.serve.limits import Limits
+from videogen.serve.news import Mark
 from videogen.serve.wishes import Beginning, Busy, Gone, ModelInfo, UploadError, UploadTooLarge, Wish, WishError
 
 MIME = 'video/mp4; codecs="avc1.42E01E"'
@@ -64,7 +65,7 @@ class FakeStream:
     status: str = "playing"
     place_in_queue: int | None = None
     created_at: float = field(default_factory=time.time)
-    marks: list[tuple[int, str]] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list)
     error: str | None = None
     mime: str = MIME
     viewers: list[Viewer] = field(default_factory=list)
@@ -83,7 +84,7 @@ class FakeStream:
         self.prompt = self.prompt if prompt is None else prompt
         self.transition = transition or self.transition
         if prompt is not None:
-            self.marks.append((5, prompt))
+            self.marks.append(Mark(5, prompt))
         if paused is not None:
             self.status = "paused" if paused else "playing"
 
@@ -100,6 +101,7 @@ class FakeStream:
     @asynccontextmanager
     async def watch_preview(self) -> AsyncIterator[Viewer]:
         seen = [
+            Preview("turn", 0, None, {"status": "playing", "queue_place": None}),
             Preview("figures", 0, None, self.figures),
             Preview("mask", 1, None, {"height": 2, "width": 3, "decided": b"\0\1\0\1\1\1"}),
             Preview("picture", 1, b"\xff\xd8jpeg\xff\xd9"),

@@ -15,7 +15,7 @@ from tests.serve.fake_engine import HEADER, MIME, PIECE
 from tests.serve.served import Served, problem, served
 from videogen.serve import live
 
-KINDS = ("picture", "mask", "mark", "end", "figures")
+KINDS = ("picture", "mask", "mark", "end", "figures", "turn")
 
 
 @pytest.fixture
@@ -91,16 +91,17 @@ def test_its_film_is_what_the_engine_makes(there):
     assert film.headers["content-type"] == "video/mp4"
     assert film.headers["x-videogen-mime"] == MIME
     assert film.headers["cache-control"] == "no-store"
-    assert there.engine.stream(stream["id"]).viewers == []
+    there.waits_until(lambda: there.engine.stream(stream["id"]).viewers == [])
 
 
 def test_its_preview_is_records(there):
     seen = records(there.ask("GET", begun(there)["urls"]["preview"]).content)
-    assert [kind for kind, _, _ in seen] == ["figures", "mask", "picture", "mark", "end"]
-    assert seen[1] == ("mask", 1, bytes([2, 3, 0, 1, 0, 1, 1, 1]))
-    assert seen[2] == ("picture", 1, b"\xff\xd8jpeg\xff\xd9")
-    assert json.loads(seen[3][2]) == {"picture": 5, "seconds": 0.625, "prompt": "grün"}
-    assert json.loads(seen[4][2]) == {"status": "stopped", "error": None}
+    assert [kind for kind, _, _ in seen] == ["turn", "figures", "mask", "picture", "mark", "end"]
+    assert json.loads(seen[0][2]) == {"status": "playing", "queue_place": None}
+    assert seen[2] == ("mask", 1, bytes([2, 3, 0, 1, 0, 1, 1, 1]))
+    assert seen[3] == ("picture", 1, b"\xff\xd8jpeg\xff\xd9")
+    assert json.loads(seen[4][2]) == {"picture": 5, "seconds": 0.625, "prompt": "grün"}
+    assert json.loads(seen[5][2]) == {"status": "stopped", "error": None}
 
 
 def test_looking_is_not_watching(there):

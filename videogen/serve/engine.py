@@ -48,7 +48,7 @@ class Engine:
         self._streams: dict[str, Stream] = {}
         self._jobs: dict[str, Job] = {}
         self._tasks: set[asyncio.Task[None]] = set()  # of streams, those that have been forgotten too
-        self._line = Line(limits.streams)
+        self._line = Line(limits.streams, limits.turn_seconds)
         self._tally = dict.fromkeys(SUMS, 0.0)
         self._threads = ThreadPoolExecutor(THREADS, "videogen film")
         self._folder = TemporaryDirectory(prefix="videogen-")
@@ -211,7 +211,7 @@ class Engine:
             raise Busy(f"the model process cannot be started: {self._supervisor.failure}", RETRY_AFTER)
 
     def _arrange(self) -> None:
-        self._line.arrange(self._all(), self._supervisor.alive)
+        self._line.arrange(self._all(), self._supervisor.alive, now())
 
     def _hear(self, message: Message) -> None:
         if isinstance(message, Ready):
@@ -238,6 +238,7 @@ class Engine:
             await asyncio.sleep(ROUND)
             for stream in self._all():
                 stream.look_after(now())
+            self._arrange()  # somebody's turn may be over
             silent = now() - self._supervisor.heard
             if silent > self.limits.patience_seconds and any(stream.due for stream in self._all()):
                 self.kill_model("it was at work and said nothing for too long")

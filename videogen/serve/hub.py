@@ -13,11 +13,10 @@ Item = TypeVar("Item")
 class Preview:
     """Something that a viewer of the preview sees; the last one is an "end".
 
-    The data of a mask are {"height", "width", "decided": bytes, 0 or 1 for each token}, of a mark {"picture",
-    "seconds", "prompt"}, of an end {"status", "error"}; figures are those of the stream.
+    The data of a mask are {"height", "width", "decided": bytes, 0 or 1 for each token}; the others are in `news`.
     """
 
-    kind: Literal["picture", "mask", "mark", "figures", "end"]
+    kind: Literal["picture", "mask", "mark", "turn", "figures", "end"]
     number: int  # of the picture; of a mask, of the first picture that it will become
     jpeg: bytes | None = field(default=None, repr=False)  # of a picture
     data: Mapping[str, Any] = field(default_factory=dict)
@@ -97,7 +96,7 @@ class PreviewQueue:
         self.waiting: deque[Preview] = deque()
 
     def put(self, item: Preview) -> bool:
-        room = {"picture": self.pictures, "mask": 1, "figures": 1}.get(item.kind)
+        room = {"picture": self.pictures, "mask": 1, "turn": 1, "figures": 1}.get(item.kind)
         same = [one for one in self.waiting if one.kind == item.kind]
         if room is not None and len(same) >= room:
             self.waiting.remove(same[0])

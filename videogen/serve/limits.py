@@ -25,6 +25,7 @@ class Limits:
     uploads: int = 2  # clips that are read at once
     waiting_uploads: int = 8  # further ones that wait for that
     # how long
+    turn_seconds: float = 20.0  # of a stream that the model works on while others wait: then it waits, too
     receive_seconds: float = 120.0  # until an upload has arrived
     upload_seconds: float = 20.0  # until it is read; of processor time too
     upload_memory: int = 1024 * MIB  # address space of the process that reads it

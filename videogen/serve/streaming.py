@@ -11,11 +11,13 @@ from typing import Any, Literal
 
 import numpy as np
 
+from videogen.serve import news
 from videogen.serve.account import Account
 from videogen.serve.checking import check_text, check_transition, sampling_of
 from videogen.serve.film import Recent
 from videogen.serve.hub import Preview, Viewer
 from videogen.serve.messages import Begin, Change, Ended, Mask, Message, Pictures, Stop, Took
+from videogen.serve.news import Mark
 from videogen.serve.shared import Shared, now
 from videogen.serve.show import Show
 from videogen.serve.wishes import Gone, Transition, Wish
@@ -32,10 +34,11 @@ class Stream:
         self.shared, self.wish, self.seed, self.frames, self.live = shared, wish, seed, frames, live
         self.prompt, self.transition = wish.prompt, wish.transition
         self.created_at, self._created = time.time(), now()
-        self.marks: list[tuple[int, str]] = []  # (picture, the prompt that holds from it on)
+        self.marks: list[Mark] = []
         self.error: str | None = None
         self.place_in_queue: int | None = None  # 1 is next; None where it does not wait
         self.given = False  # the model's turns
+        self.given_since = 0.0  # by the loop's clock
         self.begun = False  # the model process knows it
         self.held_since: float | None = None  # paused by a person
         self.unwatched_since: float | None = self._created
@@ -43,6 +46,7 @@ class Stream:
         self.ended: Ending | None = None
         self.whole = False  # all pictures that it was to have are made
         self.on_whole: Callable[[], Awaitable[None]] | None = None  # before such a stream ends
+        self._turn_told: Preview | None = None
         self._account = Account(shared.tally)
         self.show = Show(shared, self._room(), self._attended)
         self._inbox: asyncio.Queue[Pictures | Ended | None] = asyncio.Queue()
@@ -120,9 +124,10 @@ class Stream:
     @asynccontextmanager
     async def watch_preview(self) -> AsyncIterator[Viewer[Preview]]:
         """Pictures as JPEGs and what happens around them, the latest where a viewer is slow; the last is an "end"."""
-        known = [self._mark(picture, prompt) for picture, prompt in self.marks]
-        last = [self._last()] if self.ended else []
-        with self.show.watch_previews([*known, self._figured()], last) as viewer:
+        marks = [news.mark(self, mark) for mark in self.marks]
+        known = [*marks, news.figures(self)] if self.ended else [*marks, news.turn(self), news.figures(self)]
+        last = [news.end(self)] if self.ended else []
+        with self.show.watch_previews(known, last) as viewer:
             self._tell_of_masks()
             try:
                 yield viewer
@@ -135,14 +140,17 @@ class Stream:
 
     # what the engine does with it
 
-    def give(self, place: int | None) -> None:
+    def give(self, place: int | None, instant: float) -> None:
         """The model's turns, from now on; or a place in the queue for them. A paused stream has neither."""
         given, self.place_in_queue = place is None and self.wants_work, place
+        if given and not self.given:
+            self.given_since = instant
         if given and not self.begun:
             self._begin()
         elif given != self.given and self.begun:
             self.shared.send(Change(self.id, paused=not given))
         self.given = given
+        self._tell_turn()
 
     def _begin(self) -> None:
         wish, limits = self.wish, self.shared.limits
@@ -183,7 +191,7 @@ class Stream:
         self.given, self.place_in_queue = False, None
         outcome = "completed" if self.whole and how == "stopped" and not self.live else how
         self.shared.tally[f"{'streams' if self.live else 'jobs'}_{outcome}"] += 1
-        self.show.end(self._last())
+        self.show.end(news.end(self))
         self._inbox.put_nowait(None)
         self.shared.arrange()
 
@@ -217,12 +225,12 @@ class Stream:
         info = self.shared.info
         shape = (message.count, info.height, info.width, 3)
         if message.turned:
-            self.marks.append((message.first, message.prompt))
-            self.show.previews.tell(self._mark(*self.marks[-1]))
+            self.marks.append(Mark(message.first, message.prompt))
+            self.show.previews.tell(news.mark(self, self.marks[-1]))
         await self.show.take(np.frombuffer(message.payload, np.uint8).reshape(shape))
         self._account.add(message, now() - self._created)
         if self.ended is None:
-            self.show.previews.tell(self._figured())
+            self.show.previews.tell(news.figures(self))
             self.shared.send(Took(self.id, self.pictures))
 
     async def _over(self, error: str | None) -> None:
@@ -246,15 +254,11 @@ class Stream:
         if self.begun and self.ended is None:
             self.shared.send(Change(self.id, masks=bool(self.show.previews.viewers)))
 
-    def _mark(self, picture: int, prompt: str) -> Preview:
-        data = {"picture": picture, "seconds": picture / self.shared.info.fps, "prompt": prompt}
-        return Preview("mark", picture, None, data)
-
-    def _figured(self) -> Preview:
-        return Preview("figures", self.pictures, None, self.figures)
-
-    def _last(self) -> Preview:
-        return Preview("end", self.pictures, None, {"status": self.ended, "error": self.error})
+    def _tell_turn(self) -> None:
+        turn = news.turn(self)
+        if self._turn_told is None or turn.data != self._turn_told.data:
+            self._turn_told = turn
+            self.show.previews.tell(turn)
 
 
 def since(began: float | None, instant: float) -> float:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from videogen.serve.hub import Preview
     from videogen.serve.session import Stream
 
-KINDS = {"picture": 0, "mask": 1, "mark": 2, "end": 3, "figures": 4}
+KINDS = {"picture": 0, "mask": 1, "mark": 2, "end": 3, "figures": 4, "turn": 5}
 RECORD = struct.Struct(">BII")  # kind, number of the picture, bytes that follow
 RECORDS = "application/octet-stream"
 
@@ -132,7 +132,7 @@ def stream_object(stream: "Stream", info: ModelInfo) -> dict[str, Any]:
         "note": stream.wish.beginning.note if stream.wish.beginning else "",
         "created_at": int(stream.created_at),
         "figures": dict(stream.figures),
-        "marks": [{"picture": at, "seconds": at / info.fps, "prompt": prompt} for at, prompt in stream.marks],
+        "marks": [mark.told(info.fps) for mark in stream.marks],
         "error": stream.error,
         "urls": {"self": place, "video": f"{place}/video", "preview": f"{place}/preview", "recent": f"{place}/recent"},
     }

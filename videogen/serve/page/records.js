@@ -2,7 +2,7 @@
 
 const HEADER = 9;
 const LONGEST = 16 * 2 ** 20; // what announces more is no preview
-export const KINDS = ["picture", "mask", "mark", "end", "figures"];
+export const KINDS = ["picture", "mask", "mark", "end", "figures", "turn"];
 const text = new TextDecoder();
 
 /** The records {kind, number, payload} of a stream of byte chunks, however they are cut. */

@@ -5,7 +5,6 @@
 import { Failure, openStream, stream } from "/page/api.js";
 import { chunksOf, records } from "/page/records.js";
 
-const POLL = 1000; // milliseconds, while it waits in the queue
 const PATIENCE = [300, 1000, 3000]; // milliseconds before each further attempt, when the line is cut
 
 export class Session {
@@ -27,7 +26,6 @@ export class Session {
     this.facts = await openStream(wish, beginning, this.#left.signal);
     this.#turn(this.facts.status);
     this.#watch();
-    if (this.state === "queued") this.#askOn();
   }
 
   async change(changes) {
@@ -79,10 +77,16 @@ export class Session {
       if (this.over) return true;
       onRecord();
       if (record.kind === "end") return this.#end(record.data);
-      if (this.state === "queued" && record.kind === "picture") this.#turn("playing");
-      this.listener.record(record);
+      if (record.kind === "turn") this.#told(record.data);
+      else this.listener.record(record);
     }
     return false;
+  }
+
+  /** It has the model's turns, or a place in the queue for them: while others wait, it has them for a while only. */
+  #told({ status, queue_place }) {
+    Object.assign(this.facts, { status, queue_place });
+    this.#turn(status);
   }
 
   #end(data) {
@@ -101,13 +105,6 @@ export class Session {
     this.#turn("failed");
     this.#left.abort();
     this.listener.failed(failure);
-  }
-
-  async #askOn() {
-    while (this.state === "queued") {
-      await pause(POLL);
-      if (this.state === "queued") await this.#ask().catch(() => {}); // a cut line is noticed by #watch
-    }
   }
 
   async #ask() {

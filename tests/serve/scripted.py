@@ -1,0 +1,82 @@
+"""An engine whose model process is a script: it hears what it is told, and says what a test wants, when it wants it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from types import SimpleNamespace
+from typing import Any
+
+from tests.serve.test_checking import MASKED
+from videogen.serve.engine import Engine
+from videogen.serve.limits import Limits
+from videogen.serve.messages import Begin, Change, Ended, Message, Pictures, Ready
+from videogen.serve.session import Job
+from videogen.serve.wishes import Wish
+
+
+class Script:
+    """Takes the place of ModelProcess, and of the Child that it starts."""
+
+    def __init__(self, *refusals: Exception) -> None:
+        self.refusals = list(refusals)  # of starts after the first
+        self.starts = 0
+        self.heard: list[Message] = []
+        self._says: asyncio.Queue[Message | None] = asyncio.Queue()
+        self.process = SimpleNamespace(kill=self.die)
+
+    async def start(self) -> tuple[Any, Ready]:
+        self.starts += 1
+        if self.starts > 1 and self.refusals:
+            raise self.refusals.pop(0)
+        info = {name: value for name, value in asdict(MASKED).items() if name != "mime"}
+        return self, Ready(info)
+
+    def send(self, message: Message) -> None:
+        self.heard.append(message)
+
+    async def receive(self, largest: int) -> Message:
+        message = await self._says.get()
+        if message is None:
+            raise EOFError
+        return message
+
+    async def end(self, patience: float = 0.0) -> int:
+        return 1
+
+    def die(self) -> None:
+        self._says.put_nowait(None)
+
+    def makes(self, name: str, first: int = 0, count: int = 1, turned: bool = False) -> None:
+        payload = bytes(count * MASKED.height * MASKED.width * 3)
+        self._says.put_nowait(Pictures(name, first, count, "x", turned, 1, 8, 0.0, 0.0, payload=payload))
+
+    def ends(self, name: str, error: str | None = None) -> None:
+        self._says.put_nowait(Ended(name, error))
+
+    def begun(self) -> list[str]:
+        return [message.id for message in self.heard if isinstance(message, Begin)]
+
+    def pauses(self, name: str) -> list[bool]:
+        changes = [message for message in self.heard if isinstance(message, Change) and message.id == name]
+        return [change.paused for change in changes if change.paused is not None]
+
+
+@asynccontextmanager
+async def scripted(script: Script, **limits: Any) -> AsyncIterator[Engine]:
+    engine = Engine(Limits(**limits), script)  # type: ignore[arg-type]
+    try:
+        await engine._open()
+        yield engine
+    finally:
+        await engine.close()
+
+
+async def job_done(engine: Engine, script: Script, wish: Wish) -> Job:
+    """A job of one picture, from the wish to the file."""
+    job = await engine.submit(wish)
+    script.makes(job.id)
+    script.ends(job.id)
+    async with asyncio.timeout(60):
+        await asyncio.wait([job.stream.task])
+    return job
