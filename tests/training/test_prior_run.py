@@ -1,6 +1,7 @@
 """Stage two, trained: resumed to the bit, the same in two processes, and the model it leaves."""
 
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -211,6 +212,18 @@ def test_what_begins_with_a_model_speaks_its_language(made: Set, unbroken: Path,
     other = replace(config, begin_with=unbroken, text=BPEConfig(vocabulary=300, length=7))
     with pytest.raises(UsageError, match="whose text is another"):
         train(made[0], others, tmp_path / "longer", config=other)
+
+
+def test_to_go_on_a_run_needs_no_more_the_model_it_began_with(made: Set, unbroken: Path, tmp_path: Path) -> None:
+    other, run = tmp_path / "other", tmp_path / "run"
+    shutil.copytree(unbroken / "model", other)
+    config = replace(tiny_config(made[1]), begin_with=other)
+    train(*made, run, config=config, steps=1)
+    shutil.rmtree(other)
+    assert train(*made, run, resume=True, config=config, steps=2).steps == 2
+    assert spoken(run) == spoken(unbroken)
+    with pytest.raises(CheckpointError, match="no such folder"):
+        train(*made, tmp_path / "fresh", config=config, steps=1)
 
 
 def spoken(run: Path) -> str:

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from sampling.config import SamplerConfig
-from videogen.conditioning import BPEConfig, Conditioner, make_conditioner
+from videogen.conditioning import BPEConfig, Conditioner, load_conditioner, make_conditioner
 from videogen.conditioning.bpe import BPEConditioner
+from videogen.conditioning.folder import CONFIG
 from videogen.data import Index, load_index
 from videogen.errors import UsageError
-from videogen.models import TokenizerModel, load_prior, load_tokenizer
+from videogen.models import INDEX, TokenizerModel, load_tokenizer, open_model
 from videogen.tokens import TokenSet, encode
 from videogen.tokens.description import NAME
 from videogen.training.budget import kept_bytes, saved_bytes
@@ -42,7 +43,7 @@ def run_prior(
     ]
     assert sets[0] is not None
     lessons = Lessons(config, sets[0], sets[1])
-    conditioner = text_of(config, lessons, folder / "features")
+    conditioner = text_of(config, lessons, folder)
     facts = {
         "tokenizer": tokenizer.fingerprint,
         "tokens": [None if each is None else plain(each.description) for each in sets],
@@ -67,18 +68,26 @@ def open_tokens(data: Path, tokenizer: TokenizerModel, place: Path) -> TokenSet:
     return TokenSet.open(data, tokenizer.fingerprint)
 
 
-def text_of(config: PriorTrainingConfig, lessons: Lessons, cache: Path) -> Conditioner | None:
+def text_of(config: PriorTrainingConfig, lessons: Lessons, folder: Path) -> Conditioner | None:
     """Of the captions; a run that begins with another model speaks its language, for its weights know no other."""
     if config.text is None:
         return None
     if config.begin_with is not None and isinstance(config.text, BPEConfig):
-        given = load_prior(config.begin_with).conditioner
-        if not isinstance(given, BPEConditioner) or given.config != config.text:
-            raise UsageError(f"begin_with names {config.begin_with}, whose text is another than this configuration's")
-        return given
+        return language_of(config.begin_with, config.text, folder)
     windows = lessons.windows[0]
     captions = {windows.tokens.label(int(row))[1] for row in windows.rows}
-    return make_conditioner(config.text, captions, cache)
+    return make_conditioner(config.text, captions, folder / "features")
+
+
+def language_of(beginning: Path, config: BPEConfig, folder: Path) -> BPEConditioner:
+    """The words of the model that a run in `folder` begins with, of which its own export has a copy: to go on, a run
+    needs nothing but itself."""
+    own = folder / "model"
+    model = open_model(own if (own / INDEX).is_file() else beginning, PRIOR)
+    given = load_conditioner(model) if CONFIG in model.hashes else None
+    if not isinstance(given, BPEConditioner) or given.config != config:
+        raise UsageError(f"begin_with names {beginning}, whose text is another than this configuration's")
+    return given
 
 
 def survey(config: PriorTrainingConfig, tokenizer_path: Path) -> tuple[Json, str]:
@@ -88,7 +97,7 @@ def survey(config: PriorTrainingConfig, tokenizer_path: Path) -> tuple[Json, str
         tokens, clips = looked_at(config.data.train, tokenizer, Path(scratch))
         config = replace(config, data=replace(config.data, validation=config.data.train))
         lessons = Lessons(config, tokens, tokens)
-        conditioner = text_of(config, lessons, Path(scratch) / "features")
+        conditioner = text_of(config, lessons, Path(scratch))
         stage = PriorStage(config, lessons, tokenizer, conditioner)
         batch = next(stage.batches({}, 0, config.training.accumulation, 0, 1))
         bytes_, seconds = cost(stage, batch)
