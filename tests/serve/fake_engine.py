@@ -122,7 +122,8 @@ class FakeStream:
             self.viewers.remove(viewer)
 
     async def film_so_far(self, seconds: float | None = None) -> bytes:
-        return HEADER + PIECE * int(seconds or 9)
+        self.engine.fetched += 1
+        return HEADER + PIECE * int(seconds or 9) + self.engine.padding
 
 
 @dataclass(eq=False)
@@ -160,7 +161,8 @@ class FakeJob:
 
     def content(self) -> Path:
         path = self.engine.folder / f"{self.id}.mp4"
-        path.write_bytes(HEADER + PIECE * 10)
+        path.write_bytes(HEADER + PIECE * 10 + self.engine.padding)
+        self.engine.fetched += 1
         return path
 
 
@@ -169,6 +171,8 @@ class FakeEngine:
         self.folder, self.limits, self.info = folder, limits or Limits(), INFO
         self.alive, self.full, self.endless, self.slow = True, False, False, False
         self.pieces: list[bytes] = [PIECE] * 3
+        self.padding = b""  # at the end of whole films
+        self.fetched = 0  # of them
         self.wishes: list[Wish] = []
         self.uploads: list[tuple[str, int, str]] = []  # kind, bytes, their hash
         self.all_streams: dict[str, FakeStream] = {}

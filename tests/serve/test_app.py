@@ -31,7 +31,9 @@ def there(tmp_path) -> Iterator[Served]:
 def test_health(there):
     assert there.ask("GET", "/healthz").json() == {"status": "ok"}
     there.engine.alive = False
-    assert problem(there.ask("GET", "/healthz"), 503)["code"] == "no_model"
+    sick = there.ask("GET", "/healthz")
+    assert problem(sick, 503)["code"] == "no_model"
+    assert int(sick.headers["retry-after"]) > 0
 
 
 def test_limits_are_published(there):

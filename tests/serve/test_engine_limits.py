@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.serve.scenes import RING, children, descriptors, finished, tasks, until
+from tests.serve.scripted import Script, job_done, scripted
 from videogen.errors import CheckpointError
 from videogen.serve.engine import Engine
 from videogen.serve.limits import Limits
-from videogen.serve.wishes import Gone, Wish
+from videogen.serve.wishes import Busy, Gone, Wish
 
 
 def test_no_model_no_engine(tmp_path):
@@ -63,6 +64,24 @@ def test_finished_videos_are_kept_while_there_is_room(tiny_model_folder):
         assert engine.jobs() == jobs[:0:-1]
         assert len(list(Path(engine._folder.name).iterdir())) == 3
         await engine.close()
+
+    asyncio.run(scene())
+
+
+def test_a_full_house_says_so_before_a_clip_is_sent():
+    async def never():
+        raise AssertionError("the clip was asked for")
+        yield b""
+
+    async def scene():
+        async with scripted(Script(), streams=1, queued=0) as engine:
+            job = await job_done(engine, engine._supervisor.how, Wish("x"))
+            await engine.open_stream(Wish("x"))
+            with pytest.raises(Busy):
+                await engine.take_upload(never(), "video")
+            with pytest.raises(Busy):
+                await engine.continue_job(job.id)
+            assert engine.counters["refused_busy"] == 2
 
     asyncio.run(scene())
 

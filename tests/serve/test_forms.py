@@ -14,14 +14,15 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from tests.serve.fake_engine import BEGINNING
-from videogen.serve import bodies
-from videogen.serve.bodies import parsed, read_json
+from videogen.serve import bodies, forms
+from videogen.serve.bodies import chunks_of, parsed, read_json
 from videogen.serve.errors import Problem
 from videogen.serve.forms import Form, kind_of, read_form
 from videogen.serve.limits import Limits
 from videogen.serve.wishes import Beginning, UploadError
 
 BOUNDARY = "5d0e-b2c7"
+FORM = f"multipart/form-data; boundary={BOUNDARY}"
 FILES: dict[str, Any] = {"clip": "video", "image": "image", "input_reference": None}
 LIMITS = replace(Limits(), body_bytes=2000, upload_bytes=4 * 2**20)
 DATA = bytes(range(256)) * 8 + b"\r\n--5d0e-b2c\r\n--" + b"\r" * 9
@@ -178,6 +179,33 @@ def test_a_body_that_stops_coming_is_told(monkeypatch):
     with pytest.raises(Problem) as caught:
         asyncio.run(read_json(Request({"type": "http", "method": "POST", "headers": headers}, receive), 100))
     assert (caught.value.status, caught.value.code) == (408, "too_slow")
+
+
+async def byte_by_byte() -> dict[str, Any]:
+    await asyncio.sleep(0.01)
+    return {"type": "http.request", "body": b"\n", "more_body": True}
+
+
+def test_a_body_that_comes_byte_by_byte_has_an_end(monkeypatch):
+    """A form has as long as a file may take besides."""
+    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.1)
+    monkeypatch.setattr(forms, "BODY_SECONDS", 0.1)
+    for kind, limits in (("application/json", LIMITS), (FORM, replace(LIMITS, receive_seconds=0.1))):
+        asked = Request({"type": "http", "method": "POST", "headers": [(b"content-type", kind.encode())]}, byte_by_byte)
+        with pytest.raises(Problem) as caught:
+            asyncio.run(read_json(asked, 10**6) if kind != FORM else read_form(asked, FILES, Taker(), limits))
+        assert (caught.value.status, caught.value.code) == (408, "too_slow")
+
+
+def test_only_waiting_counts_and_not_what_is_done_with_a_body(monkeypatch):
+    async def slow_reader() -> int:
+        found = 0
+        async for _ in chunks_of(request([b"x"] * 20), 100, 0.1):
+            await asyncio.sleep(0.02)
+            found += 1
+        return found
+
+    assert asyncio.run(slow_reader()) == 21
 
 
 @settings(max_examples=30)

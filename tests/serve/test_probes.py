@@ -1,10 +1,13 @@
 """What people who look for holes send: each probe gets one clear line as JSON, and nothing else happens."""
 
+import select
+import socket
 from collections.abc import Iterator
 
 import pytest
 
 from tests.serve.served import Served, problem, raw_problem, served
+from videogen.serve import bodies, leftovers
 
 STREAM, VIDEO = "0" * 32, f"video_{'0' * 32}"
 PATHS = [
@@ -132,6 +135,37 @@ def test_what_is_no_http(there, request_):
     assert raw_problem(there.raw(request_ + b"\r\n\r\n"), 400)["type"] == "invalid_request_error"
 
 
+UPGRADE = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+KEY = "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+HANDSHAKE = f"{UPGRADE}Sec-WebSocket-Version: 13\r\n{KEY}"
+
+
+@pytest.mark.parametrize(
+    ("line", "headers", "status"),
+    [
+        ("POST /", f"{HANDSHAKE}Content-Length: 1\r\n", 405),  # and never sends it
+        ("POST /", HANDSHAKE, 405),
+        ("GET /v1/realtime/video", f"{HANDSHAKE}Content-Length: 1\r\n", 426),
+        ("GET /v1/realtime/video", f"{HANDSHAKE}Transfer-Encoding: chunked\r\n", 426),
+        ("GET /v1/realtime/video", UPGRADE, 426),
+        ("GET /v1/realtime/video", f"{UPGRADE}Sec-WebSocket-Version: 13\r\n", 426),
+        ("GET /v1/realtime/video", f"{UPGRADE}{KEY}Sec-WebSocket-Version: 12\r\n", 426),
+        ("GET /v1/realtime/video", f"{HANDSHAKE}{KEY}", 426),
+        ("GET /v1/realtime/video", HANDSHAKE.replace("==", ""), 426),
+        ("GET /v1/realtime/video", f"{HANDSHAKE}X: {'x' * 10_000}\r\n", 400),
+        ("GET /v1/realtime/video", HANDSHAKE + "X: x\r\n" * 200, 400),
+        (f"GET /v1/{'x' * 10_000}", HANDSHAKE, 400),
+        ("GET /v1/nothing", HANDSHAKE, 404),
+    ],
+)
+def test_what_only_looks_like_a_websocket(there, monkeypatch, line, headers, status):
+    """It is answered, in our own words, and not held."""
+    monkeypatch.setattr(leftovers, "PATIENCE", 0.05)
+    answer = there.raw(f"{line} HTTP/1.1\r\nHost: 127.0.0.1:{there.port}\r\n{headers}\r\n".encode())
+    raw_problem(answer, status)
+    assert b"\r\nx-content-type-options: nosniff\r\n" in answer.lower()
+
+
 def test_headers_without_end(there):
     assert raw_problem(there.raw(b"GET / HTTP/1.1\r\nX: " + b"x" * 40_000), 400)["code"] == "not_http"
 
@@ -141,6 +175,10 @@ def test_headers_without_end(there):
     [
         ("application/json", b"{", 400),
         ("application/json", b"[" * 60_000, 400),
+        ("application/json", b'{"prompt": "\\ud800"}', 400),
+        ("application/json", b'{"prompt": "x", "video": {"id": "\\udc00"}}', 400),
+        ("application/json", b'{"\\ud800": 1}', 400),
+        ("application/json", b'{"prompt": ["\\ud83d"]}', 400),
         ("application/json", b'{"prompt": "' + b"x" * 70_000 + b'"}', 413),
         ("application/json; charset=utf-16", '{"prompt": "x"}'.encode("utf-16"), 400),
         ("application/xml", b"<!DOCTYPE x [<!ENTITY y SYSTEM 'file:///etc/passwd'>]><x>&y;</x>", 415),
@@ -169,6 +207,20 @@ def test_a_body_that_is_too_large_is_told_of_whatever_was_sent(there):
     assert problem(there.ask("POST", "/v1/videos", content=much(), headers=json), 413)["code"] == "body_too_large"
     assert problem(there.ask("POST", "/v1/nothing", content=much(), headers=json), 404)
     assert there.ask("GET", "/healthz").status_code == 200
+
+
+def test_a_body_that_comes_byte_by_byte_is_not_waited_for_without_end(there, monkeypatch):
+    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.3)
+    lines = f"POST /login HTTP/1.1\r\nHost: 127.0.0.1:{there.port}\r\nContent-Type: application/json\r\n"
+    with socket.create_connection(("127.0.0.1", there.port), 60) as connection:
+        connection.sendall(f"{lines}Content-Length: 4000\r\nConnection: close\r\n\r\n".encode())
+        for _ in range(4000):
+            if select.select([connection], [], [], 0.02)[0]:
+                break
+            connection.sendall(b" ")
+        error = raw_problem(connection.recv(65536), 408)
+    assert error["code"] == "too_slow"
+    assert "0.3 seconds" in error["message"]
 
 
 def test_who_asks_before_sending_is_told_before_sending(there):

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from socket import create_connection
 from typing import Any
 
 import pytest
@@ -118,7 +119,8 @@ def test_a_full_house_is_told(there):
 @pytest.mark.parametrize(
     "message",
     ["{", '{"type": "session.start"}', '{"type": "session.interaction", "interaction": {}}', b"\x00",
-     '{"type": "session.interaction", "interaction": {"event": {"prompt": 5}}}'],
+     '{"type": "session.interaction", "interaction": {"event": {"prompt": 5}}}',
+     '{"type": "session.interaction", "interaction": {"event_id": "\\ud800", "event": {"prompt": "x"}}}'],
 )  # fmt: skip
 def test_a_mistake_meanwhile_ends_nothing(there, message):
     there.engine.endless = True
@@ -156,6 +158,28 @@ def test_who_stalls_is_cut_off(there, monkeypatch):
         id = heard(socket, "video.start")["request_id"]
         there.waits_until(lambda: there.engine.stream(id).status == "stopped")
         there.waits_until(lambda: there.engine.stream(id).viewers == [])
+
+
+def frame(kind: int, payload: bytes) -> bytes:
+    """As clients send them: masked, here with zeros."""
+    return bytes((0x80 | kind, 0x80 | len(payload), 0, 0, 0, 0)) + payload
+
+
+def test_who_says_goodbye_and_does_not_read_the_rest_is_cut_off(there, monkeypatch):
+    """Closing alone would wait until such a client has taken what is on the way."""
+    monkeypatch.setattr(over_socket, "GOODBYE", 0.1)
+    monkeypatch.setattr(live, "STALLED", 600.0)
+    there.engine.endless, there.engine.pieces = True, [bytes(2**20)]
+    upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    head = f"GET /v1/realtime/video HTTP/1.1\r\nHost: localhost\r\n{upgrade}Sec-WebSocket-Key: {'A' * 22}==\r\n\r\n"
+    with create_connection(("127.0.0.1", there.port), 20) as connection:
+        connection.sendall(head.encode())
+        assert connection.recv(12) == b"HTTP/1.1 101"
+        connection.sendall(frame(1, b'{"type": "session.start"}'))
+        there.waits_until(lambda: any(stream.viewers for stream in there.engine.all_streams.values()))
+        connection.sendall(frame(8, (1000).to_bytes(2)))
+        there.waits_until(lambda: not there.server.server_state.connections)
+    assert [stream.status for stream in there.engine.all_streams.values()] == ["stopped"]
 
 
 def test_who_says_nothing_is_not_waited_for(there, monkeypatch):

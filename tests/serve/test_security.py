@@ -137,6 +137,20 @@ def test_a_login_over_tls_gives_a_cookie_for_tls_alone(locked):
     assert "Secure" in locked.ask("POST", "/login", json={"token": TOKEN}, headers=headers).headers["set-cookie"]
 
 
+@pytest.mark.parametrize("others", ['prefs={"a":1}', "a b=c", "=", "x", 'q="unfinished', "\u00e9=\u00fc"])
+def test_cookies_of_others_are_in_nobodys_way(locked, others):
+    ours = f"{COOKIE}={locked.studio.access.cookie()}"
+    for cookies in (f"{others}; {ours}", f"{ours}; {others}"):
+        assert locked.ask("GET", "/v1/models", headers={"Cookie": cookies.encode("latin-1")}).status_code == 200
+    assert locked.ask("GET", "/v1/models", headers={"Cookie": others.encode("latin-1")}).status_code == 401
+
+
+@pytest.mark.parametrize("text", [b'{"token": "\\ud800"}', b'{"token": "\\udfff\\ud800"}'])
+def test_a_token_that_is_no_text_is_told(locked, text):
+    answer = locked.ask("POST", "/login", content=text, headers={"Content-Type": "application/json"})
+    assert "surrogate" in problem(answer, 400)["message"]
+
+
 @pytest.mark.parametrize("body", [{}, {"token": 5}, {"token": None}, {"token": TOKEN, "x": 1}, [], "x"])
 def test_a_login_is_a_token_and_nothing_else(locked, body):
     error = problem(locked.ask("POST", "/login", json=body), 400)

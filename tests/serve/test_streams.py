@@ -13,7 +13,7 @@ import pytest
 
 from tests.serve.fake_engine import HEADER, MIME, PIECE
 from tests.serve.served import Served, problem, served
-from videogen.serve import live
+from videogen.serve import live, server
 
 KINDS = ("picture", "mask", "mark", "end", "figures", "turn")
 
@@ -189,6 +189,23 @@ def test_a_viewer_who_stalls_is_cut_off(there, monkeypatch, told):
         there.waits_until(lambda: not there.server.server_state.tasks)
         there.waits_until(lambda: len(there.server.server_state.connections) <= 1)  # that of the client which asked
         assert not until_the_end(connection).endswith(b"0\r\n\r\n")  # no whole answer, and whoever reads it knows
+
+
+def test_who_never_reads_an_ordinary_answer_is_cut_off(there, monkeypatch):
+    """Where uvicorn waits for it to take more, and where it already calls the answer complete."""
+    there.engine.padding = bytes(2**25)
+    recent, video = begun(there)["urls"]["recent"], there.ask("POST", "/v1/videos", json={"prompt": "x"}).json()["id"]
+    there.waits_until(lambda: there.engine.job(video.removeprefix("video_")).status == "completed")
+    there.client.close()
+    state = there.server.server_state
+    there.waits_until(lambda: not state.connections)
+    monkeypatch.setattr(server, "HEADER_SECONDS", 0.1)
+    for place in (f"/v1/videos/{video}/content", recent):
+        there.engine.fetched = 0
+        with stalled(there, place) as connection:
+            there.waits_until(lambda: there.engine.fetched == 1)
+            there.waits_until(lambda: not state.tasks and not state.connections)
+            assert until_the_end(connection)
 
 
 def test_one_who_stalls_does_not_hold_up_the_others(there):

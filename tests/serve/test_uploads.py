@@ -1,4 +1,5 @@
 import asyncio
+import errno
 import io
 import os
 from dataclasses import replace
@@ -11,6 +12,7 @@ from tests.serve.probes import TEXTS, damage, picture_of, probes
 from tests.serve.scenes import descriptors
 from tests.serve.test_checking import MASKED
 from tests.video.clips import BY_NAME, make, number_in
+from videogen.serve.child import Child
 from videogen.serve.limits import Limits
 from videogen.serve.upload_reader import Task, answer
 from videogen.serve.uploads import Uploads
@@ -172,6 +174,30 @@ def test_only_so_many_wait():
         assert taking.tally == {"uploads_taken": 0, "uploads_refused": 2}
 
     asyncio.run(scene())
+
+
+def test_a_file_of_our_own_is_one_of_those_that_wait(tmp_path):
+    """Whoever asks for what comes next of a video a hundred times does not make a hundred readers wait."""
+    place = tmp_path / "film.mp4"
+    place.write_bytes(b"no clip")
+
+    async def scene():
+        taking = uploads(uploads=1, waiting_uploads=1)
+        results = await asyncio.gather(*(taking.read(place, "video") for _ in range(5)), return_exceptions=True)
+        assert [type(result) for result in results] == [UploadError] * 2 + [Busy] * 3
+        with pytest.raises(UploadError):
+            await taking.read(place, "video")  # there is room again
+
+    asyncio.run(scene())
+
+
+def test_a_machine_without_room_for_a_reader_is_busy(monkeypatch):
+    async def start(*arguments, **options):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(Child, "start", staticmethod(start))
+    with pytest.raises(Busy, match="Too many open files"):
+        sent(b"x")
 
 
 def test_an_upload_that_is_broken_off_leaves_nothing(clip):

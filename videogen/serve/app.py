@@ -20,6 +20,7 @@ from videogen.serve.metrics import metrics
 from videogen.serve.openapi import openapi
 from videogen.serve.realtime import realtime
 from videogen.serve.security import Guard
+from videogen.serve.shared import RETRY_AFTER
 from videogen.serve.studio import Studio, query_of, studio_of
 from videogen.serve.wishes import Refusal
 
@@ -87,7 +88,8 @@ async def no_such_socket(socket: WebSocket) -> None:
 
 async def healthz(request: Request) -> Response:
     if not studio_of(request).engine.healthy():
-        raise Problem(503, "the model's process does not answer; it is being started again", code="no_model")
+        message = "the model's process does not answer; it is being started again"
+        raise Problem(503, message, code="no_model", headers={"Retry-After": str(RETRY_AFTER)})
     return JSONResponse({"status": "ok"})
 
 

@@ -11,26 +11,31 @@ from videogen.serve.errors import Problem
 from videogen.serve.fields import shown
 
 PATIENCE = 15.0  # seconds without a byte of a body that is to come
+BODY_SECONDS = 30.0  # until all of one has come, but for the files in it
 
 
 def content_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-async def chunks_of(request: Request, most: int) -> AsyncIterator[bytes]:
-    """A body as it arrives; Problem where it is too long, or stops coming."""
+async def chunks_of(request: Request, most: int, seconds: float) -> AsyncIterator[bytes]:
+    """A body as it arrives; Problem where it is too long, stops coming, or has been waited for so long in all."""
     too_long = Problem(413, f"the body has more than {most} bytes", code="body_too_large")
     if int(request.headers.get("content-length", 0)) > most:
         raise too_long
-    body, count = aiter(request.stream()), 0
+    body, count, left, now = aiter(request.stream()), 0, seconds, asyncio.get_running_loop().time
     while True:
+        began = now()
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(min(PATIENCE, left)):
                 chunk = await anext(body)
         except StopAsyncIteration:
             return
         except TimeoutError:
-            raise Problem(408, f"no byte of the body came for {PATIENCE:g} seconds", code="too_slow") from None
+            stopped = f"no byte of the body came for {PATIENCE:g} seconds"
+            slow = f"the body did not come within {seconds:g} seconds"
+            raise Problem(408, stopped if left > PATIENCE else slow, code="too_slow") from None
+        left -= now() - began
         count += len(chunk)
         if count > most:
             raise too_long
@@ -41,14 +46,17 @@ async def read_json(request: Request, most: int) -> Any:
     """The JSON of a body of at most so many bytes."""
     if content_type(request) != "application/json":
         raise Problem(415, "the body must be JSON; send Content-Type: application/json", code="content_type")
-    return parsed(b"".join([chunk async for chunk in chunks_of(request, most)]))
+    return parsed(b"".join([chunk async for chunk in chunks_of(request, most, BODY_SECONDS)]))
 
 
 def parsed(text: bytes | str) -> Any:
     """JSON with no key twice, no number that is none, and nothing that takes long to read."""
     try:
         text = text.decode() if isinstance(text, bytes) else text  # json would also take UTF-16 and UTF-32
-        return json.loads(text, object_pairs_hook=without_repeats, parse_constant=no_number)
+        found = json.loads(text, object_pairs_hook=without_repeats, parse_constant=no_number)
+        if not encodable(json.dumps(found, ensure_ascii=False)):  # which no answer could repeat, and no model read
+            raise not_json("the body has characters that are no text: half of a surrogate pair")
+        return found
     except UnicodeDecodeError:
         raise not_json("the body is not UTF-8") from None
     except json.JSONDecodeError as error:
@@ -63,6 +71,10 @@ def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         raise not_json(f"the key {shown(next(name for name in names if names.count(name) > 1))} is there twice")
     return found
+
+
+def encodable(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def no_number(name: str) -> float:

@@ -159,11 +159,13 @@ class Engine:
     # what videos go on from
 
     async def take_upload(self, chunks: AsyncIterator[bytes], kind: Literal["video", "image"]) -> Beginning:
-        """What has been sent as the model sees it; UploadError if it cannot be used, Busy if many others wait."""
+        """What has been sent as the model sees it; UploadError if it cannot be used, Busy if there is no room."""
+        self._check_room()  # before it is sent, not after
         return await self._uploads.take(chunks, kind)
 
     async def continue_job(self, name: str) -> Beginning:
         """The last pictures of a job's video, to go on from; Gone if it has none."""
+        self._check_room()
         return await self._uploads.read(self.job(name).content(), "video")
 
     # figures

@@ -90,8 +90,6 @@ def checked(name: str, value: Any, schema: Schema) -> Any:
     """The value, a whole number as an int; Problem if it is not what the schema asks for."""
     if not fits(value, schema):
         raise Problem(400, f"{name} is {shown(value)}; it must be {described(schema)}", name, "wrong_value")
-    if isinstance(value, str) and not encodable(value):
-        raise Problem(400, f"{name} has characters that are no text: half of a surrogate pair", name, "wrong_value")
     return int(value) if schema.get("type") == "integer" else value
 
 
@@ -171,7 +169,3 @@ def shown(value: Any) -> str:
     """A value of a client's in a message: one line, short, and nothing that a terminal could take for a command."""
     text = ascii(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
-
-
-def encodable(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)

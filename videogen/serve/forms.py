@@ -7,6 +7,7 @@ from typing import Literal
 
 from starlette.requests import Request
 
+from videogen.serve.bodies import BODY_SECONDS
 from videogen.serve.errors import Problem
 from videogen.serve.fields import shown
 from videogen.serve.limits import Limits
@@ -32,7 +33,8 @@ class Form:
 async def read_form(request: Request, files: Mapping[str, Kind | None], take: Take, limits: Limits) -> Form:
     """`files` says which fields are files, and of which kind; None: the first bytes tell."""
     form, left = Form(), limits.body_bytes
-    async with aclosing(parts_of(request, limits.upload_bytes + limits.body_bytes)) as parts:
+    most, seconds = limits.upload_bytes + limits.body_bytes, limits.receive_seconds + BODY_SECONDS
+    async with aclosing(parts_of(request, most, seconds)) as parts:
         async for name, data in parts:
             refuse_repeats(form, name, name in files)
             if name in files:

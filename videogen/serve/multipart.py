@@ -15,9 +15,11 @@ BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,./:=? -]{1,70}")
 LONGEST_NAME, LONGEST_HEADER = 100, 4096
 
 
-async def parts_of(request: Request, most: int) -> AsyncGenerator[tuple[str, AsyncIterator[bytes]], None]:
+async def parts_of(
+    request: Request, most: int, seconds: float
+) -> AsyncGenerator[tuple[str, AsyncIterator[bytes]], None]:
     """Each part's name and data; what is not read of the data before the next part is asked for is skipped."""
-    events = events_of(chunks_of(request, most), boundary_of(request))
+    events = events_of(chunks_of(request, most, seconds), boundary_of(request))
     async for event in events:
         if isinstance(event, str):
             yield event, data_of(events)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from videogen.serve.session import Stream
 
 FIRST_WORD = 30.0  # seconds until a session must have been started
+GOODBYE = 15.0  # seconds for a client to read the last of what was sent
 GOING_AWAY, REFUSED, NOT_NOW = 1001, 1008, 1013  # codes of WebSockets
 
 
@@ -48,7 +49,14 @@ class Session:
 
 
 async def realtime(socket: WebSocket) -> None:
-    studio = studio_of(socket)
+    try:
+        await met(socket, studio_of(socket))
+    finally:  # what is closed would wait for its reader without end
+        asyncio.get_running_loop().call_later(GOODBYE, cut, socket)
+
+
+async def met(socket: WebSocket, studio: Studio) -> None:
+    """A client from the first word to the last."""
     await socket.accept()
     try:
         async with asyncio.timeout(FIRST_WORD):
@@ -92,9 +100,7 @@ async def run(session: Session) -> None:
     except WebSocketDisconnect:
         pass
     except Stalled:
-        abort = socket.scope.get("state", {}).get("abort")
-        if abort is not None:
-            abort()
+        cut(socket)
 
 
 async def send_film(session: Session) -> str:
@@ -169,6 +175,13 @@ async def refuse(socket: WebSocket, problem: Problem) -> None:
     with suppress(WebSocketDisconnect):
         await socket.send_text(json.dumps(error_message(problem)))
         await hang_up(socket, NOT_NOW if problem.status == 503 else REFUSED)
+
+
+def cut(socket: WebSocket) -> None:
+    """Close the connection without waiting for its reader; where it is closed, nothing happens."""
+    abort = socket.scope.get("state", {}).get("abort")
+    if abort is not None:
+        abort()
 
 
 async def hang_up(socket: WebSocket, code: int) -> None:

@@ -16,7 +16,7 @@ PROBLEMS = {
     403: "a page of another origin may not ask",
     404: "there is no such thing, or not any more",
     405: "the address does not know this method",
-    408: "the body stopped coming",
+    408: "the body stopped coming, or came too slowly",
     409: "not in this state",
     413: "too large",
     415: "neither JSON nor a form",

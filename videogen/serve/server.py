@@ -1,5 +1,5 @@
-"""uvicorn, told what it does not do by itself: clear errors for broken HTTP, an end for those who send nothing, and
-streams that end before the server does."""
+"""uvicorn, told what it does not do by itself: clear errors for broken HTTP, an end for those who send or read nothing,
+and streams that end before the server does."""
 
 import asyncio
 import json
@@ -16,10 +16,12 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from videogen.errors import ResourceError
 from videogen.serve.errors import Problem
+from videogen.serve.handshake import is_handshake
 from videogen.serve.security import ON_EVERY_ANSWER
 
 SENT_AHEAD = 128 * 1024  # bytes that the system keeps for a viewer who does not read: no more, so that stalling shows
-HEADER_SECONDS = 15.0  # until a connection has asked for something, or asked again
+HEADER_SECONDS = 15.0  # until a connection has asked for something, or asked again; or read more of its answer
+MOST_CONNECTIONS = 800  # more than there may be viewers, and fewer than a process may open files
 HEADER_BYTES = 32 * 2**10
 GRACE_SECONDS = 5.0  # for what can end by itself
 BROKEN = Problem(400, "this is not HTTP, or not all of it can be read", code="not_http")
@@ -28,28 +30,47 @@ BROKEN = Problem(400, "this is not HTTP, or not all of it can be read", code="no
 class Protocol(H11Protocol):
     """One connection."""
 
+    _left = -1  # bytes that its reader had not taken when we last looked; -1: it has taken some since
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         # An application can cut a connection whose reader takes nothing; closing would wait for that reader.
         self.app_state = {**self.app_state, "abort": transport.abort}
         self._impatience = self.loop.call_later(HEADER_SECONDS, self._give_up)
+        if len(self.connections) > MOST_CONNECTIONS:
+            transport.abort()
 
     def on_response_complete(self) -> None:
         self._impatience.cancel()
         self._impatience = self.loop.call_later(HEADER_SECONDS, self._give_up)
         super().on_response_complete()
 
+    def resume_writing(self) -> None:
+        self._left = -1
+        super().resume_writing()
+
     def _give_up(self) -> None:
-        if self.cycle is None or self.cycle.response_complete:
+        """Only on who asks for nothing, or reads nothing: an answer may be long in the making, and be read slowly."""
+        left = self.transport.get_write_buffer_size()
+        in_the_making = left == 0 and self.cycle is not None and not self.cycle.response_complete
+        if in_the_making or left not in (0, self._left):
+            self._left = left
+            self._impatience = self.loop.call_later(HEADER_SECONDS, self._give_up)
+        else:
             self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._impatience.cancel()
         super().connection_lost(exc)
 
+    def _should_upgrade(self) -> bool:
+        return is_handshake(self.scope["method"], self.headers) and super()._should_upgrade()
+
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         self._impatience.cancel()
         super().handle_websocket_upgrade(event)
+        if not getattr(self.transport.get_protocol(), "handshake_initiated", False):  # its headers were too long for it
+            self.send_400_response("")
 
     def send_400_response(self, msg: str) -> None:
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):

@@ -37,7 +37,10 @@ class ModelProcess:
             "dtype": self.dtype,
             "threads": self.threads,
         }
-        child = await Child.start(WORKER, [json.dumps(options)], environment(self.threads))
+        try:
+            child = await Child.start(WORKER, [json.dumps(options)], environment(self.threads))
+        except OSError as error:  # of memory, processes or descriptors there are none left just now
+            raise ResourceError(f"{self.model}: its process cannot be started ({error.strerror or error})") from None
         try:
             said = await child.receive(0)
         except (EOFError, ValueError):

@@ -1,7 +1,8 @@
-"""Clips and pictures of strangers: written to a file without a name, read in a process that can do no harm.
+"""Clips and pictures of strangers: written to a file without a name, read in a process of their own that has limits.
 
-The file that arrives is opened by that process alone, and what it answers is checked here: a count, a remark, and
-exactly as many bytes of pictures. Nothing of the client's is ever used as a path.
+Limits of memory, time, pixels and pictures; and it can write no file. It is no prison: it has the server's own rights.
+So what it answers is checked here: a count, a remark, and exactly as many bytes of pictures. The file that arrives is
+opened by that process alone, and nothing of the client's is ever used as a path.
 """
 
 import asyncio
@@ -10,7 +11,8 @@ import os
 import subprocess
 import tempfile
 from asyncio import Semaphore
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -36,24 +38,19 @@ class Uploads:
 
     async def take(self, chunks: AsyncIterator[bytes], kind: Kind) -> Beginning:
         """UploadError if it cannot be used, Busy if too many others are there."""
-        if self._there >= self.limits.uploads + self.limits.waiting_uploads:
-            raise Busy("many clips are being read; try again later", RETRY_AFTER)
-        self._there += 1
         try:
-            with tempfile.TemporaryFile() as file:
+            with self._one_more(), tempfile.TemporaryFile() as file:
                 await self._receive(chunks, file)
                 beginning = await self._read(file, kind)
         except UploadError:
             self.tally["uploads_refused"] += 1
             raise
-        finally:
-            self._there -= 1
         self.tally["uploads_taken"] += 1
         return beginning
 
     async def read(self, path: Path, kind: Kind) -> Beginning:
-        """A file of our own, with the same care."""
-        with path.open("rb") as file:
+        """A file of our own, with the same care and under the same limits."""
+        with self._one_more(), path.open("rb") as file:
             return await self._read(file, kind)
 
     async def close(self) -> None:
@@ -61,6 +58,19 @@ class Uploads:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @contextmanager
+    def _one_more(self) -> Iterator[None]:
+        """Busy if there are too many, or if the machine has no room for one: on its disk, of memory, of processes."""
+        if self._there >= self.limits.uploads + self.limits.waiting_uploads:
+            raise Busy("many clips are being read; try again later", RETRY_AFTER)
+        self._there += 1
+        try:
+            yield
+        except OSError as error:
+            raise Busy(f"the clip cannot be read now ({error.strerror or error})", RETRY_AFTER) from None
+        finally:
+            self._there -= 1
 
     async def _receive(self, chunks: AsyncIterator[bytes], file: BinaryIO) -> None:
         size = 0

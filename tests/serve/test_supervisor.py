@@ -1,0 +1,56 @@
+"""A model process that dies is started again, however often that fails at first."""
+
+import asyncio
+import errno
+from pathlib import Path
+
+import pytest
+
+from tests.serve.scenes import until
+from tests.serve.scripted import Script, job_done, scripted
+from videogen.errors import ResourceError
+from videogen.serve.child import Child
+from videogen.serve.supervisor import ModelProcess
+from videogen.serve.wishes import Busy, Wish
+
+NO_MEMORY = OSError(errno.ENOMEM, "Cannot allocate memory")
+
+
+@pytest.fixture
+def crowded(monkeypatch):
+    """A machine that has no room for another process."""
+
+    async def start(*arguments, **options):
+        raise NO_MEMORY
+
+    monkeypatch.setattr(Child, "start", staticmethod(start))
+
+
+@pytest.mark.usefixtures("crowded")
+def test_a_process_that_the_machine_has_no_room_for_is_an_error_that_is_expected():
+    with pytest.raises(ResourceError, match=r"play: its process cannot be started \(Cannot allocate memory\)"):
+        asyncio.run(ModelProcess(Path("play"), None, None, None).start())
+
+
+@pytest.mark.usefixtures("crowded")
+def test_it_is_tried_again_until_there_is_room():
+    class Crowded(Script):
+        """The second start is a real one, on a machine without room."""
+
+        async def start(self):
+            if self.starts == 1:
+                self.starts += 1
+                await ModelProcess(Path("play"), None, None, None).start()
+            return await super().start()
+
+    async def scene():
+        script = Crowded()
+        async with scripted(script) as engine:
+            script.die()
+            await until(lambda: engine._supervisor.failure is not None)
+            with pytest.raises(Busy, match="Cannot allocate memory"):
+                await engine.submit(Wish("x"))
+            await until(engine.healthy)
+            assert (await job_done(engine, script, Wish("x"))).status == "completed"
+
+    asyncio.run(scene())
