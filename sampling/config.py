@@ -60,3 +60,18 @@ class SamplerConfig:
     def steps_of(self, tokens: int) -> int:
         """How many proposals a frame of so many undecided tokens takes at most: no more than there are tokens."""
         return tokens if self.order in ("raster", "next") else min(self.steps, tokens)
+
+
+def unsuited(order: Order, objective: str) -> str | None:
+    """Why a prior of this objective cannot be asked in this order, or None; raster suits every prior."""
+    if order == "next" and objective != "next":
+        return (
+            "order = next asks token by token, which this prior was not taught (its objective is masked); "
+            "use halton, confidence, random, threshold or raster"
+        )
+    if order not in ("next", "raster") and objective == "next":
+        return (
+            f"order = {order} decides many tokens at once, which this prior was not taught (its objective is next); "
+            "use next or raster"
+        )
+    return None

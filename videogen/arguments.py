@@ -15,6 +15,7 @@ from videogen.video import fit
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from sampling.config import Order
     from videogen.generate import Made
 
 OutputType = Literal["np", "pt", "pil", "uint8", "ids"]
@@ -32,17 +33,11 @@ def fitted(frames: Frames, rows: int, columns: int) -> Frames:
     return fit(frames, rows, columns)
 
 
-def check_order(order: str, objective: str) -> None:
-    if order == "next" and objective != "next":
-        raise UsageError(
-            "order = next asks token by token, which this prior was not taught (its objective is masked); "
-            "use halton, confidence, random, threshold or raster"
-        )
-    if order not in ("next", "raster") and objective == "next":
-        raise UsageError(
-            f"order = {order} decides many tokens at once, which this prior was not taught (its objective is next); "
-            "use next or raster"
-        )
+def check_order(order: "Order", objective: str) -> None:
+    from sampling.config import unsuited
+
+    if (reason := unsuited(order, objective)) is not None:
+        raise UsageError(reason)
 
 
 def output(known: Known, made: "list[Made]", wanted: int, kind: OutputType) -> Any:

@@ -6,8 +6,10 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pytest
@@ -15,12 +17,14 @@ import torch
 from safetensors.torch import save_file
 
 from prior.config import PriorShape
-from prior.model import LlamaPrior
-from sampling.config import SamplerConfig
+from prior.digits import Answers
+from prior.model import Lesson, LlamaPrior
+from sampling.config import Order, SamplerConfig
 from tests.tokens.conftest import make_model, make_videos
 from tests.training.fake import lines
 from tests.training.programs import CHECKOUT, ENVIRONMENT, last_tensors, same_bits, whole_lines
 from tests.training.tiny_prior import tiny_config, train
+from videogen.arguments import check_order
 from videogen.checkpoint import read_folder, write_folder
 from videogen.conditioning import BPEConfig
 from videogen.data import build_index
@@ -30,10 +34,13 @@ from videogen.models import load_prior, load_tokenizer, sampler_of
 from videogen.tokens import TokenSet, encode
 from videogen.training.begin import first_weights
 from videogen.training.lessons import LessonBatch, Lessons
-from videogen.training.prior_config import PriorPhaseConfig
+from videogen.training.prior_config import PriorPhaseConfig, TeachingConfig
 from videogen.training.prior_run import survey
+from videogen.training.prior_stage import PriorStage
+from videogen.training.stage import Team
 
 LENGTHS = (9, 13, 17, 9, 10, 12, 13, 5, 21, 9, 13, 17)
+NO_TEXT = TeachingConfig(corruption=0)
 Set = tuple[Path, Path]  # a tokenizer, and tokens of it
 
 
@@ -241,6 +248,19 @@ def test_how_a_model_is_to_be_asked_goes_along_and_may_change(made: Set, tmp_pat
     assert sampler_of(load_prior(run)) == asked.generation
 
 
+@pytest.mark.parametrize("order", get_args(Order))
+@pytest.mark.parametrize("objective", ["masked", "next"])
+def test_how_a_model_is_to_be_asked_suits_how_it_is_taught(
+    objective: Literal["masked", "next"], order: Order, tmp_path: Path
+) -> None:
+    """What would be refused when the model is used is refused before it is trained, and nothing else is."""
+    config, suits = tiny_config(tmp_path, objective), order == "raster" or (order == "next") == (objective == "next")
+    with nullcontext() if suits else pytest.raises(ValueError, match=r"generation does not suit .*order = "):
+        replace(config, generation=SamplerConfig(order=order))
+    with nullcontext() if suits else pytest.raises(UsageError, match="order = "):
+        check_order(order, objective)
+
+
 def test_it_trains_straight_from_clips(made: Set, tmp_path: Path) -> None:
     videos = make_videos(tmp_path / "videos", LENGTHS)
     build_index(videos, workers=1)
@@ -281,6 +301,42 @@ def test_a_llama_of_text_can_be_the_beginning(made: Set, tmp_path: Path) -> None
     assert (weights["layers.1.down.weight"] - llama["model.layers.1.mlp.down_proj.weight"]).abs().max() < 1e-3
     with pytest.raises(UsageError, match=r"init_from names .*q_proj"):
         train(*made, tmp_path / "other", config=replace(begun, prior=replace(shape, heads=4, head_width=8)))
+
+
+@pytest.mark.parametrize("clips", [1, 3, 15, 40, 127])
+def test_however_many_processes_validate_each_clip_counts_once(made: Set, clips: int) -> None:
+    config, tokenizer = replace(tiny_config(made[1]), text=None, teaching=NO_TEXT), load_tokenizer(made[0])
+    stage = PriorStage(config, Lessons(config, TokenSet.open(made[1]), None), tokenizer, None)
+    drawn = torch.Generator().manual_seed(clips)
+    vars(stage)["validation_ids"] = torch.randint(1000, (clips, 3, 4, 6), generator=drawn)
+    vars(stage)["validation_captions"] = ("",) * clips
+    (whole,), _ = validated(stage, 1)
+    assert whole[0][2].tolist() == [clips] * 3
+    for world in (2, 4, 8):
+        parts, calls = validated(stage, world)
+        assert len(set(calls)) == 1, "where weights are shared out, one that asks less often lets the others wait"
+        for own, one in zip(zip(*parts, strict=True), whole, strict=True):
+            assert torch.allclose(torch.stack(own).sum(0), one), world
+
+
+def validated(stage: PriorStage, world: int) -> tuple[list[list[torch.Tensor]], list[tuple[int, ...]]]:
+    """What each of so many processes adds up, and the sizes of the batches that it asked about."""
+    sums: list[list[torch.Tensor]] = [[] for _ in range(world)]
+    calls: list[list[int]] = [[] for _ in range(world)]
+    for rank in range(world):
+
+        def answer(lesson: Lesson, kernel: str, rank: int = rank) -> Answers:
+            calls[rank].append(len(lesson.targets))
+            return Answers(lesson.targets.float(), lesson.targets.float(), lesson.targets % 2 == 0)
+
+        def mean(tensor: torch.Tensor, rank: int = rank) -> torch.Tensor:
+            sums[rank].append(tensor)
+            return torch.ones_like(tensor)
+
+        modules: Any = {"prior": answer}
+        device = torch.device("cpu")
+        stage.validate(Team(modules, lambda name: nullcontext(), mean, lambda x: [x], device, rank, world, False))
+    return sums, [tuple(sizes) for sizes in calls]
 
 
 def test_baselines_are_what_they_say(made: Set) -> None:

@@ -54,9 +54,10 @@ class Sums:
 
 
 def judged(
-    answer: Answer, ids_BThw: Tensor, text: Text | None, masked: bool, vocabulary: Vocabulary, first: int
+    answer: Answer, ids_BThw: Tensor, text: Text | None, masked: bool, vocabulary: Vocabulary, first: int, own: int
 ) -> Sums:
-    """What a batch of clips adds up to; `first` is the number of its first clip, which chooses the masks."""
+    """What the first `own` clips of a batch add up to; `first` is the number of its first clip, which chooses the
+    masks."""
     batch, frames, height, width = ids_BThw.shape
     tokens, device = height * width, ids_BThw.device
     hidden_BTN = torch.ones(batch, frames, tokens, dtype=torch.bool)
@@ -67,7 +68,7 @@ def judged(
     answers = answer(Lesson(ids_BThw, ids_BThw, seen, text, torch.zeros(batch, device=device)))
     counted = hidden_BThw.flatten(2).float()
     nats_BT, right_BT = (mean_over_frames(each.flatten(2).float(), counted) for each in (answers.nats, answers.right))
-    return Sums.none(frames).plus(nats_BT, right_BT, counted.mean(-1))
+    return Sums.none(frames).plus(nats_BT[:own], right_BT[:own], counted.mean(-1)[:own])
 
 
 def even_masks(clips: range, frames: int, tokens: int) -> Tensor:

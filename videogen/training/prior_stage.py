@@ -103,18 +103,21 @@ class PriorStage:
         return Baseline.of(windows.tokens, windows.rows.tolist()).nats(self.validation_ids.numpy())
 
     def validate(self, team: Team) -> dict[str, float]:
-        """Each process takes every world-th batch; the figures are those of all clips."""
+        """The figures are those of all clips, each counted once.
+
+        All processes ask their network equally often, for where weights are shared out they need each other: who has
+        run out of clips goes through some again.
+        """
         config, module = self.config, team.modules[PRIOR]
-        sums = Sums.none(self.validation_ids.shape[1])
-        even = max(1, len(self.validation_ids) // team.world)
-        for first in range(team.rank * even, (team.rank + 1) * even, AT_ONCE):
-            rows = slice(first, min(first + AT_ONCE, (team.rank + 1) * even))
-            text = self.text(self.validation_captions[rows], team.device)
-            ids = self.validation_ids[rows].to(team.device)
-            masked = config.prior.objective == "masked"
-            sums = sums.joined(
-                judged(lambda lesson: module(lesson, config.kernel), ids, text, masked, self.network.vocabulary, first)
-            )
+        count, sums = len(self.validation_ids), Sums.none(self.validation_ids.shape[1])
+        each, masked = -(-count // team.world), config.prior.objective == "masked"
+        for first in range(team.rank * each, (team.rank + 1) * each, AT_ONCE):
+            numbers = range(first, min(first + AT_ONCE, (team.rank + 1) * each))
+            rows = [number % count for number in numbers]
+            text = self.text(tuple(self.validation_captions[row] for row in rows), team.device)
+            asked = self.validation_ids[rows].to(team.device), text, masked, self.network.vocabulary
+            own = max(0, min(len(numbers), count - first))
+            sums = sums.joined(judged(lambda lesson: module(lesson, config.kernel), *asked, first, own))
         sums = sums.over_processes(team.mean)
         tokenizer, (height, width) = self.tokenizer.config, self.lessons.grid
         pixels = height * width * tokenizer.f_s**2
