@@ -64,6 +64,9 @@ train-playroom: setup  ## make the model that comes along from nothing; hours, c
 	@$(RUN) videogen data playroom $(CLIPS)/long $(HELD_OUT) clips=3000 seed=2
 	@$(RUN) videogen data index $(CLIPS)
 	@$(RUN) videogen encode $(CLIPS) data/playroom_64_tokens --model runs/playroom_64_cpu --workers 2
+	@$(RUN) videogen data playroom data/playroom_64_pictures $(HELD_OUT) clips=120000 frames=1 seed=11
+	@$(RUN) videogen data index data/playroom_64_pictures
+	@$(RUN) videogen encode data/playroom_64_pictures data/playroom_64_picture_tokens --model runs/playroom_64_cpu --workers 2
 	@$(RUN) videogen train prior configs/prior/playroom_64_cpu_pictures.yaml --tokenizer runs/playroom_64_cpu --resume
 	@$(RUN) videogen train prior configs/prior/playroom_64_cpu.yaml --tokenizer runs/playroom_64_cpu --run runs/playroom_64_prior --resume
 	@$(RUN) videogen evaluate generation --model runs/playroom_64_prior --prompts playroom:200 --out runs/playroom_64_report
