@@ -35,7 +35,7 @@ demo: setup  ## the model that comes along makes videos of three prompts and goe
 	@echo "         make demo-training           both stages of training, in small"
 
 TINY := data.validation_share=0.1 training.steps=200 training.validate_every=100
-SMALL := begin_with=null data.validation_share=0.1 data.validation_clips=16 training.steps=60 training.validate_every=30 training.sample_every=0 "phases=[{from_step: 0, frames: 5}]"
+SMALL := begin_with=null training.precision=fp32 data.validation_share=0.1 data.validation_clips=16 training.steps=60 training.validate_every=30 training.sample_every=0 "phases=[{from_step: 0, frames: 5}]"
 
 demo-training: setup  ## make a captioned world, train a small tokenizer and a small prior on it; minutes, all in out/
 	@mkdir -p out

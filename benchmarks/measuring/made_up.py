@@ -1,5 +1,6 @@
 """A model of random weights, for measuring what does not depend on what a model has learned."""
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -18,8 +19,19 @@ from videogen.playroom.scene import sample_scenes
 FPS, GRID, F_T, F_S = 8.0, 8, 4, 8
 
 
-def write_made_up_model(home: Path) -> Path:
-    """A model folder: pictures of 64 x 64 at 8 a second, full of detail; small, so that it is fast."""
+@dataclass(frozen=True)
+class Shape:
+    """Of a prior."""
+
+    width: int = 64
+    layers: int = 2
+    heads: int = 4
+    kv_heads: int = 4
+    hidden: int = 128
+
+
+def write_made_up_model(home: Path, grid: int = GRID, shape: Shape = Shape()) -> Path:
+    """A model folder: pictures of grid x grid tokens at 8 a second, full of detail; by default small and fast."""
     torch.manual_seed(0)
     captions = [caption(scene, number) for number, scene in enumerate(sample_scenes(200, 1))]
     conditioner = make_conditioner(BPEConfig(), captions)
@@ -27,23 +39,19 @@ def write_made_up_model(home: Path) -> Path:
     with torch.no_grad():
         for parameter in tokenizer.decoder.parameters():
             parameter.mul_(1.5)
-    size = F_S * GRID
+    size = F_S * grid
     files = tokenizer_files(tokenizer.config, Preprocessing(size, size, FPS, 17), tokenizer.state_dict(), "# made up")
     write_folder(home / "tokenizer", files)
     context = ContextConfig(conditioner.length, vocabulary=conditioner.vocabulary)
     config = PriorConfig(
         digits=(40, 25),
-        width=64,
-        layers=2,
-        heads=4,
-        kv_heads=4,
-        hidden=128,
+        **asdict(shape),
         window=4,
         objective="masked",
         context=context,
     )
     weights = LlamaPrior(config).state_dict()
-    taught_on, known = TaughtOn(GRID, GRID, 5, FPS), load_tokenizer(home / "tokenizer")
+    taught_on, known = TaughtOn(grid, grid, 5, FPS), load_tokenizer(home / "tokenizer")
     write_folder(home / "model", prior_files(known, config, taught_on, weights, conditioner, "# made up"))
     return home / "model"
 
