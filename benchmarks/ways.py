@@ -1,6 +1,6 @@
 """Ways of deciding a latent frame, at 64 and at 256 tokens: what parallel decisions save beside token by token.
 
-The model is made up, of the shape of the one that comes along. Speed does not depend on what has been learned, but in the
+The model is made up, of the shape of the one that comes along. What has been learned does not change speed, but in the
 adaptive way, which is never sure here and takes all of its steps.
 """
 
