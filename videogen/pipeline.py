@@ -64,7 +64,7 @@ class VideoPipeline:
         from videogen.models import EMBEDDED, load_prior, sampler_of
         from videogen.models.hub import at_hand
 
-        model = load_prior(EMBEDDED if folder is None else at_hand(folder))
+        model = load_prior(EMBEDDED if folder is None else at_hand(folder), device or "cpu")
         pipe = VideoPipeline(model, sampler_of(model))
         return pipe.to(device, dtype)
 

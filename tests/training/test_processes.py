@@ -13,7 +13,7 @@ from tests.training.fake import SMALL, FakeConfig, lines, run
 from tests.training.programs import last_tensors, run_in_processes, same_bits
 from videogen.errors import UsageError
 from videogen.training.players import compile_in_place, seat
-from videogen.training.processes import processes
+from videogen.training.processes import device_for_lessons, processes
 from videogen.training.stage import OptimizerConfig, Player
 from videogen.training.trainer import reproducible
 
@@ -49,6 +49,20 @@ def test_compiling_is_not_accelerates_to_decide(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "INDUCTOR")
     with pytest.raises(UsageError, match=r"dynamo backend inductor.*training\.compile"), processes(bf16=False):
         pass
+
+
+def test_lessons_are_made_ready_on_the_gpu_of_each_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ACCELERATE_USE_CPU", raising=False)
+    assert device_for_lessons() == "cpu" or torch.cuda.is_available()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    assert device_for_lessons() == "cuda:0"
+    assert not torch.backends.cudnn.allow_tf32, "ids would differ from those that `videogen encode` makes"
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert device_for_lessons() == "cuda:3"
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    assert device_for_lessons() == "cpu"
 
 
 def test_every_shape_is_compiled_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,12 @@
 """A run of stage two from its configuration: what it would be, and the run itself."""
 
+import os
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import fields, replace
+from heapq import nlargest
 from pathlib import Path
 from typing import Any
 
@@ -15,35 +18,41 @@ from videogen.conditioning import BPEConfig, Conditioner, load_conditioner, make
 from videogen.conditioning.bpe import BPEConditioner
 from videogen.conditioning.folder import CONFIG
 from videogen.data import Index, load_index
-from videogen.errors import UsageError
+from videogen.data.index import IndexedClip
+from videogen.data.window import duration
+from videogen.errors import DataError, UsageError
 from videogen.models import INDEX, TokenizerModel, load_tokenizer, open_model
 from videogen.tokens import TokenSet, encode
 from videogen.tokens.description import NAME
 from videogen.training.budget import kept_bytes, saved_bytes
 from videogen.training.lessons import LessonBatch, Lessons
 from videogen.training.plain import plain, said
-from videogen.training.prior_config import PriorTrainingConfig
+from videogen.training.prior_config import PriorPhaseConfig, PriorTrainingConfig
 from videogen.training.prior_stage import PRIOR, PriorStage
+from videogen.training.processes import device_for_lessons
+from videogen.training.run_folder import OnNote
 from videogen.training.stage import Json
 from videogen.training.trainer import CHANGEABLE, Listener, Outcome, train
 
 ELSEWHERE = frozenset({"data.train", "data.validation", "kernel", "recompute"})
 ASKED = frozenset({"generation", *(f"generation.{field.name}" for field in fields(SamplerConfig))})  # trains nothing
-LOOKED_AT = 8  # clips that a dry run encodes
+LOOKED_AT = 8  # clips that a dry run encodes: the longest, for the phases may want long ones
 
 
 def run_prior(
     config: PriorTrainingConfig, tokenizer_path: Path, folder: Path, resume: bool, **listener: Callable[..., None]
 ) -> Outcome:
     """Train in `folder` on the ids of a tokenizer; the listeners are those of `Listener`."""
-    tokenizer = load_tokenizer(tokenizer_path)
+    device, told = device_for_lessons(), Listener(**listener)
+    note = told.on_note if os.environ.get("RANK", "0") == "0" else Listener().on_note
+    tokenizer = load_tokenizer(tokenizer_path, device)
     sets = [
-        None if data is None else open_tokens(data, tokenizer, folder / name)
+        None if data is None else open_tokens(data, tokenizer, folder / name, note)
         for data, name in ((config.data.train, "tokens"), (config.data.validation, "validation_tokens"))
     ]
     assert sets[0] is not None
     lessons = Lessons(config, sets[0], sets[1])
-    conditioner = text_of(config, lessons, folder)
+    conditioner = text_of(config, lessons, folder, device)
     facts = {
         "tokenizer": tokenizer.fingerprint,
         "tokens": [None if each is None else plain(each.description) for each in sets],
@@ -55,20 +64,30 @@ def run_prior(
         folder,
         {**plain(config), **facts},
         resume,
-        Listener(**listener),
+        told,
         CHANGEABLE | ELSEWHERE | ASKED,
     )
 
 
-def open_tokens(data: Path, tokenizer: TokenizerModel, place: Path) -> TokenSet:
+def open_tokens(data: Path, tokenizer: TokenizerModel, place: Path, on_note: OnNote) -> TokenSet:
     """A set of this tokenizer's tokens; from clips, it is made in `place` first, by all processes together."""
     if not (data / NAME).is_file():
-        encode(load_index(data), place, tokenizer)
+        index = load_index(data)
+        if not is_finished(place):
+            on_note(f"encoding {len(index.good)} clips first; `videogen encode --workers` shares the work")
+        encode(index, place, tokenizer)
         data = place
     return TokenSet.open(data, tokenizer.fingerprint)
 
 
-def text_of(config: PriorTrainingConfig, lessons: Lessons, folder: Path) -> Conditioner | None:
+def is_finished(place: Path) -> bool:
+    try:
+        return bool(len(TokenSet.open(place)))
+    except DataError:
+        return False
+
+
+def text_of(config: PriorTrainingConfig, lessons: Lessons, folder: Path, device: str) -> Conditioner | None:
     """Of the captions; a run that begins with another model speaks its language, for its weights know no other."""
     if config.text is None:
         return None
@@ -76,7 +95,7 @@ def text_of(config: PriorTrainingConfig, lessons: Lessons, folder: Path) -> Cond
         return language_of(config.begin_with, config.text, folder)
     windows = lessons.windows[0]
     captions = {windows.tokens.label(int(row))[1] for row in windows.rows}
-    return make_conditioner(config.text, captions, folder / "features")
+    return make_conditioner(config.text, captions, folder / "features", device)
 
 
 def language_of(beginning: Path, config: BPEConfig, folder: Path) -> BPEConditioner:
@@ -92,15 +111,16 @@ def language_of(beginning: Path, config: BPEConfig, folder: Path) -> BPEConditio
 
 def survey(config: PriorTrainingConfig, tokenizer_path: Path) -> tuple[Json, str]:
     """What a run would train, on what, in how much memory and time: as figures and as text."""
-    tokenizer = load_tokenizer(tokenizer_path)
+    device = device_for_lessons()
+    tokenizer = load_tokenizer(tokenizer_path, device)
     with tempfile.TemporaryDirectory() as scratch:
         tokens, clips = looked_at(config.data.train, tokenizer, Path(scratch))
         config = replace(config, data=replace(config.data, validation=config.data.train))
         lessons = Lessons(config, tokens, tokens)
-        conditioner = text_of(config, lessons, Path(scratch))
+        conditioner = text_of(config, lessons, Path(scratch), device)
         stage = PriorStage(config, lessons, tokenizer, conditioner)
-        batch = next(stage.batches({}, 0, config.training.accumulation, 0, 1))
-        bytes_, seconds = cost(stage, batch)
+        first, longest = (batch_at(stage, step) for step in (0, longest_phase(config).from_step))
+        bytes_, seconds = cost(stage, longest)
     training = config.training
     micro = training.batch_size // training.accumulation
     figures: dict[str, Any] = {
@@ -110,7 +130,7 @@ def survey(config: PriorTrainingConfig, tokenizer_path: Path) -> tuple[Json, str
         "steps": training.steps,
         "epochs": training.steps * training.batch_size / clips,
         "micro-batches": [[micro, phase.frames, *lessons.grid] for phase in config.phases],
-        "first clips": list(batch.keys[:4]),
+        "first clips": list(first.keys[:4]),
         "memory in MiB": {name: each // 2**20 for name, each in bytes_.items()},
         "hours on this machine's CPU": seconds * training.steps * training.batch_size / 3600,
     }
@@ -118,13 +138,30 @@ def survey(config: PriorTrainingConfig, tokenizer_path: Path) -> tuple[Json, str
 
 
 def looked_at(data: Path, tokenizer: TokenizerModel, scratch: Path) -> tuple[TokenSet, int]:
-    """The tokens, or those of the first few clips where none are made yet; and how many clips there are."""
+    """The tokens, or those of the few longest clips where none are made yet; and how many clips there are."""
     if (data / NAME).is_file():
         tokens = TokenSet.open(data, tokenizer.fingerprint)
         return tokens, len(tokens)
     index: Index = load_index(data)
-    encode(replace(index, good=index.good[:LOOKED_AT]), scratch / "tokens", tokenizer)
+    encode(replace(index, good=tuple(nlargest(LOOKED_AT, index.good, seconds_of))), scratch / "tokens", tokenizer)
     return TokenSet.open(scratch / "tokens", tokenizer.fingerprint), len(index.good)
+
+
+def seconds_of(clip: IndexedClip) -> float:
+    """How long the clip's window is, nearly."""
+    start, end = clip.entry.start or 0.0, duration(clip.scan.seconds)
+    return (end if clip.entry.end is None else min(end, clip.entry.end)) - start
+
+
+def longest_phase(config: PriorTrainingConfig) -> PriorPhaseConfig:
+    """The one that costs most, of those that the run comes to."""
+    reached = [phase for phase in config.phases if phase.from_step < config.training.steps]
+    return max(reached, key=lambda phase: phase.frames)
+
+
+def batch_at(stage: PriorStage, step: int) -> LessonBatch:
+    with closing(stage.batches({}, step, stage.config.training.accumulation, 0, 1)) as batches:
+        return next(batches)
 
 
 def cost(stage: PriorStage, batch: LessonBatch) -> tuple[dict[str, int], float]:

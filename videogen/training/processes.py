@@ -1,5 +1,6 @@
 """One process or many, as accelerate's own settings say: what they have to agree on, and how."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -12,15 +13,36 @@ from accelerate.utils import (  # type: ignore[import-untyped]
     DynamoBackend,
     broadcast,
     gather_object,
+    parse_flag_from_env,
 )
 from torch import Tensor
 
+from tokenizer.precision import allow_tf32
 from videogen.errors import UsageError
 
-__all__ = ["Accelerator", "DistributedType", "agreed", "from_everyone", "mean_over_processes", "processes"]
+__all__ = [
+    "Accelerator",
+    "DistributedType",
+    "agreed",
+    "device_for_lessons",
+    "from_everyone",
+    "mean_over_processes",
+    "processes",
+]
 
 T = TypeVar("T")
 SUPPORTED = {DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU, DistributedType.FSDP}
+
+
+def device_for_lessons() -> str:
+    """Where this process makes its lessons ready: on the GPU that it will train on, if there is one.
+
+    From then on float32 means float32 there: the ids are those that `videogen encode` makes.
+    """
+    if not torch.cuda.is_available() or parse_flag_from_env("ACCELERATE_USE_CPU"):
+        return "cpu"
+    allow_tf32(convolutions=False, products=False)
+    return f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
 
 
 @contextmanager
