@@ -13,7 +13,7 @@ from tests.tokens.conftest import LENGTHS, make_model, make_videos
 from videogen.data import Index, build_index
 from videogen.errors import CheckpointError, DataError, UsageError
 from videogen.models import TokenizerModel
-from videogen.tokens import Cut, TokenSet, encode
+from videogen.tokens import Cut, TokenSet, encode, token_set
 from videogen.tokens.shards import stored_as
 
 
@@ -39,6 +39,17 @@ def test_rows_are_those_of_the_clip(finished: Path, model: TokenizerModel) -> No
     for outside in (-1, len(tokens)):
         with pytest.raises(IndexError):
             tokens.clip(outside)
+
+
+def test_each_of_many_shards_is_opened_once(monkeypatch: pytest.MonkeyPatch, finished: Path) -> None:
+    opened: list[int] = []
+    shard = token_set._Shard(("key",), ("caption",), np.array([0, 1]), np.array([1]), None)
+    monkeypatch.setattr(token_set, "_open_shard", lambda folder, description, number: opened.append(number) or shard)
+    many = replace(TokenSet.open(finished).description, clips=1000, clips_per_shard=1)
+    tokens = TokenSet(finished, many)
+    for _ in range(2):
+        assert [tokens.label(row) for row in range(1000)] == [("key", "caption")] * 1000
+    assert opened == list(range(1000))
 
 
 def test_a_set_travels_between_processes(finished: Path) -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -32,12 +33,14 @@ from videogen.errors import CheckpointError, DataError, UsageError
 from videogen.evaluate.likelihood import Baseline
 from videogen.models import load_prior, load_tokenizer, sampler_of
 from videogen.tokens import TokenSet, encode
+from videogen.training import prior_run
 from videogen.training.begin import first_weights
 from videogen.training.lessons import LessonBatch, Lessons
 from videogen.training.prior_config import PriorPhaseConfig, TeachingConfig
-from videogen.training.prior_run import survey
+from videogen.training.prior_run import run_prior, survey
 from videogen.training.prior_stage import PriorStage
 from videogen.training.stage import Team
+from videogen.training.token_windows import TokenWindows
 
 LENGTHS = (9, 13, 17, 9, 10, 12, 13, 5, 21, 9, 13, 17)
 NO_TEXT = TeachingConfig(corruption=0)
@@ -175,6 +178,53 @@ def test_a_clip_that_turns_into_another_is_told_the_others_caption(made: Set) ->
     assert all(turned.values())
 
 
+def test_chance_is_drawn_once_a_sample_and_from_nowhere_else(made: Set, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = {"start": 0, "chance": 0}
+    for name in drawn:
+        kept = getattr(TokenWindows, name)
+
+        def counted(*given: Any, name: str = name, kept: Callable[..., Any] = kept) -> Any:
+            drawn[name] += 1
+            return kept(*given)
+
+        monkeypatch.setattr(TokenWindows, name, counted)
+    before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+    micro = lessons(made[1]).batches({}, 0, 1, 1, 2)
+    for _ in range(6):
+        next(micro)
+    assert drawn == {"start": 6 * 4, "chance": 6 * (4 + 2)}, "of a global batch of 4, this process has 2"
+    assert (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()) == before
+
+
+def test_of_a_clip_only_the_window_is_read(made: Set, monkeypatch: pytest.MonkeyPatch) -> None:
+    windows, read_frames, ids = lessons(made[1]).windows[1], [], TokenSet.ids
+    rows = {windows.tokens.label(row)[0]: ids(windows.tokens, row) for row in range(len(windows.tokens))}
+
+    def counting(*given: Any) -> torch.Tensor:
+        read_frames.append(len(found := ids(*given)))
+        return found
+
+    monkeypatch.setattr(TokenSet, "ids", counting)
+    for index in range(len(windows)):
+        start = windows.start(0, index)
+        window = windows.sample(0, index, start)
+        assert torch.equal(torch.from_numpy(window.ids), rows[window.key][start : start + 3])
+        turned = windows.cut(window, number=0, at=2)
+        assert torch.equal(torch.from_numpy(turned.ids[2:]), rows[turned.key.partition(" cut to ")[2]][2:3])
+    assert read_frames == [3, 1] * len(windows)
+
+
+@pytest.mark.parametrize("objective", ["masked", "next"])
+def test_a_phase_of_single_frames_asks_every_sample(made: Set, objective: Literal["masked", "next"]) -> None:
+    """A window from the middle of a clip asks nothing of its first frame, which would be all that it has."""
+    config = replace(tiny_config(made[1], objective), phases=(PriorPhaseConfig(0, 1),))
+    config = replace(config, data=replace(config.data, opening_share=0.0))
+    micro = Lessons(config, TokenSet.open(made[1]), None).batches({}, 0, 1, 0, 1)
+    for _ in range(6):
+        batch = next(micro)
+        assert batch.counted.flatten(1).any(1).all()
+
+
 def test_filling_at_a_clips_end_is_never_taught(made: Set) -> None:
     tokens = TokenSet.open(made[1])
     windows = lessons(made[1]).windows[0]
@@ -264,9 +314,31 @@ def test_how_a_model_is_to_be_asked_suits_how_it_is_taught(
 def test_it_trains_straight_from_clips(made: Set, tmp_path: Path) -> None:
     videos = make_videos(tmp_path / "videos", LENGTHS)
     build_index(videos, workers=1)
-    train(made[0], videos, tmp_path / "clips", steps=2)
-    train(*made, tmp_path / "tokens", steps=2)
+    notes: list[str] = []
+    for steps in (1, 2):
+        config = tiny_config(videos, steps=steps)
+        run_prior(config, made[0], tmp_path / "clips", resume=steps > 1, on_note=notes.append)
+    assert [note for note in notes if "encoding" in note] == [
+        f"encoding {len(LENGTHS)} clips first; `videogen encode --workers` shares the work"
+    ]
+    train(*made, tmp_path / "tokens", steps=1)
+    train(*made, tmp_path / "tokens", steps=2, resume=True)
     assert lines(tmp_path / "clips") == lines(tmp_path / "tokens")
+
+
+def test_lessons_are_made_ready_where_the_run_trains(
+    made: Set, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    devices: list[str] = []
+
+    def told(function: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *given: devices.append(given[-1]) or function(*given)
+
+    monkeypatch.setattr(prior_run, "device_for_lessons", lambda: "cpu:0")
+    monkeypatch.setattr(prior_run, "load_tokenizer", told(prior_run.load_tokenizer))
+    monkeypatch.setattr(prior_run, "make_conditioner", told(prior_run.make_conditioner))
+    train(*made, tmp_path / "run", steps=1)
+    assert devices == ["cpu:0", "cpu:0"]
 
 
 def test_the_two_objectives_load_each_others_weights(made: Set, unbroken: Path, tmp_path: Path) -> None:
@@ -360,6 +432,20 @@ def test_a_survey_says_what_would_be_trained(made: Set) -> None:
     assert figures["codes"] == "1,000 as digits of 8 x 5 x 5 x 5"
     assert figures["memory in MiB"].keys() == {"weights, averages, optimizers", "activations", "together"}
     assert "2 x 3 x 4 x 6" in text
+
+
+def test_a_survey_looks_at_the_longest_clips_and_the_longest_phase(
+    made: Set, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    videos = make_videos(tmp_path / "videos", (1,) * prior_run.LOOKED_AT + (13, 9))
+    build_index(videos, workers=1)
+    frames: list[int] = []
+    price = prior_run.cost
+    monkeypatch.setattr(prior_run, "cost", lambda *given: frames.append(given[1].ids.shape[1]) or price(*given))
+    figures, _ = survey(tiny_config(videos), made[0])
+    assert figures["clips"] == prior_run.LOOKED_AT + 2
+    survey(tiny_config(videos, steps=4), made[0])
+    assert frames == [3, 2], "the second of these runs ends before it comes to its second phase"
 
 
 def test_mistakes_are_told_before_anything_begins(made: Set, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ knows their number beforehand, from the chance of all samples of the step.
 
 from collections.abc import Generator
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -39,6 +40,22 @@ class LessonBatch:
     next: Json
 
 
+class Drawn(NamedTuple):
+    """What chance decides about a sample, drawn once: all processes count what it asks, one makes a lesson of it."""
+
+    at: Position
+    start: int  # of its window
+    cut: tuple[int, int] | None  # the frame at which it turns into another clip, and the number of that clip
+    counts_T: Tensor  # tokens of each frame that are asked for, where anything is
+
+    @property
+    def first_asked(self) -> int:
+        """The frame from which on something is asked: what comes before it is history alone."""
+        if self.cut is not None:
+            return self.cut[0]
+        return 0 if self.start == 0 else 1
+
+
 class Lessons:
     """Everything that a run reads: endless batches to train on, and the clips it is judged by."""
 
@@ -70,56 +87,44 @@ class Lessons:
             windows, name = self.windows[number], f"phase {number}"
             cuts = not self.is_rollout(step)  # a history that the model makes itself is told one caption
             at = Position(**places.get(name, {}))
-            samples = [at.after(offset, len(windows)) for offset in range(size)]
-            share = accumulation * world / self.tokens_that_count(windows, samples, cuts)
+            samples = [self.drawn(windows, at.after(offset, len(windows)), cuts) for offset in range(size)]
+            share = accumulation * world / tokens_that_count(samples)
             for part in range(accumulation):
                 micro = samples[part * size // accumulation : (part + 1) * size // accumulation]
                 mine = micro[rank * len(micro) // world : (rank + 1) * len(micro) // world]
-                places = {**places, name: asdict(micro[-1].after(1, len(windows)))}
-                yield self.lesson(windows, mine, share, places, cuts)
+                places = {**places, name: asdict(micro[-1].at.after(1, len(windows)))}
+                yield self.lesson(windows, mine, share, places)
             step += 1
 
-    def tokens_that_count(self, windows: TokenWindows, samples: list[Position], cuts: bool = True) -> int:
-        asked = (self.counts(windows, at)[self.first_asked(windows, at, cuts) :] for at in samples)
-        return max(1, sum(int(counts.sum()) for counts in asked))
+    def drawn(self, windows: TokenWindows, at: Position, cuts: bool) -> Drawn:
+        chance = windows.chance(at.epoch, at.sample, FIXED + windows.frames)
+        cut = self.cut(windows, chance[:FIXED].astype(float)) if cuts else None
+        return Drawn(at, windows.start(at.epoch, at.sample), cut, self.counts(windows, chance[FIXED:]))
 
-    def first_asked(self, windows: TokenWindows, at: Position, cuts: bool) -> int:
-        """The frame from which on something is asked: what comes before it is history alone."""
-        cut = self.cut(windows, at) if cuts else None
-        if cut is not None:
-            return cut[0]
-        return 0 if windows.start(at.epoch, at.sample) == 0 else 1
-
-    def cut(self, windows: TokenWindows, at: Position) -> tuple[int, int] | None:
-        """The frame at which a sample turns into another clip, and the number of that clip."""
-        chance = windows.chance(at.epoch, at.sample, FIXED).astype(float)
+    def cut(self, windows: TokenWindows, chance: NDArray[np.float64]) -> tuple[int, int] | None:
         if windows.frames == 1 or chance[CUTS] >= self.config.teaching.cut_share:
             return None
         return 1 + int(chance[CUT_AT] * (windows.frames - 1)), int(chance[CUT_TO] * len(windows))
 
-    def counts(self, windows: TokenWindows, at: Position) -> Tensor:
-        """How many tokens of each frame are asked for [T]."""
+    def counts(self, windows: TokenWindows, chance_T: NDArray[np.float32]) -> Tensor:
         tokens = windows.grid[0] * windows.grid[1]
         if self.config.prior.objective == "next":
             return torch.full((windows.frames,), tokens)
-        chance = windows.chance(at.epoch, at.sample, FIXED + windows.frames)
-        return cosine_counts(torch.from_numpy(chance[FIXED:]), tokens)
+        return cosine_counts(torch.from_numpy(chance_T), tokens)
 
-    def lesson(
-        self, windows: TokenWindows, samples: list[Position], share: float, places: Json, cuts: bool = True
-    ) -> LessonBatch:
-        clips = [self.clip(windows, at, cuts) for at in samples]
+    def lesson(self, windows: TokenWindows, samples: list[Drawn], share: float, places: Json) -> LessonBatch:
+        clips = [self.clip(windows, sample) for sample in samples]
         tokens = windows.grid[0] * windows.grid[1]
         numbers = FIXED + windows.frames * (1 + 3 * tokens)
-        draws = np.stack([windows.chance(at.epoch, at.sample, numbers) for at in samples])
+        draws = np.stack([windows.chance(sample.at.epoch, sample.at.sample, numbers) for sample in samples])
         fixed, chance = torch.from_numpy(draws[:, :FIXED]), split_chance(draws[:, FIXED:], windows.frames, tokens)
         ids_BThw = torch.from_numpy(np.stack([clip.ids for clip in clips]))
         hidden_BTN = torch.zeros(len(clips), windows.frames, tokens, dtype=torch.bool)
         if self.config.prior.objective == "masked":
-            hidden_BTN = masks(cosine_counts(chance.ratio_BT, tokens), chance.order_BTN)
+            hidden_BTN = masks(torch.stack([sample.counts_T for sample in samples]), chance.order_BTN)
         counted_BTN = hidden_BTN.clone() if self.config.prior.objective == "masked" else torch.ones_like(hidden_BTN)
-        for row, at in enumerate(samples):
-            counted_BTN[row, : self.first_asked(windows, at, cuts)] = False
+        for row, sample in enumerate(samples):
+            counted_BTN[row, : sample.first_asked] = False
         rate_B = rates(self.config.teaching, fixed)
         clean_BTN = spoilt(ids_BThw.flatten(2), rate_B, chance)
         return LessonBatch(
@@ -135,8 +140,8 @@ class Lessons:
             next=places,
         )
 
-    def clip(self, windows: TokenWindows, at: Position, cuts: bool) -> Window:
-        window, cut = windows.sample(at.epoch, at.sample), self.cut(windows, at) if cuts else None
+    def clip(self, windows: TokenWindows, sample: Drawn) -> Window:
+        window, cut = windows.sample(sample.at.epoch, sample.at.sample, sample.start), sample.cut
         return window if cut is None else windows.cut(window, number=cut[1], at=cut[0])
 
     def is_rollout(self, step: int) -> bool:
@@ -144,6 +149,10 @@ class Lessons:
 
     def phase(self, step: int) -> PriorPhaseConfig:
         return self.config.phases[self.config.phase_at(step)]
+
+
+def tokens_that_count(samples: list[Drawn]) -> int:
+    return max(1, sum(int(sample.counts_T[sample.first_asked :].sum()) for sample in samples))
 
 
 def split_chance(draws: NDArray[np.float32], frames: int, tokens: int) -> Chance:

@@ -20,6 +20,7 @@ from videogen.conditioning import Conditioner
 from videogen.errors import UsageError
 from videogen.evaluate.likelihood import Baseline, Sums, figures, judged
 from videogen.models import TaughtOn, TokenizerModel, prior_files
+from videogen.training.ahead import one_ahead
 from videogen.training.begin import first_weights
 from videogen.training.lessons import LessonBatch, Lessons
 from videogen.training.prior_config import PriorTrainingConfig
@@ -45,7 +46,7 @@ class PriorStage:
         self.players = {PRIOR: Player(self.network, config.optimizer, first_weights=given)}
 
     def batches(self, position: Json, step: int, accumulation: int, rank: int, world: int) -> Generator[LessonBatch]:
-        return self.lessons.batches(position, step, accumulation, rank, world)
+        return one_ahead(self.lessons.batches(position, step, accumulation, rank, world))
 
     def resting(self, player: str, step: int) -> Callable[[str], bool]:
         return lambda name: False

@@ -1,7 +1,8 @@
 """Clips of tokens as the prior trains on them: windows of so many latent frames, the same for any number of processes.
 
 A clip's first latent frame holds one picture, every later one `f_t`: a window from the middle of a clip begins unlike
-any stream, so nothing is asked about its first frame; it only serves as history.
+any stream, so nothing is asked about its first frame; it only serves as history. A window of one frame has nothing else
+to ask about, so it always opens its clip.
 """
 
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ class TokenWindows:
         self.tokens, self.frames, self.seed, self.opening_share = tokens, frames, seed, opening_share
         lengths = own_latent_frames(tokens)
         self.rows = rows[lengths[rows] >= frames]
-        self.starts = lengths[self.rows] - frames + 1
+        self.starts = lengths[self.rows] - frames + 1 if frames > 1 else np.ones_like(self.rows)
         self.short = len(rows) - len(self.rows)
         if not len(self.rows):
             longest = int(lengths[rows].max()) if len(rows) else 0
@@ -46,18 +47,18 @@ class TokenWindows:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def sample(self, epoch: int, index: int) -> Window:
-        """The window at `index` in 0 .. len - 1 of an epoch's order."""
+    def sample(self, epoch: int, index: int, start: int) -> Window:
+        """The window at `index` in 0 .. len - 1 of an epoch's order; of its clip, no other frames are read."""
         place = int(epoch_order(self.seed, epoch, len(self))[index])
-        clip = self.tokens.clip(int(self.rows[place]))
-        start = self.start(epoch, index)
-        return Window(clip.key, clip.caption, clip.ids[start : start + self.frames].numpy(), start)
+        row = int(self.rows[place])
+        return Window(*self.tokens.label(row), self.tokens.ids(row, start, start + self.frames).numpy(), start)
 
     def cut(self, window: Window, number: int, at: int) -> Window:
         """The window turning, with its frame `at`, into the beginning of the clip `number`, whose caption it gets."""
-        other = self.tokens.clip(int(self.rows[number]))
-        ids = np.concatenate([window.ids[:at], other.ids[at : self.frames].numpy()])
-        return Window(f"{window.key} cut to {other.key}", other.caption, ids, window.start)
+        row = int(self.rows[number])
+        key, caption = self.tokens.label(row)
+        ids = np.concatenate([window.ids[:at], self.tokens.ids(row, at, self.frames).numpy()])
+        return Window(f"{window.key} cut to {key}", caption, ids, window.start)
 
     def start(self, epoch: int, index: int) -> int:
         """Where the window begins: at the clip's beginning in at least the opening share, else anywhere."""
