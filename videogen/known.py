@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -9,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from videogen.errors import DataError
-from videogen.video import Scan, fit, frames_at, read
+from videogen.video import Scan, fit, frames_at, read_along
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from torch import Tensor
 
     from videogen.models import PriorModel
@@ -101,8 +103,9 @@ def clip_as_seen(
 ) -> Iterator[Frames]:
     """The pictures [H, W, 3] of a video file at a model's frame rate and size, or only the last so many of them."""
     numbers = numbers_seen(seen, fps)[-last if last else None :]
-    for begin in range(0, len(numbers), AT_ONCE):
-        yield from fit(read(path, numbers[begin : begin + AT_ONCE].tolist(), seen), height, width)
+    pictures = read_along(path, numbers.tolist(), seen)
+    while piece := list(islice(pictures, AT_ONCE)):
+        yield from fit(np.stack(piece), height, width)
 
 
 def load_image(path: Path) -> Frames:
@@ -111,11 +114,19 @@ def load_image(path: Path) -> Frames:
 
     try:
         with Image.open(path) as image:
-            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+            return as_rgb(ImageOps.exif_transpose(image))
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"{path}: not a picture that can be read ({str(error).splitlines()[0]})") from None
+
+
+def as_rgb(image: "Image") -> Frames:
+    """A picture of PIL's as bytes [H, W, 3]; of 16 bits of grey the upper 8, where PIL's own way makes most white."""
+    if image.mode.startswith("I;16"):
+        grey = (np.asarray(image) >> 8).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    return np.array(image.convert("RGB"))
 
 
 def as_frames(video: Any) -> Frames:
@@ -141,7 +152,7 @@ def as_frames(video: Any) -> Frames:
 
 def as_array(picture: Any) -> NDArray[Any]:
     if hasattr(picture, "convert"):  # of PIL
-        return np.asarray(picture.convert("RGB"))
+        return as_rgb(picture)
     if hasattr(picture, "detach"):
         tensor = picture.detach().cpu()
         return np.asarray(tensor.float() if tensor.is_floating_point() else tensor)  # NumPy knows no bfloat16

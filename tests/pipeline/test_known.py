@@ -12,7 +12,7 @@ from tests.video.clips import number_in, numbered_frame
 from videogen.errors import DataError
 from videogen.known import as_frames, clip_as_seen, clip_known, load_image, numbers_seen, pictures_of_use
 from videogen.pixels import to_clip
-from videogen.video import Scan, VideoError, scan, write_video
+from videogen.video import Scan, VideoError, scan, strict, write_video
 
 
 def numbered(count, height=48, width=96):
@@ -53,6 +53,14 @@ def test_a_file_is_read_at_the_models_rate_and_size(tmp_path):
     last = list(clip_as_seen(tmp_path / "clip.mp4", seen, 8, 48, 96, last=3))
     assert np.array_equal(np.stack(last), np.stack(pictures[-3:]))
     assert next(clip_as_seen(tmp_path / "clip.mp4", seen, 8, 16, 24)).shape == (16, 24, 3)
+
+
+def test_a_long_file_is_decoded_once(tmp_path, monkeypatch):
+    write_video(tmp_path / "clip.mp4", numbered(75), 25)
+    seen, decoded, time_of = scan(tmp_path / "clip.mp4"), [], strict.time_of
+    monkeypatch.setattr(strict, "time_of", lambda frame: decoded.append(time_of(frame)) or decoded[-1])
+    assert len(list(clip_as_seen(tmp_path / "clip.mp4", seen, 25, 48, 96))) == 75
+    assert decoded == list(seen.pts)
 
 
 def test_a_file_that_changes_under_way_is_noticed(tmp_path):
@@ -154,6 +162,15 @@ def test_what_is_no_video_is_said(video, words):
 def test_pictures_are_read_from_files(tmp_path):
     Image.new("RGBA", (6, 4), (1, 2, 3, 255)).save(tmp_path / "a.png")
     assert (load_image(tmp_path / "a.png") == (1, 2, 3)).all()
+    dark, deep = np.full((4, 6), 20), np.arange(24).reshape(4, 6) * 2800
+    for name, bits in (("dark.png", dark * 256), ("deep.png", deep), ("deep.tif", deep)):
+        Image.fromarray(bits.astype(np.uint16)).save(tmp_path / name)
+        read = load_image(tmp_path / name)
+        assert np.array_equal(read, np.repeat((bits // 256)[:, :, None], 3, 2)), (
+            "16 bits of grey are not clipped to white"
+        )
+        with Image.open(tmp_path / name) as image:
+            assert np.array_equal(as_frames([image])[0], read)
     (tmp_path / "b.png").write_text("no picture")
     with pytest.raises(DataError, match=r"b\.png: not a picture"):
         load_image(tmp_path / "b.png")

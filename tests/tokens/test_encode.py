@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -14,7 +15,7 @@ from videogen.data import Index, build_index
 from videogen.errors import DataError, UsageError
 from videogen.models import TokenizerModel
 from videogen.tokens import Cut, TokenSet, encode, stream
-from videogen.video import VideoError, fit, read, scan
+from videogen.video import VideoError, fit, read, scan, strict
 
 
 def at_once(model: TokenizerModel, pictures: NDArray[np.uint8]) -> Tensor:
@@ -77,15 +78,23 @@ def test_long_clips_are_read_in_bounded_pieces(
 ) -> None:
     pieces = []
 
-    def counted(*arguments: object) -> NDArray[np.uint8]:
-        pictures = read(*arguments)  # type: ignore[arg-type]
+    decoded: list[int] = []
+    time_of = strict.time_of
+
+    def counted(pictures: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
         pieces.append(len(pictures))
-        return pictures
+        return fit(pictures, height, width)
+
+    def seen(frame: av.VideoFrame) -> int:
+        decoded.append(time_of(frame))
+        return decoded[-1]
 
     index = build_index(make_videos(tmp_path / "videos", (150,)), workers=1)
-    monkeypatch.setattr(stream, "read", counted)
+    monkeypatch.setattr(stream, "fit", counted)
+    monkeypatch.setattr(strict, "time_of", seen)
     encode(index, tmp_path / "many", model)
     assert pieces == [64, 64, 22]
+    assert decoded == list(index.good[0].scan.pts), "each picture is decoded once, however many pieces there are"
     monkeypatch.setattr(stream, "BYTES_AT_ONCE", 7 * 32 * 48 * 3 + 1)
     encode(index, tmp_path / "few", model)
     assert max(pieces[3:]) == 7

@@ -5,6 +5,7 @@ PyAV reads, also where decord would do, for decord reads ahead without limit: 3,
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,7 @@ from videogen.data.records import path_of
 from videogen.data.window import shown_numbers
 from videogen.tokens.description import Cut
 from videogen.tokens.plan import PlannedClip
-from videogen.video import VideoError, fit, read
+from videogen.video import VideoError, fit, read_along
 
 if TYPE_CHECKING:
     from tokenizer.model import VideoTokenizer
@@ -33,9 +34,9 @@ def pictures_of(planned: PlannedClip, cut: Cut) -> Iterator[Pictures]:
     _refuse_changed(clip)
     numbers = shown_numbers(clip.scan.seconds, planned.first, planned.pictures, cut.fps)
     step = max(1, min(AT_ONCE, BYTES_AT_ONCE // (clip.scan.height * clip.scan.width * 3)))
-    for begin in range(0, len(numbers), step):
-        pictures = read(clip.entry.source, numbers[begin : begin + step].tolist(), clip.scan)
-        yield fit(pictures, cut.height, cut.width)
+    pictures = read_along(clip.entry.source, numbers.tolist(), clip.scan)
+    while piece := list(islice(pictures, step)):
+        yield fit(np.stack(piece), cut.height, cut.width)
 
 
 def ids_of(network: "VideoTokenizer", pieces: Iterable[Pictures]) -> Iterator[NDArray[np.int64]]:

@@ -4,7 +4,7 @@ Importing this package imports neither.
 """
 
 from videogen.video.errors import KINDS, VideoError
-from videogen.video.random_access import choose_backend, read
+from videogen.video.random_access import choose_backend, read, read_along
 from videogen.video.resample import fit, frames_at
 from videogen.video.scanning import Scan, scan, stream
 from videogen.video.source import Limits, Source, Span
@@ -22,6 +22,7 @@ __all__ = [
     "fit",
     "frames_at",
     "read",
+    "read_along",
     "scan",
     "stream",
     "write_video",

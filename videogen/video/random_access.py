@@ -4,8 +4,9 @@ A frame is known by its time, never by counting after a jump. Where jumping does
 groups of pictures, transport streams), the file is decoded from its start: slow, and right.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +19,7 @@ from videogen.video.source import Limits, Source, open_bytes
 Backend = Literal["pyav", "decord"]
 Pictures = dict[int, NDArray[np.uint8]]
 EVERYTHING = Limits(max_bytes=1 << 62, max_pixels=1 << 30, max_frames=1 << 40, max_seconds=1e12)
-AT_ONCE = 16  # frames of one call to decord while it is put to the proof
+AT_ONCE = 16  # frames in memory, of one call to decord while it is put to the proof
 
 
 def read(
@@ -38,6 +39,26 @@ def read(
         if wrong or set(numbers) - pictures.keys():
             pictures = _again_from_start(source, numbers, scan)
     return np.stack([pictures[n] for n in numbers]) if numbers else np.zeros((0, 0, 0, 3), np.uint8)
+
+
+def read_along(source: Source, numbers: Sequence[int], scan: Scan) -> Iterator[NDArray[np.uint8]]:
+    """The same frames as `read` gives, one by one as they are decoded, for `numbers` that never fall.
+
+    However many there are, the file is opened once and no frame is decoded twice, where `read` would begin at a key
+    frame for each handful of them.
+    """
+    assert all(a <= b for a, b in pairwise(numbers)), "what goes along a video does not go back"
+    _check_range(source, numbers, len(scan.pts))
+    done = 0
+    with suppress(VideoError), closing(_along(source, sorted(set(numbers)), scan)) as pictures:
+        for number, picture in pictures:
+            if number != numbers[done] or picture_hash(picture) != scan.hashes[number]:
+                break
+            while done < len(numbers) and numbers[done] == number:
+                done += 1
+                yield picture
+    for first in range(done, len(numbers), AT_ONCE):
+        yield from read(source, numbers[first : min(first + AT_ONCE, len(numbers))], scan)
 
 
 def choose_backend(source: Source, scan: Scan) -> Backend:
@@ -93,33 +114,36 @@ def _again_from_start(source: Source, numbers: Sequence[int], scan: Scan) -> Pic
 
 def _by_jumps(source: Source, numbers: Sequence[int], scan: Scan) -> Pictures:
     """What can be had by jumping to the key frame before each wanted frame; frames may be missing or wrong."""
+    pictures: Pictures = {}
+    with suppress(VideoError):
+        for number, picture in _along(source, sorted(set(numbers)), scan):
+            pictures[number] = picture
+    return pictures
+
+
+def _along(source: Source, wanted: Sequence[int], scan: Scan) -> Generator[tuple[int, NDArray[np.uint8]]]:
+    """The wanted frames, which rise, with their numbers; it jumps where that leaves frames out. Some may be missing."""
     import av
 
     from videogen.video.strict import opened, time_of, to_rgb
 
-    wanted = sorted(set(numbers))
     number_at = {pts: n for n, pts in enumerate(scan.pts)}
     keys = np.array(scan.keyframes or (0,))
-    pictures: Pictures = {}
-    try:
-        with opened(source, EVERYTHING) as video:
-            decoded: Iterator[av.VideoFrame] = iter(())
-            position = -1  # the number of the last frame that came out
-            for n in wanted:
-                key = int(keys[np.searchsorted(keys, n, side="right") - 1]) if keys[0] <= n else 0
-                if position < key or position > n or position == -1:
-                    if key > 0 or position >= 0:
-                        video.container.seek(scan.pts[key], stream=video.stream, backward=True)
-                    decoded = video.container.decode(video.stream)
-                for frame in decoded:
-                    position = number_at.get(time_of(frame), -1)
-                    if position == n:
-                        pictures[n] = to_rgb(frame)
-                    if position >= n:
-                        break
-    except VideoError:
-        return pictures
-    return pictures
+    with opened(source, EVERYTHING) as video:
+        decoded: Iterator[av.VideoFrame] = iter(())
+        position = -1  # the number of the last frame that came out
+        for n in wanted:
+            key = int(keys[np.searchsorted(keys, n, side="right") - 1]) if keys[0] <= n else 0
+            if position + 1 < key or position > n or position == -1:
+                if key > 0 or position >= 0:
+                    video.container.seek(scan.pts[key], stream=video.stream, backward=True)
+                decoded = video.container.decode(video.stream)
+            for frame in decoded:
+                position = number_at.get(time_of(frame), -1)
+                if position == n:
+                    yield n, to_rgb(frame)
+                if position >= n:
+                    break
 
 
 def _by_decord(source: Source, numbers: Sequence[int], scan: Scan) -> Pictures:
