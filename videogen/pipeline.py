@@ -46,6 +46,15 @@ class VideoOutput:
         return self.figures.steps
 
 
+def dtype_of(given: "torch.dtype | str") -> "torch.dtype":
+    import torch
+
+    chosen = getattr(torch, given, None) if isinstance(given, str) else given
+    if chosen not in (torch.float32, torch.bfloat16, torch.float16, torch.float64):
+        raise UsageError(f"dtype is {given}; expected float32, bfloat16, float16 or float64")
+    return chosen
+
+
 class VideoPipeline:
     """A tokenizer, a prior and a way of sampling."""
 
@@ -68,20 +77,16 @@ class VideoPipeline:
         pipe = VideoPipeline(model, sampler_of(model))
         return pipe.to(device, dtype)
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """All of it in float32, as `from_pretrained` reads it; a model that is there already is replaced."""
+    def save_pretrained(self, folder: str | Path, dtype: "torch.dtype | str" = "float32") -> None:
+        """As `from_pretrained` reads it; a model that is there already is replaced. float16 takes half the room of
+        the prior's weights, which are float32 again when they are read."""
         from videogen.models import save_model
 
-        save_model(self.model, self.sampler, Path(folder))
+        save_model(self.model, self.sampler, Path(folder), dtype_of(dtype))
 
     def to(self, device: str | None = None, dtype: "torch.dtype | str | None" = None) -> "VideoPipeline":
         """Move the networks; a dtype is that of the prior, the tokenizer stays in float32."""
-        import torch
-
-        chosen = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
-        if dtype is not None and chosen not in (torch.float32, torch.bfloat16, torch.float16, torch.float64):
-            raise UsageError(f"dtype is {dtype}; expected float32, bfloat16, float16 or float64")
-        self.model.network.to(device=device, dtype=chosen)
+        self.model.network.to(device=device, dtype=None if dtype is None else dtype_of(dtype))
         self.model.tokenizer.network.to(device=device)
         return self
 

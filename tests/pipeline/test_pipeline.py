@@ -164,6 +164,19 @@ def test_saved_and_opened_again_it_makes_the_same_bytes(folders, name, tmp_path)
     assert {place.name: place.read_bytes() for place in (tmp_path / "saved").rglob("*.safetensors")} == before
 
 
+def test_half_the_bits_take_half_the_room_and_are_float32_again(pipe, tmp_path):
+    pipe.save_pretrained(tmp_path / "whole")
+    pipe.save_pretrained(tmp_path / "half", dtype="float16")
+    whole, half = (tmp_path / name / "prior" / "model.safetensors" for name in ("whole", "half"))
+    assert half.stat().st_size < 0.7 * whole.stat().st_size  # names and shapes take some, too
+    again = VideoPipeline.from_pretrained(tmp_path / "half")
+    for name, tensor in pipe.model.network.state_dict().items():
+        assert torch.equal(again.model.network.state_dict()[name], tensor.half().float())
+    assert again.model.tokenizer.fingerprint == pipe.model.tokenizer.fingerprint
+    with pytest.raises(UsageError, match="expected float32"):
+        pipe.save_pretrained(tmp_path / "other", dtype="int8")
+
+
 def test_saving_destroys_nothing_that_is_no_model(pipe, tmp_path):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.md").write_text("years")

@@ -24,6 +24,7 @@ from videogen.config.strict_yaml import Mapping as Section
 from videogen.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
     from prior.config import PriorConfig
@@ -168,14 +169,15 @@ def sampler_of(model: PriorModel) -> "SamplerConfig":
     return SamplerConfig(order="next" if model.config.objective == "next" else "halton")
 
 
-def save_model(model: PriorModel, sampler: "SamplerConfig", path: Path) -> None:
-    """The model as it is on the CPU in float32, with these settings, as a folder of its own.
+def save_model(model: PriorModel, sampler: "SamplerConfig", path: Path, dtype: "torch.dtype") -> None:
+    """The model with these settings as a folder of its own, the prior's weights as `dtype`; the tokenizer as it was,
+    for its fingerprint is that of its files.
 
     A model that is there already is replaced; anything else that is in the way is left alone, and said.
     """
     if path.exists() and not (path / INDEX).is_file() and not (path.is_dir() and not any(path.iterdir())):
         raise UsageError(f"{path}: holds something that is no model; give a new folder")
-    weights = {name: tensor.float().cpu() for name, tensor in model.network.state_dict().items()}
+    weights = {name: tensor.to("cpu", dtype) for name, tensor in model.network.state_dict().items()}
     card = (model.path / "README.md").read_text(encoding="utf-8")
     parts = model.tokenizer, model.config, model.taught_on, weights, model.conditioner
     write_folder(path, prior_files(*parts, card, sampler))
