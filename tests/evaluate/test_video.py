@@ -50,8 +50,19 @@ def test_the_command(model_folder: Path, film: Path, tmp_path: Path, capsys: pyt
     assert main(["reconstruct", str(film), out, "--model", str(model_folder), "--json", "--size", "16x24"]) == 0
     figures = json.loads(capsys.readouterr().out)
     assert (figures["height"], figures["width"], figures["frames"]) == (16, 24, 10)
-    assert main(["reconstruct", str(film), out, "--model", str(model_folder)]) == 0
+    assert main(["reconstruct", str(film), out, "--model", str(model_folder)]) == 2
+    assert f"{out}: is there already; --overwrite replaces it" in capsys.readouterr().err
+    assert main(["reconstruct", str(film), out, "--model", str(model_folder), "--overwrite"]) == 0
     assert "PSNR" in capsys.readouterr().out
+
+
+def test_of_an_earlier_folder_of_pictures_none_is_left(model_folder: Path, film: Path, tmp_path: Path) -> None:
+    (tmp_path / "seen").mkdir()
+    (tmp_path / "seen" / "frame_000099.png").write_text("of a longer video")
+    command = ["reconstruct", str(film), str(tmp_path / "seen"), "--model", str(model_folder)]
+    assert main(command) == 2
+    assert main([*command, "--overwrite"]) == 0
+    assert len(list((tmp_path / "seen").iterdir())) == 10
 
 
 @pytest.mark.parametrize(
@@ -59,7 +70,9 @@ def test_the_command(model_folder: Path, film: Path, tmp_path: Path, capsys: pyt
     [
         (["film.mp4", "seen.mp4", "--size", "30x32"], 2, "--size is 30x32; both must be multiples of 8"),
         (["film.mp4", "seen.mp4", "--size", "big"], 2, "not of the form HEIGHTxWIDTH"),
-        (["film.mp4", "film.mp4"], 2, "write the reconstruction somewhere else"),
+        (["film.mp4", "film.mp4", "--overwrite"], 2, "is the clip that is read; write somewhere else"),
+        (["film.mp4", "seen.avi", "--model", "nowhere"], 2, "'seen.avi' does not end in .mp4"),
+        (["film.mp4", "nowhere/seen.mp4", "--model", "nowhere"], 2, "no folder"),
         (["nothing.mp4", "seen.mp4"], 3, "nothing.mp4"),
         (["film.mp4", "seen.mp4", "--device", "cuda:7"], 5, "--device cuda:7"),
     ],
@@ -75,7 +88,7 @@ def test_mistakes_are_one_line(
 ) -> None:
     monkeypatch.chdir(film.parent)
     before = film.read_bytes()
-    assert main(["reconstruct", *arguments, "--model", str(model_folder)]) == code
+    assert main(["reconstruct", "--model", str(model_folder), *arguments]) == code
     said = capsys.readouterr().err
     assert words in said
     assert "Traceback" not in said

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from videogen.cli.kinds import OUT_FOLDER
 from videogen.cli.models import DEVICE, MODEL, PLACE, usable_device
 from videogen.cli.terminal import Terminal, reports
 from videogen.cli.train import use_threads
@@ -19,7 +20,7 @@ ABOVE_0 = click.FloatRange(0, min_open=True)
 
 @click.command("encode")
 @click.argument("source", metavar="DATA", type=PLACE)
-@click.argument("out", type=PLACE)
+@click.argument("out", type=OUT_FOLDER)
 @MODEL
 @click.option("--index", "index_path", type=PLACE, help="The index, where it does not lie with the data.")
 @click.option("--fps", type=ABOVE_0, help="Pictures a second [default: as the tokenizer was trained].")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from videogen.cli.kinds import ABOVE_0
+from videogen.cli.kinds import ABOVE_0, OUT_FOLDER
 from videogen.cli.models import DEVICE, GENERATOR, PLACE, generator_at, usable_device
 from videogen.cli.terminal import Terminal, reports
 from videogen.cli.train import THREADS, use_threads
@@ -24,7 +24,7 @@ REFERENCE_CLIPS = 512
     required=True,
     help="playroom:N for N scenes, playroom:N:PHRASE,... for those that say so, or a text file with a prompt a line.",
 )
-@click.option("--out", type=PLACE, required=True, help="A folder for figures.json, charts and contact sheets.")
+@click.option("--out", type=OUT_FOLDER, required=True, help="A folder for figures.json, charts and contact sheets.")
 @click.option("--steps", type=click.IntRange(1), help="Proposals a latent frame [default: as the model says].")
 @click.option("--order", help="In which tokens are decided, such as halton or threshold.")
 @click.option("--guidance-scale", type=click.FloatRange(0), help="How strongly the text guides.")

@@ -64,7 +64,7 @@ class Work:
 def targets_of(out: str, videos: int, grid: bool, overwrite: bool, source: Path | None = None) -> list[str]:
     """A place for each video, or one for all; UsageError for one that is taken, or is the source."""
     if source is not None and out != PIPE and Path(out).resolve() == source.resolve():
-        raise UsageError(f"{out}: is the clip that is read; write what comes next somewhere else")
+        raise UsageError(f"{out}: is the clip that is read; write somewhere else")
     if videos == 1 or grid:
         targets = [out]
     elif out == PIPE:
@@ -129,10 +129,15 @@ def opened_writers(
 def emptied(target: str, fps: float, height: int, width: int) -> "VideoWriter":
     from videogen.video import VideoWriter
 
+    clear_pictures(target)
+    return VideoWriter(target, fps, height, width)
+
+
+def clear_pictures(target: str) -> None:
+    """Where the place is a folder, the pictures of an earlier video go: there may be more of them than of this one."""
     if target != PIPE and Path(target).is_dir():
         for picture in Path(target).glob("frame_[0-9]*.png"):
             picture.unlink()
-    return VideoWriter(target, fps, height, width)
 
 
 @contextmanager

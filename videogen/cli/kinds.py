@@ -1,6 +1,7 @@
 """Kinds of arguments: what is wrong with one is said before any work begins."""
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,23 @@ class NewFile(click.ParamType):  # type: ignore[type-arg]
         return path
 
 
+class OutFolder(click.ParamType):  # type: ignore[type-arg]
+    """A folder to be written into: it is there, or nothing but folders is on its way."""
+
+    name = "folder"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = Path(value)
+        nearest = next(place for place in (path, *path.absolute().parents) if os.path.lexists(place))
+        if not nearest.is_dir():
+            self.fail(f"{nearest}: a file is in the way", param, ctx)
+        if not os.access(nearest, os.W_OK):
+            self.fail(f"'{path}' cannot be written: {nearest} is closed to you", param, ctx)
+        return path
+
+
 PICTURE = NewFile(*PICTURES)
 FILM = NewFile(".mp4", ".webm", ".gif")
+OUT_FOLDER = OutFolder()
 ABOVE_0 = Above0()
 DRAWING = NewFile(".svg")

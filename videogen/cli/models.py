@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from videogen.cli.kinds import ABOVE_0, DRAWING, Size
+from videogen.cli.films import Film, clear_pictures, targets_of
+from videogen.cli.kinds import ABOVE_0, DRAWING, OUT_FOLDER, Size
 from videogen.cli.terminal import Terminal, reports
 from videogen.cli.train import THREADS, use_threads
 
@@ -23,7 +24,8 @@ DEVICE = click.option("--device", default="cpu", show_default=True, help="Where 
 
 @click.command("reconstruct")
 @click.argument("source", metavar="IN", type=PLACE)
-@click.argument("target", metavar="OUT", type=str)
+@click.argument("target", metavar="OUT", type=Film())
+@click.option("--overwrite", is_flag=True, help="Replace what is there already.")
 @MODEL
 @click.option("--side-by-side", is_flag=True, help="Show the original at the left.")
 @click.option("--size", type=Size(), help="Scale and crop to this size first [default: that of the video].")
@@ -34,6 +36,7 @@ def reconstruct(
     terminal: Terminal,
     source: Path,
     target: str,
+    overwrite: bool,
     model: Path,
     side_by_side: bool,
     size: tuple[int, int] | None,
@@ -42,7 +45,8 @@ def reconstruct(
 ) -> None:
     """Send the video IN through a tokenizer into OUT, and say how much of it came back.
 
-    Any length, in the memory of a few frames. OUT is .mp4, .webm, .gif, a folder for PNGs, or - for raw RGB.
+    Any length, in the memory of a few frames. OUT is .mp4, .webm, .gif, a folder for PNGs, or - for raw RGB. What is
+    there already is replaced only with --overwrite.
 
     \b
     Examples:
@@ -52,8 +56,10 @@ def reconstruct(
     from videogen.evaluate.video import as_table, reconstruct_video
     from videogen.models import load_tokenizer
 
+    targets_of(target, 1, False, overwrite, source)
     use_threads(threads)
     opened = load_tokenizer(model, usable_device(device))
+    clear_pictures(target)
     with terminal.progress("reconstructing", "frames") as on_progress:
         figures = reconstruct_video(opened, source, target, size, side_by_side, on_progress)
     if target == "-":
@@ -76,7 +82,7 @@ def evaluate() -> None:
 @click.option("--size", type=Size(), help="Of the clips [default: as trained].")
 @click.option("--fps", type=ABOVE_0, help="Frames a second [default: as trained].")
 @click.option("--lpips", type=PLACE, help="Weights of LPIPS (safetensors), to report it too.")
-@click.option("--out", type=PLACE, help="A folder for plots, a grid of reconstructions and figures.json.")
+@click.option("--out", type=OUT_FOLDER, help="A folder for plots, a grid of reconstructions and figures.json.")
 @THREADS
 @DEVICE
 @reports
@@ -116,7 +122,7 @@ def tokenizer(
     with terminal.progress("judging", "clips") as on_progress:
         figures = evaluate_tokenizer(opened, data, index, spec, clips, lpips, out, on_progress)
     if out is not None:
-        (out / "figures.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        (out / "figures.json").write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     skipped = ", ".join(f"{count} {why}" for why, count in figures["skipped"].items() if count)
     left_out = f" ({skipped}: skipped)" if skipped else ""
     terminal.report(figures, f"{figures['clips']} clips of {data}{left_out}\n{as_table(figures)}")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from videogen.cli.kinds import OUT_FOLDER
 from videogen.cli.terminal import Terminal, reports
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ THREADS = click.option("--threads", type=click.IntRange(1), help="Threads for ar
 RUN_OPTIONS = (
     click.argument("config_path", metavar="CONFIG", type=PLACE),
     click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]..."),
-    click.option("--run", "folder", type=PLACE, help="The run folder [default: runs/NAME-OF-CONFIG]."),
+    click.option("--run", "folder", type=OUT_FOLDER, help="The run folder [default: runs/NAME-OF-CONFIG]."),
     click.option("--resume", is_flag=True, help="Go on where the run stopped, to the bit."),
     click.option("--dry-run", is_flag=True, help="Say what would be trained, and in how much memory; train nothing."),
     THREADS,
