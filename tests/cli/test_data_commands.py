@@ -34,12 +34,13 @@ def toys(indexed: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(indexed, tmp_path / "toys"))  # copies keep the times that the index knows
 
 
-def figures(capsys: Captured, *arguments: str | Path) -> dict[str, Any]:
-    """What a command that goes well prints as JSON, with nothing beside it."""
+def figures(capsys: Captured, *arguments: str | Path, words: str = "") -> dict[str, Any]:
+    """What a command prints as JSON, with nothing beside it; or with one line of these words where it ends with 3."""
     capsys.readouterr()
-    assert main(["data", *map(str, arguments), "--json"]) == 0
+    assert main(["data", *map(str, arguments), "--json"]) == (3 if words else 0)
     out, err = capsys.readouterr()
-    assert err == ""
+    assert words in err
+    assert err.count("\n") == (1 if words else 0)
     found: dict[str, Any] = json.loads(out)
     return found
 
@@ -92,6 +93,25 @@ def test_playroom_extends_a_set_and_keeps_to_one_world(toys: Path, capsys: Captu
     assert "begun with seed 1, not 2" in refusal(capsys, 3, "playroom", toys, *SMALL, "--seed", "2")
 
 
+@pytest.mark.parametrize("out", ["notes.txt", "notes.txt/toys", "notes.txt/toys/more"])
+def test_a_file_in_the_way_is_said_before_any_work(
+    out: str, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("notes.txt").write_text("mine")
+    for command in (
+        ["data", "playroom", out],
+        ["train", "prior", "nowhere.yaml", "--tokenizer", "nowhere", "--run", out],
+        ["train", "tokenizer", "nowhere.yaml", "--run", out],
+        ["evaluate", "tokenizer", "nowhere", "--model", "nowhere", "--out", out],
+        ["evaluate", "generation", "--prompts", "playroom:1", "--out", out],
+        ["encode", "nowhere", out, "--model", "nowhere"],
+    ):
+        assert main(command) == 2
+        assert "notes.txt: a file is in the way" in capsys.readouterr().err
+    assert Path("notes.txt").read_text() == "mine"
+
+
 def test_playroom_previews(tmp_path: Path, capsys: Captured) -> None:
     sheet, reel = tmp_path / "sheet.png", tmp_path / "reel.mp4"
     assert main(["data", "playroom", str(tmp_path / "toys"), *SMALL, "--sheet", str(sheet), "--reel", str(reel)]) == 0
@@ -138,6 +158,14 @@ def test_a_damaged_clip_is_refused_by_name_and_counted(toys: Path, capsys: Captu
     assert f"  {next(iter(found['damage']))}: 1, such as clip_000002.mp4: {told['detail']}\n" in out
 
 
+def test_a_set_without_a_good_clip_is_no_set(toys: Path, capsys: Captured) -> None:
+    for clip in toys.glob("*.mp4"):
+        damage(clip)
+    for command in (["index", toys, "--workers", "1"], ["check", toys]):
+        found = figures(capsys, *command, words=f"{toys}: no clip can be used, all 4 were refused")
+        assert (found["good"], found["refused"]) == (0, 4), "it is told all the same what was found"
+
+
 def test_an_index_can_lie_elsewhere(toys: Path, tmp_path: Path, capsys: Captured) -> None:
     (toys / "videogen-index.jsonl").unlink()
     elsewhere = tmp_path / "elsewhere.jsonl"
@@ -151,12 +179,14 @@ def test_check_tells_what_changed(toys: Path, capsys: Captured) -> None:
     assert figures(capsys, "check", toys)["changed"] == []
     damage(toys / "clip_000001.mp4")
     (toys / "clip_000003.txt").write_text("something else")
-    changed = figures(capsys, "check", toys)["changed"]
+    changed = figures(capsys, "check", toys, words=f"2 things changed; run `videogen data index {toys}` again")[
+        "changed"
+    ]
     assert [(change["key"], change["kind"]) for change in changed] == [
         ("clip_000001.mp4", "changed"),
         ("clip_000003.mp4", "changed"),
     ]
-    assert main(["data", "check", str(toys)]) == 0
+    assert main(["data", "check", str(toys)]) == 3
     out = capsys.readouterr().out
     assert "changed since it was indexed: clip_000001.mp4" in out
     assert f"run `videogen data index {toys}` again" in out
@@ -169,7 +199,8 @@ def test_a_full_check_notices_what_times_and_sizes_do_not(toys: Path, capsys: Ca
     clip.write_bytes(raw)
     os.utime(clip, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert figures(capsys, "check", toys)["changed"] == []
-    assert [change["key"] for change in figures(capsys, "check", toys, "--full")["changed"]] == [clip.name]
+    changed = figures(capsys, "check", toys, "--full", words="1 things changed")["changed"]
+    assert [change["key"] for change in changed] == [clip.name]
 
 
 def test_check_draws_a_sheet(toys: Path, tmp_path: Path, capsys: Captured) -> None:

@@ -5,8 +5,9 @@ from typing import Any
 
 import click
 
-from videogen.cli.kinds import FILM, PICTURE
+from videogen.cli.kinds import FILM, OUT_FOLDER, PICTURE
 from videogen.cli.terminal import Terminal, reports
+from videogen.errors import DataError
 
 EXISTING = click.Path(path_type=Path)
 INDEX = click.option("--index", "index_path", type=EXISTING, help="The index, where it does not lie with the data.")
@@ -40,6 +41,7 @@ def index(terminal: Terminal, source: Path, out: Path | None, workers: int | Non
         built = build_index(source, out=out, workers=workers, on_progress=on_progress)
     summary = built.summary()
     terminal.report(summary, describe(summary))
+    refuse_useless(source, summary)
 
 
 @data.command("check")
@@ -68,10 +70,19 @@ def check(
         terminal.note(f"drew {sheet}")
     summary: dict[str, Any] = {**known.summary(), "changed": changed}
     terminal.report(summary, describe(summary))
+    if changed:
+        raise DataError(f"{source}: {len(changed)} things changed; run `videogen data index {source}` again")
+    refuse_useless(source, summary)
+
+
+def refuse_useless(source: Path, summary: dict[str, Any]) -> None:
+    """Some refused clips are for training to judge (`max_bad_fraction`), but none that is good serves nobody."""
+    if not summary["good"]:
+        raise DataError(f"{source}: no clip can be used, all {summary['refused']} were refused")
 
 
 @data.command("playroom")
-@click.argument("out", type=EXISTING)
+@click.argument("out", type=OUT_FOLDER)
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--config", "config_path", type=EXISTING, help="A configuration of the schema 'playroom'.")
 @click.option("--clips", type=click.IntRange(1), help="How many clips.")
