@@ -1,6 +1,7 @@
 """The judge judged: true clips are right, other prompts' clips are not, noise is far away, and drift is seen."""
 
 import json
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 from tests.evaluate.models import write_whole_model
+from videogen.cli import main
 from videogen.cli.evaluate_generation import generation
 from videogen.errors import CheckpointError, DataError, UsageError
 from videogen.evaluate.drift import DriftPlan, follow, lost, streams_of
@@ -253,6 +255,24 @@ def test_a_true_stream_stays_right_and_one_that_turns_to_noise_does_not(prompts:
     gone = lost(decaying)
     assert gone is not None
     assert gone < -0.4
+
+
+def test_windows_of_one_picture_have_no_change_to_tell(
+    whole_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["evaluate", "generation", "--model", str(whole_model), "--prompts", "playroom:2"]
+    length = ["--seconds", "0.1", "--drift-frames", "4", "--drift-streams", "1", "--steps", "1"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        assert main([*command, *length, "--out", str(tmp_path / "report"), "--quiet"]) == 0, capsys.readouterr().err
+
+    def refuse(word: str) -> None:
+        raise AssertionError(f"{word} is not JSON")
+
+    written = (tmp_path / "report" / "figures.json").read_text()
+    drift = json.loads(written, parse_constant=refuse)["drift"]
+    assert drift["window"] == 1
+    assert all("change" not in curve for curve in drift["curves"].values())
 
 
 def test_a_frozen_stream_has_no_change(prompts: Prompts, judge: Judge) -> None:

@@ -58,7 +58,8 @@ def follow(
 ) -> Curve:
     """The streams window by window: are things still there, of the shape, colour and size and in the motion asked for?
 
-    `change` is by how many grey levels a picture differs from the one before: a stream that freezes has little of it.
+    `change` is by how many grey levels a picture differs from the one before: a stream that freezes has little of it,
+    and a window of one picture none to tell.
     """
     curve, starts = Curve(), plan.starts()
     for done, (start, clips) in enumerate(windows(pieces, plan.window, plan.hop, plan.pictures), 1):
@@ -78,7 +79,9 @@ def right(wanted: Sequence[Scene | None], seen: Sequence[Scene]) -> dict[str, fl
 
 
 def beyond_words(clips: Clips, judge: Judge, captions: Sequence[str]) -> dict[str, float]:
-    measures = {"change": float(np.abs(np.diff(clips.astype(np.int16), axis=1)).mean())}
+    measures = {}
+    if clips.shape[1] > 1:
+        measures["change"] = float(np.abs(np.diff(clips.astype(np.int16), axis=1)).mean())
     if judge.reference is not None and len(clips) > 1:
         measures["frechet"] = frechet(Cloud.of(judge.extractor(clips)), judge.reference)
     if judge.clip_score is not None and captions:

@@ -68,7 +68,7 @@ def evaluate_generation(
         "rows": [row.figures(prompts, judge) for row in (*bounds, *rows)] + chance_of(rows[0], prompts, judge),
         "drift": None if plan.drift is None else drift_figures(plan.drift, curves),
     }
-    (out / "figures.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    (out / "figures.json").write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     draw(out, prompts, [*bounds, *rows], figures, curves)
     return figures
 
