@@ -27,6 +27,7 @@ PAGE = Path(videogen.serve.__file__).parent / "page"
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 POLICY = "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; object-src 'none'; base-uri 'none'"
 GRID, F_T, STEPS = (8, 8), 4, 8
+LONGEST = 200  # characters of a prompt that the model reads
 PICTURE, MASK, MARK, END, FIGURES, TURN = range(6)
 SAMPLER = {"order": "halton", "steps": 8, "temperature": 1.0, "guidance_scale": 3.0, "top_k": None, "top_p": None}
 EXAMPLES = [
@@ -44,6 +45,7 @@ class Moods:
     token: str | None = None
     refuse: tuple[int, dict[str, Any]] | None = None  # of POST /v1/streams: a status and the fields of the error
     retry_after: int | None = None
+    sampler: dict[str, Any] = field(default_factory=lambda: dict(SAMPLER))  # the model's own settings
     queue: int = 0  # the place of a stream in the queue; at 0 it has the turns
     fail_at: int | None = None  # the picture at which a stream fails
     cut_at: int | None = None  # the picture at which the line is cut, once
@@ -91,7 +93,8 @@ class Stream:
         self.record(TURN, json.dumps({"status": self.status, "queue_place": place}).encode())
 
     def mark(self) -> None:
-        self.marks.append({"picture": len(self.images), "seconds": len(self.images) / FPS, "prompt": self.prompt})
+        place, cut_short = len(self.images), len(self.prompt) > LONGEST
+        self.marks.append({"picture": place, "seconds": place / FPS, "prompt": self.prompt, "cut_short": cut_short})
         self.record(MARK, json.dumps(self.marks[-1]).encode())
 
 
@@ -152,7 +155,7 @@ class Fake:
             "told": True,
             "orders": ["halton", "confidence", "random", "threshold", "raster"],
         }
-        return JSONResponse({"data": [{"id": "playroom", **size, "sampler": SAMPLER, "examples": EXAMPLES}]})
+        return JSONResponse({"data": [{"id": "playroom", **size, "sampler": self.moods.sampler, "examples": EXAMPLES}]})
 
     async def limits(self, request: Request) -> Response:
         return JSONResponse({"prompt_chars": 2000, "upload_bytes": 2_000_000, "steps": 64, "recent_seconds": 120})

@@ -70,6 +70,13 @@ def test_a_wrong_prompt_is_led_to(studio: Studio) -> None:
     studio.until("document.activeElement.getAttribute('aria-invalid') === 'true'")
 
 
+def test_a_prompt_that_the_model_does_not_read_to_its_end_is_told(studio: Studio) -> None:
+    studio.open()
+    studio.begin(f"{RING} {'on and on ' * 20}")
+    studio.warns("its end is more than the model reads")
+    studio.plays()
+
+
 def test_a_stream_that_fails_says_why_and_stays(studio: Studio) -> None:
     studio.fake.moods.fail_at = 9
     studio.open()

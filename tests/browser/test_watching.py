@@ -14,6 +14,21 @@ def test_a_prompt_becomes_a_video(studio: Studio) -> None:
     assert studio.page.locator("#caption").text_content() == RING
 
 
+def test_settings_between_the_steps_of_a_slider_are_the_models_own(studio: Studio) -> None:
+    """A slider shows 4 where the model has 4.1: that is nobody's wish."""
+    studio.fake.moods.sampler |= {"guidance_scale": 4.1, "temperature": 0.93}
+    studio.open()
+    studio.begin()
+    studio.plays()
+    assert studio.fake.wishes == [{"prompt": RING, "transition": "recache"}]
+    studio.page.get_by_text("Settings").click()
+    studio.page.get_by_label("Guidance").fill("2")
+    studio.page.get_by_label("Prompt", exact=True).fill(GREEN)
+    studio.page.get_by_role("button", name="New video", exact=True).click()
+    studio.until(f"document.getElementById('caption').textContent === {GREEN!r}")
+    assert studio.fake.wishes[1:] == [{"prompt": GREEN, "transition": "recache", "guidance_scale": 2}]
+
+
 def test_an_example_fills_the_prompt(studio: Studio) -> None:
     studio.open()
     example = studio.page.get_by_role("group", name="Examples").get_by_role("button").first

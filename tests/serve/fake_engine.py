@@ -84,7 +84,7 @@ class FakeStream:
         self.prompt = self.prompt if prompt is None else prompt
         self.transition = transition or self.transition
         if prompt is not None:
-            self.marks.append(Mark(5, prompt))
+            self.marks.append(Mark(5, prompt, False))
         if paused is not None:
             self.status = "paused" if paused else "playing"
 
@@ -105,7 +105,7 @@ class FakeStream:
             Preview("figures", 0, None, self.figures),
             Preview("mask", 1, None, {"height": 2, "width": 3, "decided": b"\0\1\0\1\1\1"}),
             Preview("picture", 1, b"\xff\xd8jpeg\xff\xd9"),
-            Preview("mark", 5, None, {"picture": 5, "seconds": 0.625, "prompt": "gr\u00fcn"}),
+            Preview("mark", 5, None, Mark(5, "gr\u00fcn", False).told(INFO.fps)),
             Preview("end", 9, None, {"status": "stopped", "error": None}),
         ]
         async with self._watched(Viewer(seen, 0.001, False)) as viewer:

@@ -142,7 +142,7 @@ def test_a_prompt_changes_from_a_mark_on(home):
         return stream, marks
 
     stream, marks = home.run(scene())
-    (first, one), (second, two) = stream.marks
+    (first, one, _), (second, two, _) = stream.marks
     assert (first, one, two) == (0, RING, STAR)
     assert second % 4 == 1
     assert [mark["prompt"] for mark in marks] == [RING, STAR]

@@ -1,9 +1,13 @@
 """What an engine lets go of by itself, and what is left of one that is closed."""
 
 import asyncio
+import math
+import shutil
 import signal
 import threading
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,8 +15,10 @@ from tests.serve.scenes import RING, children, descriptors, finished, tasks, unt
 from tests.serve.scripted import Script, job_done, scripted
 from videogen.errors import CheckpointError
 from videogen.serve.engine import Engine
+from videogen.serve.forgetting import jobs_too_many, streams_too_many
 from videogen.serve.limits import Limits
-from videogen.serve.wishes import Busy, Gone, Wish
+from videogen.serve.messages import Begin
+from videogen.serve.wishes import Beginning, Busy, Gone, Wish
 
 
 def test_no_model_no_engine(tmp_path):
@@ -39,7 +45,7 @@ def test_unwatched_streams_are_paused_and_then_ended(tiny_model_folder):
         await until(lambda: alone.status == "stopped")
         stream, job = await engine.open_stream(Wish(RING)), await engine.submit(Wish(RING, frames=900))
         with pytest.raises(Gone):
-            engine.stream(alone.id)  # only so many are kept
+            engine.stream(held.id)  # only so many are kept, and it ended first
         async with stream.watch_film() as film:
             await anext(film)
             folder = Path(engine._folder.name)
@@ -64,6 +70,94 @@ def test_finished_videos_are_kept_while_there_is_room(tiny_model_folder):
         assert engine.jobs() == jobs[:0:-1]
         assert len(list(Path(engine._folder.name).iterdir())) == 3
         await engine.close()
+
+    asyncio.run(scene())
+
+
+PICTURE = Beginning("image", b"x" * 16 * 24 * 3, 1, "a note")
+
+
+def test_of_what_a_stream_goes_on_from_only_the_note_is_kept():
+    """From the moment when the model process has it, or when it will never need it."""
+
+    async def scene():
+        script = Script()
+        async with scripted(script, streams=1) as engine:
+            begun, waiting = [await engine.open_stream(Wish("x", beginning=PICTURE)) for _ in range(2)]
+            (message,) = [message for message in script.heard if isinstance(message, Begin)]
+            assert message.payload == PICTURE.pictures
+            assert begun.wish.beginning == replace(PICTURE, pictures=b"")
+            assert waiting.wish.beginning == PICTURE
+            await waiting.stop()
+            await asyncio.wait([waiting.task])
+            assert waiting.wish.beginning == replace(PICTURE, pictures=b"")
+
+    asyncio.run(scene())
+
+
+def test_of_a_job_that_fails_no_film_is_kept():
+    async def scene():
+        script = Script()
+        async with scripted(script) as engine:
+            job, stream = await engine.submit(Wish("x", frames=5)), await engine.open_stream(Wish("x"))
+            for name in (job.id, stream.id):
+                script.makes(name)
+                script.ends(name, "broken")
+            async with asyncio.timeout(60):
+                await asyncio.wait([job.stream.task, stream.task])
+            assert (job.status, job.stream.pictures) == ("failed", 1)
+            assert not job.stream.show.recent.pieces
+            assert stream.show.recent.pieces, "what has been made of a stream can still be fetched"
+
+    asyncio.run(scene())
+
+
+def test_a_film_that_a_cleaner_has_taken_is_gone_and_others_are_made():
+    async def scene():
+        script = Script()
+        async with scripted(script) as engine:
+            job = await job_done(engine, script, Wish("x", frames=1))
+            size = job.content().stat().st_size
+            shutil.rmtree(engine._folder.name)
+            with pytest.raises(Gone, match="not there any more"):
+                job.content()
+            with pytest.raises(Gone):
+                await engine.continue_job(job.id)
+            assert (job.status, job.size) == ("completed", size)
+            again = await job_done(engine, script, Wish("x", frames=1))
+            assert again.content().read_bytes()
+            await engine.delete(job.id)
+
+    asyncio.run(scene())
+
+
+def ended(name, at, size=0):
+    stream = SimpleNamespace(id=name, ended=None if at is None else "stopped", ended_at=math.inf if at is None else at)
+    return SimpleNamespace(id=name, stream=stream, size=size)
+
+
+def test_who_ended_longest_ago_is_forgotten_first():
+    """However long ago it was begun; and what has not ended is not forgotten at all."""
+    jobs = [ended("old", 9.0, 10), ended("a", 1.0, 10), ended("on", None), ended("b", 2.0, 10), ended("c", 3.0, 10)]
+
+    def names(found):
+        return [one.id for one in found]
+
+    assert names(streams_too_many([job.stream for job in jobs], Limits(kept_streams=2))) == ["a", "b"]
+    assert names(streams_too_many([job.stream for job in jobs], Limits(kept_streams=4))) == []
+    assert names(jobs_too_many(jobs, Limits(kept_videos=1))) == ["a", "b", "c"]
+    assert names(jobs_too_many(jobs, Limits(kept_bytes=20))) == ["a", "b"]
+    assert names(jobs_too_many(jobs, Limits(kept_bytes=40))) == []
+
+
+def test_the_moment_of_its_end_is_known():
+    async def scene():
+        async with scripted(Script()) as engine:
+            stream = await engine.open_stream(Wish("x"))
+            assert stream.ended_at == math.inf
+            before = asyncio.get_running_loop().time()
+            await stream.stop()
+            assert before <= stream.ended_at <= asyncio.get_running_loop().time()
 
     asyncio.run(scene())
 

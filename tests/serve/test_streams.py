@@ -67,7 +67,7 @@ def test_it_is_told_anew(there):
     place = begun(there, prompt="a red ring")["urls"]["self"]
     changed = there.ask("PATCH", place, json={"prompt": "a blue ring", "transition": "cut"}).json()
     assert changed["prompt"] == "a blue ring"
-    assert changed["marks"] == [{"picture": 5, "seconds": 0.625, "prompt": "a blue ring"}]
+    assert changed["marks"] == [{"picture": 5, "seconds": 0.625, "prompt": "a blue ring", "cut_short": False}]
     assert there.ask("PATCH", place, json={"paused": True}).json()["status"] == "paused"
     assert there.ask("PATCH", place, json={"paused": False, "prompt": None}).json()["status"] == "playing"
     assert problem(there.ask("PATCH", place, json={}), 400)["code"] == "missing"
@@ -100,7 +100,7 @@ def test_its_preview_is_records(there):
     assert json.loads(seen[0][2]) == {"status": "playing", "queue_place": None}
     assert seen[2] == ("mask", 1, bytes([2, 3, 0, 1, 0, 1, 1, 1]))
     assert seen[3] == ("picture", 1, b"\xff\xd8jpeg\xff\xd9")
-    assert json.loads(seen[4][2]) == {"picture": 5, "seconds": 0.625, "prompt": "grün"}
+    assert json.loads(seen[4][2]) == {"picture": 5, "seconds": 0.625, "prompt": "grün", "cut_short": False}
     assert json.loads(seen[5][2]) == {"status": "stopped", "error": None}
 
 

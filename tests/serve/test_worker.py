@@ -138,6 +138,32 @@ def test_a_change_counts_from_the_next_latent_frame_on(pipe):
     np.testing.assert_array_equal(script.frames(pipe), np.stack(before + list(islice(stream, 8))))
 
 
+def test_a_prompt_that_the_model_does_not_read_to_its_end_is_told_once(pipe):
+    """With its first picture, and again when it is another one."""
+    long, short = f"{RING} {STAR}", "a"
+    assert pipe.model.conditioner.too_long((long, short)) == 1
+
+    def change(message):
+        turns = {1: Change("a", short), 5: Change("a", long)}
+        return [turns[message.first]] if isinstance(message, Pictures) and message.first in turns else []
+
+    script = Script(replace(BEGIN, prompt=long), reaction=change)
+    worked(pipe, script)
+    assert [(message.turned, message.cut_short) for message in script.pictures()] == [
+        (True, True),
+        (False, False),
+        (True, False),
+        (True, True),
+    ]
+
+
+def test_a_model_that_was_taught_without_text_cuts_no_prompt_short(tmp_path):
+    pipe = VideoPipeline.from_pretrained(write_model(tmp_path / "untold", told=False))
+    script = Script(replace(BEGIN, frames=1))
+    worked(pipe, script)
+    assert [message.cut_short for message in script.pictures()] == [False]
+
+
 def test_a_paused_stream_goes_on_where_it_was(pipe):
     def pause(message):
         return [Change("a", paused=True)] if isinstance(message, Pictures) and message.first == 1 else []

@@ -1,7 +1,6 @@
 """Whether a wish can be granted, found out before the model hears of it; WishError says what cannot, and why."""
 
 import reprlib
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, get_args
 
@@ -27,7 +26,7 @@ def check(wish: Wish, info: ModelInfo, limits: Limits, most_frames: int) -> None
     check_range("frames", wish.frames, 1, most_frames)
     check_range("steps", wish.steps, 1, limits.steps)
     check_range("top_k", wish.top_k, 1, MOST_LIKELY)
-    check_sampling(sampling_of(wish), info)
+    check_sampling(wish, info)
 
 
 def sampling_of(wish: Wish) -> dict[str, Any]:
@@ -75,9 +74,14 @@ def check_range(name: str, value: int | None, least: int, most: int) -> None:
         raise WishError(name, f"{name} is {shown(value)}; it is {least} to {most}")
 
 
-def check_sampling(changes: Mapping[str, Any], info: ModelInfo) -> None:
+def sampler_of(wish: Wish, info: ModelInfo) -> SamplerConfig:
+    """All settings of sampling that hold for it."""
+    return SamplerConfig(**{**asdict(SamplerConfig()), **info.sampler, **sampling_of(wish)})
+
+
+def check_sampling(wish: Wish, info: ModelInfo) -> None:
     try:
-        sampler = SamplerConfig(**{**asdict(SamplerConfig()), **info.sampler, **changes})
+        sampler = sampler_of(wish, info)
     except (ValueError, OverflowError) as error:
         name = str(error).split(" ", 1)[0]
         raise WishError(name if name in SAMPLING else None, str(error)) from None

@@ -19,6 +19,7 @@ from typing import Literal
 from videogen.arguments import DRAWN_SEEDS
 from videogen.serve.checking import check
 from videogen.serve.film import form_of
+from videogen.serve.forgetting import jobs_too_many, streams_too_many
 from videogen.serve.limits import Limits
 from videogen.serve.line import Line
 from videogen.serve.messages import Message, Ready
@@ -115,7 +116,8 @@ class Engine:
         stream = self._admitted(wish, longest, longest, live=True)
         self._streams[stream.id] = stream
         self._arrange()
-        self._forget_streams()
+        for spare in streams_too_many(self._streams.values(), self.limits):
+            del self._streams[spare.id]
         return stream
 
     def stream(self, name: str) -> Stream:
@@ -135,7 +137,9 @@ class Engine:
         stream = self._admitted(wish, self.info.default_frames, self.limits.frames, live=False)
         job = self._jobs[stream.id] = Job(stream, Path(self._folder.name))
         self._arrange()
-        self._forget_jobs()
+        for spare in jobs_too_many(self._jobs.values(), self.limits):
+            spare.forget()
+            del self._jobs[spare.id]
         return job
 
     def job(self, name: str) -> Job:
@@ -244,19 +248,3 @@ class Engine:
             silent = now() - self._supervisor.heard
             if silent > self.limits.patience_seconds and any(stream.due for stream in self._all()):
                 self.kill_model("it was at work and said nothing for too long")
-
-    def _forget_streams(self) -> None:
-        """Those that ended long ago, when there are too many."""
-        ended = [stream for stream in self._streams.values() if stream.ended is not None]
-        for stream in ended[: max(0, len(ended) - self.limits.kept_streams)]:
-            del self._streams[stream.id]
-
-    def _forget_jobs(self) -> None:
-        """The oldest that are done, when there are too many or their videos take too much room."""
-        done = [job for job in self._jobs.values() if job.stream.ended is not None]
-        size = sum(job.size for job in done)
-        for number, job in enumerate(done):
-            if len(done) - number > self.limits.kept_videos or size > self.limits.kept_bytes:
-                size -= job.size
-                job.forget()
-                del self._jobs[job.id]

@@ -93,6 +93,7 @@ class Pictures:
     count: int
     prompt: str  # under which it was made
     turned: bool  # whether it is the first under that prompt
+    cut_short: bool  # and the model reads that prompt without its end
     latent_frames: int  # 0 for a picture that the stream was given to begin with
     proposals: int
     prior: float  # seconds

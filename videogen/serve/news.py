@@ -13,9 +13,10 @@ class Mark(NamedTuple):
 
     picture: int
     prompt: str
+    cut_short: bool  # its end is more than the model reads
 
     def told(self, fps: float) -> dict[str, Any]:
-        return {"picture": self.picture, "seconds": self.picture / fps, "prompt": self.prompt}
+        return {**self._asdict(), "seconds": self.picture / fps}
 
 
 def mark(stream: "Stream", mark: Mark) -> Preview:

@@ -69,12 +69,19 @@ class Playing:
             count=len(pictures),
             prompt=stream.prompt,
             turned=turned,
+            cut_short=turned and cut_short(pipe, stream.prompt),
             latent_frames=after.latent_frames - before.latent_frames,
             proposals=after.proposals - before.proposals,
             prior=after.prior - before.prior,
             decoder=after.decoder - before.decoder,
             payload=np.stack(pictures).tobytes(),
         )
+
+
+def cut_short(pipe: VideoPipeline, prompt: str) -> bool:
+    """Whether the model reads a prompt without its end."""
+    conditioner = pipe.model.conditioner
+    return conditioner is not None and conditioner.too_long((prompt,)) > 0
 
 
 def begun(pipe: VideoPipeline, begin: Begin) -> VideoStream:

@@ -112,7 +112,7 @@ def stream() -> Schema:
         note=TEXT,
         created_at=COUNT,
         figures=ANY_OBJECT,
-        marks=listed(record(picture=COUNT, seconds=AMOUNT, prompt=TEXT)),
+        marks=listed(record(picture=COUNT, seconds=AMOUNT, prompt=TEXT, cut_short={"type": "boolean"})),
         error=maybe(TEXT),
         urls=record(self=TEXT, video=TEXT, preview=TEXT, recent=TEXT),
     )

@@ -19,6 +19,7 @@ class Job:
     def __init__(self, stream: Stream, folder: Path):
         self.stream, self._path = stream, folder / f"{stream.id}.mp4"
         self.completed_at: float | None = None
+        self.size = 0  # bytes that are kept of it
         stream.on_whole = self._keep
 
     @property
@@ -61,15 +62,12 @@ class Job:
         share = 100 * self.stream.pictures // self.frames
         return 100 if self.completed_at is not None else min(99, share)
 
-    @property
-    def size(self) -> int:
-        """Bytes that are kept of it."""
-        return self._path.stat().st_size if self.completed_at is not None else 0
-
     def content(self) -> Path:
         """The mp4; Gone if it is not there, or not yet."""
         if self.completed_at is None:
             raise Gone(f"the video is {self.status.replace('_', ' ')}; it has no content")
+        if not self._path.exists():  # somebody tidies up folders of temporary files
+            raise Gone("the video's file is not there any more; have it made again")
         return self._path
 
     def forget(self) -> None:
@@ -79,9 +77,9 @@ class Job:
 
     async def _keep(self) -> None:
         show = self.stream.show
+        self._path.parent.mkdir(0o700, exist_ok=True)
         await self.stream.shared.aside(write_film, self._path, show.shared.form, list(show.recent.pieces))
         if self.stream.ended is not None:  # deleted meanwhile
             self._path.unlink(missing_ok=True)
             return
-        self.completed_at = time.time()
-        show.recent.clear()
+        self.completed_at, self.size = time.time(), self._path.stat().st_size

@@ -22,18 +22,22 @@ JPEG_QUALITY = 85
 
 
 class Show:
-    """Film and previews of a stream; `on_attendance` hears whenever viewers have come or gone."""
+    """Film and previews of a stream; `on_attendance` hears whenever viewers have come or gone.
 
-    def __init__(self, shared: Shared, recent: Recent, on_attendance: Callable[[], None]):
+    Where viewers are expected, the first who comes to the previews is shown what was made before that.
+    """
+
+    def __init__(self, shared: Shared, recent: Recent, on_attendance: Callable[[], None], expected: bool):
         self.shared, self.recent, self.on_attendance = shared, recent, on_attendance
         self.films: Hub[bytes] = Hub()
         self.previews: Hub[Preview] = Hub()
         self.watched = False  # whether anybody has ever come to see it
         self.filmed = False  # and whether that was to see the film
-        self.previewed = False  # or the previews
         at_once = shared.limits.ahead_seconds * shared.info.fps / shared.info.f_t
         self.behind = max(BEHIND, 1 + math.ceil(at_once))
-        self._early: list[Preview] = []  # made before anybody could have come, for the first who does
+        self._early: list[Preview] | None = (
+            [] if expected else None
+        )  # made before anybody could have come; None: no more
         self._encoder: FilmEncoder | None = None
 
     @property
@@ -48,7 +52,7 @@ class Show:
     async def take(self, pictures: NDArray[np.uint8]) -> Piece:
         """uint8 [T, H, W, 3], to be shown after all before them. For one task at a time."""
         began = time.perf_counter()
-        early = not self.previewed and len(self._early) < self._backlog
+        early = self._early is not None and len(self._early) < self._backlog
         piece, jpegs = await self.shared.aside(self._encoded, pictures, early or bool(self.previews.viewers))
         self.shared.tally["encoder_seconds"] += time.perf_counter() - began
         self.recent.add(piece)
@@ -56,8 +60,8 @@ class Show:
         shown = [Preview("picture", number, jpeg) for number, jpeg in enumerate(jpegs, start=piece.first)]
         for preview in shown:
             self.previews.tell(preview)
-        if not self.previewed:  # too many: whoever comes now begins with what is new
-            self._early = [*self._early, *shown] if early else []
+        if self._early is not None:  # too many: whoever comes now begins with what is new
+            self._early = [*self._early, *shown] if early else None
         if lost:
             self.shared.tally["viewers_dropped"] += lost
             self.on_attendance()
@@ -83,8 +87,8 @@ class Show:
     def watch_previews(self, before: list[Preview], after: list[Preview]) -> "Iterator[Viewer[Preview]]":
         """What is told from now on; before it what must be known, and the pictures that nobody could have seen yet."""
         queue = PreviewQueue(self._backlog, self._dropped)
-        queue.waiting.extend([*before, *self._early, *after])
-        self.previewed, self._early = True, []
+        queue.waiting.extend([*before, *(self._early or ()), *after])
+        self._early = None
         with self._attended(self.previews, Viewer(queue)) as viewer:
             yield viewer
 

@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+import math
 import secrets
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -44,11 +46,12 @@ class Stream:
         self.unwatched_since: float | None = self._created
         self.idle = False  # paused for want of viewers
         self.ended: Ending | None = None
+        self.ended_at = math.inf  # by the loop's clock
         self.whole = False  # all pictures that it was to have are made
         self.on_whole: Callable[[], Awaitable[None]] | None = None  # before such a stream ends
         self._turn_told: Preview | None = None
         self._account = Account(shared.tally)
-        self.show = Show(shared, self._room(), self._attended)
+        self.show = Show(shared, self._room(), self._attended, expected=live)
         self._inbox: asyncio.Queue[Pictures | Ended | None] = asyncio.Queue()
         self.task = asyncio.create_task(self._take_in(), name=f"videogen stream {self.id[:8]}")
 
@@ -170,7 +173,13 @@ class Stream:
         )
         self.begun = True
         self.shared.send(begin)
+        self._let_go_of_beginning()
         self._tell_of_masks()
+
+    def _let_go_of_beginning(self) -> None:
+        """Of the pictures that it goes on from only the note about them is needed any more."""
+        if self.wish.beginning is not None:
+            self.wish = replace(self.wish, beginning=replace(self.wish.beginning, pictures=b""))
 
     def hear(self, message: Message) -> None:
         """From the model process."""
@@ -185,7 +194,7 @@ class Stream:
         """Ending twice is ending once."""
         if self.ended is not None:
             return
-        self.ended, self.error = how, error
+        self.ended, self.error, self.ended_at = how, error, now()
         if self.begun and not self.whole:
             self.shared.send(Stop(self.id))
         self.given, self.place_in_queue = False, None
@@ -219,13 +228,16 @@ class Stream:
             logging.getLogger(__name__).exception("stream %s", self.id)
             self.end("failed", f"its pictures cannot be shown ({type(error).__name__})")
         finally:
+            self._let_go_of_beginning()
+            if not self.live:  # what is kept of a job is a file
+                self.show.recent.clear()
             await self.show.close()
 
     async def _take(self, message: Pictures) -> None:
         info = self.shared.info
         shape = (message.count, info.height, info.width, 3)
         if message.turned:
-            self.marks.append(Mark(message.first, message.prompt))
+            self.marks.append(Mark(message.first, message.prompt, message.cut_short))
             self.show.previews.tell(news.mark(self, self.marks[-1]))
         await self.show.take(np.frombuffer(message.payload, np.uint8).reshape(shape))
         self._account.add(message, now() - self._created)

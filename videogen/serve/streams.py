@@ -14,6 +14,7 @@ from videogen.serve.bodies import read_json
 from videogen.serve.errors import Problem
 from videogen.serve.fields import Fields
 from videogen.serve.live import Live
+from videogen.serve.remarks import note_on
 from videogen.serve.studio import query_of, read_wish, studio_of
 from videogen.serve.wishes import Gone, ModelInfo
 
@@ -129,7 +130,7 @@ def stream_object(stream: "Stream", info: ModelInfo) -> dict[str, Any]:
         "width": info.width,
         "height": info.height,
         "mime": stream.mime,
-        "note": stream.wish.beginning.note if stream.wish.beginning else "",
+        "note": note_on(stream.wish, info),
         "created_at": int(stream.created_at),
         "figures": dict(stream.figures),
         "marks": [mark.told(info.fps) for mark in stream.marks],

@@ -150,14 +150,21 @@ function onRecord(record) {
   }
 }
 
-function onMark({ picture, prompt }) {
-  if (!reel.mark(picture, prompt) || picture === reel.marks[0].picture) return;
-  say(`New prompt from ${seconds(picture / model.fps)} on`, session.state);
+function onMark(mark) {
+  if (!marked(mark) || mark.picture === reel.marks[0].picture) return;
+  say(`New prompt from ${seconds(mark.picture / model.fps)} on`, session.state);
+}
+
+/** Whether a mark is new; a prompt of which the model reads only the beginning is not passed over in silence. */
+function marked({ picture, prompt, cut_short: cutShort }) {
+  const fresh = reel.mark(picture, prompt);
+  if (fresh && cutShort) warn("The prompt is long: its end is more than the model reads, and changes nothing.");
+  return fresh;
 }
 
 function onState(changed) {
   if (changed !== session) return;
-  for (const { picture, prompt } of changed.facts?.marks ?? []) reel.mark(picture, prompt);
+  for (const mark of changed.facts?.marks ?? []) marked(mark);
   say(wordsFor(changed, reel.length), changed.state);
   showState();
   showFacts();

@@ -16,6 +16,7 @@ const ORDERS = {
 
 export class Settings {
   #own = {}; // the model's
+  #shown = {}; // the same as the fields show them: a slider rounds to its steps
 
   constructor() {
     this.form = byId("settings-form");
@@ -42,7 +43,7 @@ export class Settings {
     const wish = {};
     for (const name of [...SLIDERS, ...TEXTS, ...NUMBERS]) {
       const value = byId(name).value.trim();
-      if (value !== "" && value !== this.#shownOwn(name)) wish[name] = TEXTS.includes(name) ? value : Number(value);
+      if (value !== "" && value !== this.#shown[name]) wish[name] = TEXTS.includes(name) ? value : Number(value);
     }
     if (byId("length").value) wish.seconds = Number(byId("length").value);
     wish.transition = this.transition;
@@ -71,6 +72,7 @@ export class Settings {
   #restore() {
     for (const name of [...SLIDERS, ...TEXTS, ...NUMBERS]) {
       byId(name).value = this.#shownOwn(name);
+      this.#shown[name] = byId(name).value;
       this.#onInput(byId(name));
     }
     byId("length").value = "";

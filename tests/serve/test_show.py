@@ -1,0 +1,80 @@
+"""The pictures of one stream: which of them become previews, and for whom."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.serve.test_checking import MASKED
+from videogen.serve import show as shows
+from videogen.serve.film import Recent, form_of
+from videogen.serve.limits import Limits
+from videogen.serve.shared import Shared
+from videogen.serve.show import Show
+
+PICTURES = np.zeros((4, 16, 24, 3), np.uint8)
+
+
+@pytest.fixture
+def jpegs(monkeypatch):
+    """How many have been made."""
+    made, as_jpeg = [], shows.as_jpeg
+    monkeypatch.setattr(shows, "as_jpeg", lambda picture: made.append(1) or as_jpeg(picture))
+    return made
+
+
+def played(scene, expected=True):
+    async def play():
+        tally = dict.fromkeys(("encoder_seconds", "viewers", "viewers_dropped", "previews_dropped"), 0.0)
+        with ThreadPoolExecutor(1) as threads:
+            form = form_of(8.0, 16, 24)
+            info = replace(MASKED, mime=form.mime)
+            shared = Shared(info, Limits(), form, lambda message: None, lambda: None, threads, tally)
+            show = Show(shared, Recent(1000, 2**20), lambda: None, expected)
+            await scene(show)
+            await show.close()
+
+    asyncio.run(play())
+
+
+def test_the_first_who_comes_is_shown_what_was_made_before(jpegs):
+    async def scene(show):
+        await show.take(PICTURES)
+        await show.take(PICTURES)
+        with show.watch_previews([], []) as viewer:
+            assert [(await anext(viewer)).number for _ in range(8)] == list(range(8))
+        with show.watch_previews([], []) as viewer:
+            assert not viewer.queue.waiting
+
+    played(scene)
+
+
+def test_pictures_that_nobody_can_see_any_more_become_no_previews(jpegs):
+    """More than the first who comes could be shown were made: then none of them is, and no more are made in advance."""
+
+    async def scene(show):
+        for _ in range(40):
+            await show.take(PICTURES)
+        assert len(jpegs) == show.behind * 4
+        with show.watch_previews([], []) as viewer:
+            assert not viewer.queue.waiting
+            await show.take(PICTURES)
+            assert len(jpegs) == show.behind * 4 + 4
+        await show.take(PICTURES)
+        assert len(jpegs) == show.behind * 4 + 4, "nobody looks"
+
+    played(scene)
+
+
+def test_of_a_job_nobody_expects_previews(jpegs):
+    async def scene(show):
+        for _ in range(5):
+            await show.take(PICTURES)
+        assert not jpegs
+        with show.watch_previews([], []) as viewer:
+            await show.take(PICTURES)
+            assert len(viewer.queue.waiting) == len(jpegs) == 4
+
+    played(scene, expected=False)
