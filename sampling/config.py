@@ -38,6 +38,9 @@ class SamplerConfig:
         for name, choices in (("order", Order), ("schedule", Schedule), ("guidance_schedule", Ramp)):
             if getattr(self, name) not in choices.__args__:  # type: ignore[attr-defined]
                 raise ValueError(f"{name} = {getattr(self, name)} must be one of {', '.join(choices.__args__)}")  # type: ignore[attr-defined]
+        for name in ("steps", "top_k"):
+            if not hasattr(getattr(self, name) or 0, "__index__"):
+                raise ValueError(f"{name} = {getattr(self, name)} must be a whole number")
         if self.steps < 1:
             raise ValueError(f"steps = {self.steps} must be at least 1")
         if self.temperature != 0 and not COLDEST <= self.temperature < math.inf:

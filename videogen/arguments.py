@@ -2,7 +2,7 @@
 
 import operator
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -63,8 +63,23 @@ def as_asked(pictures_NTHWC: "Tensor", kind: OutputType) -> Any:
     return frames.astype(np.float32) / 255
 
 
+def worded(name: str, words: Any) -> tuple[str, ...]:
+    """One text or several, as several."""
+    given = (words,) if isinstance(words, str) else tuple(words) if isinstance(words, Iterable) else (words,)
+    if not all(isinstance(each, str) for each in given):
+        raise UsageError(f"{name} is {str(words)[:80]}; give a text, or a list of texts")
+    return given
+
+
+def whole(name: str, number: Any) -> int:
+    try:
+        return operator.index(number)
+    except TypeError:
+        raise UsageError(f"{name} is {number}; it must be a whole number") from None
+
+
 def listed(words: Prompts, count: int) -> tuple[str, ...]:
-    given = (words,) * count if isinstance(words, str) else tuple(words)
+    given = (words,) * count if isinstance(words, str) else worded("negative_prompt", words)
     if len(given) != count:
         raise UsageError(f"{len(given)} negative prompts for {count} prompts; give one, or one each")
     return given
@@ -79,6 +94,8 @@ def seeds_from(generator: Seeds, count: int) -> tuple[int, ...]:
         return tuple(torch.randint(DRAWN_SEEDS, (count,), generator=generator, device=device).tolist())
     if is_number(generator):
         return tuple(operator.index(generator) + number for number in range(count))
+    if isinstance(generator, str) or not isinstance(generator, Iterable):
+        raise UsageError(f"generator is {generator}; give a whole number, a torch.Generator, or one of these a video")
     each = tuple(generator)
     if len(each) != count:
         raise UsageError(f"{len(each)} generators or seeds for {count} videos; give one, or one each")

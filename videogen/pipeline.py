@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from videogen.arguments import OutputType, Prompts, Seeds, check_order, fitted, listed, output, seeds_from
+from videogen.arguments import (
+    OutputType,
+    Prompts,
+    Seeds,
+    check_order,
+    fitted,
+    listed,
+    output,
+    seeds_from,
+    whole,
+    worded,
+)
 from videogen.errors import UsageError
 from videogen.figures import Figures
 from videogen.known import Frames, Known, as_frames, clip_as_seen, clip_known, nothing, picture_known, pictures_of_use
@@ -202,13 +213,16 @@ class VideoPipeline:
     ) -> "Job":
         from videogen.generate import Job
 
-        prompts = (prompt,) if isinstance(prompt, str) else tuple(prompt)
+        prompts, each = worded("prompt", prompt), whole("num_videos_per_prompt", each)
         negatives = ("",) * len(prompts) if negative is None else listed(negative, len(prompts))
         if not prompts or each < 1:
             raise UsageError("nothing to make: give at least one prompt, and num_videos_per_prompt of at least 1")
         prompts, negatives = (tuple(p for p in some for _ in range(each)) for some in (prompts, negatives))
+        sampler = self.sampler_with(sampling)
+        if self.model.conditioner is None:  # with the text and without it are one: to ask for both is to pay twice
+            sampler = replace(sampler, guidance_scale=1.0)
         try:
-            return Job(prompts, negatives, seeds_from(generator, len(prompts)), self.sampler_with(sampling), rate)
+            return Job(prompts, negatives, seeds_from(generator, len(prompts)), sampler, rate)
         except ValueError as error:
             raise UsageError(str(error)) from None
 
@@ -228,15 +242,15 @@ class VideoPipeline:
     def pictures(self, num_frames: int | None) -> int:
         if num_frames is None:
             return self.model.tokenizer.config.video_frames(self.model.taught_on.frames)
-        if num_frames < 1:
+        if whole("num_frames", num_frames) < 1:
             raise UsageError(f"num_frames is {num_frames}; it must be at least 1")
-        return num_frames
+        return whole("num_frames", num_frames)
 
     def size(self, height: int | None, width: int | None) -> tuple[int, int]:
         """Of pictures; by default that of the clips that the prior was taught on."""
         taught, f_s = self.model.taught_on, self.model.tokenizer.config.f_s
-        rows = taught.height * f_s if height is None else height
-        columns = taught.width * f_s if width is None else width
+        rows = taught.height * f_s if height is None else whole("height", height)
+        columns = taught.width * f_s if width is None else whole("width", width)
         if rows % f_s or columns % f_s or min(rows, columns) < f_s:
             raise UsageError(f"height x width is {rows} x {columns}; both must be multiples of {f_s}")
         return rows, columns

@@ -237,7 +237,12 @@ def test_remarks_are_made_once(capsys):
     assert "1 of 1 prompts are longer than 6 tokens" in said
     assert "--negative-prompt changes nothing without --guidance-scale above 1" in said
     assert main(["generate", RING, "-o", "b.mp4", "--model", "untold", "--frames", "1"]) == 0
-    assert "its prior was taught without text" in capsys.readouterr().err
+    assert "untold: its prior was taught without text; the prompt changes nothing\n" in capsys.readouterr().err
+    guided = ["--guidance-scale", "3", "--negative-prompt", "blue", "--overwrite"]
+    assert main(["generate", "", "-o", "b.mp4", "--model", "untold", "--frames", "1", *guided]) == 0
+    said = capsys.readouterr().err
+    assert "taught without text; --negative-prompt and --guidance-scale change nothing\n" in said
+    assert said.count("negative-prompt") == 1
     assert main(["generate", RING, "-o", "c.mp4", *MODEL, "--frames", "1", "--quiet"]) == 0
     assert capsys.readouterr().err == ""
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from sampling.config import SamplerConfig
 from tests.pipeline.tiny import MASKED_ORDERS, RING, STAR, exact, write_model
+from videogen import models
 from videogen.arguments import seeds_from
 from videogen.checkpoint import write_folder
 from videogen.errors import CheckpointError, NumbersError, UsageError
@@ -65,6 +66,21 @@ def test_the_prompt_and_the_guidance_matter(pipe):
     assert not torch.equal(away, ids_of(pipe, RING, generator=0, guidance_scale=4.0))
     nothing = ids_of(pipe, RING, generator=0, guidance_scale=0.0)
     assert torch.equal(nothing, ids_of(pipe, STAR, generator=0, guidance_scale=0.0))
+
+
+def test_without_text_nothing_is_asked_twice(folders):
+    pipe = VideoPipeline.from_pretrained(folders["untold"])
+    assert not pipe.job(RING, None, 1, 3, {"guidance_scale": 4.0}).sampler.guided
+    assert torch.equal(ids_of(pipe, RING, generator=3, guidance_scale=4.0), ids_of(pipe, STAR, generator=3))
+
+
+def test_the_text_encoder_goes_where_the_networks_go(folders, monkeypatch):
+    """What reads the text is loaded late, so it cannot be moved: it is told from the beginning."""
+    told = []
+    monkeypatch.setattr(models, "load_prior", lambda *given: told.append(given) or load_prior(given[0]))
+    VideoPipeline.from_pretrained(folders["masked"], device="cpu:0")
+    VideoPipeline.from_pretrained(folders["masked"])
+    assert [device for _, device in told] == ["cpu:0", "cpu"]
 
 
 def test_every_type_of_output_is_the_same_video(pipe):
@@ -222,6 +238,15 @@ def test_token_by_token_is_refused_for_a_prior_taught_with_masks(pipe):
         ({"colour": 3}, "'colour' is no setting of sampling"),
         ({"rate": 1.5}, "rate = 1.5 must be 0 to 1"),
         ({"num_videos_per_prompt": 0}, "nothing to make"),
+        ({"num_videos_per_prompt": 1.5}, "num_videos_per_prompt is 1.5; it must be a whole number"),
+        ({"num_frames": 2.5}, "num_frames is 2.5; it must be a whole number"),
+        ({"num_inference_steps": 2.5}, "steps = 2.5 must be a whole number"),
+        ({"top_k": 1.5}, "top_k = 1.5 must be a whole number"),
+        ({"width": 24.5}, "width is 24.5; it must be a whole number"),
+        ({"generator": 1.5}, "generator is 1.5; give a whole number"),
+        ({"generator": "seed"}, "generator is seed; give a whole number"),
+        ({"generator": [None, 1.5], "num_videos_per_prompt": 2}, "generator is 1.5; give a whole number"),
+        ({"negative_prompt": [None]}, r"negative_prompt is \[None\]; give a text"),
         ({"negative_prompt": ["a", "b"]}, "2 negative prompts for 1 prompts"),
         ({"image": np.zeros((16, 24, 3), np.uint8), "video": np.zeros((1, 16, 24, 3), np.uint8)}, "give one"),
     ],
@@ -231,6 +256,9 @@ def test_mistakes_are_named(pipe, options, words):
         pipe(RING, **options)
     with pytest.raises(UsageError):
         pipe([], num_frames=1)
+    for prompt in (None, 7, [RING, None]):
+        with pytest.raises(UsageError, match=r"prompt is .*; give a text, or a list of texts"):
+            pipe(prompt, num_frames=1)
 
 
 @pytest.mark.parametrize("name", ["masked", "next"])

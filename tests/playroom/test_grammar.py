@@ -67,3 +67,10 @@ def test_other_text_is_outside_the_world(text: str) -> None:
     with pytest.raises(OutsideWorldError) as caught:
         understand(text)
     assert "\n" not in str(caught.value)
+
+
+def test_of_a_book_only_the_beginning_is_shown() -> None:
+    with pytest.raises(OutsideWorldError) as caught:
+        understand("a dog runs along the beach and " * 4000)
+    assert len(str(caught.value)) < 250
+    assert "'a dog runs along the beach" in str(caught.value)

@@ -33,6 +33,12 @@ def test_what_was_written_is_read_back(suffix: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".webm", ".gif"])
+def test_slower_than_any_rate_that_files_know_is_the_slowest(suffix: str, tmp_path: Path) -> None:
+    write_video(tmp_path / f"clip{suffix}", clip(2), 0.0004)
+    assert [number_in(picture) for _, picture in stream(tmp_path / f"clip{suffix}")] == [0, 1]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".webm", ".gif"])
 def test_same_frames_same_bytes(suffix: str, tmp_path: Path) -> None:
     write_video(tmp_path / f"a{suffix}", clip(9), 8)
     time.sleep(1.1)  # a date inside would differ

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from videogen.pipeline import VideoPipeline
     from videogen.stream import VideoStream
 
+OF_TEXT = ("negative_prompt", "guidance_scale")
 SAMPLING = ("steps", "order", "guidance_scale", "temperature", "top_k", "top_p")
 
 
@@ -104,11 +105,13 @@ def opened(terminal: Terminal, prompts: tuple[str, ...], videos: int, options: M
 
 def note_what_is_lost(request: Request, guided: bool) -> None:
     conditioner, prompts, note = request.pipe.model.conditioner, request.prompts, request.terminal.note
-    if conditioner is None and any(prompts):
-        note(f"{request.pipe.model.path}: its prior was taught without text; the prompt changes nothing")
+    given = {"the prompt": any(prompts), **{f"--{name.replace('_', '-')}": request.options[name] for name in OF_TEXT}}
+    if conditioner is None and (lost := [name for name, value in given.items() if value]):
+        nothing = f"{' and '.join(lost)} {'changes' if len(lost) == 1 else 'change'} nothing"
+        note(f"{request.pipe.model.path}: its prior was taught without text; {nothing}")
     elif conditioner is not None and (cut := conditioner.too_long(prompts)):
         note(f"{cut} of {len(prompts)} prompts are longer than {conditioner.length} tokens and lose their end")
-    if request.options["negative_prompt"] and not guided:
+    if conditioner is not None and request.options["negative_prompt"] and not guided:
         note("--negative-prompt changes nothing without --guidance-scale above 1")
     if (reason := outside_world(request.pipe.model.path, prompts)) is not None:
         note(f"{reason}; this is the model that comes along. For a world of your own: videogen train --help")

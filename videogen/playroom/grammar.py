@@ -47,6 +47,7 @@ PATTERN_WORDS = {
 OVER = ("over", "on", "in front of")
 BEFORE_VERB = ("slowly", "gently", "quickly", "rapidly")  # "fast" only comes after it
 ORDERS = ("{0} {over} {ground}", "{over} {ground}, {0}")
+SHOWN = 80  # letters of a text that is not understood
 ORDERS_OF_TWO = ("{0} {over} {ground} while {1}", "{0} while {1}, {over} {ground}", "{over} {ground}, {0} and {1}")
 
 
@@ -88,8 +89,9 @@ def parse(text: str) -> Scene:
     for pattern in _patterns():
         if (match := pattern.fullmatch(tidy)) is not None:
             return _scene(match.groupdict())
+    shown = text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
     raise OutsideWorldError(
-        f"'{text}' is outside the playroom, which knows one or two things such as "
+        f"'{shown}' is outside the playroom, which knows one or two things such as "
         "'a small red ring drifts left slowly over a dark blue background'"
     )
 

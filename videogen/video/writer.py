@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 FORMS = ".mp4, .webm, .gif, a folder for PNGs, or - for raw frames"
 QUALITY = 18  # x264's scale: 0 loses nothing it can keep, 18 is hard to tell from the original, 28 is moderate
+SLOWEST = Fraction(1, 1001)  # frames a second; below it a rate would be rounded to none
 FRAGMENTS = "frag_keyframe+frag_every_frame+empty_moov+default_base_moof"
 
 
@@ -135,7 +136,7 @@ class Encoded:
         av.logging.set_level(None)
         self._count = 0
         size = self.coded_size(height, width)
-        rate = Fraction(fps).limit_denominator(1001)
+        rate = max(Fraction(fps).limit_denominator(1001), SLOWEST)
         options = {"fflags": "+bitexact", "flush_packets": "1", **self.muxer}
         try:
             self._check_encoder(rate, size, quality)
