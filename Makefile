@@ -43,7 +43,7 @@ demo-training: setup  ## make a captioned world, train a small tokenizer and a s
 	@$(RUN) videogen data index out/playroom
 	@$(RUN) videogen data score out/playroom
 	@$(RUN) videogen train tokenizer configs/tokenizer/playroom_64_cpu.yaml data.train=out/playroom $(TINY) --run out/tokenizer --resume
-	@$(RUN) videogen reconstruct out/playroom/clip_000000.mp4 out/seen.mp4 --model out/tokenizer --side-by-side
+	@$(RUN) videogen reconstruct out/playroom/clip_000000.mp4 out/seen.mp4 --model out/tokenizer --side-by-side --overwrite
 	@$(RUN) videogen train prior configs/prior/playroom_64_cpu.yaml data.train=out/playroom $(SMALL) --tokenizer out/tokenizer --run out/prior --resume
 	@$(RUN) videogen selftest out/prior
 	@$(RUN) videogen generate $(RING) -o out/small.mp4 --model out/prior --seconds 4 --guidance-scale 2 --seed 1 --overwrite
