@@ -39,7 +39,7 @@ def test_a_tokenizer_can_be_built_from_it(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "millions"),
-    [("playroom_64_cpu", 3), ("playroom_128_gpu", 14), ("video_80m", 79), ("video_700m", 690), ("video_3b", 2773)],
+    [("playroom_64_cpu", 5), ("playroom_128_gpu", 14), ("video_80m", 79), ("video_700m", 690), ("video_3b", 2773)],
 )
 def test_a_prior_can_be_built_from_it(name: str, millions: int) -> None:
     config = resolve(CONFIGS / "prior" / f"{name}.yaml", expected="prior")[1].value

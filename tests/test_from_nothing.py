@@ -18,17 +18,17 @@ def run(*arguments: str) -> None:
 
 @pytest.mark.slow
 def test_from_nothing_to_videos_of_what_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A quarter of an hour on two cores; so young a prior knows the colours, and hardly anything else."""
+    """Ten minutes on two cores; so young a prior knows the colours, and hardly anything else."""
     monkeypatch.chdir(tmp_path)
     run("data", "playroom", "toys", "--clips", "3000", "--frames", "9", "--seed", "1")
     run("data", "index", "toys")
     seeing = "phases=[{from_step: 0, height: 64, width: 64, frames: 9, image_share: 0.2}]"
     tokenizer = str(CONFIGS / "tokenizer" / "playroom_64_cpu.yaml")
-    steps = ("training.steps=600", "training.validate_every=0", "training.sample_every=0")
+    steps = ("training.steps=400", "training.validate_every=0", "training.sample_every=0")
     run("train", "tokenizer", tokenizer, "data.train=toys", seeing, *steps, "--run", "tokenizer")
     run("encode", "toys", "tokens", "--model", "tokenizer")
     prior = str(CONFIGS / "prior" / "playroom_64_cpu.yaml")
-    steps = ("training.steps=900", "training.batch_size=16", "training.validate_every=0", "training.sample_every=0")
+    steps = ("training.steps=600", "training.batch_size=16", "training.validate_every=0", "training.sample_every=0")
     given = ("data.train=tokens", "begin_with=null", SHORT, *steps)
     run("train", "prior", prior, *given, "--tokenizer", "tokenizer", "--run", "prior")
     made = ("--prompts", "playroom:48", "--seconds", "0.625", "--drift-frames", "0", "--guidance-scale", "2")
