@@ -19,11 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from videogen.known import numbers_seen
+from videogen.known import as_rgb, numbers_seen
 from videogen.serve.messages import Read, Unreadable, Wire
-from videogen.video import Limits, Scan, VideoError, read, scan
+from videogen.video import Limits, Scan, VideoError, read_along, scan
 
-AT_ONCE = 4  # pictures in memory, at the size that they have in the file
 FILES = 32  # descriptors
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "MPO")  # none of them needs another program
 Pictures = NDArray[np.uint8]  # [T, H, W, 3]
@@ -87,9 +86,8 @@ def of_video(path: Path, task: Task) -> Read:
 
 
 def fitted(path: Path, numbers: list[int], seen: Scan, task: Task) -> Iterator[Pictures]:
-    for begin in range(0, len(numbers), AT_ONCE):
-        for picture in read(path, numbers[begin : begin + AT_ONCE], seen):
-            yield cover(Image.fromarray(picture), task)[None]
+    for picture in read_along(path, numbers, seen):
+        yield cover(Image.fromarray(picture), task)[None]
 
 
 def of_image(descriptor: int, task: Task) -> Read | Unreadable:
@@ -100,7 +98,7 @@ def of_image(descriptor: int, task: Task) -> Read | Unreadable:
             width, height = image.size
             if width * height > task.pixels:
                 raise VideoError("too-large", "", f"{width} x {height} pixels; the limit is {task.pixels} in all")
-            picture = ImageOps.exif_transpose(image).convert("RGB")
+            picture = Image.fromarray(as_rgb(ImageOps.exif_transpose(image)))
     except VideoError:
         raise
     except Exception as error:
