@@ -1,7 +1,7 @@
 """How fast this machine multiplies matrices by each way that torch has: what `training.precision` is worth on a CPU.
 
-The shapes are those of a prior's feed-forward layer over a batch of pictures; the ways take turns, and the best of each
-counts.
+The shapes are those of a feed-forward layer of a prior over a batch of pictures. The ways take turns; the best round of
+each counts.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from benchmarks.hardware import describe
 
-ROWS, INPUTS, OUTPUTS = 3328, 256, 1408  # 32 pictures of 104 tokens; gate and up of a width of 256
+ROWS, INPUTS, OUTPUTS = 3328, 704, 256  # 32 pictures of 104 tokens, back from the hidden width
 BF16 = torch.bfloat16
 Way = Callable[[], Tensor]
 
@@ -23,8 +23,8 @@ Way = Callable[[], Tensor]
 def ways() -> dict[str, Way]:
     x_RC, weight_OC = torch.randn(ROWS, INPUTS), torch.randn(OUTPUTS, INPUTS)
     x16_RC, weight16_OC = x_RC.to(BF16), weight_OC.to(BF16)
-    as_picture = x_RC.T.reshape(1, INPUTS, ROWS, 1).contiguous(memory_format=torch.channels_last)
-    as_kernel = weight_OC.reshape(OUTPUTS, INPUTS, 1, 1).contiguous(memory_format=torch.channels_last)
+    as_picture = x_RC.view(1, ROWS, 1, INPUTS).permute(0, 3, 1, 2)  # channels last, as it lies
+    as_kernel = weight_OC.view(OUTPUTS, 1, 1, INPUTS).permute(0, 3, 1, 2)
     return {
         "float32, matrix product": lambda: F.linear(x_RC, weight_OC),
         "float32, convolution of 1 x 1": lambda: F.conv2d(as_picture, as_kernel),

@@ -11,8 +11,8 @@ from prior.text import Text
 from prior.vocabulary import Vocabulary
 
 
-class StandIn:
-    """Keeps the promise of a raster prior by passing every call on."""
+class LooksLike:
+    """What is known of a prior without asking it."""
 
     def __init__(self, prior: LlamaPrior):
         self.prior = prior
@@ -32,6 +32,10 @@ class StandIn:
     @property
     def norm(self) -> torch.nn.Module:
         return self.prior.norm
+
+
+class StandIn(LooksLike):
+    """Keeps the promise of a raster prior by passing every call on."""
 
     def begin(self, text: Text | None, batch: int, grid: tuple[int, int], rate: float = 0.0) -> Past:
         return self.prior.begin(text, batch, grid, rate)

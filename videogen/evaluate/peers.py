@@ -1,16 +1,14 @@
 """What else one could do with the same weights: ask a prior that keeps nothing between two questions."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from prior.config import PriorConfig
 from prior.memory import Past
-from prior.model import LlamaPrior, TokenProposal
+from prior.model import TokenProposal
+from prior.stand_in import LooksLike
 from prior.text import Text
-from prior.vocabulary import Vocabulary
 
 
 class Noted(NamedTuple):
@@ -21,31 +19,12 @@ class Noted(NamedTuple):
     ids_BThw: Tensor
 
 
-@dataclass(frozen=True)
-class WithoutCache:
+class WithoutCache(LooksLike):
     """Keeps the promise of a frame prior by computing the context and the whole window again for every proposal.
 
     While no frame has left the window its answers are those of the prior inside. Later they forget what older frames
     have told those in the window, as every model without a cache does.
     """
-
-    prior: LlamaPrior
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        return self.prior.vocabulary
-
-    @property
-    def window(self) -> int:
-        return self.prior.window
-
-    @property
-    def config(self) -> PriorConfig:
-        return self.prior.config
-
-    @property
-    def norm(self) -> torch.nn.Module:
-        return self.prior.norm
 
     def begin(self, text: Text | None, batch: int, grid: tuple[int, int], rate: float = 0.0) -> Noted:
         return Noted(text, torch.tensor(rate), torch.zeros(batch, 0, *grid, dtype=torch.int64, device=self.device))
