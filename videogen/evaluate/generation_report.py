@@ -50,7 +50,7 @@ def evaluate_generation(
 ) -> dict[str, Any]:
     """Figures of each setting, with what true clips and chance would get; all of it is drawn and written into `out`."""
     out.mkdir(parents=True, exist_ok=True)
-    parts = len(plan.settings) * (2 if plan.drift else 1) + 2 * (prompts.drawn is not None)
+    parts = len(plan.settings) + (plan.drift is not None) + 2 * (prompts.drawn is not None)
     next_part = progress_over(parts, on_progress)
     bounds = bounds_of(pipe, prompts, plan, judge, next_part)
     next(endless(pipe, prompts.captions[:1], plan.settings[0], plan.seed))  # what is done once is not counted
@@ -92,7 +92,10 @@ def chance_of(row: Row, prompts: Prompts, judge: Judge) -> list[dict[str, Any]]:
 def drift_of(
     pipe: VideoPipeline, prompts: Prompts, plan: Plan, judge: Judge, next_part: Callable[[], OnProgress | None]
 ) -> dict[str, Curve]:
-    """A curve for each setting, and one of the playroom itself: there too things come to lie behind each other."""
+    """Curves of the first setting, for a long stream takes as long as hundreds of clips, and of the playroom itself.
+
+    There too things come to lie behind each other.
+    """
     if plan.drift is None:
         return {}
     numbers = streams_of(prompts.wanted, plan.drift.streams)
@@ -103,10 +106,9 @@ def drift_of(
         scenes = tuple(prompts.drawn[number] for number in numbers)
         pieces = endlessly_rendered(scenes, *picture_size(pipe), pipe.fps)
         curves[TRUE] = follow(pieces, wanted, judge, plan.drift, captions)
-    for setting in plan.settings:
-        pieces = endless(pipe, captions, setting, plan.seed)
-        curves[setting.name] = follow(pieces, wanted, judge, plan.drift, captions, next_part())
-    return curves
+    first = plan.settings[0]
+    pieces = endless(pipe, captions, first, plan.seed)
+    return {**curves, first.name: follow(pieces, wanted, judge, plan.drift, captions, next_part())}
 
 
 def drift_figures(plan: DriftPlan, curves: dict[str, Curve]) -> dict[str, Any]:
