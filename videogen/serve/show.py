@@ -35,9 +35,8 @@ class Show:
         self.filmed = False  # and whether that was to see the film
         at_once = shared.limits.ahead_seconds * shared.info.fps / shared.info.f_t
         self.behind = max(BEHIND, 1 + math.ceil(at_once))
-        self._early: list[Preview] | None = (
-            [] if expected else None
-        )  # made before anybody could have come; None: no more
+        # Made before anybody could have come; None: no more of it is kept.
+        self._early: list[Preview] | None = [] if expected else None
         self._encoder: FilmEncoder | None = None
 
     @property
