@@ -54,7 +54,9 @@ demo-training: setup  ## make a captioned world, train a small tokenizer and a s
 	@echo "         out/small.mp4            what 60 steps of a prior make of a prompt: no ring yet, but every part at work"
 
 CLIPS := data/playroom_64_clips
+OPENINGS := data/playroom_64_openings
 HELD_OUT := --config configs/playroom/held_out.yaml
+LAST := begin_with=runs/playroom_64_cpu_openings data.opening_share=0.75
 
 train-playroom: setup  ## make the model that comes along from nothing; hours, can be stopped and run again
 	@$(RUN) videogen data playroom data/playroom_64 --clips 6000 --seed 1
@@ -68,7 +70,12 @@ train-playroom: setup  ## make the model that comes along from nothing; hours, c
 	@$(RUN) videogen data index data/playroom_64_pictures
 	@$(RUN) videogen encode data/playroom_64_pictures data/playroom_64_picture_tokens --model runs/playroom_64_cpu --workers 2
 	@$(RUN) videogen train prior configs/prior/playroom_64_cpu_pictures.yaml --tokenizer runs/playroom_64_cpu --resume
-	@$(RUN) videogen train prior configs/prior/playroom_64_cpu.yaml --tokenizer runs/playroom_64_cpu --run runs/playroom_64_prior --resume
+	@$(RUN) videogen train prior configs/prior/playroom_64_cpu.yaml --tokenizer runs/playroom_64_cpu --run runs/playroom_64_cpu_clips --resume
+	@$(RUN) videogen data playroom $(OPENINGS) $(HELD_OUT) clips=48000 frames=5 seed=21
+	@$(RUN) videogen data index $(OPENINGS)
+	@$(RUN) videogen encode $(OPENINGS) data/playroom_64_opening_tokens --model runs/playroom_64_cpu --workers 2
+	@$(RUN) videogen train prior configs/prior/playroom_64_cpu_openings.yaml --tokenizer runs/playroom_64_cpu --resume
+	@$(RUN) videogen train prior configs/prior/playroom_64_cpu.yaml $(LAST) --tokenizer runs/playroom_64_cpu --run runs/playroom_64_prior --resume
 	@$(RUN) videogen evaluate generation --model runs/playroom_64_prior --prompts playroom:200 --out runs/playroom_64_report
 
 test: setup-dev lint  ## lint, then every test but the slow ones and those in a browser

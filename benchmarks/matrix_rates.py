@@ -1,4 +1,4 @@
-"""How fast this machine multiplies matrices by each way that torch has: what `training.precision` is worth on a CPU.
+"""How fast this machine multiplies matrices: what `training.precision` is worth on a CPU, and what packed weights are.
 
 The shapes are those of a feed-forward layer of a prior over a batch of pictures. The ways take turns; the best round of
 each counts.
@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.hardware import describe
+from prior.linear import Linear
 
 ROWS, INPUTS, OUTPUTS = 3328, 704, 256  # 32 pictures of 104 tokens, back from the hidden width
 BF16 = torch.bfloat16
@@ -23,11 +24,11 @@ Way = Callable[[], Tensor]
 def ways() -> dict[str, Way]:
     x_RC, weight_OC = torch.randn(ROWS, INPUTS), torch.randn(OUTPUTS, INPUTS)
     x16_RC, weight16_OC = x_RC.to(BF16), weight_OC.to(BF16)
-    as_picture = x_RC.view(1, ROWS, 1, INPUTS).permute(0, 3, 1, 2)  # channels last, as it lies
-    as_kernel = weight_OC.view(OUTPUTS, 1, 1, INPUTS).permute(0, 3, 1, 2)
+    packed = Linear(INPUTS, OUTPUTS, bias=False).requires_grad_(False)
+    packed.pack()
     return {
         "float32, matrix product": lambda: F.linear(x_RC, weight_OC),
-        "float32, convolution of 1 x 1": lambda: F.conv2d(as_picture, as_kernel),
+        "float32, weights packed for streams": lambda: packed(x_RC),
         "bfloat16, matrix product": lambda: F.linear(x16_RC, weight16_OC),
     }
 
@@ -58,7 +59,7 @@ def main() -> None:
         return
     print(f"matrix products on {hardware}, {threads} threads")
     for name, rate in found.items():
-        print(f"  {name:<32} {rate:6.0f} GFLOP/s")
+        print(f"  {name:<36} {rate:6.0f} GFLOP/s")
 
 
 if __name__ == "__main__":

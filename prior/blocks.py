@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from prior.config import PriorConfig
+from prior.linear import Linear
 from prior.rotary import Turns, turn
 
 
@@ -17,13 +18,13 @@ class Block(nn.Module):
         super().__init__()
         self.heads, self.kv_heads, channels = config.heads, config.kv_heads, config.channels_a_head
         self.before_attention = nn.RMSNorm(config.width, config.epsilon)
-        self.qkv = nn.Linear(config.width, (config.heads + 2 * config.kv_heads) * channels, bias=False)
+        self.qkv = Linear(config.width, (config.heads + 2 * config.kv_heads) * channels, bias=False)
         self.q_norm = HeadNorm(channels, config.epsilon) if config.qk_norm else nn.Identity()
         self.k_norm = HeadNorm(channels, config.epsilon) if config.qk_norm else nn.Identity()
-        self.out = nn.Linear(config.heads * channels, config.width, bias=False)
+        self.out = Linear(config.heads * channels, config.width, bias=False)
         self.before_mlp = nn.RMSNorm(config.width, config.epsilon)
-        self.gate_up = nn.Linear(config.width, 2 * config.hidden, bias=False)
-        self.down = nn.Linear(config.hidden, config.width, bias=False)
+        self.gate_up = Linear(config.width, 2 * config.hidden, bias=False)
+        self.down = Linear(config.hidden, config.width, bias=False)
 
     def project(self, x_BSC: Tensor, turns: Turns) -> tuple[Tensor, Tensor, Tensor]:
         """Queries [B, S, H, D], keys and values [B, S, K, D], turned to their positions."""

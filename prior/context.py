@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from prior.config import ContextConfig
+from prior.linear import Linear
 from prior.text import Text
 
 
@@ -18,7 +19,7 @@ class Context(nn.Module):
             self.tokens = nn.Embedding(config.vocabulary, width)
         else:
             assert config.features is not None
-            self.tokens = nn.Linear(config.features, width)
+            self.tokens = Linear(config.features, width)
         self.place = nn.Embedding(1 + config.length, width)
         self.rate = nn.Parameter(torch.zeros(width))  # grows with the rate
         self.filling = nn.Parameter(torch.zeros(width))  # behind the end of a caption

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from prior.linear import Linear
 from prior.vocabulary import Vocabulary
 
 
@@ -38,9 +39,9 @@ class Head(nn.Module):
         super().__init__()
         self.vocabulary = vocabulary
         later = vocabulary.digits[1:]
-        self.read = nn.ModuleList(nn.Linear(width, base, bias=False) for base in vocabulary.digits)
+        self.read = nn.ModuleList(Linear(width, base, bias=False) for base in vocabulary.digits)
         self.known = nn.ModuleList(nn.Embedding(base, width) for base in vocabulary.digits[:-1])
-        self.mix = nn.ModuleList(nn.Linear(width, 2 * width, bias=False) for _ in later)
+        self.mix = nn.ModuleList(Linear(width, 2 * width, bias=False) for _ in later)
 
     def forward(self, features: Tensor, known_digits: Tensor) -> Tensor:
         """features [..., C] and int64 [..., d], the first d digits, to the logits [..., base] of the next one."""

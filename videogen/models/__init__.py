@@ -136,6 +136,7 @@ def load_prior(path: Path, device: str = "cpu") -> PriorModel:
     import torch
 
     from prior.config import PriorConfig
+    from prior.linear import pack
     from prior.model import LlamaPrior
     from videogen.conditioning import load_conditioner
 
@@ -147,8 +148,10 @@ def load_prior(path: Path, device: str = "cpu") -> PriorModel:
     config = from_json(PriorConfig, parts["network"], place)
     network = LlamaPrior(config)
     _fill(network, folder, PRIOR)
+    network.eval().requires_grad_(False).to(torch.device(device))
+    pack(network)
     return PriorModel(
-        network=network.eval().requires_grad_(False).to(torch.device(device)),
+        network=network,
         conditioner=None if config.context is None else load_conditioner(folder, device=device),
         taught_on=from_json(TaughtOn, parts["taught_on"], place),
         tokenizer=_tokenizer_of(folder, device),
