@@ -16,10 +16,13 @@ PresentT = TypeVar("PresentT")
 
 
 class Proposal(Protocol):
-    """A guess at each token of a frame."""
+    """A guess at each token of a frame, or at some of them."""
 
     def logits(self, known_digits: Tensor) -> Tensor:
         """int64 [B, h, w, d], the first d digits of each token, to float32 logits [B, h, w, base] of the next digit."""
+
+    def at(self, places_BM: Tensor) -> "Proposal":
+        """The guesses at these places of each frame, counted in raster order: [B, M, d] to [B, M, base]."""
 
 
 class FramePrior(Protocol, Generic[PastT, PresentT]):

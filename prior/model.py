@@ -39,7 +39,7 @@ class Lesson(NamedTuple):
 
 @dataclass(frozen=True)
 class TokenProposal:
-    """Features of each token of a frame [B, h, w, C], and the head that reads them."""
+    """Features of each token of a frame [B, h, w, C], or of some [B, M, C], and the head that reads them."""
 
     features: Tensor
     head: Head
@@ -47,6 +47,11 @@ class TokenProposal:
     def logits(self, known_digits: Tensor) -> Tensor:
         logits: Tensor = self.head(self.features, known_digits)
         return logits
+
+    def at(self, places_BM: Tensor) -> "TokenProposal":
+        features_BNC = self.features.flatten(1, 2)
+        index = places_BM.unsqueeze(-1).expand(-1, -1, features_BNC.shape[-1])
+        return TokenProposal(features_BNC.gather(1, index), self.head)
 
 
 class LlamaPrior(nn.Module):

@@ -13,10 +13,10 @@ FEW = 64  # tokens that mostly hold nearly all of the probability
 
 
 class Choice(NamedTuple):
-    """A token for each place of a frame, and how sure the prior is of it."""
+    """A token for each place that was asked about, and how sure the prior is of it."""
 
-    ids: Tensor  # int64 [B, h, w]
-    confidence: Tensor  # float32 [B, h, w], log-probability under the logits as they came, before temperature and cuts
+    ids: Tensor  # int64 [B, h, w], or [B, M]
+    confidence: Tensor  # float32, the same; log-probability under the logits as they came, before temperature and cuts
 
 
 def choose(proposal: Proposal, vocabulary: Vocabulary, sampler: SamplerConfig, uniforms_BhwD: Tensor) -> Choice:

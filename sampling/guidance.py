@@ -26,6 +26,9 @@ class Guided:
         told, untold = self.proposal.logits(torch.cat([known_digits, known_digits])).chunk(2)
         return untold + self.scale * (told - untold)
 
+    def at(self, places_BM: Tensor) -> "Guided":
+        return Guided(self.proposal.at(torch.cat([places_BM, places_BM])), self.scale)
+
 
 def for_streams(ids_B: Tensor, sampler: SamplerConfig) -> Tensor:
     """Ids [B, ...] for every stream that the past holds: as they are, or twice where the sampler guides."""

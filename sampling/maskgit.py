@@ -3,7 +3,8 @@
 Published as Chang et al., "MaskGIT: masked generative image transformer" (2022).
 """
 
-from typing import TypeVar
+from collections.abc import Iterator
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from sampling.choice import choose
 from sampling.config import SamplerConfig
 from sampling.decided import Decided
 from sampling.guidance import for_streams, steered
-from sampling.orders import View, to_reveal
+from sampling.orders import BLIND, View, to_reveal
 from sampling.schedule import masked_after
 
 PastT = TypeVar("PastT")
@@ -32,29 +33,59 @@ def maskgit(
 ) -> Decided:
     """Decide the masked ones of `ids_Bhw`; what is given stays. `proposal` is that for these ids, if it is known.
 
-    A sample that is done stays as it is while others go on, so each gets what it would get alone.
+    A sample that is done stays as it is while others go on, so each gets what it would get alone. Tokens are drawn only
+    where they may be kept: digit by digit, that costs as much as a layer of a small prior.
     """
     vocabulary, (batch, height, width) = prior.vocabulary, ids_Bhw.shape
-    steps = sampler.steps_of(height * width)
+    steps, blind = sampler.steps_of(height * width), sampler.order in BLIND
     steps_B = torch.zeros(batch, dtype=torch.int64, device=ids_Bhw.device)
-    for step, masked_B in enumerate(plan(ids_Bhw == vocabulary.mask, sampler)):
+    for step, turn in enumerate(plan(ids_Bhw == vocabulary.mask, sampler)):
         unknown_Bhw = ids_Bhw == vocabulary.mask
         if sampler.order == "threshold" and not unknown_Bhw.any():
             break  # the only order that may be done before its plan: no other waits for the answer
         if step > 0 or proposal is None:
             proposal, _ = prior.propose(for_streams(ids_Bhw, sampler), past)
-        uniforms = chance.uniforms("digits", step, height, width, len(vocabulary.digits))
-        choice = choose(steered(proposal, sampler, step, steps), vocabulary, sampler, uniforms)
-        view = View(choice.confidence, step, steps, sampler, chance)
-        ids_Bhw = torch.where(to_reveal(view, unknown_Bhw, masked_B), choice.ids, ids_Bhw)
+        view = View(torch.zeros(ids_Bhw.shape, device=ids_Bhw.device), step, steps, sampler, chance)
+        due_Bhw = to_reveal(view, unknown_Bhw, turn.masked_B) if blind else unknown_Bhw
+        places_BM = places_of(due_Bhw, turn.due if blind else turn.unknown)
+        uniforms = chance.uniforms("digits", step, height, width, len(vocabulary.digits)).flatten(1, 2)
+        uniforms = uniforms.gather(1, places_BM.unsqueeze(-1).expand(-1, -1, uniforms.shape[-1]))
+        choice = choose(steered(proposal, sampler, step, steps).at(places_BM), vocabulary, sampler, uniforms)
+        if not blind:
+            view = view._replace(confidence_Bhw=put(view.confidence_Bhw, places_BM, choice.confidence))
+            due_Bhw = to_reveal(view, unknown_Bhw, turn.masked_B)
+        ids_Bhw = torch.where(due_Bhw, put(ids_Bhw, places_BM, choice.ids), ids_Bhw)
         steps_B = steps_B + unknown_Bhw.flatten(1).any(1)
     return Decided(ids_Bhw, steps_B)
 
 
-def plan(unknown_Bhw: Tensor, sampler: SamplerConfig) -> Tensor:
-    """int64 [steps, B]: how many tokens of each sample may be masked still after each step; all are done in the end."""
+class Turn(NamedTuple):
+    """A step of the plan."""
+
+    masked_B: Tensor  # int64: how many tokens of each sample may be masked still after it
+    unknown: int  # tokens of a sample that may be masked before it, at most
+    due: int  # and that are decided in it
+
+
+def plan(unknown_Bhw: Tensor, sampler: SamplerConfig) -> Iterator[Turn]:
+    """In the end none is masked. All is known beforehand, so that nobody has to wait for a GPU to count."""
     counts = unknown_Bhw.sum((1, 2)).tolist()
     most = max(sampler.steps_of(count) for count in counts)
     masked = [masked_after(sampler.schedule, count, sampler.steps_of(count)) for count in counts]
-    padded = [row + (0,) * (most - len(row)) for row in masked]
-    return torch.tensor(padded, dtype=torch.int64, device=unknown_Bhw.device).T
+    before = tuple(counts)
+    for after in zip(*(row + (0,) * (most - len(row)) for row in masked), strict=True):
+        due = max(was - left for was, left in zip(before, after, strict=True))
+        yield Turn(torch.tensor(after, device=unknown_Bhw.device), max(before), due)
+        before = after
+
+
+def places_of(wanted_Bhw: Tensor, count: int) -> Tensor:
+    """int64 [B, M]: in raster order the places that are wanted, at most `count`, and then others.
+
+    Two at least: matrices may take another way for one place alone, and a sample would differ from itself in a batch.
+    """
+    return wanted_Bhw.flatten(1).byte().argsort(dim=1, descending=True, stable=True)[:, : max(count, 2)]
+
+
+def put(values_Bhw: Tensor, places_BM: Tensor, some_BM: Tensor) -> Tensor:
+    return values_Bhw.flatten(1).scatter(1, places_BM, some_BM).view_as(values_Bhw)

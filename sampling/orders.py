@@ -15,7 +15,7 @@ from sampling.halton import halton_ranks
 class View(NamedTuple):
     """What an order may look at."""
 
-    confidence_Bhw: Tensor  # log-probability of what was drawn at each place
+    confidence_Bhw: Tensor  # log-probability of what was drawn at each place; of no meaning to an order that is blind
     step: int  # from 0
     steps: int
     sampler: SamplerConfig
@@ -55,6 +55,8 @@ SCORES: dict[Order, Callable[[View], Tensor]] = {
     "halton": by_halton,
     "raster": by_place,
 }
+
+BLIND: tuple[Order, ...] = ("random", "halton", "raster")  # whose turn it is they know before anything is drawn
 
 
 def to_reveal(view: View, unknown_Bhw: Tensor, masked_B: Tensor) -> Tensor:

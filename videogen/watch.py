@@ -54,3 +54,6 @@ class WatchedProposal:
         finite = logits.isfinite()
         self.watch.broken |= ~finite.all()
         return torch.where(finite, logits, 0)
+
+    def at(self, places_BM: Tensor) -> "WatchedProposal":
+        return WatchedProposal(self.proposal.at(places_BM), self.watch)

@@ -25,7 +25,7 @@ class FakePresent(NamedTuple):
 
 @dataclass(frozen=True)
 class FakeProposal:
-    log_p: Tensor  # [B, h, w, size]
+    log_p: Tensor  # [B, h, w, size], or [B, M, size]
     vocabulary: Vocabulary
 
     def logits(self, known_digits: Tensor) -> Tensor:
@@ -36,6 +36,10 @@ class FakeProposal:
         left = self.log_p.masked_fill(~possible, -torch.inf)
         columns = [left[..., every[:, place] == value] for value in range(self.vocabulary.digits[place])]
         return torch.stack([column.logsumexp(-1) for column in columns], -1).float()
+
+    def at(self, places_BM: Tensor) -> "FakeProposal":
+        log_p = self.log_p.flatten(1, 2)
+        return FakeProposal(log_p.gather(1, places_BM[..., None].expand(-1, -1, log_p.shape[-1])), self.vocabulary)
 
 
 @dataclass

@@ -1,15 +1,19 @@
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
 
 from sampling.chance import chance_of
+from sampling.choice import choose
 from sampling.config import SamplerConfig
+from sampling.guidance import for_streams, steered
 from sampling.halton import halton_ranks
-from sampling.maskgit import maskgit
+from sampling.maskgit import maskgit, plan
+from sampling.orders import View, to_reveal
 from sampling.schedule import masked_after
-from tests.sampling.fake import FakePrior, fake_prior, plain_prior
+from tests.sampling.fake import FakePrior, FakeProposal, fake_prior, plain_prior
 
 ORDERS = ["halton", "confidence", "random", "threshold", "raster"]
 MANY = 20_000
@@ -294,3 +298,43 @@ def test_a_proposal_that_is_known_is_not_asked_for_again():
     decided = maskgit(prior, past, ids, sampler, chance_of([1], 0), proposal)
     assert prior.passes == 7
     assert torch.equal(decided.ids_Bhw, plain.ids_Bhw)
+
+
+def drawn_everywhere(prior, past, ids, sampler, chance):
+    """The same without economy: every token of a frame is drawn in every step, and thrown away where it is not due."""
+    vocabulary, (_, height, width) = prior.vocabulary, ids.shape
+    for step, turn in enumerate(plan(ids == vocabulary.mask, sampler)):
+        unknown = ids == vocabulary.mask
+        proposal = steered(
+            prior.propose(for_streams(ids, sampler), past)[0], sampler, step, sampler.steps_of(height * width)
+        )
+        choice = choose(
+            proposal, vocabulary, sampler, chance.uniforms("digits", step, height, width, len(vocabulary.digits))
+        )
+        view = View(choice.confidence, step, sampler.steps_of(height * width), sampler, chance)
+        ids = torch.where(to_reveal(view, unknown, turn.masked_B), choice.ids, ids)
+    return ids
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("options", [{}, {"guidance_scale": 2.0}, {"top_p": 0.7, "steps": 5}])
+def test_drawing_only_what_may_be_kept_gives_what_drawing_all_gives(order, options):
+    prior, sampler = fake_prior(sharpness=2.0), SamplerConfig(order=order, **options)
+    ids = masks(prior, 3, (4, 5))
+    ids[1, :2], ids[2, 3, 1:] = 3, 1
+    text = torch.arange(6) < 3 if sampler.guided else None
+    past, chance = prior.begin(text, 6 if sampler.guided else 3, (4, 5)), chance_of([4, 5, 6], 2)
+    wanted = drawn_everywhere(prior, past, ids, sampler, chance)
+    assert torch.equal(maskgit(prior, past, ids, sampler, chance).ids_Bhw, wanted)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_tokens_are_drawn_only_where_they_may_be_kept(order, monkeypatch):
+    prior, asked = fake_prior(sharpness=0.1), []
+    at = FakeProposal.at
+    monkeypatch.setattr(FakeProposal, "at", lambda proposal, places: (asked.append(places), at(proposal, places))[1])
+    decide(prior, SamplerConfig(order=order, steps=4), grid=(4, 4))
+    left = [16, *masked_after("cosine", 16, 16 if order == "raster" else 4)]
+    blind = order not in ("confidence", "threshold")
+    counts = [was - now if blind else was for was, now in pairwise(left)]
+    assert [places.shape[1] for places in asked] == [max(2, count) for count in counts]

@@ -49,3 +49,6 @@ class TimedProposal:
 
     def logits(self, known_digits: Tensor) -> Tensor:
         return self.timed.over(lambda: self.proposal.logits(known_digits))
+
+    def at(self, places_BM: Tensor) -> "TimedProposal":
+        return TimedProposal(self.timed.over(lambda: self.proposal.at(places_BM)), self.timed)
