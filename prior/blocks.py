@@ -59,7 +59,7 @@ class Gated(torch.autograd.Function):
     def forward(ctx: Any, gate_up: Tensor) -> Tensor:
         ctx.save_for_backward(gate_up)
         gate, up = gate_up.chunk(2, -1)
-        return F.silu(gate) * up
+        return F.silu(gate).mul_(up)  # in place: fresh memory costs a CPU more than the product
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
