@@ -18,6 +18,7 @@ from videogen.training.prior_run import run_prior
 from videogen.training.stage import OptimizerConfig
 from videogen.training.trainer import Outcome, TrainingConfig
 
+Set = tuple[Path, Path]  # a tokenizer, and tokens of it
 TRAINING = TrainingConfig(
     steps=8, batch_size=4, accumulation=2, seed=1, average_decay=0.9, log_every=2, validate_every=4, sample_every=0,
     checkpoint_every=2,
