@@ -66,9 +66,8 @@ def main() -> None:
     if arguments.json:
         print(json.dumps({"hardware": describe(), "true latent frames": found}, indent=2))
         return
-    print(
-        f"{arguments.prompts} prompts, {frames} latent frames each\ntrue ones  all right  attributes  {'  '.join(SHOWN)}"
-    )
+    print(f"{arguments.prompts} prompts, {frames} latent frames each, {describe()}")
+    print(f"true ones  all right  attributes  {'  '.join(SHOWN)}")
     for given, figures in found.items():
         shares = "  ".join(f"{figures['by_attribute'][name]:{len(name)}.0%}" for name in SHOWN)
         print(f"{given:9}  {figures['all_correct']:9.0%}  {figures['attributes']:10.0%}  {shares}")
