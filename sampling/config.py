@@ -1,7 +1,7 @@
 """What a sampler can be told."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Order = Literal["halton", "confidence", "random", "threshold", "raster", "next"]
@@ -9,6 +9,7 @@ Schedule = Literal["cosine", "linear", "arccos", "square"]
 Ramp = Literal["constant", "linear", "cosine"]
 
 COLDEST = 1e-6  # closer to 0 than this, float32 runs out of numbers
+OPENING = 2  # latent frames: in the first things are drawn, in the second they begin to move
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class SamplerConfig:
 
     order: Order = "halton"
     steps: int = 8  # proposals a frame at most; raster and next take one for each token
+    opening: int = 1  # times as many for the first two frames of a video, which decide what all others only go on with
     schedule: Schedule = "cosine"
     temperature: float = 1.0  # divides the logits; 0 takes the most probable
     top_k: int | None = None  # draw among the k most probable
@@ -38,11 +40,12 @@ class SamplerConfig:
         for name, choices in (("order", Order), ("schedule", Schedule), ("guidance_schedule", Ramp)):
             if getattr(self, name) not in choices.__args__:  # type: ignore[attr-defined]
                 raise ValueError(f"{name} = {getattr(self, name)} must be one of {', '.join(choices.__args__)}")  # type: ignore[attr-defined]
-        for name in ("steps", "top_k"):
+        for name in ("steps", "opening", "top_k"):
             if not hasattr(getattr(self, name) or 0, "__index__"):
                 raise ValueError(f"{name} = {getattr(self, name)} must be a whole number")
-        if self.steps < 1:
-            raise ValueError(f"steps = {self.steps} must be at least 1")
+        for name in ("steps", "opening"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} = {getattr(self, name)} must be at least 1")
         if self.temperature != 0 and not COLDEST <= self.temperature < math.inf:
             raise ValueError(f"temperature = {self.temperature:g} must be 0, or at least {COLDEST:g}")
         if self.top_k is not None and self.top_k < 1:
@@ -59,6 +62,10 @@ class SamplerConfig:
     def guided(self) -> bool:
         """Whether the past holds each stream twice: with the text, and without it."""
         return self.guidance_scale != 1
+
+    def of_frame(self, frame: int) -> "SamplerConfig":
+        """What holds for this frame of a video, counted from 0."""
+        return replace(self, steps=self.steps * self.opening) if self.opening > 1 and frame < OPENING else self
 
     def steps_of(self, tokens: int) -> int:
         """How many proposals a frame of so many undecided tokens takes at most: no more than there are tokens."""

@@ -63,6 +63,7 @@ def step(
 ) -> tuple[Rollout[PastT], Decided]:
     """Decide one more frame; `given_Bhw` holds the ids that it must have, and masks elsewhere."""
     past, last_Bhw, masks_Bhw, seeds, frame = rollout
+    sampler = sampler.of_frame(frame)
     ids_Bhw = masks_Bhw if given_Bhw is None else checked(given_Bhw, masks_Bhw, prior.vocabulary)
     chance = chance_of(seeds, frame, masks_Bhw.device)
     if sampler.order == "next":

@@ -32,6 +32,20 @@ def test_k_passes_a_frame(order, scale):
     assert prior.passes == 4 * 10
 
 
+@pytest.mark.parametrize(("known", "passes"), [(0, [4, 4, 2, 2]), (1, [4, 2, 2]), (2, [2, 2])])
+def test_an_opening_is_asked_more_often(known, passes):
+    """The first two frames of a video, whether they are made or were known."""
+    prior, sampler = fake_prior(), SamplerConfig(steps=2, opening=2)
+    rollout = begun(prior, sampler, [1, 2], known, torch.zeros(2, known, *GRID, dtype=torch.int64))
+    counts = []
+    for _ in passes:
+        before = prior.passes
+        rollout, decided = step(prior, rollout, sampler)
+        counts.append(prior.passes - before)
+        assert decided.steps_B.tolist() == [counts[-1]] * 2
+    assert counts == passes
+
+
 def test_the_first_frame_takes_no_more_passes_after_known_ones():
     prior, sampler = fake_prior(), SamplerConfig(steps=4)
     rollout = begun(prior, sampler, [1], history=torch.zeros(1, 5, *GRID, dtype=torch.int64))
