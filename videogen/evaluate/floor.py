@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import torch
 
 from prior.config import PriorConfig
+from prior.linear import Linear
 
 GEMM_SIDE = {"cpu": 2048, "cuda": 8192}
 TRIAD_BYTES = {"cpu": 256 * 2**20, "cuda": 2 * 2**30}
@@ -80,11 +81,12 @@ def raster_bound(tokens: int, steps: float, width: int, peaks: Peaks) -> float:
 
 
 def measured_peaks(device: torch.device, dtype: torch.dtype) -> Peaks:
-    """A product of large matrices, and a sum of long rows, each the best of three."""
+    """A product of large matrices, multiplied as a prior multiplies, and a sum of long rows, each the best of three."""
     side = GEMM_SIDE.get(device.type, 2048)
-    a, b = (torch.rand(side, side, device=device, dtype=dtype) for _ in range(2))
-    product = torch.empty_like(a)
-    seconds = fastest(lambda: torch.mm(a, b, out=product), device)
+    matrix = Linear(side, side, bias=False, device=device, dtype=dtype).requires_grad_(False)
+    matrix.pack()
+    rows = torch.rand(side, side, device=device, dtype=dtype)
+    seconds = fastest(lambda: matrix(rows), device)
     count = TRIAD_BYTES.get(device.type, 256 * 2**20) // (3 * dtype.itemsize)
     x, y = (torch.rand(count, device=device, dtype=dtype) for _ in range(2))
     total = torch.empty_like(x)
