@@ -4,6 +4,7 @@ Published as Chang et al., "MaskGIT: masked generative image transformer" (2022)
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -72,11 +73,10 @@ def plan(unknown_Bhw: Tensor, sampler: SamplerConfig) -> Iterator[Turn]:
     counts = unknown_Bhw.sum((1, 2)).tolist()
     most = max(sampler.steps_of(count) for count in counts)
     masked = [masked_after(sampler.schedule, count, sampler.steps_of(count)) for count in counts]
-    before = tuple(counts)
-    for after in zip(*(row + (0,) * (most - len(row)) for row in masked), strict=True):
-        due = max(was - left for was, left in zip(before, after, strict=True))
-        yield Turn(torch.tensor(after, device=unknown_Bhw.device), max(before), due)
-        before = after
+    left = [tuple(counts), *zip(*(row + (0,) * (most - len(row)) for row in masked), strict=True)]
+    masked_SB = torch.tensor(left[1:], device=unknown_Bhw.device)
+    for (before, after), masked_B in zip(pairwise(left), masked_SB, strict=True):
+        yield Turn(masked_B, max(before), max(was - now for was, now in zip(before, after, strict=True)))
 
 
 def places_of(wanted_Bhw: Tensor, count: int) -> Tensor:

@@ -36,10 +36,8 @@ REFERENCE_CLIPS = 512
 @click.option("--seconds", type=ABOVE_0, help="Length of a clip [default: as the prior was taught].")
 @click.option("--batch", type=click.IntRange(1), default=16, show_default=True, help="Clips made at once.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Clip i is drawn from seed + i.")
-@click.option(
-    "--drift-frames", type=click.IntRange(0), default=160, show_default=True, help="Of the first setting; 0: none."
-)
-@click.option("--drift-streams", type=click.IntRange(1), default=8, show_default=True, help="Streams to follow.")
+@click.option("--drift-frames", type=click.IntRange(0), default=160, show_default=True, help="Of a stream; 0: none.")
+@click.option("--drift-streams", type=click.IntRange(1), default=8, show_default=True, help="Of the first setting.")
 @click.option("--reference", type=PLACE, help="Indexed clips to compare with [default: the playroom's own].")
 @click.option("--video-features", type=PLACE, help="Folder of a VideoMAE for the Frechet distance.")
 @click.option("--clip-model", type=PLACE, help="Folder of a CLIP, to score pictures by their prompt.")
