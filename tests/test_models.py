@@ -38,7 +38,7 @@ def test_a_run_folder_is_a_model_folder(tmp_path: Path) -> None:
     assert load_tokenizer(tmp_path / "run").path == tmp_path / "run" / "model"
 
 
-def test_the_fingerprint_is_of_weights_and_configuration_alone(tmp_path: Path) -> None:
+def test_the_fingerprint_is_of_all_that_decides_ids_and_of_nothing_else(tmp_path: Path) -> None:
     config = small_config()
     first = load_tokenizer(write(tmp_path / "a", config)).fingerprint
     files = tokenizer_files(config, MADE_FOR, small_model(config).state_dict(), "# another card")
@@ -46,6 +46,15 @@ def test_the_fingerprint_is_of_weights_and_configuration_alone(tmp_path: Path) -
     assert load_tokenizer(tmp_path / "b").fingerprint == first
     other = small_model(config, seed=1).state_dict()
     assert load_tokenizer(write(tmp_path / "c", config, other)).fingerprint != first
+    wider = replace(config, decoder_widths=tuple(width + 4 for width in config.decoder_widths))
+    kept = {name: w for name, w in small_model(config).state_dict().items() if not name.startswith("decoder.")}
+    assert load_tokenizer(write(tmp_path / "d", config, other | kept)).fingerprint == first
+    assert load_tokenizer(write(tmp_path / "e", wider, small_model(wider).state_dict() | kept)).fingerprint == first
+    prints = {
+        load_tokenizer(write(tmp_path / quantizer.kind, replace(config, quantizer=quantizer))).fingerprint
+        for quantizer in (lfq(9), bsq(9))
+    }
+    assert len(prints) == 2, "equal weights, other quantizers"
 
 
 def test_damage_is_named(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """What defines a tokenizer, and the lengths that follow from it."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from tokenizer.quantize import QuantizerConfig
+
+LEAVE_IDS_ALONE = frozenset({"decoder_widths", "decoder_blocks", "spread_weight"})  # of a TokenizerConfig
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,11 @@ class TokenizerConfig:
         """How much each step from a level to the next coarser one shortens time: 1 or 2."""
         halvings = (self.f_t // self.front_t).bit_length() - 1
         return (1,) * (self.levels - 1 - halvings) + (2,) * halvings
+
+    @property
+    def encoding(self) -> dict[str, Any]:
+        """The settings that decide which ids a clip becomes."""
+        return {name: value for name, value in asdict(self).items() if name not in LEAVE_IDS_ALONE}
 
     def latent_frames(self, frames: int) -> int:
         """How many latent frames hold so many video frames."""

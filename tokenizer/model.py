@@ -7,6 +7,7 @@ The first latent frame holds one video frame, every later one `f_t`: T = 1 + f_t
 simply repeated until it fills its group, so every layer treats every latent frame alike.
 """
 
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
@@ -43,11 +44,16 @@ class VideoTokenizer(nn.Module):
 
     def forward(self, clip_BCTHW: Tensor) -> Reconstruction:
         """A clip of any length from its first frame on, through the quantizer and back, with gradients."""
-        latents_BThwD = self.latents_at_once(clip_BCTHW)
+        with torch.autocast(clip_BCTHW.device.type, enabled=False) if self.ids_stay() else nullcontext():
+            latents_BThwD = self.latents_at_once(clip_BCTHW)
         quantized = self.quantizer.quantize(latents_BThwD)
         losses = {**quantized.losses, "spread": self.config.spread_weight * spread(latents_BThwD)}
         clip = self.clip_at_once(quantized.latents)[:, :, : clip_BCTHW.shape[2]]
         return Reconstruction(clip, quantized.ids, losses, latents_BThwD)
+
+    def ids_stay(self) -> bool:
+        """Whether the encoder rests. Then `forward` makes the ids of `encode`; bfloat16 would change one in twenty."""
+        return not any(parameter.requires_grad for parameter in self.encoder.parameters())
 
     def latents_at_once(self, clip_BCTHW: Tensor) -> Tensor:
         """Continuous latents of a whole clip in parallel; an unfinished group is filled with its last frame."""

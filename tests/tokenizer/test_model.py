@@ -172,3 +172,14 @@ def test_spread_is_least_where_tanh_fills_its_range_evenly():
     collapsed = torch.zeros(1, 1, 2, 2, 3, requires_grad=True)
     spread(collapsed).backward()
     assert collapsed.grad.isfinite().all()
+
+
+def test_a_resting_encoder_makes_the_ids_that_it_makes_in_use(model):
+    trained, clip = small_model(model.config), noise_clip(4, 9, 32, 32)
+    ids = trained.encode_clip(clip)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not torch.equal(trained(clip).ids, ids), "bfloat16 changes some while the encoder is trained"
+        trained.encoder.requires_grad_(False)
+        out = trained(clip)
+    assert torch.equal(out.ids, ids)
+    assert out.clip.requires_grad, "the decoder is trained on"

@@ -209,6 +209,22 @@ def test_a_run_can_begin_with_another_model(data: Path, unbroken: Path, tmp_path
     assert run_tokenizer(longer, tmp_path / "run", resume=True).steps == 2, "the first model is not needed any more"
 
 
+def test_a_new_decoder_is_trained_for_the_ids_of_another_model(data: Path, unbroken: Path, tmp_path: Path) -> None:
+    config = tiny_config(data, steps=2)
+    wider = replace(config.tokenizer, decoder_widths=tuple(width + 4 for width in config.tokenizer.decoder_widths))
+    config = replace(config, begin_with=unbroken, tokenizer=wider)
+    with pytest.raises(UsageError, match="differs from this configuration in decoder_widths"):
+        run_tokenizer(config, tmp_path / "ids_would_change", resume=False)
+    resting = (PhaseConfig(0, 16, 16, 5, decoder_only=True),)
+    run_tokenizer(replace(config, phases=resting), tmp_path / "run", resume=False)
+    before, after = load_tokenizer(unbroken), load_tokenizer(tmp_path / "run")
+    assert after.config == wider
+    assert after.fingerprint == before.fingerprint
+    deeper = replace(wider, encoder_blocks=tuple(blocks + 1 for blocks in wider.encoder_blocks))
+    with pytest.raises(UsageError, match="differs from this configuration in decoder_widths, encoder_blocks"):
+        run_tokenizer(replace(config, phases=resting, tokenizer=deeper), tmp_path / "other", resume=False)
+
+
 @pytest.mark.parametrize(("side", "fits"), [(16, True), (8, False)])
 def test_a_critic_that_cannot_see_the_clips_is_refused(data: Path, side: int, fits: bool) -> None:
     config, critic = tiny_config(data), DiscriminatorConfig(widths=(2, 2, 2, 2), time_halvings=0)

@@ -14,6 +14,7 @@ from videogen.cli.config import config
 from videogen.cli.data import data
 from videogen.cli.encode import encode
 from videogen.cli.evaluate_generation import generation
+from videogen.cli.export import export
 from videogen.cli.failures import Stopped, explain
 from videogen.cli.generate import continue_, generate, stream
 from videogen.cli.models import evaluate, info, reconstruct, selftest
@@ -33,7 +34,9 @@ def videogen_command() -> None:
 
 videogen_command.add_command(data)
 videogen_command.add_command(config)
-for command in (generate, continue_, stream, serve, train, encode, reconstruct, evaluate, bench, selftest, info):
+for command in (generate, continue_, stream, serve, train, encode, export, reconstruct):
+    videogen_command.add_command(command)
+for command in (evaluate, bench, selftest, info):
     videogen_command.add_command(command)
 evaluate.add_command(generation)
 

@@ -12,8 +12,10 @@
 A run folder of training is a model folder too: its newest export counts.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +57,7 @@ class TokenizerModel:
 
     network: "VideoTokenizer"
     made_for: Preprocessing
-    fingerprint: str  # of its weights and configuration: equal ids come from equal fingerprints
+    fingerprint: str  # of all that decides ids: two tokenizers that differ in their decoders alone have the same
     path: Path
     described: Mapping[str, Any]  # its config.json, word for word
 
@@ -142,7 +144,8 @@ def load_prior(path: Path, device: str = "cpu") -> PriorModel:
 
     folder = open_model(path, PRIOR)
     parts = _parts(folder, PRIOR, {"network", "taught_on", "tokenizer"})
-    if parts["tokenizer"] != fingerprint_of(folder):
+    tokenizer = _tokenizer_of(folder, device)
+    if parts["tokenizer"] != tokenizer.fingerprint:
         raise CheckpointError(f"{folder.path}: its prior was trained on the ids of another tokenizer than is in it")
     place = f"{folder.path}/{PRIOR}/config.json"
     config = from_json(PriorConfig, parts["network"], place)
@@ -154,7 +157,7 @@ def load_prior(path: Path, device: str = "cpu") -> PriorModel:
         network=network,
         conditioner=None if config.context is None else load_conditioner(folder, device=device),
         taught_on=from_json(TaughtOn, parts["taught_on"], place),
-        tokenizer=_tokenizer_of(folder, device),
+        tokenizer=tokenizer,
         path=folder.path,
         fingerprint=folder.fingerprint,
         generation=folder.json(GENERATION) if GENERATION in folder.hashes else None,
@@ -172,16 +175,29 @@ def sampler_of(model: PriorModel) -> "SamplerConfig":
     return SamplerConfig(order="next" if model.config.objective == "next" else "halton")
 
 
-def save_model(model: PriorModel, sampler: "SamplerConfig", path: Path, dtype: "torch.dtype") -> None:
-    """The model with these settings as a folder of its own, the prior's weights as `dtype`; the tokenizer as it was,
-    for its fingerprint is that of its files.
+def painted_by(model: PriorModel, tokenizer: TokenizerModel) -> PriorModel:
+    """The model with another decoder, that of a tokenizer which makes the same ids of every clip."""
+    if tokenizer.fingerprint != model.tokenizer.fingerprint:
+        raise UsageError(
+            f"{tokenizer.path}: makes other ids of a clip than the tokenizer of {model.path}; train its decoder with "
+            "begin_with and decoder_only, so that ids stay what they are"
+        )
+    return replace(model, tokenizer=tokenizer)
 
-    A model that is there already is replaced; anything else that is in the way is left alone, and said.
+
+def save_model(
+    model: PriorModel, sampler: "SamplerConfig", path: Path, dtype: "torch.dtype", card: str | None = None
+) -> None:
+    """The model with these settings as a folder of its own, the prior's weights as `dtype`; the tokenizer's stay as
+    they were, for its fingerprint is theirs.
+
+    A model that is there already is replaced; anything else that is in the way is left alone, and said. Without a
+    card of its own the folder gets that of the model.
     """
     if path.exists() and not (path / INDEX).is_file() and not (path.is_dir() and not any(path.iterdir())):
         raise UsageError(f"{path}: holds something that is no model; give a new folder")
     weights = {name: tensor.to("cpu", dtype) for name, tensor in model.network.state_dict().items()}
-    card = (model.path / "README.md").read_text(encoding="utf-8")
+    card = (model.path / "README.md").read_text(encoding="utf-8") if card is None else card
     parts = model.tokenizer, model.config, model.taught_on, weights, model.conditioner
     write_folder(path, prior_files(*parts, card, sampler))
 
@@ -197,8 +213,9 @@ def _tokenizer_of(folder: Folder, device: str) -> TokenizerModel:
     network = VideoTokenizer(from_json(TokenizerConfig, parts["network"], place))
     _fill(network, folder, TOKENIZER)
     made_for = from_json(Preprocessing, parts["made_for"], place)
+    fingerprint = fingerprint_of(network)
     network = network.eval().requires_grad_(False).to(torch.device(device))
-    return TokenizerModel(network, made_for, fingerprint_of(folder), folder.path, parts)
+    return TokenizerModel(network, made_for, fingerprint, folder.path, parts)
 
 
 def _parts(folder: Folder, part: str, names: set[str]) -> dict[str, Any]:
@@ -238,10 +255,16 @@ def open_model(path: Path, part: str) -> Folder:
     return folder
 
 
-def fingerprint_of(folder: Folder) -> str:
-    """Of the tokenizer's own files; a new model card changes nothing."""
-    own = {name: digest for name, digest in folder.hashes.items() if name.startswith(f"{TOKENIZER}/")}
-    return Folder(folder.path, own).fingerprint
+def fingerprint_of(network: "VideoTokenizer") -> str:
+    """Of the settings and weights that decide which ids a clip becomes; whatever paints pixels from ids is left out."""
+    import torch
+
+    digest = hashlib.sha256(json.dumps(network.config.encoding, sort_keys=True).encode())
+    for name, tensor in sorted(network.state_dict().items()):
+        if not name.startswith("decoder."):
+            digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def from_json(schema: Any, data: Any, place: str) -> Any:

@@ -1,7 +1,7 @@
 """Stage one: what the tokenizer and its discriminator minimise, what is validated, drawn and exported."""
 
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import fields, replace
+from dataclasses import fields
 from functools import cached_property, partial, reduce
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from tokenizer import alarms
 from tokenizer.adversarial import LeCam, has_begun
+from tokenizer.config import LEAVE_IDS_ALONE, TokenizerConfig
 from tokenizer.discriminator import Discriminator
 from tokenizer.losses import adversarial_loss, discriminator_loss, reconstruction_loss
 from tokenizer.model import Reconstruction, VideoTokenizer
@@ -44,7 +45,7 @@ class TokenizerStage:
                 self.network,
                 config.optimizer,
                 rests=config.phases[-1].decoder_only,
-                first_weights=None if config.begin_with is None else partial(weights_of, config),
+                first_weights=None if config.begin_with is None else partial(weights_of, config, self.network),
             )
         }
         self.adversarial = config.loss.adversarial
@@ -173,15 +174,27 @@ class TokenizerStage:
         return [("encoder", self.network.encoder), ("decoder", self.network.decoder), *critic]
 
 
-def weights_of(wanted: TokenizerTrainingConfig) -> dict[str, Tensor]:
-    """The weights of the model that the configuration begins with; UsageError if it is built otherwise."""
+def weights_of(wanted: TokenizerTrainingConfig, fresh: VideoTokenizer) -> dict[str, Tensor]:
+    """The weights of the model that the configuration begins with; UsageError if it is built otherwise.
+
+    Where only the decoder is ever trained, it may be built otherwise: then it begins with its `fresh` weights.
+    """
     config, path = wanted.tokenizer, wanted.begin_with
     assert path is not None
     model = load_tokenizer(path)
-    if replace(model.config, spread_weight=config.spread_weight) != config:
-        names = [f.name for f in fields(config) if getattr(model.config, f.name) != getattr(config, f.name)]
-        raise UsageError(f"begin_with names {path}, which differs from this configuration in {', '.join(names)}")
-    return dict(model.network.state_dict())
+    given, others = dict(model.network.state_dict()), differences(model.config, config)
+    if wanted.phases[0].decoder_only and others <= LEAVE_IDS_ALONE and others:
+        decoder = {name: weights for name, weights in fresh.state_dict().items() if name.startswith("decoder.")}
+        return {name: weights for name, weights in given.items() if not name.startswith("decoder.")} | decoder
+    if others:
+        named = ", ".join(sorted(others))
+        raise UsageError(f"begin_with names {path}, which differs from this configuration in {named}")
+    return given
+
+
+def differences(one: TokenizerConfig, other: TokenizerConfig) -> set[str]:
+    """The settings in which two networks differ; what only training reads does not count."""
+    return {f.name for f in fields(one) if getattr(one, f.name) != getattr(other, f.name)} - {"spread_weight"}
 
 
 def sent(clips_BTHWC: NDArray[np.uint8], device: torch.device) -> Tensor:

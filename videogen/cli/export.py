@@ -1,0 +1,74 @@
+"""`videogen export`: a trained model as the folder that others are given."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import click
+
+from videogen.cli.kinds import OUT_FOLDER
+from videogen.cli.models import PLACE
+from videogen.cli.terminal import Terminal, reports
+
+if TYPE_CHECKING:
+    from sampling.config import SamplerConfig
+
+DTYPES = ("float32", "float16", "bfloat16")
+
+
+@click.command("export")
+@click.argument("model", metavar="MODEL", type=PLACE)
+@click.argument("out", metavar="OUT", type=OUT_FOLDER)
+@click.argument("settings", metavar="[KEY=VALUE]...", nargs=-1)
+@click.option("--decoder", type=PLACE, help="A tokenizer of the same ids, whose decoder paints the pixels from now on.")
+@click.option(
+    "--dtype", type=click.Choice(DTYPES), default="float32", show_default=True, help="How the prior's weights are kept."
+)
+@click.option("--card", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A model card of your own.")
+@click.option("--overwrite", is_flag=True, help="Replace the model that is there already.")
+@reports
+def export(
+    terminal: Terminal,
+    model: Path,
+    out: Path,
+    settings: tuple[str, ...],
+    decoder: Path | None,
+    dtype: str,
+    card: Path | None,
+    overwrite: bool,
+) -> None:
+    """Write MODEL, a model folder or the folder of a run, into the folder OUT, as others are to get it.
+
+    KEY=VALUE changes how it makes videos where nobody says otherwise: the settings of its generation_config.json.
+    Weights of 16 bits take half the room and are 32 bits wide again when they are read.
+
+    \b
+    Examples:
+      videogen export runs/prior toys --dtype float16
+      videogen export runs/prior toys guidance_scale=4 opening=2
+      videogen export runs/prior toys --decoder runs/sharper
+    """
+    from videogen.errors import UsageError
+    from videogen.models import load_prior, load_tokenizer, painted_by, sampler_of, save_model
+    from videogen.pipeline import dtype_of
+
+    if out.exists() and any(out.iterdir()) and not overwrite:
+        raise UsageError(f"{out}: is there already; --overwrite replaces it")
+    whole = load_prior(model)
+    sampler = settled(sampler_of(whole), settings)
+    whole = whole if decoder is None else painted_by(whole, load_tokenizer(decoder))
+    save_model(whole, sampler, out, dtype_of(dtype), None if card is None else card.read_text(encoding="utf-8"))
+    size = sum(place.stat().st_size for place in out.rglob("*") if place.is_file())
+    figures = {"folder": str(out), "bytes": size, "fingerprint": load_prior(out).fingerprint, **asdict(sampler)}
+    terminal.report(figures, f"{out}: {size / 1e6:.1f} MB, fingerprint {figures['fingerprint'][:12]}")
+
+
+def settled(sampler: "SamplerConfig", settings: tuple[str, ...]) -> "SamplerConfig":
+    """The sampler's settings with `key=value` on top; UsageError for one that makes no sense."""
+    from sampling.config import SamplerConfig
+    from videogen.checkpoint import as_json
+    from videogen.config.bind import bind
+    from videogen.config.strict_yaml import Mapping, parse
+
+    known = cast(Mapping, parse(as_json(asdict(sampler)), "the model's settings", line_numbers=False))
+    return bind(SamplerConfig, known, settings).value
