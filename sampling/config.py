@@ -26,7 +26,7 @@ class SamplerConfig:
 
     order: Order = "halton"
     steps: int = 8  # proposals a frame at most; raster and next take one for each token
-    opening: int = 1  # times as many for the first two frames of a video, which decide what all others only go on with
+    opening: int = 1  # times as many for the first two frames of a scene, which decide what all others only go on with
     schedule: Schedule = "cosine"
     temperature: float = 1.0  # divides the logits; 0 takes the most probable
     top_k: int | None = None  # draw among the k most probable
@@ -64,7 +64,7 @@ class SamplerConfig:
         return self.guidance_scale != 1
 
     def of_frame(self, frame: int) -> "SamplerConfig":
-        """What holds for this frame of a video, counted from 0."""
+        """What holds for this frame of a scene, counted from 0."""
         return replace(self, steps=self.steps * self.opening) if self.opening > 1 and frame < OPENING else self
 
     def steps_of(self, tokens: int) -> int:

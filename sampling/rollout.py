@@ -34,6 +34,7 @@ class Rollout(NamedTuple, Generic[PastT]):
     masks_Bhw: Tensor  # a frame of which nothing is known
     seeds: tuple[int, ...]
     frame: int  # number of the frame to be decided next
+    scene: int = 0  # number of the frame that the scene began with
 
 
 def start(
@@ -62,8 +63,8 @@ def step(
     given_Bhw: Tensor | None = None,
 ) -> tuple[Rollout[PastT], Decided]:
     """Decide one more frame; `given_Bhw` holds the ids that it must have, and masks elsewhere."""
-    past, last_Bhw, masks_Bhw, seeds, frame = rollout
-    sampler = sampler.of_frame(frame)
+    past, last_Bhw, masks_Bhw, seeds, frame, scene = rollout
+    sampler = sampler.of_frame(frame - scene)
     ids_Bhw = masks_Bhw if given_Bhw is None else checked(given_Bhw, masks_Bhw, prior.vocabulary)
     chance = chance_of(seeds, frame, masks_Bhw.device)
     if sampler.order == "next":
@@ -75,7 +76,7 @@ def step(
     else:
         past = settled(prior, rollout, sampler)
         decided = maskgit(prior, past, ids_Bhw, sampler, chance)
-    return Rollout(past, decided.ids_Bhw, masks_Bhw, seeds, frame + 1), decided
+    return Rollout(past, decided.ids_Bhw, masks_Bhw, seeds, frame + 1, scene), decided
 
 
 def roll_out(

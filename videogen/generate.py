@@ -116,7 +116,8 @@ def under_new_prompts(model: PriorModel, job: Job, going: Going) -> Going:
 def cut_to_new_prompts(model: PriorModel, job: Job, going: Going) -> Going:
     """Another scene: it begins like a video of its own, but draws on from where the numbers of its seeds are."""
     fresh = begin(model, job, going.visible_BThw[:, :0])
-    return fresh._replace(rollout=fresh.rollout._replace(frame=going.rollout.frame))
+    number = going.rollout.frame
+    return fresh._replace(rollout=fresh.rollout._replace(frame=number, scene=number))
 
 
 def kept(going: Going) -> Going:

@@ -1,6 +1,7 @@
 """Stream equals offline, to the bit: in ids and in bytes of pictures, whatever is done with it."""
 
 import random
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -11,7 +12,7 @@ from tests.pipeline.oracle import ids_of, pictures_of
 from tests.pipeline.tiny import MASKED_ORDERS, RING, STAR
 from tests.tokenizer.models import noise_clip
 from videogen.errors import UsageError
-from videogen.generate import nothing_known
+from videogen.generate import begin, cut_to_new_prompts, go_on, nothing_known, under_new_prompts
 from videogen.pipeline import VideoPipeline
 from videogen.pixels import to_frames
 
@@ -163,3 +164,16 @@ def test_what_it_cost_is_counted(pipe):
 def test_another_size_is_possible(pipe):
     stream = pipe.stream(RING, generator=0, height=24, width=16)
     assert next(stream).shape == (24, 16, 3)
+
+
+@pytest.mark.parametrize(("turn", "after"), [(cut_to_new_prompts, [6, 6, 3]), (under_new_prompts, [3, 3, 3])])
+def test_the_scene_after_a_cut_has_an_opening_of_its_own(pipe, turn, after):
+    job = pipe.job((RING,), None, 1, [4], {"steps": 3, "opening": 2})
+    going, counts = begin(pipe.model, job), []
+    for number in range(6):
+        if number == 3:
+            job = replace(job, prompts=(STAR,))
+            going = turn(pipe.model, job, going)
+        going, made = go_on(pipe.model, job, going)
+        counts += made.steps_B.tolist()
+    assert counts == [6, 6, 3, *after]
