@@ -2,7 +2,7 @@
 
 auto       flex on a GPU in training, gathered on a CPU
 gathered   frame after frame, each with the keys of its window: linear in the number of frames
-flex       torch's flex_attention over a block mask that is built once a layout: linear too; for GPUs
+flex       torch's flex_attention over a mask of blocks: its work is linear too; for GPUs
 dense      a mask of all positions by all positions: quadratic, for short sequences
 oracle     the definition, written out: what the others are tested against
 """
@@ -20,9 +20,14 @@ from prior.visibility import Layout
 Kernel = Literal["auto", "gathered", "flex", "dense", "oracle"]
 
 
-def attend(q_BSHD: Tensor, k_BSKD: Tensor, v_BSKD: Tensor, layout: Layout, kernel: Kernel = "auto") -> Tensor:
-    """Over a training sequence, each position as its layout allows; [B, S, H, D]."""
-    return KERNELS[choose(kernel, q_BSHD.device)](q_BSHD, k_BSKD, v_BSKD, layout)
+def attend(
+    q_BSHD: Tensor, k_BSKD: Tensor, v_BSKD: Tensor, layout: Layout, kernel: Kernel = "auto", blocks: Any = None
+) -> Tensor:
+    """Over a training sequence, each position as its layout allows; [B, S, H, D]. `blocks` are those of `blocks_of`."""
+    kernel = choose(kernel, q_BSHD.device)
+    if kernel == "flex":
+        return flex(q_BSHD, k_BSKD, v_BSKD, blocks_of(layout, kernel, q_BSHD.device) if blocks is None else blocks)
+    return KERNELS[kernel](q_BSHD, k_BSKD, v_BSKD, layout)
 
 
 def choose(kernel: Kernel, device: torch.device) -> Kernel:
@@ -122,30 +127,45 @@ def raster_mask(layout: Layout, before: int, device: torch.device) -> Tensor | N
     return mask
 
 
-def flex(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:
-    run, mask = flex_for(layout, q.device)
+def flex(q: Tensor, k: Tensor, v: Tensor, blocks: Any) -> Tensor:
+    from torch.nn.attention.flex_attention import flex_attention
+
+    alone = q.device.type == "cuda" and not torch.compiler.is_compiling()
+    run: Any = compiled_flex() if alone else flex_attention
     out: Tensor = run(
-        *(each.transpose(1, 2) for each in (q, k, v)), block_mask=mask, enable_gqa=q.shape[2] != k.shape[2]
+        *(each.transpose(1, 2) for each in (q, k, v)), block_mask=blocks, enable_gqa=q.shape[2] != k.shape[2]
     )
     return out.transpose(1, 2)
 
 
+@functools.cache
+def compiled_flex() -> Any:
+    from torch.nn.attention.flex_attention import flex_attention
+
+    return torch.compile(flex_attention)
+
+
 @functools.lru_cache(maxsize=8)
-def flex_for(layout: Layout, device: torch.device) -> tuple[Callable[..., Any], Any]:
-    """flex_attention, compiled where that pays, and the block mask of a layout."""
-    from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+def blocks_of(layout: Layout, kernel: Kernel, device: torch.device) -> Any:
+    """Which blocks of positions see which, for flex; None for the other kernels.
+
+    Made once a layout, and before a compiled network is called: a compiler looks through the cache and would make it
+    anew in every layer of every step. It looks at all pairs of positions, 15 bytes a pair at its peak.
+    """
+    if choose(kernel, device) != "flex":
+        return None
+    from torch.nn.attention.flex_attention import create_block_mask
 
     def allowed(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         return layout.may_see(query, key)
 
-    mask = create_block_mask(allowed, None, None, layout.length, layout.length, device=str(device))
-    run: Any = torch.compile(flex_attention) if device.type == "cuda" else flex_attention
-    return run, mask
+    return create_block_mask(allowed, None, None, layout.length, layout.length, device=str(device))
 
 
 def flash_can(q: Tensor) -> bool:
     """flash-attn: installed, on a GPU that it serves, in half precision, without gradients to keep."""
-    return q.is_cuda and q.dtype in (torch.float16, torch.bfloat16) and flash_module() is not None
+    half = q.dtype in (torch.float16, torch.bfloat16)
+    return q.is_cuda and half and not q.requires_grad and flash_module() is not None
 
 
 @functools.cache
@@ -166,7 +186,6 @@ def flash(q_BNHD: Tensor, keys_BKMD: Tensor, values_BKMD: Tensor) -> Tensor:
 
 KERNELS: dict[Kernel, Callable[[Tensor, Tensor, Tensor, Layout], Tensor]] = {
     "gathered": gathered,
-    "flex": flex,
     "dense": dense,
     "oracle": oracle,
 }

@@ -30,7 +30,7 @@ class Linear(nn.Linear):
             self.version = self.weight._version
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.packed is None or x.shape[-2] == 1 or self.changes() or x.dtype != self.weight.dtype:
+        if self.packed is None or x.shape[-2] == 1 or self.changes() or x.dtype != self.weight.dtype or x.requires_grad:
             return F.linear(x, self.weight, self.bias)
         product: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
         return product

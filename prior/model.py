@@ -5,13 +5,13 @@ a proposal is told while streaming, to float rounding.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from prior.attention import Kernel, attend, attend_all
+from prior.attention import Kernel, attend, attend_all, blocks_of
 from prior.blocks import Block, start_weights
 from prior.config import PriorConfig
 from prior.context import Context
@@ -82,24 +82,37 @@ class LlamaPrior(nn.Module):
     # Teaching
 
     def forward(
-        self, lesson: Lesson, kernel: Kernel = "auto", smoothing: float = 0.0, recompute: bool = False
+        self,
+        lesson: Lesson,
+        kernel: Kernel = "auto",
+        smoothing: float = 0.0,
+        recompute: bool = False,
+        blocks: Any = None,
     ) -> Answers:
-        """What the model makes of every token of the targets [B, T, h, w]."""
-        return self.head.answers(self.features(lesson, kernel, recompute), lesson.targets, smoothing)
+        """What the model makes of every token of the targets [B, T, h, w]; a compiled one is to be given `blocks`."""
+        return self.head.answers(self.features(lesson, kernel, recompute, blocks), lesson.targets, smoothing)
 
-    def features(self, lesson: Lesson, kernel: Kernel = "auto", recompute: bool = False) -> Tensor:
+    def features(self, lesson: Lesson, kernel: Kernel = "auto", recompute: bool = False, blocks: Any = None) -> Tensor:
         """[B, T, h, w, C]; with `recompute`, activations of a block are made again instead of kept."""
         batch, frames, height, width = lesson.targets.shape
-        layout = self.layout(frames, height * width, lesson.seen is not None)
+        layout = self.layout_of(lesson)
         x_BSC = self.sequence(lesson, layout)
         turns = self.sequence_turns(layout, (height, width), x_BSC.device)
         for step, block in zip([taught] * (len(self.layers) - 1) + [answered], self.blocks, strict=True):
             if recompute:
-                x_BSC = checkpoint(step, block, x_BSC, turns, layout, kernel, use_reentrant=False)
+                x_BSC = checkpoint(step, block, x_BSC, turns, layout, kernel, blocks, use_reentrant=False)
             else:
-                x_BSC = step(block, x_BSC, turns, layout, kernel)
+                x_BSC = step(block, x_BSC, turns, layout, kernel, blocks)
         features: Tensor = self.norm(x_BSC).view(batch, frames, height, width, -1)
         return features
+
+    def blocks_for(self, lesson: Lesson, kernel: Kernel) -> Any:
+        """What `forward` is to be given where it is compiled; see `blocks_of`."""
+        return blocks_of(self.layout_of(lesson), kernel, lesson.targets.device)
+
+    def layout_of(self, lesson: Lesson) -> Layout:
+        _, frames, height, width = lesson.targets.shape
+        return self.layout(frames, height * width, lesson.seen is not None)
 
     def layout(self, frames: int, tokens: int, masked: bool) -> Layout:
         config = self.config
@@ -249,14 +262,14 @@ class LlamaPrior(nn.Module):
         return ids_Bhw.flatten(1)
 
 
-def taught(block: Block, x_BSC: Tensor, turns: Turns, layout: Layout, kernel: Kernel) -> Tensor:
-    return block.finish(x_BSC, attend(*block.project(x_BSC, turns), layout, kernel))
+def taught(block: Block, x_BSC: Tensor, turns: Turns, layout: Layout, kernel: Kernel, blocks: Any = None) -> Tensor:
+    return block.finish(x_BSC, attend(*block.project(x_BSC, turns), layout, kernel, blocks))
 
 
-def answered(block: Block, x_BSC: Tensor, turns: Turns, layout: Layout, kernel: Kernel) -> Tensor:
+def answered(block: Block, x_BSC: Tensor, turns: Turns, layout: Layout, kernel: Kernel, blocks: Any = None) -> Tensor:
     """The same for the frames that are asked about: after the last block nobody looks at the others again."""
     asked = slice(-layout.frames * layout.tokens, None)
-    attended_BSHD = attend(*block.project(x_BSC, turns), layout, kernel)
+    attended_BSHD = attend(*block.project(x_BSC, turns), layout, kernel, blocks)
     return block.finish(x_BSC[:, asked], attended_BSHD[:, asked])
 
 

@@ -55,6 +55,10 @@ def test_the_fingerprint_is_of_all_that_decides_ids_and_of_nothing_else(tmp_path
         for quantizer in (lfq(9), bsq(9))
     }
     assert len(prints) == 2, "equal weights, other quantizers"
+    taught_otherwise = replace(
+        config, quantizer=replace(lfq(9), sharpness=3.0, commitment_weight=0.5), spread_weight=0.7
+    )
+    assert load_tokenizer(write(tmp_path / "f", taught_otherwise)).fingerprint in prints, "training alone reads these"
 
 
 def test_damage_is_named(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from tokenizer.quantize import QuantizerConfig
 
-LEAVE_IDS_ALONE = frozenset({"decoder_widths", "decoder_blocks", "spread_weight"})  # of a TokenizerConfig
+DECODER = frozenset({"decoder_widths", "decoder_blocks"})  # the settings of a TokenizerConfig that are the decoder's
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,9 @@ class TokenizerConfig:
     @property
     def encoding(self) -> dict[str, Any]:
         """The settings that decide which ids a clip becomes."""
-        return {name: value for name, value in asdict(self).items() if name not in LEAVE_IDS_ALONE}
+        settings = {name: value for name, value in asdict(self).items() if name not in DECODER | {"spread_weight"}}
+        codes = {name: value for name, value in settings["quantizer"].items() if name in ("kind", "levels", "bits")}
+        return {**settings, "quantizer": codes}
 
     def latent_frames(self, frames: int) -> int:
         """How many latent frames hold so many video frames."""

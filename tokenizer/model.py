@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from tokenizer.config import TokenizerConfig
 from tokenizer.network import make_decoder, make_encoder, make_front_end
+from tokenizer.precision import exactly, whole_float32
 from tokenizer.quantize import make_quantizer
 from tokenizer.streaming import State
 
@@ -44,7 +45,7 @@ class VideoTokenizer(nn.Module):
 
     def forward(self, clip_BCTHW: Tensor) -> Reconstruction:
         """A clip of any length from its first frame on, through the quantizer and back, with gradients."""
-        with torch.autocast(clip_BCTHW.device.type, enabled=False) if self.ids_stay() else nullcontext():
+        with exactly(clip_BCTHW.device) if self.ids_stay() else nullcontext():
             latents_BThwD = self.latents_at_once(clip_BCTHW)
         quantized = self.quantizer.quantize(latents_BThwD)
         losses = {**quantized.losses, "spread": self.config.spread_weight * spread(latents_BThwD)}
@@ -72,7 +73,8 @@ class VideoTokenizer(nn.Module):
 
         The state stays None only until the first frame has come. Ask `encode_tail` for what waits when the stream ends.
         """
-        latents_BThwD, state = self.encode_latents(clip_BCTHW, state)
+        with whole_float32():
+            latents_BThwD, state = self.encode_latents(clip_BCTHW, state)
         return self.quantizer.to_ids(self.quantizer.bound(latents_BThwD)), state
 
     @torch.no_grad()

@@ -22,6 +22,13 @@ def allow_tf32(convolutions: bool, products: bool) -> None:
 
 
 @contextmanager
+def exactly(device: torch.device) -> Iterator[None]:
+    """Inside, float32 means float32 under any autocast too."""
+    with torch.autocast(device.type, enabled=False), whole_float32():
+        yield
+
+
+@contextmanager
 def whole_float32() -> Iterator[None]:
     """Inside, float32 means float32 on a GPU too."""
     before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32

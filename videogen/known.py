@@ -134,7 +134,10 @@ def as_frames(video: Any) -> Frames:
     if isinstance(video, np.ndarray) or hasattr(video, "detach"):
         frames = as_array(video)
     elif isinstance(video, Sequence) and not isinstance(video, str | bytes) and video:
-        frames = np.stack([as_array(picture) for picture in video])
+        pictures = [as_array(picture) for picture in video]
+        if len(sizes := {picture.shape for picture in pictures}) > 1:
+            raise DataError(f"pictures of a video are all of one size; these are {', '.join(map(str, sorted(sizes)))}")
+        frames = np.stack(pictures)
     else:
         raise DataError(f"a video is an array, a tensor, or a list of pictures, not {type(video).__name__}")
     if frames.ndim != 4:

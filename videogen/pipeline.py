@@ -97,8 +97,11 @@ class VideoPipeline:
 
     def to(self, device: str | None = None, dtype: "torch.dtype | str | None" = None) -> "VideoPipeline":
         """Move the networks; a dtype is that of the prior, the tokenizer stays in float32."""
+        from prior.linear import pack
+
         self.model.network.to(device=device, dtype=None if dtype is None else dtype_of(dtype))
         self.model.tokenizer.network.to(device=device)
+        pack(self.model.network)
         return self
 
     @property

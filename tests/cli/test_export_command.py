@@ -80,6 +80,7 @@ def test_another_decoder_paints_the_same_ids(model: Path, tmp_path: Path, capsys
         (["model", "thesis/chapter.md"], 2, "a file is in the way"),
         (["model", "out", "openin=2"], 2, "unknown key 'openin'; did you mean 'opening'?"),
         (["model", "out", "steps=0"], 2, "steps = 0 must be at least 1"),
+        (["model", "out", "order=next"], 2, "which this prior was not taught"),
         (["model", "out", "--dtype", "int8"], 2, "'int8' is not one of"),
         (["model", "out", "--card", "nowhere.md"], 2, "'nowhere.md' does not exist"),
         (["model", "out", "--decoder", "stranger"], 2, "makes other ids of a clip than the tokenizer of"),

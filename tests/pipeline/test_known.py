@@ -145,6 +145,7 @@ def test_pictures_come_in_many_kinds():
         ([], "a list of pictures"),
         ("clip.mp4", "not str"),
         (7, "not int"),
+        ([np.zeros((4, 6, 3)), np.zeros((4, 5, 3))], "all of one size"),
         (np.zeros((2, 3)), "four dimensions, not 2"),
         (np.zeros((1, 2, 4, 6, 3)), "four dimensions, not 5"),
         (np.zeros((2, 4, 6, 4)), "three channels"),

@@ -53,6 +53,9 @@ def test_what_learns_takes_the_way_that_has_gradients() -> None:
     module, x = packed().requires_grad_(True), torch.randn(4, 24)
     module(x).sum().backward()
     assert module.weight.grad is not None
+    module, x = packed(), torch.randn(4, 24, requires_grad=True)
+    module(x).sum().backward()
+    assert x.grad is not None
 
 
 def test_what_moves_to_another_type_and_back_is_packed_anew(monkeypatch: pytest.MonkeyPatch) -> None:

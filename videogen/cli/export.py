@@ -57,9 +57,10 @@ def export(
     whole = load_prior(model)
     sampler = settled(sampler_of(whole), settings)
     whole = whole if decoder is None else painted_by(whole, load_tokenizer(decoder))
-    save_model(whole, sampler, out, dtype_of(dtype), None if card is None else card.read_text(encoding="utf-8"))
+    words = None if card is None else card.read_text(encoding="utf-8")
+    written = save_model(whole, sampler, out, dtype_of(dtype), words)
     size = sum(place.stat().st_size for place in out.rglob("*") if place.is_file())
-    figures = {"folder": str(out), "bytes": size, "fingerprint": load_prior(out).fingerprint, **asdict(sampler)}
+    figures = {"folder": str(out), "bytes": size, "fingerprint": written.fingerprint, **asdict(sampler)}
     terminal.report(figures, f"{out}: {size / 1e6:.1f} MB, fingerprint {figures['fingerprint'][:12]}")
 
 

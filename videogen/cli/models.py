@@ -169,11 +169,12 @@ def selftest(terminal: Terminal, model: Path, seed: int, threads: int | None, de
     from videogen.errors import VideogenError
     from videogen.evaluate.selftest import check_laws
     from videogen.evaluate.selftest_prior import check_prior_laws
-    from videogen.models import has_prior, load_prior, load_tokenizer
+    from videogen.models import has_prior, load_tokenizer
+    from videogen.pipeline import VideoPipeline
 
     use_threads(threads)
     device = usable_device(device)
-    whole = load_prior(model, device) if has_prior(model) else None
+    whole = VideoPipeline.from_pretrained(model, device).model if has_prior(model) else None
     tokenizer = load_tokenizer(model, device) if whole is None else whole.tokenizer
     verdicts = [asdict(verdict) for verdict in check_laws(tokenizer.network, seed)]
     verdicts += [] if whole is None else [asdict(verdict) for verdict in check_prior_laws(whole, seed)]

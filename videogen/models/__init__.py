@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from videogen.arguments import check_order
 from videogen.checkpoint import Content, Folder, as_json, read_folder, write_folder
 from videogen.config.bind import bind
 from videogen.config.strict_yaml import ConfigError, parse
@@ -138,7 +139,6 @@ def load_prior(path: Path, device: str = "cpu") -> PriorModel:
     import torch
 
     from prior.config import PriorConfig
-    from prior.linear import pack
     from prior.model import LlamaPrior
     from videogen.conditioning import load_conditioner
 
@@ -152,7 +152,6 @@ def load_prior(path: Path, device: str = "cpu") -> PriorModel:
     network = LlamaPrior(config)
     _fill(network, folder, PRIOR)
     network.eval().requires_grad_(False).to(torch.device(device))
-    pack(network)
     return PriorModel(
         network=network,
         conditioner=None if config.context is None else load_conditioner(folder, device=device),
@@ -187,19 +186,20 @@ def painted_by(model: PriorModel, tokenizer: TokenizerModel) -> PriorModel:
 
 def save_model(
     model: PriorModel, sampler: "SamplerConfig", path: Path, dtype: "torch.dtype", card: str | None = None
-) -> None:
+) -> Folder:
     """The model with these settings as a folder of its own, the prior's weights as `dtype`; the tokenizer's stay as
     they were, for its fingerprint is theirs.
 
     A model that is there already is replaced; anything else that is in the way is left alone, and said. Without a
     card of its own the folder gets that of the model.
     """
+    check_order(sampler.order, model.config.objective)
     if path.exists() and not (path / INDEX).is_file() and not (path.is_dir() and not any(path.iterdir())):
         raise UsageError(f"{path}: holds something that is no model; give a new folder")
     weights = {name: tensor.to("cpu", dtype) for name, tensor in model.network.state_dict().items()}
     card = (model.path / "README.md").read_text(encoding="utf-8") if card is None else card
     parts = model.tokenizer, model.config, model.taught_on, weights, model.conditioner
-    write_folder(path, prior_files(*parts, card, sampler))
+    return write_folder(path, prior_files(*parts, card, sampler))
 
 
 def _tokenizer_of(folder: Folder, device: str) -> TokenizerModel:

@@ -60,7 +60,8 @@ class PriorStage:
             seeds = seeds_of(batch.keys, config.training.seed, step)
             made = own_history(self.network, lesson, phase, seeds)
             lesson = lesson._replace(clean=made, rate_B=torch.zeros_like(lesson.rate_B))
-        answers: Answers = team.modules[PRIOR](lesson, config.kernel, config.teaching.label_smoothing, config.recompute)
+        blocks, smoothing = self.network.blocks_for(lesson, config.kernel), config.teaching.label_smoothing
+        answers: Answers = team.modules[PRIOR](lesson, config.kernel, smoothing, config.recompute, blocks)
         counted = batch.counted.to(team.device)
         total, nats, right = ((each * counted).sum() * batch.share for each in answers)
         yield Turn(PRIOR, total, {"nats": nats.detach(), "top_guess": right.float()})
@@ -110,6 +111,11 @@ class PriorStage:
         run out of clips goes through some again.
         """
         config, module = self.config, team.modules[PRIOR]
+
+        def answer(lesson: Lesson) -> Answers:
+            answers: Answers = module(lesson, config.kernel, blocks=self.network.blocks_for(lesson, config.kernel))
+            return answers
+
         count, sums = len(self.validation_ids), Sums.none(self.validation_ids.shape[1])
         each, masked = -(-count // team.world), config.prior.objective == "masked"
         for first in range(team.rank * each, (team.rank + 1) * each, AT_ONCE):
@@ -118,7 +124,7 @@ class PriorStage:
             text = self.text(tuple(self.validation_captions[row] for row in rows), team.device)
             asked = self.validation_ids[rows].to(team.device), text, masked, self.network.vocabulary
             own = max(0, min(len(numbers), count - first))
-            sums = sums.joined(judged(lambda lesson: module(lesson, config.kernel), *asked, first, own))
+            sums = sums.joined(judged(answer, *asked, first, own))
         sums = sums.over_processes(team.mean)
         tokenizer, (height, width) = self.tokenizer.config, self.lessons.grid
         pixels = height * width * tokenizer.f_s**2

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tokenizer import alarms
 from tokenizer.adversarial import LeCam, has_begun
-from tokenizer.config import LEAVE_IDS_ALONE, TokenizerConfig
+from tokenizer.config import DECODER
 from tokenizer.discriminator import Discriminator
 from tokenizer.losses import adversarial_loss, discriminator_loss, reconstruction_loss
 from tokenizer.model import Reconstruction, VideoTokenizer
@@ -182,19 +182,15 @@ def weights_of(wanted: TokenizerTrainingConfig, fresh: VideoTokenizer) -> dict[s
     config, path = wanted.tokenizer, wanted.begin_with
     assert path is not None
     model = load_tokenizer(path)
-    given, others = dict(model.network.state_dict()), differences(model.config, config)
-    if wanted.phases[0].decoder_only and others <= LEAVE_IDS_ALONE and others:
+    given = dict(model.network.state_dict())
+    others = {f.name for f in fields(config) if getattr(model.config, f.name) != getattr(config, f.name)}
+    if model.config.encoding == config.encoding and others.isdisjoint(DECODER):
+        return given
+    if model.config.encoding == config.encoding and wanted.phases[0].decoder_only:
         decoder = {name: weights for name, weights in fresh.state_dict().items() if name.startswith("decoder.")}
         return {name: weights for name, weights in given.items() if not name.startswith("decoder.")} | decoder
-    if others:
-        named = ", ".join(sorted(others))
-        raise UsageError(f"begin_with names {path}, which differs from this configuration in {named}")
-    return given
-
-
-def differences(one: TokenizerConfig, other: TokenizerConfig) -> set[str]:
-    """The settings in which two networks differ; what only training reads does not count."""
-    return {f.name for f in fields(one) if getattr(one, f.name) != getattr(other, f.name)} - {"spread_weight"}
+    named = ", ".join(sorted(others - {"spread_weight"}))
+    raise UsageError(f"begin_with names {path}, which differs from this configuration in {named}")
 
 
 def sent(clips_BTHWC: NDArray[np.uint8], device: torch.device) -> Tensor:

@@ -170,10 +170,11 @@ class Trainer(Generic[BatchT]):
             clock = Clock(began)
             while self.progress.step < config.steps:
                 stop = self._step(batches, request)
-                self._write_down(clock)
+                saved = self._write_down(clock)
                 self.listener.on_progress(self.progress.step, config.steps)
                 if stop and self.progress.step < config.steps:
-                    self._save()
+                    if not saved:
+                        self._save()
                     number = request.number or int(SIGTERM)
                     place = f"{self.run.path} holds step {self.progress.step} of {config.steps}"
                     raise Interrupted(f"stopped by {NAMES[number]} after saving: {place}; --resume goes on", number)
@@ -249,7 +250,8 @@ class Trainer(Generic[BatchT]):
             )
         self.listener.on_note(f"{said}; the step was not taken. Clips: {clips}")
 
-    def _write_down(self, clock: "Clock") -> None:
+    def _write_down(self, clock: "Clock") -> bool:
+        """What is due after this step; whether a checkpoint was."""
         step, config = self.progress.step, self.config
         last = step == config.steps
         if every(config.log_every, step) or last:
@@ -258,8 +260,10 @@ class Trainer(Generic[BatchT]):
             self._validate()
         if every(config.sample_every, step) or last:
             self._draw_samples()
-        if every(config.checkpoint_every, step) or last:
+        due = every(config.checkpoint_every, step) or last
+        if due:
             self._save()
+        return due
 
     def _log(self, clock: "Clock") -> None:
         progress = self.progress

@@ -1,0 +1,36 @@
+"""A compiler takes the whole network as one piece, whatever attends, with and without activations made again."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from tests.prior.models import tiny_config, tiny_lesson, tiny_model
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # a compiler has many remarks about torch itself
+
+
+class Counting:
+    """A compiler's backend that runs the graphs as they are."""
+
+    def __init__(self) -> None:
+        self.graphs: list[Any] = []
+
+    def __call__(self, graph: Any, inputs: Any) -> Any:
+        self.graphs.append(graph)
+        return graph.forward
+
+
+# flex has no gradients on a CPU, and without them nothing is made again
+@pytest.mark.parametrize(("kernel", "recompute"), [("gathered", False), ("gathered", True), ("flex", False)])
+@pytest.mark.parametrize("objective", ["masked", "next"])
+def test_it_is_one_graph_without_a_block_mask_in_it(kernel, recompute, objective):
+    torch._dynamo.reset()
+    model = tiny_model(tiny_config(objective)).train().requires_grad_(kernel != "flex")
+    lesson, backend = tiny_lesson(model.config), Counting()
+    blocks = model.blocks_for(lesson, kernel)
+    compiled = torch.compile(model, backend=backend)
+    got = compiled(lesson, kernel, 0.0, recompute, blocks)
+    assert len(backend.graphs) == 1
+    assert "argsort" not in str(backend.graphs[0].code), "a block mask is sorted together"
+    torch.testing.assert_close(got.nats, model(lesson, kernel).nats)
