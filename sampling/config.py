@@ -47,7 +47,7 @@ class SamplerConfig:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)} must be at least 1")
         if self.temperature != 0 and not COLDEST <= self.temperature < math.inf:
-            raise ValueError(f"temperature = {self.temperature:g} must be 0, or at least {COLDEST:g}")
+            raise ValueError(f"temperature = {self.temperature:g} must be 0, or from {COLDEST:g} up and not infinite")
         if self.top_k is not None and self.top_k < 1:
             raise ValueError(f"top_k = {self.top_k} must be at least 1; leave it out to draw among all")
         if self.top_p is not None and not 0 < self.top_p <= 1:

@@ -103,7 +103,7 @@ def read_folder(path: Path) -> Folder:
 def refuse_pickled(folder: Path) -> None:
     """CheckpointError if the folder is missing or a file in it is of a kind that is read by running what it says."""
     if not folder.is_dir():
-        raise CheckpointError(f"{folder}: no such folder")
+        raise CheckpointError(f"{folder}: {'a file, not a folder' if folder.exists() else 'no such folder'}")
     for place in sorted(folder.rglob("*")):
         if place.suffix.lower() in PICKLED:
             raise CheckpointError(

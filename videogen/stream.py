@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +68,14 @@ class VideoStream:
         stream._waiting.extend(known.pictures[0].cpu().numpy())
         stream._beginning = time.perf_counter() - began
         return stream
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """What is no prompt or no transition is refused where it is set, not some pictures later."""
+        if name == "prompt" and not isinstance(value, str):
+            raise UsageError(f"prompt is {str(value)[:80]}; give a text")
+        if name == "transition" and value not in get_args(Transition):
+            raise UsageError(f"transition is {value!r}; expected one of {', '.join(get_args(Transition))}")
+        object.__setattr__(self, name, value)
 
     def __iter__(self) -> Iterator[Picture]:
         return self

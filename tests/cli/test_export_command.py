@@ -83,6 +83,7 @@ def test_another_decoder_paints_the_same_ids(model: Path, tmp_path: Path, capsys
         (["model", "out", "order=next"], 2, "which this prior was not taught"),
         (["model", "out", "--dtype", "int8"], 2, "'int8' is not one of"),
         (["model", "out", "--card", "nowhere.md"], 2, "'nowhere.md' does not exist"),
+        (["model", "out", "--card", "bytes.md"], 2, "--card bytes.md: not a text in UTF-8"),
         (["model", "out", "--decoder", "stranger"], 2, "makes other ids of a clip than the tokenizer of"),
     ],
 )
@@ -94,6 +95,7 @@ def test_mistakes_are_one_line_and_change_nothing(
     (tmp_path / "taken").symlink_to(model)
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.md").write_text("years")
+    (tmp_path / "bytes.md").write_bytes(b"\x89PNG\xff")
     painter(model, tmp_path / "stranger", same_ids=False)
     there = sorted(tmp_path.rglob("*"))
     assert main(["export", *arguments]) == code

@@ -153,7 +153,9 @@ def test_a_clip_and_what_comes_next_without_a_seam(capsys):
 def test_a_stream_changes_its_prompt_on_time(capsys):
     said = figures(capsys, "stream", RING, "-o", "story", "--model", "model", "--frames", "20", "--seed", "2",
                    "--prompt-at", f"12:{STAR}", "--prompt-at", "0.7s:a blue disc", "--transition", "cut")  # fmt: skip
-    assert said["prompt_changes"] == [{"picture": 6, "prompt": "a blue disc"}, {"picture": 12, "prompt": STAR}]
+    assert said["prompt_changes"] == [{"picture": 9, "prompt": "a blue disc"}, {"picture": 14, "prompt": STAR}], (
+        "the first pictures of a latent frame each"
+    )
     made = VideoPipeline.from_pretrained("model").stream(RING, generator=2, transition="cut")
     expected = []
     for number in range(20):
@@ -216,6 +218,11 @@ MISTAKES = [
     (["generate", RING, "-o", "x.mp4", *MODEL, "--video", "nowhere.mp4"], 3, "nowhere.mp4: no such file"),
     (["continue", "broken.mp4", "-o", "x.mp4", *MODEL], 3, "broken.mp4"),
     (["continue", "clip.mp4", "-o", "clip.mp4", "--overwrite", *MODEL], 2, "is the clip that is read"),
+    (["generate", RING, "-o", "clip.mp4", "--video", "clip.mp4", "--overwrite", *MODEL], 2, "is the clip that is read"),
+    (["stream", RING, "-o", "clip.mp4", "--video", "clip.mp4", "--overwrite", *MODEL], 2, "is the clip that is read"),
+    (["generate", RING, "-o", "", *MODEL], 2, "-o has no name"),
+    (["generate", RING, "-o", "x.mp4", "--device", "gpu", *MODEL], 2, "--device gpu: no name of a device"),
+    (["generate", RING, "-o", "x.mp4", "--model", "clip.mp4"], 4, "clip.mp4: a file, not a folder"),
     (["stream", RING, "-o", "x.mp4", *MODEL, "--prompt-at", "soon:x"], 2, "not of the form 5s:PROMPT"),
     (["stream", RING, "-o", "x.mp4", *MODEL, "--transition", "fade"], 2, "'fade'"),
 ]

@@ -166,6 +166,15 @@ def test_another_size_is_possible(pipe):
     assert next(stream).shape == (24, 16, 3)
 
 
+@pytest.mark.parametrize(("name", "value"), [("prompt", None), ("prompt", 3), ("transition", "fade")])
+def test_what_is_no_prompt_or_transition_is_refused_where_it_is_set(pipe, name, value):
+    stream, offline = pipe.stream(RING, generator=2), called(pipe, RING, 12, generator=2)
+    first = taken(stream, 3)
+    with pytest.raises(UsageError, match=f"{name} is"):
+        setattr(stream, name, value)
+    assert np.array_equal(np.concatenate([first, taken(stream, 9)]), offline), "and nothing has happened"
+
+
 @pytest.mark.parametrize(("turn", "after"), [(cut_to_new_prompts, [6, 6, 3]), (under_new_prompts, [3, 3, 3])])
 def test_the_scene_after_a_cut_has_an_opening_of_its_own(pipe, turn, after):
     job = pipe.job((RING,), None, 1, [4], {"steps": 3, "opening": 2})

@@ -32,10 +32,12 @@ from videogen.pixels import to_clip, to_frames
 from videogen.playroom.write import PlayroomConfig, write_playroom
 from videogen.training.clips import Clips
 from videogen.training.run_folder import steps_in
+from videogen.training.signals import Interrupted
 from videogen.training.stage import Team
 from videogen.training.tokenizer_config import PhaseConfig
 from videogen.training.tokenizer_run import run_tokenizer, survey
 from videogen.training.tokenizer_stage import TokenizerStage, looks, sent
+from videogen.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 
@@ -355,3 +357,13 @@ def start(data: Path, folder: Path, *settings: str) -> "subprocess.Popen[bytes]"
     return subprocess.Popen(
         command, cwd=CHECKOUT, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
+
+
+@pytest.mark.parametrize(("stop", "saves"), [(2, [2]), (3, [2, 3])])
+def test_a_stop_on_a_step_with_a_checkpoint_saves_once(data: Path, tmp_path: Path, monkeypatch, stop, saves) -> None:
+    saved, save, step = [], Trainer._save, Trainer._step
+    monkeypatch.setattr(Trainer, "_save", lambda self: (saved.append(self.progress.step), save(self))[1])
+    monkeypatch.setattr(Trainer, "_step", lambda self, *given: step(self, *given) or self.progress.step == stop)
+    with pytest.raises(Interrupted, match=f"holds step {stop} of 9"):
+        run_tokenizer(tiny_config(data), tmp_path / "run", resume=False)
+    assert saved == saves

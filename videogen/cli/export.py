@@ -57,11 +57,20 @@ def export(
     whole = load_prior(model)
     sampler = settled(sampler_of(whole), settings)
     whole = whole if decoder is None else painted_by(whole, load_tokenizer(decoder))
-    words = None if card is None else card.read_text(encoding="utf-8")
+    words = None if card is None else text_in(card)
     written = save_model(whole, sampler, out, dtype_of(dtype), words)
     size = sum(place.stat().st_size for place in out.rglob("*") if place.is_file())
     figures = {"folder": str(out), "bytes": size, "fingerprint": written.fingerprint, **asdict(sampler)}
     terminal.report(figures, f"{out}: {size / 1e6:.1f} MB, fingerprint {figures['fingerprint'][:12]}")
+
+
+def text_in(card: Path) -> str:
+    from videogen.errors import UsageError
+
+    try:
+        return card.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise UsageError(f"--card {card}: not a text in UTF-8") from None
 
 
 def settled(sampler: "SamplerConfig", settings: tuple[str, ...]) -> "SamplerConfig":

@@ -61,10 +61,10 @@ class Work:
     more: dict[str, Any] = field(default_factory=dict)  # figures of the command's own
 
 
-def targets_of(out: str, videos: int, grid: bool, overwrite: bool, source: Path | None = None) -> list[str]:
-    """A place for each video, or one for all; UsageError for one that is taken, or is the source."""
-    if source is not None and out != PIPE and Path(out).resolve() == source.resolve():
-        raise UsageError(f"{out}: is the clip that is read; write somewhere else")
+def targets_of(out: str, videos: int, grid: bool, overwrite: bool, *sources: Path | None) -> list[str]:
+    """A place for each video, or one for all; UsageError for one that is taken, or is one of the sources."""
+    if not out:
+        raise UsageError("-o has no name; give a file, a folder, or - for a pipe")
     if videos == 1 or grid:
         targets = [out]
     elif out == PIPE:
@@ -72,7 +72,10 @@ def targets_of(out: str, videos: int, grid: bool, overwrite: bool, source: Path 
     else:
         path = Path(out)
         targets = [str(path.with_name(f"{path.stem}_{number:03}{path.suffix}")) for number in range(videos)]
+    read = {source.resolve() for source in sources if source is not None}
     for target in targets:
+        if target != PIPE and Path(target).resolve() in read:
+            raise UsageError(f"{target}: is the clip that is read; write somewhere else")
         if not overwrite and is_taken(target):
             raise UsageError(f"{target}: is there already; --overwrite replaces it")
     return targets

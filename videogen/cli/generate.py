@@ -77,7 +77,7 @@ def generate(
       videogen generate "a big red star spins over plain grey" "a blue disc" -o two.mp4 --grid --seconds 4
       videogen generate "a dog on the beach" -o dog.webm --model runs/mine --image dog.png --seed 7
     """
-    targets = targets_of(out, len(prompts) * num_videos, grid, options["overwrite"])
+    targets = targets_of(out, len(prompts) * num_videos, grid, options["overwrite"], image, video)
     check(options)
     beginning = Beginning.of(image, video)
     write_out(terminal, made(opened(terminal, prompts, num_videos, options), beginning), targets)
@@ -142,7 +142,7 @@ def stream(
       videogen stream "a red disc" -o story.mp4 --model runs/play --seconds 10 --prompt-at 5s:"a blue disc"
       videogen stream "a red disc" -o - | ffplay -f rawvideo -pixel_format rgb24 -video_size 64x64 -framerate 8 -
     """
-    targets = targets_of(out, 1, False, options["overwrite"])
+    targets = targets_of(out, 1, False, options["overwrite"], image, video)
     check(options)
     beginning = Beginning.of(image, video)
     order = opened(terminal, (prompt, *(change.prompt for change in changes)), 1, options)

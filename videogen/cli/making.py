@@ -182,19 +182,23 @@ def streamed(request: Request, beginning: Beginning, changes: Sequence[Change], 
     total = request.frames()
     stream = VideoStream.begin(pipe.model, job, beginning.known(pipe, request.size, 1), total, transition)
     later = sorted((change.picture(pipe.fps), change.prompt) for change in changes)
-    more = {"prompt_changes": [{"picture": at, "prompt": prompt} for at, prompt in later]}
-    pictures = changing(stream, later)
+    shown: list[dict[str, Any]] = []
+    pictures, more = changing(stream, later, shown), {"prompt_changes": shown}
     return Work(pipe, job, pictures, request.size, stream.figures, total, lambda: stream.prompt, more)
 
 
-def changing(stream: "VideoStream", later: "Sequence[tuple[int, str]]") -> Pieces:
+def changing(stream: "VideoStream", later: "Sequence[tuple[int, str]]", shown: list[dict[str, Any]]) -> Pieces:
+    """The pictures, and in `shown` from which of them on each prompt was drawn."""
     waiting, count = deque(later), 0
     while True:
         while waiting and waiting[0][0] <= count:
             stream.prompt = waiting.popleft()[1]
+        before = stream.job.prompts
         picture = next(stream, None)
         if picture is None:
             return
+        if stream.job.prompts != before:
+            shown.append({"picture": count, "prompt": stream.prompt})
         yield picture[None, None]
         count += 1
 

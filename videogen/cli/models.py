@@ -209,15 +209,19 @@ def info(terminal: Terminal, model: Path) -> None:
 
 
 def usable_device(name: str) -> str:
-    """The device, if torch can compute there; ResourceError otherwise.
+    """The device, if torch can compute there; ResourceError otherwise, UsageError for what names none.
 
     From then on float32 means float32 there, in this process and in those it starts: the same ids on every device.
     """
     import torch
 
     from tokenizer.precision import allow_tf32
-    from videogen.errors import ResourceError
+    from videogen.errors import ResourceError, UsageError
 
+    try:
+        torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"--device {name}: no name of a device; expected such as cpu, cuda, cuda:1, mps") from None
     allow_tf32(convolutions=False, products=False)
     os.environ["NVIDIA_TF32_OVERRIDE"] = "0"  # what NVIDIA's libraries read when a worker starts
     try:

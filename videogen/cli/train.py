@@ -121,7 +121,8 @@ def conclude(terminal: Terminal, run: "Callable[..., Outcome]") -> None:
             on_note=terminal.note,
         )
     figures = {"model": str(outcome.model), "steps": outcome.steps, **outcome.figures}
-    terminal.report(figures, f"{outcome.model} after {outcome.steps} steps: {in_words(outcome.figures)}")
+    said = in_words(outcome.figures) or "nothing was left to do"
+    terminal.report(figures, f"{outcome.model} after {outcome.steps} steps: {said}")
 
 
 def use_threads(threads: int | None) -> None:

@@ -14,7 +14,7 @@ def hold_out(index: Index, share: float) -> tuple[Index, Index]:
     if not kept or not held:
         raise DataError(
             f"{index.data}: of {len(index.good)} clips a share of {share:g} for validation leaves {len(kept)} to train "
-            f"on and {len(held)} to validate with; give a set of its own for validation, or another share"
+            f"on and {len(held)} to validate with; give another data.validation_share, or data.validation: another set"
         )
     return replace(index, good=kept), replace(index, good=held, refused=())
 
