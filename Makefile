@@ -56,7 +56,8 @@ demo-training: setup  ## make a captioned world, train a small tokenizer and a s
 CLIPS := data/playroom_64_clips
 OPENINGS := data/playroom_64_openings
 HELD_OUT := --config configs/playroom/held_out.yaml
-LAST := begin_with=runs/playroom_64_cpu_openings data.opening_share=0.75
+CLIPS_AGAIN := configs/prior/playroom_64_cpu.yaml data.opening_share=0.75
+LAST := training.steps=3200 optimizer.learning_rate=1.5e-3 "phases=[{from_step: 0, frames: 5}, {from_step: 2800, frames: 5, rollout_share: 0.25}]"
 
 train-playroom: setup  ## make the model that comes along from nothing; hours, can be stopped and run again
 	@$(RUN) videogen data playroom data/playroom_64 --clips 6000 --seed 1
@@ -75,8 +76,12 @@ train-playroom: setup  ## make the model that comes along from nothing; hours, c
 	@$(RUN) videogen data index $(OPENINGS)
 	@$(RUN) videogen encode $(OPENINGS) data/playroom_64_opening_tokens --model runs/playroom_64_cpu --workers 2
 	@$(RUN) videogen train prior configs/prior/playroom_64_cpu_openings.yaml --tokenizer runs/playroom_64_cpu --resume
-	@$(RUN) videogen train prior configs/prior/playroom_64_cpu.yaml $(LAST) --tokenizer runs/playroom_64_cpu --run runs/playroom_64_prior --resume
-	@$(RUN) videogen evaluate generation --model runs/playroom_64_prior --prompts playroom:200 --out runs/playroom_64_report
+	@$(RUN) videogen train prior $(CLIPS_AGAIN) begin_with=runs/playroom_64_cpu_openings --tokenizer runs/playroom_64_cpu --run runs/playroom_64_cpu_clips_2 --resume
+	@$(RUN) videogen train prior configs/prior/playroom_64_cpu_openings.yaml begin_with=runs/playroom_64_cpu_clips_2 training.steps=3600 --tokenizer runs/playroom_64_cpu --run runs/playroom_64_cpu_openings_2 --resume
+	@$(RUN) videogen train prior $(CLIPS_AGAIN) begin_with=runs/playroom_64_cpu_openings_2 $(LAST) --tokenizer runs/playroom_64_cpu --run runs/playroom_64_prior --resume
+	@$(RUN) videogen train tokenizer configs/tokenizer/playroom_64_cpu_decoder.yaml --resume
+	@$(RUN) videogen export runs/playroom_64_prior runs/playroom_64_model --decoder runs/playroom_64_cpu_decoder --dtype float16 --overwrite
+	@$(RUN) videogen evaluate generation --model runs/playroom_64_model --prompts playroom:200 --out runs/playroom_64_report
 
 test: setup-dev lint  ## lint, then every test but the slow ones and those in a browser
 	@$(RUN) pytest -q -m "not slow and not browser"

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -148,6 +149,19 @@ def test_a_clip_and_what_comes_next_without_a_seam(capsys):
         "--only-new",
     )
     assert np.array_equal(pictures("new"), new)
+
+
+def test_every_setting_of_the_sampler_can_be_given():
+    from sampling.config import Order, Ramp, SamplerConfig, Schedule
+    from videogen.cli.generate import ORDERS, RAMPS, SCHEDULES
+    from videogen.cli.making import SAMPLING
+
+    assert set(SAMPLING) == {field.name for field in fields(SamplerConfig)}
+    assert (Order.__args__, Schedule.__args__, Ramp.__args__) == (ORDERS, SCHEDULES, RAMPS)
+    words = ["--opening", "2", "--schedule", "linear", "--guidance-schedule", "linear", "--guidance-scale", "3"]
+    assert main(["generate", RING, "-o", "set", "--model", "model", "--frames", "9", "--seed", "3", *words]) == 0
+    settings = {"opening": 2, "schedule": "linear", "guidance_schedule": "linear", "guidance_scale": 3.0}
+    assert np.array_equal(pictures("set"), offline(RING, 9, 3, **settings))
 
 
 def test_a_stream_changes_its_prompt_on_time(capsys):

@@ -15,6 +15,8 @@ from videogen.cli.terminal import Terminal, reports
 from videogen.cli.train import THREADS
 
 ORDERS = ("halton", "confidence", "random", "threshold", "raster", "next")
+SCHEDULES = ("cosine", "linear", "arccos", "square")
+RAMPS = ("constant", "linear", "cosine")
 OPTIONS = (
     click.option("-o", "--output", "out", type=Film(), required=True, help="Where the video goes; - is a pipe."),
     click.option("--overwrite", is_flag=True, help="Replace what is there already."),
@@ -23,8 +25,13 @@ OPTIONS = (
     click.option("--seconds", type=ABOVE_0, help="The same in seconds."),
     click.option("--seed", type=click.IntRange(0), help="The same seed gives the same video."),
     click.option("--steps", type=int, help="Proposals a latent frame; fewer are faster."),
+    click.option("--opening", type=int, help="Times as many for the first two latent frames of a scene."),
+    click.option("--schedule", type=click.Choice(SCHEDULES), help="How many tokens each proposal decides."),
     click.option("--order", type=click.Choice(ORDERS), help="Which tokens of a latent frame are decided first."),
+    click.option("--threshold", type=float, help="How sure a token is that this order decides early, from 0 to 1."),
+    click.option("--noise", type=float, help="How much the order by confidence is left to chance."),
     click.option("--guidance-scale", type=float, help="Above 1: closer to the prompt, at twice the cost."),
+    click.option("--guidance-schedule", type=click.Choice(RAMPS), help="That all along, or rising to it."),
     click.option("--negative-prompt", help="What guidance leads away from."),
     click.option("--temperature", type=float, help="Below 1 more likely, above 1 more varied."),
     click.option("--top-k", type=int, help="Draw among the k most probable."),

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from videogen.stream import VideoStream
 
 OF_TEXT = ("negative_prompt", "guidance_scale")
-SAMPLING = ("steps", "order", "guidance_scale", "temperature", "top_k", "top_p")
+SAMPLING = (
+    "steps", "opening", "schedule", "order", "threshold", "noise", "guidance_scale", "guidance_schedule", "temperature",
+    "top_k", "top_p",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
