@@ -25,6 +25,7 @@ def describe_prior(model: PriorModel) -> dict[str, Any]:
         "text": "none" if model.conditioner is None else f"{model.conditioner.length} tokens of a prompt",
         "past of a stream": f"{past * 4 / 2**20:.1f} MiB in float32",
         "sampled": f"order {sampler.order}, {sampler.steps_of(taught.height * taught.width)} proposals a latent frame, "
-        f"guidance {sampler.guidance_scale:g}, temperature {sampler.temperature:g}",
+        f"{sampler.opening} x as many in the first two of a scene, guidance {sampler.guidance_scale:g} "
+        f"({sampler.guidance_schedule}), temperature {sampler.temperature:g}",
         "model's fingerprint": model.fingerprint,
     }
