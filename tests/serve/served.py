@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +39,7 @@ class Served:
         """Bytes as they are, and all that comes back until the server hangs up."""
         with socket.create_connection(("127.0.0.1", self.port), 30) as connection:
             connection.sendall(request)
-            answer = b""
-            while piece := connection.recv(65536):
-                answer += piece
-        return answer
+            return until_it_hangs_up(connection)
 
     def studio_routes(self) -> list[Any]:
         """Of the application behind what guards it."""
@@ -93,6 +90,15 @@ def running_loop() -> Iterator[asyncio.AbstractEventLoop]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(30)
         loop.close()
+
+
+def until_it_hangs_up(connection: socket.socket) -> bytes:
+    """All that comes back; the head of an answer and its body may come apart."""
+    answer = b""
+    with suppress(ConnectionResetError):  # how it hangs up on what it has not read
+        while piece := connection.recv(65536):
+            answer += piece
+    return answer
 
 
 def problem(response: httpx.Response, status: int) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.serve.served import Served, problem, raw_problem, served
+from tests.serve.served import Served, problem, raw_problem, served, until_it_hangs_up
 from videogen.serve import bodies, leftovers
 
 STREAM, VIDEO = "0" * 32, f"video_{'0' * 32}"
@@ -218,7 +218,7 @@ def test_a_body_that_comes_byte_by_byte_is_not_waited_for_without_end(there, mon
             if select.select([connection], [], [], 0.02)[0]:
                 break
             connection.sendall(b" ")
-        error = raw_problem(connection.recv(65536), 408)
+        error = raw_problem(until_it_hangs_up(connection), 408)
     assert error["code"] == "too_slow"
     assert "0.3 seconds" in error["message"]
 
