@@ -61,7 +61,7 @@ def can_pack(weight: Tensor) -> bool:
 
 
 def pack(network: nn.Module) -> None:
-    """For streaming alone: all matrices of the network, whose weights change no more."""
+    """For streaming alone: all matrices of the network, whose weights change no more; what is packed stays so."""
     for module in network.modules():
-        if isinstance(module, Linear):
+        if isinstance(module, Linear) and (module.packed is None or module.changes()):
             module.pack()

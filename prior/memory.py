@@ -62,9 +62,3 @@ def copied(past: Past) -> Past:
     """The same past, to be kept while the other goes on."""
     keys, values = (tuple(each.clone() for each in part) for part in (past.keys, past.values))
     return Past(keys, values, past.frames.clone(), past.grid.clone(), past.last_B.clone())
-
-
-def rows(past: Past, index: Tensor) -> Past:
-    """Some streams of a batch, in any order and as often as wanted."""
-    keys, values = (tuple(each[index] for each in part) for part in (past.keys, past.values))
-    return Past(keys, values, past.frames.clone(), past.grid.clone(), past.last_B[index])

@@ -3,7 +3,7 @@
 Published as Chang et al., "MaskGIT: masked generative image transformer" (2022).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple, TypeVar
 
@@ -38,9 +38,10 @@ def maskgit(
     where they may be kept: digit by digit, that costs as much as a layer of a small prior.
     """
     vocabulary, (batch, height, width) = prior.vocabulary, ids_Bhw.shape
-    steps, blind = sampler.steps_of(height * width), sampler.order in BLIND
+    blind, counts = sampler.order in BLIND, (ids_Bhw == vocabulary.mask).sum((1, 2)).tolist()
+    steps = tuple(sampler.steps_of(count) for count in counts)
     steps_B = torch.zeros(batch, dtype=torch.int64, device=ids_Bhw.device)
-    for step, turn in enumerate(plan(ids_Bhw == vocabulary.mask, sampler)):
+    for step, turn in enumerate(plan(counts, sampler, ids_Bhw.device)):
         unknown_Bhw = ids_Bhw == vocabulary.mask
         if sampler.order == "threshold" and not unknown_Bhw.any():
             break  # the only order that may be done before its plan: no other waits for the answer
@@ -51,7 +52,12 @@ def maskgit(
         places_BM = places_of(due_Bhw, turn.due if blind else turn.unknown)
         uniforms = chance.uniforms("digits", step, height, width, len(vocabulary.digits)).flatten(1, 2)
         uniforms = uniforms.gather(1, places_BM.unsqueeze(-1).expand(-1, -1, uniforms.shape[-1]))
-        choice = choose(steered(proposal, sampler, step, steps).at(places_BM), vocabulary, sampler, uniforms)
+        choice = choose(
+            steered(proposal, sampler, (step,) * batch, steps, ids_Bhw.device).at(places_BM),
+            vocabulary,
+            sampler,
+            uniforms,
+        )
         if not blind:
             view = view._replace(confidence_Bhw=put(view.confidence_Bhw, places_BM, choice.confidence))
             due_Bhw = to_reveal(view, unknown_Bhw, turn.masked_B)
@@ -68,13 +74,13 @@ class Turn(NamedTuple):
     due: int  # and that are decided in it
 
 
-def plan(unknown_Bhw: Tensor, sampler: SamplerConfig) -> Iterator[Turn]:
-    """In the end none is masked. All is known beforehand, so that nobody has to wait for a GPU to count."""
-    counts = unknown_Bhw.sum((1, 2)).tolist()
+def plan(counts: Sequence[int], sampler: SamplerConfig, device: torch.device) -> Iterator[Turn]:
+    """For so many masked tokens of each sample; in the end none is. All is known beforehand, so that nobody has to wait
+    for a GPU to count."""
     most = max(sampler.steps_of(count) for count in counts)
     masked = [masked_after(sampler.schedule, count, sampler.steps_of(count)) for count in counts]
     left = [tuple(counts), *zip(*(row + (0,) * (most - len(row)) for row in masked), strict=True)]
-    masked_SB = torch.tensor(left[1:], device=unknown_Bhw.device)
+    masked_SB = torch.tensor(left[1:], device=device)
     for (before, after), masked_B in zip(pairwise(left), masked_SB, strict=True):
         yield Turn(masked_B, max(before), max(was - now for was, now in zip(before, after, strict=True)))
 

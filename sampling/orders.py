@@ -17,15 +17,19 @@ class View(NamedTuple):
 
     confidence_Bhw: Tensor  # log-probability of what was drawn at each place; of no meaning to an order that is blind
     step: int  # from 0
-    steps: int
+    steps: tuple[int, ...]  # of each sample
     sampler: SamplerConfig
     chance: Chance
 
 
 def by_confidence(view: View) -> Tensor:
     """Noise fades from step to step of a frame and is back at the next: it is what keeps frames from freezing."""
-    fading = view.sampler.noise * (1 - (view.step + 1) / view.steps)
-    return view.confidence_Bhw + fading * view.chance.gumbels("order", view.step, *view.confidence_Bhw.shape[1:])
+    left = [1 - min((view.step + 1) / steps, 1.0) if steps else 0.0 for steps in view.steps]
+    alike = len(set(left)) == 1  # mostly: then nothing has to be sent to a GPU
+    share = left[0] if alike else torch.tensor(left, device=view.confidence_Bhw.device)[:, None, None].double()
+    return view.confidence_Bhw + view.sampler.noise * share * view.chance.gumbels(
+        "order", view.step, *view.confidence_Bhw.shape[1:]
+    )
 
 
 def by_sureness(view: View) -> Tensor:

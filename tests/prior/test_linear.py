@@ -67,6 +67,18 @@ def test_what_moves_to_another_type_and_back_is_packed_anew(monkeypatch: pytest.
     assert torch.equal(back(x), before)
 
 
+def test_what_is_packed_already_is_not_packed_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, done = torch.nn.Sequential(Linear(4, 4), Linear(4, 4)).requires_grad_(False), []
+    pack_one = Linear.pack
+    monkeypatch.setattr(Linear, "pack", lambda self: (done.append(self), pack_one(self)))
+    for _ in range(2):
+        pack(network)
+    assert len(done) == 2
+    network[0].weight.mul_(2)
+    pack(network)
+    assert done[2:] == [network[0]]
+
+
 def test_a_copy_packs_its_own() -> None:
     module, x = packed(), torch.randn(4, 24)
     other = copy.deepcopy(module)

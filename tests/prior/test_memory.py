@@ -8,7 +8,7 @@ from safetensors.torch import load, save
 
 from prior import laws
 from prior.laws import begun, lived, proposals
-from prior.memory import Past, copied, rows, spot
+from prior.memory import Past, copied, spot
 from prior.model import Lesson
 from tests.prior.models import WORDS, tiny_config, tiny_lesson, tiny_model
 
@@ -68,27 +68,15 @@ def test_a_saved_past_resumes_to_the_same_bits():
         assert torch.equal(one.features, two.features)
 
 
-def test_some_streams_of_a_batch_go_on_alone():
-    config = tiny_config("next", sinks=1, context=WORDS)
-    model, lesson = tiny_model(config), tiny_lesson(config, batch=3, frames=7)
-    past = lived(model, lesson, begun(model, lesson), 0, 4)
-    index = torch.tensor([2, 0, 2])
-    some = rows(past, index)
-    chosen = lesson._replace(targets=lesson.targets[index], clean=lesson.clean[index])
-    for one, two in zip(proposals(model, lesson, past, 4), proposals(model, chosen, some, 4), strict=True):
-        torch.testing.assert_close(one.features[index], two.features, rtol=0, atol=1e-12)
-
-
 def test_a_copy_shares_no_memory():
     config = tiny_config(context=WORDS)
     model, lesson = tiny_model(config), tiny_lesson(config)
     past = begun(model, lesson)
     addresses = [
         {each.data_ptr() for each in (*kept.keys, *kept.values, kept.frames, kept.grid, kept.last_B)}
-        for kept in (past, copied(past), rows(past, torch.arange(2)))
+        for kept in (past, copied(past))
     ]
     assert not addresses[0] & addresses[1]
-    assert not addresses[0] & addresses[2]
 
 
 def test_a_present_outlives_other_questions():

@@ -11,7 +11,7 @@ from sampling.config import SamplerConfig
 from sampling.guidance import for_streams, steered
 from sampling.halton import halton_ranks
 from sampling.maskgit import maskgit, plan
-from sampling.orders import View, to_reveal
+from sampling.orders import View, by_confidence, to_reveal
 from sampling.schedule import masked_after
 from tests.sampling.fake import FakePrior, FakeProposal, fake_prior, plain_prior
 
@@ -56,7 +56,13 @@ def test_every_token_is_decided_and_as_many_a_step_as_the_schedule_says(order, s
 
 
 @pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("options", [{}, {"guidance_scale": 2.0}, {"temperature": 0}, {"top_k": 2}, {"top_p": 0.7}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({}, {"guidance_scale": 2.0}, {"temperature": 0}, {"top_k": 2}, {"top_p": 0.7}),
+        {"guidance_scale": 3.0, "guidance_schedule": "linear", "steps": 12},
+    ],
+)
 def test_sample_i_of_a_batch_is_sample_i_alone(order, options):
     """With partly given frames too, that end at different steps."""
     prior, seeds = fake_prior(sharpness=2.0), [11, 12, 2**40, -5]
@@ -68,6 +74,19 @@ def test_sample_i_of_a_batch_is_sample_i_alone(order, options):
         alone = decide(prior, sampler, [seed], ids=ids[i : i + 1])
         assert torch.equal(together.ids_Bhw[i], alone.ids_Bhw[0])
         assert together.steps_B[i] == alone.steps_B[0]
+
+
+def test_guidance_and_noise_come_to_their_ends_where_few_tokens_are_left():
+    prior, sampler = fake_prior(), SamplerConfig(guidance_scale=5.0, guidance_schedule="linear", steps=8)
+    proposal = prior.propose(masks(prior, 4, (4, 4)), prior.begin(None, 4, (4, 4)))[0]
+    cpu = torch.device("cpu")
+    assert steered(proposal, sampler, (7, 7), (8, 8), cpu).scale == 5
+    assert steered(proposal, sampler, (2, 2), (8, 3), cpu).scale.tolist() == [pytest.approx(1 + 4 * 2 / 7), 5]
+    confidence, steps = torch.zeros(2, 4, 4), (8, 3)
+    fading = [by_confidence(View(confidence, step, steps, sampler, chance_of([1, 2], 0))) for step in (2, 7)]
+    assert fading[0][0].any()
+    assert not fading[0][1].any()
+    assert not fading[1].any()
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -303,15 +322,16 @@ def test_a_proposal_that_is_known_is_not_asked_for_again():
 def drawn_everywhere(prior, past, ids, sampler, chance):
     """The same without economy: every token of a frame is drawn in every step, and thrown away where it is not due."""
     vocabulary, (_, height, width) = prior.vocabulary, ids.shape
-    for step, turn in enumerate(plan(ids == vocabulary.mask, sampler)):
+    counts = (ids == vocabulary.mask).sum((1, 2)).tolist()
+    steps = tuple(sampler.steps_of(count) for count in counts)
+    for step, turn in enumerate(plan(counts, sampler, ids.device)):
         unknown = ids == vocabulary.mask
-        proposal = steered(
-            prior.propose(for_streams(ids, sampler), past)[0], sampler, step, sampler.steps_of(height * width)
-        )
+        proposal = prior.propose(for_streams(ids, sampler), past)[0]
+        proposal = steered(proposal, sampler, (step,) * len(ids), steps, ids.device)
         choice = choose(
             proposal, vocabulary, sampler, chance.uniforms("digits", step, height, width, len(vocabulary.digits))
         )
-        view = View(choice.confidence, step, sampler.steps_of(height * width), sampler, chance)
+        view = View(choice.confidence, step, steps, sampler, chance)
         ids = torch.where(to_reveal(view, unknown, turn.masked_B), choice.ids, ids)
     return ids
 

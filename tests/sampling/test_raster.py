@@ -7,7 +7,8 @@ from sampling.maskgit import maskgit
 from sampling.raster import raster
 from tests.sampling.fake import fake_prior
 
-OPTIONS = [{}, {"temperature": 0.5}, {"temperature": 0}, {"top_k": 2}, {"top_p": 0.6}, {"guidance_scale": 3.0}]
+RISING = {"guidance_scale": 3.0, "guidance_schedule": "linear"}
+OPTIONS = [{}, {"temperature": 0.5}, {"temperature": 0}, {"top_k": 2}, {"top_p": 0.6}, {"guidance_scale": 3.0}, RISING]
 
 
 def a_past(prior, sampler, batch):
