@@ -4,6 +4,9 @@ A linear path leads from the patches to the latents and from the latents to the 
 the residual branches only. Brightness passes unnormalised, and training begins as a principal component analysis does.
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 from torch import nn
 
 from tokenizer.blocks import FrameAttention, ResidualBlock
@@ -31,13 +34,34 @@ def make_encoder(config: TokenizerConfig, latent_dim: int) -> Stack:
 
 def make_decoder(config: TokenizerConfig, latent_dim: int) -> Stack:
     """Latents to patches, from the coarsest level to the finest."""
-    widths, blocks = config.decoder_widths, config.decoder_blocks
-    layers: list[nn.Module] = [FrameConv(latent_dim, widths[-1], 3)]
+    widths = config.decoder_widths
+    make: dict[str, Callable[[int], nn.Module]] = {
+        "first": lambda i: FrameConv(latent_dim, widths[i], 3),
+        "block": lambda i: ResidualBlock(widths[i], config.kernel_t),
+        "attention": lambda i: FrameAttention(widths[i]),
+        "up": lambda i: Up(widths[i], widths[i - 1], config.time_factors[i - 1], 2),
+        "last": lambda i: FrameConv(widths[i], patch_dim(config), 3),
+    }
+    return Stack([make[layer.kind](layer.level) for layer in decoder_layers(config)])
+
+
+class Layer(NamedTuple):
+    """What a layer of the decoder is; this stays when a level gets more blocks, its place does not."""
+
+    kind: str
+    level: int
+    number: int = 0  # of a block in its level
+
+
+def decoder_layers(config: TokenizerConfig) -> list[Layer]:
+    """In order."""
+    coarsest = config.levels - 1
+    layers = [Layer("first", coarsest)]
     for i in reversed(range(config.levels)):
-        layers += level(widths[i], blocks[i], config, coarsest=i == config.levels - 1)
-        if i > 0:
-            layers.append(Up(widths[i], widths[i - 1], config.time_factors[i - 1], 2))
-    return Stack([*layers, FrameConv(widths[0], patch_dim(config), 3)])
+        layers += [Layer("block", i, number) for number in range(config.decoder_blocks[i])]
+        layers += [Layer("attention", i)] if i == coarsest and config.attention else []
+        layers += [Layer("up", i)] if i > 0 else []
+    return [*layers, Layer("last", 0)]
 
 
 def level(dim: int, blocks: int, config: TokenizerConfig, coarsest: bool) -> list[nn.Module]:

@@ -222,6 +222,14 @@ def test_a_new_decoder_is_trained_for_the_ids_of_another_model(data: Path, unbro
     before, after = load_tokenizer(unbroken), load_tokenizer(tmp_path / "run")
     assert after.config == wider
     assert after.fingerprint == before.fingerprint
+    with_more = tuple(blocks + 2 for blocks in wider.decoder_blocks)
+    still = replace(config.optimizer, learning_rate=1e-12)
+    grown = replace(config, tokenizer=replace(wider, decoder_blocks=with_more), begin_with=tmp_path / "run")
+    run_tokenizer(replace(grown, phases=resting, optimizer=still), tmp_path / "grown", resume=False)
+    larger, ids = load_tokenizer(tmp_path / "grown"), torch.arange(12).view(1, 3, 2, 2)
+    assert larger.config.decoder_blocks == with_more
+    painted, before_it = (each.network.decode(ids)[0] for each in (larger, after))
+    assert torch.allclose(painted, before_it, atol=1e-6), "blocks that were added paint nothing yet"
     deeper = replace(wider, encoder_blocks=tuple(blocks + 1 for blocks in wider.encoder_blocks))
     with pytest.raises(UsageError, match="differs from this configuration in decoder_widths, encoder_blocks"):
         run_tokenizer(replace(config, phases=resting, tokenizer=deeper), tmp_path / "other", resume=False)

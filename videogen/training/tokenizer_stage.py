@@ -12,15 +12,16 @@ from torch import Tensor, nn
 
 from tokenizer import alarms
 from tokenizer.adversarial import LeCam, has_begun
-from tokenizer.config import DECODER
+from tokenizer.config import DECODER, TokenizerConfig
 from tokenizer.discriminator import Discriminator
 from tokenizer.losses import adversarial_loss, discriminator_loss, reconstruction_loss
 from tokenizer.model import Reconstruction, VideoTokenizer
+from tokenizer.network import decoder_layers
 from tokenizer.perceptual import PerceptualLoss
 from videogen.checkpoint import Content
 from videogen.errors import UsageError
 from videogen.evaluate.reconstruction import Judgement, draw_pairs
-from videogen.models import Preprocessing, load_tokenizer, tokenizer_files
+from videogen.models import PAINTS, Preprocessing, load_tokenizer, tokenizer_files
 from videogen.pixels import to_clip, to_frames
 from videogen.training.clips import ClipBatch, Clips
 from videogen.training.perceptual import load_perceptual
@@ -177,7 +178,8 @@ class TokenizerStage:
 def weights_of(wanted: TokenizerTrainingConfig, fresh: VideoTokenizer) -> dict[str, Tensor]:
     """The weights of the model that the configuration begins with; UsageError if it is built otherwise.
 
-    Where only the decoder is ever trained, it may be built otherwise: then it begins with its `fresh` weights.
+    Where only the decoder is ever trained, it may be built otherwise: one of the same widths with more blocks begins by
+    painting what the smaller one did, any other with its `fresh` weights.
     """
     config, path = wanted.tokenizer, wanted.begin_with
     assert path is not None
@@ -187,10 +189,28 @@ def weights_of(wanted: TokenizerTrainingConfig, fresh: VideoTokenizer) -> dict[s
     if model.config.encoding == config.encoding and others.isdisjoint(DECODER):
         return given
     if model.config.encoding == config.encoding and wanted.phases[0].decoder_only:
-        decoder = {name: weights for name, weights in fresh.state_dict().items() if name.startswith("decoder.")}
-        return {name: weights for name, weights in given.items() if not name.startswith("decoder.")} | decoder
+        decoder = {name: weights for name, weights in fresh.state_dict().items() if name.startswith(PAINTS)}
+        grown = grown_from(given, model.config, config, decoder)
+        return {name: weights for name, weights in given.items() if not name.startswith(PAINTS)} | grown
     named = ", ".join(sorted(others - {"spread_weight"}))
     raise UsageError(f"begin_with names {path}, which differs from this configuration in {named}")
+
+
+def grown_from(
+    given: Mapping[str, Tensor], theirs: TokenizerConfig, ours: TokenizerConfig, fresh: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """A decoder of ours out of one that has fewer blocks: those that are new add nothing yet."""
+    fewer = all(old <= new for old, new in zip(theirs.decoder_blocks, ours.decoder_blocks, strict=True))
+    if theirs.decoder_widths != ours.decoder_widths or not fewer:
+        return dict(fresh)
+    before, now = {layer: place for place, layer in enumerate(decoder_layers(theirs))}, decoder_layers(ours)
+    grown, layers = {}, f"{PAINTS}layers."
+    for name, weights in fresh.items():
+        place, rest = name.removeprefix(layers).split(".", 1)
+        old = before.get(now[int(place)])
+        new = torch.zeros_like(weights) if rest.startswith("time.") else weights
+        grown[name] = new if old is None else given[f"{layers}{old}.{rest}"]
+    return grown
 
 
 def sent(clips_BTHWC: NDArray[np.uint8], device: torch.device) -> Tensor:
