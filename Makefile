@@ -25,7 +25,7 @@ demo: setup  ## the model that comes along makes videos of three prompts and goe
 	@$(RUN) videogen generate $(RING) -o out/ring.gif --seconds 4 --seed 1 --overwrite --quiet
 	@$(RUN) videogen data playroom out/clips --clips 3 --seed 7 --quiet
 	@$(RUN) videogen continue $(DEMO).mp4 -o out/continued.mp4 --prompt "$$(cat $(DEMO).txt)" --seconds 4 --seed 1 --overwrite
-	@$(RUN) videogen evaluate generation --prompts configs/playroom/demo.txt --out out/report --drift-frames 0
+	@$(RUN) videogen evaluate generation --prompts configs/playroom/demo.txt --out out/report --overwrite --drift-frames 0
 	@echo
 	@echo "look at  out/ring.mp4, out/ring.gif   $$(echo $(RING))"
 	@echo "         out/continued.mp4            two seconds of a clip, and what the model goes on with"
@@ -58,6 +58,9 @@ OPENINGS := data/playroom_64_openings
 HELD_OUT := --config configs/playroom/held_out.yaml
 CLIPS_AGAIN := configs/prior/playroom_64_cpu.yaml data.opening_share=0.75
 LAST := training.steps=3200 optimizer.learning_rate=1.5e-3 "phases=[{from_step: 0, frames: 5}, {from_step: 2800, frames: 5, rollout_share: 0.25}]"
+FRESH := data/playroom_64_fresh
+LAST_FRESH := data.train=$(FRESH)_tokens training.steps=3400 optimizer.learning_rate=1.5e-3 "phases=[{from_step: 0, frames: 5}, {from_step: 3000, frames: 5, rollout_share: 0.25}]"
+GROWN := begin_with=runs/playroom_64_cpu_decoder "tokenizer.decoder_blocks=[6, 4]" training.steps=6000 optimizer.learning_rate=1.5e-3
 
 train-playroom: setup  ## make the model that comes along from nothing; hours, can be stopped and run again
 	@$(RUN) videogen data playroom data/playroom_64 --clips 6000 --seed 1
@@ -78,10 +81,16 @@ train-playroom: setup  ## make the model that comes along from nothing; hours, c
 	@$(RUN) videogen train prior configs/prior/playroom_64_cpu_openings.yaml --tokenizer runs/playroom_64_cpu --resume
 	@$(RUN) videogen train prior $(CLIPS_AGAIN) begin_with=runs/playroom_64_cpu_openings --tokenizer runs/playroom_64_cpu --run runs/playroom_64_cpu_clips_2 --resume
 	@$(RUN) videogen train prior configs/prior/playroom_64_cpu_openings.yaml begin_with=runs/playroom_64_cpu_clips_2 training.steps=3600 --tokenizer runs/playroom_64_cpu --run runs/playroom_64_cpu_openings_2 --resume
-	@$(RUN) videogen train prior $(CLIPS_AGAIN) begin_with=runs/playroom_64_cpu_openings_2 $(LAST) --tokenizer runs/playroom_64_cpu --run runs/playroom_64_prior --resume
+	@$(RUN) videogen train prior $(CLIPS_AGAIN) begin_with=runs/playroom_64_cpu_openings_2 $(LAST) --tokenizer runs/playroom_64_cpu --run runs/playroom_64_cpu_clips_3 --resume
+	@$(RUN) videogen data playroom $(FRESH)/short $(HELD_OUT) clips=24000 frames=17 seed=31
+	@$(RUN) videogen data playroom $(FRESH)/long $(HELD_OUT) clips=3000 seed=2
+	@$(RUN) videogen data index $(FRESH)
+	@$(RUN) videogen encode $(FRESH) $(FRESH)_tokens --model runs/playroom_64_cpu --workers 2
+	@$(RUN) videogen train prior $(CLIPS_AGAIN) begin_with=runs/playroom_64_cpu_clips_3 $(LAST_FRESH) --tokenizer runs/playroom_64_cpu --run runs/playroom_64_prior --resume
 	@$(RUN) videogen train tokenizer configs/tokenizer/playroom_64_cpu_decoder.yaml --resume
-	@$(RUN) videogen export runs/playroom_64_prior runs/playroom_64_model --decoder runs/playroom_64_cpu_decoder --dtype float16 --overwrite
-	@$(RUN) videogen evaluate generation --model runs/playroom_64_model --prompts playroom:200 --out runs/playroom_64_report
+	@$(RUN) videogen train tokenizer configs/tokenizer/playroom_64_cpu_decoder.yaml $(GROWN) --run runs/playroom_64_cpu_grown_decoder --resume
+	@$(RUN) videogen export runs/playroom_64_prior runs/playroom_64_model --decoder runs/playroom_64_cpu_grown_decoder --dtype float16 --overwrite
+	@$(RUN) videogen evaluate generation --model runs/playroom_64_model --prompts playroom:200 --out runs/playroom_64_report --overwrite
 
 test: setup-dev lint  ## lint, then every test but the slow ones and those in a browser
 	@$(RUN) pytest -q -m "not slow and not browser"

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from videogen.conditioning import Conditioner
 
 FORMAT, VERSION = "videogen-model", 1
-EMBEDDED = Path(__file__).parent / "playroom"  # the trained model that comes along, used where none is named
+EMBEDDED = Path(__file__).parent / "playroom"  # the trained model that comes along, also by this name alone
+PAINTS = "decoder."  # how the names of a tokenizer's weights begin that decide no ids
 INDEX, TOKENIZER, PRIOR, GENERATION = "model_index.json", "tokenizer", "prior", "generation_config.json"
 
 
@@ -240,9 +241,15 @@ def has_prior(path: Path) -> bool:
 
 
 def open_model(path: Path, part: str) -> Folder:
-    """The model folder at `path`, or in a run folder's `model`, if it has that part."""
+    """The model folder at `path`, or in a run folder's `model`, if it has that part; `playroom` comes along."""
+    path = EMBEDDED if str(path) == EMBEDDED.name and not path.exists() else path
     inside = path / "model"
-    folder = read_folder(inside if (inside / INDEX).is_file() else path)
+    try:
+        folder = read_folder(inside if (inside / INDEX).is_file() else path)
+    except CheckpointError as error:
+        edited = f"/{GENERATION}: damaged or edited" in str(error)
+        hint = "; undo the edit: `videogen export MODEL OUT KEY=VALUE` changes settings" if edited else ""
+        raise CheckpointError(f"{error}{hint}") from None
     index = folder.json(INDEX) if INDEX in folder.hashes else None
     if not isinstance(index, dict) or index.get("format") != FORMAT:
         raise CheckpointError(f"{folder.path}: no {INDEX} of ours in it, so it is not a model")
@@ -261,7 +268,7 @@ def fingerprint_of(network: "VideoTokenizer") -> str:
 
     digest = hashlib.sha256(json.dumps(network.config.encoding, sort_keys=True).encode())
     for name, tensor in sorted(network.state_dict().items()):
-        if not name.startswith("decoder."):
+        if not name.startswith(PAINTS):
             digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
             digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
