@@ -1,6 +1,7 @@
 """What a generation goes on from: a clip or a picture of anybody's, as the ids that the model knows."""
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from videogen.models import PriorModel
 
 Frames = NDArray[np.uint8]  # [T, H, W, 3]
+STILLS = (".png", ".jpg", ".jpeg", ".webp")
 AT_ONCE = 16  # pictures of a file in memory, at the size that they have there
 
 
@@ -106,6 +108,32 @@ def clip_as_seen(
     pictures = read_along(path, numbers.tolist(), seen)
     while piece := list(islice(pictures, AT_ONCE)):
         yield from fit(np.stack(piece), height, width)
+
+
+def stills_in(folder: Path) -> list[Path]:
+    """The pictures of a folder in the order of the numbers in their names, each read once: DataError if there are none,
+    or one is damaged or of another size."""
+    visible = (place for place in folder.iterdir() if place.suffix.lower() in STILLS and not place.name.startswith("."))
+    stills = sorted(visible, key=lambda place: [int(part) if part.isdigit() else part for part in parts_of(place.name)])
+    if not stills:
+        raise DataError(f"{folder}: no pictures in it; a clip is a video file, or a folder of {', '.join(STILLS)}")
+    shape = load_image(stills[0]).shape
+    for still in stills:
+        height, width, _ = found = load_image(still).shape
+        if found != shape:
+            raise DataError(f"{still}: {height} x {width}, those before are {shape[0]} x {shape[1]}")
+    return stills
+
+
+def parts_of(name: str) -> list[str]:
+    """Words and numbers in turn, a word first: such lists can be compared."""
+    return re.split(r"(\d+)", name)
+
+
+def stills_as_seen(stills: Sequence[Path], height: int, width: int, last: int | None = None) -> Iterator[Frames]:
+    """The pictures [H, W, 3] of these files at a model's size, or only the last so many of them."""
+    for still in stills[-last if last else None :]:
+        yield fit(load_image(still)[None], height, width)[0]
 
 
 def load_image(path: Path) -> Frames:

@@ -6,6 +6,7 @@ for picture in pipe.stream("a big yellow star spins over a green background"): .
 """
 
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +28,20 @@ from videogen.arguments import (
 )
 from videogen.errors import UsageError
 from videogen.figures import Figures
-from videogen.known import Frames, Known, as_frames, clip_as_seen, clip_known, nothing, picture_known, pictures_of_use
+from videogen.known import (
+    Frames,
+    Known,
+    as_frames,
+    clip_as_seen,
+    clip_known,
+    load_image,
+    nothing,
+    picture_known,
+    pictures_of_use,
+    stills_as_seen,
+    stills_in,
+)
+from videogen.remarks import remarks_on
 from videogen.video import scan
 
 if TYPE_CHECKING:
@@ -38,7 +52,7 @@ if TYPE_CHECKING:
     from videogen.models import PriorModel
     from videogen.stream import StreamState, Transition, VideoStream
 
-OnStep = Callable[["VideoPipeline", int, dict[str, Any]], Any]
+OnStep = Callable[["VideoPipeline", int, int, dict[str, Any]], Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +78,12 @@ def dtype_of(given: "torch.dtype | str") -> "torch.dtype":
     if chosen not in (torch.float32, torch.bfloat16, torch.float16, torch.float64):
         raise UsageError(f"dtype is {given}; expected float32, bfloat16, float16 or float64")
     return chosen
+
+
+def settings_of(steps: int | None, guidance_scale: float | None, sampling: dict[str, Any]) -> dict[str, Any]:
+    if steps is not None and sampling.get("steps") is not None:
+        raise UsageError("num_inference_steps and steps are two names of one setting; give one")
+    return {"guidance_scale": guidance_scale, **sampling, "steps": sampling.get("steps") if steps is None else steps}
 
 
 class VideoPipeline:
@@ -101,6 +121,8 @@ class VideoPipeline:
 
         self.model.network.to(device=device, dtype=None if dtype is None else dtype_of(dtype))
         self.model.tokenizer.network.to(device=device)
+        if device is not None and self.model.conditioner is not None:
+            self.model.conditioner.to(device)
         pack(self.model.network)
         return self
 
@@ -136,21 +158,24 @@ class VideoPipeline:
 
         `num_inference_steps` are proposals a latent frame, `rate` is how wrong the prior should expect its past to be,
         and `sampling` are settings of SamplerConfig: temperature, top_k, top_p, order, and so on. What is None is as in
-        the model's `generation_config.json`. The callback is told (pipe, number of the latent frame, {"pictures",
-        "ids"}) as they come; if it returns True, the videos end there.
+        the model's `generation_config.json`. The callback is told (pipe, number of the latent frame, number of its
+        first picture, {"pictures", "ids"}) as they come; if it returns True, the videos end there.
         """
         if output_type not in get_args(OutputType):
             raise UsageError(f"output_type is {output_type!r}; expected one of {', '.join(get_args(OutputType))}")
-        given = {"steps": num_inference_steps, "guidance_scale": guidance_scale, **sampling}
+        given = settings_of(num_inference_steps, guidance_scale, sampling)
         wanted = self.pictures(num_frames)
         job = self.job(prompt, negative_prompt, num_videos_per_prompt, generator, given, rate)
+        for remark in remarks_on(self.model, job, guidance_asked=guidance_scale not in (None, 1)):
+            warnings.warn(remark, stacklevel=2)
         known = self.known(video, image, height, width, len(job.seeds))
-        figures, made = Figures(), []
+        figures, made, count = Figures(), [], known.pictures.shape[1]
         for number, one in enumerate(self.until(wanted, job, known, figures)):
             made.append(one)
             step = {"pictures": one.pictures, "ids": one.ids_Bhw}
-            if callback_on_step_end is not None and callback_on_step_end(self, number, step) is True:
+            if callback_on_step_end is not None and callback_on_step_end(self, number, count, step) is True:
                 break
+            count += one.pictures.shape[1]
         return VideoOutput(output(known, made, wanted, output_type), self.fps, job.seeds, figures)
 
     def until(
@@ -193,8 +218,10 @@ class VideoPipeline:
 
         if transition not in get_args(Transition):
             raise UsageError(f"transition is {transition!r}; expected one of {', '.join(get_args(Transition))}")
-        given = {"steps": num_inference_steps, "guidance_scale": guidance_scale, **sampling}
+        given = settings_of(num_inference_steps, guidance_scale, sampling)
         job = self.job((prompt,), negative_prompt, 1, generator, given, rate)
+        for remark in remarks_on(self.model, job, guidance_asked=guidance_scale not in (None, 1)):
+            warnings.warn(remark, stacklevel=2)
         known = self.known(video, image, height, width, 1)
         frames = None if num_frames is None else self.pictures(num_frames)
         return VideoStream.begin(self.model, job, known, frames, transition)
@@ -259,20 +286,24 @@ class VideoPipeline:
         return rows, columns
 
     def known(self, video: Any, image: Any, height: int | None, width: int | None, videos: int) -> Known:
-        """What all the videos go on from: the end of a clip (also a file's), or a picture."""
+        """What all the videos go on from: the end of a clip, or a picture; also those of a file."""
         if video is not None and image is not None:
             raise UsageError("video and image are two beginnings; give one")
         f_s, (rows, columns) = self.model.tokenizer.config.f_s, self.size(height, width)
         if video is not None:
             return clip_known(self.model, self.clip(video, rows, columns), videos)
         if image is not None:
-            return picture_known(self.model, fitted(as_frames([image]), rows, columns)[0], videos)
+            picture = load_image(Path(image)) if isinstance(image, str | Path) else image
+            return picture_known(self.model, fitted(as_frames([picture]), rows, columns)[0], videos)
         return nothing(self.model, videos, (rows // f_s, columns // f_s))
 
     def clip(self, video: Any, rows: int, columns: int) -> Frames:
-        """The end of a clip. Pictures are taken to be at the model's frame rate; a file's own is changed to it."""
+        """The end of a clip. Pictures, also those in a folder, are taken to be at the model's frame rate; that of a
+        video file is changed to it."""
         of_use = pictures_of_use(self.model)
         if not isinstance(video, str | Path):
             return fitted(as_frames(video)[-of_use:], rows, columns)
         path = Path(video)
+        if path.is_dir():
+            return np.stack(list(stills_as_seen(stills_in(path), rows, columns, of_use)))
         return np.stack(list(clip_as_seen(path, scan(path), self.fps, rows, columns, of_use)))

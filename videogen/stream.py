@@ -49,7 +49,7 @@ class VideoStream:
 
     model: PriorModel
     job: Job
-    going: Going
+    going: Going = field(repr=False)
     prompt: str  # set it: it counts from the next latent frame on
     frames: int | None = None  # how many pictures are still to come; None: endlessly many
     transition: Transition = "recache"
@@ -92,6 +92,7 @@ class VideoStream:
         """No more pictures; nothing is being made, for that happens inside `next` alone."""
         self._closed = True
         self._waiting.clear()
+        self.__dict__.pop("going", None)  # the past is most of a stream's memory
 
     def state(self) -> StreamState:
         """All that the pictures to come depend on; the stream itself may go on."""

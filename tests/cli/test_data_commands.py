@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from PIL import Image
 
 from videogen.cli import main
 from videogen.playroom.grammar import parse
+from videogen.playroom.write import PlayroomConfig
 from videogen.video import read, scan
 
 Captured = pytest.CaptureFixture[str]
@@ -83,6 +85,13 @@ def test_playroom_follows_a_configuration_and_the_command_line_wins(tmp_path: Pa
     }
     seen = scan(tmp_path / "toys" / "clip_000001.mp4")
     assert (seen.width, len(seen.pts)) == (32, 2)
+
+
+def test_the_help_says_the_defaults_that_hold(capsys: Captured) -> None:
+    assert main(["data", "playroom", "--help"]) == 0
+    said, holds = " ".join(capsys.readouterr().out.split()), PlayroomConfig()
+    for name in ("clips", "seed", "size", "frames", "fps"):
+        assert re.search(rf"--{name} [^-]*\[default: {getattr(holds, name):g}\]", said), name
 
 
 def test_playroom_extends_a_set_and_keeps_to_one_world(toys: Path, capsys: Captured) -> None:

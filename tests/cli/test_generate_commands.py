@@ -106,6 +106,32 @@ def test_an_image_and_a_video_to_begin_with(capsys):
     assert len(clip) == 40
 
 
+def test_a_folder_of_pictures_goes_on_as_the_clip_that_it_is(capsys):
+    assert main(["generate", RING, "-o", "first", *MODEL, "--frames", "11", "--seed", "3"]) == 0
+    before, _ = pictures("first"), capsys.readouterr()
+    said = figures(capsys, "continue", "first", "-o", "more", *MODEL, "--prompt", RING, "--seed", "2", "--frames", "7")
+    assert said["pictures_of_the_clip"] == 11
+    assert np.array_equal(pictures("more"), np.concatenate([before, offline(RING, 7, 2, video=before)]))
+    only = ["--only-new", "--seed", "2", "--frames", "7"]
+    assert main(["continue", "first", "-o", "rest", *MODEL, "--prompt", RING, *only]) == 0
+    assert np.array_equal(pictures("rest"), offline(RING, 7, 2, video="first"))
+    assert main(["generate", RING, "-o", "b", *MODEL, "--video", "first", "--frames", "7", "--seed", "2"]) == 0
+    assert np.array_equal(pictures("b"), pictures("rest"))
+    assert main(["continue", "first", "-o", "first", "--overwrite", *MODEL]) == 2
+    Path("empty").mkdir()
+    for number, picture in enumerate(before):
+        Path("plain").mkdir(exist_ok=True)
+        Image.fromarray(picture).save(f"plain/{number}.png")
+    Path("plain/._0.png").write_text("not a picture")
+    assert main(["continue", "plain", "-o", "again", *MODEL, "--prompt", RING, *only]) == 0
+    assert np.array_equal(pictures("again"), pictures("rest")), "10 comes after 9"
+    Image.fromarray(before[0][:8]).save("first/frame_00000004.png")
+    capsys.readouterr()
+    for source, words in (("empty", "empty: no pictures in it"), ("first", "8 x 24, those before are 16 x 24")):
+        assert main(["continue", source, "-o", "x.mp4", *MODEL]) == 3
+        assert words in capsys.readouterr().err
+
+
 def test_a_clip_and_what_comes_next_without_a_seam(capsys):
     said = figures(
         capsys,
@@ -238,6 +264,8 @@ MISTAKES = [
     (["generate", RING, "-o", "x.mp4", "--device", "gpu", *MODEL], 2, "--device gpu: no name of a device"),
     (["generate", RING, "-o", "x.mp4", "--model", "clip.mp4"], 4, "clip.mp4: a file, not a folder"),
     (["stream", RING, "-o", "x.mp4", *MODEL, "--prompt-at", "soon:x"], 2, "not of the form 5s:PROMPT"),
+    (["stream", RING, "-o", "x.mp4", *MODEL, "--prompt-at", "00:02:x"], 2, "not of the form 5s:PROMPT"),
+    (["stream", RING, "-o", "x.mp4", *MODEL, "--prompt-at", "1:30s:x"], 2, "not of the form 5s:PROMPT"),
     (["stream", RING, "-o", "x.mp4", *MODEL, "--transition", "fade"], 2, "'fade'"),
 ]
 
@@ -252,18 +280,37 @@ def test_mistakes_are_one_line(arguments, code, words, capsys):
     assert not Path("x.mp4").exists()
 
 
+def test_the_place_that_names_the_model_is_in_the_message(capsys, monkeypatch):
+    monkeypatch.setenv("VIDEOGEN_MODEL", "nowhere")
+    assert main(["generate", RING, "-o", "x.mp4"]) == 4
+    assert capsys.readouterr().err == (
+        "videogen: VIDEOGEN_MODEL is nowhere: no such folder; set it to a model's, or unset it\n"
+    )
+    monkeypatch.setenv("VIDEOGEN_MODEL", "playroom")
+    assert main(["generate", RING, "-o", "y.mp4", "--frames", "1", "--steps", "1"]) == 0
+
+
+def test_a_prompt_that_comes_too_late_is_told(capsys):
+    late = ["--prompt-at", "2:a ring", "--prompt-at", "6:a ring", "--prompt-at", "7:a star", "--prompt-at", "3s:a disc"]
+    assert main(["stream", RING, "-o", "x.mp4", *MODEL, *late, "--frames", "9"]) == 0
+    told = capsys.readouterr().err.splitlines()
+    assert told == [f"'{prompt}' comes too late to be seen in 9 pictures" for prompt in ("a star", "a disc")]
+
+
 def test_remarks_are_made_once(capsys):
-    assert main(["generate", RING, "-o", "a.mp4", *MODEL, "--frames", "1", "--negative-prompt", "blue"]) == 0
+    long = "a ring and " * 20
+    assert main(["generate", long, "-o", "a.mp4", *MODEL, "--frames", "1", "--negative-prompt", long]) == 0
     said = capsys.readouterr().err
-    assert "1 of 1 prompts are longer than 6 tokens" in said
-    assert "--negative-prompt changes nothing without --guidance-scale above 1" in said
+    assert "the prompt is longer than 48 tokens and loses its end\n" in said
+    assert "the negative prompt is longer than 48 tokens and loses its end\n" in said
+    assert "the negative prompt changes nothing while guidance_scale is 1\n" in said
     assert main(["generate", RING, "-o", "b.mp4", "--model", "untold", "--frames", "1"]) == 0
     assert "untold: its prior was taught without text; the prompt changes nothing\n" in capsys.readouterr().err
     guided = ["--guidance-scale", "3", "--negative-prompt", "blue", "--overwrite"]
     assert main(["generate", "", "-o", "b.mp4", "--model", "untold", "--frames", "1", *guided]) == 0
     said = capsys.readouterr().err
-    assert "taught without text; --negative-prompt and --guidance-scale change nothing\n" in said
-    assert said.count("negative-prompt") == 1
+    assert "taught without text; the negative prompt and guidance change nothing\n" in said
+    assert said.count("negative prompt") == 1
     assert main(["generate", RING, "-o", "c.mp4", *MODEL, "--frames", "1", "--quiet"]) == 0
     assert capsys.readouterr().err == ""
 

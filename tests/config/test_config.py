@@ -102,7 +102,12 @@ def test_a_shown_configuration_reads_back_the_same(tmp_path: Path) -> None:
     ("change", "line", "words"),
     [
         (("steps:", "stps:"), 2, ["unknown key 'stps'", "did you mean 'steps'"]),
-        (("learning_rate", "learnin_rate"), 8, ["optimizer.learnin_rate", "did you mean 'learning_rate'"]),
+        (("learning_rate", "learnin_rate"), 8, ["optimizer.learnin_rate", "did you mean 'optimizer.learning_rate'"]),
+        (
+            ("steps:", "learning_rate: 1  # "),
+            2,
+            ["unknown key 'learning_rate'", "did you mean 'optimizer.learning_rate'"],
+        ),
         (("steps: 10", "steps: ten"), 2, ["'steps' is 'ten'", "a whole number"]),
         (("steps: 10", "steps: 010"), 2, ["'010'"]),
         (("steps: 10", "steps: 1.5"), 2, ["'1.5'", "whole number"]),

@@ -29,7 +29,7 @@ def test_a_report_is_whole(model: TokenizerModel, data: Path, tmp_path: Path) ->
     assert figures["dead_codes"] == 1000 - round(figures["code_use"] * 1000)
     assert figures["lpips"] is None
     drawn = {place.name for place in (tmp_path / "report").iterdir()}
-    assert drawn == {"psnr.svg", "codes.svg", "reconstructions.png", "reconstructions.mp4"}
+    assert drawn == {"figures.json", "psnr.svg", "codes.svg", "reconstructions.png", "reconstructions.mp4"}
     for name in ("psnr.svg", "codes.svg"):
         lines = ElementTree.parse(tmp_path / "report" / name).findall("{*}polyline")
         assert lines[0].get("points")
@@ -103,7 +103,7 @@ def test_selftest_and_info(model_folder: Path, capsys: pytest.CaptureFixture[str
     assert main(["info", str(model_folder), "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
     assert figures["codes"] == 1000
-    assert figures["tokens a latent frame"] == "16 (4 x 4)"
+    assert figures["grid"] == [4, 4]
 
 
 def test_selftest_fails_where_a_law_is_broken(

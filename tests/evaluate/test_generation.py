@@ -1,6 +1,7 @@
 """The judge judged: true clips are right, other prompts' clips are not, noise is far away, and drift is seen."""
 
 import json
+import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -112,8 +113,13 @@ def test_prompts_can_be_those_that_say_something(monkeypatch):
     assert all("red star" in caption or "hoop" in caption for caption in some.captions)
     assert some.captions[:2] == read_prompts("playroom:2:red star, hoop").captions
     assert read_prompts("playroom:3:").captions == read_prompts("playroom:3").captions
+    others = read_prompts("playroom:20:-star,-tiny").captions
+    all_of_them = read_prompts("playroom:60").captions
+    assert others == tuple(told for told in all_of_them if not {"star", "tiny"} & set(re.findall("[a-z]+", told)))[:20]
+    both = read_prompts("playroom:3:hoop,-tiny").captions
+    assert all("hoop" in caption and "tiny" not in caption for caption in both)
     monkeypatch.setattr("videogen.evaluate.prompts.TRIED", 50)
-    with pytest.raises(UsageError, match="of 50 captions 0 say one of these"):
+    with pytest.raises(UsageError, match="of 50 captions 0 are of that kind"):
         read_prompts("playroom:2:purple")
 
 
@@ -389,6 +395,14 @@ def test_prompts_of_other_worlds_are_drawn_but_not_judged(
     assert [(row["oracle"], row["frechet"]) for row in figures["rows"]] == [(None, None)]
     assert (out / "clips_0_steps_2.png").is_file()
     assert not (out / "attributes.svg").exists()
+    again = "--model", str(whole_model), "--prompts", str(tmp_path / "mine.txt"), "--out", str(out), "--steps", "1"
+    with pytest.raises(UsageError, match=r"holds a report already; --overwrite replaces it"):
+        run(*again)
+    (out / "mine.png").touch()
+    run(*again, "--overwrite")
+    sheets = {place.name for place in out.glob("*.png")}
+    assert {"clips_0_steps_1.png", "mine.png"} <= sheets
+    assert "clips_0_steps_2.png" not in sheets
 
 
 def test_the_same_seed_gives_the_same_clips_in_any_batch(whole_model: Path) -> None:

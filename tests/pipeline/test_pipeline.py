@@ -1,6 +1,7 @@
 """The call: what it gives, by which settings, and what it refuses."""
 
 import json
+import warnings
 from dataclasses import asdict
 
 import numpy as np
@@ -13,7 +14,7 @@ from tests.pipeline.tiny import MASKED_ORDERS, RING, STAR, exact, write_model
 from videogen import models
 from videogen.arguments import seeds_from
 from videogen.checkpoint import write_folder
-from videogen.errors import CheckpointError, NumbersError, UsageError
+from videogen.errors import CheckpointError, DataError, NumbersError, UsageError
 from videogen.models import load_prior, sampler_of
 from videogen.pipeline import VideoPipeline
 
@@ -24,6 +25,7 @@ def ids_of(pipe, prompt, **options):
 
 @pytest.mark.parametrize("order", [*MASKED_ORDERS, "next"])
 @pytest.mark.parametrize("scale", [1.0, 2.0])
+@pytest.mark.filterwarnings("ignore:the negative prompt changes nothing")
 def test_a_video_of_a_batch_is_the_video_alone(folders, order, scale):
     pipe = exact(VideoPipeline.from_pretrained(folders["next" if order == "next" else "masked"]))
     settings = {"order": order, "guidance_scale": scale, "num_inference_steps": 4}
@@ -71,7 +73,28 @@ def test_the_prompt_and_the_guidance_matter(pipe):
 def test_without_text_nothing_is_asked_twice(folders):
     pipe = VideoPipeline.from_pretrained(folders["untold"])
     assert not pipe.job(RING, None, 1, 3, {"guidance_scale": 4.0}).sampler.guided
-    assert torch.equal(ids_of(pipe, RING, generator=3, guidance_scale=4.0), ids_of(pipe, STAR, generator=3))
+    with pytest.warns(UserWarning, match="taught without text; the prompt and guidance change nothing"):
+        asked = ids_of(pipe, RING, generator=3, guidance_scale=4.0)
+    assert torch.equal(asked, ids_of(pipe, "", generator=3))
+
+
+def test_what_a_model_will_not_take_in_is_told_once_for_each_call(pipe):
+    long = "a ring and " * 20
+    with pytest.warns(UserWarning, match="the prompt is longer than 48 tokens and loses its end"):
+        pipe.stream(long)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        pipe([long, RING, long + "a star"], negative_prompt="blue", num_frames=1)
+    assert [str(one.message) for one in told] == [
+        "2 of 3 prompts are longer than 48 tokens and lose their end",
+        "the negative prompt changes nothing while guidance_scale is 1",
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pipe([RING, STAR], negative_prompt="blue", guidance_scale=2.0, num_frames=1)
+        VideoPipeline.from_pretrained().job("a dragon", None, 1, 3, {})
+    with pytest.warns(UserWarning, match=r"a dragon.* this is the model that comes along"):
+        VideoPipeline.from_pretrained().stream("a dragon")
 
 
 def test_the_text_encoder_goes_where_the_networks_go(folders, monkeypatch):
@@ -108,10 +131,15 @@ def test_a_shorter_video_is_the_beginning_of_a_longer_one(pipe):
     assert pipe(RING, generator=1).frames.shape[1] == 9, "as long as the clips that the prior was taught on"
 
 
-def test_a_video_can_begin_with_an_image(pipe):
+def test_a_video_can_begin_with_an_image(pipe, tmp_path):
     image = pipe(RING, num_frames=1, generator=1, output_type="uint8").frames[0, 0]
     frames = pipe(RING, num_frames=1, image=image, output_type="uint8").frames
     assert frames.shape == (1, 1, 16, 24, 3)
+    Image.fromarray(image).save(tmp_path / "image.png")
+    for place in (tmp_path / "image.png", str(tmp_path / "image.png")):
+        assert np.array_equal(pipe(RING, num_frames=1, image=place, output_type="uint8").frames, frames)
+    with pytest.raises(DataError, match="no such file"):
+        pipe(RING, num_frames=1, image="nowhere.png")
     several = pipe([RING, STAR], num_frames=6, image=Image.fromarray(image), generator=1, output_type="uint8").frames
     assert np.array_equal(several[0, 0], several[1, 0])
     assert np.array_equal(several[0, :1], frames[0])
@@ -121,13 +149,13 @@ def test_a_video_can_begin_with_an_image(pipe):
 def test_the_callback_sees_each_latent_frame_and_may_end_it(pipe):
     seen = []
 
-    def look(given, number, made):
+    def look(given, number, first, made):
         assert given is pipe
-        seen.append((number, made["pictures"].shape[1], tuple(made["ids"].shape)))
+        seen.append((number, first, made["pictures"].shape[1], tuple(made["ids"].shape)))
         return number == 2
 
     out = pipe([RING, STAR], num_frames=33, generator=1, callback_on_step_end=look, output_type="uint8")
-    assert seen == [(0, 1, (2, 2, 3)), (1, 4, (2, 2, 3)), (2, 4, (2, 2, 3))]
+    assert seen == [(0, 0, 1, (2, 2, 3)), (1, 1, 4, (2, 2, 3)), (2, 5, 4, (2, 2, 3))]
     assert out.frames.shape[1] == 9
     assert np.array_equal(out.frames, pipe([RING, STAR], num_frames=9, generator=1, output_type="uint8").frames)
 
@@ -171,7 +199,8 @@ def test_saved_and_opened_again_it_makes_the_same_bytes(folders, name, tmp_path)
     opened = VideoPipeline.from_pretrained(tmp_path / "saved")
     assert opened.sampler == pipe.sampler
     assert opened.model.taught_on == pipe.model.taught_on
-    one, two = (each(RING, num_frames=9, generator=3, output_type="uint8").frames for each in (pipe, opened))
+    prompt = "" if name == "untold" else RING
+    one, two = (each(prompt, num_frames=9, generator=3, output_type="uint8").frames for each in (pipe, opened))
     assert np.array_equal(one, two)
     written = json.loads((tmp_path / "saved" / "generation_config.json").read_text())
     assert written == asdict(pipe.sampler)
@@ -235,6 +264,7 @@ def test_token_by_token_is_refused_for_a_prior_taught_with_masks(pipe):
         ({"height": 0}, "0 x 24"),
         ({"temperature": -1}, "temperature = -1"),
         ({"num_inference_steps": 0}, "steps = 0"),
+        ({"num_inference_steps": 4, "steps": 4}, "num_inference_steps and steps are two names of one setting"),
         ({"colour": 3}, "'colour' is no setting of sampling"),
         ({"rate": 1.5}, "rate = 1.5 must be 0 to 1"),
         ({"num_videos_per_prompt": 0}, "nothing to make"),
@@ -266,7 +296,7 @@ def test_answers_that_are_no_numbers_end_it_at_their_latent_frame(folders, name)
     pipe, seen = VideoPipeline.from_pretrained(folders[name]), []
     weights = pipe.model.network.layers[-1].state_dict()
 
-    def spoil(given, number, made):
+    def spoil(given, number, first, made):
         seen.append(number)
         if number == 1:
             next(iter(pipe.model.network.layers[-1].parameters())).data[0] = torch.nan
@@ -280,7 +310,7 @@ def test_answers_that_are_no_numbers_end_it_at_their_latent_frame(folders, name)
 def test_damaged_settings_are_found_by_their_hash(tmp_path):
     folder = write_model(tmp_path / "model", settings={"steps": 3})
     (folder / "generation_config.json").write_text('{"steps": 4}')
-    with pytest.raises(CheckpointError, match="damaged or edited"):
+    with pytest.raises(CheckpointError, match=r"damaged or edited .*undo the edit: `videogen export"):
         VideoPipeline.from_pretrained(folder)
     write_folder(tmp_path / "other", {"notes.txt": "hello"})
     with pytest.raises(CheckpointError, match="not a model"):

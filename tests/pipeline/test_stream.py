@@ -1,6 +1,7 @@
 """Stream equals offline, to the bit: in ids and in bytes of pictures, whatever is done with it."""
 
 import random
+import weakref
 from dataclasses import replace
 from itertools import islice
 
@@ -131,7 +132,9 @@ def test_a_stream_ends_where_it_is_told(pipe):
     assert list(stream) == []
     stream = pipe.stream(RING, generator=0)
     next(stream)
+    past = weakref.ref(stream.going.rollout.past.keys[0])
     stream.close()
+    assert past() is None, "what it remembered is most of its memory"
     assert list(stream) == []
     with pytest.raises(UsageError, match="closed"):
         stream.state()

@@ -16,6 +16,7 @@ from videogen.pipeline import VideoPipeline
 GRID, SIZE, FPS = (2, 3), (16, 24), 8.0
 RING = "a small red ring drifts left over a dark blue background"
 STAR = "a big yellow star spins over a green background"
+LENGTH = 48  # tokens of a prompt
 TAUGHT_ON = TaughtOn(*GRID, frames=3, fps=FPS)
 MASKED_ORDERS = ("halton", "confidence", "random", "threshold", "raster")
 
@@ -24,8 +25,8 @@ def write_model(
     folder: Path, objective: str = "masked", told: bool = True, sinks: int = 0, settings: dict[str, Any] | None = None
 ) -> Path:
     """A model folder: latent frames of 2 x 3 tokens out of 1,000, a window of 2, pictures of 16 x 24."""
-    conditioner = make_conditioner(BPEConfig(vocabulary=300, length=6), [RING, STAR]) if told else None
-    context = None if conditioner is None else ContextConfig(6, vocabulary=conditioner.vocabulary)
+    conditioner = make_conditioner(BPEConfig(vocabulary=300, length=LENGTH), [RING, STAR]) if told else None
+    context = None if conditioner is None else ContextConfig(LENGTH, vocabulary=conditioner.vocabulary)
     config = tiny_config(objective, digits=(40, 25), sinks=sinks, context=context)  # type: ignore[arg-type]
     weights = tiny_model(config).float().state_dict()
     files = prior_files(tiny_tokenizer(folder.parent), config, TAUGHT_ON, weights, conditioner, "# a card")

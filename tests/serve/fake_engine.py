@@ -20,6 +20,7 @@ INFO = ModelInfo(
     name="fake",
     objective="masked",
     told=True,
+    playroom=False,
     fps=8.0,
     height=16,
     width=24,

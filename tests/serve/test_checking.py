@@ -12,6 +12,7 @@ MASKED = ModelInfo(
     name="m",
     objective="masked",
     told=True,
+    playroom=False,
     fps=8.0,
     height=16,
     width=24,

@@ -8,6 +8,7 @@ from videogen.serve.wishes import Beginning, Wish
 
 GUIDED = replace(MASKED, sampler={**MASKED.sampler, "guidance_scale": 4.0})
 UNTOLD = replace(MASKED, told=False)
+PLAYROOM = replace(MASKED, playroom=True)
 
 
 @pytest.mark.parametrize(
@@ -21,6 +22,9 @@ UNTOLD = replace(MASKED, told=False)
         (Wish("x", negative_prompt=""), MASKED, ""),
         (Wish("x"), UNTOLD, "taught without text"),
         (Wish(""), UNTOLD, ""),
+        (Wish("a dragon"), PLAYROOM, "'a dragon' is outside the playroom"),
+        (Wish("a small red ring drifts left over plain black"), PLAYROOM, ""),
+        (Wish(""), PLAYROOM, ""),
         (Wish("x", beginning=Beginning("video", b"", 1, "cropped")), MASKED, "cropped"),
         (Wish("x", beginning=Beginning("video", b"", 1, "cropped")), UNTOLD, "cropped; the model was taught"),
     ],

@@ -140,7 +140,7 @@ def test_a_change_counts_from_the_next_latent_frame_on(pipe):
 
 def test_a_prompt_that_the_model_does_not_read_to_its_end_is_told_once(pipe):
     """With its first picture, and again when it is another one."""
-    long, short = f"{RING} {STAR}", "a"
+    long, short = f"{RING} {STAR} " * 4, "a"
     assert pipe.model.conditioner.too_long((long, short)) == 1
 
     def change(message):

@@ -319,6 +319,16 @@ def test_mistakes_are_told_before_anything_begins(made: Set, tmp_path: Path) -> 
         train(*made, tmp_path / "run", config=replace(config, digits=(512, 125)))
     with pytest.raises(DataError, match=r"none of .* clips holds 40 latent frames"):
         train(*made, tmp_path / "run", config=replace(config, phases=(PriorPhaseConfig(0, 40),)))
+    for data, words in (
+        (replace(config.data, validation=tmp_path / "nowhere"), "nowhere: no such file or folder"),
+        (replace(config.data, validation_share=1e-9), "a share of 1e-09 for validation"),
+    ):
+        for tokens in (made[1], made[1].parent / "videos"):
+            wrong = replace(config, data=replace(data, train=tokens))
+            with pytest.raises(DataError, match=words):
+                survey(wrong, made[0])
+            with pytest.raises(DataError, match=words):
+                train(made[0], tokens, tmp_path / "run", config=wrong)
     with pytest.raises(ValueError, match=r"teaching.corruption"):
         replace(config, text=None)
     with pytest.raises(ValueError, match="rollout_share"):

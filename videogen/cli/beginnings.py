@@ -1,6 +1,6 @@
 """What a command's video goes on from: a picture or a clip, looked at before the model is loaded."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,21 +16,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Beginning:
-    """A picture, or a clip that was read once to the end and found whole, or neither."""
+    """A picture, a clip that was read once to the end and found whole, a clip as a folder of pictures, or nothing."""
 
-    picture: "Frames | None" = None
+    picture: "Frames | None" = None  # of a folder the first
     path: Path = Path()
     seen: "Scan | None" = None
+    stills: Sequence[Path] = ()
 
     @staticmethod
     def of(image: Path | None, video: Path | None) -> "Beginning":
-        from videogen.known import load_image
+        from videogen.known import load_image, stills_in
         from videogen.video import scan
 
         if image is not None and video is not None:
             raise UsageError("--image and --video are two beginnings; give one")
         if image is not None:
             return Beginning(load_image(image), image)
+        if video is not None and video.is_dir():
+            stills = stills_in(video)
+            return Beginning(load_image(stills[0]), video, stills=stills)
         return Beginning() if video is None else Beginning(None, video, scan(video))
 
     def known(self, pipe: "VideoPipeline", size: tuple[int, int], videos: int) -> "Known":
@@ -40,7 +44,7 @@ class Beginning:
         from videogen.known import clip_known, picture_known, pictures_of_use
         from videogen.video import fit
 
-        if self.seen is not None:
+        if self.seen is not None or self.stills:
             last = list(self.clip(pipe, size, pictures_of_use(pipe.model)))
             return clip_known(pipe.model, np.stack(last), videos)
         if self.picture is not None:
@@ -49,10 +53,18 @@ class Beginning:
 
     def clip(self, pipe: "VideoPipeline", size: tuple[int, int], last: int | None = None) -> "Iterator[Frames]":
         """The pictures [H, W, 3] of the clip at the model's frame rate and in this size, or only the last of them."""
-        from videogen.known import clip_as_seen
+        from videogen.known import clip_as_seen, stills_as_seen
 
+        if self.stills:
+            return stills_as_seen(self.stills, *size, last)
         assert self.seen is not None
         return clip_as_seen(self.path, self.seen, pipe.fps, *size, last)
+
+    def pictures(self, fps: float) -> int:
+        """How many the clip has at a model's frame rate; those of a folder are taken to be at that rate."""
+        from videogen.known import numbers_seen
+
+        return len(self.stills) if self.seen is None else len(numbers_seen(self.seen, fps))
 
     def note_changes(self, terminal: Terminal, pipe: "VideoPipeline", size: tuple[int, int]) -> None:
         """Say what of it the model does not see as it is."""

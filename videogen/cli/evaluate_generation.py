@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from videogen.cli.kinds import ABOVE_0, OUT_FOLDER
-from videogen.cli.models import DEVICE, GENERATOR, PLACE, generator_at, usable_device
+from videogen.cli.models import DEVICE, GENERATOR, OVERWRITE, PLACE, generator_at, usable_device
 from videogen.cli.terminal import Terminal, reports
 from videogen.cli.train import THREADS, use_threads
 
@@ -22,9 +22,11 @@ REFERENCE_CLIPS = 512
 @click.option(
     "--prompts",
     required=True,
-    help="playroom:N for N scenes, playroom:N:PHRASE,... for those that say so, or a text file with a prompt a line.",
+    help="playroom:N for N scenes, playroom:N:PHRASE,-PHRASE,... for those that say the one and not the other, or a "
+    "text file with a prompt a line.",
 )
 @click.option("--out", type=OUT_FOLDER, required=True, help="A folder for figures.json, charts and contact sheets.")
+@OVERWRITE
 @click.option("--steps", type=click.IntRange(1), help="Proposals a latent frame [default: as the model says].")
 @click.option("--order", help="In which tokens are decided, such as halton or threshold.")
 @click.option("--guidance-scale", type=click.FloatRange(0), help="How strongly the text guides.")
@@ -49,6 +51,7 @@ def generation(
     model: Path | None,
     prompts: str,
     out: Path,
+    overwrite: bool,
     steps: int | None,
     order: str | None,
     guidance_scale: float | None,
@@ -78,6 +81,9 @@ def generation(
       videogen evaluate generation --model runs/play --prompts mine.txt --out report --drift-frames 400
       videogen evaluate generation --prompts "playroom:64:red star,hoop" --out report
     """
+    from videogen.evaluate.report_folder import check_room
+
+    check_room(out, overwrite)
     use_threads(threads)
     from videogen.evaluate.drift import DriftPlan
     from videogen.evaluate.generation_report import Plan, as_table, evaluate_generation

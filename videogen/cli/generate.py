@@ -44,7 +44,7 @@ OPTIONS = (
     DEVICE,
 )
 IMAGE = click.option("--image", type=PLACE, help="A picture that it begins with.")
-VIDEO = click.option("--video", type=PLACE, help="A video that comes before it.")
+VIDEO = click.option("--video", type=PLACE, help="A video, or a folder of pictures, that comes before it.")
 
 
 def generation_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -100,7 +100,8 @@ def continue_(terminal: Terminal, source: Path, out: str, prompt: str, only_new:
     """Write the clip IN as the model sees it, and what comes next.
 
     OUT has the frame rate and the size that the model was trained on: the clip is resampled, scaled and cropped.
-    --frames and --seconds are those of what comes next.
+    IN may be a folder of pictures, which are taken to be at that rate. --frames and --seconds are those of what comes
+    next.
 
     \b
     Examples:

@@ -2,9 +2,8 @@
 
 import re
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from videogen.pipeline import VideoPipeline
     from videogen.stream import VideoStream
 
-OF_TEXT = ("negative_prompt", "guidance_scale")
 SAMPLING = (
     "steps", "opening", "schedule", "order", "threshold", "noise", "guidance_scale", "guidance_schedule", "temperature",
     "top_k", "top_p",
@@ -51,7 +49,7 @@ class PromptAt(click.ParamType):  # type: ignore[type-arg]
         if isinstance(value, Change):
             return value
         found = re.fullmatch(r"(?:(\d+(?:\.\d+)?)s|(\d+)):(.*)", str(value), re.DOTALL)
-        if found is None:
+        if found is None or re.match(r"\d+(\.\d+)?s?:", found[3]):
             self.fail(f"'{value}' is not of the form 5s:PROMPT (seconds) or 40:PROMPT (pictures)", param, ctx)
         seconds, picture, prompt = found.groups()
         return Change(float(seconds or picture), seconds is not None, prompt.strip())
@@ -97,40 +95,17 @@ def check(options: Mapping[str, Any]) -> None:
 def opened(terminal: Terminal, prompts: tuple[str, ...], videos: int, options: Mapping[str, Any]) -> Request:
     """The model where it is to compute, and what it is asked for; remarks on what it will not take in."""
     from videogen.pipeline import VideoPipeline
+    from videogen.remarks import remarks_on
 
     use_threads(options["threads"])
     device = usable_device(options["device"])
     pipe = VideoPipeline.from_pretrained(generator_at(options["model"]), device, options["dtype"])
     request = Request(terminal, pipe, prompts, videos, options, pipe.size(options["height"], options["width"]))
-    note_what_is_lost(request, request.job(prompts).sampler.guided)
+    for remark in remarks_on(
+        pipe.model, request.job(prompts), guidance_asked=options["guidance_scale"] not in (None, 1)
+    ):
+        terminal.note(remark)
     return request
-
-
-def note_what_is_lost(request: Request, guided: bool) -> None:
-    conditioner, prompts, note = request.pipe.model.conditioner, request.prompts, request.terminal.note
-    given = {"the prompt": any(prompts), **{f"--{name.replace('_', '-')}": request.options[name] for name in OF_TEXT}}
-    if conditioner is None and (lost := [name for name, value in given.items() if value]):
-        nothing = f"{' and '.join(lost)} {'changes' if len(lost) == 1 else 'change'} nothing"
-        note(f"{request.pipe.model.path}: its prior was taught without text; {nothing}")
-    elif conditioner is not None and (cut := conditioner.too_long(prompts)):
-        note(f"{cut} of {len(prompts)} prompts are longer than {conditioner.length} tokens and lose their end")
-    if conditioner is not None and request.options["negative_prompt"] and not guided:
-        note("--negative-prompt changes nothing without --guidance-scale above 1")
-    if (reason := outside_world(request.pipe.model.path, prompts)) is not None:
-        note(f"{reason}; this is the model that comes along. For a world of your own: videogen train --help")
-
-
-def outside_world(model: Path, prompts: Sequence[str]) -> str | None:
-    """What the model that comes along does not know of these prompts."""
-    from videogen.models import EMBEDDED
-    from videogen.playroom.grammar import OutsideWorldError, parse
-
-    try:
-        for prompt in filter(None, prompts if model == EMBEDDED else ()):
-            parse(prompt)
-    except OutsideWorldError as error:
-        return str(error)
-    return None
 
 
 def made(request: Request, beginning: Beginning) -> Work:
@@ -147,13 +122,11 @@ def made(request: Request, beginning: Beginning) -> Work:
 def continued(request: Request, beginning: Beginning, only_new: bool) -> Work:
     """A clip, and after its last picture the first new one."""
     from videogen.figures import Figures
-    from videogen.known import numbers_seen
 
     pipe, job, figures = request.pipe, request.job(request.prompts), Figures()
     beginning.note_changes(request.terminal, pipe, request.size)
     new = pipe.pictures(request.frames())
-    assert beginning.seen is not None
-    old = 0 if only_new else len(numbers_seen(beginning.seen, pipe.fps))
+    old = 0 if only_new else beginning.pictures(pipe.fps)
     both = clip_and_more(request, job, beginning, only_new, new, figures)
     more = {"pictures_of_the_clip": old}
     return Work(pipe, job, both, request.size, figures, old + new, lambda: request.prompts[0], more)
@@ -186,12 +159,14 @@ def streamed(request: Request, beginning: Beginning, changes: Sequence[Change], 
     stream = VideoStream.begin(pipe.model, job, beginning.known(pipe, request.size, 1), total, transition)
     later = sorted((change.picture(pipe.fps), change.prompt) for change in changes)
     shown: list[dict[str, Any]] = []
-    pictures, more = changing(stream, later, shown), {"prompt_changes": shown}
+    pictures, more = changing(stream, later, shown, request.terminal.note), {"prompt_changes": shown}
     return Work(pipe, job, pictures, request.size, stream.figures, total, lambda: stream.prompt, more)
 
 
-def changing(stream: "VideoStream", later: "Sequence[tuple[int, str]]", shown: list[dict[str, Any]]) -> Pieces:
-    """The pictures, and in `shown` from which of them on each prompt was drawn."""
+def changing(
+    stream: "VideoStream", later: "Sequence[tuple[int, str]]", shown: list[dict[str, Any]], note: Callable[[str], None]
+) -> Pieces:
+    """The pictures, and in `shown` from which of them on each prompt was drawn; what never was is noted."""
     waiting, count = deque(later), 0
     while True:
         while waiting and waiting[0][0] <= count:
@@ -199,6 +174,9 @@ def changing(stream: "VideoStream", later: "Sequence[tuple[int, str]]", shown: l
         before = stream.job.prompts
         picture = next(stream, None)
         if picture is None:
+            unseen = [stream.prompt] * (stream.prompt != stream.job.prompts[0]) + [prompt for _, prompt in waiting]
+            for prompt in unseen:
+                note(f"'{prompt}' comes too late to be seen in {count} pictures")
             return
         if stream.job.prompts != before:
             shown.append({"picture": count, "prompt": stream.prompt})

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from videogen.cli.films import Film, clear_pictures, targets_of
 from videogen.cli.kinds import ABOVE_0, DRAWING, OUT_FOLDER, Size
@@ -11,15 +12,20 @@ from videogen.cli.terminal import Terminal, reports
 from videogen.cli.train import THREADS, use_threads
 
 PLACE = click.Path(path_type=Path)
-MODEL = click.option("--model", type=PLACE, required=True, help="A model folder, or the folder of a run.")
+MODEL = click.option(
+    "--model", type=PLACE, required=True, help="A model or run folder, or playroom, which comes along."
+)
 GENERATOR = click.option(
     "--model",
     type=PLACE,
     envvar="VIDEOGEN_MODEL",
     show_envvar=True,
-    help="A model folder, or the folder of a run [default: the model of the playroom that comes along].",
+    help="A model or run folder [default: playroom, which comes along].",
 )
 DEVICE = click.option("--device", default="cpu", show_default=True, help="Where to compute, such as cuda or cuda:1.")
+
+
+OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace the report that is there already.")
 
 
 @click.command("reconstruct")
@@ -83,6 +89,7 @@ def evaluate() -> None:
 @click.option("--fps", type=ABOVE_0, help="Frames a second [default: as trained].")
 @click.option("--lpips", type=PLACE, help="Weights of LPIPS (safetensors), to report it too.")
 @click.option("--out", type=OUT_FOLDER, help="A folder for plots, a grid of reconstructions and figures.json.")
+@OVERWRITE
 @THREADS
 @DEVICE
 @reports
@@ -97,6 +104,7 @@ def tokenizer(
     fps: float | None,
     lpips: Path | None,
     out: Path | None,
+    overwrite: bool,
     threads: int | None,
     device: str,
 ) -> None:
@@ -106,13 +114,14 @@ def tokenizer(
     Example:
       videogen evaluate tokenizer fresh --model runs/toys --out report
     """
-    import json
-
     from videogen.data import ClipSpec
     from videogen.evaluate.clips import evaluate_tokenizer
+    from videogen.evaluate.report_folder import check_room
     from videogen.evaluate.video import as_table, check_size
     from videogen.models import load_tokenizer
 
+    if out is not None:
+        check_room(out, overwrite)
     use_threads(threads)
     opened = load_tokenizer(model, usable_device(device))
     made = opened.made_for
@@ -121,8 +130,6 @@ def tokenizer(
     spec = ClipSpec(frames or made.frames, height, width, fps or made.fps)
     with terminal.progress("judging", "clips") as on_progress:
         figures = evaluate_tokenizer(opened, data, index, spec, clips, lpips, out, on_progress)
-    if out is not None:
-        (out / "figures.json").write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     skipped = ", ".join(f"{count} {why}" for why, count in figures["skipped"].items() if count)
     left_out = f" ({skipped}: skipped)" if skipped else ""
     terminal.report(figures, f"{figures['clips']} clips of {data}{left_out}\n{as_table(figures)}")
@@ -195,17 +202,17 @@ def info(terminal: Terminal, model: Path) -> None:
     Example:
       videogen info runs/toys
     """
-    from videogen.evaluate.info import describe_tokenizer
-    from videogen.evaluate.info_prior import describe_prior
+    from videogen.evaluate.info import describe_tokenizer, tokenizer_in_words
+    from videogen.evaluate.info_prior import describe_prior, prior_in_words
     from videogen.models import has_prior, load_prior, load_tokenizer
 
-    if has_prior(model):
-        whole = load_prior(model)
-        figures = describe_tokenizer(whole.tokenizer) | describe_prior(whole)
-    else:
-        figures = describe_tokenizer(load_tokenizer(model))
-    width = max(map(len, figures))
-    terminal.report(figures, "\n".join(f"{name:<{width}}  {value}" for name, value in figures.items()))
+    whole = load_prior(model) if has_prior(model) else None
+    tokenizer = load_tokenizer(model) if whole is None else whole.tokenizer
+    figures, lines = describe_tokenizer(tokenizer), tokenizer_in_words(tokenizer)
+    if whole is not None:
+        figures, lines = figures | {"prior": describe_prior(whole)}, lines | prior_in_words(whole)
+    width = max(map(len, lines))
+    terminal.report(figures, "\n".join(f"{name:<{width}}  {value}" for name, value in lines.items()))
 
 
 def usable_device(name: str) -> str:
@@ -234,6 +241,13 @@ def usable_device(name: str) -> str:
 
 def generator_at(model: Path | None) -> Path:
     """The model to generate with: the one that was named, or the one that comes along."""
+    from videogen.errors import CheckpointError
     from videogen.models import EMBEDDED
+    from videogen.models.hub import at_hand
 
-    return EMBEDDED if model is None else model
+    if model is None:
+        return EMBEDDED
+    from_environment = click.get_current_context().get_parameter_source("model") is ParameterSource.ENVIRONMENT
+    if from_environment and not at_hand(model).exists() and str(model) != EMBEDDED.name:
+        raise CheckpointError(f"VIDEOGEN_MODEL is {model}: no such folder; set it to a model's, or unset it")
+    return model

@@ -71,6 +71,11 @@ class EncoderConditioner(Conditioner):
     def network(self) -> "nn.Module":
         return load_model(self.source.model).to(self.device)
 
+    def to(self, device: str) -> None:
+        self.device = device
+        if "network" in self.__dict__:
+            self.network.to(device)
+
     def _features(self, caption: str) -> "Tensor":
         key = hashlib.sha256(f"{self.fingerprint}\n{caption}".encode()).hexdigest()
         features = self.cache.get(key)

@@ -36,6 +36,9 @@ class Conditioner(ABC):
     def token_ids(self, caption: str) -> list[int]:
         """All tokens of one caption, however long; none for a blank one."""
 
+    def to(self, device: str) -> None:  # noqa: B027 - most need no network, and stay where they are
+        """Read captions there from now on; what is read lies on the CPU all the same."""
+
     def too_long(self, captions: Iterable[str]) -> int:
         """How many of the captions lose their end because they have more than `length` tokens."""
         return sum(len(self.token_ids(caption)) > self.length for caption in captions)

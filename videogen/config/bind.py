@@ -6,6 +6,7 @@ raises about an impossible combination is reported at the line of the field its 
 """
 
 import dataclasses
+import difflib
 import math
 import re
 import types
@@ -80,7 +81,7 @@ def _dataclass(node: Mapping, schema: type[T], key: str, origins: dict[str, str]
     fields = {field.name: field for field in dataclasses.fields(typing.cast(Any, schema)) if field.init}
     for name, where in node.key_origins.items():
         if name not in fields:
-            raise ConfigError(f"{where}: unknown key '{_join(key, name)}'{nearest(name, fields)}")
+            raise ConfigError(f"{where}: unknown key '{_join(key, name)}'{_hint(name, key, hints)}")
     values: dict[str, Any] = {}
     for name, field in fields.items():
         path = _join(key, name)
@@ -98,6 +99,23 @@ def _dataclass(node: Mapping, schema: type[T], key: str, origins: dict[str, str]
             where = node.key_origins.get(first_word, node.origin)
             raise ConfigError(f"{where}: {_join(key, str(error))}") from None
         raise ConfigError(f"{node.origin}: {f'{key}: ' if key else ''}{error}") from None
+
+
+def _hint(name: str, key: str, hints: dict[str, Any]) -> str:
+    """The name that was meant, in full: a setting of one of the sections here, or one that is written much alike."""
+    meant = [f"{section}.{name}" for section, kind in hints.items() if name in _settings_of(kind)]
+    meant = meant or difflib.get_close_matches(name, hints, n=1)
+    if not meant:
+        return nearest(name, hints)
+    return f"; did you mean {' or '.join(repr(_join(key, each)) for each in meant)}?"
+
+
+def _settings_of(kind: Any) -> set[str]:
+    """The names in a section; of one that may be left out, or be of several kinds, of all of them."""
+    choices = typing.get_args(kind) if typing.get_origin(kind) in (types.UnionType, typing.Union) else (kind,)
+    return {
+        field.name for choice in choices if dataclasses.is_dataclass(choice) for field in dataclasses.fields(choice)
+    }
 
 
 def _has_default(field: dataclasses.Field[Any]) -> bool:

@@ -16,7 +16,7 @@ from videogen.data.examine import TRANSIENT, Job, patience, size_of, stamp_of, t
 from videogen.data.index_file import OPENING, header_of, read_index, sync_folder, write_index
 from videogen.data.journal import open_journal
 from videogen.data.records import Backend, FileRecord, Stamp, path_of, place_of
-from videogen.data.sources import default_index, find_entries, root_of
+from videogen.data.sources import default_index, find_entries, refuse_other_forms, root_of
 from videogen.data.summary import summarize
 from videogen.data.window import duration
 from videogen.data.workers import run_each
@@ -104,6 +104,7 @@ def load_index(data: Path, path: Path | None = None) -> Index:
     if not data.exists():
         raise DataError(f"{data}: no such file or folder")
     if not path.is_file():
+        refuse_other_forms(data)
         where = "" if path == default_index(data) else f" --out {path}"
         raise DataError(f"{path}: no index there; make it with `videogen data index {data}{where}`")
     header, records, entries = read_index(path, data)

@@ -12,7 +12,7 @@ from videogen.data.manifest import manifest_entries
 from videogen.data.shards import shard_entries
 from videogen.errors import DataError
 
-__all__ = ["INDEX_NAME", "Entry", "Fault", "default_index", "find_entries", "root_of"]
+__all__ = ["INDEX_NAME", "Entry", "Fault", "default_index", "find_entries", "refuse_other_forms", "root_of"]
 
 INDEX_NAME = "videogen-index.jsonl"
 
@@ -23,19 +23,23 @@ FORMS = "a folder of videos or of .tar shards, a manifest (.csv, .jsonl), or one
 
 def find_entries(data: Path) -> tuple[Entry, ...]:
     """The entries of the set at `data`, sorted by key; no video is opened."""
+    refuse_other_forms(data)
     if data.is_dir():
         entries = _in_folder(data)
-    elif not data.is_file():
-        raise DataError(f"{data}: {'not a regular file' if data.exists() else 'not found'}; expected {FORMS}")
     elif data.suffix.lower() in MANIFESTS:
         entries = manifest_entries(data)
-    elif data.suffix.lower() == ".tar":
-        entries = shard_entries(data, data.name)
     else:
-        raise DataError(f"{data}: not a training set; expected {FORMS}")
+        entries = shard_entries(data, data.name)
     if not entries:
         raise DataError(f"{data}: holds no videos")
     return tuple(sorted(entries, key=lambda entry: entry.key))
+
+
+def refuse_other_forms(data: Path) -> None:
+    if not data.is_dir() and not data.is_file():
+        raise DataError(f"{data}: {'not a regular file' if data.exists() else 'not found'}; expected {FORMS}")
+    if data.is_file() and data.suffix.lower() not in (*MANIFESTS, ".tar"):
+        raise DataError(f"{data}: not a training set; expected {FORMS}")
 
 
 def root_of(data: Path) -> Path:

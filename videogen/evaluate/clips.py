@@ -11,6 +11,7 @@ from tokenizer.quantize import Usage
 from videogen.data import ClipDataset, ClipSpec, load_index
 from videogen.evaluate.plot import Line, chart
 from videogen.evaluate.reconstruction import draw_pairs
+from videogen.evaluate.report_folder import begin_report
 from videogen.evaluate.video import figures_of
 from videogen.metrics import Totals, psnr, together
 from videogen.models import TokenizerModel
@@ -67,7 +68,7 @@ def evaluate_tokenizer(
         "lpips": sum(distances) / count if distances else None,
     }
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
+        begin_report(out, figures)
         draw(out, dataset.spec.fps, torch.stack(by_frame).mean(0), usage, drawn)
     return figures
 

@@ -1,6 +1,5 @@
 """The whole judgement of a model's videos: rows to compare, curves over time, tables, charts and sheets to look at."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from videogen.evaluate.generation import Judge, Row, measured, progress_over, sh
 from videogen.evaluate.makers import endless, endlessly_rendered, generated, rendered, through_tokens
 from videogen.evaluate.plot import Line, chart
 from videogen.evaluate.prompts import Prompts
+from videogen.evaluate.report_folder import begin_report
 from videogen.evaluate.settings import Setting
 from videogen.pipeline import VideoPipeline
 from videogen.sheet import contact_sheet
@@ -49,7 +49,6 @@ def evaluate_generation(
     on_progress: OnProgress | None = None,
 ) -> dict[str, Any]:
     """Figures of each setting, with what true clips and chance would get; all of it is drawn and written into `out`."""
-    out.mkdir(parents=True, exist_ok=True)
     parts = len(plan.settings) + (plan.drift is not None) + 2 * (prompts.drawn is not None)
     next_part = progress_over(parts, on_progress)
     bounds = bounds_of(pipe, prompts, plan, judge, next_part)
@@ -68,7 +67,7 @@ def evaluate_generation(
         "rows": [row.figures(prompts, judge) for row in (*bounds, *rows)] + chance_of(rows[0], prompts, judge),
         "drift": None if plan.drift is None else drift_figures(plan.drift, curves),
     }
-    (out / "figures.json").write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    begin_report(out, figures)
     draw(out, prompts, [*bounds, *rows], figures, curves)
     return figures
 

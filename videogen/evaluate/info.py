@@ -1,6 +1,7 @@
-"""What a tokenizer is, in words and numbers."""
+"""What a tokenizer is: as figures for programs, and in words."""
 
 import math
+from dataclasses import asdict
 from typing import Any
 
 from torch import nn
@@ -9,26 +10,50 @@ from videogen.models import TokenizerModel
 
 
 def describe_tokenizer(model: TokenizerModel) -> dict[str, Any]:
-    """Plain figures, in the order in which a person asks for them."""
+    """Plain figures."""
     config, made, network = model.config, model.made_for, model.network
     bits = math.log2(network.quantizer.size)
-    grid = made.height // config.f_s, made.width // config.f_s
     return {
         "folder": str(model.path),
-        "made for": f"{made.frames} frames of {made.height} x {made.width} at {made.fps:g} a second (others work too)",
-        "compression": f"{config.f_s} x {config.f_s} in space, {config.f_t} in time",
+        "made_for": asdict(made),
+        "f_s": config.f_s,
+        "f_t": config.f_t,
         "codes": network.quantizer.size,
-        "quantizer": str(config.quantizer),
-        "bits a token": round(bits, 3),
-        "bits a pixel": round(bits / (config.f_t * config.f_s**2), 5),
-        "tokens a latent frame": f"{grid[0] * grid[1]} ({grid[0]} x {grid[1]})",
-        "latent frames a second": round(made.fps / config.f_t, 3),
-        "parameters": _count(network),
-        "of the encoder": _count(network.encoder),
-        "of the decoder": _count(network.decoder),
+        "quantizer": asdict(config.quantizer),
+        "bits_per_token": bits,
+        "bits_per_pixel": bits / (config.f_t * config.f_s**2),
+        "grid": [made.height // config.f_s, made.width // config.f_s],
+        "latent_frames_per_second": made.fps / config.f_t,
+        "parameters": {
+            "tokenizer": count(network),
+            "encoder": count(network.encoder),
+            "decoder": count(network.decoder),
+        },
         "fingerprint": model.fingerprint,
     }
 
 
-def _count(module: nn.Module) -> int:
+def tokenizer_in_words(model: TokenizerModel) -> dict[str, str]:
+    """The same, in the order in which a person asks for it."""
+    figures, made = describe_tokenizer(model), model.made_for
+    height, width = figures["grid"]
+    parameters = figures["parameters"]
+    return {
+        "folder": figures["folder"],
+        "made for": f"{made.frames} frames of {made.height} x {made.width} at {made.fps:g} a second (others work too)",
+        "compression": f"{figures['f_s']} x {figures['f_s']} in space, {figures['f_t']} in time",
+        "codes": f"{figures['codes']:,}",
+        "quantizer": str(model.config.quantizer),
+        "bits a token": f"{figures['bits_per_token']:.3f}",
+        "bits a pixel": f"{figures['bits_per_pixel']:.5f}",
+        "tokens a latent frame": f"{height * width} ({height} x {width})",
+        "latent frames a second": f"{figures['latent_frames_per_second']:g}",
+        "parameters": f"{parameters['tokenizer']:,}",
+        "of the encoder": f"{parameters['encoder']:,}",
+        "of the decoder": f"{parameters['decoder']:,}",
+        "fingerprint": figures["fingerprint"],
+    }
+
+
+def count(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())

@@ -1,29 +1,43 @@
-"""What a prior is, in words and numbers."""
+"""What a prior is: as figures for programs, and in words."""
 
+from dataclasses import asdict
 from typing import Any
 
+from videogen.evaluate.info import count
 from videogen.models import PriorModel, sampler_of
 
 
 def describe_prior(model: PriorModel) -> dict[str, Any]:
-    """What `videogen info` says of a prior, after what it says of the tokenizer."""
-    config, taught, network = model.config, model.taught_on, model.network
-    f_s, f_t = model.tokenizer.config.f_s, model.tokenizer.config.f_t
-    pictures = model.tokenizer.config.video_frames(taught.frames)
-    size = f"{taught.height * f_s} x {taught.width * f_s}"
+    """Plain figures."""
+    config, taught = model.config, model.taught_on
     places = config.context_length + (config.sink_frames + config.window + 1) * taught.height * taught.width
-    past = 2 * config.layers * config.kv_heads * config.channels_a_head * places
-    sampler = sampler_of(model)
+    return {
+        **{name: value for name, value in asdict(config).items() if name != "context"},
+        "parameters": count(model.network),
+        "taught_on": {**asdict(taught), "pictures": model.tokenizer.config.video_frames(taught.frames)},
+        "window_seconds": config.window * model.tokenizer.config.f_t / taught.fps,
+        "text_tokens": None if model.conditioner is None else model.conditioner.length,
+        "bytes_of_a_stream": 4 * 2 * config.layers * config.kv_heads * config.channels_a_head * places,
+        "sampler": asdict(sampler_of(model)),
+        "fingerprint": model.fingerprint,
+    }
+
+
+def prior_in_words(model: PriorModel) -> dict[str, str]:
+    """What `videogen info` says of a prior, after what it says of the tokenizer."""
+    figures, config, taught = describe_prior(model), model.config, model.taught_on
+    f_s, sampler = model.tokenizer.config.f_s, sampler_of(model)
+    size = f"{taught.height * f_s} x {taught.width * f_s}"
+    sinks = f" and the first {config.sink_frames}" if config.sink_frames else ""
     return {
         "prior": f"{config.layers} layers of {config.width}, {config.heads} heads, {config.kv_heads} of keys",
-        "prior's parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "prior's parameters": f"{figures['parameters']:,}",
         "taught": f"{'with masks' if config.objective == 'masked' else 'token by token'}, on clips of "
-        f"{pictures} pictures of {size} at {taught.fps:g} a second",
-        "looks back": f"{config.window} latent frames ({config.window * f_t / taught.fps:.3g} s)"
-        + (f" and the first {config.sink_frames}" if config.sink_frames else ""),
+        f"{figures['taught_on']['pictures']} pictures of {size} at {taught.fps:g} a second",
+        "looks back": f"{config.window} latent frames ({figures['window_seconds']:.3g} s){sinks}",
         "digits of an id": " x ".join(map(str, config.digits)),
         "text": "none" if model.conditioner is None else f"{model.conditioner.length} tokens of a prompt",
-        "past of a stream": f"{past * 4 / 2**20:.1f} MiB in float32",
+        "past of a stream": f"{figures['bytes_of_a_stream'] / 2**20:.1f} MiB in float32",
         "sampled": f"order {sampler.order}, {sampler.steps_of(taught.height * taught.width)} proposals a latent frame, "
         f"{sampler.opening} x as many in the first two of a scene, guidance {sampler.guidance_scale:g} "
         f"({sampler.guidance_schedule}), temperature {sampler.temperature:g}",

@@ -1,7 +1,7 @@
 """What a generator is asked for when it is judged, and the true clips that it is compared with."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -39,7 +39,7 @@ class Prompts:
 
 def read_prompts(source: str) -> Prompts:
     """`playroom:N` for the first N of a fixed list of scenes, `playroom:N:red star,hoop` for the first N whose captions
-    say one of these, or a text file with a prompt on each line."""
+    say one of these, `playroom:N:-hoop` for those that do not, or a text file with a prompt on each line."""
     if source.startswith(PLAYROOM):
         return playroom_prompts(source)
     try:
@@ -59,18 +59,24 @@ def playroom_prompts(source: str) -> Prompts:
     said = tuple(phrase.strip() for phrase in phrases.split(",") if phrase.strip())
     told = list(islice(captioned_scenes(said), int(number)))
     if len(told) < int(number):
-        raise UsageError(f"--prompts is '{source}'; of {TRIED:,} captions {len(told)} say one of these")
+        raise UsageError(f"--prompts is '{source}'; of {TRIED:,} captions {len(told)} are of that kind")
     captions, drawn = zip(*told, strict=True)
     return Prompts(source, captions, tuple(scene.words() for scene in drawn), drawn)
 
 
 def captioned_scenes(phrases: tuple[str, ...]) -> Iterator[tuple[str, Scene]]:
-    """The fixed list, or what of it says one of the phrases in whole words."""
+    """The fixed list, or what of it says one of the phrases in whole words, and none of those with a minus before."""
+    wanted = [phrase for phrase in phrases if not phrase.startswith("-")]
+    unwanted = [phrase.removeprefix("-") for phrase in phrases if phrase.startswith("-")]
     for index in range(TRIED):
         scene = sample_scenes(1, ASKED, index)[0]
         told = caption(scene, ASKED + index)
-        if not phrases or any(re.search(rf"\b{re.escape(phrase)}\b", told) for phrase in phrases):
+        if (not wanted or says_one(told, wanted)) and not says_one(told, unwanted):
             yield told, scene
+
+
+def says_one(caption: str, phrases: Sequence[str]) -> bool:
+    return any(re.search(rf"\b{re.escape(phrase)}\b", caption) for phrase in phrases)
 
 
 def scene_of(text: str) -> Scene | None:

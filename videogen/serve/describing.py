@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from videogen.playroom.grammar import caption
 from videogen.playroom.scene import sample_scenes
+from videogen.remarks import is_playroom
 
 if TYPE_CHECKING:
     from videogen.conditioning import Conditioner
@@ -26,6 +27,7 @@ def described(pipe: "VideoPipeline") -> dict[str, Any]:
         "name": name_of(model.path),
         "objective": model.config.objective,
         "told": model.conditioner is not None,
+        "playroom": is_playroom(model),
         "fps": pipe.fps,
         "height": height,
         "width": width,

@@ -1,5 +1,6 @@
 """What a wish will not bring, though nothing about it is wrong: it is said, and never repaired unsaid."""
 
+from videogen.remarks import outside_playroom
 from videogen.serve.checking import sampler_of
 from videogen.serve.wishes import ModelInfo, Wish
 
@@ -9,6 +10,8 @@ def note_on(wish: Wish, info: ModelInfo) -> str:
     remarks = [wish.beginning.note if wish.beginning else ""]
     if wish.prompt and not info.told:
         remarks.append("the model was taught without text: the prompt changes nothing")
+    if info.playroom and (reason := outside_playroom([wish.prompt])) is not None:
+        remarks.append(reason)
     if wish.negative_prompt and not sampler_of(wish, info).guided:
         remarks.append("negative_prompt changes nothing while guidance_scale is 1")
     return "; ".join(filter(None, remarks))

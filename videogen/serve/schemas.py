@@ -126,6 +126,7 @@ def model() -> Schema:
         owned_by=TEXT,
         objective=one_of("masked", "next"),
         told={"type": "boolean"},
+        playroom={"type": "boolean"},
         fps=AMOUNT,
         height=COUNT,
         width=COUNT,

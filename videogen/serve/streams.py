@@ -4,6 +4,7 @@ import json
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
@@ -130,7 +131,7 @@ def stream_object(stream: "Stream", info: ModelInfo) -> dict[str, Any]:
         "width": info.width,
         "height": info.height,
         "mime": stream.mime,
-        "note": note_on(stream.wish, info),
+        "note": note_on(replace(stream.wish, prompt=stream.prompt), info),
         "created_at": int(stream.created_at),
         "figures": dict(stream.figures),
         "marks": [mark.told(info.fps) for mark in stream.marks],

@@ -44,6 +44,7 @@ class ModelInfo:
     name: str
     objective: str  # "masked" or "next"
     told: bool  # whether it was taught with text: without, prompts change nothing
+    playroom: bool  # whether it is the model that comes along, and knows nothing but the playroom
     fps: float
     height: int  # of a picture
     width: int

@@ -19,6 +19,7 @@ from videogen.conditioning.bpe import BPEConditioner
 from videogen.conditioning.folder import CONFIG
 from videogen.data import Index, load_index
 from videogen.data.index import IndexedClip
+from videogen.data.split import hold_out
 from videogen.data.window import duration
 from videogen.errors import DataError, UsageError
 from videogen.models import INDEX, TokenizerModel, load_tokenizer, open_model
@@ -32,6 +33,7 @@ from videogen.training.prior_stage import PRIOR, PriorStage
 from videogen.training.processes import device_for_lessons
 from videogen.training.run_folder import OnNote
 from videogen.training.stage import Json
+from videogen.training.token_windows import split_rows
 from videogen.training.trainer import CHANGEABLE, Listener, Outcome, train
 
 ELSEWHERE = frozenset({"data.train", "data.validation", "kernel", "recompute"})
@@ -46,6 +48,7 @@ def run_prior(
     device, told = device_for_lessons(), Listener(**listener)
     note = told.on_note if os.environ.get("RANK", "0") == "0" else Listener().on_note
     tokenizer = load_tokenizer(tokenizer_path, device)
+    check_validation(config, tokenizer)
     sets = [
         None if data is None else open_tokens(data, tokenizer, folder / name, note)
         for data, name in ((config.data.train, "tokens"), (config.data.validation, "validation_tokens"))
@@ -67,6 +70,20 @@ def run_prior(
         told,
         CHANGEABLE | ELSEWHERE | ASKED,
     )
+
+
+def check_validation(config: PriorTrainingConfig, tokenizer: TokenizerModel) -> None:
+    """DataError for clips that the run could not be judged by, before hours are spent on encoding the others."""
+    train, validation = config.data.train, config.data.validation
+    if validation is not None and (validation / NAME).is_file():
+        TokenSet.open(validation, tokenizer.fingerprint)
+    elif validation is not None:
+        if not load_index(validation).good:
+            raise DataError(f"{validation}: no clip of it can be used, so there is nothing to validate with")
+    elif (train / NAME).is_file():
+        split_rows(TokenSet.open(train, tokenizer.fingerprint), config.data.validation_share)
+    else:
+        hold_out(load_index(train), config.data.validation_share)
 
 
 def open_tokens(data: Path, tokenizer: TokenizerModel, place: Path, on_note: OnNote) -> TokenSet:
@@ -113,6 +130,7 @@ def survey(config: PriorTrainingConfig, tokenizer_path: Path) -> tuple[Json, str
     """What a run would train, on what, in how much memory and time: as figures and as text."""
     device = device_for_lessons()
     tokenizer = load_tokenizer(tokenizer_path, device)
+    check_validation(config, tokenizer)
     with tempfile.TemporaryDirectory() as scratch:
         tokens, clips = looked_at(config.data.train, tokenizer, Path(scratch))
         config = replace(config, data=replace(config.data, validation=config.data.train))
