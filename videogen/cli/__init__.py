@@ -14,6 +14,7 @@ from videogen.cli.config import config
 from videogen.cli.data import data
 from videogen.cli.encode import encode
 from videogen.cli.evaluate_generation import generation
+from videogen.cli.evaluate_prior import prior
 from videogen.cli.export import export
 from videogen.cli.failures import Stopped, explain
 from videogen.cli.generate import continue_, generate, stream
@@ -39,6 +40,7 @@ for command in (generate, continue_, stream, serve, train, encode, export, recon
 for command in (evaluate, bench, selftest, info):
     videogen_command.add_command(command)
 evaluate.add_command(generation)
+evaluate.add_command(prior)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

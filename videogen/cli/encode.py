@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from videogen.cli.kinds import OUT_FOLDER
+from videogen.cli.kinds import ABOVE_0, OUT_FOLDER
 from videogen.cli.models import DEVICE, MODEL, PLACE, usable_device
 from videogen.cli.terminal import Terminal, reports
 from videogen.cli.train import use_threads
@@ -14,8 +14,6 @@ from videogen.cli.train import use_threads
 if TYPE_CHECKING:
     from videogen.models import Preprocessing
     from videogen.tokens import Cut, Encoded
-
-ABOVE_0 = click.FloatRange(0, min_open=True)
 
 
 @click.command("encode")

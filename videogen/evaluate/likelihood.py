@@ -9,6 +9,7 @@ compare, and in bits a pixel so do different tokenizers.
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -39,25 +40,33 @@ class Sums:
     def none(frames: int) -> "Sums":
         return Sums(torch.zeros(3, frames, dtype=torch.float64), torch.zeros(3, QUARTERS, dtype=torch.float64))
 
-    def plus(self, nats_BT: Tensor, right_BT: Tensor, ratio_BT: Tensor) -> "Sums":
+    def plus(self, frames: "Frames") -> "Sums":
+        nats_BT, right_BT, ratio_BT = frames
         values = torch.stack([nats_BT, right_BT, torch.ones_like(nats_BT)]).double().cpu()
         quarter = (ratio_BT.cpu() * QUARTERS).ceil().long().clamp(1, QUARTERS) - 1
         by_quarter = torch.zeros_like(self.by_quarter).index_add_(1, quarter.flatten(), values.flatten(1))
         return Sums(self.by_frame + values.sum(1), self.by_quarter + by_quarter)
-
-    def joined(self, other: "Sums") -> "Sums":
-        return Sums(self.by_frame + other.by_frame, self.by_quarter + other.by_quarter)
 
     def over_processes(self, mean: Callable[[Tensor], Tensor]) -> "Sums":
         """The mean does as well as the sum: all figures are ratios."""
         return Sums(mean(self.by_frame).cpu(), mean(self.by_quarter).cpu())
 
 
+class Frames(NamedTuple):
+    """Of each latent frame of some clips: nats a token, the share of right guesses, and of tokens that were masked."""
+
+    nats_BT: Tensor
+    right_BT: Tensor
+    ratio_BT: Tensor
+
+    def of(self, clips: slice) -> "Frames":
+        return Frames(*(each[clips] for each in self))
+
+
 def judged(
-    answer: Answer, ids_BThw: Tensor, text: Text | None, masked: bool, vocabulary: Vocabulary, first: int, own: int
-) -> Sums:
-    """What the first `own` clips of a batch add up to; `first` is the number of its first clip, which chooses the
-    masks."""
+    answer: Answer, ids_BThw: Tensor, text: Text | None, masked: bool, vocabulary: Vocabulary, first: int
+) -> Frames:
+    """What a prior makes of a batch; `first` is the number of its first clip, which chooses the masks."""
     batch, frames, height, width = ids_BThw.shape
     tokens, device = height * width, ids_BThw.device
     hidden_BTN = torch.ones(batch, frames, tokens, dtype=torch.bool)
@@ -68,7 +77,7 @@ def judged(
     answers = answer(Lesson(ids_BThw, ids_BThw, seen, text, torch.zeros(batch, device=device)))
     counted = hidden_BThw.flatten(2).float()
     nats_BT, right_BT = (mean_over_frames(each.flatten(2).float(), counted) for each in (answers.nats, answers.right))
-    return Sums.none(frames).plus(nats_BT[:own], right_BT[:own], counted.mean(-1)[:own])
+    return Frames(nats_BT, right_BT, counted.mean(-1))
 
 
 def even_masks(clips: range, frames: int, tokens: int) -> Tensor:

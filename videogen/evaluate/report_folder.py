@@ -9,7 +9,7 @@ from videogen.errors import UsageError
 FIGURES = "figures.json"
 DRAWN = (
     *("attributes.svg", "speed.svg", "drift_*.svg", "drift_*.png", "clips_*.png"),
-    *("psnr.svg", "codes.svg", "reconstructions.png", "reconstructions.mp4"),
+    *("psnr.svg", "codes.svg", "reconstructions.png", "reconstructions.mp4", "nats.svg"),
 )
 
 

@@ -76,8 +76,7 @@ class Lessons:
     def for_validation(self) -> list[Window]:
         """The beginnings of held-out clips, the same at every call."""
         windows = self.held_out
-        chosen = windows.rows[: self.config.data.validation_clips]
-        clips = [windows.tokens.clip(int(row)) for row in chosen]
+        clips = [windows.tokens.clip(int(row)) for row in windows.spread(self.config.data.validation_clips)]
         return [Window(clip.key, clip.caption, clip.ids[: windows.frames].numpy(), 0) for clip in clips]
 
     def batches(self, position: Json, step: int, accumulation: int, rank: int, world: int) -> Generator[LessonBatch]:

@@ -124,7 +124,7 @@ class PriorStage:
             text = self.text(tuple(self.validation_captions[row] for row in rows), team.device)
             asked = self.validation_ids[rows].to(team.device), text, masked, self.network.vocabulary
             own = max(0, min(len(numbers), count - first))
-            sums = sums.joined(judged(answer, *asked, first, own))
+            sums = sums.plus(judged(answer, *asked, first).of(slice(own)))
         sums = sums.over_processes(team.mean)
         tokenizer, (height, width) = self.tokenizer.config, self.lessons.grid
         pixels = height * width * tokenizer.f_s**2

@@ -70,9 +70,18 @@ class TokenWindows:
         """Uniform numbers that belong to a sample; fewer of them are the beginning of more."""
         return uniform(self.seed, LESSON, epoch, index, count)
 
+    def spread(self, most: int) -> NDArray[np.int64]:
+        """Rows of at most so many clips, evenly over the set: those that come first in it may all be of one kind."""
+        return self.rows[spread(len(self), most)]
+
     @cached_property
     def grid(self) -> tuple[int, int]:
         return self.tokens.description.grid
+
+
+def spread(count: int, most: int) -> NDArray[np.int64]:
+    """At most so many of the places 0 .. count - 1, evenly."""
+    return np.linspace(0, count - 1, min(most, count)).round().astype(np.int64)
 
 
 def own_latent_frames(tokens: TokenSet) -> NDArray[np.int64]:
