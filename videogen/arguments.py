@@ -15,7 +15,6 @@ from videogen.video import fit
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sampling.config import Order
     from videogen.generate import Made
 
 OutputType = Literal["np", "pt", "pil", "uint8", "ids"]
@@ -31,13 +30,6 @@ def fitted(frames: Frames, rows: int, columns: int) -> Frames:
     if abs(height * scale - rows) >= 1 or abs(width * scale - columns) >= 1:
         warnings.warn(f"pictures of {height} x {width} are cropped to the shape of {rows} x {columns}", stacklevel=4)
     return fit(frames, rows, columns)
-
-
-def check_order(order: "Order", objective: str) -> None:
-    from sampling.config import unsuited
-
-    if (reason := unsuited(order, objective)) is not None:
-        raise UsageError(reason)
 
 
 def output(known: Known, made: "list[Made]", wanted: int, kind: OutputType) -> Any:

@@ -18,7 +18,6 @@ from videogen.arguments import (
     OutputType,
     Prompts,
     Seeds,
-    check_order,
     fitted,
     listed,
     output,
@@ -41,6 +40,7 @@ from videogen.known import (
     stills_as_seen,
     stills_in,
 )
+from videogen.models import check_order
 from videogen.remarks import remarks_on
 from videogen.video import scan
 

@@ -17,7 +17,7 @@ from videogen.data import build_index
 from videogen.evaluate.foretelling import Choice, as_table, evaluate_prior, interval
 from videogen.models import load_prior
 from videogen.playroom.write import PlayroomConfig, write_playroom
-from videogen.training.token_windows import spread
+from videogen.tokens.windows import spread
 
 SHARE, PICTURES = 0.3, 9  # of the tiny run: what it keeps back, and three latent frames
 

@@ -26,13 +26,12 @@ from tests.training.conftest import LENGTHS
 from tests.training.fake import lines
 from tests.training.programs import CHECKOUT, ENVIRONMENT, last_tensors, same_bits, whole_lines
 from tests.training.tiny_prior import Set, tiny_config, train
-from videogen.arguments import check_order
 from videogen.checkpoint import read_folder, write_folder
 from videogen.conditioning import BPEConfig
 from videogen.data import build_index
 from videogen.errors import CheckpointError, DataError, UsageError
 from videogen.evaluate.likelihood import Baseline
-from videogen.models import load_prior, load_tokenizer, sampler_of
+from videogen.models import check_order, load_prior, load_tokenizer, sampler_of
 from videogen.tokens import TokenSet, encode
 from videogen.training import prior_run
 from videogen.training.begin import first_weights

@@ -7,6 +7,7 @@ from pathlib import Path
 from videogen.checkpoint import Folder
 from videogen.conditioning.config import BPEConfig, EncoderConfig, TextConfig
 from videogen.conditioning.face import Conditioner
+from videogen.config.plain import from_json
 from videogen.errors import CheckpointError, UsageError
 
 CONFIG, VOCABULARY = "text/config.json", "text/tokenizer.json"
@@ -45,8 +46,6 @@ def load_conditioner(
 
     CheckpointError if it is missing or not the very encoder that the prior was trained with.
     """
-    from videogen.models import from_json
-
     place = f"{folder.path}/{CONFIG}"
     saved: Saved = from_json(Saved, folder.json(CONFIG), place)
     if isinstance(saved.text, BPEConfig):

@@ -21,7 +21,7 @@ from videogen.models import PriorModel
 from videogen.tokens import Cut, TokenSet, encode
 from videogen.tokens.description import NAME
 from videogen.tokens.plan import plan
-from videogen.training.token_windows import TokenWindows, split_rows, spread
+from videogen.tokens.windows import TokenWindows, split_rows, spread
 
 OnProgress = Callable[[int, int], None]
 AT_ONCE = 16  # clips of a batch, as in the validation of a training

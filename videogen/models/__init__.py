@@ -19,11 +19,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from videogen.arguments import check_order
-from videogen.checkpoint import Content, Folder, as_json, read_folder, write_folder
-from videogen.config.bind import bind
-from videogen.config.strict_yaml import ConfigError, parse
-from videogen.config.strict_yaml import Mapping as Section
+from videogen.checkpoint import Content, Folder, read_folder, write_folder
+from videogen.config.plain import from_json
 from videogen.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
@@ -32,7 +29,7 @@ if TYPE_CHECKING:
 
     from prior.config import PriorConfig
     from prior.model import LlamaPrior
-    from sampling.config import SamplerConfig
+    from sampling.config import Order, SamplerConfig
     from tokenizer.config import TokenizerConfig
     from tokenizer.model import VideoTokenizer
     from videogen.conditioning import Conditioner
@@ -175,6 +172,14 @@ def sampler_of(model: PriorModel) -> "SamplerConfig":
     return SamplerConfig(order="next" if model.config.objective == "next" else "halton")
 
 
+def check_order(order: "Order", objective: str) -> None:
+    """UsageError for an order that a prior of this objective was not taught."""
+    from sampling.config import unsuited
+
+    if (reason := unsuited(order, objective)) is not None:
+        raise UsageError(reason)
+
+
 def painted_by(model: PriorModel, tokenizer: TokenizerModel) -> PriorModel:
     """The model with another decoder, that of a tokenizer which makes the same ids of every clip."""
     if tokenizer.fingerprint != model.tokenizer.fingerprint:
@@ -272,13 +277,3 @@ def fingerprint_of(network: "VideoTokenizer") -> str:
             digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
             digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def from_json(schema: Any, data: Any, place: str) -> Any:
-    """A dataclass out of plain data, with the same care as a configuration file; CheckpointError if it is not one."""
-    try:
-        tree = parse(as_json(data), place, line_numbers=False)
-        assert isinstance(tree, Section)
-        return bind(schema, tree).value
-    except (ConfigError, AssertionError) as error:
-        raise CheckpointError(str(error) or f"{place}: not a section of settings") from None

@@ -5,8 +5,8 @@ from dataclasses import asdict
 from typing import Any, get_args
 
 from sampling.config import SamplerConfig
-from videogen.arguments import check_order
 from videogen.errors import UsageError
+from videogen.models import check_order
 from videogen.serve.limits import Limits
 from videogen.serve.wishes import ModelInfo, Transition, Wish, WishError
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from videogen.checkpoint import as_json, sync
+from videogen.config.plain import from_json
 from videogen.errors import CheckpointError, DataError, UsageError
-from videogen.models import from_json
 
 FORMAT, VERSION, NAME = "videogen-tokens", 1, "tokens.json"
 

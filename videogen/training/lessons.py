@@ -17,9 +17,9 @@ from prior.objective import Chance, cosine_counts, masks, spoilt
 from videogen.data import Position
 from videogen.data.split import draw
 from videogen.tokens import TokenSet
+from videogen.tokens.windows import TokenWindows, Window, split_rows
 from videogen.training.prior_config import PriorPhaseConfig, PriorTrainingConfig, TeachingConfig
 from videogen.training.stage import Json
-from videogen.training.token_windows import TokenWindows, Window, split_rows
 
 RATE, SPOILS, WITHHOLDS, CUTS, CUT_AT, CUT_TO, FIXED = range(7)  # of a sample's chance; its frames and tokens follow
 

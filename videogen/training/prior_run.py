@@ -25,6 +25,7 @@ from videogen.errors import DataError, UsageError
 from videogen.models import INDEX, TokenizerModel, load_tokenizer, open_model
 from videogen.tokens import TokenSet, encode
 from videogen.tokens.description import NAME
+from videogen.tokens.windows import split_rows
 from videogen.training.budget import kept_bytes, saved_bytes
 from videogen.training.lessons import LessonBatch, Lessons
 from videogen.training.plain import plain, said
@@ -33,7 +34,6 @@ from videogen.training.prior_stage import PRIOR, PriorStage
 from videogen.training.processes import device_for_lessons
 from videogen.training.run_folder import OnNote
 from videogen.training.stage import Json
-from videogen.training.token_windows import split_rows
 from videogen.training.trainer import CHANGEABLE, Listener, Outcome, train
 
 ELSEWHERE = frozenset({"data.train", "data.validation", "kernel", "recompute"})

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from videogen.data.draws import LESSON, WINDOW, below, epoch_order, uniform, words
 from videogen.data.split import draw
 from videogen.errors import DataError
-from videogen.tokens import TokenSet
+from videogen.tokens.token_set import TokenSet
 
 
 @dataclass(frozen=True, eq=False)
