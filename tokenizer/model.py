@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from tokenizer.config import TokenizerConfig
 from tokenizer.network import make_decoder, make_encoder, make_front_end
-from tokenizer.precision import exactly, whole_float32
+from tokenizer.precision import exactly
 from tokenizer.quantize import make_quantizer
 from tokenizer.streaming import State
 
@@ -73,7 +73,7 @@ class VideoTokenizer(nn.Module):
 
         The state stays None only until the first frame has come. Ask `encode_tail` for what waits when the stream ends.
         """
-        with whole_float32():
+        with exactly(clip_BCTHW.device):
             latents_BThwD, state = self.encode_latents(clip_BCTHW, state)
         return self.quantizer.to_ids(self.quantizer.bound(latents_BThwD)), state
 

@@ -1,7 +1,9 @@
 """Where float32 is needed whatever a model runs in."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,10 +32,43 @@ def exactly(device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def whole_float32() -> Iterator[None]:
-    """Inside, float32 means float32 on a GPU too."""
-    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    allow_tf32(convolutions=False, products=False)
+    """Inside, float32 means float32 on a GPU too; several threads may be inside at once.
+
+    What was set before is read and put back by kind of arithmetic: torch refuses to tell by its older names what was
+    set by its newer ones.
+    """
+    enter_whole_float32()
     try:
         yield
     finally:
-        allow_tf32(*before)
+        leave_whole_float32()
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def enter_whole_float32() -> None:
+    with inside_lock:
+        if not inside:
+            before.extend(kind.fp32_precision for kind in rounded_kinds())
+            for kind in rounded_kinds():
+                kind.fp32_precision = "ieee"
+        inside.append(True)
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def leave_whole_float32() -> None:
+    with inside_lock:
+        inside.pop()
+        if not inside:
+            for kind, was in zip(rounded_kinds(), before, strict=True):
+                kind.fp32_precision = was
+            before.clear()
+
+
+def rounded_kinds() -> tuple[Any, ...]:
+    """Arithmetic of float32 whose factors NVIDIA GPUs may round."""
+    return torch.backends.cudnn.conv, torch.backends.cuda.matmul  # type: ignore[attr-defined]
+
+
+inside_lock = threading.Lock()
+inside: list[bool] = []  # one for each that is inside, of any thread
+before: list[str] = []  # what held for each kind when the first one entered
