@@ -4,6 +4,7 @@ Digits run from the least significant on, as a mixed radix: with digits (512, 12
 to the size of the vocabulary is the mask.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -63,6 +64,7 @@ def grouped(radices: Sequence[int], largest: int = LARGEST_DIGIT) -> tuple[int, 
     return tuple(radices)
 
 
+@functools.cache
 def _most_even(radices: tuple[int, ...], count: int) -> tuple[int, ...]:
     """The cut into `count` runs whose largest product is smallest."""
     if count == 1:

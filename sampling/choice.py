@@ -19,14 +19,18 @@ class Choice(NamedTuple):
     confidence: Tensor  # float32, the same; log-probability under the logits as they came, before temperature and cuts
 
 
-def choose(proposal: Proposal, vocabulary: Vocabulary, sampler: SamplerConfig, uniforms_BhwD: Tensor) -> Choice:
-    """Digit after digit, each by a uniform number of its own."""
+def choose(
+    proposal: Proposal, vocabulary: Vocabulary, sampler: SamplerConfig, uniforms_BhwD: Tensor, weighed: bool = True
+) -> Choice:
+    """Digit after digit, each by a uniform number of its own; where nobody asks how sure that is, it is not `weighed`
+    and all confidence is 0."""
     digits_BhwD = torch.empty_like(uniforms_BhwD[..., :0], dtype=torch.int64)
     confidence = torch.zeros_like(uniforms_BhwD[..., 0], dtype=torch.float32)
     for uniforms_Bhw in uniforms_BhwD.unbind(-1):
         logits_BhwV = proposal.logits(digits_BhwD)
         digit = pick(logits_BhwV, sampler, uniforms_Bhw).unsqueeze(-1)
-        confidence = confidence + logits_BhwV.log_softmax(-1).gather(-1, digit).squeeze(-1)
+        if weighed:
+            confidence = confidence + logits_BhwV.log_softmax(-1).gather(-1, digit).squeeze(-1)
         digits_BhwD = torch.cat([digits_BhwD, digit], -1)
     return Choice(vocabulary.to_ids(digits_BhwD), confidence)
 
@@ -36,7 +40,7 @@ def pick(logits_V: Tensor, sampler: SamplerConfig, uniforms: Tensor) -> Tensor:
     if sampler.temperature == 0:
         return logits_V.argmax(-1)
     logits_V = tempered(logits_V, sampler.temperature)
-    if sampler.top_k is not None:
+    if sampler.top_k:
         logits_V = top_k(logits_V, sampler.top_k)
     if sampler.top_p is not None:
         logits_V = top_p(logits_V, sampler.top_p)

@@ -29,7 +29,7 @@ class SamplerConfig:
     opening: int = 1  # times as many for the first two frames of a scene, which decide what all others only go on with
     schedule: Schedule = "cosine"
     temperature: float = 1.0  # divides the logits; 0 takes the most probable
-    top_k: int | None = None  # draw among the k most probable
+    top_k: int | None = None  # draw among the k most probable; None or 0: among all
     top_p: float | None = None  # draw among the most probable that together have this probability
     guidance_scale: float = 1.0  # 0 ignores the text, 1 follows it as it was learned, more exaggerates it
     guidance_schedule: Ramp = "constant"  # or from 1 up to the scale, over the steps of each frame
@@ -48,8 +48,8 @@ class SamplerConfig:
                 raise ValueError(f"{name} = {getattr(self, name)} must be at least 1")
         if self.temperature != 0 and not COLDEST <= self.temperature < math.inf:
             raise ValueError(f"temperature = {self.temperature:g} must be 0, or from {COLDEST:g} up and not infinite")
-        if self.top_k is not None and self.top_k < 1:
-            raise ValueError(f"top_k = {self.top_k} must be at least 1; leave it out to draw among all")
+        if self.top_k is not None and self.top_k < 0:
+            raise ValueError(f"top_k = {self.top_k} must be at least 1, or 0 to draw among all")
         if self.top_p is not None and not 0 < self.top_p <= 1:
             raise ValueError(f"top_p = {self.top_p:g} must be above 0 and at most 1")
         for name in ("guidance_scale", "noise"):

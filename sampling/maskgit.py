@@ -57,6 +57,7 @@ def maskgit(
             vocabulary,
             sampler,
             uniforms,
+            weighed=not blind,
         )
         if not blind:
             view = view._replace(confidence_Bhw=put(view.confidence_Bhw, places_BM, choice.confidence))

@@ -29,6 +29,6 @@ def raster(
         proposal = prior.next_token(for_streams(ids_BN[:, :place], sampler), past)
         uniforms = chance.uniforms("digits", place, 1, 1, len(vocabulary.digits))
         proposal = steered(proposal, sampler, ranks[place], steps, ids_BN.device)
-        choice = choose(proposal, vocabulary, sampler, uniforms)
+        choice = choose(proposal, vocabulary, sampler, uniforms, weighed=False)
         ids_BN[:, place] = torch.where(masked_BN[:, place], choice.ids.flatten(), ids_BN[:, place])
     return Decided(ids_BN.view_as(ids_Bhw), steps_B)

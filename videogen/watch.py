@@ -51,9 +51,8 @@ class WatchedProposal:
 
     def logits(self, known_digits: Tensor) -> Tensor:
         logits = self.proposal.logits(known_digits)
-        finite = logits.isfinite()
-        self.watch.broken |= ~finite.all()
-        return torch.where(finite, logits, 0)
+        self.watch.broken |= ~logits.sum(dtype=torch.float32).isfinite()  # one number that is none spoils the sum
+        return logits.nan_to_num(0.0, 0.0, 0.0)
 
     def at(self, places_BM: Tensor) -> "WatchedProposal":
         return WatchedProposal(self.proposal.at(places_BM), self.watch)

@@ -44,6 +44,7 @@ def test_codes_are_grouped_as_evenly_as_neighbours_allow():
     assert grouped((8, 8, 8, 5, 5, 5), largest=1024) == (512, 125)
     assert grouped([2] * 18) == (4, 16, 16, 16, 16)
     assert grouped([2] * 18, largest=1024) == (512, 512)
+    assert grouped([2] * 62) == (4, *[16] * 15)  # without an end, if the same cuts were looked at again and again
     assert grouped((8, 5, 5, 5), largest=1024) == (1000,)
     assert grouped((8, 5, 5, 5), largest=100) == (40, 25)
     assert grouped((1000,)) == (1000,)

@@ -14,7 +14,7 @@ from sampling.config import SamplerConfig
         "steps": (0, -1, 2.5, "8"),
         "opening": (0, -1, 1.5),
         "temperature": (-1.0, 1e-9, math.inf, math.nan),
-        "top_k": (0, -5, 1.5),
+        "top_k": (-1, -5, 1.5),
         "top_p": (0.0, 1.5, math.nan),
         "guidance_scale": (-0.5, math.inf, math.nan),
         "noise": (-1.0, math.nan),
