@@ -50,10 +50,11 @@ def spot(config: PriorConfig, frame: int, tokens: int) -> Spot:
 
 
 def empty_past(config: PriorConfig, batch: int, grid: tuple[int, int], like: Tensor) -> Past:
-    """Room for the whole window; of the kind and on the device of `like`."""
+    """Room for the whole window; of the kind and on the device of `like`, written to in and out of inference mode."""
     rows = config.context_length + (config.sink_frames + config.window + 1) * grid[0] * grid[1]
     shape = (batch, config.kv_heads, rows, config.channels_a_head)
-    keys, values = (tuple(like.new_zeros(shape) for _ in range(config.layers)) for _ in range(2))
+    with torch.inference_mode(False):
+        keys, values = (tuple(like.new_zeros(shape) for _ in range(config.layers)) for _ in range(2))
     last_B = torch.full((batch,), -1, dtype=torch.int64, device=like.device)
     return Past(keys, values, torch.tensor(0), torch.tensor(grid), last_B)
 

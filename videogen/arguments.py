@@ -1,7 +1,6 @@
 """What people hand to a pipeline and get from it, one kind of argument at a time."""
 
 import operator
-import warnings
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -9,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from videogen.errors import UsageError
-from videogen.known import Frames, Known
-from videogen.video import fit
+from videogen.known import Known
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,15 +19,6 @@ OutputType = Literal["np", "pt", "pil", "uint8", "ids"]
 Prompts = str | Sequence[str]
 Seeds = Any  # a number, a torch.Generator, or one of these for each video; None draws from torch's own generator
 DRAWN_SEEDS = 2**32  # few enough digits to be typed again
-
-
-def fitted(frames: Frames, rows: int, columns: int) -> Frames:
-    """Of the right size; who gave pictures of another shape is told once that their edges are lost."""
-    height, width = frames.shape[1:3]
-    scale = max(rows / height, columns / width)
-    if abs(height * scale - rows) >= 1 or abs(width * scale - columns) >= 1:
-        warnings.warn(f"pictures of {height} x {width} are cropped to the shape of {rows} x {columns}", stacklevel=4)
-    return fit(frames, rows, columns)
 
 
 def output(known: Known, made: "list[Made]", wanted: int, kind: OutputType) -> Any:
@@ -95,4 +84,9 @@ def seeds_from(generator: Seeds, count: int) -> tuple[int, ...]:
 
 
 def is_number(value: Any) -> bool:
-    return hasattr(value, "__index__")
+    """A whole one; arrays have an `__index__` too, and refuse it if they hold several."""
+    try:
+        operator.index(value)
+    except TypeError:
+        return False
+    return True

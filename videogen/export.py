@@ -1,14 +1,17 @@
 """Pictures to files and back, under the names and with the arguments that users of `diffusers` know."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from videogen.known import as_frames
-from videogen.video import stream, write_video
+from videogen.errors import UsageError
+from videogen.known import as_frames, numbers_seen
+from videogen.video import read_along, scan, stream, write_video
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL.Image import Image
 
 
@@ -36,10 +39,25 @@ def exported(frames: Any, path: str | Path | None, fps: float, suffix: str) -> s
 
 
 def load_video(
-    video: str | Path, convert_method: "Callable[[list[Image]], list[Image]] | None" = None
+    video: str | Path,
+    convert_method: "Callable[[list[Image]], list[Image]] | None" = None,
+    fps: float | None = None,
 ) -> "list[Image]":
-    """All pictures of a file, read strictly: VideoError for one that is damaged. `convert_method` changes the list."""
+    """All pictures of a file, or those on screen at a steady `fps`, such as `pipe.fps`, for a list has no rate.
+
+    Read strictly: VideoError for a file that is damaged. `convert_method` changes the list.
+    """
     from PIL import Image
 
-    pictures = [Image.fromarray(picture) for _, picture in stream(Path(video))]
+    pictures = [Image.fromarray(picture) for picture in at_rate(Path(video), fps)]
     return pictures if convert_method is None else convert_method(pictures)
+
+
+def at_rate(path: Path, fps: float | None) -> "Iterator[NDArray[np.uint8]]":
+    if fps is None:
+        yield from (picture for _, picture in stream(path))
+        return
+    if not 0 < fps < float("inf"):
+        raise UsageError(f"fps is {fps}; it must be above 0")
+    seen = scan(path)
+    yield from read_along(path, numbers_seen(seen, fps).tolist(), seen)

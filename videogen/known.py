@@ -157,6 +157,14 @@ def as_rgb(image: "Image") -> Frames:
     return np.array(image.convert("RGB"))
 
 
+def as_picture(image: Any) -> Frames:
+    """Bytes [1, H, W, 3] of one picture, as an array, a tensor or of PIL."""
+    picture = as_array(image)
+    if picture.ndim != 3:
+        raise DataError(f"an image has three dimensions, not {picture.ndim}: {list(picture.shape)}")
+    return as_frames(picture[None])
+
+
 def as_frames(video: Any) -> Frames:
     """Bytes [T, H, W, 3] of what people hand over: arrays of bytes or of floats in [0, 1], tensors, PIL pictures."""
     if isinstance(video, np.ndarray) or hasattr(video, "detach"):

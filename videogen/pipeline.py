@@ -5,6 +5,7 @@ video = pipe("a small red ring drifts left over a dark blue background", num_fra
 for picture in pipe.stream("a big yellow star spins over a green background"): ...
 """
 
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,19 +19,20 @@ from videogen.arguments import (
     OutputType,
     Prompts,
     Seeds,
-    fitted,
     listed,
     output,
     seeds_from,
     whole,
     worded,
 )
+from videogen.devices import usable
 from videogen.errors import UsageError
 from videogen.figures import Figures
 from videogen.known import (
     Frames,
     Known,
     as_frames,
+    as_picture,
     clip_as_seen,
     clip_known,
     load_image,
@@ -41,8 +43,8 @@ from videogen.known import (
     stills_in,
 )
 from videogen.models import check_order
-from videogen.remarks import remarks_on
-from videogen.video import scan
+from videogen.remarks import changed_on_the_way, remarks_on
+from videogen.video import fit, scan
 
 if TYPE_CHECKING:
     import torch
@@ -86,6 +88,14 @@ def settings_of(steps: int | None, guidance_scale: float | None, sampling: dict[
     return {"guidance_scale": guidance_scale, **sampling, "steps": sampling.get("steps") if steps is None else steps}
 
 
+def user_level() -> int:
+    """How many calls above this one's caller the code lies that a warning is for: the first outside this file."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_code.co_filename == __file__:
+        frame, level = frame.f_back, level + 1
+    return level
+
+
 class VideoPipeline:
     """A tokenizer, a prior and a way of sampling."""
 
@@ -94,19 +104,28 @@ class VideoPipeline:
 
     @staticmethod
     def from_pretrained(
-        folder: str | Path | None = None, device: str | None = None, dtype: "torch.dtype | str | None" = None
+        folder: str | Path | None = None,
+        device: "str | torch.device | None" = None,
+        dtype: "torch.dtype | str | None" = None,
+        torch_dtype: "torch.dtype | str | None" = None,
     ) -> "VideoPipeline":
-        """The model in a folder, a run's folder too, with the settings of its `generation_config.json`.
+        """The model in a folder, a run's folder too, with the settings of its `generation_config.json`; `torch_dtype`
+        is another name of `dtype`.
 
         A name such as "owner/model" that is no folder here is looked for on the Hugging Face hub. Without any, it is
         the model of the playroom that comes along.
         """
+        import torch
+
         from videogen.models import EMBEDDED, load_prior, sampler_of
         from videogen.models.hub import at_hand
 
-        model = load_prior(EMBEDDED if folder is None else at_hand(folder), device or "cpu")
+        if dtype is not None and torch_dtype is not None:
+            raise UsageError("dtype and torch_dtype are two names of one setting; give one")
+        with torch.inference_mode(False):  # as in `to`
+            model = load_prior(EMBEDDED if folder is None else at_hand(folder))
         pipe = VideoPipeline(model, sampler_of(model))
-        return pipe.to(device, dtype)
+        return pipe.to(device, torch_dtype if dtype is None else dtype)  # once, in the width that it will have there
 
     def save_pretrained(self, folder: str | Path, dtype: "torch.dtype | str" = "float32") -> None:
         """As `from_pretrained` reads it; a model that is there already is replaced. float16 takes half the room of
@@ -115,15 +134,23 @@ class VideoPipeline:
 
         save_model(self.model, self.sampler, Path(folder), dtype_of(dtype))
 
-    def to(self, device: str | None = None, dtype: "torch.dtype | str | None" = None) -> "VideoPipeline":
-        """Move the networks; a dtype is that of the prior, the tokenizer stays in float32."""
+    def to(
+        self, device: "str | torch.device | torch.dtype | None" = None, dtype: "torch.dtype | str | None" = None
+    ) -> "VideoPipeline":
+        """Move the networks; a dtype, which may stand alone, is that of the prior: the tokenizer stays in float32."""
+        import torch
+
         from prior.linear import pack
 
-        self.model.network.to(device=device, dtype=None if dtype is None else dtype_of(dtype))
-        self.model.tokenizer.network.to(device=device)
-        if device is not None and self.model.conditioner is not None:
-            self.model.conditioner.to(device)
-        pack(self.model.network)
+        if isinstance(device, torch.dtype):
+            device, dtype = None, device if dtype is None else dtype
+        place = None if device is None else usable(device)
+        with torch.inference_mode(False):  # weights that were moved inside it would be of no use outside
+            self.model.network.to(device=place, dtype=None if dtype is None else dtype_of(dtype))
+            self.model.tokenizer.network.to(device=place)
+            if place is not None and self.model.conditioner is not None:
+                self.model.conditioner.to(str(place))
+            pack(self.model.network)
         return self
 
     @property
@@ -166,8 +193,8 @@ class VideoPipeline:
         given = settings_of(num_inference_steps, guidance_scale, sampling)
         wanted = self.pictures(num_frames)
         job = self.job(prompt, negative_prompt, num_videos_per_prompt, generator, given, rate)
-        for remark in remarks_on(self.model, job, guidance_asked=guidance_scale not in (None, 1)):
-            warnings.warn(remark, stacklevel=2)
+        for remark in remarks_on(self.model, job, given):
+            warnings.warn(remark, stacklevel=user_level())
         known = self.known(video, image, height, width, len(job.seeds))
         figures, made, count = Figures(), [], known.pictures.shape[1]
         for number, one in enumerate(self.until(wanted, job, known, figures)):
@@ -220,8 +247,8 @@ class VideoPipeline:
             raise UsageError(f"transition is {transition!r}; expected one of {', '.join(get_args(Transition))}")
         given = settings_of(num_inference_steps, guidance_scale, sampling)
         job = self.job((prompt,), negative_prompt, 1, generator, given, rate)
-        for remark in remarks_on(self.model, job, guidance_asked=guidance_scale not in (None, 1)):
-            warnings.warn(remark, stacklevel=2)
+        for remark in remarks_on(self.model, job, given):
+            warnings.warn(remark, stacklevel=user_level())
         known = self.known(video, image, height, width, 1)
         frames = None if num_frames is None else self.pictures(num_frames)
         return VideoStream.begin(self.model, job, known, frames, transition)
@@ -289,21 +316,34 @@ class VideoPipeline:
         """What all the videos go on from: the end of a clip, or a picture; also those of a file."""
         if video is not None and image is not None:
             raise UsageError("video and image are two beginnings; give one")
-        f_s, (rows, columns) = self.model.tokenizer.config.f_s, self.size(height, width)
+        f_s, size = self.model.tokenizer.config.f_s, self.size(height, width)
         if video is not None:
-            return clip_known(self.model, self.clip(video, rows, columns), videos)
+            return clip_known(self.model, self.clip(video, size), videos)
         if image is not None:
             picture = load_image(Path(image)) if isinstance(image, str | Path) else image
-            return picture_known(self.model, fitted(as_frames([picture]), rows, columns)[0], videos)
-        return nothing(self.model, videos, (rows // f_s, columns // f_s))
+            return picture_known(self.model, self.fitted(as_picture(picture), size)[0], videos)
+        return nothing(self.model, videos, (size[0] // f_s, size[1] // f_s))
 
-    def clip(self, video: Any, rows: int, columns: int) -> Frames:
+    def clip(self, video: Any, size: tuple[int, int]) -> Frames:
         """The end of a clip. Pictures, also those in a folder, are taken to be at the model's frame rate; that of a
         video file is changed to it."""
         of_use = pictures_of_use(self.model)
         if not isinstance(video, str | Path):
-            return fitted(as_frames(video)[-of_use:], rows, columns)
+            return self.fitted(as_frames(video)[-of_use:], size)
         path = Path(video)
         if path.is_dir():
-            return np.stack(list(stills_as_seen(stills_in(path), rows, columns, of_use)))
-        return np.stack(list(clip_as_seen(path, scan(path), self.fps, rows, columns, of_use)))
+            stills = stills_in(path)
+            self.remark_on_changes(load_image(stills[0]).shape[:2], size)
+            return np.stack(list(stills_as_seen(stills, *size, of_use)))
+        seen = scan(path)
+        self.remark_on_changes((seen.height, seen.width), size, seen.fps)
+        return np.stack(list(clip_as_seen(path, seen, self.fps, *size, of_use)))
+
+    def fitted(self, frames: Frames, size: tuple[int, int]) -> Frames:
+        self.remark_on_changes(frames.shape[1:3], size)
+        return fit(frames, *size)
+
+    def remark_on_changes(self, size: tuple[int, ...], becomes: tuple[int, int], fps: float | None = None) -> None:
+        """Who gave a clip or a picture is told what the model does not see as it is."""
+        if changes := changed_on_the_way((size[0], size[1]), becomes, fps, self.fps):
+            warnings.warn(f"as the model sees it, {', '.join(changes)}", stacklevel=user_level())

@@ -1,22 +1,28 @@
 """What a model will not take in of what it is asked for: it is said, and the rest is done all the same."""
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sampling.config import SamplerConfig
     from videogen.generate import Job
     from videogen.models import PriorModel
 
 
-def remarks_on(model: "PriorModel", job: "Job", guidance_asked: bool = False) -> list[str]:
-    """For people, a line each. Guidance without text is worth one only where somebody asked for it."""
+def remarks_on(model: "PriorModel", job: "Job", asked: Mapping[str, Any]) -> list[str]:
+    """For people, a line each; `asked` are the settings of sampling that somebody gave, where they are not None."""
     told, prompts, negatives = model.conditioner, said_in(job.prompts), said_in(job.negative_prompts)
+    given = {name: value for name, value in asked.items() if value is not None}
+    remarks = idle_settings(job.sampler, given, model.taught_on.height * model.taught_on.width)
     if told is None:
-        asked = {"the prompt": prompts, "the negative prompt": negatives, "guidance": guidance_asked}
-        lost = [name for name, given in asked.items() if given]
+        guidance = given.get("guidance_scale", 1) != 1
+        lost = [
+            name
+            for name, said in (("the prompt", prompts), ("the negative prompt", negatives), ("guidance", guidance))
+            if said
+        ]
         nothing = f"{' and '.join(lost)} {'changes' if len(lost) == 1 else 'change'} nothing"
-        return [f"{model.path}: its prior was taught without text; {nothing}"] if lost else []
-    remarks = []
+        return [*remarks, f"{model.path}: its prior was taught without text; {nothing}"] if lost else remarks
     for name, texts in (("prompt", prompts), ("negative prompt", negatives)):
         if cut := told.too_long(texts):
             which = f"{cut} of {len(texts)} {name}s" if len(texts) > 1 else f"the {name}"
@@ -27,6 +33,34 @@ def remarks_on(model: "PriorModel", job: "Job", guidance_asked: bool = False) ->
     if is_playroom(model) and (reason := outside_playroom(prompts)) is not None:
         remarks.append(f"{reason}; this is the model that comes along. For a world of your own: videogen train --help")
     return remarks
+
+
+def idle_settings(sampler: "SamplerConfig", given: Mapping[str, Any], tokens: int) -> list[str]:
+    """Of the settings that somebody gave, those that change nothing beside the others; for frames of so many tokens."""
+    idle = {
+        "threshold": sampler.order != "threshold" and f"order is {sampler.order}",
+        "noise": sampler.order != "confidence" and f"order is {sampler.order}",
+        "guidance_schedule": not sampler.guided and "guidance_scale is 1",
+    }
+    remarks = [f"{name} changes nothing while {reason}" for name, reason in idle.items() if name in given and reason]
+    if given.get("steps", 0) > tokens:
+        remarks.append(f"a latent frame has {tokens} tokens, and takes no more proposals than that")
+    return remarks
+
+
+def changed_on_the_way(
+    size: tuple[int, int], becomes: tuple[int, int], fps: float | None = None, rate: float | None = None
+) -> list[str]:
+    """What a model does not see as it is of pictures of this height and width; `fps` where their rate is known."""
+    changes = []
+    if fps and rate and abs(fps / rate - 1) > 0.01:
+        changes.append(f"{fps:.4g} pictures a second become {rate:g}")
+    if size != becomes:
+        changes.append(f"{size[0]} x {size[1]} becomes {becomes[0]} x {becomes[1]}")
+    scale = max(becomes[0] / size[0], becomes[1] / size[1])
+    if size[0] * scale - becomes[0] >= 1 or size[1] * scale - becomes[1] >= 1:
+        changes.append("edges are cropped")
+    return changes
 
 
 def said_in(texts: Sequence[str]) -> tuple[str, ...]:

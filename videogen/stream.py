@@ -6,7 +6,7 @@ there was none. The prompt may be changed at any time and counts from the next l
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -70,7 +70,10 @@ class VideoStream:
         return stream
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """What is no prompt or no transition is refused where it is set, not some pictures later."""
+        """What is no prompt, no transition or nothing of a stream at all is refused where it is set, not some pictures
+        later."""
+        if name not in self.__dataclass_fields__:
+            raise UsageError(f"a stream has no {name} to be set; prompt and transition can be, the rest when it begins")
         if name == "prompt" and not isinstance(value, str):
             raise UsageError(f"prompt is {str(value)[:80]}; give a text")
         if name == "transition" and value not in get_args(Transition):
@@ -98,13 +101,13 @@ class VideoStream:
         """All that the pictures to come depend on; the stream itself may go on."""
         if self._closed:
             raise UsageError("the stream is closed, or was broken off inside a frame; take its state before that")
-        return StreamState(self.job, kept(self.going), tuple(self._waiting), self.prompt, self.transition)
+        return StreamState(self.job, kept(self.going), copies(self._waiting), self.prompt, self.transition)
 
     @staticmethod
     def restore(model: PriorModel, state: StreamState, frames: int | None = None) -> "VideoStream":
         stream = VideoStream(model, state.job, kept(state.going), state.prompt, frames, state.transition)
         stream.clock = exact_clock(model)
-        stream._waiting.extend(state.waiting)
+        stream._waiting.extend(copies(state.waiting))
         return stream
 
     def _make(self) -> None:
@@ -124,3 +127,8 @@ class VideoStream:
         turn = under_new_prompts if self.transition == "recache" else cut_to_new_prompts
         self.going = turn(self.model, self.job, self.going)
         self.figures.prior += self.clock() - began
+
+
+def copies(pictures: Iterable[Picture]) -> tuple[Picture, ...]:
+    """Who is handed a picture may draw on it."""
+    return tuple(picture.copy() for picture in pictures)

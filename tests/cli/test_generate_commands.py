@@ -241,7 +241,7 @@ MISTAKES = [
     (["generate", RING, "-o", "x.mp4", "--model", "next", "--order", "halton"], 2, "use next or raster"),
     (["generate", RING, "-o", "x.mp4", *MODEL, "--temperature", "-1"], 2, "temperature = -1"),
     (["generate", RING, "-o", "x.mp4", *MODEL, "--steps", "0"], 2, "steps = 0"),
-    (["generate", RING, "-o", "x.mp4", *MODEL, "--top-k", "0"], 2, "top_k = 0"),
+    (["generate", RING, "-o", "x.mp4", *MODEL, "--top-k", "-1"], 2, "top_k = -1"),
     (["generate", RING, "-o", "x.mp4", *MODEL, "--top-p", "2"], 2, "top_p = 2"),
     (["generate", RING, "-o", "x.mp4", *MODEL, "--guidance-scale", "nan"], 2, "guidance_scale = nan"),
     (["generate", RING, "-o", "x.mp4", *MODEL, "--frames", "0"], 2, "--frames"),

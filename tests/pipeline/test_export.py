@@ -6,7 +6,7 @@ from PIL import Image
 
 from tests.pipeline.tiny import RING
 from tests.video.clips import number_in, numbered_frame
-from videogen.errors import DataError
+from videogen.errors import DataError, UsageError
 from videogen.export import export_to_gif, export_to_video, load_video
 from videogen.video import scan
 
@@ -22,6 +22,15 @@ def test_frames_of_any_type_are_written_and_loaded(frames, tmp_path):
     assert all(isinstance(picture, Image.Image) for picture in loaded)
     assert [number_in(np.asarray(picture)) for picture in loaded] == list(range(9))
     assert len(load_video(path, lambda pictures: pictures[::2])) == 5
+
+
+def test_a_clip_is_loaded_at_the_rate_of_a_model(tmp_path):
+    export_to_video(FRAMES, tmp_path / "clip.mp4", fps=16)
+    seen = [number_in(np.asarray(picture)) for picture in load_video(tmp_path / "clip.mp4", fps=8)]
+    assert seen[-1] == 8
+    assert set(np.diff(seen)) == {2}
+    with pytest.raises(UsageError, match="fps is 0"):
+        load_video(tmp_path / "clip.mp4", fps=0)
 
 
 def test_a_place_is_found_where_none_is_given():

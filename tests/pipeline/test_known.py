@@ -110,11 +110,34 @@ def test_a_file_an_array_and_a_list_of_pictures_are_the_same_clip(pipe, tmp_path
 
 
 def test_lost_edges_are_said(pipe):
-    with pytest.warns(UserWarning, match="32 x 32 are cropped to the shape of 16 x 24"):
+    with pytest.warns(UserWarning, match="sees it, 32 x 32 becomes 16 x 24, edges are cropped"):
         pipe(RING, num_frames=1, image=np.zeros((32, 32, 3), np.uint8))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with pytest.warns(UserWarning, match="sees it, 32 x 48 becomes 16 x 24$"):
         pipe(RING, num_frames=1, image=np.zeros((32, 48, 3), np.uint8))
+
+
+def test_whatever_it_comes_from_what_the_model_does_not_see_is_said_where_it_was_asked_for(pipe, tmp_path):
+    frames = numbered(14, 32, 32)
+    write_video(tmp_path / "clip.mp4", frames, 25)
+    write_video(tmp_path / "clip", frames, 8)
+    cropped = "32 x 32 becomes 16 x 24, edges are cropped"
+    for video, changes in (
+        (tmp_path / "clip.mp4", f"25 pictures a second become 8, {cropped}"),
+        (tmp_path / "clip", cropped),
+        (frames, cropped),
+    ):
+        for ask in (pipe, pipe.stream):
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always")
+                ask(RING, num_frames=1, video=video, generator=1)
+            assert [str(one.message) for one in told] == [f"as the model sees it, {changes}"]
+            assert told[0].filename == __file__
+
+
+def test_an_image_that_is_none_is_called_an_image(pipe):
+    for image, words in ((np.zeros((2, 16, 24, 3)), "three dimensions, not 4"), ("nowhere.png", "no such file")):
+        with pytest.raises(DataError, match=words):
+            pipe(RING, num_frames=1, image=image)
 
 
 def test_pictures_come_in_many_kinds():

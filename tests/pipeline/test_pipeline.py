@@ -11,10 +11,10 @@ from PIL import Image
 
 from sampling.config import SamplerConfig
 from tests.pipeline.tiny import MASKED_ORDERS, RING, STAR, exact, write_model
-from videogen import models
 from videogen.arguments import seeds_from
 from videogen.checkpoint import write_folder
-from videogen.errors import CheckpointError, DataError, NumbersError, UsageError
+from videogen.conditioning.bpe import BPEConditioner
+from videogen.errors import CheckpointError, DataError, NumbersError, ResourceError, UsageError
 from videogen.models import load_prior, sampler_of
 from videogen.pipeline import VideoPipeline
 
@@ -47,6 +47,7 @@ def test_each_video_of_a_prompt_has_the_next_seed(folders):
 
 def test_where_seeds_come_from():
     assert seeds_from(3, 2) == seeds_from(np.int64(3), 2) == (3, 4)
+    assert seeds_from([9, np.int64(1)], 2) == seeds_from(np.array([9, 1]), 2) == seeds_from(torch.tensor([9, 1]), 2)
     assert seeds_from([9, np.int64(1)], 2) == (9, 1)
     one, same = (torch.Generator().manual_seed(1) for _ in range(2))
     assert seeds_from(one, 3) == seeds_from(same, 3)
@@ -97,13 +98,72 @@ def test_what_a_model_will_not_take_in_is_told_once_for_each_call(pipe):
         VideoPipeline.from_pretrained().stream("a dragon")
 
 
+@pytest.mark.parametrize(
+    ("settings", "remark"),
+    [
+        ({"threshold": 0.5}, "threshold changes nothing while order is halton"),
+        ({"noise": 2.0}, "noise changes nothing while order is halton"),
+        ({"guidance_schedule": "cosine"}, "guidance_schedule changes nothing while guidance_scale is 1"),
+        ({"steps": 7}, "a latent frame has 6 tokens, and takes no more proposals than that"),
+        ({"threshold": 0.5, "order": "threshold"}, None),
+        ({"noise": 2.0, "order": "confidence"}, None),
+        ({"guidance_schedule": "cosine", "guidance_scale": 2.0}, None),
+        ({"steps": 6, "threshold": None, "noise": None}, None),
+    ],
+)
+def test_settings_that_change_nothing_are_told_where_they_were_given(pipe, settings, remark):
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        pipe(RING, num_frames=1, generator=1, **settings)
+    assert [str(one.message) for one in told] == ([] if remark is None else [remark])
+    assert all(one.filename == __file__ for one in told)
+
+
+def test_under_inference_mode_it_is_the_same_and_can_be_left(folders):
+    def ids(pipe):
+        return ids_of(pipe, RING, generator=1)
+
+    with torch.inference_mode():
+        pipe = VideoPipeline.from_pretrained(folders["masked"])
+        inside, stream = ids(pipe), pipe.stream(RING, generator=1)
+        first = next(stream)
+    expected = VideoPipeline.from_pretrained(folders["masked"])
+    assert torch.equal(inside, ids(expected))
+    assert torch.equal(ids(pipe), inside)
+    other = expected.stream(RING, generator=1)
+    assert all(np.array_equal(mine, next(other)) for mine in (first, *(next(stream) for _ in range(8))))
+    with torch.inference_mode():
+        pipe.to(torch.bfloat16)
+    assert torch.equal(ids(pipe), ids(expected.to(dtype="bfloat16")))
+
+
+def test_what_users_of_diffusers_type(folders):
+    pipe = VideoPipeline.from_pretrained(folders["masked"], torch_dtype=torch.bfloat16)
+    assert pipe.model.network.norm.weight.dtype is torch.bfloat16
+    assert pipe.to(torch.float32).model.network.norm.weight.dtype is torch.float32
+    assert pipe.to(torch.device("cpu")).device == torch.device("cpu")
+    with pytest.raises(UsageError, match="dtype and torch_dtype are two names"):
+        VideoPipeline.from_pretrained(folders["masked"], dtype="float32", torch_dtype=torch.float32)
+    with pytest.raises(UsageError, match="device gpu: no name of a device"):
+        pipe.to("gpu")
+    with pytest.raises(ResourceError, match="device mps: torch cannot use it here"):
+        pipe.to("mps")
+
+
+def test_a_cut_of_the_models_own_can_be_switched_off(tmp_path):
+    pipe = VideoPipeline.from_pretrained(write_model(tmp_path / "cut", settings={"top_k": 1}))
+    free = VideoPipeline.from_pretrained(write_model(tmp_path / "free"))
+    assert not torch.equal(ids_of(pipe, RING, generator=1), ids_of(free, RING, generator=1))
+    assert torch.equal(ids_of(pipe, RING, generator=1, top_k=0), ids_of(free, RING, generator=1))
+
+
 def test_the_text_encoder_goes_where_the_networks_go(folders, monkeypatch):
-    """What reads the text is loaded late, so it cannot be moved: it is told from the beginning."""
+    """What reads the text is loaded late, so it cannot be moved: it is told where."""
     told = []
-    monkeypatch.setattr(models, "load_prior", lambda *given: told.append(given) or load_prior(given[0]))
-    VideoPipeline.from_pretrained(folders["masked"], device="cpu:0")
-    VideoPipeline.from_pretrained(folders["masked"])
-    assert [device for _, device in told] == ["cpu:0", "cpu"]
+    monkeypatch.setattr(BPEConditioner, "to", lambda self, device: told.append(device))
+    VideoPipeline.from_pretrained(folders["masked"], device="cpu:0").to("cpu")
+    VideoPipeline.from_pretrained(folders["masked"]).to(dtype="bfloat16")
+    assert told == ["cpu:0", "cpu"]
 
 
 def test_every_type_of_output_is_the_same_video(pipe):

@@ -169,6 +169,24 @@ def test_another_size_is_possible(pipe):
     assert next(stream).shape == (24, 16, 3)
 
 
+def test_what_a_stream_has_not_cannot_be_set(pipe):
+    stream = pipe.stream(RING, generator=2)
+    for name in ("promt", "guidance_scale", "negative_prompt"):
+        with pytest.raises(UsageError, match=f"a stream has no {name} to be set; prompt and transition can be"):
+            setattr(stream, name, "a ring")
+
+
+def test_who_draws_on_a_picture_draws_on_no_other(pipe):
+    stream, offline = pipe.stream(RING, generator=2), called(pipe, RING, 12, generator=2)
+    taken(stream, 3)
+    state = stream.state()
+    first = pipe.restore(state)
+    for other in (stream, first):
+        for _ in range(4):
+            next(other)[:] = 255
+    assert np.array_equal(taken(pipe.restore(state), 9), offline[3:])
+
+
 @pytest.mark.parametrize(("name", "value"), [("prompt", None), ("prompt", 3), ("transition", "fade")])
 def test_what_is_no_prompt_or_transition_is_refused_where_it_is_set(pipe, name, value):
     stream, offline = pipe.stream(RING, generator=2), called(pipe, RING, 12, generator=2)

@@ -48,7 +48,7 @@ WRONG = [
     ("guidance_scale", 10**400),
     ("temperature", -1),
     ("temperature", 1e-9),
-    ("top_k", 0),
+    ("top_k", -1),
     ("top_k", 2.5),
     ("top_p", 0.0),
     ("top_p", 1.1),

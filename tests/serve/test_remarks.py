@@ -26,6 +26,7 @@ PLAYROOM = replace(MASKED, playroom=True)
         (Wish("a small red ring drifts left over plain black"), PLAYROOM, ""),
         (Wish(""), PLAYROOM, ""),
         (Wish("x", beginning=Beginning("video", b"", 1, "cropped")), MASKED, "cropped"),
+        (Wish("x", steps=1000), MASKED, "tokens, and takes no more proposals than that"),
         (Wish("x", beginning=Beginning("video", b"", 1, "cropped")), UNTOLD, "cropped; the model was taught"),
     ],
 )

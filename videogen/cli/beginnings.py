@@ -70,14 +70,9 @@ class Beginning:
         """Say what of it the model does not see as it is."""
         if self.picture is None and self.seen is None:
             return
+        from videogen.remarks import changed_on_the_way
+
         rows, columns = (self.seen.height, self.seen.width) if self.seen else self.picture.shape[:2]  # type: ignore[union-attr]
-        changes = []
-        if self.seen is not None and self.seen.fps and abs(self.seen.fps / pipe.fps - 1) > 0.01:
-            changes.append(f"{self.seen.fps:.4g} pictures a second become {pipe.fps:g}")
-        if (rows, columns) != size:
-            changes.append(f"{rows} x {columns} becomes {size[0]} x {size[1]}")
-        scale = max(size[0] / rows, size[1] / columns)
-        if rows * scale - size[0] >= 1 or columns * scale - size[1] >= 1:
-            changes.append("edges are cropped")
+        changes = changed_on_the_way((rows, columns), size, self.seen.fps if self.seen else None, pipe.fps)
         if changes:
             terminal.note(f"{self.path}: as the model sees it, {', '.join(changes)}")

@@ -34,7 +34,7 @@ OPTIONS = (
     click.option("--guidance-schedule", type=click.Choice(RAMPS), help="That all along, or rising to it."),
     click.option("--negative-prompt", help="What guidance leads away from."),
     click.option("--temperature", type=float, help="Below 1 more likely, above 1 more varied."),
-    click.option("--top-k", type=int, help="Draw among the k most probable."),
+    click.option("--top-k", type=int, help="Draw among the k most probable; 0: among all."),
     click.option("--top-p", type=float, help="Draw among the most probable that together have this probability."),
     click.option("--rate", type=click.FloatRange(0, 1), default=0.0, help="How wrong the model takes its past to be."),
     click.option("--height", type=click.IntRange(1), help="Rows of a picture [default: as trained]."),

@@ -101,9 +101,7 @@ def opened(terminal: Terminal, prompts: tuple[str, ...], videos: int, options: M
     device = usable_device(options["device"])
     pipe = VideoPipeline.from_pretrained(generator_at(options["model"]), device, options["dtype"])
     request = Request(terminal, pipe, prompts, videos, options, pipe.size(options["height"], options["width"]))
-    for remark in remarks_on(
-        pipe.model, request.job(prompts), guidance_asked=options["guidance_scale"] not in (None, 1)
-    ):
+    for remark in remarks_on(pipe.model, request.job(prompts), {name: options[name] for name in SAMPLING}):
         terminal.note(remark)
     return request
 

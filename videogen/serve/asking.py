@@ -69,7 +69,7 @@ def sampling_fields(info: ModelInfo, limits: Limits) -> dict[str, Schema]:
         "order": {"type": "string", "enum": list(ORDERS[info.objective])},
         "guidance_scale": number(0, 100, "Above 1: closer to the prompt, at twice the cost."),
         "temperature": {"anyOf": [cold, number(COLDEST, 100, "Below 1 more likely, above 1 more varied.")]},
-        "top_k": whole(1, 2**31 - 1, "Draw among the k most probable."),
+        "top_k": whole(0, 2**31 - 1, "Draw among the k most probable; 0: among all."),
         "top_p": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
     }
 

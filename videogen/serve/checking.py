@@ -25,7 +25,7 @@ def check(wish: Wish, info: ModelInfo, limits: Limits, most_frames: int) -> None
     check_range("seed", wish.seed, 0, SEEDS - 1)
     check_range("frames", wish.frames, 1, most_frames)
     check_range("steps", wish.steps, 1, limits.steps)
-    check_range("top_k", wish.top_k, 1, MOST_LIKELY)
+    check_range("top_k", wish.top_k, 0, MOST_LIKELY)
     check_sampling(wish, info)
 
 

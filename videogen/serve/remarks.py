@@ -1,7 +1,7 @@
 """What a wish will not bring, though nothing about it is wrong: it is said, and never repaired unsaid."""
 
-from videogen.remarks import outside_playroom
-from videogen.serve.checking import sampler_of
+from videogen.remarks import idle_settings, outside_playroom
+from videogen.serve.checking import sampler_of, sampling_of
 from videogen.serve.wishes import ModelInfo, Wish
 
 
@@ -14,4 +14,6 @@ def note_on(wish: Wish, info: ModelInfo) -> str:
         remarks.append(reason)
     if wish.negative_prompt and not sampler_of(wish, info).guided:
         remarks.append("negative_prompt changes nothing while guidance_scale is 1")
+    rows, columns = info.grid
+    remarks += idle_settings(sampler_of(wish, info), sampling_of(wish), rows * columns)
     return "; ".join(filter(None, remarks))
