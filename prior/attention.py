@@ -93,7 +93,6 @@ def gathered(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:
         if t < layout.history:
             clean.append(look(queries.clean[t], row_k[:, start:], row_v[:, start:], mask))
         if layout.copies == 2:
-            mask = None if mask is None else mask.roll(layout.tokens, 1)
             masked.append(look(queries.masked[t], row_k[:, :own], row_v[:, :own], mask))
     return torch.cat([context, *clean, *masked], 1)
 

@@ -31,10 +31,6 @@ class FramePrior(Protocol, Generic[PastT, PresentT]):
     @property
     def vocabulary(self) -> Vocabulary: ...
 
-    @property
-    def window(self) -> int:
-        """How many latent frames back it can see: feeding it older ones changes little."""
-
     def begin(self, text: Text | None, batch: int, grid: tuple[int, int], rate: float = 0.0) -> PastT:
         """A past without frames. `rate` is how much of the frames to come may be wrong; a clean history has 0."""
 

@@ -4,6 +4,7 @@ Both ways go through the same blocks and the same rules of visibility: what a ma
 a proposal is told while streaming, to float rounding.
 """
 
+import functools
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -136,12 +137,7 @@ class LlamaPrior(nn.Module):
         return joined(*parts, clean, *masked)
 
     def turns(self, start: int, frames: int, grid: tuple[int, int], device: torch.device) -> Turns:
-        config = self.config
-        if config.positions == "line":
-            tokens = grid[0] * grid[1]
-            return line_turns(start * tokens, frames * tokens, config.channels_a_head, config.theta, device)
-        times = torch.arange(start, start + frames, device=device)
-        return frame_turns(times, grid, config.channels_a_head, config.theta, times < config.sink_frames)
+        return turns_of(self.config, start, frames, grid, device)
 
     def told(self, text: Text | None, rate_B: Tensor, batch: int) -> Tensor:
         """The context as vectors; without a text, that of clips whose captions are not given."""
@@ -207,7 +203,9 @@ class LlamaPrior(nn.Module):
         height, width = past.grid.tolist()
         frame, number = int(past.frames), ids_Bn.shape[1]
         before_B = ids_Bn[:, -1] if number else past.last_B
-        turns = Turns(*(part[number : number + 1] for part in self.turns(frame, 1, (height, width), ids_Bn.device)))
+        turns = Turns(
+            *(part[number : number + 1] for part in kept_turns(self.config, frame, 1, (height, width), ids_Bn.device))
+        )
         place = spot(self.config, frame, height * width)
         at = place.start + number
         mask = torch.ones(1, place.visible, dtype=torch.bool, device=ids_Bn.device)
@@ -229,7 +227,7 @@ class LlamaPrior(nn.Module):
         """
         height, width = past.grid.tolist()
         tokens = height * width
-        turns = self.turns(frame, x_BSC.shape[1] // tokens, (height, width), x_BSC.device)
+        turns = kept_turns(self.config, frame, x_BSC.shape[1] // tokens, (height, width), x_BSC.device)
         all_keys, all_values = [], []
         for block, keys, values in zip(self.blocks, past.keys, past.values, strict=True):
             q, k, v = block.project(x_BSC, turns)
@@ -260,6 +258,21 @@ class LlamaPrior(nn.Module):
         if tuple(ids_Bhw.shape) != wanted:
             raise ValueError(f"ids of shape {tuple(ids_Bhw.shape)}; this past holds streams of {wanted}")
         return ids_Bhw.flatten(1)
+
+
+def turns_of(config: PriorConfig, start: int, frames: int, grid: tuple[int, int], device: torch.device) -> Turns:
+    if config.positions == "line":
+        tokens = grid[0] * grid[1]
+        return line_turns(start * tokens, frames * tokens, config.channels_a_head, config.theta, device)
+    times = torch.arange(start, start + frames, device=device)
+    return frame_turns(times, grid, config.channels_a_head, config.theta, times < config.sink_frames)
+
+
+@functools.lru_cache(maxsize=64)
+def kept_turns(config: PriorConfig, start: int, frames: int, grid: tuple[int, int], device: torch.device) -> Turns:
+    """The same for all proposals of a frame, of a few streams at once."""
+    with torch.inference_mode(False):
+        return turns_of(config, start, frames, grid, device)
 
 
 def taught(block: Block, x_BSC: Tensor, turns: Turns, layout: Layout, kernel: Kernel, blocks: Any = None) -> Tensor:

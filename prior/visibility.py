@@ -31,6 +31,10 @@ class Layout:
     copies: Literal[1, 2]
     order: Literal["together", "raster"]  # what tokens of the same frame see of each other
 
+    def __post_init__(self) -> None:
+        if self.copies == 2 and self.order == "raster":
+            raise ValueError("frames that are decided in raster order are taught without a masked copy")
+
     @property
     def history(self) -> int:
         """How many clean frames there are."""

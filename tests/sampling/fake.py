@@ -48,7 +48,6 @@ class FakePrior:
 
     digits: tuple[int, ...]
     log_p: Tensor
-    window: int = 1
     passes: int = 0
     asked: list[Tensor] = field(default_factory=list)  # ids [B, h, w] of each proposal
 
