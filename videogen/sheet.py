@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import string
 import textwrap
+import unicodedata
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,9 +15,15 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from PIL.ImageFont import FreeTypeFont, ImageFont
+
+    Font = FreeTypeFont | ImageFont
 
 GAP, TEXT_SIZE, LINE_HEIGHT = 4, 14, 19
 PAPER, INK = (250, 249, 246), (30, 30, 34)
+LETTER, WIDE_LETTER = 0.52, 0.66  # of TEXT_SIZE, about: how wide a letter is in Pillow's own font, and in the other
+OTHER_FONT = "DejaVuSans.ttf"  # knows more letters; Pillow looks for it where the system keeps its fonts
+NO_LETTER = "\U0010ffff"  # no font can have it, so it shows what a font draws for what it lacks
 COMFORTABLE = 112  # pixels a side below which frames are enlarged
 
 
@@ -29,17 +38,16 @@ def contact_sheet(
 
     if len(clips) != len(captions):
         raise ValueError(f"{len(clips)} clips, but {len(captions)} captions")
-    font = ImageFont.load_default(size=TEXT_SIZE)
+    own = ImageFont.load_default(size=TEXT_SIZE)
     strips = [_strip(clip, columns, scale) for clip in clips]
     width = max((strip.shape[1] for strip in strips), default=200) + 2 * GAP
-    texts = [
-        textwrap.wrap(caption, max(10, int(width / (0.52 * TEXT_SIZE)))) or ["(no caption)"] for caption in captions
-    ]
+    written = [_legible(caption, own) for caption in captions]
+    texts = [_lines(caption, width, LETTER if font is own else WIDE_LETTER) for caption, font in written]
     heights = [strip.shape[0] + LINE_HEIGHT * len(text) + 3 * GAP for strip, text in zip(strips, texts, strict=True)]
     sheet = Image.new("RGB", (width, sum(heights) + GAP), PAPER)
     pen = ImageDraw.Draw(sheet)
     top = GAP
-    for strip, text, height in zip(strips, texts, heights, strict=True):
+    for strip, text, height, (_, font) in zip(strips, texts, heights, written, strict=True):
         sheet.paste(Image.fromarray(strip), (GAP, top))
         pen.multiline_text((GAP, top + strip.shape[0] + GAP // 2), "\n".join(text), INK, font)
         top += height
@@ -55,6 +63,37 @@ def mosaic(clips: Sequence[NDArray[np.uint8]], columns: int | None = None, scale
     grid = np.stack([*clips, *empty]).reshape(rows, columns, frames, height, width, 3)
     whole = grid.transpose(2, 0, 3, 1, 4, 5).reshape(frames, rows * height, columns * width, 3)
     return whole.repeat(scale, axis=1).repeat(scale, axis=2)
+
+
+def _lines(caption: str, width: int, letter: float) -> list[str]:
+    return textwrap.wrap(caption, max(10, int(width / (letter * TEXT_SIZE)))) or ["(no caption)"]
+
+
+def _legible(caption: str, own: Font) -> tuple[str, Font]:
+    """The caption and a font that has its letters: Pillow's own, or else another; accents go that even this lacks."""
+    from PIL import ImageFont
+
+    if not _lacking(own, caption):
+        return caption, own
+    font, caption = own, unicodedata.normalize("NFC", caption)
+    with suppress(OSError):  # not on this machine
+        font = ImageFont.truetype(OTHER_FONT, TEXT_SIZE)
+    lacking = _lacking(font, caption)
+    return "".join(_plain(letter) if letter in lacking else letter for letter in caption), font
+
+
+def _lacking(font: Font, text: str) -> set[str]:
+    """The letters for which the font draws what it draws for any that it does not have."""
+    drawn = {letter: font.getmask(letter) for letter in {*text, NO_LETTER} - set(string.whitespace)}
+    shapes = {letter: (mask.size, bytes(mask)) for letter, mask in drawn.items()}
+    nothing = shapes.pop(NO_LETTER)
+    return {letter for letter, shape in shapes.items() if shape == nothing}
+
+
+def _plain(letter: str) -> str:
+    """The letter without its accents, where it is one of the 26; otherwise as it is."""
+    bare = "".join(part for part in unicodedata.normalize("NFKD", letter) if not unicodedata.combining(part))
+    return bare if bare.isascii() else letter
 
 
 def _strip(clip: NDArray[np.uint8], columns: int, scale: int | None) -> NDArray[np.uint8]:

@@ -225,6 +225,17 @@ def test_check_draws_a_sheet(toys: Path, tmp_path: Path, capsys: Captured) -> No
     assert np.array_equal(shown, drawn.repeat(2, axis=0).repeat(2, axis=1))
 
 
+def test_a_sheet_that_is_there_is_not_replaced_unasked(toys: Path, tmp_path: Path, capsys: Captured) -> None:
+    sheet = tmp_path / "sheet.png"
+    sheet.write_text("mine")
+    told = refusal(capsys, 2, "check", toys, "--sheet", sheet)
+    assert told == f"videogen: {sheet}: is there already; --overwrite replaces it\n"
+    assert sheet.read_text() == "mine"
+    assert main(["data", "check", str(toys), "--sheet", str(sheet), "--overwrite"]) == 0
+    with Image.open(sheet) as picture:
+        assert picture.format == "PNG"
+
+
 def _first_frame(picture: Image.Image, top: int) -> NDArray[np.uint8]:
     return np.asarray(picture.convert("RGB"))[top : top + FRAME, GAP : GAP + FRAME]
 

@@ -136,6 +136,7 @@ def test_every_kind_of_refusal_is_listed_and_counted(tmp_path: Path, make_set: M
     assert found == {os.fsdecode(b"caf\xe9.mp4"): "missing", "pipe.mp4": "not-a-file", "latin.mp4": "caption"}
     summary = json.loads(json.dumps(index.summary()))
     assert (summary["clips"], summary["good"], summary["refused"], summary["frames"]) == (6, 2, 4, 18)
+    assert summary["files"] == 6, "one that is refused for its caption is a file too"
     assert sum(damage["count"] for damage in summary["damage"].values()) == 4
     text = describe(summary)
     text.encode("utf-8")  # although a name is no text

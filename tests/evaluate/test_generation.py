@@ -389,8 +389,14 @@ def test_prompts_of_other_worlds_are_drawn_but_not_judged(
     run("--model", str(whole_model), "--prompts", str(tmp_path / "mine.txt"), "--out", str(out), "--steps", "2")
     said = capsys.readouterr().out
     assert "steps=2" in said
-    assert "true clips" not in said
-    assert "no reference" in said
+    head, row, clips, lacking, drift, place = said.splitlines()
+    assert head.split() == ["steps", "pictures/s"], "what no row has a figure of has no column"
+    assert len(row.split()) == 3
+    assert clips.endswith("speed at batch 2"), "no more can be made at once than there are prompts"
+    for word in ("attributes (the oracle", "--reference DATA", "--clip-model FOLDER"):
+        assert word in lacking
+    assert re.fullmatch(r"drift, steps=2: grey levels from picture to picture \S+ at 0 s, \S+ at 19 s", drift)
+    assert place == str(out)
     figures = json.loads((out / "figures.json").read_text())
     assert [(row["oracle"], row["frechet"]) for row in figures["rows"]] == [(None, None)]
     assert (out / "clips_0_steps_2.png").is_file()
@@ -403,6 +409,18 @@ def test_prompts_of_other_worlds_are_drawn_but_not_judged(
     sheets = {place.name for place in out.glob("*.png")}
     assert {"clips_0_steps_1.png", "mine.png"} <= sheets
     assert "clips_0_steps_2.png" not in sheets
+
+
+def test_of_the_playrooms_prompts_only_what_was_asked_for_is_lacking(
+    whole_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["--model", str(whole_model), "--prompts", "playroom:2", "--out", str(tmp_path / "report")]
+    run(*command, "--steps", "1", "--drift-frames", "0")
+    head, *_ = said = capsys.readouterr().out.splitlines()
+    assert "all right" in head
+    assert "Frechet" in head
+    assert "CLIP" not in head
+    assert not [line for line in said if line.startswith("not judged")]
 
 
 def test_the_same_seed_gives_the_same_clips_in_any_batch(whole_model: Path) -> None:

@@ -1,18 +1,23 @@
 """One video through a tokenizer: the file, the figures, the errors."""
 
 import json
+import os
+import re
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from videogen.cli import main
 from videogen.evaluate.video import reconstruct_video
 from videogen.metrics import Totals
 from videogen.models import TokenizerModel
 from videogen.pixels import to_clip, to_frames
-from videogen.video import read, scan, write_video
+from videogen.training.signals import Interrupted
+from videogen.video import VideoWriter, read, scan, write_video
 
 
 @pytest.fixture
@@ -54,6 +59,48 @@ def test_the_command(model_folder: Path, film: Path, tmp_path: Path, capsys: pyt
     assert f"{out}: is there already; --overwrite replaces it" in capsys.readouterr().err
     assert main(["reconstruct", str(film), out, "--model", str(model_folder), "--overwrite"]) == 0
     assert "PSNR" in capsys.readouterr().out
+
+
+def test_what_is_cropped_is_told(
+    model_folder: Path, film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["reconstruct", str(film), str(tmp_path / "seen.mp4"), "--model", str(model_folder), "--overwrite"]
+    assert main(command) == 0
+    said = capsys.readouterr()
+    assert re.search("^size +40 x 48 of 44 x 52$", said.out, re.MULTILINE)
+    assert said.err.count("the video is 44 x 52") == 1
+    assert "its middle, 40 x 48, is what you get" in said.err
+    assert main([*command, "--size", "16x24"]) == 0
+    said = capsys.readouterr()
+    assert re.search("^size +16 x 24 of 44 x 52$", said.out, re.MULTILINE)
+    assert said.err == "", "it was asked for"
+    write_video(tmp_path / "whole.mp4", np.zeros((3, 32, 40, 3), np.uint8), 8.0)
+    assert main(["reconstruct", str(tmp_path / "whole.mp4"), *command[2:]]) == 0
+    said = capsys.readouterr()
+    assert re.search("^size +32 x 40$", said.out, re.MULTILINE)
+    assert said.err == ""
+
+
+def test_stopped_it_leaves_a_playable_file(
+    model: TokenizerModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_video(tmp_path / "film.mp4", np.zeros((100, 32, 32, 3), np.uint8), 12.5)
+    written = []
+
+    def stopped_while_writing(writer: VideoWriter, frames: NDArray[np.uint8]) -> None:
+        written.append(len(frames))
+        if len(written) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        write(writer, frames)
+
+    write = VideoWriter.write
+    monkeypatch.setattr(VideoWriter, "write", stopped_while_writing)
+    with pytest.raises(KeyboardInterrupt, match=r"stopped after \d+ of 100 frames, which are written") as caught:
+        reconstruct_video(model, tmp_path / "film.mp4", tmp_path / "seen.mp4")
+    assert isinstance(caught.value, Interrupted)
+    assert caught.value.exit_code == 130
+    assert len(written) == 2
+    assert len(scan(tmp_path / "seen.mp4").pts) == sum(written)
 
 
 def test_of_an_earlier_folder_of_pictures_none_is_left(model_folder: Path, film: Path, tmp_path: Path) -> None:

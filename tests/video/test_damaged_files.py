@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.video.clips import damaged
-from videogen.video import VideoError, read, scan
+from videogen.video import VideoError, read, scan, write_video
 
 PAIRS = ("h264", "h264-fragments", "h264-mkv", "h264-ts", "hevc-open-gop", "av1", "vp9", "mjpeg-avi")
 
@@ -70,6 +70,22 @@ def test_a_file_that_was_cut_off_is_refused(name: str, clean_clips: dict[str, Pa
         path.write_bytes(whole[: int(length)])
         with pytest.raises(VideoError):
             scan(path)
+
+
+def test_a_download_that_ended_early_is_no_other_kind_of_file(clean_clips: dict[str, Path], tmp_path: Path) -> None:
+    """The table of its frames comes last, or is cut itself: nothing can be opened, but the boxes say why."""
+    write_video(tmp_path / "ours.mp4", np.zeros((20, 32, 48, 3), np.uint8), 8.0)
+    ours, theirs = (tmp_path / "ours.mp4").read_bytes(), clean_clips["h264"].read_bytes()
+    for whole, length in ((ours, ours.index(b"moov") + 30), (ours, len(ours) - 50), (theirs, len(theirs) // 2)):
+        cut = tmp_path / "cut.mp4"
+        cut.write_bytes(whole[:length])
+        with pytest.raises(VideoError, match=r"the box at byte \d+ does not end where it says") as caught:
+            scan(cut)
+        assert caught.value.kind == "truncated"
+    (tmp_path / "cut.gif").write_bytes(clean_clips["gif"].read_bytes()[:11])
+    with pytest.raises(VideoError) as caught:
+        scan(tmp_path / "cut.gif")
+    assert caught.value.kind == "truncated"
 
 
 def test_files_that_are_no_videos(tmp_path: Path) -> None:

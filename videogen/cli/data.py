@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from videogen.cli.kinds import FILM, OUT_FOLDER, PICTURE
+from videogen.cli.kinds import FILM, OUT_FOLDER, PICTURE, refuse_taken
 from videogen.cli.terminal import Terminal, reports
 from videogen.errors import DataError
 
@@ -48,11 +48,18 @@ def index(terminal: Terminal, source: Path, out: Path | None, workers: int | Non
 @click.argument("source", metavar="DATA", type=EXISTING)
 @INDEX
 @click.option("--sheet", type=PICTURE, help="Also draw some clips with their captions into this PNG.")
+@click.option("--overwrite", is_flag=True, help="Replace the PNG that is there already.")
 @click.option("--clips", type=click.IntRange(1, 200), default=12, show_default=True, help="How many clips to draw.")
 @click.option("--full", is_flag=True, help="Decode every file again and compare every frame with the index.")
 @reports
 def check(
-    terminal: Terminal, source: Path, index_path: Path | None, sheet: Path | None, clips: int, full: bool
+    terminal: Terminal,
+    source: Path,
+    index_path: Path | None,
+    sheet: Path | None,
+    overwrite: bool,
+    clips: int,
+    full: bool,
 ) -> None:
     """Show what the index of DATA says, and whether the files are still the ones it saw.
 
@@ -62,6 +69,7 @@ def check(
     """
     from videogen.data import check_files, describe, draw_sheet, load_index
 
+    refuse_taken(sheet, overwrite)
     known = load_index(source, index_path)
     with terminal.progress("checking", "files") as on_progress:
         changed = check_files(known, full=full, on_progress=on_progress)

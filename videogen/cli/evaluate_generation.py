@@ -31,7 +31,7 @@ REFERENCE_CLIPS = 512
 @click.option("--order", help="In which tokens are decided, such as halton or threshold.")
 @click.option("--guidance-scale", type=click.FloatRange(0), help="How strongly the text guides.")
 @click.option("--temperature", type=click.FloatRange(0), help="Divides the logits.")
-@click.option("--top-k", type=click.IntRange(1), help="Draw among the k most probable.")
+@click.option("--top-k", type=click.IntRange(0), help="Draw among the k most probable; 0: among all.")
 @click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), help="Draw among what has this probability.")
 @click.option("--compare", multiple=True, metavar="SETTING...", help="Settings to compare, a row each.")
 @click.argument("more", metavar="[SETTING]...", nargs=-1)

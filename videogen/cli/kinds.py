@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from videogen.errors import UsageError
+
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 
@@ -65,6 +67,12 @@ class OutFolder(click.ParamType):  # type: ignore[type-arg]
         if not os.access(nearest, os.W_OK):
             self.fail(f"'{path}' cannot be written: {nearest} is closed to you", param, ctx)
         return path
+
+
+def refuse_taken(path: Path | None, overwrite: bool) -> None:
+    """UsageError for a file that is there and is not to be replaced."""
+    if path is not None and path.exists() and not overwrite:
+        raise UsageError(f"{path}: is there already; --overwrite replaces it")
 
 
 PICTURE = NewFile(*PICTURES)

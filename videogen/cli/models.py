@@ -2,12 +2,13 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 from click.core import ParameterSource
 
 from videogen.cli.films import Film, clear_pictures, targets_of
-from videogen.cli.kinds import ABOVE_0, DRAWING, OUT_FOLDER, Size
+from videogen.cli.kinds import ABOVE_0, DRAWING, OUT_FOLDER, Size, refuse_taken
 from videogen.cli.terminal import Terminal, reports
 from videogen.cli.train import THREADS, use_threads
 
@@ -34,7 +35,7 @@ OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace the report t
 @click.option("--overwrite", is_flag=True, help="Replace what is there already.")
 @MODEL
 @click.option("--side-by-side", is_flag=True, help="Show the original at the left.")
-@click.option("--size", type=Size(), help="Scale and crop to this size first [default: that of the video].")
+@click.option("--size", type=Size(), help="Scale and crop to this size first [default: as much as whole tokens fill].")
 @THREADS
 @DEVICE
 @reports
@@ -51,7 +52,8 @@ def reconstruct(
 ) -> None:
     """Send the video IN through a tokenizer into OUT, and say how much of it came back.
 
-    Any length, in the memory of a few frames. OUT is .mp4, .webm, .gif, a folder for PNGs, or - for raw RGB. What is
+    Any length, in the memory of a few frames. OUT is .mp4, .webm, .gif, a folder for PNGs, or - for raw RGB. It has
+    the size of the video, less what fills no token at its borders. Ctrl-C leaves what there is, playable. What is
     there already is replaced only with --overwrite.
 
     \b
@@ -59,7 +61,7 @@ def reconstruct(
       videogen reconstruct clip.mp4 seen.mp4 --model runs/toys --side-by-side
       videogen reconstruct film.mp4 seen.webm --model runs/toys --size 128x192
     """
-    from videogen.evaluate.video import as_table, reconstruct_video
+    from videogen.evaluate.video import as_table, cropped_in_words, reconstruct_video
     from videogen.models import load_tokenizer
 
     targets_of(target, 1, False, overwrite, source)
@@ -68,6 +70,8 @@ def reconstruct(
     clear_pictures(target)
     with terminal.progress("reconstructing", "frames") as on_progress:
         figures = reconstruct_video(opened, source, target, size, side_by_side, on_progress)
+    if size is None and (remark := cropped_in_words(figures)) is not None:
+        terminal.note(f"{source}: {remark}")
     if target == "-":
         terminal.note(as_table(figures))
         return
@@ -137,10 +141,11 @@ def tokenizer(
 
 @evaluate.command("runs")
 @click.argument("runs", metavar="RUN...", type=PLACE, nargs=-1, required=True)
-@click.option("--figure", default="psnr", show_default=True, help="What to draw.")
+@click.option("--figure", help="What to draw [default: psnr of tokenizers, nats of priors].")
 @click.option("--out", type=DRAWING, help="Draw the figure over the steps into this SVG.")
+@click.option("--overwrite", is_flag=True, help="Replace the SVG that is there already.")
 @reports
-def runs(terminal: Terminal, runs: tuple[Path, ...], figure: str, out: Path | None) -> None:
+def runs(terminal: Terminal, runs: tuple[Path, ...], figure: str | None, out: Path | None, overwrite: bool) -> None:
     """Show the last validation of each run folder, side by side.
 
     \b
@@ -149,6 +154,7 @@ def runs(terminal: Terminal, runs: tuple[Path, ...], figure: str, out: Path | No
     """
     from videogen.evaluate.runs import as_table, compare
 
+    refuse_taken(out, overwrite)
     rows, svg = compare(runs, figure)
     if out is not None:
         out.write_text(svg, encoding="utf-8")
@@ -193,26 +199,46 @@ def selftest(terminal: Terminal, model: Path, seed: int, threads: int | None, de
 
 
 @click.command("info")
-@click.argument("model", metavar="MODEL", type=PLACE)
+@click.argument("model", metavar="MODEL|TOKENS", type=PLACE)
 @reports
 def info(terminal: Terminal, model: Path) -> None:
     """Say what a model folder holds: sizes, codes, rates, and the fingerprint that tokens carry.
 
+    Of a folder of tokens that `videogen encode` made, it says of which clips they are and of which tokenizer.
+
     \b
-    Example:
+    Examples:
       videogen info runs/toys
+      videogen info tokens
     """
+    from videogen.tokens.description import NAME
+
+    figures, lines = tokens_described(model) if (model / NAME).is_file() else model_described(model)
+    width = max(map(len, lines))
+    terminal.report(figures, "\n".join(f"{name:<{width}}  {value}" for name, value in lines.items()))
+
+
+def model_described(model: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """Figures and lines."""
     from videogen.evaluate.info import describe_tokenizer, tokenizer_in_words
     from videogen.evaluate.info_prior import describe_prior, prior_in_words
     from videogen.models import has_prior, load_prior, load_tokenizer
 
-    whole = load_prior(model) if has_prior(model) else None
-    tokenizer = load_tokenizer(model) if whole is None else whole.tokenizer
-    figures, lines = describe_tokenizer(tokenizer), tokenizer_in_words(tokenizer)
-    if whole is not None:
-        figures, lines = figures | {"prior": describe_prior(whole)}, lines | prior_in_words(whole)
-    width = max(map(len, lines))
-    terminal.report(figures, "\n".join(f"{name:<{width}}  {value}" for name, value in lines.items()))
+    if not has_prior(model):
+        tokenizer = load_tokenizer(model)
+        return describe_tokenizer(tokenizer), tokenizer_in_words(tokenizer)
+    whole = load_prior(model)
+    figures = describe_tokenizer(whole.tokenizer) | {"prior": describe_prior(whole)}
+    return figures, tokenizer_in_words(whole.tokenizer) | prior_in_words(whole)
+
+
+def tokens_described(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """Figures and lines."""
+    from videogen.evaluate.info_tokens import describe_tokens, tokens_in_words
+    from videogen.tokens import TokenSet
+
+    tokens = TokenSet.open(folder)
+    return describe_tokens(tokens), tokens_in_words(tokens)
 
 
 def usable_device(name: str) -> str:
@@ -220,23 +246,12 @@ def usable_device(name: str) -> str:
 
     From then on float32 means float32 there, in this process and in those it starts: the same ids on every device.
     """
-    import torch
-
     from tokenizer.precision import allow_tf32
-    from videogen.errors import ResourceError, UsageError
+    from videogen.devices import usable
 
-    try:
-        torch.device(name)
-    except RuntimeError:
-        raise UsageError(f"--device {name}: no name of a device; expected such as cpu, cuda, cuda:1, mps") from None
     allow_tf32(convolutions=False, products=False)
     os.environ["NVIDIA_TF32_OVERRIDE"] = "0"  # what NVIDIA's libraries read when a worker starts
-    try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise ResourceError(f"--device {name}: torch cannot use it here ({reason})") from None
-    return name
+    return str(usable(name, "--device"))
 
 
 def generator_at(model: Path | None) -> Path:

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from videogen.data.records import place_of
+from videogen.data.sources import root_of
 from videogen.data.window import duration, frames_between
 
 if TYPE_CHECKING:
@@ -15,13 +17,16 @@ SHOWN = 6  # how many sizes, rates and examples a person is shown
 
 
 def summarize(index: Index) -> dict[str, Any]:
-    """Counts over the clips (a video that several clips refer to counts once in `files`), the most frequent first."""
+    """Counts over the clips, the most frequent first.
+
+    A video that several clips refer to counts once in `files`, and one that is refused unread counts too.
+    """
     lengths = [_length(clip) for clip in index.good]
     entries = [clip.entry for clip in index.good]
     return {
         "data": str(index.data),
         "index": str(index.path),
-        "files": len(index.files),
+        "files": len({place_of(entry.source, root_of(index.data)) for entry in index.entries}),
         "clips": len(index.good) + len(index.refused),
         "good": len(index.good),
         "refused": len(index.refused),

@@ -62,7 +62,7 @@ def evaluate_generation(
     figures = {
         "model": {"path": str(pipe.model.path), "fingerprint": pipe.model.fingerprint},
         "prompts": {"from": prompts.name, "count": len(prompts.captions)},
-        "clips": {"frames": plan.frames, "fps": pipe.fps, "batch": plan.batch, "seed": plan.seed},
+        "clips": {"frames": plan.frames, "fps": pipe.fps, "batch": made_at_once(prompts, plan), "seed": plan.seed},
         "pinned": judge.pinned(),
         "rows": [row.figures(prompts, judge) for row in (*bounds, *rows)] + chance_of(rows[0], prompts, judge),
         "drift": None if plan.drift is None else drift_figures(plan.drift, curves),
@@ -82,6 +82,11 @@ def bounds_of(
     true = rendered(prompts.drawn, plan.frames, height, width, pipe.fps)
     makers = {TRUE: true, TOKENS: through_tokens(true, pipe.model.tokenizer)}
     return [measured(name, maker, prompts, judge, plan.batch, None, next_part()) for name, maker in makers.items()]
+
+
+def made_at_once(prompts: Prompts, plan: Plan) -> int:
+    """A batch is no larger than there are prompts."""
+    return min(plan.batch, len(prompts.captions))
 
 
 def chance_of(row: Row, prompts: Prompts, judge: Judge) -> list[dict[str, Any]]:
@@ -174,13 +179,20 @@ def slug(name: str) -> str:
 
 
 def as_table(figures: dict[str, Any]) -> str:
-    """For people: a line for each row, what the distance is, and what drift there was."""
-    cells = [HEAD, *(line_of(row) for row in figures["rows"])]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(HEAD))]
+    """For people: a line for each row, what the distance is, what was not judged, and what drift there was."""
+    cells = without_empty_columns([HEAD, *(line_of(row) for row in figures["rows"])])
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
     return "\n".join([*lines, *remarks(figures)])
 
 
+def without_empty_columns(cells: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """What no row has a figure of is not shown; the first line are the heads of the columns."""
+    kept = [column for column in range(len(cells[0])) if any(line[column] != EMPTY for line in cells[1:])]
+    return [tuple(line[column] for column in kept) for line in cells]
+
+
+EMPTY = "-"
 HEAD = (
     "", "all right", "(95 %)", "1 thing", "2 things", "attributes", "shape", "colour", "size", "motion", "speed",
     "Frechet", "CLIP", "steps", "pictures/s",
@@ -189,7 +201,7 @@ HEAD = (
 
 def line_of(row: dict[str, Any]) -> tuple[str, ...]:
     oracle = row["oracle"]
-    rates = ["-"] * 10
+    rates = [EMPTY] * 10
     if oracle is not None:
         low, high = oracle["all_correct_95"]
         one, two = (oracle["by_things"].get(things, {}).get("all_correct") for things in (1, 2))
@@ -197,28 +209,56 @@ def line_of(row: dict[str, Any]) -> tuple[str, ...]:
         whole = [percent(rate) for rate in (one, two, oracle["attributes"], *each)]
         rates = [percent(oracle["all_correct"]), f"{100 * low:.0f} to {100 * high:.0f}", *whole]
     numbers = [row["frechet"], row["clip_score"], row["steps"], row["pictures_per_second"]]
-    return (row["name"], *rates, *("-" if value is None else f"{value:.3g}" for value in numbers))
+    return (row["name"], *rates, *(EMPTY if value is None else f"{value:.3g}" for value in numbers))
 
 
 def percent(rate: float | None) -> str:
-    return "-" if rate is None else f"{100 * rate:.1f} %"
+    return EMPTY if rate is None else f"{100 * rate:.1f} %"
 
 
 def remarks(figures: dict[str, Any]) -> list[str]:
-    bank, clips, drift = figures["pinned"]["frechet"], figures["clips"], figures["drift"]
+    clips, drift = figures["clips"], figures["drift"]
+    lines = [f"clips: {clips['frames']} pictures at {clips['fps']:g} a second; speed at batch {clips['batch']}"]
+    lines += how_far(figures) + not_judged(figures)
+    for name, curve in (drift["curves"] if drift else {}).items():
+        lines += drift_in_words(name, curve)
+    return lines
+
+
+def how_far(figures: dict[str, Any]) -> list[str]:
+    """What the Frechet distance was measured with and from, where there was something to measure from."""
+    bank = figures["pinned"]["frechet"]
+    if not bank["reference"]:
+        return []
     side = f"{bank['resolution'][0]} x {bank['resolution'][1]}"
     how = f"{bank['extractor']}, {bank['frames']} pictures of {side}, {figures['prompts']['count']} clips"
-    against = f"against {bank['reference_clips']} of {bank['reference']}" if bank["reference"] else "no reference"
     warning = "" if bank["comparable_with_published_figures"] else "; not comparable with published FVD"
-    lines = [
-        f"clips: {clips['frames']} pictures at {clips['fps']:g} a second; speed at batch {clips['batch']}",
-        f"Frechet: {how}, {against}{warning}",
-    ]
-    for name, curve in (drift["curves"] if drift else {}).items():
-        if curve["attributes_lost"] is not None:
-            first, last = curve["attributes"][0], curve["attributes"][-1]
-            lines.append(
-                f"drift, {name}: attributes {percent(first)} at {curve['seconds'][0]:.0f} s, "
-                f"{percent(last)} at {curve['seconds'][-1]:.0f} s"
-            )
-    return lines
+    return [f"Frechet: {how}, against {bank['reference_clips']} of {bank['reference']}{warning}"]
+
+
+def not_judged(figures: dict[str, Any]) -> list[str]:
+    """Of prompts that are not about the playroom: what would fill the columns that are left out."""
+    pinned = figures["pinned"]
+    has_oracle, has_reference = any(row["oracle"] for row in figures["rows"]), bool(pinned["frechet"]["reference"])
+    if has_oracle and has_reference:
+        return []
+    lacking = {
+        "attributes (the oracle knows the playroom alone)": has_oracle,
+        "Frechet distance (--reference DATA)": has_reference,
+        "CLIP score (--clip-model FOLDER)": pinned["clip_score"] is not None,
+    }
+    return ["not judged: " + ", ".join(what for what, is_there in lacking.items() if not is_there)]
+
+
+def drift_in_words(name: str, curve: dict[str, Any]) -> list[str]:
+    """Attributes at the first and the last window; where no oracle can tell them, how much still moves there."""
+    if len(curve["seconds"]) < 2:
+        return []
+    begin, end = (f"{curve['seconds'][place]:.0f} s" for place in (0, -1))
+    if curve["attributes_lost"] is not None:
+        first, last = (percent(curve["attributes"][place]) for place in (0, -1))
+        return [f"drift, {name}: attributes {first} at {begin}, {last} at {end}"]
+    if "change" in curve:
+        first, last = (f"{curve['change'][place]:.3g}" for place in (0, -1))
+        return [f"drift, {name}: grey levels from picture to picture {first} at {begin}, {last} at {end}"]
+    return []

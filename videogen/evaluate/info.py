@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+from tokenizer.quantize import FSQConfig, QuantizerConfig
 from videogen.models import TokenizerModel
 
 
@@ -38,14 +39,15 @@ def tokenizer_in_words(model: TokenizerModel) -> dict[str, str]:
     figures, made = describe_tokenizer(model), model.made_for
     height, width = figures["grid"]
     parameters = figures["parameters"]
+    opening = " in the long run; the first latent frame of a clip holds one picture" if figures["f_t"] > 1 else ""
     return {
         "folder": figures["folder"],
         "made for": f"{made.frames} frames of {made.height} x {made.width} at {made.fps:g} a second (others work too)",
         "compression": f"{figures['f_s']} x {figures['f_s']} in space, {figures['f_t']} in time",
         "codes": f"{figures['codes']:,}",
-        "quantizer": str(model.config.quantizer),
+        "quantizer": quantizer_in_words(model.config.quantizer),
         "bits a token": f"{figures['bits_per_token']:.3f}",
-        "bits a pixel": f"{figures['bits_per_pixel']:.5f}",
+        "bits a pixel": f"{figures['bits_per_pixel']:.5f}{opening}",
         "tokens a latent frame": f"{height * width} ({height} x {width})",
         "latent frames a second": f"{figures['latent_frames_per_second']:g}",
         "parameters": f"{parameters['tokenizer']:,}",
@@ -53,6 +55,12 @@ def tokenizer_in_words(model: TokenizerModel) -> dict[str, str]:
         "of the decoder": f"{parameters['decoder']:,}",
         "fingerprint": figures["fingerprint"],
     }
+
+
+def quantizer_in_words(config: QuantizerConfig) -> str:
+    if isinstance(config, FSQConfig):
+        return f"FSQ of levels {' x '.join(map(str, config.levels))}"
+    return f"{config.kind.upper()} of {config.bits} bits"
 
 
 def count(module: nn.Module) -> int:

@@ -15,6 +15,7 @@ from videogen.codec import round_trip
 from videogen.errors import DataError, UsageError
 from videogen.metrics import Totals
 from videogen.models import TokenizerModel
+from videogen.training.signals import Interrupted, listening
 from videogen.video import VideoWriter, fit, scan, stream
 
 OnProgress = Callable[[int, int], None]
@@ -31,7 +32,7 @@ def reconstruct_video(
     """Every frame of `source` through the model into `target`; returns the figures.
 
     By default frames keep their size, less what does not fill a token at the borders; `size` (height, width) scales
-    them to cover it and crops.
+    them to cover it and crops. Asked to stop, it finishes the file, which can be played, and raises Interrupted.
     """
     if str(target) != "-" and Path(target).resolve() == source.resolve():
         raise UsageError(f"{target}: is the video that is read; write the reconstruction somewhere else")
@@ -42,6 +43,7 @@ def reconstruct_video(
     totals, usage = Totals(), Usage.none(model.network.quantizer.size)
     with ExitStack() as stack:
         shown_width = 2 * width if side_by_side else width
+        asked = stack.enter_context(listening())
         writer = stack.enter_context(VideoWriter(target, seen.fps or 1.0, height, shown_width))
         pictures = (fitted if size else cropped)(source, height, width)
         for piece in round_trip(model.network, pictures):
@@ -50,7 +52,17 @@ def reconstruct_video(
             writer.write(np.concatenate([piece.originals.numpy(), made], axis=2) if side_by_side else made)
             if on_progress is not None:
                 on_progress(totals.frames, frames)
-    return {**figures_of(totals, usage, model, height * width), "height": height, "width": width, "fps": seen.fps}
+            if asked.number:
+                break
+    if asked.number:
+        raise Interrupted(f"stopped after {totals.frames} of {frames} frames, which are written", asked.number)
+    return {
+        **figures_of(totals, usage, model, height * width),
+        "height": height,
+        "width": width,
+        "fps": seen.fps,
+        "original": {"height": seen.height, "width": seen.width},
+    }
 
 
 def cropped(source: Path, height: int, width: int) -> Iterator[NDArray[np.uint8]]:
@@ -107,6 +119,7 @@ def as_table(figures: dict[str, Any]) -> str:
     reach = f"; so many tokens could reach {f['code_use_reachable']:.2%}" if f["code_use_reachable"] < 0.995 else ""
     rows = [
         ("frames", f"{f['frames']:,}"),
+        *([("size", size_in_words(f))] if "original" in f else []),
         ("PSNR", f"{f['psnr']:.2f} dB (worst frame {f['psnr_worst']:.2f}, of the pooled error {f['psnr_pooled']:.2f})"),
         ("SSIM", f"{f['ssim']:.4f}"),
         *([("LPIPS", f"{f['lpips']:.4f}")] if f.get("lpips") is not None else []),
@@ -117,3 +130,19 @@ def as_table(figures: dict[str, Any]) -> str:
         ("perplexity", f"{f['perplexity']:,.1f}"),
     ]
     return "\n".join(f"{name:<14}{value}" for name, value in rows)
+
+
+def size_in_words(figures: dict[str, Any]) -> str:
+    size, original = ((of["height"], of["width"]) for of in (figures, figures["original"]))
+    return f"{size[0]} x {size[1]}" + (f" of {original[0]} x {original[1]}" if size != original else "")
+
+
+def cropped_in_words(figures: dict[str, Any]) -> str | None:
+    """What to tell who asked for no size and gets another one than that of the video."""
+    height, width, original = figures["height"], figures["width"], figures["original"]
+    if (height, width) == (original["height"], original["width"]):
+        return None
+    return (
+        f"the video is {original['height']} x {original['width']}, which whole tokens do not fill: "
+        f"its middle, {height} x {width}, is what you get"
+    )

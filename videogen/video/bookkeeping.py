@@ -127,6 +127,8 @@ def _check_riff(size: int, promised: int) -> None:
 
 def _check_gif(file: BinaryIO, size: int) -> None:
     """Blocks lead from the header to the end mark."""
+    if size < 13:
+        raise BrokenError("truncated", "the header does not end")
     file.seek(10)
     flags = file.read(3)[0]
     place = 13 + _palette_bytes(flags)

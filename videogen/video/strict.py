@@ -126,10 +126,14 @@ HIDDEN_FRAMES = ("vp8", "mpeg4", "theora", "flv1", "msmpeg4v3", "wmv1", "wmv2", 
 
 @contextmanager
 def opened_whole(source: Source, limits: Limits) -> Iterator[Opened]:
-    """The same for a file that will be read to its end: the bookkeeping of its container is checked first."""
+    """The same for a file that will be read to its end: the bookkeeping of its container is checked first.
+
+    What was cut off cannot be opened, or seems to hold no pictures, and would be taken for another kind of file.
+    """
+    name = str(source)
+    with open_bytes(source, limits) as file, translated(name):
+        check_bookkeeping(file, name)
     with opened(source, limits) as video:
-        with open_bytes(source, limits) as file:
-            check_bookkeeping(file, video.name)
         yield video
 
 
