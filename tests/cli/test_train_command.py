@@ -1,6 +1,7 @@
 """From a folder of clips to a model and back, as a newcomer types it."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -72,9 +73,43 @@ def test_a_dry_run_trains_nothing(home: Path, capsys: pytest.CaptureFixture[str]
     assert main(["train", "tokenizer", "tiny.yaml", "--dry-run", "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
     assert figures["micro-batches"] == [[2, 5, 16, 16, 3]]
+    assert figures["clips to validate with"] == 2
     assert figures["memory in MiB"]["together"] >= 0
     assert figures["tokens a second of video"] == "8 at 8 frames a second"
     assert not Path("runs").exists()
+
+
+def test_a_run_says_how_many_clips_it_uses(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "tokenizer", "tiny.yaml", "--dry-run", "--json", "data.validation_clips=9"]) == 0
+    used = json.loads(capsys.readouterr().out)
+    train, validation = used["clips"], used["clips to validate with"]
+    assert train + validation == 10
+    assert main(["train", "tokenizer", "tiny.yaml", "training.steps=1", "data.validation_clips=9"]) == 0
+    said = capsys.readouterr().err.splitlines()
+    line = f"{train} clips to train on, {validation} to validate with (9 were asked for)"
+    assert said.count(line) == 1
+    assert said.index(line) == 0, "before the first step"
+
+
+def test_resuming_what_never_began_is_remarked(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["train", "tokenizer", "tiny.yaml", "training.steps=1", "--resume", "--run", "runs/tinny"]
+    remark = "runs/tinny: no run has begun here; --resume begins one"
+    assert main(command) == 0
+    assert remark in capsys.readouterr().err
+    assert main(command) == 0
+    assert remark not in capsys.readouterr().err
+
+
+def test_a_video_that_changed_is_named_before_the_first_step(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(5):
+        os.utime(Path(f"toys/clip_00000{number}.mp4"), ns=(0, 0))
+    assert main(["train", "tokenizer", "tiny.yaml"]) == 3
+    said = capsys.readouterr().err.strip()
+    assert "\n" not in said
+    names = (f"toys/clip_00000{number}.mp4: size or time of change differ" for number in range(3))
+    assert f"5 of 10 videos are not as they were indexed ({'; '.join(names)}; and 2 more); put them back" in said
+    assert "run `videogen data index toys` again" in said
+    assert not Path("runs/tiny/config.json").exists()
 
 
 @pytest.mark.parametrize(
@@ -89,7 +124,11 @@ def test_a_dry_run_trains_nothing(home: Path, capsys: pytest.CaptureFixture[str]
         (["data.train=tiny.yaml"], 3, "tiny.yaml: not a training set; expected a folder of videos"),
         (["steps=4"], 2, "unknown key 'steps'; did you mean 'training.steps'?"),
         (["betas=[0.5, 0.9]"], 2, "did you mean 'optimizer.betas' or 'discriminator_optimizer.betas'?"),
-        (["phases=[{from_step: 0, height: 16, width: 16, frames: 99}]"], 3, "ask for fewer"),
+        (
+            ["phases=[{from_step: 0, height: 16, width: 16, frames: 99}]"],
+            3,
+            "clips to train on holds 99 frames at 8 a second; lower ",
+        ),
         (["begin_with=nowhere"], 4, "nowhere: no such folder"),
         (["loss.perceptual={kind: lpips, weight: 1, weights: nowhere.safetensors}"], 4, "nowhere.safetensors: no such"),
         (["phases=[{from_step: 0, height: 8, width: 8, frames: 5}]"], 2, "SSIM"),

@@ -127,6 +127,17 @@ def test_a_file_that_changed_is_noticed(tmp_path: Path, make_clip: MakeClip) -> 
     dataset.sample(0, 0)
 
 
+def test_captions_are_not_part_of_the_fingerprint(tmp_path: Path, make_set: MakeSet, make_clip: MakeClip) -> None:
+    data = make_set(tmp_path, clips=2)
+    before = ClipDataset(build_index(data, workers=1), SPEC, seed=0).fingerprint
+    (data / "clip_000.txt").write_text("quite other words")
+    index = build_index(data, workers=1)
+    assert index.good[0].entry.caption == "quite other words"
+    assert ClipDataset(index, SPEC, seed=0).fingerprint == before
+    make_clip(data / "clip_000.mp4", seed=9)
+    assert ClipDataset(build_index(data, workers=1), SPEC, seed=0).fingerprint != before
+
+
 def test_too_much_damage_stops_with_the_kinds_and_what_to_do(tmp_path: Path, make_set: MakeSet) -> None:
     data = make_set(tmp_path, clips=9)
     (data / "bad.mp4").symlink_to("nowhere.mp4")

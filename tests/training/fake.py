@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from videogen.checkpoint import Content
 from videogen.cli.failures import explain
+from videogen.training.run_folder import RunFolder
 from videogen.training.stage import Json, OptimizerConfig, Player, Team, Turn
 from videogen.training.trainer import Listener, Outcome, TrainingConfig, train
 
@@ -151,7 +152,8 @@ def once(folder: str, *settings: str) -> None:
     training = {name: values.pop(name) for name in list(values) if hasattr(SMALL, name)}
     config = FakeConfig(training=replace(SMALL, **training), **values)
     notes: list[str] = []
-    run(Path(folder), config, resume=True, on_progress=lambda done, total: time.sleep(slow), on_note=notes.append)
+    begun = RunFolder(Path(folder)).begun
+    run(Path(folder), config, begun, on_progress=lambda done, total: time.sleep(slow), on_note=notes.append)
     if notes:
         (Path(folder) / "notes").write_text("\n".join(notes))
 

@@ -28,11 +28,13 @@ from tests.training.programs import CHECKOUT, ENVIRONMENT, last_tensors, same_bi
 from tests.training.tiny_prior import Set, tiny_config, train
 from videogen.checkpoint import read_folder, write_folder
 from videogen.conditioning import BPEConfig
-from videogen.data import build_index
+from videogen.data import build_index, load_index
+from videogen.data.split import hold_out
 from videogen.errors import CheckpointError, DataError, UsageError
 from videogen.evaluate.likelihood import Baseline
 from videogen.models import check_order, load_prior, load_tokenizer, sampler_of
 from videogen.tokens import TokenSet, encode
+from videogen.tokens.windows import own_latent_frames, split_rows
 from videogen.training import prior_run
 from videogen.training.begin import first_weights
 from videogen.training.lessons import Lessons
@@ -185,6 +187,9 @@ def test_it_trains_straight_from_clips(made: Set, tmp_path: Path) -> None:
     assert [note for note in notes if "encoding" in note] == [
         f"encoding {len(LENGTHS)} clips first; `videogen encode --workers` shares the work"
     ]
+    used = Lessons(config, TokenSet.open(made[1]), None).used()
+    assert [note for note in notes if "to train on" in note] == [used.line()] * 2
+    assert f"left out: {used.short} shorter than 3 latent frames" in used.line()
     train(*made, tmp_path / "tokens", steps=1)
     train(*made, tmp_path / "tokens", steps=2, resume=True)
     assert lines(tmp_path / "clips") == lines(tmp_path / "tokens")
@@ -293,6 +298,13 @@ def test_baselines_are_what_they_say(made: Set) -> None:
 def test_a_survey_says_what_would_be_trained(made: Set) -> None:
     figures, text = survey(tiny_config(made[1]), made[0])
     assert figures["micro-batches"] == [[2, 2, 4, 6], [2, 3, 4, 6]]
+    lessons = Lessons(tiny_config(made[1]), TokenSet.open(made[1]), None)
+    train_on, kept = len(lessons.windows[-1]), len(lessons.held_out)
+    assert 0 < train_on < len(LENGTHS) - kept, "some are kept, and some are too short"
+    assert figures["clips"] == train_on
+    assert figures["clips to validate with"] == min(kept, 4)
+    assert figures["clips too short"] == len(LENGTHS) - train_on - kept
+    assert figures["epochs"] == 8 * 4 / train_on
     assert figures["codes"] == "1,000 as digits of 8 x 5 x 5 x 5"
     assert figures["memory in MiB"].keys() == {"weights, averages, optimizers", "activations", "together"}
     assert "2 x 3 x 4 x 6" in text
@@ -307,16 +319,42 @@ def test_a_survey_looks_at_the_longest_clips_and_the_longest_phase(
     price = prior_run.cost
     monkeypatch.setattr(prior_run, "cost", lambda *given: frames.append(given[1].ids.shape[1]) or price(*given))
     figures, _ = survey(tiny_config(videos), made[0])
-    assert figures["clips"] == prior_run.LOOKED_AT + 2
+    train_on, kept = hold_out(load_index(videos), tiny_config(videos).data.validation_share)
+    assert (figures["clips"], figures["clips to validate with"]) == (len(train_on.good), min(len(kept.good), 4))
     survey(tiny_config(videos, steps=4), made[0])
     assert frames == [3, 2], "the second of these runs ends before it comes to its second phase"
+
+
+def test_a_video_that_changed_is_named_before_any_is_encoded(made: Set, tmp_path: Path) -> None:
+    videos = make_videos(tmp_path / "videos", LENGTHS)
+    build_index(videos, workers=1)
+    config = tiny_config(videos, steps=1)
+    run_prior(config, made[0], tmp_path / "run", resume=False)
+    changed = max(videos.glob("*.mp4"))
+    changed.touch()
+    run_prior(config, made[0], tmp_path / "run", resume=True)  # what is encoded needs no videos any more
+    with pytest.raises(DataError, match=f"1 of {len(LENGTHS)} videos are not as they were .*{changed.name}: size or "):
+        run_prior(config, made[0], tmp_path / "other", resume=False)
+    assert not (tmp_path / "other").exists()
+
+
+def test_that_kept_clips_are_too_short_is_told_of_them(made: Set) -> None:
+    config, tokens = tiny_config(made[1]), TokenSet.open(made[1])
+    lengths = own_latent_frames(tokens)
+    train_on, kept = split_rows(tokens, config.data.validation_share)
+    most = int(lengths[kept].max())
+    assert lengths[train_on].max() > most, "so that the others are long enough"
+    with pytest.raises(DataError) as caught:
+        Lessons(replace(config, phases=(PriorPhaseConfig(0, most + 1),)), tokens, None)
+    assert f"none of {len(kept)} clips kept for validation ({tokens.label(int(kept[0]))[0]}" in str(caught.value)
+    assert f"holds {most + 1} latent frames, the longest has {most}; raise data.validation_share" in str(caught.value)
 
 
 def test_mistakes_are_told_before_anything_begins(made: Set, tmp_path: Path) -> None:
     config = tiny_config(made[1])
     with pytest.raises(UsageError, match=r"digits are .* the tokenizer at .* has 1,000, for instance"):
         train(*made, tmp_path / "run", config=replace(config, digits=(512, 125)))
-    with pytest.raises(DataError, match=r"none of .* clips holds 40 latent frames"):
+    with pytest.raises(DataError, match=r"none of .* clips to train on holds 40 latent frames"):
         train(*made, tmp_path / "run", config=replace(config, phases=(PriorPhaseConfig(0, 40),)))
     for data, words in (
         (replace(config.data, validation=tmp_path / "nowhere"), "nowhere: no such file or folder"),

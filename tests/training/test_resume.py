@@ -4,16 +4,17 @@ import os
 import random
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.training.fake import SMALL, FakeConfig, lines, run
+from tests.training.fake import SMALL, FakeBatch, FakeConfig, FakeStage, lines, run
 from tests.training.programs import Nursery, kill_after_lines, nursery, same_bits, wait_for_lines, whole_lines
 from videogen.checkpoint import write_folder
-from videogen.errors import CheckpointError, UsageError
+from videogen.errors import CheckpointError, DataError, UsageError
 from videogen.training import trainer
 from videogen.training.run_folder import steps_in
 
@@ -143,6 +144,39 @@ def test_two_processes_name_the_clips_of_the_one_that_met_them(programs: Nursery
     note = (tmp_path / "run" / "notes").read_text()
     assert note.startswith("step 5: ")
     assert note.endswith("Clips: clip34, clip35"), "the second half of the first micro-batch"
+
+
+@pytest.mark.parametrize(("step", "micro"), [(4, 0), (5, 1), (6, 0)])
+def test_what_cannot_be_read_costs_none_of_the_steps_before(
+    unbroken: Path, tmp_path: Path, step: int, micro: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches = FakeStage.batches
+
+    def torn(self: FakeStage, *place: Any) -> Generator[FakeBatch]:
+        for number, batch in enumerate(batches(self, *place)):
+            if number == step * SMALL.accumulation + micro:
+                raise DataError("clip.mp4: no such file")
+            yield batch
+
+    with monkeypatch.context() as patched:
+        patched.setattr(FakeStage, "batches", torn)
+        words = f"clip.mp4: no such file. Saved first: .*run holds step {step} of 12; --resume goes on"
+        with pytest.raises(DataError, match=words):
+            run(tmp_path / "run")
+    assert steps_in(tmp_path / "run" / "checkpoints")[-1] == step
+    run(tmp_path / "run", resume=True)
+    assert same_bits(unbroken, tmp_path / "run")
+
+
+def test_where_no_step_was_taken_nothing_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def torn(self: FakeStage, *place: Any) -> Generator[FakeBatch]:
+        raise DataError("clip.mp4: no such file")
+        yield
+
+    monkeypatch.setattr(FakeStage, "batches", torn)
+    with pytest.raises(DataError, match=r"^clip.mp4: no such file$"):
+        run(tmp_path / "run")
+    assert steps_in(tmp_path / "run" / "checkpoints") == []
 
 
 def test_what_is_found_out_before_the_first_step_does_not_stand_in_the_way(

@@ -63,6 +63,18 @@ def test_a_run_keeps_its_configuration(tmp_path: Path) -> None:
         assert json.loads((tmp_path / "run" / "config.json").read_text()) == {"steps": 2, "rate": [0.1, 0.2]}
 
 
+@pytest.mark.parametrize("fact", ["clips", "tokens", "conditioner", "tokenizer"])
+def test_what_is_another_than_before_is_said_in_words(tmp_path: Path, fact: str) -> None:
+    with RunFolder(tmp_path / "run") as run:
+        run.begin({fact: "fa59f6fc"})
+        with pytest.raises(UsageError, match="than when the run began; ") as caught:
+            run.compare({fact: "0123abcd"}, frozenset())
+        assert "fa59f6fc" not in str(caught.value)
+        run.begin({"tokenizer": {"f_s": 8}})
+        with pytest.raises(UsageError, match=r"'tokenizer.f_s' was 8 and is now 16"):
+            run.compare({"tokenizer": {"f_s": 16}}, frozenset())
+
+
 def test_rewinding_drops_later_and_torn_lines(tmp_path: Path) -> None:
     log = MetricsLog(tmp_path / "metrics.jsonl", tmp_path / "events")
     log.rewind(0)

@@ -25,6 +25,7 @@ from tests.training.tiny import ADVERSARIAL, tiny_config, train
 from tokenizer.discriminator import Discriminator, DiscriminatorConfig
 from tokenizer.quantize import LFQConfig
 from videogen.data import build_index
+from videogen.data.split import draw
 from videogen.errors import DataError, UsageError
 from videogen.evaluate.reconstruction import Judgement
 from videogen.models import load_tokenizer
@@ -161,7 +162,8 @@ def test_other_clips_are_another_run(data: Path, unbroken: Path, tmp_path: Path)
     other = tmp_path / "toys"
     write_playroom(other, PlayroomConfig(clips=12, seed=4, size=24, frames=9))
     build_index(other, workers=1)
-    with pytest.raises(UsageError, match="'clips' was"):
+    words = "the clips of data.train are others than when the run began; put them back, or begin a new run with "
+    with pytest.raises(UsageError, match=f"run: {words}begin_with={tmp_path / 'run'} in another folder"):
         train(other, tmp_path / "run", resume=True)
     shutil.move(data, tmp_path / "moved")
     try:
@@ -176,6 +178,7 @@ def test_a_survey_says_what_would_be_trained(data: Path) -> None:
     figures, text = survey(tiny_config(data))
     assert figures["micro-batches"] == [[2, 5, 16, 16, 3], [2, 9, 16, 24, 3], [2, 5, 16, 16, 3]]
     assert figures["clips"] == len(Clips(tiny_config(data)).train.good)
+    assert figures["clips to validate with"] == 3
     assert figures["bits a pixel"].startswith("0.0389")  # log2(1000) / 256
     assert json.loads(json.dumps(figures)) == figures
     assert "2 x 9 x 16 x 24 x 3" in text
@@ -264,8 +267,67 @@ def test_every_phase_is_tried_before_anything_begins(data: Path, tmp_path: Path)
     write_playroom(tmp_path / "short", PlayroomConfig(clips=3, seed=3, size=24, frames=2))
     build_index(tmp_path / "short", workers=1)
     elsewhere = replace(config, data=replace(config.data, validation=tmp_path / "short"))
-    with pytest.raises(DataError, match="short: none of 3 clips holds 5 frames"):
+    with pytest.raises(DataError, match="short: none of 3 clips to validate with holds 5 frames"):
         Clips(elsewhere)
+
+
+def test_that_kept_clips_are_too_short_is_told_of_them(data: Path, tmp_path: Path) -> None:
+    """The others are long enough: who reads of clips that hold too little must know which clips are meant."""
+    config, mixed = tiny_config(data), shutil.copytree(data, tmp_path / "mixed")
+    write_playroom(tmp_path / "brief", PlayroomConfig(clips=12, seed=3, size=24, frames=3))
+    kept = [place.name for place in sorted(mixed.glob("*.mp4")) if draw(place.name) < config.data.validation_share]
+    for name in kept:
+        shutil.copy(tmp_path / "brief" / name, mixed / name)
+    build_index(mixed, workers=1)
+    with pytest.raises(DataError) as caught:
+        Clips(replace(config, data=replace(config.data, train=mixed)))
+    more = f" and {len(kept) - 3} more" if len(kept) > 3 else ""
+    words = f"none of {len(kept)} clips kept for validation ({', '.join(kept[:3])}{more}) holds 5 frames at 8 a second"
+    assert f"{words}; raise data.validation_share, or name a set for it in data.validation; or " in str(caught.value)
+
+
+def test_what_is_used_and_what_is_left_out_is_told(data: Path, tmp_path: Path) -> None:
+    mixed = shutil.copytree(data, tmp_path / "mixed")
+    for place in mixed.glob("videogen-index*"):
+        place.unlink()
+    (mixed / "bad.mp4").write_bytes(b"no video")
+    write_playroom(tmp_path / "brief", PlayroomConfig(clips=2, seed=4, size=24, frames=3))
+    for number, place in enumerate(sorted((tmp_path / "brief").glob("*.mp4"))):
+        place.rename(mixed / f"brief_{number}.mp4")
+    build_index(mixed, workers=1)
+    notes: list[str] = []
+    config = tiny_config(mixed, steps=1)
+    config = replace(config, data=replace(config.data, max_bad_fraction=0.1))
+    run_tokenizer(config, tmp_path / "run", resume=False, on_note=notes.append)
+    used = Clips(config).used()
+    assert used.train + used.held_out == 12
+    assert notes == [used.line()]
+    assert notes[0].endswith("; left out: 1 refused, 2 shorter than 5 frames at 8 a second")
+
+
+def test_a_clip_that_vanishes_costs_none_of_the_steps_before(data: Path, tmp_path: Path) -> None:
+    toys, run = shutil.copytree(data, tmp_path / "toys"), tmp_path / "run"
+    videos = sorted(toys.glob("*.mp4"))
+
+    def take_away(done: int, total: int) -> None:
+        for place in videos if done == 3 else ():
+            place.rename(place.with_suffix(".gone"))
+
+    config = tiny_config(toys, steps=60, checkpoint_every=0)
+    with pytest.raises(DataError, match=r"no such file.*run holds step \d+ of 60; --resume goes on") as caught:
+        run_tokenizer(config, run, resume=False, on_progress=take_away)
+    (step,) = steps_in(run / "checkpoints")
+    assert step >= 3
+    assert f"step {step} of 60" in str(caught.value)
+    with pytest.raises(DataError, match="videos are not as they were indexed"):
+        run_tokenizer(config, run, resume=True)
+    for place in videos:
+        place.with_suffix(".gone").rename(place)
+    notes: list[str] = []
+    steps: list[int] = []
+    ended = replace(config, training=replace(config.training, steps=step + 2))
+    run_tokenizer(ended, run, True, on_note=notes.append, on_progress=lambda done, total: steps.append(done))
+    assert steps == [step + 1, step + 2]
 
 
 def team_of(stage: TokenizerStage, rank: int, world: int, everyone: Callable[[Any], list[Any]]) -> Team:

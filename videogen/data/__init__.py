@@ -6,7 +6,7 @@ for batch in batches(dataset, batch_size=32): ...       # batch.next can be save
 """
 
 from videogen.data.batches import Batch, Position, batches
-from videogen.data.check import check_files, draw_sheet
+from videogen.data.check import check_files, draw_sheet, refuse_changed
 from videogen.data.dataset import ClipDataset, ClipSpec, Sample
 from videogen.data.index import Index, IndexedClip, Refused, build_index, load_index
 from videogen.data.sources import Entry, Fault, find_entries
@@ -30,4 +30,5 @@ __all__ = [
     "draw_sheet",
     "find_entries",
     "load_index",
+    "refuse_changed",
 ]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from videogen.data.entry import Fault
 from videogen.data.examine import Job, patience, stamp_of, task, verdict
 from videogen.data.index import Index, IndexedClip, OnProgress, cores
-from videogen.data.records import FileRecord, path_of, source_at
+from videogen.data.records import FileRecord, Stamp, path_of, source_at
 from videogen.data.sources import find_entries, root_of
 from videogen.data.window import frames_between
 from videogen.data.workers import run_each
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Change = dict[str, str]  # key, kind, detail
 SHEET_HEIGHT = 128
+NAMED = 3  # how many files an error names
 
 
 def check_files(index: Index, full: bool = False, on_progress: OnProgress | None = None) -> list[Change]:
@@ -35,15 +36,24 @@ def check_files(index: Index, full: bool = False, on_progress: OnProgress | None
     for record in index.files:
         source = source_at(record.place, root_of(index.data))
         stamp = stamp_of(path_of(source))
-        if isinstance(stamp, Fault):
-            if record.stamp is not None:
-                changes.append(_change(record, stamp))
-        elif stamp != record.stamp:
-            changes.append(_change(record, Fault("changed", "size or time of change differ")))
-        elif record.scan is not None:
+        if fault := _since(record.stamp, stamp):
+            changes.append(_change(record, fault))
+        elif isinstance(stamp, Stamp) and record.scan is not None:
             jobs[record.place] = Job(record.place, source, stamp)
     changes += _changed_frames(index, list(jobs.values()), on_progress) if full else []
     return sorted(changes, key=lambda change: (change["key"], change["kind"]))
+
+
+def refuse_changed(index: Index) -> None:
+    """DataError for the videos of good clips that are gone or are not those that were indexed; none of them is read."""
+    indexed = {path_of(clip.entry.source): clip.stamp for clip in index.good}
+    changed = [f"{path}: {fault.detail}" for path, stamp in indexed.items() if (fault := _since(stamp, stamp_of(path)))]
+    if changed:
+        more = f"; and {len(changed) - NAMED} more" if len(changed) > NAMED else ""
+        raise DataError(
+            f"{index.data}: {len(changed)} of {len(indexed)} videos are not as they were indexed "
+            f"({'; '.join(changed[:NAMED])}{more}); put them back, or run `videogen data index {index.data}` again"
+        )
 
 
 def draw_sheet(index: Index, clips: int, columns: int = 8) -> Image:
@@ -55,6 +65,13 @@ def draw_sheet(index: Index, clips: int, columns: int = 8) -> Image:
     places = np.unique(np.linspace(0, len(index.good) - 1, min(clips, len(index.good))).round().astype(int))
     chosen = [index.good[place] for place in places]
     return contact_sheet([_glance(clip, columns) for clip in chosen], [clip.entry.caption for clip in chosen], columns)
+
+
+def _since(then: Stamp | None, now: Stamp | Fault) -> Fault | None:
+    """What has happened to a file since it was indexed; one that could not be looked at then still cannot be."""
+    if isinstance(now, Fault):
+        return None if then is None else now
+    return None if now == then else Fault("changed", "size or time of change differ")
 
 
 def _changed_entries(index: Index) -> list[Change]:

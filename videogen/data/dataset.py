@@ -49,10 +49,19 @@ class ClipDataset:
 
     Refused entries are skipped, as if they had never been there; more than `max_bad_fraction` of them is a DataError.
     Entries too short for a clip are left out and listed in `short`: nothing is padded. Frames are picked by time, so
-    that `spec.fps` holds whatever rate the video has, then scaled to cover and cropped at the centre.
+    that `spec.fps` holds whatever rate the video has, then scaled to cover and cropped at the centre. Where all are too
+    short, `called` says in the error what the clips are, and `remedy` what to do.
     """
 
-    def __init__(self, index: Index, spec: ClipSpec, seed: int, max_bad_fraction: float = 0.05) -> None:
+    def __init__(
+        self,
+        index: Index,
+        spec: ClipSpec,
+        seed: int,
+        max_bad_fraction: float = 0.05,
+        called: str = "clips",
+        remedy: str = "ask for fewer",
+    ) -> None:
         if not 0 <= seed < 2**64:
             raise ValueError(f"seed is {seed}; it must lie in 0 .. 2^64 - 1")
         _refuse_if_bad(index, max_bad_fraction)
@@ -65,8 +74,8 @@ class ClipDataset:
         self._decord = find_spec("decord") is not None
         if not self.clips:
             raise DataError(
-                f"{index.data}: none of {len(index.good)} clips holds {spec.frames} frames at {spec.fps:g} a second; "
-                "ask for fewer"
+                f"{index.data}: none of {len(index.good)} {called} holds {spec.frames} frames at {spec.fps:g} a "
+                f"second; {remedy}"
             )
 
     def __len__(self) -> int:
@@ -74,11 +83,11 @@ class ClipDataset:
 
     @property
     def fingerprint(self) -> str:
-        """Of everything that decides the samples: equal for two sets that give the same ones."""
+        """Of everything that decides the samples but for what is said of them: equal for sets of the same pictures."""
         digest = hashlib.sha256(repr((astuple(self.spec), self.seed)).encode())
         for clip in self.clips:
             entry = clip.entry
-            digest.update(repr((entry.key, entry.caption, entry.start, entry.end, clip.scan.hashes)).encode())
+            digest.update(repr((entry.key, entry.start, entry.end, clip.scan.hashes)).encode())
         return digest.hexdigest()
 
     def sample(self, epoch: int, index: int) -> Sample:
@@ -111,10 +120,12 @@ def _starts(clip: IndexedClip, spec: ClipSpec) -> range:
 
 
 def _refuse_if_bad(index: Index, max_bad_fraction: float) -> None:
-    bad, total = len(index.refused), len(index.refused) + len(index.good)
-    if bad > max_bad_fraction * total:
+    """Of all clips of the set, also where some of the good ones are kept back."""
+    bad, total = len(index.refused), len(index.entries)
+    if bad and bad / total > max_bad_fraction:
         kinds = ", ".join(f"{kind} {damage['count']}" for kind, damage in index.summary()["damage"].items())
         raise DataError(
             f"{index.data}: {bad} of {total} clips cannot be used ({kinds}), more than {max_bad_fraction:.1%}; "
-            f"look at them with `videogen data check {index.data}`"
+            f"look at them with `videogen data check {index.data}`, or allow them: "
+            f"data.max_bad_fraction={-(-100 * bad // total) / 100:g}"
         )

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from videogen.data.draws import LESSON, WINDOW, below, epoch_order, uniform, words
-from videogen.data.split import draw
+from videogen.data.split import draw, refuse_one_sided
 from videogen.errors import DataError
 from videogen.tokens.token_set import TokenSet
 
@@ -29,9 +29,18 @@ class Window:
 
 class TokenWindows:
     """The clips of a set whose own latent frames fill at least one window of `frames`; filling at a clip's end is left
-    out."""
+    out. Where there is none, `called` says in the error what the clips are, and `remedy` what to do."""
 
-    def __init__(self, tokens: TokenSet, rows: NDArray[np.int64], frames: int, seed: int, opening_share: float = 0.0):
+    def __init__(
+        self,
+        tokens: TokenSet,
+        rows: NDArray[np.int64],
+        frames: int,
+        seed: int,
+        opening_share: float = 0.0,
+        called: str = "clips",
+        remedy: str = "ask for fewer in phases.frames, or encode longer clips",
+    ):
         self.tokens, self.frames, self.seed, self.opening_share = tokens, frames, seed, opening_share
         lengths = own_latent_frames(tokens)
         self.rows = rows[lengths[rows] >= frames]
@@ -40,8 +49,8 @@ class TokenWindows:
         if not len(self.rows):
             longest = int(lengths[rows].max()) if len(rows) else 0
             raise DataError(
-                f"{tokens.folder}: none of {len(rows)} clips holds {frames} latent frames, the longest has {longest}; "
-                "ask for fewer in `phases`, or encode longer clips"
+                f"{tokens.folder}: none of {len(rows)} {called} holds {frames} latent frames, the longest has "
+                f"{longest}; {remedy}"
             )
 
     def __len__(self) -> int:
@@ -91,11 +100,7 @@ def own_latent_frames(tokens: TokenSet) -> NDArray[np.int64]:
 
 def split_rows(tokens: TokenSet, share: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows to train on and rows to validate with, by a hash of each clip's key."""
-    held = np.array([draw(tokens.label(row)[0]) < share for row in range(len(tokens))])
-    kept, back = np.flatnonzero(~held), np.flatnonzero(held)
-    if not len(kept) or not len(back):
-        raise DataError(
-            f"{tokens.folder}: of {len(tokens)} clips a share of {share:g} for validation leaves {len(kept)} to train "
-            f"on and {len(back)} to validate with; give a set of its own for validation, or another share"
-        )
-    return kept, back
+    draws = [draw(tokens.label(row)[0]) for row in range(len(tokens))]
+    refuse_one_sided(tokens.folder, draws, share)
+    held = np.array(draws) < share
+    return np.flatnonzero(~held), np.flatnonzero(held)

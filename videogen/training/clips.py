@@ -13,9 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from videogen.data import Batch, ClipDataset, ClipSpec, Index, Position, batches, load_index
-from videogen.data.split import draw, hold_out
+from videogen.data.split import TO_KEEP_OTHERS, draw, hold_out, kept_for_validation
 from videogen.training.stage import Json
 from videogen.training.tokenizer_config import PhaseConfig, TokenizerTrainingConfig
+from videogen.training.used import Used
+
+TO_FIT = "lower phases.frames, or raise data.fps"
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,30 +35,53 @@ class Clips:
 
     def __init__(self, config: TokenizerTrainingConfig):
         self.config = config
-        self.train, self.held_out = open_sets(config)
+        self.indexed = open_sets(config)
+        self.train, self.held_out = split(self.indexed, config.data.validation_share)
         self.datasets: dict[str, ClipDataset] = {}
         for number, phase in enumerate(config.phases):  # a set that cannot serve is found out before anything begins
             for images in (False, True) if phase.image_share else (False,):
                 self.dataset(number, images)
-        last = replace(self.spec(config.phases[-1], images=False), flip=False)
-        self.validation = ClipDataset(self.held_out, last, seed=0, max_bad_fraction=config.data.max_bad_fraction)
+        self.validation = self.to_validate_with()
 
     def dataset(self, phase: int, images: bool) -> ClipDataset:
         name = stream_name(phase, images)
         if name not in self.datasets:
             spec = self.spec(self.config.phases[phase], images)
             bad = self.config.data.max_bad_fraction
-            self.datasets[name] = ClipDataset(self.train, spec, self.config.training.seed, bad)
+            seed = self.config.training.seed
+            self.datasets[name] = ClipDataset(self.train, spec, seed, bad, called="clips to train on", remedy=TO_FIT)
         return self.datasets[name]
+
+    def to_validate_with(self) -> ClipDataset:
+        """The held-out clips as the last phase would see them."""
+        data = self.config.data
+        last = replace(self.spec(self.config.phases[-1], images=False), flip=False)
+        called, remedy = "clips to validate with", TO_FIT
+        if data.validation is None:
+            called = kept_for_validation((clip.entry.key for clip in self.held_out.good), len(self.held_out.good))
+            remedy = f"{TO_KEEP_OTHERS}; or {TO_FIT}"
+        return ClipDataset(self.held_out, last, 0, data.max_bad_fraction, called, remedy)
 
     def spec(self, phase: PhaseConfig, images: bool) -> ClipSpec:
         data = self.config.data
         return ClipSpec(1 if images else phase.frames, phase.height, phase.width, data.fps, data.flip)
 
     def for_validation(self) -> list[NDArray[np.uint8]]:
-        """The held-out clips as the last phase would see them, uint8 [T, H, W, 3], the same at every call."""
+        """Pictures of the held-out clips, uint8 [T, H, W, 3], the same at every call."""
         count = min(len(self.validation), self.config.data.validation_clips)
         return [self.validation.sample(0, i).clip for i in range(count)]
+
+    def used(self) -> Used:
+        """In the last phase, which the run is judged by."""
+        last, held = self.dataset(len(self.config.phases) - 1, images=False), self.validation
+        return Used(
+            train=len(last),
+            held_out=len(held),
+            asked=self.config.data.validation_clips,
+            refused=len(last.refused) + len(held.refused),
+            short=len(last.short) + len(held.short),
+            least=f"{last.spec.frames} frames at {last.spec.fps:g} a second",
+        )
 
     def fingerprint(self) -> str:
         """Of all the clips of the first phase: another set is another run."""
@@ -88,11 +114,15 @@ class Clips:
         return draw(f"images {self.config.training.seed} {step}") < phase.image_share
 
 
-def open_sets(config: TokenizerTrainingConfig) -> tuple[Index, Index]:
-    train = load_index(config.data.train)
-    if config.data.validation is not None:
-        return train, load_index(config.data.validation)
-    return hold_out(train, config.data.validation_share)
+def open_sets(config: TokenizerTrainingConfig) -> tuple[Index, ...]:
+    """The whole sets: one to train on, and where it is given one to validate with."""
+    return tuple(load_index(data) for data in (config.data.train, config.data.validation) if data is not None)
+
+
+def split(indexed: tuple[Index, ...], share: float) -> tuple[Index, Index]:
+    """What is trained on, and what is kept for validation: a set of its own, or a share of the one there is."""
+    train, *others = indexed
+    return (train, others[0]) if others else hold_out(train, share)
 
 
 def stream_name(phase: int, images: bool) -> str:

@@ -15,11 +15,12 @@ from torch import Tensor
 
 from prior.objective import Chance, cosine_counts, masks, spoilt
 from videogen.data import Position
-from videogen.data.split import draw
+from videogen.data.split import TO_KEEP_OTHERS, draw, kept_for_validation
 from videogen.tokens import TokenSet
 from videogen.tokens.windows import TokenWindows, Window, split_rows
 from videogen.training.prior_config import PriorPhaseConfig, PriorTrainingConfig, TeachingConfig
 from videogen.training.stage import Json
+from videogen.training.used import Used
 
 RATE, SPOILS, WITHHOLDS, CUTS, CUT_AT, CUT_TO, FIXED = range(7)  # of a sample's chance; its frames and tokens follow
 
@@ -63,15 +64,35 @@ class Lessons:
         self.config = config
         rows, held = (np.arange(len(train)), None) if validation else split_rows(train, config.data.validation_share)
         seed, opening = config.training.seed, config.data.opening_share
-        self.windows = [TokenWindows(train, rows, phase.frames, seed, opening) for phase in config.phases]
+        self.windows = [
+            TokenWindows(train, rows, phase.frames, seed, opening, called="clips to train on")
+            for phase in config.phases
+        ]
         frames = config.phases[-1].frames
-        others = np.arange(len(validation)) if validation else held
-        assert others is not None
-        self.held_out = TokenWindows(validation or train, others, frames, seed=0)
+        if held is None:
+            assert validation is not None
+            others = np.arange(len(validation))
+            self.held_out = TokenWindows(validation, others, frames, seed=0, called="clips to validate with")
+        else:
+            called = kept_for_validation((train.label(int(row))[0] for row in held), len(held))
+            remedy = f"{TO_KEEP_OTHERS}; or lower phases.frames"
+            self.held_out = TokenWindows(train, held, frames, seed=0, called=called, remedy=remedy)
 
     @property
     def grid(self) -> tuple[int, int]:
         return self.windows[0].grid
+
+    def used(self) -> Used:
+        """In the last phase, which the run is judged by; refused clips have no tokens."""
+        last, held = self.windows[-1], self.held_out
+        return Used(
+            train=len(last),
+            held_out=len(held),
+            asked=self.config.data.validation_clips,
+            refused=0,
+            short=last.short + held.short,
+            least=f"{last.frames} latent frames",
+        )
 
     def for_validation(self) -> list[Window]:
         """The beginnings of held-out clips, the same at every call."""

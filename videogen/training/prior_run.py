@@ -17,7 +17,7 @@ from sampling.config import SamplerConfig
 from videogen.conditioning import BPEConfig, Conditioner, load_conditioner, make_conditioner
 from videogen.conditioning.bpe import BPEConditioner
 from videogen.conditioning.folder import CONFIG
-from videogen.data import Index, load_index
+from videogen.data import Index, load_index, refuse_changed
 from videogen.data.index import IndexedClip
 from videogen.data.split import hold_out
 from videogen.data.window import duration
@@ -49,10 +49,11 @@ def run_prior(
     note = told.on_note if os.environ.get("RANK", "0") == "0" else Listener().on_note
     tokenizer = load_tokenizer(tokenizer_path, device)
     check_validation(config, tokenizer)
-    sets = [
-        None if data is None else open_tokens(data, tokenizer, folder / name, note)
-        for data, name in ((config.data.train, "tokens"), (config.data.validation, "validation_tokens"))
-    ]
+    places = ((config.data.train, folder / "tokens"), (config.data.validation, folder / "validation_tokens"))
+    for data, place in places:
+        if data is not None and not (data / NAME).is_file() and not is_finished(place):
+            refuse_changed(load_index(data))
+    sets = [None if data is None else open_tokens(data, tokenizer, place, note) for data, place in places]
     assert sets[0] is not None
     lessons = Lessons(config, sets[0], sets[1])
     conditioner = text_of(config, lessons, folder, device)
@@ -69,6 +70,7 @@ def run_prior(
         resume,
         told,
         CHANGEABLE | ELSEWHERE | ASKED,
+        remarks=(lessons.used().line(),),
     )
 
 
@@ -132,9 +134,7 @@ def survey(config: PriorTrainingConfig, tokenizer_path: Path) -> tuple[Json, str
     tokenizer = load_tokenizer(tokenizer_path, device)
     check_validation(config, tokenizer)
     with tempfile.TemporaryDirectory() as scratch:
-        tokens, clips = looked_at(config.data.train, tokenizer, Path(scratch))
-        config = replace(config, data=replace(config.data, validation=config.data.train))
-        lessons = Lessons(config, tokens, tokens)
+        lessons, clips = looked_at(config, tokenizer, Path(scratch))
         conditioner = text_of(config, lessons, Path(scratch), device)
         stage = PriorStage(config, lessons, tokenizer, conditioner)
         first, longest = (batch_at(stage, step) for step in (0, longest_phase(config).from_step))
@@ -143,10 +143,9 @@ def survey(config: PriorTrainingConfig, tokenizer_path: Path) -> tuple[Json, str
     micro = training.batch_size // training.accumulation
     figures: dict[str, Any] = {
         **stage.figures(),
-        "clips": clips,
-        "clips too short": lessons.windows[-1].short if clips == len(tokens) else "known when they are encoded",
+        **clips,
         "steps": training.steps,
-        "epochs": training.steps * training.batch_size / clips,
+        "epochs": training.steps * training.batch_size / clips["clips"],
         "micro-batches": [[micro, phase.frames, *lessons.grid] for phase in config.phases],
         "first clips": list(first.keys[:4]),
         "memory in MiB": {name: each // 2**20 for name, each in bytes_.items()},
@@ -155,14 +154,43 @@ def survey(config: PriorTrainingConfig, tokenizer_path: Path) -> tuple[Json, str
     return figures, "\n".join(f"{name:<28} {said(value)}" for name, value in figures.items())
 
 
-def looked_at(data: Path, tokenizer: TokenizerModel, scratch: Path) -> tuple[TokenSet, int]:
-    """The tokens, or those of the few longest clips where none are made yet; and how many clips there are."""
+def looked_at(config: PriorTrainingConfig, tokenizer: TokenizerModel, scratch: Path) -> tuple[Lessons, Json]:
+    """The run's own lessons, or those of a few clips where they are not encoded yet; and how many clips it has."""
+    train, validation = config.data.train, config.data.validation
+    tokens = tokens_of(train, tokenizer, scratch)
+    if all(data is None or (data / NAME).is_file() for data in (train, validation)):
+        others = None if validation is None else TokenSet.open(validation, tokenizer.fingerprint)
+        lessons = Lessons(config, tokens, others)
+        return lessons, lessons.used().figures()
+    own = replace(config, data=replace(config.data, validation=train))  # so few clips are not split
+    return Lessons(own, tokens, tokens), clips_to_encode(config)
+
+
+def tokens_of(data: Path, tokenizer: TokenizerModel, scratch: Path) -> TokenSet:
+    """The tokens, or those of the few longest clips where none are made yet."""
     if (data / NAME).is_file():
-        tokens = TokenSet.open(data, tokenizer.fingerprint)
-        return tokens, len(tokens)
+        return TokenSet.open(data, tokenizer.fingerprint)
     index: Index = load_index(data)
     encode(replace(index, good=tuple(nlargest(LOOKED_AT, index.good, seconds_of))), scratch / "tokens", tokenizer)
-    return TokenSet.open(scratch / "tokens", tokenizer.fingerprint), len(index.good)
+    return TokenSet.open(scratch / "tokens", tokenizer.fingerprint)
+
+
+def clips_to_encode(config: PriorTrainingConfig) -> Json:
+    """How many clips a run would have, as far as it is known before they are encoded."""
+    data = config.data
+    if data.validation is None:
+        train, held_out = (len(part.good) for part in hold_out(load_index(data.train), data.validation_share))
+    else:
+        train, held_out = (count_of(each) for each in (data.train, data.validation))
+    return {
+        "clips": train,
+        "clips to validate with": min(held_out, data.validation_clips),
+        "clips too short": "known when they are encoded",
+    }
+
+
+def count_of(data: Path) -> int:
+    return len(TokenSet.open(data)) if (data / NAME).is_file() else len(load_index(data).good)
 
 
 def seconds_of(clip: IndexedClip) -> float:

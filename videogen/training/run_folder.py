@@ -21,6 +21,13 @@ from videogen.training.metrics_log import MetricsLog
 
 OnNote = Callable[[str], None]
 STEP = "step_"
+AGAIN = "or begin a new run with begin_with={run} in another folder"
+FACTS = {  # what a run depends on beside its configuration, and what to do: nobody can read the hashes of it
+    "clips": ("the clips of data.train are others", f"put them back, {AGAIN}"),
+    "tokens": ("the tokens of data.train or data.validation are others", f"put them back, {AGAIN}"),
+    "conditioner": ("what reads the captions is another", f"put it back, {AGAIN}"),
+    "tokenizer": ("the tokenizer is another", "give the same, or begin a new run in another folder"),
+}
 
 
 class RunFolder:
@@ -60,7 +67,7 @@ class RunFolder:
         return self.path / "config.json"
 
     def compare(self, config: Mapping[str, Any], changeable: frozenset[str]) -> list[str]:
-        """With the configuration of the run that began here, if one did: UsageError if they differ.
+        """With the configuration of the run that began here, and its facts, if one did: UsageError if they differ.
 
         Returns a note for each of the `changeable` keys that has another value than before.
         """
@@ -68,6 +75,9 @@ class RunFolder:
             return []
         notes = []
         for key, before, now in differences(json.loads(self._config.read_bytes()), json.loads(as_json(config))):
+            if key in FACTS:
+                what, remedy = FACTS[key]
+                raise UsageError(f"{self.path}: {what} than when the run began; {remedy.format(run=self.path)}")
             if key not in changeable:
                 raise UsageError(
                     f"{self._config}: '{key}' was {json.dumps(before)} and is now {json.dumps(now)}; a run is resumed "

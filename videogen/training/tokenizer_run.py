@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from videogen.data import refuse_changed
 from videogen.pixels import to_clip
 from videogen.training.budget import kept_bytes, saved_bytes
 from videogen.training.clips import Clips
@@ -23,6 +24,8 @@ def run_tokenizer(
 ) -> Outcome:
     """Train in `folder`; the listeners are those of `Listener`."""
     clips = Clips(config)
+    for index in clips.indexed:
+        refuse_changed(index)
     resolved = {**plain(config), "clips": clips.fingerprint()}
     return train(
         lambda: TokenizerStage(config, clips),
@@ -32,6 +35,7 @@ def run_tokenizer(
         resume,
         Listener(**listener),
         CHANGEABLE | ELSEWHERE,
+        remarks=(clips.used().line(),),
     )
 
 
@@ -40,17 +44,16 @@ def survey(config: TokenizerTrainingConfig) -> tuple[Json, str]:
     clips = Clips(config)
     stage = TokenizerStage(config, clips)
     begin(stage.players)
-    dataset = clips.dataset(0, images=False)
+    dataset, used = clips.dataset(0, images=False), clips.used()
     micro = config.training.batch_size // config.training.accumulation
     shapes = [[micro, p.frames, p.height, p.width, 3] for p in config.phases]
     memory = {name: bytes_ // 2**20 for name, bytes_ in memory_of(stage, micro).items()}
     figures: dict[str, Any] = {
         **stage.figures(),
-        "clips": len(dataset),
-        "clips too short": len(dataset.short),
-        "clips refused": len(dataset.refused),
+        **used.figures(),
+        "clips refused": used.refused,
         "steps": config.training.steps,
-        "epochs": config.training.steps * config.training.batch_size / len(dataset),
+        "epochs": config.training.steps * config.training.batch_size / used.train,
         "micro-batches": shapes,
         "first clips": [dataset.sample(0, i).key for i in range(min(4, len(dataset)))],
         "memory in MiB": memory,

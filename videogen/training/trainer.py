@@ -5,7 +5,7 @@ step: batches -> turns -> gradients -> (all finite?) -> optimizers -> averages -
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from videogen.checkpoint import Folder, write_folder
-from videogen.errors import CheckpointError, NumbersError, UsageError
+from videogen.errors import CheckpointError, DataError, NumbersError, UsageError
 from videogen.training.onsets import PATIENCE, OnAlarm, after_a_look
 from videogen.training.players import seat
 from videogen.training.processes import Accelerator, agreed, from_everyone, processes
@@ -97,11 +97,13 @@ def train(
     resume: bool = False,
     listener: Listener = Listener(),
     changeable: frozenset[str] = CHANGEABLE,
+    remarks: Sequence[str] = (),
 ) -> Outcome:
     """Train in a run folder until `config.steps`; Interrupted, after saving, when a signal asks for it.
 
     `resolved` is the whole configuration as plain data: a run is resumed with the one it began with, but for the
-    `changeable` keys. `resume` without an earlier run begins one.
+    `changeable` keys. `resume` without an earlier run begins one. The `remarks` are told when nothing is in the way of
+    the first step any more.
     """
     run = RunFolder(folder)
     with ExitStack() as stack:
@@ -122,6 +124,8 @@ def train(
         trainer.go_on_from(checkpoint)
         if accelerator.is_main_process:
             run.begin(resolved)  # not before: a mistake that stage or trainer found must not stand in the way
+        for remark in remarks:
+            listener.on_note(remark)
         return trainer.run_to_the_end(stack.enter_context(listening()))
 
 
@@ -169,18 +173,28 @@ class Trainer(Generic[BatchT]):
         with self._batches() as batches:
             clock = Clock(began)
             while self.progress.step < config.steps:
-                stop = self._step(batches, request)
-                saved = self._write_down(clock)
+                try:
+                    stop = self._step(batches, request)
+                    saved = self._write_down(clock)
+                except DataError as error:  # a video that has gone, mostly: it must not cost what was made before
+                    if self.progress.step == began or self.team.world > 1:  # others wait at this step, and cannot save
+                        raise
+                    self._save()
+                    raise DataError(f"{error}. Saved first: {self._place()}; --resume goes on") from error
                 self.listener.on_progress(self.progress.step, config.steps)
                 if stop and self.progress.step < config.steps:
                     if not saved:
                         self._save()
                     number = request.number or int(SIGTERM)
-                    place = f"{self.run.path} holds step {self.progress.step} of {config.steps}"
-                    raise Interrupted(f"stopped by {NAMES[number]} after saving: {place}; --resume goes on", number)
+                    raise Interrupted(
+                        f"stopped by {NAMES[number]} after saving: {self._place()}; --resume goes on", number
+                    )
         if began >= config.steps:
             self._export()  # it may have been killed between its last checkpoint and this
         return Outcome(self.run.model, self.progress.step, self.figures)
+
+    def _place(self) -> str:
+        return f"{self.run.path} holds step {self.progress.step} of {self.config.steps}"
 
     @contextmanager
     def _batches(self) -> Iterator[Iterator[BatchT]]:
@@ -340,6 +354,8 @@ def _agree(
 ) -> None:
     if run.begun and not resume:
         raise UsageError(f"{run.path}: a run has begun here; --resume goes on with it, or choose another folder")
+    if resume and not run.begun:
+        on_note(f"{run.path}: no run has begun here; --resume begins one")
     for note in run.compare(resolved, changeable):
         on_note(note)
 
