@@ -16,7 +16,7 @@ from videogen.evaluate.video import reconstruct_video
 from videogen.metrics import Totals
 from videogen.models import TokenizerModel
 from videogen.pixels import to_clip, to_frames
-from videogen.training.signals import Interrupted
+from videogen.signals import Interrupted
 from videogen.video import VideoWriter, read, scan, write_video
 
 

@@ -31,9 +31,9 @@ from videogen.evaluate.reconstruction import Judgement
 from videogen.models import load_tokenizer
 from videogen.pixels import to_clip, to_frames
 from videogen.playroom.write import PlayroomConfig, write_playroom
+from videogen.signals import Interrupted
 from videogen.training.clips import Clips
 from videogen.training.run_folder import steps_in
-from videogen.training.signals import Interrupted
 from videogen.training.stage import Team
 from videogen.training.tokenizer_config import PhaseConfig
 from videogen.training.tokenizer_run import run_tokenizer, survey

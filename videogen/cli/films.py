@@ -11,7 +11,7 @@ import click
 
 from videogen.cli.terminal import Terminal
 from videogen.errors import UsageError
-from videogen.training.signals import Interrupted, listening
+from videogen.signals import Interrupted, listening
 
 if TYPE_CHECKING:
     import numpy as np

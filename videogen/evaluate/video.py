@@ -15,7 +15,7 @@ from videogen.codec import round_trip
 from videogen.errors import DataError, UsageError
 from videogen.metrics import Totals
 from videogen.models import TokenizerModel
-from videogen.training.signals import Interrupted, listening
+from videogen.signals import Interrupted, listening
 from videogen.video import VideoWriter, fit, scan, stream
 
 OnProgress = Callable[[int, int], None]

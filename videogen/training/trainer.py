@@ -17,13 +17,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from videogen.checkpoint import Folder, write_folder
 from videogen.errors import CheckpointError, DataError, NumbersError, UsageError
+from videogen.signals import NAMES, Interrupted, Request, listening
 from videogen.training.onsets import PATIENCE, OnAlarm, after_a_look
 from videogen.training.players import seat
 from videogen.training.processes import Accelerator, agreed, from_everyone, processes
 from videogen.training.randomness import Purpose, seed_everything
 from videogen.training.run_folder import OnNote, RunFolder, newest_checkpoint
 from videogen.training.schedule import every
-from videogen.training.signals import NAMES, Interrupted, Request, listening
 from videogen.training.stage import BatchT, Stage, begin
 from videogen.training.state import capture, exported, restore
 from videogen.training.tally import Progress, StepTally, not_finite, shortened

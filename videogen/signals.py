@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C while training: asked once, a run stops at the end of its step and saves; asked twice, at once."""
+"""SIGTERM and Ctrl-C: asked once, work stops at the end of its step and leaves something whole; asked twice, at once."""
 
 import signal
 import threading
@@ -10,7 +10,7 @@ NAMES = {int(signal.SIGTERM): "SIGTERM", int(signal.SIGINT): "SIGINT"}
 
 
 class Interrupted(KeyboardInterrupt):
-    """A run that was asked to stop, and has saved itself: one line for the user, 143 or 130 for the shell."""
+    """Work that was asked to stop, and is saved: one line for the user, 143 or 130 for the shell."""
 
     def __init__(self, line: str, number: int):
         super().__init__(line)
