@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C: asked once, work stops at the end of its step and leaves something whole; asked twice, at once."""
+"""SIGTERM and Ctrl-C: asked once, work stops at the end of its step and leaves what is whole; asked twice, at once."""
 
 import signal
 import threading
