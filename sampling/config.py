@@ -26,7 +26,7 @@ class SamplerConfig:
 
     order: Order = "halton"
     steps: int = 8  # proposals a frame at most; raster and next take one for each token
-    opening: int = 1  # times as many for the first two frames of a scene, which decide what all others only go on with
+    opening: int = 1  # times as many for the first two frames of a scene, which decide what the others go on with
     schedule: Schedule = "cosine"
     temperature: float = 1.0  # divides the logits; 0 takes the most probable
     top_k: int | None = None  # draw among the k most probable; None or 0: among all

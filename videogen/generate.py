@@ -108,9 +108,12 @@ def go_on(model: PriorModel, job: Job, going: Going, clock: Clock = time.perf_co
 
 
 def under_new_prompts(model: PriorModel, job: Job, going: Going) -> Going:
-    """The same scene, told otherwise: what the prior remembers of its window is made again under the new text."""
-    past = remembered(model, job, going.visible_BThw)
-    return going._replace(rollout=going.rollout._replace(past=past, last_Bhw=None))
+    """The same pictures, told otherwise: what the prior remembers of its window is made again under the new text.
+
+    What that asks for is decided in the next frames, as in the first ones of a video: they are a scene's opening.
+    """
+    past, rollout = remembered(model, job, going.visible_BThw), going.rollout
+    return going._replace(rollout=rollout._replace(past=past, last_Bhw=None, scene=rollout.frame))
 
 
 def cut_to_new_prompts(model: PriorModel, job: Job, going: Going) -> Going:
