@@ -36,6 +36,7 @@ def test_what_was_written_is_what_is_read(tmp_path: Path, quantizer) -> None:  #
 def test_a_run_folder_is_a_model_folder(tmp_path: Path) -> None:
     write(tmp_path / "run" / "model", small_config())
     assert load_tokenizer(tmp_path / "run").path == tmp_path / "run" / "model"
+    assert load_tokenizer(str(tmp_path / "run")).path == tmp_path / "run" / "model"
 
 
 def test_the_fingerprint_is_of_all_that_decides_ids_and_of_nothing_else(tmp_path: Path) -> None:

@@ -127,12 +127,12 @@ def prior_files(
     }
 
 
-def load_tokenizer(path: Path, device: str = "cpu") -> TokenizerModel:
+def load_tokenizer(path: str | Path, device: str = "cpu") -> TokenizerModel:
     """The tokenizer of a model folder (or of a run folder), every file compared with its hash first."""
     return _tokenizer_of(open_model(path, TOKENIZER), device)
 
 
-def load_prior(path: Path, device: str = "cpu") -> PriorModel:
+def load_prior(path: str | Path, device: str = "cpu") -> PriorModel:
     """The prior of a model folder (or of a run folder) with its tokenizer, every file compared with its hash first."""
     import torch
 
@@ -240,14 +240,14 @@ def _fill(network: "nn.Module", folder: Folder, part: str) -> None:
         raise CheckpointError(f"{folder.path}: weights and configuration do not belong together: {reason}") from None
 
 
-def has_prior(path: Path) -> bool:
+def has_prior(path: str | Path) -> bool:
     """Whether the model at `path` can generate; otherwise it is a tokenizer alone."""
     return PRIOR in open_model(path, TOKENIZER).json(INDEX)["parts"]
 
 
-def open_model(path: Path, part: str) -> Folder:
+def open_model(path: str | Path, part: str) -> Folder:
     """The model folder at `path`, or in a run folder's `model`, if it has that part; `playroom` comes along."""
-    path = EMBEDDED if str(path) == EMBEDDED.name and not path.exists() else path
+    path = EMBEDDED if str(path) == EMBEDDED.name and not Path(path).exists() else Path(path)
     inside = path / "model"
     try:
         folder = read_folder(inside if (inside / INDEX).is_file() else path)
