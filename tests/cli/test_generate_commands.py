@@ -89,6 +89,7 @@ def test_several_videos_get_numbers_or_one_wall(capsys, monkeypatch):
     assert np.array_equal(wall[:, :16, 24:], pictures("both_001"))
 
 
+@pytest.mark.filterwarnings("ignore:as the model sees it")  # of the call that it is compared with
 def test_an_image_and_a_video_to_begin_with(capsys):
     clip = np.stack([picture for _, picture in stream(Path("clip.mp4"))])
     assert (
@@ -132,6 +133,7 @@ def test_a_folder_of_pictures_goes_on_as_the_clip_that_it_is(capsys):
         assert words in capsys.readouterr().err
 
 
+@pytest.mark.filterwarnings("ignore:as the model sees it")  # of the call that it is compared with
 def test_a_clip_and_what_comes_next_without_a_seam(capsys):
     said = figures(
         capsys,
