@@ -25,6 +25,12 @@ PLAYROOM = replace(MASKED, playroom=True)
         (Wish("a dragon"), PLAYROOM, "'a dragon' is outside the playroom"),
         (Wish("a small red ring drifts left over plain black"), PLAYROOM, ""),
         (Wish(""), PLAYROOM, ""),
+        (
+            Wish("a tiny red hoop drifts left over plain black"),
+            PLAYROOM,
+            "'hoop' and 'tiny' were kept out of the training",
+        ),
+        (Wish("a tiny red hoop drifts left over plain black"), MASKED, ""),
         (Wish("x", beginning=Beginning("video", b"", 1, "cropped")), MASKED, "cropped"),
         (Wish("x", steps=1000), MASKED, "tokens, and takes no more proposals than that"),
         (Wish("x", beginning=Beginning("video", b"", 1, "cropped")), UNTOLD, "cropped; the model was taught"),

@@ -12,6 +12,7 @@ import torch
 from tests.pipeline.tiny import RING, STAR, write_model
 from videogen.errors import CheckpointError
 from videogen.pipeline import VideoPipeline
+from videogen.remarks import kept_out_of_playroom
 from videogen.serve.describing import examples_for
 from videogen.serve.messages import Begin, Change, Ended, Mask, Pictures, Stop, Took
 from videogen.serve.playing import FRAMES_AHEAD
@@ -310,6 +311,9 @@ def test_examples_are_for_models_that_know_the_words(pipe, tiny_model_folder):
     assert examples_for(None) == ()
     assert examples_for(pipe.model.conditioner) == ()  # of a vocabulary that was made of two captions
     assert len(examples_for(VideoPipeline.from_pretrained(tiny_model_folder).model.conditioner)) > 3
+    examples = examples_for(VideoPipeline.from_pretrained().model.conditioner)
+    assert len(examples) == 8
+    assert kept_out_of_playroom(examples) is None
 
 
 def test_the_reader_of_uploads_scales_as_the_pipeline_does():

@@ -1,12 +1,13 @@
 """What a server tells of its model, found out once in the model process."""
 
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from videogen.playroom.grammar import caption
 from videogen.playroom.scene import sample_scenes
-from videogen.remarks import is_playroom
+from videogen.remarks import is_playroom, kept_out_of_playroom
 
 if TYPE_CHECKING:
     from videogen.conditioning import Conditioner
@@ -49,8 +50,10 @@ def name_of(model: Path) -> str:
 
 
 def examples_for(conditioner: "Conditioner | None") -> tuple[str, ...]:
-    """Captions of the playroom for a model that was taught on such; none for others."""
-    captions = tuple(caption(scene, SEED + number) for number, scene in enumerate(sample_scenes(EXAMPLES, SEED)))
+    """Captions of the playroom for a model that was taught on such, in words that the one that comes along has heard;
+    none for others."""
+    drawn = (caption(scene, SEED + number) for number, scene in enumerate(sample_scenes(4 * EXAMPLES, SEED)))
+    captions = tuple(islice((text for text in drawn if kept_out_of_playroom([text]) is None), EXAMPLES))
     return captions if conditioner is not None and knows(conditioner, captions) else ()
 
 

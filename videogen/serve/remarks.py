@@ -1,6 +1,6 @@
 """What a wish will not bring, though nothing about it is wrong: it is said, and never repaired unsaid."""
 
-from videogen.remarks import idle_settings, outside_playroom
+from videogen.remarks import idle_settings, kept_out_of_playroom, outside_playroom
 from videogen.serve.checking import sampler_of, sampling_of
 from videogen.serve.wishes import ModelInfo, Wish
 
@@ -11,6 +11,8 @@ def note_on(wish: Wish, info: ModelInfo) -> str:
     if wish.prompt and not info.told:
         remarks.append("the model was taught without text: the prompt changes nothing")
     if info.playroom and (reason := outside_playroom([wish.prompt])) is not None:
+        remarks.append(reason)
+    if info.playroom and (reason := kept_out_of_playroom([wish.prompt])) is not None:
         remarks.append(reason)
     if wish.negative_prompt and not sampler_of(wish, info).guided:
         remarks.append("negative_prompt changes nothing while guidance_scale is 1")
