@@ -7,9 +7,10 @@ import sys
 import time
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from tests.video.clips import number_in, numbered_frame
 from videogen.video import VideoError, VideoWriter, read, scan, stream, write_video
@@ -44,6 +45,26 @@ def test_same_frames_same_bytes(suffix: str, tmp_path: Path) -> None:
     time.sleep(1.1)  # a date inside would differ
     write_video(tmp_path / f"b{suffix}", clip(9), 8)
     assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
+
+
+@pytest.mark.parametrize("colors", [1, 2, 21, 80, 247, 256])
+def test_a_gif_has_no_holes_and_no_wrong_pixels(colors: int, tmp_path: Path) -> None:
+    """Readers that respect disposal and transparency see each frame of few colors exactly, and opaque."""
+    rng = np.random.default_rng(colors)
+    palette = rng.integers(0, 256, (colors, 3), dtype=np.uint8)
+    shown = rng.integers(0, colors, (37, 29))
+    frames = []
+    for share in (0.1, 0.5, 0.02, 0.9, 0.3, 0.1, 0.6, 0.01):  # of the pixels that change
+        shown = np.where(rng.random(shown.shape) < share, rng.integers(0, colors, shown.shape), shown)
+        frames.append(palette[shown])
+    write_video(tmp_path / "clip.gif", np.stack(frames), 8)
+    opaque = np.insert(np.stack(frames), 3, 255, axis=-1)
+    with av.open(str(tmp_path / "clip.gif")) as container:
+        decoded = [frame.to_ndarray(format="rgba") for frame in container.decode(video=0)]
+    assert np.array_equal(np.stack(decoded), opaque)
+    with Image.open(tmp_path / "clip.gif") as image:
+        composed = [np.asarray(frame.convert("RGBA")) for frame in ImageSequence.Iterator(image)]
+    assert np.array_equal(np.stack(composed), opaque)
 
 
 def test_a_folder_of_pngs_loses_nothing(tmp_path: Path) -> None:

@@ -213,15 +213,26 @@ class Vp9(Encoded):
 
 
 class Gif(Encoded):
+    """Every frame is opaque and complete: no reader, whatever it makes of transparency, sees through to another one.
+
+    FFmpeg's encoder marks unchanged pixels with a transparent index by default. It takes one that the frame uses when
+    colours of the palette repeat, so that option is off, and no color stands in a palette twice.
+    """
+
     container, codec, pixel_format = "gif", "gif", "pal8"
+
+    def settings(self, quality: int) -> dict[str, str]:
+        return {"gifflags": "-transdiff"}
 
     def coded(self, picture: NDArray[np.uint8]) -> "VideoFrame":
         from av import VideoFrame
         from PIL import Image
 
         few = Image.fromarray(picture).quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-        colours = np.zeros((256, 4), np.uint8)
-        palette = np.array(few.getpalette("RGB"), np.uint8).reshape(-1, 3)
-        colours[: len(palette)] = np.insert(palette, 0, 255, axis=1)  # alpha first: opaque
-        indexed = (np.asarray(few), colours)
+        listed = np.array(few.getpalette("RGB"), np.uint8).reshape(-1, 3)
+        colors, place = np.unique(listed, axis=0, return_inverse=True)
+        palette = np.full((256, 4), 255, np.uint8)  # alpha first
+        palette[:, 1:] = colors[0]  # what is left over repeats a color: the encoder leaves it out
+        palette[: len(colors), 1:] = colors
+        indexed = (place.reshape(-1).astype(np.uint8)[np.asarray(few)], palette)
         return VideoFrame.from_ndarray(indexed, format="pal8")  # type: ignore[arg-type]  # PyAV's stub lacks this pair
