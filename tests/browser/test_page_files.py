@@ -34,7 +34,7 @@ def test_no_script_and_no_style_is_inline() -> None:
 def test_every_file_that_is_named_is_there_and_the_other_way_round() -> None:
     named = {"index.html"}
     for file in FILES:
-        named |= set(re.findall(r"/page/([\w.-]+)", file.read_text()))
+        named |= set(re.findall(r"""["'](?:page|\.)/([\w.-]+)["']""", file.read_text()))
     assert named == {file.name for file in FILES}
 
 

@@ -1,5 +1,7 @@
 // The server's HTTP interface, as far as the page needs it. Every failure is a Failure with one line for people.
 
+const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, ""); // where a proxy has put the server; "" at the top
+
 export class Failure extends Error {
   constructor(message, { status = 0, param = null, code = null, retryAfter = null } = {}) {
     super(message);
@@ -13,7 +15,7 @@ export async function ask(path, { method = "GET", json, form, signal, keepalive 
   const body = json === undefined ? form : JSON.stringify(json);
   let response;
   try {
-    response = await fetch(path, { method, headers, body, signal, keepalive, cache: "no-store", redirect: "error" });
+    response = await fetch(ROOT + path, { method, headers, body, signal, keepalive, cache: "no-store", redirect: "error" });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Failure("The server does not answer. Is videogen serve still running?", { code: "unreachable" });

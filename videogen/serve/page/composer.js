@@ -1,7 +1,7 @@
 // The prompt box: what is wished for, its examples, and the clip or picture that it goes on from.
 
-import { byId, make, setText } from "/page/dom.js";
-import { shortened, size } from "/page/words.js";
+import { byId, make, setText } from "./dom.js";
+import { shortened, size } from "./words.js";
 
 const MOST_EXAMPLES = 6;
 const SUFFIXES = { clip: /\.(mp4|m4v|mov|mkv|webm|avi|gif)$/i, image: /\.(png|jpe?g|webp|bmp|tiff?)$/i };

@@ -1,6 +1,6 @@
 // The buttons of the player, and the word for how a stream is.
 
-import { byId, setIcon } from "/page/dom.js";
+import { byId, setIcon } from "./dom.js";
 
 const OF_PICTURES = ["play", "keep", "download", "branch"];
 

@@ -1,7 +1,7 @@
 // What the making costs, in a list: some of it measured here, some told by the server.
 
-import { byId, make, setText } from "/page/dom.js";
-import { delay, rate } from "/page/words.js";
+import { byId, make, setText } from "./dom.js";
+import { delay, rate } from "./words.js";
 
 const list = byId("figures");
 const rows = new Map();

@@ -1,7 +1,7 @@
 // The fragmented mp4 of a stream, played by MediaSource while it is made.
 
-import { Failure, stream } from "/page/api.js";
-import { chunksOf } from "/page/records.js";
+import { Failure, stream } from "./api.js";
+import { chunksOf } from "./records.js";
 
 const BEHIND = 2; // seconds: a film that lags more jumps ahead
 const KEPT = 30; // seconds of it that the browser keeps

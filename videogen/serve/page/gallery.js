@@ -1,7 +1,7 @@
 // The videos of this session: kept in the page's memory, until it is closed.
 
-import { byId, fileName, icon, make, saveAs, setText } from "/page/dom.js";
-import { seconds, shortened, size } from "/page/words.js";
+import { byId, fileName, icon, make, saveAs, setText } from "./dom.js";
+import { seconds, shortened, size } from "./words.js";
 
 const MOST = 24;
 const MOST_BYTES = 256 * 2 ** 20;

@@ -1,8 +1,8 @@
 // What there is of a stream as an mp4: for a download, and for the videos of this session.
 
-import { stream } from "/page/api.js";
-import { fileName, saveAs } from "/page/dom.js";
-import { stillOf } from "/page/gallery.js";
+import { stream } from "./api.js";
+import { fileName, saveAs } from "./dom.js";
+import { stillOf } from "./gallery.js";
 
 export class Keeping {
   #kept = new Map(); // of a stream: how many of its pictures were kept last

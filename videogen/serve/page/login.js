@@ -1,7 +1,7 @@
 // The field for the token, where the server wants one.
 
-import { Failure, logIn } from "/page/api.js";
-import { byId, setText } from "/page/dom.js";
+import { Failure, logIn } from "./api.js";
+import { byId, setText } from "./dom.js";
 
 const dialog = byId("login");
 const field = byId("token");

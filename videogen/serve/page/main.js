@@ -1,24 +1,24 @@
 // The studio: what each part of the page does when something happens in another. The parts know nothing of each other.
 
-import { Failure, firstModel, limits } from "/page/api.js";
-import { Composer } from "/page/composer.js";
-import { showControls, showPlaying, wordsFor } from "/page/controls.js";
-import { byId } from "/page/dom.js";
-import { figuresOf, showFigures } from "/page/figures.js";
-import { Film } from "/page/film.js";
-import { Gallery, stillOf } from "/page/gallery.js";
-import { Keeping } from "/page/keeping.js";
-import { listenForKeys } from "/page/keys.js";
-import { admitted } from "/page/login.js";
-import { clear, say, warn, warnOf } from "/page/notices.js";
-import { Player } from "/page/player.js";
-import { Reel } from "/page/reel.js";
-import { Session } from "/page/session.js";
-import { Settings } from "/page/settings.js";
-import { Timeline } from "/page/timeline.js";
-import { Tokens } from "/page/tokens.js";
-import { View } from "/page/view.js";
-import { seconds } from "/page/words.js";
+import { Failure, firstModel, limits } from "./api.js";
+import { Composer } from "./composer.js";
+import { showControls, showPlaying, wordsFor } from "./controls.js";
+import { byId } from "./dom.js";
+import { figuresOf, showFigures } from "./figures.js";
+import { Film } from "./film.js";
+import { Gallery, stillOf } from "./gallery.js";
+import { Keeping } from "./keeping.js";
+import { listenForKeys } from "./keys.js";
+import { admitted } from "./login.js";
+import { clear, say, warn, warnOf } from "./notices.js";
+import { Player } from "./player.js";
+import { Reel } from "./reel.js";
+import { Session } from "./session.js";
+import { Settings } from "./settings.js";
+import { Timeline } from "./timeline.js";
+import { Tokens } from "./tokens.js";
+import { View } from "./view.js";
+import { seconds } from "./words.js";
 
 const stage = byId("stage");
 let model = null;

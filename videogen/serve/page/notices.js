@@ -1,7 +1,7 @@
 // What is said to the person: where things stand, and what went wrong with what can be done about it.
 
-import { byId, setText } from "/page/dom.js";
-import { sentence } from "/page/words.js";
+import { byId, setText } from "./dom.js";
+import { sentence } from "./words.js";
 
 const status = byId("status");
 const notice = byId("notice");

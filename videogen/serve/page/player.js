@@ -1,6 +1,6 @@
 // The pictures of a reel on a canvas, in time. Decoding is asked for one picture at a time; the latest wish wins.
 
-import { Playhead } from "/page/playhead.js";
+import { Playhead } from "./playhead.js";
 
 export class Player {
   reel = null;

@@ -2,8 +2,8 @@
 //
 // It tells its listener, by the methods named here: state(session), record(record), failed(failure).
 
-import { Failure, openStream, stream } from "/page/api.js";
-import { chunksOf, records } from "/page/records.js";
+import { Failure, openStream, stream } from "./api.js";
+import { chunksOf, records } from "./records.js";
 
 const PATIENCE = [300, 1000, 3000]; // milliseconds before each further attempt, when the line is cut
 

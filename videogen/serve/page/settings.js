@@ -1,6 +1,6 @@
 // The settings of the next video: what differs from the model's own is sent, nothing else.
 
-import { byId, make, setText } from "/page/dom.js";
+import { byId, make, setText } from "./dom.js";
 
 const SLIDERS = ["steps", "guidance_scale", "temperature"];
 const NUMBERS = ["top_k", "top_p", "seed"];

@@ -1,7 +1,7 @@
 // Time as a slider: where one is, how far back one can go, and where the prompt changed.
 
-import { byId, make, setText } from "/page/dom.js";
-import { seconds, shortened, spokenSeconds } from "/page/words.js";
+import { byId, make, setText } from "./dom.js";
+import { seconds, shortened, spokenSeconds } from "./words.js";
 
 const slider = byId("scrub");
 const marks = byId("marks");

@@ -1,6 +1,6 @@
 // How the video is looked at: pictures or film, crisp or smooth, and where the tokens are. Remembered by the browser.
 
-import { byId } from "/page/dom.js";
+import { byId } from "./dom.js";
 
 const SMALL = 96; // pixels
 const NAMES = ["playback", "scaling", "tokens"];
