@@ -47,9 +47,17 @@ class Script:
     def die(self) -> None:
         self._says.put_nowait(None)
 
-    def makes(self, name: str, first: int = 0, count: int = 1, turned: bool = False, cut_short: bool = False) -> None:
+    def makes(
+        self,
+        name: str,
+        first: int = 0,
+        count: int = 1,
+        turned: bool = False,
+        cut_short: bool = False,
+        seconds: float = 0.0,
+    ) -> None:
         payload = bytes(count * MASKED.height * MASKED.width * 3)
-        self._says.put_nowait(Pictures(name, first, count, "x", turned, cut_short, 1, 8, 0.0, 0.0, payload))
+        self._says.put_nowait(Pictures(name, first, count, "x", turned, cut_short, 1, 8, 0.0, 0.0, seconds, payload))
 
     def ends(self, name: str, error: str | None = None) -> None:
         self._says.put_nowait(Ended(name, error))

@@ -32,7 +32,7 @@ MESSAGES = [
     Ready({"fps": 8.0}),
     Unusable("no", 4),
     Mask("1", 5, 2, 3, bytes(6)),
-    Pictures("1", 5, 4, "x", True, False, 1, 6, 0.25, 0.5, bytes(range(256)) * 1000),
+    Pictures("1", 5, 4, "x", True, False, 1, 6, 0.25, 0.5, 1.5, bytes(range(256)) * 1000),
     Ended("1", "broken"),
     Read(2, "note", b"abc"),
     Unreadable("no"),

@@ -1,5 +1,6 @@
 """Who may ask: names, origins, the token, the login; and what never gets out."""
 
+import time
 from collections.abc import Iterator
 
 import httpx
@@ -11,7 +12,8 @@ from websockets.exceptions import InvalidStatus
 
 from tests.serve.served import Served, checked_problem, problem, raw_problem, served
 from videogen.errors import UsageError
-from videogen.serve import security
+from videogen.serve import login_sessions
+from videogen.serve.login_sessions import LoginSessions
 from videogen.serve.security import COOKIE, access_to, is_loopback
 
 TOKEN = "correct horse battery staple"
@@ -139,7 +141,7 @@ def test_a_login_over_tls_gives_a_cookie_for_tls_alone(locked):
 
 @pytest.mark.parametrize("others", ['prefs={"a":1}', "a b=c", "=", "x", 'q="unfinished', "\u00e9=\u00fc"])
 def test_cookies_of_others_are_in_nobodys_way(locked, others):
-    ours = f"{COOKIE}={locked.studio.access.cookie()}"
+    ours = f"{COOKIE}={locked.studio.access.logins.begin()}"
     for cookies in (f"{others}; {ours}", f"{ours}; {others}"):
         assert locked.ask("GET", "/v1/models", headers={"Cookie": cookies.encode("latin-1")}).status_code == 200
     assert locked.ask("GET", "/v1/models", headers={"Cookie": others.encode("latin-1")}).status_code == 401
@@ -158,15 +160,52 @@ def test_a_login_is_a_token_and_nothing_else(locked, body):
 
 
 def test_a_cookie_ends_and_cannot_be_made(monkeypatch):
-    access, other = access_to("127.0.0.1", (), TOKEN), access_to("127.0.0.1", (), TOKEN)
-    cookie = access.cookie()
-    assert access.honours(cookie)
-    assert not other.honours(cookie)
-    until, signature = cookie.split(".")
-    for forged in ("", ".", until, f"{int(until) + 1}.{signature}", f"{until}.{signature}0", f".{signature}", "ü.ü"):
-        assert not access.honours(forged)
-    monkeypatch.setattr(security.time, "time", lambda: float(until) + 1)
-    assert not access.honours(cookie)
+    ours, others = LoginSessions(), LoginSessions()
+    cookie = ours.begin()
+    assert ours.holds(cookie)
+    assert not others.holds(cookie)
+    for forged in ("", "0" * 64, cookie[:-1], cookie + "0", cookie.upper() + "x", "\u00fc", "\udcff"):
+        assert not ours.holds(forged)
+    now = time.time()
+    monkeypatch.setattr(login_sessions.time, "time", lambda: now + login_sessions.SECONDS + 1)
+    assert not ours.holds(cookie)
+    assert ours.holds(ours.begin())
+    assert len(ours._until) == 1, "what has ended is forgotten"
+
+
+def test_there_are_only_so_many_logins(monkeypatch):
+    monkeypatch.setattr(login_sessions, "MOST", 3)
+    ours = LoginSessions()
+    cookies = [ours.begin() for _ in range(5)]
+    assert [ours.holds(cookie) for cookie in cookies] == [False, False, True, True, True]
+
+
+def test_a_logout_ends_the_login_at_once_wherever_the_cookie_was_copied_to(locked):
+    with httpx.Client(base_url=locked.url) as browser:
+        browser.post("/login", json={"token": TOKEN})
+        copy = {"Cookie": f"{COOKIE}={browser.cookies[COOKIE]}"}
+        assert locked.ask("GET", "/v1/models", headers=copy).status_code == 200
+        assert locked.ask("GET", "/login", headers=copy).json() == {"needed": True, "logged_in": True}
+        assert browser.post("/logout").status_code == 204
+        assert locked.ask("GET", "/v1/models", headers=copy).status_code == 401
+        assert locked.ask("GET", "/login", headers=copy).json() == {"needed": True, "logged_in": False}
+        assert locked.ask("POST", "/logout", headers=copy).status_code == 204
+
+
+def test_where_no_token_is_needed_the_page_can_know(there):
+    assert there.ask("GET", "/login").json() == {"needed": False, "logged_in": False}
+
+
+def test_an_origin_that_is_refused_is_told_what_to_do(there):
+    """As the page meets it behind a proxy that replaces the Host header."""
+    answer = there.ask("POST", "/v1/streams", json={}, headers={"Origin": "https://studio.example.org"})
+    message = problem(answer, 403)["message"]
+    assert "'https://studio.example.org'" in message
+    assert f"'127.0.0.1:{there.port}'" in message
+    assert "--name" in message
+    long = there.ask("POST", "/v1/streams", json={}, headers={"Origin": f"https://{'a' * 300}"})
+    assert problem(long, 403)["code"] == "origin"
+    assert "--name" in problem(there.ask("GET", "/", headers={"Host": "studio.example.org"}), 400)["message"]
 
 
 ORIGINS_OF_OTHERS = [

@@ -327,3 +327,32 @@ def test_the_reader_of_uploads_scales_as_the_pipeline_does():
         ours = cover(Image.fromarray(picture), Task("video", 8, 16, 24, 5, 1, 1, 1, 1))
         theirs = fit(picture[None], 16, 24)[0]
         assert np.abs(ours.astype(int) - theirs.astype(int)).max() <= 1
+
+
+def test_the_time_that_a_latent_frame_took_is_that_of_the_clock_while_it_was_due(pipe):
+    """With the work on other streams; without that in which it was paused, or far enough ahead."""
+
+    def slow(message):
+        if isinstance(message, Pictures):
+            script.now += 3.0  # before the other stream's frame, and between this one's
+        return ()
+
+    script = Script(BEGIN, replace(BEGIN, id="b"), reaction=slow)
+    worked(pipe, script)
+    assert [message.seconds for message in script.pictures()] == [0.0, 6.0, 6.0, 6.0]
+
+    def pauses(message):
+        if not isinstance(message, Pictures):
+            return ()
+        return [Change("a", paused=True), Change("b", paused=False)] if message.first == 1 else ()
+
+    script = Script(replace(BEGIN, frames=21, ahead=0.5), reaction=pauses)
+    worker = Worker(script, pipe, lambda: script.now)
+    with pytest.raises(EOFError):
+        worker.run()
+    script.now += 100.0
+    script.inbox.append(Change("a", paused=False))
+    with pytest.raises(EOFError):
+        worker.run()
+    assert [message.seconds for message in script.pictures()] == [0.0] * 6
+    assert script.now > 100.0, "it was ahead, and has waited"

@@ -31,7 +31,7 @@ def make_app(studio: Studio) -> ASGIApp:
     routes = [
         at("/", GET=page_files.index),
         at("/page/{name}", GET=page_files.file),
-        at("/login", POST=login.login),
+        at("/login", GET=login.state, POST=login.login),
         at("/logout", POST=login.logout),
         at("/healthz", GET=healthz),
         at("/metrics", GET=metrics),

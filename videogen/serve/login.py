@@ -1,14 +1,21 @@
 """A login for browsers: the token once, and from then on a cookie that no script can read and no other site can use."""
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from videogen.serve.bodies import read_json
 from videogen.serve.errors import Problem
-from videogen.serve.security import COOKIE, COOKIE_SECONDS
+from videogen.serve.login_sessions import SECONDS
+from videogen.serve.security import COOKIE, authorised, login_cookie
 from videogen.serve.studio import studio_of
 
 LONGEST = 4096  # bytes of a body with a token in it
+
+
+async def state(request: Request) -> Response:
+    """Whether a token is needed here, and whether whoever asks has shown it already."""
+    access = studio_of(request).access
+    return JSONResponse({"needed": access.token is not None, "logged_in": authorised(access, request.headers)})
 
 
 async def login(request: Request) -> Response:
@@ -22,11 +29,15 @@ async def login(request: Request) -> Response:
         raise Problem(401, "this is not the token that the server was started with", "token", "token")
     response = Response(status_code=204)
     secure = request.headers.get("origin", "").startswith("https:")
-    response.set_cookie(COOKIE, access.cookie(), COOKIE_SECONDS, httponly=True, samesite="strict", secure=secure)
+    response.set_cookie(COOKIE, access.logins.begin(), SECONDS, httponly=True, samesite="strict", secure=secure)
     return response
 
 
 async def logout(request: Request) -> Response:
+    """The cookie opens nothing any more, here and wherever it was copied to; without one, nothing happens."""
+    cookie = login_cookie(request.headers)
+    if cookie is not None:
+        studio_of(request).access.logins.end(cookie)
     response = Response(status_code=204)
     response.delete_cookie(COOKIE, httponly=True, samesite="strict")
     return response

@@ -98,6 +98,7 @@ class Pictures:
     proposals: int
     prior: float  # seconds
     decoder: float
+    seconds: float  # by the clock since it could have been begun, with the work on other streams meanwhile
     payload: bytes = field(default=b"", repr=False)  # uint8 [count, H, W, 3]
 
 

@@ -25,16 +25,19 @@ class Playing:
     stream: VideoStream | None = None  # None until its first turn
     made: int = 0  # pictures handed out
     taken: int = 0  # of these, by the other process
+    ready: float = 0.0  # the instant from which the next latent frame could be begun, whatever its pace says
     paused: bool = False
     masks: bool = False
     told: Change = field(default_factory=lambda: Change(""))  # what holds from the next latent frame on
 
     @staticmethod
-    def of(begin: Begin, fps: float, f_t: int) -> "Playing":
+    def of(begin: Begin, fps: float, f_t: int, instant: float) -> "Playing":
         pace = None if begin.ahead is None else Pace(fps, max(begin.ahead, f_t / fps))
-        return Playing(begin, pace, told=Change(begin.id, begin.prompt, begin.transition))
+        return Playing(begin, pace, ready=instant, told=Change(begin.id, begin.prompt, begin.transition))
 
-    def change(self, change: Change) -> None:
+    def change(self, change: Change, instant: float) -> None:
+        if self.paused and change.paused is False:
+            self.ready = instant
         self.paused = self.paused if change.paused is None else change.paused
         self.masks = self.masks if change.masks is None else change.masks
         prompt = self.told.prompt if change.prompt is None else change.prompt
@@ -59,9 +62,12 @@ class Playing:
         stream.prompt = self.told.prompt or ""
         stream.transition = cast(Transition, self.told.transition)
         pictures = together(stream)
+        now = clock()
+        seconds = now - max(self.ready, self.ready if self.pace is None else self.pace.due(first))
         self.made += len(pictures)
+        self.ready = now
         if self.pace is not None:
-            self.pace.made(first, clock())
+            self.pace.made(first, now)
         after = stream.figures
         return Pictures(
             id=self.begin.id,
@@ -74,6 +80,7 @@ class Playing:
             proposals=after.proposals - before.proposals,
             prior=after.prior - before.prior,
             decoder=after.decoder - before.decoder,
+            seconds=seconds,
             payload=np.stack(pictures).tobytes(),
         )
 

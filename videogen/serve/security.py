@@ -4,12 +4,9 @@ A page of somebody else's can make a browser send requests here, and a name that
 make it believe that they are its own. So the Host header must name us, and Origin must be the same as Host.
 """
 
-import hashlib
 import hmac
 import ipaddress
 import re
-import secrets
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
@@ -21,9 +18,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from videogen.errors import UsageError
 from videogen.serve.errors import Problem
+from videogen.serve.fields import shown
+from videogen.serve.login_sessions import LoginSessions
 
 SHORTEST_TOKEN = 16
-COOKIE, COOKIE_SECONDS = "videogen_session", 12 * 3600
+COOKIE = "videogen_session"
 HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9][A-Za-z0-9.-]*)(?::[0-9]{1,5})?")
 ORIGIN = re.compile(r"https?://(.+)")
 OPEN_TO_ALL = ("/", "/healthz", "/login", "/logout")  # and the page's files, which hold nothing of anybody's
@@ -48,7 +47,7 @@ class Access:
     names: frozenset[str]  # host names and addresses, lower case
     any_address: bool = False  # as long as it is an address: nobody can make one point elsewhere
     token: str | None = field(default=None, repr=False)
-    _secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    logins: LoginSessions = field(default_factory=LoginSessions, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.token is not None and not (len(self.token) >= SHORTEST_TOKEN and self.token.isascii()):
@@ -64,19 +63,6 @@ class Access:
 
     def knows(self, token: str) -> bool:
         return self.token is not None and hmac.compare_digest(token.encode(), self.token.encode())
-
-    def cookie(self) -> str:
-        """Says until when it is good; only who has this server's secret can make one."""
-        until = str(int(time.time()) + COOKIE_SECONDS)
-        return f"{until}.{self._signed(until)}"
-
-    def honours(self, cookie: str) -> bool:
-        until, _, signature = cookie.partition(".")
-        genuine = hmac.compare_digest(signature.encode(), self._signed(until).encode())
-        return genuine and int(until) > time.time()
-
-    def _signed(self, text: str) -> str:
-        return hmac.new(self._secret, text.encode(), hashlib.sha256).hexdigest()
 
 
 def access_to(host: str, names: Iterable[str] = (), token: str | None = None) -> Access:
@@ -135,11 +121,11 @@ def refusal(access: Access, scope: Scope) -> Problem | None:
     headers = Headers(scope=scope)
     host = headers.get("host", "")
     if len(headers.getlist("host")) != 1 or not access.serves(host):
-        return Problem(400, "this server does not go by the name in the Host header", code="host")
+        return Problem(400, wrong_host(host), code="host")
     if "transfer-encoding" in headers and "content-length" in headers:  # two ends: another server could see another one
         return Problem(400, "a body has one end; send Content-Length or Transfer-Encoding", code="two_ends")
     if not same_origin(headers, host, scope["path"]):
-        return Problem(403, "a page of another origin may not ask this server", code="origin")
+        return Problem(403, wrong_origin(headers, host), code="origin")
     if any(name.lower() in ("token", "access_token", "api_key") for name, _ in queries(scope)):
         return Problem(
             400, "a token does not belong into an address; send Authorization: Bearer", code="token_in_address"
@@ -165,6 +151,24 @@ def same_origin(headers: Headers, host: str, path: str) -> bool:
     return open_to_all(path) or headers.get("sec-fetch-site", "none") in ("same-origin", "none")
 
 
+def wrong_host(host: str) -> str:
+    found = HOST.fullmatch(host)
+    if found is None:
+        return "this server does not go by the name in the Host header"
+    return f"this server does not go by the name {shown(found[1])}; start it with --name and that name if it should"
+
+
+def wrong_origin(headers: Headers, host: str) -> str:
+    """For whoever runs the server: the page of the server itself meets this behind a proxy that replaces the Host."""
+    origin = headers.get("origin")
+    if origin is None or ORIGIN.fullmatch(origin) is None:
+        return "a page of another origin may not ask this server"
+    return (
+        f"a page at {shown(origin)} may not ask the server at {shown(host)}; if that page is this server's own, let "
+        "the proxy pass the Host header on, and start the server with --name and the page's host name"
+    )
+
+
 def open_to_all(path: str) -> bool:
     return path in OPEN_TO_ALL or path.startswith("/page/")
 
@@ -173,8 +177,13 @@ def authorised(access: Access, headers: Headers) -> bool:
     scheme, _, token = headers.get("authorization", "").partition(" ")
     if scheme:
         return scheme.lower() == "bearer" and access.knows(token.strip())
-    cookie = cookie_parser(headers.get("cookie", "")).get(COOKIE)  # whatever else the host's cookies look like
-    return cookie is not None and access.honours(cookie)
+    cookie = login_cookie(headers)
+    return cookie is not None and access.logins.holds(cookie)
+
+
+def login_cookie(headers: Headers) -> str | None:
+    """The one that `/login` has set, whatever else the host's cookies look like."""
+    return cookie_parser(headers.get("cookie", "")).get(COOKIE)
 
 
 def queries(scope: Scope) -> list[tuple[str, str]]:

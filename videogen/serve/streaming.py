@@ -50,7 +50,7 @@ class Stream:
         self.whole = False  # all pictures that it was to have are made
         self.on_whole: Callable[[], Awaitable[None]] | None = None  # before such a stream ends
         self._turn_told: Preview | None = None
-        self._account = Account(shared.tally)
+        self._account = Account(shared.tally, shared.info.fps)
         self.show = Show(shared, self._room(), self._attended, expected=live)
         self._inbox: asyncio.Queue[Pictures | Ended | None] = asyncio.Queue()
         self.task = asyncio.create_task(self._take_in(), name=f"videogen stream {self.id[:8]}")

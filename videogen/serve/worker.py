@@ -68,11 +68,11 @@ class Worker:
         if isinstance(message, Begin):
             from videogen.serve.playing import Playing
 
-            self.playing[message.id] = Playing.of(message, self.pipe.fps, self.f_t)
+            self.playing[message.id] = Playing.of(message, self.pipe.fps, self.f_t, self.clock())
             self.turns.append(message.id)
         elif isinstance(message, Change | Took | Stop) and (playing := self.playing.get(message.id)) is not None:
             if isinstance(message, Change):
-                playing.change(message)
+                playing.change(message, self.clock())
             elif isinstance(message, Took):
                 playing.taken = message.pictures
             else:
