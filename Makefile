@@ -89,7 +89,7 @@ train-playroom: setup  ## make the model that comes along from nothing; hours, c
 	@$(RUN) videogen train prior $(CLIPS_AGAIN) begin_with=runs/playroom_64_cpu_clips_3 $(LAST_FRESH) --tokenizer runs/playroom_64_cpu --run runs/playroom_64_prior --resume
 	@$(RUN) videogen train tokenizer configs/tokenizer/playroom_64_cpu_decoder.yaml --resume
 	@$(RUN) videogen train tokenizer configs/tokenizer/playroom_64_cpu_decoder.yaml $(GROWN) --run runs/playroom_64_cpu_grown_decoder --resume
-	@$(RUN) videogen export runs/playroom_64_prior runs/playroom_64_model --decoder runs/playroom_64_cpu_grown_decoder --dtype float16 --overwrite
+	@$(RUN) videogen export runs/playroom_64_prior runs/playroom_64_model --decoder runs/playroom_64_cpu_grown_decoder --prompt-vocabulary configs/playroom/prompt_vocabulary.yaml --dtype float16 --overwrite
 	@$(RUN) videogen evaluate generation --model runs/playroom_64_model --prompts playroom:200 --out runs/playroom_64_report --overwrite
 
 test: setup-dev lint  ## lint, then every test but the slow ones and those in a browser

@@ -13,7 +13,7 @@ from videogen.playroom.oracle import look
 from videogen.playroom.scene import Scene
 from videogen.playroom.score import Score
 
-pytestmark = pytest.mark.filterwarnings("ignore:.* kept out of the training of this model")  # they are asked for too
+pytestmark = pytest.mark.filterwarnings("ignore:.* held out of the training of this model")  # they are asked for too
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ ids -- tokenizer.decode --> pictures, while nothing of the next latent frame has
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -142,11 +142,19 @@ def visible_of(model: PriorModel, ids_BThw: Tensor) -> Tensor:
 
 
 def told(model: PriorModel, job: Job) -> Text | None:
-    """The prompts, and for guidance after them what it leads away from."""
+    """The prompts, and for guidance after them what it leads away from; both in words that the model knows."""
     if model.conditioner is None:
         return None
-    captions: Sequence[str] = job.prompts + (job.negative_prompts if job.sampler.guided else ())
+    captions = [read_prompt(model, prompt) for prompt in job.prompts]
+    if job.sampler.guided:
+        captions += [read_prompt(model, prompt, complete=False) for prompt in job.negative_prompts]
     return model.conditioner(captions).to(device_of(model))
+
+
+def read_prompt(model: PriorModel, prompt: str, complete: bool = True) -> str:
+    """What the text encoder gets of a prompt: the prompt itself, unless the model brings a vocabulary."""
+    vocabulary = model.prompt_vocabulary
+    return prompt if vocabulary is None else vocabulary.read(prompt, complete).text
 
 
 def nothing_known(model: PriorModel, videos: int, grid: tuple[int, int] | None = None) -> Tensor:

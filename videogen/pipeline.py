@@ -8,7 +8,7 @@ for picture in pipe.stream("a big yellow star spins over a green background"): .
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -43,7 +43,7 @@ from videogen.known import (
     stills_in,
 )
 from videogen.models import check_order
-from videogen.remarks import changed_on_the_way, remarks_on
+from videogen.remarks import GenerationWarning, changed_on_the_way, frame_size_warning, remarks_on
 from videogen.video import fit, scan
 
 if TYPE_CHECKING:
@@ -71,6 +71,14 @@ class VideoOutput:
     def steps(self) -> float:
         """Proposals a latent frame, in the mean."""
         return self.figures.steps
+
+
+class PipelineWarning(UserWarning):
+    """What Python is warned with; `.detail` has the parts of the message."""
+
+    def __init__(self, detail: GenerationWarning):
+        super().__init__(detail.text)
+        self.detail = detail
 
 
 def dtype_of(given: "torch.dtype | str") -> "torch.dtype":
@@ -193,8 +201,7 @@ class VideoPipeline:
         given = settings_of(num_inference_steps, guidance_scale, sampling)
         wanted = self.pictures(num_frames)
         job = self.job(prompt, negative_prompt, num_videos_per_prompt, generator, given, rate)
-        for remark in remarks_on(self.model, job, given):
-            warnings.warn(remark, stacklevel=user_level())
+        self.warn(self.warnings_on(job, given, height, width))
         known = self.known(video, image, height, width, len(job.seeds))
         figures, made, count = Figures(), [], known.pictures.shape[1]
         for number, one in enumerate(self.until(wanted, job, known, figures)):
@@ -247,8 +254,7 @@ class VideoPipeline:
             raise UsageError(f"transition is {transition!r}; expected one of {', '.join(get_args(Transition))}")
         given = settings_of(num_inference_steps, guidance_scale, sampling)
         job = self.job((prompt,), negative_prompt, 1, generator, given, rate)
-        for remark in remarks_on(self.model, job, given):
-            warnings.warn(remark, stacklevel=user_level())
+        self.warn(self.warnings_on(job, given, height, width))
         known = self.known(video, image, height, width, 1)
         frames = None if num_frames is None else self.pictures(num_frames)
         return VideoStream.begin(self.model, job, known, frames, transition)
@@ -346,4 +352,15 @@ class VideoPipeline:
     def remark_on_changes(self, size: tuple[int, ...], becomes: tuple[int, int], fps: float | None = None) -> None:
         """Who gave a clip or a picture is told what the model does not see as it is."""
         if changes := changed_on_the_way((size[0], size[1]), becomes, fps, self.fps):
-            warnings.warn(f"as the model sees it, {', '.join(changes)}", stacklevel=user_level())
+            self.warn([GenerationWarning("input_changed", f"as the model sees it, {', '.join(changes)}")])
+
+    def warnings_on(
+        self, job: "Job", given: dict[str, Any], height: int | None, width: int | None
+    ) -> list[GenerationWarning]:
+        """Known before anything is generated; `given` are the sampling settings that somebody gave."""
+        sizes = self.size(height, width), self.size(None, None)
+        return [*remarks_on(self.model, job, given), *frame_size_warning(*sizes)]
+
+    def warn(self, found: Iterable[GenerationWarning]) -> None:
+        for warning in found:
+            warnings.warn(PipelineWarning(warning), stacklevel=user_level())

@@ -1,20 +1,51 @@
-"""What a model will not take in of what it is asked for: it is said, and the rest is done all the same."""
+"""Warnings about a request that can be met, but not as it was meant: the text for people, the parts for programs."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from videogen.prompt_vocabulary import PromptVocabulary, Reading, UnknownWord
 
 if TYPE_CHECKING:
     from sampling.config import SamplerConfig
     from videogen.generate import Job
     from videogen.models import PriorModel
 
+Kind = Literal[
+    "prompt_rewritten",  # the prompt was read in the model's own words, `read_as`
+    "prompt_not_understood",  # the model got the prompt as it is, and does not know its `words`
+    "held_out_words",  # `words` that the model was not trained on, with others of the same meaning
+    "impossible",  # the model's world has no such picture
+    "prompt_truncated",
+    "no_effect",  # a setting, or text for a model that reads none
+    "frame_size",
+    "input_changed",  # a clip or a picture is resampled, scaled or cropped
+    "input_unfamiliar",  # a clip or a picture is unlike all that the model was trained on
+]
+SHOWN_PROMPTS = 4  # a line each; the rest is counted
+SHOWN = 120  # characters of a prompt
 
-KEPT_OUT = ("hoop", "tiny", "rotates")  # to see what becomes of words never heard: configs/playroom/held_out.yaml
+
+@dataclass(frozen=True)
+class GenerationWarning:
+    """One line, and what it is about."""
+
+    kind: Kind
+    text: str
+    prompt: str = ""  # the prompt that it is about
+    read_as: str = ""  # what the model reads instead
+    missing: tuple[str, ...] = ()  # what the prompt does not say: "shape", "size", "colour", "motion", "ground"
+    words: tuple[UnknownWord, ...] = ()  # words of the prompt, with suggestions
+
+    def __str__(self) -> str:
+        return self.text
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
 
 
-def remarks_on(model: "PriorModel", job: "Job", asked: Mapping[str, Any]) -> list[str]:
-    """For people, a line each; `asked` are the settings of sampling that somebody gave, where they are not None."""
+def remarks_on(model: "PriorModel", job: "Job", asked: Mapping[str, Any]) -> list[GenerationWarning]:
+    """All that can be said before anything is generated; `asked` are the sampling settings that somebody gave."""
     told, prompts, negatives = model.conditioner, said_in(job.prompts), said_in(job.negative_prompts)
     given = {name: value for name, value in asked.items() if value is not None}
     remarks = idle_settings(job.sampler, given, model.taught_on.height * model.taught_on.width)
@@ -26,32 +57,106 @@ def remarks_on(model: "PriorModel", job: "Job", asked: Mapping[str, Any]) -> lis
             if said
         ]
         nothing = f"{' and '.join(lost)} {'changes' if len(lost) == 1 else 'change'} nothing"
-        return [*remarks, f"{model.path}: its prior was taught without text; {nothing}"] if lost else remarks
+        reason = GenerationWarning("no_effect", f"{model.path}: its prior was taught without text; {nothing}")
+        return [*remarks, reason] if lost else remarks
+    vocabulary = model.prompt_vocabulary
     for name, texts in (("prompt", prompts), ("negative prompt", negatives)):
-        if cut := told.too_long(texts):
+        read = [text if vocabulary is None else vocabulary.read(text, name == "prompt").text for text in texts]
+        if cut := told.too_long(read):
             which = f"{cut} of {len(texts)} {name}s" if len(texts) > 1 else f"the {name}"
             verbs = "are longer than {} tokens and lose their" if cut > 1 else "is longer than {} tokens and loses its"
-            remarks.append(f"{which} {verbs.format(told.length)} end")
+            remarks.append(GenerationWarning("prompt_truncated", f"{which} {verbs.format(told.length)} end"))
     if negatives and not job.sampler.guided:
-        remarks.append("the negative prompt changes nothing while guidance_scale is 1")
-    if is_playroom(model) and (reason := outside_playroom(prompts)) is not None:
-        remarks.append(f"{reason}; this is the model that comes along. For a world of your own: videogen train --help")
-    if is_playroom(model) and (reason := kept_out_of_playroom(prompts)) is not None:
-        remarks.append(reason)
-    return remarks
+        remarks.append(GenerationWarning("no_effect", "the negative prompt changes nothing while guidance_scale is 1"))
+    return [*remarks, *prompt_warnings(vocabulary, prompts)]
 
 
-def idle_settings(sampler: "SamplerConfig", given: Mapping[str, Any], tokens: int) -> list[str]:
+def prompt_warnings(vocabulary: PromptVocabulary | None, prompts: Iterable[str]) -> list[GenerationWarning]:
+    """What a model of a small world of words makes of these prompts; nothing where it reads them as they are."""
+    if vocabulary is None:
+        return []
+    found = [warnings for prompt in said_in(tuple(prompts)) if (warnings := reading_warnings(vocabulary, prompt))]
+    shown = [warning for warnings in found[:SHOWN_PROMPTS] for warning in warnings]
+    if (rest := len(found) - SHOWN_PROMPTS) > 0:
+        text = f"{rest} more {'prompt is' if rest == 1 else 'prompts are'} not in the model's own words"
+        shown.append(GenerationWarning("prompt_rewritten", text))
+    return shown
+
+
+def reading_warnings(vocabulary: PromptVocabulary, prompt: str) -> list[GenerationWarning]:
+    warnings, reading = [], vocabulary.read(prompt)
+    if reading.rewritten:
+        about = (reading.prompt, reading.text, reading.missing, reading.unknown)
+        warnings.append(GenerationWarning("prompt_rewritten", rewritten(reading), *about))
+    elif reading.unknown or reading.missing:
+        about = (reading.prompt, "", reading.missing, reading.unknown)
+        warnings.append(GenerationWarning("prompt_not_understood", not_understood(reading, vocabulary), *about))
+    if reading.held_out:
+        said, others = quoted(each.word for each in reading.held_out), quoted(held_out_others(reading))
+        were, are = ("was", "is") if len(reading.held_out) == 1 else ("were", "are")
+        text = f"{said} {were} held out of the training of this model, and {are} rarely followed; say {others}"
+        warnings.append(GenerationWarning("held_out_words", text, reading.prompt, words=reading.held_out))
+    if reading.impossible:
+        warnings.append(GenerationWarning("impossible", reading.impossible, reading.prompt))
+    return warnings
+
+
+def rewritten(reading: Reading) -> str:
+    """What was understood, in one line."""
+    parts = [f"'{said}' as '{becomes}'" for said, becomes in reading.replaced]
+    line = f"'{shortened(reading.prompt)}' is read as '{reading.text}'"
+    line += f": {', '.join(parts)}" if parts else ""
+    line += f"; not said, and chosen: {', '.join(reading.added)}" if reading.added else ""
+    unknown = [word_and_suggestions(each) for each in reading.unknown]
+    return line + (f"; unknown, and left out: {'; '.join(unknown)}" if unknown else "")
+
+
+def not_understood(reading: Reading, vocabulary: PromptVocabulary) -> str:
+    unknown = [word_and_suggestions(each) for each in reading.unknown]
+    line = f"'{shortened(reading.prompt)}' is outside the {vocabulary.world}, all that this model knows"
+    line += f": unknown {'word' if len(unknown) == 1 else 'words'} {'; '.join(unknown)}" if unknown else ""
+    line += f"; it names no {' and no '.join(reading.missing)}" if reading.missing else ""
+    return f"{line}; a prompt that it knows: '{vocabulary.example}'"
+
+
+def word_and_suggestions(each: UnknownWord) -> str:
+    return f"'{each.word}'" + (f" (known: {', '.join(each.suggestions)})" if each.suggestions else "")
+
+
+def held_out_others(reading: Reading) -> list[str]:
+    return [each.suggestions[0] for each in reading.held_out if each.suggestions]
+
+
+def quoted(words: Iterable[str]) -> str:
+    return " and ".join(f"'{word}'" for word in words)
+
+
+def shortened(text: str) -> str:
+    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
+
+
+def idle_settings(sampler: "SamplerConfig", given: Mapping[str, Any], tokens: int) -> list[GenerationWarning]:
     """Of the settings that somebody gave, those that change nothing beside the others; for frames of so many tokens."""
     idle = {
         "threshold": sampler.order != "threshold" and f"order is {sampler.order}",
         "noise": sampler.order != "confidence" and f"order is {sampler.order}",
         "guidance_schedule": not sampler.guided and "guidance_scale is 1",
     }
-    remarks = [f"{name} changes nothing while {reason}" for name, reason in idle.items() if name in given and reason]
+    texts = [f"{name} changes nothing while {reason}" for name, reason in idle.items() if name in given and reason]
     if given.get("steps", 0) > tokens:
-        remarks.append(f"a latent frame has {tokens} tokens, and takes no more proposals than that")
-    return remarks
+        texts.append(f"a latent frame has {tokens} tokens, and takes no more proposals than that")
+    return [GenerationWarning("no_effect", text) for text in texts]
+
+
+def frame_size_warning(size: tuple[int, int], trained: tuple[int, int]) -> list[GenerationWarning]:
+    """For frames of another size than the model was trained on."""
+    if size == trained:
+        return []
+    text = (
+        f"frames of {size[0]} x {size[1]} were asked for; the model was trained on {trained[0]} x {trained[1]} alone "
+        "and draws worse at other sizes"
+    )
+    return [GenerationWarning("frame_size", text)]
 
 
 def changed_on_the_way(
@@ -72,32 +177,3 @@ def changed_on_the_way(
 def said_in(texts: Sequence[str]) -> tuple[str, ...]:
     """Each text once; a blank one says nothing."""
     return tuple(text for text in dict.fromkeys(texts) if text.strip())
-
-
-def is_playroom(model: "PriorModel") -> bool:
-    """Whether it is the model that comes along, which has seen nothing but the playroom."""
-    from videogen.models import EMBEDDED
-
-    return model.path.resolve() == EMBEDDED.resolve()
-
-
-def outside_playroom(prompts: Iterable[str]) -> str | None:
-    """What the playroom does not know of these prompts."""
-    from videogen.playroom.grammar import OutsideWorldError, parse
-
-    try:
-        for prompt in filter(str.strip, prompts):
-            parse(prompt)
-    except OutsideWorldError as error:
-        return str(error)
-    return None
-
-
-def kept_out_of_playroom(prompts: Iterable[str]) -> str | None:
-    """Which words of these prompts the model that comes along has never been told, though they are the playroom's."""
-    said = {word for prompt in prompts for word in re.findall(r"\w+", prompt.lower())}
-    strange = [f"'{word}'" for word in KEPT_OUT if word in said]
-    if not strange:
-        return None
-    were, are = ("was", "is") if len(strange) == 1 else ("were", "are")
-    return f"{' and '.join(strange)} {were} kept out of the training of this model, and {are} rarely followed"

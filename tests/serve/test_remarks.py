@@ -1,14 +1,18 @@
+import json
 from dataclasses import replace
 
 import pytest
 
 from tests.serve.test_checking import MASKED
-from videogen.serve.remarks import note_on
+from videogen.models import EMBEDDED
+from videogen.prompt_vocabulary import PromptVocabulary
+from videogen.serve.remarks import note_on, warnings_on
 from videogen.serve.wishes import Beginning, Wish
 
 GUIDED = replace(MASKED, sampler={**MASKED.sampler, "guidance_scale": 4.0})
 UNTOLD = replace(MASKED, told=False)
-PLAYROOM = replace(MASKED, playroom=True)
+RECORD = json.loads((EMBEDDED / "prompt_vocabulary.json").read_text())
+PLAYROOM = replace(MASKED, playroom=True, prompt_vocabulary=PromptVocabulary.from_json(RECORD))
 
 
 @pytest.mark.parametrize(
@@ -26,9 +30,15 @@ PLAYROOM = replace(MASKED, playroom=True)
         (Wish("a small red ring drifts left over plain black"), PLAYROOM, ""),
         (Wish(""), PLAYROOM, ""),
         (
+            Wish("a crimson disk on navy"),
+            PLAYROOM,
+            "is read as 'a medium red circle drifts right slowly over a dark blue",
+        ),
+        (Wish("a crimson disk on navy"), MASKED, ""),
+        (
             Wish("a tiny red hoop drifts left over plain black"),
             PLAYROOM,
-            "'hoop' and 'tiny' were kept out of the training",
+            "'hoop' and 'tiny' were held out of the training",
         ),
         (Wish("a tiny red hoop drifts left over plain black"), MASKED, ""),
         (Wish("x", beginning=Beginning("video", b"", 1, "cropped")), MASKED, "cropped"),
@@ -39,3 +49,13 @@ PLAYROOM = replace(MASKED, playroom=True)
 def test_what_changes_nothing_is_said(wish, info, note):
     assert note in note_on(wish, info)
     assert bool(note_on(wish, info)) == bool(note)
+
+
+def test_programs_get_the_parts():
+    (warning,) = warnings_on(Wish("a black dragon and a disc"), PLAYROOM)
+    told = json.loads(json.dumps(warning.to_json()))
+    assert told["kind"] == "prompt_rewritten"
+    assert told["missing"] == ["size", "colour", "motion", "ground"]
+    assert [each["word"] for each in told["words"]] == ["dragon", "black"]
+    assert "red" in told["words"][0]["suggestions"]
+    assert told["read_as"] == "a medium yellow disc drifts right slowly over a black background"

@@ -12,7 +12,7 @@ import torch
 from tests.pipeline.tiny import RING, STAR, write_model
 from videogen.errors import CheckpointError
 from videogen.pipeline import VideoPipeline
-from videogen.remarks import kept_out_of_playroom
+from videogen.remarks import prompt_warnings
 from videogen.serve.describing import examples_for
 from videogen.serve.messages import Begin, Change, Ended, Mask, Pictures, Stop, Took
 from videogen.serve.playing import FRAMES_AHEAD
@@ -308,12 +308,13 @@ def test_a_model_is_loaded_and_has_answered(tmp_path):
 
 
 def test_examples_are_for_models_that_know_the_words(pipe, tiny_model_folder):
-    assert examples_for(None) == ()
-    assert examples_for(pipe.model.conditioner) == ()  # of a vocabulary that was made of two captions
-    assert len(examples_for(VideoPipeline.from_pretrained(tiny_model_folder).model.conditioner)) > 3
-    examples = examples_for(VideoPipeline.from_pretrained().model.conditioner)
+    bundled = VideoPipeline.from_pretrained().model
+    assert examples_for(None, None) == ()
+    assert examples_for(pipe.model.conditioner, None) == ()  # of a vocabulary that was made of two captions
+    assert len(examples_for(VideoPipeline.from_pretrained(tiny_model_folder).model.conditioner, None)) > 3
+    examples = examples_for(bundled.conditioner, bundled.prompt_vocabulary)
     assert len(examples) == 8
-    assert kept_out_of_playroom(examples) is None
+    assert prompt_warnings(bundled.prompt_vocabulary, examples) == []
 
 
 def test_the_reader_of_uploads_scales_as_the_pipeline_does():

@@ -24,6 +24,11 @@ DTYPES = ("float32", "float16", "bfloat16")
 @click.option(
     "--dtype", type=click.Choice(DTYPES), default="float32", show_default=True, help="How the prior's weights are kept."
 )
+@click.option(
+    "--prompt-vocabulary",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The words that the model knows, and how others are read: a file of schema prompt_vocabulary.",
+)
 @click.option("--card", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A model card of your own.")
 @click.option("--overwrite", is_flag=True, help="Replace the model that is there already.")
 @reports
@@ -34,6 +39,7 @@ def export(
     settings: tuple[str, ...],
     decoder: Path | None,
     dtype: str,
+    prompt_vocabulary: Path | None,
     card: Path | None,
     overwrite: bool,
 ) -> None:
@@ -48,6 +54,9 @@ def export(
       videogen export runs/prior toys guidance_scale=4 opening=2
       videogen export runs/prior toys --decoder runs/sharper
     """
+    from dataclasses import replace
+
+    from videogen.config import resolve
     from videogen.errors import UsageError
     from videogen.models import load_prior, load_tokenizer, painted_by, sampler_of, save_model
     from videogen.pipeline import dtype_of
@@ -57,6 +66,8 @@ def export(
     whole = load_prior(model)
     sampler = settled(sampler_of(whole), settings)
     whole = whole if decoder is None else painted_by(whole, load_tokenizer(decoder))
+    if prompt_vocabulary is not None:
+        whole = replace(whole, prompt_vocabulary=resolve(prompt_vocabulary, expected="prompt_vocabulary")[1].value)
     words = None if card is None else text_in(card)
     written = save_model(whole, sampler, out, dtype_of(dtype), words)
     size = sum(place.stat().st_size for place in out.rglob("*") if place.is_file())

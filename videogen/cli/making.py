@@ -95,14 +95,14 @@ def check(options: Mapping[str, Any]) -> None:
 def opened(terminal: Terminal, prompts: tuple[str, ...], videos: int, options: Mapping[str, Any]) -> Request:
     """The model where it is to compute, and what it is asked for; remarks on what it will not take in."""
     from videogen.pipeline import VideoPipeline
-    from videogen.remarks import remarks_on
 
     use_threads(options["threads"])
     device = usable_device(options["device"])
     pipe = VideoPipeline.from_pretrained(generator_at(options["model"]), device, options["dtype"])
     request = Request(terminal, pipe, prompts, videos, options, pipe.size(options["height"], options["width"]))
-    for remark in remarks_on(pipe.model, request.job(prompts), {name: options[name] for name in SAMPLING}):
-        terminal.note(remark)
+    given = {name: options[name] for name in SAMPLING}
+    for warning in pipe.warnings_on(request.job(prompts), given, options["height"], options["width"]):
+        terminal.note(str(warning))
     return request
 
 

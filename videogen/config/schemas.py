@@ -13,6 +13,7 @@ from videogen.config.bind import Resolved, bind
 from videogen.config.strict_yaml import ConfigError, Mapping, Scalar, nearest, read
 
 SCHEMAS = {
+    "prompt_vocabulary": "videogen.prompt_vocabulary:PromptVocabulary",
     "playroom": "videogen.playroom.write:PlayroomConfig",
     "tokenizer": "videogen.training.tokenizer_config:TokenizerTrainingConfig",
     "prior": "videogen.training.prior_config:PriorTrainingConfig",

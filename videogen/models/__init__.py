@@ -6,6 +6,7 @@
     prior/config.json           the prior, what its clips are like, and the tokenizer whose ids it knows
     prior/model.safetensors
     text/                       how captions reach it
+    prompt_vocabulary.json      the words that it knows and how others are read, for a model of a small world
     generation_config.json      how it is sampled, where that differs from the defaults
     README.md  MANIFEST.json    a model card, and the hash of every file
 
@@ -22,6 +23,8 @@ from typing import TYPE_CHECKING, Any
 from videogen.checkpoint import Content, Folder, read_folder, write_folder
 from videogen.config.plain import from_json
 from videogen.errors import CheckpointError, UsageError
+from videogen.prompt_vocabulary import FILE as PROMPT_VOCABULARY
+from videogen.prompt_vocabulary import PromptVocabulary
 
 if TYPE_CHECKING:
     import torch
@@ -86,6 +89,7 @@ class PriorModel:
     path: Path
     fingerprint: str  # of all files
     generation: Mapping[str, Any] | None  # its generation_config.json, word for word, where there is one
+    prompt_vocabulary: PromptVocabulary | None = None  # where the model brings one
 
     @property
     def config(self) -> "PriorConfig":
@@ -112,6 +116,7 @@ def prior_files(
     conditioner: "Conditioner | None",
     card: str,
     sampler: "SamplerConfig | None" = None,
+    prompt_vocabulary: PromptVocabulary | None = None,
 ) -> dict[str, Content]:
     """The files of a whole model: the tokenizer as it was, and a prior for it; `sampler` is how it is to be asked."""
     parts = {"network": asdict(config), "taught_on": asdict(taught_on), "tokenizer": tokenizer.fingerprint}
@@ -123,6 +128,7 @@ def prior_files(
         f"{PRIOR}/config.json": parts,
         f"{PRIOR}/model.safetensors": dict(weights),
         **({} if conditioner is None else conditioner.files()),
+        **({} if prompt_vocabulary is None else {PROMPT_VOCABULARY: prompt_vocabulary.to_json()}),
         **({} if sampler is None else {GENERATION: asdict(sampler)}),
     }
 
@@ -158,7 +164,14 @@ def load_prior(path: str | Path, device: str = "cpu") -> PriorModel:
         path=folder.path,
         fingerprint=folder.fingerprint,
         generation=folder.json(GENERATION) if GENERATION in folder.hashes else None,
+        prompt_vocabulary=prompt_vocabulary_of(folder),
     )
+
+
+def prompt_vocabulary_of(folder: Folder) -> PromptVocabulary | None:
+    if PROMPT_VOCABULARY not in folder.hashes:
+        return None
+    return PromptVocabulary.from_json(folder.json(PROMPT_VOCABULARY), f"{folder.path}/{PROMPT_VOCABULARY}")
 
 
 def sampler_of(model: PriorModel) -> "SamplerConfig":
@@ -205,7 +218,7 @@ def save_model(
     weights = {name: tensor.to("cpu", dtype) for name, tensor in model.network.state_dict().items()}
     card = (model.path / "README.md").read_text(encoding="utf-8") if card is None else card
     parts = model.tokenizer, model.config, model.taught_on, weights, model.conditioner
-    return write_folder(path, prior_files(*parts, card, sampler))
+    return write_folder(path, prior_files(*parts, card, sampler, model.prompt_vocabulary))
 
 
 def _tokenizer_of(folder: Folder, device: str) -> TokenizerModel:

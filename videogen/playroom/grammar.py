@@ -55,6 +55,10 @@ class OutsideWorldError(UsageError):
     """A text that is no caption of the playroom."""
 
 
+class ImpossibleSceneError(OutsideWorldError):
+    """A caption in the playroom's words of something that it cannot show."""
+
+
 def caption(scene: Scene, seed: int, held_out: Collection[str] = ()) -> str:
     """One of the many captions of a scene; none of the `held_out` words and phrases is used."""
     rng = np.random.default_rng([seed, len(scene.things)])
@@ -99,7 +103,7 @@ def parse(text: str) -> Scene:
 def _scene(found: Mapping[str, str | None]) -> Scene:
     things = tuple(_thing(found, number) for number in ("0", "1") if found.get(f"colour{number}") is not None)
     if len(things) == 2 and things[0].colour == things[1].colour:
-        raise OutsideWorldError(f"two {things[0].colour} things: in the playroom two things differ in colour")
+        raise ImpossibleSceneError(f"two {things[0].colour} things: in the playroom two things differ in colour")
     phrases = {name: found.get(name) for name in PATTERN_WORDS}
     pattern, colour = next((name, colour) for name, colour in phrases.items() if colour is not None)
     return Scene(things, Backdrop(pattern, colour))
@@ -109,9 +113,9 @@ def _thing(found: Mapping[str, str | None], number: str) -> Thing:
     shape, motion = _meaning(SHAPE_WORDS, found["shape" + number]), _meaning(MOTION_WORDS, found["motion" + number])
     before, after = found["before" + number], found["after" + number]
     if motion == "spins" and shape in NEVER_SPIN:
-        raise OutsideWorldError(f"in the playroom no {shape} spins: nobody could see it")
+        raise ImpossibleSceneError(f"in the playroom no {shape} spins: nobody could see it")
     if (before and after) or (motion == "still" and (before or after)):
-        raise OutsideWorldError(f"'{before or after}' is one word too many for '{found['motion' + number]}'")
+        raise ImpossibleSceneError(f"'{before or after}' is one word too many for '{found['motion' + number]}'")
     spoken = before or after
     speed = None if spoken is None else _meaning(SPEED_WORDS, spoken)
     return Thing(shape, str(found["colour" + number]), _meaning(SIZE_WORDS, found["size" + number]), motion, speed)

@@ -113,7 +113,8 @@ async def model(request: Request) -> Response:
 
 def model_object(studio: Studio) -> dict[str, Any]:
     info = studio.info
-    described = {one.name: getattr(info, one.name) for one in fields(info) if one.name != "name"}
+    hidden = ("name", "prompt_vocabulary")
+    described = {one.name: getattr(info, one.name) for one in fields(info) if one.name not in hidden}
     return {
         "id": info.name,
         "object": "model",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from videogen.playroom.grammar import caption
 from videogen.playroom.scene import sample_scenes
-from videogen.remarks import is_playroom, kept_out_of_playroom
+from videogen.prompt_vocabulary import PromptVocabulary
 
 if TYPE_CHECKING:
     from videogen.conditioning import Conditioner
@@ -22,13 +22,15 @@ def described(pipe: "VideoPipeline") -> dict[str, Any]:
     from videogen.known import pictures_of_use
 
     model = pipe.model
+    vocabulary = model.prompt_vocabulary
     height, width = pipe.size(None, None)
     f_t = model.tokenizer.config.f_t
     return {
         "name": name_of(model.path),
         "objective": model.config.objective,
         "told": model.conditioner is not None,
-        "playroom": is_playroom(model),
+        "playroom": vocabulary is not None and vocabulary.world == "playroom",
+        "prompt_vocabulary": None if vocabulary is None else vocabulary.to_json(),
         "fps": pipe.fps,
         "height": height,
         "width": width,
@@ -38,7 +40,7 @@ def described(pipe: "VideoPipeline") -> dict[str, Any]:
         "window_seconds": model.config.window * f_t / pipe.fps,
         "pictures_of_use": pictures_of_use(model),
         "sampler": asdict(pipe.sampler),
-        "examples": examples_for(model.conditioner),
+        "examples": examples_for(model.conditioner, vocabulary),
         "device": str(pipe.device),
     }
 
@@ -49,11 +51,11 @@ def name_of(model: Path) -> str:
     return place.parent.name if place.name == "model" else place.name
 
 
-def examples_for(conditioner: "Conditioner | None") -> tuple[str, ...]:
-    """Captions of the playroom for a model that was taught on such, in words that the one that comes along has heard;
-    none for others."""
+def examples_for(conditioner: "Conditioner | None", vocabulary: PromptVocabulary | None) -> tuple[str, ...]:
+    """Captions of the playroom for a model that was trained on such, in words that it has seen; none for others."""
     drawn = (caption(scene, SEED + number) for number, scene in enumerate(sample_scenes(4 * EXAMPLES, SEED)))
-    captions = tuple(islice((text for text in drawn if kept_out_of_playroom([text]) is None), EXAMPLES))
+    heard = (text for text in drawn if vocabulary is None or not vocabulary.read(text).held_out)
+    captions = tuple(islice(heard, EXAMPLES))
     return captions if conditioner is not None and knows(conditioner, captions) else ()
 
 

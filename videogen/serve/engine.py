@@ -75,9 +75,7 @@ class Engine:
 
     async def _open(self) -> None:
         ready = await self._supervisor.start()
-        known = ModelInfo(
-            **{**ready.info, "grid": tuple(ready.info["grid"]), "examples": tuple(ready.info["examples"])}
-        )
+        known = ModelInfo.of(ready.info)
         loop = asyncio.get_running_loop()
         form = await loop.run_in_executor(self._threads, form_of, known.fps, known.height, known.width)
         self.info = replace(known, mime=form.mime)

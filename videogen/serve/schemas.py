@@ -1,8 +1,9 @@
 """What answers look like, for the OpenAPI document; tests hold every answer against these."""
 
 from dataclasses import fields
-from typing import Any
+from typing import Any, get_args
 
+from videogen.remarks import Kind
 from videogen.serve.fields import Schema
 from videogen.serve.limits import Limits
 
@@ -88,11 +89,23 @@ def video() -> Schema:
         fps=AMOUNT,
         seed=COUNT,
         note=TEXT,
+        warnings=listed(warning()),
         created_at=COUNT,
         completed_at=maybe(COUNT),
         expires_at={"type": "null"},
         remixed_from_video_id={"type": "null"},
         error=maybe(record(code=TEXT, message=TEXT)),
+    )
+
+
+def warning() -> Schema:
+    return record(
+        kind=one_of(*get_args(Kind)),
+        text=TEXT,
+        prompt=TEXT,
+        read_as=TEXT,
+        missing=listed(TEXT),
+        words=listed(record(word=TEXT, suggestions=listed(TEXT))),
     )
 
 
@@ -110,6 +123,7 @@ def stream() -> Schema:
         height=COUNT,
         mime=TEXT,
         note=TEXT,
+        warnings=listed(warning()),
         created_at=COUNT,
         figures=ANY_OBJECT,
         marks=listed(record(picture=COUNT, seconds=AMOUNT, prompt=TEXT, cut_short={"type": "boolean"})),

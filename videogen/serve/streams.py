@@ -15,7 +15,7 @@ from videogen.serve.bodies import read_json
 from videogen.serve.errors import Problem
 from videogen.serve.fields import Fields
 from videogen.serve.live import Live
-from videogen.serve.remarks import note_on
+from videogen.serve.remarks import note_on, warnings_on
 from videogen.serve.studio import query_of, read_wish, studio_of
 from videogen.serve.wishes import Gone, ModelInfo
 
@@ -118,7 +118,7 @@ def payload(preview: "Preview") -> bytes:
 
 def stream_object(stream: "Stream", info: ModelInfo) -> dict[str, Any]:
     """A stream as clients see it."""
-    place = f"/v1/streams/{stream.id}"
+    place, wish = f"/v1/streams/{stream.id}", replace(stream.wish, prompt=stream.prompt)
     return {
         "id": stream.id,
         "object": "stream",
@@ -131,7 +131,8 @@ def stream_object(stream: "Stream", info: ModelInfo) -> dict[str, Any]:
         "width": info.width,
         "height": info.height,
         "mime": stream.mime,
-        "note": note_on(replace(stream.wish, prompt=stream.prompt), info),
+        "note": note_on(wish, info),
+        "warnings": [warning.to_json() for warning in warnings_on(wish, info)],
         "created_at": int(stream.created_at),
         "figures": dict(stream.figures),
         "marks": [mark.told(info.fps) for mark in stream.marks],

@@ -10,7 +10,7 @@ from videogen.serve.bodies import content_type
 from videogen.serve.errors import Problem
 from videogen.serve.fields import Fields
 from videogen.serve.ranges import Film
-from videogen.serve.remarks import note_on
+from videogen.serve.remarks import note_on, warnings_on
 from videogen.serve.studio import query_of, read_wish, studio_of
 from videogen.serve.wishes import Beginning, ModelInfo
 
@@ -120,6 +120,7 @@ def video_object(job: "Job", info: ModelInfo) -> dict[str, Any]:
         "fps": info.fps,
         "seed": job.seed,
         "note": note_on(job.wish, info),
+        "warnings": [warning.to_json() for warning in warnings_on(job.wish, info)],
         "created_at": int(job.created_at),
         "completed_at": None if job.completed_at is None else int(job.completed_at),
         "expires_at": None,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from videogen.errors import VideogenError
+from videogen.prompt_vocabulary import PromptVocabulary
 
 Transition = Literal["recache", "cut"]
 
@@ -44,7 +45,7 @@ class ModelInfo:
     name: str
     objective: str  # "masked" or "next"
     told: bool  # whether it was taught with text: without, prompts change nothing
-    playroom: bool  # whether it is the model that comes along, and knows nothing but the playroom
+    playroom: bool  # whether it brings a vocabulary of the playroom, and knows nothing else
     fps: float
     height: int  # of a picture
     width: int
@@ -57,6 +58,18 @@ class ModelInfo:
     examples: tuple[str, ...]  # prompts from the model's own world, where it has one
     device: str
     mime: str = ""  # of the film of a stream, with its codecs
+    prompt_vocabulary: PromptVocabulary | None = None  # where the model brings one
+
+    @staticmethod
+    def of(described: Mapping[str, Any]) -> "ModelInfo":
+        """Out of plain JSON."""
+        vocabulary = described["prompt_vocabulary"]
+        records = {
+            "grid": tuple(described["grid"]),
+            "examples": tuple(described["examples"]),
+            "prompt_vocabulary": None if vocabulary is None else PromptVocabulary.from_json(vocabulary),
+        }
+        return ModelInfo(**{**described, **records})
 
 
 class Refusal(VideogenError):  # noqa: N818 - a state, not a mistake

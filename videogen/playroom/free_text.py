@@ -1,0 +1,298 @@
+"""Prompts in free words as captions of the playroom: "crimson disc on navy" is a red one over a dark blue background.
+
+Words are looked up, longest phrase first; a shape closes a thing, "over" opens the ground, and what stands before or
+after them belongs to the nearest. What was not said is filled in, and listed. Nothing here is learned.
+"""
+
+import difflib
+import functools
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from videogen.playroom.grammar import (
+    MOTION_WORDS,
+    OVER,
+    PATTERN_WORDS,
+    SHAPE_WORDS,
+    SIZE_WORDS,
+    SPEED_WORDS,
+    ImpossibleSceneError,
+    OutsideWorldError,
+    parse,
+)
+from videogen.playroom.scene import COLOURS, GROUNDS
+from videogen.prompt_vocabulary import PromptVocabulary, Reading, UnknownWord
+
+MOST_THINGS = 2
+NEAR = 3  # known words named beside an unknown one
+LONGEST = 300  # words of a prompt that are looked at
+ARTICLES = ("a", "an", "the")
+WORDS: Mapping[str, Mapping[str, Sequence[str]]] = {  # slot -> value -> the playroom's own words for it
+    "shape": SHAPE_WORDS,
+    "size": SIZE_WORDS,
+    "colour": {colour: (colour,) for colour in COLOURS},
+    "motion": MOTION_WORDS,
+    "speed": SPEED_WORDS,
+    "pattern": {pattern: (pattern,) for pattern in PATTERN_WORDS},
+    "ground": {ground: (ground,) for ground in GROUNDS},
+    "background": {"background": ("background",)},
+    "over": {"over": OVER},
+    "while": {"while": ("while", "and")},
+    "ignored": {"ignored": ()},
+    "article": {"article": ARTICLES},
+}
+THING = ("size", "colour", "shape", "motion", "speed")
+Meanings = Mapping[str, str]  # slot -> value: "blue" is a colour of things, and as a ground it is "dark blue"
+
+
+def read(vocabulary: PromptVocabulary, prompt: str) -> Reading:
+    """A caption of the playroom stays as it is; of anything else as much as can be understood."""
+    lexicon = Lexicon.of(vocabulary_key(vocabulary))
+    try:
+        parse(prompt)
+    except ImpossibleSceneError as error:
+        return Reading(prompt, prompt, held_out=lexicon.held_out_in(prompt), impossible=str(error))
+    except OutsideWorldError:
+        return Understood(lexicon, prompt).reading()
+    return Reading(prompt, prompt, held_out=lexicon.held_out_in(prompt))
+
+
+Key = tuple[tuple[str, ...], tuple[tuple[str, str, tuple[str, ...]], ...], tuple[tuple[str, tuple[str, ...]], ...]]
+
+
+def vocabulary_key(vocabulary: PromptVocabulary) -> Key:
+    """The same in tuples, for a cache."""
+    synonyms = [(slot, *pair) for slot, values in vocabulary.synonyms.items() for pair in values.items()]
+    synonyms.append(("ignored", "ignored", vocabulary.ignored))
+    return vocabulary.held_out_words, tuple(synonyms), tuple(vocabulary.defaults.items())
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    phrases: Mapping[tuple[str, ...], Meanings]
+    words: Mapping[str, Mapping[str, Sequence[str]]]  # the playroom's own that the model was trained on
+    held_out: tuple[str, ...]
+    defaults: Mapping[str, Sequence[str]]
+    longest: int
+
+    @staticmethod
+    @functools.lru_cache(8)
+    def of(key: Key) -> "Lexicon":
+        held_out, synonyms, defaults = key
+        phrases: dict[tuple[str, ...], dict[str, str]] = {}
+        own = [(slot, value, words) for slot, values in WORDS.items() for value, words in values.items()]
+        for slot, value, words in (*own, *synonyms):
+            if value not in WORDS.get(slot, {}):
+                raise ValueError(f"synonyms has {slot} {value}, which the playroom does not have")
+            for word in words:
+                phrases.setdefault(tuple(word.split()), {}).setdefault(slot, value)
+        for slot, values in defaults:
+            if slot not in (*THING, "ground") or not set(values) <= set(WORDS[slot]):
+                raise ValueError(f"defaults has {slot} {', '.join(values)}, which the playroom does not have")
+        heard = {
+            slot: {value: tuple(word for word in words if word not in held_out) for value, words in values.items()}
+            for slot, values in WORDS.items()
+        }
+        return Lexicon(phrases, heard, held_out, dict(defaults), max(map(len, phrases)))
+
+    def scan(self, text: str) -> Iterator[tuple[str, Meanings]]:
+        """Phrases and what they can mean, the longest first; a comma or a full stop joins as "and" does."""
+        words = re.findall(r"[\w'-]+|[,.;:]", text.lower().replace("’", "'"))[:LONGEST]
+        start = 0
+        while start < len(words):
+            for end in range(min(len(words), start + self.longest), start, -1):
+                meanings = self.phrases.get(tuple(words[start:end]))
+                if meanings is not None:
+                    break
+            else:
+                meanings = {"comma": ","} if words[start] in ",.;:" else {}
+            yield " ".join(words[start:end]), meanings
+            start = end
+
+    def held_out_in(self, text: str) -> tuple[UnknownWord, ...]:
+        said = set(re.findall(r"\w+", text.lower()))
+        return tuple(UnknownWord(word, self.others_for(word)) for word in self.held_out if word in said)
+
+    def others_for(self, word: str) -> tuple[str, ...]:
+        """Words of the same meaning that the model was trained on."""
+        meanings = self.phrases.get((word,), {})
+        return tuple(itertools.chain(*(self.words[slot][value] for slot, value in meanings.items())))[:NEAR]
+
+    def near(self, word: str, missing: Sequence[str]) -> tuple[str, ...]:
+        """Known words that are spelled alike; without any, or for a word in the wrong place, what the prompt lacks."""
+        known = [" ".join(phrase) for phrase, meanings in self.phrases.items() if meanings.keys() & {*THING, "ground"}]
+        alike = [] if word in known else difflib.get_close_matches(word, known, NEAR, cutoff=0.75)
+        lacking = [slot for slot in ("shape", "colour", "ground", "motion", "size") if slot in missing]
+        return tuple(alike or (words[0] for slot in lacking[:1] for words in self.words[slot].values()))
+
+    def word_for(self, slot: str, value: str, said: str = "") -> str:
+        """The user's own word where the model was trained on it."""
+        words = self.words[slot][value]
+        return said if said in words else words[0]
+
+
+@dataclass
+class Part:
+    """A thing or the ground, as far as it was said: slot -> (value, the words for it)."""
+
+    said: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+
+class Understood:
+    """One pass over the words of a prompt."""
+
+    def __init__(self, lexicon: Lexicon, prompt: str):
+        self.lexicon, self.prompt = lexicon, prompt
+        self.things: list[Part] = []
+        self.ground = Part()
+        self.waiting: dict[str, tuple[str, Meanings]] = {}  # adjectives and verbs before the word that they belong to
+        self.strange: list[str] = []
+        self.in_ground = self.opened = False  # inside "over ..."; after an article that began something new
+        for phrase, meanings in lexicon.scan(prompt):
+            self.take(phrase, meanings)
+        self.settle_waiting()
+
+    def take(self, phrase: str, meanings: Meanings) -> None:
+        if not meanings:
+            self.strange.append(phrase)
+        elif "article" in meanings:
+            self.in_ground = self.in_ground and "ground" not in self.ground.said
+            self.opened = True
+        elif "comma" in meanings or "while" in meanings:
+            self.in_ground = self.in_ground and not self.ground.said
+            self.opened = self.opened or "while" in meanings
+        elif "shape" in meanings and not ("motion" in meanings and self.expects_verb()):
+            self.close_thing(phrase, meanings)
+        elif "over" in meanings:
+            self.in_ground, self.opened = True, False
+        elif "background" in meanings or ("pattern" in meanings and meanings["pattern"] != "plain"):
+            self.close_ground(phrase, meanings)
+        elif "pattern" in meanings or ("ground" in meanings and (self.in_ground or "colour" not in meanings)):
+            self.take_ground(phrase, meanings)
+        elif meanings.keys() & {"size", "colour", "motion", "speed"}:
+            self.take_attribute(phrase, meanings)
+
+    def expects_verb(self) -> bool:
+        return bool(self.things) and not self.opened and "motion" not in self.things[-1].said
+
+    def take_attribute(self, phrase: str, meanings: Meanings) -> None:
+        slot = next(slot for slot in ("motion", "speed", "size", "colour") if slot in meanings)
+        if slot in ("motion", "speed"):
+            self.in_ground = False
+        thing = self.things[-1] if self.things and not self.opened and not self.waiting else None
+        if thing is not None and slot not in thing.said:
+            thing.said[slot] = (meanings[slot], phrase)
+        elif slot in self.waiting:
+            self.strange.append(phrase)
+        else:
+            self.waiting[slot] = (phrase, meanings)
+
+    def close_thing(self, phrase: str, meanings: Meanings) -> None:
+        if self.in_ground and "ground" in self.ground.said and "pattern" not in self.ground.said:
+            value, said = self.ground.said.pop("ground")  # "on a blue box": that was no ground
+            self.waiting.setdefault("colour", (said, self.lexicon.phrases.get(tuple(said.split()), {"ground": value})))
+        self.in_ground = False
+        if self.things and not self.opened and not self.waiting:
+            return  # "square box" is one thing
+        if len(self.things) == MOST_THINGS:
+            self.strange.append(phrase)
+        else:
+            thing = Part({"shape": (meanings["shape"], phrase)})
+            for slot, (said, others) in self.waiting.items():
+                if slot in others:
+                    thing.said[slot] = (others[slot], said)
+                else:
+                    self.strange.append(said)
+            self.things.append(thing)
+        self.waiting, self.opened = {}, False
+
+    def take_ground(self, phrase: str, meanings: Meanings) -> None:
+        slot = "pattern" if "pattern" in meanings else "ground"
+        if slot in self.ground.said:
+            self.strange.append(phrase)
+        elif slot == "ground" and not self.in_ground and "pattern" not in self.ground.said:
+            self.waiting.setdefault("colour", (phrase, meanings))  # until a thing or a background follows
+        else:
+            self.ground.said[slot] = (meanings[slot], phrase)
+            self.in_ground = True
+
+    def close_ground(self, phrase: str, meanings: Meanings) -> None:
+        said, others = self.waiting.pop("colour", ("", {}))
+        if "ground" in others and "ground" not in self.ground.said:
+            self.ground.said["ground"] = (others["ground"], said)
+        elif said:
+            self.waiting["colour"] = (said, others)
+        if "pattern" in meanings:
+            self.ground.said.setdefault("pattern", (meanings["pattern"], phrase))
+        self.in_ground, self.opened = "ground" not in self.ground.said, False
+
+    def settle_waiting(self) -> None:
+        """What belongs to nothing that followed: to the last thing, to the ground, or nowhere."""
+        for slot, (said, others) in self.waiting.items():
+            thing = self.things[-1] if self.things else Part({slot: ("", "")})
+            if slot in others and thing.said.setdefault(slot, (others[slot], said))[0] == others[slot]:
+                continue
+            if "ground" in others and "ground" not in self.ground.said:
+                self.ground.said["ground"] = (others["ground"], said)
+            else:
+                self.strange.append(said)
+
+    def reading(self) -> Reading:
+        missing = self.missing()
+        unknown = tuple(UnknownWord(word, self.lexicon.near(word, missing)) for word in dict.fromkeys(self.strange))
+        if not self.things:  # nothing to draw: no rewriting can help
+            return Reading(self.prompt, self.prompt, missing=missing, unknown=unknown)
+        added = self.complete()
+        text = self.text()
+        try:
+            parse(text)
+            impossible = ""
+        except OutsideWorldError as error:
+            impossible = str(error)
+        return Reading(self.prompt, text, self.replaced(), added, missing, unknown, impossible=impossible)
+
+    def missing(self) -> tuple[str, ...]:
+        if not self.things:
+            return ("shape", *(() if "ground" in self.ground.said else ("ground",)))
+        lacking = [slot for slot in ("size", "colour", "motion") for thing in self.things if slot not in thing.said]
+        return (*dict.fromkeys(lacking), *(() if "ground" in self.ground.said else ("ground",)))
+
+    def complete(self) -> tuple[str, ...]:
+        """Fills in what was not said; two things do not share a colour."""
+        added = []
+        for thing in self.things:
+            for slot in THING:
+                moves = thing.said.get("motion", ("",))[0] != "still"
+                if slot not in thing.said and (slot != "speed" or moves):
+                    taken = {other.said.get("colour", ("",))[0] for other in self.things}
+                    choices = self.lexicon.defaults.get(slot, tuple(WORDS[slot]))
+                    value = next((one for one in choices if slot != "colour" or one not in taken), choices[0])
+                    thing.said[slot] = (value, "")
+                    added.append(f"{slot} {self.lexicon.word_for(slot, value)}")
+        if "ground" not in self.ground.said:
+            value = self.lexicon.defaults.get("ground", tuple(GROUNDS))[0]
+            self.ground.said["ground"] = (value, "")
+            added.append(f"ground {value}")
+        return tuple(dict.fromkeys(added))
+
+    def text(self) -> str:
+        things = [self.thing_text(thing) for thing in self.things]
+        pattern = self.ground.said.get("pattern", ("plain", ""))[0]
+        ground = PATTERN_WORDS[pattern][0].format(self.ground.said["ground"][0])
+        return " while ".join((f"{things[0]} over {ground}", *things[1:]))
+
+    def thing_text(self, thing: Part) -> str:
+        words = [
+            self.lexicon.word_for(slot, *thing.said[slot])
+            for slot in THING
+            if slot in thing.said and not (slot == "speed" and thing.said["motion"][0] == "still")
+        ]
+        return f"a {' '.join(words)}"
+
+    def replaced(self) -> tuple[tuple[str, str], ...]:
+        """Words of the prompt that the model gets other words for."""
+        parts = [(slot, *pair) for thing in (*self.things, self.ground) for slot, pair in thing.said.items()]
+        pairs = [(said, self.lexicon.word_for(slot, value, said)) for slot, value, said in parts if said]
+        return tuple(dict.fromkeys((said, becomes) for said, becomes in pairs if said != becomes))

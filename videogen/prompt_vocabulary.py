@@ -1,0 +1,78 @@
+"""The words that a model knows, and how a prompt in other words is read: data that a model may bring.
+
+A model trained on the captions of a small world is lost outside of it: one unknown word changes all that it draws. Such
+a model has a `prompt_vocabulary.json` in its folder. Prompts in the model's own words stay as they are, to the byte;
+others are rewritten before the text encoder reads them. A model without the file reads every prompt as it is.
+"""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from videogen.config.plain import from_json
+
+FILE = "prompt_vocabulary.json"  # in a model folder
+READERS = {"playroom": "videogen.playroom.free_text:read"}
+
+
+@dataclass(frozen=True)
+class UnknownWord:
+    """A word of a prompt that the model does not know, and the nearest words that it does know."""
+
+    word: str
+    suggestions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a model reads a prompt."""
+
+    prompt: str
+    text: (
+        str  # what the text encoder gets; the prompt itself where it is in the model's words, or nothing could be done
+    )
+    replaced: tuple[tuple[str, str], ...] = ()  # (a phrase of the prompt, what the model calls it)
+    added: tuple[str, ...] = ()  # what the prompt did not say, and the text does: "size medium"
+    missing: tuple[str, ...] = ()  # what the prompt does not say: "size", "motion", "ground"
+    unknown: tuple[UnknownWord, ...] = ()
+    held_out: tuple[UnknownWord, ...] = ()  # words of the world that the model was not trained on; they stay
+    impossible: str = ""  # why no picture of the world can show this
+
+    @property
+    def rewritten(self) -> bool:
+        return self.text != self.prompt
+
+
+@dataclass(frozen=True)
+class PromptVocabulary:
+    """What `prompt_vocabulary.json` holds. The world says what its sentences are like, the rest is which words."""
+
+    world: Literal["playroom"]
+    example: str  # a prompt in the model's own words
+    held_out_words: tuple[str, ...] = ()
+    defaults: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of a slot such as "size"
+    synonyms: dict[str, dict[str, tuple[str, ...]]] = field(default_factory=dict)  # slot -> value -> other words for it
+    ignored: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        self._reader(self, "")  # ValueError for slots and values that the world does not have
+
+    def read(self, prompt: str, complete: bool = True) -> Reading:
+        """`complete` adds what the prompt does not say; otherwise a prompt that says too little stays as it is."""
+        reading = self._reader(self, prompt) if prompt.strip() else Reading(prompt, prompt)
+        return reading if complete or not reading.added else Reading(prompt, prompt)
+
+    @property
+    def _reader(self) -> Callable[["PromptVocabulary", str], Reading]:
+        module, _, name = READERS[self.world].partition(":")
+        reader: Callable[[PromptVocabulary, str], Reading] = getattr(importlib.import_module(module), name)
+        return reader
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def from_json(data: Any, place: str = FILE) -> "PromptVocabulary":
+        vocabulary: PromptVocabulary = from_json(PromptVocabulary, data, place)
+        return vocabulary
