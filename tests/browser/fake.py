@@ -50,12 +50,15 @@ class Moods:
     fail_at: int | None = None  # the picture at which a stream fails
     cut_at: int | None = None  # the picture at which the line is cut, once
     proposal_seconds: float = 0.01
+    speed: float | None = None  # of making, as a share of real time; None: not measured yet
+    note: str = ""  # on every prompt
     hold_mask: int | None = None  # the proposal of the second latent frame at which everything stands still
 
 
 @dataclass
 class Stream:
     wish: dict[str, Any]
+    moods: Moods
     id: str = field(default_factory=lambda: secrets.token_hex(16))
     status: str = "playing"
     place: int | None = None
@@ -77,8 +80,10 @@ class Stream:
 
     def facts(self) -> dict[str, Any]:
         made = {"pictures": len(self.images), "pictures_per_second": 33.0, "proposals_per_latent_frame": 8.0}
+        made |= {"speed": self.moods.speed}
         size = {"fps": FPS, "width": SIZE, "height": SIZE, "mime": MIME}
         told = {"prompt": self.prompt, "error": self.error, "seed": self.wish.get("seed", 20240), "marks": self.marks}
+        told |= {"note": self.moods.note}
         return {"id": self.id, "status": self.status, "queue_place": self.place, "figures": made, **size, **told}
 
     @property
@@ -166,7 +171,9 @@ class Fake:
         if self.moods.refuse:
             status, error = self.moods.refuse
             return problem(status, retry_after=self.moods.retry_after, **error)
-        stream = Stream(wish, status="queued" if self.moods.queue else "playing", place=self.moods.queue or None)
+        stream = Stream(
+            wish, self.moods, status="queued" if self.moods.queue else "playing", place=self.moods.queue or None
+        )
         self.streams.append(stream)
         work = asyncio.create_task(self.work(stream))
         self._working.add(work)

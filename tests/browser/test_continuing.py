@@ -108,3 +108,26 @@ def test_a_clip_that_the_server_cannot_read_is_kept_at_hand(studio: Studio, clip
     studio.page.get_by_role("button", name="Continue it").click()
     studio.warns("The clip is damaged after picture 3.")
     assert studio.page.locator("#beginning").is_visible()
+
+
+PASTE = """([bytes, name, text]) => {
+  const carried = new DataTransfer();
+  carried.items.add(new File([new Uint8Array(bytes)], name, { type: "image/png" }));
+  if (text) carried.setData("text/plain", text);
+  const event = new ClipboardEvent("paste", { clipboardData: carried, bubbles: true, cancelable: true });
+  document.getElementById("prompt").dispatchEvent(event);
+  return event.defaultPrevented;
+}"""
+
+
+def test_a_pasted_picture_goes_on(studio: Studio) -> None:
+    out = io.BytesIO()
+    Image.new("RGB", (40, 30), "olive").save(out, "PNG")
+    studio.open()
+    assert not studio.page.evaluate(PASTE, [list(out.getvalue()), "image.png", "a table cell"])  # text stays text
+    assert not studio.page.locator("#beginning").is_visible()
+    assert studio.page.evaluate(PASTE, [list(out.getvalue()), "image.png", ""])
+    studio.page.locator("#beginning").get_by_text("pasted picture").wait_for()
+    studio.page.get_by_role("button", name="Continue it").click()
+    studio.plays()
+    assert studio.fake.uploads == [("image", out.getvalue())]

@@ -80,5 +80,10 @@ def test_the_page_and_the_server_understand_each_other(browser: "Browser", addre
     page.get_by_role("button", name="Generate").click()
     studio.warns("top_p")
     studio.until("document.activeElement.id === 'top_p'")
+    page.get_by_role("button", name="As the model has them").click()
+    renamed = {"origin": "https://studio.example.org"}  # as the server sees it where a proxy replaces the Host
+    page.route("**/v1/streams", lambda route: route.fulfill(response=route.fetch(headers=renamed)))
+    page.get_by_role("button", name="Generate").click()
+    studio.warns("let the proxy pass the Host header on, and start the server with --name")
     context.close()
     assert studio.complaints == []

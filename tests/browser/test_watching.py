@@ -1,6 +1,11 @@
 """A prompt becomes a video that is watched, told anew, looked back at and stopped: with real clicks in a browser."""
 
+from typing import TYPE_CHECKING
+
 from tests.browser.conftest import GREEN, PIXELS, RING, Studio
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Dialog
 
 RED_SEEN, GREEN_SEEN = (216, 57, 47), (47, 168, 79)
 
@@ -196,3 +201,39 @@ def test_a_download_is_a_film_that_can_be_read(studio: Studio, tmp_path: object)
     assert download.value.suggested_filename == "a-large-red-ring-drifts-left-slowly-over-a-dark.mp4"
     with av.open(str(download.value.path())) as film:
         assert sum(1 for _ in film.decode(video=0)) > 4
+
+
+def test_slower_than_real_time_is_not_called_playing(studio: Studio) -> None:
+    studio.open()
+    studio.begin()
+    studio.plays()
+    studio.fake.moods.speed = 0.0625
+    studio.says("Slower than real time")
+    studio.until("document.getElementById('pace').textContent === '0.5 of 8.0 frames a second'")
+    assert "Playing" not in str(studio.page.locator("header").text_content())
+    studio.fake.moods.speed = 0.99
+    studio.says("Playing")
+    assert studio.page.locator("#pace").text_content() == ""
+
+
+def test_a_running_stream_is_not_lost_unasked(studio: Studio) -> None:
+    asked: list[str] = []
+
+    def answer(dialog: "Dialog") -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    studio.open()
+    studio.page.on("dialog", answer)
+    studio.begin()
+    studio.plays()
+    studio.page.close(run_before_unload=True)
+    while not asked:
+        studio.page.wait_for_timeout(20)
+    assert asked == ["beforeunload"]
+    assert not studio.fake.streams[0].deleted  # the person stays
+    studio.page.get_by_role("button", name="Stop").click()
+    studio.says("Ended")
+    with studio.page.expect_event("close"):
+        studio.page.close(run_before_unload=True)
+    assert asked == ["beforeunload"]

@@ -1,10 +1,11 @@
-// The prompt box: what is wished for, its examples, and the clip or picture that it goes on from.
+// The prompt box: what is asked for, its examples, and the clip or picture that it goes on from.
 
 import { byId, make, setText } from "./dom.js";
-import { shortened, size } from "./words.js";
+import { listenForFiles } from "./files.js";
+import { PromptHistory } from "./history.js";
+import { sentence, shortened, size } from "./words.js";
 
-const MOST_EXAMPLES = 6;
-const SUFFIXES = { clip: /\.(mp4|m4v|mov|mkv|webm|avi|gif)$/i, image: /\.(png|jpe?g|webp|bmp|tiff?)$/i };
+const MOST_EXAMPLES = 4;
 
 export class Composer {
   beginning = null; // {kind: "clip" | "image", blob, name}
@@ -14,13 +15,14 @@ export class Composer {
   constructor(on) {
     this.on = on;
     this.prompt = byId("prompt");
+    this.history = new PromptHistory(this.prompt, (text) => this.write(text));
     byId("composer").addEventListener("submit", (event) => this.#submit(event));
     byId("anew").addEventListener("click", () => on.begin());
     this.prompt.addEventListener("keydown", (event) => this.#onKey(event));
     this.prompt.addEventListener("input", () => this.#show());
+    new ResizeObserver(() => this.#grow()).observe(byId("composer"));
     byId("beginning-remove").addEventListener("click", () => this.goOnFrom(null));
-    byId("file").addEventListener("change", (event) => this.#chosen(event.target));
-    this.#listenForDrops();
+    listenForFiles((file) => this.goOnFrom(file), (reason) => on.refused(reason), () => this.mostBytes);
   }
 
   /** What the model and the server allow. */
@@ -48,6 +50,18 @@ export class Composer {
     for (const id of ["begin", "anew"]) byId(id).setAttribute("aria-disabled", String(busy));
   }
 
+  /** The server's remark on a prompt, beside it: words that the model does not know, and the like. */
+  set note(text) {
+    setText(byId("prompt-note"), text ? sentence(text) : "");
+    byId("prompt-note").hidden = !text;
+  }
+
+  write(text) {
+    this.prompt.value = text;
+    this.#show();
+    this.prompt.focus();
+  }
+
   goOnFrom(beginning) {
     this.beginning = beginning;
     byId("beginning").hidden = !beginning;
@@ -61,16 +75,6 @@ export class Composer {
     this.prompt.focus();
   }
 
-  /** A file that was dropped or chosen, if it is one that can be gone on from. */
-  take(file) {
-    const kind = kindOf(file);
-    if (!kind) return this.on.refused(`${file.name} is neither a clip nor a picture; drop an mp4, webm, gif, png or jpeg.`);
-    if (file.size > this.mostBytes) {
-      return this.on.refused(`${file.name} has ${size(file.size)}; the server takes at most ${size(this.mostBytes)}.`);
-    }
-    return this.goOnFrom({ kind, blob: file, name: file.name });
-  }
-
   #submit(event) {
     event.preventDefault();
     if (this.#running && !this.beginning) this.on.change(this.text);
@@ -78,9 +82,11 @@ export class Composer {
   }
 
   #onKey(event) {
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-    event.preventDefault();
-    byId("composer").requestSubmit();
+    if (event.isComposing) return;
+    if (event.key === "Enter" && !event.shiftKey) {
+      event.preventDefault();
+      byId("composer").requestSubmit();
+    } else if (this.history.onKey(event)) event.preventDefault();
   }
 
   #show() {
@@ -88,16 +94,21 @@ export class Composer {
     const changes = this.#running && !this.beginning;
     setText(byId("begin"), changes ? "Change prompt" : this.beginning ? "Continue it" : "Generate");
     byId("anew").hidden = !changes;
-    setText(byId("prompt-help"), `Enter ${changes ? "changes what happens" : "begins"}, Shift and Enter for a new line`);
+    setText(byId("prompt-help"), `Enter ${changes ? "changes what happens" : "begins"}, Shift and Enter for a new line, Up for earlier prompts`);
+    this.#grow();
+  }
+
+  /** The box is as high as its text; the stylesheet says how high at most. */
+  #grow() {
+    const { style } = this.prompt;
+    style.height = "auto";
+    const wanted = `${this.prompt.scrollHeight}px`;
+    style.height = wanted;
   }
 
   #example(text) {
     const button = make("button", { type: "button", className: "example", textContent: text });
-    button.addEventListener("click", () => {
-      this.prompt.value = text;
-      this.#show();
-      this.prompt.focus();
-    });
+    button.addEventListener("click", () => this.write(text));
     return button;
   }
 
@@ -109,30 +120,6 @@ export class Composer {
     byId("beginning-icon").toggleAttribute("hidden", Boolean(bitmap));
     if (bitmap) drawWhole(canvas, bitmap);
   }
-
-  #chosen(input) {
-    if (input.files.length) this.take(input.files[0]);
-    input.value = ""; // the same file can be chosen again
-  }
-
-  #listenForDrops() {
-    const curtain = byId("dropping");
-    const carries = (event) => event.dataTransfer?.types.includes("Files");
-    addEventListener("dragenter", (event) => carries(event) && (curtain.hidden = false));
-    addEventListener("dragleave", (event) => event.relatedTarget === null && (curtain.hidden = true));
-    addEventListener("dragover", (event) => carries(event) && event.preventDefault());
-    addEventListener("drop", (event) => {
-      event.preventDefault();
-      curtain.hidden = true;
-      if (event.dataTransfer.files.length) this.take(event.dataTransfer.files[0]);
-    });
-  }
-}
-
-function kindOf({ type, name }) {
-  if (type === "image/gif") return "clip"; // it moves
-  if (type.startsWith("video/") || SUFFIXES.clip.test(name)) return "clip";
-  return type.startsWith("image/") || SUFFIXES.image.test(name) ? "image" : null;
 }
 
 function drawWhole(canvas, bitmap) {

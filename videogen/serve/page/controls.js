@@ -1,8 +1,10 @@
-// The buttons of the player, and the word for how a stream is.
+// The buttons of the player, and the words for how a stream is doing.
 
 import { byId, setIcon } from "./dom.js";
+import { rate } from "./words.js";
 
 const OF_PICTURES = ["play", "keep", "download", "branch"];
+const REAL_TIME = 0.95; // a share of it: below, a person sees the video stall
 
 /** What can be pressed, while a stream is live or not, with so many pictures. */
 export function showControls(live, pictures) {
@@ -18,9 +20,14 @@ export function showPlaying(playing) {
   byId("play").setAttribute("aria-label", playing ? "Pause" : "Play");
 }
 
-export function wordsFor({ state, facts }, pictures) {
+/** How a session is doing: {words, look, pace}; `pace` has the figure where it is slower than real time, or is "". */
+export function conditionOf({ state, facts }, pictures) {
   const place = facts?.queue_place;
+  const speed = facts?.figures?.speed; // seconds of video for a second of time
+  if (state === "playing" && pictures && Number.isFinite(speed) && speed < REAL_TIME) {
+    return { words: "Slower than real time", look: "slow", pace: `${rate(speed * facts.fps)} of ${rate(facts.fps)} frames a second` };
+  }
   const playing = pictures ? "Playing" : "Making the first picture";
   const queued = place ? `Waiting, place ${place}` : "Waiting";
-  return { queued, playing, paused: "Paused", stopped: "Ended", failed: "Failed" }[state];
+  return { words: { queued, playing, paused: "Paused", stopped: "Ended", failed: "Failed" }[state], look: state, pace: "" };
 }

@@ -28,7 +28,6 @@ export function figuresOf(facts, firstPicture, reel, model) {
     "Proposals": number(made.proposals_per_latent_frame ?? NaN, (value) => (value > 0 ? `${rate(value)} a frame` : "none yet")),
     "Pictures": reel.length ? `${reel.last + 1}, ${reel.length} kept` : null,
     "Size": number(facts?.width ?? model?.width, (width) => `${width} × ${facts?.height ?? model.height}`),
-    "Note": facts?.note || null, // what became of an upload on the way, and what will change nothing
     "Seed": number(facts?.seed ?? NaN, String),
   };
 }

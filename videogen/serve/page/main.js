@@ -2,8 +2,8 @@
 
 import { Failure, firstModel, limits } from "./api.js";
 import { Composer } from "./composer.js";
-import { showControls, showPlaying, wordsFor } from "./controls.js";
-import { byId } from "./dom.js";
+import { conditionOf, showControls, showPlaying } from "./controls.js";
+import { byId, setText } from "./dom.js";
 import { figuresOf, showFigures } from "./figures.js";
 import { Film } from "./film.js";
 import { Gallery, stillOf } from "./gallery.js";
@@ -48,6 +48,7 @@ async function begin() {
   try {
     await admitted(() => opening.open(wish, beginning));
     take(opening, wish.prompt);
+    composer.history.add(wish.prompt);
     if (beginning) composer.goOnFrom(null);
   } catch (error) {
     onRefused(error, begin);
@@ -68,7 +69,7 @@ function take(opened, prompt) {
 function showOpening(on) {
   composer.busy = on;
   if (on) say(composer.beginning ? "Sending the beginning" : "Asking the model", "opening");
-  else if (session) say(wordsFor(session, reel.length), session.state);
+  else if (session) showCondition();
   else say("Ready", "idle");
   if (!session) stage.dataset.view = on ? "waiting" : "empty";
 }
@@ -89,7 +90,8 @@ async function change(prompt) {
   clear();
   try {
     await admitted(() => mine.change({ prompt, transition: settings.transition }));
-    if (mine === session) say("The new prompt counts from the next frame on", mine.state);
+    composer.history.add(prompt);
+    if (mine === session) say("The new prompt counts from the next frame on");
   } catch (error) {
     onRefused(error, () => change(prompt));
   }
@@ -147,12 +149,14 @@ function onRecord(record) {
     onMark(record.data);
   } else if (record.kind === "figures") {
     Object.assign(session.facts.figures, record.data);
+    if (conditionOf(session, reel.length).look !== byId("status").dataset.state) showCondition();
+    showPace();
   }
 }
 
 function onMark(mark) {
   if (!marked(mark) || mark.picture === reel.marks[0].picture) return;
-  say(`New prompt from ${seconds(mark.picture / model.fps)} on`, session.state);
+  say(`New prompt from ${seconds(mark.picture / model.fps)} on`);
 }
 
 /** Whether a mark is new; a prompt of which the model reads only the beginning is not passed over in silence. */
@@ -165,7 +169,8 @@ function marked({ picture, prompt, cut_short: cutShort }) {
 function onState(changed) {
   if (changed !== session) return;
   for (const mark of changed.facts?.marks ?? []) marked(mark);
-  say(wordsFor(changed, reel.length), changed.state);
+  composer.note = changed.facts?.note;
+  showCondition();
   showState();
   showFacts();
   if (changed.over) onOver(changed);
@@ -222,6 +227,17 @@ async function showFilm(playback) {
   }
 }
 
+/** In the line at the top; its figure stands apart, so that a screen reader does not read out each change of it. */
+function showCondition() {
+  const { words, look } = conditionOf(session, reel.length);
+  say(words, look);
+  showPace();
+}
+
+function showPace() {
+  setText(byId("pace"), session ? conditionOf(session, reel.length).pace : "");
+}
+
 function showState() {
   const live = Boolean(session) && !session.over;
   composer.running = live;
@@ -243,7 +259,7 @@ async function withFilm(act, done) {
   const mine = session;
   try {
     await admitted(() => act(mine.facts.id, reel));
-    say(done, mine.state);
+    say(done);
   } catch (error) {
     warnOf(error);
   }
@@ -284,5 +300,8 @@ byId("download").addEventListener("click", () => withFilm((id, pictures) => keep
 byId("branch").addEventListener("click", branch);
 listenForKeys(stage, { playOrPause, seek, place: () => [player.shown ?? 0, reel] });
 addEventListener("pagehide", () => session?.leaveForGood());
+addEventListener("beforeunload", (event) => {
+  if (session && !session.over) event.preventDefault(); // the browser asks whether the page may be left
+});
 setInterval(showFacts, 1000);
 start();

@@ -1,6 +1,7 @@
 // How the video is looked at: pictures or film, crisp or smooth, and where the tokens are. Remembered by the browser.
 
 import { byId } from "./dom.js";
+import { recall, remember } from "./remembered.js";
 
 const SMALL = 96; // pixels
 const NAMES = ["playback", "scaling", "tokens"];
@@ -10,7 +11,7 @@ export class View {
   constructor(stage, onPlayback) {
     Object.assign(this, { stage, onPlayback });
     for (const name of NAMES) {
-      const before = remembered(name);
+      const before = recall(name);
       if (before && radio(name, before)) radio(name, before).checked = true;
       this.#apply(name);
     }
@@ -58,20 +59,4 @@ function radio(name, value) {
 
 function chosen(name) {
   return document.querySelector(`input[name="${name}"]:checked`).value;
-}
-
-function remembered(name) {
-  try {
-    return localStorage.getItem(`videogen.${name}`);
-  } catch {
-    return null;
-  }
-}
-
-function remember(name, value) {
-  try {
-    localStorage.setItem(`videogen.${name}`, value);
-  } catch {
-    // then it holds until the page is closed
-  }
 }
