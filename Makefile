@@ -35,7 +35,7 @@ demo: setup  ## the model that comes along makes videos of three prompts and goe
 	@echo "         make demo-training           both stages of training, in small"
 
 TINY := data.validation_share=0.1 training.steps=200 training.validate_every=100
-SMALL := begin_with=null training.precision=fp32 data.validation_share=0.1 data.validation_clips=16 training.steps=60 training.validate_every=30 training.sample_every=0 "phases=[{from_step: 0, frames: 5}]"
+SMALL := training.precision=fp32 data.validation_share=0.1 data.validation_clips=16 training.steps=60 training.validate_every=30 training.sample_every=0 "phases=[{from_step: 0, frames: 5}]"
 
 demo-training: setup  ## make a captioned world, train a small tokenizer and a small prior on it; minutes, all in out/
 	@mkdir -p out
@@ -74,7 +74,7 @@ train-playroom: setup  ## make the model that comes along from nothing; hours, c
 	@$(RUN) videogen data index data/playroom_64_pictures
 	@$(RUN) videogen encode data/playroom_64_pictures data/playroom_64_picture_tokens --model runs/playroom_64_cpu --workers 2
 	@$(RUN) videogen train prior configs/prior/playroom_64_cpu_pictures.yaml --tokenizer runs/playroom_64_cpu --resume
-	@$(RUN) videogen train prior configs/prior/playroom_64_cpu.yaml --tokenizer runs/playroom_64_cpu --run runs/playroom_64_cpu_clips --resume
+	@$(RUN) videogen train prior configs/prior/playroom_64_cpu.yaml begin_with=runs/playroom_64_cpu_pictures --tokenizer runs/playroom_64_cpu --run runs/playroom_64_cpu_clips --resume
 	@$(RUN) videogen data playroom $(OPENINGS) $(HELD_OUT) clips=48000 frames=5 seed=21
 	@$(RUN) videogen data index $(OPENINGS)
 	@$(RUN) videogen encode $(OPENINGS) data/playroom_64_opening_tokens --model runs/playroom_64_cpu --workers 2

@@ -14,6 +14,8 @@ from prior.rotary import Turns, turn
 class Block(nn.Module):
     """Attention lies between `project` and `finish`: who sees whom is not the block's business."""
 
+    called_by = ("project", "finish")  # instead of forward: what shards weights has to know
+
     def __init__(self, config: PriorConfig):
         super().__init__()
         self.heads, self.kv_heads, channels = config.heads, config.kv_heads, config.channels_a_head

@@ -29,7 +29,7 @@ def test_from_nothing_to_videos_of_what_was_asked_for(tmp_path: Path, monkeypatc
     run("encode", "toys", "tokens", "--model", "tokenizer")
     prior = str(CONFIGS / "prior" / "playroom_64_cpu.yaml")
     steps = ("training.steps=600", "training.batch_size=16", "training.validate_every=0", "training.sample_every=0")
-    given = ("data.train=tokens", "begin_with=null", SHORT, *steps)
+    given = ("data.train=tokens", SHORT, *steps)
     run("train", "prior", prior, *given, "--tokenizer", "tokenizer", "--run", "prior")
     made = ("--prompts", "playroom:48", "--seconds", "0.625", "--drift-frames", "0", "--guidance-scale", "2")
     run("evaluate", "generation", "--model", "prior", "--out", "report", *made)

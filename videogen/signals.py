@@ -1,4 +1,5 @@
-"""SIGTERM and Ctrl-C: asked once, work stops at the end of its step and leaves what is whole; asked twice, at once."""
+"""SIGTERM, SIGHUP and Ctrl-C: asked once, work stops at the end of its step and leaves what is whole; asked twice, at
+once. A hang-up that was ignored when the program began, as `nohup` does, stays ignored."""
 
 import signal
 import threading
@@ -6,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-NAMES = {int(signal.SIGTERM): "SIGTERM", int(signal.SIGINT): "SIGINT"}
+NAMES = {int(number): number.name for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
 
 
 class Interrupted(KeyboardInterrupt):
-    """Work that was asked to stop, and is saved: one line for the user, 143 or 130 for the shell."""
+    """Work that was asked to stop, and is saved: one line for the user, 128 and the signal's number for the shell."""
 
     def __init__(self, line: str, number: int):
         super().__init__(line)
@@ -36,9 +37,14 @@ def listening() -> Iterator[Request]:
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    before = {number: signal.signal(number, request.take) for number in NAMES}
+    obeyed = [number for number in NAMES if not is_ignored(number)]
+    before = {number: signal.signal(number, request.take) for number in obeyed}
     try:
         yield request
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def is_ignored(number: int) -> bool:
+    return signal.getsignal(number) is signal.SIG_IGN

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from videogen.cli import main
+from videogen.config import SCHEMAS
+from videogen.config.presets import presets
 
 Captured = pytest.CaptureFixture[str]
 TEXT = "schema: playroom\nclips: 3\n# a remark\nheld_out_words: [hoop]\n"
@@ -84,7 +86,7 @@ def test_a_folder_is_no_configuration(tmp_path: Path, capsys: Captured) -> None:
 
 
 def test_the_configurations_of_this_project_are_valid(capsys: Captured) -> None:
-    files = sorted((Path(__file__).parents[2] / "configs").rglob("*.yaml"))
+    files = list(presets(SCHEMAS).values())
     assert files
     for path in files:
         assert main(["config", "show", str(path), "--json"]) == 0, capsys.readouterr().err

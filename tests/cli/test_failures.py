@@ -39,6 +39,7 @@ from videogen.cli.failures import Stopped, explain
         (RuntimeError("first line\nsecond line"), 1),
         (KeyboardInterrupt(), 130),
         (Stopped(), 143),
+        (Stopped(signal.SIGHUP), 129),
     ],
 )
 def test_each_kind_of_failure_has_its_exit_code(

@@ -2,11 +2,16 @@
 
 import json
 import os
+import pty
+import shutil
+import signal
+import sys
 from pathlib import Path
 
 import pytest
 
 from videogen.cli import main
+from videogen.signals import listening
 
 CONFIG = """\
 schema: tokenizer
@@ -31,6 +36,18 @@ loss: {l1: 1, l2: 1, perceptual: null, adversarial: null}
 optimizer: {learning_rate: 1e-3, warmup: 1, schedule: cosine}
 training: {steps: 3, batch_size: 2, log_every: 1}
 """
+PRIOR = """\
+schema: prior
+data: {train: toys, validation_share: 0.3, validation_clips: 2}
+phases: [{from_step: 0, frames: 2}]
+prior: {width: 16, layers: 1, heads: 2, kv_heads: 1, hidden: 24, window: 2, objective: masked}
+digits: null
+text: {kind: bpe, vocabulary: 300, length: 6}
+teaching: {corruption: 0}
+optimizer: {learning_rate: 1e-3, warmup: 1, schedule: constant}
+training: {steps: 2, batch_size: 2, log_every: 1}
+"""
+TOKENIZER_FOR_LONG = ("train", "tokenizer", "tiny.yaml", "training.steps=100000", "training.checkpoint_every=0")
 
 
 @pytest.fixture
@@ -67,6 +84,75 @@ def test_a_run_goes_on_and_can_be_made_longer(home: Path, capsys: pytest.Capture
     assert "'training.steps' was 3 and is now 4" in said.err
     assert main(["train", "tokenizer", "tiny.yaml", "training.batch_size=4", "--resume"]) == 2
     assert "'training.batch_size' was 2 and is now 4" in capsys.readouterr().err
+
+
+def test_to_go_on_the_run_folder_is_enough(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "tokenizer", "tiny.yaml", "training.seed=7", "--quiet"]) == 0
+    Path("tiny.yaml").unlink()
+    assert main(["train", "tokenizer", "runs/tiny"]) == 2
+    assert "runs/tiny: a run has begun here; --resume goes on with it" in capsys.readouterr().err
+    assert main(["train", "tokenizer", "--resume", "runs/tiny", "training.steps=4", "--json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["steps"] == 4
+    assert "'training.steps' was 3 and is now 4" in said.err
+    assert "was" not in said.err.replace("'training.steps' was", ""), "nothing else has changed"
+    assert not Path("runs/runs").exists()
+    for words, message in (
+        (["--resume", "runs/tiny", "--run", "runs/other"], "leave --run out"),
+        (["--resume", "runs/tiny", "optimizer.floor=0.5"], "'optimizer.floor' was 0.0 and is now 0.5"),
+        (["--resume", "runs/tiny", "training.stepz=5"], "did you mean 'training.steps'?"),
+        (["--resume", "toys"], "toys: not a regular file"),
+    ):
+        assert main(["train", "tokenizer", *words]) == 2
+        assert message in capsys.readouterr().err
+    assert main(["train", "prior", "--resume", "runs/tiny"]) == 2
+    assert "a run of the tokenizer; `videogen train tokenizer --resume runs/tiny` goes on" in capsys.readouterr().err
+
+
+def test_a_prior_knows_its_tokenizer_when_it_goes_on(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "tokenizer", "tiny.yaml", "--quiet"]) == 0
+    Path("prior.yaml").write_text(PRIOR)
+    assert main(["train", "prior", "prior.yaml"]) == 2
+    assert "--tokenizer names its model folder or its run" in capsys.readouterr().err
+    assert main(["train", "prior", "prior.yaml", "--tokenizer", "runs/tiny", "--quiet"]) == 0
+    shutil.move("runs/tiny", "elsewhere")
+    capsys.readouterr()
+    assert main(["train", "prior", "--resume", "runs/prior", "training.steps=3"]) == 0
+    assert [line for line in capsys.readouterr().err.splitlines() if "' was " in line] == [
+        "'training.steps' was 2 and is now 3"
+    ]
+    assert main(["train", "prior", "--resume", "runs/prior", "--tokenizer", "elsewhere", "training.steps=4"]) == 0
+
+
+def test_a_terminal_that_is_closed_costs_nothing(home: Path) -> None:
+    """As when a connection is cut: SIGHUP comes, and every word that is written from then on is an error."""
+    process, terminal = pty.fork()
+    if process == 0:
+        os.execv(sys.executable, [sys.executable, "-m", "videogen", *TOKENIZER_FOR_LONG])
+    said = b""
+    while b"step" not in said or b"train" not in said:
+        said += os.read(terminal, 4096)
+    os.close(terminal)
+    _, status = os.waitpid(process, 0)
+    assert os.waitstatus_to_exitcode(status) == 129
+    (kept,) = Path("runs/tiny/checkpoints").iterdir()
+    assert main(["train", "tokenizer", "--resume", "runs/tiny", f"training.steps={int(kept.name[5:]) + 1}"]) == 0
+
+
+def test_a_hang_up_that_is_ignored_stays_ignored() -> None:
+    """As under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with listening() as asked:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert asked.number == 0
+        assert main(["config", "list", "--quiet"]) == 0
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    with listening() as asked:
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert asked.number == signal.SIGHUP
 
 
 def test_a_dry_run_trains_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """Two processes are one: the same losses at the same global batch to rounding, and the same exactness of resuming."""
 
+import copy
 import os
 import shutil
 from dataclasses import replace
@@ -8,15 +9,23 @@ from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 
+from prior.config import PriorConfig
+from prior.model import Lesson, LlamaPrior
 from tests.training.fake import SMALL, FakeConfig, lines, run
 from tests.training.programs import last_tensors, run_in_processes, same_bits
 from videogen.errors import UsageError
-from videogen.training.players import compile_in_place, seat
+from videogen.training.players import compile_in_place, gather_for_methods, seat, whole
 from videogen.training.processes import device_for_lessons, processes
 from videogen.training.stage import OptimizerConfig, Player
 from videogen.training.trainer import reproducible
 
+PRIOR = PriorConfig(
+    width=16, layers=2, heads=2, kv_heads=1, hidden=24, window=2, objective="masked", digits=(8, 5, 5, 5), context=None
+)
 QUIET = FakeConfig(noise=False)  # each process draws its own noise, so there must be none to compare with one process
 
 
@@ -129,3 +138,31 @@ def test_bf16_trains(tmp_path: Path) -> None:
     assert last < first
     assert outcome.steps == SMALL.steps
     assert all(tensor.dtype.itemsize >= 4 for tensor in last_tensors(tmp_path / "run").values())
+
+
+def test_blocks_whose_weights_are_cut_up_are_put_together_when_they_are_asked() -> None:
+    """One process stands for many: what FSDP has cut up is no whole tensor even there."""
+    torch.manual_seed(0)
+    network = LlamaPrior(PRIOR)
+    ids = torch.randint(1000, (2, 3, 2, 3))
+    lesson = Lesson(ids, ids, torch.where(ids % 2 == 0, network.vocabulary.mask, ids), None, torch.zeros(2))
+    losses, gradients = [], []
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        for sharded in (False, True):
+            other = copy.deepcopy(network)
+            if sharded:
+                mesh = init_device_mesh("cpu", (1,))
+                for block in other.blocks:
+                    fully_shard(block, mesh=mesh)
+                fully_shard(other, mesh=mesh)
+                gather_for_methods(other)
+            loss = other(lesson).loss.mean()
+            loss.backward()
+            losses.append(loss.detach())
+            gradients.append({name: whole(p.grad) for name, p in other.named_parameters() if p.grad is not None})
+    finally:
+        dist.destroy_process_group()
+    assert losses[0] == losses[1]
+    assert all(torch.allclose(gradients[1][name], gradient, atol=1e-6) for name, gradient in gradients[0].items())
+    assert len(gradients[0]) > 10

@@ -221,7 +221,7 @@ def test_killed_at_random_moments(programs: Nursery, tmp_path: Path, kills: int)
     assert same_bits(calm, killed)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_asked_to_stop_it_saves_first(
     programs: Nursery, tmp_path: Path, unbroken: Path, number: int, code: int
 ) -> None:

@@ -21,6 +21,7 @@ from videogen.cli.generate import continue_, generate, stream
 from videogen.cli.models import evaluate, info, reconstruct, selftest
 from videogen.cli.serve import serve
 from videogen.cli.train import train
+from videogen.signals import is_ignored
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -29,7 +30,7 @@ def videogen_command() -> None:
     """Autoregressive video generation, end to end.
 
     Every command has a --help of its own, with examples. Exit codes: 0 done, 1 our fault, 2 usage or configuration,
-    3 data, 4 checkpoint, 5 resources, 6 numbers, 7 run folder locked, 130 or 143 stopped by a signal.
+    3 data, 4 checkpoint, 5 resources, 6 numbers, 7 run folder locked, 129, 130 or 143 stopped by a signal.
     """
 
 
@@ -46,7 +47,8 @@ evaluate.add_command(prior)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code and leaves no traceback for a user's mistake."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    previous = signal.signal(signal.SIGTERM, _stop)
+    stops = [number for number in (signal.SIGTERM, signal.SIGHUP) if not is_ignored(number)]
+    previous = {number: signal.signal(number, _stop) for number in stops}
     try:
         if "_VIDEOGEN_COMPLETE" in os.environ:  # a shell asks for completions
             videogen_command.main(args=arguments, prog_name="videogen")
@@ -56,9 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BaseException as error:
         return explain(error, debug="--debug" in arguments)
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
     return 0
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    raise Stopped
+    raise Stopped(number)

@@ -92,7 +92,7 @@ def refuse_useless(source: Path, summary: dict[str, Any]) -> None:
 @data.command("playroom")
 @click.argument("out", type=OUT_FOLDER)
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--config", "config_path", type=EXISTING, help="A configuration of the schema 'playroom'.")
+@click.option("--config", help="A configuration of the schema 'playroom': a file, or a preset such as held_out.")
 @click.option("--clips", type=click.IntRange(1), help="How many clips [default: 100].")
 @click.option("--seed", type=click.IntRange(0), help="Clip i is a function of the seed and i alone [default: 0].")
 @click.option("--size", type=click.IntRange(16, 1024), help="Height and width in pixels [default: 64].")
@@ -105,7 +105,7 @@ def playroom(
     terminal: Terminal,
     out: Path,
     overrides: tuple[str, ...],
-    config_path: Path | None,
+    config: str | None,
     sheet: Path | None,
     reel: Path | None,
     **flags: int | float | None,
@@ -118,7 +118,7 @@ def playroom(
     \b
     Examples:
       videogen data playroom toys --clips 1000 --seed 1
-      videogen data playroom toys --config configs/playroom/held_out.yaml size=128
+      videogen data playroom toys --config held_out size=128
     """
     from videogen.config import resolve
     from videogen.config.bind import load
@@ -126,17 +126,17 @@ def playroom(
 
     given = [f"{key}={value}" for key, value in flags.items() if value is not None]
     settings = [*given, *overrides]
-    config: PlayroomConfig = (
+    world: PlayroomConfig = (
         load(PlayroomConfig, None, settings).value
-        if config_path is None
-        else resolve(config_path, settings, expected="playroom")[1].value
+        if config is None
+        else resolve(config, settings, expected="playroom")[1].value
     )
     with terminal.progress("rendering", "clips") as on_progress:
-        write_playroom(out, config, on_progress)
+        write_playroom(out, world, on_progress)
     if sheet is not None or reel is not None:
-        preview(out, config.fps, sheet, reel)
-    text = f"{config.clips} clips of {config.frames} frames, {config.size} x {config.size}, in {out}"
-    terminal.report({"folder": str(out), "clips": config.clips}, text)
+        preview(out, world.fps, sheet, reel)
+    text = f"{world.clips} clips of {world.frames} frames, {world.size} x {world.size}, in {out}"
+    terminal.report({"folder": str(out), "clips": world.clips}, text)
 
 
 @data.command("score")

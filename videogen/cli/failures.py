@@ -2,8 +2,10 @@
 
 import errno
 import os
+import signal
 import sys
 import traceback
+from contextlib import suppress
 
 import click
 
@@ -19,7 +21,11 @@ OUT_OF_MEMORY = (
 
 
 class Stopped(BaseException):
-    """SIGTERM: unwinds like Ctrl-C does, so that whatever is open is closed and saved."""
+    """SIGTERM or SIGHUP: unwinds like Ctrl-C does, so that whatever is open is closed and saved."""
+
+    def __init__(self, number: int = signal.SIGTERM):
+        super().__init__(number)
+        self.exit_code = 128 + number
 
 
 def explain(error: BaseException, debug: bool) -> int:
@@ -36,7 +42,8 @@ def explain(error: BaseException, debug: bool) -> int:
         traceback.print_exception(error)
     line, code = _verdict(error)
     if line:
-        print(f"videogen: {line}", file=sys.stderr)
+        with suppress(OSError):  # the terminal has gone
+            print(f"videogen: {line}", file=sys.stderr)
     return code
 
 
@@ -48,7 +55,7 @@ def _verdict(error: BaseException) -> tuple[str, int]:
     if isinstance(error, KeyboardInterrupt | click.Abort):  # training adds what it saved, and which signal it was
         return str(error) or "stopped", getattr(error, "exit_code", 130)
     if isinstance(error, Stopped):
-        return "stopped", 143
+        return "stopped", error.exit_code
     if is_out_of_memory(error):
         return OUT_OF_MEMORY, 5
     if isinstance(error, OSError) and error.errno is not None:

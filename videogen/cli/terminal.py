@@ -5,7 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -50,7 +50,8 @@ class Terminal:
     def note(self, text: str) -> None:
         """A remark beside the result, on stderr."""
         if not (self.quiet or self.mute):
-            print(text, file=sys.stderr)
+            with suppress(OSError):  # the terminal has gone
+                print(text, file=sys.stderr)
 
 
 def first_process() -> bool:

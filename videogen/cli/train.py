@@ -8,6 +8,7 @@ import click
 
 from videogen.cli.kinds import OUT_FOLDER
 from videogen.cli.terminal import Terminal, reports
+from videogen.errors import UsageError
 
 if TYPE_CHECKING:
     from videogen.training.trainer import Outcome
@@ -15,10 +16,12 @@ if TYPE_CHECKING:
 PLACE = click.Path(path_type=Path)
 THREADS = click.option("--threads", type=click.IntRange(1), help="Threads for arithmetic [default: torch's choice].")
 RUN_OPTIONS = (
-    click.argument("config_path", metavar="CONFIG", type=PLACE),
+    click.argument("config", metavar="CONFIG"),
     click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]..."),
     click.option("--run", "folder", type=OUT_FOLDER, help="The run folder [default: runs/NAME-OF-CONFIG]."),
-    click.option("--resume", is_flag=True, help="Go on where the run stopped, to the bit."),
+    click.option(
+        "--resume", is_flag=True, help="Go on where the run stopped, to the bit; CONFIG may be the run folder itself."
+    ),
     click.option("--dry-run", is_flag=True, help="Say what would be trained, and in how much memory; train nothing."),
     THREADS,
 )
@@ -31,84 +34,114 @@ def run_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+class WithPresets(click.Command):
+    """Its help ends with the names of the presets that it takes."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from videogen.config.presets import presets, short_names
+
+        assert self.name is not None
+        names = ", ".join(short_names(presets([self.name])))
+        with formatter.indentation():
+            formatter.write_paragraph()
+            formatter.write_text(f"Presets: {names}. `videogen config list` says what each is for.")
+
+
 @click.group()
 def train() -> None:
     """Train a model from clips: first the tokenizer, then the prior."""
 
 
-@train.command("tokenizer")
+@train.command("tokenizer", cls=WithPresets)
 @run_options
 @reports
 def tokenizer(
     terminal: Terminal,
-    config_path: Path,
+    config: str,
     overrides: tuple[str, ...],
     folder: Path | None,
     resume: bool,
     dry_run: bool,
     threads: int | None,
 ) -> None:
-    """Train the tokenizer that CONFIG describes, on the clips that it names.
+    """Train the tokenizer that CONFIG describes, on the clips that it names; CONFIG is a file or a preset's name.
 
     The run folder gets the resolved configuration, metrics.jsonl, TensorBoard events, sample grids (originals above
-    reconstructions), checkpoints, and the newest model in `model/`. Ctrl-C and SIGTERM save first. Several processes:
-    start it by torchrun or `accelerate launch`.
+    reconstructions), checkpoints, and the newest model in `model/`. Ctrl-C, SIGTERM and a terminal that is closed save
+    first. Several processes: start it by torchrun or `accelerate launch`.
 
     \b
     Examples:
-      videogen train tokenizer configs/tokenizer/playroom_64_cpu.yaml --dry-run
-      videogen train tokenizer configs/tokenizer/playroom_64_cpu.yaml --run runs/toys data.train=toys
-      videogen train tokenizer configs/tokenizer/playroom_64_cpu.yaml --run runs/toys data.train=toys --resume
+      videogen train tokenizer video_64_cpu data.train=~/videos --dry-run
+      videogen train tokenizer video_64_cpu data.train=~/videos --run runs/tokenizer
+      videogen train tokenizer --resume runs/tokenizer
     """
-    from videogen.config import resolve
     from videogen.training.tokenizer_run import run_tokenizer, survey
 
-    _, resolved = resolve(config_path, overrides, expected="tokenizer")
+    settings, run = settled("tokenizer", config, overrides, folder, resume or dry_run)
     use_threads(threads)
     if dry_run:
-        terminal.report(*survey(resolved.value))
+        terminal.report(*survey(settings))
         return
-    folder = folder or Path("runs") / config_path.stem
-    conclude(terminal, lambda **listeners: run_tokenizer(resolved.value, folder, resume, **listeners))
+    conclude(terminal, lambda **listeners: run_tokenizer(settings, run, resume, **listeners))
 
 
-@train.command("prior")
+@train.command("prior", cls=WithPresets)
 @run_options
 @click.option(
-    "--tokenizer", "tokenizer_path", type=PLACE, required=True, help="The tokenizer: a model or a run folder."
+    "--tokenizer",
+    "tokenizer_path",
+    type=PLACE,
+    help="The tokenizer: a model or a run folder. A run that is resumed knows its own.",
 )
 @reports
 def prior(
     terminal: Terminal,
-    config_path: Path,
+    config: str,
     overrides: tuple[str, ...],
     folder: Path | None,
     resume: bool,
     dry_run: bool,
     threads: int | None,
-    tokenizer_path: Path,
+    tokenizer_path: Path | None,
 ) -> None:
-    """Train the prior that CONFIG describes, on tokens that `videogen encode` made, or on clips.
+    """Train the prior that CONFIG describes, on tokens that `videogen encode` made, or on clips; CONFIG is a file or a
+    preset's name.
 
     Clips are encoded first, into the run folder. The run folder is like that of a tokenizer; its samples are videos of
     captions that are not trained on, and its model/ holds tokenizer, prior and text: all that generation needs.
 
     \b
     Examples:
-      videogen train prior configs/prior/playroom_64_cpu.yaml --tokenizer runs/toys --dry-run
-      videogen train prior configs/prior/playroom_64_cpu.yaml --tokenizer runs/toys --run runs/play data.train=tokens
-      videogen train prior configs/prior/playroom_64_cpu.yaml --tokenizer runs/toys --run runs/play --resume
+      videogen train prior video_64_cpu --tokenizer runs/tokenizer data.train=tokens --dry-run
+      videogen train prior video_64_cpu --tokenizer runs/tokenizer data.train=tokens --run runs/prior
+      videogen train prior --resume runs/prior
     """
-    from videogen.config import resolve
     from videogen.training.prior_run import run_prior, survey
 
-    _, resolved = resolve(config_path, overrides, expected="prior")
+    settings, run = settled("prior", config, overrides, folder, resume or dry_run)
     use_threads(threads)
     if dry_run:
-        terminal.report(*survey(resolved.value, tokenizer_path))
+        terminal.report(*survey(settings, tokenizer_path))
         return
-    folder = folder or Path("runs") / config_path.stem
-    conclude(terminal, lambda **listeners: run_prior(resolved.value, tokenizer_path, folder, resume, **listeners))
+    conclude(terminal, lambda **listeners: run_prior(settings, tokenizer_path, run, resume, **listeners))
+
+
+def settled(
+    schema: str, config: str, overrides: tuple[str, ...], folder: Path | None, goes_on: bool
+) -> tuple[Any, Path]:
+    """The configuration and the run folder: of a file, of a preset by its name, or of a run that is to go on."""
+    from videogen.config import resolve, resolve_run
+    from videogen.config.schemas import RUN_CONFIG
+
+    run = Path(config)
+    if not (run / RUN_CONFIG).is_file():
+        return resolve(config, overrides, expected=schema)[1].value, folder or Path("runs") / run.stem
+    if not goes_on:
+        raise UsageError(f"{run}: a run has begun here; --resume goes on with it")
+    if folder is not None and folder.resolve() != run.resolve():
+        raise UsageError(f"--resume goes on in {run}, and --run names {folder}; leave --run out")
+    return resolve_run(run, overrides, schema).value, run
 
 
 def conclude(terminal: Terminal, run: "Callable[..., Outcome]") -> None:

@@ -5,8 +5,8 @@ file names itself. Every mistake is one `ConfigError` line with the file, the li
 """
 
 from videogen.config.bind import Resolved, load
-from videogen.config.schemas import SCHEMAS, resolve
+from videogen.config.schemas import SCHEMAS, resolve, resolve_run
 from videogen.config.show import as_json, as_yaml
 from videogen.config.strict_yaml import ConfigError
 
-__all__ = ["SCHEMAS", "ConfigError", "Resolved", "as_json", "as_yaml", "load", "resolve"]
+__all__ = ["SCHEMAS", "ConfigError", "Resolved", "as_json", "as_yaml", "load", "resolve", "resolve_run"]

@@ -5,12 +5,16 @@ Importing this module imports none of them, for some stand beside code that need
 
 import dataclasses
 import importlib
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from videogen.checkpoint import as_json
 from videogen.config.bind import Resolved, bind
-from videogen.config.strict_yaml import ConfigError, Mapping, Scalar, nearest, read
+from videogen.config.presets import find_config, shown_name
+from videogen.config.strict_yaml import ConfigError, Mapping, Scalar, nearest, parse, read
+from videogen.errors import CheckpointError, UsageError
 
 SCHEMAS = {
     "prompt_vocabulary": "videogen.prompt_vocabulary:PromptVocabulary",
@@ -18,14 +22,20 @@ SCHEMAS = {
     "tokenizer": "videogen.training.tokenizer_config:TokenizerTrainingConfig",
     "prior": "videogen.training.prior_config:PriorTrainingConfig",
 }
+RUN_CONFIG = "config.json"  # in a run folder: the whole configuration, and what else the run depends on
+PRIOR_ALONE = "teaching"  # a section that a prior's configuration has, and a tokenizer's has not
 
 
-def resolve(path: Path, overrides: Iterable[str] = (), expected: str | None = None) -> tuple[str, Resolved[Any]]:
-    """The schema's name and the configuration of a file, which must be of the `expected` schema where one is given."""
-    tree = read(path)
+def resolve(word: str | Path, overrides: Iterable[str] = (), expected: str | None = None) -> tuple[str, Resolved[Any]]:
+    """The schema's name and the configuration of a file, or of the preset of that name; it must be of the `expected`
+    schema where one is given."""
+    path = find_config(word, SCHEMAS if expected is None else [expected])
+    tree = read(path, shown_name(path))
     name = tree.items.get("schema")
     if not isinstance(name, Scalar):
-        raise ConfigError(f"{path}: 'schema' is missing; the file must say what it configures: {', '.join(SCHEMAS)}")
+        raise ConfigError(
+            f"{tree.origin}: 'schema' is missing; the file must say what it configures: {', '.join(SCHEMAS)}"
+        )
     if name.text not in SCHEMAS:
         raise ConfigError(f"{name.origin}: unknown schema '{name.text}'{nearest(name.text, SCHEMAS)}")
     if expected not in (None, name.text):
@@ -33,6 +43,25 @@ def resolve(path: Path, overrides: Iterable[str] = (), expected: str | None = No
     rest = {key: node for key, node in tree.items.items() if key != "schema"}
     key_origins = {key: where for key, where in tree.key_origins.items() if key != "schema"}
     return name.text, bind(schema_class(name.text), Mapping(rest, key_origins, tree.origin), overrides)
+
+
+def resolve_run(run: Path, overrides: Iterable[str], expected: str) -> Resolved[Any]:
+    """The configuration that a run of training wrote into its folder, with overrides on top."""
+    place = run / RUN_CONFIG
+    try:
+        data = json.loads(place.read_bytes())
+        kind = "prior" if PRIOR_ALONE in data else "tokenizer"
+    except (ValueError, TypeError):
+        raise CheckpointError(
+            f"{place}: not JSON, so nobody knows how this run began; give its configuration"
+        ) from None
+    if kind != expected:
+        raise UsageError(f"{run}: a run of the {kind}; `videogen train {kind} --resume {run}` goes on with it")
+    schema = schema_class(kind)
+    own = {field.name: data[field.name] for field in dataclasses.fields(schema) if field.name in data}
+    tree = parse(as_json(own), str(place), line_numbers=False)
+    assert isinstance(tree, Mapping)
+    return bind(schema, tree, overrides)
 
 
 def schema_class(name: str) -> type[Any]:

@@ -53,8 +53,9 @@ def nearest(word: str, choices: Iterable[str]) -> str:
     return f"; known: {', '.join(choices)}" if 0 < len(choices) <= 24 else ""
 
 
-def read(path: Path) -> Mapping:
-    """The file as a tree of text with line numbers; an empty file is an empty mapping."""
+def read(path: Path, shown: str | None = None) -> Mapping:
+    """The file as a tree of text with line numbers; an empty file is an empty mapping. `shown` is what messages call
+    it."""
     try:
         size = path.stat().st_size
         if not path.is_file():
@@ -68,7 +69,7 @@ def read(path: Path) -> Mapping:
         raise ConfigError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from None
-    node = parse(text, str(path))
+    node = parse(text, shown or str(path))
     if isinstance(node, Scalar) and node.text == "" and not node.quoted:
         return Mapping({}, {}, str(path))
     if not isinstance(node, Mapping):

@@ -1,6 +1,7 @@
 """The weights a prior's run begins with: drawn anew, those of another prior, or the blocks of a Llama."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from torch import Tensor
@@ -8,7 +9,7 @@ from torch import Tensor
 from prior.llama import blocks_from_llama
 from prior.model import LlamaPrior
 from videogen.errors import CheckpointError, UsageError
-from videogen.models import load_prior
+from videogen.models import PriorModel, load_prior
 from videogen.training.prior_config import PriorTrainingConfig
 
 Weights = Callable[[], Mapping[str, Tensor]]
@@ -18,16 +19,30 @@ def first_weights(network: LlamaPrior, config: PriorTrainingConfig) -> Weights |
     """How to get every weight of a network that does not begin at random; read only where a run begins."""
     if config.begin_with is not None:
         path = config.begin_with
-        return lambda: of_another(network, path)
+        return lambda: of_another(network, opened(path))
     if config.init_from is not None:
         checkpoint = config.init_from
         return lambda: with_blocks_of(network, checkpoint)
     return None
 
 
-def of_another(network: LlamaPrior, path: Path) -> dict[str, Tensor]:
+@contextmanager
+def beginning() -> Iterator[None]:
+    """What is wrong with the model that `begin_with` names is said of it: a preset may have named it, not the user."""
+    try:
+        yield
+    except CheckpointError as error:
+        raise CheckpointError(f"begin_with: {error}; begin_with=null begins at random") from None
+
+
+def opened(path: Path) -> PriorModel:
+    with beginning():
+        return load_prior(path)
+
+
+def of_another(network: LlamaPrior, model: PriorModel) -> dict[str, Tensor]:
     """Those of another prior, of either objective; UsageError where one does not fit."""
-    own, others = dict(network.state_dict()), dict(load_prior(path).network.state_dict())
+    path, own, others = model.path, dict(network.state_dict()), dict(model.network.state_dict())
     for name in sorted(own.keys() | others.keys()):
         there, here = others.get(name), own.get(name)
         if there is None or here is None or there.shape != here.shape:

@@ -1,10 +1,12 @@
 """A network, its optimizer and the moving average of its weights, wrapped for however many processes there are."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
 
 from videogen.errors import UsageError
 from videogen.training.muon import Muon
@@ -94,7 +96,17 @@ def seat(player: Player, accelerator: Accelerator, compiled: bool) -> Seat:
     bf16 = cuda or accelerator.mixed_precision == "bf16"
     optimizer = make_optimizer(player.module, player.optimizer, fused=cuda, bf16=bf16)
     module, prepared = accelerator.prepare(player.module, optimizer)
+    gather_for_methods(module)
     return Seat(player, module, prepared, accelerator)
+
+
+def gather_for_methods(module: nn.Module) -> None:
+    """Where FSDP cuts up a part that is not called but asked by methods, these put its weights together first."""
+    warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view")  # which nobody changes in place
+    for part in module.modules():
+        if isinstance(part, FSDPModule):
+            for name in getattr(part, "called_by", ()):
+                register_fsdp_forward_method(part, name)
 
 
 def compile_in_place(module: nn.Module) -> None:

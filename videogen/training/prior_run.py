@@ -26,28 +26,37 @@ from videogen.models import INDEX, TokenizerModel, load_tokenizer, open_model
 from videogen.tokens import TokenSet, encode
 from videogen.tokens.description import NAME
 from videogen.tokens.windows import split_rows
+from videogen.training.begin import beginning
 from videogen.training.budget import kept_bytes, saved_bytes
 from videogen.training.lessons import LessonBatch, Lessons
 from videogen.training.plain import plain, said
 from videogen.training.prior_config import PriorPhaseConfig, PriorTrainingConfig
 from videogen.training.prior_stage import PRIOR, PriorStage
 from videogen.training.processes import device_for_lessons
-from videogen.training.run_folder import OnNote
+from videogen.training.run_folder import OnNote, RunFolder
 from videogen.training.stage import Json
 from videogen.training.trainer import CHANGEABLE, Listener, Outcome, train
 
 ELSEWHERE = frozenset({"data.train", "data.validation", "kernel", "recompute"})
 ASKED = frozenset({"generation", *(f"generation.{field.name}" for field in fields(SamplerConfig))})  # trains nothing
+TOKENIZER_PATH = "tokenizer_path"  # where the tokenizer was when the run began
 LOOKED_AT = 8  # clips that a dry run encodes: the longest, for the phases may want long ones
 
 
 def run_prior(
-    config: PriorTrainingConfig, tokenizer_path: Path, folder: Path, resume: bool, **listener: Callable[..., None]
+    config: PriorTrainingConfig,
+    tokenizer_path: Path | None,
+    folder: Path,
+    resume: bool,
+    **listener: Callable[..., None],
 ) -> Outcome:
-    """Train in `folder` on the ids of a tokenizer; the listeners are those of `Listener`."""
+    """Train in `folder` on the ids of a tokenizer; the listeners are those of `Listener`.
+
+    A run that has begun knows its tokenizer: it has a copy in its model, and knows where it was.
+    """
     device, told = device_for_lessons(), Listener(**listener)
     note = told.on_note if os.environ.get("RANK", "0") == "0" else Listener().on_note
-    tokenizer = load_tokenizer(tokenizer_path, device)
+    tokenizer = load_tokenizer(tokenizer_path or tokenizer_of_run(folder), device)
     check_validation(config, tokenizer)
     places = ((config.data.train, folder / "tokens"), (config.data.validation, folder / "validation_tokens"))
     for data, place in places:
@@ -59,6 +68,7 @@ def run_prior(
     conditioner = text_of(config, lessons, folder, device)
     facts = {
         "tokenizer": tokenizer.fingerprint,
+        TOKENIZER_PATH: RunFolder(folder).fact(TOKENIZER_PATH) or str(Path(tokenizer.path).resolve()),
         "tokens": [None if each is None else plain(each.description) for each in sets],
         "conditioner": None if conditioner is None else conditioner.fingerprint,
     }
@@ -69,9 +79,20 @@ def run_prior(
         {**plain(config), **facts},
         resume,
         told,
-        CHANGEABLE | ELSEWHERE | ASKED,
+        CHANGEABLE | ELSEWHERE | ASKED | {TOKENIZER_PATH},
         remarks=(lessons.used().line(),),
     )
+
+
+def tokenizer_of_run(folder: Path) -> Path:
+    """The tokenizer of a run that has begun; UsageError for any other folder."""
+    run = RunFolder(folder)
+    if (run.model / INDEX).is_file():
+        return run.model
+    known = run.fact(TOKENIZER_PATH)
+    if known is None:
+        raise UsageError("a prior learns the ids of a tokenizer: --tokenizer names its model folder or its run")
+    return Path(known)
 
 
 def check_validation(config: PriorTrainingConfig, tokenizer: TokenizerModel) -> None:
@@ -117,14 +138,15 @@ def text_of(config: PriorTrainingConfig, lessons: Lessons, folder: Path, device:
     return make_conditioner(config.text, captions, folder / "features", device)
 
 
-def language_of(beginning: Path, config: BPEConfig, folder: Path) -> BPEConditioner:
+def language_of(path: Path, config: BPEConfig, folder: Path) -> BPEConditioner:
     """The words of the model that a run in `folder` begins with, of which its own export has a copy: to go on, a run
     needs nothing but itself."""
     own = folder / "model"
-    model = open_model(own if (own / INDEX).is_file() else beginning, PRIOR)
+    with beginning():
+        model = open_model(own if (own / INDEX).is_file() else path, PRIOR)
     given = load_conditioner(model) if CONFIG in model.hashes else None
     if not isinstance(given, BPEConditioner) or given.config != config:
-        raise UsageError(f"begin_with names {beginning}, whose text is another than this configuration's")
+        raise UsageError(f"begin_with names {path}, whose text is another than this configuration's")
     return given
 
 

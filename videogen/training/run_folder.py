@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 from videogen.checkpoint import Content, Folder, as_json, read_folder, sync, write_folder
+from videogen.config.schemas import RUN_CONFIG
 from videogen.errors import CheckpointError, LockedError, UsageError
 from videogen.training.metrics_log import MetricsLog
 
@@ -64,7 +65,11 @@ class RunFolder:
 
     @property
     def _config(self) -> Path:
-        return self.path / "config.json"
+        return self.path / RUN_CONFIG
+
+    def fact(self, key: str) -> Any:
+        """What the run wrote down under this key when it began; None if it has not begun, or knows no such key."""
+        return json.loads(self._config.read_bytes()).get(key) if self.begun else None
 
     def compare(self, config: Mapping[str, Any], changeable: frozenset[str]) -> list[str]:
         """With the configuration of the run that began here, and its facts, if one did: UsageError if they differ.

@@ -23,6 +23,7 @@ from videogen.errors import UsageError
 from videogen.evaluate.reconstruction import Judgement, draw_pairs
 from videogen.models import PAINTS, Preprocessing, load_tokenizer, tokenizer_files
 from videogen.pixels import to_clip, to_frames
+from videogen.training.begin import beginning
 from videogen.training.clips import ClipBatch, Clips
 from videogen.training.perceptual import load_perceptual
 from videogen.training.stage import Json, Player, Team, Turn
@@ -183,7 +184,8 @@ def weights_of(wanted: TokenizerTrainingConfig, fresh: VideoTokenizer) -> dict[s
     """
     config, path = wanted.tokenizer, wanted.begin_with
     assert path is not None
-    model = load_tokenizer(path)
+    with beginning():
+        model = load_tokenizer(path)
     given = dict(model.network.state_dict())
     others = {f.name for f in fields(config) if getattr(model.config, f.name) != getattr(config, f.name)}
     if model.config.encoding == config.encoding and others.isdisjoint(DECODER):
