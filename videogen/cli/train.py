@@ -117,12 +117,12 @@ def prior(
       videogen train prior video_64_cpu --tokenizer runs/tokenizer data.train=tokens --run runs/prior
       videogen train prior --resume runs/prior
     """
-    from videogen.training.prior_run import run_prior, survey
+    from videogen.training.prior_run import run_prior, survey, tokenizer_of_run
 
     settings, run = settled("prior", config, overrides, folder, resume or dry_run)
     use_threads(threads)
     if dry_run:
-        terminal.report(*survey(settings, tokenizer_path))
+        terminal.report(*survey(settings, tokenizer_path or tokenizer_of_run(run)))
         return
     conclude(terminal, lambda **listeners: run_prior(settings, tokenizer_path, run, resume, **listeners))
 
