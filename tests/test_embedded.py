@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from videogen.cli import main
 from videogen.evaluate.prompts import read_prompts
@@ -58,3 +59,12 @@ def test_it_is_used_where_none_is_named_and_says_what_it_does_not_know(
         assert main(["generate", prompt, "-o", str(out), "--frames", "5", "--seed", "1", "--threads", "1"]) == 0
         assert out.exists()
         assert ("'a spaceship lands' is outside the playroom" in capsys.readouterr().err) is unknown
+
+
+def test_the_number_of_threads_changes_no_byte(pipe: VideoPipeline) -> None:
+    before, made = torch.get_num_threads(), []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        made.append(pipe("a big yellow star spins over plain black", num_frames=9, generator=3, output_type="uint8"))
+    torch.set_num_threads(before)
+    assert np.array_equal(made[0].frames, made[1].frames)

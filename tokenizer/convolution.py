@@ -5,11 +5,16 @@ layer over stacked frames runs at 39 to 83 GFLOP/s, as conv3d at 36 to 75, as a 
 (time, height * width) at 146 to 174. A linear layer is slower than the same thing as a 1 x 1 convolution, too.
 """
 
+from typing import TypeVar
+
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from tokenizer.product_conv import ProductConv2d
 from tokenizer.streaming import State, Streaming, leaves
+
+Conv = TypeVar("Conv", bound=nn.Conv2d)
 
 
 class FrameConv(nn.Module):
@@ -17,9 +22,11 @@ class FrameConv(nn.Module):
 
     def __init__(self, dim_in: int, dim_out: int, kernel: int):
         super().__init__()
-        self.conv = calm(nn.Conv2d(dim_in, dim_out, kernel, padding=kernel // 2))
+        self.conv = calm(ProductConv2d(dim_in, dim_out, kernel, padding=kernel // 2))
 
     def forward(self, x_BTHWC: Tensor) -> Tensor:
+        if x_BTHWC.shape[1] == 1 and self.conv.takes(x_BTHWC[:, 0]):
+            return self.conv.product(x_BTHWC[:, 0]).unsqueeze(1)
         y_NDHW = self.conv(x_BTHWC.flatten(0, 1).permute(0, 3, 1, 2))
         return torch.unflatten(y_NDHW.permute(0, 2, 3, 1), 0, x_BTHWC.shape[:2])
 
@@ -77,7 +84,7 @@ class Up(nn.Module):
         return rearrange(self.mix(x_BTHWC), "b t h w (a p q c) -> b (t a) (h p) (w q) c", **size)  # type: ignore[no-any-return]
 
 
-def calm(conv: nn.Conv2d) -> nn.Conv2d:
+def calm(conv: Conv) -> Conv:
     """The same layer, begun so that its output has the variance of its input."""
     nn.init.normal_(conv.weight, std=conv.weight[0].numel() ** -0.5)
     assert conv.bias is not None

@@ -22,6 +22,7 @@ from sampling.rollout import Rollout, copied, remember, start, step
 from tokenizer.streaming import State
 from videogen.models import PriorModel
 from videogen.pixels import to_frames
+from videogen.threads import on_free_cores
 from videogen.watch import Watched
 
 Clock = Callable[[], float]  # seconds; see `exact_clock`
@@ -83,6 +84,7 @@ def generate(
 
 
 @torch.no_grad()
+@on_free_cores
 def begin(model: PriorModel, job: Job, known_BThw: Tensor | None = None) -> Going:
     """Before the first latent frame that is to be made, on the grid of what is known; known pictures are not made."""
     known_BThw = nothing_known(model, len(job.seeds)) if known_BThw is None else known_BThw
@@ -94,6 +96,7 @@ def begin(model: PriorModel, job: Job, known_BThw: Tensor | None = None) -> Goin
 
 
 @torch.no_grad()
+@on_free_cores
 def go_on(model: PriorModel, job: Job, going: Going, clock: Clock = time.perf_counter) -> tuple[Going, Made]:
     """One latent frame further; `going` is used up. NumbersError if the prior no longer answers with numbers."""
     began, prior = clock(), Watched(model.network)

@@ -7,7 +7,8 @@ import click
 
 from videogen.cli.models import DEVICE, GENERATOR, generator_at, usable_device
 from videogen.cli.terminal import Terminal, reports
-from videogen.cli.train import THREADS, use_threads
+from videogen.cli.train import THREADS
+from videogen.threads import use_threads
 
 PROMPT = "a small red ring drifts left slowly over a dark blue background"
 DTYPES = ("float32", "bfloat16", "float16")

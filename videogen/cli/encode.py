@@ -9,7 +9,7 @@ import click
 from videogen.cli.kinds import ABOVE_0, OUT_FOLDER
 from videogen.cli.models import DEVICE, MODEL, PLACE, usable_device
 from videogen.cli.terminal import Terminal, reports
-from videogen.cli.train import use_threads
+from videogen.threads import use_threads
 
 if TYPE_CHECKING:
     from videogen.models import Preprocessing

@@ -8,7 +8,8 @@ import click
 from videogen.cli.kinds import OUT_FOLDER
 from videogen.cli.models import DEVICE, GENERATOR, OVERWRITE, PLACE, generator_at, usable_device
 from videogen.cli.terminal import Terminal, reports
-from videogen.cli.train import THREADS, use_threads
+from videogen.cli.train import THREADS
+from videogen.threads import use_threads
 
 
 @click.command("prior")

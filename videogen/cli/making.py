@@ -12,8 +12,8 @@ from videogen.cli.beginnings import Beginning
 from videogen.cli.films import Pieces, Work
 from videogen.cli.models import generator_at, usable_device
 from videogen.cli.terminal import Terminal
-from videogen.cli.train import use_threads
 from videogen.errors import UsageError
+from videogen.threads import use_threads
 
 if TYPE_CHECKING:
     from videogen.figures import Figures

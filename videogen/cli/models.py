@@ -10,7 +10,8 @@ from click.core import ParameterSource
 from videogen.cli.films import Film, clear_pictures, targets_of
 from videogen.cli.kinds import ABOVE_0, DRAWING, OUT_FOLDER, Size, refuse_taken
 from videogen.cli.terminal import Terminal, reports
-from videogen.cli.train import THREADS, use_threads
+from videogen.cli.train import THREADS
+from videogen.threads import use_threads
 
 PLACE = click.Path(path_type=Path)
 MODEL = click.option(

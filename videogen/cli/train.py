@@ -9,6 +9,7 @@ import click
 from videogen.cli.kinds import OUT_FOLDER
 from videogen.cli.terminal import Terminal, reports
 from videogen.errors import UsageError
+from videogen.threads import use_threads
 
 if TYPE_CHECKING:
     from videogen.training.trainer import Outcome
@@ -156,13 +157,6 @@ def conclude(terminal: Terminal, run: "Callable[..., Outcome]") -> None:
     figures = {"model": str(outcome.model), "steps": outcome.steps, **outcome.figures}
     said = in_words(outcome.figures) or "nothing was left to do"
     terminal.report(figures, f"{outcome.model} after {outcome.steps} steps: {said}")
-
-
-def use_threads(threads: int | None) -> None:
-    if threads is not None:
-        import torch
-
-        torch.set_num_threads(threads)
 
 
 def as_line(line: dict[str, Any]) -> str:

@@ -233,7 +233,8 @@ def _tokenizer_of(folder: Folder, device: str) -> TokenizerModel:
     _fill(network, folder, TOKENIZER)
     made_for = from_json(Preprocessing, parts["made_for"], place)
     fingerprint = fingerprint_of(network)
-    network = network.eval().requires_grad_(False).to(torch.device(device))
+    # Convolutions read their weights as they read pixels, else they are laid out anew for every frame.
+    network = network.eval().requires_grad_(False).to(torch.device(device), memory_format=torch.channels_last)  # type: ignore[call-overload]
     return TokenizerModel(network, made_for, fingerprint, folder.path, parts)
 
 

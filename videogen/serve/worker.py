@@ -146,13 +146,11 @@ def reason(error: Exception) -> str:
 
 def loaded(model: Path, device: str | None, dtype: str | None, threads: int | None) -> "VideoPipeline":
     """The model where it is to compute."""
-    import torch
-
     from videogen.cli.models import usable_device
     from videogen.pipeline import VideoPipeline
+    from videogen.threads import use_threads
 
-    if threads is not None:
-        torch.set_num_threads(threads)
+    use_threads(threads)
     return VideoPipeline.from_pretrained(model, usable_device(device or "cpu"), dtype)
 
 

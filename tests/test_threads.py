@@ -1,0 +1,128 @@
+"""Threads are as many as cores are free, unless the user has said how many; results do not depend on their number."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from videogen import threads
+from videogen.threads import FreeCores, Usage, bound_spinning, cores, on_free_cores, use_threads
+
+
+class Machine:
+    """Four cores; others use so many of them."""
+
+    def __init__(self) -> None:
+        self.now, self.others, self.own = 0.0, 0.0, 0.0
+        self.times = [0.0, 0.0]  # of others, of this process
+
+    def passes(self, seconds: float) -> None:
+        self.now += seconds
+        self.times = [self.times[0] + seconds * self.others, self.times[1] + seconds * self.own]
+
+    def usage(self) -> Usage:
+        return Usage(self.now, sum(self.times), self.times[1])
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    made = Machine()
+    monkeypatch.setattr(threads.time, "monotonic", lambda: made.now)
+    return made
+
+
+@pytest.mark.parametrize(("others", "free"), [(0, 4), (0.2, 4), (0.5, 3), (1, 3), (2.9, 1), (4, 1), (9, 1)])
+def test_cores_that_others_use_are_not_free_and_one_always_is(machine: Machine, others: float, free: int) -> None:
+    count = FreeCores(machine.usage, lambda: 4)
+    machine.others, machine.own = others, 2.0
+    machine.passes(1)
+    assert count() == free
+
+
+def test_it_follows_what_others_do_and_asks_only_from_time_to_time(machine: Machine) -> None:
+    count, seen = FreeCores(machine.usage, lambda: 2), []
+    for others, seconds in ((1, 1.0), (0, 0.1), (0, 1.0), (1, 0.1), (1, 1.0)):
+        machine.others = others
+        machine.passes(seconds)
+        seen.append(count())
+    assert seen == [1, 1, 2, 2, 1]
+
+
+def test_where_the_system_does_not_tell_all_cores_are_free() -> None:
+    assert FreeCores(lambda: None, lambda: 3)() == 3
+
+
+@pytest.mark.parametrize(
+    ("quota", "most"), [("max 100000", 99), ("150000 100000", 1), ("400000 100000", 4), ("1 9", 1)]
+)
+def test_a_quota_of_a_container_bounds_the_cores(
+    quota: str, most: int, tmp_path: "os.PathLike[str]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "cpu.max"  # type: ignore[operator]
+    file.write_text(quota + "\n")
+    monkeypatch.setattr(threads, "QUOTA", file)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(99)), raising=False)
+    assert cores() == most
+
+
+@pytest.fixture
+def four_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch has four of them, nobody has chosen that, and one core is free."""
+    before = torch.get_num_threads()
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(threads, "automatic", None)
+    monkeypatch.setattr(threads, "free_cores", lambda: 1)
+    torch.set_num_threads(4)
+    yield
+    torch.set_num_threads(before)
+
+
+@on_free_cores
+def count_inside(fails: bool = False) -> int:
+    if fails:
+        raise KeyError
+    return torch.get_num_threads()
+
+
+@pytest.mark.usefixtures("four_threads")
+def test_inside_there_are_as_many_as_are_free_and_afterwards_as_many_as_before() -> None:
+    assert count_inside() == 1
+    assert torch.get_num_threads() == 4
+    with pytest.raises(KeyError):
+        count_inside(fails=True)
+    assert torch.get_num_threads() == 4
+
+
+@pytest.mark.usefixtures("four_threads")
+@pytest.mark.parametrize("how", ["the command line", "torch", "the environment"])
+def test_what_the_user_has_set_wins(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if how == "the command line":
+        use_threads(3)
+    elif how == "torch":
+        assert count_inside() == 1
+        torch.set_num_threads(3)
+    else:
+        monkeypatch.setenv("OMP_NUM_THREADS", "3")
+        torch.set_num_threads(3)
+    assert count_inside() == 3
+
+
+@pytest.mark.parametrize(("setting", "spins"), [({}, True), ({"OMP_WAIT_POLICY": "ACTIVE"}, False)])
+def test_waiting_is_bounded_unless_the_user_has_said_how(
+    setting: dict[str, str], spins: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in threads.SPIN_SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in setting.items():
+        monkeypatch.setenv(name, value)
+    bound_spinning()
+    assert ("GOMP_SPINCOUNT" in os.environ) == spins
+
+
+def test_importing_the_package_bounds_the_waiting_before_torch_is_there() -> None:
+    program = "import videogen, os, sys; print(os.environ['GOMP_SPINCOUNT'], 'torch' in sys.modules)"
+    inherited = {name: value for name, value in os.environ.items() if name not in threads.SPIN_SETTINGS}
+    said = subprocess.run([sys.executable, "-c", program], env=inherited, capture_output=True, text=True, check=True)
+    assert said.stdout.split() == [threads.SPINS, "False"]
