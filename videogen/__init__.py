@@ -1,10 +1,37 @@
 """The application: composes tokenizer, prior and sampling; the only package that touches disk, codecs and frameworks.
 
-Importing it is cheap on purpose: nothing here imports torch.
+Importing it is cheap on purpose: nothing here imports torch. `from videogen import VideoPipeline` loads it by name.
 """
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from videogen.threads import bound_spinning
 
+if TYPE_CHECKING:
+    from videogen.export import export_to_gif, export_to_video, load_video
+    from videogen.known import load_image
+    from videogen.pipeline import VideoPipeline
+
+__all__ = ["VideoPipeline", "export_to_gif", "export_to_video", "load_image", "load_video"]
+__version__ = "0.1.0"
+
 bound_spinning()
 
-__version__ = "0.1.0"
+_PLACES = {
+    "VideoPipeline": "videogen.pipeline",
+    "export_to_gif": "videogen.export",
+    "export_to_video": "videogen.export",
+    "load_image": "videogen.known",
+    "load_video": "videogen.export",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'videogen' has no attribute {name!r}")
+    return getattr(importlib.import_module(_PLACES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

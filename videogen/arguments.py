@@ -1,8 +1,9 @@
 """What people hand to a pipeline and get from it, one kind of argument at a time."""
 
+import difflib
 import operator
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,16 +16,61 @@ if TYPE_CHECKING:
 
     from videogen.generate import Made
 
-OutputType = Literal["np", "pt", "pil", "uint8", "ids"]
+OutputType = Literal["np", "pt", "pil", "uint8", "ids", "latent"]  # "latent" is another name of "ids"
 Prompts = str | Sequence[str]
 Seeds = Any  # a number, a torch.Generator, or one of these for each video; None draws from torch's own generator
+CallbackInput = Literal["pictures", "ids", "latents"]
+OTHER_NAMES = {  # of arguments, in other libraries
+    "seed": "generator",
+    "frames": "num_frames",
+    "length": "num_frames",
+    "video_length": "num_frames",
+    "num_steps": "num_inference_steps",
+    "cfg_scale": "guidance_scale",
+    "input_image": "image",
+    "init_image": "image",
+    "input_video": "video",
+    "callback": "callback_on_step_end",
+    "callback_steps": "callback_on_step_end",
+    "num_images_per_prompt": "num_videos_per_prompt",
+    "device_map": "device",
+    "pretrained_model_name_or_path": "folder",
+}
 DRAWN_SEEDS = 2**32  # few enough digits to be typed again
+
+
+def refuse_unknown(given: Iterable[str], known: Iterable[str], what: str) -> None:
+    """UsageError for the first argument that does not exist, with the one that was probably meant."""
+    known = sorted(known)
+    for name in sorted(set(given) - set(known)):
+        other = OTHER_NAMES.get(name)
+        near = [other] if other in known else difflib.get_close_matches(name, known, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+        raise UsageError(f"{what} has no argument {name}; {hint}")
+
+
+def callback_inputs(wanted: Sequence[str], made: "Made") -> dict[str, Any]:
+    """What a callback is told of a latent frame, by the names that it asks for."""
+    known = get_args(CallbackInput)
+    for name in wanted:
+        if name not in known:
+            raise UsageError(f"callback_on_step_end_tensor_inputs has {name!r}; there are {', '.join(known)}")
+    return {name: made.pictures if name == "pictures" else made.ids_Bhw for name in wanted}
+
+
+def ends_video(answer: Any, told: dict[str, Any]) -> bool:
+    """Whether a callback's answer ends the video: True does; the dictionary that it was told, or None, goes on."""
+    if isinstance(answer, dict) and any(value is not told.get(name) for name, value in answer.items()):
+        raise UsageError(
+            "callback_on_step_end gave other tensors back; a latent frame that is decided cannot be changed"
+        )
+    return answer is True
 
 
 def output(known: Known, made: "list[Made]", wanted: int, kind: OutputType) -> Any:
     import torch
 
-    if kind == "ids":
+    if kind in ("ids", "latent"):
         beginning = [known.ids_BThw] if known.pictures.shape[1] else []
         none = known.ids_BThw[:, :0]
         return torch.cat([none, *beginning, *(one.ids_Bhw.unsqueeze(1) for one in made)], 1)

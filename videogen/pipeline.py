@@ -5,13 +5,14 @@ video = pipe("a small red ring drifts left over a dark blue background", num_fra
 for picture in pipe.stream("a big yellow star spins over a green background"): ...
 """
 
+import inspect
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import numpy as np
 
@@ -19,8 +20,11 @@ from videogen.arguments import (
     OutputType,
     Prompts,
     Seeds,
+    callback_inputs,
+    ends_video,
     listed,
     output,
+    refuse_unknown,
     seeds_from,
     whole,
     worded,
@@ -43,7 +47,8 @@ from videogen.known import (
     stills_in,
 )
 from videogen.models import check_order
-from videogen.remarks import GenerationWarning, changed_on_the_way, frame_size_warning, remarks_on
+from videogen.progress import ProgressBar
+from videogen.remarks import GenerationWarning, changed_on_the_way, frame_size_warning, prompt_warnings, remarks_on
 from videogen.video import fit, scan
 
 if TYPE_CHECKING:
@@ -60,7 +65,7 @@ OnStep = Callable[["VideoPipeline", int, int, dict[str, Any]], Any]
 @dataclass(frozen=True, eq=False)
 class VideoOutput:
     """`frames` as asked for: "np" float32 [N, T, H, W, 3] in [0, 1], "pt" the same as a tensor [N, T, 3, H, W],
-    "pil" a list of lists of pictures, "uint8" bytes [N, T, H, W, 3], "ids" int64 [N, T', h, w]."""
+    "pil" a list of lists of pictures, "uint8" bytes [N, T, H, W, 3], "ids" or "latent" int64 [N, T', h, w]."""
 
     frames: Any
     fps: float
@@ -97,11 +102,20 @@ def settings_of(steps: int | None, guidance_scale: float | None, sampling: dict[
 
 
 def user_level() -> int:
-    """How many calls above this one's caller the code lies that a warning is for: the first outside this file."""
-    frame, level = sys._getframe(1), 1
-    while frame.f_back is not None and frame.f_code.co_filename == __file__:
+    """How many calls above this one's caller the code lies that a warning is for: the first outside this package."""
+    frame, level, ours = sys._getframe(1), 1, f"{Path(__file__).parent}/"
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(ours):
         frame, level = frame.f_back, level + 1
     return level
+
+
+def arguments_of(function: Callable[..., Any]) -> set[str]:
+    named = inspect.signature(function).parameters.values()
+    return {one.name for one in named if one.kind is not one.VAR_KEYWORD and one.name != "self"}
+
+
+def parameters(network: "torch.nn.Module") -> int:
+    return sum(weights.numel() for weights in network.parameters())
 
 
 class VideoPipeline:
@@ -109,6 +123,22 @@ class VideoPipeline:
 
     def __init__(self, model: "PriorModel", sampler: "SamplerConfig"):
         self.model, self.sampler = model, sampler
+        self.progress_bar = ProgressBar()
+        self._interrupt = False
+
+    def __repr__(self) -> str:
+        """The model, its sizes, where and how it computes, and what it makes where nothing else is asked for."""
+        model, sampler, (height, width) = self.model, self.sampler, self.size(None, None)
+        parts = {
+            "model": f"'{model.path}'",
+            "prior": f"{parameters(model.network) / 1e6:.1f} M parameters in {str(self.dtype).removeprefix('torch.')}",
+            "tokenizer": f"{parameters(model.tokenizer.network) / 1e6:.1f} M parameters",
+            "text": "none" if model.conditioner is None else f"{model.conditioner.length} tokens",
+            "device": f"'{self.device}'",
+            "video": f"{self.pictures(None)} frames of {height} x {width} at {self.fps:g} a second",
+            "sampling": f"order {sampler.order}, {sampler.steps} steps, guidance {sampler.guidance_scale:g}",
+        }
+        return "VideoPipeline(\n" + "".join(f"  {name}: {text}\n" for name, text in parts.items()) + ")"
 
     @staticmethod
     def from_pretrained(
@@ -116,6 +146,7 @@ class VideoPipeline:
         device: "str | torch.device | None" = None,
         dtype: "torch.dtype | str | None" = None,
         torch_dtype: "torch.dtype | str | None" = None,
+        **unknown: Any,
     ) -> "VideoPipeline":
         """The model in a folder, a run's folder too, with the settings of its `generation_config.json`; `torch_dtype`
         is another name of `dtype`.
@@ -128,6 +159,7 @@ class VideoPipeline:
         from videogen.models import EMBEDDED, load_prior, sampler_of
         from videogen.models.hub import at_hand
 
+        refuse_unknown(unknown, arguments_of(VideoPipeline.from_pretrained), "from_pretrained")
         if dtype is not None and torch_dtype is not None:
             raise UsageError("dtype and torch_dtype are two names of one setting; give one")
         with torch.inference_mode(False):  # as in `to`
@@ -168,6 +200,41 @@ class VideoPipeline:
         return device_of(self.model)
 
     @property
+    def dtype(self) -> "torch.dtype":
+        """Of the prior; the tokenizer computes in float32."""
+        return self.model.network.norm.weight.dtype
+
+    @property
+    def components(self) -> dict[str, Any]:
+        """The parts by name, as the pipeline uses them; `text_encoder` is None for a model without text."""
+        model = self.model
+        parts = {"tokenizer": model.tokenizer.network, "prior": model.network, "text_encoder": model.conditioner}
+        return {**parts, "sampler": self.sampler, "prompt_vocabulary": model.prompt_vocabulary}
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """All settings in plain data: of the parts, of the clips that they were trained on, and of sampling."""
+        model = self.model
+        return {
+            "_class_name": type(self).__name__,
+            "_name_or_path": str(model.path),
+            "tokenizer": asdict(model.tokenizer.config),
+            "prior": asdict(model.config),
+            "taught_on": asdict(model.taught_on),
+            "text": None if model.conditioner is None else model.conditioner.files()["text/config.json"],
+            "sampler": asdict(self.sampler),
+        }
+
+    @property
+    def interrupt(self) -> bool:
+        """Whether a callback has set `pipe._interrupt`, which ends the call after the latent frame that was made."""
+        return self._interrupt
+
+    def set_progress_bar_config(self, **config: Any) -> None:
+        """Settings of tqdm for the bar of a call, such as `disable=True`; without any, as it was."""
+        self.progress_bar.configure(config)
+
+    @property
     def fps(self) -> float:
         return self.model.taught_on.fps
 
@@ -185,7 +252,9 @@ class VideoPipeline:
         video: Any = None,
         image: Any = None,
         output_type: OutputType = "np",
+        return_dict: bool = True,
         callback_on_step_end: OnStep | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("pictures", "ids", "latents"),
         rate: float = 0.0,
         **sampling: Any,
     ) -> VideoOutput:
@@ -193,9 +262,16 @@ class VideoPipeline:
 
         `num_inference_steps` are proposals a latent frame, `rate` is how wrong the prior should expect its past to be,
         and `sampling` are settings of SamplerConfig: temperature, top_k, top_p, order, and so on. What is None is as in
-        the model's `generation_config.json`. The callback is told (pipe, number of the latent frame, number of its
-        first picture, {"pictures", "ids"}) as they come; if it returns True, the videos end there.
+        the model's `generation_config.json`. `image` is a picture of PIL, an array or a file; `video` is a list of such
+        pictures, an array, a file or a folder.
+
+        A callback gets (pipe, number of the latent frame, number of its first picture, tensors by name) as they come;
+        the videos end there if it returns True or sets `pipe._interrupt = True`. With `return_dict=False` the answer is
+        a tuple with the frames alone.
         """
+        refuse_unknown(
+            sampling, {*arguments_of(VideoPipeline.__call__), *self.sampler.__dataclass_fields__}, "the call"
+        )
         if output_type not in get_args(OutputType):
             raise UsageError(f"output_type is {output_type!r}; expected one of {', '.join(get_args(OutputType))}")
         given = settings_of(num_inference_steps, guidance_scale, sampling)
@@ -203,14 +279,20 @@ class VideoPipeline:
         job = self.job(prompt, negative_prompt, num_videos_per_prompt, generator, given, rate)
         self.warn(self.warnings_on(job, given, height, width))
         known = self.known(video, image, height, width, len(job.seeds))
-        figures, made, count = Figures(), [], known.pictures.shape[1]
-        for number, one in enumerate(self.until(wanted, job, known, figures)):
-            made.append(one)
-            step = {"pictures": one.pictures, "ids": one.ids_Bhw}
-            if callback_on_step_end is not None and callback_on_step_end(self, number, count, step) is True:
-                break
-            count += one.pictures.shape[1]
-        return VideoOutput(output(known, made, wanted, output_type), self.fps, job.seeds, figures)
+        figures, made, count, self._interrupt = Figures(), [], known.pictures.shape[1], False
+        with self.progress_bar.begin(wanted) as bar:
+            bar.update(min(count, wanted))
+            for number, one in enumerate(self.until(wanted, job, known, figures)):
+                made.append(one)
+                if callback_on_step_end is not None:
+                    step = callback_inputs(callback_on_step_end_tensor_inputs, one)
+                    if ends_video(callback_on_step_end(self, number, count, step), step) or self.interrupt:
+                        break
+                count += one.pictures.shape[1]
+                bar.update(min(count, wanted) - bar.n)
+        frames = output(known, made, wanted, output_type)
+        made_of = VideoOutput(frames, self.fps, job.seeds, figures)
+        return made_of if return_dict else cast(VideoOutput, (frames,))  # the type is that of nearly every call
 
     def until(
         self, wanted: int, job: "Job", known: Known, figures: Figures, clock: "Clock" = time.perf_counter
@@ -252,18 +334,23 @@ class VideoPipeline:
 
         if transition not in get_args(Transition):
             raise UsageError(f"transition is {transition!r}; expected one of {', '.join(get_args(Transition))}")
+        refuse_unknown(sampling, {*arguments_of(VideoPipeline.stream), *self.sampler.__dataclass_fields__}, "stream")
         given = settings_of(num_inference_steps, guidance_scale, sampling)
         job = self.job((prompt,), negative_prompt, 1, generator, given, rate)
         self.warn(self.warnings_on(job, given, height, width))
         known = self.known(video, image, height, width, 1)
         frames = None if num_frames is None else self.pictures(num_frames)
-        return VideoStream.begin(self.model, job, known, frames, transition)
+        stream = VideoStream.begin(self.model, job, known, frames, transition)
+        stream.on_prompt = self.warn_of_prompt
+        return stream
 
     def restore(self, state: "StreamState", num_frames: int | None = None) -> "VideoStream":
         """Go on with a stream from where `state()` was taken, to the same future."""
         from videogen.stream import VideoStream
 
-        return VideoStream.restore(self.model, state, None if num_frames is None else self.pictures(num_frames))
+        stream = VideoStream.restore(self.model, state, None if num_frames is None else self.pictures(num_frames))
+        stream.on_prompt = self.warn_of_prompt
+        return stream
 
     def job(
         self,
@@ -360,6 +447,9 @@ class VideoPipeline:
         """Known before anything is generated; `given` are the sampling settings that somebody gave."""
         sizes = self.size(height, width), self.size(None, None)
         return [*remarks_on(self.model, job, given), *frame_size_warning(*sizes)]
+
+    def warn_of_prompt(self, prompt: str) -> None:
+        self.warn(prompt_warnings(self.model.prompt_vocabulary, [prompt]))
 
     def warn(self, found: Iterable[GenerationWarning]) -> None:
         for warning in found:

@@ -6,7 +6,7 @@ there was none. The prompt may be changed at any time and counts from the next l
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -55,6 +55,7 @@ class VideoStream:
     transition: Transition = "recache"
     figures: Figures = field(default_factory=Figures)
     clock: Clock = time.perf_counter
+    on_prompt: Callable[[str], None] | None = field(default=None, repr=False)  # hears of each new prompt
     _beginning: float = 0.0  # seconds before the first latent frame
     _waiting: deque[Picture] = field(default_factory=deque)
     _closed: bool = False
@@ -78,6 +79,8 @@ class VideoStream:
             raise UsageError(f"prompt is {str(value)[:80]}; give a text")
         if name == "transition" and value not in get_args(Transition):
             raise UsageError(f"transition is {value!r}; expected one of {', '.join(get_args(Transition))}")
+        if name == "prompt" and self.on_prompt is not None and value != self.prompt:
+            self.on_prompt(value)
         object.__setattr__(self, name, value)
 
     def __iter__(self) -> Iterator[Picture]:

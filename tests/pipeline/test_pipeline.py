@@ -329,7 +329,7 @@ def test_token_by_token_is_refused_for_a_prior_taught_with_masks(pipe):
         ({"temperature": -1}, "temperature = -1"),
         ({"num_inference_steps": 0}, "steps = 0"),
         ({"num_inference_steps": 4, "steps": 4}, "num_inference_steps and steps are two names of one setting"),
-        ({"colour": 3}, "'colour' is no setting of sampling"),
+        ({"colour": 3}, "the call has no argument colour; there are callback_on_step_end"),
         ({"rate": 1.5}, "rate = 1.5 must be 0 to 1"),
         ({"num_videos_per_prompt": 0}, "nothing to make"),
         ({"num_videos_per_prompt": 1.5}, "num_videos_per_prompt is 1.5; it must be a whole number"),

@@ -165,7 +165,8 @@ def test_what_it_cost_is_counted(pipe):
 
 
 def test_another_size_is_possible(pipe):
-    stream = pipe.stream(RING, generator=0, height=24, width=16)
+    with pytest.warns(UserWarning, match="frames of 24 x 16 were asked for"):
+        stream = pipe.stream(RING, generator=0, height=24, width=16)
     assert next(stream).shape == (24, 16, 3)
 
 

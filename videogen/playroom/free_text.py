@@ -260,15 +260,15 @@ class Understood:
         return (*dict.fromkeys(lacking), *(() if "ground" in self.ground.said else ("ground",)))
 
     def complete(self) -> tuple[str, ...]:
-        """Fills in what was not said; two things do not share a colour."""
+        """Fills in what was not said, and where there is a choice not with what the other thing has."""
         added = []
         for thing in self.things:
             for slot in THING:
                 moves = thing.said.get("motion", ("",))[0] != "still"
                 if slot not in thing.said and (slot != "speed" or moves):
-                    taken = {other.said.get("colour", ("",))[0] for other in self.things}
+                    taken = {other.said.get(slot, ("",))[0] for other in self.things}
                     choices = self.lexicon.defaults.get(slot, tuple(WORDS[slot]))
-                    value = next((one for one in choices if slot != "colour" or one not in taken), choices[0])
+                    value = next((one for one in choices if one not in taken), choices[0])
                     thing.said[slot] = (value, "")
                     added.append(f"{slot} {self.lexicon.word_for(slot, value)}")
         if "ground" not in self.ground.said:
