@@ -3,7 +3,6 @@
 import math
 import re
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from videogen.errors import DataError
-from videogen.video import Scan, fit, frames_at, read_along
+from videogen.video import Scan, fit, frames_at, over_black, read_along
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 Frames = NDArray[np.uint8]  # [T, H, W, 3]
 STILLS = (".png", ".jpg", ".jpeg", ".webp")
-AT_ONCE = 16  # pictures of a file in memory, at the size that they have there
 
 
 class Known(NamedTuple):
@@ -105,9 +103,8 @@ def clip_as_seen(
 ) -> Iterator[Frames]:
     """The pictures [H, W, 3] of a video file at a model's frame rate and size, or only the last so many of them."""
     numbers = numbers_seen(seen, fps)[-last if last else None :]
-    pictures = read_along(path, numbers.tolist(), seen)
-    while piece := list(islice(pictures, AT_ONCE)):
-        yield from fit(np.stack(piece), height, width)
+    for picture in read_along(path, numbers.tolist(), seen):
+        yield fit(picture[None], height, width)[0]
 
 
 def stills_in(folder: Path) -> list[Path]:
@@ -154,6 +151,8 @@ def as_rgb(image: "Image") -> Frames:
     if image.mode.startswith("I;16"):
         grey = (np.asarray(image) >> 8).astype(np.uint8)
         return np.repeat(grey[:, :, None], 3, axis=2)
+    if image.has_transparency_data:
+        return over_black(np.array(image.convert("RGBA")))
     return np.array(image.convert("RGB"))
 
 

@@ -49,7 +49,7 @@ from videogen.known import (
 from videogen.models import check_order
 from videogen.progress import ProgressBar
 from videogen.remarks import GenerationWarning, changed_on_the_way, frame_size_warning, prompt_warnings, remarks_on
-from videogen.video import fit, scan
+from videogen.video import fit, probe
 
 if TYPE_CHECKING:
     import torch
@@ -428,17 +428,19 @@ class VideoPipeline:
             stills = stills_in(path)
             self.remark_on_changes(load_image(stills[0]).shape[:2], size)
             return np.stack(list(stills_as_seen(stills, *size, of_use)))
-        seen = scan(path)
-        self.remark_on_changes((seen.height, seen.width), size, seen.fps)
+        seen = probe(path)
+        self.remark_on_changes((seen.height, seen.width), size, seen.fps, seen.transparent_frames)
         return np.stack(list(clip_as_seen(path, seen, self.fps, *size, of_use)))
 
     def fitted(self, frames: Frames, size: tuple[int, int]) -> Frames:
         self.remark_on_changes(frames.shape[1:3], size)
         return fit(frames, *size)
 
-    def remark_on_changes(self, size: tuple[int, ...], becomes: tuple[int, int], fps: float | None = None) -> None:
+    def remark_on_changes(
+        self, size: tuple[int, ...], becomes: tuple[int, int], fps: float | None = None, transparent: int = 0
+    ) -> None:
         """Who gave a clip or a picture is told what the model does not see as it is."""
-        if changes := changed_on_the_way((size[0], size[1]), becomes, fps, self.fps):
+        if changes := changed_on_the_way((size[0], size[1]), becomes, fps, self.fps, transparent):
             self.warn([GenerationWarning("input_changed", f"as the model sees it, {', '.join(changes)}")])
 
     def warnings_on(

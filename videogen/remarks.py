@@ -160,9 +160,14 @@ def frame_size_warning(size: tuple[int, int], trained: tuple[int, int]) -> list[
 
 
 def changed_on_the_way(
-    size: tuple[int, int], becomes: tuple[int, int], fps: float | None = None, rate: float | None = None
+    size: tuple[int, int],
+    becomes: tuple[int, int],
+    fps: float | None = None,
+    rate: float | None = None,
+    transparent: int = 0,
 ) -> list[str]:
-    """What a model does not see as it is of pictures of this height and width; `fps` where their rate is known."""
+    """What a model does not see as it is of pictures of this height and width; `fps` where their rate is known, and
+    how many of them are `transparent` somewhere."""
     changes = []
     if fps and rate and abs(fps / rate - 1) > 0.01:
         changes.append(f"{fps:.4g} pictures a second become {rate:g}")
@@ -171,6 +176,10 @@ def changed_on_the_way(
     scale = max(becomes[0] / size[0], becomes[1] / size[1])
     if size[0] * scale - becomes[0] >= 1 or size[1] * scale - becomes[1] >= 1:
         changes.append("edges are cropped")
+    if transparent:
+        changes.append(
+            f"transparent pixels become black ({transparent} {'picture' if transparent == 1 else 'pictures'})"
+        )
     return changes
 
 

@@ -179,6 +179,20 @@ def test_a_clip_and_what_comes_next_without_a_seam(capsys):
     assert np.array_equal(pictures("new"), new)
 
 
+def test_what_is_odd_about_a_clip_is_said(capsys):
+    disc = Image.new("RGBA", (24, 16), (0, 0, 0, 0))
+    disc.paste((200, 30, 40, 255), (4, 4, 10, 10))
+    disc.save("disc.gif", save_all=True, append_images=[disc.transpose(Image.Transpose.FLIP_LEFT_RIGHT)], duration=125)
+    for more in ([], ["--only-new"]):
+        assert main(["continue", "disc.gif", "-o", "x.mp4", "--overwrite", *MODEL, "--frames", "3", *more]) == 0
+        said = capsys.readouterr().err
+        assert ", transparent pixels become black (2 pictures)\n" in said
+    assert main(["continue", "broken.mp4", "-o", "y.mp4", *MODEL, "--only-new"]) == 3
+    assert not Path("y.mp4").exists()
+    with pytest.warns(UserWarning, match=r"transparent pixels become black \(2 pictures\)"):
+        offline(RING, 1, 1, video="disc.gif")
+
+
 def test_every_setting_of_the_sampler_can_be_given():
     from sampling.config import Order, Ramp, SamplerConfig, Schedule
     from videogen.cli.generate import ORDERS, RAMPS, SCHEDULES

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Beginning:
-    """A picture, a clip that was read once to the end and found whole, a clip as a folder of pictures, or nothing."""
+    """A picture, a clip, a clip as a folder of pictures, or nothing.
+
+    A clip that is to be shown was read once to the end and found whole; of one that is only gone on from, its container
+    was checked, and frames are checked where they are read, at its end.
+    """
 
     picture: "Frames | None" = None  # of a folder the first
     path: Path = Path()
@@ -24,9 +28,9 @@ class Beginning:
     stills: Sequence[Path] = ()
 
     @staticmethod
-    def of(image: Path | None, video: Path | None) -> "Beginning":
+    def of(image: Path | None, video: Path | None, shown: bool = False) -> "Beginning":
         from videogen.known import load_image, stills_in
-        from videogen.video import scan
+        from videogen.video import probe, scan
 
         if image is not None and video is not None:
             raise UsageError("--image and --video are two beginnings; give one")
@@ -35,7 +39,7 @@ class Beginning:
         if video is not None and video.is_dir():
             stills = stills_in(video)
             return Beginning(load_image(stills[0]), video, stills=stills)
-        return Beginning() if video is None else Beginning(None, video, scan(video))
+        return Beginning() if video is None else Beginning(None, video, (scan if shown else probe)(video))
 
     def known(self, pipe: "VideoPipeline", size: tuple[int, int], videos: int) -> "Known":
         """The picture, or the end of the clip, as all videos know it."""
@@ -72,7 +76,13 @@ class Beginning:
             return
         from videogen.remarks import changed_on_the_way
 
-        rows, columns = (self.seen.height, self.seen.width) if self.seen else self.picture.shape[:2]  # type: ignore[union-attr]
-        changes = changed_on_the_way((rows, columns), size, self.seen.fps if self.seen else None, pipe.fps)
+        if self.seen is not None and self.seen.missing_frames:
+            terminal.note(f"{self.path}: holds one frame fewer than its header promises; nothing else is wrong with it")
+        if self.seen is not None:
+            pictures = self.seen.height, self.seen.width
+            changes = changed_on_the_way(pictures, size, self.seen.fps, pipe.fps, self.seen.transparent_frames)
+        else:
+            assert self.picture is not None
+            changes = changed_on_the_way(self.picture.shape[:2], size, None, pipe.fps)
         if changes:
             terminal.note(f"{self.path}: as the model sees it, {', '.join(changes)}")

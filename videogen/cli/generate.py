@@ -110,7 +110,7 @@ def continue_(terminal: Terminal, source: Path, out: str, prompt: str, only_new:
     """
     targets = targets_of(out, 1, False, options["overwrite"], source)
     check(options)
-    beginning = Beginning.of(None, source)
+    beginning = Beginning.of(None, source, shown=not only_new)
     write_out(terminal, continued(opened(terminal, (prompt,), 1, options), beginning, only_new), targets)
 
 

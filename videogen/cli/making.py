@@ -125,14 +125,15 @@ def continued(request: Request, beginning: Beginning, only_new: bool) -> Work:
     beginning.note_changes(request.terminal, pipe, request.size)
     new = pipe.pictures(request.frames())
     old = 0 if only_new else beginning.pictures(pipe.fps)
-    both = clip_and_more(request, job, beginning, only_new, new, figures)
+    if only_new:
+        both = pieces(pipe, job, beginning.known(pipe, request.size, 1), new, figures)
+    else:
+        both = clip_and_more(request, job, beginning, new, figures)
     more = {"pictures_of_the_clip": old}
     return Work(pipe, job, both, request.size, figures, old + new, lambda: request.prompts[0], more)
 
 
-def clip_and_more(
-    request: Request, job: "Job", beginning: Beginning, only_new: bool, new: int, figures: "Figures"
-) -> Pieces:
+def clip_and_more(request: Request, job: "Job", beginning: Beginning, new: int, figures: "Figures") -> Pieces:
     """The clip goes by once; its end is kept for the model, however long it is."""
     import numpy as np
 
@@ -140,10 +141,9 @@ def clip_and_more(
 
     pipe, of_use = request.pipe, pictures_of_use(request.pipe.model)
     last: deque[Any] = deque(maxlen=of_use)
-    for picture in beginning.clip(pipe, request.size, of_use if only_new else None):
+    for picture in beginning.clip(pipe, request.size):
         last.append(picture)
-        if not only_new:
-            yield picture[None, None]
+        yield picture[None, None]
     yield from pieces(pipe, job, clip_known(pipe.model, np.stack(last)), new, figures)
 
 

@@ -16,7 +16,7 @@ from videogen.data.sources import find_entries, root_of
 from videogen.data.window import frames_between
 from videogen.data.workers import run_each
 from videogen.errors import DataError
-from videogen.video import fit, read
+from videogen.video import read
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -112,4 +112,4 @@ def _glance(clip: IndexedClip, columns: int) -> NDArray[np.uint8]:
     numbers = np.unique(np.linspace(within.start, within.stop - 1, columns).round().astype(int))
     height = min(clip.scan.height, SHEET_HEIGHT)
     width = max(1, round(clip.scan.width * height / clip.scan.height))
-    return fit(read(clip.entry.source, numbers.tolist(), clip.scan, clip.backend), height, width)
+    return read(clip.entry.source, numbers.tolist(), clip.scan, clip.backend, (height, width))

@@ -14,7 +14,7 @@ from videogen.data.index import Index, IndexedClip
 from videogen.data.records import path_of
 from videogen.data.window import possible_starts, shown_numbers
 from videogen.errors import DataError
-from videogen.video import VideoError, fit, read
+from videogen.video import VideoError, read
 
 
 @dataclass(frozen=True)
@@ -98,9 +98,7 @@ class ClipDataset:
         clip, starts, spec = self.clips[place], self._starts[place], self.spec
         where, mirror = words(self.seed, AUGMENTATION, epoch, index, 2)
         first = starts[below(where, len(starts))]
-        frames = fit(
-            self._read(clip, shown_numbers(clip.scan.seconds, first, spec.frames, spec.fps)), spec.height, spec.width
-        )
+        frames = self._read(clip, shown_numbers(clip.scan.seconds, first, spec.frames, spec.fps))
         if spec.flip and below(mirror, 2):
             frames = np.ascontiguousarray(frames[:, :, ::-1])
         return Sample(clip.entry.key, clip.entry.caption, frames)
@@ -112,7 +110,8 @@ class ClipDataset:
             raise VideoError(stamp.kind, str(path), f"{stamp.detail}, though it was indexed")
         if stamp != clip.stamp:
             raise VideoError("changed", str(path), "it is not the file that was indexed; index the set again")
-        return read(clip.entry.source, numbers.tolist(), clip.scan, clip.backend if self._decord else "pyav")
+        size, backend = (self.spec.height, self.spec.width), clip.backend if self._decord else "pyav"
+        return read(clip.entry.source, numbers.tolist(), clip.scan, backend, size)
 
 
 def _starts(clip: IndexedClip, spec: ClipSpec) -> range:

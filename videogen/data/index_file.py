@@ -19,7 +19,8 @@ from videogen.data.sources import root_of
 from videogen.errors import DataError
 from videogen.video import Limits
 
-FORMAT, VERSION = "videogen-index", 1
+FORMAT, VERSION = "videogen-index", 2
+READABLE = (1, VERSION)  # the first says nothing of transparent and missing frames
 OPENING = f'{{"format":"{FORMAT}"'.encode()
 
 
@@ -60,7 +61,7 @@ def read_index(path: Path, data: Path) -> tuple[dict[str, Any], dict[str, FileRe
     if end != {"end": body.count(b"\n"), "sha256": hashlib.sha256(body).hexdigest()}:
         raise DataError(f"{path}: torn or edited since it was written; run `videogen data index {data}` again")
     header, *lines = map(json.loads, body.splitlines())
-    if header["version"] != VERSION:
+    if header["version"] not in READABLE:
         raise DataError(
             f"{path}: of version {header['version']}, not {VERSION}; run `videogen data index {data}` again"
         )

@@ -13,6 +13,10 @@ from videogen.data.window import duration, frames_between
 if TYPE_CHECKING:
     from videogen.data.index import Index, IndexedClip, Refused
 
+NOTES = {
+    "one_frame_fewer": "one frame fewer than the header promises (used as they are)",
+    "transparent": "transparent pixels (composed onto black)",
+}
 SHOWN = 6  # how many sizes, rates and examples a person is shown
 
 
@@ -38,6 +42,8 @@ def summarize(index: Index) -> dict[str, Any]:
         "codecs": _counted(f"{clip.scan.container}/{clip.scan.codec}" for clip in index.good),
         "backends": _counted(clip.backend for clip in index.good),
         "damage": _damage(index.refused),
+        "one_frame_fewer": _noted(clip.entry.key for clip in index.good if clip.scan.missing_frames),
+        "transparent": _noted(clip.entry.key for clip in index.good if clip.scan.transparent_frames),
     }
 
 
@@ -51,6 +57,9 @@ def describe(summary: Mapping[str, Any]) -> str:
     lines += [f"  {shown:9} {_several(summary[name])}" for name, shown in names.items() if summary[name]]
     if summary["without_caption"]:
         lines.append(f"  {summary['without_caption']} clips have no caption")
+    for name, what in NOTES.items():
+        if noted := summary[name]:
+            lines.append(f"  {noted['count']} with {what}, such as {noted['example']}")
     for kind, damage in summary["damage"].items():
         lines.append(f"  {kind}: {damage['count']}, such as {damage['example']}: {damage['detail']}")
     changed = summary.get("changed", [])
@@ -89,6 +98,12 @@ def _damage(refused: Iterable[Refused]) -> dict[str, dict[str, Any]]:
         kind: {"count": count, "example": first[kind].key, "path": first[kind].path, "detail": first[kind].detail}
         for kind, count in counts.items()
     }
+
+
+def _noted(keys: Iterable[str]) -> dict[str, Any] | None:
+    """How many, and the first of them; None where there is none."""
+    listed = list(keys)
+    return {"count": len(listed), "example": listed[0]} if listed else None
 
 
 def _several(counts: Mapping[str, int]) -> str:

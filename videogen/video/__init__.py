@@ -4,8 +4,9 @@ Importing this package imports neither.
 """
 
 from videogen.video.errors import KINDS, VideoError
+from videogen.video.probing import probe
 from videogen.video.random_access import choose_backend, read, read_along
-from videogen.video.resample import fit, frames_at
+from videogen.video.resample import fit, frames_at, over_black
 from videogen.video.scanning import Scan, scan, stream
 from videogen.video.source import Limits, Source, Span
 from videogen.video.writer import VideoWriter, write_video
@@ -21,6 +22,8 @@ __all__ = [
     "choose_backend",
     "fit",
     "frames_at",
+    "over_black",
+    "probe",
     "read",
     "read_along",
     "scan",

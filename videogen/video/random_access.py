@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from videogen.video.errors import VideoError
+from videogen.video.resample import fit
 from videogen.video.scanning import Scan, picture_hash, stream
 from videogen.video.source import Limits, Source, open_bytes
 
@@ -20,25 +21,33 @@ Backend = Literal["pyav", "decord"]
 Pictures = dict[int, NDArray[np.uint8]]
 EVERYTHING = Limits(max_bytes=1 << 62, max_pixels=1 << 30, max_frames=1 << 40, max_seconds=1e12)
 AT_ONCE = 16  # frames in memory, of one call to decord while it is put to the proof
+AT_ONCE_BYTES = 1 << 25  # of one call to decord otherwise
 
 
 def read(
-    source: Source, numbers: Sequence[int], scan: Scan | None = None, backend: Backend = "pyav"
+    source: Source,
+    numbers: Sequence[int],
+    scan: Scan | None = None,
+    backend: Backend = "pyav",
+    size: tuple[int, int] | None = None,
 ) -> NDArray[np.uint8]:
     """The frames `numbers`, in that order and as often as named, uint8 [T, H, W, 3].
 
     With the scan of an earlier pass it jumps, and every frame must be the one seen then (else VideoError "changed").
-    Without, it reads strictly from the start to the end of the file.
+    Without, it reads strictly from the start to the end of the file. To a `size` (height, width) each is scaled and
+    cropped as it comes, see `fit`: then only a few are in memory as large as they are in the file.
     """
+    if not numbers:
+        return np.zeros((0, 0, 0, 3), np.uint8)
+    wanted = sorted(set(numbers))
     if scan is None:
-        pictures = _from_start(source, set(numbers))
+        pictures = _from_start(source, wanted, None, size)
     else:
-        _check_range(source, numbers, len(scan.pts))
-        pictures = _by_decord(source, numbers, scan) if backend == "decord" else _by_jumps(source, numbers, scan)
-        wrong = [n for n in pictures if picture_hash(pictures[n]) != scan.hashes[n]]
-        if wrong or set(numbers) - pictures.keys():
-            pictures = _again_from_start(source, numbers, scan)
-    return np.stack([pictures[n] for n in numbers]) if numbers else np.zeros((0, 0, 0, 3), np.uint8)
+        _check_range(source, wanted, len(scan.pts))
+        pictures = _by_jumps(source, wanted, scan, backend, size)
+        if len(pictures) < len(wanted):
+            pictures = _again_from_start(source, wanted, scan, size)
+    return np.stack([pictures[n] for n in numbers])
 
 
 def read_along(source: Source, numbers: Sequence[int], scan: Scan) -> Iterator[NDArray[np.uint8]]:
@@ -52,7 +61,7 @@ def read_along(source: Source, numbers: Sequence[int], scan: Scan) -> Iterator[N
     done = 0
     with suppress(VideoError), closing(_along(source, sorted(set(numbers)), scan)) as pictures:
         for number, picture in pictures:
-            if number != numbers[done] or picture_hash(picture) != scan.hashes[number]:
+            if number != numbers[done] or not is_as_seen(picture, number, scan):
                 break
             while done < len(numbers) and numbers[done] == number:
                 done += 1
@@ -83,42 +92,62 @@ def choose_backend(source: Source, scan: Scan) -> Backend:
     return "decord"
 
 
+def is_as_seen(picture: NDArray[np.uint8], number: int, scan: Scan) -> bool:
+    """Whether it is the frame that was scanned; always where frames were not (see `probe`)."""
+    return not scan.hashes or picture_hash(picture) == scan.hashes[number]
+
+
 def _check_range(source: Source, numbers: Sequence[int], length: int) -> None:
     outside = [n for n in numbers if not 0 <= n < length]
     if outside:
         raise VideoError("range", str(source), f"frame {outside[0]} was asked for; it has frames 0 to {length - 1}")
 
 
-def _from_start(source: Source, wanted: set[int]) -> Pictures:
+def _from_start(source: Source, wanted: Sequence[int], scan: Scan | None, size: tuple[int, int] | None) -> Pictures:
+    """Read to the end, strictly; each wanted frame must be the one that was scanned."""
     pictures: Pictures = {}
+    numbers = set(wanted)
     count = 0
     for _, picture in stream(source):
-        if count in wanted:
-            pictures[count] = picture
+        if count in numbers:
+            if scan is not None and not is_as_seen(picture, count, scan):
+                raise VideoError(
+                    "changed", str(source), f"frame {count} is not the one that was indexed; index it again"
+                )
+            pictures[count] = in_size(picture, size)
         count += 1
-    _check_range(source, sorted(wanted), count)
+    _check_range(source, wanted, count)
     return pictures
 
 
-def _again_from_start(source: Source, numbers: Sequence[int], scan: Scan) -> Pictures:
+def _again_from_start(source: Source, wanted: Sequence[int], scan: Scan, size: tuple[int, int] | None) -> Pictures:
     """The slow way, after a jump went wrong; if this does not give the frames either, the file has changed."""
     try:
-        pictures = _from_start(source, set(numbers))
+        return _from_start(source, wanted, scan, size)
     except VideoError as error:
+        if error.kind == "changed" or not scan.hashes:
+            raise
         raise VideoError("changed", str(source), f"not as it was indexed: {error.detail}") from None
-    for number in sorted(set(numbers)):
-        if picture_hash(pictures[number]) != scan.hashes[number]:
-            raise VideoError("changed", str(source), f"frame {number} is not the one that was indexed; index it again")
-    return pictures
 
 
-def _by_jumps(source: Source, numbers: Sequence[int], scan: Scan) -> Pictures:
-    """What can be had by jumping to the key frame before each wanted frame; frames may be missing or wrong."""
+def _by_jumps(
+    source: Source, wanted: Sequence[int], scan: Scan, backend: Backend, size: tuple[int, int] | None
+) -> Pictures:
+    """What can be had by jumping to the key frame before each wanted frame, as far as it is what was scanned."""
     pictures: Pictures = {}
-    with suppress(VideoError):
-        for number, picture in _along(source, sorted(set(numbers)), scan):
-            pictures[number] = picture
+    with (
+        suppress(VideoError),
+        closing((_by_decord if backend == "decord" else _along)(source, wanted, scan)) as decoded,
+    ):
+        for number, picture in decoded:
+            if not is_as_seen(picture, number, scan):
+                break
+            pictures[number] = in_size(picture, size)
     return pictures
+
+
+def in_size(picture: NDArray[np.uint8], size: tuple[int, int] | None) -> NDArray[np.uint8]:
+    return picture if size is None else fit(picture[None], *size)[0]
 
 
 def _along(source: Source, wanted: Sequence[int], scan: Scan) -> Generator[tuple[int, NDArray[np.uint8]]]:
@@ -139,6 +168,8 @@ def _along(source: Source, wanted: Sequence[int], scan: Scan) -> Generator[tuple
                     video.container.seek(scan.pts[key], stream=video.stream, backward=True)
                 decoded = video.container.decode(video.stream)
             for frame in decoded:
+                if frame.is_corrupt:
+                    raise VideoError("corrupt", video.name, "the decoder marks a frame as damaged")
                 position = number_at.get(time_of(frame), -1)
                 if position == n:
                     yield n, to_rgb(frame)
@@ -146,13 +177,16 @@ def _along(source: Source, wanted: Sequence[int], scan: Scan) -> Generator[tuple
                     break
 
 
-def _by_decord(source: Source, numbers: Sequence[int], scan: Scan) -> Pictures:
-    wanted = sorted(set(numbers))
+def _by_decord(source: Source, wanted: Sequence[int], scan: Scan) -> Generator[tuple[int, NDArray[np.uint8]]]:
+    """The same by decord, some at a time."""
+    some = max(1, AT_ONCE_BYTES // (3 * scan.height * scan.width))
     try:
         with _decord_reader(source) as reader:
-            return dict(zip(wanted, reader.get_batch(wanted).asnumpy(), strict=True))
+            for start in range(0, len(wanted), some):
+                piece = wanted[start : start + some]
+                yield from zip(piece, reader.get_batch(piece).asnumpy(), strict=True)
     except Exception:  # decord has one exception for everything
-        return {}
+        return
 
 
 @contextmanager

@@ -12,6 +12,12 @@ def frames_at(shown: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArra
     return np.maximum(np.searchsorted(shown, wanted + 1e-6, side="right") - 1, 0).astype(np.int64)
 
 
+def over_black(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """uint8 [..., 4] with alpha last to [..., 3]: as it looks over black."""
+    wide = rgba.astype(np.uint16)
+    return ((wide[..., :3] * wide[..., 3:] + 127) // 255).astype(np.uint8)
+
+
 def fit(frames: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
     """uint8 [T, H, W, 3] to [T, height, width, 3]: scaled to cover, antialiased, the middle cropped out."""
     import torch

@@ -16,7 +16,8 @@ class Scan:
     """A video that was read whole. One entry a frame in `pts` (units of `time_base` seconds) and `hashes`.
 
     `width`, `height` and the hashes are of the picture as displayed: turned by `rotation` degrees, as RGB. `keyframes`
-    are the numbers of the frames where decoding can begin. JSON types only.
+    are the numbers of the frames where decoding can begin. `transparent_frames` is how many were composed onto black,
+    `missing_frames` how many fewer there are than the header promises, in a file that is whole. JSON types only.
     """
 
     container: str
@@ -29,6 +30,8 @@ class Scan:
     pts: tuple[int, ...]
     keyframes: tuple[int, ...]
     hashes: tuple[str, ...]
+    transparent_frames: int = 0
+    missing_frames: int = 0
 
     @property
     def seconds(self) -> NDArray[np.float64]:
@@ -45,16 +48,17 @@ class Scan:
 
 def scan(source: Source, limits: Limits = Limits()) -> Scan:  # noqa: B008 - frozen
     """Read the whole file once, strictly; VideoError says why it cannot be trusted."""
-    from videogen.video.strict import frames, opened_whole, quarter_turns, time_of, to_rgb, translated
+    from videogen.video.strict import displayed, frames, opened_whole, quarter_turns, time_of, translated
 
     pts: list[int] = []
     keyframes: list[int] = []
     hashes: list[str] = []
     shape: tuple[int, ...] = ()
-    rotation, pixel_format = 0, ""
+    rotation, pixel_format, transparent = 0, "", 0
     with opened_whole(source, limits) as video, translated(video.name):
         for frame in frames(video, limits):
-            picture = to_rgb(frame)
+            picture, has_alpha = displayed(frame)
+            transparent += has_alpha
             if not pts:
                 shape, rotation, pixel_format = picture.shape, 90 * quarter_turns(frame), frame.format.name
             elif picture.shape != shape:
@@ -74,6 +78,8 @@ def scan(source: Source, limits: Limits = Limits()) -> Scan:  # noqa: B008 - fro
             pts=tuple(pts),
             keyframes=tuple(keyframes),
             hashes=tuple(hashes),
+            transparent_frames=transparent,
+            missing_frames=video.missing_frames,
         )
 
 

@@ -1,7 +1,8 @@
 """One strict pass over a video: every frame in order, or the reason why the file is not to be trusted.
 
 Decoders conceal damage. Here the container and the decoder are told to report it, every packet must become a frame,
-times must increase, and what came out must be as many frames and seconds as the header promised.
+times must increase, and what came out must be as many frames and seconds as the header promised. One exception: an AVI
+may hold one frame fewer, if its index lists just those that are there.
 
 How pictures become RGB: rotation of the display matrix is applied (quarter turns; mirrored ones are refused by nobody
 and not mirrored); odd sizes stay odd; alpha is composed onto black; deeper pictures are rounded to 8 bits; the colour
@@ -17,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from videogen.video.avi_index import listed_frames
 from videogen.video.bookkeeping import check_bookkeeping
 from videogen.video.errors import VideoError
+from videogen.video.resample import over_black
 from videogen.video.source import Limits, Source, open_bytes
 
 if TYPE_CHECKING:
@@ -42,6 +45,8 @@ class Opened:
     name: str
     promised_frames: int
     promised_seconds: float | None
+    listed_frames: int | None = None  # in the index of an AVI
+    missing_frames: int = 0  # known at the end: how many fewer there were than promised, though nothing is damaged
 
 
 @contextmanager
@@ -133,35 +138,70 @@ def opened_whole(source: Source, limits: Limits) -> Iterator[Opened]:
     name = str(source)
     with open_bytes(source, limits) as file, translated(name):
         check_bookkeeping(file, name)
+        listed = listed_frames(file)
     with opened(source, limits) as video:
+        video.listed_frames = listed
         yield video
 
 
 def frames(video: Opened, limits: Limits) -> Iterator["VideoFrame"]:
     """Every picture in order of its time; VideoError at the first sign of damage, or at the end if some are missing."""
-    name, stream, decoder = video.name, video.stream, video.decoder
-    sent = hidden = shown = 0
+    shown = 0
     before: VideoFrame | None = None
-    first_second = last_second = None
-    for packet in video.container.demux():
-        if packet.is_corrupt:
-            raise VideoError("corrupt", name, f"the container marks a packet as damaged (after {shown} frames)")
-        if packet.dts is not None or packet.pts is not None:
-            begin, end = _span_of(packet)
-            first_second = begin if first_second is None else min(first_second, begin)
-            last_second = end if last_second is None else max(last_second, end)
-        if packet.stream is not stream:
-            continue
-        sent += packet.size > 0
-        hidden += packet.size > 0 and packet.is_discard
-        for frame in decoder.decode(packet):
-            _check_frame(frame, before, shown, name)
+    tally = Tally()
+    for packet in tally.packets(video):
+        for frame in video.decoder.decode(packet):
+            _check_frame(frame, before, shown, video.name)
             before, shown = frame, shown + 1
-            if shown > limits.max_frames:
-                raise VideoError("too-long", name, f"more than {limits.max_frames} frames, the limit")
+            check_length(shown, limits, video.name)
             yield frame
-    seconds = 0.0 if first_second is None or last_second is None else last_second - first_second
-    _check_ends(video, sent, hidden, shown, seconds)
+    tally.check_ends(video, shown)
+
+
+def check_length(frames: int, limits: Limits, name: str) -> None:
+    if frames > limits.max_frames:
+        raise VideoError("too-long", name, f"more than {limits.max_frames} frames, the limit")
+
+
+@dataclass
+class Tally:
+    """What the packets of a file add up to."""
+
+    sent: int = 0  # packets of the picture track, and those of them that are not to be shown
+    hidden: int = 0
+    first_second: float = float("inf")
+    last_second: float = float("-inf")
+
+    def packets(self, video: Opened) -> "Iterator[av.Packet[Any]]":
+        """All packets of the picture track, also the empty one at its end."""
+        for packet in video.container.demux():
+            if packet.is_corrupt:
+                raise VideoError("corrupt", video.name, f"the container marks packet {self.sent} as damaged")
+            if packet.dts is not None or packet.pts is not None:
+                begin, end = _span_of(packet)
+                self.first_second, self.last_second = min(self.first_second, begin), max(self.last_second, end)
+            if packet.stream is video.stream:
+                self.sent += packet.size > 0
+                self.hidden += packet.size > 0 and packet.is_discard
+                yield packet
+
+    def check_ends(self, video: Opened, shown: int) -> None:
+        """VideoError if these are not the frames and seconds that the header promises; notes the one that may miss."""
+        name, sent, codec = video.name, self.sent, video.stream.codec_context.name
+        if shown == 0:
+            raise VideoError("empty", name, "holds no frame")
+        if video.promised_frames and sent != video.promised_frames:
+            if not sent == video.listed_frames == video.promised_frames - 1:
+                promise = f"{video.promised_frames} frames that its header promises"
+                raise VideoError("truncated", name, f"{sent} of the {promise}")
+            video.missing_frames = 1
+        if codec not in HIDDEN_FRAMES and shown + self.hidden != sent:
+            raise VideoError("corrupt", name, f"{sent - self.hidden - shown} of {sent} packets gave no frame")
+        seconds = max(0.0, self.last_second - self.first_second)
+        slack = max(0.25, 1.5 * seconds / shown)
+        if video.promised_seconds is not None and seconds < video.promised_seconds - slack:
+            promise = f"{video.promised_seconds:.2f} s that its header promises"
+            raise VideoError("truncated", name, f"{seconds:.2f} of the {promise}")
 
 
 def _span_of(packet: "av.Packet[Any]") -> tuple[float, float]:
@@ -183,20 +223,6 @@ def _check_frame(frame: "VideoFrame", before: "VideoFrame | None", number: int, 
         raise VideoError("corrupt", name, f"the picture size changes at frame {number}")
 
 
-def _check_ends(video: Opened, sent: int, hidden: int, shown: int, seconds: float) -> None:
-    name, codec = video.name, video.stream.codec_context.name
-    if shown == 0:
-        raise VideoError("empty", name, "holds no frame")
-    if video.promised_frames and sent != video.promised_frames:
-        raise VideoError("truncated", name, f"{sent} of the {video.promised_frames} frames that its header promises")
-    if codec not in HIDDEN_FRAMES and shown + hidden != sent:
-        raise VideoError("corrupt", name, f"{sent - hidden - shown} of {sent} packets gave no frame")
-    slack = max(0.25, 1.5 * seconds / shown)
-    if video.promised_seconds is not None and seconds < video.promised_seconds - slack:
-        promise = f"{video.promised_seconds:.2f} s that its header promises"
-        raise VideoError("truncated", name, f"{seconds:.2f} of the {promise}")
-
-
 def time_of(frame: "VideoFrame") -> int:
     """When the frame is shown, in units of its track; AVI and raw streams number their frames instead."""
     ticks = frame.pts if frame.pts is not None else frame.dts
@@ -206,13 +232,20 @@ def time_of(frame: "VideoFrame") -> int:
 
 def to_rgb(frame: "VideoFrame") -> NDArray[np.uint8]:
     """The picture as displayed, uint8 [H, W, 3], by the rules at the top of this file."""
+    return displayed(frame)[0]
+
+
+def displayed(frame: "VideoFrame") -> tuple[NDArray[np.uint8], bool]:
+    """The same, and whether a part of it was transparent and is black now."""
+    transparent = False
     if any(component.is_alpha for component in frame.format.components):
-        rgba = frame.to_ndarray(format="rgba").astype(np.uint16)
-        picture = ((rgba[..., :3] * rgba[..., 3:] + 127) // 255).astype(np.uint8)
+        rgba = frame.to_ndarray(format="rgba").astype(np.uint8, copy=False)
+        transparent = bool(rgba[..., 3].min() < 255)
+        picture = over_black(rgba) if transparent else np.ascontiguousarray(rgba[..., :3])
     else:
         picture = frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
     turns = quarter_turns(frame)
-    return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
+    return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture, transparent
 
 
 def quarter_turns(frame: "VideoFrame") -> int:
