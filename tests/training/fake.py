@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from videogen.checkpoint import Content
 from videogen.cli.failures import explain
+from videogen.training.best import Judged
 from videogen.training.run_folder import RunFolder
 from videogen.training.stage import Json, OptimizerConfig, Player, Team, Turn
 from videogen.training.trainer import Listener, Outcome, TrainingConfig, train
@@ -66,6 +67,7 @@ class Averages(nn.Module):
 
 class FakeStage:
     name = "fake"
+    judged = Judged("validation_error", "error", lower_is_better=True)
 
     def __init__(self, config: FakeConfig):
         self.config = config

@@ -81,10 +81,10 @@ def whole_lines(folder: Path) -> int:
 
 
 def last_tensors(folder: Path) -> dict[str, torch.Tensor]:
-    """Every tensor of the last checkpoint and of the exported model."""
+    """Every tensor of the last checkpoint, of the exported model and of the best."""
     newest = steps_in(folder / "checkpoints")[-1]
     found = {}
-    for place in (folder / "checkpoints" / f"step_{newest:08}", folder / "model"):
+    for place in (folder / "checkpoints" / f"step_{newest:08}", folder / "model", folder / "best"):
         part = read_folder(place)
         for name in part.hashes:
             if name.endswith(".safetensors"):

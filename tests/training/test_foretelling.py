@@ -14,7 +14,7 @@ from tests.training.fake import lines
 from tests.training.tiny_prior import Set, tiny_config, train
 from videogen.cli import main
 from videogen.data import build_index
-from videogen.evaluate.foretelling import Choice, as_table, evaluate_prior, interval
+from videogen.evaluate.foretelling import Choice, as_table, evaluate_prior, interval, student
 from videogen.models import load_prior
 from videogen.playroom.write import PlayroomConfig, write_playroom
 from videogen.tokens.windows import spread
@@ -119,8 +119,20 @@ def test_clips_are_spread_over_the_set() -> None:
     assert spread(10, 1).tolist() == [0]
 
 
-def test_an_interval_is_that_of_a_mean() -> None:
-    low, high = interval(np.array([1.0, 2.0, 3.0, 4.0])) or [0, 0]
-    assert (low + high) / 2 == 2.5
-    assert high - low == pytest.approx(2 * 1.959964 * 1.290994 / 2, rel=1e-5)
-    assert interval(np.array([1.0])) is None
+@pytest.mark.parametrize("count", [6, 20, 400])
+def test_an_interval_is_that_of_a_mean_and_never_leaves_what_is_possible(count: int) -> None:
+    values = np.random.default_rng(count).gamma(0.3, 5.0, count)  # nats: none below 0, most small, few large
+    low, high = interval(values) or [0, 0]
+    assert values.min() <= low < values.mean() < high <= values.max()
+    reach = student(count - 1) * values.std(ddof=1) / count**0.5
+    assert 0.5 * reach < (high - low) / 2 < 1.2 * reach
+    assert interval(values) == [low, high], "the same each time"
+
+
+def test_few_clips_have_no_interval() -> None:
+    assert interval(np.array([0.2, 0.4, 3.9, 0.1, 0.1])) is None
+
+
+@pytest.mark.parametrize(("freedom", "quantile"), [(5, 2.5706), (9, 2.2622), (29, 2.0452), (1000, 1.9623)])
+def test_student(freedom: int, quantile: float) -> None:
+    assert student(freedom) == pytest.approx(quantile, abs=2e-3)

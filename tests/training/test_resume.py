@@ -18,12 +18,14 @@ from videogen.errors import CheckpointError, DataError, UsageError
 from videogen.training import trainer
 from videogen.training.run_folder import steps_in
 
+PLAIN = FakeConfig()
+
 
 class EnoughError(Exception):
     pass
 
 
-def stopped_after(folder: Path, step: int) -> None:
+def stopped_after(folder: Path, step: int, config: FakeConfig = PLAIN) -> None:
     """Torn down right after a step, before anybody could save."""
 
     def on_progress(done: int, total: int) -> None:
@@ -31,7 +33,7 @@ def stopped_after(folder: Path, step: int) -> None:
             raise EnoughError
 
     with pytest.raises(EnoughError):
-        run(folder, on_progress=on_progress)
+        run(folder, config, on_progress=on_progress)
 
 
 @pytest.fixture(scope="module")

@@ -154,9 +154,14 @@ def conclude(terminal: Terminal, run: "Callable[..., Outcome]") -> None:
             on_alarm=lambda name, message: terminal.note(f"alarm, {name}: {message}"),
             on_note=terminal.note,
         )
-    figures = {"model": str(outcome.model), "steps": outcome.steps, **outcome.figures}
+    best = None if outcome.best is None else str(outcome.best)
+    figures = {"model": str(outcome.model), "steps": outcome.steps, "best": best, "best_step": outcome.best_step}
     said = in_words(outcome.figures) or "nothing was left to do"
-    terminal.report(figures, f"{outcome.model} after {outcome.steps} steps: {said}")
+    better = f"\n{best} is the best by validation, of step {outcome.best_step}"
+    ended = f"{outcome.model} after {outcome.steps} steps: {said}"
+    terminal.report(
+        {**figures, **outcome.figures}, ended + (better if outcome.best_step not in (None, outcome.steps) else "")
+    )
 
 
 def as_line(line: dict[str, Any]) -> str:

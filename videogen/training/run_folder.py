@@ -1,6 +1,6 @@
 """Where a run lives: one process writes, and whoever finds the folder later can go on from it.
 
-.lock  config.json  metrics.jsonl  events/  samples/  checkpoints/step_00001000/  model/
+.lock  config.json  metrics.jsonl  events/  samples/  checkpoints/step_00001000/  model/  best/
 """
 
 import errno
@@ -36,7 +36,8 @@ class RunFolder:
 
     def __init__(self, path: Path):
         self.path = Path(path)
-        self.checkpoints, self.samples, self.model = (self.path / name for name in ("checkpoints", "samples", "model"))
+        self.checkpoints, self.samples = self.path / "checkpoints", self.path / "samples"
+        self.model, self.best = self.path / "model", self.path / "best"
         self.metrics = MetricsLog(self.path / "metrics.jsonl", self.path / "events")
         self._lock: BinaryIO | None = None
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from videogen.checkpoint import Content
+from videogen.training.best import Judged
 from videogen.training.schedule import Shape
 
 Json = dict[str, Any]
@@ -140,6 +141,10 @@ class Stage(Protocol[BatchT]):
 
     def validate(self, team: Team) -> dict[str, float]:
         """Figures on data that is never trained on, the same in all processes; weights are the averages here."""
+
+    @property
+    def judged(self) -> Judged:
+        """The figure of `validate` that says which of two models is better."""
 
     def draw_samples(self, team: Team, place: Path) -> None:
         """Something to look at, in files whose names begin with `place`; process 0 alone writes them."""

@@ -60,6 +60,9 @@ class Progress:
     skipped: int = 0  # since the last line of the log
     held: dict[str, int] = field(default_factory=dict)  # alarms: for how many lines
     bad: list[list[str]] = field(default_factory=list)  # keys of each step in a row whose numbers were not finite
+    trained: float | None = None  # the term that the stage is judged by, in the last line of the log
+    best: Json | None = None  # a `Best`: the validation that was the best so far
+    overfit: int = 0  # validations in a row since then that were overfit
 
     def add(self, means: Mapping[str, float]) -> None:
         for name, value in means.items():

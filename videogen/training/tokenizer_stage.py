@@ -24,6 +24,7 @@ from videogen.evaluate.reconstruction import Judgement, draw_pairs
 from videogen.models import PAINTS, Preprocessing, load_tokenizer, tokenizer_files
 from videogen.pixels import to_clip, to_frames
 from videogen.training.begin import beginning
+from videogen.training.best import Judged
 from videogen.training.clips import ClipBatch, Clips
 from videogen.training.perceptual import load_perceptual
 from videogen.training.stage import Json, Player, Team, Turn
@@ -38,6 +39,7 @@ class TokenizerStage:
     """The promise of `videogen.training.stage.Stage`, kept for a tokenizer."""
 
     name = "tokenizer"
+    judged = Judged("psnr", "l2", lower_is_better=False)
 
     def __init__(self, config: TokenizerTrainingConfig, clips: Clips):
         self.config, self.clips = config, clips

@@ -18,6 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from videogen.checkpoint import Folder, write_folder
 from videogen.errors import CheckpointError, DataError, NumbersError, UsageError
 from videogen.signals import NAMES, Interrupted, Request, listening
+from videogen.training import best
 from videogen.training.onsets import PATIENCE, OnAlarm, after_a_look
 from videogen.training.players import seat
 from videogen.training.processes import Accelerator, agreed, from_everyone, processes
@@ -30,6 +31,8 @@ from videogen.training.tally import Progress, StepTally, not_finite, shortened
 from videogen.training.team import make_team
 
 BAD_STEPS = 3  # in a row: then the run stops
+OVERFITTING = "overfitting"  # the alarm's name
+CARD = "README.md"
 CHANGEABLE = frozenset(
     f"training.{name}"
     for name in ("steps", "log_every", "validate_every", "sample_every", "checkpoint_every", "keep", "keep_every")
@@ -82,11 +85,13 @@ class Listener:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Where a finished run left its model, and the last figures of its validation."""
+    """Where a finished run left its models, the last and the best, and the last figures of its validation."""
 
     model: Path
     steps: int
     figures: dict[str, float]
+    best: Path | None = None  # none where nothing was ever validated
+    best_step: int | None = None
 
 
 def train(
@@ -190,8 +195,10 @@ class Trainer(Generic[BatchT]):
                         f"stopped by {NAMES[number]} after saving: {self._place()}; --resume goes on", number
                     )
         if began >= config.steps:
-            self._export()  # it may have been killed between its last checkpoint and this
-        return Outcome(self.run.model, self.progress.step, self.figures)
+            self._export(self.run.model)  # it may have been killed between its last checkpoint and this
+        kept = self.progress.best
+        place, step = (None, None) if kept is None else (self.run.best, kept["step"])
+        return Outcome(self.run.model, self.progress.step, self.figures, place, step)
 
     def _place(self) -> str:
         return f"{self.run.path} holds step {self.progress.step} of {self.config.steps}"
@@ -283,8 +290,10 @@ class Trainer(Generic[BatchT]):
         progress = self.progress
         means = progress.taken()
         progress.held = after_a_look(progress.held, self.stage.alarms(progress.step, means), self.listener.on_alarm)
+        progress.trained = means.get(self.stage.judged.term, progress.trained)
         rates = {f"rate/{name}": seat.rate(progress.step - 1, self.config.steps) for name, seat in self.seats.items()}
-        alarms = sorted(name for name, looks in progress.held.items() if looks >= PATIENCE)
+        alarms = [name for name, looks in progress.held.items() if looks >= PATIENCE]
+        alarms = sorted(alarms + [OVERFITTING] * (progress.overfit >= best.PATIENCE))
         numbers = {**means, **rates, "skipped": progress.skipped, "alarms": alarms}
         progress.skipped = 0
         if self.main:
@@ -298,6 +307,21 @@ class Trainer(Generic[BatchT]):
             self.figures = self.stage.validate(self.team)
         if self.main and self.figures:
             self.listener.on_log(self.run.metrics.append(self.progress.step, "validation", self.figures))
+        if self.stage.judged.figure in self.figures:
+            self._compare(self.figures[self.stage.judged.figure])
+
+    def _compare(self, value: float) -> None:
+        """Keep the model if it is the best so far; say it, once, if it has been worse for long while training falls."""
+        progress, judged = self.progress, self.stage.judged
+        so_far = None if progress.best is None else best.Best(**progress.best)
+        if best.is_better(judged, value, so_far):
+            progress.best, progress.overfit = asdict(best.Best(progress.step, value, progress.trained)), 0
+            self._export(self.run.best, f"The best of its run: {judged.figure} {value:.4g} at step {progress.step}.\n")
+            return
+        assert so_far is not None
+        progress.overfit = progress.overfit + 1 if best.is_overfit(judged, value, progress.trained, so_far) else 0
+        if progress.overfit == best.PATIENCE:
+            self.listener.on_alarm(OVERFITTING, best.words_for(judged, value, so_far, self.run.best))
 
     def _draw_samples(self) -> None:
         self._seed("samples")
@@ -324,12 +348,15 @@ class Trainer(Generic[BatchT]):
         if self.main:
             state = {"stage": self.stage.name, "processes": self.team.world, "progress": asdict(self.progress)}
             self.run.save(self.progress.step, {**files, "state.json": state}, self.config.keep, self.config.keep_every)
-        self._export()
+        self._export(self.run.model)
 
-    def _export(self) -> None:
+    def _export(self, place: Path, remark: str = "") -> None:
         weights = exported(self.seats, self.main)
         if self.main:
-            write_folder(self.run.model, self.stage.export(weights))
+            files = dict(self.stage.export(weights))
+            if remark and CARD in files:
+                files[CARD] = f"{files[CARD]}\n{remark}"
+            write_folder(place, files)
         self.accelerator.wait_for_everyone()
 
     def _seed(self, purpose: Purpose) -> None:

@@ -1,0 +1,115 @@
+"""The best model by validation is kept beside the last, and a run that learns its clips by heart says so."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.training.fake import SMALL, FakeConfig, FakeStage, lines, run
+from tests.training.programs import same_bits
+from tests.training.test_resume import stopped_after
+from tests.training.tiny_prior import Set, train
+from videogen.checkpoint import read_folder
+from videogen.models import load_prior
+from videogen.training.best import Best, Judged, is_better, is_overfit
+from videogen.training.stage import Team
+
+LOSS, QUALITY = Judged("nats", "nats", lower_is_better=True), Judged("psnr", "l2", lower_is_better=False)
+COURSE = (5.0, 3.0, 3.01, 3.5, 4.0, 4.5, 5.0, 2.0)  # validation after steps 2, 4, ...: the second is the best for long
+OFTEN = FakeConfig(
+    training=replace(SMALL, steps=14, log_every=1, validate_every=2, checkpoint_every=2, keep=20, sample_every=0)
+)
+
+
+class Memorizing(FakeStage):
+    """Validation goes as COURSE says, while the term of the log falls all the time, or rises."""
+
+    falls = True
+    step = 0
+
+    def applied(self, step: int, means: Mapping[str, float]) -> None:
+        super().applied(step, means)
+        assert isinstance(means, dict)
+        self.step, means["error"] = step + 1, 1 / (1 + step) if self.falls else 1.0 + step
+
+    def validate(self, team: Team) -> dict[str, float]:
+        return super().validate(team) | {"validation_error": COURSE[self.step // 2 - 1]}
+
+
+@pytest.fixture
+def memorizing(monkeypatch: pytest.MonkeyPatch) -> type[Memorizing]:
+    monkeypatch.setattr("tests.training.fake.FakeStage", Memorizing)
+    return Memorizing
+
+
+def test_the_best_stays_while_others_come(memorizing: type[Memorizing], tmp_path: Path) -> None:
+    outcome = run(tmp_path / "run", OFTEN)
+    assert (outcome.steps, outcome.best, outcome.best_step) == (14, tmp_path / "run" / "best", 4)
+    for place, step in (("best", 4), ("model", 14)):
+        weights = read_folder(tmp_path / "run" / place).tensors("network/model.safetensors")
+        then = read_folder(tmp_path / f"run/checkpoints/step_{step:08}").tensors("network.average.safetensors")
+        assert all(torch.equal(weights[name], tensor) for name, tensor in then.items()), place
+
+
+def test_the_best_is_best_even_when_the_run_was_stopped_in_between(
+    memorizing: type[Memorizing], tmp_path: Path
+) -> None:
+    for step in (3, 5, 9):
+        config = replace(OFTEN, training=replace(OFTEN.training, checkpoint_every=3))
+        run(tmp_path / f"calm_{step}", config)
+        stopped_after(tmp_path / f"stopped_{step}", step, config)
+        run(tmp_path / f"stopped_{step}", config, resume=True)
+        assert same_bits(tmp_path / f"calm_{step}", tmp_path / f"stopped_{step}")
+
+
+def test_learning_by_heart_raises_an_alarm_once(memorizing: type[Memorizing], tmp_path: Path) -> None:
+    told: list[tuple[str, str]] = []
+    run(tmp_path / "run", OFTEN, on_alarm=lambda name, words: told.append((name, words)))
+    ((name, words),) = [each for each in told if each[0] != "large"]
+    assert name == "overfitting"
+    assert "validation_error of validation was 3 at step 4 and is 4.5" in words
+    assert str(tmp_path / "run" / "best") in words
+    rings = [line["step"] for line in lines(tmp_path / "run") if "overfitting" in line.get("alarms", [])]
+    assert rings == [13, 14], "from the third validation on that was worse, which was after step 12"
+    longer = replace(OFTEN, training=replace(OFTEN.training, steps=16))
+    assert run(tmp_path / "run", longer, resume=True).best_step == 16
+    rings = [line["step"] for line in lines(tmp_path / "run") if "overfitting" in line.get("alarms", [])]
+    assert rings == [13, 14, 15, 16]
+
+
+def test_a_run_that_gets_worse_everywhere_learns_nothing_by_heart(
+    memorizing: type[Memorizing], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memorizing, "falls", False)
+    told: list[str] = []
+    run(tmp_path / "run", OFTEN, on_alarm=lambda name, words: told.append(name))
+    assert "overfitting" not in told
+
+
+@pytest.mark.parametrize(
+    ("judged", "value", "trained", "overfit"),
+    [
+        (LOSS, 2.1, 0.5, True),
+        (LOSS, 2.01, 0.5, False),  # chance
+        (LOSS, 2.1, 1.1, False),  # worse on what it is trained on, too
+        (LOSS, 1.9, 0.5, False),
+        (LOSS, 2.1, None, False),
+        (QUALITY, 1.9, 0.5, True),
+        (QUALITY, 2.1, 0.5, False),
+    ],
+)
+def test_what_is_overfit(judged: Judged, value: float, trained: float | None, overfit: bool) -> None:
+    best = Best(10, 2.0, 1.0)
+    assert is_overfit(judged, value, trained, best) == overfit
+    assert is_better(judged, value, best) == ((value < 2) if judged.lower_is_better else (value > 2))
+    assert is_better(judged, value, None)
+
+
+def test_the_best_is_a_model_like_any_other(made: Set, tmp_path: Path) -> None:
+    outcome = train(*made, tmp_path / "run")
+    assert outcome.best is not None
+    card = (outcome.best / "README.md").read_text()
+    assert f"The best of its run: nats {outcome.figures['nats']:.4g} at step {outcome.best_step}" in card
+    assert load_prior(outcome.best).tokenizer.fingerprint == load_prior(tmp_path / "run").tokenizer.fingerprint
