@@ -2,7 +2,7 @@
 PYTHON ?= python3
 RUN := .venv/bin/python -m
 
-.PHONY: help setup setup-dev setup-serve demo demo-training train-playroom test test-slow test-browser lint format bench clean
+.PHONY: help setup setup-dev setup-serve demo demo-training train-playroom test test-slow test-browser lint format bench gpu-check clean
 
 help:  ## what can be made here
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -114,6 +114,9 @@ format: setup-dev  ## let ruff put the code in order
 
 bench: setup-dev  ## every benchmark, one after the other, with the hardware named
 	@for file in benchmarks/[a-z]*.py; do [ $$file = benchmarks/hardware.py ] || $(RUN) benchmarks.$$(basename $$file .py) || exit $$?; done
+
+gpu-check:  ## prove and time everything that is written for a GPU, in eight minutes; without one, in small
+	@$(or $(wildcard .venv/bin/python),$(PYTHON)) -m benchmarks.gpu_check
 
 clean:  ## remove what was made here, but not the data sets and runs
 	rm -rf .venv out build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,69 @@
+"""Prove and time what is written for a GPU, in a few minutes: the most valuable checks first, whatever happens to one.
+
+    python -m benchmarks.gpu_check [--device cpu] [--budget SECONDS] [--only NAME ...] [--out FOLDER]
+
+PYTHONPATH=. and torch are enough to begin; a check whose packages are missing is skipped, and says which. Results are
+in the folder after each check: gpu.json, and the page gpu.md made of it.
+"""
+
+import argparse
+import datetime
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.gpu_check import report
+from benchmarks.gpu_check.checks import CHECKS
+from benchmarks.gpu_check.runner import Outcome, as_json, run_all
+from benchmarks.hardware import describe
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", help="cpu, cuda, cuda:1 [default: a GPU where torch sees one]")
+    parser.add_argument("--budget", type=float, default=480, help="seconds for all of it [default: 480]")
+    parser.add_argument("--only", nargs="+", metavar="NAME", choices=[check.name for check in CHECKS])
+    parser.add_argument("--out", type=Path, help="where gpu.json and gpu.md go [default: docs; with --only, nowhere]")
+    given = parser.parse_args()
+    out: Path | None = given.out or (None if given.only else Path("docs"))
+    device = given.device or default_device()
+    began, date = time.monotonic(), datetime.date.today().isoformat()
+    shown = 0
+
+    def keep(outcomes: list[Outcome]) -> None:
+        nonlocal shown
+        numbers = (finding["numbers"] for outcome in outcomes for finding in outcome.findings)
+        facts: dict[str, Any] = next((each for each in numbers if "torch" in each), {})
+        run = {
+            "date": date,
+            "hardware": describe(),
+            "device": facts.get("device", device),
+            "torch": facts.get("torch", ""),
+            "budget": given.budget,
+            "seconds": time.monotonic() - began,
+            "checks": as_json(outcomes),
+        }
+        if out is not None:
+            report.store(out, device.split(":")[0], run)
+        for outcome in outcomes[shown:]:
+            print(f"{outcome.name}: {outcome.ended}, {outcome.seconds:.0f} s", flush=True)
+            for finding in outcome.findings:
+                told = (finding[name] for name in ("what", "figure", "beside", "why"))
+                print(f"  {finding['proven']:<8} {'; '.join(each for each in told if each)}", flush=True)
+        shown = len(outcomes)
+
+    outcomes = run_all([c for c in CHECKS if given.only is None or c.name in given.only], device, given.budget, keep)
+    if out is not None:
+        print(f"written: {out / 'gpu.json'}, {out / 'gpu.md'}")
+    sys.exit(any(finding["proven"] == "no" for outcome in outcomes for finding in outcome.findings))
+
+
+def default_device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""What several checks share: where they run, what went wrong, how far numbers are apart."""
+
+import statistics
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from benchmarks.gpu_check import Finding
+from benchmarks.measuring import Setting, seconds_of, settle
+from videogen.evaluate.floor import Peaks, measured_peaks
+
+SEED = 0
+# Dense bf16 TFLOP/s by the vendor's data sheets, for the share that papers report as MFU.
+DATA_SHEETS = {"A100": 312.0, "H100": 989.0, "H200": 989.0, "B200": 2250.0}
+
+
+def where(device: str, dtype: torch.dtype = torch.bfloat16) -> Setting:
+    torch.manual_seed(SEED)
+    return Setting(torch.device(device), dtype)
+
+
+def is_small(device: str) -> bool:
+    """On a CPU every check takes its small shapes."""
+    return torch.device(device).type == "cpu"
+
+
+def attempt(what: str, rows: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """The rows; what goes wrong in between becomes one, and other parts of the check go on."""
+    try:
+        yield from rows()
+    except Exception as error:  # whatever a kernel or a compiler raises
+        said = " ".join(str(error).split())[:300]
+        yield Finding(what, "no", why=f"{type(error).__name__}: {said}")
+
+
+def apart(one: Tensor, other: Tensor) -> float:
+    """The length of the difference, relative to that of the other; infinite where something is no number."""
+    ratio = float((one.double() - other.double()).norm() / other.double().norm().clamp_min(1e-30))
+    return ratio if ratio == ratio else float("inf")
+
+
+def median_seconds(work: Callable[[], object], setting: Setting, rounds: int = 5) -> float:
+    """Of a call, after one that is not counted; short ones are repeated within a round."""
+    work()
+    once = seconds_of(work, 1, setting)
+    repeats = max(1, min(200, int(0.02 / max(once, 1e-6))))
+    return statistics.median(seconds_of(work, repeats, setting) for _ in range(rounds))
+
+
+def peaks_of(setting: Setting) -> Peaks:
+    return measured_peaks(setting.device, setting.dtype)
+
+
+def data_sheet(device: torch.device) -> float | None:
+    """FLOP/s of a known GPU."""
+    if device.type != "cuda":
+        return None
+    name = torch.cuda.get_device_name(device)
+    return next((1e12 * rate for part, rate in DATA_SHEETS.items() if part in name), None)
+
+
+def milliseconds(seconds: float) -> str:
+    return f"{1e3 * seconds:.3g} ms"
+
+
+def peak_bytes(setting: Setting) -> int:
+    settle(setting)
+    return torch.cuda.max_memory_allocated(setting.device)

@@ -1,0 +1,39 @@
+"""flash-attn, where it is installed, against torch's own attention over the keys of a stream."""
+
+from collections.abc import Iterator
+
+import torch
+
+from benchmarks.gpu_check import Finding, verdict
+from benchmarks.gpu_check.common import apart, median_seconds, milliseconds, where
+from prior import attention
+
+CLOSE = 1e-2
+
+
+def check(device: str) -> Iterator[Finding]:
+    setting = where(device)
+    shapes = ((2, 256, 12, 64), (2, 4, 2369, 64), (2, 4, 2369, 64))
+    q, keys, values = (torch.randn(shape, device=setting.device).to(setting.dtype) for shape in shapes)
+    if not attention.flash_can(q):
+        yield Finding("flash-attn", "skipped", why="installed, but not for this device")
+        return
+    expected = attention.attend_all(q.float(), keys.float(), values.float())
+    error = apart(attention.flash(q, keys, values), expected)
+    yield Finding(
+        "flash-attn: a proposal's keys", verdict(error < CLOSE), f"off by {error:.1e}", f"allowed {CLOSE:.0e}",
+        "bf16 beside torch's in float32: 256 queries, 2,369 keys, 12 heads, 4 of keys", {"error": error},
+    )  # fmt: skip
+    own = median_seconds(lambda: attention.flash(q, keys, values), setting)
+    found, attention.flash_can = attention.flash_can, lambda q: False
+    try:
+        torchs = median_seconds(lambda: attention.attend_all(q, keys, values), setting)
+    finally:
+        attention.flash_can = found
+    yield Finding(
+        "flash-attn: time",
+        "timed",
+        milliseconds(own),
+        f"{torchs / own:.2f} x torch's own",
+        numbers={"seconds": own, "torch": torchs},
+    )

@@ -1,0 +1,73 @@
+"""What was found, as docs/gpu.json, which keeps the last run on a GPU and the last on a CPU, and as docs/gpu.md."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+INTRODUCTION = """# Checks on a GPU
+
+Made by `make gpu-check` (`python -m benchmarks.gpu_check`); do not edit. Every check runs in a process of its own, in
+order of worth, and stops at a limit; all of them stop at a budget (`--budget`, 480 seconds). **yes** and **no** are
+claims that were tested, **timed** is a figure alone. With `--device cpu` the same checks run on small shapes: that
+shows that the kit works, and its times say nothing about a GPU.
+"""
+TITLES = {"cuda": "## On a GPU", "cpu": "## On a CPU, small shapes"}
+NOTHING_YET = "No GPU has run these checks yet.\n"
+
+
+def store(folder: Path, kind: str, run: dict[str, Any]) -> None:
+    """Put a run, or what there is of it, in place of the last one on this kind of device; files are replaced whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    runs = {**stored(folder), kind: run}
+    replace(folder / "gpu.json", json.dumps(runs, indent=1, sort_keys=True) + "\n")
+    replace(folder / "gpu.md", page(runs))
+
+
+def stored(folder: Path) -> dict[str, Any]:
+    try:
+        runs = json.loads((folder / "gpu.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {kind: run for kind, run in runs.items() if kind in TITLES} if isinstance(runs, dict) else {}
+
+
+def replace(place: Path, text: str) -> None:
+    partial = place.with_name(f".{place.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(place)
+
+
+def page(runs: dict[str, Any]) -> str:
+    parts = [INTRODUCTION]
+    for kind, title in TITLES.items():
+        if kind in runs:
+            parts.append(f"{title}\n\n{section(runs[kind])}")
+        elif kind == "cuda":
+            parts.append(f"{title}\n\n{NOTHING_YET}")
+    return "\n".join(parts)
+
+
+def section(run: dict[str, Any]) -> str:
+    facts = [f"{run['date']}, {run['hardware']}", *(f"{run[name]}" for name in ("device", "torch") if run.get(name))]
+    took = f"{run['seconds']:.0f} s of {run['budget']:.0f} s"
+    lines = [f"{'; '.join(facts)}; {took}.", "", "| what | proven | figure | floor or ratio | why, or beside what |"]
+    lines.append("|---|---|---|---|---|")
+    for outcome in run["checks"]:
+        lines += [row(finding) for finding in outcome["findings"]]
+    return "\n".join([*lines, "", counts(run), ""])
+
+
+def row(finding: dict[str, Any]) -> str:
+    cells = (finding[name] for name in ("what", "proven", "figure", "beside", "why"))
+    return f"| {' | '.join(str(cell).replace('|', '/').replace(chr(10), ' ') for cell in cells)} |"
+
+
+def counts(run: dict[str, Any]) -> str:
+    found = [finding["proven"] for outcome in run["checks"] for finding in outcome["findings"]]
+    said = ", ".join(f"{found.count(kind)} {kind}" for kind in ("yes", "no", "skipped", "timed"))
+    return f"In all: {said}. Seconds a check: {in_words((c['name'], c['seconds']) for c in run['checks'])}."
+
+
+def in_words(pairs: Iterable[tuple[str, float]]) -> str:
+    return ", ".join(f"{name} {seconds:.0f}" for name, seconds in pairs if seconds)

@@ -1,0 +1,116 @@
+"""Runs checks one after the other, each in a process of its own: what crashes or hangs takes nothing else with it."""
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.gpu_check import Finding, as_row
+
+ROOT = Path(__file__).resolve().parents[2]
+LEAST = 10.0  # seconds: a check that would have less is not begun
+
+
+@dataclass(frozen=True)
+class Check:
+    """Something to find out. `function` is "module:name", called with (device, small), and yields Findings."""
+
+    name: str
+    function: str
+    limit: float  # seconds on a GPU
+    limit_on_cpu: float = 120.0
+    needs: tuple[str, ...] = ()  # packages beside torch
+
+
+@dataclass
+class Outcome:
+    """What became of a check: its rows, and whether it came to its end."""
+
+    name: str
+    seconds: float = 0.0
+    ended: str = "whole"  # or: failed, out of time, skipped, left out
+    findings: list[dict[str, Any]] = field(default_factory=list)
+
+
+def run_all(
+    checks: Sequence[Check],
+    device: str,
+    budget: float,
+    on_outcome: Callable[[list[Outcome]], None],
+    clock: Callable[[], float] = time.monotonic,
+) -> list[Outcome]:
+    """Every check that the budget of seconds leaves time for; `on_outcome` is told all outcomes so far after each."""
+    outcomes: list[Outcome] = []
+    end = clock() + budget
+    for check in checks:
+        left = end - clock()
+        limit = min(check.limit_on_cpu if device == "cpu" else check.limit, left)
+        if missing := [name for name in check.needs if importlib.util.find_spec(name) is None]:
+            outcomes.append(without(check, "skipped", f"needs {', '.join(missing)}, which is not installed"))
+        elif left < LEAST:
+            outcomes.append(without(check, "left out", f"the budget of {budget:.0f} s was spent"))
+        else:
+            outcomes.append(run_one(check, device, limit))
+        on_outcome(outcomes)
+    return outcomes
+
+
+def without(check: Check, ended: str, why: str) -> Outcome:
+    return Outcome(check.name, 0.0, ended, [as_row(Finding(check.name, "skipped", why=why))])
+
+
+def run_one(check: Check, device: str, limit: float) -> Outcome:
+    """In a process of its own, which is killed with its children at the limit; rows that it had found by then count."""
+    with tempfile.TemporaryDirectory() as scratch:
+        rows, log = Path(scratch) / "rows.jsonl", Path(scratch) / "log"
+        began = time.monotonic()
+        command = [sys.executable, "-m", "benchmarks.gpu_check.worker", check.function, device, str(rows)]
+        with log.open("wb") as said:
+            process = subprocess.Popen(command, cwd=ROOT, stdout=said, stderr=said, start_new_session=True)
+            try:
+                code = process.wait(limit)
+            except subprocess.TimeoutExpired:
+                code = None
+            finally:
+                kill(process)
+        outcome = Outcome(check.name, round(time.monotonic() - began, 1), findings=read(rows))
+        if code != 0:
+            why = f"out of time after {limit:.0f} s" if code is None else reason(log, code)
+            outcome.ended = "out of time" if code is None else "failed"
+            outcome.findings.append(as_row(Finding(f"{check.name}: the rest of it", "no", why=why)))
+        return outcome
+
+
+def kill(process: "subprocess.Popen[bytes]") -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def read(rows: Path) -> list[dict[str, Any]]:
+    """Whole lines only: the last one may have been cut off."""
+    text = rows.read_text(encoding="utf-8") if rows.exists() else ""
+    return [json.loads(line) for line in text.split("\n")[:-1]]
+
+
+def reason(log: Path, code: int) -> str:
+    """The last lines that a process left: of a traceback, the error and where it was raised."""
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    errors = [line for line in lines if line.split(":")[0].endswith(("Error", "Exception", "Failure"))]
+    places = [line for line in lines if line.startswith("File ") and str(ROOT) in line]
+    said = (errors or lines or ["no message"])[-1][:300]
+    where = places[-1].replace(f"{ROOT}/", "") if places else ""
+    return f"exit code {code}: {said}{f' ({where})' if where else ''}"
+
+
+def as_json(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    return [asdict(outcome) for outcome in outcomes]

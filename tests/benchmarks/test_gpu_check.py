@@ -1,0 +1,109 @@
+"""The device kit: its runner goes on past whatever happens to a check, and its checks work on a CPU."""
+
+import importlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.gpu_check import checks, report, runner, work
+from benchmarks.gpu_check.runner import Check, Outcome, run_all
+from prior.config import PriorConfig
+from prior.visibility import Layout
+from videogen.evaluate import floor
+
+HERE = "tests.benchmarks.fake_checks"
+PASSES = Check("passes", f"{HERE}:passes", 60, 60)
+RAISES = Check("raises", f"{HERE}:raises", 60, 60)
+HANGS = Check("hangs", f"{HERE}:hangs", 2, 2)
+DIES = Check("dies", f"{HERE}:dies", 60, 60)
+SKIPPED = Check("skipped", f"{HERE}:passes", 60, 60, needs=("json", "no_such_package"))
+
+
+def run(*some: Check, budget: float = 300) -> tuple[list[Outcome], list[list[str]]]:
+    """The outcomes, and the names of those that were known whenever something was to be written."""
+    written: list[list[str]] = []
+    outcomes = run_all(some, "cpu", budget, lambda known: written.append([each.name for each in known]))
+    return outcomes, written
+
+
+def rows(outcome: Outcome) -> list[tuple[str, str]]:
+    return [(finding["what"], finding["proven"]) for finding in outcome.findings]
+
+
+def test_what_becomes_of_one_check_keeps_no_other_from_its_turn() -> None:
+    began = time.monotonic()
+    outcomes, written = run(RAISES, HANGS, SKIPPED, DIES, PASSES)
+    assert [each.ended for each in outcomes] == ["failed", "out of time", "skipped", "failed", "whole"]
+    assert rows(outcomes[0]) == [("before the mistake", "yes"), ("raises: the rest of it", "no")]
+    assert "ValueError: the kernel does not like this shape" in outcomes[0].findings[-1]["why"]
+    assert "tests/benchmarks/fake_checks.py" in outcomes[0].findings[-1]["why"]
+    assert rows(outcomes[1]) == [("before it hangs", "yes"), ("hangs: the rest of it", "no")]
+    assert outcomes[1].findings[-1]["why"] == "out of time after 2 s"
+    assert rows(outcomes[2]) == [("skipped", "skipped")]
+    assert outcomes[2].findings[0]["why"] == "needs no_such_package, which is not installed"
+    assert rows(outcomes[3]) == [("dies: the rest of it", "no")]
+    assert rows(outcomes[4]) == [("one thing", "yes"), ("another | thing", "timed")]
+    assert outcomes[4].findings[0]["why"] == "on cpu"
+    assert time.monotonic() - began < 300, "it waited for a process that hangs"
+    names = [each.name for each in outcomes]
+    assert written == [names[: count + 1] for count in range(5)], "results are written after each check"
+
+
+def test_a_spent_budget_leaves_out_what_is_left_and_says_so() -> None:
+    now = iter([0.0, 0.0, 55.0, 100.0])
+    outcomes = run_all((PASSES, PASSES, PASSES), "cpu", 60, lambda known: None, clock=lambda: next(now))
+    assert [each.ended for each in outcomes] == ["whole", "left out", "left out"]
+    assert outcomes[1].findings[0]["why"] == "the budget of 60 s was spent"
+
+
+def test_a_report_keeps_a_run_of_each_kind_of_device_and_one_table_row_a_finding(tmp_path: Path) -> None:
+    outcomes, _ = run(PASSES)
+    facts = {"date": "2026-01-01", "hardware": "a machine", "budget": 60.0, "seconds": 3.0}
+    run_there = {**facts, "device": "NVIDIA X", "torch": "torch 9", "checks": runner.as_json(outcomes)}
+    report.store(tmp_path, "cpu", {**run_there, "device": "CPU, 2 threads"})
+    assert report.NOTHING_YET in (tmp_path / "gpu.md").read_text()
+    report.store(tmp_path, "cuda", run_there)
+    page = (tmp_path / "gpu.md").read_text()
+    assert report.NOTHING_YET not in page
+    assert page.count("| one thing | yes | 1 ms | 2 x | on cpu |") == 2
+    assert "| another / thing | timed | 3 ms |  |  |" in page
+    assert page.index("NVIDIA X; torch 9") < page.index("CPU, 2 threads; torch 9")
+    assert sorted(json.loads((tmp_path / "gpu.json").read_text())) == ["cpu", "cuda"]
+    (tmp_path / "gpu.json").write_text("{cut off")
+    report.store(tmp_path, "cpu", run_there)
+    assert list(json.loads((tmp_path / "gpu.json").read_text())) == ["cpu"]
+
+
+def test_every_check_of_the_table_can_be_found() -> None:
+    for check in checks.CHECKS:
+        module, name = check.function.split(":")
+        assert callable(getattr(importlib.import_module(module), name)), check.name
+    names = [check.name for check in checks.CHECKS]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("name", ["machine", "flex"])
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+def test_the_cheapest_checks_hold_on_a_cpu(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(floor.GEMM_SIDE, "cpu", 64)
+    monkeypatch.setitem(floor.TRIAD_BYTES, "cpu", 2**16)
+    check = next(each for each in checks.CHECKS if each.name == name)
+    module, function = check.function.split(":")
+    found: list[Any] = list(getattr(importlib.import_module(module), function)("cpu"))
+    assert {finding.proven for finding in found} <= {"yes", "timed", "skipped"}, found
+    assert sum(finding.proven == "yes" for finding in found) >= 1
+
+
+def test_what_a_training_step_needs_is_six_operations_a_weight_and_token_and_attention() -> None:
+    config = PriorConfig(
+        width=64, layers=50, heads=4, kv_heads=4, hidden=128, window=2, objective="masked", digits=(8,), context=None
+    )
+    layout = Layout(0, 6, 9, 2, 0, 2, "together")
+    weights = 50 * 64 * (4 * 64 + 3 * 128)
+    pairs = int(layout.mask().sum())
+    nearly = 6 * weights * layout.length + 3 * 50 * 4 * 64 * pairs
+    assert work.training_flop(config, layout, batch=1) == pytest.approx(nearly, rel=0.02)
+    assert work.training_flop(config, layout, batch=7) == 7 * work.training_flop(config, layout, batch=1)

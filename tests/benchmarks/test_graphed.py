@@ -1,0 +1,34 @@
+"""What a CUDA graph records is what the prior does: on a CPU the same function runs without a graph."""
+
+import pytest
+import torch
+
+from benchmarks.gpu_check.graphed import GraphedPrior
+from prior.memory import copied
+from tests.prior.models import WORDS, tiny_config, tiny_lesson, tiny_model
+
+
+@pytest.mark.parametrize("sinks", [0, 2])
+def test_proposals_and_commits_are_those_of_the_prior(sinks: int) -> None:
+    """Over many frames of two streams in turns, with another question before each commit, and copies in between."""
+    config = tiny_config(sinks=sinks, context=WORDS)
+    model, lesson = tiny_model(config), tiny_lesson(config, frames=12)
+    graphed = GraphedPrior(model)
+    ours, theirs = (each.begin(lesson.text, 2, (2, 3)) for each in (graphed, model))
+    masked = torch.full_like(lesson.clean[:, 0], config.vocabulary.mask)
+    for t in range(12):
+        ids = lesson.clean[:, t]
+        if t % 3 == 2:
+            (ours, one), (theirs, other) = (
+                each.advance(ids, past) for each, past in ((graphed, ours), (model, theirs))
+            )
+            assert torch.equal(one.features, other.features), t
+            continue
+        first = graphed.propose(masked, ours)[0]
+        assert torch.equal(first.features, model.propose(masked, theirs)[0].features), t
+        present = graphed.propose(ids, ours)[1]
+        assert torch.equal(first.features, model.propose(masked, theirs)[0].features), "a later replay wrote over it"
+        graphed.propose(masked, ours)
+        ours, theirs = graphed.commit(ours, present), model.commit(theirs, model.propose(ids, theirs)[1])
+        ours = copied(ours) if t == 8 else ours
+    assert len(graphed.recordings) >= 2, "nothing was recorded"
