@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from prior.visibility import Layout
 
 Kernel = Literal["auto", "gathered", "flex", "dense", "oracle"]
+MOST_LAYOUTS = 64  # of a run: phases, batches and grids, in training and validation
 
 
 def attend(
@@ -139,9 +140,13 @@ def flex(q: Tensor, k: Tensor, v: Tensor, blocks: Any) -> Tensor:
 
 @functools.cache
 def compiled_flex() -> Any:
+    """Compiled for each shape and layout by itself; past torch's own limit of eight it would run uncompiled, whose
+    memory is quadratic."""
     from torch.nn.attention.flex_attention import flex_attention
 
-    return torch.compile(flex_attention)
+    limits: Any = torch._dynamo.config
+    limits.recompile_limit = max(limits.recompile_limit, MOST_LAYOUTS)
+    return torch.compile(flex_attention, dynamic=False)
 
 
 @functools.lru_cache(maxsize=8)

@@ -41,11 +41,14 @@ class Block(nn.Module):
 
 
 class HeadNorm(nn.RMSNorm):
-    """Under autocast too its output has the type of its input, as attention wants all three of one type."""
+    """Under autocast too its output has the type of its input, as attention wants all three of one type.
+
+    On a GPU autocast computes norms in float32 and leaves them so; on a CPU it does not touch them.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         assert self.weight is not None
-        return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
+        return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps).to(x.dtype)
 
 
 def gated(gate_up: Tensor) -> Tensor:

@@ -53,10 +53,18 @@ def test_what_becomes_of_one_check_keeps_no_other_from_its_turn() -> None:
 
 
 def test_a_spent_budget_leaves_out_what_is_left_and_says_so() -> None:
-    now = iter([0.0, 0.0, 55.0, 100.0])
+    now = iter([0.0, 0.0, 58.0, 100.0])
     outcomes = run_all((PASSES, PASSES, PASSES), "cpu", 60, lambda known: None, clock=lambda: next(now))
     assert [each.ended for each in outcomes] == ["whole", "left out", "left out"]
     assert outcomes[1].findings[0]["why"] == "the budget of 60 s was spent"
+
+
+def test_a_check_that_the_budget_cuts_short_has_not_failed() -> None:
+    now = iter([0.0, 56.0])
+    slow = Check("hangs", HANGS.function, 60, 60)
+    (outcome,) = run_all((slow,), "cpu", 60, lambda known: None, clock=lambda: next(now, 60.0))
+    assert rows(outcome) == [("before it hangs", "yes"), ("hangs: the rest of it", "skipped")]
+    assert "the budget ended after 4 s" in outcome.findings[-1]["why"]
 
 
 def test_a_report_keeps_a_run_of_each_kind_of_device_and_one_table_row_a_finding(tmp_path: Path) -> None:

@@ -107,3 +107,32 @@ def test_gathered_keys_are_linear_in_the_number_of_frames():
         assert rows[:3] == [3 + 4 * (2 + before) for before in range(3)]
         assert set(rows[3:-1]) == {3 + 4 * (1 + 2 + 2)}
         assert rows[-1] == 3 + 4 * (1 + 2 + 1)  # the last frame has no clean copy
+
+
+def test_flex_is_compiled_for_every_layout_of_a_long_run(monkeypatch):
+    """torch stops at eight recompilations by itself and would then fill a GPU with a matrix of all by all."""
+    told = []
+    monkeypatch.setattr(torch, "compile", lambda function, **options: told.append(options))
+    with torch._dynamo.config.patch(recompile_limit=8):
+        attention.compiled_flex.__wrapped__()
+        assert torch._dynamo.config.recompile_limit >= 64
+    assert told == [{"dynamic": False}]
+
+
+@pytest.mark.parametrize("kernel", ["gathered", "flex"])
+def test_all_three_are_of_one_type_where_autocast_leaves_norms_in_float32(kernel, monkeypatch):
+    """As it does on a GPU: flex refuses queries and keys of another type than values."""
+    plain = torch.nn.functional.rms_norm
+
+    def as_on_a_gpu(x, *rest):
+        return plain(x.float(), *(each.float() if isinstance(each, torch.Tensor) else each for each in rest))
+
+    monkeypatch.setattr(torch.nn.functional, "rms_norm", as_on_a_gpu)
+    config = tiny_config()
+    model, lesson = tiny_model(config).float(), tiny_lesson(config)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        q, k, v = model.blocks[0].project(
+            torch.randn(1, 2, config.width), model.turns(0, 1, (1, 2), torch.device("cpu"))
+        )
+        assert q.dtype == k.dtype == v.dtype == torch.bfloat16
+        assert model(lesson, kernel).loss.isfinite().all()
