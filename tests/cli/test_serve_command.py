@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -113,6 +114,8 @@ def test_it_serves_until_it_is_told_to_end(model, number, code):
         lines = "".join(process.stdout.readline() for _ in range(4))
         url = json.loads(lines)["url"]
         assert httpx.get(f"{url}/v1/models", timeout=30).status_code == 401
+        if (environment := Path(f"/proc/{process.pid}/environ")).exists():
+            assert TOKEN.encode() not in environment.read_bytes(), "what it was started with can be read by others"
         answer = httpx.get(f"{url}/v1/models", headers={"Authorization": f"Bearer {TOKEN}"}, timeout=30)
         assert answer.json()["data"][0]["width"] == 24
         process.send_signal(number)
@@ -121,4 +124,5 @@ def test_it_serves_until_it_is_told_to_end(model, number, code):
     assert out == ""
     assert err.splitlines()[-1] == "videogen: stopped"
     assert "Traceback" not in err
+    assert re.fullmatch(rf"20\d\d-\d\d-\d\dT[\d:]{{8}}[+-]\d{{4}} INFO loading {model}", err.splitlines()[0])
     assert TOKEN not in err

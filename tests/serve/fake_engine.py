@@ -90,7 +90,8 @@ class FakeStream:
             self.status = "paused" if paused else "playing"
 
     async def stop(self) -> None:
-        self.status = "stopped"
+        if self.status != "failed":
+            self.status = "stopped"
         for viewer in self.viewers:
             viewer.ended.set()
 
@@ -170,7 +171,7 @@ class FakeJob:
 class FakeEngine:
     def __init__(self, folder: Path, limits: Limits | None = None) -> None:
         self.folder, self.limits, self.info = folder, limits or Limits(), INFO
-        self.alive, self.full, self.endless, self.slow = True, False, False, False
+        self.alive, self.supervises, self.full, self.endless, self.slow = True, True, False, False, False
         self.pieces: list[bytes] = [PIECE] * 3
         self.padding = b""  # at the end of whole films
         self.fetched = 0  # of them
@@ -182,6 +183,9 @@ class FakeEngine:
     @property
     def counters(self) -> dict[str, float]:
         return {"streams_opened": len(self.all_streams), "viewers": 0, "prior_seconds": 0.25}
+
+    def supervised(self) -> bool:
+        return self.supervises
 
     def healthy(self) -> bool:
         return self.alive

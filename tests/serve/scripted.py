@@ -23,7 +23,7 @@ class Script:
         self.starts = 0
         self.heard: list[Message] = []
         self._says: asyncio.Queue[Message | None] = asyncio.Queue()
-        self.process = SimpleNamespace(kill=self.die)
+        self.process = SimpleNamespace(kill=self.die, pid=4711)
 
     async def start(self) -> tuple[Any, Ready]:
         self.starts += 1

@@ -60,13 +60,17 @@ class Served:
 
 @contextmanager
 def served(
-    folder: Path, access: Access | None = None, engine: Any = None, loop: asyncio.AbstractEventLoop | None = None
+    folder: Path,
+    access: Access | None = None,
+    engine: Any = None,
+    loop: asyncio.AbstractEventLoop | None = None,
+    root: str = "",
 ) -> Iterator[Served]:
     """With a fake engine, unless there is one; in a loop that runs already, or in one of its own."""
     with nullcontext(loop) if loop is not None else running_loop() as loop:
         engine = engine or FakeEngine(folder)
         listener = bound("127.0.0.1", 0)
-        studio = open_studio(engine, access or access_to("127.0.0.1"))
+        studio = open_studio(engine, access or access_to("127.0.0.1"), root)
         server = StudioServer(make_app(studio), studio.closing, engine.limits.body_bytes)
         serving = asyncio.run_coroutine_threadsafe(server.serve([listener]), loop)
         there = Served(engine, studio, address_of(listener), server, loop)

@@ -14,12 +14,17 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from tests.serve.fake_engine import HEADER, INFO, PIECE, FakeEngine
-from tests.serve.served import Served, problem, served
-from videogen.errors import ResourceError
+from tests.serve.served import Served, problem, raw_problem, served, until_it_hangs_up
+from videogen.errors import ResourceError, UsageError
 from videogen.serve import leftovers, server
+from videogen.serve.bodies import first_repeated
 from videogen.serve.metrics import exposition
 from videogen.serve.page_files import FOLDER, read_page
+from videogen.serve.root_path import checked_root
+from videogen.serve.security import access_to
 from videogen.serve.server import address_of, bound
+
+TOKEN = "correct horse battery staple"
 
 
 @pytest.fixture
@@ -30,10 +35,21 @@ def there(tmp_path) -> Iterator[Served]:
 
 def test_health(there):
     assert there.ask("GET", "/healthz").json() == {"status": "ok"}
-    there.engine.alive = False
-    sick = there.ask("GET", "/healthz")
+    assert there.ask("GET", "/readyz").json() == {"status": "ready"}
+    there.engine.alive = False  # its process has died: that mends itself, and the server must not be killed for it
+    assert there.ask("GET", "/healthz").status_code == 200
+    sick = there.ask("GET", "/readyz")
     assert problem(sick, 503)["code"] == "no_model"
     assert int(sick.headers["retry-after"]) > 0
+    there.engine.supervises = False
+    assert problem(there.ask("GET", "/healthz"), 503)["code"] == "broken"
+
+
+def test_a_server_that_goes_down_is_not_ready(there):
+    there.loop.call_soon_threadsafe(there.studio.closing.set)
+    there.waits_until(there.studio.closing.is_set)
+    assert problem(there.ask("GET", "/readyz"), 503)["code"] == "closing"
+    assert there.ask("GET", "/healthz").status_code == 200
 
 
 def test_limits_are_published(there):
@@ -208,3 +224,85 @@ def test_a_port_that_is_taken_is_told():
         assert address_of(taken) == f"http://127.0.0.1:{taken.getsockname()[1]}"
     with pytest.raises(ResourceError, match="choose another"):
         bound("no.such.host.invalid", 0)
+
+
+class Compared(str):
+    """A name that counts how often it was compared with another one."""
+
+    __slots__ = ()
+    times = 0
+
+    def __eq__(self, other: object) -> bool:
+        Compared.times += 1
+        return super().__eq__(other)
+
+    __hash__ = str.__hash__
+
+
+def test_that_names_are_there_once_is_seen_in_one_pass():
+    names = [Compared(number) for number in range(2000)]
+    assert first_repeated(names) is None
+    assert Compared.times < 100
+    assert first_repeated([*names, names[7], names[3]]) == "7"
+    assert Compared.times < 200
+
+
+@pytest.mark.parametrize("where", ["header", "headers", "address"])
+@pytest.mark.parametrize("pieces", [1, 40])
+def test_headers_have_a_limit_however_they_arrive(there, where, pieces):
+    long = {
+        "header": b"X-A: " + b"a" * 120_000,
+        "headers": b"\r\n".join(b"X-%d: a" % number for number in range(5000)),
+        "address": b"X-A: a",
+    }[where]
+    query = b"?" + b"&".join(b"%d" % number for number in range(25_000)) if where == "address" else b""
+    request = b"GET /v1/limits" + query + b" HTTP/1.1\r\nHost: localhost\r\n" + long + b"\r\n\r\n"
+    size = len(request) // pieces + 1
+    with socket.create_connection(("127.0.0.1", there.port), 20) as connection:
+        with suppress(ConnectionError):
+            for begin in range(0, len(request), size):
+                connection.sendall(request[begin : begin + size])
+                time.sleep(0.001)
+        answer = until_it_hangs_up(connection)
+    if answer or pieces == 1:  # who still sends when it is hung up on may not hear why
+        assert raw_problem(answer, 431)["code"] == "headers_too_large"
+    assert there.ask("GET", "/healthz").status_code == 200
+
+
+@pytest.mark.parametrize("left_on", [True, False])
+def test_a_proxy_may_put_the_server_under_a_path(tmp_path, left_on):
+    with served(tmp_path, access_to("127.0.0.1", (), TOKEN), root="/studio") as there:
+        path = "/studio" if left_on else ""
+        assert there.ask("GET", f"{path}/").content == (FOLDER / "index.html").read_bytes()
+        assert there.ask("GET", f"{path}/page/api.js").status_code == 200
+        assert there.ask("GET", f"{path}/v1/models").status_code == 401
+        entered = there.ask("POST", f"{path}/login", json={"token": TOKEN})
+        assert "Path=/studio/" in entered.headers["set-cookie"]
+        with_token = {"Authorization": f"Bearer {TOKEN}"}
+        begun = there.ask("POST", f"{path}/v1/streams", json={}, headers=with_token)
+        stream = begun.json()
+        assert begun.headers["location"] == stream["urls"]["self"] == f"/studio/v1/streams/{stream['id']}"
+        document = there.ask("GET", f"{path}/openapi.json", headers=with_token).json()
+        assert document["servers"] == [{"url": "/studio"}]
+        address = f"ws://127.0.0.1:{there.port}{path}/v1/realtime/video"
+        with connect(address, additional_headers=with_token) as socket:
+            socket.send('{"type": "session.start"}')
+            assert "/studio/v1/streams/" in str(socket.recv(20))
+
+
+def test_the_path_itself_leads_to_what_ends_with_a_slash(tmp_path):
+    with served(tmp_path, root="/a/b") as there:
+        found = there.ask("GET", "/a/b")
+        assert (found.status_code, found.headers["location"]) == (308, "/a/b/")
+        assert problem(there.ask("GET", "/a/bc/v1/models"), 404)
+
+
+@pytest.mark.parametrize(("given", "root"), [("", ""), ("/", ""), ("/studio", "/studio"), ("/a/b/", "/a/b")])
+def test_a_root_path_has_no_slash_at_its_end(given, root):
+    assert checked_root(given) == root
+
+
+@pytest.mark.parametrize("path", ["studio", "//evil.example.org", "/a/../b", "/a b", "/ü", "http://x/studio", "/a;b"])
+def test_a_root_path_that_is_none_is_refused(path):
+    with pytest.raises(UsageError, match="--root-path is"):
+        checked_root(path)

@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import pytest
 from uvicorn.server import ServerState
 
-from videogen.serve import server
+from videogen.serve import connections, server
+from videogen.serve.connections import MOST, fitting, most_connections, one_to_end, share_of
 from videogen.serve.server import Protocol, StudioServer
 
 ASKS = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -42,7 +45,9 @@ class Line:
 
 
 class Clock:
-    """A loop's timers, which go off when a test says so."""
+    """A loop's timers, which go off when a test says so; its time is a later one whenever somebody looks."""
+
+    instants = count()
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop, self.timers = loop, list[Any]()
@@ -51,6 +56,9 @@ class Clock:
         timer = Timer(self, seconds, call)
         self.timers.append(timer)
         return timer
+
+    def time(self) -> float:
+        return next(self.instants)
 
     def create_task(self, work: Any) -> Any:
         return self.loop.create_task(work)
@@ -165,19 +173,61 @@ def test_who_reads_nothing_of_an_answer_that_goes_on_is_hung_up_on():
 
 
 @pytest.mark.parametrize("most", [1, 3])
-def test_there_are_only_so_many(monkeypatch, most):
-    monkeypatch.setattr(server, "MOST_CONNECTIONS", most)
-
+def test_there_are_only_so_many_and_who_has_been_idle_longest_makes_room(most):
     async def scene() -> None:
         config = StudioServer(None, asyncio.Event(), 1000).config  # type: ignore[arg-type]
-        state, lines = ServerState(), [Line() for _ in range(most + 1)]
+        state, lines, loop = ServerState(), [Line() for _ in range(most + 1)], asyncio.get_running_loop()
         config.load()
-        protocols = [Protocol(config, state, {}, Clock(asyncio.get_running_loop())) for _ in lines]  # type: ignore[arg-type]
+        protocols = [Protocol(config, state, {}, Clock(loop), most=most) for _ in lines]
         for protocol, line in zip(protocols, lines, strict=True):
             protocol.connection_made(line)  # type: ignore[arg-type]
-        assert [line.aborted for line in lines] == [False] * most + [True]
+        assert [line.aborted for line in lines] == [True] + [False] * most
         for protocol in protocols:
             protocol.connection_lost(None)
         assert not state.connections
 
     asyncio.run(scene())
+
+
+@dataclass(eq=False)
+class Connected:
+    address: str
+    began: float = 0.0
+    idle_since: float | None = None
+
+
+def test_an_address_that_has_the_most_makes_room_and_nobody_else():
+    crowd = [Connected("a", number, 10.0 + number) for number in range(5)]
+    alone = Connected("b", 0.0, 1.0)  # idle for longer than all of them
+    assert one_to_end(Connected("c"), [*crowd, alone]) is crowd[0]
+    assert one_to_end(Connected("a"), [*crowd, alone]) is crowd[0]
+    busy = [Connected("a", number) for number in range(5)]
+    assert one_to_end(Connected("b"), busy) is busy[4], "its latest"
+    last = Connected("a")
+    assert one_to_end(last, busy) is last
+    assert one_to_end(last, [*busy, alone]) is last, "it must not push out somebody who has less"
+    even = [Connected("a"), Connected("b"), Connected("a"), Connected("b")]
+    assert one_to_end(newcomer := Connected("b"), even) is newcomer
+
+
+def test_who_is_counted_together():
+    assert share_of("127.0.0.1") == share_of("::ffff:127.0.0.1") == "127.0.0.1"
+    assert share_of("2001:db8::1") == share_of("2001:db8::ffff") != share_of("2001:db8:0:1::1")
+    assert share_of("testclient") == "testclient"
+
+
+def test_there_are_no_more_connections_than_files_for_them(monkeypatch, caplog):
+    limits = [256, 256]
+    monkeypatch.setattr(connections.resource, "getrlimit", lambda which: tuple(limits))
+    monkeypatch.setattr(connections.resource, "setrlimit", lambda which, asked: limits.__setitem__(0, asked[0]))
+    assert 64 <= most_connections() < 256 - connections.RESERVED
+    assert "may open 256 files" in caplog.text
+    caplog.clear()
+    limits[1] = 4096
+    assert most_connections() == MOST
+    assert 256 < limits[0] < 4096, "raised as far as it is of use"
+    assert not caplog.text
+    limits[:] = [-1, -1]
+    assert most_connections() == MOST
+    for files in range(0, 3000, 10):
+        assert 1 <= fitting(files) <= MOST

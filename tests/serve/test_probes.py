@@ -106,7 +106,7 @@ def test_hosts(there, host):
         ("DELETE /v1/videos", 405),
         ("POST /", 405),
         ("GET /v1/videos/extensions", 405),
-        ("GET /login", 405),
+        ("GET /logout", 405),
         ("GET /v1/realtime/video", 426),
     ],
 )

@@ -44,6 +44,17 @@ def hung_up(socket: Any) -> int:
     return int(caught.value.rcvd.code)
 
 
+def test_a_session_whose_stream_fails_says_so_and_closes_with_an_error(there):
+    there.engine.endless = True
+    with connected(there, prompt="a ring") as socket:
+        heard(socket, "video.chunk_metadata")
+        (stream,) = there.engine.all_streams.values()
+        stream.status, stream.error = "failed", "the model process ended"
+        there.loop.call_soon_threadsafe(stream.viewers[0].ended.set)
+        assert heard(socket, "session.done")["error"] == "the model process ended"
+        assert hung_up(socket) == 1011
+
+
 def test_a_whole_session(there):
     with connected(there, prompt="a ring", seed=3, format="m4s", width=24, height=16, fps=8, num_frames=20) as socket:
         start = json.loads(socket.recv(20))

@@ -1,7 +1,10 @@
 """Who may ask: names, origins, the token, the login; and what never gets out."""
 
+import random
+import string
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -12,16 +15,19 @@ from websockets.exceptions import InvalidStatus
 
 from tests.serve.served import Served, checked_problem, problem, raw_problem, served
 from videogen.errors import UsageError
+from videogen.serve import guesses as wrong_tokens
 from videogen.serve import login_sessions
+from videogen.serve.guesses import Guesses
 from videogen.serve.login_sessions import LoginSessions
-from videogen.serve.security import COOKIE, access_to, is_loopback
+from videogen.serve.security import COOKIE, access_to, is_loopback, is_simple
 
 TOKEN = "correct horse battery staple"
 
 
 @pytest.fixture(scope="module")
 def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served(tmp_path_factory.mktemp("locked"), access_to("127.0.0.1", (), TOKEN)) as there:
+    access = replace(access_to("127.0.0.1", (), TOKEN), guesses=Guesses(longest=0.0))
+    with served(tmp_path_factory.mktemp("locked"), access) as there:
         yield there
 
 
@@ -46,6 +52,59 @@ def test_elsewhere_a_token_is_needed(host):
     with pytest.raises(UsageError, match="give a token"):
         access_to(host)
     assert access_to(host, (), TOKEN).token == TOKEN
+
+
+SIMPLE = ["a" * 16, "ab" * 20, "1234567890123456", "abcdefghijklmnopqrstuvwxyz", "passwordpassword", "0123456789abcdef"]
+
+
+@pytest.mark.parametrize("token", SIMPLE)
+def test_a_long_token_that_is_easy_to_guess_is_refused(token):
+    with pytest.raises(UsageError, match="easy to guess") as caught:
+        access_to("0.0.0.0", (), token)
+    assert token not in str(caught.value)
+
+
+def test_random_tokens_are_taken():
+    draw = random.Random(7)
+    for alphabet in ("0123456789abcdef", string.ascii_letters + string.digits):
+        for _ in range(2000):
+            assert not is_simple("".join(draw.choices(alphabet, k=16)))
+
+
+def test_wrong_tokens_are_answered_later_each_time_and_the_operator_hears(caplog):
+    instant = [0.0]
+    guesses = Guesses(clock=lambda: instant[0])
+    waits = [guesses.note("a") for _ in range(200)]
+    assert waits[:7] == [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 10.0]
+    assert set(waits[7:]) == {10.0}
+    assert guesses.note("b") == 0.25, "others do not wait for it"
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line.split()[0] for line in lines if " a;" in line] == ["1", "10", "100"]
+    instant[0] = 1000.0
+    assert guesses.note("a") == 0.25, "what is long ago is forgotten"
+
+
+def test_only_so_many_addresses_are_remembered(monkeypatch):
+    monkeypatch.setattr(wrong_tokens, "MOST_ADDRESSES", 5)
+    guesses = Guesses()
+    for number in range(50):
+        guesses.note(str(number))
+    assert list(guesses._wrong) == ["45", "46", "47", "48", "49"]
+
+
+def test_a_guess_is_held_and_the_right_token_is_not(tmp_path):
+    access = replace(access_to("127.0.0.1", (), TOKEN), guesses=Guesses(first=600.0, longest=600.0))
+    with served(tmp_path, access) as there:
+        for ask in (
+            {"method": "POST", "url": "/login", "json": {"token": "x" * 20}},
+            {"method": "GET", "url": "/v1/models", "headers": with_token("x" * 20)},
+            {"method": "POST", "url": "/v1/videos", "json": {}, "headers": with_token("x" * 20)},
+        ):
+            with pytest.raises(httpx.ReadTimeout):
+                httpx.Client(base_url=there.url).request(**ask, timeout=0.2)  # type: ignore[arg-type]
+        assert there.ask("GET", "/v1/models").status_code == 401, "who shows none has guessed nothing"
+        assert there.ask("POST", "/login", json={"token": TOKEN}).status_code == 204
+        there.waits_until(lambda: not there.server.server_state.tasks)  # whoever has gone is waited for no longer
 
 
 @pytest.mark.parametrize("token", ["", "short", "x" * 15, "ü" * 20])
@@ -285,7 +344,7 @@ def test_our_own_mistakes_tell_nothing_and_are_logged(there, monkeypatch, caplog
         raise RuntimeError("the secret of the house")
 
     monkeypatch.setattr(there.engine, "healthy", broken)
-    answer = there.ask("GET", "/healthz")
+    answer = there.ask("GET", "/readyz")
     assert "secret" not in answer.text
     assert problem(answer, 500)["type"] == "server_error"
     assert "nosniff" in answer.headers["X-Content-Type-Options"]

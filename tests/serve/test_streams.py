@@ -91,7 +91,25 @@ def test_its_film_is_what_the_engine_makes(there):
     assert film.headers["content-type"] == "video/mp4"
     assert film.headers["x-videogen-mime"] == MIME
     assert film.headers["cache-control"] == "no-store"
+    assert film.headers["x-accel-buffering"] == "no", "a proxy must not hold pieces back"
     there.waits_until(lambda: there.engine.stream(stream["id"]).viewers == [])
+
+
+def test_a_film_whose_making_fails_ends_like_no_whole_answer(there):
+    """All that was made arrives, and then every client reports that something is missing."""
+    stream, got = begun(there), b""
+    film = there.engine.stream(stream["id"])
+    film.status, film.error = "failed", "the model process ended"
+    with httpx.stream("GET", there.url + stream["urls"]["video"]) as answer:
+        pieces = answer.iter_raw()
+        while len(got) < len(HEADER + PIECE * 4):
+            got += next(pieces)
+        with pytest.raises(httpx.RemoteProtocolError, match="incomplete"):
+            next(pieces)
+    assert got == HEADER + PIECE * 4
+    there.waits_until(lambda: film.viewers == [])
+    preview = records(there.ask("GET", stream["urls"]["preview"]).content)
+    assert preview[-1][0] == "end", "this one says so itself"
 
 
 def test_its_preview_is_records(there):

@@ -33,7 +33,10 @@ def test_a_process_that_the_machine_has_no_room_for_is_an_error_that_is_expected
 
 
 @pytest.mark.usefixtures("crowded")
-def test_it_is_tried_again_until_there_is_room():
+def test_it_is_tried_again_until_there_is_room(caplog):
+    """And the operator reads of each death, of each attempt and of the end of the trouble."""
+    caplog.set_level("INFO", "videogen")
+
     class Crowded(Script):
         """The second start is a real one, on a machine without room."""
 
@@ -46,11 +49,21 @@ def test_it_is_tried_again_until_there_is_room():
     async def scene():
         script = Crowded()
         async with scripted(script) as engine:
+            stream, job = await engine.open_stream(Wish("x")), await engine.submit(Wish("x"))
             script.die()
+            await until(lambda: stream.status == job.status == "failed")
             await until(lambda: engine._supervisor.failure is not None)
             with pytest.raises(Busy, match="Cannot allocate memory"):
                 await engine.submit(Wish("x"))
             await until(engine.healthy)
             assert (await job_done(engine, script, Wish("x"))).status == "completed"
+        said = [record.getMessage() for record in caplog.records if record.name.startswith("videogen")]
+        assert said == [
+            "the model process (4711) has ended: exit code 1; it is being started again",
+            "1 streams and 1 videos that were being made have failed with it",
+            "the model process cannot be started again: play: its process cannot be started (Cannot allocate memory); "
+            "tried again in 1 s",
+            "the model process (4711) was started again and works",
+        ]
 
     asyncio.run(scene())

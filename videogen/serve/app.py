@@ -19,6 +19,7 @@ from videogen.serve.leftovers import Leftovers
 from videogen.serve.metrics import metrics
 from videogen.serve.openapi import openapi
 from videogen.serve.realtime import realtime
+from videogen.serve.root_path import RootPath
 from videogen.serve.security import Guard
 from videogen.serve.shared import RETRY_AFTER
 from videogen.serve.studio import Studio, query_of, studio_of
@@ -34,6 +35,7 @@ def make_app(studio: Studio) -> ASGIApp:
         at("/login", GET=login.state, POST=login.login),
         at("/logout", POST=login.logout),
         at("/healthz", GET=healthz),
+        at("/readyz", GET=readyz),
         at("/metrics", GET=metrics),
         at("/openapi.json", GET=openapi),
         at("/v1/limits", GET=limits),
@@ -56,7 +58,8 @@ def make_app(studio: Studio) -> ASGIApp:
     app = Starlette(routes=routes, exception_handlers=dict.fromkeys(refusals, answer))
     app.router.redirect_slashes = False
     app.state.studio = studio
-    return Guard(Leftovers(app), studio.access)
+    guarded = Guard(Leftovers(app), studio.access)
+    return RootPath(guarded, studio.root) if studio.root else guarded
 
 
 def at(path: str, **handlers: Handler) -> Route:
@@ -87,10 +90,22 @@ async def no_such_socket(socket: WebSocket) -> None:
 
 
 async def healthz(request: Request) -> Response:
-    if not studio_of(request).engine.healthy():
-        message = "the model's process does not answer; it is being started again"
-        raise Problem(503, message, code="no_model", headers={"Retry-After": str(RETRY_AFTER)})
+    """Whether the server itself works: it starts a model process that has died again, and needs no help with that."""
+    if not studio_of(request).engine.supervised():
+        raise Problem(503, "the server does not look after its model any more; start it again", code="broken")
     return JSONResponse({"status": "ok"})
+
+
+async def readyz(request: Request) -> Response:
+    """Whether something can be made just now."""
+    studio = studio_of(request)
+    later = {"Retry-After": str(RETRY_AFTER)}
+    if studio.closing.is_set():
+        raise Problem(503, "the server is going down", code="closing", headers=later)
+    if not studio.engine.healthy():
+        message = "the model's process does not answer; it is being started again"
+        raise Problem(503, message, code="no_model", headers=later)
+    return JSONResponse({"status": "ready"})
 
 
 async def limits(request: Request) -> Response:

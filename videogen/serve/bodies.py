@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 from starlette.requests import Request
@@ -68,9 +68,18 @@ def parsed(text: bytes | str) -> Any:
 def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise not_json(f"the key {shown(next(name for name in names if names.count(name) > 1))} is there twice")
+        raise not_json(f"the key {shown(first_repeated(name for name, _ in pairs))} is there twice")
     return found
+
+
+def first_repeated(names: Iterable[str]) -> str | None:
+    """The first that was there before, in one pass; None: each is there once."""
+    seen = set[str]()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
 
 
 def encodable(text: str) -> bool:

@@ -7,6 +7,7 @@ The model lives in a process of its own; when it dies, what was begun in it has 
 """
 
 import asyncio
+import logging
 import secrets
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +36,7 @@ SUMS = (
     *("pictures", "latent_frames", "proposals", "prior_seconds", "decoder_seconds", "encoder_seconds"),
     *("viewers", "viewers_dropped", "previews_dropped", "uploads_taken", "uploads_refused", "refused_busy"),
 )
+LOG = logging.getLogger(__name__)
 THREADS = 2  # that encode pictures
 ROUND = 0.25  # seconds between looks at who is still there
 
@@ -100,7 +102,11 @@ class Engine:
 
     def healthy(self) -> bool:
         """Whether there is a model process that can work."""
-        return self._supervisor.alive and self._keeper is not None and not self._keeper.done()
+        return self._supervisor.alive and self.supervised()
+
+    def supervised(self) -> bool:
+        """Whether a model process that dies will be started again."""
+        return self._supervisor.supervising and self._keeper is not None and not self._keeper.done()
 
     def kill_model(self, why: str = "it was ended") -> None:
         """End the model process, as if it had died: it is started again, and what it had begun has failed."""
@@ -230,9 +236,12 @@ class Engine:
 
     def _bereave(self, how: str) -> None:
         """What the model process had begun is lost with it; who still waits goes on waiting for the next one."""
-        for stream in self._all():
-            if stream.begun and not stream.whole:
-                stream.end("failed", f"the model process ended ({how}); it is being started again, please try again")
+        lost = [stream for stream in self._all() if stream.begun and not stream.whole and stream.ended is None]
+        for stream in lost:
+            stream.end("failed", f"the model process ended ({how}); it is being started again, please try again")
+        if lost:
+            live = sum(stream.live for stream in lost)
+            LOG.error("%d streams and %d videos that were being made have failed with it", live, len(lost) - live)
         if self._supervisor.failure is not None:
             for stream in self._all():
                 stream.end("failed", f"the model process cannot be started again: {self._supervisor.failure}")

@@ -1,13 +1,18 @@
-"""Responses that go on while something is made, and end as soon as their reader has gone, stalls, or we close."""
+"""Responses that go on while something is made, and end as soon as their reader has gone, stalls, or we close.
+
+What failed on the way has no proper end: the connection is closed where another piece or the last chunk would come, and
+every client of HTTP/1.1 reports that as an answer that is not whole.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+AS_IT_COMES = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # the second is for nginx
 STALLED = 10.0  # seconds that a reader may take for one piece; a film says before that when it has been left behind
 
 
@@ -20,10 +25,11 @@ class Live(Response):
         media_type: str,
         headers: Mapping[str, str],
         closing: asyncio.Event,
+        failed: Callable[[], bool] = lambda: False,
     ) -> None:
-        super().__init__(None, media_type=media_type, headers={"Cache-Control": "no-store", **headers})
+        super().__init__(None, media_type=media_type, headers={**AS_IT_COMES, **headers})
         del self.headers["content-length"]
-        self._pieces, self._closing = pieces, closing
+        self._pieces, self._closing, self._failed = pieces, closing, failed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with self._pieces as pieces:
@@ -31,7 +37,9 @@ class Live(Response):
             try:
                 ways = (send_all(pieces, send), gone_away(receive), left_behind(pieces), self._closing.wait())
                 gone = await first_of(*ways)
-                if gone != "gone":
+                if gone != "gone" and self._failed():
+                    await broken_off(scope, receive)
+                elif gone != "gone":
                     await within(send({"type": "http.response.body", "body": b"", "more_body": False}))
             except Stalled:
                 await cut_off(scope, receive)
@@ -78,6 +86,14 @@ async def cut_off(scope: Scope, receive: Receive) -> None:
     abort = scope.get("state", {}).get("abort")
     if abort is not None:
         abort()
+        await gone_away(receive)
+
+
+async def broken_off(scope: Scope, receive: Receive) -> None:
+    """Close the connection after all that was sent, and without the end that an answer has."""
+    close = scope.get("state", {}).get("close")
+    if close is not None:
+        close()
         await gone_away(receive)
 
 

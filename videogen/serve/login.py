@@ -19,25 +19,28 @@ async def state(request: Request) -> Response:
 
 
 async def login(request: Request) -> Response:
-    access = studio_of(request).access
+    studio = studio_of(request)
+    access = studio.access
     given = await read_json(request, LONGEST)
     if not isinstance(given, dict) or set(given) != {"token"} or not isinstance(given["token"], str):
         raise Problem(400, 'the body must be {"token": "..."} and nothing else', "token", "wrong_value")
     if access.token is None:
         return Response(status_code=204)  # nobody is asked for one here
     if not access.knows(given["token"]):
+        await access.guesses.answer_later(request.scope, request.receive)
         raise Problem(401, "this is not the token that the server was started with", "token", "token")
     response = Response(status_code=204)
     secure = request.headers.get("origin", "").startswith("https:")
-    response.set_cookie(COOKIE, access.logins.begin(), SECONDS, httponly=True, samesite="strict", secure=secure)
+    cookie = access.logins.begin()
+    response.set_cookie(COOKIE, cookie, SECONDS, path=studio.at("/"), httponly=True, samesite="strict", secure=secure)
     return response
 
 
 async def logout(request: Request) -> Response:
     """The cookie opens nothing any more, here and wherever it was copied to; without one, nothing happens."""
-    cookie = login_cookie(request.headers)
+    studio, cookie = studio_of(request), login_cookie(request.headers)
     if cookie is not None:
-        studio_of(request).access.logins.end(cookie)
+        studio.access.logins.end(cookie)
     response = Response(status_code=204)
-    response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    response.delete_cookie(COOKIE, studio.at("/"), httponly=True, samesite="strict")
     return response

@@ -29,6 +29,8 @@ def document(studio: Studio) -> dict[str, Any]:
         "paths": {**of_videos(studio), **of_streams(studio), **of_server(studio)},
         "components": {"schemas": schemas.all_schemas()},
     }
+    if studio.root:
+        described["servers"] = [{"url": studio.root}]
     if studio.access.token is not None:
         described["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         described["security"] = [{"token": []}]
@@ -119,6 +121,7 @@ def of_server(studio: Studio) -> dict[str, Any]:
         },
         "/v1/limits": {"get": operation("What is too much", {200: json_of("Limits")}, 400)},
         "/healthz": {"get": operation("Whether it works", {200: json_of("Health")}, 503) | open_to_all},
+        "/readyz": {"get": operation("Whether it can make something now", {200: json_of("Ready")}, 503) | open_to_all},
         "/metrics": {"get": operation("Figures for Prometheus", {200: bytes_of(TEXT)})},
     }
 

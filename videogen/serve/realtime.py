@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 FIRST_WORD = 30.0  # seconds until a session must have been started
 GOODBYE = 15.0  # seconds for a client to read the last of what was sent
-GOING_AWAY, REFUSED, NOT_NOW = 1001, 1008, 1013  # codes of WebSockets
+GOING_AWAY, REFUSED, BROKEN_OFF, NOT_NOW = 1001, 1008, 1011, 1013  # codes of WebSockets
 
 
 @dataclass(eq=False)
@@ -86,7 +86,7 @@ async def started(socket: WebSocket, studio: Studio) -> "Stream":
 async def run(session: Session) -> None:
     """Until the stream ends, or the client stops it, leaves or stalls, or the server closes."""
     socket, stream = session.socket, session.stream
-    about = stream_object(stream, session.studio.info)
+    about = stream_object(stream, session.studio)
     try:
         await session.say({"type": "video.start", "request_id": stream.id, "format": "m4s", "config": about})
         ended = await first_of(send_film(session), listen(session), session.studio.closing.wait())
@@ -94,7 +94,8 @@ async def run(session: Session) -> None:
             await stream.stop()
             done = {"type": "session.done", "request_id": stream.id, "chunks": session.chunks}
             await session.say({**done, "stopped": ended == "stop", "error": stream.error})
-        await hang_up(socket, 1000 if ended in ("film", "stop") else GOING_AWAY)
+        whole = BROKEN_OFF if stream.status == "failed" else 1000
+        await hang_up(socket, whole if ended in ("film", "stop") else GOING_AWAY)
     except Problem as problem:
         await refuse(socket, problem)
     except WebSocketDisconnect:
@@ -124,7 +125,7 @@ async def send_pieces(session: Session, pieces: AsyncIterator[bytes]) -> None:
 
 
 async def tell_marks(session: Session) -> None:
-    new = stream_object(session.stream, session.studio.info)["marks"][session.marks :]
+    new = stream_object(session.stream, session.studio)["marks"][session.marks :]
     for mark in new:
         await session.say({"type": "video.mark", "request_id": session.stream.id, **mark})
     session.marks += len(new)

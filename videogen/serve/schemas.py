@@ -69,6 +69,7 @@ def all_schemas() -> dict[str, Any]:
         "ModelList": record(object=one_of("list"), data=listed(named("Model"))),
         "Limits": record(**{one.name: AMOUNT for one in fields(Limits)}),
         "Health": record(status=one_of("ok")),
+        "Ready": record(status=one_of("ready")),
     }
 
 

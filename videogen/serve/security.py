@@ -9,6 +9,7 @@ import ipaddress
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from urllib.parse import parse_qsl
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -19,13 +20,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from videogen.errors import UsageError
 from videogen.serve.errors import Problem
 from videogen.serve.fields import shown
+from videogen.serve.guesses import Guesses
 from videogen.serve.login_sessions import LoginSessions
 
-SHORTEST_TOKEN = 16
+SHORTEST_TOKEN, FEWEST = 16, 6  # characters, and different ones; random hex digits have ten
 COOKIE = "videogen_session"
 HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9][A-Za-z0-9.-]*)(?::[0-9]{1,5})?")
 ORIGIN = re.compile(r"https?://(.+)")
-OPEN_TO_ALL = ("/", "/healthz", "/login", "/logout")  # and the page's files, which hold nothing of anybody's
+OPEN_TO_ALL = ("/", "/healthz", "/readyz", "/login", "/logout")  # and the page's files, which hold nothing of anybody's
 POLICY = (
     "default-src 'self'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' blob: data:; "
     "media-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -47,11 +49,18 @@ class Access:
     names: frozenset[str]  # host names and addresses, lower case
     any_address: bool = False  # as long as it is an address: nobody can make one point elsewhere
     token: str | None = field(default=None, repr=False)
+    guesses: Guesses = field(default_factory=Guesses, repr=False, compare=False)
     logins: LoginSessions = field(default_factory=LoginSessions, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if self.token is not None and not (len(self.token) >= SHORTEST_TOKEN and self.token.isascii()):
+        if self.token is None:
+            return
+        if not (len(self.token) >= SHORTEST_TOKEN and self.token.isascii()):
             raise UsageError(f"the token must be at least {SHORTEST_TOKEN} characters of ASCII; `openssl rand -hex 32`")
+        if is_simple(self.token):
+            raise UsageError(
+                "the token is easy to guess: it repeats or counts; `openssl rand -hex 32` makes a better one"
+            )
 
     def serves(self, host: str) -> bool:
         """Whether a Host header names us. Its port may be another one: a tunnel's."""
@@ -75,6 +84,12 @@ def access_to(host: str, names: Iterable[str] = (), token: str | None = None) ->
         )
     own = {"localhost", "127.0.0.1", "::1", host, *names}
     return Access(frozenset(name.lower() for name in own), host in ("0.0.0.0", "::"), token)
+
+
+def is_simple(token: str) -> bool:
+    """Whether it is few characters, one piece again and again, or characters in the order of the alphabet."""
+    steps = {ord(after) - ord(before) for before, after in pairwise(token)}
+    return len(set(token)) < FEWEST or len(steps) < FEWEST or token in (token + token)[1:-1]
 
 
 def is_loopback(host: str) -> bool:
@@ -106,6 +121,8 @@ class Guard:
             await send(message)
 
         problem = refusal(self.access, scope)
+        if problem is not None and problem.code == "token" and "authorization" in Headers(scope=scope):
+            await self.access.guesses.answer_later(scope, receive)
         app = self.app if problem is None else refused(problem, scope)
         await app(scope, receive, send_guarded)
 

@@ -16,8 +16,8 @@ from videogen.serve.errors import Problem
 from videogen.serve.fields import Fields
 from videogen.serve.live import Live
 from videogen.serve.remarks import note_on, warnings_on
-from videogen.serve.studio import query_of, read_wish, studio_of
-from videogen.serve.wishes import Gone, ModelInfo
+from videogen.serve.studio import Studio, query_of, read_wish, studio_of
+from videogen.serve.wishes import Gone
 
 if TYPE_CHECKING:
     from videogen.serve.hub import Preview
@@ -33,12 +33,12 @@ async def create(request: Request) -> Response:
     studio = studio_of(request)
     given, beginning = await read_wish(request, studio.asking.stream, {"clip": "video", "image": "image"})
     stream = await studio.engine.open_stream(wish_of(given, studio.info, beginning))
-    return JSONResponse(stream_object(stream, studio.info), 201, {"Location": f"/v1/streams/{stream.id}"})
+    return JSONResponse(stream_object(stream, studio), 201, {"Location": place_of(stream, studio)})
 
 
 async def retrieve(request: Request) -> Response:
     query_of(request)
-    return JSONResponse(stream_object(stream_of(request), studio_of(request).info))
+    return JSONResponse(stream_object(stream_of(request), studio_of(request)))
 
 
 async def change(request: Request) -> Response:
@@ -50,7 +50,7 @@ async def change(request: Request) -> Response:
         await stream.change(**changes)
     except Gone as error:
         raise Problem(409, str(error), code="ended") from None
-    return JSONResponse(stream_object(stream, studio.info))
+    return JSONResponse(stream_object(stream, studio))
 
 
 async def stop(request: Request) -> Response:
@@ -58,7 +58,7 @@ async def stop(request: Request) -> Response:
     query_of(request)
     stream = stream_of(request)
     await stream.stop()
-    return JSONResponse(stream_object(stream, studio_of(request).info))
+    return JSONResponse(stream_object(stream, studio_of(request)))
 
 
 async def video(request: Request) -> Response:
@@ -67,7 +67,8 @@ async def video(request: Request) -> Response:
     headers = {"X-Videogen-Mime": stream.mime}
     if request.method == "HEAD":  # looking is not watching
         return Response(media_type="video/mp4", headers=headers)
-    return Live(stream.watch_film(), "video/mp4", headers, studio_of(request).closing)
+    closing = studio_of(request).closing
+    return Live(stream.watch_film(), "video/mp4", headers, closing, lambda: stream.status == "failed")
 
 
 async def preview(request: Request) -> Response:
@@ -116,9 +117,13 @@ def payload(preview: "Preview") -> bytes:
     return json.dumps(preview.data, ensure_ascii=False).encode()
 
 
-def stream_object(stream: "Stream", info: ModelInfo) -> dict[str, Any]:
+def place_of(stream: "Stream", studio: Studio) -> str:
+    return studio.at(f"/v1/streams/{stream.id}")
+
+
+def stream_object(stream: "Stream", studio: Studio) -> dict[str, Any]:
     """A stream as clients see it."""
-    place, wish = f"/v1/streams/{stream.id}", replace(stream.wish, prompt=stream.prompt)
+    info, place, wish = studio.info, place_of(stream, studio), replace(stream.wish, prompt=stream.prompt)
     return {
         "id": stream.id,
         "object": "stream",

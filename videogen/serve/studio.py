@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import HTTPConnection, Request
 
 from videogen.serve.asking import Asking, asking
-from videogen.serve.bodies import content_type, read_json
+from videogen.serve.bodies import content_type, first_repeated, read_json
 from videogen.serve.errors import Problem
 from videogen.serve.fields import Fields, shown
 from videogen.serve.forms import Kind, read_form
@@ -29,6 +29,7 @@ class Studio:
     access: Access
     asking: Asking
     pages: Mapping[str, PageFile]
+    root: str = ""  # the path that a proxy has put it under
     closing: asyncio.Event = field(default_factory=asyncio.Event)  # set: whatever goes on without end, ends
     started_at: int = field(default_factory=lambda: int(time.time()))
 
@@ -36,9 +37,13 @@ class Studio:
     def info(self) -> ModelInfo:
         return self.engine.info
 
+    def at(self, path: str) -> str:
+        """An address of this server as a browser has to ask for it."""
+        return self.root + path
 
-def open_studio(engine: "Engine", access: Access) -> Studio:
-    return Studio(engine, access, asking(engine.info, engine.limits), read_page())
+
+def open_studio(engine: "Engine", access: Access, root: str = "") -> Studio:
+    return Studio(engine, access, asking(engine.info, engine.limits), read_page(), root)
 
 
 def studio_of(connection: HTTPConnection) -> Studio:
@@ -50,9 +55,8 @@ def query_of(request: Request, fields: Fields = NOTHING) -> dict[str, Any]:
     """What the address asks for, which is nothing that is not in the table."""
     given = request.query_params.multi_items()
     names = [name for name, _ in given]
-    for name in names:
-        if names.count(name) > 1:
-            raise Problem(400, f"the parameter {shown(name)} is there twice", name, "twice")
+    if (twice := first_repeated(names)) is not None:
+        raise Problem(400, f"the parameter {shown(twice)} is there twice", twice, "twice")
     return fields.check_form(dict(given))
 
 

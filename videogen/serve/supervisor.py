@@ -17,6 +17,7 @@ LARGEST = 2**30  # bytes of pictures that a latent frame may have
 GRACE = 5.0  # seconds for it to leave by itself
 LONGEST_WAIT = 30.0  # seconds between attempts to start one
 PATIENCE = 1.0  # seconds to find out how one has died, before everybody hears that it has
+LOG = logging.getLogger(__name__)
 KINDS = (UsageError, DataError, CheckpointError, ResourceError, NumbersError)
 
 
@@ -88,7 +89,12 @@ class Supervisor:
     @property
     def alive(self) -> bool:
         """Whether there is a process that can be asked."""
-        return self.child is not None and self._task is not None and not self._task.done()
+        return self.child is not None and self.supervising
+
+    @property
+    def supervising(self) -> bool:
+        """Whether it would notice if there were none, and start one."""
+        return self._task is not None and not self._task.done()
 
     def send(self, message: Message) -> None:
         """Without a process to hear it, nothing is said."""
@@ -112,8 +118,9 @@ class Supervisor:
             with suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(ending), PATIENCE)
             how = how_it_ended(ending.result()) if ending.done() else "it no longer answers"
-            self.on_death(self._why or how)
-            self._why = ""
+            how, self._why = self._why or how, ""
+            LOG.error("the model process (%d) has ended: %s; it is being started again", child.process.pid, how)
+            self.on_death(how)
             await ending
             await self._start_again()
 
@@ -127,7 +134,7 @@ class Supervisor:
         except EOFError:
             return
         except Exception:
-            logging.getLogger(__name__).exception("the model process is ended for what it has said")
+            LOG.exception("the model process is ended for what it has said")
             child.process.kill()
 
     async def _start_again(self) -> None:
@@ -138,9 +145,11 @@ class Supervisor:
                 self.child, ready = await self.how.start()
             except VideogenError as error:
                 self.failure, wait = str(error), min(LONGEST_WAIT, 2 * wait + 1)
+                LOG.error("the model process cannot be started again: %s; tried again in %g s", error, wait)
                 self.on_death(f"it cannot be started again: {error}")
             else:
                 self.failure, self.restarts = None, self.restarts + 1
+                LOG.info("the model process (%d) was started again and works", self.child.process.pid)
                 self._touch()
                 self.on_message(ready)
 

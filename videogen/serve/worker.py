@@ -4,10 +4,10 @@
 """
 
 import json
+import logging
 import socket
 import sys
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from videogen.errors import VideogenError
+from videogen.serve.log import log_on_stderr
 from videogen.serve.messages import Begin, Change, Ended, Mask, Message, Ready, Stop, Took, Unusable, Wire
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def reason(error: Exception) -> str:
         return str(error)
     if is_out_of_memory(error):
         return OUT_OF_MEMORY
-    traceback.print_exception(error)
+    logging.getLogger(__name__).error("internal error", exc_info=error)
     return f"internal error ({type(error).__name__})"
 
 
@@ -163,7 +164,7 @@ def warmed_up(pipe: "VideoPipeline") -> None:
 def main(arguments: list[str]) -> int:
     wire = Wire(socket.socket(fileno=int(arguments[0])))
     options: dict[str, Any] = json.loads(arguments[1])
-    with suppress(*GONE):
+    with log_on_stderr(), suppress(*GONE):
         try:
             pipe = loaded(Path(options.pop("model")), **options)
             warmed_up(pipe)
