@@ -167,7 +167,8 @@ def test_what_only_looks_like_a_websocket(there, monkeypatch, line, headers, sta
 
 
 def test_headers_without_end(there):
-    assert raw_problem(there.raw(b"GET / HTTP/1.1\r\nX: " + b"x" * 40_000), 400)["code"] == "not_http"
+    answer = there.raw(b"GET / HTTP/1.1\r\nX: " + b"x" * 40_000)
+    assert raw_problem(answer, 431)["code"] == "headers_too_large"
 
 
 @pytest.mark.parametrize(
