@@ -1,40 +1,70 @@
 """Pictures to files and back, under the names and with the arguments that users of `diffusers` know."""
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from videogen.errors import UsageError
 from videogen.known import as_frames, numbers_seen
-from videogen.video import read_along, scan, stream, write_video
+from videogen.video import OutputFormat, read_along, scan, stream, write_video
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL.Image import Image
 
+    from videogen.video.output_format import Resampling
 
-def export_to_video(video_frames: Any, output_video_path: str | Path | None = None, fps: float = 10) -> str:
+
+def export_to_video(
+    video_frames: Any,
+    output_video_path: str | Path | None = None,
+    fps: float = 10,
+    scale: float | tuple[int, int] | None = None,
+    resampling: "Resampling" = "lanczos",
+    metadata: Mapping[str, Any] | None = None,
+) -> str:
     """One video, such as `pipe(...).frames[0]` of any output type but ids, into a file; gives its path.
 
-    The suffix says which form: .mp4, .webm, .gif, or a folder of PNGs without one. By default a temporary .mp4.
+    The suffix says which form: .mp4, .m4v, .mov, .mkv, .webm, .avi, .gif, or a folder of PNGs without one. By default a
+    temporary .mp4. `scale` is a factor or a size (height, width). `metadata`, such as `pipe(...).metadata[0]`, is kept
+    in the file, and `read_metadata` gives it back.
     """
-    return exported(video_frames, output_video_path, fps, ".mp4")
+    return exported(video_frames, output_video_path, fps, ".mp4", scale, resampling, metadata)
 
 
-def export_to_gif(image: Any, output_gif_path: str | Path | None = None, fps: float = 10) -> str:
+def export_to_gif(
+    image: Any,
+    output_gif_path: str | Path | None = None,
+    fps: float = 10,
+    scale: float | tuple[int, int] | None = None,
+    resampling: "Resampling" = "lanczos",
+    metadata: Mapping[str, Any] | None = None,
+) -> str:
     """The same as a .gif, also under a name without a suffix."""
-    return exported(image, output_gif_path, fps, ".gif")
+    return exported(image, output_gif_path, fps, ".gif", scale, resampling, metadata)
 
 
-def exported(frames: Any, path: str | Path | None, fps: float, suffix: str) -> str:
+def exported(
+    frames: Any,
+    path: str | Path | None,
+    fps: float,
+    suffix: str,
+    scale: float | tuple[int, int] | None,
+    resampling: "Resampling",
+    metadata: Mapping[str, Any] | None,
+) -> str:
+    try:
+        output = OutputFormat(scale=scale, resampling=resampling)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
     if path is None:
         with tempfile.NamedTemporaryFile(suffix=suffix, delete=False) as file:
             path = file.name
     elif suffix == ".gif" and Path(path).suffix.lower() != suffix:
         path = f"{path}{suffix}"
-    write_video(path, as_frames(frames), fps)
+    write_video(path, as_frames(frames), fps, output, metadata)
     return str(path)
 
 

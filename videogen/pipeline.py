@@ -46,6 +46,7 @@ from videogen.known import (
     stills_as_seen,
     stills_in,
 )
+from videogen.metadata import metadata_of
 from videogen.models import check_order
 from videogen.progress import ProgressBar
 from videogen.remarks import GenerationWarning, changed_on_the_way, frame_size_warning, prompt_warnings, remarks_on
@@ -71,6 +72,7 @@ class VideoOutput:
     fps: float
     seeds: tuple[int, ...]  # of each video: the same prompt and seed give the same ids, alone or in a batch
     figures: Figures
+    metadata: tuple[dict[str, Any], ...] = ()  # of each video: prompt, seed, model and settings; see `export_to_video`
 
     @property
     def steps(self) -> float:
@@ -291,7 +293,7 @@ class VideoPipeline:
                 count += one.pictures.shape[1]
                 bar.update(min(count, wanted) - bar.n)
         frames = output(known, made, wanted, output_type)
-        made_of = VideoOutput(frames, self.fps, job.seeds, figures)
+        made_of = VideoOutput(frames, self.fps, job.seeds, figures, metadata_of(self.model, job))
         return made_of if return_dict else cast(VideoOutput, (frames,))  # the type is that of nearly every call
 
     def until(

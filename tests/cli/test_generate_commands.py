@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +17,9 @@ from PIL import Image
 from tests.pipeline.tiny import RING, STAR, write_model
 from tests.video.clips import numbered_frame
 from videogen.cli import main
+from videogen.cli.kinds import FILMS
 from videogen.pipeline import VideoPipeline
-from videogen.video import read, scan, stream, write_video
+from videogen.video import read, read_metadata, scan, stream, write_video
 
 
 @pytest.fixture(scope="module")
@@ -69,13 +70,73 @@ def test_a_prompt_becomes_the_video_of_the_pipeline(capsys):
             "decoder_ms_per_latent_frame"} <= set(said)  # fmt: skip
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".webm", ".gif"])
+@pytest.mark.parametrize("suffix", FILMS)
 def test_a_file_of_each_kind(suffix, capsys):
     assert main(["generate", RING, "-o", f"ring{suffix}", "--model", "model", "--seconds", "1.2", "--seed", "1"]) == 0
     said = capsys.readouterr().out
     assert f"ring{suffix}: 10 pictures of 16 x 24 at 8 a second, seed 1" in said
     assert "first picture after" in said
     assert len(scan(Path(f"ring{suffix}")).pts) == 10
+    assert main(["info", f"ring{suffix}"]) == 0
+    said = capsys.readouterr().out
+    assert "10 frames of 16 x 24 at" in said
+    assert f"prompt       {RING}\n" in said
+    assert "seed         1\n" in said
+
+
+def test_a_file_says_how_to_make_it_again(capsys):
+    words = ["--frames", "3", "--seed", "7", "--steps", "3", "--guidance-scale", "2", "--negative-prompt", "blue"]
+    for name in ("a.mkv", "b.mkv"):
+        assert main(["generate", RING, "-o", name, *MODEL, *words, "--image", "first.png"]) == 0
+    assert Path("a.mkv").read_bytes() == Path("b.mkv").read_bytes()
+    capsys.readouterr()
+    assert main(["info", "a.mkv", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["frames"], said["height"], said["width"], said["tags"]["title"]) == (3, 16, 24, RING)
+    pipe = VideoPipeline.from_pretrained("model")
+    settings = pipe.job(RING, "blue", 1, 7, {"steps": 3, "guidance_scale": 2}).sampler
+    assert said["metadata"] == {
+        "prompt": RING, "negative_prompt": "blue", "seed": 7, "model": pipe.model.path.resolve().parent.name,
+        "fingerprint": pipe.model.fingerprint, "dtype": "float32", "settings": asdict(settings),
+        "begins_with": "first.png",
+    }  # fmt: skip
+    assert main(["generate", RING, "-o", "c.mkv", *MODEL, *words, "--image", "first.png", "--no-metadata"]) == 0
+    assert read_metadata("c.mkv") == {}
+    assert scan(Path("c.mkv")) == scan(Path("a.mkv"))
+    capsys.readouterr()
+    assert main(["info", "c.mkv"]) == 0
+    assert "unknown: it holds no metadata of videogen" in capsys.readouterr().out
+
+
+def test_metadata_of_a_stream_a_wall_and_a_reconstruction(capsys):
+    changes = ["--prompt-at", f"4:{STAR}", "--transition", "cut"]
+    assert main(["stream", RING, "-o", "story.gif", *MODEL, "--frames", "9", "--seed", "2", *changes]) == 0
+    told = read_metadata("story.gif")
+    assert (told["prompt_changes"], told["transition"]) == ([{"picture": 4, "prompt": STAR}], "cut")
+    assert main(["generate", RING, STAR, "-o", "wall", *MODEL, "--frames", "1", "--seed", "4", "--grid"]) == 0
+    told = read_metadata("wall")
+    assert (told["prompt"], told["seed"], told["model"]) == ([RING, STAR], [4, 5], told["model"])
+    assert main(["reconstruct", "clip.mp4", "seen.mov", *MODEL, "--scale", "2", "--fps", "5"]) == 0
+    assert read_metadata("seen.mov")["reconstruction_of"] == "clip.mp4"
+    seen = scan(Path("seen.mov"))
+    assert (seen.height, seen.width, seen.fps, len(seen.pts)) == (64, 96, pytest.approx(5), 8)
+    capsys.readouterr()
+    assert main(["info", "wall"]) == 0
+    assert f"{RING}; {STAR}" in capsys.readouterr().out
+
+
+def test_a_file_shows_the_video_larger_and_at_another_rate(capsys):
+    make = ["generate", RING, *MODEL, "--frames", "5", "--seed", "3"]
+    figures(capsys, *make, "-o", "small")
+    said = figures(capsys, *make, "-o", "large", "--scale", "3", "--resampling", "nearest", "--fps", "16")
+    assert said["written"] == {"frames": 10, "height": 48, "width": 72, "fps": 16.0}
+    assert (said["pictures"], said["fps"]) == (5, 8.0)
+    expected = pictures("small").repeat(3, axis=1).repeat(3, axis=2).repeat(2, axis=0)
+    assert np.array_equal(pictures("large"), expected)
+    assert main([*make, "-o", "wide.mp4", "--scale", "40x90"]) == 0
+    out, err = capsys.readouterr()
+    assert "written as 5 frames of 40 x 90 at 8 a second" in out
+    assert "frames are stretched: 16 x 24 becomes 40 x 90" in err
 
 
 def test_several_videos_get_numbers_or_one_wall(capsys, monkeypatch):
@@ -247,7 +308,7 @@ MODEL = ["--model", "model"]
 MISTAKES = [
     (["generate", RING, *MODEL], 2, "Missing option '-o'"),
     (["generate", "-o", "x.mp4", *MODEL], 2, "PROMPT"),
-    (["generate", RING, "-o", "x.avi", *MODEL], 2, "'x.avi' does not end in .mp4"),
+    (["generate", RING, "-o", "x.ogv", *MODEL], 2, "'x.ogv' does not end in .mp4"),
     (["generate", RING, "-o", "nowhere/x.mp4", *MODEL], 2, "no folder"),
     (["generate", RING, "-o", "model", *MODEL], 2, "model: is there already"),
     (["generate", RING, "-o", "x.mp4", "--model", "nowhere"], 4, "nowhere: no such folder"),
@@ -283,6 +344,10 @@ MISTAKES = [
     (["stream", RING, "-o", "x.mp4", *MODEL, "--prompt-at", "00:02:x"], 2, "not of the form 5s:PROMPT"),
     (["stream", RING, "-o", "x.mp4", *MODEL, "--prompt-at", "1:30s:x"], 2, "not of the form 5s:PROMPT"),
     (["stream", RING, "-o", "x.mp4", *MODEL, "--transition", "fade"], 2, "'fade'"),
+    (["generate", RING, "-o", "x.mp4", *MODEL, "--fps", "0"], 2, "--fps is 0; it must be above 0"),
+    (["generate", RING, "-o", "x.mp4", *MODEL, "--scale", "big"], 2, "'big' is no factor above 0"),
+    (["generate", RING, "-o", "x.mp4", *MODEL, "--scale", "1e9"], 2, "a side has at most 16384"),
+    (["info", "broken.mp4"], 3, "broken.mp4"),
 ]
 
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.pipeline.tiny import RING
+from tests.pipeline.tiny import RING, STAR
 from tests.video.clips import number_in, numbered_frame
 from videogen.errors import DataError, UsageError
 from videogen.export import export_to_gif, export_to_video, load_video
-from videogen.video import scan
+from videogen.video import read_metadata, scan
 
 FRAMES = np.stack([numbered_frame(number, 48, 96) for number in range(9)])
 
@@ -63,3 +63,17 @@ def test_what_is_no_video_is_refused(tmp_path):
         export_to_video(FRAMES, tmp_path / "clip.avi")
     with pytest.raises(DataError, match="no such file"):
         load_video(tmp_path / "nowhere.mp4")
+
+
+def test_a_file_keeps_what_the_call_says_of_its_video(pipe, tmp_path):
+    made = pipe([RING, STAR], num_frames=3, generator=5, output_type="uint8")
+    for number, prompt in enumerate((RING, STAR)):
+        path = export_to_video(
+            made.frames[number], tmp_path / f"{number}.mov", made.fps, scale=2, metadata=made.metadata[number]
+        )
+        told = read_metadata(path)
+        assert told == made.metadata[number]
+        assert (told["prompt"], told["seed"]) == (prompt, made.seeds[number])
+        assert told["settings"]["order"] == pipe.sampler.order
+        seen = scan(Path(path))
+        assert (seen.height, seen.width) == tuple(2 * side for side in made.frames.shape[2:4])

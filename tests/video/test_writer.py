@@ -13,14 +13,27 @@ import pytest
 from PIL import Image, ImageSequence
 
 from tests.video.clips import number_in, numbered_frame
-from videogen.video import VideoError, VideoWriter, read, scan, stream, write_video
+from videogen.video import (
+    OutputFormat,
+    VideoError,
+    VideoWriter,
+    read,
+    read_metadata,
+    scan,
+    stream,
+    tags_of,
+    write_video,
+)
+
+SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif")
+METADATA = {"prompt": "ein\n grüner Ring", "seed": 3, "settings": {"steps": 8, "top_p": 1.0}, "long": "x" * 700}
 
 
 def clip(count: int, height: int = 48, width: int = 96) -> np.ndarray:
     return np.stack([numbered_frame(number, height, width) for number in range(count)])
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".webm", ".gif"])
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_what_was_written_is_read_back(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"clip{suffix}"
     with VideoWriter(path, 8, 48, 96) as writer:
@@ -39,12 +52,89 @@ def test_slower_than_any_rate_that_files_know_is_the_slowest(suffix: str, tmp_pa
     assert [number_in(picture) for _, picture in stream(tmp_path / f"clip{suffix}")] == [0, 1]
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".webm", ".gif"])
-def test_same_frames_same_bytes(suffix: str, tmp_path: Path) -> None:
-    write_video(tmp_path / f"a{suffix}", clip(9), 8)
-    time.sleep(1.1)  # a date inside would differ
-    write_video(tmp_path / f"b{suffix}", clip(9), 8)
-    assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
+def test_same_frames_same_bytes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        for suffix in SUFFIXES:
+            write_video(tmp_path / f"{name}{suffix}", clip(9), 8, metadata=METADATA)
+        write_video(tmp_path / name, clip(2), 8, metadata=METADATA)
+        time.sleep(1.1)  # a date inside would differ
+    for suffix in (*SUFFIXES, "/frame_000000.png"):
+        assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
+
+
+@pytest.mark.parametrize("suffix", [*SUFFIXES, ""])
+def test_metadata_come_back_and_change_no_pixel(suffix: str, tmp_path: Path) -> None:
+    plain, told = tmp_path / f"plain{suffix}", tmp_path / f"told{suffix}"
+    write_video(plain, clip(9), 8)
+    write_video(told, clip(9), 8, metadata=METADATA)
+    assert read_metadata(told) == METADATA
+    assert read_metadata(plain) == {}
+    if suffix == "":
+        assert len(list(told.iterdir())) == 9
+        assert all(
+            np.array_equal(np.asarray(Image.open(told / one.name)), np.asarray(Image.open(one)))
+            for one in plain.iterdir()
+        )
+        return
+    assert scan(told) == scan(plain)
+    if suffix != ".gif":
+        assert tags_of(told)["title"] == "ein  grüner Ring"
+
+
+def test_a_comment_of_somebody_else_is_no_metadata(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.gif", comment=b"made by hand")
+    assert read_metadata(tmp_path / "a.gif") == {}
+    assert tags_of(tmp_path / "a.gif") == {"comment": "made by hand"}
+    with pytest.raises(VideoError):
+        read_metadata(tmp_path / "none.mp4")
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".m4v", ".mov", ".mkv", ".webm"])
+def test_a_file_plays_while_it_is_written(suffix: str, tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / f"whole{suffix}", 8, 48, 96, metadata=METADATA) as writer:
+        writer.write(clip(30))
+        (tmp_path / f"part{suffix}").write_bytes((tmp_path / f"whole{suffix}").read_bytes())
+    with av.open(str(tmp_path / f"part{suffix}")) as container:
+        numbers = [number_in(frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
+    assert numbers == list(range(len(numbers)))
+    assert len(numbers) >= (20 if suffix in (".mkv", ".webm") else 28)  # they keep a cluster of a second back
+    assert read_metadata(tmp_path / f"part{suffix}") == METADATA
+
+
+@pytest.mark.parametrize(("fps", "numbers"), [(24, [0, 0, 0, 1, 1, 1, 2, 2, 2]), (12, [0, 0, 1, 2, 2]), (4, [0, 2])])
+def test_another_rate_keeps_the_speed(fps: float, numbers: list[int], tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "clip.mp4", 8, 48, 96, output=OutputFormat(fps=fps)) as writer:
+        for picture in clip(3):
+            writer.write(picture)
+        assert writer.written == len(numbers)
+    seen = scan(tmp_path / "clip.mp4")
+    assert [number_in(picture) for _, picture in stream(tmp_path / "clip.mp4")] == numbers
+    assert seen.fps == pytest.approx(fps)
+
+
+def test_rates_that_are_no_whole_multiples_stay_in_step(tmp_path: Path) -> None:
+    output = OutputFormat(fps=30000 / 1001)
+    for count in (1, 8, 80):
+        with VideoWriter(tmp_path / "frames", 8, 4, 6, output=output) as writer:
+            writer.write(np.zeros((count, 4, 6, 3), np.uint8))
+        assert abs(writer.written / output.rate(8) - count / 8) < 1 / 29
+
+
+@pytest.mark.parametrize(
+    ("scale", "size"), [(4, (192, 384)), (0.5, (24, 48)), ((100, 50), (100, 50)), (None, (48, 96))]
+)
+def test_another_size(scale: float | tuple[int, int] | None, size: tuple[int, int], tmp_path: Path) -> None:
+    for resampling, filter in (("nearest", Image.Resampling.NEAREST), ("lanczos", Image.Resampling.LANCZOS)):
+        output = OutputFormat(scale=scale, resampling=resampling)  # type: ignore[arg-type]
+        write_video(tmp_path / resampling, clip(1), 8, output)
+        expected = Image.fromarray(clip(1)[0]).resize((size[1], size[0]), filter)
+        assert np.array_equal(np.asarray(Image.open(tmp_path / resampling / "frame_000000.png")), np.asarray(expected))
+
+
+@pytest.mark.parametrize("wrong", [{"fps": 0}, {"fps": float("nan")}, {"scale": 0}, {"scale": (0, 9)}, {"scale": -1}])
+def test_what_is_no_format_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="must be above 0"):
+        OutputFormat(**wrong)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("colors", [1, 2, 21, 80, 247, 256])

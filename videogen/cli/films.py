@@ -1,7 +1,7 @@
 """Where the pictures of a command go while they are made, and what is said about them."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
+from videogen.cli.kinds import FILMS, Scale
 from videogen.cli.terminal import Terminal
 from videogen.errors import UsageError
 from videogen.signals import Interrupted, listening
@@ -20,10 +21,9 @@ if TYPE_CHECKING:
     from videogen.figures import Figures
     from videogen.generate import Job
     from videogen.pipeline import VideoPipeline
-    from videogen.video import VideoWriter
+    from videogen.video import OutputFormat, VideoWriter
 
 Pieces: TypeAlias = "Iterator[NDArray[np.uint8]]"  # [B, T, H, W, 3], some pictures of each video
-SUFFIXES = (".mp4", ".webm", ".gif")
 PIPE = "-"
 
 
@@ -38,13 +38,44 @@ class Film(click.ParamType):  # type: ignore[type-arg]
             if sys.stdout.isatty():
                 self.fail("raw pictures would fill the terminal; send them to a file or a program", param, ctx)
             return out
-        if path.suffix and path.suffix.lower() not in SUFFIXES:
-            self.fail(f"'{out}' does not end in {', '.join(SUFFIXES)}; a folder for PNGs has no suffix", param, ctx)
+        if path.suffix and path.suffix.lower() not in FILMS:
+            self.fail(f"'{out}' does not end in {', '.join(FILMS)}; a folder for PNGs has no suffix", param, ctx)
         if not path.absolute().parent.is_dir():
             self.fail(f"'{out}' cannot be written: {path.absolute().parent} is no folder", param, ctx)
         if path.exists() and path.is_dir() == bool(path.suffix):
             self.fail(f"'{out}' is {'a folder' if path.suffix else 'no folder'}", param, ctx)
         return out
+
+
+FORMAT = (
+    click.option("--fps", type=float, help="Frames a second of the file; the speed stays [default: the model's]."),
+    click.option("--scale", type=Scale(), help="Enlarge the frames by a factor, such as 8, or to HEIGHTxWIDTH."),
+    click.option(
+        "--resampling",
+        type=click.Choice(("lanczos", "nearest")),
+        default="lanczos",
+        show_default=True,
+        help="How --scale does it: smooth, or exact pixels.",
+    ),
+    click.option("--no-metadata", is_flag=True, help="Do not write prompt, seed, model and settings into the file."),
+)
+
+
+def format_options(command: Callable[..., None]) -> Callable[..., None]:
+    """How the file shows what was made, and whether it says what it was made with."""
+    for option in reversed(FORMAT):
+        command = option(command)
+    return command
+
+
+def output_format(options: Mapping[str, Any]) -> "OutputFormat":
+    """What those options say; UsageError where that makes no sense."""
+    from videogen.video import OutputFormat
+
+    try:
+        return OutputFormat(options["fps"], options["scale"], options["resampling"])
+    except ValueError as error:
+        raise UsageError(f"--{error}") from None
 
 
 @dataclass(frozen=True)
@@ -59,6 +90,7 @@ class Work:
     total: int | None = None  # pictures of a video; None: without end
     label: Callable[[], str] = lambda: ""  # the prompt of now
     more: dict[str, Any] = field(default_factory=dict)  # figures of the command's own
+    metadata: Sequence[dict[str, Any]] = ()  # of each video, for its file
 
 
 def targets_of(out: str, videos: int, grid: bool, overwrite: bool, *sources: Path | None) -> list[str]:
@@ -86,54 +118,84 @@ def is_taken(target: str) -> bool:
     return target != PIPE and (any(path.iterdir()) if path.is_dir() else path.exists())
 
 
-def write_out(terminal: Terminal, work: Work, targets: Sequence[str]) -> None:
+def write_out(terminal: Terminal, work: Work, targets: Sequence[str], output: "OutputFormat") -> None:
     """Every picture as soon as it is made, until there are no more or a signal comes; then the figures.
 
     A signal lets the latent frame be finished, and the files be closed; a second one ends it at once.
     """
     count, videos = 0, len(work.job.seeds)
-    writers = opened_writers(targets, work.pipe.fps, work.size, videos)
-    with listening() as asked, bar(terminal, work.total) as progress, writers as write:
+    note_stretching(terminal, work.size, output)
+    opening = opened_writers(targets, work.pipe.fps, work.size, videos, output, work.metadata)
+    with listening() as asked, bar(terminal, work.total) as progress, opening as writers:
         for pictures in work.pieces:
-            write(pictures)
+            write(writers, pictures)
             count += pictures.shape[1]
             progress(count, work.label())
             if asked.number:
                 break
-    say(terminal, targets, figures_of(work, targets, count))
+    say(terminal, targets, figures_of(work, targets, count, written_as(writers[0])))
     if asked.number:
         raise Interrupted(f"stopped after {count} pictures, which are written", asked.number)
 
 
 @contextmanager
 def opened_writers(
-    targets: Sequence[str], fps: float, size: tuple[int, int], videos: int
-) -> Iterator["Callable[[NDArray[np.uint8]], None]"]:
+    targets: Sequence[str],
+    fps: float,
+    size: tuple[int, int],
+    videos: int,
+    output: "OutputFormat",
+    metadata: Sequence[dict[str, Any]],
+) -> Iterator[list["VideoWriter"]]:
     """One for each video, or one for all of them side by side; old pictures of a folder go first."""
+    from videogen.metadata import metadata_of_grid
+    from videogen.video import VideoWriter
+
+    if on_one_wall := len(targets) < videos:
+        metadata = [metadata_of_grid(metadata)] if metadata else ()
+    shape = size_of_all(size, videos) if on_one_wall else size
+    with ExitStack() as stack:
+        writers = []
+        for number, target in enumerate(targets):
+            facts = metadata[number] if metadata else None
+            clear_pictures(target)
+            writers.append(stack.enter_context(VideoWriter(target, fps, *shape, output=output, metadata=facts)))
+        yield writers
+
+
+def size_of_all(size: tuple[int, int], videos: int) -> tuple[int, int]:
+    """Height and width of so many videos side by side."""
     import numpy as np
 
     from videogen.sheet import mosaic
 
-    shown = [np.zeros((1, *size, 3), np.uint8)] * videos
-    on_one_wall = len(targets) < videos
-    rows, columns = mosaic(shown, scale=1).shape[1:3] if on_one_wall else size
-    with ExitStack() as stack:
-        writers = [stack.enter_context(emptied(target, fps, rows, columns)) for target in targets]
-
-        def write(pictures: "NDArray[np.uint8]") -> None:
-            for writer, one in zip(
-                writers, [mosaic(list(pictures), scale=1)] if on_one_wall else pictures, strict=True
-            ):
-                writer.write(one)
-
-        yield write
+    rows, columns = mosaic([np.zeros((1, *size, 3), np.uint8)] * videos, scale=1).shape[1:3]
+    return rows, columns
 
 
-def emptied(target: str, fps: float, height: int, width: int) -> "VideoWriter":
-    from videogen.video import VideoWriter
+def write(writers: Sequence["VideoWriter"], pictures: "NDArray[np.uint8]") -> None:
+    from videogen.sheet import mosaic
 
-    clear_pictures(target)
-    return VideoWriter(target, fps, height, width)
+    each = [mosaic(list(pictures), scale=1)] if len(writers) < len(pictures) else pictures
+    for writer, one in zip(writers, each, strict=True):
+        writer.write(one)
+
+
+def note_stretching(terminal: Terminal, size: tuple[int, int], output: "OutputFormat") -> None:
+    """Say that frames lose their shape; UsageError for a size that cannot be written."""
+    from videogen.video.writer import LARGEST
+
+    height, width = output.size(*size)
+    if max(height, width) > LARGEST:
+        raise UsageError(f"--scale makes frames of {height} x {width}; a side has at most {LARGEST} pixels")
+    if abs(height / size[0] / (width / size[1]) - 1) > 0.02:
+        terminal.note(f"frames are stretched: {size[0]} x {size[1]} becomes {height} x {width}")
+
+
+def written_as(writer: "VideoWriter") -> dict[str, Any]:
+    """Frames, size and rate of a file."""
+    height, width = writer.size
+    return {"frames": writer.written, "height": height, "width": width, "fps": writer.fps}
 
 
 def clear_pictures(target: str) -> None:
@@ -158,7 +220,7 @@ def bar(terminal: Terminal, total: int | None) -> Iterator[Callable[[int, str], 
         yield progress
 
 
-def figures_of(work: Work, targets: Sequence[str], count: int) -> dict[str, Any]:
+def figures_of(work: Work, targets: Sequence[str], count: int, written: dict[str, Any]) -> dict[str, Any]:
     from videogen.figures import peak_memory_mib
 
     return {
@@ -167,6 +229,7 @@ def figures_of(work: Work, targets: Sequence[str], count: int) -> dict[str, Any]
         "height": work.size[0],
         "width": work.size[1],
         "fps": work.pipe.fps,
+        "written": written,
         "prompts": list(work.job.prompts),
         "seeds": list(work.job.seeds),
         **work.more,
@@ -188,6 +251,11 @@ def in_words(figures: dict[str, Any]) -> str:
     seed = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))}"
     size = f"{figures['height']} x {figures['width']} at {figures['fps']:g} a second"
     lines = [f"{where}: {figures['pictures']} pictures of {size}, {seed}"]
+    written = figures["written"]
+    made = {"frames": figures["pictures"], **{name: figures[name] for name in ("height", "width", "fps")}}
+    if written != made:
+        shown = f"{written['height']} x {written['width']} at {written['fps']:g} a second"
+        lines.append(f"  written as {written['frames']} frames of {shown}")
     if figures["latent_frames"]:
         lines.append(
             f"  first picture after {figures['seconds_to_first_picture']:.2f} s, then "

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from videogen.cli.beginnings import Beginning
-from videogen.cli.films import Film, targets_of, write_out
+from videogen.cli.films import Film, format_options, targets_of, write_out
 from videogen.cli.kinds import ABOVE_0
 from videogen.cli.making import CHANGE, Change, check, continued, made, opened, streamed
 from videogen.cli.models import DEVICE, GENERATOR, PLACE
@@ -49,6 +49,7 @@ VIDEO = click.option("--video", type=PLACE, help="A video, or a folder of pictur
 
 def generation_options(command: Callable[..., None]) -> Callable[..., None]:
     """What all three commands are told; how is sampled is up to the model's generation_config.json by default."""
+    command = format_options(command)
     for option in reversed(OPTIONS):
         command = option(command)
     return command
@@ -74,20 +75,22 @@ def generate(
 ) -> None:
     """Make a video of each PROMPT.
 
-    OUT is .mp4, .webm, .gif, a folder for PNGs (a name without a suffix), or - for raw RGB. Of several videos it
-    becomes OUT_000, OUT_001 and so on, with the seeds SEED, SEED + 1 and so on. It is written while it is made: Ctrl-C
-    leaves what there is, playable. What is there already is replaced only with --overwrite.
+    OUT is .mp4, .m4v, .mov, .mkv, .webm, .avi, .gif, a folder for PNGs (a name without a suffix), or - for raw RGB. Of
+    several videos it becomes OUT_000, OUT_001 and so on, with the seeds SEED, SEED + 1 and so on. It is written while
+    it is made: Ctrl-C leaves what there is, playable. What is there already is replaced only with --overwrite. The file
+    says what it was made with: `videogen info OUT`.
 
     \b
     Examples:
       videogen generate "a small red ring drifts left over a dark blue background" -o ring.mp4
       videogen generate "a big red star spins over plain grey" "a blue disc" -o two.mp4 --grid --seconds 4
       videogen generate "a dog on the beach" -o dog.webm --model runs/mine --image dog.png --seed 7
+      videogen generate "a big red star spins over a plain gray background" -o star.mov --scale 8 --fps 24
     """
     targets = targets_of(out, len(prompts) * num_videos, grid, options["overwrite"], image, video)
-    check(options)
+    output = check(options)
     beginning = Beginning.of(image, video)
-    write_out(terminal, made(opened(terminal, prompts, num_videos, options), beginning), targets)
+    write_out(terminal, made(opened(terminal, prompts, num_videos, options), beginning), targets, output)
 
 
 @click.command("continue")
@@ -109,9 +112,9 @@ def continue_(terminal: Terminal, source: Path, out: str, prompt: str, only_new:
       videogen continue ring.mp4 -o rest.mp4 --prompt "a small red ring drifts left" --only-new
     """
     targets = targets_of(out, 1, False, options["overwrite"], source)
-    check(options)
+    output = check(options)
     beginning = Beginning.of(None, source, shown=not only_new)
-    write_out(terminal, continued(opened(terminal, (prompt,), 1, options), beginning, only_new), targets)
+    write_out(terminal, continued(opened(terminal, (prompt,), 1, options), beginning, only_new), targets, output)
 
 
 @click.command("stream")
@@ -151,7 +154,7 @@ def stream(
       videogen stream "a red disc" -o - | ffplay -f rawvideo -pixel_format rgb24 -video_size 64x64 -framerate 8 -
     """
     targets = targets_of(out, 1, False, options["overwrite"], image, video)
-    check(options)
+    output = check(options)
     beginning = Beginning.of(image, video)
     order = opened(terminal, (prompt, *(change.prompt for change in changes)), 1, options)
-    write_out(terminal, streamed(order, beginning, changes, transition), targets)
+    write_out(terminal, streamed(order, beginning, changes, transition), targets, output)

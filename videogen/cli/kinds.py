@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import click
 
 from videogen.errors import UsageError
 
+FILMS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 
@@ -35,6 +37,27 @@ class Size(click.ParamType):  # type: ignore[type-arg]
         if not (cross and height.isdecimal() and width.isdecimal()):
             self.fail(f"'{value}' is not of the form HEIGHTxWIDTH, such as 128x192", param, ctx)
         return int(height), int(width)
+
+
+class Scale(click.ParamType):  # type: ignore[type-arg]
+    """A factor such as 4 or 2.5, or HEIGHTxWIDTH."""
+
+    name = "FACTOR|HxW"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> "float | tuple[int, int]":
+        text = str(value).lower()
+        if re.fullmatch(r"[1-9]\d*x[1-9]\d*", text):
+            height, _, width = text.partition("x")
+            return int(height), int(width)
+        try:
+            factor = float(text.removesuffix("x"))
+        except ValueError:
+            factor = math.nan
+        if not 0 < factor < math.inf:
+            self.fail(f"'{value}' is no factor above 0, such as 4, and no size, such as 512x512", param, ctx)
+        return factor
 
 
 class NewFile(click.ParamType):  # type: ignore[type-arg]
@@ -76,7 +99,7 @@ def refuse_taken(path: Path | None, overwrite: bool) -> None:
 
 
 PICTURE = NewFile(*PICTURES)
-FILM = NewFile(".mp4", ".webm", ".gif")
+FILM = NewFile(*FILMS)
 OUT_FOLDER = OutFolder()
 ABOVE_0 = Above0()
 DRAWING = NewFile(".svg")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from videogen.cli.beginnings import Beginning
-from videogen.cli.films import Pieces, Work
+from videogen.cli.films import Pieces, Work, output_format
 from videogen.cli.models import generator_at, usable_device
 from videogen.cli.terminal import Terminal
 from videogen.errors import UsageError
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from videogen.known import Known
     from videogen.pipeline import VideoPipeline
     from videogen.stream import VideoStream
+    from videogen.video import OutputFormat
 
 SAMPLING = (
     "steps", "opening", "schedule", "order", "threshold", "noise", "guidance_scale", "guidance_schedule", "temperature",
@@ -74,14 +75,22 @@ class Request:
         negative, seed, rate = (self.options[name] for name in ("negative_prompt", "seed", "rate"))
         return self.pipe.job(prompts, negative, self.videos, seed, sampling, rate)
 
+    def metadata(self, job: "Job", beginning: Beginning, **more: Any) -> Sequence[dict[str, Any]]:
+        """Of each video, for its file; none if that was asked for."""
+        from videogen.metadata import metadata_of
+
+        if self.options["no_metadata"]:
+            return ()
+        return metadata_of(self.pipe.model, job, **{**more, "begins_with": beginning.path.name})
+
     def frames(self) -> int | None:
         frames: int | None = self.options["frames"]
         seconds: float | None = self.options["seconds"]
         return frames if seconds is None else max(1, round(seconds * self.pipe.fps))
 
 
-def check(options: Mapping[str, Any]) -> None:
-    """UsageError for what is wrong whatever the model is, before it is loaded."""
+def check(options: Mapping[str, Any]) -> "OutputFormat":
+    """How the file is to show the video; UsageError for what is wrong whatever the model is, before it is loaded."""
     from sampling.config import SamplerConfig
 
     if options["frames"] is not None and options["seconds"] is not None:
@@ -90,6 +99,7 @@ def check(options: Mapping[str, Any]) -> None:
         SamplerConfig(**{name: options[name] for name in SAMPLING if options[name] is not None})
     except ValueError as error:
         raise UsageError(str(error)) from None
+    return output_format(options)
 
 
 def opened(terminal: Terminal, prompts: tuple[str, ...], videos: int, options: Mapping[str, Any]) -> Request:
@@ -114,7 +124,8 @@ def made(request: Request, beginning: Beginning) -> Work:
     beginning.note_changes(request.terminal, pipe, request.size)
     known, total = beginning.known(pipe, request.size, len(job.seeds)), pipe.pictures(request.frames())
     label = request.prompts[0] if len(request.prompts) == 1 else f"{len(request.prompts)} prompts"
-    return Work(pipe, job, pieces(pipe, job, known, total, figures), request.size, figures, total, lambda: label)
+    both, metadata = pieces(pipe, job, known, total, figures), request.metadata(job, beginning)
+    return Work(pipe, job, both, request.size, figures, total, lambda: label, metadata=metadata)
 
 
 def continued(request: Request, beginning: Beginning, only_new: bool) -> Work:
@@ -130,7 +141,8 @@ def continued(request: Request, beginning: Beginning, only_new: bool) -> Work:
     else:
         both = clip_and_more(request, job, beginning, new, figures)
     more = {"pictures_of_the_clip": old}
-    return Work(pipe, job, both, request.size, figures, old + new, lambda: request.prompts[0], more)
+    metadata = request.metadata(job, beginning)
+    return Work(pipe, job, both, request.size, figures, old + new, lambda: request.prompts[0], more, metadata)
 
 
 def clip_and_more(request: Request, job: "Job", beginning: Beginning, new: int, figures: "Figures") -> Pieces:
@@ -158,7 +170,9 @@ def streamed(request: Request, beginning: Beginning, changes: Sequence[Change], 
     later = sorted((change.picture(pipe.fps), change.prompt) for change in changes)
     shown: list[dict[str, Any]] = []
     pictures, more = changing(stream, later, shown, request.terminal.note), {"prompt_changes": shown}
-    return Work(pipe, job, pictures, request.size, stream.figures, total, lambda: stream.prompt, more)
+    asked = [{"picture": picture, "prompt": prompt} for picture, prompt in later]
+    metadata = request.metadata(job, beginning, prompt_changes=asked, transition=transition if asked else None)
+    return Work(pipe, job, pictures, request.size, stream.figures, total, lambda: stream.prompt, more, metadata)
 
 
 def changing(

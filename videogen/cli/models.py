@@ -7,7 +7,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from videogen.cli.films import Film, clear_pictures, targets_of
+from videogen.cli.films import Film, clear_pictures, format_options, note_stretching, output_format, targets_of
 from videogen.cli.kinds import ABOVE_0, DRAWING, OUT_FOLDER, Size, refuse_taken
 from videogen.cli.terminal import Terminal, reports
 from videogen.cli.train import THREADS
@@ -37,6 +37,7 @@ OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace the report t
 @MODEL
 @click.option("--side-by-side", is_flag=True, help="Show the original at the left.")
 @click.option("--size", type=Size(), help="Scale and crop to this size first [default: as much as whole tokens fill].")
+@format_options
 @THREADS
 @DEVICE
 @reports
@@ -50,12 +51,13 @@ def reconstruct(
     size: tuple[int, int] | None,
     threads: int | None,
     device: str,
+    **options: Any,
 ) -> None:
     """Send the video IN through a tokenizer into OUT, and say how much of it came back.
 
-    Any length, in the memory of a few frames. OUT is .mp4, .webm, .gif, a folder for PNGs, or - for raw RGB. It has
-    the size of the video, less what fills no token at its borders. Ctrl-C leaves what there is, playable. What is
-    there already is replaced only with --overwrite.
+    Any length, in the memory of a few frames. OUT is a file or a folder as for `generate`, or - for raw RGB. It has the
+    size of the video, less what fills no token at its borders. Ctrl-C leaves what there is, playable. What is there
+    already is replaced only with --overwrite.
 
     \b
     Examples:
@@ -66,11 +68,14 @@ def reconstruct(
     from videogen.models import load_tokenizer
 
     targets_of(target, 1, False, overwrite, source)
+    output = output_format(options)
     use_threads(threads)
     opened = load_tokenizer(model, usable_device(device))
     clear_pictures(target)
     with terminal.progress("reconstructing", "frames") as on_progress:
-        figures = reconstruct_video(opened, source, target, size, side_by_side, on_progress)
+        how = size, side_by_side, on_progress, output, not options["no_metadata"]
+        figures = reconstruct_video(opened, source, target, *how)
+    note_stretching(terminal, (figures["height"], figures["width"] * (2 if side_by_side else 1)), output)
     if size is None and (remark := cropped_in_words(figures)) is not None:
         terminal.note(f"{source}: {remark}")
     if target == "-":
@@ -200,21 +205,25 @@ def selftest(terminal: Terminal, model: Path, seed: int, threads: int | None, de
 
 
 @click.command("info")
-@click.argument("model", metavar="MODEL|TOKENS", type=PLACE)
+@click.argument("model", metavar="MODEL|TOKENS|VIDEO", type=PLACE)
 @reports
 def info(terminal: Terminal, model: Path) -> None:
     """Say what a model folder holds: sizes, codes, rates, and the fingerprint that tokens carry.
 
-    Of a folder of tokens that `videogen encode` made, it says of which clips they are and of which tokenizer.
+    Of a folder of tokens that `videogen encode` made, it says of which clips they are and of which tokenizer. Of a
+    video it says what it was made with: prompt, seed, model and settings, where `videogen` wrote the file.
 
     \b
     Examples:
       videogen info runs/toys
       videogen info tokens
+      videogen info ring.mp4
     """
+    from videogen.evaluate.info_video import describe_video, is_video
     from videogen.tokens.description import NAME
 
-    figures, lines = tokens_described(model) if (model / NAME).is_file() else model_described(model)
+    describe = tokens_described if (model / NAME).is_file() else describe_video if is_video(model) else model_described
+    figures, lines = describe(model)
     width = max(map(len, lines))
     terminal.report(figures, "\n".join(f"{name:<{width}}  {value}" for name, value in lines.items()))
 

@@ -13,10 +13,11 @@ from tokenizer.config import TokenizerConfig
 from tokenizer.quantize import Usage
 from videogen.codec import round_trip
 from videogen.errors import DataError, UsageError
+from videogen.metadata import metadata_of_reconstruction
 from videogen.metrics import Totals
 from videogen.models import TokenizerModel
 from videogen.signals import Interrupted, listening
-from videogen.video import VideoWriter, fit, scan, stream
+from videogen.video import OutputFormat, VideoWriter, fit, scan, stream
 
 OnProgress = Callable[[int, int], None]
 
@@ -28,6 +29,8 @@ def reconstruct_video(
     size: tuple[int, int] | None = None,
     side_by_side: bool = False,
     on_progress: OnProgress | None = None,
+    output: OutputFormat = OutputFormat(),  # noqa: B008 - frozen
+    with_metadata: bool = True,
 ) -> dict[str, Any]:
     """Every frame of `source` through the model into `target`; returns the figures.
 
@@ -44,7 +47,9 @@ def reconstruct_video(
     with ExitStack() as stack:
         shown_width = 2 * width if side_by_side else width
         asked = stack.enter_context(listening())
-        writer = stack.enter_context(VideoWriter(target, seen.fps or 1.0, height, shown_width))
+        shape = height, shown_width
+        facts = metadata_of_reconstruction(model, source) if with_metadata else None
+        writer = stack.enter_context(VideoWriter(target, seen.fps or 1.0, *shape, output=output, metadata=facts))
         pictures = (fitted if size else cropped)(source, height, width)
         for piece in round_trip(model.network, pictures):
             totals, usage = totals.plus_frames(piece.frames, piece.originals), usage.plus(piece.ids_Thw)

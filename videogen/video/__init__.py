@@ -4,6 +4,8 @@ Importing this package imports neither.
 """
 
 from videogen.video.errors import KINDS, VideoError
+from videogen.video.metadata import read_metadata, tags_of
+from videogen.video.output_format import OutputFormat
 from videogen.video.probing import probe
 from videogen.video.random_access import choose_backend, read, read_along
 from videogen.video.resample import fit, frames_at, over_black
@@ -14,6 +16,7 @@ from videogen.video.writer import VideoWriter, write_video
 __all__ = [
     "KINDS",
     "Limits",
+    "OutputFormat",
     "Scan",
     "Source",
     "Span",
@@ -26,7 +29,9 @@ __all__ = [
     "probe",
     "read",
     "read_along",
+    "read_metadata",
     "scan",
     "stream",
+    "tags_of",
     "write_video",
 ]

@@ -127,6 +127,21 @@ def _check_riff(size: int, promised: int) -> None:
 
 def _check_gif(file: BinaryIO, size: int) -> None:
     """Blocks lead from the header to the end mark."""
+    for _ in gif_blocks(file, size):
+        pass
+
+
+def gif_images(file: BinaryIO) -> int | None:
+    """How many images a whole GIF holds; None for another kind of file."""
+    file.seek(0)
+    if file.read(4) != b"GIF8":
+        return None
+    size = file.seek(0, 2)
+    return sum(kind[:1] == b"," for kind, _, _ in gif_blocks(file, size))
+
+
+def gif_blocks(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
+    """(its first two bytes, where its parts begin and end) of each block; BrokenError where they tile no whole file."""
     if size < 13:
         raise BrokenError("truncated", "the header does not end")
     file.seek(10)
@@ -134,17 +149,18 @@ def _check_gif(file: BinaryIO, size: int) -> None:
     place = 13 + _palette_bytes(flags)
     while place < size:
         file.seek(place)
-        kind = file.read(1)
-        if kind == b";":
+        kind = file.read(2)
+        if kind[:1] == b";":
             return
-        if kind == b"!":
+        if kind[:1] == b"!":
             place += 2
-        elif kind == b",":
+        elif kind[:1] == b",":
             file.seek(place + 9)
             place += 11 + _palette_bytes(file.read(1)[0] if place + 9 < size else 0)
         else:
             raise BrokenError("corrupt", f"no block begins at byte {place}")
-        place = _after_parts(file, place, size)
+        start, place = place, _after_parts(file, place, size)
+        yield kind, start, place
     raise BrokenError("truncated", "the end mark is missing")
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from videogen.video.avi_index import listed_frames
-from videogen.video.bookkeeping import check_bookkeeping
+from videogen.video.bookkeeping import check_bookkeeping, gif_images
 from videogen.video.errors import VideoError
 from videogen.video.resample import over_black
 from videogen.video.source import Limits, Source, open_bytes
@@ -45,7 +45,7 @@ class Opened:
     name: str
     promised_frames: int
     promised_seconds: float | None
-    listed_frames: int | None = None  # in the index of an AVI
+    listed_frames: int | None = None  # in the index of an AVI, in the blocks of a GIF
     missing_frames: int = 0  # known at the end: how many fewer there were than promised, though nothing is damaged
 
 
@@ -138,7 +138,8 @@ def opened_whole(source: Source, limits: Limits) -> Iterator[Opened]:
     name = str(source)
     with open_bytes(source, limits) as file, translated(name):
         check_bookkeeping(file, name)
-        listed = listed_frames(file)
+        images = gif_images(file)
+        listed = listed_frames(file) if images is None else images
     with opened(source, limits) as video:
         video.listed_frames = listed
         yield video
@@ -195,6 +196,8 @@ class Tally:
                 promise = f"{video.promised_frames} frames that its header promises"
                 raise VideoError("truncated", name, f"{sent} of the {promise}")
             video.missing_frames = 1
+        if video.container.format.name == "gif" and video.listed_frames is not None:
+            sent = video.listed_frames  # a comment that comes last is a packet of its own
         if codec not in HIDDEN_FRAMES and shown + self.hidden != sent:
             raise VideoError("corrupt", name, f"{sent - self.hidden - shown} of {sent} packets gave no frame")
         seconds = max(0.0, self.last_second - self.first_second)

@@ -1,0 +1,67 @@
+"""What a generated video was made with, as its file and its `VideoOutput` say it: enough to make it again."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from videogen.generate import Job
+    from videogen.models import PriorModel, TokenizerModel
+
+
+def metadata_of(model: "PriorModel", job: "Job", **more: Any) -> tuple[dict[str, Any], ...]:
+    """Of each video of a job: prompt, seed, model and settings, as values of JSON. No paths, no dates.
+
+    `more` holds for all of them; what is None or empty is left out.
+    """
+    common = {
+        "model": name_of(model.path),
+        "fingerprint": model.fingerprint,
+        "dtype": str(model.network.norm.weight.dtype).removeprefix("torch."),
+        "settings": asdict(job.sampler),
+        "rate": job.rate or None,
+        **more,
+    }
+    each = zip(job.prompts, job.negative_prompts, job.seeds, strict=True)
+    return tuple(
+        {name: value for name, value in {**own, **common}.items() if value not in (None, "", [], ())}
+        for own in ({"prompt": prompt, "negative_prompt": negative, "seed": seed} for prompt, negative, seed in each)
+    )
+
+
+def metadata_of_reconstruction(tokenizer: "TokenizerModel", source: Path) -> dict[str, Any]:
+    """Of a video that went through a tokenizer and back; the fingerprint is the tokenizer's."""
+    return {"reconstruction_of": source.name, "model": name_of(tokenizer.path), "fingerprint": tokenizer.fingerprint}
+
+
+def name_of(folder: Path) -> str:
+    """The name of a model's folder, or of the run whose `model` it is: no path, which is nobody's business."""
+    folder = folder.resolve()
+    return folder.parent.name if folder.name == "model" else folder.name
+
+
+def metadata_of_grid(videos: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Of all videos side by side in one: what differs becomes a list."""
+    names = {name: None for one in videos for name in one}
+    values = {name: [one.get(name) for one in videos] for name in names}
+    return {name: value[0] if all(one == value[0] for one in value) else value for name, value in values.items()}
+
+
+def in_words(metadata: dict[str, Any]) -> dict[str, str]:
+    """For people, a line each; of the settings those that are set."""
+    shown = dict(metadata)
+    settings = shown.pop("settings", None)
+    lines = {name.replace("_", " "): _as_text(value) for name, value in shown.items()}
+    if isinstance(settings, dict):
+        lines["settings"] = ", ".join(f"{name}={_as_text(value)}" for name, value in settings.items())
+    return lines
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, list):
+        return "; ".join(map(_as_text, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_as_text(one)}" for name, one in value.items())
+    text = str(value)
+    return "".join(letter if letter.isprintable() else " " for letter in text)
