@@ -118,7 +118,7 @@ def test_of_an_earlier_folder_of_pictures_none_is_left(model_folder: Path, film:
         (["film.mp4", "seen.mp4", "--size", "30x32"], 2, "--size is 30x32; both must be multiples of 8"),
         (["film.mp4", "seen.mp4", "--size", "big"], 2, "not of the form HEIGHTxWIDTH"),
         (["film.mp4", "film.mp4", "--overwrite"], 2, "is the clip that is read; write somewhere else"),
-        (["film.mp4", "seen.avi", "--model", "nowhere"], 2, "'seen.avi' does not end in .mp4"),
+        (["film.mp4", "seen.ogv", "--model", "nowhere"], 2, "'seen.ogv' does not end in .mp4"),
         (["film.mp4", "nowhere/seen.mp4", "--model", "nowhere"], 2, "no folder"),
         (["nothing.mp4", "seen.mp4"], 3, "nothing.mp4"),
         (["film.mp4", "seen.mp4", "--device", "cuda:7"], 5, "--device cuda:7"),
