@@ -106,7 +106,8 @@ def test_names_that_are_no_text_are_kept(tmp_path: Path) -> None:
         ({}, "no videos"),
         ({"clips.csv": "path\na.mp4\n"}, "did you mean the manifest"),
         ({"a.mp4": "", "b.tar": ""}, "both videos and archives (b.tar)"),
-        ({"b.tar": "", "c.tar.gz": ""}, "c.tar.gz: compressed"),
+        ({"a.mp4": "", "b.tar.gz": ""}, "both videos and archives (b.tar.gz)"),
+        ({"a.mp4": "", "metadata.parquet": ""}, "metadata.parquet: Parquet is not read; write it as metadata.jsonl"),
     ],
 )
 def test_a_folder_that_is_no_set_says_why(tmp_path: Path, files: dict[str, str | bytes], words: str) -> None:

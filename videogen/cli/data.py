@@ -26,8 +26,9 @@ def data() -> None:
 def index(terminal: Terminal, source: Path, out: Path | None, workers: int | None) -> None:
     """Read every video of DATA once, and write down what is in it or why it is refused.
 
-    DATA is a folder of videos with captions beside them (clip.mp4, clip.txt), a manifest (.csv or .jsonl with
-    path, caption, and optionally start and end in seconds), or WebDataset shards (.tar, or a folder of them).
+    DATA is a folder of videos with captions beside them (clip.mp4, clip.txt), a videofolder of Hugging Face
+    (metadata.jsonl or .csv with file_name and text), a manifest (.csv or .jsonl with path, caption, and optionally
+    start and end in seconds), or WebDataset shards (.tar or .tar.gz, or a folder of them).
     Files that have not changed since the last time are not read again; a run that was stopped goes on where it was.
 
     \b

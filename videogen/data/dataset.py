@@ -1,13 +1,15 @@
 """Clips of one size and frame rate out of an indexed set: what a clip shows depends on (seed, epoch, index) alone."""
 
 import hashlib
+import operator
 from dataclasses import astuple, dataclass
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from videogen.data.draws import AUGMENTATION, below, epoch_order, words
+from videogen.data.draws import AUGMENTATION, below, epoch_order, places_in, words
 from videogen.data.entry import Fault
 from videogen.data.examine import stamp_of
 from videogen.data.index import Index, IndexedClip
@@ -66,7 +68,7 @@ class ClipDataset:
             raise ValueError(f"seed is {seed}; it must lie in 0 .. 2^64 - 1")
         _refuse_if_bad(index, max_bad_fraction)
         starts = [_starts(clip, spec) for clip in index.good]
-        self.spec, self.seed = spec, seed
+        self.spec, self.seed, self.epoch = spec, seed, 0
         self.clips = tuple(clip for clip, possible in zip(index.good, starts, strict=True) if possible)
         self.short = tuple(clip.entry.key for clip, possible in zip(index.good, starts, strict=True) if not possible)
         self.refused = index.refused
@@ -80,6 +82,26 @@ class ClipDataset:
 
     def __len__(self) -> int:
         return len(self.clips)
+
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        """Clip `number` of `clips` as torch's DataLoader takes it: "video" uint8 [T, 3, H, W], "caption" and "key".
+
+        It is the sample that this clip has in the epoch of `set_epoch`, 0 by default.
+        """
+        import torch
+
+        place = operator.index(number)
+        if not -len(self) <= place < len(self):
+            raise IndexError(f"clip {number} of {len(self)}")
+        sample = self.sample(self.epoch, int(places_in(self.seed, self.epoch, len(self))[place]))
+        video = torch.from_numpy(sample.clip).permute(0, 3, 1, 2).contiguous()
+        return {"video": video, "caption": sample.caption, "key": sample.key}
+
+    def set_epoch(self, epoch: int) -> None:
+        """Other windows and mirrorings for `dataset[i]`. Workers of a DataLoader learn of it when they are started."""
+        if epoch < 0:
+            raise ValueError(f"epoch is {epoch}; it must be at least 0")
+        self.epoch = epoch
 
     @property
     def fingerprint(self) -> str:

@@ -32,6 +32,14 @@ def epoch_order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
     return order
 
 
+@lru_cache(maxsize=4)
+def places_in(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
+    """Where in the epoch's order each of 0..count-1 comes, read-only."""
+    places = np.argsort(epoch_order(seed, epoch, count))
+    places.flags.writeable = False
+    return places
+
+
 def below(word: int, count: int) -> int:
     """A uniform 64-bit word as a number in 0..count-1 (uneven by less than count / 2^64)."""
     return (int(word) * count) >> 64

@@ -2,13 +2,17 @@
 
 Only `path` is required. Paths are relative to the manifest; start and end are seconds. The key is the path as written,
 with `@start-end` behind it where one of them is given, and `#2`, `#3` where the same clip has more captions.
+
+A table with a column `file_name` instead is the metadata of a videofolder, as the Hugging Face hub has them. Its
+caption is the first of `text`, `caption` and `prompt` that is there; other columns are not looked at.
 """
 
 import csv
 import io
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -17,21 +21,42 @@ from videogen.data.captions import tidy
 from videogen.data.entry import Entry
 from videogen.errors import DataError
 
-COLUMNS = ("path", "caption", "start", "end")
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns a table may have; `others`: also any that mean nothing here."""
+
+    path: str
+    captions: tuple[str, ...]
+    others: bool
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        return (self.path, *self.captions, "start", "end")
+
+    def unknown(self, names: Iterable[str]) -> ValueError | None:
+        strange = None if self.others else next((name for name in names if name not in self.known), None)
+        return None if strange is None else ValueError(f"unknown column '{strange}'{nearest(strange, self.known)}")
+
+
+MANIFEST = Columns("path", ("caption",), others=False)
+VIDEOFOLDER = Columns("file_name", ("text", "caption", "prompt"), others=True)
 Row = dict[str, Any] | ValueError  # a line, or what is wrong with it
 
 
 def manifest_entries(manifest: Path) -> list[Entry]:
     """The entries in the order of the manifest; DataError names the first wrong line and counts the others."""
     text = _text(manifest)
-    rows = _csv_rows(manifest, text) if manifest.suffix.lower() == ".csv" else _jsonl_rows(text)
+    is_csv = manifest.suffix.lower() == ".csv"
+    columns = VIDEOFOLDER if VIDEOFOLDER.path in _first_names(text, is_csv) else MANIFEST
+    rows = _csv_rows(manifest, text, columns) if is_csv else _jsonl_rows(text, columns)
     entries: list[Entry] = []
     wrong: list[str] = []
     first_line: dict[tuple[str, str], int] = {}
     captions_of: dict[str, int] = {}
     for line, row in rows:
         try:
-            entry = _entry(row, manifest.parent)
+            entry = _entry(row, manifest.parent, columns)
             same = first_line.setdefault((entry.key, entry.caption), line)
             if same != line:
                 raise ValueError(f"repeats line {same}: the same clip with the same caption")
@@ -45,6 +70,25 @@ def manifest_entries(manifest: Path) -> list[Entry]:
     return entries
 
 
+def is_metadata(table: Path) -> bool:
+    """Whether a table has the columns of a videofolder; of one that cannot be read at all, that is not known."""
+    with table.open("rb") as file:
+        start = file.read(1 << 16).decode("utf-8-sig", "replace")
+    return VIDEOFOLDER.path in _first_names(start, table.suffix.lower() == ".csv")
+
+
+def _first_names(text: str, is_csv: bool) -> set[str]:
+    """The columns that the first line names."""
+    line = next((line for line in io.StringIO(text) if line.strip()), "")
+    if is_csv:
+        return {name.strip().strip('"') for name in line.split(",")}
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return set()
+    return set(row) if isinstance(row, dict) else set()
+
+
 def _text(manifest: Path) -> str:
     raw = manifest.read_bytes()
     try:
@@ -54,13 +98,13 @@ def _text(manifest: Path) -> str:
         raise DataError(f"{manifest}:{line}: not UTF-8; save the manifest as UTF-8") from None
 
 
-def _jsonl_rows(text: str) -> Iterator[tuple[int, Row]]:
+def _jsonl_rows(text: str, columns: Columns) -> Iterator[tuple[int, Row]]:
     for number, line in enumerate(text.split("\n"), 1):  # not splitlines: JSON may hold other line separators
         if line.strip():
-            yield number, _json_row(line)
+            yield number, _json_row(line, columns)
 
 
-def _json_row(line: str) -> Row:
+def _json_row(line: str, columns: Columns) -> Row:
     try:
         row = json.loads(line, object_pairs_hook=_without_duplicates)
     except RecursionError:
@@ -70,8 +114,8 @@ def _json_row(line: str) -> Row:
     except ValueError as error:
         return error
     if not isinstance(row, dict):
-        return ValueError('not a JSON object; expected {"path": ..., "caption": ...}')
-    return next((_unknown(name) for name in row if name not in COLUMNS), row)
+        return ValueError(f'not a JSON object; expected {{"{columns.path}": ..., "{columns.captions[0]}": ...}}')
+    return columns.unknown(row) or row
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -81,7 +125,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return fields
 
 
-def _csv_rows(manifest: Path, text: str) -> Iterator[tuple[int, Row]]:
+def _csv_rows(manifest: Path, text: str, columns: Columns) -> Iterator[tuple[int, Row]]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
     header: list[str] | None = None
     end = 0
@@ -91,7 +135,7 @@ def _csv_rows(manifest: Path, text: str) -> Iterator[tuple[int, Row]]:
             if not cells:
                 continue
             if header is None:
-                header = _header(manifest, line, cells)
+                header = _header(manifest, line, cells, columns)
             elif len(cells) != len(header):
                 yield (
                     line,
@@ -103,26 +147,25 @@ def _csv_rows(manifest: Path, text: str) -> Iterator[tuple[int, Row]]:
         raise DataError(f"{manifest}:{end + 1}: not CSV ({error})") from None
 
 
-def _header(manifest: Path, line: int, cells: list[str]) -> list[str]:
+def _header(manifest: Path, line: int, cells: list[str], columns: Columns) -> list[str]:
     names = [cell.strip() for cell in cells]
-    unknown = next((_unknown(name) for name in names if name not in COLUMNS), None)
+    unknown = columns.unknown(names)
     if unknown is not None:
         raise DataError(f"{manifest}:{line}: {unknown}")
-    if len(set(names)) != len(names) or "path" not in names:
-        raise DataError(f"{manifest}:{line}: the header must name 'path', and no column twice")
+    if len(set(names)) != len(names) or columns.path not in names:
+        raise DataError(f"{manifest}:{line}: the header must name '{columns.path}', and no column twice")
     return names
 
 
-def _unknown(name: str) -> ValueError:
-    return ValueError(f"unknown column '{name}'{nearest(name, COLUMNS)}")
-
-
-def _entry(row: Row, folder: Path) -> Entry:
+def _entry(row: Row, folder: Path, columns: Columns) -> Entry:
     if isinstance(row, ValueError):
         raise row
-    path, caption = _path(row.get("path")), row.get("caption")
+    path = _path(row.get(columns.path), columns.path)
+    name, caption = next(
+        ((name, row[name]) for name in columns.captions if row.get(name) is not None), (columns.captions[0], None)
+    )
     if caption is not None and not isinstance(caption, str):
-        raise ValueError(f"'caption' is {caption!r}; expected text")
+        raise ValueError(f"'{name}' is {caption!r}; expected text")
     start, end = _seconds(row, "start"), _seconds(row, "end")
     if end is not None and end <= (start or 0.0):
         raise ValueError(f"'end' is {end}; it must lie after the start ({start or 0.0})")
@@ -130,15 +173,15 @@ def _entry(row: Row, folder: Path) -> Entry:
     return Entry(PurePath(path).as_posix() + window, folder / path, tidy(caption or ""), start, end)
 
 
-def _path(path: object) -> str:
+def _path(path: object, column: str) -> str:
     if not isinstance(path, str) or not path.strip():
-        raise ValueError("'path' is missing")
+        raise ValueError(f"'{column}' is missing")
     if "://" in path or "\0" in path:
-        raise ValueError(f"'path' is {path!r}; only files on disk can be read")
+        raise ValueError(f"'{column}' is {path!r}; only files on disk can be read")
     try:
         path.encode("utf-8")
     except UnicodeEncodeError:
-        raise ValueError(f"'path' is {path!r}; it is no Unicode text") from None
+        raise ValueError(f"'{column}' is {path!r}; it is no Unicode text") from None
     return path
 
 

@@ -1,8 +1,9 @@
-"""WebDataset shards: uncompressed tar archives whose members share a stem, `x.mp4` with `x.txt` or `x.json`.
+"""WebDataset shards: tar archives whose members share a stem, `x.mp4` with `x.txt` or `x.json`.
 
-Nothing is unpacked: a video is a span of its archive. A stem is the member's name without its last suffix; `x.txt` wins
-over `x.json`. Members may stand in any order. Hidden members are not looked at; a video that is a link, or whose name
-leaves the archive or occurs twice, is refused by name. The key is `shard.tar/member`.
+A video is a span of its archive; compressed ones come here unpacked, see `compressed`. A stem is the member's name
+without its last suffix; `x.txt` wins over `x.json`. Members may stand in any order. Hidden members are not looked at; a
+video that is a link, or whose name leaves the archive or occurs twice, is refused by name. The key is
+`shard.tar/member`.
 """
 
 import tarfile

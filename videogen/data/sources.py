@@ -1,4 +1,4 @@
-"""What belongs to a training set: a folder of captioned videos, a manifest, or WebDataset shards.
+"""What belongs to a training set: a folder of captioned videos, a videofolder, a manifest, or WebDataset shards.
 
 The result depends on names and captions alone, not on the order of a directory, nor on the locale.
 """
@@ -6,10 +6,12 @@ The result depends on names and captions alone, not on the order of a directory,
 from collections.abc import Iterable
 from pathlib import Path
 
+from videogen.data.compressed import suffix_of, unpacked
 from videogen.data.entry import VIDEO_SUFFIXES, Entry, Fault, is_video_name
 from videogen.data.folder import files_below, video_entries
 from videogen.data.manifest import manifest_entries
 from videogen.data.shards import shard_entries
+from videogen.data.videofolder import metadata_in, refuse_parquet, videofolder_entries
 from videogen.errors import DataError
 
 __all__ = ["INDEX_NAME", "Entry", "Fault", "default_index", "find_entries", "refuse_other_forms", "root_of"]
@@ -17,8 +19,7 @@ __all__ = ["INDEX_NAME", "Entry", "Fault", "default_index", "find_entries", "ref
 INDEX_NAME = "videogen-index.jsonl"
 
 MANIFESTS = (".csv", ".jsonl")
-COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
-FORMS = "a folder of videos or of .tar shards, a manifest (.csv, .jsonl), or one .tar"
+FORMS = "a folder of videos or of .tar shards, a manifest (.csv, .jsonl), or one .tar or .tar.gz"
 
 
 def find_entries(data: Path) -> tuple[Entry, ...]:
@@ -29,7 +30,7 @@ def find_entries(data: Path) -> tuple[Entry, ...]:
     elif data.suffix.lower() in MANIFESTS:
         entries = manifest_entries(data)
     else:
-        entries = shard_entries(data, data.name)
+        entries = _in_shard(data, data.name)
     if not entries:
         raise DataError(f"{data}: holds no videos")
     return tuple(sorted(entries, key=lambda entry: entry.key))
@@ -38,7 +39,7 @@ def find_entries(data: Path) -> tuple[Entry, ...]:
 def refuse_other_forms(data: Path) -> None:
     if not data.is_dir() and not data.is_file():
         raise DataError(f"{data}: {'not a regular file' if data.exists() else 'not found'}; expected {FORMS}")
-    if data.is_file() and data.suffix.lower() not in (*MANIFESTS, ".tar"):
+    if data.is_file() and data.suffix.lower() not in MANIFESTS and not is_shard(data):
         raise DataError(f"{data}: not a training set; expected {FORMS}")
 
 
@@ -54,21 +55,26 @@ def default_index(data: Path) -> Path:
 
 def _in_folder(folder: Path) -> list[Entry]:
     files = list(files_below(folder))
-    shards = [path for path in files if path.suffix.lower() == ".tar"]
-    compressed = [path for path in files if path.name.lower().endswith(COMPRESSED)]
+    shards = [path for path in files if is_shard(path)]
     if any(is_video_name(path.name) for path in files):
-        if shards or compressed:
-            raise DataError(
-                f"{folder}: holds both videos and archives ({(shards + compressed)[0].name}); keep them apart"
-            )
+        if shards:
+            raise DataError(f"{folder}: holds both videos and archives ({shards[0].name}); keep them apart")
+        if tables := metadata_in(files):
+            return videofolder_entries(folder, tables, files)
+        refuse_parquet(files)
         return list(video_entries(folder, files))
-    if compressed:
-        raise DataError(
-            f"{compressed[0]}: compressed; shards must be plain .tar, so that clips can be read where they lie"
-        )
     if not shards:
         raise DataError(_nothing_in(folder, files))
-    return [entry for shard in shards for entry in shard_entries(shard, shard.relative_to(folder).as_posix())]
+    return [entry for shard in shards for entry in _in_shard(shard, shard.relative_to(folder).as_posix())]
+
+
+def is_shard(path: Path) -> bool:
+    return path.suffix.lower() == ".tar" or suffix_of(path.name) is not None
+
+
+def _in_shard(shard: Path, name: str) -> list[Entry]:
+    plain = shard if suffix_of(shard.name) is None else unpacked(shard)
+    return [Entry(name, shard, "", fault=plain)] if isinstance(plain, Fault) else shard_entries(plain, name)
 
 
 def _nothing_in(folder: Path, files: Iterable[Path]) -> str:
