@@ -62,5 +62,5 @@ class Quantizer(nn.Module, ABC):
     def check_ids(self, ids_N: Tensor) -> None:
         if ids_N.dtype != torch.int64:
             raise ValueError(f"ids are int64, not {ids_N.dtype}")
-        if ids_N.numel() and (ids_N.min() < 0 or ids_N.max() >= self.size):
+        if ((ids_N < 0) | (ids_N >= self.size)).any():  # one question, for a GPU is waited for at each
             raise ValueError(f"ids reach from {ids_N.min()} to {ids_N.max()}; the codes are 0 to {self.size - 1}")

@@ -1,0 +1,78 @@
+"""Generation on another device: nothing that belongs there is made on the CPU, and nobody waits for it needlessly."""
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.fake_device import FAKE, FakeDevice
+from tests.pipeline.tiny import RING, STAR
+from videogen.generate import begin, go_on, under_new_prompts
+from videogen.models import PriorModel
+from videogen.pipeline import VideoPipeline
+
+FRAMES = 4
+
+
+def moved(pipe: VideoPipeline, device: str | None = None) -> VideoPipeline:
+    """A copy, the prior in float64: equal tokens then, however attention rounds."""
+    model = pipe.model
+    tokenizer = replace(model.tokenizer, network=copy.deepcopy(model.tokenizer.network))
+    own = replace(model, network=copy.deepcopy(model.network), tokenizer=tokenizer)
+    return VideoPipeline(own, pipe.sampler).to(device, torch.float64)
+
+
+def made(pipe: VideoPipeline, **settings: Any) -> tuple[torch.Tensor, np.ndarray]:
+    """Ids and pictures of two videos, with guidance, across a change of prompt."""
+    job = pipe.job([RING, STAR], None, 1, 7, {"guidance_scale": 2.0, "guidance_schedule": "linear", **settings})
+    model: PriorModel = pipe.model
+    going, ids, pictures = begin(model, job), [], []
+    for number in range(FRAMES):
+        if number == FRAMES - 1:
+            job = replace(job, prompts=(STAR, RING))
+            going = under_new_prompts(model, job, going)
+        going, one = go_on(model, job, going)
+        ids.append(one.ids_Bhw.cpu())
+        pictures.append(one.pictures.cpu().numpy())
+    return torch.stack(ids, 1), np.concatenate(pictures, 1)
+
+
+@pytest.mark.parametrize("order", ["halton", "threshold", "next"])
+def test_tokens_and_pictures_are_those_of_the_cpu(order: str, pipe: VideoPipeline, next_pipe: VideoPipeline) -> None:
+    here = next_pipe if order == "next" else pipe
+    ids, pictures = made(moved(here), order=order, steps=2)
+    with FakeDevice():
+        there, seen = made(moved(here, FAKE), order=order, steps=2)
+    assert torch.equal(there, ids)
+    assert np.abs(seen.astype(int) - pictures).max() <= 1
+
+
+@pytest.mark.parametrize("order", ["halton", "confidence"])
+def test_a_latent_frame_waits_for_the_device_as_often_however_many_proposals_it_has(
+    order: str, pipe: VideoPipeline
+) -> None:
+    """What is masked, whether all answers were numbers, whether all ids are codes: three times a frame."""
+    waits = []
+    for steps in (2, 6):
+        with FakeDevice() as device:
+            there = moved(pipe, FAKE)
+            job = there.job([RING], None, 1, 7, {"order": order, "steps": steps, "guidance_scale": 2.0})
+            going = begin(there.model, job)
+            device.places.clear()
+            go_on(there.model, job, going)
+            waits.append(dict(device.places))
+    assert waits[0] == waits[1]
+    assert sum(waits[0].values()) == 3, waits[0]
+
+
+def test_what_stayed_on_the_cpu_is_refused_as_a_gpu_refuses_it() -> None:
+    """Otherwise these tests would prove nothing."""
+    with FakeDevice() as device:
+        there = torch.arange(4, device=FAKE)
+        with pytest.raises(RuntimeError, match="tensors of two devices"):
+            there + torch.arange(4)
+        assert (there + torch.tensor(1)).tolist() == [1, 2, 3, 4]
+        assert device.waits == 1
