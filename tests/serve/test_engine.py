@@ -1,4 +1,5 @@
 import asyncio
+from dataclasses import asdict
 from itertools import islice
 
 import numpy as np
@@ -8,7 +9,7 @@ from tests.serve.scenes import RING, STAR, finished, pieces_of, until
 from videogen.pipeline import VideoPipeline
 from videogen.serve.film import FilmEncoder, film_of
 from videogen.serve.wishes import Beginning, Busy, Gone, Wish, WishError
-from videogen.video import scan
+from videogen.video import read_metadata, scan
 
 
 def watched(data, tmp_path):
@@ -38,7 +39,12 @@ def test_a_job_is_what_the_pipeline_makes_of_it(home, tiny_model_folder, tmp_pat
     encoder = FilmEncoder(8, 16, 24)
     pieces = [encoder.encode(expected[begin:end]) for begin, end in ((0, 1), (1, 5), (5, 9), (9, 13))]
     encoder.close()
-    assert job.content().read_bytes() == film_of(encoder.form, pieces)
+    made_with = read_metadata(job.content())
+    assert job.content().read_bytes() == film_of(encoder.form, pieces, made_with)
+    assert made_with == {
+        "prompt": RING, "seed": 3, "model": home.engine.info.name, "fingerprint": pipe.model.fingerprint,
+        "settings": asdict(pipe.sampler),
+    }  # fmt: skip
     assert home.engine.jobs()[0] is job
     home.run(home.engine.delete(job.id))
     with pytest.raises(Gone):

@@ -4,9 +4,10 @@ import pytest
 from tests.video.clips import number_in, numbered_frame
 from videogen.serve.film import FilmEncoder, Recent, film_of, form_of, write_film
 from videogen.serve.fragments import earlier, fragment, parts_of, with_lengths
-from videogen.video import read, scan
+from videogen.video import read, read_metadata, scan
 
 FPS, HEIGHT, WIDTH = 8, 48, 96
+METADATA = {"prompt": "a ring", "seed": 3}
 PLAN = (1, *(4,) * 12)  # pictures of each latent frame
 
 
@@ -52,10 +53,10 @@ def test_pieces_say_what_is_in_them(film, tmp_path):
 def test_nothing_reaches_over_a_key_picture(film, tmp_path):
     """A viewer that begins there sees, to the byte, what one sees that was there from the beginning."""
     form, pieces = film
-    whole, _ = seen(film_of(form, pieces), tmp_path)
+    whole, _ = seen(film_of(form, pieces, METADATA), tmp_path)
     for number, piece in enumerate(pieces):
         if piece.key:
-            part, numbers = seen(film_of(form, pieces[number:]), tmp_path)
+            part, numbers = seen(film_of(form, pieces[number:], METADATA), tmp_path)
             assert numbers == list(range(piece.first, sum(PLAN)))
             assert part.hashes == whole.hashes[piece.first :]
             assert part.seconds[0] == 0
@@ -69,9 +70,10 @@ def test_a_picture_can_be_seen_without_the_one_after_it(tmp_path):
 def test_a_download_is_the_same_film_with_its_table_of_contents_in_front(film, tmp_path):
     form, pieces = film
     for name in ("a.mp4", "b.mp4"):
-        write_film(tmp_path / name, form, pieces)
+        write_film(tmp_path / name, form, pieces, METADATA)
     data = (tmp_path / "a.mp4").read_bytes()
-    assert data == (tmp_path / "b.mp4").read_bytes() == film_of(form, pieces)
+    assert data == (tmp_path / "b.mp4").read_bytes() == film_of(form, pieces, METADATA)
+    assert read_metadata(tmp_path / "a.mp4") == METADATA
     assert data.index(b"moov") < data.index(b"mdat")
     assert b"moof" not in data
 
@@ -86,7 +88,7 @@ def test_films_of_one_size_have_one_form(film):
 def test_odd_sizes_and_rates(fps, height, width, tmp_path):
     form, pieces = filmed((1, 4, 4), 48, 96, fps) if height == 48 else plain((1, 4, 4), fps, height, width)
     path = tmp_path / "film.mp4"
-    write_film(path, form, pieces)
+    write_film(path, form, pieces, METADATA)
     looked = scan(path)
     assert len(looked.pts) == 9
     assert looked.fps == pytest.approx(fps, rel=1e-3)

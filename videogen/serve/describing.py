@@ -2,9 +2,9 @@
 
 from dataclasses import asdict
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from videogen.metadata import name_of
 from videogen.playroom.grammar import caption
 from videogen.playroom.scene import sample_scenes
 from videogen.prompt_vocabulary import PromptVocabulary
@@ -27,6 +27,7 @@ def described(pipe: "VideoPipeline") -> dict[str, Any]:
     f_t = model.tokenizer.config.f_t
     return {
         "name": name_of(model.path),
+        "fingerprint": model.fingerprint,
         "objective": model.config.objective,
         "told": model.conditioner is not None,
         "playroom": vocabulary is not None and vocabulary.world == "playroom",
@@ -43,12 +44,6 @@ def described(pipe: "VideoPipeline") -> dict[str, Any]:
         "examples": examples_for(model.conditioner, vocabulary),
         "device": str(pipe.device),
     }
-
-
-def name_of(model: Path) -> str:
-    """The last part of its path that says something: a run keeps its model in a folder that is always called so."""
-    place = model.resolve()
-    return place.parent.name if place.name == "model" else place.name
 
 
 def examples_for(conditioner: "Conditioner | None", vocabulary: PromptVocabulary | None) -> tuple[str, ...]:

@@ -2,17 +2,18 @@
 
 import io
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from videogen.serve.fragments import Piece, codec_of, earlier, fragment, with_lengths
+from videogen.video.metadata import as_tags
 
 QUALITY = 20  # x264's scale
 KEY_SECONDS = 1.0  # between places where a viewer can begin
@@ -125,10 +126,11 @@ def form_of(fps: float, height: int, width: int) -> FilmForm:
     return encoder.form
 
 
-def write_film(path: Path, form: FilmForm, pieces: Sequence[Piece]) -> None:
+def write_film(path: Path, form: FilmForm, pieces: Sequence[Piece], metadata: Mapping[str, Any]) -> None:
     """A whole mp4 that begins at 0 and that every player can seek in; the pictures are not encoded again.
 
-    Its table of contents comes first, and there is no date in it: the same film is the same bytes.
+    Its table of contents comes first, it says what it was made with (see `read_metadata`), and there is no date in it:
+    the same film is the same bytes.
     """
     import av
 
@@ -136,6 +138,7 @@ def write_film(path: Path, form: FilmForm, pieces: Sequence[Piece]) -> None:
     fragments = io.BytesIO(b"".join([form.header, *(earlier(piece.data, begin) for piece in pieces)]))
     options = {"movflags": "faststart", "fflags": "+bitexact"}
     with av.open(fragments, "r") as source, av.open(str(path), "w", format="mp4", options=options) as target:
+        target.metadata.update(as_tags(metadata))
         track = target.add_stream_from_template(source.streams.video[0])
         for packet in source.demux(source.streams.video[0]):
             if packet.dts is not None:
@@ -143,9 +146,9 @@ def write_film(path: Path, form: FilmForm, pieces: Sequence[Piece]) -> None:
                 target.mux(packet)
 
 
-def film_of(form: FilmForm, pieces: Sequence[Piece]) -> bytes:
+def film_of(form: FilmForm, pieces: Sequence[Piece], metadata: Mapping[str, Any]) -> bytes:
     """The same film in memory."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "film.mp4"
-        write_film(path, form, pieces)
+        write_film(path, form, pieces, metadata)
         return path.read_bytes()

@@ -78,7 +78,8 @@ class Job:
     async def _keep(self) -> None:
         show = self.stream.show
         self._path.parent.mkdir(0o700, exist_ok=True)
-        await self.stream.shared.aside(write_film, self._path, show.shared.form, list(show.recent.pieces))
+        film = self._path, show.shared.form, list(show.recent.pieces), self.stream.metadata()
+        await self.stream.shared.aside(write_film, *film)
         if self.stream.ended is not None:  # deleted meanwhile
             self._path.unlink(missing_ok=True)
             return

@@ -3,9 +3,9 @@
 import io
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,13 +107,13 @@ class Show:
     def _dropped(self) -> None:
         self.shared.tally["previews_dropped"] += 1
 
-    async def film(self, seconds: float | None) -> bytes:
+    async def film(self, seconds: float | None, metadata: Mapping[str, Any]) -> bytes:
         """An mp4 of the last so many seconds that are kept, and a little more: it begins with a key picture."""
         fps = self.shared.info.fps
         pieces = self.recent.from_key(None if seconds is None else max(1, round(seconds * fps)))
         if not pieces:
             raise Busy("no picture has been made yet", RETRY_AFTER)
-        return await self.shared.aside(film_of, self.shared.form, pieces)
+        return await self.shared.aside(film_of, self.shared.form, pieces, metadata)
 
     def end(self, last: Preview) -> None:
         """Nothing more will be shown; who has not seen all yet still can."""

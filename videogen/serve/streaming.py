@@ -139,9 +139,22 @@ class Stream:
 
     async def film_so_far(self, seconds: float | None = None) -> bytes:
         """An mp4 of the last so many seconds, at most as much as is kept; Busy before there is any picture."""
-        return await self.show.film(seconds)
+        return await self.show.film(seconds, self.metadata())
 
     # what the engine does with it
+
+    def metadata(self) -> dict[str, Any]:
+        """What its film says of itself; the prompt is that of now."""
+        wish, info = self.wish, self.shared.info
+        metadata = {
+            "prompt": self.prompt,
+            "negative_prompt": wish.negative_prompt,
+            "seed": self.seed,
+            "model": info.name,
+            "fingerprint": info.fingerprint,
+            "settings": {**info.sampler, **sampling_of(wish)},
+        }
+        return {name: value for name, value in metadata.items() if value not in (None, "")}
 
     def give(self, place: int | None, instant: float) -> None:
         """The model's turns, from now on; or a place in the queue for them. A paused stream has neither."""

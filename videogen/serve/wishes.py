@@ -57,6 +57,7 @@ class ModelInfo:
     sampler: Mapping[str, Any]  # the settings that hold where a wish says nothing
     examples: tuple[str, ...]  # prompts from the model's own world, where it has one
     device: str
+    fingerprint: str = ""  # of all files of the model
     mime: str = ""  # of the film of a stream, with its codecs
     prompt_vocabulary: PromptVocabulary | None = None  # where the model brings one
 
