@@ -52,6 +52,8 @@ class Moods:
     proposal_seconds: float = 0.01
     speed: float | None = None  # of making, as a share of real time; None: not measured yet
     note: str = ""  # on every prompt
+    job_progress: int = 100  # per cent of every job
+    job_error: str | None = None
     hold_mask: int | None = None  # the proposal of the second latent frame at which everything stands still
 
 
@@ -103,12 +105,30 @@ class Stream:
         self.record(MARK, json.dumps(self.marks[-1]).encode())
 
 
+@dataclass
+class Job:
+    wish: dict[str, Any]
+    moods: Moods
+    seed: int
+    id: str = field(default_factory=lambda: "video_" + secrets.token_hex(16))
+    deleted: bool = False
+
+    def facts(self) -> dict[str, Any]:
+        status = "completed" if self.moods.job_progress == 100 else "in_progress"
+        error = None
+        if self.moods.job_error is not None:
+            status, error = "failed", {"code": "generation_failed", "message": self.moods.job_error}
+        told = {"prompt": self.wish.get("prompt"), "seed": self.seed, "note": self.moods.note, "frames": 16, "fps": FPS}
+        return {"id": self.id, "status": status, "progress": self.moods.job_progress, "error": error, **told}
+
+
 class Fake:
     """The server and everything it has been asked."""
 
     def __init__(self) -> None:
         self.moods = Moods()
         self.streams: list[Stream] = []
+        self.jobs: list[Job] = []
         self.wishes: list[dict[str, Any]] = []
         self.uploads: list[tuple[str, bytes]] = []
         self._working: set[asyncio.Task[None]] = set()
@@ -117,7 +137,12 @@ class Fake:
         routes = [
             Route("/", self.index),
             Route("/page/{name}", self.page),
+            Route("/login", self.login_state, methods=["GET"]),
             Route("/login", self.login, methods=["POST"]),
+            Route("/logout", self.logout, methods=["POST"]),
+            Route("/v1/videos", self.create_video, methods=["POST"]),
+            Route("/v1/videos/{id}", self.one_video, methods=["GET", "DELETE"]),
+            Route("/v1/videos/{id}/content", self.content),
             Route("/v1/models", self.models),
             Route("/v1/limits", self.limits),
             Route("/v1/streams", self.open, methods=["POST"]),
@@ -150,6 +175,42 @@ class Fake:
         response = Response(status_code=204)
         response.set_cookie("session", "known", httponly=True, samesite="strict")
         return response
+
+    async def login_state(self, request: Request) -> Response:
+        known = request.cookies.get("session") == "known"
+        return JSONResponse({"needed": self.moods.token is not None, "logged_in": known})
+
+    async def logout(self, request: Request) -> Response:
+        response = Response(status_code=204)
+        response.delete_cookie("session")
+        return response
+
+    async def create_video(self, request: Request) -> Response:
+        wish = await self.wish_of(request)
+        if self.moods.refuse:
+            status, error = self.moods.refuse
+            return problem(status, retry_after=self.moods.retry_after, **error)
+        self.jobs.append(Job(wish, self.moods, seed=wish.get("seed", 500 + len(self.jobs))))
+        return JSONResponse(self.jobs[-1].facts())
+
+    def found_job(self, request: Request) -> "Job | None":
+        return next((job for job in self.jobs if job.id == request.path_params["id"] and not job.deleted), None)
+
+    async def one_video(self, request: Request) -> Response:
+        job = self.found_job(request)
+        if job is None:
+            return problem(404, "there is no video of that id, or none any more", code="gone")
+        if request.method == "DELETE":
+            job.deleted = True
+            return JSONResponse({"id": job.id, "object": "video.deleted", "deleted": True})
+        return JSONResponse(job.facts())
+
+    async def content(self, request: Request) -> Response:
+        job = self.found_job(request)
+        if job is None:
+            return problem(404, "there is no video of that id, or none any more", code="gone")
+        film = await asyncio.to_thread(whole_film, [picture(number, job.wish["prompt"]) for number in range(16)])
+        return Response(film, media_type="video/mp4")
 
     async def models(self, request: Request) -> Response:
         size = {

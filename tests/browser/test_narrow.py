@@ -69,8 +69,8 @@ def test_nothing_is_ever_wider_than_a_phone(studio: Studio, width: int, tmp_path
     picture = tmp_path / f"{'a very long name ' * 6}{'x' * 80}.png"
     Image.new("RGB", (40, 30), "olive").save(picture)
     page.locator("#file").set_input_files(picture)
-    page.get_by_text("Settings").click()
-    page.get_by_text("View").click()
+    page.get_by_text("Settings", exact=True).click()
+    page.get_by_text("View", exact=True).click()
     moods.refuse = (503, {"message": f"too many {'y' * 120} wait", "code": "busy"})
     moods.retry_after = 600
     page.get_by_role("button", name="Continue it").click()

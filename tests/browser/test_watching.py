@@ -26,7 +26,7 @@ def test_settings_between_the_steps_of_a_slider_are_the_models_own(studio: Studi
     studio.begin()
     studio.plays()
     assert studio.fake.wishes == [{"prompt": RING, "transition": "recache"}]
-    studio.page.get_by_text("Settings").click()
+    studio.page.get_by_text("Settings", exact=True).click()
     studio.page.get_by_label("Guidance").fill("2")
     studio.page.get_by_label("Prompt", exact=True).fill(GREEN)
     studio.page.get_by_role("button", name="New video", exact=True).click()
@@ -128,7 +128,7 @@ def test_stopping_keeps_the_video(studio: Studio) -> None:
 
 def test_a_video_of_a_length_ends_and_is_kept(studio: Studio) -> None:
     studio.open()
-    studio.page.get_by_text("Settings").click()
+    studio.page.get_by_text("Settings", exact=True).click()
     studio.page.get_by_label("Length").select_option("2 seconds")
     studio.begin()
     studio.says("Ended")
@@ -149,7 +149,7 @@ def test_a_new_video_ends_the_old_one(studio: Studio) -> None:
 
 def test_settings_that_differ_are_sent(studio: Studio) -> None:
     studio.open()
-    studio.page.get_by_text("Settings").click()
+    studio.page.get_by_text("Settings", exact=True).click()
     studio.page.get_by_label("Seed").fill("7")
     studio.page.get_by_label("Steps").fill("4")
     studio.page.get_by_label("Order").select_option("by lot")
@@ -161,7 +161,7 @@ def test_settings_that_differ_are_sent(studio: Studio) -> None:
 
 def test_the_film_plays_by_media_source(studio: Studio) -> None:
     studio.open()
-    studio.page.get_by_text("View").click()
+    studio.page.get_by_text("View", exact=True).click()
     studio.page.get_by_label("Film").check()
     studio.begin()
     studio.until("!document.getElementById('film').hidden && document.getElementById('film').currentTime > 0.5")

@@ -41,6 +41,16 @@ export async function logIn(token) {
   await ask("/login", { method: "POST", json: { token } });
 }
 
+/** Ends the login, here and wherever its cookie was copied to. */
+export async function logOut() {
+  await ask("/logout", { method: "POST" });
+}
+
+/** {needed, logged_in}: whether the server asks for a token, and whether this browser has shown it. */
+export async function loginState() {
+  return (await ask("/login")).json();
+}
+
 export async function firstModel() {
   const { data } = await (await ask("/v1/models")).json();
   if (!data?.length) throw new Failure("The server has no model.");
@@ -51,14 +61,32 @@ export async function limits() {
   return (await ask("/v1/limits")).json();
 }
 
-/** Begin a stream. A beginning is {kind: "clip" | "image", blob}, and makes the request a form. */
-export async function openStream(wish, beginning, signal) {
-  if (!beginning) return (await ask("/v1/streams", { method: "POST", json: wish, signal })).json();
+/** Begin a stream. A beginning is {kind: "clip" | "image", blob, name}. */
+export function openStream(wish, beginning, signal) {
+  return posted("/v1/streams", wish, beginning, beginning?.kind, signal);
+}
+
+/** Have a video of a length made, without watching. */
+export function createVideo(wish, beginning) {
+  return posted("/v1/videos", wish, beginning, "input_reference");
+}
+
+/** A file makes the request a form. */
+async function posted(path, wish, file, field, signal) {
+  if (!file) return (await ask(path, { method: "POST", json: wish, signal })).json();
   const form = new FormData();
   for (const [name, value] of Object.entries(wish)) form.append(name, String(value));
-  form.append(beginning.kind, beginning.blob, beginning.name);
-  return (await ask("/v1/streams", { method: "POST", form, signal })).json();
+  form.append(field, file.blob, file.name);
+  return (await ask(path, { method: "POST", form, signal })).json();
 }
+
+const placeOfVideo = (id) => `/v1/videos/${encodeURIComponent(id)}`;
+
+export const video = {
+  get: async (id) => (await ask(placeOfVideo(id))).json(),
+  content: async (id) => (await ask(`${placeOfVideo(id)}/content`)).blob(),
+  remove: (id) => ask(placeOfVideo(id), { method: "DELETE" }),
+};
 
 const place = (id) => `/v1/streams/${encodeURIComponent(id)}`;
 

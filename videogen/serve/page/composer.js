@@ -11,13 +11,15 @@ export class Composer {
   beginning = null; // {kind: "clip" | "image", blob, name}
   #running = false;
 
-  /** `on` has begin(), change(prompt) and refused(text). */
+  /** `on` has begin(), change(prompt), vary(count) and refused(text). */
   constructor(on) {
     this.on = on;
     this.prompt = byId("prompt");
     this.history = new PromptHistory(this.prompt, (text) => this.write(text));
     byId("composer").addEventListener("submit", (event) => this.#submit(event));
     byId("anew").addEventListener("click", () => on.begin());
+    byId("vary").addEventListener("click", () => on.vary(Number(byId("variations").value)));
+    byId("variations").addEventListener("change", () => this.#show());
     this.prompt.addEventListener("keydown", (event) => this.#onKey(event));
     this.prompt.addEventListener("input", () => this.#show());
     new ResizeObserver(() => this.#grow()).observe(byId("composer"));
@@ -32,7 +34,7 @@ export class Composer {
     this.prompt.maxLength = limits.prompt_chars;
     byId("examples").replaceChildren(...examples.slice(0, MOST_EXAMPLES).map((text) => this.#example(text)));
     byId("examples").hidden = examples.length === 0;
-    byId("begin").disabled = false;
+    for (const id of ["begin", "vary"]) byId(id).disabled = false;
   }
 
   get text() {
@@ -47,7 +49,7 @@ export class Composer {
 
   /** While a video is being asked for: the buttons do nothing, but keep the focus. */
   set busy(busy) {
-    for (const id of ["begin", "anew"]) byId(id).setAttribute("aria-disabled", String(busy));
+    for (const id of ["begin", "anew", "vary"]) byId(id).setAttribute("aria-disabled", String(busy));
   }
 
   /** The server's remark on a prompt, beside it: words that the model does not know, and the like. */
@@ -94,6 +96,7 @@ export class Composer {
     const changes = this.#running && !this.beginning;
     setText(byId("begin"), changes ? "Change prompt" : this.beginning ? "Continue it" : "Generate");
     byId("anew").hidden = !changes;
+    setText(byId("vary"), `${byId("variations").value} variations`);
     setText(byId("prompt-help"), `Enter ${changes ? "changes what happens" : "begins"}, Shift and Enter for a new line, Up for earlier prompts`);
     this.#grow();
   }

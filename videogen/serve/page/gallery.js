@@ -1,95 +1,161 @@
-// The videos of this session: kept in the page's memory, until it is closed.
+// The videos that this browser keeps, newest first, and those that are still being made for them.
 
 import { byId, fileName, icon, make, saveAs, setText } from "./dom.js";
+import { promptOf, Viewer } from "./viewer.js";
 import { seconds, shortened, size } from "./words.js";
 
-const MOST = 24;
-const MOST_BYTES = 256 * 2 ** 20;
+const MOST = 100;
+const MOST_BYTES = 512 * 2 ** 20;
+const LASTING = `They stay in this browser until you remove them: at most ${MOST} and ${size(MOST_BYTES)}, then the oldest make room.`;
+const PASSING = "This browser stores nothing for this page: they stay until it is closed.";
 
 export class Gallery {
-  #kept = []; // {prompt, blob, length, element}, newest first
+  #kept = new Map(); // the id of a video -> {video, element, url}
 
-  /** `onContinue` is told {kind, blob, name} of a video that shall go on. */
-  constructor(onContinue) {
-    this.onContinue = onContinue;
-    this.dialog = byId("viewer");
-    byId("viewer-close").addEventListener("click", () => this.dialog.close());
-    this.dialog.addEventListener("close", () => this.#closed());
+  /** `on` has continueFrom({kind, blob, name}), again(video), confirm(question) and fail(text). */
+  constructor(library, on) {
+    Object.assign(this, { library, on });
+    this.list = byId("gallery");
+    this.viewer = new Viewer(on);
+    byId("gallery-clear").addEventListener("click", () => this.#clear());
+    library.onChange(() => this.load());
   }
 
-  /** Keep an mp4 of so many seconds, with a canvas of its own that stands for it; the oldest make room. */
-  add({ prompt, blob, length, still }) {
-    const video = { prompt, blob, length };
-    video.element = this.#item(video, still);
-    this.#kept.unshift(video);
-    byId("gallery").prepend(video.element);
-    while (this.#kept.length > MOST || (this.#kept.length > 1 && this.#bytes() > MOST_BYTES)) {
-      this.#remove(this.#kept.at(-1));
+  /** Show what is stored: at the beginning, and when another tab has changed it. */
+  async load() {
+    const videos = (await this.library.all("videos")).sort((one, other) => one.made - other.made);
+    const ids = new Set(videos.map(({ id }) => id));
+    for (const id of this.#kept.keys()) if (!ids.has(id)) this.#drop(id);
+    for (const video of videos) if (!this.#kept.has(video.id)) this.#place(video);
+    this.#show();
+  }
+
+  /** Keep a video: {id, made, model, prompts, settings, seed, fps, length, film, still, beginning}. The oldest make room. */
+  async add(video) {
+    if (this.#kept.has(video.id)) this.#drop(video.id); // it has grown
+    this.#place(video);
+    for (const id of this.#tooMany()) await this.#remove(id);
+    try {
+      await this.#store(video);
+    } catch {
+      this.on.fail("The browser has no room for this video: it stays until this page is closed.");
     }
-    byId("gallery-empty").hidden = true;
+    this.#show();
   }
 
-  #bytes() {
-    return this.#kept.reduce((sum, { blob }) => sum + blob.size, 0);
+  /** A place for a video that is being made: {element, show(text, share), done()}. */
+  expect(prompt, cancel) {
+    const text = make("p", { textContent: "" });
+    const progress = make("progress", { max: 1, "aria-label": `Being made: ${shortened(prompt, 80)}` });
+    const button = make("button", { type: "button", className: "icon quiet", "aria-label": "Cancel it", title: "Cancel it" }, [icon("remove")]);
+    button.addEventListener("click", cancel);
+    const element = make("li", { className: "expected" }, [progress, text, make("p", { textContent: prompt }), button]);
+    this.list.prepend(element);
+    const show = (words, share) => {
+      setText(text, words);
+      if (share === null) progress.removeAttribute("value");
+      else progress.value = share;
+    };
+    return { element, show, done: () => leave(element) };
   }
 
-  #item(video, picture) {
-    const words = shortened(video.prompt || "without a prompt", 80);
-    const facts = make("span", { className: "facts", textContent: `${seconds(video.length)}, ${size(video.blob.size)}` });
-    const open = make("button", { type: "button", className: "kept", "aria-label": `Watch: ${words}`, title: words });
-    open.append(picture, facts);
-    open.addEventListener("click", () => this.#watch(video));
+  #place(video) {
+    const url = URL.createObjectURL(video.still);
+    const element = this.#item(video, url);
+    this.#kept.set(video.id, { video, element, url });
+    const older = [...this.list.children].find((one) => Number(one.dataset.made ?? Infinity) < video.made);
+    if (older) older.before(element);
+    else this.list.append(element);
+  }
+
+  #drop(id) {
+    const { element, url } = this.#kept.get(id);
+    this.#kept.delete(id);
+    leave(element);
+    URL.revokeObjectURL(url);
+  }
+
+  async #remove(id) {
+    this.#drop(id);
+    this.#show();
+    await this.library.remove("videos", id);
+  }
+
+  async #store(video) {
+    for (;;) {
+      try {
+        return await this.library.put("videos", video);
+      } catch (error) {
+        const oldest = this.#byAge().find(({ id }) => id !== video.id);
+        if (error?.name !== "QuotaExceededError" || !oldest) throw error;
+        await this.#remove(oldest.id);
+      }
+    }
+  }
+
+  #byAge() {
+    return [...this.#kept.values()].map(({ video }) => video).sort((one, other) => one.made - other.made);
+  }
+
+  #tooMany() {
+    const videos = this.#byAge();
+    let bytes = videos.reduce((sum, video) => sum + bytesOf(video), 0);
+    const found = [];
+    while (videos.length > MOST || (videos.length > 1 && bytes > MOST_BYTES)) {
+      const oldest = videos.shift();
+      bytes -= bytesOf(oldest);
+      found.push(oldest.id);
+    }
+    return found;
+  }
+
+  async #clear() {
+    const count = this.#kept.size;
+    const question = { title: "Remove all videos?", text: `${count} ${count === 1 ? "video is" : "videos are"} removed from this browser.`, word: "Remove all" };
+    if (!(await this.on.confirm(question))) return;
+    for (const id of [...this.#kept.keys()]) await this.#remove(id);
+    byId("prompt").focus();
+  }
+
+  #show() {
+    const videos = [...this.#kept.values()].map(({ video }) => video);
+    const count = `${videos.length} ${videos.length === 1 ? "video" : "videos"}, ${size(videos.reduce((sum, video) => sum + bytesOf(video), 0))}. `;
+    const place = this.library.lasts ? LASTING : PASSING;
+    setText(byId("gallery-note"), videos.length ? count + place : `What you keep and what has ended comes here. ${place}`);
+    byId("gallery-clear").hidden = videos.length === 0;
+  }
+
+  #item(video, url) {
+    const words = shortened(promptOf(video), 80);
+    const facts = make("span", { className: "facts", textContent: `${seconds(video.length)}, ${size(video.film.size)}` });
+    const open = make("button", { type: "button", className: "kept", "aria-label": `Watch: ${words}`, title: promptOf(video) });
+    open.append(make("img", { src: url, alt: "" }), facts);
+    open.addEventListener("click", () => this.viewer.open(video));
     const act = (name, label, action) => {
       const button = make("button", { type: "button", className: "icon quiet", "aria-label": `${label}: ${words}`, title: label }, [icon(name)]);
       button.addEventListener("click", action);
       return button;
     };
     const tools = make("span", { className: "kept-tools" }, [
-      act("download", "Download", () => saveAs(video.blob, fileName(video.prompt, "mp4"))),
-      act("branch", "Continue it", () => this.#continue(video)),
-      act("remove", "Remove", () => this.#remove(video)),
+      act("download", "Download", () => saveAs(video.film, fileName(promptOf(video), "mp4"))),
+      act("branch", "Continue it", () => this.viewer.continueFrom(video)),
+      act("again", "Use these settings again", () => this.on.again(video)),
+      act("remove", "Remove", () => this.#remove(video.id)),
     ]);
-    return make("li", {}, [open, make("p", { textContent: words }), tools]);
-  }
-
-  #continue(video) {
-    this.onContinue({ kind: "clip", blob: video.blob, name: fileName(video.prompt, "mp4") });
-  }
-
-  #remove(video) {
-    const next = video.element.nextElementSibling ?? video.element.previousElementSibling;
-    const focused = video.element.contains(document.activeElement);
-    this.#kept = this.#kept.filter((other) => other !== video);
-    video.element.remove();
-    byId("gallery-empty").hidden = this.#kept.length > 0;
-    if (focused) (next?.querySelector("button") ?? byId("prompt")).focus();
-  }
-
-  #watch(video) {
-    const url = URL.createObjectURL(video.blob);
-    byId("viewer-video").src = url;
-    setText(byId("viewer-title"), shortened(video.prompt || "Video", 120));
-    Object.assign(byId("viewer-download"), { href: url, download: fileName(video.prompt, "mp4") });
-    byId("viewer-continue").onclick = () => {
-      this.dialog.close();
-      this.#continue(video);
-    };
-    this.dialog.showModal();
-    byId("viewer-video").play().catch(() => {}); // the person can begin it
-  }
-
-  #closed() {
-    const video = byId("viewer-video");
-    video.pause();
-    URL.revokeObjectURL(video.src);
-    video.removeAttribute("src");
-    video.load();
+    const element = make("li", {}, [open, make("p", { textContent: words }), tools]);
+    element.dataset.made = video.made;
+    return element;
   }
 }
 
-/** What a canvas shows now. */
-export function stillOf(canvas) {
-  const copy = make("canvas", { width: canvas.width, height: canvas.height, "aria-hidden": "true" });
-  copy.getContext("2d").drawImage(canvas, 0, 0);
-  return copy;
+/** Take an item out of a list; the focus goes to the next one, or to the prompt. */
+function leave(element) {
+  const next = element.nextElementSibling ?? element.previousElementSibling;
+  const focused = element.contains(document.activeElement);
+  element.remove();
+  if (focused) (next?.querySelector("button") ?? byId("prompt")).focus();
+}
+
+function bytesOf({ film, still, beginning }) {
+  return film.size + still.size + (beginning?.blob?.size ?? 0);
 }

@@ -2,21 +2,26 @@
 
 import { Failure, firstModel, limits } from "./api.js";
 import { Composer } from "./composer.js";
+import { confirmed } from "./confirm.js";
 import { conditionOf, showControls, showPlaying } from "./controls.js";
 import { byId, setText } from "./dom.js";
 import { figuresOf, showFigures } from "./figures.js";
 import { Film } from "./film.js";
-import { Gallery, stillOf } from "./gallery.js";
+import { Gallery } from "./gallery.js";
 import { Keeping } from "./keeping.js";
 import { listenForKeys } from "./keys.js";
+import { Library } from "./library.js";
 import { admitted } from "./login.js";
+import { offerLogout } from "./logout.js";
 import { clear, say, warn, warnOf } from "./notices.js";
 import { Player } from "./player.js";
 import { Reel } from "./reel.js";
 import { Session } from "./session.js";
 import { Settings } from "./settings.js";
+import { stillOf } from "./stills.js";
 import { Timeline } from "./timeline.js";
 import { Tokens } from "./tokens.js";
+import { Variations } from "./variations.js";
 import { View } from "./view.js";
 import { seconds } from "./words.js";
 
@@ -33,8 +38,16 @@ const player = new Player(byId("canvas"), onMoved, onFirst);
 const film = new Film(byId("film"));
 const timeline = new Timeline(seek, (held) => (player.held = held));
 const settings = new Settings();
-const composer = new Composer({ begin, change, refused: (text) => warn(text) });
-const gallery = new Gallery((beginning) => composer.goOnFrom(beginning));
+const composer = new Composer({ begin, change, vary, refused: (text) => warn(text) });
+const library = new Library();
+const gallery = new Gallery(library, {
+  continueFrom: (beginning) => composer.goOnFrom(beginning),
+  again,
+  settingsOf: (video) => settings.described(video.settings),
+  confirm: confirmed,
+  fail: (text) => warn(text),
+});
+const variations = new Variations(library, gallery, (error) => warnOf(error));
 const view = new View(stage, showFilm);
 
 // ---- a video from its wish to its end
@@ -43,7 +56,7 @@ async function begin() {
   if (opening) return;
   clear();
   const [wish, beginning] = [{ prompt: composer.text, ...settings.wish }, composer.beginning];
-  opening = new Session({ state: onState, record: onRecord, failed: onFailed });
+  opening = new Session({ state: onState, record: onRecord, failed: onFailed }, asked());
   showOpening(true);
   try {
     await admitted(() => opening.open(wish, beginning));
@@ -62,6 +75,7 @@ async function begin() {
 function take(opened, prompt) {
   if (session) finish(session, reel);
   session = opened;
+  keeping.begin(session);
   load(prompt);
   onState(session);
 }
@@ -83,6 +97,41 @@ function load(prompt) {
   tokens.blank(...model.grid);
   stage.dataset.view = "waiting";
   byId("canvas").setAttribute("aria-label", prompt || "A video without a prompt");
+}
+
+/** What a video is asked for with, as it is kept with it. */
+function asked() {
+  const { id, fps, width, height } = model;
+  return { model: id, fps, width, height, prompt: composer.text, settings: settings.values, beginning: composer.beginning };
+}
+
+/** Several videos of this prompt, which nobody watches while they are made. */
+async function vary(count) {
+  if (opening) return;
+  clear();
+  const { transition: _, ...wish } = { prompt: composer.text, ...settings.wish }; // one prompt each: nothing takes over
+  const about = asked();
+  composer.busy = true;
+  say("Asking for the variations");
+  try {
+    composer.note = await admitted(() => variations.make(count, wish, about));
+    composer.history.add(wish.prompt);
+    say(`${count} variations are being made; they come to your videos`);
+  } catch (error) {
+    onRefused(error, null);
+  } finally {
+    composer.busy = false;
+  }
+}
+
+/** Back to what an earlier video was made with. */
+function again(video) {
+  settings.apply({ ...video.settings, seed: video.seed });
+  composer.goOnFrom(video.beginning?.blob ? video.beginning : null);
+  composer.write(video.prompt);
+  if (video.beginning && !video.beginning.blob) {
+    warn(`It went on from ${video.beginning.name}, which is too large to be kept: choose that file again.`);
+  } else say("These are its prompt, settings and seed");
 }
 
 async function change(prompt) {
@@ -130,10 +179,16 @@ async function finish(ending, pictures) {
   const still = stillOf(player.canvas); // the next video is about to be drawn over it
   try {
     await admitted(() => ending.stop());
-    if (pictures.length) await keeping.keep(ending.facts.id, pictures, still);
+    await keepWhole(ending, pictures, still);
   } catch (error) {
     warnOf(error);
   }
+}
+
+/** What has ended need not be looked for when the page is loaded again. */
+async function keepWhole(ended, pictures, still) {
+  if (pictures.length) await keeping.keep(ended, pictures, still);
+  await keeping.end(ended);
 }
 
 // ---- what comes from the server
@@ -176,10 +231,10 @@ function onState(changed) {
   if (changed.over) onOver(changed);
 }
 
-function onOver({ facts, ended }) {
+function onOver(over) {
   film.stop();
   if (!reel.length) stage.dataset.view = "empty";
-  if (facts && reel.length && ended) keeping.keep(facts.id, reel).catch(() => {});
+  if (over.facts && over.ended) keepWhole(over, reel).catch(() => {});
 }
 
 function onFailed(failure) {
@@ -258,7 +313,7 @@ function showFacts() {
 async function withFilm(act, done) {
   const mine = session;
   try {
-    await admitted(() => act(mine.facts.id, reel));
+    await admitted(() => act(mine, reel));
     say(done);
   } catch (error) {
     warnOf(error);
@@ -274,16 +329,19 @@ function branch() {
 
 // ---- the beginning
 
+const storage = library.open();
+
 async function start() {
   let bounds;
   try {
     [model, bounds] = await admitted(() => Promise.all([firstModel(), limits()]));
+    await storage;
   } catch (error) {
     say("Not connected", "failed");
     return warnOf(error, start);
   }
   byId("model").textContent = model.id;
-  keeping = new Keeping(gallery, byId("canvas"), model.fps, bounds.recent_seconds);
+  keeping = new Keeping(library, gallery, byId("canvas"), model.fps, bounds.recent_seconds);
   view.fit(model.width, model.height);
   settings.load(model, bounds);
   composer.load(model, bounds);
@@ -291,15 +349,37 @@ async function start() {
   say("Ready", "idle");
   showFacts();
   composer.prompt.focus();
+  offerLogout(leave, warnOf).catch(warnOf);
+  await gallery.load().catch(warnOf);
+  recover();
+}
+
+/** The videos of streams and jobs that were going on when the page was left. */
+async function recover() {
+  for (const one of await library.all("unfinished")) {
+    if (session && !session.over && one.id === session.facts.id) continue;
+    if (one.kind === "job") variations.follow(one);
+    else keeping.recover(one).catch(warnOf);
+  }
+}
+
+/** Before a logout: what runs ends, and is kept unless everything shall be forgotten. */
+async function leave(forget) {
+  if (session && !session.over) await (forget ? session.stop() : finish(session, reel));
+  if (!forget) return;
+  composer.history.clear();
+  await variations.cancelAll();
+  await library.clear();
 }
 
 byId("play").addEventListener("click", playOrPause);
 byId("stop").addEventListener("click", stop);
-byId("keep").addEventListener("click", () => withFilm((id, pictures) => keeping.keep(id, pictures), "Kept among your videos"));
-byId("download").addEventListener("click", () => withFilm((id, pictures) => keeping.download(id, pictures), "Downloaded"));
+byId("keep").addEventListener("click", () => withFilm((mine, pictures) => keeping.keep(mine, pictures), "Kept among your videos"));
+byId("download").addEventListener("click", () => withFilm((mine, pictures) => keeping.download(mine, pictures), "Downloaded"));
 byId("branch").addEventListener("click", branch);
 listenForKeys(stage, { playOrPause, seek, place: () => [player.shown ?? 0, reel] });
 addEventListener("pagehide", () => session?.leaveForGood());
+addEventListener("pageshow", ({ persisted }) => persisted && recover()); // the browser's button Back has led here
 addEventListener("beforeunload", (event) => {
   if (session && !session.over) event.preventDefault(); // the browser asks whether the page may be left
 });

@@ -13,8 +13,9 @@ export class Session {
   ended = false; // by itself: at its wished length, or by a failure
   #left = new AbortController();
 
-  constructor(listener) {
-    this.listener = listener;
+  /** `about` is what the video was asked for with, for whoever keeps it. */
+  constructor(listener, about) {
+    Object.assign(this, { listener, about });
     this.began = performance.now();
   }
 

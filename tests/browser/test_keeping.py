@@ -1,0 +1,237 @@
+"""Videos that the browser keeps: over a reload, with what they were made with, within bounds, until removed."""
+
+import io
+
+from PIL import Image
+
+from tests.browser.conftest import GREEN, RING, Studio
+
+STORED = """async () => {
+  const { Library } = await import("/page/library.js");
+  const library = new Library();
+  await library.open();
+  return { videos: (await library.all("videos")).length, unfinished: (await library.all("unfinished")).length };
+}"""
+
+# Fills the storage through the gallery's own way, with films of so many bytes.
+FILL = """async ([count, bytes]) => {
+  const { Library } = await import("/page/library.js");
+  const library = new Library();
+  await library.open();
+  for (let number = 0; number < count; number += 1) {
+    const prompts = [{ seconds: 0, prompt: `video ${number}` }];
+    const [film, still] = [new Blob([new Uint8Array(bytes)]), new Blob([new Uint8Array(10)])];
+    const about = { model: "m", prompt: "p", settings: {}, seed: 1, beginning: null };
+    await library.put("videos", { id: `id ${number}`, made: 1000 + number, prompts, film, still, length: 2, ...about });
+  }
+}"""
+
+
+def kept(studio: Studio) -> int:
+    return studio.page.locator("#gallery li").count()
+
+
+def make_one(studio: Studio, prompt: str = RING) -> None:
+    before = kept(studio)
+    studio.begin(prompt)
+    studio.plays()
+    studio.page.get_by_role("button", name="Stop").click()
+    studio.says("Ended")
+    studio.until(f"document.querySelectorAll('#gallery li').length > {before}")
+
+
+def again(studio: Studio) -> None:
+    """Load the page anew."""
+    studio.page.reload()
+    studio.says("Ready")
+
+
+def test_a_kept_video_survives_a_reload_with_its_seed_and_settings(studio: Studio) -> None:
+    studio.open()
+    studio.page.get_by_text("Settings", exact=True).click()
+    studio.page.get_by_label("Steps").fill("4")
+    studio.page.get_by_label("Seed").fill("77")
+    studio.page.get_by_label("Not wanted").fill("a disc")
+    make_one(studio)
+    again(studio)
+    studio.page.locator("#gallery").get_by_role("button", name="Watch").click()
+    studio.until("document.getElementById('viewer-video').videoWidth === 64")
+    facts = studio.page.locator("#viewer-facts div").all_inner_texts()
+    told = dict(fact.split("\n") for fact in facts)
+    assert told["From 0.0 s"] == RING
+    assert (told["Seed"], told["Steps"], told["Not wanted"], told["Model"]) == ("77", "4", "a disc", "playroom")
+    with studio.page.expect_download() as download:
+        studio.page.locator("#viewer-download").click()
+    assert download.value.suggested_filename.endswith(".mp4")
+
+
+def test_its_settings_are_used_again(studio: Studio) -> None:
+    studio.fake.moods.sampler |= {"guidance_scale": 4.1}  # between the steps of the slider
+    studio.open()
+    studio.page.get_by_text("Settings", exact=True).click()
+    studio.page.get_by_label("Steps").fill("4")
+    studio.page.get_by_label("Length").select_option("2 seconds")
+    studio.page.get_by_label("Order").select_option("by lot")
+    studio.begin()
+    studio.says("Ended")
+    studio.page.locator("#gallery li").wait_for()
+    again(studio)
+    studio.page.locator("#gallery").get_by_role("button", name="Use these settings again").click()
+    assert studio.page.get_by_label("Prompt", exact=True).input_value() == RING
+    assert studio.page.get_by_label("Seed").is_visible()  # what was changed is shown
+    studio.page.get_by_role("button", name="Generate").click()
+    studio.says("Ended")
+    first, second = studio.fake.wishes
+    assert second == {**first, "seed": 20240}  # that of the first one, which the server had drawn
+
+
+def test_what_a_video_went_on_from_is_used_again_too(studio: Studio) -> None:
+    out = io.BytesIO()
+    Image.new("RGB", (40, 30), "olive").save(out, "PNG")
+    studio.open()
+    file = {"name": "tree.png", "mimeType": "image/png", "buffer": out.getvalue()}
+    studio.page.locator("#file").set_input_files([file])  # type: ignore[list-item]
+    studio.page.get_by_role("button", name="Continue it").click()
+    studio.plays()
+    studio.page.get_by_role("button", name="Stop").click()
+    studio.page.locator("#gallery li").wait_for()
+    again(studio)
+    studio.page.locator("#gallery").get_by_role("button", name="Use these settings again").click()
+    studio.page.get_by_role("button", name="Continue it", exact=True).click()
+    studio.plays()
+    assert studio.fake.uploads == [("image", out.getvalue())] * 2
+
+
+def test_a_stream_that_ran_when_the_page_was_reloaded_is_kept(studio: Studio) -> None:
+    studio.open()
+    studio.begin()
+    studio.plays()
+    studio.page.get_by_label("Prompt", exact=True).fill(GREEN)
+    studio.page.get_by_role("button", name="Change prompt").click()
+    studio.until(f"document.getElementById('caption').textContent === {GREEN!r}")
+    again(studio)
+    studio.page.locator("#gallery li").get_by_text(f"{RING} → {GREEN}"[:79], exact=False).wait_for()
+    studio.page.locator("#gallery").get_by_role("button", name="Watch").click()
+    studio.until("document.getElementById('viewer-video').videoWidth === 64")
+    studio.until("document.querySelector('#gallery img').naturalWidth === 64")
+    assert studio.page.evaluate(STORED) == {"videos": 1, "unfinished": 0}
+
+
+def test_what_has_grown_is_there_once(studio: Studio) -> None:
+    studio.open()
+    studio.begin()
+    studio.plays()
+    studio.page.get_by_role("button", name="Keep this video").click()
+    studio.page.locator("#gallery li").wait_for()
+    studio.until("document.getElementById('scrub').max > 20")
+    studio.page.get_by_role("button", name="Stop").click()
+    studio.until("!document.querySelector('#gallery .facts').textContent.startsWith('0')")
+    studio.until("document.querySelectorAll('#gallery li').length === 1")
+    again(studio)
+    assert kept(studio) == 1
+
+
+def test_one_is_removed_and_all_are(studio: Studio) -> None:
+    studio.page.goto(studio.url)
+    studio.says("Ready")
+    studio.page.evaluate(FILL, [3, 100])
+    again(studio)
+    assert kept(studio) == 3
+    studio.page.locator("#gallery li").get_by_text("video 1").locator("..").get_by_role("button", name="Remove").click()
+    again(studio)
+    assert [text.strip() for text in studio.page.locator("#gallery li > p").all_inner_texts()] == ["video 2", "video 0"]
+    studio.page.get_by_role("button", name="Remove all videos").click()
+    studio.page.get_by_role("button", name="Cancel").click()
+    assert kept(studio) == 2
+    studio.page.get_by_role("button", name="Remove all videos").click()
+    studio.page.get_by_role("button", name="Remove all", exact=True).click()
+    studio.until("document.querySelectorAll('#gallery li').length === 0")
+    again(studio)
+    assert kept(studio) == 0
+
+
+def test_the_oldest_make_room(studio: Studio) -> None:
+    studio.open()
+    studio.page.evaluate(FILL, [100, 100])
+    again(studio)
+    assert kept(studio) == 100
+    studio.page.get_by_text("100 videos").wait_for()
+    studio.begin()
+    studio.plays()
+    studio.page.get_by_role("button", name="Keep this video").click()
+    studio.says("Kept among your videos")
+    studio.until("!document.getElementById('gallery').textContent.includes('video 0')")
+    assert kept(studio) == 100
+    assert studio.page.evaluate(STORED)["videos"] == 100
+
+
+def test_another_tab_shows_the_same(studio: Studio) -> None:
+    studio.open()
+    other = studio.page.context.new_page()
+    other.goto(studio.url)
+    make_one(studio)
+    other.locator("#gallery li").wait_for()
+    other.locator("#gallery").get_by_role("button", name="Remove", exact=False).last.click()
+    studio.until("document.querySelectorAll('#gallery li').length === 0")
+    other.close()
+
+
+def test_a_browser_that_stores_nothing_says_so(studio: Studio) -> None:
+    studio.page.add_init_script("IDBFactory.prototype.open = () => { throw new DOMException('', 'SecurityError'); }")
+    studio.open()
+    studio.page.get_by_text("This browser stores nothing for this page").wait_for()
+    make_one(studio)
+    assert kept(studio) == 1
+
+
+def test_a_browser_without_room_says_so_and_shows_the_video_all_the_same(studio: Studio) -> None:
+    studio.page.add_init_script("""IDBObjectStore.prototype.put = function (record) {
+      if (record.film) throw new DOMException("", "QuotaExceededError");
+    }""")
+    studio.open()
+    make_one(studio)
+    studio.warns("The browser has no room for this video")
+    assert kept(studio) == 1
+
+
+def test_several_variations_of_one_prompt(studio: Studio) -> None:
+    studio.fake.moods.job_progress = 40
+    studio.open()
+    studio.page.get_by_text("Settings", exact=True).click()
+    studio.page.get_by_label("Variations").select_option("3")
+    studio.page.get_by_label("Steps").fill("4")
+    studio.page.get_by_label("Prompt", exact=True).fill(RING)
+    studio.page.get_by_role("button", name="3 variations").click()
+    studio.until("document.querySelectorAll('#gallery progress[value=\"0.4\"]').length === 3")
+    assert [job.wish for job in studio.fake.jobs] == [{"prompt": RING, "steps": 4}] * 3
+    again(studio)  # they are found again
+    studio.until("document.querySelectorAll('#gallery progress').length === 3")
+    studio.page.get_by_role("button", name="Cancel it").first.click()
+    studio.until("document.querySelectorAll('#gallery progress').length === 2")
+    studio.fake.moods.job_progress = 100
+    studio.until("document.querySelectorAll('#gallery .kept').length === 2")
+    studio.page.locator("#gallery").get_by_role("button", name="Use these settings again").first.click()
+    seed = int(studio.page.get_by_label("Seed").input_value())
+    assert seed in {job.seed for job in studio.fake.jobs}
+    studio.until("document.querySelectorAll('#gallery progress').length === 0")
+    while not all(job.deleted for job in studio.fake.jobs):  # the server need not keep them
+        studio.page.wait_for_timeout(20)
+    assert studio.page.evaluate(STORED) == {"videos": 2, "unfinished": 0}
+
+
+def test_variations_have_seeds_beside_a_chosen_one(studio: Studio) -> None:
+    studio.open()
+    studio.page.get_by_text("Settings", exact=True).click()
+    studio.page.get_by_label("Seed").fill("7")
+    studio.page.get_by_label("Prompt", exact=True).fill(RING)
+    studio.page.get_by_role("button", name="4 variations").click()
+    studio.until("document.querySelectorAll('#gallery .kept').length === 4")
+    assert [job.seed for job in studio.fake.jobs] == [7, 8, 9, 10]
+
+
+def test_a_variation_that_fails_says_why(studio: Studio) -> None:
+    studio.fake.moods.job_error = "the model process died; it was started again"
+    studio.open()
+    studio.page.get_by_role("button", name="4 variations").click()
+    studio.warns("One of the variations failed: the model process died")
+    studio.until("document.querySelectorAll('#gallery li').length === 0")

@@ -1,0 +1,51 @@
+"""Leaving a studio that asks for a token."""
+
+from tests.browser.conftest import RING, Studio
+from tests.browser.test_keeping import STORED
+
+TOKEN = "correct horse battery"
+
+
+def log_in(studio: Studio) -> None:
+    studio.fake.moods.token = TOKEN
+    studio.page.goto(studio.url)
+    studio.page.get_by_label("Token", exact=True).fill(TOKEN)
+    studio.page.get_by_label("Token", exact=True).press("Enter")
+    studio.says("Ready")
+
+
+def test_where_no_token_is_needed_there_is_nothing_to_leave(studio: Studio) -> None:
+    studio.open()
+    assert not studio.page.get_by_role("button", name="Log out").is_visible()
+
+
+def test_a_logout_ends_the_login_and_keeps_what_ran(studio: Studio) -> None:
+    log_in(studio)
+    studio.page.reload()  # the cookie holds
+    studio.says("Ready")
+    studio.begin()
+    studio.plays()
+    studio.page.get_by_role("button", name="Log out").click()
+    studio.page.get_by_role("button", name="Cancel").click()
+    studio.says("Playing")
+    studio.page.get_by_role("button", name="Log out").click()
+    studio.page.locator("#confirm-act").click()
+    studio.page.get_by_label("Token", exact=True).wait_for()
+    assert studio.fake.streams[0].deleted
+    assert not studio.page.context.cookies()
+    assert studio.page.evaluate(STORED) == {"videos": 1, "unfinished": 0}
+
+
+def test_a_logout_can_leave_nothing_in_the_browser(studio: Studio) -> None:
+    log_in(studio)
+    studio.begin()
+    studio.plays()
+    studio.page.get_by_role("button", name="Keep this video").click()
+    studio.page.locator("#gallery li").wait_for()
+    studio.page.get_by_role("button", name="Log out").click()
+    studio.page.get_by_label("Also remove my videos and prompts from this browser").check()
+    studio.page.locator("#confirm-act").click()
+    studio.page.get_by_label("Token", exact=True).wait_for()
+    assert studio.fake.streams[0].deleted
+    assert studio.page.evaluate(STORED) == {"videos": 0, "unfinished": 0}
+    assert RING not in studio.page.evaluate("JSON.stringify(localStorage)")
