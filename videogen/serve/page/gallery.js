@@ -5,8 +5,8 @@ import { promptOf, Viewer } from "./viewer.js";
 import { seconds, shortened, size } from "./words.js";
 
 const MOST = 100;
-const MOST_BYTES = 512 * 2 ** 20;
-const LASTING = `They stay in this browser until you remove them: at most ${MOST} and ${size(MOST_BYTES)}, then the oldest make room.`;
+const MOST_BYTES = 500_000_000;
+const LASTING = `They stay in this browser until you remove them: at most ${MOST} and ${MOST_BYTES / 1_000_000} MB, then the oldest make room.`;
 const PASSING = "This browser stores nothing for this page: they stay until it is closed.";
 
 export class Gallery {
