@@ -1,5 +1,6 @@
 """The index depends on the files alone: not on workers, kills, or what was there before."""
 
+import hashlib
 import json
 import multiprocessing
 import os
@@ -13,7 +14,7 @@ import pytest
 from tests.data.conftest import MakeClip, MakeSet
 from videogen.data import Entry, Fault, Index, Refused, build_index, describe, load_index
 from videogen.data.examine import Job, verdict
-from videogen.data.records import FileRecord, Stamp
+from videogen.data.records import FileRecord, Stamp, as_line
 from videogen.data.workers import TOO_LONG, Ending
 from videogen.errors import DataError
 from videogen.video import Limits
@@ -85,6 +86,24 @@ def test_a_torn_or_edited_index_is_noticed_and_made_again(tmp_path: Path, make_s
             load_index(data)
     path.write_bytes(wrong[0])
     build_index(data, workers=1)
+    assert path.read_bytes() == written
+
+
+def test_an_index_of_the_first_version_is_read_and_made_anew(tmp_path: Path, make_set: MakeSet) -> None:
+    data = make_set(tmp_path / "set", clips=2)
+    index, path = build_index(data, workers=1), data / DEFAULT
+    written = path.read_bytes()
+    lines = [json.loads(line) for line in written.splitlines()[:-1]]
+    lines[0]["version"] = 1
+    for line in lines[1:3]:
+        del line["scan"]["transparent_frames"], line["scan"]["missing_frames"]
+    body = "".join(as_line(line) + "\n" for line in lines).encode()
+    end = {"end": len(lines), "sha256": hashlib.sha256(body).hexdigest()}
+    path.write_bytes(body + as_line(end).encode() + b"\n")
+    assert load_index(data) == index
+    calls: list[int] = []
+    build_index(data, workers=1, on_progress=lambda done, total: calls.append(done))
+    assert calls == [0, 1, 2], "what it found is not taken over: it may have refused what is good now"
     assert path.read_bytes() == written
 
 
