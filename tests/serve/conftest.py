@@ -54,7 +54,9 @@ async def within(work: Coroutine[Any, Any, Result]) -> Result:
 
 @pytest.fixture(scope="package")
 def home(tiny_model_folder: Path) -> Iterator[Home]:
-    limits = Limits(streams=2, queued=3, turn_seconds=3600, idle_seconds=5, upload_bytes=2**20, prompt_chars=200)
+    limits = Limits(
+        streams=2, queued=3, turn_seconds=3600, spare_seconds=3600, idle_seconds=5, upload_bytes=2**20, prompt_chars=200
+    )
     with asyncio.Runner() as runner:
         engine = runner.run(within(Engine.start(tiny_model_folder, limits, threads=1)))
         yield Home(runner, engine)

@@ -197,7 +197,7 @@ class FakeEngine:
             raise WishError("top_k", "top_k is 13, which brings bad luck")
         self.wishes.append(wish)
 
-    async def open_stream(self, wish: Wish) -> FakeStream:
+    async def open_stream(self, wish: Wish, owner: str = "") -> FakeStream:
         self._admit(wish)
         stream = FakeStream(wish, self)
         self.all_streams[stream.id] = stream
@@ -208,7 +208,7 @@ class FakeEngine:
             raise Gone("no such stream, or none any more")
         return self.all_streams[name]
 
-    async def submit(self, wish: Wish) -> FakeJob:
+    async def submit(self, wish: Wish, owner: str = "") -> FakeJob:
         self._admit(wish)
         job = FakeJob(wish, wish.frames or INFO.default_frames, self)
         self.all_jobs[job.id] = job

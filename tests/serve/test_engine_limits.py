@@ -150,6 +150,34 @@ def test_who_ended_longest_ago_is_forgotten_first():
     assert names(jobs_too_many(jobs, Limits(kept_bytes=40))) == []
 
 
+def test_streams_that_nobody_watches_make_room_for_others():
+    """Twenty that were created and dropped keep the rest away for a moment at most; what is watched or made stays."""
+
+    async def scene():
+        async with scripted(Script(), streams=2, queued=2, spare_seconds=0.3) as engine:
+            job = await engine.submit(Wish("x"), "a")
+            dropped = [await engine.open_stream(Wish("x"), "a") for _ in range(3)]
+            async with dropped[0].watch_film():
+                theirs = await engine.open_stream(Wish("x"), "b")  # of an address that has less, at once
+                assert [stream.status for stream in dropped] == ["playing", "stopped", "queued"]
+                assert "its place was needed" in (dropped[1].error or "")
+                async with theirs.watch_film():
+                    with pytest.raises(Busy):  # of the same address, after a while
+                        await engine.open_stream(Wish("x"), "a")
+                    await asyncio.sleep(0.3)
+                    with pytest.raises(Gone):
+                        await engine.continue_job(job.id)  # there would be room, but it has no film yet
+                    assert dropped[2].ended is None, "nobody has come yet"
+                    newest = await engine.open_stream(Wish("x"), "a")
+                    assert dropped[2].status == "stopped"
+                    async with newest.watch_film():
+                        with pytest.raises(Busy):
+                            await engine.submit(Wish("x"), "c")
+                assert (job.status, dropped[0].ended, engine.counters["streams_given_up"]) == ("in_progress", None, 2)
+
+    asyncio.run(scene())
+
+
 def test_the_moment_of_its_end_is_known():
     async def scene():
         async with scripted(Script()) as engine:

@@ -20,7 +20,7 @@ from typing import Literal
 from videogen.arguments import DRAWN_SEEDS
 from videogen.serve.checking import check
 from videogen.serve.film import form_of
-from videogen.serve.forgetting import jobs_too_many, streams_too_many
+from videogen.serve.forgetting import jobs_too_many, one_to_make_room, streams_too_many
 from videogen.serve.limits import Limits
 from videogen.serve.line import Line
 from videogen.serve.messages import Message, Ready
@@ -31,7 +31,7 @@ from videogen.serve.uploads import Uploads
 from videogen.serve.wishes import Beginning, Busy, Gone, ModelInfo, Wish
 
 SUMS = (
-    *("streams_opened", "streams_stopped", "streams_failed", "jobs_opened", "jobs_completed"),
+    *("streams_opened", "streams_stopped", "streams_failed", "streams_given_up", "jobs_opened", "jobs_completed"),
     *("jobs_stopped", "jobs_failed"),
     *("pictures", "latent_frames", "proposals", "prior_seconds", "decoder_seconds", "encoder_seconds"),
     *("viewers", "viewers_dropped", "previews_dropped", "uploads_taken", "uploads_refused", "refused_busy"),
@@ -114,10 +114,10 @@ class Engine:
 
     # streams
 
-    async def open_stream(self, wish: Wish) -> Stream:
-        """WishError, or Busy; endless unless it was said how long."""
+    async def open_stream(self, wish: Wish, owner: str = "") -> Stream:
+        """WishError, or Busy; endless unless it was said how long. `owner` is whoever it is counted for."""
         longest = max(1, int(self.limits.stream_seconds * self.info.fps))
-        stream = self._admitted(wish, longest, longest, live=True)
+        stream = self._admitted(wish, longest, longest, owner, live=True)
         self._streams[stream.id] = stream
         self._arrange()
         for spare in streams_too_many(self._streams.values(), self.limits):
@@ -136,9 +136,9 @@ class Engine:
 
     # jobs
 
-    async def submit(self, wish: Wish) -> Job:
+    async def submit(self, wish: Wish, owner: str = "") -> Job:
         """WishError, or Busy; as long as the clips of training unless it was said how long."""
-        stream = self._admitted(wish, self.info.default_frames, self.limits.frames, live=False)
+        stream = self._admitted(wish, self.info.default_frames, self.limits.frames, owner, live=False)
         job = self._jobs[stream.id] = Job(stream, Path(self._folder.name))
         self._arrange()
         for spare in jobs_too_many(self._jobs.values(), self.limits):
@@ -202,19 +202,34 @@ class Engine:
     def _all(self) -> list[Stream]:
         return [*self._streams.values(), *(job.stream for job in self._jobs.values())]
 
-    def _admitted(self, wish: Wish, usual: int, longest: int, live: bool) -> Stream:
+    def _admitted(self, wish: Wish, usual: int, longest: int, owner: str, live: bool) -> Stream:
         check(wish, self.info, self.limits, longest)
-        self._check_room()
+        self._make_room(owner)
         seed = secrets.randbelow(DRAWN_SEEDS) if wish.seed is None else wish.seed
-        stream = Stream(self._shared, wish, seed, wish.frames or min(usual, longest), live)
+        stream = Stream(self._shared, wish, seed, wish.frames or min(usual, longest), live, owner)
         self._tasks.add(stream.task)
         stream.task.add_done_callback(self._tasks.discard)
         self._tally["streams_opened" if live else "jobs_opened"] += 1
         return stream
 
-    def _check_room(self) -> None:
+    def _make_room(self, owner: str) -> None:
+        """For one more; Busy if there is none, and no stream that nobody watches."""
+        spare = self._spare(owner)
+        if spare is not None:
+            spare.end("stopped", "nobody watched it, and its place was needed")
+            self._tally["streams_given_up"] += 1
+        self._check_room(owner)
+
+    def _spare(self, owner: str) -> Stream | None:
+        """What would make room where there is none."""
+        there = [stream for stream in self._all() if stream.ended is None]
+        full = len(there) >= self.limits.streams + self.limits.queued
+        return one_to_make_room(there, owner, self.limits, now()) if full else None
+
+    def _check_room(self, owner: str = "") -> None:
+        """Busy if nobody else can be taken in."""
         room = self.limits.streams + self.limits.queued
-        if sum(stream.ended is None for stream in self._all()) >= room:
+        if sum(stream.ended is None for stream in self._all()) >= room and self._spare(owner) is None:
             self._tally["refused_busy"] += 1
             raise Busy(f"{room} streams and videos are being made or waiting; try again later", RETRY_AFTER)
         if self._supervisor.failure is not None:

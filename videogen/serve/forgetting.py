@@ -1,6 +1,7 @@
-"""Of what has ended, only so much is kept: who ended longest ago is forgotten first."""
+"""Of what has ended, only so much is kept: who ended longest ago is forgotten first. And who makes room for whom."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from videogen.serve.limits import Limits
 from videogen.serve.session import Job, Stream
@@ -21,3 +22,18 @@ def jobs_too_many(jobs: Iterable[Job], limits: Limits) -> list[Job]:
         found.append(job)
         count, size = count - 1, size - job.size
     return found
+
+
+def one_to_make_room(open_ones: Sequence[Stream], newcomer: str, limits: Limits, instant: float) -> Stream | None:
+    """Which stream nobody watches is ended, so that somebody else can begin; None: there is none.
+
+    It has not been watched for a while, or belongs to somebody who has more places than the newcomer would have.
+    """
+    held = Counter(one.owner for one in open_ones)
+    unwatched = [one for one in open_ones if one.live and one.unwatched_since is not None]
+    spare = [
+        one
+        for one in unwatched
+        if instant - (one.unwatched_since or 0.0) >= limits.spare_seconds or held[one.owner] > held[newcomer] + 1
+    ]
+    return max(spare, key=lambda one: (held[one.owner], -(one.unwatched_since or 0.0)), default=None)

@@ -25,11 +25,12 @@ class Limits:
     uploads: int = 2  # clips that are read at once
     waiting_uploads: int = 8  # further ones that wait for that
     # how long
-    turn_seconds: float = 20.0  # of a stream that the model works on while others wait: then it waits, too
+    turn_seconds: float = 20.0  # of a stream or a job that the model works on while others wait: then it waits, too
     receive_seconds: float = 120.0  # until an upload has arrived
     upload_seconds: float = 20.0  # until it is read; of processor time too
     upload_memory: int = 1024 * MIB  # address space of the process that reads it
     idle_seconds: float = 10.0  # without a viewer: then a stream is paused
+    spare_seconds: float = 5.0  # without a viewer: then a stream is ended where a newcomer finds no place
     forget_seconds: float = 60.0  # without a viewer: then it is stopped
     paused_seconds: float = 600.0  # paused on purpose: then it is stopped
     patience_seconds: float = 120.0  # of a model at work that says nothing: then its process is started again

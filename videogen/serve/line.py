@@ -8,8 +8,8 @@ from videogen.serve.streaming import Stream
 class Line:
     """In the order in which they came to want work; who pauses leaves the line, who goes on stands at its end.
 
-    While somebody waits, streams do so too after `turn_seconds`, or who comes first would keep the rest away for as
-    long as it is watched. One at a time, evenly, so that each has a whole turn again; jobs have an end, and stay.
+    While somebody waits, others do so too after `turn_seconds`, or who comes first would keep the rest away: a stream
+    for as long as it is watched, a job until it is done. One at a time, evenly, so that each has a whole turn again.
     """
 
     def __init__(self, places: int, turn_seconds: float):
@@ -32,7 +32,7 @@ class Line:
         if len(self._line) <= self.places or instant < self._next_at:
             return
         for stream in self._line[: self.places]:
-            if stream.live and stream.given and instant - stream.given_since >= self.turn_seconds:
+            if stream.given and instant - stream.given_since >= self.turn_seconds:
                 self._line.remove(stream)
                 self._line.append(stream)
                 self._next_at = instant + self.turn_seconds / self.places

@@ -20,7 +20,7 @@ from videogen.serve.bodies import parsed
 from videogen.serve.errors import Problem, problem_of
 from videogen.serve.live import Stalled, first_of, left_behind, within
 from videogen.serve.streams import stream_object
-from videogen.serve.studio import Studio, studio_of
+from videogen.serve.studio import Studio, owner_of, studio_of
 
 if TYPE_CHECKING:
     from videogen.serve.session import Stream
@@ -80,7 +80,7 @@ async def started(socket: WebSocket, studio: Studio) -> "Stream":
     if message.get("type") != "session.start":
         raise Problem(400, "a session begins with session.start", "type", "no_session")
     given = studio.asking.session.check(message)
-    return await studio.engine.open_stream(wish_of(given, studio.info, None))
+    return await studio.engine.open_stream(wish_of(given, studio.info, None), owner_of(socket))
 
 
 async def run(session: Session) -> None:

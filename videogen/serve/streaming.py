@@ -31,8 +31,8 @@ Ending = Literal["stopped", "failed"]
 class Stream:
     """A video while it is made, and for a while after that."""
 
-    def __init__(self, shared: Shared, wish: Wish, seed: int, frames: int, live: bool = True):
-        self.id = secrets.token_hex(16)
+    def __init__(self, shared: Shared, wish: Wish, seed: int, frames: int, live: bool = True, owner: str = ""):
+        self.id, self.owner = secrets.token_hex(16), owner
         self.shared, self.wish, self.seed, self.frames, self.live = shared, wish, seed, frames, live
         self.prompt, self.transition = wish.prompt, wish.transition
         self.created_at, self._created = time.time(), now()

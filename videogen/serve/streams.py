@@ -16,7 +16,7 @@ from videogen.serve.errors import Problem
 from videogen.serve.fields import Fields
 from videogen.serve.live import Live
 from videogen.serve.remarks import note_on, warnings_on
-from videogen.serve.studio import Studio, query_of, read_wish, studio_of
+from videogen.serve.studio import Studio, owner_of, query_of, read_wish, studio_of
 from videogen.serve.wishes import Gone
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ async def create(request: Request) -> Response:
     query_of(request)
     studio = studio_of(request)
     given, beginning = await read_wish(request, studio.asking.stream, {"clip": "video", "image": "image"})
-    stream = await studio.engine.open_stream(wish_of(given, studio.info, beginning))
+    stream = await studio.engine.open_stream(wish_of(given, studio.info, beginning), owner_of(request))
     return JSONResponse(stream_object(stream, studio), 201, {"Location": place_of(stream, studio)})
 
 

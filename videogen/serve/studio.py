@@ -10,6 +10,7 @@ from starlette.requests import HTTPConnection, Request
 
 from videogen.serve.asking import Asking, asking
 from videogen.serve.bodies import content_type, first_repeated, read_json
+from videogen.serve.connections import share_of
 from videogen.serve.errors import Problem
 from videogen.serve.fields import Fields, shown
 from videogen.serve.forms import Kind, read_form
@@ -49,6 +50,11 @@ def open_studio(engine: "Engine", access: Access, root: str = "") -> Studio:
 def studio_of(connection: HTTPConnection) -> Studio:
     studio: Studio = connection.app.state.studio
     return studio
+
+
+def owner_of(connection: HTTPConnection) -> str:
+    """Whoever asks, as far as that can be told: all behind one proxy are one."""
+    return share_of(connection.client.host) if connection.client else ""
 
 
 def query_of(request: Request, fields: Fields = NOTHING) -> dict[str, Any]:

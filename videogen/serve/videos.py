@@ -11,7 +11,7 @@ from videogen.serve.errors import Problem
 from videogen.serve.fields import Fields
 from videogen.serve.ranges import Film
 from videogen.serve.remarks import note_on, warnings_on
-from videogen.serve.studio import query_of, read_wish, studio_of
+from videogen.serve.studio import owner_of, query_of, read_wish, studio_of
 from videogen.serve.wishes import Beginning, ModelInfo
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ async def create(request: Request) -> Response:
     query_of(request)
     studio = studio_of(request)
     given, beginning = await read_wish(request, studio.asking.video, {"input_reference": None})
-    job = await studio.engine.submit(wish_of(given, studio.info, beginning))
+    job = await studio.engine.submit(wish_of(given, studio.info, beginning), owner_of(request))
     return JSONResponse(video_object(job, studio.info))
 
 
@@ -48,7 +48,7 @@ async def extend(request: Request) -> Response:
         raise Problem(400, "video must be a file, or the id of a finished video, and not both", "video", "missing")
     if beginning is None:
         beginning = await end_of(request, before)
-    job = await studio.engine.submit(wish_of(given, studio.info, beginning))
+    job = await studio.engine.submit(wish_of(given, studio.info, beginning), owner_of(request))
     return JSONResponse(video_object(job, studio.info))
 
 
