@@ -3,6 +3,8 @@
 Every round makes the same video once with each setting, alone and then beside `--busy` processes that do nothing but
 count, so what else happens on the machine meets all of them alike. The medians are printed.
 
+A setting may name another checkout to compare with: PYTHONPATH=/path/to/it.
+
 python -m benchmarks.busy_machine --settings "" OMP_NUM_THREADS=1 GOMP_SPINCOUNT=300000,OMP_NUM_THREADS=2
 """
 
@@ -50,6 +52,7 @@ def generate(setting: str, frames: int, file: Path) -> dict[str, Any]:
         check=True,
         capture_output=True,
         env=environment(setting),
+        cwd=file.parent,  # else the checkout that this runs in is what Python finds first
     )
     found: dict[str, Any] = json.loads(said.stdout)
     return {name: found[name] for name in SHOWN}
