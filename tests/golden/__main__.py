@@ -1,0 +1,26 @@
+"""Write down what today's code gives, before a change that must change nothing: `python -m tests.golden`.
+
+Then, after the change, `pytest -m slow tests/golden` compares. What is written holds for this kind of machine.
+"""
+
+import json
+import tempfile
+import time
+from pathlib import Path
+
+from tests.golden.cases import generation, training
+from tests.golden.machine import FILE, machine
+
+
+def main() -> None:
+    began, found = time.monotonic(), {}
+    with tempfile.TemporaryDirectory() as folder:
+        for cases in (generation(), training(Path(folder))):
+            for name, value in cases:
+                found[name] = value
+                print(f"{time.monotonic() - began:6.1f} s  {value}  {name}", flush=True)
+    FILE.write_text(json.dumps({"machine": machine(), "hashes": found}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,11 @@
+"""The kind of machine that hashes hold for: other processors and other versions of torch round differently."""
+
+from pathlib import Path
+
+import torch
+
+FILE = Path(__file__).parent / "hashes.json"
+
+
+def machine() -> dict[str, str]:
+    return {"torch": torch.__version__, "processor": torch.backends.cpu.get_cpu_capability()}

@@ -1,0 +1,30 @@
+"""What the code gave when the hashes were written down, it still gives, to the bit; on the same kind of machine."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from tests.golden.cases import generation, training
+from tests.golden.machine import FILE, machine
+
+WRITTEN = json.loads(FILE.read_text())
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(WRITTEN["machine"] != machine(), reason=f"the hashes are of {WRITTEN['machine']}"),
+]
+
+
+def others(cases: Iterable[tuple[str, str]]) -> dict[str, tuple[str, str]]:
+    """{case: (what was written down, what comes now)} where they are not equal."""
+    return {name: (WRITTEN["hashes"][name], now) for name, now in cases if WRITTEN["hashes"][name] != now}
+
+
+def test_generation_is_what_it_was() -> None:
+    assert others(generation()) == {}
+
+
+def test_training_is_what_it_was(tmp_path: Path) -> None:
+    assert others(training(tmp_path)) == {}
