@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from videogen import threads
-from videogen.threads import FreeCores, Usage, bound_spinning, cores, on_free_cores, use_threads
+from videogen.threads import FreeCores, Usage, cores, on_free_cores, use_threads
 
 
 class Machine:
@@ -109,20 +109,27 @@ def test_what_the_user_has_set_wins(how: str, monkeypatch: pytest.MonkeyPatch) -
     assert count_inside() == 3
 
 
-@pytest.mark.parametrize(("setting", "spins"), [({}, True), ({"OMP_WAIT_POLICY": "ACTIVE"}, False)])
-def test_waiting_is_bounded_unless_the_user_has_said_how(
-    setting: dict[str, str], spins: bool, monkeypatch: pytest.MonkeyPatch
+PROGRAM = """
+import sys, videogen, os
+from videogen.cli import main
+main(sys.argv[1:])
+print(os.environ.get("GOMP_SPINCOUNT"), "torch" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(
+    ("setting", "command", "spins"),
+    [
+        ({}, ["info", "--help"], str(threads.SPINS)),
+        ({}, ["train", "prior", "--help"], str(threads.SPINS_IN_TRAINING)),
+        ({"GOMP_SPINCOUNT": "7"}, ["train", "prior", "--help"], "7"),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, ["info", "--help"], "None"),
+    ],
+)
+def test_waiting_is_bounded_before_torch_is_imported_unless_the_user_has_said_how(
+    setting: dict[str, str], command: list[str], spins: str
 ) -> None:
-    for name in threads.SPIN_SETTINGS:
-        monkeypatch.delenv(name, raising=False)
-    for name, value in setting.items():
-        monkeypatch.setenv(name, value)
-    bound_spinning()
-    assert ("GOMP_SPINCOUNT" in os.environ) == spins
-
-
-def test_importing_the_package_bounds_the_waiting_before_torch_is_there() -> None:
-    program = "import videogen, os, sys; print(os.environ['GOMP_SPINCOUNT'], 'torch' in sys.modules)"
     inherited = {name: value for name, value in os.environ.items() if name not in threads.SPIN_SETTINGS}
-    said = subprocess.run([sys.executable, "-c", program], env=inherited, capture_output=True, text=True, check=True)
-    assert said.stdout.split() == [threads.SPINS, "False"]
+    program = [sys.executable, "-c", PROGRAM, *command]
+    said = subprocess.run(program, env=inherited | setting, capture_output=True, text=True, check=True)
+    assert said.stdout.split()[-2:] == [spins, "False"]

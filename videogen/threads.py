@@ -4,6 +4,7 @@ torch takes a thread for each core and splits every small operation among them. 
 operations, and at the end of each the threads wait for the last one. Where another program holds a core, that one
 waits for its turn while the others spin, and a video takes ten times as long. So generation asks the machine, twice a
 second, how many cores are free, and uses no more. The results do not depend on it: the same seed gives the same bytes.
+Training keeps its threads, on which the last bits of a gradient depend, and lets those that wait sleep at once.
 
 What the user has set wins: `--threads`, OMP_NUM_THREADS, `torch.set_num_threads`.
 """
@@ -20,8 +21,10 @@ from typing import NamedTuple, ParamSpec, TypeVar
 P = ParamSpec("P")
 R = TypeVar("R")
 
-SPINS = "10000"  # looks at a barrier, some 50 microseconds, before a thread sleeps there
+SPINS = 10_000  # looks at a barrier, some 50 microseconds, before a thread sleeps there
+SPINS_IN_TRAINING = 0  # its operations are so much larger that waking up costs little, and waiting for others much
 SPIN_SETTINGS = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+SPINNING_IS_CHOSEN = any(name in os.environ for name in SPIN_SETTINGS)  # by the user
 PATIENCE = 0.5  # seconds between two looks at the machine
 NEARLY = 0.25  # of a core: so much of it may be used by others, and it still counts as free
 TICK = 100  # of the kernel's counters of time, to a second
@@ -29,10 +32,10 @@ IDLE = (3, 4)  # columns of /proc/stat: idle, waiting for a disk
 STAT, QUOTA = Path("/proc/stat"), Path("/sys/fs/cgroup/cpu.max")
 
 
-def bound_spinning() -> None:
+def bound_spinning(spins: int = SPINS) -> None:
     """Before torch is imported: its threads wait at a barrier for a bounded time, unless the user has set how."""
-    if not any(name in os.environ for name in SPIN_SETTINGS):
-        os.environ["GOMP_SPINCOUNT"] = SPINS
+    if not SPINNING_IS_CHOSEN:
+        os.environ["GOMP_SPINCOUNT"] = str(spins)
 
 
 class Usage(NamedTuple):

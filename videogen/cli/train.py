@@ -9,7 +9,7 @@ import click
 from videogen.cli.kinds import OUT_FOLDER
 from videogen.cli.terminal import Terminal, reports
 from videogen.errors import UsageError
-from videogen.threads import use_threads
+from videogen.threads import SPINS_IN_TRAINING, bound_spinning, use_threads
 
 if TYPE_CHECKING:
     from videogen.training.trainer import Outcome
@@ -51,6 +51,7 @@ class WithPresets(click.Command):
 @click.group()
 def train() -> None:
     """Train a model from clips: first the tokenizer, then the prior."""
+    bound_spinning(SPINS_IN_TRAINING)
 
 
 @train.command("tokenizer", cls=WithPresets)
