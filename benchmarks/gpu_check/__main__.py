@@ -8,6 +8,7 @@ in the folder after each check: gpu.json, and the page gpu.md made of it.
 
 import argparse
 import datetime
+import signal
 import sys
 import time
 from pathlib import Path
@@ -27,6 +28,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="where gpu.json and gpu.md go [default: docs; with --only, nowhere]")
     given = parser.parse_args()
     out: Path | None = given.out or (None if given.only else Path("docs"))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the check in hand is ended too
     device = given.device or default_device()
     began, date = time.monotonic(), datetime.date.today().isoformat()
     shown = 0
