@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from videogen.training.trainer import Outcome
 
 PLACE = click.Path(path_type=Path)
-THREADS = click.option("--threads", type=click.IntRange(1), help="Threads for arithmetic [default: torch's choice].")
+THREADS = click.option(
+    "--threads",
+    type=click.IntRange(1),
+    help="Threads for arithmetic [default: a core each; in generation, the free ones].",
+)
 RUN_OPTIONS = (
     click.argument("config", metavar="CONFIG"),
     click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]..."),
