@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
+from accelerate.utils import FullyShardedDataParallelPlugin
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
@@ -19,7 +20,7 @@ from tests.training.fake import SMALL, FakeConfig, lines, run
 from tests.training.programs import last_tensors, run_in_processes, same_bits
 from videogen.errors import UsageError
 from videogen.training.players import compile_in_place, gather_for_methods, seat, whole
-from videogen.training.processes import device_for_lessons, processes
+from videogen.training.processes import device_for_lessons, processes, sum_in_float32
 from videogen.training.stage import OptimizerConfig, Player
 from videogen.training.trainer import reproducible
 
@@ -166,3 +167,23 @@ def test_blocks_whose_weights_are_cut_up_are_put_together_when_they_are_asked() 
     assert losses[0] == losses[1]
     assert all(torch.allclose(gradients[1][name], gradient, atol=1e-6) for name, gradient in gradients[0].items())
     assert len(gradients[0]) > 10
+
+
+def test_sharded_training_in_bf16_keeps_losses_and_sums_of_gradients_in_float32() -> None:
+    plugin = FullyShardedDataParallelPlugin(fsdp_version=2)
+    plugin.set_mixed_precision("bf16")
+    sum_in_float32(plugin)
+    assert plugin.mixed_precision_policy.reduce_dtype == torch.float32
+    network, ids = LlamaPrior(PRIOR), torch.randint(1000, (1, 2, 2, 3))
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        mesh = init_device_mesh("cpu", (1,))
+        for part in (*network.blocks, network):
+            fully_shard(part, mesh=mesh, mp_policy=plugin.mixed_precision_policy)
+        gather_for_methods(network)
+        loss = network(Lesson(ids, ids, ids, None, torch.zeros(1))).loss
+        loss.mean().backward()
+        assert loss.dtype == torch.float32
+        assert network.blocks[0].qkv.weight.grad is not None
+    finally:
+        dist.destroy_process_group()

@@ -11,11 +11,13 @@ from accelerate.state import AcceleratorState  # type: ignore[import-untyped]
 from accelerate.utils import (  # type: ignore[import-untyped]
     DistributedType,
     DynamoBackend,
+    FullyShardedDataParallelPlugin,
     broadcast,
     gather_object,
     parse_flag_from_env,
 )
 from torch import Tensor
+from torch.distributed.fsdp import MixedPrecisionPolicy
 
 from tokenizer.precision import allow_tf32
 from videogen.errors import UsageError
@@ -62,9 +64,17 @@ def processes(bf16: bool) -> Iterator[tuple[Accelerator, DistributedDataParallel
                 "training.compile to true"
             )
         accelerator.gradient_accumulation_steps = 1  # the loop accumulates, whatever a launcher was told
+        if bf16 and kind == DistributedType.FSDP:
+            sum_in_float32(accelerator.state.fsdp_plugin)
         yield accelerator, settings
     finally:
         AcceleratorState._reset_state()  # or the next run in this process could not choose its precision
+
+
+def sum_in_float32(plugin: FullyShardedDataParallelPlugin) -> None:
+    """Weights travel and multiply in bfloat16. By accelerate's own policy losses, too, would be rounded to its three
+    digits, and gradients added up in it over all GPUs."""
+    plugin.mixed_precision_policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
 
 
 def mean_over_processes(accelerator: Accelerator, tensor: Tensor) -> Tensor:
