@@ -1,5 +1,6 @@
 """Warnings about a request that can be met, but not as it was meant: the text for people, the parts for programs."""
 
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,6 +25,7 @@ Kind = Literal[
 ]
 SHOWN_PROMPTS = 4  # a line each; the rest is counted
 SHOWN = 120  # characters of a prompt
+UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # kinds of characters that are no picture, and move others about
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,13 @@ def quoted(words: Iterable[str]) -> str:
 
 
 def shortened(text: str) -> str:
+    """On one line, and in its own order: a prompt may hold characters that turn the rest of a line around."""
+    text = "".join(letter if unicodedata.category(letter) not in UNSEEN else escaped(letter) for letter in text)
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
+
+
+def escaped(letter: str) -> str:
+    return letter.encode("unicode_escape").decode()
 
 
 def idle_settings(sampler: "SamplerConfig", given: Mapping[str, Any], tokens: int) -> list[GenerationWarning]:

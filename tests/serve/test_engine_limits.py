@@ -1,9 +1,11 @@
 """What an engine lets go of by itself, and what is left of one that is closed."""
 
 import asyncio
+import errno
 import math
 import shutil
 import signal
+import tempfile
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 from tests.serve.scenes import RING, children, descriptors, finished, tasks, until
 from tests.serve.scripted import Script, job_done, scripted
 from videogen.errors import CheckpointError
+from videogen.serve import session as sessions
 from videogen.serve.engine import Engine
 from videogen.serve.forgetting import jobs_too_many, streams_too_many
 from videogen.serve.limits import Limits
@@ -48,7 +51,7 @@ def test_unwatched_streams_are_paused_and_then_ended(tiny_model_folder):
             engine.stream(held.id)  # only so many are kept, and it ended first
         async with stream.watch_film() as film:
             await anext(film)
-            folder = Path(engine._folder.name)
+            folder = Path(engine._folder.path)
             await engine.close()
             await until(lambda: film.closed)
         assert (stream.status, job.status) == ("stopped", "failed")
@@ -68,7 +71,7 @@ def test_finished_videos_are_kept_while_there_is_room(tiny_model_folder):
         with pytest.raises(Gone):
             engine.job(jobs[0].id)
         assert engine.jobs() == jobs[:0:-1]
-        assert len(list(Path(engine._folder.name).iterdir())) == 3
+        assert len(list(Path(engine._folder.path).iterdir())) == 3
         await engine.close()
 
     asyncio.run(scene())
@@ -118,7 +121,7 @@ def test_a_film_that_a_cleaner_has_taken_is_gone_and_others_are_made():
         async with scripted(script) as engine:
             job = await job_done(engine, script, Wish("x", frames=1))
             size = job.content().stat().st_size
-            shutil.rmtree(engine._folder.name)
+            shutil.rmtree(engine._folder.path)
             with pytest.raises(Gone, match="not there any more"):
                 job.content()
             with pytest.raises(Gone):
@@ -129,6 +132,39 @@ def test_a_film_that_a_cleaner_has_taken_is_gone_and_others_are_made():
             await engine.delete(job.id)
 
     asyncio.run(scene())
+
+
+def test_where_the_disk_is_full_the_oldest_videos_make_room_and_nothing_made_is_lost(monkeypatch, caplog):
+    """At last there is room for one only; when there is none for any, that video fails alone, and says why."""
+    room, write = [3], sessions.write_whole
+
+    def crowded(path, data):
+        if len(list(path.parent.iterdir())) >= room[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, data)
+
+    monkeypatch.setattr(sessions, "write_whole", crowded)
+
+    async def scene():
+        script = Script()
+        async with scripted(script) as engine:
+            jobs = [await job_done(engine, script, Wish("x", frames=1)) for _ in range(5)]
+            assert engine.jobs() == jobs[:1:-1]
+            room[0] = 1
+            last = await job_done(engine, script, Wish("x", frames=1))
+            assert engine.jobs() == [last]
+            room[0] = 0
+            failed = await job_done(engine, script, Wish("x", frames=1))
+            assert (failed.status, failed.error) == ("failed", "the video cannot be kept: No space left on device")
+            stream = await engine.open_stream(Wish("x"))
+            script.makes(stream.id)
+            await until(lambda: stream.pictures == 1)
+            monkeypatch.setattr(tempfile, "mkdtemp", lambda *_, **__: pytest.fail("no file is needed"))
+            assert await stream.film_so_far()
+            assert engine.healthy()
+
+    asyncio.run(scene())
+    assert "the disk is full" in caplog.text
 
 
 def ended(name, at, size=0):

@@ -50,7 +50,7 @@ def adds_up(found, engine):
     assert found["streams_failed"] == found["jobs_failed"] == found["viewers"] == 0
     assert engine.counters["streams_open"] == engine.counters["jobs_open"] == engine.counters["playing"] == 0
     kept = {job.content() for job in engine.jobs() if job.status == "completed"}
-    assert set(Path(engine._folder.name).iterdir()) == kept
+    assert set(Path(engine._folder.path).iterdir()) == kept
 
 
 def test_a_model_process_that_dies(home):

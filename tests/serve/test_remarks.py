@@ -59,3 +59,17 @@ def test_programs_get_the_parts():
     assert [each["word"] for each in told["words"]] == ["dragon", "black"]
     assert "red" in told["words"][0]["suggestions"]
     assert told["read_as"] == "a medium yellow disc drifts right slowly over a black background"
+
+
+@pytest.mark.parametrize("control", ["\u202e", "\u2066", "\u200f", "\u061c", "\n", "\x1b[2J", "\u2028", "\r", "\u009b"])
+def test_a_prompt_cannot_turn_the_rest_of_a_note_around(control):
+    """Nor clear a terminal, nor begin a line of its own."""
+    note = note_on(Wish(f"a dragon {control} over the sea"), PLAYROOM)
+    assert "a dragon" in note
+    assert note.isprintable(), ascii(note)
+
+
+def test_other_scripts_and_signs_stay_as_they_are():
+    assert "\u05d3\u05e8\u05e7\u05d5\u05df \u9f8d \U0001f409" in note_on(
+        Wish("\u05d3\u05e8\u05e7\u05d5\u05df \u9f8d \U0001f409"), PLAYROOM
+    )

@@ -82,6 +82,39 @@ def test_openais_client_extends_a_video(there, client):
     assert there.engine.uploads[-1][:2] == ("video", len(FILM))
 
 
+def test_openais_client_extends_a_video_by_its_id(there, client):
+    """Its `video={"id": ...}` fails inside the client, before anything is sent; this way it sends the id."""
+    import openai
+
+    first = finished(there)
+    extra = {"video": {"id": first}}
+    assert client.videos.extend(video=openai.omit, prompt="and on", seconds="4", extra_body=extra).seconds == "4"
+    assert there.engine.wishes[-1].beginning is not None
+    assert not there.engine.uploads
+
+
+def test_openais_client_is_told_what_no_model_here_can_do(there, client):
+    import openai
+
+    first = finished(there)
+    for ask in (
+        lambda: client.videos.remix(first, prompt="a blue ring"),
+        lambda: client.videos.edit(video=("clip.mp4", FILM), prompt="a blue ring"),
+        lambda: client.videos.edit(video=openai.omit, prompt="a blue ring", extra_body={"video": {"id": first}}),
+        lambda: client.videos.create_character(name="Ada", video=("clip.mp4", FILM)),
+    ):
+        with pytest.raises(openai.BadRequestError, match="does not remix or edit") as caught:
+            ask()
+        assert caught.value.code == "not_supported"
+
+
+def test_nothing_is_said_of_an_end_that_is_not_known(there):
+    """A video is kept until there are too many, or until the server ends: when that is nobody knows."""
+    video = made(there)
+    assert "expires_at" not in video
+    assert "remixed_from_video_id" not in video
+
+
 def test_openais_client_understands_every_refusal(there, client):
     import openai
 

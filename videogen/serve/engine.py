@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Literal
 
 from videogen.arguments import DRAWN_SEEDS
@@ -24,6 +23,7 @@ from videogen.serve.forgetting import jobs_too_many, one_to_make_room, streams_t
 from videogen.serve.limits import Limits
 from videogen.serve.line import Line
 from videogen.serve.messages import Message, Ready
+from videogen.serve.scratch_folder import ScratchFolder
 from videogen.serve.session import Job, Stream
 from videogen.serve.shared import RETRY_AFTER, Shared, now
 from videogen.serve.supervisor import ModelProcess, Supervisor
@@ -54,7 +54,7 @@ class Engine:
         self._line = Line(limits.streams, limits.turn_seconds)
         self._tally = dict.fromkeys(SUMS, 0.0)
         self._threads = ThreadPoolExecutor(THREADS, "videogen film")
-        self._folder = TemporaryDirectory(prefix="videogen-")
+        self._folder = ScratchFolder()
         self._keeper: asyncio.Task[None] | None = None
 
     @classmethod
@@ -98,7 +98,7 @@ class Engine:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._supervisor.close()
         self._threads.shutdown()
-        self._folder.cleanup()
+        self._folder.remove()
 
     def healthy(self) -> bool:
         """Whether there is a model process that can work."""
@@ -139,12 +139,23 @@ class Engine:
     async def submit(self, wish: Wish, owner: str = "") -> Job:
         """WishError, or Busy; as long as the clips of training unless it was said how long."""
         stream = self._admitted(wish, self.info.default_frames, self.limits.frames, owner, live=False)
-        job = self._jobs[stream.id] = Job(stream, Path(self._folder.name))
+        job = self._jobs[stream.id] = Job(stream, self._folder, self._delete_oldest)
         self._arrange()
         for spare in jobs_too_many(self._jobs.values(), self.limits):
             spare.forget()
             del self._jobs[spare.id]
         return job
+
+    def _delete_oldest(self) -> bool:
+        """The disk is full: of the videos that are kept, the one that was finished first; whether there was one."""
+        kept = [job for job in self._jobs.values() if job.completed_at is not None]
+        if not kept:
+            return False
+        oldest = min(kept, key=lambda job: job.stream.ended_at)
+        LOG.warning("the disk is full: the oldest of %d videos is deleted to make room for a new one", len(kept))
+        oldest.forget()
+        del self._jobs[oldest.id]
+        return True
 
     def job(self, name: str) -> Job:
         """Gone if there is none of that id, or none any more."""

@@ -5,14 +5,12 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from videogen.serve.fragments import Piece, codec_of, earlier, fragment, with_lengths
+from videogen.serve.fragments import Piece, codec_of, contents_first, earlier, fragment, with_lengths
 from videogen.video.metadata import as_tags
 
 QUALITY = 20  # x264's scale
@@ -126,29 +124,22 @@ def form_of(fps: float, height: int, width: int) -> FilmForm:
     return encoder.form
 
 
-def write_film(path: Path, form: FilmForm, pieces: Sequence[Piece], metadata: Mapping[str, Any]) -> None:
+def film_of(form: FilmForm, pieces: Sequence[Piece], metadata: Mapping[str, Any]) -> bytes:
     """A whole mp4 that begins at 0 and that every player can seek in; the pictures are not encoded again.
 
     Its table of contents comes first, it says what it was made with (see `read_metadata`), and there is no date in it:
-    the same film is the same bytes.
+    the same film is the same bytes. No file is needed: what was made can be had even where the disk is full.
     """
     import av
 
     begin = pieces[0].first * form.ticks
     fragments = io.BytesIO(b"".join([form.header, *(earlier(piece.data, begin) for piece in pieces)]))
-    options = {"movflags": "faststart", "fflags": "+bitexact"}
-    with av.open(fragments, "r") as source, av.open(str(path), "w", format="mp4", options=options) as target:
+    made = io.BytesIO()
+    with av.open(fragments, "r") as source, av.open(made, "w", "mp4", options={"fflags": "+bitexact"}) as target:
         target.metadata.update(as_tags(metadata))
         track = target.add_stream_from_template(source.streams.video[0])
         for packet in source.demux(source.streams.video[0]):
             if packet.dts is not None:
                 packet.stream = track
                 target.mux(packet)
-
-
-def film_of(form: FilmForm, pieces: Sequence[Piece], metadata: Mapping[str, Any]) -> bytes:
-    """The same film in memory."""
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "film.mp4"
-        write_film(path, form, pieces, metadata)
-        return path.read_bytes()
+    return contents_first(made.getvalue())

@@ -65,3 +65,33 @@ def codec_of(header: bytes) -> str:
     """The codec by the name that browsers know, from the header's own description."""
     profile = header.index(b"avcC") + 5
     return "avc1." + header[profile : profile + 3].hex().upper()
+
+
+def contents_first(film: bytes) -> bytes:
+    """The same mp4 with its table of contents (moov) before the pictures (mdat), so that players can begin at once."""
+    boxes = boxes_of(film, 0, len(film))
+    contents = next(film[begin:end] for kind, begin, end in boxes if kind == b"moov")
+    pictures = next(begin for kind, begin, _ in boxes if kind == b"mdat")
+    first = next(begin for kind, begin, _ in boxes if kind in (b"mdat", b"free") and begin <= pictures)
+    rest = b"".join(film[begin:end] for kind, begin, end in boxes if begin >= first and kind != b"moov")
+    return film[:first] + moved(contents, len(contents)) + rest
+
+
+def moved(contents: bytes, by: int) -> bytes:
+    """A table of contents of pictures that stand so many bytes later."""
+    begin, end, found = 0, len(contents), bytearray(contents)
+    for kind in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stco"):
+        begin, end = next((begin + 8, end) for name, begin, end in boxes_of(contents, begin, end) if name == kind)
+    count, *places = struct.unpack(f">{(end - begin - 4) // 4}I", contents[begin + 4 : end])
+    struct.pack_into(f">{count}I", found, begin + 8, *(place + by for place in places))
+    return bytes(found)
+
+
+def boxes_of(data: bytes, begin: int, end: int) -> list[tuple[bytes, int, int]]:
+    """The kind, the beginning and the end of each box there."""
+    found = []
+    while begin < end:
+        size, kind = struct.unpack_from(">I4s", data, begin)
+        found.append((kind, begin, begin + size))
+        begin += size
+    return found

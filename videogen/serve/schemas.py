@@ -93,8 +93,6 @@ def video() -> Schema:
         warnings=listed(warning()),
         created_at=COUNT,
         completed_at=maybe(COUNT),
-        expires_at={"type": "null"},
-        remixed_from_video_id={"type": "null"},
         error=maybe(record(code=TEXT, message=TEXT)),
     )
 
@@ -155,5 +153,6 @@ def model() -> Schema:
         sampler=ANY_OBJECT,
         examples=listed(TEXT),
         device=TEXT,
+        fingerprint=TEXT,
         mime=TEXT,
     )

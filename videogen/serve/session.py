@@ -1,23 +1,30 @@
 """What clients hold: streams, and jobs, which are streams of a given length whose film is kept as a file."""
 
+import errno
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from videogen.serve.film import write_film
+from videogen.errors import ResourceError
+from videogen.serve.film import film_of
+from videogen.serve.scratch_folder import ScratchFolder
 from videogen.serve.streaming import Stream
 from videogen.serve.wishes import Gone, Wish
 
 __all__ = ["Job", "JobStatus", "Stream"]
 
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 JobStatus = Literal["queued", "in_progress", "completed", "failed"]
 
 
 class Job:
-    """What is in `folder` under its id is its own."""
+    """What is in `folder` under its id is its own. `make_room` deletes another one's file, if there is any."""
 
-    def __init__(self, stream: Stream, folder: Path):
-        self.stream, self._path = stream, folder / f"{stream.id}.mp4"
+    def __init__(self, stream: Stream, folder: ScratchFolder, make_room: Callable[[], bool]):
+        self.stream, self._path = stream, folder.path / f"{stream.id}.mp4"
+        self._folder, self._make_room = folder, make_room
         self.completed_at: float | None = None
         self.size = 0  # bytes that are kept of it
         stream.on_whole = self._keep
@@ -77,10 +84,29 @@ class Job:
 
     async def _keep(self) -> None:
         show = self.stream.show
-        self._path.parent.mkdir(0o700, exist_ok=True)
-        film = self._path, show.shared.form, list(show.recent.pieces), self.stream.metadata()
-        await self.stream.shared.aside(write_film, *film)
+        made = show.shared.form, list(show.recent.pieces), self.stream.metadata()
+        film = await self.stream.shared.aside(film_of, *made)
+        while True:
+            try:
+                self._folder.make_again()
+                await self.stream.shared.aside(write_whole, self._path, film)
+                break
+            except OSError as error:
+                if error.errno not in NO_SPACE or not self._make_room():
+                    raise ResourceError(f"the video cannot be kept: {error.strerror or error}") from None
         if self.stream.ended is not None:  # deleted meanwhile
             self._path.unlink(missing_ok=True)
             return
         self.completed_at, self.size = time.time(), self._path.stat().st_size
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """All of it, or nothing."""
+    part = path.with_suffix(".part")
+    try:
+        part.write_bytes(data)
+        part.replace(path)
+    except OSError:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise

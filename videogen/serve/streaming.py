@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from videogen.errors import VideogenError
 from videogen.serve import news
 from videogen.serve.account import Account
 from videogen.serve.checking import check_text, check_transition, sampling_of
@@ -237,6 +238,8 @@ class Stream:
                     await self._take(message)
                 else:
                     await self._over(message.error)
+        except VideogenError as error:
+            self.end("failed", str(error))
         except Exception as error:
             logging.getLogger(__name__).exception("stream %s", self.id)
             self.end("failed", f"its pictures cannot be shown ({type(error).__name__})")

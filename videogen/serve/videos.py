@@ -52,6 +52,15 @@ async def extend(request: Request) -> Response:
     return JSONResponse(video_object(job, studio.info))
 
 
+async def not_possible(request: Request) -> Response:
+    """What OpenAI's client can ask for and no model here can do: it says so, rather than that the address is wrong."""
+    message = (
+        "this server continues videos and makes new ones; it does not remix or edit one, and knows no characters. Ask "
+        "for a new video with the same seed and another prompt, or for an extension"
+    )
+    raise Problem(400, message, code="not_supported")
+
+
 async def end_of(request: Request, id: str) -> Beginning:
     return await studio_of(request).engine.continue_job(finished(job_of(request, id)).id)
 
@@ -123,7 +132,5 @@ def video_object(job: "Job", info: ModelInfo) -> dict[str, Any]:
         "warnings": [warning.to_json() for warning in warnings_on(job.wish, info)],
         "created_at": int(job.created_at),
         "completed_at": None if job.completed_at is None else int(job.completed_at),
-        "expires_at": None,
-        "remixed_from_video_id": None,
         "error": failure,
     }
