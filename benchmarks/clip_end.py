@@ -6,7 +6,6 @@ scales them; "one by one" scales each as it comes. Each way is a process of its 
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -17,9 +16,11 @@ from typing import Any
 
 import av
 import numpy as np
+import torch
 from PIL import Image
 
 from benchmarks.hardware import describe
+from benchmarks.measuring import Setting, forget_peak, peak_mb
 from videogen.known import clip_as_seen
 from videogen.video import fit, probe, read, scan
 
@@ -54,10 +55,11 @@ def make_video(path: Path, frames: int) -> None:
 
 def measure(path: Path, way: str) -> dict[str, float]:
     fit(np.zeros((1, 8, 8, 3), np.uint8), 4, 4)  # torch is there
-    before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    where = Setting(torch.device("cpu"), torch.float32)
+    forget_peak(where)
+    before, began = peak_mb(where), time.perf_counter()
     WAYS[way](path)
-    seconds, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"seconds": round(seconds, 2), "mib": round((after - before) / 1024)}
+    return {"seconds": round(time.perf_counter() - began, 2), "mib": round(peak_mb(where) - before)}
 
 
 def main() -> None:

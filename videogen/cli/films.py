@@ -1,7 +1,7 @@
 """Where the pictures of a command go while they are made, and what is said about them."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
-from videogen.cli.kinds import FILMS, Scale
+from videogen.cli.formats import note_stretching
+from videogen.cli.kinds import FILMS
 from videogen.cli.terminal import Terminal
 from videogen.errors import UsageError
 from videogen.signals import Interrupted, listening
@@ -45,37 +46,6 @@ class Film(click.ParamType):  # type: ignore[type-arg]
         if path.exists() and path.is_dir() == bool(path.suffix):
             self.fail(f"'{out}' is {'a folder' if path.suffix else 'no folder'}", param, ctx)
         return out
-
-
-FORMAT = (
-    click.option("--fps", type=float, help="Frames a second of the file; the speed stays [default: the model's]."),
-    click.option("--scale", type=Scale(), help="Enlarge the frames by a factor, such as 8, or to HEIGHTxWIDTH."),
-    click.option(
-        "--resampling",
-        type=click.Choice(("lanczos", "nearest")),
-        default="lanczos",
-        show_default=True,
-        help="How --scale does it: smooth, or exact pixels.",
-    ),
-    click.option("--no-metadata", is_flag=True, help="Do not write prompt, seed, model and settings into the file."),
-)
-
-
-def format_options(command: Callable[..., None]) -> Callable[..., None]:
-    """How the file shows what was made, and whether it says what it was made with."""
-    for option in reversed(FORMAT):
-        command = option(command)
-    return command
-
-
-def output_format(options: Mapping[str, Any]) -> "OutputFormat":
-    """What those options say; UsageError where that makes no sense."""
-    from videogen.video import OutputFormat
-
-    try:
-        return OutputFormat(options["fps"], options["scale"], options["resampling"])
-    except ValueError as error:
-        raise UsageError(f"--{error}") from None
 
 
 @dataclass(frozen=True)
@@ -179,17 +149,6 @@ def write(writers: Sequence["VideoWriter"], pictures: "NDArray[np.uint8]") -> No
     each = [mosaic(list(pictures), scale=1)] if len(writers) < len(pictures) else pictures
     for writer, one in zip(writers, each, strict=True):
         writer.write(one)
-
-
-def note_stretching(terminal: Terminal, size: tuple[int, int], output: "OutputFormat") -> None:
-    """Say that frames lose their shape; UsageError for a size that cannot be written."""
-    from videogen.video.writer import LARGEST
-
-    height, width = output.size(*size)
-    if max(height, width) > LARGEST:
-        raise UsageError(f"--scale makes frames of {height} x {width}; a side has at most {LARGEST} pixels")
-    if abs(height / size[0] / (width / size[1]) - 1) > 0.02:
-        terminal.note(f"frames are stretched: {size[0]} x {size[1]} becomes {height} x {width}")
 
 
 def written_as(writer: "VideoWriter") -> dict[str, Any]:

@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from videogen.cli.beginnings import Beginning
-from videogen.cli.films import Film, format_options, targets_of, write_out
+from videogen.cli.films import Film, targets_of, write_out
+from videogen.cli.formats import format_options
 from videogen.cli.kinds import ABOVE_0
 from videogen.cli.making import CHANGE, Change, check, continued, made, opened, streamed
 from videogen.cli.models import DEVICE, GENERATOR, PLACE

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from videogen.cli.beginnings import Beginning
-from videogen.cli.films import Pieces, Work, output_format
+from videogen.cli.films import Pieces, Work
+from videogen.cli.formats import output_format
 from videogen.cli.models import generator_at, usable_device
 from videogen.cli.terminal import Terminal
 from videogen.errors import UsageError

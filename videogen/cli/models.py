@@ -7,7 +7,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from videogen.cli.films import Film, clear_pictures, format_options, note_stretching, output_format, targets_of
+from videogen.cli.films import Film, clear_pictures, targets_of
+from videogen.cli.formats import format_options, note_stretching, output_format
 from videogen.cli.kinds import ABOVE_0, DRAWING, OUT_FOLDER, Size, refuse_taken
 from videogen.cli.terminal import Terminal, reports
 from videogen.cli.train import THREADS

@@ -82,7 +82,9 @@ def of_video(path: Path, task: Task) -> Read:
     rate = (
         [] if not seen.fps or abs(seen.fps / task.fps - 1) <= 0.01 else [f"{seen.fps:.4g} become {task.fps:g} a second"]
     )
-    return Read(len(pictures), in_words(rate + resized(seen.height, seen.width, task)), pictures.tobytes())
+    black = ["transparent pixels become black"] if seen.transparent_frames else []
+    changes = rate + resized(seen.height, seen.width, task) + black
+    return Read(len(pictures), in_words(changes), pictures.tobytes())
 
 
 def fitted(path: Path, numbers: list[int], seen: Scan, task: Task) -> Iterator[Pictures]:
