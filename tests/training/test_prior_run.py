@@ -28,8 +28,7 @@ from tests.training.programs import CHECKOUT, ENVIRONMENT, last_tensors, same_bi
 from tests.training.tiny_prior import Set, tiny_config, train
 from videogen.checkpoint import read_folder, write_folder
 from videogen.conditioning import BPEConfig
-from videogen.data import build_index, load_index
-from videogen.data.split import hold_out
+from videogen.data import build_index
 from videogen.errors import CheckpointError, DataError, UsageError
 from videogen.evaluate.likelihood import Baseline
 from videogen.models import check_order, load_prior, load_tokenizer, sampler_of
@@ -38,8 +37,10 @@ from videogen.tokens.windows import own_latent_frames, split_rows
 from videogen.training import prior_run
 from videogen.training.begin import first_weights
 from videogen.training.lessons import Lessons
+from videogen.training.machine import machine_called
 from videogen.training.prior_config import PriorPhaseConfig, TeachingConfig
-from videogen.training.prior_run import run_prior, survey
+from videogen.training.prior_dry_run import survey
+from videogen.training.prior_run import run_prior
 from videogen.training.prior_stage import PriorStage
 from videogen.training.stage import Team
 
@@ -295,36 +296,6 @@ def test_baselines_are_what_they_say(made: Set) -> None:
     )
 
 
-def test_a_survey_says_what_would_be_trained(made: Set) -> None:
-    figures, text = survey(tiny_config(made[1]), made[0])
-    assert figures["micro-batches"] == [[2, 2, 4, 6], [2, 3, 4, 6]]
-    lessons = Lessons(tiny_config(made[1]), TokenSet.open(made[1]), None)
-    train_on, kept = len(lessons.windows[-1]), len(lessons.held_out)
-    assert 0 < train_on < len(LENGTHS) - kept, "some are kept, and some are too short"
-    assert figures["clips"] == train_on
-    assert figures["clips to validate with"] == min(kept, 4)
-    assert figures["clips too short"] == len(LENGTHS) - train_on - kept
-    assert figures["epochs"] == 8 * 4 / train_on
-    assert figures["codes"] == "1,000 as digits of 8 x 5 x 5 x 5"
-    assert figures["memory in MiB"].keys() == {"weights, averages, optimizers", "activations", "together"}
-    assert "2 x 3 x 4 x 6" in text
-
-
-def test_a_survey_looks_at_the_longest_clips_and_the_longest_phase(
-    made: Set, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    videos = make_videos(tmp_path / "videos", (1,) * prior_run.LOOKED_AT + (13, 9))
-    build_index(videos, workers=1)
-    frames: list[int] = []
-    price = prior_run.cost
-    monkeypatch.setattr(prior_run, "cost", lambda *given: frames.append(given[1].ids.shape[1]) or price(*given))
-    figures, _ = survey(tiny_config(videos), made[0])
-    train_on, kept = hold_out(load_index(videos), tiny_config(videos).data.validation_share)
-    assert (figures["clips"], figures["clips to validate with"]) == (len(train_on.good), min(len(kept.good), 4))
-    survey(tiny_config(videos, steps=4), made[0])
-    assert frames == [3, 2], "the second of these runs ends before it comes to its second phase"
-
-
 def test_a_video_that_changed_is_named_before_any_is_encoded(made: Set, tmp_path: Path) -> None:
     videos = make_videos(tmp_path / "videos", LENGTHS)
     build_index(videos, workers=1)
@@ -363,7 +334,7 @@ def test_mistakes_are_told_before_anything_begins(made: Set, tmp_path: Path) -> 
         for tokens in (made[1], made[1].parent / "videos"):
             wrong = replace(config, data=replace(data, train=tokens))
             with pytest.raises(DataError, match=words):
-                survey(wrong, made[0])
+                survey(wrong, str(made[0]), machine_called("cpu"))
             with pytest.raises(DataError, match=words):
                 train(made[0], tokens, tmp_path / "run", config=wrong)
     with pytest.raises(ValueError, match=r"teaching.corruption"):

@@ -33,10 +33,12 @@ from videogen.pixels import to_clip, to_frames
 from videogen.playroom.write import PlayroomConfig, write_playroom
 from videogen.signals import Interrupted
 from videogen.training.clips import Clips
+from videogen.training.machine import machine_called
 from videogen.training.run_folder import steps_in
 from videogen.training.stage import Team
 from videogen.training.tokenizer_config import PhaseConfig
-from videogen.training.tokenizer_run import run_tokenizer, survey
+from videogen.training.tokenizer_dry_run import survey
+from videogen.training.tokenizer_run import run_tokenizer
 from videogen.training.tokenizer_stage import TokenizerStage, looks, sent
 from videogen.training.trainer import Trainer
 
@@ -175,7 +177,7 @@ def test_other_clips_are_another_run(data: Path, unbroken: Path, tmp_path: Path)
 
 
 def test_a_survey_says_what_would_be_trained(data: Path) -> None:
-    figures, text = survey(tiny_config(data))
+    figures, text = survey(tiny_config(data), machine_called("cpu"))
     assert figures["micro-batches"] == [[2, 5, 16, 16, 3], [2, 9, 16, 24, 3], [2, 5, 16, 16, 3]]
     assert figures["clips"] == len(Clips(tiny_config(data)).train.good)
     assert figures["clips to validate with"] == 3

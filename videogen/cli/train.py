@@ -27,7 +27,17 @@ RUN_OPTIONS = (
     click.option(
         "--resume", is_flag=True, help="Go on where the run stopped, to the bit; CONFIG may be the run folder itself."
     ),
-    click.option("--dry-run", is_flag=True, help="Say what would be trained, and in how much memory; train nothing."),
+    click.option(
+        "--dry-run", is_flag=True, help="Say what would be trained, in how much memory and time; train nothing."
+    ),
+    click.option(
+        "--device",
+        metavar="NAME",
+        help="What a dry run is about: cpu, or a GPU such as rtx4090, a100, h100 [default: what this machine has].",
+    ),
+    click.option(
+        "--processes", type=click.IntRange(1), default=1, help="How many of it a dry run is about [default: 1]."
+    ),
     THREADS,
 )
 
@@ -68,6 +78,8 @@ def tokenizer(
     folder: Path | None,
     resume: bool,
     dry_run: bool,
+    device: str | None,
+    processes: int,
     threads: int | None,
 ) -> None:
     """Train the tokenizer that CONFIG describes, on the clips that it names; CONFIG is a file or a preset's name.
@@ -82,12 +94,15 @@ def tokenizer(
       videogen train tokenizer video_64_cpu data.train=~/videos --run runs/tokenizer
       videogen train tokenizer --resume runs/tokenizer
     """
-    from videogen.training.tokenizer_run import run_tokenizer, survey
+    from videogen.training.tokenizer_run import run_tokenizer
 
     settings, run = settled("tokenizer", config, overrides, folder, resume or dry_run)
     use_threads(threads)
     if dry_run:
-        terminal.report(*survey(settings))
+        from videogen.training.machine import machine_called
+        from videogen.training.tokenizer_dry_run import survey
+
+        terminal.report(*survey(settings, machine_called(device), processes))
         return
     conclude(terminal, lambda **listeners: run_tokenizer(settings, run, resume, **listeners))
 
@@ -96,9 +111,9 @@ def tokenizer(
 @run_options
 @click.option(
     "--tokenizer",
-    "tokenizer_path",
-    type=PLACE,
-    help="The tokenizer: a model or a run folder. A run that is resumed knows its own.",
+    metavar="PATH",
+    help="The tokenizer: a model or a run folder. A run that is resumed knows its own; for a dry run its configuration "
+    "is enough.",
 )
 @reports
 def prior(
@@ -108,8 +123,10 @@ def prior(
     folder: Path | None,
     resume: bool,
     dry_run: bool,
+    device: str | None,
+    processes: int,
     threads: int | None,
-    tokenizer_path: Path | None,
+    tokenizer: str | None,
 ) -> None:
     """Train the prior that CONFIG describes, on tokens that `videogen encode` made, or on clips; CONFIG is a file or a
     preset's name.
@@ -123,14 +140,19 @@ def prior(
       videogen train prior video_64_cpu --tokenizer runs/tokenizer data.train=tokens --run runs/prior
       videogen train prior --resume runs/prior
     """
-    from videogen.training.prior_run import run_prior, survey, tokenizer_of_run
+    from videogen.training.prior_run import run_prior, tokenizer_of_run
 
     settings, run = settled("prior", config, overrides, folder, resume or dry_run)
     use_threads(threads)
     if dry_run:
-        terminal.report(*survey(settings, tokenizer_path or tokenizer_of_run(run)))
+        from videogen.training.machine import machine_called
+        from videogen.training.prior_dry_run import survey
+
+        known = tokenizer or (str(tokenizer_of_run(run)) if run == Path(config) else None)
+        terminal.report(*survey(settings, known, machine_called(device), processes))
         return
-    conclude(terminal, lambda **listeners: run_prior(settings, tokenizer_path, run, resume, **listeners))
+    path = None if tokenizer is None else Path(tokenizer)
+    conclude(terminal, lambda **listeners: run_prior(settings, path, run, resume, **listeners))
 
 
 def settled(

@@ -18,7 +18,14 @@ def plain(config: Any) -> Json:
     return json.loads(json.dumps(asdict(config), default=path))  # type: ignore[no-any-return]
 
 
+def table(figures: Json) -> str:
+    """Figures for people, a line each; what is empty is left out."""
+    return "\n".join(f"{name:<28} {said(value)}" for name, value in figures.items() if value not in ([], None))
+
+
 def said(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, dict):
         return ", ".join(f"{name} {item:,}" for name, item in value.items())
     if isinstance(value, list):

@@ -80,6 +80,7 @@ class PriorTrainingConfig:
     recompute: bool = False  # activations of a block are made again in the backward pass: less memory, a third slower
     generation: SamplerConfig | None = None  # how the model is to be asked: its generation_config.json
     begin_with: Path | None = None  # a model whose prior's weights the run begins with, of either objective
+    tokenizer_preset: str | None = None  # whose tokens it is meant for: a dry run takes shapes from it; trains nothing
     init_from: Path | None = None  # a Llama-family checkpoint in safetensors: the blocks begin with its weights
 
     def __post_init__(self) -> None:

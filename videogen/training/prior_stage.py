@@ -1,20 +1,21 @@
 """Stage two: what the prior minimises, what is validated, drawn and exported."""
 
+import math
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from prior.attention import choose
+from prior.attention import Kernel, choose
 from prior.config import ContextConfig, PriorConfig
 from prior.digits import Answers
 from prior.model import Lesson, LlamaPrior
 from prior.text import Text
 from prior.vocabulary import grouped
-from tokenizer.quantize import FSQConfig
+from tokenizer.quantize import FSQConfig, QuantizerConfig
 from videogen.checkpoint import Content
 from videogen.conditioning import Conditioner
 from videogen.errors import UsageError
@@ -43,7 +44,8 @@ class PriorStage:
         self, config: PriorTrainingConfig, lessons: Lessons, tokenizer: TokenizerModel, conditioner: Conditioner | None
     ):
         self.config, self.lessons, self.tokenizer, self.conditioner = config, lessons, tokenizer, conditioner
-        self.network = LlamaPrior(network_config(config, tokenizer, conditioner))
+        quantizer, context = tokenizer.config.quantizer, context_of(conditioner)
+        self.network = LlamaPrior(network_config(config, quantizer, tokenizer.path, context))
         given = first_weights(self.network, config)
         self.players = {PRIOR: Player(self.network, config.optimizer, first_weights=given)}
 
@@ -154,45 +156,59 @@ class PriorStage:
         return f"# A tokenizer and a prior\n\n{made}\n\n{facts}\n"
 
     def figures(self) -> dict[str, str]:
-        config, windows = self.network.config, self.lessons.windows[-1]
-        tokens = windows.grid[0] * windows.grid[1]
+        windows = self.lessons.windows[-1]
         description = windows.tokens.description
-        text = "none" if config.context is None else f"{config.context.length} tokens a caption"
-        return {
-            "parameters": f"{sum(p.numel() for p in self.network.parameters()):,}",
-            "codes": f"{config.vocabulary.size:,} as digits of {' x '.join(map(str, config.digits))}",
-            "objective": {"masked": "masked frames", "next": "next token"}[config.objective],
-            "tokens a latent frame": f"{tokens} ({windows.grid[0]} x {windows.grid[1]})",
-            "tokens a second of video": f"{tokens * description.cut.fps / description.f_t:.0f}",
-            "window": f"{config.window} latent frames, {config.window * description.f_t / description.cut.fps:.1f} s",
-            "text": text,
-            "attention in training": choose(self.config.kernel, torch.device("cpu"))
-            + " on a CPU, "
-            + choose(self.config.kernel, torch.device("cuda"))
-            + " on a GPU",
-        }
+        shapes = LatentShapes(windows.grid, description.f_t, description.cut.fps)
+        return facts_of(self.network, shapes, self.config.kernel)
+
+
+@dataclass(frozen=True)
+class LatentShapes:
+    """The latent frames that a prior learns: rows and columns of tokens, frames in each, frames a second."""
+
+    grid: tuple[int, int]
+    f_t: int
+    fps: float
+
+
+def facts_of(network: LlamaPrior, shapes: LatentShapes, kernel: Kernel) -> dict[str, str]:
+    config, (height, width) = network.config, shapes.grid
+    text = "none" if config.context is None else f"{config.context.length} tokens a caption"
+    on_cpu, on_gpu = (choose(kernel, torch.device(kind)) for kind in ("cpu", "cuda"))
+    return {
+        "parameters": f"{sum(p.numel() for p in network.parameters()):,}",
+        "codes": f"{config.vocabulary.size:,} as digits of {' x '.join(map(str, config.digits))}",
+        "objective": {"masked": "masked frames", "next": "next token"}[config.objective],
+        "tokens a latent frame": f"{height * width} ({height} x {width})",
+        "tokens a second of video": f"{height * width * shapes.fps / shapes.f_t:.0f}",
+        "window": f"{config.window} latent frames, {config.window * shapes.f_t / shapes.fps:.1f} s",
+        "text": text,
+        "attention in training": f"{on_cpu} on a CPU, {on_gpu} on a GPU",
+    }
 
 
 def network_config(
-    config: PriorTrainingConfig, tokenizer: TokenizerModel, conditioner: Conditioner | None
+    config: PriorTrainingConfig, quantizer: QuantizerConfig, place: Path, context: ContextConfig | None
 ) -> PriorConfig:
-    """What the configuration leaves open follows from the tokenizer and the text."""
-    digits, size = config.digits or digits_of(tokenizer), tokenizer.network.quantizer.size
-    context = None
-    if conditioner is not None:
-        context = ContextConfig(conditioner.length, conditioner.vocabulary, conditioner.features)
-    made = PriorConfig(**asdict(config.prior), digits=digits, context=context)
-    if made.vocabulary.size != size:
+    """What the configuration leaves open follows from the tokenizer at `place` and the text."""
+    known = digits_of(quantizer)
+    made = PriorConfig(**asdict(config.prior), digits=config.digits or known, context=context)
+    if made.vocabulary.size != math.prod(known):
         raise UsageError(
-            f"digits are {list(digits)}, {made.vocabulary.size:,} codes; the tokenizer at {tokenizer.path} has "
-            f"{size:,}, for instance {list(digits_of(tokenizer))}"
+            f"digits are {list(made.digits)}, {made.vocabulary.size:,} codes; the tokenizer at {place} has "
+            f"{math.prod(known):,}, for instance {list(known)}"
         )
     return made
 
 
-def digits_of(tokenizer: TokenizerModel) -> tuple[int, ...]:
+def context_of(conditioner: Conditioner | None) -> ContextConfig | None:
+    if conditioner is None:
+        return None
+    return ContextConfig(conditioner.length, conditioner.vocabulary, conditioner.features)
+
+
+def digits_of(quantizer: QuantizerConfig) -> tuple[int, ...]:
     """Neighbouring levels of FSQ, or bits of the others, multiplied to digits of at most 16."""
-    quantizer = tokenizer.config.quantizer
     return grouped(quantizer.levels if isinstance(quantizer, FSQConfig) else (2,) * quantizer.bits)
 
 

@@ -1,0 +1,194 @@
+"""A dry run needs nothing but a configuration: it counts what a step would need, and says what makes it fit."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from prior.model import LlamaPrior
+from tests.tokens.conftest import make_videos
+from tests.training.conftest import LENGTHS
+from tests.training.tiny import tiny_config as tiny_tokenizer
+from tests.training.tiny_prior import Set, tiny_config
+from tokenizer.model import VideoTokenizer
+from videogen.cli import main
+from videogen.conditioning import EncoderConfig
+from videogen.config import resolve
+from videogen.data import build_index
+from videogen.errors import UsageError
+from videogen.tokens import TokenSet
+from videogen.training import prior_dry_run, tokenizer_dry_run
+from videogen.training.budget import cost_of, saved_bytes, shapes_only
+from videogen.training.dry_run import Need, memory_figures, what_fits
+from videogen.training.lessons import Lessons
+from videogen.training.machine import GIB, GPUS, Machine, machine_called, memory_here
+from videogen.training.prior_dry_run import context_for, lesson_of, phase_cost, survey
+from videogen.training.trainer import TrainingConfig
+
+H100 = machine_called("h100")
+TRAINING = TrainingConfig(steps=10, batch_size=64)
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_what_is_counted_without_memory_is_what_is_held(precision: str, tmp_path: Path) -> None:
+    config = tiny_tokenizer(tmp_path).tokenizer
+
+    def bytes_of(network: VideoTokenizer) -> int:
+        clip = torch.zeros(2, 3, 9, 16, 16)
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            return saved_bytes([network], lambda: network(clip).clip.mean())[1]
+
+    with shapes_only():
+        counted = bytes_of(VideoTokenizer(config))
+    held = bytes_of(VideoTokenizer(config))
+    assert counted == pytest.approx(held, rel=0 if precision == "fp32" else 0.05)
+    assert held > 10_000
+
+
+def test_operations_are_counted_of_attention_too() -> None:
+    with shapes_only():
+        q = torch.zeros(1, 2, 8, 4, requires_grad=True)
+        attention = torch.nn.functional.scaled_dot_product_attention
+        cost = cost_of([], lambda: attention(q, q, q).mean(), "fp32")
+    product = 2 * 2 * 8 * 8 * 4
+    assert cost.operations == 2 * product + 5 * product, "two products there, five on the way back"
+
+
+@pytest.mark.parametrize("layers", [1, 5])
+@pytest.mark.parametrize("objective", ["masked", "next"])
+def test_two_layers_say_what_any_number_costs(layers: int, objective: Any, tmp_path: Path) -> None:
+    config = tiny_config(tmp_path, objective)
+    config = replace(config, prior=replace(config.prior, layers=layers))
+    context, _ = context_for(config.text)
+    source = prior_dry_run.source_of("video_64_cpu", config)
+    shape = prior_dry_run.network_config(config, source.network.quantizer, source.path, context)
+    phase = config.phases[-1]
+    with shapes_only():
+        said = phase_cost(shape, config, phase, (4, 6), recompute=False)
+    network = LlamaPrior(shape)  # and nothing without memory is left behind in any cache
+    lesson = lesson_of(network, phase.frames, (4, 6), clips=1)
+    held = cost_of([network], lambda: prior_dry_run.loss_of(network, config, lesson, False), "fp32")
+    assert (said.bytes, said.operations) == (held.bytes, held.operations)
+
+
+def test_a_prior_that_is_not_encoded_yet(made: Set, tmp_path: Path) -> None:
+    videos = make_videos(tmp_path / "videos", LENGTHS)
+    build_index(videos, workers=1)
+    figures, text = survey(tiny_config(videos), str(made[0]), machine_called("cpu"))
+    lessons = Lessons(tiny_config(made[1]), TokenSet.open(made[1]), None)
+    encoded, _ = survey(tiny_config(made[1]), str(made[0]), machine_called("cpu"))
+    for found in (figures, encoded):
+        assert found["clips"] == len(lessons.windows[-1])
+        assert found["clips to validate with"] == min(len(lessons.held_out), 4)
+        assert found["clips too short"] == lessons.used().short
+        assert found["micro-batches"] == [[2, 2, 4, 6], [2, 3, 4, 6]]
+        assert found["codes"] == "1,000 as digits of 8 x 5 x 5 x 5"
+        assert found["fits"]
+        assert found["hours"] > 0
+        assert json.loads(json.dumps(found)) == found
+    assert "2 x 3 x 4 x 6" in text
+
+
+@pytest.mark.parametrize(
+    "name", ["video_64_cpu", *(pytest.param(name, marks=pytest.mark.slow) for name in ("video_80m", "video_700m"))]
+)
+def test_a_preset_needs_nothing_else(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    processes = "8" if name == "video_700m" else "1"
+    assert main(["train", "prior", name, "--dry-run", "--device", "h100", "--processes", processes, "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["fits"], "what a preset's first lines promise"
+    assert figures["to make it fit"] == []
+    assert figures["hours"] > 0
+    assert figures["clips"].startswith("not known: ")
+    assert "by its configuration alone" in figures["tokenizer"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_largest_preset_is_never_built(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    """Its weights alone are 11 GB; what is guessed of its time here, nobody would wait for."""
+    monkeypatch.setattr("videogen.training.machine.memory_here", lambda: 8 * GIB)
+    assert main(["train", "prior", "video_3b", "--dry-run", "--json", "--processes", "64"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert not figures["fits"]
+    assert figures["to make it fit"][0].startswith("FSDP over ")
+    assert "hours" not in figures
+
+
+@pytest.mark.parametrize("name", ["video_64_cpu", pytest.param("video_128", marks=pytest.mark.slow)])
+def test_hours_of_a_tokenizer(name: str, capsys: Captured) -> None:
+    assert main(["train", "tokenizer", name, "--dry-run", "--device", "h100", "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["fits"]
+    assert figures["hours"] > 0
+    assert figures["hours are"] == "at 30% of what the data sheet of NVIDIA H100 promises"
+
+
+def test_only_phases_that_a_run_comes_to_cost_anything(tmp_path: Path) -> None:
+    config = tiny_tokenizer(tmp_path / "nowhere")
+    whole, short = (
+        tokenizer_dry_run.survey(replace(config, training=replace(config.training, steps=steps)), H100)[0]
+        for steps in (9, 3)
+    )
+    assert float(whole["operations of a clip"]) > float(short["operations of a clip"])
+    assert whole["hours"] > 3 * short["hours"]
+
+
+def test_what_makes_it_fit_is_named_and_fits() -> None:
+    gpu = Machine("a GPU", 80 * GIB, 1e14)
+    need = Need(2 * GIB, 3 * GIB, GIB)
+    assert memory_figures(need, TRAINING, 1, gpu)["fits"] is False
+    assert what_fits(need, TRAINING, 1, gpu) == [
+        "training.accumulation=4 (50.0 GiB)", "recompute=true training.accumulation=1 (66.0 GiB)"
+    ]  # fmt: skip
+    for words in what_fits(need, TRAINING, 1, gpu):
+        parts, recompute = int(words.partition("accumulation=")[2].split()[0]), words.startswith("recompute")
+        there = replace(need, clip=GIB) if recompute else need
+        assert memory_figures(there, replace(TRAINING, accumulation=parts), 1, gpu)["fits"]
+    assert what_fits(need, TRAINING, 8, gpu) == []
+    assert what_fits(Need(2 * GIB, 90 * GIB), TRAINING, 1, gpu) == [
+        "a smaller network, or shorter or smaller clips in phases: one clip needs 90.0 GiB"
+    ]
+    assert what_fits(Need(90 * GIB, GIB, sharded=True), TRAINING, 1, gpu)[0].startswith("FSDP over 2 such machines")
+    assert what_fits(Need(90 * GIB, GIB), TRAINING, 1, gpu)[0].startswith("a smaller network: 90.0 GiB stay")
+    with pytest.raises(UsageError, match="it cannot be shared out to 1 micro-batches of 3 processes"):
+        memory_figures(need, TRAINING, 3, gpu)
+
+
+def test_machines_have_names() -> None:
+    assert machine_called("cpu").memory == memory_here() > GIB
+    assert machine_called("cpu").rate is None
+    for name in GPUS:
+        assert machine_called(name).memory > 10 * GIB
+    with pytest.raises(UsageError, match=r"--device abacus: .* expected cpu, or t4, "):
+        machine_called("abacus")
+
+
+def test_a_text_encoder_is_asked_for_its_size_alone(tmp_path: Path) -> None:
+    assert context_for(EncoderConfig("nobody/has-this"))[1] == {
+        "text encoder": "nobody/has-this is not here: 1024 features are assumed"
+    }
+    (tmp_path / "config.json").write_text('{"d_model": 48}')
+    context, assumed = context_for(EncoderConfig(str(tmp_path)))
+    assert context is not None
+    assert (context.features, assumed) == (48, {})
+
+
+def test_a_tokenizer_that_nobody_named_is_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--tokenizer is missing: a model, a run, or for a dry run a configuration"):
+        survey(tiny_config(tmp_path / "nowhere"), None, H100)
+
+
+@pytest.mark.parametrize("schema", ["prior"])
+def test_presets_know_the_tokenizer_that_they_are_meant_for(schema: str) -> None:
+    from videogen.config.presets import presets
+
+    for name in presets([schema]):
+        preset = resolve(name)[1].value.tokenizer_preset
+        assert resolve(preset, expected="tokenizer")[1].value is not None
