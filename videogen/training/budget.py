@@ -6,15 +6,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+from torch.utils import flop_counter
 
 from videogen.training.stage import Player
 
+flops: Any = flop_counter  # its functions have no types
 ATEN = torch.ops.aten
 ATTENTION = {  # a CPU's own attention, which torch's counter does not know
-    ATEN._scaled_dot_product_flash_attention_for_cpu: lambda q, k, v, *rest, **more: sdpa_flop_count(q, k, v),
+    ATEN._scaled_dot_product_flash_attention_for_cpu: lambda q, k, v, *rest, **more: flops.sdpa_flop_count(q, k, v),
     ATEN._scaled_dot_product_flash_attention_for_cpu_backward: lambda grad, q, k, v, *rest, **more: (
-        sdpa_backward_flop_count(grad, q, k, v)
+        flops.sdpa_backward_flop_count(grad, q, k, v)
     ),
 }
 
@@ -42,7 +43,7 @@ def kept_bytes(player: Player) -> int:
 
 def cost_of(modules: Iterable[nn.Module], step: Callable[[], Tensor], precision: str) -> Cost:
     """Of `step`, which gives what is to be minimised."""
-    counter: Any = FlopCounterMode(display=False, custom_mapping=ATTENTION)
+    counter = flops.FlopCounterMode(display=False, custom_mapping=ATTENTION)
     with counter:
         total, saved = saved_bytes(modules, lambda: in_precision(step, precision))
         total.backward()  # type: ignore[no-untyped-call]
