@@ -194,6 +194,6 @@ def estimated_bytes(training: Training) -> int:
     assert lesson.text is not None
     text = lesson.text.rows(slice(0, 1))
     one = Lesson(lesson.targets[:1], lesson.clean[:1], lesson.seen[:1], text, lesson.rate_B[:1])
-    kept = saved_bytes(network, lambda: network(one, "gathered", 0.1, given.recompute).loss.mean())
+    _, kept = saved_bytes([network], lambda: network(one, "gathered", 0.1, given.recompute).loss.mean())
     player = Player(network, OptimizerConfig(1e-3, 0, "constant"), averaged=False)
     return kept_bytes(player) + kept * given.batch // 2
