@@ -31,7 +31,7 @@ def probe(source: Source, limits: Limits = Limits()) -> Scan:  # noqa: B008 - fr
 
 def packets_are_frames(video: "Opened", first: "VideoFrame") -> bool:
     """Whether each packet is one shown frame, and frames need not be seen to know what becomes of them."""
-    from videogen.video.strict import HIDDEN_FRAMES
+    from videogen.video.tally import HIDDEN_FRAMES
 
     alpha = any(component.is_alpha for component in first.format.components)
     return not alpha and video.decoder.name not in HIDDEN_FRAMES
@@ -39,7 +39,8 @@ def packets_are_frames(video: "Opened", first: "VideoFrame") -> bool:
 
 def from_packets(video: "Opened", first: "VideoFrame", limits: Limits) -> Scan | None:
     """The scan, or None if packets have no times of their own, or none that fit the first frame."""
-    from videogen.video.strict import Tally, check_length, quarter_turns, time_of
+    from videogen.video.strict import check_length, quarter_turns, time_of
+    from videogen.video.tally import Tally
 
     tally = Tally()
     times: list[int | None] = []
