@@ -27,6 +27,7 @@ class Known(NamedTuple):
 
     ids_BThw: "Tensor"  # int64 [B, T', h, w]; of nothing, T' is 0 and the grid that of what is to be made
     pictures: "Tensor"  # uint8 [B, 0 or 1, H, W, 3]: the image that a video begins with, as its ids give it back
+    psnr: float | None = None  # dB, of what the ids give back of a clip or an image; None: it was not looked at
 
 
 def nothing(model: "PriorModel", videos: int, grid: tuple[int, int]) -> Known:
@@ -41,20 +42,40 @@ def clip_known(model: "PriorModel", frames: Frames, videos: int = 1) -> Known:
     The groups are whole and the last one ends with its last picture, so that there is no seam.
     """
     latent_frames = min(looks_back(model), 1 + (len(frames) - 1) // model.tokenizer.config.f_t)
-    ids = encoded(model, frames[-model.tokenizer.config.video_frames(latent_frames) :])
-    return Known(ids.expand(videos, -1, -1, -1), no_pictures(model, videos, (ids.shape[2], ids.shape[3])))
+    frames = frames[-model.tokenizer.config.video_frames(latent_frames) :]
+    ids = encoded(model, frames)
+    psnr = psnr_of(frames, decoded(model, ids)) if knows_small_world(model) else None
+    return Known(ids.expand(videos, -1, -1, -1), no_pictures(model, videos, (ids.shape[2], ids.shape[3])), psnr)
 
 
 def picture_known(model: "PriorModel", picture: Frames, videos: int = 1) -> Known:
     """A picture [H, W, 3] of the right size as the first of a video, which shows what its ids give back."""
+    ids = encoded(model, picture[None])
+    shown = decoded(model, ids)
+    psnr = psnr_of(picture[None], shown) if knows_small_world(model) else None
+    return Known(ids.expand(videos, -1, -1, -1), shown.expand(videos, -1, -1, -1, -1), psnr)
+
+
+def knows_small_world(model: "PriorModel") -> bool:
+    """Whether the model says how well its tokens hold what it knows, so that other clips can be told from it."""
+    return model.prompt_vocabulary is not None and model.prompt_vocabulary.lowest_psnr is not None
+
+
+def decoded(model: "PriorModel", ids_1Thw: "Tensor") -> "Tensor":
+    """Pictures uint8 [1, T, H, W, 3]."""
     import torch
 
     from videogen.pixels import to_frames
 
-    ids = encoded(model, picture[None])
     with torch.no_grad():
-        shown = to_frames(model.tokenizer.network.decode(ids)[0])
-    return Known(ids.expand(videos, -1, -1, -1), shown.expand(videos, -1, -1, -1, -1))
+        return to_frames(model.tokenizer.network.decode(ids_1Thw)[0])
+
+
+def psnr_of(frames: Frames, shown_1THWC: "Tensor") -> float:
+    from videogen.metrics import PEAK
+
+    error = (shown_1THWC[0].cpu().numpy().astype(np.float64) - frames) ** 2
+    return float(10 * np.log10(PEAK**2 / max(float(error.mean()), 1e-6)))
 
 
 def looks_back(model: "PriorModel") -> int:

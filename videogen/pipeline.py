@@ -2,7 +2,7 @@
 
 pipe = VideoPipeline.from_pretrained("runs/play")
 video = pipe("a small red ring drifts left over a dark blue background", num_frames=33).frames[0]
-for picture in pipe.stream("a big yellow star spins over a green background"): ...
+for picture in pipe.stream("a big yellow star spins over a dark green background"): ...
 """
 
 import inspect
@@ -49,7 +49,14 @@ from videogen.known import (
 from videogen.metadata import metadata_of
 from videogen.models import check_order
 from videogen.progress import ProgressBar
-from videogen.remarks import GenerationWarning, changed_on_the_way, frame_size_warning, prompt_warnings, remarks_on
+from videogen.remarks import (
+    GenerationWarning,
+    changed_on_the_way,
+    frame_size_warning,
+    input_warnings,
+    prompt_warnings,
+    remarks_on,
+)
 from videogen.video import fit, probe
 
 if TYPE_CHECKING:
@@ -281,6 +288,7 @@ class VideoPipeline:
         job = self.job(prompt, negative_prompt, num_videos_per_prompt, generator, given, rate)
         self.warn(self.warnings_on(job, given, height, width))
         known = self.known(video, image, height, width, len(job.seeds))
+        self.warn(input_warnings(self.model, known))
         figures, made, count, self._interrupt = Figures(), [], known.pictures.shape[1], False
         with self.progress_bar.begin(wanted) as bar:
             bar.update(min(count, wanted))
@@ -341,6 +349,7 @@ class VideoPipeline:
         job = self.job((prompt,), negative_prompt, 1, generator, given, rate)
         self.warn(self.warnings_on(job, given, height, width))
         known = self.known(video, image, height, width, 1)
+        self.warn(input_warnings(self.model, known))
         frames = None if num_frames is None else self.pictures(num_frames)
         stream = VideoStream.begin(self.model, job, known, frames, transition)
         stream.on_prompt = self.warn_of_prompt

@@ -54,6 +54,7 @@ class PromptVocabulary:
     defaults: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of a slot such as "size"
     synonyms: dict[str, dict[str, tuple[str, ...]]] = field(default_factory=dict)  # slot -> value -> other words for it
     ignored: tuple[str, ...] = ()
+    lowest_psnr: float | None = None  # dB, of clips through its tokenizer: what is worse is not of this world
 
     def __post_init__(self) -> None:
         self._reader(self, "")  # ValueError for slots and values that the world does not have

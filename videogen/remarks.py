@@ -10,6 +10,7 @@ from videogen.prompt_vocabulary import PromptVocabulary, Reading, UnknownWord
 if TYPE_CHECKING:
     from sampling.config import SamplerConfig
     from videogen.generate import Job
+    from videogen.known import Known
     from videogen.models import PriorModel
 
 Kind = Literal[
@@ -165,6 +166,19 @@ def frame_size_warning(size: tuple[int, int], trained: tuple[int, int]) -> list[
         "and draws worse at other sizes"
     )
     return [GenerationWarning("frame_size", text)]
+
+
+def input_warnings(model: "PriorModel", known: "Known") -> list[GenerationWarning]:
+    """For a clip or a picture that is unlike all that a model of a small world was trained on."""
+    vocabulary = model.prompt_vocabulary
+    lowest = None if vocabulary is None else vocabulary.lowest_psnr
+    if vocabulary is None or lowest is None or known.psnr is None or known.psnr >= lowest:
+        return []
+    text = (
+        f"the clip or picture is outside the {vocabulary.world}, all that this model knows: through its tokens it has "
+        f"{known.psnr:.0f} dB, its own world {lowest:.0f} or more; what follows has little to do with it"
+    )
+    return [GenerationWarning("input_unfamiliar", text)]
 
 
 def changed_on_the_way(

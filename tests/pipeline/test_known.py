@@ -11,7 +11,10 @@ from tests.pipeline.tiny import RING
 from tests.video.clips import number_in, numbered_frame
 from videogen.errors import DataError
 from videogen.known import as_frames, clip_as_seen, clip_known, load_image, numbers_seen, pictures_of_use
+from videogen.pipeline import PipelineWarning, VideoPipeline
 from videogen.pixels import to_clip
+from videogen.playroom.render import render
+from videogen.playroom.scene import sample_scenes
 from videogen.video import Scan, VideoError, scan, strict, write_video
 
 
@@ -202,3 +205,19 @@ def test_pictures_are_read_from_files(tmp_path):
         load_image(tmp_path / "c.png")
     with pytest.raises(DataError, match="not a picture"):
         load_image(tmp_path)
+
+
+def test_a_clip_of_another_world_is_told_where_a_model_says_what_its_own_is_like():
+    pipe = VideoPipeline.from_pretrained()
+    own = render(sample_scenes(1, 5), 17, 64).numpy()[0]
+    draw = np.random.default_rng(1)
+    foreign = draw.integers(0, 255, (17, 64, 64, 3), np.uint8)
+    prompt = "a small red ring drifts left over plain black"
+    for given in ({"video": foreign}, {"image": foreign[0]}):
+        with pytest.warns(PipelineWarning, match="outside the playroom, all that this model knows") as told:
+            pipe.stream(prompt, generator=1, **given)
+        assert [one.message.detail.kind for one in told] == ["input_unfamiliar"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pipe.stream(prompt, generator=1, video=own)
+        pipe.stream(prompt, generator=1, image=own[0])

@@ -55,9 +55,11 @@ class Script:
         turned: bool = False,
         cut_short: bool = False,
         seconds: float = 0.0,
+        note: str = "",
     ) -> None:
         payload = bytes(count * MASKED.height * MASKED.width * 3)
-        self._says.put_nowait(Pictures(name, first, count, "x", turned, cut_short, 1, 8, 0.0, 0.0, seconds, payload))
+        made = Pictures(name, first, count, "x", turned, cut_short, 1, 8, 0.0, 0.0, seconds, payload, note)
+        self._says.put_nowait(made)
 
     def ends(self, name: str, error: str | None = None) -> None:
         self._says.put_nowait(Ended(name, error))
@@ -80,10 +82,10 @@ async def scripted(script: Script, **limits: Any) -> AsyncIterator[Engine]:
         await engine.close()
 
 
-async def job_done(engine: Engine, script: Script, wish: Wish) -> Job:
+async def job_done(engine: Engine, script: Script, wish: Wish, note: str = "") -> Job:
     """A job of one picture, from the wish to the file."""
     job = await engine.submit(wish)
-    script.makes(job.id)
+    script.makes(job.id, note=note)
     script.ends(job.id)
     async with asyncio.timeout(60):
         await asyncio.wait([job.stream.task])

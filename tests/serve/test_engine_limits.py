@@ -261,3 +261,14 @@ def test_a_model_process_that_hangs_is_started_again(tiny_model_folder):
         await engine.close()
 
     asyncio.run(scene())
+
+
+def test_what_the_model_says_of_a_clip_stands_beside_what_became_of_it():
+    async def scene():
+        script = Script()
+        async with scripted(script) as engine:
+            wish = Wish("x", frames=1, beginning=Beginning("image", bytes(16 * 24 * 3), 1, "cropped"))
+            job = await job_done(engine, script, wish, "unlike the playroom")
+            assert job.wish.beginning.note == "cropped; unlike the playroom"
+
+    asyncio.run(scene())

@@ -12,6 +12,7 @@ import torch
 from tests.pipeline.tiny import RING, STAR, write_model
 from videogen.errors import CheckpointError
 from videogen.pipeline import VideoPipeline
+from videogen.prompt_vocabulary import PromptVocabulary
 from videogen.remarks import prompt_warnings
 from videogen.serve.describing import examples_for
 from videogen.serve.messages import Begin, Change, Ended, Mask, Pictures, Stop, Took
@@ -267,6 +268,16 @@ def test_a_stream_goes_on_from_what_it_is_given(kind, pipe):
     np.testing.assert_array_equal(script.frames(pipe), of_pipe(pipe, **given))
     firsts = [(message.first, message.count, message.latent_frames) for message in script.pictures()]
     assert firsts[:2] == [(0, 1, 0), (1, 4, 1)] if kind == "image" else [(0, 4, 1), (4, 4, 1)]
+
+
+def test_a_clip_of_another_world_is_told_with_the_first_picture(pipe):
+    vocabulary = PromptVocabulary("playroom", RING, lowest_psnr=99.0)
+    choosy = VideoPipeline(replace(pipe.model, prompt_vocabulary=vocabulary), pipe.sampler)
+    script = Script(replace(BEGIN, beginning="image", count=1, payload=bytes(16 * 24 * 3)))
+    worked(choosy, script)
+    notes = [message.note for message in script.pictures()]
+    assert "outside the playroom" in notes[0]
+    assert not any(notes[1:])
 
 
 def test_a_stream_that_cannot_go_on_ends_alone(pipe):

@@ -84,9 +84,9 @@ def generate(
     \b
     Examples:
       videogen generate "a small red ring drifts left over a dark blue background" -o ring.mp4
-      videogen generate "a big red star spins over plain grey" "a blue disc" -o two.mp4 --grid --seconds 4
+      videogen generate "a big red star spins on plain grey" "a small blue ring rises on plain brown" -o two.mp4 --grid
       videogen generate "a dog on the beach" -o dog.webm --model runs/mine --image dog.png --seed 7
-      videogen generate "a big red star spins over a plain gray background" -o star.mov --scale 8 --fps 24
+      videogen generate "a big red star spins on plain grey" -o star.mov --scale 8 --fps 24
     """
     targets = targets_of(out, len(prompts) * num_videos, grid, options["overwrite"], image, video)
     output = check(options)
@@ -110,7 +110,7 @@ def continue_(terminal: Terminal, source: Path, out: str, prompt: str, only_new:
     \b
     Examples:
       videogen continue holiday.mp4 -o longer.mp4 --model runs/play --seconds 4
-      videogen continue ring.mp4 -o rest.mp4 --prompt "a small red ring drifts left" --only-new
+      videogen continue ring.mp4 -o rest.mp4 --prompt "a small red ring drifts left over plain black" --only-new
     """
     targets = targets_of(out, 1, False, options["overwrite"], source)
     output = check(options)
@@ -121,7 +121,13 @@ def continue_(terminal: Terminal, source: Path, out: str, prompt: str, only_new:
 @click.command("stream")
 @click.argument("prompt")
 @generation_options
-@click.option("--prompt-at", "changes", type=CHANGE, multiple=True, help='Another prompt later, as 5s:"a blue disc".')
+@click.option(
+    "--prompt-at",
+    "changes",
+    type=CHANGE,
+    multiple=True,
+    help='Another prompt later, as 5s:"a big blue disc rises on plain grey".',
+)
 @click.option(
     "--transition",
     type=click.Choice(("recache", "cut")),
@@ -151,8 +157,10 @@ def stream(
     \b
     Examples:
       videogen stream "a big red disc moves right over a brown gradient" -o endless.mp4
-      videogen stream "a red disc" -o story.mp4 --model runs/play --seconds 10 --prompt-at 5s:"a blue disc"
-      videogen stream "a red disc" -o - | ffplay -f rawvideo -pixel_format rgb24 -video_size 64x64 -framerate 8 -
+      videogen stream "a big red disc rises on plain grey" -o story.mp4 --seconds 10 \\
+          --prompt-at 5s:"a big blue disc rises on plain grey"
+      videogen stream "a big red disc rises on plain grey" -o - | \\
+          ffplay -f rawvideo -pixel_format rgb24 -video_size 64x64 -framerate 8 -
     """
     targets = targets_of(out, 1, False, options["overwrite"], image, video)
     output = check(options)

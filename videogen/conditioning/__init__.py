@@ -1,7 +1,7 @@
 """Captions for the prior: ids of a small vocabulary made of the captions themselves, or features of a frozen encoder.
 
 text = make_conditioner(BPEConfig(), captions)          # or EncoderConfig("google/flan-t5-base"), cache=folder
-text(["a small red ring drifts left", ""])              # prior.text.Text: content, mask; "" is no text at all
+text(["a small red ring drifts left on plain black", ""])  # prior.text.Text: content, mask; "" is no text at all
 files |= text.files()                                   # into a model folder
 text = load_conditioner(folder)                         # out of it: the same, or a CheckpointError
 """

@@ -100,6 +100,7 @@ class Pictures:
     decoder: float
     seconds: float  # by the clock since it could have been begun, with the work on other streams meanwhile
     payload: bytes = field(default=b"", repr=False)  # uint8 [count, H, W, 3]
+    note: str = ""  # about what the stream was given to begin with; only with its first picture
 
 
 @dataclass(frozen=True)

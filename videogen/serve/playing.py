@@ -7,8 +7,10 @@ from typing import cast
 
 import numpy as np
 
+from videogen.generate import read_prompt
 from videogen.known import Known, clip_known, picture_known
 from videogen.pipeline import VideoPipeline
+from videogen.remarks import input_warnings
 from videogen.serve.messages import Begin, Change, Pictures
 from videogen.serve.pace import Pace
 from videogen.stream import Picture, Transition, VideoStream
@@ -28,6 +30,7 @@ class Playing:
     ready: float = 0.0  # the instant from which the next latent frame could be begun, whatever its pace says
     paused: bool = False
     masks: bool = False
+    note: str = ""  # about what it was given to begin with
     told: Change = field(default_factory=lambda: Change(""))  # what holds from the next latent frame on
 
     @staticmethod
@@ -56,7 +59,7 @@ class Playing:
     def go_on(self, pipe: VideoPipeline, clock: Callable[[], float]) -> Pictures:
         """The next latent frame; the first one after the preparations that it needs."""
         if self.stream is None:
-            self.stream = begun(pipe, self.begin)
+            self.stream, self.note = begun(pipe, self.begin)
         stream, before, first = self.stream, replace(self.stream.figures), self.made
         turned = first == 0 or self.told.prompt != stream.prompt
         stream.prompt = self.told.prompt or ""
@@ -81,6 +84,7 @@ class Playing:
             prior=after.prior - before.prior,
             decoder=after.decoder - before.decoder,
             seconds=seconds,
+            note=self.note if first == 0 else "",
             payload=np.stack(pictures).tobytes(),
         )
 
@@ -88,13 +92,15 @@ class Playing:
 def cut_short(pipe: VideoPipeline, prompt: str) -> bool:
     """Whether the model reads a prompt without its end."""
     conditioner = pipe.model.conditioner
-    return conditioner is not None and conditioner.too_long((prompt,)) > 0
+    return conditioner is not None and conditioner.too_long((read_prompt(pipe.model, prompt),)) > 0
 
 
-def begun(pipe: VideoPipeline, begin: Begin) -> VideoStream:
-    """Before its first picture, with what it goes on from taken in."""
+def begun(pipe: VideoPipeline, begin: Begin) -> tuple[VideoStream, str]:
+    """Before its first picture, with what it goes on from taken in, and what there is to say of that."""
     job = pipe.job((begin.prompt,), begin.negative_prompt, 1, begin.seed, dict(begin.sampling))
-    return VideoStream.begin(pipe.model, job, known(pipe, begin), begin.frames, cast(Transition, begin.transition))
+    given = known(pipe, begin)
+    stream = VideoStream.begin(pipe.model, job, given, begin.frames, cast(Transition, begin.transition))
+    return stream, "; ".join(map(str, input_warnings(pipe.model, given)))
 
 
 def known(pipe: VideoPipeline, begin: Begin) -> Known:

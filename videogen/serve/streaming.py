@@ -252,6 +252,9 @@ class Stream:
     async def _take(self, message: Pictures) -> None:
         info = self.shared.info
         shape = (message.count, info.height, info.width, 3)
+        if message.note and (beginning := self.wish.beginning) is not None:
+            note = "; ".join(filter(None, (beginning.note, message.note)))
+            self.wish = replace(self.wish, beginning=replace(beginning, note=note))
         if message.turned:
             self.marks.append(Mark(message.first, message.prompt, message.cut_short))
             self.show.previews.tell(news.mark(self, self.marks[-1]))

@@ -1,0 +1,78 @@
+"""Every prompt that somebody can copy from the documentation is one that the bundled model knows."""
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from videogen.models import EMBEDDED
+from videogen.prompt_vocabulary import PromptVocabulary
+
+ROOT = Path(__file__).parents[1]
+VOCABULARY = PromptVocabulary.from_json(json.loads((EMBEDDED / "prompt_vocabulary.json").read_text()))
+PAGES = [ROOT / "README.md", ROOT / "Makefile", *sorted((ROOT / "docs").rglob("*.md"))]
+SOURCES = [*sorted((ROOT / "videogen").rglob("*.py")), *sorted((ROOT / "benchmarks").glob("*.py"))]
+QUOTED = re.compile(r"""["“]((?:a|an|the|it|two) [^"”\n]{3,}?)["”]|'((?:a|an) [^'\n]{3,}?)'""", re.IGNORECASE)
+FREE = {"a crimson disk on navy"}  # shown because it is in other words than the model's
+NO_PROMPTS = {  # quoted, but not to be typed
+    "a dog on the beach",  # for a model of one's own
+    "a cat, asleep",  # a caption of one's own
+    "a little white hoop quickly goes around in circles in front of a grey background "
+    "while a medium cyan wedge sinks gently",  # a mistake of the model's
+}
+
+
+def prompts_of(text: str) -> Iterator[str]:
+    text = re.sub(r"\n\s*", " ", text).replace('\\"', '"')
+    for match in QUOTED.finditer(text):
+        yield next(group for group in match.groups() if group)
+
+
+def texts_of(source: Path) -> Iterator[str]:
+    """Docstrings, and what options say in --help."""
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield ast.get_docstring(node) or ""
+        if isinstance(node, ast.keyword) and node.arg in ("help", "description"):
+            yield from (
+                part.value
+                for part in ast.walk(node.value)
+                if isinstance(part, ast.Constant) and isinstance(part.value, str)
+            )
+
+
+FOUND = sorted(
+    {(place.relative_to(ROOT).as_posix(), prompt) for place in PAGES for prompt in prompts_of(place.read_text())}
+    | {
+        (place.relative_to(ROOT).as_posix(), prompt)
+        for place in SOURCES
+        for text in texts_of(place)
+        for prompt in prompts_of(text)
+    }
+)
+
+
+def test_they_are_found() -> None:
+    places = {place for place, _ in FOUND}
+    assert {
+        "README.md",
+        "docs/generation.md",
+        "docs/api.md",
+        "videogen/cli/generate.py",
+        "videogen/pipeline.py",
+    } <= places
+
+
+@pytest.mark.parametrize(("place", "prompt"), FOUND)
+def test_the_bundled_model_knows_it(place: str, prompt: str) -> None:
+    if prompt in NO_PROMPTS:
+        return
+    reading = VOCABULARY.read(prompt)
+    if prompt in FREE:
+        assert reading.rewritten
+        assert not reading.unknown
+    else:
+        assert (reading.text, reading.missing, reading.held_out, reading.impossible) == (prompt, (), (), "")
