@@ -5,7 +5,7 @@ import { listenForFiles } from "./files.js";
 import { PromptHistory } from "./history.js";
 import { sentence, shortened, size } from "./words.js";
 
-const MOST_EXAMPLES = 4;
+const MOST_EXAMPLES = 3;
 
 export class Composer {
   beginning = null; // {kind: "clip" | "image", blob, name}
@@ -32,7 +32,8 @@ export class Composer {
     if (!told) this.prompt.placeholder = "This model was taught without words: prompts change nothing";
     this.mostBytes = limits.upload_bytes;
     this.prompt.maxLength = limits.prompt_chars;
-    byId("examples").replaceChildren(...examples.slice(0, MOST_EXAMPLES).map((text) => this.#example(text)));
+    const shortest = [...examples].sort((one, other) => one.length - other.length).slice(0, MOST_EXAMPLES); // of them several fit in a row
+    byId("examples").replaceChildren(...shortest.map((text) => this.#example(text)));
     byId("examples").hidden = examples.length === 0;
     for (const id of ["begin", "vary"]) byId(id).disabled = false;
   }
@@ -55,7 +56,6 @@ export class Composer {
   /** The server's remark on a prompt, beside it: words that the model does not know, and the like. */
   set note(text) {
     setText(byId("prompt-note"), text ? sentence(text) : "");
-    byId("prompt-note").hidden = !text;
   }
 
   write(text) {

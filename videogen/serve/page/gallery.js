@@ -1,6 +1,7 @@
 // The videos that this browser keeps, newest first, and those that are still being made for them.
 
 import { byId, fileName, icon, make, saveAs, setText } from "./dom.js";
+import { playOnHover } from "./hover.js";
 import { promptOf, Viewer } from "./viewer.js";
 import { seconds, shortened, size } from "./words.js";
 
@@ -131,6 +132,7 @@ export class Gallery {
     const open = make("button", { type: "button", className: "kept", "aria-label": `Watch: ${words}`, title: promptOf(video) });
     open.append(make("img", { src: url, alt: "" }), facts);
     open.addEventListener("click", () => this.viewer.open(video));
+    playOnHover(open, video.film);
     const act = (name, label, action) => {
       const button = make("button", { type: "button", className: "icon quiet", "aria-label": `${label}: ${words}`, title: label }, [icon(name)]);
       button.addEventListener("click", action);

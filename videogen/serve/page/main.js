@@ -1,16 +1,13 @@
 // The studio: what each part of the page does when something happens in another. The parts know nothing of each other.
 
 import { Failure, firstModel, limits } from "./api.js";
+import { Collection } from "./collection.js";
 import { Composer } from "./composer.js";
-import { confirmed } from "./confirm.js";
 import { conditionOf, showControls, showPlaying } from "./controls.js";
 import { byId, setText } from "./dom.js";
 import { figuresOf, showFigures } from "./figures.js";
 import { Film } from "./film.js";
-import { Gallery } from "./gallery.js";
-import { Keeping } from "./keeping.js";
 import { listenForKeys } from "./keys.js";
-import { Library } from "./library.js";
 import { admitted } from "./login.js";
 import { offerLogout } from "./logout.js";
 import { clear, say, warn, warnOf } from "./notices.js";
@@ -21,13 +18,11 @@ import { Settings } from "./settings.js";
 import { stillOf } from "./stills.js";
 import { Timeline } from "./timeline.js";
 import { Tokens } from "./tokens.js";
-import { Variations } from "./variations.js";
 import { View } from "./view.js";
 import { seconds } from "./words.js";
 
 const stage = byId("stage");
 let model = null;
-let keeping = null;
 let session = null; // the one that is seen
 let opening = null; // the one that is asked for
 let reel = new Reel();
@@ -39,15 +34,7 @@ const film = new Film(byId("film"));
 const timeline = new Timeline(seek, (held) => (player.held = held));
 const settings = new Settings();
 const composer = new Composer({ begin, change, vary, refused: (text) => warn(text) });
-const library = new Library();
-const gallery = new Gallery(library, {
-  continueFrom: (beginning) => composer.goOnFrom(beginning),
-  again,
-  settingsOf: (video) => settings.described(video.settings),
-  confirm: confirmed,
-  fail: (text) => warn(text),
-});
-const variations = new Variations(library, gallery, (error) => warnOf(error));
+const collection = new Collection(composer, settings);
 const view = new View(stage, showFilm);
 
 // ---- a video from its wish to its end
@@ -56,7 +43,7 @@ async function begin() {
   if (opening) return;
   clear();
   const [wish, beginning] = [{ prompt: composer.text, ...settings.wish }, composer.beginning];
-  opening = new Session({ state: onState, record: onRecord, failed: onFailed }, asked());
+  opening = new Session({ state: onState, record: onRecord, failed: onFailed }, collection.asked());
   showOpening(true);
   try {
     await admitted(() => opening.open(wish, beginning));
@@ -75,7 +62,7 @@ async function begin() {
 function take(opened, prompt) {
   if (session) finish(session, reel);
   session = opened;
-  keeping.begin(session);
+  collection.keeping.begin(session);
   load(prompt);
   onState(session);
 }
@@ -83,8 +70,7 @@ function take(opened, prompt) {
 function showOpening(on) {
   composer.busy = on;
   if (on) say(composer.beginning ? "Sending the beginning" : "Asking the model", "opening");
-  else if (session) showCondition();
-  else say("Ready", "idle");
+  else showStanding();
   if (!session) stage.dataset.view = on ? "waiting" : "empty";
 }
 
@@ -99,39 +85,18 @@ function load(prompt) {
   byId("canvas").setAttribute("aria-label", prompt || "A video without a prompt");
 }
 
-/** What a video is asked for with, as it is kept with it. */
-function asked() {
-  const { id, fps, width, height } = model;
-  return { model: id, fps, width, height, prompt: composer.text, settings: settings.values, beginning: composer.beginning };
-}
-
-/** Several videos of this prompt, which nobody watches while they are made. */
 async function vary(count) {
   if (opening) return;
   clear();
-  const { transition: _, ...wish } = { prompt: composer.text, ...settings.wish }; // one prompt each: nothing takes over
-  const about = asked();
   composer.busy = true;
-  say("Asking for the variations");
   try {
-    composer.note = await admitted(() => variations.make(count, wish, about));
-    composer.history.add(wish.prompt);
-    say(`${count} variations are being made; they come to your videos`);
+    await collection.vary(count);
   } catch (error) {
+    showStanding();
     onRefused(error, null);
   } finally {
     composer.busy = false;
   }
-}
-
-/** Back to what an earlier video was made with. */
-function again(video) {
-  settings.apply({ ...video.settings, seed: video.seed });
-  composer.goOnFrom(video.beginning?.blob ? video.beginning : null);
-  composer.write(video.prompt);
-  if (video.beginning && !video.beginning.blob) {
-    warn(`It went on from ${video.beginning.name}, which is too large to be kept: choose that file again.`);
-  } else say("These are its prompt, settings and seed");
 }
 
 async function change(prompt) {
@@ -179,16 +144,10 @@ async function finish(ending, pictures) {
   const still = stillOf(player.canvas); // the next video is about to be drawn over it
   try {
     await admitted(() => ending.stop());
-    await keepWhole(ending, pictures, still);
+    await collection.keepWhole(ending, pictures, still);
   } catch (error) {
     warnOf(error);
   }
-}
-
-/** What has ended need not be looked for when the page is loaded again. */
-async function keepWhole(ended, pictures, still) {
-  if (pictures.length) await keeping.keep(ended, pictures, still);
-  await keeping.end(ended);
 }
 
 // ---- what comes from the server
@@ -234,7 +193,7 @@ function onState(changed) {
 function onOver(over) {
   film.stop();
   if (!reel.length) stage.dataset.view = "empty";
-  if (over.facts && over.ended) keepWhole(over, reel).catch(() => {});
+  if (over.facts && over.ended) collection.keepWhole(over, reel).catch(() => {});
 }
 
 function onFailed(failure) {
@@ -280,6 +239,11 @@ async function showFilm(playback) {
     view.playback = "pictures";
     warnOf(error);
   }
+}
+
+function showStanding() {
+  if (session) showCondition();
+  else say("Ready", "idle");
 }
 
 /** In the line at the top; its figure stands apart, so that a screen reader does not read out each change of it. */
@@ -329,19 +293,16 @@ function branch() {
 
 // ---- the beginning
 
-const storage = library.open();
-
 async function start() {
   let bounds;
   try {
     [model, bounds] = await admitted(() => Promise.all([firstModel(), limits()]));
-    await storage;
+    await collection.prepare(model, byId("canvas"), bounds.recent_seconds);
   } catch (error) {
     say("Not connected", "failed");
     return warnOf(error, start);
   }
   byId("model").textContent = model.id;
-  keeping = new Keeping(library, gallery, byId("canvas"), model.fps, bounds.recent_seconds);
   view.fit(model.width, model.height);
   settings.load(model, bounds);
   composer.load(model, bounds);
@@ -350,36 +311,27 @@ async function start() {
   showFacts();
   composer.prompt.focus();
   offerLogout(leave, warnOf).catch(warnOf);
-  await gallery.load().catch(warnOf);
-  recover();
+  showCollection();
 }
 
-/** The videos of streams and jobs that were going on when the page was left. */
-async function recover() {
-  for (const one of await library.all("unfinished")) {
-    if (session && !session.over && one.id === session.facts.id) continue;
-    if (one.kind === "job") variations.follow(one);
-    else keeping.recover(one).catch(warnOf);
-  }
+function showCollection() {
+  collection.load(session && !session.over ? session.facts.id : null).catch(warnOf);
 }
 
 /** Before a logout: what runs ends, and is kept unless everything shall be forgotten. */
 async function leave(forget) {
   if (session && !session.over) await (forget ? session.stop() : finish(session, reel));
-  if (!forget) return;
-  composer.history.clear();
-  await variations.cancelAll();
-  await library.clear();
+  if (forget) await collection.forget();
 }
 
 byId("play").addEventListener("click", playOrPause);
 byId("stop").addEventListener("click", stop);
-byId("keep").addEventListener("click", () => withFilm((mine, pictures) => keeping.keep(mine, pictures), "Kept among your videos"));
-byId("download").addEventListener("click", () => withFilm((mine, pictures) => keeping.download(mine, pictures), "Downloaded"));
+byId("keep").addEventListener("click", () => withFilm((mine, pictures) => collection.keeping.keep(mine, pictures), "Kept among your videos"));
+byId("download").addEventListener("click", () => withFilm((mine, pictures) => collection.keeping.download(mine, pictures), "Downloaded"));
 byId("branch").addEventListener("click", branch);
 listenForKeys(stage, { playOrPause, seek, place: () => [player.shown ?? 0, reel] });
 addEventListener("pagehide", () => session?.leaveForGood());
-addEventListener("pageshow", ({ persisted }) => persisted && recover()); // the browser's button Back has led here
+addEventListener("pageshow", ({ persisted }) => persisted && showCollection()); // the browser's button Back has led here
 addEventListener("beforeunload", (event) => {
   if (session && !session.over) event.preventDefault(); // the browser asks whether the page may be left
 });

@@ -8,9 +8,11 @@ const LOOK_AGAIN = 1000; // milliseconds
 const PATIENCE = 20; // looks in a row that may fail
 
 export class Variations {
-  /** `onFailed` is called with what went wrong with one of them. */
-  constructor(library, gallery, onFailed) {
-    Object.assign(this, { library, gallery, onFailed });
+  #followed = new Set(); // ids
+
+  /** `on` has ready(), once for each of them, and failed(error). */
+  constructor(library, gallery, on) {
+    Object.assign(this, { library, gallery, on });
   }
 
   /** Ask for `count` of them, from the first seed on or with seeds of the server's; returns the server's remark. */
@@ -35,6 +37,8 @@ export class Variations {
 
   /** Show how one is getting on until it can be kept. */
   async follow({ id, about }) {
+    if (this.#followed.has(id)) return; // the browser's button Back has led here
+    this.#followed.add(id);
     let cancelled = false;
     const place = this.gallery.expect(about.prompt, () => {
       cancelled = true;
@@ -46,8 +50,10 @@ export class Variations {
       const job = await this.#finished(id, place, () => cancelled);
       if (job) await this.#keep(job, about);
       if (!cancelled) await this.#end(id);
+      if (job) this.on.ready();
     } catch (error) {
-      this.onFailed(error);
+      if (error instanceof JobFailed) await this.#end(id); // what has only not been reached is looked for after a reload
+      this.on.failed(error);
     }
     place.done();
   }
