@@ -20,7 +20,7 @@ TYPES = {"float32": SAME, "bfloat16": MOSTLY}
 
 
 def check(device: str) -> Iterator[Finding]:
-    frames = 4 if is_small(device) else 12
+    frames = 3 if is_small(device) else 12
     pipe = VideoPipeline.from_pretrained()
     job = pipe.job([PROMPT], None, 1, 0, {})
     expected, on_cpu = streamed(pipe.model, job, frames)

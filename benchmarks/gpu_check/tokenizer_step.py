@@ -2,7 +2,6 @@
 
 import statistics
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,12 +9,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.gpu_check import Finding, verdict
 from benchmarks.gpu_check.common import SEED, attempt, is_small, milliseconds, peaks_of, where
-from benchmarks.gpu_check.training import ROOT, STEPS, TIMED
+from benchmarks.gpu_check.presets import part, settings
+from benchmarks.gpu_check.training import STEPS, TIMED
 from benchmarks.measuring import seconds_of
+from tokenizer.config import TokenizerConfig
 from tokenizer.model import VideoTokenizer
-from videogen.config import resolve
-
-FILE = ROOT / "configs" / "tokenizer"
 
 
 def check(device: str) -> Iterator[Finding]:
@@ -24,13 +22,13 @@ def check(device: str) -> Iterator[Finding]:
 
 def stepped(device: str) -> Iterator[Finding]:
     name, batch = ("playroom_64_cpu", 1) if is_small(device) else ("video_128", 16)
-    given: Any = resolve(FILE / f"{name}.yaml", (), expected="tokenizer")[1].value
-    setting, phase = where(device), given.phases[0]
+    file, setting = f"tokenizer/{name}.yaml", where(device)
+    phase = settings(file)["phases"][0]
     with setting.device:
-        network = VideoTokenizer(given.tokenizer)
-    frames = 5 if is_small(device) else phase.frames
+        network = VideoTokenizer(part(file, "tokenizer", TokenizerConfig))
+    frames = 5 if is_small(device) else phase["frames"]
     generator = torch.Generator(setting.device).manual_seed(SEED)
-    shape = (batch, 3, frames, phase.height, phase.width)
+    shape = (batch, 3, frames, phase["height"], phase["width"])
     clip = torch.rand(shape, generator=generator, device=setting.device) * 2 - 1
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-4, fused=setting.device.type == "cuda" or None)
 
@@ -45,7 +43,7 @@ def stepped(device: str) -> Iterator[Finding]:
 
     losses = [float(step()) for _ in range(STEPS)]
     finite = all(loss == loss and abs(loss) != float("inf") for loss in losses)
-    size = f"{name}: {batch} x {frames} frames of {phase.height} x {phase.width}"
+    size = f"{name}: {batch} x {frames} frames of {phase['height']} x {phase['width']}"
     yield Finding(
         "tokenizer step, bf16: losses finite and falling", verdict(finite and losses[-1] < losses[0]),
         f"{losses[0]:.3f} to {losses[-1]:.3f}", why=f"{STEPS} steps on one batch of noise; {size}",

@@ -3,8 +3,7 @@
 import statistics
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,16 +19,15 @@ from benchmarks.gpu_check.common import (
     peaks_of,
     where,
 )
+from benchmarks.gpu_check.presets import part, settings
 from benchmarks.gpu_check.work import training_flop
 from benchmarks.measuring import forget_peak, seconds_of
 from prior.config import ContextConfig, PriorConfig, PriorShape
 from prior.laws import made_up_lesson
 from prior.model import Lesson, LlamaPrior
-from videogen.config import resolve
 from videogen.training.budget import kept_bytes, saved_bytes
 from videogen.training.stage import OptimizerConfig, Player
 
-ROOT = Path(__file__).resolve().parents[2]
 STEPS, TIMED = 6, 5
 LOSS, GRADIENT = 1e-2, 5e-2  # how far a compiled step may be from one that is not, in bf16
 
@@ -55,9 +53,10 @@ def preset(name: str, device: str) -> Preset:
         "80 M": ("video_80m", (8, 8, 8, 5, 5, 5), ContextConfig(length=64, features=768), 16),
         "700 M": ("video_700m", (4, 16, 16, 16, 16), ContextConfig(length=96, features=1024), 8),
     }[name]
-    given: Any = resolve(ROOT / "configs" / "prior" / f"{file}.yaml", (), expected="prior")[1].value
-    frames = max(phase.frames for phase in given.phases)
-    return Preset(name, made(given.prior, digits, text), frames, 16, batch, given.recompute)
+    given = settings(f"prior/{file}.yaml")
+    frames = max(phase["frames"] for phase in given["phases"])
+    shape = part(f"prior/{file}.yaml", "prior", PriorShape)
+    return Preset(name, made(shape, digits, text), frames, 16, batch, given["recompute"])
 
 
 def made(shape: PriorShape, digits: tuple[int, ...], context: ContextConfig) -> PriorConfig:

@@ -9,10 +9,12 @@ import os
 import sys
 
 from benchmarks.gpu_check import as_row
+from videogen.threads import bound_spinning
 
 
 def main() -> None:
     function, device, rows = sys.argv[1:]
+    bound_spinning()
     module, name = function.split(":")
     with open(rows, "w", encoding="utf-8") as file:  # noqa: PTH123  # pathlib would be one more import
         for finding in getattr(importlib.import_module(module), name)(device):

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from benchmarks.gpu_check import checks, report, runner, work
+from benchmarks.gpu_check import checks, report, runner, training, work
 from benchmarks.gpu_check.runner import Check, Outcome, run_all
 from prior.config import PriorConfig
+from prior.model import LlamaPrior
 from prior.visibility import Layout
 from videogen.evaluate import floor
 
@@ -92,6 +94,18 @@ def test_every_check_of_the_table_can_be_found() -> None:
         assert callable(getattr(importlib.import_module(module), name)), check.name
     names = [check.name for check in checks.CHECKS]
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("name", ["80 M", "700 M"])
+def test_a_gpu_trains_the_shapes_of_our_own_presets(name: str) -> None:
+    """Sizes are counted on the meta device; nothing of a whole training is imported for it."""
+    given = training.preset(name, "cuda")
+    with torch.device("meta"):
+        network = LlamaPrior(given.config)
+    millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
+    assert millions == pytest.approx(float(name.split()[0]), rel=0.15)
+    assert given.frames == 9
+    assert given.recompute == (name == "700 M")
 
 
 @pytest.mark.parametrize("name", ["machine", "flex"])
