@@ -83,6 +83,7 @@ def test_a_prompt_meanwhile_is_acknowledged_and_marked(there):
         socket.send(json.dumps({"type": "session.interaction", "interaction": event}))
         queued = heard(socket, "session.interaction.queued")
         assert (queued["request_id"], queued["event_id"]) == (id, "mine")
+        assert (queued["note"], queued["warnings"]) == ("", [])
         mark = heard(socket, "video.mark")
         assert (mark["picture"], mark["prompt"]) == (5, "a blue ring")
         assert (there.engine.stream(id).prompt, there.engine.stream(id).transition) == ("a blue ring", "cut")

@@ -152,7 +152,9 @@ async def reply(session: Session, message: dict[str, Any]) -> dict[str, Any]:
     interaction = session.studio.asking.interaction.check(message)["interaction"]
     await session.stream.change(interaction["event"]["prompt"], transition=interaction.get("transition"))
     queued = {"type": "session.interaction.queued", "request_id": session.stream.id}
-    return {**queued, "event_id": interaction.get("event_id")}
+    about = stream_object(session.stream, session.studio)
+    told = {name: about[name] for name in ("note", "warnings")}
+    return {**queued, "event_id": interaction.get("event_id"), **told}
 
 
 async def heard(socket: WebSocket) -> dict[str, Any]:

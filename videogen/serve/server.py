@@ -187,6 +187,8 @@ class StudioServer(Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for listener in self.servers:
             listener.close()
+        answers = len(self.server_state.tasks)
+        logging.getLogger(__name__).info("going down; answers that are still being given: %d", answers)
         self._closing.set()
         await self._settled(0.1)  # streams end with a last whole piece
         for connection in list(self.server_state.connections):
