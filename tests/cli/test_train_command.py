@@ -6,11 +6,14 @@ import pty
 import shutil
 import signal
 import sys
+import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from videogen.cli import main
+from videogen.cli.train import Clock, as_line
 from videogen.signals import listening
 
 CONFIG = """\
@@ -64,7 +67,8 @@ def test_from_clips_to_a_model_to_tokens(home: Path, capsys: pytest.CaptureFixtu
     assert main(["train", "tokenizer", "tiny.yaml", "--threads", "1"]) == 0
     said = capsys.readouterr()
     assert "runs/tiny/model after 3 steps: psnr" in said.out
-    assert "step       3 validation" in said.err
+    assert "step 3 of 3 validation" in said.err
+    assert said.err.count("no TensorBoard here") == (find_spec("tensorboard") is None)
     samples = sorted(place.suffix for place in Path("runs/tiny/samples").iterdir())
     assert samples == [".mp4", ".png"]
     assert main(["reconstruct", "toys/clip_000000.mp4", "seen.mp4", "--model", "runs/tiny"]) == 0
@@ -72,6 +76,26 @@ def test_from_clips_to_a_model_to_tokens(home: Path, capsys: pytest.CaptureFixtu
     said = capsys.readouterr()
     assert json.loads(said.out[said.out.index("{") :])["clips"] == 10
     assert main(["evaluate", "runs", "runs/tiny"]) == 0
+
+
+def test_a_log_without_a_terminal_says_how_long_it_will_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    clock = Clock(steps=1000)
+    assert clock.left(1) == "", "nothing was measured yet"
+    clock.tick(1)
+    now[0] += 99 * 8
+    clock.tick(100)
+    assert clock.left(100) == "  2 h 00 min left"
+    line = {"step": 100, "kind": "train", "nats": 1.5, "speed": {"clips_per_second": 2.0}}
+    assert as_line(line, 1000, clock.left(100)) == "step  100 of 1000 train      nats 1.5  2.0 clips/s  2 h 00 min left"
+    assert clock.left(1000) == ""
+    resumed = Clock(steps=1000)
+    resumed.tick(901)
+    now[0] += 49 * 2
+    assert resumed.left(950) == "  2 min left"
+    now[0] -= 49
+    assert resumed.left(950) == "  50 s left"
 
 
 def test_a_run_goes_on_and_can_be_made_longer(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,15 +1,20 @@
 """One run a folder, one line a step, whoever died when."""
 
+import io
 import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from videogen.errors import LockedError, UsageError
+from videogen.sheet import contact_sheet, mosaic
 from videogen.training.metrics_log import MetricsLog
 from videogen.training.onsets import after_a_look
 from videogen.training.run_folder import RunFolder, differences
+from videogen.video import write_video
 
 
 def test_the_holder_of_a_lock_is_named(tmp_path: Path) -> None:
@@ -106,3 +111,32 @@ def test_a_file_in_the_way_is_a_mistake_of_usage(tmp_path: Path, place: str) -> 
     with pytest.raises(UsageError, match="a file is in the way"), RunFolder(tmp_path / place):
         pass
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_samples_are_on_the_board_as_pictures_that_move(tmp_path: Path) -> None:
+    """Read back from the file of events: torch's own way adds no film and says nothing."""
+    pytest.importorskip("tensorboard", reason="an optional extra")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore
+
+    clips = [np.full((5, 16, 24, 3), 40 * number, np.uint8) for number in range(3)]
+    for clip in clips:
+        clip[:, :, ::3] = np.arange(5, dtype=np.uint8)[:, None, None, None] * 50
+    place = tmp_path / "samples" / "step_00000004"
+    place.parent.mkdir()
+    contact_sheet(clips, ["a", "b", "c"]).save(place.with_suffix(".png"))
+    write_video(place.with_suffix(".mp4"), mosaic(clips, columns=3), 8)
+    log = MetricsLog(tmp_path / "metrics.jsonl", tmp_path / "events")
+    log.rewind(0)
+    log.append(4, "train", {"loss": 1.0, "speed": {"clips_per_second": 2.0}})
+    log.show(place, 4)
+    log.show(tmp_path / "samples" / "nothing", 5)
+    log.close()
+    board = EventAccumulator(str(tmp_path / "events"))
+    board.Reload()
+    assert set(board.Tags()["images"]) == {"samples/still", "samples/film"}
+    assert [each.value for each in board.Scalars("train/speed/clips_per_second")] == [2.0]
+    (still,), (film,) = board.Images("samples/still"), board.Images("samples/film")
+    assert still.encoded_image_string == place.with_suffix(".png").read_bytes()
+    moving = Image.open(io.BytesIO(film.encoded_image_string))
+    assert (moving.format, moving.n_frames, moving.size) == ("GIF", 5, (film.width, film.height))
+    assert moving.info["duration"] in (120, 125, 130)

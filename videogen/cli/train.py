@@ -1,6 +1,8 @@
 """`videogen train`: stage one, the tokenizer, and stage two, the prior."""
 
+import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ from videogen.threads import SPINS_IN_TRAINING, bound_spinning, use_threads
 if TYPE_CHECKING:
     from videogen.training.trainer import Outcome
 
+NO_BOARD = "no TensorBoard here (`pip install tensorboard`): figures are in metrics.jsonl, pictures in samples/"
 PLACE = click.Path(path_type=Path)
 THREADS = click.option(
     "--threads",
@@ -104,7 +107,7 @@ def tokenizer(
 
         terminal.report(*survey(settings, machine_called(device), processes))
         return
-    conclude(terminal, lambda **listeners: run_tokenizer(settings, run, resume, **listeners))
+    conclude(terminal, settings.training.steps, lambda **listeners: run_tokenizer(settings, run, resume, **listeners))
 
 
 @train.command("prior", cls=WithPresets)
@@ -152,7 +155,7 @@ def prior(
         terminal.report(*survey(settings, known, machine_called(device), processes))
         return
     path = None if tokenizer is None else Path(tokenizer)
-    conclude(terminal, lambda **listeners: run_prior(settings, path, run, resume, **listeners))
+    conclude(terminal, settings.training.steps, lambda **listeners: run_prior(settings, path, run, resume, **listeners))
 
 
 def settled(
@@ -172,12 +175,23 @@ def settled(
     return resolve_run(run, overrides, schema).value, run
 
 
-def conclude(terminal: Terminal, run: "Callable[..., Outcome]") -> None:
+def conclude(terminal: Terminal, steps: int, run: "Callable[..., Outcome]") -> None:
     """Run a stage, saying what happens, and report how it ended."""
-    with terminal.progress("training", "steps") as on_progress:
+    clock = Clock(steps)
+    with terminal.progress("training", "steps") as bar:
+
+        def on_progress(done: int, total: int) -> None:
+            clock.tick(done)
+            bar(done, total)
+
+        def on_log(line: dict[str, Any]) -> None:
+            if not clock.has_spoken and find_spec("tensorboard") is None:
+                terminal.note(NO_BOARD)
+            terminal.note(as_line(line, steps, clock.left(line["step"])))
+
         outcome = run(
             on_progress=on_progress,
-            on_log=lambda line: terminal.note(as_line(line)),
+            on_log=on_log,
             on_alarm=lambda name, message: terminal.note(f"alarm, {name}: {message}"),
             on_note=terminal.note,
         )
@@ -191,14 +205,42 @@ def conclude(terminal: Terminal, run: "Callable[..., Outcome]") -> None:
     )
 
 
-def as_line(line: dict[str, Any]) -> str:
+class Clock:
+    """How long a run will go on, by how long it took since it began here: validation, samples and all."""
+
+    def __init__(self, steps: int):
+        self.steps, self.has_spoken = steps, False
+        self._first: tuple[int, float] | None = None
+
+    def tick(self, step: int) -> None:
+        self._first = self._first or (step, time.monotonic())
+
+    def left(self, step: int) -> str:
+        """In words; none where nothing is left, or none was measured yet."""
+        self.has_spoken = True
+        if self._first is None or not self._first[0] < step < self.steps:
+            return ""
+        first, began = self._first
+        seconds = (time.monotonic() - began) / (step - first) * (self.steps - step)
+        return f"  {in_hours(seconds)} left"
+
+
+def in_hours(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02} min"
+    return f"{minutes} min" if minutes >= 2 else f"{seconds:.0f} s"
+
+
+def as_line(line: dict[str, Any], steps: int, left: str) -> str:
     """A line of metrics.jsonl, shortened to what a person follows."""
     speed = line.get("speed", {}).get("clips_per_second")
     tokenizer = ("psnr", "ssim", "code_use", "total/tokenizer", "l1", "perplexity", "discriminator_accuracy")
     prior = ("nats", "top_guess", "bits_per_pixel", "nats_of_frequencies", "nats_of_copying")
     shown = {name: line[name] for name in (*tokenizer, *prior) if isinstance(line.get(name), float)}
     pace = f"  {speed:.1f} clips/s" if speed else ""
-    return f"step {line['step']:>7} {line['kind']:<10} {in_words(shown)}{pace}"
+    width, ends = len(str(steps)), left if line["kind"] == "train" else ""
+    return f"step {line['step']:>{width}} of {steps} {line['kind']:<10} {in_words(shown)}{pace}{ends}"
 
 
 def in_words(figures: dict[str, float]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from videogen.checkpoint import sync
+from videogen.training.board import Board, is_installed
 
 
 class MetricsLog:
@@ -19,7 +20,7 @@ class MetricsLog:
     def __init__(self, path: Path, events: Path):
         self.path, self.events = path, events
         self._file: TextIO | None = None
-        self._board: Any = None
+        self._board: Board | None = None
 
     def rewind(self, step: int) -> None:
         """Open for appending, without the lines (whole or torn) of later steps: the run goes on from this one."""
@@ -33,7 +34,7 @@ class MetricsLog:
             partial.replace(self.path)
             sync(self.path.parent)
         self._file = self.path.open("a", encoding="utf-8")
-        self._board = _board(self.events, step + 1)
+        self._board = Board(self.events, step + 1) if is_installed() else None
 
     def append(self, step: int, kind: str, numbers: Mapping[str, Any]) -> dict[str, Any]:
         """Writes one line and returns it; a number that is not finite becomes null, for JSON has no word for it."""
@@ -42,9 +43,13 @@ class MetricsLog:
         self._file.write(json.dumps(line, allow_nan=False) + "\n")
         self._file.flush()
         if self._board is not None:
-            for name, value in _scalars(line):
-                self._board.add_scalar(f"{kind}/{name}", value, step)
+            self._board.add(kind, line, step)
         return line
+
+    def show(self, place: Path, step: int) -> None:
+        """Samples in files whose names begin with `place`, for who looks at a board."""
+        if self._board is not None:
+            self._board.show(place, step)
 
     def sync(self) -> None:
         """Make the lines so far survive a power cut: a checkpoint must not outlive them."""
@@ -58,14 +63,6 @@ class MetricsLog:
         self._file = self._board = None
 
 
-def _board(events: Path, purge_step: int) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:  # an optional extra
-        return None
-    return SummaryWriter(str(events), purge_step=purge_step)
-
-
 def _step_of(line: bytes) -> float:
     try:
         return int(json.loads(line)["step"]) if line.endswith(b"\n") else math.inf
@@ -77,13 +74,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _plain(item) for name, item in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _scalars(line: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float]]:
-    found: list[tuple[str, float]] = []
-    for name, value in line.items():
-        if isinstance(value, Mapping):
-            found += _scalars(value, f"{prefix}{name}/")
-        elif isinstance(value, int | float) and name != "step":
-            found.append((prefix + name, float(value)))
-    return found

@@ -325,8 +325,11 @@ class Trainer(Generic[BatchT]):
 
     def _draw_samples(self) -> None:
         self._seed("samples")
+        place = self.run.samples / f"step_{self.progress.step:08}"
         with self._weights_for_use():
-            self.stage.draw_samples(self.team, self.run.samples / f"step_{self.progress.step:08}")
+            self.stage.draw_samples(self.team, place)
+        if self.main:
+            self.run.metrics.show(place, self.progress.step)
 
     @contextmanager
     def _weights_for_use(self) -> Iterator[None]:
