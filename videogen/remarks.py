@@ -123,7 +123,7 @@ def not_understood(reading: Reading, vocabulary: PromptVocabulary) -> str:
 
 
 def word_and_suggestions(each: UnknownWord) -> str:
-    return f"'{each.word}'" + (f" (known: {', '.join(each.suggestions)})" if each.suggestions else "")
+    return f"'{shortened(each.word)}'" + (f" (known: {', '.join(each.suggestions)})" if each.suggestions else "")
 
 
 def held_out_others(reading: Reading) -> list[str]:

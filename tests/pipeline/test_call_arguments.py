@@ -12,6 +12,7 @@ from PIL import Image
 
 from tests.pipeline.tiny import RING
 from videogen.errors import UsageError
+from videogen.evaluate.info_prior import prior_in_words
 from videogen.pipeline import PipelineWarning, VideoPipeline
 
 
@@ -144,7 +145,9 @@ def test_a_picture_is_a_path_or_of_pil(pipe, tmp_path):
     assert all(np.array_equal(frames[0], other) for other in frames)
 
 
-def test_the_vocabulary_goes_where_the_model_goes(tmp_path):
+def test_the_vocabulary_goes_where_the_model_goes_and_is_named(pipe, tmp_path):
+    assert "prompts" not in prior_in_words(pipe.model)
     pipe = VideoPipeline.from_pretrained()
+    assert prior_in_words(pipe.model)["prompts"].endswith("held out of training: hoop, tiny, rotates")
     pipe.save_pretrained(tmp_path / "saved", dtype="float16")
     assert VideoPipeline.from_pretrained(tmp_path / "saved").model.prompt_vocabulary == pipe.model.prompt_vocabulary

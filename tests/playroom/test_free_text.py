@@ -77,6 +77,11 @@ def test_it_says_what_it_did() -> None:
     assert (typo.word, typo.suggestions[0]) == ("lefft", "left")
 
 
+def test_of_many_unknown_words_the_first_are_named() -> None:
+    reading = VOCABULARY.read(" ".join(f"wordnumber{number}" for number in range(100)))
+    assert [each.word for each in reading.unknown] == [f"wordnumber{number}" for number in range(6)]
+
+
 def test_what_cannot_be_drawn_stays_and_says_what_it_lacks() -> None:
     reading = VOCABULARY.read("a dog on the beach")
     assert not reading.rewritten

@@ -17,6 +17,7 @@ def describe_prior(model: PriorModel) -> dict[str, Any]:
         "taught_on": {**asdict(taught), "pictures": model.tokenizer.config.video_frames(taught.frames)},
         "window_seconds": config.window * model.tokenizer.config.f_t / taught.fps,
         "text_tokens": None if model.conditioner is None else model.conditioner.length,
+        "prompt_vocabulary": None if model.prompt_vocabulary is None else model.prompt_vocabulary.world,
         "bytes_of_a_stream": 4 * 2 * config.layers * config.kv_heads * config.channels_a_head * places,
         "sampler": asdict(sampler_of(model)),
         "fingerprint": model.fingerprint,
@@ -37,9 +38,19 @@ def prior_in_words(model: PriorModel) -> dict[str, str]:
         "looks back": f"{config.window} latent frames ({figures['window_seconds']:.3g} s){sinks}",
         "digits of an id": " x ".join(map(str, config.digits)),
         "text": "none" if model.conditioner is None else f"{model.conditioner.length} tokens of a prompt",
+        **prompts_in_words(model),
         "past of a stream": f"{figures['bytes_of_a_stream'] / 2**20:.1f} MiB in float32",
         "sampled": f"order {sampler.order}, {sampler.steps_of(taught.height * taught.width)} proposals a latent frame, "
         f"{sampler.opening} x as many in the first two of a scene, guidance {sampler.guidance_scale:g} "
         f"({sampler.guidance_schedule}), temperature {sampler.temperature:g}",
         "model's fingerprint": model.fingerprint,
     }
+
+
+def prompts_in_words(model: PriorModel) -> dict[str, str]:
+    """For a model that brings a vocabulary."""
+    vocabulary = model.prompt_vocabulary
+    if vocabulary is None:
+        return {}
+    held_out = f"; held out of training: {', '.join(vocabulary.held_out_words)}" if vocabulary.held_out_words else ""
+    return {"prompts": f"of the {vocabulary.world}, others are rewritten{held_out}"}

@@ -27,6 +27,7 @@ from videogen.prompt_vocabulary import PromptVocabulary, Reading, UnknownWord
 
 MOST_THINGS = 2
 NEAR = 3  # known words named beside an unknown one
+MOST_UNKNOWN = 6  # unknown words that are named
 LONGEST = 300  # words of a prompt that are looked at
 ARTICLES = ("a", "an", "the")
 WORDS: Mapping[str, Mapping[str, Sequence[str]]] = {  # slot -> value -> the playroom's own words for it
@@ -241,7 +242,7 @@ class Understood:
 
     def reading(self) -> Reading:
         missing = self.missing()
-        unknown = tuple(UnknownWord(word, self.lexicon.near(word, missing)) for word in dict.fromkeys(self.strange))
+        unknown = tuple(UnknownWord(word, self.lexicon.near(word, missing)) for word in self.named_unknown())
         if not self.things:  # nothing to draw: no rewriting can help
             return Reading(self.prompt, self.prompt, missing=missing, unknown=unknown)
         added = self.complete()
@@ -252,6 +253,10 @@ class Understood:
         except OutsideWorldError as error:
             impossible = str(error)
         return Reading(self.prompt, text, self.replaced(), added, missing, unknown, impossible=impossible)
+
+    def named_unknown(self) -> list[str]:
+        """The first of them: to look for words that are spelled alike takes its time."""
+        return list(dict.fromkeys(self.strange))[:MOST_UNKNOWN]
 
     def missing(self) -> tuple[str, ...]:
         if not self.things:
