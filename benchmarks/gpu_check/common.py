@@ -9,10 +9,9 @@ from torch import Tensor
 from benchmarks.gpu_check import Finding
 from benchmarks.measuring import Setting, seconds_of, settle
 from videogen.evaluate.floor import Peaks, measured_peaks
+from videogen.training.machine import REACHED, this_gpu
 
 SEED = 0
-# Dense bf16 TFLOP/s by the vendor's data sheets, for the share that papers report as MFU.
-DATA_SHEETS = {"A100": 312.0, "H100": 989.0, "H200": 989.0, "B200": 2250.0}
 
 
 def where(device: str, dtype: torch.dtype = torch.bfloat16) -> Setting:
@@ -53,11 +52,9 @@ def peaks_of(setting: Setting) -> Peaks:
 
 
 def data_sheet(device: torch.device) -> float | None:
-    """FLOP/s of a known GPU."""
-    if device.type != "cuda":
-        return None
-    name = torch.cuda.get_device_name(device)
-    return next((1e12 * rate for part, rate in DATA_SHEETS.items() if part in name), None)
+    """FLOP/s of a known GPU's dense products in bf16: what papers take shares of as MFU."""
+    rate = this_gpu().rate if device.type == "cuda" else None
+    return None if rate is None else rate / REACHED
 
 
 def milliseconds(seconds: float) -> str:

@@ -25,7 +25,7 @@ from benchmarks.measuring import forget_peak, seconds_of
 from prior.config import ContextConfig, PriorConfig, PriorShape
 from prior.laws import made_up_lesson
 from prior.model import Lesson, LlamaPrior
-from videogen.training.budget import kept_bytes, saved_bytes
+from videogen.training.budget import cost_of, kept_bytes, shapes_only
 from videogen.training.stage import OptimizerConfig, Player
 
 STEPS, TIMED = 6, 5
@@ -178,7 +178,7 @@ def size(training: Training) -> str:
 
 def memory(training: Training, peak: int) -> Finding:
     given = training.given
-    estimate = estimated_bytes(training)
+    estimate = estimated_bytes(given)
     return Finding(
         f"step {given.name}: memory", "timed", f"{peak / 2**30:.2f} GiB at its peak",
         f"{peak / estimate:.2f} of the dry run's {estimate / 2**30:.2f} GiB",
@@ -186,13 +186,10 @@ def memory(training: Training, peak: int) -> Finding:
     )  # fmt: skip
 
 
-def estimated_bytes(training: Training) -> int:
+def estimated_bytes(given: Preset) -> int:
     """As a dry run counts, of one clip; the moving average of the weights is left out, as it is here."""
-    given, network, lesson = training.given, training.network, training.lesson
-    assert lesson.seen is not None
-    assert lesson.text is not None
-    text = lesson.text.rows(slice(0, 1))
-    one = Lesson(lesson.targets[:1], lesson.clean[:1], lesson.seen[:1], text, lesson.rate_B[:1])
-    _, kept = saved_bytes([network], lambda: network(one, "gathered", 0.1, given.recompute).loss.mean())
-    player = Player(network, OptimizerConfig(1e-3, 0, "constant"), averaged=False)
-    return kept_bytes(player) + kept * given.batch // 2
+    with shapes_only():
+        network = LlamaPrior(given.config)
+        clip = made_up_lesson(given.config, 1, given.frames, (given.side, given.side), torch.Generator())
+        held = cost_of([network], lambda: network(clip, "gathered", 0.1, given.recompute).loss.mean(), "bf16").bytes
+        return kept_bytes(Player(network, OptimizerConfig(1e-3, 0, "constant"), averaged=False)) + held * given.batch
