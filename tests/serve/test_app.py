@@ -16,7 +16,7 @@ from websockets.sync.client import connect
 from tests.serve.fake_engine import HEADER, INFO, PIECE, FakeEngine
 from tests.serve.served import Served, problem, raw_problem, served, until_it_hangs_up
 from videogen.errors import ResourceError, UsageError
-from videogen.serve import leftovers, server
+from videogen.serve import connection_protocol, leftovers, server
 from videogen.serve.bodies import first_repeated
 from videogen.serve.metrics import exposition
 from videogen.serve.page_files import FOLDER, read_page
@@ -169,7 +169,7 @@ def test_an_upload_does_not_hold_up_the_end(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("sent", [b"", b"GET /healthz HT", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /"])
 def test_who_asks_for_nothing_is_hung_up_on(tmp_path, monkeypatch, sent):
-    monkeypatch.setattr(server, "HEADER_SECONDS", 0.1)
+    monkeypatch.setattr(connection_protocol, "HEADER_SECONDS", 0.1)
     with served(tmp_path) as there, socket.create_connection(("127.0.0.1", there.port), 20) as connection:
         connection.sendall(sent)
         data = b""

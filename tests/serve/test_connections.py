@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from uvicorn.server import ServerState
 
-from videogen.serve import connections, server
+from videogen.serve import connection_protocol, connections
+from videogen.serve.connection_protocol import Protocol
 from videogen.serve.connections import MOST, fitting, most_connections, one_to_end, share_of
-from videogen.serve.server import Protocol, StudioServer
+from videogen.serve.server import StudioServer
 
 ASKS = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -65,7 +66,7 @@ class Clock:
 
     def go_off(self) -> None:
         """The connection's own: it is set again, or the connection is cut."""
-        (timer,) = [timer for timer in self.timers if timer.seconds == server.HEADER_SECONDS]
+        (timer,) = [timer for timer in self.timers if timer.seconds == connection_protocol.HEADER_SECONDS]
         timer.cancel()
         timer.call()
 

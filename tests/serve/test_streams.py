@@ -13,7 +13,7 @@ import pytest
 
 from tests.serve.fake_engine import HEADER, MIME, PIECE
 from tests.serve.served import Served, problem, served
-from videogen.serve import live, server
+from videogen.serve import connection_protocol, live
 
 KINDS = ("picture", "mask", "mark", "end", "figures", "turn")
 
@@ -217,7 +217,7 @@ def test_who_never_reads_an_ordinary_answer_is_cut_off(there, monkeypatch):
     there.client.close()
     state = there.server.server_state
     there.waits_until(lambda: not state.connections)
-    monkeypatch.setattr(server, "HEADER_SECONDS", 0.1)
+    monkeypatch.setattr(connection_protocol, "HEADER_SECONDS", 0.1)
     for place in (f"/v1/videos/{video}/content", recent):
         there.engine.fetched = 0
         with stalled(there, place) as connection:

@@ -1,155 +1,22 @@
-"""uvicorn, told what it does not do by itself: clear errors for broken HTTP, an end for those who send or read nothing,
-and streams that end before the server does."""
+"""uvicorn, told what it does not do by itself: its limits, and streams that end before the server does."""
 
 import asyncio
-import json
 import logging
 import signal
 import socket
 from contextlib import suppress
 from functools import partial
 from types import FrameType
-from typing import Any
 
-import h11
 from starlette.types import ASGIApp
 from uvicorn import Config, Server
-from uvicorn.protocols.http.h11_impl import H11Protocol
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from videogen.errors import ResourceError
-from videogen.serve.connections import BACKLOG, MOST, one_to_end, share_of
-from videogen.serve.errors import Problem
-from videogen.serve.handshake import is_handshake
-from videogen.serve.security import ON_EVERY_ANSWER
+from videogen.serve.connection_protocol import Protocol, SocketProtocol
+from videogen.serve.connections import BACKLOG, MOST
 
 SENT_AHEAD = 128 * 1024  # bytes that the system keeps for a viewer who does not read: no more, so that stalling shows
-HEADER_SECONDS = 15.0  # until a connection has asked for something, or asked again; or read more of its answer
-HEADER_BYTES = 32 * 2**10
 GRACE_SECONDS = 5.0  # for what can end by itself
-BROKEN = Problem(400, "this is not HTTP, or not all of it can be read", code="not_http")
-TOO_LONG = Problem(431, f"the address and the headers have more than {HEADER_BYTES} bytes", code="headers_too_large")
-
-
-class Reader(h11.Connection):
-    """h11 counts the bytes of headers only while some are missing; here they count however they arrive."""
-
-    too_long = False
-
-    def next_event(self) -> Any:
-        try:
-            event = super().next_event()
-            if isinstance(event, h11.Request | h11.EndOfMessage) and size_of(event) > HEADER_BYTES:
-                raise h11.RemoteProtocolError("headers too long", error_status_hint=431)
-        except h11.RemoteProtocolError as error:
-            self.too_long = error.error_status_hint == 431
-            raise
-        return event
-
-
-def size_of(event: h11.Request | h11.EndOfMessage) -> int:
-    """Bytes of a request before its body, or after it."""
-    first_line = len(event.method) + len(event.target) + 12 if isinstance(event, h11.Request) else 0
-    return first_line + sum(len(name) + len(value) + 4 for name, value in event.headers.raw_items())
-
-
-class Protocol(H11Protocol):
-    """One connection; of `most` at once."""
-
-    _left = -1  # bytes that its reader had not taken when we last looked; -1: it has taken some since
-
-    def __init__(self, *arguments: Any, most: int = MOST, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.conn: Reader = Reader(h11.SERVER, HEADER_BYTES)
-        self.most, self.address, self.began = most, "", self.loop.time()
-        self._answered = self.began  # when it was last done with a request
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        # An application can cut a connection whose reader takes nothing; closing would wait for that reader. And it
-        # can close one in the middle of an answer, so that whoever reads it sees that something is missing.
-        self.app_state = {**self.app_state, "abort": transport.abort, "close": transport.close}
-        self._impatience = self.loop.call_later(HEADER_SECONDS, self._give_up)
-        self.address = address_behind(transport)
-        if len(self.connections) > self.most:
-            self._make_room()
-
-    def _make_room(self) -> None:
-        others = [other for other in self.connections if isinstance(other, Protocol | SocketProtocol)]
-        one = one_to_end(self, [other for other in others if other is not self])
-        self.connections.discard(one)
-        one.transport.abort()
-        logging.getLogger(__name__).warning(
-            "more than %d connections: one from %s is ended, for one from %s", self.most, one.address, self.address
-        )
-
-    @property
-    def idle_since(self) -> float | None:
-        return self._answered if self.cycle is None or self.cycle.response_complete else None
-
-    def on_response_complete(self) -> None:
-        self._impatience.cancel()
-        self._impatience = self.loop.call_later(HEADER_SECONDS, self._give_up)
-        self._answered = self.loop.time()
-        super().on_response_complete()
-
-    def resume_writing(self) -> None:
-        self._left = -1
-        super().resume_writing()
-
-    def _give_up(self) -> None:
-        """Only on who asks for nothing, or reads nothing: an answer may be long in the making, and be read slowly."""
-        left = self.transport.get_write_buffer_size()
-        in_the_making = left == 0 and self.cycle is not None and not self.cycle.response_complete
-        if in_the_making or left not in (0, self._left):
-            self._left = left
-            self._impatience = self.loop.call_later(HEADER_SECONDS, self._give_up)
-        else:
-            self.transport.abort()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._impatience.cancel()
-        super().connection_lost(exc)
-
-    def _should_upgrade(self) -> bool:
-        return is_handshake(self.scope["method"], self.headers) and super()._should_upgrade()
-
-    def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        self._impatience.cancel()
-        super().handle_websocket_upgrade(event)
-        if not getattr(self.transport.get_protocol(), "handshake_initiated", False):  # its headers were too long for it
-            self.send_400_response("")
-
-    def send_400_response(self, msg: str) -> None:
-        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
-            self.transport.abort()  # in the middle of an answer there is no way to say anything
-            return
-        problem, reason = (
-            (TOO_LONG, "Request Header Fields Too Large") if self.conn.too_long else (BROKEN, "Bad Request")
-        )
-        body = json.dumps(problem.body()).encode()
-        headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"}
-        answer = h11.Response(
-            status_code=problem.status, headers=list({**headers, **ON_EVERY_ANSWER}.items()), reason=reason
-        )
-        for part in (answer, h11.Data(data=body), h11.EndOfMessage()):
-            self.transport.write(self.conn.send(part) or b"")
-        self.transport.close()
-
-
-class SocketProtocol(WebSocketsSansIOProtocol):
-    """The same connection, once it speaks WebSocket."""
-
-    idle_since: float | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self.address, self.began = address_behind(transport), self.loop.time()
-
-
-def address_behind(transport: asyncio.BaseTransport) -> str:
-    peer = transport.get_extra_info("peername")
-    return share_of(peer[0]) if isinstance(peer, tuple) else ""
 
 
 class StudioServer(Server):
@@ -172,7 +39,6 @@ class StudioServer(Server):
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
-                h11_max_incomplete_event_size=HEADER_BYTES,
                 timeout_graceful_shutdown=1,  # after our own
             )
         )
