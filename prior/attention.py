@@ -46,11 +46,11 @@ def attend_all(q_BNHD: Tensor, keys_BKMD: Tensor, values_BKMD: Tensor, mask_NM: 
     if mask_NM is None and flash_can(q_BNHD):
         return flash(q_BNHD, keys_BKMD, values_BKMD)
     shared = keys_BKMD.shape[1]
-    folded = torch.unflatten(q_BNHD, 2, (shared, heads // shared)).permute(0, 2, 3, 1, 4).flatten(2, 3)
-    mask = None if mask_NM is None else mask_NM.repeat(heads // shared, 1)
+    grouped = torch.unflatten(q_BNHD, 2, (shared, heads // shared)).transpose(1, 2)
+    folded = grouped.flatten(2, 3)  # token by token, so that of one head of keys nothing is copied
+    mask = None if mask_NM is None else mask_NM.repeat_interleave(heads // shared, 0)
     out = F.scaled_dot_product_attention(folded, keys_BKMD, values_BKMD, mask)
-    out = out.view(batch, shared, heads // shared, tokens, channels)
-    return out.permute(0, 3, 1, 2, 4).reshape(batch, tokens, heads, channels)
+    return out.view(grouped.shape).transpose(1, 2).reshape(batch, tokens, heads, channels)
 
 
 def oracle(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:

@@ -34,8 +34,11 @@ class FramePrior(Protocol, Generic[PastT, PresentT]):
     def begin(self, text: Text | None, batch: int, grid: tuple[int, int], rate: float = 0.0) -> PastT:
         """A past without frames. `rate` is how much of the frames to come may be wrong; a clean history has 0."""
 
-    def propose(self, ids_Bhw: Tensor, past: PastT) -> tuple[Proposal, PresentT]:
-        """Guesses at the next frame given its decided tokens, and the present that a decided frame is committed by."""
+    def propose(self, ids_Bhw: Tensor, past: PastT, places_BM: Tensor | None = None) -> tuple[Proposal, PresentT]:
+        """Guesses at the next frame given its decided tokens, and the present that a decided frame is committed by.
+
+        Where `places_BM` says which guesses will be read, the answer is the whole proposal's `at` these places.
+        """
 
     def commit(self, past: PastT, present: PresentT) -> PastT:
         """Go on by a frame, `present` coming from its ids without a mask; the past that was given is used up."""

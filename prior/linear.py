@@ -30,10 +30,20 @@ class Linear(nn.Linear):
             self.version = self.weight._version
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.packed is None or x.shape[-2] == 1 or self.changes() or x.dtype != self.weight.dtype or x.requires_grad:
+        if self.packed is None or not self.serves(x):
             return F.linear(x, self.weight, self.bias)
         product: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
         return product
+
+    def added_to(self, y: Tensor, x: Tensor) -> Tensor:
+        """y + self(x), of x and y alike in type and rows; packed weights add while they multiply."""
+        if self.packed is None or not self.serves(x):
+            return y + F.linear(x, self.weight, self.bias)
+        total: Tensor = torch.ops.mkldnn._linear_pointwise.binary(x, y, self.packed, self.bias, "add")
+        return total
+
+    def serves(self, x: Tensor) -> bool:
+        return not (x.shape[-2] == 1 or self.changes() or x.dtype != self.weight.dtype or x.requires_grad)
 
     def changes(self) -> bool:
         """Whether what was packed may be another matrix than the one that holds."""

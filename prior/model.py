@@ -19,6 +19,7 @@ from prior.context import Context
 from prior.digits import Answers, Embedding, Head
 from prior.memory import Past, Present, empty_past, spot
 from prior.rotary import Turns, context_turns, frame_turns, joined, line_turns
+from prior.streaming import steps_for
 from prior.text import Text
 from prior.visibility import Layout
 from prior.vocabulary import Vocabulary
@@ -50,9 +51,7 @@ class TokenProposal:
         return logits
 
     def at(self, places_BM: Tensor) -> "TokenProposal":
-        features_BNC = self.features.flatten(1, 2)
-        index = places_BM.unsqueeze(-1).expand(-1, -1, features_BNC.shape[-1])
-        return TokenProposal(features_BNC.gather(1, index), self.head)
+        return TokenProposal(at_places(self.features.flatten(1, 2), places_BM), self.head)
 
 
 class LlamaPrior(nn.Module):
@@ -162,21 +161,25 @@ class LlamaPrior(nn.Module):
         x_BLC = self.told(text, torch.full((batch,), rate, device=weight.device), batch)
         past = empty_past(config, batch, grid, weight)
         turns = context_turns(config.context_length, config.channels_a_head, weight.device)
+        steps = steps_for(x_BLC, turns)
         for block, keys, values in zip(self.blocks, past.keys, past.values, strict=True):
-            q, k, v = block.project(x_BLC, turns)
+            q, k, v = steps.project(block, x_BLC)
             keys[:, :, : config.context_length] = k.transpose(1, 2)
             values[:, :, : config.context_length] = v.transpose(1, 2)
-            x_BLC = block.finish(x_BLC, attend_all(q, k.transpose(1, 2), v.transpose(1, 2)))
+            x_BLC = steps.finish(block, x_BLC, attend_all(q, k.transpose(1, 2), v.transpose(1, 2)))
         return past
 
     @torch.no_grad()
-    def propose(self, ids_Bhw: Tensor, past: Past) -> tuple[TokenProposal, Present]:
+    def propose(self, ids_Bhw: Tensor, past: Past, places_BM: Tensor | None = None) -> tuple[TokenProposal, Present]:
         ids_BN = self.checked(ids_Bhw, past)
         raster = self.config.objective == "next"
         x_BNC = self.embedding(shifted(ids_BN, past.last_B) if raster else ids_BN)
         mask = self.raster_mask(past, ids_BN.shape[1], x_BNC.device) if raster else None
-        features, keys, values = self.stream(x_BNC, past, int(past.frames), mask)
-        return self.proposal(features, past), Present(keys, values, ids_BN[:, -1].clone())
+        features, keys, values = self.stream(x_BNC, past, int(past.frames), mask, None if raster else places_BM)
+        present = Present(keys, values, ids_BN[:, -1].clone())
+        if places_BM is None:
+            return self.proposal(features, past), present
+        return self.proposal(features, past).at(places_BM) if raster else TokenProposal(features, self.head), present
 
     @torch.no_grad()
     def commit(self, past: Past, present: Present) -> Past:
@@ -195,7 +198,7 @@ class LlamaPrior(nn.Module):
         both = torch.cat([ids_BN, torch.full_like(ids_BN, self.vocabulary.mask)], 1)
         features, _, _ = self.stream(self.embedding(both), past, frame, None)
         past = past._replace(frames=past.frames + 1, last_B=ids_BN[:, -1].clone())
-        return past, self.proposal(features[:, ids_BN.shape[1] :], past)
+        return past, self.proposal(features, past)
 
     @torch.no_grad()
     def next_token(self, ids_Bn: Tensor, past: Past) -> TokenProposal:
@@ -203,42 +206,52 @@ class LlamaPrior(nn.Module):
         height, width = past.grid.tolist()
         frame, number = int(past.frames), ids_Bn.shape[1]
         before_B = ids_Bn[:, -1] if number else past.last_B
-        turns = Turns(
-            *(part[number : number + 1] for part in kept_turns(self.config, frame, 1, (height, width), ids_Bn.device))
-        )
+        turns = kept_turns(self.config, frame, 1, (height, width), ids_Bn.device)
         place = spot(self.config, frame, height * width)
         at = place.start + number
         mask = torch.ones(1, place.visible, dtype=torch.bool, device=ids_Bn.device)
         mask[:, at + 1 : place.end] = False
         x_B1C = self.embedding(before_B.unsqueeze(1))
+        steps = steps_for(x_B1C, turns, slice(number, number + 1))
         for block, keys, values in zip(self.blocks, past.keys, past.values, strict=True):
-            q, k, v = block.project(x_B1C, turns)
+            q, k, v = steps.project(block, x_B1C)
             keys[:, :, at], values[:, :, at] = k[:, 0], v[:, 0]
-            x_B1C = block.finish(x_B1C, attend_all(q, keys[:, :, : place.visible], values[:, :, : place.visible], mask))
+            looked = attend_all(q, keys[:, :, : place.visible], values[:, :, : place.visible], mask)
+            x_B1C = steps.finish(block, x_B1C, looked)
         return TokenProposal(self.norm(x_B1C).unsqueeze(1), self.head)
 
     def stream(
-        self, x_BSC: Tensor, past: Past, frame: int, mask: Tensor | None
+        self, x_BSC: Tensor, past: Past, frame: int, mask: Tensor | None, places_BM: Tensor | None = None
     ) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """One frame, or two after each other, through all blocks: features, keys and values [B, K, S, D].
+        """Frames after each other through all blocks: features of the last frame, or of these places of it, and the
+        keys and values [B, K, S, D] of all.
 
         Keys are written where the past has room for the frame being decided. Of two frames, the first has done its
-        looking before the keys of the second take the place of the oldest that only the first may see.
+        looking before the keys of the second take the place of the oldest that only the first may see. The last block
+        looks for nobody but those who are asked about: of the others only its keys count.
         """
         height, width = past.grid.tolist()
         tokens = height * width
-        turns = kept_turns(self.config, frame, x_BSC.shape[1] // tokens, (height, width), x_BSC.device)
+        steps = steps_for(
+            x_BSC, kept_turns(self.config, frame, x_BSC.shape[1] // tokens, (height, width), x_BSC.device)
+        )
         all_keys, all_values = [], []
         for block, keys, values in zip(self.blocks, past.keys, past.values, strict=True):
-            q, k, v = block.project(x_BSC, turns)
+            q, k, v = steps.project(block, x_BSC)
             k, v = k.transpose(1, 2), v.transpose(1, 2)
-            looked = []
+            last, looked = block is self.layers[-1], []
             for number, part in enumerate(torch.split(q, tokens, dim=1)):
                 place, rows = spot(self.config, frame + number, tokens), slice(number * tokens, (number + 1) * tokens)
                 keys[:, :, place.start : place.end] = k[:, :, rows]
                 values[:, :, place.start : place.end] = v[:, :, rows]
+                if last and rows.stop < x_BSC.shape[1]:
+                    continue
+                if last and places_BM is not None:
+                    part = at_places(part, places_BM)
                 looked.append(attend_all(part, keys[:, :, : place.visible], values[:, :, : place.visible], mask))
-            x_BSC = block.finish(x_BSC, torch.cat(looked, 1))
+            if last:
+                x_BSC = x_BSC[:, -tokens:] if places_BM is None else at_places(x_BSC[:, -tokens:], places_BM)
+            x_BSC = steps.finish(block, x_BSC, looked[0] if len(looked) == 1 else torch.cat(looked, 1))
             all_keys.append(k)
             all_values.append(v)
         return self.norm(x_BSC), tuple(all_keys), tuple(all_values)
@@ -273,6 +286,12 @@ def kept_turns(config: PriorConfig, start: int, frames: int, grid: tuple[int, in
     """The same for all proposals of a frame, of a few streams at once."""
     with torch.inference_mode(False):
         return turns_of(config, start, frames, grid, device)
+
+
+def at_places(values_BN: Tensor, places_BM: Tensor) -> Tensor:
+    """[B, N, ...] to [B, M, ...]."""
+    index = places_BM.view(*places_BM.shape, *[1] * (values_BN.ndim - 2)).expand(-1, -1, *values_BN.shape[2:])
+    return values_BN.gather(1, index)
 
 
 def taught(block: Block, x_BSC: Tensor, turns: Turns, layout: Layout, kernel: Kernel, blocks: Any = None) -> Tensor:

@@ -40,8 +40,8 @@ class StandIn(LooksLike):
     def begin(self, text: Text | None, batch: int, grid: tuple[int, int], rate: float = 0.0) -> Past:
         return self.prior.begin(text, batch, grid, rate)
 
-    def propose(self, ids_Bhw: Tensor, past: Past) -> tuple[Proposal, Present]:
-        return self.prior.propose(ids_Bhw, past)
+    def propose(self, ids_Bhw: Tensor, past: Past, places_BM: Tensor | None = None) -> tuple[Proposal, Present]:
+        return self.prior.propose(ids_Bhw, past, places_BM)
 
     def commit(self, past: Past, present: Present) -> Past:
         return self.prior.commit(past, present)

@@ -45,15 +45,17 @@ def maskgit(
         unknown_Bhw = ids_Bhw == vocabulary.mask
         if sampler.order == "threshold" and not unknown_Bhw.any():
             break  # the only order that may be done before its plan: no other waits for the answer
-        if step > 0 or proposal is None:
-            proposal, _ = prior.propose(for_streams(ids_Bhw, sampler), past)
         view = View(torch.zeros(ids_Bhw.shape, device=ids_Bhw.device), step, steps, sampler, chance)
         due_Bhw = to_reveal(view, unknown_Bhw, turn.masked_B) if blind else unknown_Bhw
         places_BM = places_of(due_Bhw, turn.due if blind else turn.unknown)
+        if step > 0 or proposal is None:
+            asked, _ = prior.propose(for_streams(ids_Bhw, sampler), past, for_streams(places_BM, sampler))
+        else:
+            asked = proposal.at(for_streams(places_BM, sampler))
         uniforms = chance.uniforms("digits", step, height, width, len(vocabulary.digits)).flatten(1, 2)
         uniforms = uniforms.gather(1, places_BM.unsqueeze(-1).expand(-1, -1, uniforms.shape[-1]))
         choice = choose(
-            steered(proposal, sampler, (step,) * batch, steps, ids_Bhw.device).at(places_BM),
+            steered(asked, sampler, (step,) * batch, steps, ids_Bhw.device),
             vocabulary,
             sampler,
             uniforms,

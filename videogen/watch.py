@@ -32,8 +32,10 @@ class Watched(StandIn):
     def watched(self, proposal: Proposal) -> "WatchedProposal":
         return WatchedProposal(proposal, self)
 
-    def propose(self, ids_Bhw: Tensor, past: Past) -> "tuple[WatchedProposal, Present]":
-        proposal, present = self.prior.propose(ids_Bhw, past)
+    def propose(
+        self, ids_Bhw: Tensor, past: Past, places_BM: Tensor | None = None
+    ) -> "tuple[WatchedProposal, Present]":
+        proposal, present = self.prior.propose(ids_Bhw, past, places_BM)
         return self.watched(proposal), present
 
     def advance(self, ids_Bhw: Tensor, past: Past) -> "tuple[Past, WatchedProposal]":

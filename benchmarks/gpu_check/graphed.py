@@ -48,13 +48,15 @@ class GraphedPrior(StandIn):
         self.recordings: dict[tuple[int, int], Recording] = {}
 
     @torch.no_grad()
-    def propose(self, ids_Bhw: Tensor, past: Past) -> tuple[TokenProposal, Present]:
+    def propose(self, ids_Bhw: Tensor, past: Past, places_BM: Tensor | None = None) -> tuple[TokenProposal, Present]:
         if not self.holds(past):
-            return self.prior.propose(ids_Bhw, past)
+            return self.prior.propose(ids_Bhw, past, places_BM)
         ids_BN = self.prior.checked(ids_Bhw, past)
         features, kept = self.replayed(ids_BN, past, frames=1)
         keys, values = (part.unbind(0) for part in kept.unbind(1))
-        return self.prior.proposal(features, past), Present(keys, values, ids_BN[:, -1].clone())
+        proposal = self.prior.proposal(features, past)
+        present = Present(keys, values, ids_BN[:, -1].clone())
+        return (proposal if places_BM is None else proposal.at(places_BM)), present
 
     @torch.no_grad()
     def advance(self, ids_Bhw: Tensor, past: Past) -> tuple[Past, TokenProposal]:

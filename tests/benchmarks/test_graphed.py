@@ -8,6 +8,11 @@ from prior.memory import copied
 from tests.prior.models import WORDS, tiny_config, tiny_lesson, tiny_model
 
 
+def same(one: torch.Tensor, other: torch.Tensor) -> None:
+    """To rounding: on a CPU the prior streams by an arithmetic of its own."""
+    torch.testing.assert_close(one, other, rtol=0, atol=1e-11)
+
+
 @pytest.mark.parametrize("sinks", [0, 2])
 def test_proposals_and_commits_are_those_of_the_prior(sinks: int) -> None:
     """Over many frames of two streams in turns, with another question before each commit, and copies in between."""
@@ -22,12 +27,12 @@ def test_proposals_and_commits_are_those_of_the_prior(sinks: int) -> None:
             (ours, one), (theirs, other) = (
                 each.advance(ids, past) for each, past in ((graphed, ours), (model, theirs))
             )
-            assert torch.equal(one.features, other.features), t
+            same(one.features, other.features)
             continue
         first = graphed.propose(masked, ours)[0]
-        assert torch.equal(first.features, model.propose(masked, theirs)[0].features), t
+        same(first.features, model.propose(masked, theirs)[0].features)
         present = graphed.propose(ids, ours)[1]
-        assert torch.equal(first.features, model.propose(masked, theirs)[0].features), "a later replay wrote over it"
+        same(first.features, model.propose(masked, theirs)[0].features)  # which a later replay has not written over
         graphed.propose(masked, ours)
         ours, theirs = graphed.commit(ours, present), model.commit(theirs, model.propose(ids, theirs)[1])
         ours = copied(ours) if t == 8 else ours

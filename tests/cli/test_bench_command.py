@@ -58,6 +58,11 @@ def test_the_formula_counts_what_torch_counts(context: Any, sinks: int) -> None:
         first = proposal.logits(torch.zeros(2, *GRID, 0, dtype=torch.int64))
         proposal.logits(first.argmax(-1, keepdim=True))
     assert counter.get_total_flops() == pass_work(config, 2, 6, 2, 4).operations
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        proposal, _ = prior.propose(masks, past, torch.tensor([[0, 4], [2, 3]]))
+        first = proposal.logits(torch.zeros(2, 2, 0, dtype=torch.int64))
+        proposal.logits(first.argmax(-1, keepdim=True))
+    assert counter.get_total_flops() == pass_work(config, 1, 6, 2, 4, asked=2).operations
 
 
 def test_bytes_are_the_weights_once_and_the_keys_of_every_stream() -> None:
@@ -84,6 +89,7 @@ def test_a_frame_is_its_proposals_with_the_frame_before_in_the_first() -> None:
     one, both = (PEAKS.floor(pass_work(config, frames, 64, 1, 4)) for frames in (1, 2))
     assert frame_floor(config, 1, 64, 1, 4, PEAKS) == both
     assert frame_floor(config, 8, 64, 1, 4, PEAKS) == pytest.approx(both + 7 * one)
+    assert frame_floor(config, 8, 64, 1, 4, PEAKS, asked=8) < both + 7 * one
 
 
 def test_the_bound_is_that_of_the_tokens_or_of_the_machine() -> None:

@@ -50,6 +50,7 @@ class FakePrior:
     log_p: Tensor
     passes: int = 0
     asked: list[Tensor] = field(default_factory=list)  # ids [B, h, w] of each proposal
+    places: list[Tensor | None] = field(default_factory=list)  # [B, M], that each proposal was asked about
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -61,13 +62,17 @@ class FakePrior:
         self.grid = grid
         return FakePast(text_B, torch.zeros(batch, grid[0] * grid[1], dtype=torch.int64), torch.tensor(0))
 
-    def propose(self, ids_Bhw: Tensor, past: FakePast) -> tuple[FakeProposal, FakePresent]:
+    def propose(
+        self, ids_Bhw: Tensor, past: FakePast, places_BM: Tensor | None = None
+    ) -> tuple[FakeProposal, FakePresent]:
         self.passes += 1
         self.asked.append(ids_Bhw.clone())
+        self.places.append(places_BM)
         ids_BN = ids_Bhw.flatten(1)
         before_BN = torch.cat([past.last_BN[:, -1:], ids_BN[:, :-1]], 1)
         log_p = self.log_p[past.text_B[:, None], before_BN, past.last_BN]
-        return FakeProposal(log_p.unflatten(1, ids_Bhw.shape[1:]), self.vocabulary), FakePresent(ids_BN)
+        proposal = FakeProposal(log_p.unflatten(1, ids_Bhw.shape[1:]), self.vocabulary)
+        return (proposal if places_BM is None else proposal.at(places_BM)), FakePresent(ids_BN)
 
     def commit(self, past: FakePast, present: FakePresent) -> FakePast:
         assert (present.ids_BN < self.vocabulary.mask).all(), "a frame with masks was committed"

@@ -99,6 +99,17 @@ def test_the_same_seed_and_frame_give_the_same_and_others_do_not(order):
     assert not torch.equal(first.ids_Bhw, later.ids_Bhw)
 
 
+@pytest.mark.parametrize("order", ["halton", "random", "raster"])
+def test_an_order_that_knows_its_places_asks_about_no_others(order):
+    prior = fake_prior()
+    ids = decide(prior, SamplerConfig(order=order, steps=5, guidance_scale=2.0), (3, 4)).ids_Bhw
+    after = [*prior.asked[1:], torch.cat([ids, ids])]
+    for before, then, places in zip(prior.asked, after, prior.places, strict=True):
+        decided = (before != then).flatten(1)
+        assert places.shape == (4, max(2, int(decided.sum(1).max())))
+        assert decided.gather(1, places).sum(1).tolist() == decided.sum(1).tolist()
+
+
 @pytest.mark.parametrize("order", ORDERS)
 def test_what_is_given_stays_and_is_known_from_the_first_question(order):
     prior, ids = fake_prior(), masks(fake_prior(), 2, (4, 4))

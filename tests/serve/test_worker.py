@@ -186,9 +186,9 @@ def test_a_stream_that_is_stopped_costs_no_further_proposal(pipe, monkeypatch):
     asked, prior = [], type(pipe.model.network)
     propose = prior.propose
 
-    def counted(self, ids, past):
+    def counted(self, ids, past, places=None):
         asked.append(ids)
-        return propose(self, ids, past)
+        return propose(self, ids, past, places)
 
     monkeypatch.setattr(prior, "propose", counted)
 

@@ -14,6 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from prior.model import LlamaPrior
+from sampling.orders import BLIND
 from videogen.evaluate.floor import Peaks, Work, break_even, clocked, frame_floor, measured_peaks, raster_bound
 from videogen.evaluate.peers import Noted, WithoutCache
 from videogen.evaluate.timed import TimedPrior
@@ -163,7 +164,9 @@ def own_figures(
     if job.sampler.order == "next":
         return figures
     streams = len(job.seeds) * (2 if job.sampler.guided else 1)
-    deciding = frame_floor(model.config, steps, tokens_of(model), streams, weight.dtype.itemsize, peaks)
+    tokens = tokens_of(model)
+    asked = tokens / steps if job.sampler.order in BLIND else None  # the others look at all that is undecided
+    deciding = frame_floor(model.config, steps, tokens, streams, weight.dtype.itemsize, peaks, asked)
     return {
         **figures,
         "prior_floor_ms": 1000 * deciding,

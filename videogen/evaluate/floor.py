@@ -3,7 +3,8 @@
 For one pass of n tokens of each of B streams, with P more in sight, through L blocks of width D:
 
     parameters = L (D (H + 2 K) + H D + 3 D F), H and K being the widths of all queries and of all keys
-    operations = B n (2 parameters + 4 L H (P + n)), and B n 2 head for the tokens whose logits are read
+    operations = B n (2 parameters + 4 L H (P + n)), and B n 2 head for the tokens whose logits are read;
+                 the last block answers for these alone, and has keys and queries for the others
     bytes      = (parameters + head) w + 2 B L K (P + n) w
     floor      = the larger of operations / peak and bytes / bandwidth
 
@@ -46,17 +47,27 @@ class Peaks:
         return Peaks(max(self.operations, other.operations), max(self.bandwidth, other.bandwidth))
 
 
-def pass_work(config: PriorConfig, frames: int, tokens: int, streams: int, width: int, read: int | None = None) -> Work:
-    """One pass over `frames` latent frames of so many tokens; `width` bytes a number; logits of `read` tokens of each
-    stream, by default of the last frame. The window is full, as it is in a long stream."""
+def pass_work(
+    config: PriorConfig,
+    frames: int,
+    tokens: int,
+    streams: int,
+    width: int,
+    read: float | None = None,
+    asked: float | None = None,
+) -> Work:
+    """One pass over `frames` latent frames of so many tokens; `width` bytes a number; the answers to so many tokens
+    `asked` about of each stream, by default the last frame, and logits `read` of as many. The window is full, as it is
+    in a long stream."""
     queries, keys = config.heads * config.channels_a_head, config.kv_heads * config.channels_a_head
-    block = config.width * (2 * queries + 2 * keys + 3 * config.hidden)
-    head = head_parameters(config)
+    before, after = config.width * (queries + 2 * keys), config.width * (queries + 3 * config.hidden)
+    head, asked = head_parameters(config), tokens if asked is None else asked
     seen = config.context_length + (config.sink_frames + config.window + 1) * tokens
-    blocks = frames * tokens * config.layers * (2 * block + 4 * queries * seen)
-    logits = 2 * head * (tokens if read is None else read)
+    answering = 2 * after + 4 * queries * seen
+    blocks = frames * tokens * (config.layers * (2 * before + answering) - answering) + asked * answering
+    logits = 2 * head * (asked if read is None else read)
     held = 2 * streams * config.layers * keys * seen
-    return Work(streams * (blocks + logits), (config.layers * block + head + held) * width)
+    return Work(streams * (blocks + logits), (config.layers * (before + after) + head + held) * width)
 
 
 def head_parameters(config: PriorConfig) -> int:
@@ -64,10 +75,19 @@ def head_parameters(config: PriorConfig) -> int:
     return config.width * sum(config.digits) + 2 * config.width**2 * (len(config.digits) - 1)
 
 
-def frame_floor(config: PriorConfig, steps: float, tokens: int, streams: int, width: int, peaks: Peaks) -> float:
-    """Seconds of the prior for one latent frame of so many proposals, the first with the frame before it."""
-    first = peaks.floor(pass_work(config, 2, tokens, streams, width))
-    return first + (steps - 1) * peaks.floor(pass_work(config, 1, tokens, streams, width))
+def frame_floor(
+    config: PriorConfig,
+    steps: float,
+    tokens: int,
+    streams: int,
+    width: int,
+    peaks: Peaks,
+    asked: float | None = None,
+) -> float:
+    """Seconds of the prior for one latent frame of so many proposals, the first with the frame before it, the others
+    about so many tokens `asked`, by default all."""
+    first = peaks.floor(pass_work(config, 2, tokens, streams, width, asked))
+    return first + (steps - 1) * peaks.floor(pass_work(config, 1, tokens, streams, width, asked=asked))
 
 
 def break_even(width: int, peaks: Peaks) -> float:

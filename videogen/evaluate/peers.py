@@ -30,9 +30,10 @@ class WithoutCache(LooksLike):
         return Noted(text, torch.tensor(rate), torch.zeros(batch, 0, *grid, dtype=torch.int64, device=self.device))
 
     @torch.no_grad()
-    def propose(self, ids_Bhw: Tensor, past: Noted) -> tuple[TokenProposal, Tensor]:
+    def propose(self, ids_Bhw: Tensor, past: Noted, places_BM: Tensor | None = None) -> tuple[TokenProposal, Tensor]:
         features, inside = self.features(torch.cat([past.ids_BThw, ids_Bhw.unsqueeze(1)], 1), past)
-        return self.prior.proposal(features[:, -ids_Bhw[0].numel() :], inside), ids_Bhw
+        proposal = self.prior.proposal(features, inside)
+        return (proposal if places_BM is None else proposal.at(places_BM)), ids_Bhw
 
     def commit(self, past: Noted, present: Tensor) -> Noted:
         return past._replace(ids_BThw=torch.cat([past.ids_BThw, present.unsqueeze(1)], 1)[:, -self.window :])
@@ -42,7 +43,7 @@ class WithoutCache(LooksLike):
         return past, self.propose(torch.full_like(ids_Bhw, self.vocabulary.mask), past)[0]
 
     def features(self, ids_BThw: Tensor, past: Noted) -> tuple[Tensor, Past]:
-        """Of all frames at once, each seeing those before it; and a past to read the grid from."""
+        """Of the last frame, all computed at once, each seeing those before it; and a past to read the grid from."""
         batch, _, height, width = ids_BThw.shape
         inside = self.prior.begin(past.text, batch, (height, width), float(past.rate))
         features, _, _ = self.prior.stream(self.prior.embedding(ids_BThw.flatten(1)), inside, 0, None)

@@ -27,8 +27,8 @@ class TimedPrior(StandIn):
         self.seconds += self.clock() - began
         return result
 
-    def propose(self, ids_Bhw: Tensor, past: Past) -> "tuple[TimedProposal, Present]":
-        proposal, present = self.over(lambda: self.prior.propose(ids_Bhw, past))
+    def propose(self, ids_Bhw: Tensor, past: Past, places_BM: Tensor | None = None) -> "tuple[TimedProposal, Present]":
+        proposal, present = self.over(lambda: self.prior.propose(ids_Bhw, past, places_BM))
         return TimedProposal(proposal, self), present
 
     def commit(self, past: Past, present: Present) -> Past:

@@ -20,9 +20,9 @@ class Overheard(StandIn):
         super().__init__(prior)
         self.on_proposal = on_proposal
 
-    def propose(self, ids_Bhw: Tensor, past: Past) -> tuple[Proposal, Present]:
+    def propose(self, ids_Bhw: Tensor, past: Past, places_BM: Tensor | None = None) -> tuple[Proposal, Present]:
         self.on_proposal(lambda: ids_Bhw[0].flatten() != self.vocabulary.mask)
-        return super().propose(ids_Bhw, past)
+        return super().propose(ids_Bhw, past, places_BM)
 
     def advance(self, ids_Bhw: Tensor, past: Past) -> tuple[Past, Proposal]:
         self.on_proposal(lambda: torch.zeros_like(ids_Bhw[0].flatten(), dtype=torch.bool))

@@ -1,0 +1,83 @@
+"""What streams take in place of a block's own arithmetic is that arithmetic, and only what is read is computed."""
+
+import pytest
+import torch
+
+from prior import streaming
+from prior.laws import begun, lived
+from prior.linear import Linear, can_pack, pack
+from prior.model import LlamaPrior, at_places
+from prior.rotary import frame_turns
+from prior.streaming import steps_for, suits
+from tests.prior.models import WORDS, tiny_config, tiny_lesson, tiny_model
+
+PLACES = torch.tensor([[0, 3, 4], [5, 1, 2]])
+
+
+@pytest.mark.parametrize("qk_norm", [True, False])
+def test_a_block_streams_as_it_is_taught(qk_norm: bool) -> None:
+    config = tiny_config(qk_norm=qk_norm)
+    block = tiny_model(config).blocks[0]
+    turns = frame_turns(torch.tensor([3, 4]), (2, 3), 12, config.theta, torch.tensor([True, False]))
+    x = torch.randn(2, 12, config.width, dtype=torch.float64)
+    steps = steps_for(x, turns)
+    assert steps.finish is streaming.finish
+    with torch.no_grad():
+        expected = block.project(x, turns)
+        for got, wanted in zip(steps.project(block, x), expected, strict=True):
+            torch.testing.assert_close(got, wanted, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(steps.finish(block, x, expected[0]), block.finish(x, expected[0]))
+        some = steps_for(x[:, 5:7], turns, slice(5, 7)).project(block, x[:, 5:7])
+        torch.testing.assert_close(some[0], expected[0][:, 5:7], rtol=1e-12, atol=1e-12)
+
+
+def test_a_vector_of_nothing_stays_nothing() -> None:
+    block = tiny_model(tiny_config()).blocks[0]
+    zeros = torch.zeros(1, 1, 32, dtype=torch.float64)
+    assert torch.equal(streaming.normed(block.before_mlp, zeros).detach(), zeros)
+
+
+def test_half_precision_and_autocast_take_the_blocks_own_arithmetic() -> None:
+    assert suits(torch.zeros(1))
+    assert not suits(torch.zeros(1, dtype=torch.bfloat16))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not suits(torch.zeros(1))
+
+
+@pytest.mark.parametrize("context", [None, WORDS])
+@pytest.mark.parametrize("objective", ["masked", "next"])
+def test_a_proposal_for_some_places_is_the_whole_one_at_them(objective, context) -> None:
+    model = tiny_model(tiny_config(objective, context=context))
+    lesson = tiny_lesson(model.config)
+    past = lived(model, lesson, begun(model, lesson), 0, 4)
+    asked = lesson.clean[:, 4]
+    (whole, present), (some, same) = model.propose(asked, past), model.propose(asked, past, PLACES)
+    torch.testing.assert_close(some.features, whole.at(PLACES).features, rtol=0, atol=1e-12)
+    assert all(torch.equal(*pair) for pair in zip(present.keys + present.values, same.keys + same.values, strict=True))
+
+
+@pytest.mark.skipif(not can_pack(torch.zeros(1, 1)), reason="torch has no oneDNN here")
+@pytest.mark.parametrize("count", [2, 3, 8, 21, 63])
+def test_packed_it_is_the_same_to_the_bit_however_many_are_asked(count: int) -> None:
+    torch.manual_seed(count)
+    model = LlamaPrior(tiny_config()).requires_grad_(False)
+    pack(model)
+    ids = torch.randint(model.vocabulary.mask + 1, (2, 8, 8))
+    past = model.begin(None, 2, (8, 8))
+    places = torch.stack([torch.randperm(64)[:count] for _ in range(2)])
+    whole, some = model.propose(ids, past)[0], model.propose(ids, past, places)[0]
+    assert torch.equal(some.features, at_places(whole.features.flatten(1, 2), places))
+
+
+@pytest.mark.skipif(not can_pack(torch.zeros(1, 1)), reason="torch has no oneDNN here")
+@pytest.mark.parametrize("rows", [1, 2, 7, 64])
+def test_a_product_is_added_to_what_is_there(rows: int) -> None:
+    module = Linear(24, 40, bias=False).requires_grad_(False)
+    x, y = torch.randn(3, rows, 24), torch.randn(3, rows, 40)
+    expected = y + module(x)
+    module.pack()
+    torch.testing.assert_close(module.added_to(y, x), expected, rtol=1e-5, atol=1e-6)
+    alone = torch.cat([module.added_to(*pair) for pair in zip(y.split(1), x.split(1), strict=True)])
+    assert rows == 1 or torch.equal(module.added_to(y, x), alone)  # one row takes the plain product
+    module.weight.mul_(2)
+    torch.testing.assert_close(module.added_to(y, x), 2 * expected - y, rtol=1e-5, atol=1e-6)
