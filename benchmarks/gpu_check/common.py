@@ -1,6 +1,7 @@
 """What several checks share: where they run, what went wrong, how far numbers are apart."""
 
 import statistics
+import traceback
 from collections.abc import Callable, Iterator
 
 import torch
@@ -30,7 +31,8 @@ def attempt(what: str, rows: Callable[[], Iterator[Finding]]) -> Iterator[Findin
         yield from rows()
     except Exception as error:  # whatever a kernel or a compiler raises
         said = " ".join(str(error).split())[:300]
-        yield Finding(what, "no", why=f"{type(error).__name__}: {said}")
+        where_from = {"traceback": traceback.format_exc()[-6000:]}
+        yield Finding(what, "no", why=f"{type(error).__name__}: {said}", numbers=where_from)
 
 
 def apart(one: Tensor, other: Tensor) -> float:

@@ -10,7 +10,8 @@ INTRODUCTION = """# Checks on a GPU
 Made by `make gpu-check` (`python -m benchmarks.gpu_check`); do not edit. Every check runs in a process of its own, in
 order of worth, and stops at a limit; all of them stop at a budget (`--budget`, 480 seconds). **yes** and **no** are
 claims that were tested, **timed** is a figure alone. With `--device cpu` the same checks run on small shapes: that
-shows that the kit works, and its times say nothing about a GPU.
+shows that the kit works, and its times say nothing about a GPU. On a machine with torch and nothing of ours installed:
+`PYTHONPATH=. python3 -m benchmarks.gpu_check --out FOLDER`. gpu.json has all numbers, and the traceback of what failed.
 """
 TITLES = {"cuda": "## On a GPU", "cpu": "## On a CPU, small shapes"}
 NOTHING_YET = "No GPU has run these checks yet.\n"

@@ -14,9 +14,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gpu_check import Finding, as_row
+from benchmarks.gpu_check import Finding, Proven, as_row
 
 ROOT = Path(__file__).resolve().parents[2]
+LOG = 6000  # characters of what a check said before it failed, for gpu.json
 LEAST = 3.0  # seconds: a check that would have less is not begun
 
 
@@ -76,7 +77,15 @@ def run_one(check: Check, device: str, limit: float, cut_short: bool = False) ->
     with tempfile.TemporaryDirectory() as scratch:
         rows, log = Path(scratch) / "rows.jsonl", Path(scratch) / "log"
         began = time.monotonic()
-        command = [sys.executable, "-m", "benchmarks.gpu_check.worker", check.function, device, str(rows)]
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.gpu_check.worker",
+            check.function,
+            device,
+            str(rows),
+            f"{limit:.1f}",
+        ]
         with log.open("wb") as said:
             process = subprocess.Popen(command, cwd=ROOT, stdout=said, stderr=said, start_new_session=True)
             try:
@@ -91,7 +100,9 @@ def run_one(check: Check, device: str, limit: float, cut_short: bool = False) ->
             outcome.ended = "out of time" if code is None else "failed"
             spent = code is None and cut_short
             why = f"the budget ended after {limit:.0f} s of it" if spent else why
-            row = Finding(f"{check.name}: the rest of it", "skipped" if spent else "no", why=why)
+            said_last = log.read_text(encoding="utf-8", errors="replace")[-LOG:]
+            proven: Proven = "skipped" if spent else "no"
+            row = Finding(f"{check.name}: the rest of it", proven, why=why, numbers={"log": said_last})
             outcome.findings.append(as_row(row))
         return outcome
 

@@ -1,8 +1,10 @@
-"""One check in a process: `python -m benchmarks.gpu_check.worker MODULE:FUNCTION DEVICE ROWS`.
+"""One check in a process: `python -m benchmarks.gpu_check.worker MODULE:FUNCTION DEVICE ROWS SECONDS`.
 
-Rows go to the file ROWS as they are found, each on its line, so that what comes later can take none away.
+Rows go to the file ROWS as they are found, each on its line, so that what comes later can take none away. Shortly
+before its SECONDS are over it says where it is, in every thread.
 """
 
+import faulthandler
 import importlib
 import json
 import os
@@ -13,7 +15,8 @@ from videogen.threads import bound_spinning
 
 
 def main() -> None:
-    function, device, rows = sys.argv[1:]
+    function, device, rows, seconds = sys.argv[1:]
+    faulthandler.dump_traceback_later(0.9 * float(seconds))
     bound_spinning()
     module, name = function.split(":")
     with open(rows, "w", encoding="utf-8") as file:  # noqa: PTH123  # pathlib would be one more import

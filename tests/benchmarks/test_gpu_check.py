@@ -44,6 +44,7 @@ def test_what_becomes_of_one_check_keeps_no_other_from_its_turn() -> None:
     assert "tests/benchmarks/fake_checks.py" in outcomes[0].findings[-1]["why"]
     assert rows(outcomes[1]) == [("before it hangs", "yes"), ("hangs: the rest of it", "no")]
     assert outcomes[1].findings[-1]["why"] == "out of time after 1 s"
+    assert "fake_checks.py" in outcomes[1].findings[-1]["numbers"]["log"], "it is not said where it hung"
     assert rows(outcomes[2]) == [("skipped", "skipped")]
     assert outcomes[2].findings[0]["why"] == "needs no_such_package, which is not installed"
     assert rows(outcomes[3]) == [("dies: the rest of it", "no")]
