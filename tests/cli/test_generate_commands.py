@@ -396,6 +396,25 @@ def test_remarks_are_made_once(capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_programs_get_the_warnings_in_parts(capsys):
+    command = [
+        "generate",
+        "crimson disk on navy",
+        "-o",
+        "a.mp4",
+        "--model",
+        "playroom",
+        "--frames",
+        "1",
+        "--height",
+        "96",
+    ]
+    assert main([*command, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["warnings"]
+    assert [one["kind"] for one in told] == ["prompt_rewritten", "frame_size"]
+    assert told[0]["read_as"] == "a medium red circle drifts right slowly over a dark blue background"
+
+
 @pytest.mark.parametrize("command", ["generate", "stream"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_it_leaves_a_playable_file(command, number):

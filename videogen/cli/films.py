@@ -61,6 +61,7 @@ class Work:
     label: Callable[[], str] = lambda: ""  # the prompt of now
     more: dict[str, Any] = field(default_factory=dict)  # figures of the command's own
     metadata: Sequence[dict[str, Any]] = ()  # of each video, for its file
+    warnings: Sequence[dict[str, Any]] = ()  # for programs; people have read them already
 
 
 def targets_of(out: str, videos: int, grid: bool, overwrite: bool, *sources: Path | None) -> list[str]:
@@ -192,6 +193,7 @@ def figures_of(work: Work, targets: Sequence[str], count: int, written: dict[str
         "prompts": list(work.job.prompts),
         "seeds": list(work.job.seeds),
         **work.more,
+        "warnings": list(work.warnings),
         **work.figures.report(),
         "peak_memory_mib": round(peak_memory_mib(work.pipe.model), 1),
         "device": str(work.pipe.device),

@@ -3,7 +3,7 @@
 import re
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from videogen.generate import Job
     from videogen.known import Known
     from videogen.pipeline import VideoPipeline
+    from videogen.remarks import GenerationWarning
     from videogen.stream import VideoStream
     from videogen.video import OutputFormat
 
@@ -70,6 +71,12 @@ class Request:
     videos: int  # of each prompt
     options: Mapping[str, Any]
     size: tuple[int, int]  # height and width of a picture
+    warnings: list[dict[str, Any]] = field(default_factory=list)  # so far
+
+    def warn(self, found: "Sequence[GenerationWarning]") -> None:
+        for warning in found:
+            self.terminal.note(str(warning))
+            self.warnings.append(warning.to_json())
 
     def job(self, prompts: Sequence[str]) -> "Job":
         sampling = {name: self.options[name] for name in SAMPLING}
@@ -88,8 +95,7 @@ class Request:
         """What the video goes on from; said, if the model knows nothing like it."""
         from videogen.remarks import input_warnings
 
-        for warning in input_warnings(self.pipe.model, known):
-            self.terminal.note(str(warning))
+        self.warn(input_warnings(self.pipe.model, known))
         return known
 
     def frames(self) -> int | None:
@@ -120,8 +126,7 @@ def opened(terminal: Terminal, prompts: tuple[str, ...], videos: int, options: M
     pipe = VideoPipeline.from_pretrained(generator_at(options["model"]), device, options["dtype"])
     request = Request(terminal, pipe, prompts, videos, options, pipe.size(options["height"], options["width"]))
     given = {name: options[name] for name in SAMPLING}
-    for warning in pipe.warnings_on(request.job(prompts), given, options["height"], options["width"]):
-        terminal.note(str(warning))
+    request.warn(pipe.warnings_on(request.job(prompts), given, options["height"], options["width"]))
     return request
 
 
@@ -137,7 +142,7 @@ def made(request: Request, beginning: Beginning) -> Work:
     )
     label = request.prompts[0] if len(request.prompts) == 1 else f"{len(request.prompts)} prompts"
     both, metadata = pieces(pipe, job, known, total, figures), request.metadata(job, beginning)
-    return Work(pipe, job, both, request.size, figures, total, lambda: label, metadata=metadata)
+    return Work(pipe, job, both, request.size, figures, total, lambda: label, {}, metadata, request.warnings)
 
 
 def continued(request: Request, beginning: Beginning, only_new: bool) -> Work:
@@ -154,7 +159,9 @@ def continued(request: Request, beginning: Beginning, only_new: bool) -> Work:
         both = clip_and_more(request, job, beginning, new, figures)
     more = {"pictures_of_the_clip": old}
     metadata = request.metadata(job, beginning)
-    return Work(pipe, job, both, request.size, figures, old + new, lambda: request.prompts[0], more, metadata)
+    return Work(
+        pipe, job, both, request.size, figures, old + new, lambda: request.prompts[0], more, metadata, request.warnings
+    )
 
 
 def clip_and_more(request: Request, job: "Job", beginning: Beginning, new: int, figures: "Figures") -> Pieces:
@@ -185,7 +192,18 @@ def streamed(request: Request, beginning: Beginning, changes: Sequence[Change], 
     pictures, more = changing(stream, later, shown, request.terminal.note), {"prompt_changes": shown}
     asked = [{"picture": picture, "prompt": prompt} for picture, prompt in later]
     metadata = request.metadata(job, beginning, prompt_changes=asked, transition=transition if asked else None)
-    return Work(pipe, job, pictures, request.size, stream.figures, total, lambda: stream.prompt, more, metadata)
+    return Work(
+        pipe,
+        job,
+        pictures,
+        request.size,
+        stream.figures,
+        total,
+        lambda: stream.prompt,
+        more,
+        metadata,
+        request.warnings,
+    )
 
 
 def changing(
