@@ -19,7 +19,7 @@ from videogen.evaluate import floor
 HERE = "tests.benchmarks.fake_checks"
 PASSES = Check("passes", f"{HERE}:passes", 60, 60)
 RAISES = Check("raises", f"{HERE}:raises", 60, 60)
-HANGS = Check("hangs", f"{HERE}:hangs", 5, 5)
+HANGS = Check("hangs", f"{HERE}:hangs", 3, 3)
 DIES = Check("dies", f"{HERE}:dies", 60, 60)
 SKIPPED = Check("skipped", f"{HERE}:passes", 60, 60, needs=("json", "no_such_package"))
 
@@ -43,7 +43,7 @@ def test_what_becomes_of_one_check_keeps_no_other_from_its_turn() -> None:
     assert "ValueError: the kernel does not like this shape" in outcomes[0].findings[-1]["why"]
     assert "tests/benchmarks/fake_checks.py" in outcomes[0].findings[-1]["why"]
     assert rows(outcomes[1]) == [("before it hangs", "yes"), ("hangs: the rest of it", "no")]
-    assert outcomes[1].findings[-1]["why"] == "out of time after 5 s"
+    assert outcomes[1].findings[-1]["why"] == "out of time after 3 s"
     assert "fake_checks.py" in outcomes[1].findings[-1]["numbers"]["log"], "it is not said where it hung"
     assert rows(outcomes[2]) == [("skipped", "skipped")]
     assert outcomes[2].findings[0]["why"] == "needs no_such_package, which is not installed"
