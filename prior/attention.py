@@ -1,6 +1,6 @@
 """One attention for all uses; kernels differ in speed and memory, not in what comes out.
 
-auto       flex on a GPU in training, gathered on a CPU
+auto       flex on a GPU in training; gathered on a CPU, and for heads that are too narrow for flex
 gathered   frame after frame, each with the keys of its window: linear in the number of frames
 flex       torch's flex_attention over a mask of blocks: its work is linear too; for GPUs
 dense      a mask of all positions by all positions: quadratic, for short sequences
@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from prior.visibility import Layout
 
 Kernel = Literal["auto", "gathered", "flex", "dense", "oracle"]
+NARROWEST = 16  # channels of a head that flex has kernels for
 MOST_LAYOUTS = 64  # of a run: phases, batches and grids, in training and validation
 
 
@@ -25,16 +26,17 @@ def attend(
     q_BSHD: Tensor, k_BSKD: Tensor, v_BSKD: Tensor, layout: Layout, kernel: Kernel = "auto", blocks: Any = None
 ) -> Tensor:
     """Over a training sequence, each position as its layout allows; [B, S, H, D]. `blocks` are those of `blocks_of`."""
-    kernel = choose(kernel, q_BSHD.device)
+    kernel = choose(kernel, q_BSHD.device, q_BSHD.shape[-1])
     if kernel == "flex":
         return flex(q_BSHD, k_BSKD, v_BSKD, blocks_of(layout, kernel, q_BSHD.device) if blocks is None else blocks)
     return KERNELS[kernel](q_BSHD, k_BSKD, v_BSKD, layout)
 
 
-def choose(kernel: Kernel, device: torch.device) -> Kernel:
+def choose(kernel: Kernel, device: torch.device, channels: int = NARROWEST) -> Kernel:
+    """Of a head with so many channels."""
     if kernel != "auto":
         return kernel
-    return "flex" if device.type == "cuda" else "gathered"
+    return "flex" if device.type == "cuda" and channels >= NARROWEST else "gathered"
 
 
 def attend_all(q_BNHD: Tensor, keys_BKMD: Tensor, values_BKMD: Tensor, mask_NM: Tensor | None = None) -> Tensor:
@@ -150,13 +152,13 @@ def compiled_flex() -> Any:
 
 
 @functools.lru_cache(maxsize=8)
-def blocks_of(layout: Layout, kernel: Kernel, device: torch.device) -> Any:
+def blocks_of(layout: Layout, kernel: Kernel, device: torch.device, channels: int = NARROWEST) -> Any:
     """Which blocks of positions see which, for flex; None for the other kernels.
 
     Made once a layout, and before a compiled network is called: a compiler looks through the cache and would make it
     anew in every layer of every step. It looks at all pairs of positions, 15 bytes a pair at its peak.
     """
-    if choose(kernel, device) != "flex":
+    if choose(kernel, device, channels) != "flex":
         return None
     from torch.nn.attention.flex_attention import create_block_mask
 

@@ -108,7 +108,7 @@ class LlamaPrior(nn.Module):
 
     def blocks_for(self, lesson: Lesson, kernel: Kernel) -> Any:
         """What `forward` is to be given where it is compiled; see `blocks_of`."""
-        return blocks_of(self.layout_of(lesson), kernel, lesson.targets.device)
+        return blocks_of(self.layout_of(lesson), kernel, lesson.targets.device, self.config.channels_a_head)
 
     def layout_of(self, lesson: Lesson) -> Layout:
         _, frames, height, width = lesson.targets.shape

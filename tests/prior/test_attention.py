@@ -98,6 +98,13 @@ def test_auto_is_gathered_on_a_cpu_and_flex_on_a_gpu():
     assert attention.choose("dense", torch.device("cuda")) == "dense"
 
 
+def test_heads_that_are_too_narrow_for_flex_are_gathered_on_a_gpu_too():
+    """torch has no kernel of fewer than 16 channels, and says so in the middle of the first step."""
+    assert attention.choose("auto", torch.device("cuda"), 16) == "flex"
+    assert attention.choose("auto", torch.device("cuda"), 12) == "gathered"
+    assert attention.blocks_of(LAYOUTS[0], "auto", torch.device("cuda"), 12) is None
+
+
 def test_gathered_keys_are_linear_in_the_number_of_frames():
     """A late frame has a row of keys as long as any other; an early one has no more than there is."""
     for frames in (8, 80):
