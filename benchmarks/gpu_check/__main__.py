@@ -10,7 +10,6 @@ import argparse
 import datetime
 import signal
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +24,17 @@ def main() -> None:
     parser.add_argument("--device", help="cpu, cuda, cuda:1 [default: a GPU where torch sees one]")
     parser.add_argument("--budget", type=float, default=480, help="seconds for all of it [default: 480]")
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=[check.name for check in CHECKS])
-    parser.add_argument("--out", type=Path, help="where gpu.json and gpu.md go [default: docs; with --only, nowhere]")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="where gpu.json and gpu.md go [default: docs; with --only, nowhere]; with --only, what is there stays",
+    )
     given = parser.parse_args()
     out: Path | None = given.out or (None if given.only else Path("docs"))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the check in hand is ended too
     device = given.device or default_device()
-    began, date = time.monotonic(), datetime.date.today().isoformat()
-    shown = 0
+    kind, date, shown = device.split(":")[0], datetime.date.today().isoformat(), 0
+    before = report.stored(out).get(kind) if out is not None and given.only else None
 
     def keep(outcomes: list[Outcome]) -> None:
         nonlocal shown
@@ -40,14 +43,13 @@ def main() -> None:
         run = {
             "date": date,
             "hardware": describe(),
-            "device": facts.get("device", device),
+            "device": facts.get("device", ""),
             "torch": facts.get("torch", ""),
             "budget": given.budget,
-            "seconds": time.monotonic() - began,
             "checks": as_json(outcomes),
         }
         if out is not None:
-            report.store(out, device.split(":")[0], run)
+            report.store(out, kind, report.joined(before, run, [check.name for check in CHECKS]))
         for outcome in outcomes[shown:]:
             print(f"{outcome.name}: {outcome.ended}, {outcome.seconds:.0f} s", flush=True)
             for finding in outcome.findings:

@@ -1,7 +1,7 @@
 """What was found, as docs/gpu.json, which keeps the last run on a GPU and the last on a CPU, and as docs/gpu.md."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,15 @@ def stored(folder: Path) -> dict[str, Any]:
     return {kind: run for kind, run in runs.items() if kind in TITLES} if isinstance(runs, dict) else {}
 
 
+def joined(before: dict[str, Any] | None, run: dict[str, Any], order: Sequence[str]) -> dict[str, Any]:
+    """A run of some checks, and of the others what an earlier run on the same machine found."""
+    if before is None or before["hardware"] != run["hardware"]:
+        return run
+    checks = {check["name"]: check for each in (before, run) for check in each["checks"]}
+    facts = {name: run[name] or before[name] for name in ("device", "torch")}
+    return {**run, **facts, "checks": [checks[name] for name in order if name in checks]}
+
+
 def replace(place: Path, text: str) -> None:
     partial = place.with_name(f".{place.name}.partial")
     partial.write_text(text, encoding="utf-8")
@@ -51,7 +60,7 @@ def page(runs: dict[str, Any]) -> str:
 
 def section(run: dict[str, Any]) -> str:
     facts = [f"{run['date']}, {run['hardware']}", *(f"{run[name]}" for name in ("device", "torch") if run.get(name))]
-    took = f"{run['seconds']:.0f} s of {run['budget']:.0f} s"
+    took = f"{sum(check['seconds'] for check in run['checks']):.0f} s in all"
     lines = [f"{'; '.join(facts)}; {took}.", "", "| what | proven | figure | floor or ratio | why, or beside what |"]
     lines.append("|---|---|---|---|---|")
     for outcome in run["checks"]:

@@ -73,7 +73,7 @@ def test_a_check_that_the_budget_cuts_short_has_not_failed(monkeypatch: pytest.M
 
 def test_a_report_keeps_a_run_of_each_kind_of_device_and_one_table_row_a_finding(tmp_path: Path) -> None:
     outcomes, _ = run(PASSES)
-    facts = {"date": "2026-01-01", "hardware": "a machine", "budget": 60.0, "seconds": 3.0}
+    facts = {"date": "2026-01-01", "hardware": "a machine", "budget": 60.0}
     run_there = {**facts, "device": "NVIDIA X", "torch": "torch 9", "checks": runner.as_json(outcomes)}
     report.store(tmp_path, "cpu", {**run_there, "device": "CPU, 2 threads"})
     assert report.NOTHING_YET in (tmp_path / "gpu.md").read_text()
@@ -87,6 +87,18 @@ def test_a_report_keeps_a_run_of_each_kind_of_device_and_one_table_row_a_finding
     (tmp_path / "gpu.json").write_text("{cut off")
     report.store(tmp_path, "cpu", run_there)
     assert list(json.loads((tmp_path / "gpu.json").read_text())) == ["cpu"]
+
+
+def test_a_run_of_some_checks_leaves_what_the_others_found_on_the_same_machine() -> None:
+    def run_of(**found: str) -> dict[str, Any]:
+        checks = [{"name": name, "seconds": 1.0, "findings": [{"what": what}]} for name, what in found.items()]
+        return {"hardware": "a machine", "device": "", "torch": "", "checks": checks}
+
+    before, again = {**run_of(a="old", b="old"), "torch": "torch 9"}, run_of(c="new", b="new")
+    joined = report.joined(before, again, ["a", "b", "c"])
+    assert [each["findings"][0]["what"] for each in joined["checks"]] == ["old", "new", "new"]
+    assert joined["torch"] == "torch 9"
+    assert report.joined({**before, "hardware": "another"}, again, ["a", "b", "c"]) == again
 
 
 def test_every_check_of_the_table_can_be_found() -> None:
