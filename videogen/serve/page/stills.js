@@ -3,6 +3,7 @@
 import { make } from "./dom.js";
 
 const WIDEST = 256; // pixels
+const ATTEMPTS = 40;
 
 /** What a canvas shows now, as a canvas of its own. */
 export function stillOf(source, width = source.width, height = source.height) {
@@ -13,7 +14,7 @@ export function stillOf(source, width = source.width, height = source.height) {
   return copy;
 }
 
-/** The middle of an mp4; a film that this browser cannot decode is stood for by an empty picture. */
+/** The middle of an mp4; an empty picture if it cannot be decoded. */
 export async function stillOfFilm(film) {
   const url = URL.createObjectURL(film);
   const video = make("video", { muted: true, preload: "auto", src: url });
@@ -21,13 +22,27 @@ export async function stillOfFilm(film) {
     await happened(video, "loadeddata");
     video.currentTime = video.duration / 2;
     await happened(video, "seeked");
-    return stillOf(video, video.videoWidth, video.videoHeight);
+    return await paintedStill(video);
   } catch {
     return make("canvas", { width: 16, height: 16 });
   } finally {
     URL.revokeObjectURL(url);
     video.removeAttribute("src");
   }
+}
+
+/** On a busy machine a place in a film can be found before its picture can be drawn. */
+async function paintedStill(video) {
+  let still = stillOf(video, video.videoWidth, video.videoHeight);
+  for (let attempt = 0; attempt < ATTEMPTS && !isPainted(still); attempt += 1) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    still = stillOf(video, video.videoWidth, video.videoHeight);
+  }
+  return still;
+}
+
+function isPainted(canvas) {
+  return canvas.getContext("2d").getImageData(0, 0, 1, 1).data[3] > 0;
 }
 
 export function asJpeg(canvas) {
