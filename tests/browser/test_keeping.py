@@ -197,7 +197,11 @@ def test_a_browser_without_room_says_so_and_shows_the_video_all_the_same(studio:
     studio.open()
     make_one(studio)
     studio.warns("The browser has no room for this video")
-    has(studio, 1)
+    other = studio.page.context.new_page()
+    other.goto(studio.url)
+    other.evaluate(FILL, [1, 10])
+    has(studio, 2)  # also when another tab stores one
+    other.close()
 
 
 def test_several_variations_of_one_prompt(studio: Studio) -> None:

@@ -11,7 +11,7 @@ const LASTING = `They stay in this browser until you remove them: at most ${MOST
 const PASSING = "This browser stores nothing for this page: they stay until it is closed.";
 
 export class Gallery {
-  #kept = new Map(); // the id of a video -> {video, element, url}
+  #kept = new Map(); // the id of a video -> {video, element, url, stored}
 
   /** `on` has continueFrom({kind, blob, name}), again(video), confirm(question) and fail(text). */
   constructor(library, on) {
@@ -26,18 +26,19 @@ export class Gallery {
   async load() {
     const videos = (await this.library.all("videos")).sort((one, other) => one.made - other.made);
     const ids = new Set(videos.map(({ id }) => id));
-    for (const id of this.#kept.keys()) if (!ids.has(id)) this.#drop(id);
-    for (const video of videos) if (!this.#kept.has(video.id)) this.#place(video);
+    for (const [id, { stored }] of this.#kept) if (stored && !ids.has(id)) this.#drop(id);
+    for (const video of videos) if (!this.#kept.has(video.id)) this.#place(video, true);
     this.#show();
   }
 
   /** Keep a video: {id, made, model, prompts, settings, seed, fps, length, film, still, beginning}. The oldest make room. */
   async add(video) {
     if (this.#kept.has(video.id)) this.#drop(video.id); // it has grown
-    this.#place(video);
+    this.#place(video, false);
     for (const id of this.#tooMany()) await this.#remove(id);
     try {
       await this.#store(video);
+      Object.assign(this.#kept.get(video.id) ?? {}, { stored: this.library.lasts });
     } catch {
       this.on.fail("The browser has no room for this video: it stays until this page is closed.");
     }
@@ -60,10 +61,10 @@ export class Gallery {
     return { element, show, done: () => leave(element) };
   }
 
-  #place(video) {
+  #place(video, stored) {
     const url = URL.createObjectURL(video.still);
     const element = this.#item(video, url);
-    this.#kept.set(video.id, { video, element, url });
+    this.#kept.set(video.id, { video, element, url, stored });
     const older = [...this.list.children].find((one) => Number(one.dataset.made ?? Infinity) < video.made);
     if (older) older.before(element);
     else this.list.append(element);
