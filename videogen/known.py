@@ -44,7 +44,7 @@ def clip_known(model: "PriorModel", frames: Frames, videos: int = 1) -> Known:
     latent_frames = min(looks_back(model), 1 + (len(frames) - 1) // model.tokenizer.config.f_t)
     frames = frames[-model.tokenizer.config.video_frames(latent_frames) :]
     ids = encoded(model, frames)
-    psnr = psnr_of(frames, decoded(model, ids)) if knows_small_world(model) else None
+    psnr = psnr_of(frames, decoded(model, ids)) if has_reference_psnr(model) else None
     return Known(ids.expand(videos, -1, -1, -1), no_pictures(model, videos, (ids.shape[2], ids.shape[3])), psnr)
 
 
@@ -52,11 +52,11 @@ def picture_known(model: "PriorModel", picture: Frames, videos: int = 1) -> Know
     """A picture [H, W, 3] of the right size as the first of a video, which shows what its ids give back."""
     ids = encoded(model, picture[None])
     shown = decoded(model, ids)
-    psnr = psnr_of(picture[None], shown) if knows_small_world(model) else None
+    psnr = psnr_of(picture[None], shown) if has_reference_psnr(model) else None
     return Known(ids.expand(videos, -1, -1, -1), shown.expand(videos, -1, -1, -1, -1), psnr)
 
 
-def knows_small_world(model: "PriorModel") -> bool:
+def has_reference_psnr(model: "PriorModel") -> bool:
     """Whether the model says how well its tokens hold what it knows, so that other clips can be told from it."""
     return model.prompt_vocabulary is not None and model.prompt_vocabulary.lowest_psnr is not None
 

@@ -91,7 +91,7 @@ class Request:
             return ()
         return metadata_of(self.pipe.model, job, **{**more, "begins_with": beginning.path.name})
 
-    def taken_in(self, known: "Known") -> "Known":
+    def with_warnings(self, known: "Known") -> "Known":
         """What the video goes on from; said, if the model knows nothing like it."""
         from videogen.remarks import input_warnings
 
@@ -137,7 +137,7 @@ def made(request: Request, beginning: Beginning) -> Work:
     pipe, job, figures = request.pipe, request.job(request.prompts), Figures()
     beginning.note_changes(request.terminal, pipe, request.size)
     known, total = (
-        request.taken_in(beginning.known(pipe, request.size, len(job.seeds))),
+        request.with_warnings(beginning.known(pipe, request.size, len(job.seeds))),
         pipe.pictures(request.frames()),
     )
     label = request.prompts[0] if len(request.prompts) == 1 else f"{len(request.prompts)} prompts"
@@ -154,7 +154,7 @@ def continued(request: Request, beginning: Beginning, only_new: bool) -> Work:
     new = pipe.pictures(request.frames())
     old = 0 if only_new else beginning.pictures(pipe.fps)
     if only_new:
-        both = pieces(pipe, job, request.taken_in(beginning.known(pipe, request.size, 1)), new, figures)
+        both = pieces(pipe, job, request.with_warnings(beginning.known(pipe, request.size, 1)), new, figures)
     else:
         both = clip_and_more(request, job, beginning, new, figures)
     more = {"pictures_of_the_clip": old}
@@ -175,7 +175,7 @@ def clip_and_more(request: Request, job: "Job", beginning: Beginning, new: int, 
     for picture in beginning.clip(pipe, request.size):
         last.append(picture)
         yield picture[None, None]
-    yield from pieces(pipe, job, request.taken_in(clip_known(pipe.model, np.stack(last))), new, figures)
+    yield from pieces(pipe, job, request.with_warnings(clip_known(pipe.model, np.stack(last))), new, figures)
 
 
 def streamed(request: Request, beginning: Beginning, changes: Sequence[Change], transition: Any) -> Work:
@@ -185,7 +185,7 @@ def streamed(request: Request, beginning: Beginning, changes: Sequence[Change], 
     pipe, job = request.pipe, request.job(request.prompts[:1])
     beginning.note_changes(request.terminal, pipe, request.size)
     total = request.frames()
-    known = request.taken_in(beginning.known(pipe, request.size, 1))
+    known = request.with_warnings(beginning.known(pipe, request.size, 1))
     stream = VideoStream.begin(pipe.model, job, known, total, transition)
     later = sorted((change.picture(pipe.fps), change.prompt) for change in changes)
     shown: list[dict[str, Any]] = []

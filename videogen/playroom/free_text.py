@@ -56,7 +56,7 @@ def read(vocabulary: PromptVocabulary, prompt: str) -> Reading:
     except ImpossibleSceneError as error:
         return Reading(prompt, prompt, held_out=lexicon.held_out_in(prompt), impossible=str(error))
     except OutsideWorldError:
-        return Understood(lexicon, prompt).reading()
+        return PromptParser(lexicon, prompt).reading()
     return Reading(prompt, prompt, held_out=lexicon.held_out_in(prompt))
 
 
@@ -114,14 +114,14 @@ class Lexicon:
 
     def held_out_in(self, text: str) -> tuple[UnknownWord, ...]:
         said = set(re.findall(r"\w+", text.lower()))
-        return tuple(UnknownWord(word, self.others_for(word)) for word in self.held_out if word in said)
+        return tuple(UnknownWord(word, self.synonyms_of(word)) for word in self.held_out if word in said)
 
-    def others_for(self, word: str) -> tuple[str, ...]:
+    def synonyms_of(self, word: str) -> tuple[str, ...]:
         """Words of the same meaning that the model was trained on."""
         meanings = self.phrases.get((word,), {})
         return tuple(itertools.chain(*(self.words[slot][value] for slot, value in meanings.items())))[:NEAR]
 
-    def near(self, word: str, missing: Sequence[str]) -> tuple[str, ...]:
+    def suggestions(self, word: str, missing: Sequence[str]) -> tuple[str, ...]:
         """Known words that are spelled alike; without any, or for a word in the wrong place, what the prompt lacks."""
         known = [" ".join(phrase) for phrase, meanings in self.phrases.items() if meanings.keys() & {*THING, "ground"}]
         alike = [] if word in known else difflib.get_close_matches(word, known, NEAR, cutoff=0.75)
@@ -141,23 +141,23 @@ class Part:
     said: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
-class Understood:
+class PromptParser:
     """One pass over the words of a prompt."""
 
     def __init__(self, lexicon: Lexicon, prompt: str):
         self.lexicon, self.prompt = lexicon, prompt
         self.things: list[Part] = []
         self.ground = Part()
-        self.waiting: dict[str, tuple[str, Meanings]] = {}  # adjectives and verbs before the word that they belong to
-        self.strange: list[str] = []
+        self.pending: dict[str, tuple[str, Meanings]] = {}  # adjectives and verbs before the word that they belong to
+        self.unknown: list[str] = []
         self.in_ground = self.opened = False  # inside "over ..."; after an article that began something new
         for phrase, meanings in lexicon.scan(prompt):
             self.take(phrase, meanings)
-        self.settle_waiting()
+        self.flush_pending()
 
     def take(self, phrase: str, meanings: Meanings) -> None:
         if not meanings:
-            self.strange.append(phrase)
+            self.unknown.append(phrase)
         elif "article" in meanings:
             self.in_ground = self.in_ground and "ground" not in self.ground.said
             self.opened = True
@@ -182,67 +182,67 @@ class Understood:
         slot = next(slot for slot in ("motion", "speed", "size", "colour") if slot in meanings)
         if slot in ("motion", "speed"):
             self.in_ground = False
-        thing = self.things[-1] if self.things and not self.opened and not self.waiting else None
+        thing = self.things[-1] if self.things and not self.opened and not self.pending else None
         if thing is not None and slot not in thing.said:
             thing.said[slot] = (meanings[slot], phrase)
-        elif slot in self.waiting:
-            self.strange.append(phrase)
+        elif slot in self.pending:
+            self.unknown.append(phrase)
         else:
-            self.waiting[slot] = (phrase, meanings)
+            self.pending[slot] = (phrase, meanings)
 
     def close_thing(self, phrase: str, meanings: Meanings) -> None:
         if self.in_ground and "ground" in self.ground.said and "pattern" not in self.ground.said:
             value, said = self.ground.said.pop("ground")  # "on a blue box": that was no ground
-            self.waiting.setdefault("colour", (said, self.lexicon.phrases.get(tuple(said.split()), {"ground": value})))
+            self.pending.setdefault("colour", (said, self.lexicon.phrases.get(tuple(said.split()), {"ground": value})))
         self.in_ground = False
-        if self.things and not self.opened and not self.waiting:
+        if self.things and not self.opened and not self.pending:
             return  # "square box" is one thing
         if len(self.things) == MOST_THINGS:
-            self.strange.append(phrase)
+            self.unknown.append(phrase)
         else:
             thing = Part({"shape": (meanings["shape"], phrase)})
-            for slot, (said, others) in self.waiting.items():
+            for slot, (said, others) in self.pending.items():
                 if slot in others:
                     thing.said[slot] = (others[slot], said)
                 else:
-                    self.strange.append(said)
+                    self.unknown.append(said)
             self.things.append(thing)
-        self.waiting, self.opened = {}, False
+        self.pending, self.opened = {}, False
 
     def take_ground(self, phrase: str, meanings: Meanings) -> None:
         slot = "pattern" if "pattern" in meanings else "ground"
         if slot in self.ground.said:
-            self.strange.append(phrase)
+            self.unknown.append(phrase)
         elif slot == "ground" and not self.in_ground and "pattern" not in self.ground.said:
-            self.waiting.setdefault("colour", (phrase, meanings))  # until a thing or a background follows
+            self.pending.setdefault("colour", (phrase, meanings))  # until a thing or a background follows
         else:
             self.ground.said[slot] = (meanings[slot], phrase)
             self.in_ground = True
 
     def close_ground(self, phrase: str, meanings: Meanings) -> None:
-        said, others = self.waiting.pop("colour", ("", {}))
+        said, others = self.pending.pop("colour", ("", {}))
         if "ground" in others and "ground" not in self.ground.said:
             self.ground.said["ground"] = (others["ground"], said)
         elif said:
-            self.waiting["colour"] = (said, others)
+            self.pending["colour"] = (said, others)
         if "pattern" in meanings:
             self.ground.said.setdefault("pattern", (meanings["pattern"], phrase))
         self.in_ground, self.opened = "ground" not in self.ground.said, False
 
-    def settle_waiting(self) -> None:
+    def flush_pending(self) -> None:
         """What belongs to nothing that followed: to the last thing, to the ground, or nowhere."""
-        for slot, (said, others) in self.waiting.items():
+        for slot, (said, others) in self.pending.items():
             thing = self.things[-1] if self.things else Part({slot: ("", "")})
             if slot in others and thing.said.setdefault(slot, (others[slot], said))[0] == others[slot]:
                 continue
             if "ground" in others and "ground" not in self.ground.said:
                 self.ground.said["ground"] = (others["ground"], said)
             else:
-                self.strange.append(said)
+                self.unknown.append(said)
 
     def reading(self) -> Reading:
         missing = self.missing()
-        unknown = tuple(UnknownWord(word, self.lexicon.near(word, missing)) for word in self.named_unknown())
+        unknown = tuple(UnknownWord(word, self.lexicon.suggestions(word, missing)) for word in self.named_unknown())
         if not self.things:  # nothing to draw: no rewriting can help
             return Reading(self.prompt, self.prompt, missing=missing, unknown=unknown)
         added = self.complete()
@@ -256,7 +256,7 @@ class Understood:
 
     def named_unknown(self) -> list[str]:
         """The first of them: to look for words that are spelled alike takes its time."""
-        return list(dict.fromkeys(self.strange))[:MOST_UNKNOWN]
+        return list(dict.fromkeys(self.unknown))[:MOST_UNKNOWN]
 
     def missing(self) -> tuple[str, ...]:
         if not self.things:
