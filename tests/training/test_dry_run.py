@@ -58,20 +58,18 @@ def test_operations_are_counted_of_attention_too() -> None:
     assert cost.operations == 2 * product + 5 * product, "two products there, five on the way back"
 
 
-@pytest.mark.parametrize("layers", [1, 5])
 @pytest.mark.parametrize("objective", ["masked", "next"])
-def test_two_layers_say_what_any_number_costs(layers: int, objective: Any, tmp_path: Path) -> None:
+def test_two_layers_say_what_any_number_costs(objective: Any, tmp_path: Path) -> None:
     config = tiny_config(tmp_path, objective)
-    config = replace(config, prior=replace(config.prior, layers=layers))
+    config = replace(config, prior=replace(config.prior, layers=5))
     context, _ = context_for(config.text)
     source = prior_dry_run.source_of("video_64_cpu", config)
     shape = prior_dry_run.network_config(config, source.network.quantizer, source.path, context)
     phase = config.phases[-1]
-    with shapes_only():
-        said = phase_cost(shape, config, phase, (4, 6), recompute=False)
+    said = phase_cost(shape, config, phase, (4, 6), recompute=False)
     network = LlamaPrior(shape)  # and nothing without memory is left behind in any cache
     lesson = lesson_of(network, phase.frames, (4, 6), clips=1)
-    held = cost_of([network], lambda: prior_dry_run.loss_of(network, config, lesson, False), "fp32")
+    held = cost_of([network], lambda: prior_dry_run.loss_of(network, lesson, 0.1, False), "fp32")
     assert (said.bytes, said.operations) == (held.bytes, held.operations)
 
 
@@ -114,7 +112,8 @@ def test_a_preset_needs_nothing_else(
 def test_the_largest_preset_is_never_built(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     """Its weights alone are 11 GB; what is guessed of its time here, nobody would wait for."""
     monkeypatch.setattr("videogen.training.machine.memory_here", lambda: 8 * GIB)
-    assert main(["train", "prior", "video_3b", "--dry-run", "--json", "--processes", "64"]) == 0
+    short = "phases=[{from_step: 0, frames: 2}]"
+    assert main(["train", "prior", "video_3b", short, "--dry-run", "--json", "--processes", "64"]) == 0
     figures = json.loads(capsys.readouterr().out)
     assert not figures["fits"]
     assert figures["to make it fit"][0].startswith("FSDP over ")

@@ -1,6 +1,7 @@
 """What a run of stage two would be: clips, memory and hours. Where there are neither tokens nor a tokenizer yet, shapes
 come from the configuration of one; of a text encoder only its configuration is read, if it is on this machine."""
 
+import functools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -78,10 +79,10 @@ def survey(
     phases = [phase for phase in config.phases if phase.from_step < training.steps]
     with shapes_only():
         network = LlamaPrior(network_config(config, source.network.quantizer, source.path, context))
-        costs = [phase_cost(network.config, config, each, shapes.grid, config.recompute) for each in phases]
-        largest = max(costs, key=lambda cost: cost.bytes)
-        phase = phases[costs.index(largest)]
-        thrifty = phase_cost(network.config, config, phase, shapes.grid, recompute=True).bytes
+    costs = [phase_cost(network.config, config, each, shapes.grid, config.recompute) for each in phases]
+    largest = max(costs, key=lambda cost: cost.bytes)
+    phase = phases[costs.index(largest)]
+    thrifty = phase_cost(network.config, config, phase, shapes.grid, recompute=True).bytes
     if (weights := first_weights(network, config)) is not None:
         weights()  # only for what is wrong with them
     kept = kept_bytes(Player(network, config.optimizer))
@@ -192,9 +193,9 @@ def lesson_of(network: LlamaPrior, frames: int, grid: tuple[int, int], clips: in
     return Lesson(ids, ids, seen, None if network.context is None else network.no_text(clips), torch.zeros(clips))
 
 
-def loss_of(network: LlamaPrior, config: PriorTrainingConfig, lesson: Lesson, recompute: bool) -> Tensor:
+def loss_of(network: LlamaPrior, lesson: Lesson, smoothing: float, recompute: bool) -> Tensor:
     """By the kernel that a CPU takes; one for GPUs keeps as much, for it too sees no more than the window."""
-    loss: Tensor = network(lesson, "gathered", config.teaching.label_smoothing, recompute).loss.mean()
+    loss: Tensor = network(lesson, "gathered", smoothing, recompute).loss.mean()
     return loss
 
 
@@ -208,19 +209,29 @@ def phase_cost(
     """
 
     def cost(layers: int, recompute: bool) -> Cost:
-        network = LlamaPrior(replace(shape, layers=layers))
-        lesson = lesson_of(network, phase.frames, grid, clips=1)
-        return cost_of([network], lambda: loss_of(network, config, lesson, recompute), config.training.precision)
+        teaching = config.teaching.label_smoothing, config.training.precision
+        return stack_cost(replace(shape, layers=layers), phase.frames, grid, recompute, *teaching)
 
-    raster_mask.cache_clear()  # what is kept has memory, and what is made here has none
-    try:
-        one, two = (cost(layers, recompute) for layers in (1, 2))
-        layer = cost(2, False).bytes - cost(1, False).bytes if recompute else 0
-    finally:
-        raster_mask.cache_clear()
+    one, two = (cost(layers, recompute) for layers in (1, 2))
+    layer = cost(2, False).bytes - cost(1, False).bytes if recompute else 0
     more = shape.layers - 1
     operations = one.operations + more * (two.operations - one.operations)
     return Cost(one.bytes + more * (two.bytes - one.bytes) + layer, operations)
+
+
+@functools.lru_cache(maxsize=32)
+def stack_cost(
+    shape: PriorConfig, frames: int, grid: tuple[int, int], recompute: bool, smoothing: float, precision: str
+) -> Cost:
+    """Of a clip of so many latent frames, every layer of the shape counted."""
+    raster_mask.cache_clear()  # what is kept has memory, and what is made here has none
+    try:
+        with shapes_only():
+            network = LlamaPrior(shape)
+            lesson = lesson_of(network, frames, grid, clips=1)
+            return cost_of([network], lambda: loss_of(network, lesson, smoothing, recompute), precision)
+    finally:
+        raster_mask.cache_clear()
 
 
 def trial(
@@ -231,7 +242,8 @@ def trial(
     lesson = lesson_of(network, phase.frames, grid, clips)
 
     def step() -> None:
-        total = in_precision(lambda: loss_of(network, config, lesson, config.recompute), config.training.precision)
+        smoothing, recompute = config.teaching.label_smoothing, config.recompute
+        total = in_precision(lambda: loss_of(network, lesson, smoothing, recompute), config.training.precision)
         total.backward()  # type: ignore[no-untyped-call]
 
     return step
