@@ -131,6 +131,7 @@ def test_hours_of_a_tokenizer(name: str, capsys: Captured) -> None:
 
 def test_only_phases_that_a_run_comes_to_cost_anything(tmp_path: Path) -> None:
     config = tiny_tokenizer(tmp_path / "nowhere")
+    config = replace(config, phases=(replace(config.phases[0], image_share=0.0), config.phases[1]))
     whole, short = (
         tokenizer_dry_run.survey(replace(config, training=replace(config.training, steps=steps)), H100)[0]
         for steps in (9, 3)
