@@ -29,6 +29,11 @@ class Known(NamedTuple):
     pictures: "Tensor"  # uint8 [B, 0 or 1, H, W, 3]: the image that a video begins with, as its ids give it back
     psnr: float | None = None  # dB, of what the ids give back of a clip or an image; None: it was not looked at
 
+    def of(self, videos: int) -> "Known":
+        """Of one video, or of these, the same for so many."""
+        ids_BThw, pictures = (each[:1].expand(videos, *each.shape[1:]) for each in (self.ids_BThw, self.pictures))
+        return self._replace(ids_BThw=ids_BThw, pictures=pictures)
+
 
 def nothing(model: "PriorModel", videos: int, grid: tuple[int, int]) -> Known:
     from videogen.generate import nothing_known

@@ -249,7 +249,7 @@ class VideoPipeline:
 
     def __call__(
         self,
-        prompt: Prompts,
+        prompt: Prompts | None = None,
         negative_prompt: Prompts | None = None,
         height: int | None = None,
         width: int | None = None,
@@ -272,7 +272,8 @@ class VideoPipeline:
         `num_inference_steps` are proposals a latent frame, `rate` is how wrong the prior should expect its past to be,
         and `sampling` are settings of SamplerConfig: temperature, top_k, top_p, order, and so on. What is None is as in
         the model's `generation_config.json`. `image` is a picture of PIL, an array or a file; `video` is a list of such
-        pictures, an array, a file or a folder.
+        pictures, an array, a file or a folder. Without a prompt, what they show is described in the model's own words,
+        if it brings rules for captions, and the prompt is in the answer's `metadata`; "" is no text at all.
 
         A callback gets (pipe, number of the latent frame, number of its first picture, tensors by name) as they come;
         the videos end there if it returns True or sets `pipe._interrupt = True`. With `return_dict=False` the answer is
@@ -285,10 +286,11 @@ class VideoPipeline:
             raise UsageError(f"output_type is {output_type!r}; expected one of {', '.join(get_args(OutputType))}")
         given = settings_of(num_inference_steps, guidance_scale, sampling)
         wanted = self.pictures(num_frames)
+        known = self.known(video, image, height, width, 1)
+        prompt = self.prompt_for(known, prompt)
         job = self.job(prompt, negative_prompt, num_videos_per_prompt, generator, given, rate)
         self.warn(self.warnings_on(job, given, height, width))
-        known = self.known(video, image, height, width, len(job.seeds))
-        self.warn(input_warnings(self.model, known))
+        known = known.of(len(job.seeds))
         figures, made, count, self._interrupt = Figures(), [], known.pictures.shape[1], False
         with self.progress_bar.begin(wanted) as bar:
             bar.update(min(count, wanted))
@@ -322,7 +324,7 @@ class VideoPipeline:
 
     def stream(
         self,
-        prompt: str,
+        prompt: str | None = None,
         negative_prompt: str | None = None,
         height: int | None = None,
         width: int | None = None,
@@ -338,7 +340,8 @@ class VideoPipeline:
     ) -> "VideoStream":
         """Pictures uint8 [H, W, 3] one by one, endlessly by default: those that a call gives. Set `.prompt` meanwhile.
 
-        With `transition` "recache" the scene stays and is told otherwise; with "cut" another one begins.
+        With `transition` "recache" the scene stays and is told otherwise; with "cut" another one begins. Without a
+        prompt that of a clip or an image is found, as in a call.
         """
         from videogen.stream import Transition, VideoStream
 
@@ -346,10 +349,9 @@ class VideoPipeline:
             raise UsageError(f"transition is {transition!r}; expected one of {', '.join(get_args(Transition))}")
         refuse_unknown(sampling, {*arguments_of(VideoPipeline.stream), *self.sampler.__dataclass_fields__}, "stream")
         given = settings_of(num_inference_steps, guidance_scale, sampling)
-        job = self.job((prompt,), negative_prompt, 1, generator, given, rate)
-        self.warn(self.warnings_on(job, given, height, width))
         known = self.known(video, image, height, width, 1)
-        self.warn(input_warnings(self.model, known))
+        job = self.job((self.prompt_for(known, prompt),), negative_prompt, 1, generator, given, rate)
+        self.warn(self.warnings_on(job, given, height, width))
         frames = None if num_frames is None else self.pictures(num_frames)
         stream = VideoStream.begin(self.model, job, known, frames, transition)
         stream.on_prompt = self.warn_of_prompt
@@ -427,6 +429,19 @@ class VideoPipeline:
             picture = load_image(Path(image)) if isinstance(image, str | Path) else image
             return picture_known(self.model, self.fitted(as_picture(picture), size)[0], videos)
         return nothing(self.model, videos, (size[0] // f_s, size[1] // f_s))
+
+    def prompt_for(self, known: Known, prompt: Any) -> Any:
+        """The prompt that was given; without one (None) what a clip or a picture shows, as far as the model can say."""
+        from videogen.continuation_prompt import continuation_prompt
+
+        self.warn(input_warnings(self.model, known))
+        if prompt is not None:
+            return prompt
+        if not known.ids_BThw.shape[1]:
+            raise UsageError("nothing to make: give a prompt, or a video or an image to go on from")
+        found = continuation_prompt(self.model, known)
+        self.warn(found.warnings)
+        return found.prompt
 
     def clip(self, video: Any, size: tuple[int, int]) -> Frames:
         """The end of a clip. Pictures, also those in a folder, are taken to be at the model's frame rate; that of a

@@ -22,6 +22,7 @@ Kind = Literal[
     "no_effect",  # a setting, or text for a model that reads none
     "frame_size",
     "input_changed",  # a clip or a picture is resampled, scaled or cropped
+    "no_prompt",  # nothing says what a clip shows, and what follows it need not show the same
     "input_unfamiliar",  # a clip or a picture is unlike all that the model was trained on
 ]
 SHOWN_PROMPTS = 4  # a line each; the rest is counted

@@ -1,6 +1,7 @@
 """`videogen generate`, `continue` and `stream`: from a prompt to pictures, written while they are made."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from videogen.cli.making import CHANGE, Change, check, continued, made, opened, 
 from videogen.cli.models import DEVICE, GENERATOR, PLACE
 from videogen.cli.terminal import Terminal, reports
 from videogen.cli.train import THREADS
+from videogen.errors import UsageError
 
 ORDERS = ("halton", "confidence", "random", "threshold", "raster", "next")
 SCHEDULES = ("cosine", "linear", "arccos", "square")
@@ -57,7 +59,7 @@ def generation_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.command("generate")
-@click.argument("prompts", metavar="PROMPT...", nargs=-1, required=True)
+@click.argument("prompts", metavar="PROMPT...", nargs=-1)
 @generation_options
 @click.option("--num-videos", type=click.IntRange(1), default=1, show_default=True, help="Videos of each prompt.")
 @click.option("--grid", is_flag=True, help="All videos side by side in one.")
@@ -74,7 +76,7 @@ def generate(
     video: Path | None,
     **options: Any,
 ) -> None:
-    """Make a video of each PROMPT.
+    """Make a video of each PROMPT, or without any PROMPT of what --image or --video shows.
 
     OUT is .mp4, .m4v, .mov, .mkv, .webm, .avi, .gif, a folder for PNGs (a name without a suffix), or - for raw RGB. Of
     several videos it becomes OUT_000, OUT_001 and so on, with the seeds SEED, SEED + 1 and so on. It is written while
@@ -88,7 +90,9 @@ def generate(
       videogen generate "a dog on the beach" -o dog.webm --model runs/mine --image dog.png --seed 7
       videogen generate "a big red star spins on plain grey" -o star.mov --scale 8 --fps 24
     """
-    targets = targets_of(out, len(prompts) * num_videos, grid, options["overwrite"], image, video)
+    if not prompts and image is None and video is None:
+        raise UsageError("nothing to make: give a PROMPT, or --image or --video to go on from")
+    targets = targets_of(out, max(1, len(prompts)) * num_videos, grid, options["overwrite"], image, video)
     output = check(options)
     beginning = Beginning.of(image, video)
     write_out(terminal, made(opened(terminal, prompts, num_videos, options), beginning), targets, output)
@@ -97,15 +101,21 @@ def generate(
 @click.command("continue")
 @click.argument("source", metavar="IN", type=PLACE)
 @generation_options
-@click.option("--prompt", default="", help="What the clip shows, and what comes next.")
+@click.option(
+    "--prompt",
+    help='What the clip shows, and what comes next; "" for no text [default: found in the clip, if possible].',
+)
 @click.option("--only-new", is_flag=True, help="Leave the clip itself out.")
 @reports
-def continue_(terminal: Terminal, source: Path, out: str, prompt: str, only_new: bool, **options: Any) -> None:
+def continue_(terminal: Terminal, source: Path, out: str, prompt: str | None, only_new: bool, **options: Any) -> None:
     """Write the clip IN as the model sees it, and what comes next.
 
     OUT has the frame rate and the size that the model was trained on: the clip is resampled, scaled and cropped.
     IN may be a folder of pictures, which are taken to be at that rate. --frames and --seconds are those of what comes
     next.
+
+    Without --prompt the caption is looked for under which the clip is most likely, and named, if the model brings rules
+    for captions; without any caption, what is there may turn into something else.
 
     \b
     Examples:
@@ -115,11 +125,16 @@ def continue_(terminal: Terminal, source: Path, out: str, prompt: str, only_new:
     targets = targets_of(out, 1, False, options["overwrite"], source)
     output = check(options)
     beginning = Beginning.of(None, source, shown=not only_new)
-    write_out(terminal, continued(opened(terminal, (prompt,), 1, options), beginning, only_new), targets, output)
+    write_out(
+        terminal,
+        continued(opened(terminal, () if prompt is None else (prompt,), 1, options), beginning, only_new),
+        targets,
+        output,
+    )
 
 
 @click.command("stream")
-@click.argument("prompt")
+@click.argument("prompt", required=False)
 @generation_options
 @click.option(
     "--prompt-at",
@@ -140,7 +155,7 @@ def continue_(terminal: Terminal, source: Path, out: str, prompt: str, only_new:
 @reports
 def stream(
     terminal: Terminal,
-    prompt: str,
+    prompt: str | None,
     out: str,
     changes: tuple[Change, ...],
     transition: str,
@@ -148,7 +163,8 @@ def stream(
     video: Path | None,
     **options: Any,
 ) -> None:
-    """Make a video of PROMPT until you stop it with Ctrl-C, or for so many --frames or --seconds.
+    """Make a video of PROMPT, or without it of what --image or --video shows, until you stop it with Ctrl-C, or for so
+    many --frames or --seconds.
 
     OUT is a file that can be played while it grows, a folder for numbered PNGs, or - for raw RGB into another program.
     Memory stays the same however long it runs. --prompt-at is repeatable, takes seconds (5s:) or pictures (40:), and
@@ -162,8 +178,12 @@ def stream(
       videogen stream "a big red disc rises on plain grey" -o - | \\
           ffplay -f rawvideo -pixel_format rgb24 -video_size 64x64 -framerate 8 -
     """
+    if prompt is None and image is None and video is None:
+        raise UsageError("nothing to make: give a PROMPT, or --image or --video to go on from")
     targets = targets_of(out, 1, False, options["overwrite"], image, video)
     output = check(options)
     beginning = Beginning.of(image, video)
-    order = opened(terminal, (prompt, *(change.prompt for change in changes)), 1, options)
+    first = () if prompt is None else (prompt,)
+    order = opened(terminal, (*first, *(change.prompt for change in changes)), 1, options)
+    order = replace(order, prompts=first)
     write_out(terminal, streamed(order, beginning, changes, transition), targets, output)

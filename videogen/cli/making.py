@@ -3,7 +3,8 @@
 import re
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -71,6 +72,7 @@ class Request:
     videos: int  # of each prompt
     options: Mapping[str, Any]
     size: tuple[int, int]  # height and width of a picture
+    found: str | None = None  # the prompt, where it was found in what is gone on from
     warnings: list[dict[str, Any]] = field(default_factory=list)  # so far
 
     def warn(self, found: "Sequence[GenerationWarning]") -> None:
@@ -126,70 +128,75 @@ def opened(terminal: Terminal, prompts: tuple[str, ...], videos: int, options: M
     pipe = VideoPipeline.from_pretrained(generator_at(options["model"]), device, options["dtype"])
     request = Request(terminal, pipe, prompts, videos, options, pipe.size(options["height"], options["width"]))
     given = {name: options[name] for name in SAMPLING}
-    request.warn(pipe.warnings_on(request.job(prompts), given, options["height"], options["width"]))
+    request.warn(pipe.warnings_on(request.job(prompts or ("",)), given, options["height"], options["width"]))
     return request
+
+
+def described(request: Request, known: "Known") -> Request:
+    """The same with what is seen as its prompt, where there was none; doubts about the clip or picture are noted."""
+    from videogen.continuation_prompt import continuation_prompt
+
+    request.with_warnings(known)
+    if request.prompts:
+        return request
+    prompt, warnings = continuation_prompt(request.pipe.model, known)
+    request.warn(warnings)
+    if prompt:
+        request.terminal.note(f"continuing as: {prompt}")
+    return replace(request, prompts=(prompt,), found=prompt or None)
 
 
 def made(request: Request, beginning: Beginning) -> Work:
     """Videos of a given length, all at once."""
     from videogen.figures import Figures
 
-    pipe, job, figures = request.pipe, request.job(request.prompts), Figures()
+    pipe, figures = request.pipe, Figures()
     beginning.note_changes(request.terminal, pipe, request.size)
-    known, total = (
-        request.with_warnings(beginning.known(pipe, request.size, len(job.seeds))),
-        pipe.pictures(request.frames()),
-    )
+    known, total = beginning.known(pipe, request.size, 1), pipe.pictures(request.frames())
+    request = described(request, known)
+    job = request.job(request.prompts)
+    known = known.of(len(job.seeds))
     label = request.prompts[0] if len(request.prompts) == 1 else f"{len(request.prompts)} prompts"
     both, metadata = pieces(pipe, job, known, total, figures), request.metadata(job, beginning)
-    return Work(pipe, job, both, request.size, figures, total, lambda: label, {}, metadata, request.warnings)
+    more = {"found_prompt": request.found}
+    return Work(pipe, job, both, request.size, figures, total, lambda: label, more, metadata, request.warnings)
 
 
 def continued(request: Request, beginning: Beginning, only_new: bool) -> Work:
     """A clip, and after its last picture the first new one."""
     from videogen.figures import Figures
 
-    pipe, job, figures = request.pipe, request.job(request.prompts), Figures()
+    pipe, figures = request.pipe, Figures()
     beginning.note_changes(request.terminal, pipe, request.size)
-    new = pipe.pictures(request.frames())
+    new, known = pipe.pictures(request.frames()), beginning.known(pipe, request.size, 1)
+    request = described(request, known)
+    job = request.job(request.prompts)
     old = 0 if only_new else beginning.pictures(pipe.fps)
-    if only_new:
-        both = pieces(pipe, job, request.with_warnings(beginning.known(pipe, request.size, 1)), new, figures)
-    else:
-        both = clip_and_more(request, job, beginning, new, figures)
-    more = {"pictures_of_the_clip": old}
+    clip = () if only_new else (picture[None, None] for picture in beginning.clip(pipe, request.size))
+    both = chain(clip, pieces(pipe, job, known, new, figures))
+    more = {"pictures_of_the_clip": old, "found_prompt": request.found}
     metadata = request.metadata(job, beginning)
     return Work(
         pipe, job, both, request.size, figures, old + new, lambda: request.prompts[0], more, metadata, request.warnings
     )
 
 
-def clip_and_more(request: Request, job: "Job", beginning: Beginning, new: int, figures: "Figures") -> Pieces:
-    """The clip goes by once; its end is kept for the model, however long it is."""
-    import numpy as np
-
-    from videogen.known import clip_known, pictures_of_use
-
-    pipe, of_use = request.pipe, pictures_of_use(request.pipe.model)
-    last: deque[Any] = deque(maxlen=of_use)
-    for picture in beginning.clip(pipe, request.size):
-        last.append(picture)
-        yield picture[None, None]
-    yield from pieces(pipe, job, request.with_warnings(clip_known(pipe.model, np.stack(last))), new, figures)
-
-
 def streamed(request: Request, beginning: Beginning, changes: Sequence[Change], transition: Any) -> Work:
     """One video, endlessly unless it was said how long, its prompt changing at its times."""
     from videogen.stream import VideoStream
 
-    pipe, job = request.pipe, request.job(request.prompts[:1])
+    pipe = request.pipe
     beginning.note_changes(request.terminal, pipe, request.size)
-    total = request.frames()
-    known = request.with_warnings(beginning.known(pipe, request.size, 1))
+    total, known = request.frames(), beginning.known(pipe, request.size, 1)
+    request = described(request, known)
+    job = request.job(request.prompts[:1])
     stream = VideoStream.begin(pipe.model, job, known, total, transition)
     later = sorted((change.picture(pipe.fps), change.prompt) for change in changes)
     shown: list[dict[str, Any]] = []
-    pictures, more = changing(stream, later, shown, request.terminal.note), {"prompt_changes": shown}
+    pictures, more = (
+        changing(stream, later, shown, request.terminal.note),
+        {"prompt_changes": shown, "found_prompt": request.found},
+    )
     asked = [{"picture": picture, "prompt": prompt} for picture, prompt in later]
     metadata = request.metadata(job, beginning, prompt_changes=asked, transition=transition if asked else None)
     return Work(

@@ -1,0 +1,201 @@
+"""Without a prompt: the caption that makes a clip most likely, and what is said where there is none."""
+
+import itertools
+import warnings
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tests.pipeline.tiny import RING, STAR
+from videogen import caption_search
+from videogen.caption_search import Phrase, find_caption, nats_of
+from videogen.continuation_prompt import continuation_prompt
+from videogen.errors import UsageError
+from videogen.pipeline import VideoPipeline
+from videogen.playroom.grammar import parse
+from videogen.playroom.render import render
+from videogen.playroom.scene import COLOURS, GROUNDS, MOTIONS, PATTERNS, SHAPES, SIZES, Backdrop, Scene, Thing
+from videogen.prompt_vocabulary import PromptVocabulary
+
+RULES = {
+    "caption": ("{ball} on {ground}", "{ball} and {ball} on {ground}"),
+    "ball": ("a {size} {colour} ball {motion}",),
+    "ground": ("grass", "sand", "snow"),
+    "colour": ("red", "green", "blue", "white"),
+    "size": ("small", "big"),
+    "motion": ("rolls", "jumps", "rests"),
+}
+BALL = Thing("circle", "yellow", "large", "right", "slowly", (0.3, 0.4))
+GROUND = Backdrop("plain", "maroon")
+
+
+@pytest.fixture(scope="module")
+def bundled():
+    return VideoPipeline.from_pretrained()
+
+
+def rendered(*things, count=5):
+    return render([Scene(things, GROUND)], count, 64)[0].numpy()
+
+
+class World:
+    """In place of a prior: a clip costs what its true caption and another one differ by; motion is seen from two
+    frames on, and a word in the wrong place is as wrong as any."""
+
+    def __init__(self, monkeypatch, truth):
+        self.truth, self.asked = Counter(balls_of(truth)), []
+        monkeypatch.setattr(caption_search, "nats_of", self.nats_of)
+        monkeypatch.setattr(caption_search, "asked", lambda model, ids_Thw: torch.ones(10))
+
+    def nats_of(self, model, captions, ids_Thw):
+        self.asked += [(caption, len(ids_Thw)) for caption in captions]
+        return torch.tensor([self.cost(caption, len(ids_Thw)) for caption in captions], dtype=torch.float64)
+
+    def cost(self, caption, frames):
+        said, true = list(Counter(balls_of(caption)).elements()), list(self.truth.elements())
+        pairings = itertools.permutations(said + [()] * (len(true) - len(said)))
+        return min(
+            sum(self.difference(a, b, frames) for a, b in itertools.zip_longest(one, true, fillvalue=()))
+            for one in pairings
+        )
+
+    @staticmethod
+    def difference(said, true, frames):
+        if not said or not true:
+            return 40.0 if true else 1.0  # what is not named is a surprise; a name for nothing hardly changes anything
+        seen = slice(0, 4 if frames > 1 else 3)
+        return sum(10.0 for a, b in zip(said[seen], true[seen], strict=True) if a != b)
+
+
+def balls_of(caption):
+    balls, ground = caption.split(" on ")
+    return [(ground, *ball.split()[1:3], ball.split()[-1]) for ball in balls.split(" and ")]
+
+
+@pytest.mark.parametrize("frames", [1, 2, 4])
+@pytest.mark.parametrize(
+    "truth",
+    [
+        "a big blue ball jumps on snow",
+        "a small red ball rolls on grass",
+        "a big white ball rests and a small green ball jumps on sand",
+        "a small blue ball rolls and a big red ball rests on snow",
+    ],
+)
+def test_the_most_likely_caption_is_found_and_none_is_asked_about_twice(monkeypatch, truth, frames):
+    world = World(monkeypatch, truth)
+    found = find_caption(None, RULES, torch.zeros(frames, 2, 2), ("motion",), lambda caption: True)
+    assert world.cost(found, frames) == 0
+    assert len(balls_of(found)) == len(balls_of(truth))
+    assert len(world.asked) == len(set(world.asked)) < 300
+
+
+def test_what_the_world_cannot_show_is_never_the_answer(monkeypatch):
+    World(monkeypatch, "a big blue ball jumps on snow")
+    found = find_caption(None, RULES, torch.zeros(4, 2, 2), ("motion",), lambda caption: "blue" not in caption)
+    assert found.startswith("a big")
+    assert "blue" not in found
+
+
+def test_another_form_keeps_what_is_there_once_and_begins_the_rest_anew():
+    phrase = Phrase.of(RULES, "caption").with_part((1,), Phrase.of(RULES, "ground", 2))
+    phrase = phrase.with_part((0, 1), Phrase.of(RULES, "colour", 3))
+    assert phrase.text(RULES) == "a small white ball rolls on snow"
+    assert phrase.longer(RULES, 1).text(RULES) == "a small red ball rolls and a small red ball rolls on snow"
+    places = [(0, 1), (1, 1)]
+    pairs = phrase.longer(RULES, 1).alternatives(RULES, {place: range(4) for place in places})
+    assert len(pairs) == 10  # which of two alike is named first makes no difference
+
+
+@pytest.mark.parametrize(
+    ("rules", "over_time", "message"),
+    [
+        ({"caption": ("a {ball}",)}, (), "no rule ball"),
+        ({"caption": ("a ball",)}, ("motion",), "no rule motion"),
+        ({"caption": ("a {ball}",), "ball": ("{caption}",)}, (), "comes back to itself"),
+    ],
+)
+def test_rules_that_make_no_caption_are_refused(rules, over_time, message):
+    with pytest.raises(ValueError, match=message):
+        PromptVocabulary("playroom", RING, caption_rules=rules, rules_over_time=over_time)
+
+
+def test_the_rules_of_the_playroom_say_all_that_can_be_drawn(bundled):
+    rules = bundled.model.prompt_vocabulary.caption_rules
+    first = Phrase.of(rules, "caption")
+    said = set()
+    for rule in list(rules)[1:]:
+        for place in first.places(rule):
+            numbers = {place: range(len(rules[rule]))}
+            said |= {
+                parse(each.text(rules))
+                for each in first.alternatives(rules, numbers)
+                if "spins" not in each.text(rules)
+            }
+    things = [scene.things[0] for scene in said]
+    assert {thing.colour for thing in things} == set(COLOURS)
+    assert {thing.shape for thing in things} == set(SHAPES)
+    assert {thing.size for thing in things} == set(SIZES)
+    assert {thing.motion for thing in things} == {*MOTIONS} - {"spins"}
+    assert {scene.backdrop.colour for scene in said} == set(GROUNDS)
+    assert {scene.backdrop.pattern for scene in said} == set(PATTERNS)
+
+
+def test_a_clip_without_a_prompt_goes_on_as_what_it_shows(bundled):
+    clip = rendered(BALL)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        made = bundled(video=clip, num_frames=1, generator=3, output_type="ids")
+    assert parse(made.metadata[0]["prompt"]).words() == Scene((BALL.words(),), GROUND)
+    same = bundled(made.metadata[0]["prompt"], video=clip, num_frames=1, generator=3, output_type="ids")
+    assert torch.equal(torch.as_tensor(made.frames), torch.as_tensor(same.frames))
+
+
+def test_a_clip_of_another_world_is_told_and_gets_no_caption(bundled):
+    noise = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), np.uint8)
+    with pytest.warns(UserWarning, match="the clip is outside the playroom") as caught:
+        made = bundled(video=noise, num_frames=1, generator=3)
+    assert [each.message.detail.kind for each in caught] == ["input_unfamiliar"]
+    assert "prompt" not in made.metadata[0]
+    with pytest.warns(UserWarning, match="the clip is outside the playroom"):
+        bundled("a small red ring drifts left slowly over a black background", video=noise, num_frames=1)
+
+
+def test_a_model_without_rules_goes_on_freely_and_says_so(pipe):
+    clip = np.zeros((5, 16, 24, 3), np.uint8)
+    with pytest.warns(UserWarning, match="no prompt: the continuation is free") as caught:
+        free = pipe(video=clip, num_frames=2, generator=1, output_type="ids")
+    assert caught[0].message.detail.kind == "no_prompt"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert torch.equal(
+            torch.as_tensor(pipe("", video=clip, num_frames=2, generator=1, output_type="ids").frames),
+            torch.as_tensor(free.frames),
+        )
+    with pytest.warns(UserWarning, match="no prompt"):
+        stream = pipe.stream(image=clip[0], generator=1)
+    assert stream.prompt == ""
+
+
+def test_nothing_to_go_on_from_needs_a_prompt(pipe):
+    for make in (pipe, pipe.stream):
+        with pytest.raises(UsageError, match="give a prompt, or a video or an image"):
+            make()
+
+
+@pytest.mark.parametrize("which", ["masked", "next"])
+def test_a_caption_costs_the_same_alone_and_among_others(which, pipe, next_pipe):
+    model = {"masked": pipe, "next": next_pipe}[which].model
+    ids_Thw = torch.randint(0, 1000, (3, 2, 3), generator=torch.Generator().manual_seed(1))
+    together = nats_of(model, [RING, STAR, ""], ids_Thw)
+    alone = torch.cat([nats_of(model, [caption], ids_Thw) for caption in (RING, STAR, "")])
+    torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-4)
+    assert len(set(together.tolist())) == 3
+
+
+def test_a_model_without_text_has_nothing_to_look_for(pipe):
+    silent = replace(pipe.model, conditioner=None)
+    assert continuation_prompt(silent, torch.zeros(1, 2, 2, 3, dtype=torch.int64)) == ("", ())
