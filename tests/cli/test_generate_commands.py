@@ -18,6 +18,7 @@ from tests.pipeline.tiny import RING, STAR, write_model
 from tests.video.clips import numbered_frame
 from videogen.cli import main
 from videogen.cli.kinds import FILMS
+from videogen.continuation_prompt import Continuation
 from videogen.pipeline import VideoPipeline
 from videogen.video import read, read_metadata, scan, stream, write_video
 
@@ -194,6 +195,31 @@ def test_a_folder_of_pictures_goes_on_as_the_clip_that_it_is(capsys):
         assert words in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", [["continue", "clip.mp4"], ["generate", "--video", "clip.mp4"]])
+def test_without_a_prompt_a_free_continuation_is_named_so(capsys, command):
+    more = ["--model", "model", "--seed", "2", "--frames", "3", "--json"]
+    assert main([*command, "-o", "free", *more]) == 0
+    said = capsys.readouterr()
+    assert "no prompt: the continuation is free" in said.err
+    assert json.loads(said.out)["found_prompt"] is None
+    empty = ["--prompt", ""] if command[0] == "continue" else [""]
+    assert main([*command, *empty, "-o", "empty", *more]) == 0
+    assert "no prompt" not in capsys.readouterr().err
+    assert np.array_equal(pictures("free"), pictures("empty"))
+
+
+def test_the_caption_that_was_found_is_named_and_used(capsys, monkeypatch):
+    monkeypatch.setattr("videogen.continuation_prompt.continuation_prompt", lambda model, ids: Continuation(STAR))
+    more = ["--model", "model", "--seed", "2", "--frames", "3"]
+    for command in (["continue", "clip.mp4", "--only-new"], ["stream", "--video", "clip.mp4"]):
+        assert main([*command, "-o", "found", *more, "--json", "--overwrite"]) == 0
+        said = capsys.readouterr()
+        assert f"continuing as: {STAR}" in said.err
+        assert json.loads(said.out)["found_prompt"] == json.loads(said.out)["prompts"][0] == STAR
+    assert main(["generate", STAR, "--video", "clip.mp4", "-o", "told", *more]) == 0
+    assert np.array_equal(pictures("told"), pictures("found"))
+
+
 @pytest.mark.filterwarnings("ignore:as the model sees it")  # of the call that it is compared with
 def test_a_clip_and_what_comes_next_without_a_seam(capsys):
     said = figures(
@@ -319,6 +345,8 @@ MISTAKES = [
     (["generate", RING, "-o", "x.mp4", *MODEL, "--temperature", "-1"], 2, "temperature = -1"),
     (["generate", RING, "-o", "x.mp4", *MODEL, "--steps", "0"], 2, "steps = 0"),
     (["generate", RING, "-o", "x.mp4", *MODEL, "--top-k", "-1"], 2, "top_k = -1"),
+    (["generate", "-o", "x.mp4", *MODEL], 2, "nothing to make: give a PROMPT, or --image or --video"),
+    (["stream", "-o", "x.mp4", *MODEL], 2, "nothing to make: give a PROMPT, or --image or --video"),
     (["generate", RING, "-o", "x.mp4", *MODEL, "--top-p", "2"], 2, "top_p = 2"),
     (["generate", RING, "-o", "x.mp4", *MODEL, "--guidance-scale", "nan"], 2, "guidance_scale = nan"),
     (["generate", RING, "-o", "x.mp4", *MODEL, "--frames", "0"], 2, "--frames"),

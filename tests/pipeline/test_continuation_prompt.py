@@ -144,6 +144,17 @@ def test_the_rules_of_the_playroom_say_all_that_can_be_drawn(bundled):
     assert {scene.backdrop.pattern for scene in said} == set(PATTERNS)
 
 
+def test_a_picture_without_a_prompt_goes_on_as_what_it_shows(bundled):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        stream = bundled.stream(image=rendered(BALL, count=1)[0], generator=3)
+    scene = parse(stream.prompt).words()
+    assert scene.backdrop == GROUND
+    (thing,) = scene.things  # whatever it does: that cannot be seen
+    assert (thing.shape, thing.colour, thing.size) == (BALL.shape, BALL.colour, BALL.size)
+
+
+@pytest.mark.slow
 def test_a_clip_without_a_prompt_goes_on_as_what_it_shows(bundled):
     clip = rendered(BALL)
     with warnings.catch_warnings():
