@@ -2,8 +2,7 @@
 
 Fresh clips of the playroom are cut after 17 pictures, and the pictures after that are judged by the oracle against the
 true scene, on the same clips and seeds in all rows; the last row are the true pictures through the tokenizer, above
-which no row can come. With `--others FOLDER` the nats of a token, by which a clip of another world is recognized, are
-compared with those of the video files in a folder.
+which no row can come.
 """
 
 import argparse
@@ -17,7 +16,6 @@ import numpy as np
 import torch
 
 from benchmarks.hardware import describe
-from videogen.caption_search import asked, nats_of
 from videogen.continuation_prompt import continuation_prompt
 from videogen.evaluate.prompts import Clips, true_clips
 from videogen.generate import generate
@@ -74,21 +72,18 @@ def counts(scenes: Sequence[Scene], clips: Clips) -> dict[str, int]:
     }
 
 
-def nats_a_token(pipe: VideoPipeline, ids_BThw: torch.Tensor) -> list[float]:
-    return [float(nats_of(pipe.model, [""], ids_Thw)) / int(asked(pipe.model, ids_Thw).sum()) for ids_Thw in ids_BThw]
-
-
 def measured(pipe: VideoPipeline, clips_wanted: int, latent_frames: int, sheet: Path | None) -> dict[str, Any]:
     scenes = tuple(sample_scenes(clips_wanted, SEED))
     rows, columns = pipe.size(None, None)
     after = latent_frames * pipe.model.tokenizer.config.f_t
     clips = true_clips(scenes, GIVEN + after, rows, columns, pipe.fps).numpy()
-    ids_BThw = torch.cat([clip_known(pipe.model, clip[:GIVEN]).ids_BThw for clip in clips])
+    known = [clip_known(pipe.model, clip[:GIVEN]) for clip in clips]
+    ids_BThw = torch.cat([each.ids_BThw for each in known])
     vocabulary = pipe.model.prompt_vocabulary
     held_out = vocabulary.held_out_words if vocabulary is not None else ()
     true = [caption(scene, SEED + number, held_out) for number, scene in enumerate(scenes)]
     began, spent = time.perf_counter(), time.process_time()
-    found = [continuation_prompt(pipe.model, ids_Thw[None]).prompt for ids_Thw in ids_BThw]
+    found = [continuation_prompt(pipe.model, each).prompt for each in known]
     seconds = time.perf_counter() - began, time.process_time() - spent
     ways = {"none": [""] * len(true), "true caption": true, "found caption": found}
     videos = {name: continued(pipe, ids_BThw, prompts, latent_frames) for name, prompts in ways.items()}
@@ -103,13 +98,7 @@ def measured(pipe: VideoPipeline, clips_wanted: int, latent_frames: int, sheet: 
         "kept": {name: counts(scenes, video) for name, video in videos.items()},
         "captions": [{"true": one, "found": other} for one, other in zip(true, found, strict=True)],
         "seconds_a_caption": {"by the clock": seconds[0] / len(true), "of processors": seconds[1] / len(true)},
-        "nats_a_token": {"playroom": nats_a_token(pipe, ids_BThw)},
     }
-
-
-def of_others(pipe: VideoPipeline, folder: Path) -> dict[str, list[float]]:
-    files = sorted(path for path in folder.iterdir() if path.suffix in (".mp4", ".mov", ".webm", ".mkv", ".avi"))
-    return {file.name: nats_a_token(pipe, pipe.known(file, None, None, None, 1).ids_BThw) for file in files}
 
 
 def main() -> None:
@@ -117,7 +106,6 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="the one that comes along by default")
     parser.add_argument("--clips", type=int, default=24)
     parser.add_argument("--latent-frames", type=int, default=4, help="of what follows")
-    parser.add_argument("--others", type=Path, help="a folder of video files of another world")
     parser.add_argument("--sheet", type=Path, help="a picture of the first eight, continued as found")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", action="store_true")
@@ -125,8 +113,6 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     pipe = VideoPipeline.from_pretrained(arguments.model)
     found = measured(pipe, arguments.clips, arguments.latent_frames, arguments.sheet)
-    if arguments.others is not None:
-        found["nats_a_token"] |= of_others(pipe, arguments.others)
     if arguments.json:
         print(json.dumps({"hardware": describe(), **found}, indent=2))
         return
@@ -136,8 +122,6 @@ def main() -> None:
         print(f"{name:21}{'  '.join(f'{row[each]:{len(each)}}' for each in COUNTED)}")
     clock, processors = found["seconds_a_caption"].values()
     print(f"a caption is found in {clock:.1f} s, {processors:.1f} s of processors")
-    for name, nats in found["nats_a_token"].items():
-        print(f"nats a token, {name}: {np.mean(nats):.2f}, at most {max(nats):.2f}")
 
 
 if __name__ == "__main__":
