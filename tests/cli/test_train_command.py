@@ -247,6 +247,8 @@ def test_a_video_that_changed_is_named_before_the_first_step(home: Path, capsys:
         (["tokenizer.channels=1"], 2, "tokenizer has channels = 1; videos have 3"),
         (["training.seed=18446744073709551616"], 2, "training.seed is 18446744073709551616"),
         (["--run", "tiny.yaml"], 2, "tiny.yaml: a file is in the way"),
+        (["--device", "h100"], 2, "--device is for --dry-run"),
+        (["--processes", "2"], 2, "--processes is for --dry-run"),
     ],
 )
 def test_mistakes_are_one_line(

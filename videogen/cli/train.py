@@ -101,6 +101,7 @@ def tokenizer(
 
     settings, run = settled("tokenizer", config, overrides, folder, resume or dry_run)
     use_threads(threads)
+    refuse_ignored(dry_run, device, processes)
     if dry_run:
         from videogen.training.machine import machine_called
         from videogen.training.tokenizer_dry_run import survey
@@ -147,6 +148,7 @@ def prior(
 
     settings, run = settled("prior", config, overrides, folder, resume or dry_run)
     use_threads(threads)
+    refuse_ignored(dry_run, device, processes)
     if dry_run:
         from videogen.training.machine import machine_called
         from videogen.training.prior_dry_run import survey
@@ -156,6 +158,15 @@ def prior(
         return
     path = None if tokenizer is None else Path(tokenizer)
     conclude(terminal, settings.training.steps, lambda **listeners: run_prior(settings, path, run, resume, **listeners))
+
+
+def refuse_ignored(dry_run: bool, device: str | None, processes: int) -> None:
+    """UsageError for what a run that trains would not look at: it takes what the machine has and a launcher starts."""
+    if not dry_run and (device is not None or processes > 1):
+        name = "--device" if device is not None else "--processes"
+        raise UsageError(
+            f"{name} is for --dry-run; a run takes the GPU there is, and torchrun starts several processes"
+        )
 
 
 def settled(
