@@ -27,6 +27,8 @@ class Block(nn.Module):
         self.before_mlp = nn.RMSNorm(config.width, config.epsilon)
         self.gate_up = Linear(config.width, 2 * config.hidden, bias=False)
         self.down = Linear(config.hidden, config.width, bias=False)
+        self.qkv.follow(self.before_attention)
+        self.gate_up.follow(self.before_mlp)
 
     def project(self, x_BSC: Tensor, turns: Turns) -> tuple[Tensor, Tensor, Tensor]:
         """Queries [B, S, H, D], keys and values [B, S, K, D], turned to their positions."""

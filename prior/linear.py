@@ -4,6 +4,7 @@ torch hands products in float32 to MKL, which on some processors of other makers
 and lays the weights out anew for each. oneDNN uses all of it, and takes weights that lie as it reads them.
 """
 
+import functools
 from typing import Any, Self
 
 import torch
@@ -21,16 +22,33 @@ class Linear(nn.Linear):
     packs = False
     packed: Tensor | None = None
     version = 0  # of the weights that are packed
+    norms: tuple[nn.RMSNorm, ...] = ()  # the one that comes before, packed with the matrix; a tuple is no part of it
 
     def pack(self) -> None:
         """Of weights that change no more; those that move to another device or type are packed anew, where they can."""
         self.packs, self.packed = True, None
         if can_pack(self.weight):
-            self.packed = torch.ops.mkldnn._reorder_linear_weight(self.weight.detach())
-            self.version = self.weight._version
+            weight = self.weight.detach()
+            for norm in self.norms:
+                weight = (weight.double() * norm.weight.detach().double() * self.in_features**0.5).float()
+            self.packed = torch.ops.mkldnn._reorder_linear_weight(weight)
+            self.version = self.current()
+
+    def follow(self, norm: nn.RMSNorm) -> None:
+        """Before it is packed: it will be given what this norm makes, and asked by `after_norm` where it streams."""
+        self.norms = (norm,)
+
+    def after_norm(self, x: Tensor) -> Tensor:
+        """self(norm(x)) of the norm that it follows, whose weights a packed matrix holds already."""
+        (norm,) = self.norms
+        if self.packed is None or not self.serves(x):
+            return self(norm(x))  # type: ignore[no-any-return]
+        rows = unit(x, norm.eps)
+        product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, self.packed, self.bias, "none", [], "")
+        return product
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.packed is None or not self.serves(x):
+        if self.packed is None or self.norms or not self.serves(x):
             return F.linear(x, self.weight, self.bias)
         product: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
         return product
@@ -47,7 +65,14 @@ class Linear(nn.Linear):
 
     def changes(self) -> bool:
         """Whether what was packed may be another matrix than the one that holds."""
-        return self.weight.requires_grad or self.weight._version != self.version
+        return self.weight.requires_grad or self.current() != self.version
+
+    def current(self) -> int:
+        """Grows with every change of the weights that are packed."""
+        version: int = self.weight._version
+        for norm in self.norms:
+            version += norm.weight._version
+        return version
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
@@ -62,6 +87,18 @@ class Linear(nn.Linear):
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         if self.packs:
             self.pack()
+
+
+def unit(x: Tensor, epsilon: float | None) -> Tensor:
+    """An RMS norm's output over the root of its size: x over its length, in which `epsilon` counts for each channel."""
+    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    return x / torch.hypot(length, root((epsilon or 0.0) * x.shape[-1], x.dtype))
+
+
+@functools.cache
+def root(square: float, dtype: torch.dtype) -> Tensor:
+    with torch.inference_mode(False):
+        return torch.tensor(square**0.5, dtype=dtype)
 
 
 def can_pack(weight: Tensor) -> bool:

@@ -161,7 +161,7 @@ class LlamaPrior(nn.Module):
         x_BLC = self.told(text, torch.full((batch,), rate, device=weight.device), batch)
         past = empty_past(config, batch, grid, weight)
         turns = context_turns(config.context_length, config.channels_a_head, weight.device)
-        steps = steps_for(x_BLC, turns)
+        steps = steps_for(x_BLC, turns, config)
         for block, keys, values in zip(self.blocks, past.keys, past.values, strict=True):
             q, k, v = steps.project(block, x_BLC)
             keys[:, :, : config.context_length] = k.transpose(1, 2)
@@ -212,7 +212,7 @@ class LlamaPrior(nn.Module):
         mask = torch.ones(1, place.visible, dtype=torch.bool, device=ids_Bn.device)
         mask[:, at + 1 : place.end] = False
         x_B1C = self.embedding(before_B.unsqueeze(1))
-        steps = steps_for(x_B1C, turns, slice(number, number + 1))
+        steps = steps_for(x_B1C, turns, self.config, slice(number, number + 1))
         for block, keys, values in zip(self.blocks, past.keys, past.values, strict=True):
             q, k, v = steps.project(block, x_B1C)
             keys[:, :, at], values[:, :, at] = k[:, 0], v[:, 0]
@@ -232,25 +232,27 @@ class LlamaPrior(nn.Module):
         """
         height, width = past.grid.tolist()
         tokens = height * width
-        steps = steps_for(
-            x_BSC, kept_turns(self.config, frame, x_BSC.shape[1] // tokens, (height, width), x_BSC.device)
-        )
-        all_keys, all_values = [], []
+        turns = kept_turns(self.config, frame, x_BSC.shape[1] // tokens, (height, width), x_BSC.device)
+        steps = steps_for(x_BSC, turns, self.config)
+        frames = range(x_BSC.shape[1] // tokens)
+        spots = [spot(self.config, frame + number, tokens) for number in frames]
+        rows = [slice(number * tokens, (number + 1) * tokens) for number in frames]
+        all_keys, all_values, last = [], [], self.blocks[-1]
         for block, keys, values in zip(self.blocks, past.keys, past.values, strict=True):
             q, k, v = steps.project(block, x_BSC)
             k, v = k.transpose(1, 2), v.transpose(1, 2)
-            last, looked = block is self.layers[-1], []
-            for number, part in enumerate(torch.split(q, tokens, dim=1)):
-                place, rows = spot(self.config, frame + number, tokens), slice(number * tokens, (number + 1) * tokens)
-                keys[:, :, place.start : place.end] = k[:, :, rows]
-                values[:, :, place.start : place.end] = v[:, :, rows]
-                if last and rows.stop < x_BSC.shape[1]:
+            looked = []
+            for number, place, own in zip(frames, spots, rows, strict=True):
+                keys[:, :, place.start : place.end] = k[:, :, own]
+                values[:, :, place.start : place.end] = v[:, :, own]
+                if block is last and number < frames[-1]:
                     continue
-                if last and places_BM is not None:
+                part = q[:, own]
+                if block is last and places_BM is not None:
                     part = at_places(part, places_BM)
                 looked.append(attend_all(part, keys[:, :, : place.visible], values[:, :, : place.visible], mask))
-            if last:
-                x_BSC = x_BSC[:, -tokens:] if places_BM is None else at_places(x_BSC[:, -tokens:], places_BM)
+            if block is last:
+                x_BSC = x_BSC[:, rows[-1]] if places_BM is None else at_places(x_BSC[:, rows[-1]], places_BM)
             x_BSC = steps.finish(block, x_BSC, looked[0] if len(looked) == 1 else torch.cat(looked, 1))
             all_keys.append(k)
             all_values.append(v)

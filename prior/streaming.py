@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from prior.blocks import Block, HeadNorm
+from prior.config import PriorConfig
+from prior.linear import unit
 from prior.rotary import Turns
 
 
@@ -22,12 +24,13 @@ class Steps(NamedTuple):
     finish: Callable[[Block, Tensor, Tensor], Tensor]
 
 
-def steps_for(x: Tensor, turns: Turns, rows: slice = slice(None)) -> Steps:
+def steps_for(x: Tensor, turns: Turns, config: PriorConfig, rows: slice = slice(None)) -> Steps:
     """For tokens that stand at these rows of `turns`."""
     if not suits(x):
         at = Turns(*(part[rows] for part in turns))
         return Steps(lambda block, x_BSC: block.project(x_BSC, at), Block.finish)
-    wide = Turns(*(part[rows] for part in widened(turns, x.dtype)))
+    scale = config.channels_a_head**0.5 if config.qk_norm else 1.0
+    wide = Turns(*(part[rows] for part in widened(turns, x.dtype, scale)))
     return Steps(lambda block, x_BSC: project(block, x_BSC, wide), finish)
 
 
@@ -40,44 +43,27 @@ def suits(x: Tensor) -> bool:
 def project(block: Block, x_BSC: Tensor, wide: Turns) -> tuple[Tensor, Tensor, Tensor]:
     """Queries [B, S, H, D], keys and values [B, S, K, D]; queries and keys are normed and turned as one."""
     heads, kv_heads = block.heads, block.kv_heads
-    qkv = torch.unflatten(block.qkv(normed(block.before_attention, x_BSC)), -1, (heads + 2 * kv_heads, -1))
-    qk, v = torch.split(qkv, [heads + kv_heads, kv_heads], dim=2)
+    qkv = torch.unflatten(block.qkv.after_norm(x_BSC), -1, (heads + 2 * kv_heads, -1))
+    qk, v = qkv.split_with_sizes([heads + kv_heads, kv_heads], 2)
     if isinstance(block.q_norm, HeadNorm) and isinstance(block.k_norm, HeadNorm):
-        qk = qk / root_mean_square(qk, block.q_norm.eps)
-        for part, norm in zip(torch.split(qk, [heads, kv_heads], dim=2), (block.q_norm, block.k_norm), strict=True):
+        qk = unit(qk, block.q_norm.eps)  # what it lacks to a norm is in `wide`
+        for part, norm in zip(qk.split_with_sizes([heads, kv_heads], 2), (block.q_norm, block.k_norm), strict=True):
             part.mul_(norm.weight)
     turned = (qk * wide.cos).addcmul_(qk.roll(qk.shape[-1] // 2, -1), wide.sin)
-    q, k = torch.split(turned, [heads, kv_heads], dim=2)
+    q, k = turned.split_with_sizes([heads, kv_heads], 2)
     return q, k, v
 
 
 def finish(block: Block, x_BSC: Tensor, attended_BSHD: Tensor) -> Tensor:
     x_BSC = block.out.added_to(x_BSC, attended_BSHD.flatten(2))
-    gate, up = block.gate_up(normed(block.before_mlp, x_BSC)).chunk(2, -1)
+    gate, up = block.gate_up.after_norm(x_BSC).chunk(2, -1)
     return block.down.added_to(x_BSC, torch.nn.functional.silu(gate).mul_(up))
 
 
-def normed(norm: torch.nn.RMSNorm, x: Tensor) -> Tensor:
-    return (x / root_mean_square(x, norm.eps)).mul_(norm.weight)
-
-
-def root_mean_square(x: Tensor, epsilon: float | None) -> Tensor:
-    """[..., 1]; `epsilon` is added to the mean, by the hypotenuse of the two roots."""
-    size = x.shape[-1]
-    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-    return torch.hypot(length, root(epsilon or 0.0, size, x.dtype)).mul_(size**-0.5)
-
-
-@functools.cache
-def root(epsilon: float, size: int, dtype: torch.dtype) -> Tensor:
-    with torch.inference_mode(False):
-        return torch.tensor((epsilon * size) ** 0.5, dtype=dtype)
-
-
 @functools.lru_cache(maxsize=64)
-def widened(turns: Turns, dtype: torch.dtype) -> Turns:
-    """[S, 1, D] of each: channel i is multiplied by the cosine, and its partner by the sine with its sign. Kept for all
-    proposals of a frame."""
+def widened(turns: Turns, dtype: torch.dtype, scale: float) -> Turns:
+    """[S, 1, D] of each: channel i is multiplied by the cosine, and its partner by the sine with its sign; both
+    are `scale` times as long. Kept for all proposals of a frame."""
     with torch.inference_mode(False):
-        cos, sin = (part.to(dtype)[:, None, :] for part in turns)
+        cos, sin = (scale * part.to(dtype)[:, None, :] for part in turns)
         return Turns(torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1))

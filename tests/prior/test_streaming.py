@@ -11,6 +11,7 @@ from prior.rotary import frame_turns
 from prior.streaming import steps_for, suits
 from tests.prior.models import WORDS, tiny_config, tiny_lesson, tiny_model
 
+packing = pytest.mark.skipif(not can_pack(torch.zeros(1, 1)), reason="torch has no oneDNN here")
 PLACES = torch.tensor([[0, 3, 4], [5, 1, 2]])
 
 
@@ -20,21 +21,35 @@ def test_a_block_streams_as_it_is_taught(qk_norm: bool) -> None:
     block = tiny_model(config).blocks[0]
     turns = frame_turns(torch.tensor([3, 4]), (2, 3), 12, config.theta, torch.tensor([True, False]))
     x = torch.randn(2, 12, config.width, dtype=torch.float64)
-    steps = steps_for(x, turns)
+    steps = steps_for(x, turns, config)
     assert steps.finish is streaming.finish
     with torch.no_grad():
         expected = block.project(x, turns)
         for got, wanted in zip(steps.project(block, x), expected, strict=True):
             torch.testing.assert_close(got, wanted, rtol=1e-12, atol=1e-12)
         torch.testing.assert_close(steps.finish(block, x, expected[0]), block.finish(x, expected[0]))
-        some = steps_for(x[:, 5:7], turns, slice(5, 7)).project(block, x[:, 5:7])
+        some = steps_for(x[:, 5:7], turns, config, slice(5, 7)).project(block, x[:, 5:7])
         torch.testing.assert_close(some[0], expected[0][:, 5:7], rtol=1e-12, atol=1e-12)
 
 
-def test_a_vector_of_nothing_stays_nothing() -> None:
-    block = tiny_model(tiny_config()).blocks[0]
-    zeros = torch.zeros(1, 1, 32, dtype=torch.float64)
-    assert torch.equal(streaming.normed(block.before_mlp, zeros).detach(), zeros)
+@packing
+def test_a_norm_is_packed_with_the_matrix_after_it() -> None:
+    norm, module, x = (
+        torch.nn.RMSNorm(24, 1e-3).requires_grad_(False),
+        Linear(24, 40, bias=False),
+        torch.randn(3, 7, 24),
+    )
+    module.requires_grad_(False).follow(norm)
+    norm.weight.uniform_(0.5, 2)
+    expected = module(norm(x))
+    module.pack()
+    torch.testing.assert_close(module.after_norm(x), expected, rtol=1e-5, atol=1e-6)
+    assert torch.equal(module(norm(x)), expected)  # of rows that are normed already
+    assert not module.after_norm(torch.zeros_like(x)).any()
+    assert torch.equal(module.after_norm(x), torch.cat([module.after_norm(one) for one in x.split(1)]))
+    norm.weight.mul_(2)
+    torch.testing.assert_close(module.after_norm(x), 2 * expected, rtol=1e-5, atol=1e-6)
+    assert [name for name, _ in module.named_modules()] == [""]
 
 
 def test_half_precision_and_autocast_take_the_blocks_own_arithmetic() -> None:
@@ -56,7 +71,7 @@ def test_a_proposal_for_some_places_is_the_whole_one_at_them(objective, context)
     assert all(torch.equal(*pair) for pair in zip(present.keys + present.values, same.keys + same.values, strict=True))
 
 
-@pytest.mark.skipif(not can_pack(torch.zeros(1, 1)), reason="torch has no oneDNN here")
+@packing
 @pytest.mark.parametrize("count", [2, 3, 8, 21, 63])
 def test_packed_it_is_the_same_to_the_bit_however_many_are_asked(count: int) -> None:
     torch.manual_seed(count)
@@ -67,9 +82,13 @@ def test_packed_it_is_the_same_to_the_bit_however_many_are_asked(count: int) -> 
     places = torch.stack([torch.randperm(64)[:count] for _ in range(2)])
     whole, some = model.propose(ids, past)[0], model.propose(ids, past, places)[0]
     assert torch.equal(some.features, at_places(whole.features.flatten(1, 2), places))
+    plain = LlamaPrior(tiny_config()).requires_grad_(False)
+    plain.load_state_dict(model.state_dict())
+    slow = plain.propose(ids, plain.begin(None, 2, (8, 8)))[0]
+    torch.testing.assert_close(whole.features, slow.features, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.skipif(not can_pack(torch.zeros(1, 1)), reason="torch has no oneDNN here")
+@packing
 @pytest.mark.parametrize("rows", [1, 2, 7, 64])
 def test_a_product_is_added_to_what_is_there(rows: int) -> None:
     module = Linear(24, 40, bias=False).requires_grad_(False)
