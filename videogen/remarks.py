@@ -111,20 +111,23 @@ def rewritten(reading: Reading) -> str:
     line = f"'{shortened(reading.prompt)}' is read as '{reading.text}'"
     line += f": {', '.join(parts)}" if parts else ""
     line += f"; not said, and chosen: {', '.join(reading.added)}" if reading.added else ""
-    unknown = [word_and_suggestions(each) for each in reading.unknown]
-    return line + (f"; unknown, and left out: {'; '.join(unknown)}" if unknown else "")
+    return line + (f"; unknown, and left out: {words_and_suggestions(reading.unknown)}" if reading.unknown else "")
 
 
 def not_understood(reading: Reading, vocabulary: PromptVocabulary) -> str:
-    unknown = [word_and_suggestions(each) for each in reading.unknown]
+    unknown = words_and_suggestions(reading.unknown)
     line = f"'{shortened(reading.prompt)}' is outside the {vocabulary.world}, all that this model knows"
-    line += f": unknown {'word' if len(unknown) == 1 else 'words'} {'; '.join(unknown)}" if unknown else ""
+    line += f": unknown {'word' if len(reading.unknown) == 1 else 'words'} {unknown}" if unknown else ""
     line += f"; it names no {' and no '.join(reading.missing)}" if reading.missing else ""
     return f"{line}; a prompt that it knows: '{vocabulary.example}'"
 
 
-def word_and_suggestions(each: UnknownWord) -> str:
-    return f"'{shortened(each.word)}'" + (f" (known: {', '.join(each.suggestions)})" if each.suggestions else "")
+def words_and_suggestions(unknown: Sequence[UnknownWord]) -> str:
+    """Words with the same suggestions stand together."""
+    words: dict[tuple[str, ...], list[str]] = {}
+    for each in unknown:
+        words.setdefault(each.suggestions, []).append(shortened(each.word))
+    return "; ".join(quoted(some) + (f" (known: {', '.join(near)})" if near else "") for near, some in words.items())
 
 
 def held_out_others(reading: Reading) -> list[str]:

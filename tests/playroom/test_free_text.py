@@ -90,6 +90,7 @@ def test_what_cannot_be_drawn_stays_and_says_what_it_lacks() -> None:
         "dog": ("circle", "square"),
         "beach": ("circle", "square"),
     }
+    assert VOCABULARY.read("two green hexagons").missing == ("shape", "ground")
     assert "no circle spins" in VOCABULARY.read("a red ball spins over black").impossible
     assert "no circle spins" in VOCABULARY.read("a small red ball spins over plain black").impossible
 

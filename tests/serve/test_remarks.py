@@ -27,6 +27,11 @@ PLAYROOM = replace(MASKED, playroom=True, prompt_vocabulary=PromptVocabulary.fro
         (Wish("x"), UNTOLD, "taught without text"),
         (Wish(""), UNTOLD, ""),
         (Wish("a dragon"), PLAYROOM, "'a dragon' is outside the playroom"),
+        (
+            Wish("a dog on a beach"),
+            PLAYROOM,
+            "unknown words 'dog' and 'beach' (known: circle, square, triangle, ring, star);",
+        ),
         (Wish("a small red ring drifts left over plain black"), PLAYROOM, ""),
         (Wish(""), PLAYROOM, ""),
         (

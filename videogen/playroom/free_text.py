@@ -235,9 +235,9 @@ class PromptParser:
             thing = self.things[-1] if self.things else Part({slot: ("", "")})
             if slot in others and thing.said.setdefault(slot, (others[slot], said))[0] == others[slot]:
                 continue
-            if "ground" in others and "ground" not in self.ground.said:
+            if "ground" in others and self.things and "ground" not in self.ground.said:
                 self.ground.said["ground"] = (others["ground"], said)
-            else:
+            elif slot not in others or self.things:
                 self.unknown.append(said)
 
     def reading(self) -> Reading:
