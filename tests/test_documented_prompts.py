@@ -28,7 +28,9 @@ NO_PROMPTS = {  # quoted, but not to be typed
 def prompts_of(text: str) -> Iterator[str]:
     text = re.sub(r"\n\s*", " ", text).replace('\\"', '"')
     for match in QUOTED.finditer(text):
-        yield next(group for group in match.groups() if group)
+        prompt = next(group for group in match.groups() if group)
+        if "{" not in prompt:  # a pattern for prompts is none
+            yield prompt
 
 
 def texts_of(source: Path) -> Iterator[str]:
