@@ -131,3 +131,6 @@ def test_a_wish_is_what_was_given_and_nothing_else():
     assert (wish.steps, wish.order, wish.temperature, wish.transition) == (None, None, None, "recache")
     assert wish_of({"seconds": 0.001}, INFO, None).frames == 1
     assert wish_of({}, INFO, None).frames is None
+    assert wish_of({}, INFO, BEGINNING).find_prompt
+    assert not wish_of({"prompt": ""}, INFO, BEGINNING).find_prompt
+    assert not wish_of({}, INFO, None).find_prompt

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from tests.pipeline.tiny import RING, STAR, write_model
+from videogen.continuation_prompt import Continuation
 from videogen.errors import CheckpointError
 from videogen.pipeline import VideoPipeline
 from videogen.prompt_vocabulary import PromptVocabulary
-from videogen.remarks import prompt_warnings
+from videogen.remarks import GenerationWarning, prompt_warnings
 from videogen.serve.describing import examples_for
 from videogen.serve.messages import Begin, Change, Ended, Mask, Pictures, Stop, Took
 from videogen.serve.playing import FRAMES_AHEAD
@@ -278,6 +279,21 @@ def test_a_clip_of_another_world_is_told_with_the_first_picture(pipe):
     notes = [message.note for message in script.pictures()]
     assert "outside the playroom" in notes[0]
     assert not any(notes[1:])
+
+
+def test_without_a_prompt_a_clip_goes_on_as_what_it_shows_and_the_prompt_is_told(pipe, monkeypatch):
+    found = Continuation(STAR, (GenerationWarning("no_prompt", "a word about it"),))
+    monkeypatch.setattr("videogen.serve.playing.continuation_prompt", lambda model, known: found)
+    pictures = of_pipe(pipe, 3)
+    begin = replace(BEGIN, prompt="", find_prompt=True, beginning="video", count=3, payload=pictures.tobytes())
+    script = Script(begin)
+    worked(pipe, script)
+    assert np.array_equal(script.frames(pipe), of_pipe(pipe, prompt=STAR, video=pictures))
+    assert {message.prompt for message in script.pictures()} == {STAR}
+    assert script.pictures()[0].note == "a word about it"
+    changed = Script(begin, Change("a", prompt=RING))  # before its first turn
+    worked(pipe, changed)
+    assert {message.prompt for message in changed.pictures()} == {RING}
 
 
 def test_a_stream_that_cannot_go_on_ends_alone(pipe):

@@ -117,6 +117,7 @@ def wish_of(given: Mapping[str, Any], info: ModelInfo, beginning: Beginning | No
         given.get("prompt", ""),
         frames=frames,
         beginning=beginning,
+        find_prompt=beginning is not None and "prompt" not in given,
         transition=given.get("transition", "recache"),
         **sampling,
     )

@@ -32,6 +32,7 @@ class Begin:
     beginning: str | None  # "video" or "image" that the payload holds
     count: int  # of its pictures
     payload: bytes = field(default=b"", repr=False)  # uint8 [count, H, W, 3]
+    find_prompt: bool = False  # what they show, in the model's words
 
 
 @dataclass(frozen=True)

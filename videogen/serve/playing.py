@@ -7,6 +7,7 @@ from typing import cast
 
 import numpy as np
 
+from videogen.continuation_prompt import continuation_prompt
 from videogen.generate import read_prompt
 from videogen.known import Known, clip_known, picture_known
 from videogen.pipeline import VideoPipeline
@@ -60,6 +61,8 @@ class Playing:
         """The next latent frame; the first one after the preparations that it needs."""
         if self.stream is None:
             self.stream, self.note = begun(pipe, self.begin)
+            if self.begin.find_prompt and not self.told.prompt:
+                self.told = replace(self.told, prompt=self.stream.prompt)
         stream, before, first = self.stream, replace(self.stream.figures), self.made
         turned = first == 0 or self.told.prompt != stream.prompt
         stream.prompt = self.told.prompt or ""
@@ -97,10 +100,11 @@ def cut_short(pipe: VideoPipeline, prompt: str) -> bool:
 
 def begun(pipe: VideoPipeline, begin: Begin) -> tuple[VideoStream, str]:
     """Before its first picture, with what it goes on from taken in, and what there is to say of that."""
-    job = pipe.job((begin.prompt,), begin.negative_prompt, 1, begin.seed, dict(begin.sampling))
     given = known(pipe, begin)
+    prompt, warnings = continuation_prompt(pipe.model, given) if begin.find_prompt else (begin.prompt, ())
+    job = pipe.job((prompt,), begin.negative_prompt, 1, begin.seed, dict(begin.sampling))
     stream = VideoStream.begin(pipe.model, job, given, begin.frames, cast(Transition, begin.transition))
-    return stream, "; ".join(map(str, input_warnings(pipe.model, given)))
+    return stream, "; ".join(map(str, (*input_warnings(pipe.model, given), *warnings)))
 
 
 def known(pipe: VideoPipeline, begin: Begin) -> Known:

@@ -183,6 +183,7 @@ class Stream:
             ahead=limits.ahead_seconds if self.live else None,
             beginning=beginning.kind if beginning else None,
             count=beginning.count if beginning else 0,
+            find_prompt=wish.find_prompt and not self.prompt,
             payload=beginning.pictures if beginning else b"",
         )
         self.begun = True
@@ -255,6 +256,8 @@ class Stream:
         if message.note and (beginning := self.wish.beginning) is not None:
             note = "; ".join(filter(None, (beginning.note, message.note)))
             self.wish = replace(self.wish, beginning=replace(beginning, note=note))
+        if message.first == 0 and self.wish.find_prompt and not self.prompt:
+            self.prompt, self.wish = message.prompt, replace(self.wish, prompt=message.prompt)
         if message.turned:
             self.marks.append(Mark(message.first, message.prompt, message.cut_short))
             self.show.previews.tell(news.mark(self, self.marks[-1]))

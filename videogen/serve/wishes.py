@@ -36,6 +36,7 @@ class Wish:
     transition: Transition = "recache"  # how later prompts take over
     frames: int | None = None  # None: a stream is endless, a job as long as the clips of training
     beginning: Beginning | None = None
+    find_prompt: bool = False  # none was given: what the beginning shows is to be its prompt
 
 
 @dataclass(frozen=True)
