@@ -25,6 +25,7 @@ GPUS = {  # by their data sheets: GiB, and 10^12 operations a second of dense pr
     "h200": ("NVIDIA H200", 139, 989),
     "b200": ("NVIDIA B200", 179, 2250),
 }
+TRIES, ENOUGH = 5, 3.0  # of a step that is timed, and the seconds after which no more are made
 REACHED = 0.3  # of a data sheet's products, in training: what well kept trainers report, not measured here
 REACHED_BY_NETWORKS = 0.4  # of this CPU's own products of large matrices
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # of a container
@@ -67,14 +68,14 @@ def memory_here() -> int:
 
 
 def measured_rate(step: Callable[[], object], operations: float) -> float:
-    """Operations a second of a step that needs so many; a short one is asked twice, for the first has more to do."""
-    for _ in range(2):
+    """Operations a second of a step that needs so many, at the best of a few tries: the first has more to do, and
+    others may be at work on the machine."""
+    spent: list[float] = []
+    while len(spent) < TRIES and sum(spent) < ENOUGH:
         began = time.perf_counter()
         step()
-        seconds = time.perf_counter() - began
-        if seconds > 2:
-            break
-    return operations / seconds
+        spent.append(time.perf_counter() - began)
+    return operations / min(spent)
 
 
 def guessed_rate(precision: str, side: int = 1536) -> float:
