@@ -4,7 +4,8 @@ import { byId, setIcon } from "./dom.js";
 import { rate } from "./words.js";
 
 const OF_PICTURES = ["play", "keep", "download", "branch"];
-const REAL_TIME = 0.95; // a share of it: below, a person sees the video stall
+const SLOW = 0.95; // of real time: below, a person sees the video stall
+const FAST_AGAIN = 0.98; // what is near the border is not called this and that in turn
 
 /** What can be pressed, while a stream is live or not, with so many pictures. */
 export function showControls(live, pictures) {
@@ -22,9 +23,10 @@ export function showPlaying(playing) {
 
 /** How a session is doing: {words, look, pace}; `pace` has the figure where it is slower than real time, or is "". */
 export function conditionOf({ state, facts }, pictures) {
+  const border = byId("status").dataset.state === "slow" ? FAST_AGAIN : SLOW;
   const place = facts?.queue_place;
   const speed = facts?.figures?.speed; // seconds of video for a second of time
-  if (state === "playing" && pictures && Number.isFinite(speed) && speed < REAL_TIME) {
+  if (state === "playing" && pictures && Number.isFinite(speed) && speed < border) {
     return { words: "Slower than real time", look: "slow", pace: `${rate(speed * facts.fps)} of ${rate(facts.fps)} frames a second` };
   }
   const playing = pictures ? "Playing" : "Making the first picture";
