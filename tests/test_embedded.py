@@ -14,7 +14,11 @@ from videogen.playroom.oracle import look
 from videogen.playroom.scene import Scene
 from videogen.playroom.score import Score
 
-pytestmark = pytest.mark.filterwarnings("ignore:.* held out of the training of this model")  # they are asked for too
+pytestmark = [  # they are asked for too, and read in the model's words
+    pytest.mark.filterwarnings("ignore:.* held out of the training of this model"),
+    pytest.mark.filterwarnings("ignore:.*in the model's own words"),
+    pytest.mark.filterwarnings("ignore:.*read as"),
+]
 
 
 @pytest.fixture(scope="module")
