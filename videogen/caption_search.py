@@ -26,7 +26,7 @@ Rules = Mapping[str, Sequence[str]]  # the first is a whole caption; the others 
 Place = tuple[int, ...]  # of a phrase inside another: numbers of parts, from the outermost in
 RULED_OUT = 25.0  # nats by which an alternative is so much worse on two frames that more would not save it
 FAR = 60.0  # nats by which it is so much worse that no other choice would
-WORTH_SAYING = 0.3  # nats a token that a longer form of caption must save
+WORTH_SAYING = 0.12  # nats a token that a longer form of caption must save
 BESIDE = 3  # phrases that are followed side by side on one frame: words hang together
 SWEEPS = 3  # over all rules, at most, until nothing changes
 TOGETHER = 64  # so many combinations at most are tried for the places of one rule; above it is place by place
@@ -132,11 +132,11 @@ class Search:
         return best[0]
 
     def settled(self, best: list[Phrase], rules: Sequence[str], frames: int, excess: Excess) -> list[Phrase]:
-        """One rule after the other, until nothing changes any more. On one frame and on two all alternatives are looked
-        at; then, and on more frames, those that were not far off."""
+        """One rule after the other, until nothing changes any more. On one frame all alternatives are looked at, and
+        on two once; then, and on more frames, those that were not far off."""
         for sweep in range(SWEEPS):
             before = best[0]
-            worth = RULED_OUT if frames > 2 else FAR if sweep else math.inf
+            worth = RULED_OUT if frames > 2 else FAR if sweep and frames > 1 else math.inf
             alike = (
                 frames == 1 and not sweep
             )  # until a rule with several places, all of them together, tells them apart
