@@ -72,8 +72,10 @@ def counts(scenes: Sequence[Scene], clips: Clips) -> dict[str, int]:
     }
 
 
-def measured(pipe: VideoPipeline, clips_wanted: int, latent_frames: int, sheet: Path | None) -> dict[str, Any]:
-    scenes = tuple(sample_scenes(clips_wanted, SEED))
+def measured(
+    pipe: VideoPipeline, clips_wanted: int, latent_frames: int, sheet: Path | None, first: int = 0
+) -> dict[str, Any]:
+    scenes = tuple(sample_scenes(clips_wanted, SEED, first))
     rows, columns = pipe.size(None, None)
     after = latent_frames * pipe.model.tokenizer.config.f_t
     clips = true_clips(scenes, GIVEN + after, rows, columns, pipe.fps).numpy()
@@ -105,6 +107,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, help="the one that comes along by default")
     parser.add_argument("--clips", type=int, default=24)
+    parser.add_argument("--first", type=int, default=0, help="number of the first of the clips")
     parser.add_argument("--latent-frames", type=int, default=4, help="of what follows")
     parser.add_argument("--sheet", type=Path, help="a picture of the first eight, continued as found")
     parser.add_argument("--threads", type=int, default=1)
@@ -112,7 +115,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     pipe = VideoPipeline.from_pretrained(arguments.model)
-    found = measured(pipe, arguments.clips, arguments.latent_frames, arguments.sheet)
+    found = measured(pipe, arguments.clips, arguments.latent_frames, arguments.sheet, arguments.first)
     if arguments.json:
         print(json.dumps({"hardware": describe(), **found}, indent=2))
         return
