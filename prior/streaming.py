@@ -57,7 +57,12 @@ def project(block: Block, x_BSC: Tensor, wide: Turns) -> tuple[Tensor, Tensor, T
 def finish(block: Block, x_BSC: Tensor, attended_BSHD: Tensor) -> Tensor:
     x_BSC = block.out.added_to(x_BSC, attended_BSHD.flatten(2))
     gate, up = block.gate_up.after_norm(x_BSC).chunk(2, -1)
-    return block.down.added_to(x_BSC, torch.nn.functional.silu(gate).mul_(up))
+    return block.down.added_to(x_BSC, silu(gate).mul_(up))
+
+
+def silu(x: Tensor) -> Tensor:
+    """By torch's exponential, whose bits do not depend on how many threads share the work; those of its own silu do."""
+    return x / torch.neg(x).exp_().add_(1)
 
 
 @functools.lru_cache(maxsize=64)

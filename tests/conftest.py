@@ -7,3 +7,4 @@ import sys
 sys.modules["torchvision"] = None  # type: ignore[assignment]
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"  # tiny tensors gain nothing from more, and lose much where cores are shared
+os.environ["GOMP_SPINCOUNT"] = "0"  # and where a test takes more, they do not hold a core while they wait

@@ -51,6 +51,7 @@ def test_a_chosen_picture_goes_on(studio: Studio, tmp_path: Path) -> None:
     studio.page.get_by_role("button", name="Continue it").click()
     studio.plays()
     assert studio.fake.uploads == [("image", path.read_bytes())]
+    assert studio.fake.wishes == [{"transition": "recache"}]  # no prompt: the server finds out what it shows
 
 
 def test_what_was_chosen_can_be_left_out_again(studio: Studio, clip: Path) -> None:

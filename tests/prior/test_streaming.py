@@ -52,6 +52,17 @@ def test_a_norm_is_packed_with_the_matrix_after_it() -> None:
     assert [name for name, _ in module.named_modules()] == [""]
 
 
+def test_the_gate_is_silu_and_its_bits_do_not_depend_on_threads() -> None:
+    x, made, before = torch.randn(2, 64, 2 * 704).chunk(2, -1)[0] * 8, [], torch.get_num_threads()
+    torch.testing.assert_close(streaming.silu(x), torch.nn.functional.silu(x))
+    assert torch.equal(streaming.silu(torch.tensor([-1e4, 0.0, 1e4])), torch.tensor([-0.0, 0.0, 1e4]))
+    for threads in (1, 2, 3, 8):
+        torch.set_num_threads(threads)
+        made.append(streaming.silu(x))
+    torch.set_num_threads(before)
+    assert all(torch.equal(one, made[0]) for one in made)
+
+
 def test_half_precision_and_autocast_take_the_blocks_own_arithmetic() -> None:
     assert suits(torch.zeros(1))
     assert not suits(torch.zeros(1, dtype=torch.bfloat16))

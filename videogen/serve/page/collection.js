@@ -50,11 +50,11 @@ export class Collection {
 
   /** Several videos of one prompt, which nobody watches while they are made. */
   async vary(count) {
-    const { transition: _, ...wish } = { prompt: this.composer.text, ...this.settings.wish }; // one prompt each
+    const { transition: _, ...wish } = { ...this.composer.asked, ...this.settings.wish }; // one prompt each
     const about = this.asked();
     say("Asking for the variations");
     this.composer.note = await admitted(() => this.variations.make(count, wish, about));
-    this.composer.history.add(wish.prompt);
+    this.composer.history.add(about.prompt);
     say(`${count} variations are being made; they come to your videos`);
   }
 

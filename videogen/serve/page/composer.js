@@ -42,6 +42,11 @@ export class Composer {
     return this.prompt.value.trim();
   }
 
+  /** Without a word on a clip or a picture, the server finds out what it shows. */
+  get asked() {
+    return this.text || !this.beginning ? { prompt: this.text } : {};
+  }
+
   /** While a video is being made, the first button changes its prompt. */
   set running(running) {
     this.#running = running;

@@ -42,13 +42,13 @@ const view = new View(stage, showFilm);
 async function begin() {
   if (opening) return;
   clear();
-  const [wish, beginning] = [{ prompt: composer.text, ...settings.wish }, composer.beginning];
+  const [wish, beginning, prompt] = [{ ...composer.asked, ...settings.wish }, composer.beginning, composer.text];
   opening = new Session({ state: onState, record: onRecord, failed: onFailed }, collection.asked());
   showOpening(true);
   try {
     await admitted(() => opening.open(wish, beginning));
-    take(opening, wish.prompt);
-    composer.history.add(wish.prompt);
+    take(opening, prompt);
+    composer.history.add(prompt);
     if (beginning) composer.goOnFrom(null);
   } catch (error) {
     onRefused(error, begin);
