@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from videogen import threads
-from videogen.threads import FreeCores, Usage, cores, on_free_cores, use_threads
+from videogen.threads import FreeCores, CoreTimes, cores, on_free_cores, use_threads
 
 
 class Machine:
@@ -22,8 +22,8 @@ class Machine:
         self.now += seconds
         self.times = [self.times[0] + seconds * self.others, self.times[1] + seconds * self.own]
 
-    def usage(self) -> Usage:
-        return Usage(self.now, sum(self.times), self.times[1])
+    def core_times(self) -> CoreTimes:
+        return CoreTimes(self.now, sum(self.times), self.times[1])
 
 
 @pytest.fixture
@@ -35,14 +35,14 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 @pytest.mark.parametrize(("others", "free"), [(0, 4), (0.2, 4), (0.5, 3), (1, 3), (2.9, 1), (4, 1), (9, 1)])
 def test_cores_that_others_use_are_not_free_and_one_always_is(machine: Machine, others: float, free: int) -> None:
-    count = FreeCores(machine.usage, lambda: 4)
+    count = FreeCores(machine.core_times, lambda: 4)
     machine.others, machine.own = others, 2.0
     machine.passes(1)
     assert count() == free
 
 
 def test_it_follows_what_others_do_and_asks_only_from_time_to_time(machine: Machine) -> None:
-    count, seen = FreeCores(machine.usage, lambda: 2), []
+    count, seen = FreeCores(machine.core_times, lambda: 2), []
     for others, seconds in ((1, 1.0), (0, 0.1), (0, 1.0), (1, 0.1), (1, 1.0)):
         machine.others = others
         machine.passes(seconds)

@@ -38,7 +38,7 @@ def bound_spinning(spins: int = SPINS) -> None:
         os.environ["GOMP_SPINCOUNT"] = str(spins)
 
 
-class Usage(NamedTuple):
+class CoreTimes(NamedTuple):
     """Seconds of cores since the machine started, and of this process."""
 
     wall: float
@@ -46,7 +46,7 @@ class Usage(NamedTuple):
     own: float
 
 
-def usage() -> Usage | None:
+def core_times() -> CoreTimes | None:
     """None where the system does not tell."""
     try:
         lines = STAT.read_text().splitlines()
@@ -61,7 +61,7 @@ def usage() -> Usage | None:
         if int(name[3:]) in cores:
             counts = [int(column) for column in columns[:8]]  # what guests use is counted in the first two already
             used += sum(count for place, count in enumerate(counts) if place not in IDLE) / TICK
-    return Usage(time.monotonic(), used, time.process_time())
+    return CoreTimes(time.monotonic(), used, time.process_time())
 
 
 def cores() -> int:
@@ -77,15 +77,15 @@ def cores() -> int:
 class FreeCores:
     """Counts the cores that others leave free; a look is cheap, and the count anew only from time to time."""
 
-    def __init__(self, usage: Callable[[], Usage | None] = usage, cores: Callable[[], int] = cores):
-        self.usage, self.cores = usage, cores
-        self.last, self.count = usage(), cores()
+    def __init__(self, core_times: Callable[[], CoreTimes | None] = core_times, cores: Callable[[], int] = cores):
+        self.core_times, self.cores = core_times, cores
+        self.last, self.count = core_times(), cores()
 
     def __call__(self) -> int:
         """At least 1. All of them where the system does not tell what others use."""
         if self.last is None or time.monotonic() - self.last.wall < PATIENCE:
             return self.count
-        now = self.usage()
+        now = self.core_times()
         if now is not None:
             wall = now.wall - self.last.wall
             others = (now.used - self.last.used - (now.own - self.last.own)) / wall
