@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from videogen import threads
-from videogen.threads import FreeCores, CoreTimes, cores, on_free_cores, use_threads
+from videogen.threads import CoreTimes, FreeCores, cores, on_free_cores, use_threads
 
 
 class Machine:
