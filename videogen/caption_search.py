@@ -94,6 +94,7 @@ class Phrase:
         return list({each.unordered(): each for each in reversed(found)}.values())[::-1]
 
 
+@on_free_cores
 def find_caption(
     model: PriorModel, rules: Rules, ids_Thw: Tensor, over_time: Sequence[str], possible: Callable[[str], bool]
 ) -> str:
