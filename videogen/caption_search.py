@@ -51,6 +51,11 @@ class Phrase:
         parts = (given[name].pop(0) if given.get(name) else Phrase.of(rules, name) for name in names)
         return Phrase(rule, number, tuple(parts))
 
+    def shorter(self, rules: Rules, number: int) -> list["Phrase"]:
+        """Another form with some of what is there, in every choice and order."""
+        orders = itertools.permutations(self.parts)
+        return list(dict.fromkeys(Phrase.of(rules, self.rule, number, replace(self, parts=order)) for order in orders))
+
     def longer(self, rules: Rules, number: int) -> "Phrase":
         """Another form with what is found once in both; what the other form has more of is to be found anew."""
         fresh = Phrase.of(rules, self.rule, number)
@@ -104,6 +109,7 @@ def find_caption(
     best = search.described(Phrase.of(rules, whole))
     for form in range(1, len(rules[whole])):  # one thing, then two: a longer caption has to be worth it
         longer = search.described(best.longer(rules, form))
+        best = search.likeliest([best, *longer.shorter(rules, form - 1)])  # it may have seen better what is there
         if search.nats([best])[0] - search.nats([longer])[0] < WORTH_SAYING * int(asked(model, ids_Thw).sum()):
             break
         best = longer
@@ -121,6 +127,10 @@ class Search:
     over_time: tuple[str, ...]
     possible: Callable[[str], bool]
     known: dict[tuple[str, int], float] = field(default_factory=dict)  # nats of a caption on so many frames
+
+    def likeliest(self, phrases: Sequence[Phrase]) -> Phrase:
+        nats = self.nats(phrases)
+        return phrases[nats.index(min(nats))]
 
     def described(self, phrase: Phrase) -> Phrase:
         """This form in the most likely words: what one frame shows, then what happens in two, then in all of them."""

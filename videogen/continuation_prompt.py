@@ -1,11 +1,14 @@
 """What a continuation goes by when nobody gave a prompt."""
 
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from videogen.caption_search import find_caption
 from videogen.known import Known
+from videogen.metadata import name_of
 from videogen.models import PriorModel
 from videogen.remarks import GenerationWarning, input_warnings
+from videogen.video import read_metadata
 
 
 class Continuation(NamedTuple):
@@ -13,14 +16,24 @@ class Continuation(NamedTuple):
     warnings: tuple[GenerationWarning, ...] = ()
 
 
-def continuation_prompt(model: PriorModel, known: Known) -> Continuation:
-    """The most likely caption of what the first video goes on from, where the model brings rules for captions. What is
-    of another world has none."""
+def continuation_prompt(model: PriorModel, known: Known, source: Any = None) -> Continuation:
+    """What the file it comes from says, if this model made it; else the most likely caption of what the first video
+    goes on from, where the model brings rules for captions. What is of another world has none."""
     if model.conditioner is None or input_warnings(model, known):
         return Continuation("")
+    if isinstance(source, str | Path) and (prompt := stored_prompt(model, Path(source))):
+        return Continuation(prompt)
     vocabulary = model.prompt_vocabulary
     if vocabulary is None or not vocabulary.caption_rules:
         text = "no prompt: the continuation is free, and what is there may change; say what it shows to hold it"
         return Continuation("", (GenerationWarning("no_prompt", text),))
     rules, over_time = vocabulary.caption_rules, vocabulary.rules_over_time
     return Continuation(find_caption(model, rules, known.ids_BThw[0], over_time, vocabulary.possible))
+
+
+def stored_prompt(model: PriorModel, path: Path) -> str | None:
+    """What a file was made of at its end, by a model of this name; None where it does not say so."""
+    metadata = read_metadata(path)
+    changes = metadata.get("prompt_changes") or [metadata]
+    prompt = changes[-1].get("prompt") if isinstance(changes, list) and isinstance(changes[-1], dict) else None
+    return prompt if isinstance(prompt, str) and prompt and metadata.get("model") == name_of(model.path) else None

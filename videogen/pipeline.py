@@ -287,7 +287,7 @@ class VideoPipeline:
         given = settings_of(num_inference_steps, guidance_scale, sampling)
         wanted = self.pictures(num_frames)
         known = self.known(video, image, height, width, 1)
-        prompt = self.prompt_for(known, prompt)
+        prompt = self.prompt_for(known, prompt, image if video is None else video)
         job = self.job(prompt, negative_prompt, num_videos_per_prompt, generator, given, rate)
         self.warn(self.warnings_on(job, given, height, width))
         known = known.of(len(job.seeds))
@@ -350,7 +350,8 @@ class VideoPipeline:
         refuse_unknown(sampling, {*arguments_of(VideoPipeline.stream), *self.sampler.__dataclass_fields__}, "stream")
         given = settings_of(num_inference_steps, guidance_scale, sampling)
         known = self.known(video, image, height, width, 1)
-        job = self.job((self.prompt_for(known, prompt),), negative_prompt, 1, generator, given, rate)
+        prompt = self.prompt_for(known, prompt, image if video is None else video)
+        job = self.job((prompt,), negative_prompt, 1, generator, given, rate)
         self.warn(self.warnings_on(job, given, height, width))
         frames = None if num_frames is None else self.pictures(num_frames)
         stream = VideoStream.begin(self.model, job, known, frames, transition)
@@ -430,7 +431,7 @@ class VideoPipeline:
             return picture_known(self.model, self.fitted(as_picture(picture), size)[0], videos)
         return nothing(self.model, videos, (size[0] // f_s, size[1] // f_s))
 
-    def prompt_for(self, known: Known, prompt: Any) -> Any:
+    def prompt_for(self, known: Known, prompt: Any, source: Any) -> Any:
         """The prompt that was given; without one (None) what a clip or a picture shows, as far as the model can say."""
         from videogen.continuation_prompt import continuation_prompt
 
@@ -439,7 +440,7 @@ class VideoPipeline:
             return prompt
         if not known.ids_BThw.shape[1]:
             raise UsageError("nothing to make: give a prompt, or a video or an image to go on from")
-        found = continuation_prompt(self.model, known)
+        found = continuation_prompt(self.model, known, source)
         self.warn(found.warnings)
         return found.prompt
 

@@ -11,14 +11,15 @@ import torch
 
 from tests.pipeline.tiny import RING, STAR
 from videogen import caption_search
-from videogen.caption_search import Phrase, find_caption, nats_of
-from videogen.continuation_prompt import continuation_prompt
+from videogen.caption_search import Phrase, Search, find_caption, nats_of
+from videogen.continuation_prompt import continuation_prompt, stored_prompt
 from videogen.errors import UsageError
 from videogen.pipeline import VideoPipeline
 from videogen.playroom.grammar import parse
 from videogen.playroom.render import render
 from videogen.playroom.scene import COLOURS, GROUNDS, MOTIONS, PATTERNS, SHAPES, SIZES, Backdrop, Scene, Thing
 from videogen.prompt_vocabulary import PromptVocabulary
+from videogen.video import write_video
 
 RULES = {
     "caption": ("{ball} on {ground}", "{ball} and {ball} on {ground}"),
@@ -110,6 +111,28 @@ def test_another_form_keeps_what_is_there_once_and_begins_the_rest_anew():
     assert len(pairs) == 10  # which of two alike is named first makes no difference
 
 
+def test_a_shorter_form_is_given_each_choice_of_what_the_longer_one_has_found():
+    pair = Phrase.of(RULES, "caption", 1).with_part((0, 1), Phrase.of(RULES, "colour", 3))
+    assert {each.text(RULES) for each in pair.shorter(RULES, 0)} == {
+        "a small red ball rolls on grass",
+        "a small white ball rolls on grass",
+    }
+
+
+def test_a_single_thing_that_was_misread_alone_is_not_told_as_two(monkeypatch):
+    """Where the first search ends beside the truth, what the second one saw is tried for one thing as well."""
+    truth = "a big blue ball jumps on snow"
+    World(monkeypatch, truth)
+    described = Search.described
+    astray = Phrase.of(RULES, "caption")
+
+    def misled(search, phrase):
+        return described(search, phrase) if len(balls_of(phrase.text(RULES))) > 1 else astray
+
+    monkeypatch.setattr(Search, "described", misled)
+    assert find_caption(None, RULES, torch.zeros(4, 2, 2), ("motion",), lambda caption: True) == truth
+
+
 @pytest.mark.parametrize(
     ("rules", "over_time", "message"),
     [
@@ -121,6 +144,29 @@ def test_another_form_keeps_what_is_there_once_and_begins_the_rest_anew():
 def test_rules_that_make_no_caption_are_refused(rules, over_time, message):
     with pytest.raises(ValueError, match=message):
         PromptVocabulary("playroom", RING, caption_rules=rules, rules_over_time=over_time)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "prompt"),
+    [
+        ({"prompt": RING, "model": "playroom"}, RING),
+        ({"prompt": RING, "model": "playroom", "prompt_changes": [{"picture": 4, "prompt": STAR}]}, STAR),
+        ({"prompt": RING, "model": "another"}, None),
+        ({"prompt": [RING, STAR], "model": "playroom"}, None),
+        (None, None),
+    ],
+)
+def test_a_file_of_this_model_says_itself_what_it_shows(bundled, tmp_path, metadata, prompt):
+    clip = np.zeros((3, 16, 16, 3), np.uint8)
+    write_video(tmp_path / "clip.mp4", clip, 8, **({} if metadata is None else {"metadata": metadata}))
+    assert stored_prompt(bundled.model, tmp_path / "clip.mp4") == prompt
+
+
+def test_what_a_file_says_of_itself_is_not_searched_for(bundled, tmp_path, monkeypatch):
+    monkeypatch.setattr("videogen.continuation_prompt.find_caption", None)
+    path, prompt = tmp_path / "clip.mp4", "a large yellow circle drifts right slowly over a maroon background"
+    write_video(path, rendered(BALL), 8, metadata={"prompt": prompt, "model": "playroom"})
+    assert bundled.stream(video=path, generator=3).prompt == prompt
 
 
 def test_the_rules_of_the_playroom_say_all_that_can_be_drawn(bundled):

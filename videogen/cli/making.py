@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -132,14 +133,14 @@ def opened(terminal: Terminal, prompts: tuple[str, ...], videos: int, options: M
     return request
 
 
-def described(request: Request, known: "Known") -> Request:
+def described(request: Request, known: "Known", path: Path) -> Request:
     """The same with what is seen as its prompt, where there was none; doubts about the clip or picture are noted."""
     from videogen.continuation_prompt import continuation_prompt
 
     request.with_warnings(known)
     if request.prompts:
         return request
-    prompt, warnings = continuation_prompt(request.pipe.model, known)
+    prompt, warnings = continuation_prompt(request.pipe.model, known, path)
     request.warn(warnings)
     if prompt:
         request.terminal.note(f"continuing as: {prompt}")
@@ -153,7 +154,7 @@ def made(request: Request, beginning: Beginning) -> Work:
     pipe, figures = request.pipe, Figures()
     beginning.note_changes(request.terminal, pipe, request.size)
     known, total = beginning.known(pipe, request.size, 1), pipe.pictures(request.frames())
-    request = described(request, known)
+    request = described(request, known, beginning.path)
     job = request.job(request.prompts)
     known = known.of(len(job.seeds))
     label = request.prompts[0] if len(request.prompts) == 1 else f"{len(request.prompts)} prompts"
@@ -169,7 +170,7 @@ def continued(request: Request, beginning: Beginning, only_new: bool) -> Work:
     pipe, figures = request.pipe, Figures()
     beginning.note_changes(request.terminal, pipe, request.size)
     new, known = pipe.pictures(request.frames()), beginning.known(pipe, request.size, 1)
-    request = described(request, known)
+    request = described(request, known, beginning.path)
     job = request.job(request.prompts)
     old = 0 if only_new else beginning.pictures(pipe.fps)
     clip = () if only_new else (picture[None, None] for picture in beginning.clip(pipe, request.size))
@@ -188,7 +189,7 @@ def streamed(request: Request, beginning: Beginning, changes: Sequence[Change], 
     pipe = request.pipe
     beginning.note_changes(request.terminal, pipe, request.size)
     total, known = request.frames(), beginning.known(pipe, request.size, 1)
-    request = described(request, known)
+    request = described(request, known, beginning.path)
     job = request.job(request.prompts[:1])
     stream = VideoStream.begin(pipe.model, job, known, total, transition)
     later = sorted((change.picture(pipe.fps), change.prompt) for change in changes)
