@@ -209,7 +209,7 @@ def test_without_a_prompt_a_free_continuation_is_named_so(capsys, command):
 
 
 def test_the_caption_that_was_found_is_named_and_used(capsys, monkeypatch):
-    monkeypatch.setattr("videogen.continuation_prompt.continuation_prompt", lambda model, ids: Continuation(STAR))
+    monkeypatch.setattr("videogen.continuation_prompt.continuation_prompt", lambda *_: Continuation(STAR))
     more = ["--model", "model", "--seed", "2", "--frames", "3"]
     for command in (["continue", "clip.mp4", "--only-new"], ["stream", "--video", "clip.mp4"]):
         assert main([*command, "-o", "found", *more, "--json", "--overwrite"]) == 0
