@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from benchmarks.hardware import describe
-from videogen.evaluate.prompts import Clips, Prompts, read_prompts, true_clips
+from videogen.evaluation.prompts import Clips, Prompts, read_prompts, true_clips
 from videogen.generate import generate
 from videogen.pipeline import VideoPipeline
 from videogen.pixels import to_clip, to_frames

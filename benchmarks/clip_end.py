@@ -21,8 +21,8 @@ from PIL import Image
 
 from benchmarks.hardware import describe
 from benchmarks.measuring import Setting, forget_peak, peak_mb
-from videogen.known import clip_as_seen
-from videogen.video import fit, probe, read, scan
+from videogen.conditioning_frames import clip_as_seen
+from videogen.io import fit, probe, read, scan
 
 HEIGHT, WIDTH, FPS, USED, SIZE = 2160, 3840, 30, 13, 64
 WAYS: dict[str, Callable[[Path], Any]] = {

@@ -16,17 +16,17 @@ import numpy as np
 import torch
 
 from benchmarks.hardware import describe
+from videogen.conditioning_frames import clip_known
 from videogen.continuation_prompt import continuation_prompt
-from videogen.evaluate.prompts import Clips, true_clips
+from videogen.evaluation.prompts import Clips, true_clips
 from videogen.generate import generate
-from videogen.known import clip_known
+from videogen.io.contact_sheet import contact_sheet
 from videogen.pipeline import VideoPipeline
 from videogen.pixels import to_clip, to_frames
 from videogen.playroom.grammar import caption
 from videogen.playroom.oracle import look
 from videogen.playroom.scene import Scene, sample_scenes
 from videogen.playroom.score import judge
-from videogen.sheet import contact_sheet
 
 SEED = 20_260_117  # of scenes that nothing was trained or tuned on
 GIVEN = 17  # pictures of a clip

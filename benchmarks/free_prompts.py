@@ -15,10 +15,10 @@ import torch
 
 from benchmarks.hardware import describe
 from videogen.cli.terminal import Terminal
-from videogen.evaluate.verdicts import likely, seen_in
+from videogen.evaluation.verdicts import likely, seen_in
+from videogen.io.contact_sheet import contact_sheet
 from videogen.pipeline import VideoPipeline
 from videogen.playroom.scene import Scene, Thing
-from videogen.sheet import contact_sheet
 
 FRAMES = 17
 Asked = dict[str, str]
@@ -172,7 +172,7 @@ def main() -> None:
 
 
 def clips_of(pipe: VideoPipeline, job: Any) -> Any:
-    from videogen.figures import Figures
+    from videogen.stats import Figures
 
     rows, columns = pipe.size(None, None)
     known = pipe.known(None, None, rows, columns, len(job.seeds))

@@ -16,7 +16,7 @@ import torch
 
 from benchmarks.after_true_frames import SHOWN, judged
 from benchmarks.hardware import describe
-from videogen.evaluate.prompts import Clips, read_prompts
+from videogen.evaluation.prompts import Clips, read_prompts
 from videogen.generate import Going, Job, begin, cut_to_new_prompts, go_on, kept, under_new_prompts
 from videogen.models import PriorModel
 from videogen.pipeline import VideoPipeline

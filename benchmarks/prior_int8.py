@@ -21,7 +21,7 @@ from benchmarks.hardware import describe
 from benchmarks.measuring import Way, in_turns, ratio, setting
 from prior.model import LlamaPrior
 from prior.text import Text
-from videogen.evaluate.prompts import read_prompts
+from videogen.evaluation.prompts import read_prompts
 from videogen.models import EMBEDDED
 from videogen.pipeline import VideoPipeline
 

@@ -29,7 +29,7 @@ from benchmarks.hardware import describe
 from benchmarks.measuring import ROOT, Setting, seconds_of, setting
 from prior.linear import Linear
 from prior.model import LlamaPrior
-from videogen.evaluate.floor import Peaks, pass_work
+from videogen.evaluation.floor import Peaks, pass_work
 from videogen.pipeline import VideoPipeline
 
 SHARE = 8  # proposals of a latent frame

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from benchmarks.hardware import describe
 from tokenizer.quantize import FSQConfig
-from videogen.evaluate.prompts import true_clips
+from videogen.evaluation.prompts import true_clips
 from videogen.models import EMBEDDED, TokenizerModel, load_tokenizer
 from videogen.pixels import to_clip, to_frames
 from videogen.playroom.oracle import look

@@ -15,8 +15,8 @@ import torch
 
 from benchmarks.hardware import describe
 from benchmarks.measuring.made_up import Shape, write_made_up_model
-from videogen.evaluate.bench import bench
-from videogen.evaluate.bench_report import as_table
+from videogen.evaluation.bench import bench
+from videogen.evaluation.bench_report import as_table
 from videogen.pipeline import VideoPipeline
 
 SHAPE = Shape(width=256, layers=6, heads=4, kv_heads=1, hidden=704)

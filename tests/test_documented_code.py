@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests.pipeline.tiny import write_model
-from videogen.video import write_video
+from videogen.io import write_video
 
 ROOT = Path(__file__).parents[1]
 GIVEN = {  # names that a page speaks of around its code

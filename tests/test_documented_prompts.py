@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from videogen.conditioning.prompt_vocabulary import PromptVocabulary
 from videogen.models import EMBEDDED
-from videogen.prompt_vocabulary import PromptVocabulary
 
 ROOT = Path(__file__).parents[1]
 VOCABULARY = PromptVocabulary.from_json(json.loads((EMBEDDED / "prompt_vocabulary.json").read_text()))

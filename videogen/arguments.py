@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from videogen.conditioning_frames import Known
 from videogen.errors import UsageError
-from videogen.known import Known
 
 if TYPE_CHECKING:
     from torch import Tensor

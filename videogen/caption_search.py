@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from prior.model import Lesson
+from videogen.conditioning.prompt_vocabulary import RULE_NAME
 from videogen.generate import device_of
 from videogen.models import PriorModel
-from videogen.prompt_vocabulary import RULE_NAME
 from videogen.threads import on_free_cores
 
 Rules = Mapping[str, Sequence[str]]  # the first is a whole caption; the others go from what is plain to what is fine

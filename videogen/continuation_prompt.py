@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from videogen.caption_search import find_caption
-from videogen.known import Known
+from videogen.conditioning_frames import Known
+from videogen.generation_warnings import GenerationWarning, input_warnings
+from videogen.io import read_metadata
 from videogen.metadata import name_of
 from videogen.models import PriorModel
-from videogen.remarks import GenerationWarning, input_warnings
-from videogen.video import read_metadata
 
 
 class Continuation(NamedTuple):

@@ -5,16 +5,16 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from videogen.conditioning_frames import as_frames, numbers_seen
 from videogen.errors import UsageError
-from videogen.known import as_frames, numbers_seen
-from videogen.video import OutputFormat, read_along, scan, stream, write_video
+from videogen.io import OutputFormat, read_along, scan, stream, write_video
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-    from videogen.video.output_format import Resampling
+    from videogen.io.output_format import Resampling
 
 
 def export_to_video(

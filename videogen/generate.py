@@ -21,9 +21,9 @@ from sampling.guidance import for_streams
 from sampling.rollout import Rollout, copied, remember, start, step
 from tokenizer.streaming import State
 from videogen.models import PriorModel
+from videogen.nan_guard import Watched
 from videogen.pixels import to_frames
 from videogen.threads import on_free_cores
-from videogen.watch import Watched
 
 Clock = Callable[[], float]  # seconds; see `exact_clock`
 

@@ -29,10 +29,7 @@ from videogen.arguments import (
     whole,
     worded,
 )
-from videogen.devices import usable
-from videogen.errors import UsageError
-from videogen.figures import Figures
-from videogen.known import (
+from videogen.conditioning_frames import (
     Frames,
     Known,
     as_frames,
@@ -46,10 +43,9 @@ from videogen.known import (
     stills_as_seen,
     stills_in,
 )
-from videogen.metadata import metadata_of
-from videogen.models import check_order
-from videogen.progress import ProgressBar
-from videogen.remarks import (
+from videogen.devices import usable
+from videogen.errors import UsageError
+from videogen.generation_warnings import (
     GenerationWarning,
     changed_on_the_way,
     frame_size_warning,
@@ -57,7 +53,11 @@ from videogen.remarks import (
     prompt_warnings,
     remarks_on,
 )
-from videogen.video import fit, probe
+from videogen.io import fit, probe
+from videogen.metadata import metadata_of
+from videogen.models import check_order
+from videogen.progress import ProgressBar
+from videogen.stats import Figures
 
 if TYPE_CHECKING:
     import torch

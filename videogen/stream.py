@@ -13,8 +13,8 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from videogen.conditioning_frames import Known
 from videogen.errors import UsageError
-from videogen.figures import Figures
 from videogen.generate import (
     Clock,
     Going,
@@ -26,8 +26,8 @@ from videogen.generate import (
     kept,
     under_new_prompts,
 )
-from videogen.known import Known
 from videogen.models import PriorModel
+from videogen.stats import Figures
 
 Picture = NDArray[np.uint8]  # [H, W, 3]
 Transition = Literal["recache", "cut"]

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from benchmarks.gpu_check import Finding, verdict
 from benchmarks.gpu_check.common import attempt
-from videogen.evaluate.selftest import check_laws
-from videogen.evaluate.selftest_prior import check_prior_laws
+from videogen.evaluation.selftest import check_laws
+from videogen.evaluation.selftest_prior import check_prior_laws
 from videogen.models import PriorModel
 from videogen.pipeline import VideoPipeline
 

@@ -8,7 +8,7 @@ import torch
 from benchmarks.gpu_check import Finding, verdict
 from benchmarks.gpu_check.common import attempt, where
 from sampling.chance import chance_of
-from videogen.evaluate.floor import measured_peaks
+from videogen.evaluation.floor import measured_peaks
 
 
 def check(device: str) -> Iterator[Finding]:

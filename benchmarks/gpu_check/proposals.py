@@ -15,7 +15,7 @@ from benchmarks.measuring import Setting
 from prior.laws import made_up_text
 from prior.memory import Past
 from prior.model import LlamaPrior
-from videogen.evaluate.floor import measured_peaks, pass_work
+from videogen.evaluation.floor import measured_peaks, pass_work
 from videogen.pipeline import VideoPipeline
 
 CLOSE = {torch.float32: 1e-4, torch.bfloat16: 2e-2}

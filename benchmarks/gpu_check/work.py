@@ -2,7 +2,7 @@
 
 from prior.config import PriorConfig
 from prior.visibility import Layout
-from videogen.evaluate.floor import head_parameters
+from videogen.evaluation.floor import head_parameters
 
 BACKWARD = 2  # as much as forward, twice: gradients of the weights and of what came in
 

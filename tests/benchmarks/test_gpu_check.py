@@ -14,7 +14,7 @@ from benchmarks.gpu_check.runner import Check, Outcome, run_all
 from prior.config import PriorConfig
 from prior.model import LlamaPrior
 from prior.visibility import Layout
-from videogen.evaluate import floor
+from videogen.evaluation import floor
 
 HERE = "tests.benchmarks.fake_checks"
 PASSES = Check("passes", f"{HERE}:passes", 60, 60)

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from videogen.cli import main
+from videogen.io import read, scan
 from videogen.playroom.grammar import parse
 from videogen.playroom.write import PlayroomConfig
-from videogen.video import read, scan
 
 Captured = pytest.CaptureFixture[str]
 SMALL = ["--clips", "4", "--size", "64", "--frames", "5", "--seed", "1"]

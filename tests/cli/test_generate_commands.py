@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.io.clips import numbered_frame
 from tests.pipeline.tiny import RING, STAR, write_model
-from tests.video.clips import numbered_frame
 from videogen.cli import main
 from videogen.cli.kinds import FILMS
 from videogen.continuation_prompt import Continuation
+from videogen.io import read, read_metadata, scan, stream, write_video
 from videogen.pipeline import VideoPipeline
-from videogen.video import read, read_metadata, scan, stream, write_video
 
 
 @pytest.fixture(scope="module")
@@ -244,7 +244,7 @@ def test_a_clip_and_what_comes_next_without_a_seam(capsys):
     assert old == round(40 / 25 * 8)
     assert np.array_equal(both[old:], new)
     last = read(Path("clip.mp4"), [39])
-    from videogen.video import fit
+    from videogen.io import fit
 
     assert np.array_equal(both[old - 1], fit(last, 16, 24)[0])
     figures(

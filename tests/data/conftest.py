@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from videogen.video import write_video
+from videogen.io import write_video
 
 MakeClip = Callable[..., Path]
 MakeSet = Callable[..., Path]

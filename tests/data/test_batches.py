@@ -12,7 +12,7 @@ import pytest
 
 from tests.data.conftest import MakeSet
 from videogen.data import Batch, ClipDataset, ClipSpec, Position, batches, build_index
-from videogen.video import VideoError
+from videogen.io import VideoError
 
 Row = tuple[str, str, bytes]
 BATCH = 4

@@ -10,7 +10,7 @@ import pytest
 from tests.data.conftest import MakeClip, MakeSet
 from videogen.data import ClipDataset, ClipSpec, Sample, build_index
 from videogen.errors import DataError
-from videogen.video import VideoError, read
+from videogen.io import VideoError, read
 
 SPEC = ClipSpec(frames=5, height=64, width=96, fps=8)
 

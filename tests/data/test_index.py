@@ -17,7 +17,7 @@ from videogen.data.examine import Job, verdict
 from videogen.data.records import FileRecord, Stamp, as_line
 from videogen.data.workers import TOO_LONG, Ending
 from videogen.errors import DataError
-from videogen.video import Limits
+from videogen.io import Limits
 
 DEFAULT = "videogen-index.jsonl"
 

@@ -8,7 +8,7 @@ from videogen.data.entry import Fault
 from videogen.data.journal import open_journal
 from videogen.data.records import FileRecord, Stamp
 from videogen.errors import LockedError
-from videogen.video import Scan
+from videogen.io import Scan
 
 HEADER = {"format": "test", "version": 1}
 SCAN = Scan("mp4", "h264", "yuv420p", 48, 32, 0, (1, 8), (0, 1), (0,), ("a", "b"))

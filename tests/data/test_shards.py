@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from videogen.data import find_entries
-from videogen.video import Span
+from videogen.io import Span
 
 Files = list[tuple[str, bytes]]
 

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Subset
 
 from tests.data.conftest import pictures
 from videogen.data import ClipDataset, ClipSpec, Index, build_index
-from videogen.video import write_video
+from videogen.io import write_video
 
 SPEC = ClipSpec(frames=4, height=16, width=24, fps=8, flip=True)
 

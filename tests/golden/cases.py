@@ -17,11 +17,11 @@ from tests.training import tiny, tiny_prior
 from videogen.checkpoint import write_folder
 from videogen.cli import main
 from videogen.data import IndexedClip, build_index
+from videogen.io import read
 from videogen.models import Preprocessing, load_prior, tokenizer_files
 from videogen.pipeline import VideoPipeline
 from videogen.playroom.write import PlayroomConfig, write_playroom
 from videogen.tokens.token_set import TokenClip, TokenSet
-from videogen.video import read
 
 COLORS, SHAPES, GROUNDS = ("red", "yellow", "green", "cyan"), ("ring", "disc", "star"), ("plain black", "plain maroon")
 PROMPTS = tuple(

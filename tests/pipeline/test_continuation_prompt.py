@@ -12,14 +12,14 @@ import torch
 from tests.pipeline.tiny import RING, STAR
 from videogen import caption_search
 from videogen.caption_search import Phrase, Search, find_caption, nats_of
+from videogen.conditioning.prompt_vocabulary import PromptVocabulary
 from videogen.continuation_prompt import continuation_prompt, stored_prompt
 from videogen.errors import UsageError
+from videogen.io import write_video
 from videogen.pipeline import VideoPipeline
 from videogen.playroom.grammar import parse
 from videogen.playroom.render import render
 from videogen.playroom.scene import COLOURS, GROUNDS, MOTIONS, PATTERNS, SHAPES, SIZES, Backdrop, Scene, Thing
-from videogen.prompt_vocabulary import PromptVocabulary
-from videogen.video import write_video
 
 RULES = {
     "caption": ("{ball} on {ground}", "{ball} and {ball} on {ground}"),

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from videogen.conditioning.prompt_vocabulary import PromptVocabulary
 from videogen.config import resolve
 from videogen.errors import CheckpointError
 from videogen.models import EMBEDDED
 from videogen.playroom.grammar import caption, parse
 from videogen.playroom.scene import sample_scenes
-from videogen.prompt_vocabulary import PromptVocabulary
 
 CONFIGS = Path(__file__).parents[2] / "configs/playroom"
 VOCABULARY = PromptVocabulary.from_json(json.loads((EMBEDDED / "prompt_vocabulary.json").read_text()))

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch.nn import functional
 
+from videogen.io import read, write_video
 from videogen.playroom.oracle import look
 from videogen.playroom.render import render
 from videogen.playroom.scene import COLOURS, Scene, sample_scenes
 from videogen.playroom.score import Score
-from videogen.video import read, write_video
 
 
 def untouched(clips: torch.Tensor, folder: Path) -> torch.Tensor:
@@ -21,7 +21,7 @@ def untouched(clips: torch.Tensor, folder: Path) -> torch.Tensor:
 
 def through_h264(clips: torch.Tensor, folder: Path) -> torch.Tensor:
     """Written and read back at moderate quality (crf 28), colours at half the resolution."""
-    from videogen.video import VideoWriter
+    from videogen.io import VideoWriter
 
     path = folder / "clip.mp4"
     back = []

@@ -7,10 +7,10 @@ import pytest
 
 from videogen.data import build_index
 from videogen.errors import DataError
+from videogen.io import scan
 from videogen.playroom.grammar import parse
 from videogen.playroom.score import score_folder
 from videogen.playroom.write import PlayroomConfig, preview, write_playroom
-from videogen.video import scan
 
 CONFIG = PlayroomConfig(clips=6, seed=3, size=32, frames=9)
 

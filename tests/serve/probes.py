@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tests.video.clips import BY_NAME, damaged, make, sound_only
+from tests.io.clips import BY_NAME, damaged, make, sound_only
 
 SECRET = "/etc/hostname"
 TEXTS = {

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.io.clips import numbered_frame
 from tests.serve.served import Served, problem, running_loop, served
-from tests.video.clips import numbered_frame
+from videogen.io import scan, write_video
 from videogen.serve.engine import Engine
 from videogen.serve.limits import Limits
-from videogen.video import scan, write_video
 
 PROMPT = "a small red ring drifts left over a dark blue background"
 

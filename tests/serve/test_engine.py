@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from tests.serve.scenes import RING, STAR, finished, pieces_of, until
+from videogen.io import read_metadata, scan
 from videogen.pipeline import VideoPipeline
 from videogen.serve.film import FilmEncoder, film_of
 from videogen.serve.wishes import Beginning, Busy, Gone, Wish, WishError
-from videogen.video import read_metadata, scan
 
 
 def watched(data, tmp_path):

@@ -2,10 +2,10 @@ import av
 import numpy as np
 import pytest
 
-from tests.video.clips import number_in, numbered_frame
+from tests.io.clips import number_in, numbered_frame
+from videogen.io import read, read_metadata, scan
 from videogen.serve.film import FilmEncoder, Recent, film_of, form_of
 from videogen.serve.fragments import earlier, fragment, parts_of, with_lengths
-from videogen.video import read, read_metadata, scan
 
 FPS, HEIGHT, WIDTH = 8, 48, 96
 METADATA = {"prompt": "a ring", "seed": 3}

@@ -4,8 +4,8 @@ from dataclasses import replace
 import pytest
 
 from tests.serve.test_checking import MASKED
+from videogen.conditioning.prompt_vocabulary import PromptVocabulary
 from videogen.models import EMBEDDED
-from videogen.prompt_vocabulary import PromptVocabulary
 from videogen.serve.remarks import note_on, warnings_on
 from videogen.serve.wishes import Beginning, Wish
 

@@ -10,16 +10,16 @@ import pytest
 import torch
 
 from tests.pipeline.tiny import RING, STAR, write_model
+from videogen.conditioning.prompt_vocabulary import PromptVocabulary
 from videogen.continuation_prompt import Continuation
 from videogen.errors import CheckpointError
+from videogen.generation_warnings import GenerationWarning, prompt_warnings
+from videogen.io import fit
 from videogen.pipeline import VideoPipeline
-from videogen.prompt_vocabulary import PromptVocabulary
-from videogen.remarks import GenerationWarning, prompt_warnings
 from videogen.serve.describing import examples_for
 from videogen.serve.messages import Begin, Change, Ended, Mask, Pictures, Stop, Took
 from videogen.serve.playing import FRAMES_AHEAD
 from videogen.serve.worker import Worker, loaded, reason, warmed_up
-from videogen.video import fit
 
 BEGIN = Begin("a", RING, None, 3, {}, "recache", 13, None, None, 0)
 

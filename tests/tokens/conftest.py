@@ -9,8 +9,8 @@ from tests.tokenizer.models import FSQ_1000, small_config, small_model
 from tokenizer.quantize import QuantizerConfig
 from videogen.checkpoint import write_folder
 from videogen.data import Index, build_index
+from videogen.io import write_video
 from videogen.models import Preprocessing, TokenizerModel, load_tokenizer, tokenizer_files
-from videogen.video import write_video
 
 LENGTHS = (1, 9, 2, 6, 13, 5, 4)  # pictures: some fill their groups of four, most do not
 

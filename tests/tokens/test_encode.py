@@ -13,9 +13,9 @@ from tests.tokens.conftest import LENGTHS, contents, make_model, make_videos
 from tokenizer.quantize import FSQConfig
 from videogen.data import Index, build_index
 from videogen.errors import DataError, UsageError
+from videogen.io import VideoError, fit, read, scan, strict
 from videogen.models import TokenizerModel
 from videogen.tokens import Cut, TokenSet, encode, stream
-from videogen.video import VideoError, fit, read, scan, strict
 
 
 def at_once(model: TokenizerModel, pictures: NDArray[np.uint8]) -> Tensor:

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.evaluate.models import write_whole_model
+from tests.evaluation.models import write_whole_model
 from tests.tokens.conftest import make_model, make_videos
 from tests.training.conftest import LENGTHS
 from tests.training.fake import lines
 from tests.training.tiny_prior import Set, tiny_config, train
 from videogen.cli import main
 from videogen.data import build_index
-from videogen.evaluate.foretelling import Choice, as_table, evaluate_prior, interval, student
+from videogen.evaluation.foretelling import Choice, as_table, evaluate_prior, interval, student
 from videogen.models import load_prior
 from videogen.playroom.write import PlayroomConfig, write_playroom
 from videogen.tokens.windows import spread

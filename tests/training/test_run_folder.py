@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from videogen.errors import LockedError, UsageError
-from videogen.sheet import contact_sheet, mosaic
+from videogen.io import write_video
+from videogen.io.contact_sheet import contact_sheet, mosaic
 from videogen.training.metrics_log import MetricsLog
 from videogen.training.onsets import after_a_look
 from videogen.training.run_folder import RunFolder, differences
-from videogen.video import write_video
 
 
 def test_the_holder_of_a_lock_is_named(tmp_path: Path) -> None:

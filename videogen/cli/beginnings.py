@@ -9,9 +9,9 @@ from videogen.cli.terminal import Terminal
 from videogen.errors import UsageError
 
 if TYPE_CHECKING:
-    from videogen.known import Frames, Known
+    from videogen.conditioning_frames import Frames, Known
+    from videogen.io import Scan
     from videogen.pipeline import VideoPipeline
-    from videogen.video import Scan
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +29,8 @@ class Beginning:
 
     @staticmethod
     def of(image: Path | None, video: Path | None, shown: bool = False) -> "Beginning":
-        from videogen.known import load_image, stills_in
-        from videogen.video import probe, scan
+        from videogen.conditioning_frames import load_image, stills_in
+        from videogen.io import probe, scan
 
         if image is not None and video is not None:
             raise UsageError("--image and --video are two beginnings; give one")
@@ -45,8 +45,8 @@ class Beginning:
         """The picture, or the end of the clip, as all videos know it."""
         import numpy as np
 
-        from videogen.known import clip_known, picture_known, pictures_of_use
-        from videogen.video import fit
+        from videogen.conditioning_frames import clip_known, picture_known, pictures_of_use
+        from videogen.io import fit
 
         if self.seen is not None or self.stills:
             last = list(self.clip(pipe, size, pictures_of_use(pipe.model)))
@@ -57,7 +57,7 @@ class Beginning:
 
     def clip(self, pipe: "VideoPipeline", size: tuple[int, int], last: int | None = None) -> "Iterator[Frames]":
         """The pictures [H, W, 3] of the clip at the model's frame rate and in this size, or only the last of them."""
-        from videogen.known import clip_as_seen, stills_as_seen
+        from videogen.conditioning_frames import clip_as_seen, stills_as_seen
 
         if self.stills:
             return stills_as_seen(self.stills, *size, last)
@@ -66,7 +66,7 @@ class Beginning:
 
     def pictures(self, fps: float) -> int:
         """How many the clip has at a model's frame rate; those of a folder are taken to be at that rate."""
-        from videogen.known import numbers_seen
+        from videogen.conditioning_frames import numbers_seen
 
         return len(self.stills) if self.seen is None else len(numbers_seen(self.seen, fps))
 
@@ -74,7 +74,7 @@ class Beginning:
         """Say what of it the model does not see as it is."""
         if self.picture is None and self.seen is None:
             return
-        from videogen.remarks import changed_on_the_way
+        from videogen.generation_warnings import changed_on_the_way
 
         if self.seen is not None and self.seen.missing_frames:
             terminal.note(f"{self.path}: holds one frame fewer than its header promises; nothing else is wrong with it")

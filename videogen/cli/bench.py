@@ -53,9 +53,9 @@ def bench(
     use_threads(threads)
     from time import perf_counter
 
-    from videogen.evaluate.bench import bench as measure
-    from videogen.evaluate.bench_report import as_table, judged
-    from videogen.evaluate.prompts import read_prompts
+    from videogen.evaluation.bench import bench as measure
+    from videogen.evaluation.bench_report import as_table, judged
+    from videogen.evaluation.prompts import read_prompts
     from videogen.pipeline import VideoPipeline
 
     wanted = None if prompts is None else read_prompts(prompts)

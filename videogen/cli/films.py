@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from videogen.figures import Figures
     from videogen.generate import Job
+    from videogen.io import OutputFormat, VideoWriter
     from videogen.pipeline import VideoPipeline
-    from videogen.video import OutputFormat, VideoWriter
+    from videogen.stats import Figures
 
 Pieces: TypeAlias = "Iterator[NDArray[np.uint8]]"  # [B, T, H, W, 3], some pictures of each video
 PIPE = "-"
@@ -119,8 +119,8 @@ def opened_writers(
     metadata: Sequence[dict[str, Any]],
 ) -> Iterator[list["VideoWriter"]]:
     """One for each video, or one for all of them side by side; old pictures of a folder go first."""
+    from videogen.io import VideoWriter
     from videogen.metadata import metadata_of_grid
-    from videogen.video import VideoWriter
 
     if on_one_wall := len(targets) < videos:
         metadata = [metadata_of_grid(metadata)] if metadata else ()
@@ -138,14 +138,14 @@ def size_of_all(size: tuple[int, int], videos: int) -> tuple[int, int]:
     """Height and width of so many videos side by side."""
     import numpy as np
 
-    from videogen.sheet import mosaic
+    from videogen.io.contact_sheet import mosaic
 
     rows, columns = mosaic([np.zeros((1, *size, 3), np.uint8)] * videos, scale=1).shape[1:3]
     return rows, columns
 
 
 def write(writers: Sequence["VideoWriter"], pictures: "NDArray[np.uint8]") -> None:
-    from videogen.sheet import mosaic
+    from videogen.io.contact_sheet import mosaic
 
     each = [mosaic(list(pictures), scale=1)] if len(writers) < len(pictures) else pictures
     for writer, one in zip(writers, each, strict=True):
@@ -181,7 +181,7 @@ def bar(terminal: Terminal, total: int | None) -> Iterator[Callable[[int, str], 
 
 
 def figures_of(work: Work, targets: Sequence[str], count: int, written: dict[str, Any]) -> dict[str, Any]:
-    from videogen.figures import peak_memory_mib
+    from videogen.stats import peak_memory_mib
 
     return {
         "files": list(targets),

@@ -10,7 +10,7 @@ from videogen.cli.terminal import Terminal
 from videogen.errors import UsageError
 
 if TYPE_CHECKING:
-    from videogen.video import OutputFormat
+    from videogen.io import OutputFormat
 
 FORMAT = (
     click.option("--fps", type=float, help="Frames a second of the file; the speed stays [default: the model's]."),
@@ -35,7 +35,7 @@ def format_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def output_format(options: Mapping[str, Any]) -> "OutputFormat":
     """What those options say; UsageError where that makes no sense."""
-    from videogen.video import OutputFormat
+    from videogen.io import OutputFormat
 
     try:
         return OutputFormat(options["fps"], options["scale"], options["resampling"])
@@ -45,7 +45,7 @@ def output_format(options: Mapping[str, Any]) -> "OutputFormat":
 
 def note_stretching(terminal: Terminal, size: tuple[int, int], output: "OutputFormat") -> None:
     """Say that frames lose their shape; UsageError for a size that cannot be written."""
-    from videogen.video.writer import LARGEST
+    from videogen.io.writer import LARGEST
 
     height, width = output.size(*size)
     if max(height, width) > LARGEST:

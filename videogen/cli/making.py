@@ -19,13 +19,13 @@ from videogen.errors import UsageError
 from videogen.threads import use_threads
 
 if TYPE_CHECKING:
-    from videogen.figures import Figures
+    from videogen.conditioning_frames import Known
     from videogen.generate import Job
-    from videogen.known import Known
+    from videogen.generation_warnings import GenerationWarning
+    from videogen.io import OutputFormat
     from videogen.pipeline import VideoPipeline
-    from videogen.remarks import GenerationWarning
+    from videogen.stats import Figures
     from videogen.stream import VideoStream
-    from videogen.video import OutputFormat
 
 SAMPLING = (
     "steps", "opening", "schedule", "order", "threshold", "noise", "guidance_scale", "guidance_schedule", "temperature",
@@ -96,7 +96,7 @@ class Request:
 
     def with_warnings(self, known: "Known") -> "Known":
         """What the video goes on from; said, if the model knows nothing like it."""
-        from videogen.remarks import input_warnings
+        from videogen.generation_warnings import input_warnings
 
         self.warn(input_warnings(self.pipe.model, known))
         return known
@@ -149,7 +149,7 @@ def described(request: Request, known: "Known", path: Path) -> Request:
 
 def made(request: Request, beginning: Beginning) -> Work:
     """Videos of a given length, all at once."""
-    from videogen.figures import Figures
+    from videogen.stats import Figures
 
     pipe, figures = request.pipe, Figures()
     beginning.note_changes(request.terminal, pipe, request.size)
@@ -165,7 +165,7 @@ def made(request: Request, beginning: Beginning) -> Work:
 
 def continued(request: Request, beginning: Beginning, only_new: bool) -> Work:
     """A clip, and after its last picture the first new one."""
-    from videogen.figures import Figures
+    from videogen.stats import Figures
 
     pipe, figures = request.pipe, Figures()
     beginning.note_changes(request.terminal, pipe, request.size)

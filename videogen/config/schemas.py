@@ -17,7 +17,7 @@ from videogen.config.strict_yaml import ConfigError, Mapping, Scalar, nearest, p
 from videogen.errors import CheckpointError, UsageError
 
 SCHEMAS = {
-    "prompt_vocabulary": "videogen.prompt_vocabulary:PromptVocabulary",
+    "prompt_vocabulary": "videogen.conditioning.prompt_vocabulary:PromptVocabulary",
     "playroom": "videogen.playroom.write:PlayroomConfig",
     "tokenizer": "videogen.training.tokenizer_config:TokenizerTrainingConfig",
     "prior": "videogen.training.prior_config:PriorTrainingConfig",

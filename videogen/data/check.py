@@ -16,7 +16,7 @@ from videogen.data.sources import find_entries, root_of
 from videogen.data.window import frames_between
 from videogen.data.workers import run_each
 from videogen.errors import DataError
-from videogen.video import read
+from videogen.io import read
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -58,7 +58,7 @@ def refuse_changed(index: Index) -> None:
 
 def draw_sheet(index: Index, clips: int, columns: int = 8) -> Image:
     """`clips` clips from all over the set, a row each: whole frames evenly spaced in time, the caption below."""
-    from videogen.sheet import contact_sheet
+    from videogen.io.contact_sheet import contact_sheet
 
     if not index.good:
         raise DataError(f"{index.data}: has no clip that can be drawn; all {len(index.refused)} were refused")

@@ -16,7 +16,7 @@ from videogen.data.index import Index, IndexedClip
 from videogen.data.records import path_of
 from videogen.data.window import possible_starts, shown_numbers
 from videogen.errors import DataError
-from videogen.video import VideoError, read
+from videogen.io import VideoError, read
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from stat import S_ISREG
 from videogen.data.entry import Fault
 from videogen.data.records import Backend, FileRecord, Stamp, path_of
 from videogen.data.workers import TOO_LONG, Ending, Task
-from videogen.video import Limits, Scan, Source, Span, VideoError, choose_backend, scan
+from videogen.io import Limits, Scan, Source, Span, VideoError, choose_backend, scan
 
 TRANSIENT = frozenset({"crashed", "hung", "internal"})  # perhaps not the file's fault: tried again by the next run
 

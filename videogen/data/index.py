@@ -21,7 +21,7 @@ from videogen.data.summary import summarize
 from videogen.data.window import duration
 from videogen.data.workers import run_each
 from videogen.errors import DataError
-from videogen.video import Limits, Scan, Source, Span
+from videogen.io import Limits, Scan, Source, Span
 
 OnProgress = Callable[[int, int], None]
 

@@ -17,7 +17,7 @@ from videogen.data.entry import Entry
 from videogen.data.records import FileRecord, as_line, entry_from_json, entry_to_json, record_from_json, record_to_json
 from videogen.data.sources import root_of
 from videogen.errors import DataError
-from videogen.video import Limits
+from videogen.io import Limits
 
 FORMAT, VERSION = "videogen-index", 2
 READABLE = (1, VERSION)  # the first says nothing of transparent and missing frames

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from videogen.data.entry import Entry, Fault
-from videogen.video import Scan, Source, Span
+from videogen.io import Scan, Source, Span
 
 Backend = Literal["decord", "pyav"]
 

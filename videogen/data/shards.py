@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from videogen.data.captions import MAX_BYTES, caption_from_json, caption_from_text
 from videogen.data.entry import Entry, Fault, is_hidden, is_video_name
-from videogen.video import Span
+from videogen.io import Span
 
 BLOCK = tarfile.BLOCKSIZE
 UNREADABLE = (tarfile.TarError, OSError, ValueError, OverflowError, RecursionError, EOFError)

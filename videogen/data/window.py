@@ -8,7 +8,7 @@ at the edge, and a border (`start`, `end`) means the nearest frame boundary.
 import numpy as np
 from numpy.typing import NDArray
 
-from videogen.video import frames_at
+from videogen.io import frames_at
 
 Times = NDArray[np.float64]
 

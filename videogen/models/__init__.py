@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from videogen.checkpoint import Content, Folder, read_folder, write_folder
+from videogen.conditioning.prompt_vocabulary import FILE as PROMPT_VOCABULARY
+from videogen.conditioning.prompt_vocabulary import PromptVocabulary
 from videogen.config.plain import from_json
 from videogen.errors import CheckpointError, UsageError
-from videogen.prompt_vocabulary import FILE as PROMPT_VOCABULARY
-from videogen.prompt_vocabulary import PromptVocabulary
 
 if TYPE_CHECKING:
     import torch

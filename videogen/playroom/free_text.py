@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from videogen.conditioning.prompt_vocabulary import PromptVocabulary, Reading, UnknownWord
 from videogen.playroom.grammar import (
     MOTION_WORDS,
     OVER,
@@ -23,7 +24,6 @@ from videogen.playroom.grammar import (
     parse,
 )
 from videogen.playroom.scene import COLOURS, GROUNDS
-from videogen.prompt_vocabulary import PromptVocabulary, Reading, UnknownWord
 
 MOST_THINGS = 2
 NEAR = 3  # known words named beside an unknown one

@@ -108,8 +108,8 @@ def score_folder(data: Path, on_progress: OnProgress | None = None) -> dict[str,
 
 
 def _look_at(clip: "IndexedClip") -> Scene:
+    from videogen.io import fit, read
     from videogen.playroom.oracle import look
-    from videogen.video import fit, read
 
     side = min(clip.scan.height, clip.scan.width)
     frames = fit(read(clip.entry.source, range(len(clip.scan.pts)), clip.scan, clip.backend), side, side)

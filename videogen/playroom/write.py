@@ -86,8 +86,8 @@ def write_playroom(out: Path, config: PlayroomConfig, on_progress: OnProgress | 
 
 def preview(out: Path, fps: float, sheet: Path | None, reel: Path | None) -> None:
     """A contact sheet and a mosaic video of the first clips in a folder that `write_playroom` made."""
-    from videogen.sheet import contact_sheet, mosaic
-    from videogen.video import read, scan, write_video
+    from videogen.io import read, scan, write_video
+    from videogen.io.contact_sheet import contact_sheet, mosaic
 
     paths = sorted(out.glob("clip_*.mp4"))[:PREVIEWED]
     scans = [scan(path) for path in paths]
@@ -118,8 +118,8 @@ def _check_recipe(out: Path, config: PlayroomConfig) -> None:
 
 
 def _write_some(out: Path, config: PlayroomConfig, numbers: Sequence[int]) -> None:
+    from videogen.io import VideoWriter
     from videogen.playroom.render import render
-    from videogen.video import VideoWriter
 
     scenes = [config.scenes(number, 1)[0] for number in numbers]
     clips = render(scenes, config.frames, config.size, config.fps).numpy()

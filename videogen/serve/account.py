@@ -4,8 +4,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from videogen.figures import Figures
 from videogen.serve.messages import Pictures
+from videogen.stats import Figures
 
 SUMMED = {"latent_frames": "latent_frames", "proposals": "proposals"}
 TIMED = {"prior": "prior_seconds", "decoder": "decoder_seconds"}

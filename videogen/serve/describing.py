@@ -4,10 +4,10 @@ from dataclasses import asdict
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from videogen.conditioning.prompt_vocabulary import PromptVocabulary
 from videogen.metadata import name_of
 from videogen.playroom.grammar import caption
 from videogen.playroom.scene import sample_scenes
-from videogen.prompt_vocabulary import PromptVocabulary
 
 if TYPE_CHECKING:
     from videogen.conditioning import Conditioner
@@ -19,7 +19,7 @@ TOKENS_A_WORD = 1.3  # of a vocabulary that was made of the playroom's words; an
 
 def described(pipe: "VideoPipeline") -> dict[str, Any]:
     """The fields of ModelInfo, in plain JSON, but for what the web process knows itself."""
-    from videogen.known import pictures_of_use
+    from videogen.conditioning_frames import pictures_of_use
 
     model = pipe.model
     vocabulary = model.prompt_vocabulary

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from videogen.io.metadata import as_tags
 from videogen.serve.fragments import Piece, codec_of, contents_first, earlier, fragment, with_lengths
-from videogen.video.metadata import as_tags
 
 QUALITY = 20  # x264's scale
 KEY_SECONDS = 1.0  # between places where a viewer can begin

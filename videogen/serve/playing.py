@@ -7,11 +7,11 @@ from typing import cast
 
 import numpy as np
 
+from videogen.conditioning_frames import Known, clip_known, picture_known
 from videogen.continuation_prompt import continuation_prompt
 from videogen.generate import read_prompt
-from videogen.known import Known, clip_known, picture_known
+from videogen.generation_warnings import input_warnings
 from videogen.pipeline import VideoPipeline
-from videogen.remarks import input_warnings
 from videogen.serve.messages import Begin, Change, Pictures
 from videogen.serve.pace import Pace
 from videogen.stream import Picture, Transition, VideoStream

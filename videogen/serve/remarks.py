@@ -1,6 +1,6 @@
 """Warnings about a request that can be met, but not as it was meant: nothing is repaired without a word."""
 
-from videogen.remarks import GenerationWarning, idle_settings, prompt_warnings
+from videogen.generation_warnings import GenerationWarning, idle_settings, prompt_warnings
 from videogen.serve.checking import sampler_of, sampling_of
 from videogen.serve.wishes import ModelInfo, Wish
 

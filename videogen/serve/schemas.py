@@ -3,7 +3,7 @@
 from dataclasses import fields
 from typing import Any, get_args
 
-from videogen.remarks import Kind
+from videogen.generation_warnings import Kind
 from videogen.serve.fields import Schema
 from videogen.serve.limits import Limits
 

@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from videogen.known import as_rgb, numbers_seen
+from videogen.conditioning_frames import as_rgb, numbers_seen
+from videogen.io import Limits, Scan, VideoError, read_along, scan
 from videogen.serve.messages import Read, Unreadable, Wire
-from videogen.video import Limits, Scan, VideoError, read_along, scan
 
 FILES = 32  # descriptors
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "MPO")  # none of them needs another program
@@ -111,7 +111,7 @@ def of_image(descriptor: int, task: Task) -> Read | Unreadable:
 
 
 def cover(picture: Image.Image, task: Task) -> Pictures:
-    """uint8 [height, width, 3]: scaled to cover, antialiased, the middle cropped out; as `videogen.video.fit` does."""
+    """uint8 [height, width, 3]: scaled to cover, antialiased, the middle cropped out; as `videogen.io.fit` does."""
     scale = max(task.height / picture.height, task.width / picture.width)
     width, height = (max(1, round(side * scale)) for side in picture.size)
     width, height = max(task.width, width), max(task.height, height)

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from videogen.conditioning.prompt_vocabulary import PromptVocabulary
 from videogen.errors import VideogenError
-from videogen.prompt_vocabulary import PromptVocabulary
 
 Transition = Literal["recache", "cut"]
 

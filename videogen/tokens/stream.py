@@ -16,9 +16,9 @@ from videogen.data.examine import stamp_of
 from videogen.data.index import IndexedClip
 from videogen.data.records import path_of
 from videogen.data.window import shown_numbers
+from videogen.io import VideoError, fit, read_along
 from videogen.tokens.description import Cut
 from videogen.tokens.plan import PlannedClip
-from videogen.video import VideoError, fit, read_along
 
 if TYPE_CHECKING:
     from tokenizer.model import VideoTokenizer

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from videogen.video import stream, write_video
+from videogen.io import stream, write_video
 
 STILL, FILM = ".png", ".mp4"  # what a stage draws
 

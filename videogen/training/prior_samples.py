@@ -12,11 +12,11 @@ from prior.model import Lesson, LlamaPrior
 from prior.text import Text
 from sampling.config import SamplerConfig
 from sampling.rollout import remember, roll_out, start
+from videogen.io import write_video
+from videogen.io.contact_sheet import contact_sheet, mosaic
 from videogen.models import TokenizerModel
 from videogen.pixels import to_frames
-from videogen.sheet import contact_sheet, mosaic
 from videogen.training.prior_config import PriorPhaseConfig
-from videogen.video import write_video
 
 
 @torch.no_grad()

@@ -19,7 +19,7 @@ from tokenizer.quantize import FSQConfig, QuantizerConfig
 from videogen.checkpoint import Content
 from videogen.conditioning import Conditioner
 from videogen.errors import UsageError
-from videogen.evaluate.likelihood import Baseline, Sums, figures, judged
+from videogen.evaluation.likelihood import Baseline, Sums, figures, judged
 from videogen.models import TaughtOn, TokenizerModel, prior_files
 from videogen.training.ahead import one_ahead
 from videogen.training.begin import first_weights

@@ -1,0 +1,223 @@
+"""Going on from somebody's clip: at the model's pace, from its very last picture, without a seam."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.io.clips import number_in, numbered_frame
+from tests.pipeline.tiny import RING
+from videogen.conditioning_frames import as_frames, clip_as_seen, clip_known, load_image, numbers_seen, pictures_of_use
+from videogen.errors import DataError
+from videogen.io import Scan, VideoError, scan, strict, write_video
+from videogen.pipeline import PipelineWarning, VideoPipeline
+from videogen.pixels import to_clip
+from videogen.playroom.render import render
+from videogen.playroom.scene import sample_scenes
+
+
+def numbered(count, height=48, width=96):
+    return np.stack([numbered_frame(number, height, width) for number in range(count)])
+
+
+def timed(*seconds):
+    return Scan("mp4", "h264", "rgb24", 8, 8, 0, (1, 1000), tuple(round(1000 * s) for s in seconds), (0,), ())
+
+
+def test_a_clip_at_the_models_rate_is_taken_as_it_is():
+    assert numbers_seen(timed(*np.arange(20) / 8), 8).tolist() == list(range(20))
+    assert numbers_seen(timed(0), 8).tolist() == [0]
+
+
+def test_a_faster_clip_loses_pictures_evenly_and_ends_with_its_last():
+    numbers = numbers_seen(timed(*np.arange(76) / 25), 8)
+    assert numbers[-1] == 75
+    steps = np.diff(numbers)
+    assert set(steps.tolist()) <= {3, 4}
+    assert steps.mean() == pytest.approx(25 / 8, rel=0.02)
+    assert len(numbers) == pytest.approx(76 / 25 * 8, abs=1)
+
+
+def test_a_slower_clip_repeats_each_picture_as_long_as_it_was_shown():
+    assert numbers_seen(timed(0, 0.25, 0.5), 8).tolist() == [0, 0, 1, 1, 2, 2]
+
+
+def test_a_clip_of_changing_rate_is_seen_when_it_was_shown():
+    assert numbers_seen(timed(0, 0.125, 0.625, 0.75), 8).tolist() == [0, 0, 1, 1, 1, 1, 2, 3, 3][1:]
+
+
+def test_a_file_is_read_at_the_models_rate_and_size(tmp_path):
+    write_video(tmp_path / "clip.mp4", numbered(51), 25)
+    seen = scan(tmp_path / "clip.mp4")
+    pictures = list(clip_as_seen(tmp_path / "clip.mp4", seen, 8, 48, 96))
+    assert [number_in(picture) for picture in pictures] == numbers_seen(seen, 8).tolist()
+    last = list(clip_as_seen(tmp_path / "clip.mp4", seen, 8, 48, 96, last=3))
+    assert np.array_equal(np.stack(last), np.stack(pictures[-3:]))
+    assert next(clip_as_seen(tmp_path / "clip.mp4", seen, 8, 16, 24)).shape == (16, 24, 3)
+
+
+def test_a_long_file_is_decoded_once(tmp_path, monkeypatch):
+    write_video(tmp_path / "clip.mp4", numbered(75), 25)
+    seen, decoded, time_of = scan(tmp_path / "clip.mp4"), [], strict.time_of
+    monkeypatch.setattr(strict, "time_of", lambda frame: decoded.append(time_of(frame)) or decoded[-1])
+    assert len(list(clip_as_seen(tmp_path / "clip.mp4", seen, 25, 48, 96))) == 75
+    assert decoded == list(seen.pts)
+
+
+def test_a_file_that_changes_under_way_is_noticed(tmp_path):
+    write_video(tmp_path / "clip.mp4", numbered(51), 25)
+    seen = scan(tmp_path / "clip.mp4")
+    write_video(tmp_path / "clip.mp4", numbered(52)[1:], 25)
+    with pytest.raises(VideoError):
+        list(clip_as_seen(tmp_path / "clip.mp4", seen, 8, 48, 96))
+
+
+@pytest.mark.parametrize("name", ["pipe", "sinking_pipe"])
+@pytest.mark.parametrize("frames", [1, 4, 5, 8, 9, 10, 30])
+def test_what_is_known_ends_with_the_last_picture_in_whole_groups(name, frames, request):
+    pipe = request.getfixturevalue(name)
+    clip = numbered(frames, 16, 24)
+    known = clip_known(pipe.model, clip)
+    latent_frames = min(1 + (frames - 1) // 4, pipe.model.config.window + pipe.model.config.sink_frames)
+    used = clip[-(1 + 4 * (latent_frames - 1)) :]
+    assert len(used) <= pictures_of_use(pipe.model)
+    assert torch.equal(known.ids_BThw, pipe.model.tokenizer.network.encode_clip(to_clip(used[None])))
+    assert known.pictures.shape == (1, 0, 16, 24, 3)
+
+
+def test_a_continuation_is_what_the_unbroken_video_was(pipe):
+    """Known ids that the model itself has made are gone on with as if there had been no break: no seam, no repeat."""
+    whole = pipe(RING, num_frames=33, generator=3, output_type="ids").frames
+    made = pipe(RING, num_frames=33, generator=3, output_type="uint8").frames[0]
+    job = pipe.job(RING, None, 1, 3, {})
+    from videogen.conditioning_frames import Known
+    from videogen.stats import Figures
+
+    known = Known(whole[:, :2], torch.zeros(1, 0, 16, 24, 3, dtype=torch.uint8))
+    after = torch.cat([one.pictures for one in pipe.until(8, job, known, Figures())], 1)[0].numpy()
+    assert np.array_equal(after, made[5:13])
+
+
+def test_a_file_an_array_and_a_list_of_pictures_are_the_same_clip(pipe, tmp_path):
+    frames = numbered(14, 16, 24)
+    write_video(tmp_path / "clip", frames, 8)
+    write_video(tmp_path / "clip.gif", frames, 8)
+    seen = np.stack(list(clip_as_seen(tmp_path / "clip.gif", scan(tmp_path / "clip.gif"), 8, 16, 24)))
+    outs = [
+        pipe(RING, num_frames=5, video=video, generator=1, output_type="uint8").frames
+        for video in (tmp_path / "clip.gif", seen, list(seen), torch.from_numpy(seen).permute(0, 3, 1, 2))
+    ]
+    assert all(np.array_equal(out, outs[0]) for out in outs[1:])
+
+
+def test_lost_edges_are_said(pipe):
+    with pytest.warns(UserWarning, match="sees it, 32 x 32 becomes 16 x 24, edges are cropped"):
+        pipe(RING, num_frames=1, image=np.zeros((32, 32, 3), np.uint8))
+    with pytest.warns(UserWarning, match="sees it, 32 x 48 becomes 16 x 24$"):
+        pipe(RING, num_frames=1, image=np.zeros((32, 48, 3), np.uint8))
+
+
+def test_whatever_it_comes_from_what_the_model_does_not_see_is_said_where_it_was_asked_for(pipe, tmp_path):
+    frames = numbered(14, 32, 32)
+    write_video(tmp_path / "clip.mp4", frames, 25)
+    write_video(tmp_path / "clip", frames, 8)
+    cropped = "32 x 32 becomes 16 x 24, edges are cropped"
+    for video, changes in (
+        (tmp_path / "clip.mp4", f"25 pictures a second become 8, {cropped}"),
+        (tmp_path / "clip", cropped),
+        (frames, cropped),
+    ):
+        for ask in (pipe, pipe.stream):
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always")
+                ask(RING, num_frames=1, video=video, generator=1)
+            assert [str(one.message) for one in told] == [f"as the model sees it, {changes}"]
+            assert told[0].filename == __file__
+
+
+def test_an_image_that_is_none_is_called_an_image(pipe):
+    for image, words in ((np.zeros((2, 16, 24, 3)), "three dimensions, not 4"), ("nowhere.png", "no such file")):
+        with pytest.raises(DataError, match=words):
+            pipe(RING, num_frames=1, image=image)
+
+
+def test_pictures_come_in_many_kinds():
+    frames = np.random.default_rng(0).integers(0, 256, (3, 4, 6, 3), dtype=np.uint8)
+    kinds = [
+        frames,
+        frames / 255,
+        (frames / 255).astype(np.float32),
+        torch.from_numpy(frames).permute(0, 3, 1, 2),
+        torch.from_numpy(frames / 255).permute(0, 3, 1, 2),
+        list(frames),
+        [Image.fromarray(picture) for picture in frames],
+        [torch.from_numpy(picture) for picture in frames],
+    ]
+    for kind in kinds:
+        assert np.array_equal(as_frames(kind), frames)
+    locked = frames.copy()
+    locked.flags.writeable = False
+    assert as_frames(locked).flags.writeable
+    grey = as_frames([Image.new("L", (6, 4), 7), Image.new("RGBA", (6, 4), (7, 7, 7, 255))])
+    assert (grey == 7).all()
+    assert as_frames(torch.ones(1, 4, 6, 3, dtype=torch.bfloat16)).max() == 255
+
+
+@pytest.mark.parametrize(
+    ("video", "words"),
+    [
+        ([], "a list of pictures"),
+        ("clip.mp4", "not str"),
+        (7, "not int"),
+        ([np.zeros((4, 6, 3)), np.zeros((4, 5, 3))], "all of one size"),
+        (np.zeros((2, 3)), "four dimensions, not 2"),
+        (np.zeros((1, 2, 4, 6, 3)), "four dimensions, not 5"),
+        (np.zeros((2, 4, 6, 4)), "three channels"),
+        (np.zeros((0, 4, 6, 3)), "at least one pixel"),
+        (np.full((1, 4, 6, 3), 2.0), "floats in"),
+        (np.full((1, 4, 6, 3), np.nan), "floats in"),
+        (np.zeros((1, 4, 6, 3), np.int32), "int32"),
+    ],
+)
+def test_what_is_no_video_is_said(video, words):
+    with pytest.raises(DataError, match=words):
+        as_frames(video)
+
+
+def test_pictures_are_read_from_files(tmp_path):
+    Image.new("RGBA", (6, 4), (1, 2, 3, 255)).save(tmp_path / "a.png")
+    assert (load_image(tmp_path / "a.png") == (1, 2, 3)).all()
+    dark, deep = np.full((4, 6), 20), np.arange(24).reshape(4, 6) * 2800
+    for name, bits in (("dark.png", dark * 256), ("deep.png", deep), ("deep.tif", deep)):
+        Image.fromarray(bits.astype(np.uint16)).save(tmp_path / name)
+        read = load_image(tmp_path / name)
+        assert np.array_equal(read, np.repeat((bits // 256)[:, :, None], 3, 2)), (
+            "16 bits of grey are not clipped to white"
+        )
+        with Image.open(tmp_path / name) as image:
+            assert np.array_equal(as_frames([image])[0], read)
+    (tmp_path / "b.png").write_text("no picture")
+    with pytest.raises(DataError, match=r"b\.png: not a picture"):
+        load_image(tmp_path / "b.png")
+    with pytest.raises(DataError, match=r"c\.png: no such file"):
+        load_image(tmp_path / "c.png")
+    with pytest.raises(DataError, match="not a picture"):
+        load_image(tmp_path)
+
+
+def test_a_clip_of_another_world_is_told_where_a_model_says_what_its_own_is_like():
+    pipe = VideoPipeline.from_pretrained()
+    own = render(sample_scenes(1, 5), 17, 64).numpy()[0]
+    draw = np.random.default_rng(1)
+    foreign = draw.integers(0, 255, (17, 64, 64, 3), np.uint8)
+    prompt = "a small red ring drifts left over plain black"
+    for given in ({"video": foreign}, {"image": foreign[0]}):
+        with pytest.warns(PipelineWarning, match="outside the playroom, all that this model knows") as told:
+            pipe.stream(prompt, generator=1, **given)
+        assert [one.message.detail.kind for one in told] == ["input_unfamiliar"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pipe.stream(prompt, generator=1, video=own)
+        pipe.stream(prompt, generator=1, image=own[0])

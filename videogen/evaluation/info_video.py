@@ -1,0 +1,59 @@
+"""A video file in figures and in words: what its container says, and what it was made with."""
+
+from pathlib import Path
+from typing import Any
+
+from videogen.data.entry import is_video_name
+from videogen.io import probe, read_metadata, tags_of
+from videogen.metadata import in_words
+
+PICTURE = "frame_[0-9]*.png"  # of a folder that a video was written into
+
+
+def is_video(path: Path) -> bool:
+    """A file with the name of a video or of one of its pictures, or a folder of such pictures."""
+    if path.is_dir():
+        return next(path.glob(PICTURE), None) is not None
+    return is_video_name(path.name) or path.suffix.lower() == ".png"
+
+
+def describe_video(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """Figures and lines; VideoError for a file that cannot be read."""
+    metadata = read_metadata(path)
+    figures, lines = _pictures(path) if path.is_dir() or path.suffix.lower() == ".png" else _container(path)
+    if metadata:
+        lines |= in_words(metadata)
+    else:
+        lines["made with"] = "unknown: it holds no metadata of videogen"
+    return {**figures, "metadata": metadata}, lines
+
+
+def _container(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    seen = probe(path)
+    frames = len(seen.pts)
+    figures = {
+        "container": seen.container,
+        "codec": seen.codec,
+        "height": seen.height,
+        "width": seen.width,
+        "fps": seen.fps,
+        "frames": frames,
+        "tags": tags_of(path),
+    }
+    seconds = f", {frames / seen.fps:.2f} seconds" if seen.fps else ""
+    return figures, {
+        "video": f"{frames} frames of {seen.height} x {seen.width} at {seen.fps:.4g} a second{seconds}",
+        "format": f"{path.suffix.lower()}, {seen.codec}",
+    }
+
+
+def _pictures(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    from PIL import Image
+
+    tags = tags_of(path)
+    pictures = sorted(path.glob(PICTURE)) if path.is_dir() else [path]
+    with Image.open(pictures[0]) as image:
+        width, height = image.size
+    figures = {"container": "png", "height": height, "width": width, "frames": len(pictures), "tags": tags}
+    what = "picture" if len(pictures) == 1 else "pictures"
+    return figures, {"video": f"{len(pictures)} {what} of {height} x {width}", "format": "PNG"}

@@ -1,0 +1,102 @@
+"""Where a video's bytes lie, and the gate that lets only plain files of known containers through."""
+
+import io
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from videogen.io.errors import VideoError
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is refused before it is decoded; generous for training clips, small for a machine's memory."""
+
+    max_bytes: int = 8 * 2**30
+    max_pixels: int = 4096 * 4096
+    max_frames: int = 1_000_000
+    max_seconds: float = 12 * 3600.0
+
+
+@dataclass(frozen=True)
+class Span:
+    """A video that is a stretch of bytes inside another file, such as a member of an uncompressed tar."""
+
+    path: Path
+    start: int
+    length: int
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.path}/{self.name}"
+
+
+Source = Path | Span
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+
+
+def path_of(source: Source) -> Path:
+    return source.path if isinstance(source, Span) else source
+
+
+@contextmanager
+def open_bytes(source: Source, limits: Limits) -> Iterator[BinaryIO]:
+    """The bytes of a regular file, or of a span of one; the only way in which this package opens anything to read.
+
+    Decoders get this object, never a path: no name can make them open a second file, a socket or a device.
+    """
+    path = path_of(source)
+    if _SCHEME.match(str(path)):
+        raise VideoError("scheme", str(source), "a URL or a path with a scheme; only files on disk are read")
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # or a FIFO would wait for its writer
+    except (FileNotFoundError, NotADirectoryError):
+        raise VideoError("missing", str(source), "no such file") from None
+    except (OSError, ValueError) as error:
+        raise VideoError("missing", str(source), f"cannot be opened ({error})") from None
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise VideoError("not-a-file", str(source), "not a regular file")
+    with os.fdopen(descriptor, "rb", buffering=0) as raw:
+        start, length = (source.start, source.length) if isinstance(source, Span) else (0, status.st_size)
+        if not 0 <= start <= start + length <= status.st_size:
+            raise VideoError("truncated", str(source), f"lies outside its archive of {status.st_size} bytes")
+        if length > limits.max_bytes:
+            raise VideoError("too-large", str(source), f"{length} bytes; the limit is {limits.max_bytes}")
+        if length == 0:
+            raise VideoError("empty", str(source), "holds no bytes")
+        yield io.BufferedReader(Window(raw, start, length), buffer_size=1 << 16)
+
+
+class Window(io.RawIOBase):
+    """A stretch of a file that looks like a whole file."""
+
+    def __init__(self, file: io.FileIO, start: int, length: int) -> None:
+        self._file, self._start, self._length, self._position = file, start, length, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._length}[whence]
+        self._position = max(0, origin + offset)
+        return self._position
+
+    def readinto(self, buffer: "bytearray | memoryview") -> int:  # type: ignore[override]
+        count = max(0, min(len(buffer), self._length - self._position))
+        if count == 0:
+            return 0
+        self._file.seek(self._start + self._position)
+        read = self._file.readinto(memoryview(buffer)[:count]) or 0
+        self._position += read
+        return read
