@@ -1,4 +1,4 @@
-"""The installed project is the one of this checkout: four packages side by side, and a light command line."""
+"""The installed project is the one of this checkout: five packages side by side, and a light command line."""
 
 import importlib
 import json
@@ -8,13 +8,14 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from setuptools import find_packages
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("videogen", "tokenizer", "prior", "sampling")
+PACKAGES = ("interfaces", "prior", "sampling", "tokenizer", "videogen")
 HEAVY = ("torch", "transformers", "accelerate", "av", "decord", "PIL", "numpy")
 
 
-def test_the_four_packages_lie_side_by_side() -> None:
+def test_the_packages_lie_side_by_side() -> None:
     # Other distributions named tokenizer, prior and videogen exist; picking one of them up would go unnoticed for long.
     for name in PACKAGES:
         assert Path(importlib.import_module(name).__file__ or "").parent == ROOT / name
@@ -23,7 +24,7 @@ def test_the_four_packages_lie_side_by_side() -> None:
 
 def test_every_folder_with_modules_is_listed_for_installation() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    listed = set(settings["tool"]["setuptools"]["packages"])
+    listed = set(find_packages(str(ROOT), include=settings["tool"]["setuptools"]["packages"]["find"]["include"]))
     found = {
         ".".join(file.parent.relative_to(ROOT).parts) for package in PACKAGES for file in (ROOT / package).rglob("*.py")
     }
