@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from prior.text import Text
 from torch import Tensor, nn
 
 from benchmarks.hardware import describe
 from benchmarks.measuring import Way, in_turns, ratio, setting
 from prior.model import LlamaPrior
-from prior.text import Text
 from videogen.evaluation.prompts import read_prompts
 from videogen.models import EMBEDDED
 from videogen.pipeline import VideoPipeline

@@ -1,5 +1,17 @@
-"""The distribution of the next latent frame, given the past and the text; a stranger to the tokenizer.
+"""The distribution of the next latent frame, given the past, the text and the controls; it knows no tokenizer.
 
-Shapes are named by suffix: B batch, T latent frames, h w its grid, N = h * w tokens, S all positions of a training
-sequence, L the context, H heads, K heads of keys and values, D channels of a head, C channels of the model, V codes.
+Shapes are named by suffix: B batch, T latent frames, N tokens of one, K codes of a token, S all positions of a training
+sequence, L the context, H heads, K heads of keys and values, D channels of a head, C channels of the model, V logits of
+a code.
+
+config.py                     what defines a prior
+model.py                      the Llama over latent frames: read this first
+embedding.py, heads/          tokens into the blocks and out of them
+blocks.py, attention.py, rotary.py, linear.py   the parts of a block
+visibility.py, memory.py      who sees whom in training, and the KV cache of a stream
+streaming.py                  a block's arithmetic on a CPU without gradients
+objective.py                  what is masked and corrupted in training
+laws.py                       checks that every prior passes
+wrappers.py                   the base of priors in front of another one
+llama.py                      weights of language models as a beginning
 """

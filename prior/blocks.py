@@ -8,17 +8,17 @@ from torch.nn import functional as F
 
 from prior.config import PriorConfig
 from prior.linear import Linear
-from prior.rotary import Turns, turn
+from prior.rotary import RotaryCache, apply_rotary
 
 
 class Block(nn.Module):
-    """Attention lies between `project` and `finish`: who sees whom is not the block's business."""
+    """Attention lies between `project` and `finish`: the caller decides who sees whom."""
 
-    called_by = ("project", "finish")  # instead of forward: what shards weights has to know
+    called_by = ("project", "finish")  # instead of forward: whatever shards weights has to know
 
     def __init__(self, config: PriorConfig):
         super().__init__()
-        self.heads, self.kv_heads, channels = config.heads, config.kv_heads, config.channels_a_head
+        self.heads, self.kv_heads, channels = config.heads, config.kv_heads, config.head_dim
         self.before_attention = nn.RMSNorm(config.width, config.epsilon)
         self.qkv = Linear(config.width, (config.heads + 2 * config.kv_heads) * channels, bias=False)
         self.q_norm = HeadNorm(channels, config.epsilon) if config.qk_norm else nn.Identity()
@@ -30,11 +30,11 @@ class Block(nn.Module):
         self.qkv.follow(self.before_attention)
         self.gate_up.follow(self.before_mlp)
 
-    def project(self, x_BSC: Tensor, turns: Turns) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries [B, S, H, D], keys and values [B, S, K, D], turned to their positions."""
+    def project(self, x_BSC: Tensor, rotary: RotaryCache) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries [B, S, H, D], keys and values [B, S, K, D], rotated to their positions."""
         shape = self.heads, self.kv_heads, self.kv_heads
         q, k, v = self.qkv(self.before_attention(x_BSC)).unflatten(-1, (sum(shape), -1)).split(shape, dim=2)
-        return turn(self.q_norm(q), turns), turn(self.k_norm(k), turns), v
+        return apply_rotary(self.q_norm(q), rotary), apply_rotary(self.k_norm(k), rotary), v
 
     def finish(self, x_BSC: Tensor, attended_BSHD: Tensor) -> Tensor:
         x_BSC = x_BSC + self.out(attended_BSHD.flatten(2))

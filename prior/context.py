@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
+from interfaces.prior import Text
 from prior.config import ContextConfig
 from prior.linear import Linear
-from prior.text import Text
 
 
 class Context(nn.Module):

@@ -1,151 +1,164 @@
-"""What every prior must hold, as checks that anyone can run on their own weights: each returns a Verdict.
+"""The laws of every prior, as checks that anyone can run on their own weights: each returns a Verdict.
 
-A lesson is any clips that the model can take, all at one rate of corruption; short and small is enough. What is equal
-to float rounding only is compared relative to its scale: a tolerance of 1e-5 suits float32.
+A batch is any clips that the model can take, all at one rate of corruption; short and small is enough. What is equal to
+float rounding only is compared relative to its scale: a tolerance of 1e-5 suits float32.
 """
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from prior.config import ContextConfig, PriorConfig
-from prior.memory import Past, copied, spot
-from prior.model import Lesson, LlamaPrior, TokenProposal
-from prior.text import Text
-from prior.vocabulary import Vocabulary
-
-
-@dataclass(frozen=True)
-class Verdict:
-    law: str
-    held: bool
-    detail: str
+from interfaces.prior import Text
+from interfaces.tokens import TokenSpec
+from interfaces.verdict import Verdict
+from prior.config import ContextConfig, ControlConfig, PriorConfig
+from prior.heads.base import TokenProposal
+from prior.memory import Past, cache_slot, copied
+from prior.model import LlamaPrior, PriorBatch
 
 
 @torch.no_grad()
-def streaming_is_the_training_path(model: LlamaPrior, lesson: Lesson, tolerance: float) -> Verdict:
-    """What is proposed frame by frame is what the whole lesson at once teaches: features, and logits of every digit."""
-    features, worst = model.features(lesson), 0.0
-    for t, proposal in enumerate(proposals(model, lesson)):
-        taught = TokenProposal(features[:, t], model.head)
-        worst = max(worst, apart(proposal, taught, lesson.targets[:, t]))
+def streaming_is_the_training_path(model: LlamaPrior, batch: PriorBatch, tolerance: float) -> Verdict:
+    """Proposals frame by frame equal one pass over the whole batch: features, and what the head reads in them."""
+    features, worst = model.features(batch), 0.0
+    for t, proposal in enumerate(proposals(model, batch)):
+        trained = TokenProposal(features[:, t], model.head)
+        worst = max(worst, distance(proposal, trained, batch.targets[:, t]))
     return Verdict("streaming equals the training path", worst <= tolerance, difference(worst))
 
 
 @torch.no_grad()
-def proposing_twice_is_proposing_once(model: LlamaPrior, lesson: Lesson) -> Verdict:
-    """Asked again, after another question, it answers the same to the bit; and nothing visible has changed."""
-    law, past = "proposing twice is proposing once", begun(model, lesson)
-    for t in range(lesson.targets.shape[1]):
-        before, asked = visible(model.config, past), question(lesson, t)
-        once = model.propose(asked, past)[0]
-        model.propose(nothing_decided(model, lesson), past)
-        if not torch.equal(once.features, model.propose(asked, past)[0].features):
+def proposing_twice_is_proposing_once(model: LlamaPrior, batch: PriorBatch) -> Verdict:
+    """Asked again, after another question, it answers the same to the bit, and nothing visible has changed."""
+    law, past = "proposing twice is proposing once", start_past(model, batch)
+    for t in range(batch.targets.shape[1]):
+        before = visible(model.config, past)
+        once = propose_frame(model, batch, past, t)
+        propose_nothing_known(model, batch, past, t)
+        if not torch.equal(once.features, propose_frame(model, batch, past, t).features):
             return Verdict(law, False, f"the answer at frame {t} differs the second time")
         if not all(torch.equal(*pair) for pair in zip(before, visible(model.config, past), strict=True)):
             return Verdict(law, False, f"a question at frame {t} has changed what later questions see")
-        past = lived(model, lesson, past, t, t + 1)
-    return Verdict(law, True, f"equal to the bit at {lesson.targets.shape[1]} frames")
+        past = commit_frames(model, batch, past, t, t + 1)
+    return Verdict(law, True, f"equal to the bit at {batch.targets.shape[1]} frames")
 
 
 @torch.no_grad()
-def a_copied_past_resumes(model: LlamaPrior, lesson: Lesson) -> Verdict:
-    """A copy goes on to the same bits, after the original has gone on; from every frame of the lesson."""
-    frames, past = lesson.targets.shape[1], begun(model, lesson)
+def a_copied_past_resumes(model: LlamaPrior, batch: PriorBatch) -> Verdict:
+    """A copy goes on to the same bits, after the original has gone on; from every frame of the batch."""
+    frames, past = batch.targets.shape[1], start_past(model, batch)
     for t in range(frames):
-        kept, on = copied(past), copied(past)
-        first, second = (list(proposals(model, lesson, each, t)) for each in (past, kept))
+        copy, going_on = copied(past), copied(past)
+        first, second = (list(proposals(model, batch, each, t)) for each in (past, copy))
         if not all(torch.equal(one.features, two.features) for one, two in zip(first, second, strict=True)):
             return Verdict("a copied past resumes", False, f"from frame {t} the copy goes another way")
-        past = lived(model, lesson, on, t, t + 1)
+        past = commit_frames(model, batch, going_on, t, t + 1)
     return Verdict("a copied past resumes", True, f"equal to the bit from each of {frames} frames")
 
 
 @torch.no_grad()
-def advancing_is_committing_and_proposing(model: LlamaPrior, lesson: Lesson, tolerance: float) -> Verdict:
+def advancing_is_committing_and_proposing(model: LlamaPrior, batch: PriorBatch, tolerance: float) -> Verdict:
     """The two steps in one pass leave the same past and give the same answer, to float rounding."""
-    law, worst, masked = "advancing is committing and proposing", 0.0, nothing_decided(model, lesson)
-    stepped, fused = begun(model, lesson), begun(model, lesson)
-    for t in range(lesson.targets.shape[1]):
-        stepped = lived(model, lesson, stepped, t, t + 1)
-        fused, proposal = model.advance(lesson.clean[:, t], fused)
-        worst = max(worst, apart(proposal, model.propose(masked, stepped)[0], lesson.targets[:, t]))
+    law, worst = "advancing is committing and proposing", 0.0
+    stepped, fused = start_past(model, batch), start_past(model, batch)
+    for t in range(batch.targets.shape[1]):
+        stepped = commit_frames(model, batch, stepped, t, t + 1)
+        controls = control_at(batch, t), control_at(batch, t + 1)
+        fused, proposal = model.advance(batch.clean[:, t], fused, *controls)
+        expected = propose_nothing_known(model, batch, stepped, t + 1)
+        worst = max(worst, distance(proposal, expected, batch.targets[:, t]))
         pairs = zip(visible(model.config, fused), visible(model.config, stepped), strict=True)
         worst = max(worst, *(relative(*pair) for pair in pairs))
-        if not (torch.equal(stepped.frames, fused.frames) and torch.equal(stepped.last_B, fused.last_B)):
+        if not (torch.equal(stepped.frames, fused.frames) and torch.equal(stepped.last, fused.last)):
             return Verdict(law, False, f"after frame {t} the two pasts have not come equally far")
     return Verdict(law, worst <= tolerance, difference(worst))
 
 
 @torch.no_grad()
 def shifting_a_stream_changes_nothing(
-    model: LlamaPrior, lesson: Lesson, tolerance: float, shift: int = 1_000_000
+    model: LlamaPrior, batch: PriorBatch, tolerance: float, shift: int = 1_000_000
 ) -> Verdict:
-    """Frames that are `shift` frames later get the same answers. The sinks are those of the beginning in both streams.
+    """Frames that come `shift` frames later get the same answers; both streams have the sinks of their beginning.
 
     Both clocks are set past the filling of the ring: its blank places then look the same to both.
     """
-    config, frames = model.config, lesson.targets.shape[1]
+    config, frames = model.config, batch.targets.shape[1]
     if frames <= config.sink_frames:
-        raise ValueError(f"the lesson has {frames} frames: expected more than the {config.sink_frames} of the sink")
-    past, worst = lived(model, lesson, begun(model, lesson), 0, config.sink_frames), 0.0
+        raise ValueError(f"the batch has {frames} frames: expected more than the {config.sink_frames} of the sink")
+    past, worst = commit_frames(model, batch, start_past(model, batch), 0, config.sink_frames), 0.0
     full = config.sink_frames + config.window + 1
     pasts = (copied(past)._replace(frames=torch.tensor(clock)) for clock in (full, full + shift))
-    near, far = (proposals(model, lesson, each, config.sink_frames) for each in pasts)
+    near, far = (proposals(model, batch, each, config.sink_frames) for each in pasts)
     for t, (early, late) in enumerate(zip(near, far, strict=True), config.sink_frames):
-        worst = max(worst, apart(late, early, lesson.targets[:, t]))
+        worst = max(worst, distance(late, early, batch.targets[:, t]))
     return Verdict("shifting a stream changes nothing", worst <= tolerance, f"by {shift} frames: {difference(worst)}")
 
 
 @torch.no_grad()
-def a_past_does_not_grow(model: LlamaPrior, lesson: Lesson, rounds: int) -> Verdict:
-    """However often the lesson goes by, the past lies in the same memory."""
-    past, masked = begun(model, lesson), nothing_decided(model, lesson)
+def a_past_does_not_grow(model: LlamaPrior, batch: PriorBatch, rounds: int) -> Verdict:
+    """However long the stream, the past stays in the same memory."""
+    past = start_past(model, batch)
     places = {memory(past)}
     for _ in range(rounds):
-        past = lived(model, lesson, past, 0, lesson.targets.shape[1])
+        past = commit_frames(model, batch, past, 0, batch.targets.shape[1])
         places.add(memory(past))
-        past, _ = model.advance(lesson.clean[:, -1], past)
-        model.propose(masked, past)
+        last = batch.targets.shape[1] - 1
+        past, _ = model.advance(batch.clean[:, -1], past, control_at(batch, last), control_at(batch, last))
+        propose_nothing_known(model, batch, past, last)
         places.add(memory(past))
     size = sum(each.nbytes for each in (*past.keys, *past.values))
     return Verdict("a past does not grow", len(places) == 1, f"{size} bytes after {int(past.frames)} frames")
 
 
 @torch.no_grad()
-def a_row_of_a_batch_is_the_row_alone(model: LlamaPrior, lesson: Lesson, tolerance: float) -> Verdict:
+def a_row_of_a_batch_is_the_row_alone(model: LlamaPrior, batch: PriorBatch, tolerance: float) -> Verdict:
     """The top guess at every token is the same, whatever else is in the batch; all else to float rounding."""
-    together = list(proposals(model, lesson))
+    together = list(proposals(model, batch))
     wrong, worst = 0, 0.0
-    for row in range(len(lesson.targets)):
-        alone = row_of(lesson, row)
-        for t, (batch, one) in enumerate(zip(together, proposals(model, alone), strict=True)):
-            part = TokenProposal(batch.features[row : row + 1], model.head)
-            wrong += int((top_guesses(part, model.vocabulary) != top_guesses(one, model.vocabulary)).sum())
-            worst = max(worst, apart(part, one, alone.targets[:, t]))
-    detail = f"{wrong} of {lesson.targets.numel()} top guesses differ, {difference(worst)}"
+    for row in range(len(batch.targets)):
+        alone = row_of(batch, row)
+        for t, (whole, one) in enumerate(zip(together, proposals(model, alone), strict=True)):
+            part = TokenProposal(whole.features[row : row + 1], model.head)
+            wrong += int((model.head.guesses(part.features) != model.head.guesses(one.features)).any(-1).sum())
+            worst = max(worst, distance(part, one, alone.targets[:, t]))
+    detail = f"{wrong} of {batch.targets[..., 0].numel()} top guesses differ, {difference(worst)}"
     return Verdict("a row of a batch is the row alone", wrong == 0 and worst <= tolerance, detail)
 
 
-def made_up_lesson(
-    config: PriorConfig, batch: int, frames: int, grid: tuple[int, int], generator: torch.Generator, rate: float = 0.0
-) -> Lesson:
-    """Random clips on the generator's device, a random part of each frame masked, told captions if it takes any."""
+def random_batch(
+    config: PriorConfig, batch: int, frames: int, spec: TokenSpec, generator: torch.Generator, noise: float = 0.0
+) -> PriorBatch:
+    """Random clips on the generator's device, a random part of each frame masked, with captions and controls if it
+    takes any."""
     draw: dict[str, Any] = {"generator": generator, "device": generator.device}
-    shape, mask = (batch, frames, *grid), config.vocabulary.mask
-    targets, noise = (torch.randint(mask, shape, **draw) for _ in range(2))
-    clean = torch.where(torch.rand(shape, **draw) < rate, noise, targets)
-    hidden = torch.rand(shape, **draw) < torch.rand(batch, frames, 1, 1, **draw)
-    seen = torch.where(hidden, mask, targets) if config.objective == "masked" else None
-    text = None if config.context is None else made_up_text(config.context, batch, generator)
-    return Lesson(targets, clean, seen, text, torch.full((batch,), rate, device=generator.device))
+    shape = (batch, frames, spec.tokens)
+    targets, other = (random_codes(spec, shape, generator) for _ in range(2))
+    clean = torch.where((torch.rand(shape, **draw) < noise).unsqueeze(-1), other, targets)
+    hidden = torch.rand(shape, **draw) < torch.rand(batch, frames, 1, **draw)
+    known = ~hidden if config.objective == "masked" else None
+    text = None if config.context is None else random_text(config.context, batch, generator)
+    control = None if config.control is None else random_control(config.control, (batch, frames), generator)
+    return PriorBatch(targets, clean, known, text, torch.full((batch,), noise, device=generator.device), spec, control)
 
 
-def made_up_text(config: ContextConfig, batch: int, generator: torch.Generator) -> Text:
+def random_codes(spec: TokenSpec, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    draw: dict[str, Any] = {"generator": generator, "device": generator.device}
+    if spec.continuous:
+        return torch.randn(*shape, spec.depth, **draw)
+    return torch.stack([torch.randint(size, shape, **draw) for size in spec.codebooks], -1)
+
+
+def random_control(config: ControlConfig, shape: tuple[int, int], generator: torch.Generator) -> Tensor:
+    draw: dict[str, Any] = {"generator": generator, "device": generator.device}
+    if config.discrete is not None:
+        return torch.randint(config.discrete, shape, **draw)
+    return torch.randn(*shape, config.floats or 0, **draw)
+
+
+def random_text(config: ContextConfig, batch: int, generator: torch.Generator) -> Text:
     """Captions of random words and of random lengths, from none on."""
     draw: dict[str, Any] = {"generator": generator, "device": generator.device}
     lengths = torch.randint(config.length + 1, (batch, 1), **draw)
@@ -155,56 +168,69 @@ def made_up_text(config: ContextConfig, batch: int, generator: torch.Generator) 
     return Text(torch.randn(batch, config.length, config.features or 0, **draw), mask)
 
 
-def begun(model: LlamaPrior, lesson: Lesson) -> Past:
-    """The past before the lesson's first frame."""
-    rate = lesson.rate_B[0].item()
-    if (lesson.rate_B != rate).any():
-        raise ValueError(f"the lesson has rates {lesson.rate_B.tolist()}: a stream has one")
-    batch, _, height, width = lesson.targets.shape
-    return model.begin(lesson.text, batch, (height, width), rate)
+def start_past(model: LlamaPrior, batch: PriorBatch) -> Past:
+    """The past before the batch's first frame."""
+    noise = batch.noise_B[0].item()
+    if (batch.noise_B != noise).any():
+        raise ValueError(f"the batch has rates {batch.noise_B.tolist()}: a stream has one")
+    return model.begin(batch.text, len(batch.targets), batch.spec, noise)
 
 
-def lived(model: LlamaPrior, lesson: Lesson, past: Past, start: int, end: int) -> Past:
-    """The past after frames start .. end - 1 of the lesson as well.
+def commit_frames(model: LlamaPrior, batch: PriorBatch, past: Past, start: int, end: int) -> Past:
+    """The past after frames start .. end - 1 of the batch as well.
 
     Another question comes before each commit, which so has to put the decided frame where the other one was asked.
     """
     for t in range(start, end):
-        _, present = model.propose(lesson.clean[:, t], past)
-        model.propose(nothing_decided(model, lesson), past)
+        control = control_at(batch, t)
+        _, present = model.propose(batch.clean[:, t], all_known(batch), past, control)
+        propose_nothing_known(model, batch, past, t)
         past = model.commit(past, present)
     return past
 
 
-def proposals(model: LlamaPrior, lesson: Lesson, past: Past | None = None, start: int = 0) -> Iterator[TokenProposal]:
-    """What a stream is told at each frame of the lesson from `start` on; the past that is given is used up."""
-    past = begun(model, lesson) if past is None else past
-    for t in range(start, lesson.targets.shape[1]):
-        yield model.propose(question(lesson, t), past)[0]
-        past = lived(model, lesson, past, t, t + 1)
+def proposals(
+    model: LlamaPrior, batch: PriorBatch, past: Past | None = None, start: int = 0
+) -> Iterator[TokenProposal]:
+    """The proposals of a stream at each frame of the batch from `start` on; mutates the past that is given."""
+    past = start_past(model, batch) if past is None else past
+    for t in range(start, batch.targets.shape[1]):
+        yield propose_frame(model, batch, past, t)
+        past = commit_frames(model, batch, past, t, t + 1)
 
 
-def question(lesson: Lesson, t: int) -> Tensor:
-    """What frame t is known to be when it is asked for; in raster order every token knows those before it."""
-    return (lesson.clean if lesson.seen is None else lesson.seen)[:, t]
+def propose_frame(model: LlamaPrior, batch: PriorBatch, past: Past, t: int) -> TokenProposal:
+    """With what frame t knows of itself; in decode order every token knows those before it."""
+    control = control_at(batch, t)
+    if batch.known is None:
+        return model.propose(batch.clean[:, t], all_known(batch), past, control)[0]
+    return model.propose(batch.targets[:, t], batch.known[:, t], past, control)[0]
 
 
-def nothing_decided(model: LlamaPrior, lesson: Lesson) -> Tensor:
-    return torch.full_like(lesson.targets[:, 0], model.vocabulary.mask)
+def propose_nothing_known(model: LlamaPrior, batch: PriorBatch, past: Past, t: int) -> TokenProposal:
+    return model.propose(batch.targets[:, 0], ~all_known(batch), past, control_at(batch, t))[0]
 
 
-def row_of(lesson: Lesson, row: int) -> Lesson:
+def all_known(batch: PriorBatch) -> Tensor:
+    return torch.ones(batch.targets[:, 0].shape[:2], dtype=torch.bool, device=batch.targets.device)
+
+
+def control_at(batch: PriorBatch, t: int) -> Tensor | None:
+    return None if batch.control is None else batch.control[:, min(t, batch.control.shape[1] - 1)]
+
+
+def row_of(batch: PriorBatch, row: int) -> PriorBatch:
     one = slice(row, row + 1)
-    seen = None if lesson.seen is None else lesson.seen[one]
-    text = None if lesson.text is None else lesson.text.rows(one)
-    return Lesson(lesson.targets[one], lesson.clean[one], seen, text, lesson.rate_B[one])
+    known, control = (None if each is None else each[one] for each in (batch.known, batch.control))
+    text = None if batch.text is None else batch.text.rows(one)
+    return PriorBatch(batch.targets[one], batch.clean[one], known, text, batch.noise_B[one], batch.spec, control)
 
 
 def visible(config: PriorConfig, past: Past) -> list[Tensor]:
-    """All of the past but the place of the frame being decided, as a copy."""
-    place = spot(config, int(past.frames), int(past.grid.prod()))
+    """A copy of all of the past but the place of the frame being decided."""
+    slot = cache_slot(config, int(past.frames), past.spec.tokens)
     buffers = (*past.keys, *past.values)
-    return [torch.cat([each[:, :, : place.start], each[:, :, place.end : place.visible]], 2) for each in buffers]
+    return [torch.cat([each[:, :, : slot.start], each[:, :, slot.end : slot.visible]], 2) for each in buffers]
 
 
 def memory(past: Past) -> tuple[tuple[int, int], ...]:
@@ -212,19 +238,10 @@ def memory(past: Past) -> tuple[tuple[int, int], ...]:
     return tuple((each.data_ptr(), each.untyped_storage().nbytes()) for each in (*past.keys, *past.values))
 
 
-def top_guesses(proposal: TokenProposal, vocabulary: Vocabulary) -> Tensor:
-    """int64 [B, h, w]: the likeliest first digit, then the likeliest second one after it, and so on."""
-    digits = torch.empty(*proposal.features.shape[:-1], 0, dtype=torch.int64, device=proposal.features.device)
-    for _ in vocabulary.digits:
-        digits = torch.cat([digits, proposal.logits(digits).argmax(-1, keepdim=True)], -1)
-    return vocabulary.to_ids(digits)
-
-
-def apart(one: TokenProposal, other: TokenProposal, ids_Bhw: Tensor) -> float:
-    """The largest difference of their features, and of their logits of each digit of these ids given those before."""
-    digits = one.head.vocabulary.to_digits(ids_Bhw)
-    logits = ((one.logits(known), other.logits(known)) for known in (digits[..., :n] for n in range(digits.shape[-1])))
-    return max(relative(one.features, other.features), *(relative(*pair) for pair in logits))
+def distance(one: TokenProposal, other: TokenProposal, codes_BNK: Tensor) -> float:
+    """The largest difference of their features, and of what the head reads in them along these codes."""
+    readings = zip(*(each.head.readings(each.features, codes_BNK) for each in (one, other)), strict=True)
+    return max(relative(one.features, other.features), *(relative(*pair) for pair in readings))
 
 
 def relative(one: Tensor, other: Tensor) -> float:

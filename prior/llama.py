@@ -1,7 +1,7 @@
 """Weights of the Llama family, by the names of its checkpoints, as weights of a prior.
 
-A language model can be the beginning of a prior: its blocks are our blocks. With positions on a line and objective
-`next` a prior with all of its weights is the language model.
+A language model can be the beginning of a prior: its blocks are our blocks. With one token a latent frame, positions
+on a line and the objective `autoregressive`, a prior with all of its weights is the language model.
 """
 
 from collections.abc import Iterator, Mapping
@@ -33,9 +33,10 @@ def whole_from_llama(tensors: Mapping[str, Tensor], config: PriorConfig) -> dict
 
     What a language model has not stays unmentioned: the vectors of the mask and of the start.
     """
-    if len(config.digits) != 1:
-        raise ValueError(f"digits = {config.digits}: a language model reads its vocabulary as one digit")
-    shape = (config.digits[0], config.width)
+    codebooks = config.spec.codebooks
+    if len(codebooks) != 1:
+        raise ValueError(f"codebooks = {codebooks}: a language model has one vocabulary")
+    shape = (codebooks[0], config.width)
     embedding = fitting(tensors, EMBEDDING, shape)
     head = fitting(tensors, HEAD, shape) if HEAD in tensors else embedding
     return blocks_from_llama(tensors, config) | {"embedding.tables.0.weight": embedding, "head.read.0.weight": head}
@@ -61,7 +62,7 @@ def one_block(tensors: Mapping[str, Tensor], prefix: str, config: PriorConfig) -
 
 def block_shapes(config: PriorConfig) -> dict[str, tuple[int, ...]]:
     """What a block of a checkpoint must be made of to fit."""
-    width, hidden, channels = config.width, config.hidden, config.channels_a_head
+    width, hidden, channels = config.width, config.hidden, config.head_dim
     queries, keys = config.heads * channels, config.kv_heads * channels
     norms = {f"self_attn.{part}_norm.weight": (channels,) for part in "qk"} if config.qk_norm else {}
     return norms | {

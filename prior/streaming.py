@@ -14,7 +14,7 @@ from torch import Tensor
 from prior.blocks import Block, HeadNorm
 from prior.config import PriorConfig
 from prior.linear import unit
-from prior.rotary import Turns
+from prior.rotary import RotaryCache
 
 
 class Steps(NamedTuple):
@@ -24,13 +24,13 @@ class Steps(NamedTuple):
     finish: Callable[[Block, Tensor, Tensor], Tensor]
 
 
-def steps_for(x: Tensor, turns: Turns, config: PriorConfig, rows: slice = slice(None)) -> Steps:
-    """For tokens that stand at these rows of `turns`."""
+def steps_for(x: Tensor, rotary: RotaryCache, config: PriorConfig, rows: slice = slice(None)) -> Steps:
+    """For tokens that stand at these rows of `rotary`."""
     if not suits(x):
-        at = Turns(*(part[rows] for part in turns))
+        at = RotaryCache(*(part[rows] for part in rotary))
         return Steps(lambda block, x_BSC: block.project(x_BSC, at), Block.finish)
-    scale = config.channels_a_head**0.5 if config.qk_norm else 1.0
-    wide = Turns(*(part[rows] for part in widened(turns, x.dtype, scale)))
+    scale = config.head_dim**0.5 if config.qk_norm else 1.0
+    wide = RotaryCache(*(part[rows] for part in widened(rotary, x.dtype, scale)))
     return Steps(lambda block, x_BSC: project(block, x_BSC, wide), finish)
 
 
@@ -40,8 +40,8 @@ def suits(x: Tensor) -> bool:
     return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and not torch.is_autocast_enabled("cpu")
 
 
-def project(block: Block, x_BSC: Tensor, wide: Turns) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries [B, S, H, D], keys and values [B, S, K, D]; queries and keys are normed and turned as one."""
+def project(block: Block, x_BSC: Tensor, wide: RotaryCache) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries [B, S, H, D], keys and values [B, S, K, D]; queries and keys are normed and rotated as one."""
     heads, kv_heads = block.heads, block.kv_heads
     qkv = torch.unflatten(block.qkv.after_norm(x_BSC), -1, (heads + 2 * kv_heads, -1))
     qk, v = qkv.split_with_sizes([heads + kv_heads, kv_heads], 2)
@@ -49,8 +49,8 @@ def project(block: Block, x_BSC: Tensor, wide: Turns) -> tuple[Tensor, Tensor, T
         qk = unit(qk, block.q_norm.eps)  # what it lacks to a norm is in `wide`
         for part, norm in zip(qk.split_with_sizes([heads, kv_heads], 2), (block.q_norm, block.k_norm), strict=True):
             part.mul_(norm.weight)
-    turned = (qk * wide.cos).addcmul_(qk.roll(qk.shape[-1] // 2, -1), wide.sin)
-    q, k = turned.split_with_sizes([heads, kv_heads], 2)
+    rotated = (qk * wide.cos).addcmul_(qk.roll(qk.shape[-1] // 2, -1), wide.sin)
+    q, k = rotated.split_with_sizes([heads, kv_heads], 2)
     return q, k, v
 
 
@@ -66,9 +66,9 @@ def silu(x: Tensor) -> Tensor:
 
 
 @functools.lru_cache(maxsize=64)
-def widened(turns: Turns, dtype: torch.dtype, scale: float) -> Turns:
+def widened(rotary: RotaryCache, dtype: torch.dtype, scale: float) -> RotaryCache:
     """[S, 1, D] of each: channel i is multiplied by the cosine, and its partner by the sine with its sign; both
     are `scale` times as long. Kept for all proposals of a frame."""
     with torch.inference_mode(False):
-        cos, sin = (scale * part.to(dtype)[:, None, :] for part in turns)
-        return Turns(torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1))
+        cos, sin = (scale * part.to(dtype)[:, None, :] for part in rotary)
+        return RotaryCache(torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1))

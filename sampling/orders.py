@@ -1,4 +1,4 @@
-"""Which tokens to decide next: an order scores the places of a frame, and the best of those undecided are due."""
+"""Which tokens of a group to decide next: an order scores them, and the best of those undecided are due."""
 
 import math
 from collections.abc import Callable
@@ -7,73 +7,73 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sampling.chance import Chance
 from sampling.config import Order, SamplerConfig
 from sampling.halton import halton_ranks
+from sampling.rng import CounterRNG
 
 
-class View(NamedTuple):
+class RevealState(NamedTuple):
     """What an order may look at."""
 
-    confidence_Bhw: Tensor  # log-probability of what was drawn at each place; of no meaning to an order that is blind
+    confidence_BN: Tensor  # log-probability of what was drawn at each token; a static order does not read it
+    shape: tuple[int, ...]  # of the group
     step: int  # from 0
     steps: tuple[int, ...]  # of each sample
+    offset: int  # steps that random numbers of earlier groups may have used
     sampler: SamplerConfig
-    chance: Chance
+    rng: CounterRNG
 
 
-def by_confidence(view: View) -> Tensor:
-    """Noise fades from step to step of a frame and is back at the next: it is what keeps frames from freezing."""
-    left = [1 - min((view.step + 1) / steps, 1.0) if steps else 0.0 for steps in view.steps]
+def by_confidence(state: RevealState) -> Tensor:
+    """Noise fades from step to step of a latent frame and is back at the next: it keeps frames from freezing."""
+    left = [1 - min((state.step + 1) / steps, 1.0) if steps else 0.0 for steps in state.steps]
     alike = len(set(left)) == 1  # mostly: then nothing has to be sent to a GPU
-    share = left[0] if alike else torch.tensor(left, device=view.confidence_Bhw.device)[:, None, None].double()
-    return view.confidence_Bhw + view.sampler.noise * share * view.chance.gumbels(
-        "order", view.step, *view.confidence_Bhw.shape[1:]
-    )
+    share = left[0] if alike else torch.tensor(left, device=state.confidence_BN.device)[:, None].double()
+    noise_BN = state.rng.gumbels("order", state.offset + state.step, *state.shape).flatten(1)
+    return state.confidence_BN + state.sampler.noise * share * noise_BN
 
 
-def by_sureness(view: View) -> Tensor:
-    return view.confidence_Bhw
+def by_certainty(state: RevealState) -> Tensor:
+    return state.confidence_BN
 
 
-def by_chance(view: View) -> Tensor:
-    """One lot a place for all steps of a frame."""
-    return view.chance.uniforms("order", 0, *view.confidence_Bhw.shape[1:])
+def at_random(state: RevealState) -> Tensor:
+    """One number a token for all steps of a latent frame."""
+    return state.rng.uniforms("order", state.offset, *state.shape).flatten(1)
 
 
-def by_halton(view: View) -> Tensor:
-    _, height, width = view.confidence_Bhw.shape
-    return -halton_ranks(height, width, view.confidence_Bhw.device).expand_as(view.confidence_Bhw)
+def by_halton(state: RevealState) -> Tensor:
+    height, width = (1, *state.shape)[-2:]
+    ranks_N = halton_ranks(height, width, state.confidence_BN.device).flatten()
+    return -ranks_N.expand_as(state.confidence_BN)
 
 
-def by_place(view: View) -> Tensor:
-    _, height, width = view.confidence_Bhw.shape
-    places = torch.arange(height * width, device=view.confidence_Bhw.device).view(height, width)
-    return -places.expand_as(view.confidence_Bhw)
+def by_place(state: RevealState) -> Tensor:
+    places_N = torch.arange(state.confidence_BN.shape[1], device=state.confidence_BN.device)
+    return -places_N.expand_as(state.confidence_BN)
 
 
-SCORES: dict[Order, Callable[[View], Tensor]] = {
+SCORES: dict[Order, Callable[[RevealState], Tensor]] = {
     "confidence": by_confidence,
-    "threshold": by_sureness,
-    "random": by_chance,
+    "threshold": by_certainty,
+    "random": at_random,
     "halton": by_halton,
     "raster": by_place,
 }
 
-BLIND: tuple[Order, ...] = ("random", "halton", "raster")  # whose turn it is they know before anything is drawn
+STATIC_ORDERS: tuple[Order, ...] = ("random", "halton", "raster")  # known before anything is drawn
 
 
-def to_reveal(view: View, unknown_Bhw: Tensor, masked_B: Tensor) -> Tensor:
-    """bool [B, h, w]: unknown places, so many that at most `masked_B` stay masked; one at least while there is one."""
-    due_B = (unknown_Bhw.sum((1, 2)) - masked_B).clamp_min(1)
-    scores_Bhw = torch.where(unknown_Bhw, SCORES[view.sampler.order](view), -torch.inf)
-    revealed_Bhw = ranks(scores_Bhw) < due_B[:, None, None]
-    if view.sampler.order == "threshold":
-        revealed_Bhw = revealed_Bhw | (view.confidence_Bhw >= math.log(view.sampler.threshold))
-    return revealed_Bhw & unknown_Bhw
+def to_reveal(state: RevealState, unknown_BN: Tensor, masked_B: Tensor) -> Tensor:
+    """bool [B, N]: unknown tokens, so many that at most `masked_B` stay masked; one at least while there is one."""
+    due_B = (unknown_BN.sum(1) - masked_B).clamp_min(1)
+    scores_BN = torch.where(unknown_BN, SCORES[state.sampler.order](state), -torch.inf)
+    revealed_BN = ranks(scores_BN) < due_B[:, None]
+    if state.sampler.order == "threshold":
+        revealed_BN = revealed_BN | (state.confidence_BN >= math.log(state.sampler.threshold))
+    return revealed_BN & unknown_BN
 
 
-def ranks(scores_Bhw: Tensor) -> Tensor:
-    """int64 [B, h, w]: whose turn is when, the highest score first; equals in raster order."""
-    best_first_BN = scores_Bhw.flatten(1).argsort(dim=1, descending=True, stable=True)
-    return best_first_BN.argsort(dim=1).view_as(scores_Bhw)
+def ranks(scores_BN: Tensor) -> Tensor:
+    """int64 [B, N]: the rank of each token, the highest score first; equals in decode order."""
+    return scores_BN.argsort(dim=1, descending=True, stable=True).argsort(dim=1)

@@ -1,7 +1,7 @@
-"""Frame after frame, without end. The state of a rollout is a record: `step` takes one and gives the next.
+"""Latent frame after latent frame, without end. The state of a rollout is a record: `step` takes one and gives the next.
 
-A decided frame is not committed at once but together with the first question about the next one, in one pass: so a
-frame costs as many passes as it has proposals, and the last frame of all is never committed for nobody.
+A decided frame is committed together with the first proposal of the next one, in one pass: so a frame costs as many
+passes as it has proposals. The last frame is not committed: nothing would read it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,49 +10,46 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast
 import torch
 from torch import Tensor
 
-from prior.interface import FramePrior, RasterPrior
-from prior.vocabulary import Vocabulary
-from sampling.chance import chance_of
+from interfaces.prior import AutoregressivePrior, FramePrior
+from interfaces.tokens import TokenSpec
+from sampling.autoregressive import autoregressive
 from sampling.config import SamplerConfig
-from sampling.decided import Decided
-from sampling.guidance import for_streams
-from sampling.maskgit import maskgit
-from sampling.raster import raster
+from sampling.guidance import duplicate_for_guidance
+from sampling.maskgit import LatentFrame, SampledFrame, maskgit
+from sampling.rng import counter_rng
 
 PastT = TypeVar("PastT")
 PresentT = TypeVar("PresentT")
 
 
 class Rollout(NamedTuple, Generic[PastT]):
-    """All that the future depends on, beside prior and sampler. Going on uses the past up; `copied` keeps one.
+    """All that the future depends on, beside prior and sampler. `step` mutates the past; `copied` keeps a rollout.
 
-    To go on under another text, replace `past` by one of that text that remembers the same frames, all but the last.
+    To go on under another text, replace `past` by one of that text that remembers the same frames, and `last` by None.
     """
 
-    past: PastT  # every frame but the last
-    last_Bhw: Tensor | None  # the last frame, decided but not yet part of the past
-    masks_Bhw: Tensor  # a frame of which nothing is known
+    past: PastT  # every latent frame but the last
+    last: LatentFrame | None  # the last one, decided but not yet part of the past
+    spec: TokenSpec
     seeds: tuple[int, ...]
-    frame: int  # number of the frame to be decided next
-    scene: int = 0  # number of the frame that the scene began with
+    frame: int  # number of the latent frame to be decided next
+    scene: int = 0  # number of the latent frame that the scene began with
 
 
 def start(
     prior: FramePrior[PastT, PresentT],
     past: PastT,
     seeds: Sequence[int],
-    grid: tuple[int, int],
-    device: torch.device | str = "cpu",
+    spec: TokenSpec | None = None,
     first_frame: int = 0,
 ) -> Rollout[PastT]:
-    """Before the first frame of as many streams as there are seeds; frames are counted from `first_frame`.
+    """Before the first latent frame of as many streams as there are seeds; frames are counted from `first_frame`.
 
     The past is of these streams, or of twice as many (with the text, then without) for a sampler that guides.
     """
-    if not seeds or min(grid) < 1:
-        raise ValueError(f"seeds = {list(seeds)}, grid = {grid}: nothing would be sampled")
-    masks_Bhw = torch.full((len(seeds), *grid), prior.vocabulary.mask, device=device)
-    return Rollout(past, None, masks_Bhw, tuple(seeds), first_frame)
+    if not seeds:
+        raise ValueError("seeds = []: nothing would be sampled")
+    return Rollout(past, None, prior.spec if spec is None else spec, tuple(seeds), first_frame)
 
 
 @torch.no_grad()
@@ -60,23 +57,28 @@ def step(
     prior: FramePrior[PastT, PresentT],
     rollout: Rollout[PastT],
     sampler: SamplerConfig,
-    given_Bhw: Tensor | None = None,
-) -> tuple[Rollout[PastT], Decided]:
-    """Decide one more frame; `given_Bhw` holds the ids that it must have, and masks elsewhere."""
-    past, last_Bhw, masks_Bhw, seeds, frame, scene = rollout
-    sampler = sampler.of_frame(frame - scene)
-    ids_Bhw = masks_Bhw if given_Bhw is None else checked(given_Bhw, masks_Bhw, prior.vocabulary)
-    chance = chance_of(seeds, frame, masks_Bhw.device)
-    if sampler.order == "next":
-        past = settled(prior, rollout, sampler)
-        decided = raster(as_raster(prior), past, ids_Bhw, sampler, chance)
-    elif last_Bhw is not None and (given_Bhw is None or torch.equal(ids_Bhw, masks_Bhw)):
-        past, proposal = prior.advance(for_streams(last_Bhw, sampler), past)
-        decided = maskgit(prior, past, ids_Bhw, sampler, chance, proposal)
+    given: LatentFrame | None = None,
+    control: Tensor | None = None,
+) -> tuple[Rollout[PastT], SampledFrame]:
+    """Decide one more latent frame; `given` holds tokens that it must have, `control` is its control."""
+    past, last, spec, seeds, number, scene = rollout
+    sampler = sampler.of_frame(number - scene)
+    frame = nothing_known(spec, len(seeds), prior.device, control)
+    if given is not None:
+        frame = checked(given, frame)._replace(control=control)
+    rng = counter_rng(seeds, number, prior.device)
+    if sampler.order == "autoregressive":
+        past = flush(prior, rollout, sampler)
+        sampled = autoregressive(as_autoregressive(prior), past, frame, sampler, rng)
+    elif last is not None and (given is None or not frame.known_BN.any()):
+        controls = (None if each is None else duplicate_for_guidance(each, sampler) for each in (last.control, control))
+        past, proposal = prior.advance(duplicate_for_guidance(last.codes_BNK, sampler), past, *controls)
+        sampled = maskgit(prior, past, spec, frame, sampler, rng, proposal)
     else:
-        past = settled(prior, rollout, sampler)
-        decided = maskgit(prior, past, ids_Bhw, sampler, chance)
-    return Rollout(past, decided.ids_Bhw, masks_Bhw, seeds, frame + 1, scene), decided
+        past = flush(prior, rollout, sampler)
+        sampled = maskgit(prior, past, spec, frame, sampler, rng)
+    last = LatentFrame(sampled.codes_BNK, torch.ones_like(frame.known_BN), control)
+    return Rollout(past, last, spec, seeds, number + 1, scene), sampled
 
 
 def roll_out(
@@ -84,37 +86,47 @@ def roll_out(
     rollout: Rollout[PastT],
     sampler: SamplerConfig,
     frames: int | None = None,
-    given_BThw: Tensor | None = None,
-) -> Iterator[Decided]:
-    """So many frames, or endlessly; `given_BThw` is what the first T of them must have, with masks elsewhere.
+    given: LatentFrame | None = None,
+    control: Tensor | None = None,
+) -> Iterator[SampledFrame]:
+    """So many latent frames, or endlessly; `given` and `control` [B, T, ...] are those of the first T of them.
 
     It may be left at any time. To go on from a place later, keep the records that `step` gives.
     """
     number = 0
     while frames is None or number < frames:
-        given_Bhw = None if given_BThw is None or number >= given_BThw.shape[1] else given_BThw[:, number]
-        rollout, decided = step(prior, rollout, sampler, given_Bhw)
+        told = None if control is None or number >= control.shape[1] else control[:, number]
+        must = None
+        if given is not None and number < given.codes_BNK.shape[1]:
+            must = LatentFrame(given.codes_BNK[:, number], given.known_BN[:, number])
+        rollout, sampled = step(prior, rollout, sampler, must, told)
         number += 1
-        yield decided
+        yield sampled
 
 
 @torch.no_grad()
-def remember(prior: FramePrior[PastT, PresentT], past: PastT, ids_BThw: Tensor) -> PastT:
-    """Make known frames part of the past; B is the number of its streams: twice the samples if it is for guidance."""
-    for ids_Bhw in ids_BThw.unbind(1):
-        past = prior.commit(past, prior.propose(ids_Bhw, past)[1])
+def remember(
+    prior: FramePrior[PastT, PresentT], past: PastT, codes_BTNK: Tensor, control: Tensor | None = None
+) -> PastT:
+    """Make decided frames part of the past; B is the number of its streams: twice the samples if it is for guidance."""
+    known_BN = torch.ones(len(codes_BTNK), codes_BTNK.shape[2], dtype=torch.bool, device=codes_BTNK.device)
+    for t, codes_BNK in enumerate(codes_BTNK.unbind(1)):
+        _, present = prior.propose(codes_BNK, known_BN, past, None if control is None else control[:, t])
+        past = prior.commit(past, present)
     return past
 
 
-def settled(prior: FramePrior[PastT, PresentT], rollout: Rollout[PastT], sampler: SamplerConfig) -> PastT:
+def flush(prior: FramePrior[PastT, PresentT], rollout: Rollout[PastT], sampler: SamplerConfig) -> PastT:
     """The past with the last frame in it, for other uses than to go on."""
-    if rollout.last_Bhw is None:
+    last = rollout.last
+    if last is None:
         return rollout.past
-    return remember(prior, rollout.past, for_streams(rollout.last_Bhw, sampler).unsqueeze(1))
+    control = None if last.control is None else duplicate_for_guidance(last.control, sampler).unsqueeze(1)
+    return remember(prior, rollout.past, duplicate_for_guidance(last.codes_BNK, sampler).unsqueeze(1), control)
 
 
 def copied(rollout: Rollout[PastT]) -> Rollout[PastT]:
-    """The same rollout, to be kept while the other goes on; a past is a plain nested tuple of tensors."""
+    """A copy that stays as it is while the original goes on; a past is a nested tuple of tensors."""
     return cast(Rollout[PastT], cloned(rollout))
 
 
@@ -127,19 +139,22 @@ def cloned(tree: Any) -> Any:
     return type(tree)(*branches) if hasattr(tree, "_fields") else tuple(branches)
 
 
-def checked(given_Bhw: Tensor, masks_Bhw: Tensor, vocabulary: Vocabulary) -> Tensor:
-    if given_Bhw.shape != masks_Bhw.shape or given_Bhw.dtype != torch.int64:
-        expected = f"int64 {list(masks_Bhw.shape)}"
-        raise ValueError(f"given ids are {given_Bhw.dtype} {list(given_Bhw.shape)}; expected {expected}")
-    if given_Bhw.min() < 0 or given_Bhw.max() > vocabulary.mask:
-        reach = f"{int(given_Bhw.min())} to {int(given_Bhw.max())}"
-        raise ValueError(
-            f"given ids reach from {reach}; codes are 0 to {vocabulary.size - 1}, the mask is {vocabulary.mask}"
-        )
-    return given_Bhw
+def nothing_known(spec: TokenSpec, batch: int, device: torch.device, control: Tensor | None = None) -> LatentFrame:
+    known_BN = torch.zeros(batch, spec.tokens, dtype=torch.bool, device=device)
+    return LatentFrame(spec.empty(batch, 1, device)[:, 0], known_BN, control)
 
 
-def as_raster(prior: FramePrior[PastT, PresentT]) -> RasterPrior[PastT, PresentT]:
+def checked(given: LatentFrame, frame: LatentFrame) -> LatentFrame:
+    pairs = (("codes", given.codes_BNK, frame.codes_BNK), ("known", given.known_BN, frame.known_BN))
+    for name, mine, like in pairs:
+        if mine.shape != like.shape or mine.dtype != like.dtype:
+            expected = f"{like.dtype} {list(like.shape)}"
+            raise ValueError(f"given {name} are {mine.dtype} {list(mine.shape)}; expected {expected}")
+    return given
+
+
+def as_autoregressive(prior: FramePrior[PastT, PresentT]) -> AutoregressivePrior[PastT, PresentT]:
     if not hasattr(prior, "next_token"):
-        raise ValueError(f"order = next asks token by token, which {type(prior).__name__} cannot answer; use raster")
-    return cast(RasterPrior[PastT, PresentT], prior)
+        kind = type(prior).__name__
+        raise ValueError(f"order = autoregressive asks token by token, which {kind} cannot answer; use raster")
+    return cast(AutoregressivePrior[PastT, PresentT], prior)

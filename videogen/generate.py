@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
+from prior.text import Text
 from torch import Tensor
 
 from prior.memory import Past
-from prior.text import Text
 from sampling.config import SamplerConfig
 from sampling.guidance import for_streams
 from sampling.rollout import Rollout, copied, remember, start, step

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 import torch
+from prior.interface import Proposal
 from torch import Tensor
 
-from prior.interface import Proposal
 from prior.memory import Past, Present
 from prior.model import LlamaPrior
-from prior.stand_in import StandIn
+from prior.wrappers import StandIn
 from videogen.errors import NumbersError
 
 

@@ -20,7 +20,7 @@ from prior.attention import attend_all
 from prior.memory import Past, Present, copied, spot
 from prior.model import LlamaPrior, TokenProposal, kept_turns
 from prior.rotary import Turns
-from prior.stand_in import StandIn
+from prior.wrappers import StandIn
 
 WARM_UP = 3  # runs before a recording: libraries choose kernels and take memory in the first ones
 KEPT = 4  # streams, each with two recordings, whose pasts stay in memory

@@ -7,7 +7,7 @@ import torch
 
 from benchmarks.gpu_check import Finding, verdict
 from benchmarks.gpu_check.common import attempt, where
-from sampling.chance import chance_of
+from sampling.rng import chance_of
 from videogen.evaluation.floor import measured_peaks
 
 

@@ -2,10 +2,10 @@ import dataclasses
 
 import pytest
 import torch
+from prior.text import Text
 
 from prior.config import ContextConfig
 from prior.model import LlamaPrior
-from prior.text import Text
 from tests.prior.models import FEATURES, WORDS, tiny_config, tiny_lesson, tiny_model
 
 

@@ -2,10 +2,9 @@ import itertools
 
 import pytest
 import torch
-from torch.nn import functional as F
-
 from prior.digits import Embedding, Head
 from prior.vocabulary import Vocabulary
+from torch.nn import functional as F
 
 DIGITS = [(11,), (4, 3), (3, 2, 2)]
 every = pytest.mark.parametrize("digits", DIGITS, ids=str)

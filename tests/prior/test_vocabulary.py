@@ -4,7 +4,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-
 from prior.vocabulary import Vocabulary, grouped
 
 radices = st.lists(st.integers(2, 9), min_size=1, max_size=6)

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
-
 from prior.vocabulary import Vocabulary
+from torch import Tensor
 
 
 class FakePast(NamedTuple):

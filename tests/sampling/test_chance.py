@@ -2,7 +2,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sampling.chance import chance_of, mixed, signed
+from sampling.rng import chance_of, mixed, signed
 
 WORD = (1 << 64) - 1
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-
-from sampling.chance import chance_of
 from sampling.choice import choose, draw, pick, tempered, top_k, top_p
+
 from sampling.config import SamplerConfig
 from sampling.guidance import Guided
+from sampling.rng import chance_of
 from tests.sampling.fake import FakeProposal, fake_prior
 
 P = torch.tensor([0.5, 0.25, 0.125, 0.125])

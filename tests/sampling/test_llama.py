@@ -7,14 +7,14 @@ import math
 
 import pytest
 import torch
+from prior.text import Text
 
 from prior.config import ContextConfig, PriorConfig
 from prior.memory import copied as kept
 from prior.model import LlamaPrior
-from prior.text import Text
-from sampling.chance import chance_of
 from sampling.config import SamplerConfig
 from sampling.halton import halton_ranks
+from sampling.rng import chance_of
 from sampling.rollout import copied, remember, roll_out, start, step
 from sampling.schedule import masked_after, scale_at
 

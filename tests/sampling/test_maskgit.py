@@ -4,14 +4,14 @@ from itertools import pairwise
 
 import pytest
 import torch
-
-from sampling.chance import chance_of
 from sampling.choice import choose
+
 from sampling.config import SamplerConfig
 from sampling.guidance import for_streams, steered
 from sampling.halton import halton_ranks
 from sampling.maskgit import maskgit, plan
 from sampling.orders import View, by_confidence, to_reveal
+from sampling.rng import chance_of
 from sampling.schedule import masked_after
 from tests.sampling.fake import FakePrior, FakeProposal, fake_prior, plain_prior
 

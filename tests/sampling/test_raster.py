@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from sampling.chance import chance_of
+from sampling.autoregressive import raster
 from sampling.config import SamplerConfig
 from sampling.maskgit import maskgit
-from sampling.raster import raster
+from sampling.rng import chance_of
 from tests.sampling.fake import fake_prior
 
 RISING = {"guidance_scale": 3.0, "guidance_schedule": "linear"}

@@ -15,10 +15,10 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pytest
 import torch
+from prior.digits import Answers
 from safetensors.torch import save_file
 
 from prior.config import PriorShape
-from prior.digits import Answers
 from prior.model import Lesson, LlamaPrior
 from sampling.config import Order, SamplerConfig
 from tests.tokens.conftest import make_model, make_videos

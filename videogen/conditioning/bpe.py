@@ -19,9 +19,8 @@ from videogen.conditioning.face import Conditioner, tidy
 from videogen.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-
     from prior.text import Text
+    from tokenizers import Tokenizer
 
 PAD, PAD_ID = "<pad>", 0
 
@@ -40,7 +39,6 @@ class BPEConditioner(Conditioner):
 
     def __call__(self, captions: Sequence[str]) -> "Text":
         import torch
-
         from prior.text import Text
 
         ids_BL = torch.full((len(captions), self.length), PAD_ID, dtype=torch.int64)

@@ -21,9 +21,8 @@ from videogen.conditioning.source import EncoderSource
 from videogen.errors import UsageError
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-
     from prior.text import Text
+    from torch import Tensor, nn
 
 
 class EncoderConditioner(Conditioner):
@@ -47,7 +46,6 @@ class EncoderConditioner(Conditioner):
 
     def __call__(self, captions: Sequence[str]) -> "Text":
         import torch
-
         from prior.text import Text
 
         content_BLF = torch.zeros(len(captions), self.length, self.features)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sampling.chance import chance_of
+from sampling.rng import chance_of
 from videogen.evaluation.prompts import Clips, reference_scenes, true_clips
 
 AT_ONCE = 16  # clips

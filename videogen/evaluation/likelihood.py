@@ -14,13 +14,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
-
 from prior.digits import Answers
-from prior.model import Lesson
-from prior.objective import even_counts, masks, mean_over_frames
 from prior.text import Text
 from prior.vocabulary import Vocabulary
+from torch import Tensor
+
+from prior.model import Lesson
+from prior.objective import even_counts, masks, mean_over_frames
 from videogen.tokens import TokenSet
 
 QUARTERS = 4

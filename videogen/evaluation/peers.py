@@ -3,12 +3,12 @@
 from typing import NamedTuple
 
 import torch
+from prior.text import Text
 from torch import Tensor
 
 from prior.memory import Past
 from prior.model import TokenProposal
-from prior.stand_in import LooksLike
-from prior.text import Text
+from prior.wrappers import LooksLike
 
 
 class Noted(NamedTuple):

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from prior.interface import Proposal
 from torch import Tensor
 
-from prior.interface import Proposal
 from prior.memory import Past, Present
 from prior.model import LlamaPrior
-from prior.stand_in import StandIn
+from prior.wrappers import StandIn
 
 Result = TypeVar("Result")
 

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 
 import torch
+from prior.interface import Proposal
 from torch import Tensor
 
-from prior.interface import Proposal
 from prior.memory import Past, Present
 from prior.model import LlamaPrior
-from prior.stand_in import StandIn
+from prior.wrappers import StandIn
 
 OnProposal = Callable[[Callable[[], Tensor]], None]  # is told how to find out: bool [N], the tokens that are decided
 

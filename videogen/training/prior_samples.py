@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from prior.text import Text
 from torch import Tensor
 
 from prior.model import Lesson, LlamaPrior
-from prior.text import Text
 from sampling.config import SamplerConfig
 from sampling.rollout import remember, roll_out, start
 from videogen.io import write_video

@@ -7,14 +7,14 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
+from prior.digits import Answers
+from prior.text import Text
+from prior.vocabulary import grouped
 from torch import Tensor, nn
 
 from prior.attention import Kernel, choose
 from prior.config import ContextConfig, PriorConfig
-from prior.digits import Answers
 from prior.model import Lesson, LlamaPrior
-from prior.text import Text
-from prior.vocabulary import grouped
 from tokenizer.quantize import FSQConfig, QuantizerConfig
 from videogen.checkpoint import Content
 from videogen.conditioning import Conditioner

@@ -1,0 +1,67 @@
+"""Tokens into the blocks: the embedding of a token is the sum of its codes'."""
+
+import torch
+from torch import Tensor, nn
+
+from prior.config import ControlConfig, PriorConfig
+from prior.linear import Linear
+
+
+class Embedding(nn.Module):
+    """Codes to vectors; a token that is not known, and the start before any token, have vectors of their own."""
+
+    def __init__(self, config: PriorConfig):
+        super().__init__()
+        spec, width = config.spec, config.width
+        self.spec = spec
+        self.tables = nn.ModuleList(nn.Embedding(size, width) for size in spec.codebooks)
+        self.inputs = Linear(spec.channels, width) if spec.channels is not None else None
+        self.masked = nn.Parameter(torch.randn(width) * 0.02)
+        self.start = nn.Parameter(torch.randn(width) * 0.02)
+        self.group = nn.Embedding(len(spec.groups), width) if len(spec.groups) > 1 else None
+        self.control = None if config.control is None else ControlEmbedding(config.control, width)
+
+    def tokens(self, codes: Tensor, known: Tensor | None = None) -> Tensor:
+        """Codes [..., K] to [..., C]; `known` bool [...], by default all of them."""
+        if self.inputs is not None:
+            vectors: Tensor = self.inputs(codes.to(self.masked.dtype))
+        else:
+            vectors = sum(table(code) for table, code in zip(self.tables, codes.unbind(-1), strict=True))
+        return vectors if known is None else torch.where(known.unsqueeze(-1), vectors, self.masked)
+
+    def of_frames(self, x_BTNC: Tensor, groups: tuple[int, ...], control_BT: Tensor | None) -> Tensor:
+        """What the latent frames of these tokens add, [B, T * N, C]: the group of each token, and the control."""
+        if self.group is not None:
+            sizes = torch.tensor(groups, device=x_BTNC.device)
+            x_BTNC = x_BTNC + self.group.weight.repeat_interleave(sizes, 0)
+        if self.control is not None:
+            x_BTNC = x_BTNC + self.control(control_BT, x_BTNC.shape[:2]).unsqueeze(2)
+        elif control_BT is not None:
+            raise ValueError("this prior takes no control")
+        return x_BTNC.flatten(1, 2)
+
+
+class ControlEmbedding(nn.Module):
+    """The control of each latent frame to a vector; one that is not given has a vector of its own."""
+
+    def __init__(self, config: ControlConfig, width: int):
+        super().__init__()
+        self.config = config
+        self.absent = nn.Parameter(torch.zeros(width))
+        self.values: nn.Module
+        if config.discrete is not None:
+            self.values = nn.Embedding(config.discrete, width)
+        else:
+            assert config.floats is not None
+            self.values = Linear(config.floats, width)
+
+    def forward(self, control_BT: Tensor | None, shape: torch.Size) -> Tensor:
+        """int64 [B, T] or float [B, T, floats], to [B, T, C]."""
+        if control_BT is None:
+            return self.absent.expand(*shape, -1)
+        rest = () if self.config.floats is None else (self.config.floats,)
+        if control_BT.shape != (*shape, *rest) or control_BT.is_floating_point() != bool(rest):
+            expected = f"{'float' if rest else 'int64'} {[*shape, *rest]}"
+            raise ValueError(f"control is {control_BT.dtype} {list(control_BT.shape)}; expected {expected}")
+        values: Tensor = self.values(control_BT.to(self.absent.dtype) if rest else control_BT)
+        return values

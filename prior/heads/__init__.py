@@ -1,0 +1,21 @@
+"""Heads: the distribution of a token given its features, one family a file.
+
+base.py            the promise of a head, and the proposal that reads features through one
+chain.py           code after code, each given those before it
+token_sampling.py  temperature, cuts and the draw
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from prior.config import PriorConfig
+from prior.heads.chain import ChainHead
+
+HEADS: dict[str, Callable[[PriorConfig], Any]] = {"chain": ChainHead}  # by `PriorConfig.head`
+
+
+def make_head(config: PriorConfig) -> Any:
+    """The head of a prior: an nn.Module that keeps the promise of `prior.heads.base.Head`."""
+    if config.head not in HEADS:
+        raise ValueError(f"head = {config.head} must be one of {', '.join(HEADS)}")
+    return HEADS[config.head](config)

@@ -1,0 +1,67 @@
+"""Codes one by one: the chain rule inside a token, exact for any number of codebooks."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from interfaces.prior import DrawSettings, TokenRNG
+from prior.config import PriorConfig
+from prior.heads.base import TokenLosses
+from prior.heads.token_sampling import sample_codes
+from prior.linear import Linear
+
+
+class ChainHead(nn.Module):
+    """Logits of a code given the codes before it.
+
+    A matrix reads the first code off the features, as in any Llama. A later one is read off features that a small gate
+    has mixed with the vectors of the codes so far.
+    """
+
+    def __init__(self, config: PriorConfig):
+        super().__init__()
+        sizes, width = config.spec.codebooks, config.width
+        if not sizes:
+            raise ValueError("head = chain draws codes, and these tokens are continuous; use a head for such tokens")
+        self.codebooks = sizes
+        self.read = nn.ModuleList(Linear(width, size, bias=False) for size in sizes)
+        self.known = nn.ModuleList(nn.Embedding(size, width) for size in sizes[:-1])
+        self.mix = nn.ModuleList(Linear(width, 2 * width, bias=False) for _ in sizes[1:])
+
+    def forward(self, features: Tensor, known_codes: Tensor) -> Tensor:
+        """features [..., C] and int64 [..., k], the first k codes, to the logits [..., V] of the next one."""
+        place = known_codes.shape[-1]
+        if place == 0:
+            first: Tensor = self.read[0](features).float()
+            return first
+        known = sum(self.known[i](known_codes[..., i]) for i in range(place))
+        gate, up = self.mix[place - 1](features + known).chunk(2, -1)
+        logits: Tensor = self.read[place](F.silu(gate) * up + features).float()
+        return logits
+
+    def losses(self, features: Tensor, codes: Tensor, smoothing: float = 0.0) -> TokenLosses:
+        nats = torch.zeros_like(codes[..., 0], dtype=torch.float32)
+        loss, right = nats, torch.ones_like(nats, dtype=torch.bool)
+        for place in range(len(self.codebooks)):
+            truth = codes[..., place]
+            log_p = self(features, codes[..., :place]).log_softmax(-1)
+            cost = -log_p.gather(-1, truth.unsqueeze(-1)).squeeze(-1)
+            right = right & (log_p.detach().argmax(-1) == truth)
+            nats = nats + cost.detach()
+            loss = loss + (cost if smoothing == 0 else (1 - smoothing) * cost - smoothing * log_p.mean(-1))
+        return TokenLosses(loss, nats, right)
+
+    def sample(self, features_BMC: Tensor, settings: DrawSettings, rng: TokenRNG) -> tuple[Tensor, Tensor]:
+        def logits(known_codes: Tensor) -> Tensor:
+            return self(features_BMC, known_codes)  # type: ignore[no-any-return]
+
+        return sample_codes(logits, len(self.codebooks), settings, rng)
+
+    def guesses(self, features: Tensor) -> Tensor:
+        codes = torch.empty(*features.shape[:-1], 0, dtype=torch.int64, device=features.device)
+        for _ in self.codebooks:
+            codes = torch.cat([codes, self(features, codes).argmax(-1, keepdim=True)], -1)
+        return codes
+
+    def readings(self, features: Tensor, codes: Tensor) -> list[Tensor]:
+        return [self(features, codes[..., :place]) for place in range(len(self.codebooks))]

@@ -1,0 +1,57 @@
+"""The base of priors that stand in front of another one: what they do not do themselves, the other one does."""
+
+import torch
+from torch import Tensor
+
+from interfaces.prior import Proposal, Text
+from interfaces.tokens import TokenSpec
+from prior.config import PriorConfig
+from prior.memory import Past, Present
+from prior.model import LlamaPrior
+
+
+class PriorWrapper:
+    """Keeps the promise of an AutoregressivePrior by passing every call on."""
+
+    def __init__(self, prior: LlamaPrior):
+        self.prior = prior
+
+    @property
+    def device(self) -> torch.device:
+        return self.prior.device
+
+    @property
+    def spec(self) -> TokenSpec:
+        return self.prior.spec
+
+    @property
+    def config(self) -> PriorConfig:
+        return self.prior.config
+
+    @property
+    def norm(self) -> torch.nn.Module:
+        return self.prior.norm
+
+    def begin(self, text: Text | None, batch: int, spec: TokenSpec | None = None, history_noise: float = 0.0) -> Past:
+        return self.prior.begin(text, batch, spec, history_noise)
+
+    def propose(
+        self,
+        codes_BNK: Tensor,
+        known_BN: Tensor,
+        past: Past,
+        control: Tensor | None = None,
+        places_BM: Tensor | None = None,
+    ) -> tuple[Proposal, Present]:
+        return self.prior.propose(codes_BNK, known_BN, past, control, places_BM)
+
+    def commit(self, past: Past, present: Present) -> Past:
+        return self.prior.commit(past, present)
+
+    def advance(
+        self, codes_BNK: Tensor, past: Past, control: Tensor | None = None, next_control: Tensor | None = None
+    ) -> tuple[Past, Proposal]:
+        return self.prior.advance(codes_BNK, past, control, next_control)
+
+    def next_token(self, codes_BnK: Tensor, past: Past, control: Tensor | None = None) -> Proposal:
+        return self.prior.next_token(codes_BnK, past, control)
