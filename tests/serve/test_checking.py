@@ -3,9 +3,11 @@ from dataclasses import asdict, replace
 import pytest
 
 from sampling.config import SamplerConfig
-from videogen.serve.checking import check, sampling_of
+from videogen.serve.engine.validation import check, sampling_of
+from videogen.serve.errors import WishError
 from videogen.serve.limits import Limits
-from videogen.serve.wishes import ModelInfo, Wish, WishError
+from videogen.serve.model_info import ModelInfo
+from videogen.serve.requests import Wish
 
 LIMITS = Limits(prompt_chars=20, steps=16)
 MASKED = ModelInfo(

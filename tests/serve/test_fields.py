@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.serve.fake_engine import BEGINNING, INFO
-from videogen.serve.asking import asking, seconds_pattern, up_to, wish_of
-from videogen.serve.errors import Problem
-from videogen.serve.fields import Fields, fits
+from videogen.serve.http.errors import Problem
+from videogen.serve.http.parsing.fields import Fields, fits
+from videogen.serve.http.parsing.request_schemas import asking, seconds_pattern, up_to, wish_of
 from videogen.serve.limits import Limits
 
 ASKING = asking(INFO, Limits())
