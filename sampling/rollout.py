@@ -67,7 +67,7 @@ def step(
     sampler = sampler.of_frame(frame - scene)
     ids_Bhw = masks_Bhw if given_Bhw is None else checked(given_Bhw, masks_Bhw, prior.vocabulary)
     chance = chance_of(seeds, frame, masks_Bhw.device)
-    if sampler.order == "next":
+    if sampler.order == "autoregressive":
         past = settled(prior, rollout, sampler)
         decided = raster(as_raster(prior), past, ids_Bhw, sampler, chance)
     elif last_Bhw is not None and (given_Bhw is None or torch.equal(ids_Bhw, masks_Bhw)):
@@ -141,5 +141,7 @@ def checked(given_Bhw: Tensor, masks_Bhw: Tensor, vocabulary: Vocabulary) -> Ten
 
 def as_raster(prior: FramePrior[PastT, PresentT]) -> RasterPrior[PastT, PresentT]:
     if not hasattr(prior, "next_token"):
-        raise ValueError(f"order = next asks token by token, which {type(prior).__name__} cannot answer; use raster")
+        raise ValueError(
+            f"order = autoregressive asks token by token, which {type(prior).__name__} cannot answer; use raster"
+        )
     return cast(RasterPrior[PastT, PresentT], prior)

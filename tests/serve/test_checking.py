@@ -27,7 +27,7 @@ MASKED = ModelInfo(
     examples=(),
     device="cpu",
 )
-NEXT = replace(MASKED, objective="next", sampler=asdict(SamplerConfig(order="next")))
+NEXT = replace(MASKED, objective="next", sampler=asdict(SamplerConfig(order="autoregressive")))
 WRONG = [
     ("prompt", "x" * 21),
     ("prompt", None),
@@ -43,7 +43,7 @@ WRONG = [
     ("frames", 0),
     ("frames", 101),
     ("order", "sideways"),
-    ("order", "next"),
+    ("order", "autoregressive"),
     ("guidance_scale", -1.0),
     ("guidance_scale", float("inf")),
     ("guidance_scale", float("nan")),
@@ -86,5 +86,5 @@ def test_what_can_be_had_passes():
 
 
 def test_a_model_is_not_asked_in_a_way_that_it_was_not_taught():
-    with pytest.raises(WishError, match="was not taught"):
+    with pytest.raises(WishError, match="use autoregressive"):
         check(Wish("x", order="halton"), NEXT, LIMITS, 100)

@@ -60,7 +60,7 @@ def test_seconds_as_text_are_from_one_to_the_longest(longest, whole, fraction):
         ({"prompt": "x", "guidance_scale": float("inf")}, "guidance_scale", "guidance_scale is inf"),
         ({"prompt": "x", "guidance_scale": 10**400}, "guidance_scale", "a number from 0 to 100"),
         ({"prompt": "x", "top_p": 0}, "top_p", "above 0 and at most 1"),
-        ({"prompt": "x", "order": "next"}, "order", "one of halton, confidence"),
+        ({"prompt": "x", "order": "autoregressive"}, "order", "one of halton, confidence"),
         ({"prompt": "x", "size": "1280x720"}, "size", "it must be 24x16"),
         ({"prompt": "x", "model": "sora-2"}, "model", "it must be fake"),
         ({"prompt": "x", "seconds": "121"}, "seconds", "from 1 to 120"),

@@ -89,7 +89,7 @@ def test_the_last_latent_frame_is_cut_where_there_are_enough_pictures(pipe):
     np.testing.assert_array_equal(script.frames(pipe), of_pipe(pipe, 7))
 
 
-@pytest.mark.parametrize("order", ["next", "raster"])
+@pytest.mark.parametrize("order", ["autoregressive", "raster"])
 def test_a_prior_that_is_asked_token_by_token(order, tmp_path):
     pipe = VideoPipeline.from_pretrained(write_model(tmp_path / "next", "next"))
     script = Script(replace(BEGIN, sampling={"order": order}), Change("a", masks=True), reaction=slowly(lambda: script))
@@ -297,10 +297,10 @@ def test_without_a_prompt_a_clip_goes_on_as_what_it_shows_and_the_prompt_is_told
 
 
 def test_a_stream_that_cannot_go_on_ends_alone(pipe):
-    script = Script(replace(BEGIN, id="bad", sampling={"order": "next"}), BEGIN)
+    script = Script(replace(BEGIN, id="bad", sampling={"order": "autoregressive"}), BEGIN)
     worked(pipe, script)
     (failed,) = [message for message in script.sent if isinstance(message, Ended) and message.id == "bad"]
-    assert "was not taught" in failed.error
+    assert "use halton" in failed.error
     np.testing.assert_array_equal(script.frames(pipe), of_pipe(pipe))
 
 

@@ -12,13 +12,14 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from sampling.config import ORDERS
 from videogen.serve.errors import RETRY_AFTER, Refusal
 from videogen.serve.http import page_files
 from videogen.serve.http.access.security import Guard
 from videogen.serve.http.app_context import Studio, query_of, studio_of
 from videogen.serve.http.body_drain import Leftovers
 from videogen.serve.http.errors import Problem, answer, no_such_method
-from videogen.serve.http.parsing.request_schemas import ORDERS, size_of
+from videogen.serve.http.parsing.request_schemas import size_of
 from videogen.serve.http.root_path import RootPath
 from videogen.serve.http.routes import login, streams, videos
 from videogen.serve.http.routes.metrics import metrics

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from prior.attention import Kernel
 from prior.config import PriorShape
-from sampling.config import SamplerConfig, unsuited
+from sampling.config import SamplerConfig, incompatibility
 from videogen.conditioning.config import TextConfig
 from videogen.training.loop.config import OptimizerConfig, TrainingConfig
 
@@ -90,7 +90,7 @@ class PriorTrainingConfig:
             raise ValueError("teaching.corruption needs text, beside which the rate is told; set it to 0")
         if self.prior.objective == "next" and any(phase.rollout_share for phase in self.phases):
             raise ValueError("phases with rollout_share are for the objective 'masked'")
-        if self.generation is not None and (why := unsuited(self.generation.order, self.prior.objective)):
+        if self.generation is not None and (why := incompatibility(self.generation.order, self.prior.objective)):
             raise ValueError(f"generation does not suit prior.objective: {why}")
         if self.begin_with is not None and self.init_from is not None:
             raise ValueError("begin_with and init_from are two beginnings; give one")

@@ -56,7 +56,7 @@ def draw_rollouts(
     device = network.norm.weight.device
     past = network.begin(text, len(captions), grid)
     begun = start(network, past, range(len(captions)), grid, device)
-    sampler = SamplerConfig(order="next" if network.config.objective == "next" else "halton")
+    sampler = SamplerConfig(order="autoregressive" if network.config.objective == "next" else "halton")
     ids_BThw = torch.stack([decided.ids_Bhw for decided in roll_out(network, begun, sampler, frames)], 1)
     clip, _ = tokenizer.network.decode(ids_BThw.to(next(tokenizer.network.parameters()).device))
     pictures = list(to_frames(clip).cpu().numpy())

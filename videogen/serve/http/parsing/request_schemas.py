@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sampling.config import ORDERS
 from videogen.serve.http.parsing.fields import Fields, Schema
 from videogen.serve.limits import Limits
 from videogen.serve.model_info import ModelInfo
 from videogen.serve.requests import Beginning, Wish
 
-ORDERS = {"masked": ("halton", "confidence", "random", "threshold", "raster"), "next": ("next", "raster")}
 SAMPLING = ("seed", "steps", "order", "guidance_scale", "temperature", "top_k", "top_p", "negative_prompt")
 LARGEST_SEED = 2**53 - 1  # the largest that JavaScript's numbers hold exactly
 COLDEST = 1e-6  # a temperature closer to 0 than this is refused by the samplers
