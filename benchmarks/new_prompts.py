@@ -27,7 +27,7 @@ JUDGED = 17  # pictures at the end
 Turn = Callable[[PriorModel, Job, Going], Going]
 WAYS: dict[str, tuple[Turn, dict[str, Any]]] = {
     "recache": (under_new_prompts, {}),
-    "recache without an opening": (under_new_prompts, {"opening": 1}),
+    "recache without an opening": (under_new_prompts, {"first_frames_step_multiplier": 1}),
     "cut": (cut_to_new_prompts, {}),
 }
 

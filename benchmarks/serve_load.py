@@ -17,10 +17,11 @@ from typing import Any
 from benchmarks.hardware import describe
 from benchmarks.measuring.crowds import Crowd, Server, share_of
 from benchmarks.measuring.made_up import write_made_up_model
-from videogen.serve.engine import Engine
+from videogen.serve.engine.engine import Engine
+from videogen.serve.errors import Busy
 from videogen.serve.limits import Limits
 from videogen.serve.messages import Message, Pictures
-from videogen.serve.wishes import Busy, Wish
+from videogen.serve.requests import Wish
 
 PROMPT = "a small red ring drifts left over a dark blue background"
 AFTER = 10.0  # seconds after the last viewer has gone: nothing of them may be left

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from sampling.config import SamplerConfig
 from videogen.conditioning_frames import Known
 from videogen.errors import UsageError
 
@@ -36,6 +37,7 @@ OTHER_NAMES = {  # of arguments, in other libraries
     "device_map": "device",
     "pretrained_model_name_or_path": "folder",
 }
+RENAMED = {**SamplerConfig.RENAMED, "rate": "history_noise"}
 DRAWN_SEEDS = 2**32  # few enough digits to be typed again
 
 
@@ -43,6 +45,8 @@ def refuse_unknown(given: Iterable[str], known: Iterable[str], what: str) -> Non
     """UsageError for the first argument that does not exist, with the one that was probably meant."""
     known = sorted(known)
     for name in sorted(set(given) - set(known)):
+        if (new := RENAMED.get(name)) in known:
+            raise UsageError(f"{what} has no argument {name}; it is now {new}")
         other = OTHER_NAMES.get(name)
         near = [other] if other in known else difflib.get_close_matches(name, known, 1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"

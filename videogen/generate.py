@@ -52,14 +52,14 @@ class Job:
     negative_prompts: tuple[str, ...]  # what guidance leads away from; empty: from no text at all
     seeds: tuple[int, ...]
     sampler: SamplerConfig
-    rate: float = 0.0  # how much of its own past the prior should expect to be wrong
+    history_noise: float = 0.0  # how much of its own past the prior should expect to be wrong
 
     def __post_init__(self) -> None:
         if not len(self.prompts) == len(self.negative_prompts) == len(self.seeds):
             counts = f"{len(self.prompts)}, {len(self.negative_prompts)} and {len(self.seeds)}"
             raise ValueError(f"prompts, negative_prompts and seeds are {counts}; there must be one of each a video")
-        if not 0 <= self.rate <= 1:
-            raise ValueError(f"rate = {self.rate:g} must be 0 to 1")
+        if not 0 <= self.history_noise <= 1:
+            raise ValueError(f"history_noise = {self.history_noise:g} must be 0 to 1")
 
 
 class Going(NamedTuple):
@@ -134,7 +134,7 @@ def kept(going: Going) -> Going:
 def remembered(model: PriorModel, job: Job, visible_BThw: Tensor) -> Past:
     """The past of these latent frames under the prompts of a job."""
     prior, streams = model.network, len(job.seeds) * (2 if job.sampler.guided else 1)
-    past = prior.begin(told(model, job), streams, grid_of(visible_BThw), job.rate)
+    past = prior.begin(told(model, job), streams, grid_of(visible_BThw), job.history_noise)
     return remember(prior, past, for_streams(visible_BThw, job.sampler))
 
 

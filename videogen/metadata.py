@@ -20,7 +20,7 @@ def metadata_of(model: "PriorModel", job: "Job", **more: Any) -> tuple[dict[str,
         "fingerprint": model.fingerprint,
         "dtype": str(model.network.norm.weight.dtype).removeprefix("torch."),
         "settings": asdict(job.sampler),
-        "rate": job.rate or None,
+        "history_noise": job.history_noise or None,
         **more,
     }
     each = zip(job.prompts, job.negative_prompts, job.seeds, strict=True)

@@ -9,13 +9,14 @@ import inspect
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import TYPE_CHECKING, Any, Unpack, cast, get_args
 
 import numpy as np
 
+from sampling.config import SETTINGS
 from videogen.arguments import (
     OutputType,
     Prompts,
@@ -62,7 +63,7 @@ from videogen.stats import Figures
 if TYPE_CHECKING:
     import torch
 
-    from sampling.config import SamplerConfig
+    from sampling.config import SamplerConfig, SamplingOverrides
     from videogen.generate import Clock, Job, Made
     from videogen.models import PriorModel
     from videogen.stream import StreamState, Transition, VideoStream
@@ -104,7 +105,7 @@ def dtype_of(given: "torch.dtype | str") -> "torch.dtype":
     return chosen
 
 
-def settings_of(steps: int | None, guidance_scale: float | None, sampling: dict[str, Any]) -> dict[str, Any]:
+def settings_of(steps: int | None, guidance_scale: float | None, sampling: Mapping[str, Any]) -> dict[str, Any]:
     if steps is not None and sampling.get("steps") is not None:
         raise UsageError("num_inference_steps and steps are two names of one setting; give one")
     return {"guidance_scale": guidance_scale, **sampling, "steps": sampling.get("steps") if steps is None else steps}
@@ -264,31 +265,29 @@ class VideoPipeline:
         return_dict: bool = True,
         callback_on_step_end: OnStep | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("pictures", "ids", "latents"),
-        rate: float = 0.0,
-        **sampling: Any,
+        history_noise: float = 0.0,
+        **sampling: "Unpack[SamplingOverrides]",
     ) -> VideoOutput:
         """Videos of `num_frames` pictures; after a clip (`video`), those that follow it, or beginning with an `image`.
 
-        `num_inference_steps` are proposals a latent frame, `rate` is how wrong the prior should expect its past to be,
-        and `sampling` are settings of SamplerConfig: temperature, top_k, top_p, order, and so on. What is None is as in
-        the model's `generation_config.json`. `image` is a picture of PIL, an array or a file; `video` is a list of such
-        pictures, an array, a file or a folder. Without a prompt, what they show is described in the model's own words,
-        if it brings rules for captions, and the prompt is in the answer's `metadata`; "" is no text at all.
+        `num_inference_steps` is the number of steps per latent frame. `history_noise` is the share of wrong tokens that
+        the prior expects in its past. `sampling` holds settings of `SamplerConfig`, such as temperature and order; what
+        is None is as in the model's `generation_config.json`. `image` is a PIL image, an array or a file; `video` is a
+        list of such images, an array, a file or a folder. Without a prompt, what they show is described in the model's
+        own words, if it has rules for captions, and the prompt is in the `metadata` of the output; "" means no text.
 
         A callback gets (pipe, number of the latent frame, number of its first picture, tensors by name) as they come;
         the videos end there if it returns True or sets `pipe._interrupt = True`. With `return_dict=False` the answer is
         a tuple with the frames alone.
         """
-        refuse_unknown(
-            sampling, {*arguments_of(VideoPipeline.__call__), *self.sampler.__dataclass_fields__}, "the call"
-        )
+        refuse_unknown(sampling, {*arguments_of(VideoPipeline.__call__), *SETTINGS}, "the call")
         if output_type not in get_args(OutputType):
             raise UsageError(f"output_type is {output_type!r}; expected one of {', '.join(get_args(OutputType))}")
         given = settings_of(num_inference_steps, guidance_scale, sampling)
         wanted = self.pictures(num_frames)
         known = self.known(video, image, height, width, 1)
         prompt = self.prompt_for(known, prompt, image if video is None else video)
-        job = self.job(prompt, negative_prompt, num_videos_per_prompt, generator, given, rate)
+        job = self.job(prompt, negative_prompt, num_videos_per_prompt, generator, given, history_noise)
         self.warn(self.warnings_on(job, given, height, width))
         known = known.of(len(job.seeds))
         figures, made, count, self._interrupt = Figures(), [], known.pictures.shape[1], False
@@ -335,8 +334,8 @@ class VideoPipeline:
         video: Any = None,
         image: Any = None,
         transition: "Transition" = "recache",
-        rate: float = 0.0,
-        **sampling: Any,
+        history_noise: float = 0.0,
+        **sampling: "Unpack[SamplingOverrides]",
     ) -> "VideoStream":
         """Pictures uint8 [H, W, 3] one by one, endlessly by default: those that a call gives. Set `.prompt` meanwhile.
 
@@ -347,11 +346,11 @@ class VideoPipeline:
 
         if transition not in get_args(Transition):
             raise UsageError(f"transition is {transition!r}; expected one of {', '.join(get_args(Transition))}")
-        refuse_unknown(sampling, {*arguments_of(VideoPipeline.stream), *self.sampler.__dataclass_fields__}, "stream")
+        refuse_unknown(sampling, {*arguments_of(VideoPipeline.stream), *SETTINGS}, "stream")
         given = settings_of(num_inference_steps, guidance_scale, sampling)
         known = self.known(video, image, height, width, 1)
         prompt = self.prompt_for(known, prompt, image if video is None else video)
-        job = self.job((prompt,), negative_prompt, 1, generator, given, rate)
+        job = self.job((prompt,), negative_prompt, 1, generator, given, history_noise)
         self.warn(self.warnings_on(job, given, height, width))
         frames = None if num_frames is None else self.pictures(num_frames)
         stream = VideoStream.begin(self.model, job, known, frames, transition)
@@ -373,7 +372,7 @@ class VideoPipeline:
         each: int,
         generator: Seeds,
         sampling: dict[str, Any],
-        rate: float = 0.0,
+        history_noise: float = 0.0,
     ) -> "Job":
         from videogen.generate import Job
 
@@ -386,16 +385,15 @@ class VideoPipeline:
         if self.model.conditioner is None:  # with the text and without it are one: to ask for both is to pay twice
             sampler = replace(sampler, guidance_scale=1.0)
         try:
-            return Job(prompts, negatives, seeds_from(generator, len(prompts)), sampler, rate)
+            return Job(prompts, negatives, seeds_from(generator, len(prompts)), sampler, history_noise)
         except ValueError as error:
             raise UsageError(str(error)) from None
 
     def sampler_with(self, changes: dict[str, Any]) -> "SamplerConfig":
         """The model's own settings with these changes, those that are None left out."""
-        known = set(self.sampler.__dataclass_fields__)
-        unknown = sorted(set(changes) - known)
+        unknown = sorted(set(changes) - set(SETTINGS))
         if unknown:
-            raise UsageError(f"'{unknown[0]}' is no setting of sampling; there are {', '.join(sorted(known))}")
+            raise UsageError(f"'{unknown[0]}' is no setting of sampling; there are {', '.join(sorted(SETTINGS))}")
         try:
             sampler = replace(self.sampler, **{name: value for name, value in changes.items() if value is not None})
         except (ValueError, TypeError) as error:

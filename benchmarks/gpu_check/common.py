@@ -10,7 +10,7 @@ from torch import Tensor
 from benchmarks.gpu_check import Finding
 from benchmarks.measuring import Setting, seconds_of, settle
 from videogen.evaluation.floor import Peaks, measured_peaks
-from videogen.training.machine import REACHED, this_gpu
+from videogen.training.estimate.machine import REACHED, this_gpu
 
 SEED = 0
 

@@ -8,8 +8,8 @@ from benchmarks.gpu_check import Finding, verdict
 from benchmarks.gpu_check.common import attempt, milliseconds
 from benchmarks.gpu_check.training import Training, preset
 from benchmarks.measuring import seconds_of
-from videogen.training.prior_config import PriorPhaseConfig
-from videogen.training.prior_samples import own_history
+from videogen.training.prior.config import PriorPhaseConfig
+from videogen.training.prior.samples import own_history
 
 
 def check(device: str) -> Iterator[Finding]:

@@ -19,12 +19,11 @@ from videogen.conditioning import BPEConfig
 from videogen.models import EMBEDDED, TokenizerModel, load_tokenizer
 from videogen.tokens.description import Cut, Description, agree
 from videogen.tokens.shards import Contents, write_shard
-from videogen.training.prior_config import PriorPhaseConfig, PriorTrainingConfig, TeachingConfig, TokenDataConfig
-from videogen.training.prior_run import run_prior
-from videogen.training.processes import processes
-from videogen.training.run_folder import steps_in
-from videogen.training.stage import OptimizerConfig
-from videogen.training.trainer import TrainingConfig
+from videogen.training.loop.config import OptimizerConfig, TrainingConfig
+from videogen.training.loop.distributed import processes
+from videogen.training.prior.config import PriorPhaseConfig, PriorTrainingConfig, TeachingConfig, TokenDataConfig
+from videogen.training.prior.run import run_prior
+from videogen.training.records.run_folder import steps_in
 
 CLIPS, FRAMES, STEPS = 16, 4, 4
 CLOSE = 1e-3  # of all weights: a GPU may add in another order each time

@@ -25,8 +25,9 @@ from benchmarks.measuring import forget_peak, seconds_of
 from prior.config import ContextConfig, PriorConfig, PriorShape
 from prior.laws import made_up_lesson
 from prior.model import Lesson, LlamaPrior
-from videogen.training.budget import cost_of, kept_bytes, shapes_only
-from videogen.training.stage import OptimizerConfig, Player
+from videogen.training.estimate.memory_estimate import cost_of, kept_bytes, shapes_only
+from videogen.training.loop.config import OptimizerConfig
+from videogen.training.loop.stage import Player
 
 STEPS, TIMED = 6, 5
 LOSS, GRADIENT = 1e-2, 5e-2  # how far a compiled step may be from one that is not, in bf16

@@ -48,10 +48,17 @@ def test_it_makes_the_same_videos_somewhere_else(model: Path, tmp_path: Path, ca
 
 def test_settings_weights_and_card_are_those_asked_for(model: Path, tmp_path: Path, capsys) -> None:
     (tmp_path / "card.md").write_text("# Ours\n")
-    options = ["--dtype", "float16", "--card", str(tmp_path / "card.md"), "opening=3", "guidance_scale=2.5"]
+    options = [
+        "--dtype",
+        "float16",
+        "--card",
+        str(tmp_path / "card.md"),
+        "first_frames_step_multiplier=3",
+        "guidance_scale=2.5",
+    ]
     assert main(["export", str(model), str(tmp_path / "out"), *options]) == 0
     sampler, before = VideoPipeline.from_pretrained(tmp_path / "out").sampler, VideoPipeline.from_pretrained(model)
-    assert sampler == replace(before.sampler, opening=3, guidance_scale=2.5)
+    assert sampler == replace(before.sampler, first_frames_step_multiplier=3, guidance_scale=2.5)
     now = load_prior(tmp_path / "out").network.state_dict()
     given = before.model.network.state_dict()
     assert all(torch.equal(now[name], given[name].half().float()) for name in given)
@@ -78,9 +85,13 @@ def test_another_decoder_paints_the_same_ids(model: Path, tmp_path: Path, capsys
         (["model", "taken"], 2, "taken: is there already; --overwrite replaces it"),
         (["model", "thesis", "--overwrite"], 2, "thesis: holds something that is no model"),
         (["model", "thesis/chapter.md"], 2, "a file is in the way"),
-        (["model", "out", "openin=2"], 2, "unknown key 'openin'; did you mean 'opening'?"),
-        (["model", "out", "steps=0"], 2, "steps = 0 must be at least 1"),
-        (["model", "out", "order=next"], 2, "which this prior was not taught"),
+        (
+            ["model", "out", "first_frames_step_multiplie=2"],
+            2,
+            "unknown key 'first_frames_step_multiplie'; did you mean 'first_frames_step_multiplier'?",
+        ),
+        (["model", "out", "steps=0"], 2, "steps = 0"),
+        (["model", "out", "order=autoregressive"], 2, "use halton, "),
         (["model", "out", "--dtype", "int8"], 2, "'int8' is not one of"),
         (["model", "out", "--card", "nowhere.md"], 2, "'nowhere.md' does not exist"),
         (["model", "out", "--card", "bytes.md"], 2, "--card bytes.md: not a text in UTF-8"),
@@ -106,7 +117,7 @@ def test_mistakes_are_one_line_and_change_nothing(
 
 
 def test_what_is_there_is_replaced_when_asked(model: Path, tmp_path: Path) -> None:
-    assert main(["export", str(model), str(tmp_path / "out"), "opening=2"]) == 0
+    assert main(["export", str(model), str(tmp_path / "out"), "first_frames_step_multiplier=2"]) == 0
     assert main(["export", str(tmp_path / "out"), str(tmp_path / "out"), "steps=3", "--overwrite"]) == 0
     sampler = VideoPipeline.from_pretrained(tmp_path / "out").sampler
-    assert (sampler.opening, sampler.steps) == (2, 3)
+    assert (sampler.first_frames_step_multiplier, sampler.steps) == (2, 3)

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -281,15 +281,23 @@ def test_what_is_odd_about_a_clip_is_said(capsys):
 
 
 def test_every_setting_of_the_sampler_can_be_given():
-    from sampling.config import Order, Ramp, SamplerConfig, Schedule
-    from videogen.cli.generate import ORDERS, RAMPS, SCHEDULES
-    from videogen.cli.making import SAMPLING
-
-    assert set(SAMPLING) == {field.name for field in fields(SamplerConfig)}
-    assert (Order.__args__, Schedule.__args__, Ramp.__args__) == (ORDERS, SCHEDULES, RAMPS)
-    words = ["--opening", "2", "--schedule", "linear", "--guidance-schedule", "linear", "--guidance-scale", "3"]
+    words = [
+        "--first-frames-step-multiplier",
+        "2",
+        "--schedule",
+        "linear",
+        "--guidance-schedule",
+        "linear",
+        "--guidance-scale",
+        "3",
+    ]
     assert main(["generate", RING, "-o", "set", "--model", "model", "--frames", "9", "--seed", "3", *words]) == 0
-    settings = {"opening": 2, "schedule": "linear", "guidance_schedule": "linear", "guidance_scale": 3.0}
+    settings = {
+        "first_frames_step_multiplier": 2,
+        "schedule": "linear",
+        "guidance_schedule": "linear",
+        "guidance_scale": 3.0,
+    }
     assert np.array_equal(pictures("set"), offline(RING, 9, 3, **settings))
 
 
@@ -339,9 +347,14 @@ MISTAKES = [
     (["generate", RING, "-o", "model", *MODEL], 2, "model: is there already"),
     (["generate", RING, "-o", "x.mp4", "--model", "nowhere"], 4, "nowhere: no such folder"),
     (["generate", RING, "-o", "x.mp4", "--model", "tokenizer"], 4, "has no prior, only tokenizer"),
-    (["generate", RING, "-o", "x.mp4", *MODEL, "--order", "best"], 2, "'best'"),
-    (["generate", RING, "-o", "x.mp4", *MODEL, "--order", "next"], 2, "order = next asks token by token"),
-    (["generate", RING, "-o", "x.mp4", "--model", "next", "--order", "halton"], 2, "use next or raster"),
+    (["generate", RING, "-o", "x.mp4", *MODEL, "--order", "best"], 2, "order = best"),
+    (["generate", RING, "-o", "x.mp4", *MODEL, "--order", "autoregressive"], 2, "use halton, "),
+    (["generate", RING, "-o", "x.mp4", "--model", "next", "--order", "halton"], 2, "use autoregressive, raster"),
+    (["generate", RING, "-o", "x.mp4", *MODEL, "--order", "next"], 2, "order=autoregressive"),
+    (["stream", RING, "-o", "x.mp4", *MODEL, "--opening", "2"], 2, "--first-frames-step-multiplier"),
+    (["generate", RING, "-o", "x.mp4", *MODEL, "--rate", "0.1"], 2, "--history-noise"),
+    (["bench", *MODEL, "--opening", "2"], 2, "--first-frames-step-multiplier"),
+    (["export", "model", "x.mp4", "opening=2"], 2, "first_frames_step_multiplier"),
     (["generate", RING, "-o", "x.mp4", *MODEL, "--temperature", "-1"], 2, "temperature = -1"),
     (["generate", RING, "-o", "x.mp4", *MODEL, "--steps", "0"], 2, "steps = 0"),
     (["generate", RING, "-o", "x.mp4", *MODEL, "--top-k", "-1"], 2, "top_k = -1"),

@@ -65,8 +65,9 @@ def generation() -> Iterator[tuple[str, str]]:
             yield f"order {order}, guidance {scale:g}", found
     yield "order raster", generated(pipe, PROMPTS[2:3], [3], 5, order="raster")
     cuts: tuple[dict[str, Any], ...] = (
-        {"temperature": 0.0}, {"temperature": 0.7, "top_k": 3}, {"top_p": 0.8}, {"steps": 3, "opening": 1},
-        {"schedule": "linear"}, {"guidance_schedule": "cosine"}, {"rate": 0.2},
+        {"temperature": 0.0}, {"temperature": 0.7, "top_k": 3}, {"top_p": 0.8},
+        {"steps": 3, "first_frames_step_multiplier": 1},
+        {"schedule": "linear"}, {"guidance_schedule": "cosine"}, {"history_noise": 0.2},
     )  # fmt: skip
     for settings in cuts:
         yield f"with {json.dumps(settings)}", generated(pipe, PROMPTS[4:6], [5, 6], **settings)

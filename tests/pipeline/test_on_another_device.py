@@ -40,9 +40,9 @@ def made(pipe: VideoPipeline, **settings: Any) -> tuple[torch.Tensor, np.ndarray
     return torch.stack(ids, 1), np.concatenate(pictures, 1)
 
 
-@pytest.mark.parametrize("order", ["halton", "threshold", "next"])
+@pytest.mark.parametrize("order", ["halton", "threshold", "autoregressive"])
 def test_tokens_and_pictures_are_those_of_the_cpu(order: str, pipe: VideoPipeline, next_pipe: VideoPipeline) -> None:
-    here = next_pipe if order == "next" else pipe
+    here = next_pipe if order == "autoregressive" else pipe
     ids, pictures = made(moved(here), order=order, steps=2)
     with FakeDevice():
         there, seen = made(moved(here, FAKE), order=order, steps=2)

@@ -23,11 +23,11 @@ def ids_of(pipe, prompt, **options):
     return pipe(prompt, num_frames=9, output_type="ids", **options).frames
 
 
-@pytest.mark.parametrize("order", [*MASKED_ORDERS, "next"])
+@pytest.mark.parametrize("order", [*MASKED_ORDERS, "autoregressive"])
 @pytest.mark.parametrize("scale", [1.0, 2.0])
 @pytest.mark.filterwarnings("ignore:the negative prompt changes nothing")
 def test_a_video_of_a_batch_is_the_video_alone(folders, order, scale):
-    pipe = exact(VideoPipeline.from_pretrained(folders["next" if order == "next" else "masked"]))
+    pipe = exact(VideoPipeline.from_pretrained(folders["next" if order == "autoregressive" else "masked"]))
     settings = {"order": order, "guidance_scale": scale, "num_inference_steps": 4}
     negative = ["", "blue", RING]
     together = ids_of(pipe, [RING, STAR, ""], generator=[5, 6, 5], negative_prompt=negative, **settings)
@@ -64,7 +64,7 @@ def test_the_prompt_and_the_guidance_matter(pipe):
     first = ids_of(pipe, RING, generator=0)
     assert not torch.equal(first, ids_of(pipe, STAR, generator=0))
     assert not torch.equal(first, ids_of(pipe, RING, generator=0, guidance_scale=4.0))
-    assert not torch.equal(first, ids_of(pipe, RING, generator=0, rate=0.5))
+    assert not torch.equal(first, ids_of(pipe, RING, generator=0, history_noise=0.5))
     away = ids_of(pipe, RING, generator=0, guidance_scale=4.0, negative_prompt=STAR)
     assert not torch.equal(away, ids_of(pipe, RING, generator=0, guidance_scale=4.0))
     nothing = ids_of(pipe, RING, generator=0, guidance_scale=0.0)
@@ -252,7 +252,7 @@ def test_what_a_model_says_of_sampling_is_checked(tmp_path):
 
 def test_without_settings_the_order_is_how_the_prior_was_taught(pipe, next_pipe):
     assert pipe.sampler == SamplerConfig()
-    assert next_pipe.sampler == SamplerConfig(order="next")
+    assert next_pipe.sampler == SamplerConfig(order="autoregressive")
 
 
 @pytest.mark.parametrize("name", ["masked", "next", "sinks", "untold"])
@@ -311,13 +311,13 @@ def test_half_precision_makes_videos_too(folders):
 
 @pytest.mark.parametrize("order", MASKED_ORDERS[:-1])
 def test_many_tokens_at_once_are_refused_for_a_prior_taught_one_by_one(next_pipe, order):
-    with pytest.raises(UsageError, match=f"order = {order} decides many tokens at once.*use next or raster"):
+    with pytest.raises(UsageError, match=f"order = {order} .*use autoregressive, raster"):
         next_pipe(RING, order=order)
 
 
 def test_token_by_token_is_refused_for_a_prior_taught_with_masks(pipe):
-    with pytest.raises(UsageError, match=r"order = next asks token by token.*halton"):
-        pipe.stream(RING, order="next")
+    with pytest.raises(UsageError, match=r"order = autoregressive .*halton"):
+        pipe.stream(RING, order="autoregressive")
 
 
 @pytest.mark.parametrize(
@@ -330,7 +330,7 @@ def test_token_by_token_is_refused_for_a_prior_taught_with_masks(pipe):
         ({"num_inference_steps": 0}, "steps = 0"),
         ({"num_inference_steps": 4, "steps": 4}, "num_inference_steps and steps are two names of one setting"),
         ({"colour": 3}, "the call has no argument colour; there are callback_on_step_end"),
-        ({"rate": 1.5}, "rate = 1.5 must be 0 to 1"),
+        ({"history_noise": 1.5}, "history_noise = 1.5 must be 0 to 1"),
         ({"num_videos_per_prompt": 0}, "nothing to make"),
         ({"num_videos_per_prompt": 1.5}, "num_videos_per_prompt is 1.5; it must be a whole number"),
         ({"num_frames": 2.5}, "num_frames is 2.5; it must be a whole number"),

@@ -46,10 +46,16 @@ def test_a_stream_is_the_call_and_both_are_the_slow_way(pipe, options):
 
 
 def test_token_by_token_too(next_pipe):
-    for options in ({"order": "next"}, {"order": "raster"}, {"order": "next", "guidance_scale": 3.0}):
+    for options in (
+        {"order": "autoregressive"},
+        {"order": "raster"},
+        {"order": "autoregressive", "guidance_scale": 3.0},
+    ):
         offline = called(next_pipe, RING, generator=5, **options)
         assert np.array_equal(taken(next_pipe.stream(RING, generator=5, **options), PICTURES), offline)
-    surest = [called(next_pipe, RING, generator=5, order=order, temperature=0) for order in ("next", "raster")]
+    surest = [
+        called(next_pipe, RING, generator=5, order=order, temperature=0) for order in ("autoregressive", "raster")
+    ]
     assert np.array_equal(*surest)
 
 
@@ -100,9 +106,9 @@ def test_it_does_not_matter_in_what_pieces_it_is_read(pipe):
         assert np.array_equal(np.stack(parts), offline)
 
 
-@pytest.mark.parametrize("order", [*MASKED_ORDERS, "next"])
+@pytest.mark.parametrize("order", [*MASKED_ORDERS, "autoregressive"])
 def test_a_saved_stream_has_the_same_future_twice(pipe, next_pipe, order):
-    pipe = next_pipe if order == "next" else pipe
+    pipe = next_pipe if order == "autoregressive" else pipe
     stream = pipe.stream(RING, generator=4, order=order, guidance_scale=1.5, num_inference_steps=3)
     taken(stream, 7)
     state = stream.state()
@@ -199,7 +205,7 @@ def test_what_is_no_prompt_or_transition_is_refused_where_it_is_set(pipe, name, 
 
 @pytest.mark.parametrize("turn", [cut_to_new_prompts, under_new_prompts])
 def test_a_new_prompt_has_an_opening_of_its_own(pipe, turn):
-    job = pipe.job((RING,), None, 1, [4], {"steps": 3, "opening": 2})
+    job = pipe.job((RING,), None, 1, [4], {"steps": 3, "first_frames_step_multiplier": 2})
     going, counts = begin(pipe.model, job), []
     for number in range(6):
         if number == 3:

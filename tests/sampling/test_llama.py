@@ -94,7 +94,7 @@ def slow_frame(prior, past, sampler, seed, frame) -> list[int]:
         streams = 2 if sampler.guided else 1
         proposal, _ = prior.propose(torch.tensor(ids).view(1, *GRID).repeat(streams, 1, 1), past)
         scale = scale_at(sampler.guidance_schedule, sampler.guidance_scale, number, steps)
-        if sampler.order == "next":
+        if sampler.order == "autoregressive":
             u = chance.uniforms("digits", number, 1, 1, 2).expand(1, *GRID, 2).flatten(1, 2)[0].tolist()
         else:
             u = chance.uniforms("digits", number, *GRID, 2).flatten(1, 2)[0].tolist()
@@ -150,7 +150,7 @@ def test_a_rollout_is_what_the_slow_sampler_makes(prior, sampler):
 @pytest.mark.parametrize("options", [{}, {"guidance_scale": 3.0, "top_k": 5}])
 def test_token_by_token_is_what_the_slow_sampler_makes(raster_prior, options):
     """The keys that a frame's tokens leave behind serve the next token as a whole proposal would."""
-    sampler = SamplerConfig(order="next", **options)
+    sampler = SamplerConfig(order="autoregressive", **options)
     fast = torch.stack(
         [each.ids_Bhw for each in roll_out(raster_prior, begun(raster_prior, sampler), sampler, FRAMES)], 1
     )
@@ -163,7 +163,7 @@ def test_a_saved_rollout_resumes_to_the_same(prior, order):
 
 
 def test_a_saved_rollout_resumes_to_the_same_token_by_token(raster_prior):
-    resumes(raster_prior, SamplerConfig(order="next"))
+    resumes(raster_prior, SamplerConfig(order="autoregressive"))
 
 
 def resumes(prior, sampler):

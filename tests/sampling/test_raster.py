@@ -21,7 +21,7 @@ def a_past(prior, sampler, batch):
 def test_asked_token_by_token_or_with_masks_it_is_the_same_law(options):
     """The two ways number their draws differently, so they agree in frequencies; at temperature 0 in every token."""
     many, prior = 4000, fake_prior((3, 2))
-    cached, masked = SamplerConfig(order="next", **options), SamplerConfig(order="raster", **options)
+    cached, masked = SamplerConfig(order="autoregressive", **options), SamplerConfig(order="raster", **options)
     ids = torch.full((many, 2, 3), prior.vocabulary.mask)
     seen = raster(prior, a_past(prior, cached, many), ids, cached, chance_of(range(many), 0)).ids_Bhw
     other = maskgit(prior, a_past(prior, masked, many), ids, masked, chance_of(range(many), 1)).ids_Bhw
@@ -35,7 +35,7 @@ def test_asked_token_by_token_or_with_masks_it_is_the_same_law(options):
 
 @pytest.mark.parametrize("options", OPTIONS)
 def test_sample_i_of_a_batch_is_sample_i_alone(options):
-    prior, sampler, seeds = fake_prior(), SamplerConfig(order="next", **options), [5, 6, 7]
+    prior, sampler, seeds = fake_prior(), SamplerConfig(order="autoregressive", **options), [5, 6, 7]
     ids = torch.full((3, 2, 3), prior.vocabulary.mask)
     ids[1, 1], ids[2, 0] = 4, 2
     past = a_past(prior, sampler, 3)
@@ -49,7 +49,7 @@ def test_sample_i_of_a_batch_is_sample_i_alone(options):
 
 
 def test_what_is_given_stays_and_nothing_is_asked_behind_the_last_masked_token():
-    prior, sampler = fake_prior(), SamplerConfig(order="next")
+    prior, sampler = fake_prior(), SamplerConfig(order="autoregressive")
     ids = torch.full((1, 2, 3), prior.vocabulary.mask)
     ids[0, 0, 1], ids[0, 1] = 3, torch.tensor([1, 2, 0])
     before = ids.clone()
@@ -61,7 +61,7 @@ def test_what_is_given_stays_and_nothing_is_asked_behind_the_last_masked_token()
 
 
 def test_a_frame_that_is_given_costs_nothing():
-    prior, sampler = fake_prior(), SamplerConfig(order="next")
+    prior, sampler = fake_prior(), SamplerConfig(order="autoregressive")
     ids = torch.ones(2, 2, 3, dtype=torch.int64)
     decided = raster(prior, a_past(prior, sampler, 2), ids, sampler, chance_of([1, 2], 0))
     assert torch.equal(decided.ids_Bhw, ids)

@@ -7,7 +7,7 @@ from sampling.config import SamplerConfig
 from sampling.rollout import copied, remember, roll_out, settled, start, step
 from tests.sampling.fake import fake_prior, plain_prior
 
-ORDERS = ["halton", "confidence", "random", "threshold", "raster", "next"]
+ORDERS = ["halton", "confidence", "random", "threshold", "raster", "autoregressive"]
 GRID = (3, 2)
 
 
@@ -35,7 +35,7 @@ def test_k_passes_a_frame(order, scale):
 @pytest.mark.parametrize(("known", "passes"), [(0, [4, 4, 2, 2]), (1, [4, 2, 2]), (2, [2, 2])])
 def test_an_opening_is_asked_more_often(known, passes):
     """The first two frames of a video, whether they are made or were known."""
-    prior, sampler = fake_prior(), SamplerConfig(steps=2, opening=2)
+    prior, sampler = fake_prior(), SamplerConfig(steps=2, first_frames_step_multiplier=2)
     rollout = begun(prior, sampler, [1, 2], known, torch.zeros(2, known, *GRID, dtype=torch.int64))
     counts = []
     for _ in passes:
@@ -184,5 +184,5 @@ def test_a_prior_that_cannot_be_asked_token_by_token_is_refused():
 
     prior = Deaf(fake_prior())
     rollout = start(prior, prior.begin(None, 1, GRID), [1], GRID)
-    with pytest.raises(ValueError, match=r"^order = next"):
-        step(prior, rollout, SamplerConfig(order="next"))
+    with pytest.raises(ValueError, match=r"^order = autoregressive"):
+        step(prior, rollout, SamplerConfig(order="autoregressive"))

@@ -16,7 +16,7 @@ from videogen.conditioning import BPEConfig, make_conditioner
 from videogen.models import prior_files
 from videogen.playroom.grammar import caption
 from videogen.playroom.scene import sample_scenes
-from videogen.serve.engine import Engine
+from videogen.serve.engine.engine import Engine
 from videogen.serve.limits import Limits
 
 Result = TypeVar("Result")

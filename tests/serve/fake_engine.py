@@ -1,4 +1,4 @@
-"""An engine without a model: it keeps the face of `videogen.serve.engine`, and makes bytes that only look like film."""
+"""An engine without a model: the interface of `engine/engine.py`, and bytes that only look like a film."""
 
 import asyncio
 import hashlib
@@ -10,10 +10,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from videogen.serve.hub import Preview
+from videogen.serve.engine.events import Mark
+from videogen.serve.engine.fanout import Preview
+from videogen.serve.errors import Busy, Gone, UploadError, UploadTooLarge, WishError
 from videogen.serve.limits import Limits
-from videogen.serve.news import Mark
-from videogen.serve.wishes import Beginning, Busy, Gone, ModelInfo, UploadError, UploadTooLarge, Wish, WishError
+from videogen.serve.model_info import ModelInfo
+from videogen.serve.requests import Beginning, Wish
 
 MIME = 'video/mp4; codecs="avc1.42E01E"'
 INFO = ModelInfo(

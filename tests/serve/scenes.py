@@ -5,9 +5,10 @@ import os
 import random
 from pathlib import Path
 
-from videogen.serve.engine import Engine
-from videogen.serve.session import Job, Stream
-from videogen.serve.wishes import Busy, Wish
+from videogen.serve.engine.engine import Engine
+from videogen.serve.engine.video_job import Job, Stream
+from videogen.serve.errors import Busy
+from videogen.serve.requests import Wish
 
 RING = "a small red ring drifts left over a dark blue background"
 STAR = "a big yellow star spins over a green background"

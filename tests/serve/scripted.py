@@ -8,11 +8,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from tests.serve.test_checking import MASKED
-from videogen.serve.engine import Engine
+from videogen.serve.engine.engine import Engine
+from videogen.serve.engine.video_job import Job
 from videogen.serve.limits import Limits
 from videogen.serve.messages import Begin, Change, Ended, Message, Pictures, Ready
-from videogen.serve.session import Job
-from videogen.serve.wishes import Wish
+from videogen.serve.requests import Wish
 
 
 class Script:

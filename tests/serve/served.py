@@ -13,10 +13,10 @@ from typing import Any
 import httpx
 
 from tests.serve.fake_engine import FakeEngine
-from videogen.serve.app import make_app
-from videogen.serve.security import Access, access_to
-from videogen.serve.server import StudioServer, address_of, bound
-from videogen.serve.studio import Studio, open_studio
+from videogen.serve.http.access.security import Access, access_to
+from videogen.serve.http.app import make_app
+from videogen.serve.http.app_context import Studio, open_studio
+from videogen.serve.http.server import StudioServer, address_of, bound
 
 ERROR_TYPES = {"invalid_request_error", "not_found", "busy", "server_error"}
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from videogen.serve.account import SPEED_SECONDS, Account
-from videogen.serve.engine import SUMS
+from videogen.serve.engine.engine import SUMS
+from videogen.serve.engine.usage import SPEED_SECONDS, Account
 from videogen.serve.messages import Pictures
 
 PICTURES = Pictures("1", 5, 4, "x", True, False, 1, 6, 0.25, 0.5, 1.5)

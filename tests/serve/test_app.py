@@ -16,13 +16,13 @@ from websockets.sync.client import connect
 from tests.serve.fake_engine import HEADER, INFO, PIECE, FakeEngine
 from tests.serve.served import Served, problem, raw_problem, served, until_it_hangs_up
 from videogen.errors import ResourceError, UsageError
-from videogen.serve import connection_protocol, leftovers, server
-from videogen.serve.bodies import first_repeated
-from videogen.serve.metrics import exposition
-from videogen.serve.page_files import FOLDER, read_page
-from videogen.serve.root_path import checked_root
-from videogen.serve.security import access_to
-from videogen.serve.server import address_of, bound
+from videogen.serve.http import body_drain, connection_protocol, server
+from videogen.serve.http.access.security import access_to
+from videogen.serve.http.page_files import FOLDER, read_page
+from videogen.serve.http.parsing.bodies import first_repeated
+from videogen.serve.http.root_path import checked_root
+from videogen.serve.http.routes.metrics import exposition
+from videogen.serve.http.server import address_of, bound
 
 TOKEN = "correct horse battery staple"
 
@@ -72,7 +72,7 @@ def test_a_prior_taught_to_say_what_is_next_has_other_orders(tmp_path):
     engine = FakeEngine(tmp_path)
     engine.info = replace(INFO, objective="next")
     with served(tmp_path, engine=engine) as there:
-        assert there.ask("GET", "/v1/models/fake").json()["orders"] == ["next", "raster"]
+        assert there.ask("GET", "/v1/models/fake").json()["orders"] == ["autoregressive", "raster"]
         assert problem(there.ask("POST", "/v1/streams", json={"order": "halton"}), 400)["param"] == "order"
 
 
@@ -179,7 +179,7 @@ def test_who_asks_for_nothing_is_hung_up_on(tmp_path, monkeypatch, sent):
 
 
 def test_a_body_that_nobody_reads_is_taken_for_a_while(tmp_path, monkeypatch):
-    monkeypatch.setattr(leftovers, "PATIENCE", 0.2)
+    monkeypatch.setattr(body_drain, "PATIENCE", 0.2)
     with served(tmp_path) as there, socket.create_connection(("127.0.0.1", there.port), 20) as connection:
         head = f"POST /v1/nothing HTTP/1.1\r\nHost: 127.0.0.1:{there.port}\r\nTransfer-Encoding: chunked\r\n\r\n"
         connection.sendall(head.encode() + b"1\r\nx\r\n")  # and no more

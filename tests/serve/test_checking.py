@@ -3,9 +3,11 @@ from dataclasses import asdict, replace
 import pytest
 
 from sampling.config import SamplerConfig
-from videogen.serve.checking import check, sampling_of
+from videogen.serve.engine.validation import check, sampling_of
+from videogen.serve.errors import WishError
 from videogen.serve.limits import Limits
-from videogen.serve.wishes import ModelInfo, Wish, WishError
+from videogen.serve.model_info import ModelInfo
+from videogen.serve.requests import Wish
 
 LIMITS = Limits(prompt_chars=20, steps=16)
 MASKED = ModelInfo(
@@ -25,7 +27,7 @@ MASKED = ModelInfo(
     examples=(),
     device="cpu",
 )
-NEXT = replace(MASKED, objective="next", sampler=asdict(SamplerConfig(order="next")))
+NEXT = replace(MASKED, objective="next", sampler=asdict(SamplerConfig(order="autoregressive")))
 WRONG = [
     ("prompt", "x" * 21),
     ("prompt", None),
@@ -41,7 +43,7 @@ WRONG = [
     ("frames", 0),
     ("frames", 101),
     ("order", "sideways"),
-    ("order", "next"),
+    ("order", "autoregressive"),
     ("guidance_scale", -1.0),
     ("guidance_scale", float("inf")),
     ("guidance_scale", float("nan")),
@@ -84,5 +86,5 @@ def test_what_can_be_had_passes():
 
 
 def test_a_model_is_not_asked_in_a_way_that_it_was_not_taught():
-    with pytest.raises(WishError, match="was not taught"):
+    with pytest.raises(WishError, match="use autoregressive"):
         check(Wish("x", order="halton"), NEXT, LIMITS, 100)

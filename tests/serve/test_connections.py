@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from uvicorn.server import ServerState
 
-from videogen.serve import connection_protocol, connections
-from videogen.serve.connection_protocol import Protocol
-from videogen.serve.connections import MOST, fitting, most_connections, one_to_end, share_of
-from videogen.serve.server import StudioServer
+from videogen.serve.http import connection_protocol, connections
+from videogen.serve.http.connection_protocol import Protocol
+from videogen.serve.http.connections import MOST, fitting, most_connections, one_to_end, share_of
+from videogen.serve.http.server import StudioServer
 
 ASKS = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 

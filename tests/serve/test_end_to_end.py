@@ -15,7 +15,7 @@ from PIL import Image
 from tests.io.clips import numbered_frame
 from tests.serve.served import Served, problem, running_loop, served
 from videogen.io import scan, write_video
-from videogen.serve.engine import Engine
+from videogen.serve.engine.engine import Engine
 from videogen.serve.limits import Limits
 
 PROMPT = "a small red ring drifts left over a dark blue background"

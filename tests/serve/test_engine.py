@@ -8,8 +8,9 @@ import pytest
 from tests.serve.scenes import RING, STAR, finished, pieces_of, until
 from videogen.io import read_metadata, scan
 from videogen.pipeline import VideoPipeline
-from videogen.serve.film import FilmEncoder, film_of
-from videogen.serve.wishes import Beginning, Busy, Gone, Wish, WishError
+from videogen.serve.errors import Busy, Gone, WishError
+from videogen.serve.media.film import FilmEncoder, film_of
+from videogen.serve.requests import Beginning, Wish
 
 
 def watched(data, tmp_path):

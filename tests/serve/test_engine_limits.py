@@ -16,12 +16,13 @@ import pytest
 from tests.serve.scenes import RING, children, descriptors, finished, tasks, until
 from tests.serve.scripted import Script, job_done, scripted
 from videogen.errors import CheckpointError
-from videogen.serve import session as sessions
-from videogen.serve.engine import Engine
-from videogen.serve.forgetting import jobs_too_many, streams_too_many
+from videogen.serve.engine import video_job as sessions
+from videogen.serve.engine.engine import Engine
+from videogen.serve.engine.retention import jobs_too_many, streams_too_many
+from videogen.serve.errors import Busy, Gone
 from videogen.serve.limits import Limits
 from videogen.serve.messages import Begin
-from videogen.serve.wishes import Beginning, Busy, Gone, Wish
+from videogen.serve.requests import Beginning, Wish
 
 
 def test_no_model_no_engine(tmp_path):

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.serve.fake_engine import BEGINNING, INFO
-from videogen.serve.asking import asking, seconds_pattern, up_to, wish_of
-from videogen.serve.errors import Problem
-from videogen.serve.fields import Fields, fits
+from videogen.serve.http.errors import Problem
+from videogen.serve.http.parsing.fields import Fields, fits
+from videogen.serve.http.parsing.request_schemas import asking, seconds_pattern, up_to, wish_of
 from videogen.serve.limits import Limits
 
 ASKING = asking(INFO, Limits())
@@ -60,7 +60,7 @@ def test_seconds_as_text_are_from_one_to_the_longest(longest, whole, fraction):
         ({"prompt": "x", "guidance_scale": float("inf")}, "guidance_scale", "guidance_scale is inf"),
         ({"prompt": "x", "guidance_scale": 10**400}, "guidance_scale", "a number from 0 to 100"),
         ({"prompt": "x", "top_p": 0}, "top_p", "above 0 and at most 1"),
-        ({"prompt": "x", "order": "next"}, "order", "one of halton, confidence"),
+        ({"prompt": "x", "order": "autoregressive"}, "order", "one of halton, confidence"),
         ({"prompt": "x", "size": "1280x720"}, "size", "it must be 24x16"),
         ({"prompt": "x", "model": "sora-2"}, "model", "it must be fake"),
         ({"prompt": "x", "seconds": "121"}, "seconds", "from 1 to 120"),

@@ -4,8 +4,8 @@ import pytest
 
 from tests.io.clips import number_in, numbered_frame
 from videogen.io import read, read_metadata, scan
-from videogen.serve.film import FilmEncoder, Recent, film_of, form_of
-from videogen.serve.fragments import earlier, fragment, parts_of, with_lengths
+from videogen.serve.media.film import FilmEncoder, Recent, film_of, form_of
+from videogen.serve.media.fragments import earlier, fragment, parts_of, with_lengths
 
 FPS, HEIGHT, WIDTH = 8, 48, 96
 METADATA = {"prompt": "a ring", "seed": 3}

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from tests.serve.fake_engine import BEGINNING
-from videogen.serve import bodies, forms
-from videogen.serve.bodies import chunks_of, parsed, read_json
-from videogen.serve.errors import Problem
-from videogen.serve.forms import Form, kind_of, read_form
+from videogen.serve.errors import UploadError
+from videogen.serve.http.errors import Problem
+from videogen.serve.http.parsing import bodies, forms
+from videogen.serve.http.parsing.bodies import chunks_of, parsed, read_json
+from videogen.serve.http.parsing.forms import Form, kind_of, read_form
 from videogen.serve.limits import Limits
-from videogen.serve.wishes import Beginning, UploadError
+from videogen.serve.requests import Beginning
 
 BOUNDARY = "5d0e-b2c7"
 FORM = f"multipart/form-data; boundary={BOUNDARY}"

@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from videogen.serve.hub import Hub, PieceQueue, Preview, PreviewQueue, Viewer
+from videogen.serve.engine.fanout import Hub, PieceQueue, Preview, PreviewQueue, Viewer
 
 DEPTH = 3
 

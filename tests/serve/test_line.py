@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tests.serve.scripted import Script, scripted
-from videogen.serve import engine as engines
-from videogen.serve.line import Line
-from videogen.serve.wishes import Wish
+from videogen.serve.engine import engine as engines
+from videogen.serve.engine.scheduler import Line
+from videogen.serve.requests import Wish
 
 TURN = 20.0
 

@@ -8,10 +8,10 @@ from videogen.serve.log import ALIKE, MOST_KINDS, WINDOW, Repeats, log_on_stderr
 
 def test_a_line_has_a_time_and_a_level(capsys):
     with log_on_stderr():
-        logging.getLogger("videogen.serve.engine").info("it works again")
+        logging.getLogger("videogen.serve.engine.engine").info("it works again")
         logging.getLogger("asyncio").warning("socket.send() raised exception.")
         logging.getLogger("asyncio").info("nobody needs to know")
-    logging.getLogger("videogen.serve.engine").info("when it is over, nothing is written")
+    logging.getLogger("videogen.serve.engine.engine").info("when it is over, nothing is written")
     time = r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}"
     first, second = capsys.readouterr().err.splitlines()
     assert re.fullmatch(f"{time} INFO it works again", first)
@@ -20,8 +20,8 @@ def test_a_line_has_a_time_and_a_level(capsys):
 
 def test_a_quiet_server_says_what_is_wrong_alone(capsys):
     with log_on_stderr(quiet=True):
-        logging.getLogger("videogen.serve.engine").info("it works again")
-        logging.getLogger("videogen.serve.engine").warning("it does not")
+        logging.getLogger("videogen.serve.engine.engine").info("it works again")
+        logging.getLogger("videogen.serve.engine.engine").warning("it does not")
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith(" WARNING it does not")
 

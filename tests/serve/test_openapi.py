@@ -12,8 +12,8 @@ import pytest
 
 from tests.serve.fake_engine import INFO
 from tests.serve.served import Served, served
-from videogen.serve.guesses import Guesses
-from videogen.serve.security import access_to
+from videogen.serve.http.access.guesses import Guesses
+from videogen.serve.http.access.security import access_to
 
 ROOT = Path(__file__).parent.parent.parent
 TOKEN = "correct horse battery staple"

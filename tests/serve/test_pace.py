@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from videogen.serve.pace import Pace
+from videogen.serve.worker.active_stream import Pace
 
 FPS, AHEAD, GROUP = 8, 1.0, 4
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.serve.served import Served, problem, raw_problem, served, until_it_hangs_up
-from videogen.serve import bodies, leftovers
+from videogen.serve.http import body_drain
+from videogen.serve.http.parsing import bodies
 
 STREAM, VIDEO = "0" * 32, f"video_{'0' * 32}"
 PATHS = [
@@ -160,7 +161,7 @@ HANDSHAKE = f"{UPGRADE}Sec-WebSocket-Version: 13\r\n{KEY}"
 )
 def test_what_only_looks_like_a_websocket(there, monkeypatch, line, headers, status):
     """It is answered, in our own words, and not held."""
-    monkeypatch.setattr(leftovers, "PATIENCE", 0.05)
+    monkeypatch.setattr(body_drain, "PATIENCE", 0.05)
     answer = there.raw(f"{line} HTTP/1.1\r\nHost: 127.0.0.1:{there.port}\r\n{headers}\r\n".encode())
     raw_problem(answer, status)
     assert b"\r\nx-content-type-options: nosniff\r\n" in answer.lower()

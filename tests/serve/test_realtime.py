@@ -12,8 +12,8 @@ from websockets.sync.client import connect
 
 from tests.serve.fake_engine import HEADER, PIECE
 from tests.serve.served import Served, served
-from videogen.serve import live
-from videogen.serve import realtime as over_socket
+from videogen.serve.http import streaming_response
+from videogen.serve.http.routes import realtime as over_socket
 
 
 @pytest.fixture
@@ -164,7 +164,7 @@ def test_the_stream_ends_with_its_connection(there):
 
 
 def test_who_stalls_is_cut_off(there, monkeypatch):
-    monkeypatch.setattr(live, "STALLED", 0.2)
+    monkeypatch.setattr(streaming_response, "STALLED", 0.2)
     there.engine.endless, there.engine.pieces = True, [bytes(2**20)]
     with connected(there, prompt="x") as socket:
         id = heard(socket, "video.start")["request_id"]
@@ -180,7 +180,7 @@ def frame(kind: int, payload: bytes) -> bytes:
 def test_who_says_goodbye_and_does_not_read_the_rest_is_cut_off(there, monkeypatch):
     """Closing alone would wait until such a client has taken what is on the way."""
     monkeypatch.setattr(over_socket, "GOODBYE", 0.1)
-    monkeypatch.setattr(live, "STALLED", 600.0)
+    monkeypatch.setattr(streaming_response, "STALLED", 600.0)
     there.engine.endless, there.engine.pieces = True, [bytes(2**20)]
     upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
     head = f"GET /v1/realtime/video HTTP/1.1\r\nHost: localhost\r\n{upgrade}Sec-WebSocket-Key: {'A' * 22}==\r\n\r\n"

@@ -6,8 +6,8 @@ import pytest
 from tests.serve.test_checking import MASKED
 from videogen.conditioning.prompt_vocabulary import PromptVocabulary
 from videogen.models import EMBEDDED
-from videogen.serve.remarks import note_on, warnings_on
-from videogen.serve.wishes import Beginning, Wish
+from videogen.serve.engine.validation import note_on, warnings_on
+from videogen.serve.requests import Beginning, Wish
 
 GUIDED = replace(MASKED, sampler={**MASKED.sampler, "guidance_scale": 4.0})
 UNTOLD = replace(MASKED, told=False)

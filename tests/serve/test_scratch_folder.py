@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from videogen.serve.scratch_folder import PREFIX, ScratchFolder, remove_abandoned
+from videogen.serve.media.scratch_folder import PREFIX, ScratchFolder, remove_abandoned
 
 MAKES_ONE = """
-from videogen.serve.scratch_folder import ScratchFolder
+from videogen.serve.media.scratch_folder import ScratchFolder
 folder = ScratchFolder()
 (folder.path / "video.mp4").write_text("x")
 print(folder.path, flush=True)

@@ -15,11 +15,11 @@ from websockets.exceptions import InvalidStatus
 
 from tests.serve.served import Served, checked_problem, problem, raw_problem, served
 from videogen.errors import UsageError
-from videogen.serve import guesses as wrong_tokens
-from videogen.serve import login_sessions
-from videogen.serve.guesses import Guesses
-from videogen.serve.login_sessions import LoginSessions
-from videogen.serve.security import COOKIE, access_to, is_loopback, is_simple
+from videogen.serve.http.access import guesses as wrong_tokens
+from videogen.serve.http.access import login_sessions
+from videogen.serve.http.access.guesses import Guesses
+from videogen.serve.http.access.login_sessions import LoginSessions
+from videogen.serve.http.access.security import COOKIE, access_to, is_loopback, is_simple
 
 TOKEN = "correct horse battery staple"
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from tests.serve.test_checking import MASKED
-from videogen.serve import show as shows
-from videogen.serve.film import Recent, form_of
+from videogen.serve.engine import broadcast as shows
+from videogen.serve.engine.broadcast import Show
+from videogen.serve.engine.engine_context import Shared
 from videogen.serve.limits import Limits
-from videogen.serve.shared import Shared
-from videogen.serve.show import Show
+from videogen.serve.media.film import Recent, form_of
 
 PICTURES = np.zeros((4, 16, 24, 3), np.uint8)
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.serve.fake_engine import HEADER, MIME, PIECE
 from tests.serve.served import Served, problem, served
-from videogen.serve import connection_protocol, live
+from videogen.serve.http import connection_protocol, streaming_response
 
 KINDS = ("picture", "mask", "mark", "end", "figures", "turn")
 
@@ -193,7 +193,7 @@ def until_the_end(connection: socket.socket) -> bytes:
 @pytest.mark.parametrize("told", [True, False])
 def test_a_viewer_who_stalls_is_cut_off(there, monkeypatch, told):
     """By the engine, which says that it was left behind, or after a while in any case."""
-    monkeypatch.setattr(live, "STALLED", 600.0 if told else 0.2)
+    monkeypatch.setattr(streaming_response, "STALLED", 600.0 if told else 0.2)
     there.engine.endless, there.engine.pieces = True, [bytes(2**20)]
     stream = begun(there)
     film = there.engine.stream(stream["id"])

@@ -9,9 +9,10 @@ import pytest
 from tests.serve.scenes import until
 from tests.serve.scripted import Script, job_done, scripted
 from videogen.errors import ResourceError
-from videogen.serve.child import Child
-from videogen.serve.supervisor import ModelProcess
-from videogen.serve.wishes import Busy, Wish
+from videogen.serve.child_process import Child
+from videogen.serve.engine.supervisor import ModelProcess
+from videogen.serve.errors import Busy
+from videogen.serve.requests import Wish
 
 NO_MEMORY = OSError(errno.ENOMEM, "Cannot allocate memory")
 

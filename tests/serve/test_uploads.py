@@ -13,11 +13,12 @@ from tests.serve.probes import TEXTS, damage, picture_of, probes
 from tests.serve.scenes import descriptors
 from tests.serve.test_checking import MASKED
 from videogen.io import VideoError, scan
-from videogen.serve.child import Child
+from videogen.serve.child_process import Child
+from videogen.serve.errors import Busy, UploadError, UploadTooLarge
 from videogen.serve.limits import Limits
-from videogen.serve.upload_reader import Task, answer
-from videogen.serve.uploads import Uploads
-from videogen.serve.wishes import Beginning, Busy, UploadError, UploadTooLarge
+from videogen.serve.requests import Beginning
+from videogen.serve.uploads.reader import Task, answer
+from videogen.serve.uploads.receiver import Uploads
 
 INFO = replace(MASKED, height=48, width=96, fps=8.0, pictures_of_use=5)
 LIMITS = Limits(upload_bytes=2**22, upload_memory=2**30)

@@ -16,10 +16,10 @@ from videogen.errors import CheckpointError
 from videogen.generation_warnings import GenerationWarning, prompt_warnings
 from videogen.io import fit
 from videogen.pipeline import VideoPipeline
-from videogen.serve.describing import examples_for
 from videogen.serve.messages import Begin, Change, Ended, Mask, Pictures, Stop, Took
-from videogen.serve.playing import FRAMES_AHEAD
-from videogen.serve.worker import Worker, loaded, reason, warmed_up
+from videogen.serve.worker.active_stream import FRAMES_AHEAD
+from videogen.serve.worker.model_description import examples_for
+from videogen.serve.worker.worker import Worker, loaded, reason, warmed_up
 
 BEGIN = Begin("a", RING, None, 3, {}, "recache", 13, None, None, 0)
 
@@ -89,7 +89,7 @@ def test_the_last_latent_frame_is_cut_where_there_are_enough_pictures(pipe):
     np.testing.assert_array_equal(script.frames(pipe), of_pipe(pipe, 7))
 
 
-@pytest.mark.parametrize("order", ["next", "raster"])
+@pytest.mark.parametrize("order", ["autoregressive", "raster"])
 def test_a_prior_that_is_asked_token_by_token(order, tmp_path):
     pipe = VideoPipeline.from_pretrained(write_model(tmp_path / "next", "next"))
     script = Script(replace(BEGIN, sampling={"order": order}), Change("a", masks=True), reaction=slowly(lambda: script))
@@ -283,7 +283,7 @@ def test_a_clip_of_another_world_is_told_with_the_first_picture(pipe):
 
 def test_without_a_prompt_a_clip_goes_on_as_what_it_shows_and_the_prompt_is_told(pipe, monkeypatch):
     found = Continuation(STAR, (GenerationWarning("no_prompt", "a word about it"),))
-    monkeypatch.setattr("videogen.serve.playing.continuation_prompt", lambda model, known: found)
+    monkeypatch.setattr("videogen.serve.worker.active_stream.continuation_prompt", lambda model, known: found)
     pictures = of_pipe(pipe, 3)
     begin = replace(BEGIN, prompt="", find_prompt=True, beginning="video", count=3, payload=pictures.tobytes())
     script = Script(begin)
@@ -297,10 +297,10 @@ def test_without_a_prompt_a_clip_goes_on_as_what_it_shows_and_the_prompt_is_told
 
 
 def test_a_stream_that_cannot_go_on_ends_alone(pipe):
-    script = Script(replace(BEGIN, id="bad", sampling={"order": "next"}), BEGIN)
+    script = Script(replace(BEGIN, id="bad", sampling={"order": "autoregressive"}), BEGIN)
     worked(pipe, script)
     (failed,) = [message for message in script.sent if isinstance(message, Ended) and message.id == "bad"]
-    assert "was not taught" in failed.error
+    assert "use halton" in failed.error
     np.testing.assert_array_equal(script.frames(pipe), of_pipe(pipe))
 
 
@@ -347,7 +347,7 @@ def test_examples_are_for_models_that_know_the_words(pipe, tiny_model_folder):
 def test_the_reader_of_uploads_scales_as_the_pipeline_does():
     from PIL import Image
 
-    from videogen.serve.upload_reader import Task, cover
+    from videogen.serve.uploads.reader import Task, cover
 
     draw = np.random.default_rng(1)
     for height, width in ((16, 24), (48, 96), (37, 41), (100, 30), (7, 9)):

@@ -19,10 +19,12 @@ from torch import Tensor, nn
 
 from videogen.checkpoint import Content
 from videogen.cli.failures import explain
-from videogen.training.best import Judged
-from videogen.training.run_folder import RunFolder
-from videogen.training.stage import Json, OptimizerConfig, Player, Team, Turn
-from videogen.training.trainer import Listener, Outcome, TrainingConfig, train
+from videogen.training.loop.config import OptimizerConfig, TrainingConfig
+from videogen.training.loop.monitor import Judged
+from videogen.training.loop.stage import Json, Player, Team, Turn
+from videogen.training.loop.train import train
+from videogen.training.loop.trainer import Listener, Outcome
+from videogen.training.records.run_folder import RunFolder
 
 SMALL = TrainingConfig(
     steps=12, batch_size=8, accumulation=2, seed=3, average_decay=0.9, log_every=2, validate_every=4, sample_every=6,

@@ -14,7 +14,7 @@ import torch
 import videogen
 from tests.training.fake import lines
 from videogen.checkpoint import read_folder
-from videogen.training.run_folder import steps_in
+from videogen.training.records.run_folder import steps_in
 
 CHECKOUT = Path(videogen.__file__).parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(CHECKOUT), "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}

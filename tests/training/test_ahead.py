@@ -5,7 +5,7 @@ from collections.abc import Generator
 
 import pytest
 
-from videogen.training.ahead import one_ahead
+from videogen.training.prior.stage import one_ahead
 
 
 def threads() -> list[str]:

@@ -13,8 +13,8 @@ from tests.training.test_resume import stopped_after
 from tests.training.tiny_prior import Set, train
 from videogen.checkpoint import read_folder
 from videogen.models import load_prior
-from videogen.training.best import Best, Judged, is_better, is_overfit
-from videogen.training.stage import Team
+from videogen.training.loop.monitor import Best, Judged, is_better, is_overfit
+from videogen.training.loop.stage import Team
 
 LOSS, QUALITY = Judged("nats", "nats", lower_is_better=True), Judged("psnr", "l2", lower_is_better=False)
 COURSE = (5.0, 3.0, 3.01, 3.5, 4.0, 4.5, 5.0, 2.0)  # validation after steps 2, 4, ...: the second is the best for long

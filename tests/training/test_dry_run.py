@@ -20,13 +20,14 @@ from videogen.config import resolve
 from videogen.data import build_index
 from videogen.errors import UsageError
 from videogen.tokens import TokenSet
-from videogen.training import prior_dry_run, tokenizer_dry_run
-from videogen.training.budget import cost_of, saved_bytes, shapes_only
-from videogen.training.dry_run import Need, memory_figures, what_fits
-from videogen.training.lessons import Lessons
-from videogen.training.machine import GIB, GPUS, Machine, machine_called, memory_here
-from videogen.training.prior_dry_run import context_for, lesson_of, phase_cost, survey
-from videogen.training.trainer import TrainingConfig
+from videogen.training.estimate.machine import GIB, GPUS, Machine, machine_called, memory_here
+from videogen.training.estimate.memory_estimate import cost_of, saved_bytes, shapes_only
+from videogen.training.estimate.report import Need, memory_figures, what_fits
+from videogen.training.loop.config import TrainingConfig
+from videogen.training.prior import dry_run as prior_dry_run
+from videogen.training.prior.batches import Lessons
+from videogen.training.prior.dry_run import context_for, lesson_of, phase_cost, survey
+from videogen.training.tokenizer import dry_run as tokenizer_dry_run
 
 H100 = machine_called("h100")
 TRAINING = TrainingConfig(steps=10, batch_size=64)
@@ -111,7 +112,7 @@ def test_a_preset_needs_nothing_else(
 
 def test_the_largest_preset_is_never_built(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     """Its weights alone are 11 GB; what is guessed of its time here, nobody would wait for."""
-    monkeypatch.setattr("videogen.training.machine.memory_here", lambda: 8 * GIB)
+    monkeypatch.setattr("videogen.training.estimate.machine.memory_here", lambda: 8 * GIB)
     short = "phases=[{from_step: 0, frames: 2}]"
     assert main(["train", "prior", "video_3b", short, "--dry-run", "--json", "--processes", "64"]) == 0
     figures = json.loads(capsys.readouterr().out)

@@ -13,8 +13,8 @@ import torch
 from tests.training.tiny_prior import Set, tiny_config
 from videogen.tokens import TokenSet
 from videogen.tokens.windows import TokenWindows
-from videogen.training.lessons import LessonBatch, Lessons
-from videogen.training.prior_config import PriorPhaseConfig
+from videogen.training.prior.batches import LessonBatch, Lessons
+from videogen.training.prior.config import PriorPhaseConfig
 
 
 def lessons(tokens: Path, **changes: object) -> Lessons:

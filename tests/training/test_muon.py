@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from videogen.training.muon import Muon, orthogonal
+from videogen.training.loop.muon import Muon, orthogonal
 
 
 @pytest.mark.parametrize("arithmetic", [torch.float32, torch.bfloat16])

@@ -9,7 +9,7 @@ import torch
 from tests.training.fake import SMALL, FakeConfig, FakeStage, lines, run
 from tests.training.programs import last_tensors
 from videogen.errors import NumbersError
-from videogen.training.stage import Turn
+from videogen.training.loop.stage import Turn
 
 
 def spoilt(*steps: int) -> FakeConfig:

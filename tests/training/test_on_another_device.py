@@ -47,7 +47,7 @@ def test_a_run_is_that_of_a_cpu(stage: str, made: Set, tmp_path: Path, monkeypat
     train[stage](tmp_path / "here")
     PartialState._reset_state()
     monkeypatch.setattr(PartialState, "default_device", property(lambda self: torch.device(FAKE)))
-    monkeypatch.setattr("videogen.training.prior_run.device_for_lessons", lambda: FAKE)
+    monkeypatch.setattr("videogen.training.prior.run.device_for_lessons", lambda: FAKE)
     try:
         with FakeDevice() as device:
             outcome = train[stage](tmp_path / "there")
@@ -58,4 +58,4 @@ def test_a_run_is_that_of_a_cpu(stage: str, made: Set, tmp_path: Path, monkeypat
     for one, other in zip(here, there, strict=True):
         numbers = {name: value for name, value in one.items() if isinstance(value, float)}
         assert {name: other[name] for name in numbers} == pytest.approx(numbers, rel=1e-3, abs=1e-5)
-    assert device.places["tally.py:means"] == outcome.steps
+    assert device.places["metrics.py:means"] == outcome.steps

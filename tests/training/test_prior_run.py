@@ -34,15 +34,15 @@ from videogen.evaluation.likelihood import Baseline
 from videogen.models import check_order, load_prior, load_tokenizer, sampler_of
 from videogen.tokens import TokenSet, encode
 from videogen.tokens.windows import own_latent_frames, split_rows
-from videogen.training import prior_run
-from videogen.training.begin import first_weights
-from videogen.training.lessons import Lessons
-from videogen.training.machine import machine_called
-from videogen.training.prior_config import PriorPhaseConfig, TeachingConfig
-from videogen.training.prior_dry_run import survey
-from videogen.training.prior_run import run_prior
-from videogen.training.prior_stage import PriorStage
-from videogen.training.stage import Team
+from videogen.training.estimate.machine import machine_called
+from videogen.training.loop.stage import Team
+from videogen.training.prior import run as prior_run
+from videogen.training.prior.batches import Lessons
+from videogen.training.prior.config import PriorPhaseConfig, TeachingConfig
+from videogen.training.prior.dry_run import survey
+from videogen.training.prior.init_weights import first_weights
+from videogen.training.prior.run import run_prior
+from videogen.training.prior.stage import PriorStage
 
 NO_TEXT = TeachingConfig(corruption=0)
 

@@ -19,10 +19,11 @@ from prior.model import Lesson, LlamaPrior
 from tests.training.fake import SMALL, FakeConfig, lines, run
 from tests.training.programs import last_tensors, run_in_processes, same_bits
 from videogen.errors import UsageError
-from videogen.training.players import compile_in_place, gather_for_methods, seat, whole
-from videogen.training.processes import device_for_lessons, processes, sum_in_float32
-from videogen.training.stage import OptimizerConfig, Player
-from videogen.training.trainer import reproducible
+from videogen.training.loop.config import OptimizerConfig
+from videogen.training.loop.distributed import device_for_lessons, processes, sum_in_float32
+from videogen.training.loop.module_state import compile_in_place, gather_for_methods, seat, whole
+from videogen.training.loop.stage import Player
+from videogen.training.loop.train import reproducible
 
 PRIOR = PriorConfig(
     width=16, layers=2, heads=2, kv_heads=1, hidden=24, window=2, objective="masked", digits=(8, 5, 5, 5), context=None

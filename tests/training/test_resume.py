@@ -15,8 +15,8 @@ from tests.training.fake import SMALL, FakeBatch, FakeConfig, FakeStage, lines, 
 from tests.training.programs import Nursery, kill_after_lines, nursery, same_bits, wait_for_lines, whole_lines
 from videogen.checkpoint import write_folder
 from videogen.errors import CheckpointError, DataError, UsageError
-from videogen.training import trainer
-from videogen.training.run_folder import steps_in
+from videogen.training.loop import trainer
+from videogen.training.records.run_folder import steps_in
 
 PLAIN = FakeConfig()
 

@@ -12,9 +12,9 @@ from PIL import Image
 from videogen.errors import LockedError, UsageError
 from videogen.io import write_video
 from videogen.io.contact_sheet import contact_sheet, mosaic
-from videogen.training.metrics_log import MetricsLog
-from videogen.training.onsets import after_a_look
-from videogen.training.run_folder import RunFolder, differences
+from videogen.training.loop.monitor import after_a_look
+from videogen.training.records.metrics_log import MetricsLog
+from videogen.training.records.run_folder import RunFolder, differences
 
 
 def test_the_holder_of_a_lock_is_named(tmp_path: Path) -> None:

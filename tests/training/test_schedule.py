@@ -5,10 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from videogen.training.randomness import seed_everything
-from videogen.training.schedule import averaging_decay, every, rate
-from videogen.training.stage import OptimizerConfig
-from videogen.training.trainer import TrainingConfig
+from videogen.training.loop.config import OptimizerConfig, TrainingConfig
+from videogen.training.loop.schedule import averaging_decay, every, rate, seed_everything
 
 
 def test_the_rate_rises_then_falls_to_its_floor() -> None:

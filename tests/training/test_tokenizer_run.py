@@ -32,15 +32,15 @@ from videogen.models import load_tokenizer
 from videogen.pixels import to_clip, to_frames
 from videogen.playroom.write import PlayroomConfig, write_playroom
 from videogen.signals import Interrupted
-from videogen.training.clips import Clips
-from videogen.training.machine import machine_called
-from videogen.training.run_folder import steps_in
-from videogen.training.stage import Team
-from videogen.training.tokenizer_config import PhaseConfig
-from videogen.training.tokenizer_dry_run import survey
-from videogen.training.tokenizer_run import run_tokenizer
-from videogen.training.tokenizer_stage import TokenizerStage, looks, sent
-from videogen.training.trainer import Trainer
+from videogen.training.estimate.machine import machine_called
+from videogen.training.loop.stage import Team
+from videogen.training.loop.trainer import Trainer
+from videogen.training.records.run_folder import steps_in
+from videogen.training.tokenizer.clips import Clips
+from videogen.training.tokenizer.config import PhaseConfig
+from videogen.training.tokenizer.dry_run import survey
+from videogen.training.tokenizer.run import run_tokenizer
+from videogen.training.tokenizer.stage import TokenizerStage, looks, sent
 
 CPU = torch.device("cpu")
 

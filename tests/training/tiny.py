@@ -15,10 +15,10 @@ from tokenizer.adversarial import AdversarialConfig
 from tokenizer.discriminator import DiscriminatorConfig
 from tokenizer.losses import LossConfig
 from tokenizer.perceptual import MultiscaleStructureConfig
-from videogen.training.stage import OptimizerConfig
-from videogen.training.tokenizer_config import DataConfig, PhaseConfig, TokenizerTrainingConfig
-from videogen.training.tokenizer_run import run_tokenizer
-from videogen.training.trainer import Outcome, TrainingConfig
+from videogen.training.loop.config import OptimizerConfig, TrainingConfig
+from videogen.training.loop.trainer import Outcome
+from videogen.training.tokenizer.config import DataConfig, PhaseConfig, TokenizerTrainingConfig
+from videogen.training.tokenizer.run import run_tokenizer
 
 ADVERSARIAL = AdversarialConfig(
     loss="hinge",

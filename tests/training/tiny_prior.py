@@ -13,10 +13,10 @@ import torch
 
 from prior.config import PriorShape
 from videogen.conditioning import BPEConfig
-from videogen.training.prior_config import PriorPhaseConfig, PriorTrainingConfig, TeachingConfig, TokenDataConfig
-from videogen.training.prior_run import run_prior
-from videogen.training.stage import OptimizerConfig
-from videogen.training.trainer import Outcome, TrainingConfig
+from videogen.training.loop.config import OptimizerConfig, TrainingConfig
+from videogen.training.loop.trainer import Outcome
+from videogen.training.prior.config import PriorPhaseConfig, PriorTrainingConfig, TeachingConfig, TokenDataConfig
+from videogen.training.prior.run import run_prior
 
 Set = tuple[Path, Path]  # a tokenizer, and tokens of it
 TRAINING = TrainingConfig(

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from videogen.cli.models import DEVICE, GENERATOR, generator_at, usable_device
+from videogen.cli.options import sampling_given, sampling_options
 from videogen.cli.terminal import Terminal, reports
 from videogen.cli.train import THREADS
 from videogen.threads import use_threads
@@ -18,9 +19,7 @@ DTYPES = ("float32", "bfloat16", "float16")
 @GENERATOR
 @click.option("--prompt", default=PROMPT, show_default=True, help="What is made.")
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Videos at once.")
-@click.option("--steps", type=click.IntRange(1), help="Proposals a latent frame [default: as the model says].")
-@click.option("--order", help="In which tokens are decided [default: as the model says].")
-@click.option("--guidance-scale", type=click.FloatRange(0), help="How strongly the text guides.")
+@sampling_options
 @click.option("--rounds", type=click.IntRange(1), default=7, show_default=True, help="Turns of every way.")
 @click.option("--prompts", help="playroom:N: judge each way by N prompts too, for quality beside speed.")
 @click.option("--dtype", type=click.Choice(DTYPES), help="Of the prior [default: float32].")
@@ -33,15 +32,13 @@ def bench(
     model: Path | None,
     prompt: str,
     batch: int,
-    steps: int | None,
-    order: str | None,
-    guidance_scale: float | None,
     rounds: int,
     prompts: str | None,
     dtype: str | None,
     seed: int,
     threads: int | None,
     device: str,
+    **options: Any,
 ) -> None:
     """Measure a model's speed here, how far that is from the machine's limit, and the other ways with its weights.
 
@@ -63,8 +60,7 @@ def bench(
     began = perf_counter()
     pipe = VideoPipeline.from_pretrained(generator_at(model), device, dtype)
     loading = perf_counter() - began
-    given = {"steps": steps, "order": order, "guidance_scale": guidance_scale}
-    job = pipe.job([prompt] * batch, None, 1, seed, given)
+    job = pipe.job([prompt] * batch, None, 1, seed, sampling_given(options))
     with terminal.progress("measuring", "rounds") as on_progress:
         figures: dict[str, Any] = {"loading_seconds": loading, **measure(pipe.model, job, rounds, on_progress)}
     if wanted is not None:

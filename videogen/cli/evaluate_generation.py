@@ -1,12 +1,13 @@
 """The command `videogen evaluate generation`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from videogen.cli.kinds import ABOVE_0, OUT_FOLDER
 from videogen.cli.models import DEVICE, GENERATOR, OVERWRITE, PLACE, generator_at, usable_device
+from videogen.cli.options import sampling_given, sampling_options
 from videogen.cli.terminal import Terminal, reports
 from videogen.cli.train import THREADS
 from videogen.threads import use_threads
@@ -28,12 +29,7 @@ REFERENCE_CLIPS = 512
 )
 @click.option("--out", type=OUT_FOLDER, required=True, help="A folder for figures.json, charts and contact sheets.")
 @OVERWRITE
-@click.option("--steps", type=click.IntRange(1), help="Proposals a latent frame [default: as the model says].")
-@click.option("--order", help="In which tokens are decided, such as halton or threshold.")
-@click.option("--guidance-scale", type=click.FloatRange(0), help="How strongly the text guides.")
-@click.option("--temperature", type=click.FloatRange(0), help="Divides the logits.")
-@click.option("--top-k", type=click.IntRange(0), help="Draw among the k most probable; 0: among all.")
-@click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), help="Draw among what has this probability.")
+@sampling_options
 @click.option("--compare", multiple=True, metavar="SETTING...", help="Settings to compare, a row each.")
 @click.argument("more", metavar="[SETTING]...", nargs=-1)
 @click.option("--seconds", type=ABOVE_0, help="Length of a clip [default: as the prior was taught].")
@@ -53,12 +49,6 @@ def generation(
     prompts: str,
     out: Path,
     overwrite: bool,
-    steps: int | None,
-    order: str | None,
-    guidance_scale: float | None,
-    temperature: float | None,
-    top_k: int | None,
-    top_p: float | None,
     compare: tuple[str, ...],
     more: tuple[str, ...],
     seconds: float | None,
@@ -71,6 +61,7 @@ def generation(
     clip_model: Path | None,
     threads: int | None,
     device: str,
+    **options: Any,
 ) -> None:
     """Judge what a model makes of prompts: is it as the prompt says, how far from true clips, and does it last?
 
@@ -93,11 +84,7 @@ def generation(
     from videogen.pipeline import VideoPipeline
 
     wanted = read_prompts(prompts)
-    common = {
-        "steps": steps, "order": order, "guidance_scale": guidance_scale, "temperature": temperature,
-        "top_k": top_k, "top_p": top_p,
-    }  # fmt: skip
-    settings = settings_of((*compare, *more), common)
+    settings = settings_of((*compare, *more), sampling_given(options))
     pipe = VideoPipeline.from_pretrained(generator_at(model), usable_device(device))
     for setting in settings:
         pipe.sampler_with(dict(setting.changes))  # what is wrong with one is said before any work

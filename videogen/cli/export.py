@@ -51,7 +51,7 @@ def export(
     \b
     Examples:
       videogen export runs/prior toys --dtype float16
-      videogen export runs/prior toys guidance_scale=4 opening=2
+      videogen export runs/prior toys guidance_scale=4 first_frames_step_multiplier=2
       videogen export runs/prior toys --decoder runs/sharper
     """
     from dataclasses import replace

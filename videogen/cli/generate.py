@@ -13,33 +13,27 @@ from videogen.cli.formats import format_options
 from videogen.cli.kinds import ABOVE_0
 from videogen.cli.making import CHANGE, Change, check, continued, made, opened, streamed
 from videogen.cli.models import DEVICE, GENERATOR, PLACE
+from videogen.cli.options import SAMPLING, Decorator, add_options, renamed_flags
 from videogen.cli.terminal import Terminal, reports
 from videogen.cli.train import THREADS
 from videogen.errors import UsageError
 
-ORDERS = ("halton", "confidence", "random", "threshold", "raster", "next")
-SCHEDULES = ("cosine", "linear", "arccos", "square")
-RAMPS = ("constant", "linear", "cosine")
-OPTIONS = (
+OPTIONS: tuple[Decorator, ...] = (
     click.option("-o", "--output", "out", type=Film(), required=True, help="Where the video goes; - is a pipe."),
     click.option("--overwrite", is_flag=True, help="Replace what is there already."),
     GENERATOR,
     click.option("--frames", type=click.IntRange(1), help="How many pictures to make."),
     click.option("--seconds", type=ABOVE_0, help="The same in seconds."),
     click.option("--seed", type=click.IntRange(0), help="The same seed gives the same video."),
-    click.option("--steps", type=int, help="Proposals a latent frame; fewer are faster."),
-    click.option("--opening", type=int, help="Times as many for the first two latent frames of a scene."),
-    click.option("--schedule", type=click.Choice(SCHEDULES), help="How many tokens each proposal decides."),
-    click.option("--order", type=click.Choice(ORDERS), help="Which tokens of a latent frame are decided first."),
-    click.option("--threshold", type=float, help="How sure a token is that this order decides early, from 0 to 1."),
-    click.option("--noise", type=float, help="How much the order by confidence is left to chance."),
-    click.option("--guidance-scale", type=float, help="Above 1: closer to the prompt, at twice the cost."),
-    click.option("--guidance-schedule", type=click.Choice(RAMPS), help="That all along, or rising to it."),
+    *SAMPLING,
     click.option("--negative-prompt", help="What guidance leads away from."),
-    click.option("--temperature", type=float, help="Below 1 more likely, above 1 more varied."),
-    click.option("--top-k", type=int, help="Draw among the k most probable; 0: among all."),
-    click.option("--top-p", type=float, help="Draw among the most probable that together have this probability."),
-    click.option("--rate", type=click.FloatRange(0, 1), default=0.0, help="How wrong the model takes its past to be."),
+    *renamed_flags({"rate": "history_noise"}),
+    click.option(
+        "--history-noise",
+        type=click.FloatRange(0, 1),
+        default=0.0,
+        help="Share of wrong tokens that the prior expects in its past [default: 0].",
+    ),
     click.option("--height", type=click.IntRange(1), help="Rows of a picture [default: as trained]."),
     click.option("--width", type=click.IntRange(1), help="Columns of a picture [default: as trained]."),
     click.option("--dtype", type=click.Choice(("float32", "bfloat16", "float16")), help="Of the prior."),
@@ -52,10 +46,7 @@ VIDEO = click.option("--video", type=PLACE, help="A video, or a folder of pictur
 
 def generation_options(command: Callable[..., None]) -> Callable[..., None]:
     """What all three commands are told; how is sampled is up to the model's generation_config.json by default."""
-    command = format_options(command)
-    for option in reversed(OPTIONS):
-        command = option(command)
-    return command
+    return add_options(format_options(command), OPTIONS)
 
 
 @click.command("generate")

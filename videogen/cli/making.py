@@ -14,6 +14,7 @@ from videogen.cli.beginnings import Beginning
 from videogen.cli.films import Pieces, Work
 from videogen.cli.formats import output_format
 from videogen.cli.models import generator_at, usable_device
+from videogen.cli.options import sampling_given
 from videogen.cli.terminal import Terminal
 from videogen.errors import UsageError
 from videogen.threads import use_threads
@@ -26,11 +27,6 @@ if TYPE_CHECKING:
     from videogen.pipeline import VideoPipeline
     from videogen.stats import Figures
     from videogen.stream import VideoStream
-
-SAMPLING = (
-    "steps", "opening", "schedule", "order", "threshold", "noise", "guidance_scale", "guidance_schedule", "temperature",
-    "top_k", "top_p",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -82,9 +78,8 @@ class Request:
             self.warnings.append(warning.to_json())
 
     def job(self, prompts: Sequence[str]) -> "Job":
-        sampling = {name: self.options[name] for name in SAMPLING}
-        negative, seed, rate = (self.options[name] for name in ("negative_prompt", "seed", "rate"))
-        return self.pipe.job(prompts, negative, self.videos, seed, sampling, rate)
+        negative, seed, noise = (self.options[name] for name in ("negative_prompt", "seed", "history_noise"))
+        return self.pipe.job(prompts, negative, self.videos, seed, sampling_given(self.options), noise)
 
     def metadata(self, job: "Job", beginning: Beginning, **more: Any) -> Sequence[dict[str, Any]]:
         """Of each video, for its file; none if that was asked for."""
@@ -109,14 +104,8 @@ class Request:
 
 def check(options: Mapping[str, Any]) -> "OutputFormat":
     """How the file is to show the video; UsageError for what is wrong whatever the model is, before it is loaded."""
-    from sampling.config import SamplerConfig
-
     if options["frames"] is not None and options["seconds"] is not None:
         raise UsageError("--frames and --seconds both say how long the video is; give one")
-    try:
-        SamplerConfig(**{name: options[name] for name in SAMPLING if options[name] is not None})
-    except ValueError as error:
-        raise UsageError(str(error)) from None
     return output_format(options)
 
 
@@ -128,8 +117,9 @@ def opened(terminal: Terminal, prompts: tuple[str, ...], videos: int, options: M
     device = usable_device(options["device"])
     pipe = VideoPipeline.from_pretrained(generator_at(options["model"]), device, options["dtype"])
     request = Request(terminal, pipe, prompts, videos, options, pipe.size(options["height"], options["width"]))
-    given = {name: options[name] for name in SAMPLING}
-    request.warn(pipe.warnings_on(request.job(prompts or ("",)), given, options["height"], options["width"]))
+    request.warn(
+        pipe.warnings_on(request.job(prompts or ("",)), sampling_given(options), options["height"], options["width"])
+    )
     return request
 
 

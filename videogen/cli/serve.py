@@ -19,8 +19,8 @@ from videogen.cli.train import THREADS
 from videogen.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from videogen.serve.security import Access
-    from videogen.serve.server import StudioServer
+    from videogen.serve.http.access.security import Access
+    from videogen.serve.http.server import StudioServer
 
 TOKEN = "VIDEOGEN_TOKEN"
 NEEDED = ("starlette", "uvicorn", "websockets", "python_multipart")
@@ -67,9 +67,9 @@ def serve(
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise UsageError(f"the server needs {', '.join(missing)}; `pip install -e '.[serve]'` in the checkout adds it")
+    from videogen.serve.http.access.security import access_to
+    from videogen.serve.http.root_path import checked_root
     from videogen.serve.log import log_on_stderr
-    from videogen.serve.root_path import checked_root
-    from videogen.serve.security import access_to
 
     access, root = access_to(host, names, token_from(terminal, token_file)), checked_root(root_path)
     with log_on_stderr(terminal.quiet):
@@ -120,12 +120,12 @@ async def run(
     open_page: bool,
 ) -> bool:
     """Until a signal; whether it was Ctrl-C. The port is taken first: whether it is free is known at once."""
-    from videogen.serve.app import make_app
-    from videogen.serve.connections import most_connections
-    from videogen.serve.engine import Engine
+    from videogen.serve.engine.engine import Engine
+    from videogen.serve.http.app import make_app
+    from videogen.serve.http.app_context import open_studio
+    from videogen.serve.http.connections import most_connections
+    from videogen.serve.http.server import StudioServer, address_of, bound
     from videogen.serve.limits import Limits
-    from videogen.serve.server import StudioServer, address_of, bound
-    from videogen.serve.studio import open_studio
 
     with bound(host, port) as listener:
         most = most_connections()  # before anything else opens files

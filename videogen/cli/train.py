@@ -14,7 +14,7 @@ from videogen.errors import UsageError
 from videogen.threads import SPINS_IN_TRAINING, bound_spinning, use_threads
 
 if TYPE_CHECKING:
-    from videogen.training.trainer import Outcome
+    from videogen.training.loop.trainer import Outcome
 
 NO_BOARD = "no TensorBoard here (`pip install tensorboard`): figures are in metrics.jsonl, pictures in samples/"
 PLACE = click.Path(path_type=Path)
@@ -97,14 +97,14 @@ def tokenizer(
       videogen train tokenizer video_64_cpu data.train=~/videos --run runs/tokenizer
       videogen train tokenizer --resume runs/tokenizer
     """
-    from videogen.training.tokenizer_run import run_tokenizer
+    from videogen.training.tokenizer.run import run_tokenizer
 
     settings, run = settled("tokenizer", config, overrides, folder, resume or dry_run)
     use_threads(threads)
     refuse_ignored(dry_run, device, processes)
     if dry_run:
-        from videogen.training.machine import machine_called
-        from videogen.training.tokenizer_dry_run import survey
+        from videogen.training.estimate.machine import machine_called
+        from videogen.training.tokenizer.dry_run import survey
 
         terminal.report(*survey(settings, machine_called(device), processes))
         return
@@ -144,14 +144,14 @@ def prior(
       videogen train prior video_64_cpu --tokenizer runs/tokenizer data.train=tokens --run runs/prior
       videogen train prior --resume runs/prior
     """
-    from videogen.training.prior_run import run_prior, tokenizer_of_run
+    from videogen.training.prior.run import run_prior, tokenizer_of_run
 
     settings, run = settled("prior", config, overrides, folder, resume or dry_run)
     use_threads(threads)
     refuse_ignored(dry_run, device, processes)
     if dry_run:
-        from videogen.training.machine import machine_called
-        from videogen.training.prior_dry_run import survey
+        from videogen.training.estimate.machine import machine_called
+        from videogen.training.prior.dry_run import survey
 
         known = tokenizer or (str(tokenizer_of_run(run)) if run == Path(config) else None)
         terminal.report(*survey(settings, known, machine_called(device), processes))

@@ -77,9 +77,10 @@ def _convert(node: Node, kind: Any, key: str, origins: dict[str, str]) -> Any:
 
 
 def _dataclass(node: Mapping, schema: type[T], key: str, origins: dict[str, str]) -> T:
-    hints = typing.get_type_hints(schema)
     fields = {field.name: field for field in dataclasses.fields(typing.cast(Any, schema)) if field.init}
+    hints = {name: hint for name, hint in typing.get_type_hints(schema).items() if name in fields}
     for name, where in node.key_origins.items():
+        _refuse_renamed(schema, name, node.items[name], key, where)
         if name not in fields:
             raise ConfigError(f"{where}: unknown key '{_join(key, name)}'{_hint(name, key, hints)}")
     values: dict[str, Any] = {}
@@ -99,6 +100,14 @@ def _dataclass(node: Mapping, schema: type[T], key: str, origins: dict[str, str]
             where = node.key_origins.get(first_word, node.origin)
             raise ConfigError(f"{where}: {_join(key, str(error))}") from None
         raise ConfigError(f"{node.origin}: {f'{key}: ' if key else ''}{error}") from None
+
+
+def _refuse_renamed(schema: type, name: str, node: Node, key: str, where: str) -> None:
+    """ConfigError with the new name for a key, or a `key=value`, that the schema lists in a class attribute RENAMED."""
+    renamed: dict[str, str] = getattr(schema, "RENAMED", {})
+    for old in (name, f"{name}={node.text}" if isinstance(node, Scalar) else name):
+        if old in renamed:
+            raise ConfigError(f"{where}: '{_join(key, old)}' is now '{_join(key, renamed[old])}'")
 
 
 def _hint(name: str, key: str, hints: dict[str, Any]) -> str:

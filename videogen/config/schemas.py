@@ -19,8 +19,8 @@ from videogen.errors import CheckpointError, UsageError
 SCHEMAS = {
     "prompt_vocabulary": "videogen.conditioning.prompt_vocabulary:PromptVocabulary",
     "playroom": "videogen.playroom.write:PlayroomConfig",
-    "tokenizer": "videogen.training.tokenizer_config:TokenizerTrainingConfig",
-    "prior": "videogen.training.prior_config:PriorTrainingConfig",
+    "tokenizer": "videogen.training.tokenizer.config:TokenizerTrainingConfig",
+    "prior": "videogen.training.prior.config:PriorTrainingConfig",
 }
 RUN_CONFIG = "config.json"  # in a run folder: the whole configuration, and what else the run depends on
 PRIOR_ALONE = "teaching"  # a section that a prior's configuration has, and a tokenizer's has not

@@ -127,14 +127,16 @@ def ways_of(model: PriorModel, job: Job, going: Going) -> list[Way]:
         whole = with_sampler(job, order="raster")
         ways.append(Way("token by token, proposals", model, whole, going, "a whole proposal for each token"))
     remark = "speed alone: it was taught to fill masks" if masked else "as it was taught"
-    ways.append(Way(CACHED_RASTER, model, with_sampler(job, order="next"), going, remark, faithful=not masked))
+    ways.append(
+        Way(CACHED_RASTER, model, with_sampler(job, order="autoregressive"), going, remark, faithful=not masked)
+    )
     return ways
 
 
 def without_cache(model: PriorModel, job: Job, going: Going) -> Way:
     guided = job.sampler.guided
     ids = going.visible_BThw[:, :-1]  # the last frame is not committed yet
-    noted = Noted(told(model, job), torch.tensor(job.rate), torch.cat([ids, ids]) if guided else ids)
+    noted = Noted(told(model, job), torch.tensor(job.history_noise), torch.cat([ids, ids]) if guided else ids)
     prior = cast(LlamaPrior, WithoutCache(model.network))
     begun = going._replace(rollout=going.rollout._replace(past=noted))  # type: ignore[arg-type]
     return Way(
@@ -161,7 +163,7 @@ def own_figures(
         "decoder_floor_ms": 1000 * decoding,
         "decoder_fraction": decoding / (seconds * split["decoder"]),
     }
-    if job.sampler.order == "next":
+    if job.sampler.order == "autoregressive":
         return figures
     streams = len(job.seeds) * (2 if job.sampler.guided else 1)
     tokens = tokens_of(model)
@@ -189,7 +191,7 @@ def figures_of(way: Way, ways: Sequence[Way], model: PriorModel, peaks: Peaks) -
     own, raster = ways[0], next(each for each in ways if each.name == CACHED_RASTER)
     steps, width = sum(way.steps) / len(way.steps), model.network.norm.weight.dtype.itemsize
     frames = len(way.job.seeds) * model.tokenizer.config.f_t
-    beside = way.job.sampler.order not in ("next", "raster") and isinstance(way.model.network, LlamaPrior)
+    beside = way.job.sampler.order not in ("autoregressive", "raster") and isinstance(way.model.network, LlamaPrior)
     return {
         "name": way.name,
         "settings": {"order": way.job.sampler.order, "steps": way.job.sampler.steps} if way.faithful else None,

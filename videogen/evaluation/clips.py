@@ -93,6 +93,6 @@ def draw(out: Path, fps: float, psnr_T: Tensor, usage: Usage, pairs: list[tuple[
 def _lpips(weights: Path | None, device: torch.device) -> Callable[[Tensor, Tensor, int], Tensor] | None:
     if weights is None:
         return None
-    from videogen.training.perceptual import load_lpips
+    from videogen.models.perceptual import load_lpips
 
     return load_lpips(weights).to(device)

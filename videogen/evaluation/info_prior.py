@@ -41,8 +41,8 @@ def prior_in_words(model: PriorModel) -> dict[str, str]:
         **prompts_in_words(model),
         "past of a stream": f"{figures['bytes_of_a_stream'] / 2**20:.1f} MiB in float32",
         "sampled": f"order {sampler.order}, {sampler.steps_of(taught.height * taught.width)} proposals a latent frame, "
-        f"{sampler.opening} x as many in the first two of a scene, guidance {sampler.guidance_scale:g} "
-        f"({sampler.guidance_schedule}), temperature {sampler.temperature:g}",
+        f"{sampler.first_frames_step_multiplier} x as many in the first two of a scene, "
+        f"guidance {sampler.guidance_scale:g} ({sampler.guidance_schedule}), temperature {sampler.temperature:g}",
         "model's fingerprint": model.fingerprint,
     }
 

@@ -182,14 +182,14 @@ def sampler_of(model: PriorModel) -> "SamplerConfig":
         place = f"{model.path}/{GENERATION}"
         settings: SamplerConfig = from_json(SamplerConfig, model.generation, place)
         return settings
-    return SamplerConfig(order="next" if model.config.objective == "next" else "halton")
+    return SamplerConfig(order="autoregressive" if model.config.objective == "next" else "halton")
 
 
 def check_order(order: "Order", objective: str) -> None:
     """UsageError for an order that a prior of this objective was not taught."""
-    from sampling.config import unsuited
+    from sampling.config import incompatibility
 
-    if (reason := unsuited(order, objective)) is not None:
+    if (reason := incompatibility(order, objective)) is not None:
         raise UsageError(reason)
 
 

@@ -1,4 +1,15 @@
-"""The studio: a model process of its own, its streams and jobs, and the server in front of them.
+"""The studio: a model process, an engine in front of it, and an HTTP server with its page.
 
-engine.py is where to begin: all that the server knows of a model. Importing any of this imports no torch.
+Begin with `engine/engine.py` (all that the server knows of a model) or `http/app.py` (which address does what).
+
+engine/   streams, jobs, scheduling, and the supervision of the model process
+worker/   the model process
+media/    H.264 in fragmented mp4
+uploads/  clips and images of clients, read in a process with limits
+http/     routes, request parsing, access, connections
+page/     the files of the page
+
+Read by all of them: `requests.py` (what clients ask for), `model_info.py` (what is known of the model), `errors.py`
+(refusals), `limits.py`, `messages.py` (between processes), `child_process.py`, `log.py`.
+No import of `videogen.serve` outside `worker/` imports torch.
 """

@@ -13,7 +13,7 @@ const ORDERS = {
   random: "by lot",
   threshold: "all that is sure",
   raster: "row by row",
-  next: "row by row, cached",
+  autoregressive: "row by row, cached",
 };
 
 export class Settings {

@@ -1,0 +1,15 @@
+"""The engine: everything the server does for a stream or a job outside the model process.
+
+engine.py          Engine: admits requests, owns all streams and jobs; begin here
+stream.py          one stream, from its request to its end
+video_job.py       a job: a stream of fixed length whose film is kept as a file
+validation.py      checks of a request, and warnings about it
+scheduler.py       which streams the model works on, and which wait
+retention.py       which finished streams and jobs are dropped, and which idle stream makes room
+supervisor.py      starts the model process, and restarts it
+broadcast.py       encodes the frames of a stream once for all viewers
+fanout.py          a queue for each viewer
+events.py          what viewers of a preview receive besides frames
+usage.py           counters of a stream and of the server
+engine_context.py  what all streams share
+"""

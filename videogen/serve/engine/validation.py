@@ -1,0 +1,121 @@
+"""Whether a wish can be granted, found out before the model hears of it; WishError says what cannot, and why."""
+
+import reprlib
+from dataclasses import asdict
+from typing import Any, get_args
+
+from sampling.config import SamplerConfig
+from videogen.errors import UsageError
+from videogen.generation_warnings import GenerationWarning, idle_settings, prompt_warnings
+from videogen.models import check_order
+from videogen.serve.errors import WishError
+from videogen.serve.limits import Limits
+from videogen.serve.model_info import ModelInfo
+from videogen.serve.requests import Transition, Wish
+
+SAMPLING = ("steps", "order", "guidance_scale", "temperature", "top_k", "top_p")
+TEXTS = ("prompt", "negative_prompt")
+SEEDS, MOST_LIKELY = 2**63, 2**31
+LARGEST = 1e12  # of a number
+
+
+def check(wish: Wish, info: ModelInfo, limits: Limits, most_frames: int) -> None:
+    """WishError for the first thing about it that cannot be had."""
+    check_types(wish)
+    for name in TEXTS:
+        check_text(name, getattr(wish, name), limits)
+    check_transition(wish.transition)
+    check_range("seed", wish.seed, 0, SEEDS - 1)
+    check_range("frames", wish.frames, 1, most_frames)
+    check_range("steps", wish.steps, 1, limits.steps)
+    check_range("top_k", wish.top_k, 0, MOST_LIKELY)
+    check_sampling(wish, info)
+
+
+def sampling_of(wish: Wish) -> dict[str, Any]:
+    """What it says about sampling; the rest is as in the model's own settings."""
+    return {name: getattr(wish, name) for name in SAMPLING if getattr(wish, name) is not None}
+
+
+def check_text(name: str, text: str | None, limits: Limits) -> None:
+    if text is not None and len(text) > limits.prompt_chars:
+        raise WishError(name, f"{name} has {len(text)} characters; at most {limits.prompt_chars} are taken")
+
+
+def check_transition(transition: Any) -> None:
+    if transition not in get_args(Transition):
+        raise WishError("transition", f"transition is {shown(transition)}; it is {' or '.join(get_args(Transition))}")
+
+
+def check_types(wish: Wish) -> None:
+    for names, right, what in KINDS:
+        for name in names:
+            value = getattr(wish, name)
+            if (value is not None or name == "prompt") and not right(value):
+                raise WishError(name, f"{name} is {shown(value)}; it is {what}")
+
+
+def is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
+
+
+def is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def shown(value: Any) -> str:
+    """Enough of it for a line."""
+    return reprlib.repr(value)
+
+
+def check_range(name: str, value: int | None, least: int, most: int) -> None:
+    if value is not None and not least <= value <= most:
+        raise WishError(name, f"{name} is {shown(value)}; it is {least} to {most}")
+
+
+def sampler_of(wish: Wish, info: ModelInfo) -> SamplerConfig:
+    """All settings of sampling that hold for it."""
+    return SamplerConfig(**{**asdict(SamplerConfig()), **info.sampler, **sampling_of(wish)})
+
+
+def check_sampling(wish: Wish, info: ModelInfo) -> None:
+    try:
+        sampler = sampler_of(wish, info)
+    except (ValueError, OverflowError) as error:
+        name = str(error).split(" ", 1)[0]
+        raise WishError(name if name in SAMPLING else None, str(error)) from None
+    try:
+        check_order(sampler.order, info.objective)
+    except UsageError as error:
+        raise WishError("order", str(error)) from None
+
+
+def warnings_on(wish: Wish, info: ModelInfo) -> list[GenerationWarning]:
+    warnings = (
+        [GenerationWarning("input_changed", wish.beginning.note)] if wish.beginning and wish.beginning.note else []
+    )
+    if wish.prompt and not info.told:
+        text = "the model was taught without text: the prompt changes nothing"
+        warnings.append(GenerationWarning("no_effect", text, wish.prompt))
+    warnings += prompt_warnings(info.prompt_vocabulary, [wish.prompt])
+    if wish.negative_prompt and not sampler_of(wish, info).guided:
+        text = "negative_prompt changes nothing while guidance_scale is 1"
+        warnings.append(GenerationWarning("no_effect", text, wish.negative_prompt))
+    rows, columns = info.grid
+    return warnings + idle_settings(sampler_of(wish, info), sampling_of(wish), rows * columns)
+
+
+def note_on(wish: Wish, info: ModelInfo) -> str:
+    """The same in one line for people; empty: there is nothing to say."""
+    return "; ".join(map(str, warnings_on(wish, info)))
+
+
+KINDS = (
+    (("seed", "steps", "top_k", "frames"), is_whole, "a whole number"),
+    (("guidance_scale", "temperature", "top_p"), is_number, f"a number of at most {LARGEST:g}"),
+    ((*TEXTS, "order"), is_text, "text"),
+)

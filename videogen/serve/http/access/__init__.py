@@ -1,0 +1,6 @@
+"""Who may use the server.
+
+security.py        Host, Origin and token checks before any handler
+login_sessions.py  logins of browsers
+guesses.py         delays after wrong tokens
+"""

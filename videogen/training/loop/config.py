@@ -1,0 +1,74 @@
+"""What both stages share in their configuration: how one network learns, and how the run goes."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from videogen.training.loop.schedule import Shape
+
+CHANGEABLE = frozenset(
+    f"training.{name}"
+    for name in ("steps", "log_every", "validate_every", "sample_every", "checkpoint_every", "keep", "keep_every")
+)  # what a run may be resumed with other values of
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """How one player learns, and how its learning rate runs over the steps. Only matrices and kernels decay."""
+
+    learning_rate: float
+    warmup: int
+    schedule: Shape
+    algorithm: Literal["adamw", "muon"] = "adamw"
+    floor: float = 0.0  # of the cosine, as a share of the learning rate
+    betas: tuple[float, float] = (0.9, 0.99)
+    momentum: float = 0.95  # Muon's, of matrices and kernels; AdamW has betas
+    weight_decay: float = 0.0
+    clip: float | None = 1.0  # the largest norm of a gradient; null: any
+
+    def __post_init__(self) -> None:
+        if not 0 < self.learning_rate < 1:
+            raise ValueError(f"learning_rate is {self.learning_rate:g}; it must lie between 0 and 1")
+        if not 0 <= self.floor <= 1:
+            raise ValueError(f"floor is {self.floor:g}; it is a share, from 0 to 1")
+        if self.warmup < 0 or self.weight_decay < 0:
+            raise ValueError(f"{'warmup' if self.warmup < 0 else 'weight_decay'} must not be negative")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum is {self.momentum:g}; it must lie in [0, 1)")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas are {list(self.betas)}; both must lie in [0, 1)")
+        if self.clip is not None and not self.clip > 0:
+            raise ValueError(f"clip is {self.clip:g}; it must be above 0, or null")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How long, how much at once, and what is written down when; an interval of 0 means never (but at the end)."""
+
+    steps: int
+    batch_size: int  # clips a step, in all micro-batches of all processes together
+    accumulation: int = 1  # micro-batches a step: less memory; terms over a batch (see docs) look at one of them
+    seed: int = 0
+    precision: Literal["fp32", "bf16"] = "fp32"
+    compile: bool = False
+    deterministic: bool = False  # on a GPU, slower: the same bits each time, resumed or not; a CPU does it anyway
+    average_decay: float = 0.999
+    log_every: int = 20
+    validate_every: int = 500
+    sample_every: int = 500
+    checkpoint_every: int = 500
+    keep: int = 2  # so many of the last checkpoints stay
+    keep_every: int = 0  # and those of each so many steps
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "accumulation", "log_every", "keep"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        for name in ("validate_every", "sample_every", "checkpoint_every", "keep_every"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must not be negative")
+        if not 0 <= self.seed < 2**64:
+            raise ValueError(f"seed is {self.seed}; it must lie in 0 .. 2^64 - 1")
+        if self.batch_size % self.accumulation:
+            raise ValueError(f"accumulation is {self.accumulation}; it must divide batch_size, {self.batch_size}")
+        if not 0 <= self.average_decay < 1:
+            raise ValueError(f"average_decay is {self.average_decay:g}; it must lie in [0, 1)")

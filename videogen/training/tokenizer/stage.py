@@ -1,0 +1,254 @@
+"""Stage one: what the tokenizer and its discriminator minimise, what is validated, drawn and exported."""
+
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import fields
+from functools import cached_property, partial, reduce
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from tokenizer import alarms
+from tokenizer.adversarial import LeCam, has_begun
+from tokenizer.config import DECODER, TokenizerConfig
+from tokenizer.discriminator import Discriminator
+from tokenizer.losses import adversarial_loss, discriminator_loss, reconstruction_loss
+from tokenizer.model import Reconstruction, VideoTokenizer
+from tokenizer.network import decoder_layers
+from tokenizer.perceptual import PerceptualLoss
+from videogen.checkpoint import Content
+from videogen.errors import UsageError
+from videogen.evaluation.reconstruction import Judgement, draw_pairs
+from videogen.models import PAINTS, Preprocessing, load_tokenizer, tokenizer_files
+from videogen.models.perceptual import load_perceptual
+from videogen.pixels import to_clip, to_frames
+from videogen.training.loop.monitor import Judged
+from videogen.training.loop.stage import Json, Player, Team, Turn
+from videogen.training.prior.init_weights import beginning
+from videogen.training.tokenizer.clips import ClipBatch, Clips
+from videogen.training.tokenizer.config import TokenizerTrainingConfig
+
+TOKENIZER, DISCRIMINATOR = "tokenizer", "discriminator"
+DRAWN = 8  # clips in a sample grid
+AT_ONCE = 8  # clips in a batch of validation
+
+
+class TokenizerStage:
+    """The promise of `videogen.training.loop.stage.Stage`, kept for a tokenizer."""
+
+    name = "tokenizer"
+    judged = Judged("psnr", "l2", lower_is_better=False)
+
+    def __init__(self, config: TokenizerTrainingConfig, clips: Clips):
+        self.config, self.clips = config, clips
+        self.network = VideoTokenizer(config.tokenizer)
+        self.players = {
+            TOKENIZER: Player(
+                self.network,
+                config.optimizer,
+                rests=config.phases[-1].decoder_only,
+                first_weights=None if config.begin_with is None else partial(weights_of, config, self.network),
+            )
+        }
+        self.adversarial = config.loss.adversarial
+        self.memory: LeCam | None = None
+        if self.adversarial is not None and config.discriminator_optimizer is not None:
+            critic = Discriminator(self.adversarial.discriminator)
+            self.players[DISCRIMINATOR] = Player(
+                critic, config.discriminator_optimizer, averaged=False, begins=self.adversarial.start_step
+            )
+            self.memory = LeCam(self.adversarial.lecam_decay)
+        self._perceptual = load_perceptual(config.loss.perceptual)
+
+    def batches(self, position: Json, step: int, accumulation: int, rank: int, world: int) -> Generator[ClipBatch]:
+        return self.clips.batches(position, step, accumulation, rank, world)
+
+    def resting(self, player: str, step: int) -> Callable[[str], bool]:
+        decoder_only = player == TOKENIZER and self.config.phases[self.config.phase_at(step)].decoder_only
+        return lambda name: decoder_only and name.startswith("encoder.")
+
+    def turns(self, batch: ClipBatch, step: int, team: Team) -> Iterator[Turn]:
+        clip = to_clip(sent(batch.clips, team.device))
+        out: Reconstruction = team.modules[TOKENIZER](clip)
+        loss = reconstruction_loss(self.config.loss, self.perceptual(team.device), out.clip, clip, step)
+        total = loss.total + torch.stack([term.float() for term in out.losses.values()]).sum()
+        terms = {**loss.terms, **{name: term.detach() for name, term in out.losses.items()}, **looks(clip, out)}
+        if self.adversarial is None or not has_begun(self.adversarial, step):
+            yield Turn(TOKENIZER, total, terms)
+            return
+        with team.bystander(DISCRIMINATOR) as critic:
+            fooling = adversarial_loss(
+                self.adversarial, critic(out.clip), loss.total, self.shared(out, team), step, team.mean
+            )
+        yield Turn(TOKENIZER, total + fooling.total, {**terms, **fooling.terms})
+        assert self.memory is not None
+        real, fake = team.modules[DISCRIMINATOR](torch.cat([clip, out.clip.detach()])).chunk(2)
+        judging = discriminator_loss(self.adversarial, self.memory, real, fake)
+        yield Turn(DISCRIMINATOR, judging.total, judging.terms)
+
+    def shared(self, out: Reconstruction, team: Team) -> Tensor:
+        """What the adaptive weight compares gradients at: the last layer, if it can be reached alone, or the clip.
+
+        Weights that are cut up are not whole anywhere, and a compiled network has one backward pass, of all its layers.
+        """
+        if team.sharded or self.config.training.compile:
+            return out.clip
+        return self.network.decoder.layers[-1].conv.weight  # type: ignore[return-value, union-attr]
+
+    def perceptual(self, device: torch.device) -> PerceptualLoss | None:
+        if isinstance(self._perceptual, nn.Module):
+            self._perceptual.to(device)
+        return self._perceptual
+
+    def applied(self, step: int, means: Mapping[str, float]) -> None:
+        if self.memory is not None and "discriminator_real" in means:
+            real, fake = (torch.tensor(means[f"discriminator_{kind}"]) for kind in ("real", "fake"))
+            self.memory.update(real, fake)
+
+    def alarms(self, step: int, means: Mapping[str, float]) -> Mapping[str, str | None]:
+        if "perplexity" not in means:  # no step was taken since the last look
+            return {}
+        vocabulary, accuracy = self.network.quantizer.size, means.get("discriminator_accuracy", 0.0)
+        return {
+            "input outside [-1, 1]": alarms.input_out_of_range(means.get("outside", 0.0)),
+            "flat reconstructions": alarms.flat_reconstructions(means["variance"], means["clip_variance"]),
+            "codes collapse": alarms.codes_collapse(means["perplexity"], round(means["tokens"]), vocabulary),
+            "discriminator dominates": alarms.discriminator_dominates(accuracy),
+        }
+
+    @cached_property
+    def validation_clips(self) -> Tensor:
+        """uint8 [N, T, H, W, 3]"""
+        return torch.stack([torch.from_numpy(clip) for clip in self.clips.for_validation()])
+
+    def validate(self, team: Team) -> dict[str, float]:
+        """Each process takes every world-th clip; the figures are those of all clips, each counted once."""
+        judged = Judgement.none(self.network.quantizer.size)
+        for numbers in torch.split(shares(len(self.validation_clips), team.rank, team.world), AT_ONCE):
+            part = self.validation_clips[numbers % len(self.validation_clips)]
+            out: Reconstruction = team.modules[TOKENIZER](to_clip(part.to(team.device)))
+            own = int((numbers < len(self.validation_clips)).sum())
+            judged = judged.plus(to_frames(out.clip[:own]).cpu(), part[:own], out.ids[:own])
+        together = reduce(Judgement.joined, team.everyone(judged))
+        quality, usage = together.totals.quality(), together.usage
+        return {
+            "psnr": quality.psnr,
+            "psnr_pooled": quality.psnr_pooled,
+            "ssim": quality.ssim,
+            "flicker": quality.flicker,
+            "code_use": usage.share,
+            "code_use_reachable": usage.reachable_share,
+            "perplexity": usage.perplexity,
+        }
+
+    def draw_samples(self, team: Team, place: Path) -> None:
+        clips = self.validation_clips[:DRAWN]
+        out: Reconstruction = team.modules[TOKENIZER](to_clip(clips.to(team.device)))
+        if team.rank == 0:
+            draw_pairs(clips.numpy(), to_frames(out.clip).cpu().numpy(), self.config.data.fps, place)
+
+    def export(self, weights: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Content]:
+        phase = self.config.phases[-1]
+        made_for = Preprocessing(phase.height, phase.width, self.config.data.fps, phase.frames)
+        return tokenizer_files(self.config.tokenizer, made_for, weights[TOKENIZER], self.card())
+
+    def card(self) -> str:
+        facts = "\n".join(f"- {name}: {value}" for name, value in self.figures().items())
+        made = f"Trained by `videogen train tokenizer` on `{self.config.data.train.name}`."
+        return f"# A video tokenizer\n\n{made}\n\n{facts}\n"
+
+    def figures(self) -> dict[str, str]:
+        config, quantizer, phase = self.config.tokenizer, self.network.quantizer, self.config.phases[-1]
+        fps = self.config.data.fps
+        grid = (phase.height // config.f_s) * (phase.width // config.f_s)
+        bits = torch.tensor(float(quantizer.size)).log2().item()
+        return {
+            "compression": f"{config.f_s} x {config.f_s} in space, {config.f_t} in time",
+            "codes": f"{quantizer.size:,} ({bits:.2f} bits a token)",
+            "tokens a latent frame": f"{grid} ({phase.height // config.f_s} x {phase.width // config.f_s})",
+            "tokens a second of video": f"{grid * fps / config.f_t:.0f} at {fps:g} frames a second",
+            "bits a pixel": f"{bits / (config.f_t * config.f_s**2):.4f} (raw video: 24)",
+            **{f"parameters of the {name}": f"{count(part):,}" for name, part in self.parts()},
+        }
+
+    def parts(self) -> list[tuple[str, nn.Module]]:
+        critic = [("discriminator", self.players[DISCRIMINATOR].module)] if DISCRIMINATOR in self.players else []
+        return [("encoder", self.network.encoder), ("decoder", self.network.decoder), *critic]
+
+
+def weights_of(wanted: TokenizerTrainingConfig, fresh: VideoTokenizer) -> dict[str, Tensor]:
+    """The weights of the model that the configuration begins with; UsageError if it is built otherwise.
+
+    Where only the decoder is ever trained, it may be built otherwise: one of the same widths with more blocks begins by
+    painting what the smaller one did, any other with its `fresh` weights.
+    """
+    config, path = wanted.tokenizer, wanted.begin_with
+    assert path is not None
+    with beginning():
+        model = load_tokenizer(path)
+    given = dict(model.network.state_dict())
+    others = {f.name for f in fields(config) if getattr(model.config, f.name) != getattr(config, f.name)}
+    if model.config.encoding == config.encoding and others.isdisjoint(DECODER):
+        return given
+    if model.config.encoding == config.encoding and wanted.phases[0].decoder_only:
+        decoder = {name: weights for name, weights in fresh.state_dict().items() if name.startswith(PAINTS)}
+        grown = grown_from(given, model.config, config, decoder)
+        return {name: weights for name, weights in given.items() if not name.startswith(PAINTS)} | grown
+    named = ", ".join(sorted(others - {"spread_weight"}))
+    raise UsageError(f"begin_with names {path}, which differs from this configuration in {named}")
+
+
+def grown_from(
+    given: Mapping[str, Tensor], theirs: TokenizerConfig, ours: TokenizerConfig, fresh: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """A decoder of ours out of one that has fewer blocks: those that are new add nothing yet."""
+    fewer = all(old <= new for old, new in zip(theirs.decoder_blocks, ours.decoder_blocks, strict=True))
+    if theirs.decoder_widths != ours.decoder_widths or not fewer:
+        return dict(fresh)
+    before, now = {layer: place for place, layer in enumerate(decoder_layers(theirs))}, decoder_layers(ours)
+    grown, layers = {}, f"{PAINTS}layers."
+    for name, weights in fresh.items():
+        place, rest = name.removeprefix(layers).split(".", 1)
+        old = before.get(now[int(place)])
+        new = torch.zeros_like(weights) if rest.startswith("time.") else weights
+        grown[name] = new if old is None else given[f"{layers}{old}.{rest}"]
+    return grown
+
+
+def sent(clips_BTHWC: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """To a GPU from pinned memory, while it is still busy with what came before."""
+    clips = torch.from_numpy(clips_BTHWC)
+    return clips.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else clips.to(device)
+
+
+def shares(count: int, rank: int, world: int) -> Tensor:
+    """Every world-th number from `rank` on: equally many for each process, so the last ones may lie beyond `count`.
+
+    All processes have to call a sharded network equally often.
+    """
+    return torch.arange(rank, -(-count // world) * world, world)
+
+
+def count(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+@torch.no_grad()
+def looks(clip: Tensor, out: Reconstruction) -> dict[str, Tensor]:
+    """Numbers that alarms look at."""
+    return {
+        "outside": alarms.share_out_of_range(clip),
+        "clip_variance": alarms.variance_within_frames(clip),
+        "variance": alarms.variance_within_frames(out.clip),
+        "perplexity": perplexity(out.ids),
+        "tokens": torch.tensor(float(out.ids.numel()), device=clip.device),
+    }
+
+
+def perplexity(ids: Tensor) -> Tensor:
+    """Of the codes of these tokens; without a table as large as the vocabulary, and without waiting for the device."""
+    ordered = ids.flatten().sort().values
+    counts = torch.searchsorted(ordered, ordered, right=True) - torch.searchsorted(ordered, ordered)
+    return (-(counts / len(ordered)).log().mean()).exp()
