@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sampling.config import SamplerConfig
-from videogen.conditioning_frames import Known
+from videogen.conditioning_frames import ConditioningFrames
 from videogen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def ends_video(answer: Any, told: dict[str, Any]) -> bool:
     return answer is True
 
 
-def output(known: Known, made: "list[Made]", wanted: int, kind: OutputType) -> Any:
+def output(known: ConditioningFrames, made: "list[Made]", wanted: int, kind: OutputType) -> Any:
     import torch
 
     if kind in ("ids", "latent"):

@@ -31,18 +31,11 @@ from videogen.arguments import (
     worded,
 )
 from videogen.conditioning_frames import (
-    Frames,
-    Known,
-    as_frames,
-    as_picture,
-    clip_as_seen,
-    clip_known,
-    load_image,
+    ConditioningFrames,
+    condition_on_clip,
+    condition_on_image,
+    frames_of_use,
     nothing,
-    picture_known,
-    pictures_of_use,
-    stills_as_seen,
-    stills_in,
 )
 from videogen.devices import usable
 from videogen.errors import UsageError
@@ -55,6 +48,7 @@ from videogen.generation_warnings import (
     remarks_on,
 )
 from videogen.io import fit, probe
+from videogen.io.images import Frames, as_frames, as_image, clip_frames, load_image, still_frames, stills_in
 from videogen.metadata import metadata_of
 from videogen.models import check_order
 from videogen.progress import ProgressBar
@@ -306,7 +300,7 @@ class VideoPipeline:
         return made_of if return_dict else cast(VideoOutput, (frames,))  # the type is that of nearly every call
 
     def until(
-        self, wanted: int, job: "Job", known: Known, figures: Figures, clock: "Clock" = time.perf_counter
+        self, wanted: int, job: "Job", known: ConditioningFrames, figures: Figures, clock: "Clock" = time.perf_counter
     ) -> "Iterator[Made]":
         """Latent frames until there are as many pictures as wanted, or more; counted into the figures as they come."""
         from videogen.generate import generate
@@ -417,19 +411,19 @@ class VideoPipeline:
             raise UsageError(f"height x width is {rows} x {columns}; both must be multiples of {f_s}")
         return rows, columns
 
-    def known(self, video: Any, image: Any, height: int | None, width: int | None, videos: int) -> Known:
+    def known(self, video: Any, image: Any, height: int | None, width: int | None, videos: int) -> ConditioningFrames:
         """What all the videos go on from: the end of a clip, or a picture; also those of a file."""
         if video is not None and image is not None:
             raise UsageError("video and image are two beginnings; give one")
         f_s, size = self.model.tokenizer.config.f_s, self.size(height, width)
         if video is not None:
-            return clip_known(self.model, self.clip(video, size), videos)
+            return condition_on_clip(self.model, self.clip(video, size), videos)
         if image is not None:
             picture = load_image(Path(image)) if isinstance(image, str | Path) else image
-            return picture_known(self.model, self.fitted(as_picture(picture), size)[0], videos)
+            return condition_on_image(self.model, self.fitted(as_image(picture), size)[0], videos)
         return nothing(self.model, videos, (size[0] // f_s, size[1] // f_s))
 
-    def prompt_for(self, known: Known, prompt: Any, source: Any) -> Any:
+    def prompt_for(self, known: ConditioningFrames, prompt: Any, source: Any) -> Any:
         """The prompt that was given; without one (None) what a clip or a picture shows, as far as the model can say."""
         from videogen.continuation_prompt import continuation_prompt
 
@@ -445,17 +439,17 @@ class VideoPipeline:
     def clip(self, video: Any, size: tuple[int, int]) -> Frames:
         """The end of a clip. Pictures, also those in a folder, are taken to be at the model's frame rate; that of a
         video file is changed to it."""
-        of_use = pictures_of_use(self.model)
+        of_use = frames_of_use(self.model)
         if not isinstance(video, str | Path):
             return self.fitted(as_frames(video)[-of_use:], size)
         path = Path(video)
         if path.is_dir():
             stills = stills_in(path)
             self.remark_on_changes(load_image(stills[0]).shape[:2], size)
-            return np.stack(list(stills_as_seen(stills, *size, of_use)))
+            return np.stack(list(still_frames(stills, *size, of_use)))
         seen = probe(path)
         self.remark_on_changes((seen.height, seen.width), size, seen.fps, seen.transparent_frames)
-        return np.stack(list(clip_as_seen(path, seen, self.fps, *size, of_use)))
+        return np.stack(list(clip_frames(path, seen, self.fps, *size, of_use)))
 
     def fitted(self, frames: Frames, size: tuple[int, int]) -> Frames:
         self.remark_on_changes(frames.shape[1:3], size)
@@ -471,7 +465,7 @@ class VideoPipeline:
     def warnings_on(
         self, job: "Job", given: dict[str, Any], height: int | None, width: int | None
     ) -> list[GenerationWarning]:
-        """Known before anything is generated; `given` are the sampling settings that somebody gave."""
+        """ConditioningFrames before anything is generated; `given` are the sampling settings that somebody gave."""
         sizes = self.size(height, width), self.size(None, None)
         return [*remarks_on(self.model, job, given), *frame_size_warning(*sizes)]
 

@@ -69,7 +69,7 @@ def test_a_job_goes_on_where_another_has_ended(home):
     async def scene():
         first = await finished_job(home.engine, Wish(RING, seed=1, frames=17))
         beginning = await home.engine.continue_job(first.id)
-        assert (beginning.kind, beginning.count) == ("video", home.engine.info.pictures_of_use)
+        assert (beginning.kind, beginning.count) == ("video", home.engine.info.frames_of_use)
         second = await finished_job(home.engine, Wish(RING, seed=1, frames=8, beginning=beginning))
         assert second.status == "completed"
         picture = Beginning("image", bytes(16 * 24 * 3), 1)
