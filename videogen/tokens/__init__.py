@@ -6,12 +6,11 @@ tokens.clip(0).codes                                              # int64 [T', N
 """
 
 from videogen.tokens.convert import convert_tokens
-from videogen.tokens.description import ControlSpec, Description, EncodeSpec
+from videogen.tokens.description import Description, EncodeSpec
 from videogen.tokens.encode import EncodeResult, encode
 from videogen.tokens.token_set import TokenClip, TokenSet
 
 __all__ = [
-    "ControlSpec",
     "Description",
     "EncodeResult",
     "EncodeSpec",

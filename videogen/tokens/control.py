@@ -16,16 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interfaces.tokens import TokenSpec
+from prior.config import ControlConfig
 from videogen.data.window import shown_numbers
 from videogen.errors import DataError
 from videogen.io import Source, Span
-from videogen.tokens.description import ControlSpec
 from videogen.tokens.plan import PlannedClip
 
 SUFFIX = ".control.npy"
 
 
-def with_controls(clips: Sequence[PlannedClip]) -> tuple[tuple[PlannedClip, ...], ControlSpec | None]:
+def with_controls(clips: Sequence[PlannedClip]) -> tuple[tuple[PlannedClip, ...], ControlConfig | None]:
     """The clips with the hashes of their control files, and what these hold; DataError where they do not agree."""
     there = [_file_of(clip) for clip in clips]
     if not any(there):
@@ -45,7 +45,7 @@ def with_controls(clips: Sequence[PlannedClip]) -> tuple[tuple[PlannedClip, ...]
             raise DataError(f"{path}: {_described(specs[-1])}; that of {there[0]} has {_described(specs[0])}")
     if specs[0].floats is not None:
         return tuple(found), specs[0]
-    return tuple(found), ControlSpec(discrete=max(spec.discrete or 0 for spec in specs))
+    return tuple(found), ControlConfig(discrete=max(spec.discrete or 0 for spec in specs))
 
 
 def control_rows(planned: PlannedClip, fps: float, spec: TokenSpec) -> NDArray[Any]:
@@ -94,9 +94,9 @@ def _file_of(clip: PlannedClip) -> Path | None:
     return path if path is not None and path.is_file() else None
 
 
-def _spec_of(rows: NDArray[Any]) -> ControlSpec:
-    return ControlSpec(discrete=int(rows.max()) + 1) if rows.ndim == 1 else ControlSpec(floats=rows.shape[1])
+def _spec_of(rows: NDArray[Any]) -> ControlConfig:
+    return ControlConfig(discrete=int(rows.max()) + 1) if rows.ndim == 1 else ControlConfig(floats=rows.shape[1])
 
 
-def _described(spec: ControlSpec) -> str:
+def _described(spec: ControlConfig) -> str:
     return "actions" if spec.floats is None else f"{spec.floats} floats a frame"

@@ -5,10 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
 from interfaces.tokens import TokenSpec
+from prior.config import ControlConfig
 from videogen.checkpoint import as_json, sync
 from videogen.config.plain import from_json
 from videogen.errors import CheckpointError, DataError, UsageError
@@ -27,38 +25,6 @@ class EncodeSpec:
 
 
 @dataclass(frozen=True)
-class ControlSpec:
-    """What the control of each latent frame is: one of `discrete` actions, or a row of `floats` numbers."""
-
-    discrete: int | None = None
-    floats: int | None = None
-
-    def __post_init__(self) -> None:
-        if (self.discrete is None) == (self.floats is None):
-            raise ValueError("discrete and floats are two kinds of control: set one of them")
-        if (self.discrete or self.floats or 0) < 1:
-            raise ValueError("a control needs at least one action, or one number")
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of one latent frame's control."""
-        return () if self.floats is None else (self.floats,)
-
-    @property
-    def dtype(self) -> str:
-        """The safetensors name."""
-        return "I64" if self.floats is None else "F32"
-
-    def check(self, control: NDArray[Any]) -> None:
-        """ValueError for an action that there is not, or a number that is not finite."""
-        if self.discrete is None:
-            if not np.isfinite(control).all():
-                raise ValueError("a control that is not finite")
-        elif control.size and not 0 <= control.min() <= control.max() < self.discrete:
-            raise ValueError(f"an action outside of 0 .. {self.discrete - 1}")
-
-
-@dataclass(frozen=True)
 class Description:
     """The contents of `tokens.json`: all that decides the codes."""
 
@@ -68,7 +34,7 @@ class Description:
     data: str  # fingerprint of the clips: their keys, captions, windows, frames, times and controls
     count: int  # of clips
     clips_per_shard: int
-    control: ControlSpec | None = None
+    control: ControlConfig | None = None
 
     def __post_init__(self) -> None:
         for name in ("count", "clips_per_shard"):

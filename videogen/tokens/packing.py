@@ -1,4 +1,4 @@
-"""How the codes of a latent frame lie in a shard.
+"""How the codes and the control of a latent frame lie in a shard.
 
 ids    one integer a token, where the product of the codebooks fits an int64: c0 + n0 * (c1 + n1 * (c2 + ...)) of
        the codes c and the codebooks n; in the shape of the group, or [N] where there are several
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interfaces.tokens import TokenSpec
+from prior.config import ControlConfig
 
 DTYPES: dict[str, np.dtype[Any]] = {
     "U8": np.dtype("<u1"),
@@ -25,7 +26,7 @@ DTYPES: dict[str, np.dtype[Any]] = {
 
 @dataclass(frozen=True)
 class Packing:
-    """The tensor that holds the tokens of a shard: its name, its safetensors type, and the shape of a latent frame."""
+    """A tensor of a shard: its name, its safetensors type, and the shape of a latent frame."""
 
     name: str
     dtype: str
@@ -69,6 +70,19 @@ def unpack(stored: NDArray[Any], spec: TokenSpec) -> NDArray[Any]:
     if flat.size and (flat.min() < 0 or (flat >= np.array(sizes)).any()):
         raise ValueError("a code that its codebook does not have")
     return _codes_of(flat[..., 0], spec.codebooks) if len(sizes) < spec.depth else flat
+
+
+def packing_of_control(control: ControlConfig) -> Packing:
+    return Packing("control", "I64", ()) if control.floats is None else Packing("control", "F32", (control.floats,))
+
+
+def check_control(rows: NDArray[Any], control: ControlConfig) -> None:
+    """ValueError for an action that there is not, or a number that is not finite."""
+    if control.discrete is None:
+        if not np.isfinite(rows).all():
+            raise ValueError("a control that is not finite")
+    elif rows.size and not 0 <= rows.min() <= rows.max() < control.discrete:
+        raise ValueError(f"an action outside of 0 .. {control.discrete - 1}")
 
 
 def _codes_of(packed_TN: NDArray[np.int64], codebooks: tuple[int, ...]) -> NDArray[np.int64]:

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from prior.config import ControlConfig
 from videogen.data.workers import run_each
 from videogen.errors import CheckpointError, ResourceError
 from videogen.models import TokenizerModel, load_tokenizer
 from videogen.tokens.control import control_rows
-from videogen.tokens.description import ControlSpec, Description
+from videogen.tokens.description import Description
 from videogen.tokens.plan import PlannedClip
 from videogen.tokens.shards import ShardMetadata, is_whole, write_shard
 from videogen.tokens.stream import codes_of, frames_of
@@ -130,7 +131,7 @@ def _codes_of_all(
             on_clip(done)
 
 
-def _control_of_all(task: ShardTask) -> tuple[ControlSpec, NDArray[Any]] | None:
+def _control_of_all(task: ShardTask) -> tuple[ControlConfig, NDArray[Any]] | None:
     known = task.description
     if known.control is None:
         return None

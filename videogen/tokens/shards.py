@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interfaces.tokens import TokenSpec
+from prior.config import ControlConfig
 from videogen.checkpoint import sha256_of, sync
-from videogen.tokens.description import ControlSpec
-from videogen.tokens.packing import DTYPES, pack, packing_of
+from videogen.tokens.packing import DTYPES, pack, packing_of, packing_of_control
 
 Layout = dict[str, tuple[str, list[int]]]  # safetensors type and shape of each tensor
 
@@ -46,17 +46,11 @@ def labels_at(folder: Path, number: int) -> Path:
     return folder / f"shard_{number:05}.json"
 
 
-def layout_of(clips: int, rows: int, spec: TokenSpec, control: ControlSpec | None) -> Layout:
+def layout_of(clips: int, rows: int, spec: TokenSpec, control: ControlConfig | None) -> Layout:
     """The tensors of a shard in the order in which they are written."""
-    packing = packing_of(spec)
-    layout = {
-        "latent_starts": ("I64", [clips + 1]),
-        "pictures": ("I64", [clips]),
-        packing.name: (packing.dtype, [rows, *packing.shape]),
-    }
-    if control is not None:
-        layout["control"] = (control.dtype, [rows, *control.shape])
-    return layout
+    packings = [packing_of(spec), *([] if control is None else [packing_of_control(control)])]
+    layout = {"latent_starts": ("I64", [clips + 1]), "pictures": ("I64", [clips])}
+    return layout | {each.name: (each.dtype, [rows, *each.shape]) for each in packings}
 
 
 def labels(metadata: ShardMetadata, digest: str) -> bytes:
@@ -83,7 +77,7 @@ def write_shard(
     metadata: ShardMetadata,
     spec: TokenSpec,
     codes: Iterable[NDArray[Any]],
-    control: tuple[ControlSpec, NDArray[Any]] | None = None,
+    control: tuple[ControlConfig, NDArray[Any]] | None = None,
 ) -> None:
     """Put a shard in place, whole or not at all, from the codes of its clips in pieces [any, N, K], in order.
 
@@ -113,7 +107,7 @@ def _write_tensors(
     metadata: ShardMetadata,
     spec: TokenSpec,
     codes: Iterable[NDArray[Any]],
-    control: tuple[ControlSpec, NDArray[Any]] | None,
+    control: tuple[ControlConfig, NDArray[Any]] | None,
 ) -> str:
     """A safetensors file, written as the codes come: together they can be larger than memory."""
     digest, rows = hashlib.sha256(), 0
@@ -132,8 +126,9 @@ def _write_tensors(
         rows += len(piece)
     assert rows == starts[-1], f"{rows} latent frames came, not {starts[-1]}"
     if control is not None:
-        assert control[1].shape == (rows, *control[0].shape), f"control {control[1].shape} for {rows} latent frames"
-        put(control[1].astype(DTYPES[control[0].dtype]).tobytes())
+        packing = packing_of_control(control[0])
+        assert control[1].shape == (rows, *packing.shape), f"control {control[1].shape} for {rows} latent frames"
+        put(control[1].astype(DTYPES[packing.dtype]).tobytes())
     return digest.hexdigest()
 
 

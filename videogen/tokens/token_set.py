@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from prior.config import ControlConfig
 from videogen.checkpoint import sha256_of
 from videogen.errors import CheckpointError, DataError
 from videogen.tokens.description import Description, read_description
-from videogen.tokens.packing import packing_of, unpack
+from videogen.tokens.packing import DTYPES, check_control, packing_of, packing_of_control, unpack
 from videogen.tokens.shards import labels_at, labels_hash, layout_of, tensors_at
 
 if TYPE_CHECKING:
@@ -99,13 +100,9 @@ class TokenSet:
             return None
         shard, place = self._find(index)
         rows = _rows(shard, place, start, stop)
-        found: NDArray[Any] = (
-            shard.control[rows.start : rows.stop]
-            if rows
-            else np.zeros((0, *known.shape), np.float32 if known.floats else np.int64)
-        )
+        found: NDArray[Any] = shard.control[rows.start : rows.stop] if rows else _no_rows(known)
         try:
-            known.check(found)
+            check_control(found, known)
         except ValueError as error:
             raise self._damage_at(index, error) from None
         return torch.from_numpy(found)
@@ -161,6 +158,11 @@ def _rows(shard: _Shard, place: int, start: int, stop: int | None) -> range:
     """The rows of a shard that hold these latent frames of a clip."""
     begin, end = int(shard.starts[place]), int(shard.starts[place + 1])
     return range(begin, end)[start:stop]
+
+
+def _no_rows(control: ControlConfig) -> NDArray[Any]:
+    packing = packing_of_control(control)
+    return np.zeros((0, *packing.shape), DTYPES[packing.dtype])
 
 
 def _open_shard(folder: Path, description: Description, number: int) -> _Shard:
