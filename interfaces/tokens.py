@@ -11,9 +11,11 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:  # a description of tokens is read where torch is not needed
+    import torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,9 @@ class TokenSpec:
         return len(self.codebooks) if self.channels is None else self.channels
 
     @property
-    def dtype(self) -> torch.dtype:
+    def dtype(self) -> "torch.dtype":
+        import torch
+
         return torch.float32 if self.continuous else torch.int64
 
     @property
@@ -98,8 +102,10 @@ class TokenSpec:
         """How many frames so many latent frames hold."""
         return 0 if latent_frames == 0 else self.first_frames + self.frames_per_latent * (latent_frames - 1)
 
-    def empty(self, batch: int, latent_frames: int = 0, device: torch.device | str = "cpu") -> Tensor:
+    def empty(self, batch: int, latent_frames: int = 0, device: "torch.device | str" = "cpu") -> "Tensor":
         """Zeros of the shape of codes [B, T, N, K]: a place for tokens, or no latent frames at all."""
+        import torch
+
         return torch.zeros(batch, latent_frames, self.tokens, self.depth, dtype=self.dtype, device=device)
 
     def resized(self, shapes: Sequence[tuple[int, ...]]) -> "TokenSpec":
@@ -111,13 +117,13 @@ class TokenSpec:
         """Whether both are tokens of one tokenizer, whatever the frame size."""
         return len(self.groups) == len(other.groups) and self == other.resized([group.shape for group in self.groups])
 
-    def check(self, codes: Tensor) -> None:
+    def check(self, codes: "Tensor") -> None:
         """ValueError unless these are whole latent frames of such tokens [B, T, N, K]."""
         if codes.shape[-2:] != (self.tokens, self.depth) or codes.dtype.is_floating_point != self.continuous:
             expected = f"{str(self.dtype).removeprefix('torch.')} [..., {self.tokens}, {self.depth}]"
             raise ValueError(f"codes are {codes.dtype} {list(codes.shape)}; expected {expected}")
 
-    def check_range(self, codes: Tensor) -> None:
+    def check_range(self, codes: "Tensor") -> None:
         """ValueError for a code that its codebook does not have; it reads all codes, which on a GPU waits for them."""
         self.check(codes)
         if self.continuous or codes.numel() == 0:

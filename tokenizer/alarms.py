@@ -3,8 +3,12 @@
 They remember nothing. Early in training some of them are right for a while: the caller waits until one has held on.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
+
+from tokenizer.quantize.usage import table_sizes
 
 RANGE_MARGIN = 1e-3
 LEAST_VARIANCE = 0.05  # of the clips' own
@@ -54,12 +58,13 @@ def discriminator_dominates(accuracy: float) -> str | None:
     )
 
 
-def codes_collapse(perplexity: float, tokens: int, vocabulary: int) -> str | None:
-    """`perplexity` of the codes among so many tokens: the number of codes that, used evenly, would be as diverse."""
-    reachable = min(tokens, vocabulary)
+def codes_collapse(perplexity: float, tokens: int, codebooks: Sequence[int]) -> str | None:
+    """`perplexity` of so many tokens, as `tokenizer.quantize.batch_perplexity` counts it."""
+    sizes = table_sizes(codebooks)
+    reachable = sum(min(tokens, size) for size in sizes) / max(1, len(sizes))
     if reachable < 2 or perplexity >= max(1.5, LEAST_PERPLEXITY * reachable):
         return None
     return (
-        f"the codes collapse: {tokens} tokens are as diverse as {perplexity:.1f} codes of {vocabulary}; "
+        f"the codes collapse: {tokens} tokens are as diverse as {perplexity:.1f} codes of {sum(sizes)}; "
         "raise the weight of the quantizer's entropy term, lower the learning rate, or choose FSQ, which needs none"
     )

@@ -1,4 +1,4 @@
-"""What defines a tokenizer, and the lengths that follow from it."""
+"""What defines the bundled tokenizer network."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -59,18 +59,10 @@ class TokenizerConfig:
 
     @property
     def encoding(self) -> dict[str, Any]:
-        """The settings that decide which ids a clip becomes."""
+        """The settings that decide which codes a clip becomes."""
         settings = {name: value for name, value in asdict(self).items() if name not in DECODER | {"spread_weight"}}
-        codes = {name: value for name, value in settings["quantizer"].items() if name in ("kind", "levels", "bits")}
-        return {**settings, "quantizer": codes}
-
-    def latent_frames(self, frames: int) -> int:
-        """How many latent frames hold so many video frames."""
-        return 0 if frames == 0 else 1 + -(-(frames - 1) // self.f_t)
-
-    def video_frames(self, latent_frames: int) -> int:
-        """How many video frames so many latent frames hold."""
-        return 0 if latent_frames == 0 else 1 + self.f_t * (latent_frames - 1)
+        kept = {name: value for name, value in settings["quantizer"].items() if name in ("kind", "levels", "bits")}
+        return {**settings, "quantizer": kept}
 
 
 def divisors(power_of_two: int) -> tuple[int, ...]:

@@ -1,155 +1,261 @@
 """What every tokenizer must hold, as checks that anyone can run on their own weights: each returns a Verdict.
 
-The clip [B, C, T, H, W] is any clip that the model can take; short and small is enough.
+Most laws ask for nothing but `VideoTokenizer`. Some need more, and say so by a protocol: `ParallelTokenizer` for
+gradients, `QuantizedTokenizer` for the codebook, `StillStart` for what lies before the first frame. `check` runs all of
+them and leaves out those that a tokenizer does not offer.
+
+The clip [B, C, T, H, W] is any clip of at least two latent frames that the tokenizer can take; small is enough.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from tokenizer.model import VideoTokenizer
-from tokenizer.streaming import State, flatten_state, map_state, unflatten_state
+from interfaces.tokenizer import State, VideoTokenizer, encode_clip
+from interfaces.tokens import TokenSpec
+from interfaces.verdict import Verdict
+from tokenizer.streaming import flatten_state, map_state, unflatten_state
+
+MOST_TOKENS = 1 << 18  # whose round trip is looked at
 
 
-@dataclass(frozen=True)
-class Verdict:
-    law: str
-    held: bool
-    detail: str
+@runtime_checkable
+class ParallelTokenizer(VideoTokenizer, Protocol):
+    """A tokenizer that also gives continuous latents [B, T', ...], in chunks or of a whole clip with gradients."""
+
+    def latents_at_once(self, clip_BCTHW: Tensor, /) -> Tensor: ...
+
+    def clip_at_once(self, latents: Tensor, /) -> Tensor: ...
+
+    def encode_latents(self, clip_BCTHW: Tensor, state: Any = None, /) -> tuple[Tensor, Any]: ...
+
+    def decode_latents(self, latents: Tensor, state: Any = None, /) -> tuple[Tensor, Any]: ...
 
 
-def any_chunk_plan_gives_the_offline_result(model: VideoTokenizer, clip: Tensor, plan: Sequence[int]) -> Verdict:
-    """Frames fed in the chunks of the plan (some may be empty) give the ids and pixels of the whole, bit for bit."""
-    ids_BThw = model.encode_clip(clip)
-    streamed_BThw, _ = encode_in_chunks(model, clip, plan)
-    pixels, _ = model.decode(ids_BThw)
-    streamed, _ = decode_in_chunks(model, ids_BThw, plan)
-    wrong = "ids differ" if not torch.equal(ids_BThw, streamed_BThw) else ""
+class Codebook(Protocol):
+    @property
+    def codebooks(self) -> tuple[int, ...]: ...
+
+    def to_codes(self, latents: Tensor, /) -> Tensor: ...
+
+    def to_latents(self, codes_NK: Tensor, /) -> Tensor: ...
+
+
+@runtime_checkable
+class QuantizedTokenizer(Protocol):
+    """A tokenizer whose codes stand for latents one by one."""
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def quantizer(self) -> Codebook: ...
+
+
+@runtime_checkable
+class StillStart(VideoTokenizer, Protocol):
+    """A tokenizer to which a new stream looks as if its first frame had stood still forever."""
+
+    still_start: Literal[True]
+
+
+def check(
+    tokenizer: VideoTokenizer, clip: Tensor, plans: Sequence[Sequence[int]], tolerance: float
+) -> Iterator[Verdict]:
+    """A verdict for each law. `tolerance` is for pixels in [-1, 1], where equality is up to float rounding."""
+    spec = tokenizer.spec(*clip.shape[3:])
+    yield counts_are_those_of_the_spec(tokenizer, clip)
+    for plan in plans:
+        yield any_chunk_plan_gives_the_offline_result(tokenizer, clip, plan)
+    whole = clip[:, :, : spec.video_frames(spec.latent_frames(clip.shape[2] + 1) - 1)]
+    if isinstance(tokenizer, ParallelTokenizer):
+        yield streaming_is_the_training_path(tokenizer, whole, tolerance)
+        with torch.enable_grad():
+            yield encoder_is_causal(tokenizer, whole)
+            yield decoder_is_causal(tokenizer, whole)
+    else:
+        for law in (TRAINING_PATH, CAUSAL_ENCODER, CAUSAL_DECODER):
+            yield left_out(law, "it offers no continuous latents")
+    yield a_state_can_be_used_twice(tokenizer, clip)
+    yield a_state_does_not_grow(tokenizer, clip, rounds=4)
+    if isinstance(tokenizer, StillStart):
+        yield a_still_clip_has_still_codes(tokenizer, clip, spec.latent_frames(clip.shape[2]))
+    else:
+        yield left_out(STILL_CLIP, "it does not promise a still start")
+    if isinstance(tokenizer, QuantizedTokenizer):
+        yield every_token_survives(tokenizer)
+    else:
+        yield left_out(ROUND_TRIP, "it has no quantizer")
+
+
+TRAINING_PATH = "streaming equals the training path"
+CAUSAL_ENCODER, CAUSAL_DECODER = "the encoder is causal", "the decoder is causal"
+STILL_CLIP, ROUND_TRIP = "a still clip has still codes", "every token survives a round trip"
+
+
+def left_out(law: str, reason: str) -> Verdict:
+    return Verdict(law, True, f"left out: {reason}", skipped=True)
+
+
+def counts_are_those_of_the_spec(tokenizer: VideoTokenizer, clip: Tensor) -> Verdict:
+    """As many latent frames, tokens, codes and frames as the spec says, for every length of the clip."""
+    law, spec = "counts are those of the spec", spec_of(tokenizer, clip)
+    for frames in range(1, clip.shape[2] + 1):
+        codes = encode_clip(tokenizer, clip[:, :, :frames])
+        try:
+            spec.check_range(codes)
+        except ValueError as error:
+            return Verdict(law, False, str(error))
+        if codes.shape[:2] != (len(clip), spec.latent_frames(frames)):
+            return Verdict(law, False, f"{frames} frames became {codes.shape[1]} latent frames")
+    decoded, _ = tokenizer.decode(codes, spec)
+    expected = (*clip.shape[:2], spec.video_frames(codes.shape[1]), *clip.shape[3:])
+    return Verdict(law, tuple(decoded.shape) == expected, f"decoded {list(decoded.shape)}, expected {list(expected)}")
+
+
+def any_chunk_plan_gives_the_offline_result(tokenizer: VideoTokenizer, clip: Tensor, plan: Sequence[int]) -> Verdict:
+    """Frames fed in the chunks of the plan (some may be empty) give the codes and pixels of the whole, bit for bit."""
+    codes, spec = encode_clip(tokenizer, clip), spec_of(tokenizer, clip)
+    streamed_codes, _ = encode_in_chunks(tokenizer, clip, plan)
+    pixels, _ = tokenizer.decode(codes, spec)
+    streamed, _ = decode_in_chunks(tokenizer, codes, spec, plan)
+    wrong = "codes differ" if not torch.equal(codes, streamed_codes) else ""
     wrong = wrong or ("pixels differ" if not torch.equal(pixels, streamed) else "")
     return Verdict("any chunk plan gives the offline result", not wrong, wrong or f"equal to the bit for {list(plan)}")
 
 
-def streaming_is_the_training_path(model: VideoTokenizer, clip: Tensor, tolerance: float) -> Verdict:
+def streaming_is_the_training_path(tokenizer: ParallelTokenizer, clip: Tensor, tolerance: float) -> Verdict:
     """The whole clip at once gives the streamed latents and pixels to float rounding."""
     with torch.no_grad():
-        latents, _ = model.encode_latents(clip)
-        pixels, _ = model.decode_latents(latents)
-        at_once = model.latents_at_once(clip[:, :, : pixels.shape[2]])
-        worst = max(largest(latents - at_once), largest(pixels - model.clip_at_once(latents)))
-    return Verdict("streaming equals the training path", worst <= tolerance, f"largest difference {worst:.1e}")
+        latents, _ = tokenizer.encode_latents(clip)
+        pixels, _ = tokenizer.decode_latents(latents)
+        at_once = tokenizer.latents_at_once(clip[:, :, : pixels.shape[2]])
+        worst = max(largest(latents - at_once), largest(pixels - tokenizer.clip_at_once(latents)))
+    return Verdict(TRAINING_PATH, worst <= tolerance, f"largest difference {worst:.1e}")
 
 
-def encoder_is_causal(model: VideoTokenizer, clip: Tensor) -> Verdict:
-    """No latent frame feels a video frame after its own group, exactly; and every video frame moves its latent."""
-    clip = clip.detach().clone().requires_grad_()
-    latents = model.latents_at_once(clip)
+def encoder_is_causal(tokenizer: ParallelTokenizer, clip: Tensor) -> Verdict:
+    """No latent frame depends on a video frame after its own, exactly; and every video frame moves its latent frame."""
+    clip, spec = clip.detach().clone().requires_grad_(), spec_of(tokenizer, clip)
+    latents = tokenizer.latents_at_once(clip)
     for t in range(latents.shape[1]):
         felt_T = influence(latents[:, t], clip, keep=2)
-        first, end = max(0, model.config.video_frames(t)), model.config.video_frames(t + 1)
+        first, end = spec.video_frames(t), spec.video_frames(t + 1)
         if felt_T[end:].any():
-            return Verdict(
-                "the encoder is causal", False, f"latent frame {t} feels frame {int(felt_T.nonzero().max())}"
-            )
+            return Verdict(CAUSAL_ENCODER, False, f"latent frame {t} depends on frame {int(felt_T.nonzero().max())}")
         if not felt_T[first:end].all():
-            return Verdict(
-                "the encoder is causal", False, f"a frame of {first}..{end - 1} does not move latent frame {t}"
-            )
-    return Verdict("the encoder is causal", True, f"gradients of {latents.shape[1]} latent frames")
+            return Verdict(CAUSAL_ENCODER, False, f"a frame of {first}..{end - 1} does not move latent frame {t}")
+    return Verdict(CAUSAL_ENCODER, True, f"gradients of {latents.shape[1]} latent frames")
 
 
-def decoder_is_causal(model: VideoTokenizer, clip: Tensor) -> Verdict:
-    """No pixel feels a latent frame after its own, exactly; and every latent frame moves its own pixels."""
-    latents = model.latents_at_once(clip).detach().requires_grad_()
-    pixels = model.clip_at_once(latents)
+def decoder_is_causal(tokenizer: ParallelTokenizer, clip: Tensor) -> Verdict:
+    """No pixel depends on a latent frame after its own and the spec's delay; every latent frame moves its pixels."""
+    spec = spec_of(tokenizer, clip)
+    latents = tokenizer.latents_at_once(clip).detach().requires_grad_()
+    pixels = tokenizer.clip_at_once(latents)
     for t in range(latents.shape[1]):
-        own = pixels[:, :, model.config.video_frames(t) : model.config.video_frames(t + 1)]
+        own = pixels[:, :, spec.video_frames(t) : spec.video_frames(t + 1)]
         felt_T = influence(own, latents, keep=1)
-        if felt_T[t + 1 :].any() or not felt_T[t]:
-            return Verdict(
-                "the decoder is causal", False, f"pixels of latent frame {t} feel {felt_T.nonzero().tolist()}"
-            )
-    return Verdict("the decoder is causal", True, f"gradients of {latents.shape[1]} latent frames")
+        if felt_T[t + 1 + spec.delay :].any() or not felt_T[t]:
+            detail = f"pixels of latent frame {t} depend on {felt_T.nonzero().flatten().tolist()}"
+            return Verdict(CAUSAL_DECODER, False, detail)
+    return Verdict(CAUSAL_DECODER, True, f"gradients of {latents.shape[1]} latent frames")
 
 
-def a_state_can_be_used_twice(model: VideoTokenizer, clip: Tensor) -> Verdict:
-    """Going on from a state changes nothing in it; saved and rebuilt, it gives the same ids and pixels."""
-    half = 1 + clip.shape[2] // 2
-    ids_BThw, kept = model.encode(clip[:, :, :half])
-    _, shown = model.decode(ids_BThw)
+def a_state_can_be_used_twice(tokenizer: VideoTokenizer, clip: Tensor) -> Verdict:
+    """Going on from a state changes nothing in it; saved and rebuilt, it gives the same codes and pixels."""
+    half, spec = 1 + clip.shape[2] // 2, spec_of(tokenizer, clip)
+    codes, encoder_state = tokenizer.encode(clip[:, :, :half])
+    _, decoder_state = tokenizer.decode(codes, spec)
+    steps: list[tuple[str, Callable[[State], Tensor], State]] = [
+        ("encode", lambda state: tokenizer.encode(clip[:, :, half:], state)[0], encoder_state),
+        ("decode", lambda state: tokenizer.decode(codes, spec, state)[0], decoder_state),
+    ]
     wrong = ""
-    for step, part, state in ((model.encode, clip[:, :, half:], kept), (model.decode, ids_BThw, shown)):
-        assert state is not None
+    for name, step, state in steps:
         copy, saved = map_state(torch.clone, state), flatten_state(state)
-        once, again = step(part, state)[0], step(part, state)[0]
-        resumed = step(part, unflatten_state(saved))[0]
+        once, again, resumed = step(state), step(state), step(unflatten_state(saved))
         if not (torch.equal(once, again) and torch.equal(once, resumed) and same(state, copy)):
-            wrong = f"{step.__name__} from a state differs the second time"
+            wrong = f"{name} from a state differs the second time"
     return Verdict("a state can be used twice", not wrong, wrong or "encoder and decoder")
 
 
-def a_state_does_not_grow(model: VideoTokenizer, clip: Tensor, rounds: int) -> Verdict:
-    """At the end of a group the state has the same size, however many groups have gone by."""
-    sizes: set[tuple[int, int]] = set()
-    ids_BThw, kept = model.encode(clip[:, :, :1])
-    _, shown = model.decode(ids_BThw)
-    group = clip[:, :, -1:].expand(-1, -1, model.config.f_t, -1, -1)
+def a_state_does_not_grow(tokenizer: VideoTokenizer, clip: Tensor, rounds: int) -> Verdict:
+    """At the end of a latent frame the state has the same size, however many latent frames have gone by."""
+    spec, sizes = spec_of(tokenizer, clip), set[tuple[int, int]]()
+    codes, encoder_state = tokenizer.encode(clip[:, :, : spec.first_frames])
+    _, decoder_state = tokenizer.decode(codes, spec)
+    frames = clip[:, :, -1:].expand(-1, -1, spec.frames_per_latent, -1, -1)
     for _ in range(rounds):
-        ids_BThw, kept = model.encode(group, kept)
-        _, shown = model.decode(ids_BThw, shown)
-        assert kept is not None
-        assert shown is not None
-        sizes.add((size_in_bytes(kept), size_in_bytes(shown)))
+        codes, encoder_state = tokenizer.encode(frames, encoder_state)
+        _, decoder_state = tokenizer.decode(codes, spec, decoder_state)
+        sizes.add((size_in_bytes(encoder_state), size_in_bytes(decoder_state)))
     return Verdict("a state does not grow", len(sizes) == 1, f"bytes of encoder and decoder: {sorted(sizes)}")
 
 
-def a_still_clip_has_still_ids(model: VideoTokenizer, clip: Tensor, groups: int) -> Verdict:
-    """While nothing moves every latent frame has the ids of the image, because before the first frame nothing moved."""
-    still = clip[:, :, :1].expand(-1, -1, 1 + model.config.f_t * groups, -1, -1)
-    ids_BThw = model.encode_clip(still)
-    moved = int((ids_BThw != ids_BThw[:, :1]).sum())
-    return Verdict(
-        "a still clip has still ids", moved == 0, f"{moved} of {ids_BThw.numel()} ids differ from the image's"
-    )
+def a_still_clip_has_still_codes(tokenizer: StillStart, clip: Tensor, latent_frames: int) -> Verdict:
+    """While nothing moves, every latent frame has the codes of the first: nothing moved before the first frame."""
+    frames = spec_of(tokenizer, clip).video_frames(latent_frames)
+    codes = encode_clip(tokenizer, clip[:, :, :1].expand(-1, -1, frames, -1, -1))
+    moved = int((codes != codes[:, :1]).sum())
+    return Verdict(STILL_CLIP, moved == 0, f"{moved} of {codes.numel()} codes differ from the image's")
 
 
 @torch.no_grad()
-def every_code_survives(model: VideoTokenizer, most: int = 1 << 18) -> Verdict:
-    """Each id gives itself back through its code, also when the code has been rounded to bfloat16.
+def every_token_survives(tokenizer: QuantizedTokenizer, most: int = MOST_TOKENS) -> Verdict:
+    """Each token gives its codes back through its latent, also when the latent has been rounded to bfloat16.
 
-    Beyond `most` codes, so many evenly spread ones are looked at.
+    Where there are more than `most` different tokens, so many random ones are looked at.
     """
-    quantizer, device = model.quantizer, next(model.parameters()).device
-    step = max(1, quantizer.size // most)
-    ids = torch.arange(0, quantizer.size, step, device=device)
-    codes = quantizer.to_latents(ids)
-    lost = sum(int((quantizer.to_ids(copy) != ids).sum()) for copy in (codes, codes.bfloat16()))
-    return Verdict("every code survives a round trip", lost == 0, f"{lost} of {len(ids)} lost, in float32 and bfloat16")
+    quantizer = tokenizer.quantizer
+    codes = spread_tokens(quantizer.codebooks, most).to(tokenizer.device)
+    latents = quantizer.to_latents(codes)
+    lost = sum(int((quantizer.to_codes(copy) != codes).any(-1).sum()) for copy in (latents, latents.bfloat16()))
+    return Verdict(ROUND_TRIP, lost == 0, f"{lost} of {len(codes)} lost, in float32 and bfloat16")
 
 
-def encode_in_chunks(model: VideoTokenizer, clip: Tensor, plan: Sequence[int]) -> tuple[Tensor, State]:
-    """All ids, the tail's among them, of a clip fed in chunks of these lengths and then whatever is left."""
-    pieces, state = [], None
+def spread_tokens(codebooks: Sequence[int], most: int) -> Tensor:
+    """Codes [N, K] of all tokens, or of `most` random ones."""
+    counts, total = [1], 1
+    for size in codebooks:
+        total *= size
+        counts.append(total)
+    if total > most:
+        generator = torch.Generator().manual_seed(0)
+        return torch.stack([torch.randint(size, (most,), generator=generator) for size in codebooks], dim=-1)
+    numbers = torch.arange(total)
+    return torch.stack([numbers // count % size for count, size in zip(counts, codebooks, strict=False)], dim=-1)
+
+
+def spec_of(tokenizer: VideoTokenizer, clip: Tensor) -> TokenSpec:
+    return tokenizer.spec(*clip.shape[3:])
+
+
+def encode_in_chunks(tokenizer: VideoTokenizer, clip: Tensor, plan: Sequence[int]) -> tuple[Tensor, State]:
+    """All codes, the tail's among them, of a clip fed in chunks of these lengths and then whatever is left."""
+    parts, state = [], None
     for chunk in torch.split(clip, [*plan, clip.shape[2] - sum(plan)], dim=2):
-        ids_BThw, state = model.encode(chunk, state)
-        pieces.append(ids_BThw)
-    assert state is not None
-    return torch.cat([*pieces, model.encode_tail(state)], dim=1), state
+        codes, state = tokenizer.encode(chunk, state)
+        parts.append(codes)
+    return torch.cat([*parts, tokenizer.encode_tail(state)], dim=1), state
 
 
-def decode_in_chunks(model: VideoTokenizer, ids_BThw: Tensor, plan: Sequence[int]) -> tuple[Tensor, State | None]:
-    """All frames of ids fed in chunks of these lengths, as far as they go, and then whatever is left."""
-    pieces, state, start = [], None, 0
-    for length in (*plan, ids_BThw.shape[1]):
-        frames, state = model.decode(ids_BThw[:, start : start + length], state)
-        start = min(start + length, ids_BThw.shape[1])
-        pieces.append(frames)
-    return torch.cat(pieces, dim=2), state
+def decode_in_chunks(
+    tokenizer: VideoTokenizer, codes: Tensor, spec: TokenSpec, plan: Sequence[int]
+) -> tuple[Tensor, State]:
+    """All frames of codes fed in chunks of these lengths, as far as they go, and then whatever is left."""
+    parts, state, start = [], None, 0
+    for length in (*plan, codes.shape[1]):
+        frames, state = tokenizer.decode(codes[:, start : start + length], spec, state)
+        start = min(start + length, codes.shape[1])
+        parts.append(frames)
+    return torch.cat(parts, dim=2), state
 
 
 def influence(output: Tensor, source: Tensor, keep: int) -> Tensor:
-    """For every index of dimension `keep` of the source: does a random direction of the output feel it at all?"""
+    """For every index of dimension `keep` of the source: does a random direction of the output depend on it at all?"""
     (gradient,) = torch.autograd.grad(output, source, torch.randn_like(output), retain_graph=True)
     return gradient.abs().sum([d for d in range(gradient.ndim) if d != keep]) > 0
 

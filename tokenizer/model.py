@@ -1,18 +1,20 @@
-"""Pixels <-> ids: a causal encoder and decoder around a quantizer, chunk by chunk or a whole clip at once.
+"""The convolutional tokenizer: a causal encoder and decoder around a quantizer, chunk by chunk or a whole clip at once.
 
-    clip_BCTHW -- front end -- encoder --> latents_BThwD -- quantizer --> ids_BThw
-    clip_BCTHW <-- front end -- decoder -- latents_BThwD <-- quantizer -- ids_BThw
+    clip_BCTHW -- front end -- encoder --> latents_BThwD -- quantizer --> codes_BTNK
+    clip_BCTHW <-- front end -- decoder -- latents_BThwD <-- quantizer -- codes_BTNK
 
 The first latent frame holds one video frame, every later one `f_t`: T = 1 + f_t (T' - 1). Inside, the first frame is
-simply repeated until it fills its group, so every layer treats every latent frame alike.
+repeated until it fills its group, so every layer treats every latent frame alike. N = h w tokens, row by row.
 """
 
 from contextlib import nullcontext
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from interfaces.tokenizer import State as AnyState
+from interfaces.tokens import TokenGroup, TokenSpec
 from tokenizer.config import TokenizerConfig
 from tokenizer.network import make_decoder, make_encoder, make_front_end
 from tokenizer.precision import exactly
@@ -22,18 +24,21 @@ from tokenizer.streaming import State
 
 class Reconstruction(NamedTuple):
     clip: Tensor  # [B, C, T, H, W] as long as the input, not clamped
-    ids: Tensor  # int64 [B, T', h, w]
+    codes: Tensor  # int64 [B, T', N, K]
     losses: dict[str, Tensor]  # named terms, weighted: the quantizer's and `spread`
     latents: Tensor  # [B, T', h, w, D] before quantization
+    statistics: dict[str, Tensor]  # for the quantizer's `update` after the step; empty where it learns by gradients
 
 
-class VideoTokenizer(nn.Module):
-    """Clips [B, C, T, H, W] in [-1, 1] to ids [B, T', h, w] and back.
+class CNNTokenizer(nn.Module):
+    """Clips [B, C, T, H, W] in [-1, 1] to codes [B, T', N, K] and back; keeps `interfaces.tokenizer.VideoTokenizer`.
 
     `encode` and `decode` stream: any split of a stream into calls gives the same bits, because they work through it one
     latent frame at a time whatever they are given. `forward` sees the whole clip at once: faster, for training, equal
     to float rounding.
     """
+
+    still_start: Literal[True] = True
 
     def __init__(self, config: TokenizerConfig):
         super().__init__()
@@ -43,17 +48,35 @@ class VideoTokenizer(nn.Module):
         self.encoder = make_encoder(config, self.quantizer.dim)
         self.decoder = make_decoder(config, self.quantizer.dim)
 
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    @property
+    def channels(self) -> int:
+        return self.config.channels
+
+    @property
+    def size_multiple(self) -> int:
+        return self.config.f_s
+
+    def spec(self, height: int, width: int) -> TokenSpec:
+        """One grid of h x w tokens; ValueError for a size that is not a multiple of f_s."""
+        self._check_size(height, width)
+        grid = TokenGroup("tokens", (height // self.config.f_s, width // self.config.f_s))
+        return TokenSpec(self.quantizer.codebooks, (grid,), frames_per_latent=self.config.f_t, first_frames=1)
+
     def forward(self, clip_BCTHW: Tensor) -> Reconstruction:
         """A clip of any length from its first frame on, through the quantizer and back, with gradients."""
-        with exactly(clip_BCTHW.device) if self.ids_stay() else nullcontext():
+        with exactly(clip_BCTHW.device) if self.codes_stay() else nullcontext():
             latents_BThwD = self.latents_at_once(clip_BCTHW)
         quantized = self.quantizer.quantize(latents_BThwD)
         losses = {**quantized.losses, "spread": self.config.spread_weight * spread(latents_BThwD)}
         clip = self.clip_at_once(quantized.latents)[:, :, : clip_BCTHW.shape[2]]
-        return Reconstruction(clip, quantized.ids, losses, latents_BThwD)
+        return Reconstruction(clip, quantized.codes.flatten(2, 3), losses, latents_BThwD, quantized.statistics)
 
-    def ids_stay(self) -> bool:
-        """Whether the encoder rests. Then `forward` makes the ids of `encode`; bfloat16 would change one in twenty."""
+    def codes_stay(self) -> bool:
+        """Whether the encoder is frozen. `forward` then makes the codes of `encode`: bfloat16 changes one in twenty."""
         return not any(parameter.requires_grad for parameter in self.encoder.parameters())
 
     def latents_at_once(self, clip_BCTHW: Tensor) -> Tensor:
@@ -68,34 +91,29 @@ class VideoTokenizer(nn.Module):
         return self.front.inverse(self.decoder(latents_BThwD, None)[0])[:, :, self.config.f_t - 1 :]
 
     @torch.no_grad()
-    def encode(self, clip_BCTHW: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
-        """Ids of the groups that these frames complete; frames of an unfinished group wait in the state.
+    def encode(self, clip_BCTHW: Tensor, state: AnyState = None) -> tuple[Tensor, AnyState]:
+        """Codes of the latent frames that these frames complete; the other frames wait in the state.
 
-        The state stays None only until the first frame has come. Ask `encode_tail` for what waits when the stream ends.
+        The state stays None until the first frame has come. `encode_tail` gives what waits when the stream ends.
         """
         with exactly(clip_BCTHW.device):
             latents_BThwD, state = self.encode_latents(clip_BCTHW, state)
-        return self.quantizer.to_ids(self.quantizer.bound(latents_BThwD)), state
+        return self.quantizer.to_codes(self.quantizer.project(latents_BThwD)).flatten(2, 3), state
 
     @torch.no_grad()
-    def encode_tail(self, state: State) -> Tensor:
-        """Ids [B, 0 or 1, h, w] of the frames still waiting, the last of them repeated until the group is full."""
+    def encode_tail(self, state: AnyState) -> Tensor:
+        """Codes [B, 0 or 1, N, K] of the frames that still wait, the last of them repeated until the group is full."""
         waiting_BCTHW, _ = self._parts(state)
         missing = -waiting_BCTHW.shape[2] % self.config.f_t
         return self.encode(repeat_last(waiting_BCTHW, missing), state)[0]
 
     @torch.no_grad()
-    def encode_clip(self, clip_BCTHW: Tensor) -> Tensor:
-        """Ids of a whole clip of any length T >= 1; `decode` gives at least T frames, to be cropped."""
-        ids_BThw, state = self.encode(clip_BCTHW)
-        if state is None:
-            raise ValueError(f"a clip without frames: {tuple(clip_BCTHW.shape)}")
-        return torch.cat([ids_BThw, self.encode_tail(state)], dim=1)
-
-    @torch.no_grad()
-    def decode(self, ids_BThw: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
+    def decode(self, codes_BTNK: Tensor, spec: TokenSpec, state: AnyState = None) -> tuple[Tensor, AnyState]:
         """Frames in [-1, 1] of any number of latent frames: one for the first of a stream, f_t for each later one."""
-        clip_BCTHW, state = self.decode_latents(self.quantizer.to_latents(ids_BThw), state)
+        grid = self._grid(spec)
+        spec.check(codes_BTNK)
+        latents_BThwD = self.quantizer.to_latents(codes_BTNK).reshape(*codes_BTNK.shape[:2], *grid, self.quantizer.dim)
+        clip_BCTHW, state = self.decode_latents(latents_BThwD, state)
         return clip_BCTHW.clamp(-1, 1), state
 
     def encode_latents(self, clip_BCTHW: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
@@ -124,6 +142,12 @@ class VideoTokenizer(nn.Module):
             clips.append(self.front.inverse(x_BTHWC)[:, :, skip:])
         return torch.cat(clips, dim=2), state
 
+    def _grid(self, spec: TokenSpec) -> tuple[int, int]:
+        f_s, shape = self.config.f_s, spec.groups[0].shape
+        if len(shape) != 2 or spec != self.spec(shape[0] * f_s, shape[1] * f_s):
+            raise ValueError(f"these tokens are not of this tokenizer: {spec}")
+        return shape[0], shape[1]
+
     def _still(self, clip_BCTHW: Tensor) -> Tensor:
         return clip_BCTHW[:, :, :1].expand(-1, -1, self.config.f_t - 1, -1, -1)
 
@@ -141,9 +165,12 @@ class VideoTokenizer(nn.Module):
             raise ValueError(f"a clip is [B, {self.config.channels}, T, H, W], not {tuple(clip_BCTHW.shape)}")
         if not clip_BCTHW.is_floating_point():
             raise ValueError(f"a clip is float in [-1, 1], not {clip_BCTHW.dtype}: divide bytes by 127.5, less 1")
-        if any(side % self.config.f_s or side == 0 for side in clip_BCTHW.shape[3:]):
-            size = "{} x {}".format(*clip_BCTHW.shape[3:])
-            raise ValueError(f"height x width {size} must be multiples of f_s = {self.config.f_s}")
+        self._check_size(*clip_BCTHW.shape[3:])
+
+    def _check_size(self, height: int, width: int) -> None:
+        f_s = self.config.f_s
+        if height % f_s or width % f_s or min(height, width) < 1:
+            raise ValueError(f"height x width {height} x {width} must be multiples of f_s = {f_s}")
 
 
 def repeat_last(clip_BCTHW: Tensor, times: int) -> Tensor:

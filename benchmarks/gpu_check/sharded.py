@@ -17,8 +17,8 @@ from prior.config import PriorShape
 from videogen.checkpoint import read_folder
 from videogen.conditioning import BPEConfig
 from videogen.models import EMBEDDED, TokenizerModel, load_tokenizer
-from videogen.tokens.description import Cut, Description, agree
-from videogen.tokens.shards import Contents, write_shard
+from videogen.tokens.description import Description, EncodeSpec, write_description
+from videogen.tokens.shards import ShardMetadata, write_shard
 from videogen.training.loop.config import OptimizerConfig, TrainingConfig
 from videogen.training.loop.distributed import processes
 from videogen.training.prior.config import PriorPhaseConfig, PriorTrainingConfig, TeachingConfig, TokenDataConfig
@@ -94,18 +94,18 @@ def sharded() -> bool:
         return bool(accelerator.is_fsdp2)
 
 
-def tokens(folder: Path, tokenizer: TokenizerModel) -> None:
-    """Random ids of the bundled tokenizer: what a set of encoded clips would be."""
+def tokens(folder: Path, model: TokenizerModel) -> None:
+    """Random codes of the bundled tokenizer, as a set of encoded clips."""
     folder.mkdir()
-    made, config = tokenizer.made_for, tokenizer.config
-    pictures, size = config.video_frames(FRAMES), tokenizer.network.quantizer.size
-    grid = made.height // config.f_s, made.width // config.f_s
-    cut = Cut(made.height, made.width, made.fps, pictures)
-    agree(folder, Description(tokenizer.fingerprint, cut, "made up", size, config.f_t, config.f_s, CLIPS, CLIPS))
+    made, spec = model.made_for, model.network.spec(model.made_for.height, model.made_for.width)
+    frames = spec.video_frames(FRAMES)
+    clips = EncodeSpec(made.height, made.width, made.fps, frames)
+    write_description(folder, Description(model.fingerprint, spec, clips, "random codes", CLIPS, CLIPS))
     names = tuple(f"clip {number}" for number in range(CLIPS))
-    contents = Contents(names, tuple(f"a small ring, {name}" for name in names), (pictures,) * CLIPS, (FRAMES,) * CLIPS)
-    draw = np.random.default_rng(0)
-    write_shard(folder, 0, contents, grid, size, (draw.integers(0, size, (FRAMES, *grid)) for _ in names))
+    captions = tuple(f"a small ring, {name}" for name in names)
+    draw, shape = np.random.default_rng(0), (FRAMES, spec.tokens, spec.depth)
+    codes = (draw.integers(0, spec.codebooks, shape) for _ in names)
+    write_shard(folder, 0, ShardMetadata(names, captions, (frames,) * CLIPS, (FRAMES,) * CLIPS), spec, codes)
 
 
 def configuration(data: Path, small: bool) -> PriorTrainingConfig:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from tokenizer.blocks import ResidualBlock
 from tokenizer.config import TokenizerConfig
-from tokenizer.model import VideoTokenizer
+from tokenizer.model import CNNTokenizer
 from tokenizer.quantize import FSQConfig, QuantizerConfig
 
 FSQ_1000 = FSQConfig(levels=(8, 5, 5, 5))
@@ -44,10 +44,10 @@ def small_config(
     )
 
 
-def small_model(config: TokenizerConfig, seed: int = 0) -> VideoTokenizer:
+def small_model(config: TokenizerConfig, seed: int = 0) -> CNNTokenizer:
     """Random weights, the branches as strong as the path around them: what training makes of them."""
     torch.manual_seed(seed)
-    model = VideoTokenizer(config).eval()
+    model = CNNTokenizer(config).eval()
     for layer in model.modules():
         if isinstance(layer, ResidualBlock):
             layer.time.conv.weight.data.mul_(10)

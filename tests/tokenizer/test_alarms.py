@@ -65,4 +65,4 @@ def test_a_discriminator_that_is_always_right_is_noticed(accuracy, speaks):
     ],
 )
 def test_a_collapse_is_measured_against_what_so_many_tokens_could_show(perplexity, tokens, vocabulary, speaks):
-    assert (codes_collapse(perplexity, tokens, vocabulary) is not None) == speaks
+    assert (codes_collapse(perplexity, tokens, (vocabulary,)) is not None) == speaks

@@ -4,17 +4,6 @@ from tests.tokenizer.models import small_config
 
 
 @pytest.mark.parametrize(
-    ("f_t", "frames", "latents"), [(1, 5, 5), (4, 1, 1), (4, 2, 2), (4, 5, 2), (4, 6, 3), (8, 17, 3)]
-)
-def test_a_clip_needs_one_latent_for_the_first_frame_and_one_for_every_f_t(f_t, frames, latents):
-    config = small_config(f_t=f_t)
-    assert config.latent_frames(frames) == latents
-    assert config.latent_frames(config.video_frames(latents)) == latents
-    assert 0 <= config.video_frames(latents) - frames < f_t
-    assert config.latent_frames(0) == config.video_frames(0) == 0
-
-
-@pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"f_t": 3}, "f_t = 3"),

@@ -77,9 +77,9 @@ def test_a_state_can_be_used_twice_and_does_not_grow(shape):
         assert verdict.held, verdict
 
 
-def test_while_nothing_moves_the_ids_stand_still(shape):
+def test_while_nothing_moves_the_codes_stand_still(shape):
     model = small_model(small_config(**shape))
-    verdict = laws.a_still_clip_has_still_ids(model, noise_clip(2, 1, 32, 32, shape.get("channels", 3)), 4)
+    verdict = laws.a_still_clip_has_still_codes(model, noise_clip(2, 1, 32, 32, shape.get("channels", 3)), 4)
     assert verdict.held, verdict.detail
 
 
@@ -95,15 +95,15 @@ def test_the_laws_hold_for_every_quantizer(family):
         assert verdict.held, (tuple(clip.shape), plan, verdict.detail)
     still = noise_clip(1, 2 + 2 * shape["f_t"], shape["f_s"], 2 * shape["f_s"], shape.get("channels", 3))
     assert laws.a_state_can_be_used_twice(model, still).held
-    assert laws.every_code_survives(model).held
-    assert laws.every_code_survives(model, most=10).held
+    assert laws.every_token_survives(model).held
+    assert laws.every_token_survives(model, most=10).held
 
 
 def test_a_lost_code_is_found(monkeypatch):
     model = small_model(small_config())
-    to_ids = model.quantizer.to_ids
-    monkeypatch.setattr(model.quantizer, "to_ids", lambda latents: to_ids(latents).clamp_max(998))
-    assert not laws.every_code_survives(model).held
+    to_codes = model.quantizer.to_codes
+    monkeypatch.setattr(model.quantizer, "to_codes", lambda latents: to_codes(latents).clamp_max(6))
+    assert not laws.every_token_survives(model).held
 
 
 class NormOverTime(nn.Module):

@@ -11,8 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tokenizer.precision import at_least_float32
-from tokenizer.quantize.entropy import bits_of, number_of
-from tokenizer.quantize.face import Quantizer
+from tokenizer.quantize.base import ScalarQuantizer
 from tokenizer.quantize.lfq import check_binary, entropies
 
 
@@ -30,24 +29,24 @@ class BSQConfig:
         check_binary(self.bits, self.sharpness, self.sample_entropy_weight, self.batch_entropy_weight)
 
 
-class BSQ(Quantizer):
+class BSQ(ScalarQuantizer):
     """Codes are the corners of the cube {-r, r}^D that touches the unit sphere: r = D^-1/2."""
 
     def __init__(self, config: BSQConfig):
-        super().__init__(config.bits, 2**config.bits)
+        super().__init__((2,) * config.bits)
         self.config = config
         self.r: float = config.bits**-0.5
 
-    def bound(self, latents_ND: Tensor) -> Tensor:
+    def project(self, latents_ND: Tensor) -> Tensor:
         return F.normalize(at_least_float32(latents_ND), dim=-1)
 
-    def to_ids(self, bounded_ND: Tensor) -> Tensor:
-        return number_of(bounded_ND > 0)
+    def to_levels(self, projected_ND: Tensor) -> Tensor:
+        return (projected_ND > 0).long()
 
-    def codes(self, ids_N: Tensor) -> Tensor:
-        return (bits_of(ids_N, self.dim).float() * 2 - 1) * self.r
+    def from_levels(self, levels_ND: Tensor) -> Tensor:
+        return (levels_ND.float() * 2 - 1) * self.r
 
-    def losses(self, bounded_ND: Tensor, codes_ND: Tensor) -> dict[str, Tensor]:
+    def losses(self, projected_ND: Tensor, quantized_ND: Tensor) -> dict[str, Tensor]:
         config = self.config
-        logits_ND = 4 * config.sharpness * self.r * bounded_ND
+        logits_ND = 4 * config.sharpness * self.r * projected_ND
         return entropies(logits_ND, config.sample_entropy_weight, config.batch_entropy_weight)

@@ -76,14 +76,9 @@ def code_probabilities(logits_ND: Tensor) -> Tensor:
     return codes_NC
 
 
-def bits_of(ids_N: Tensor, bits: int) -> Tensor:
+def bits_of(numbers_N: Tensor, bits: int) -> Tensor:
     """int64 [N.., D] of 0 and 1, the lowest bit first."""
-    return ids_N.unsqueeze(-1) >> torch.arange(bits, device=ids_N.device) & 1
-
-
-def number_of(set_ND: Tensor) -> Tensor:
-    """The ids int64 [N..] whose bits are set where `set_ND` is true."""
-    return (set_ND.long() << torch.arange(set_ND.shape[-1], device=set_ND.device)).sum(-1)
+    return numbers_N.unsqueeze(-1) >> torch.arange(bits, device=numbers_N.device) & 1
 
 
 def pieces(logits_ND: Tensor) -> tuple[Tensor, ...]:

@@ -10,8 +10,8 @@ from typing import Literal
 from torch import Tensor
 
 from tokenizer.precision import at_least_float32
-from tokenizer.quantize.entropy import MOST_BITS, batch_entropy, bits_of, number_of, sample_entropy
-from tokenizer.quantize.face import Quantizer
+from tokenizer.quantize.base import ScalarQuantizer
+from tokenizer.quantize.entropy import MOST_BITS, batch_entropy, sample_entropy
 
 
 @dataclass(frozen=True)
@@ -31,28 +31,28 @@ class LFQConfig:
             raise ValueError(f"commitment_weight = {self.commitment_weight} must not be negative")
 
 
-class LFQ(Quantizer):
+class LFQ(ScalarQuantizer):
     """Codes are all corners of the cube {-1, 1}^D."""
 
     def __init__(self, config: LFQConfig):
-        super().__init__(config.bits, 2**config.bits)
+        super().__init__((2,) * config.bits)
         self.config = config
 
-    def bound(self, latents_ND: Tensor) -> Tensor:
+    def project(self, latents_ND: Tensor) -> Tensor:
         return at_least_float32(latents_ND)
 
-    def to_ids(self, bounded_ND: Tensor) -> Tensor:
-        return number_of(bounded_ND > 0)
+    def to_levels(self, projected_ND: Tensor) -> Tensor:
+        return (projected_ND > 0).long()
 
-    def codes(self, ids_N: Tensor) -> Tensor:
-        return bits_of(ids_N, self.dim).float() * 2 - 1
+    def from_levels(self, levels_ND: Tensor) -> Tensor:
+        return levels_ND.float() * 2 - 1
 
-    def losses(self, bounded_ND: Tensor, codes_ND: Tensor) -> dict[str, Tensor]:
+    def losses(self, projected_ND: Tensor, quantized_ND: Tensor) -> dict[str, Tensor]:
         config = self.config
-        logits_ND = 4 * config.sharpness * bounded_ND  # the squared distances to -1 and to 1 differ by 4 x
+        logits_ND = 4 * config.sharpness * projected_ND  # the squared distances to -1 and to 1 differ by 4 x
         return {
             **entropies(logits_ND, config.sample_entropy_weight, config.batch_entropy_weight),
-            "commitment": config.commitment_weight * (bounded_ND - codes_ND).square().mean(),
+            "commitment": config.commitment_weight * (projected_ND - quantized_ND).square().mean(),
         }
 
 
@@ -65,8 +65,8 @@ def entropies(logits_ND: Tensor, sample_weight: float, batch_weight: float) -> d
 
 
 def check_binary(bits: int, sharpness: float, sample_weight: float, batch_weight: float) -> None:
-    if not 1 <= bits <= 62:
-        raise ValueError(f"bits = {bits} must lie between 1 and 62")
+    if bits < 1:
+        raise ValueError(f"bits = {bits} must be at least 1")
     if batch_weight and bits > MOST_BITS:
         raise ValueError(f"bits = {bits}: beyond {MOST_BITS} set batch_entropy_weight to 0; it looks at 2^bits codes")
     if sharpness <= 0:

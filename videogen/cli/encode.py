@@ -13,7 +13,7 @@ from videogen.threads import use_threads
 
 if TYPE_CHECKING:
     from videogen.models import Preprocessing
-    from videogen.tokens import Cut, Encoded
+    from videogen.tokens import EncodeResult, EncodeSpec
 
 
 @click.command("encode")
@@ -64,7 +64,7 @@ def encode(
     began = time.monotonic()
     with terminal.progress("encoding", "clips") as on_progress:
         encoded = encode_into(
-            index, out, opened, _cut(opened.made_for, wanted), clips_per_shard, workers, threads, on_progress
+            index, out, opened, _spec(opened.made_for, wanted), clips_per_shard, workers, threads, on_progress
         )
     if index.refused:
         terminal.note(f"{len(index.refused)} refused clips of the index are not in it")
@@ -74,39 +74,39 @@ def encode(
     terminal.report(figures, _describe(figures))
 
 
-def _cut(made_for: "Preprocessing", wanted: dict[str, Any]) -> "Cut":
-    from videogen.tokens import Cut
+def _spec(made_for: "Preprocessing", wanted: dict[str, Any]) -> "EncodeSpec":
+    from videogen.tokens import EncodeSpec
 
     chosen = {name: wanted[name] or getattr(made_for, name) for name in ("height", "width", "fps")}
-    return Cut(**chosen, frames=wanted["frames"])
+    return EncodeSpec(**chosen, frames=wanted["frames"])
 
 
-def _figures(out: Path, encoded: "Encoded", seconds: float) -> dict[str, Any]:
+def _figures(out: Path, encoded: "EncodeResult", seconds: float) -> dict[str, Any]:
     return {
         "folder": str(out),
         "tokenizer": encoded.description.tokenizer,
-        "clips": encoded.description.clips,
+        "clips": encoded.description.count,
         "shards": encoded.description.shards,
-        "pictures": encoded.pictures,
+        "pictures": encoded.frames,
         "latent_frames": encoded.latent_frames,
         "tokens": encoded.tokens,
         "bytes": encoded.bytes,
-        "bits_per_pixel": round(encoded.bits_per_pixel, 6),
-        "encoded_now": encoded.made,
+        "bits_per_pixel": None if encoded.description.spec.continuous else round(encoded.bits_per_pixel, 6),
+        "encoded_now": encoded.encoded,
         "left_out": list(encoded.empty),
         "seconds": round(seconds, 3),
-        "clips_per_second": round(encoded.made / seconds, 3) if encoded.made else None,
+        "clips_per_second": round(encoded.encoded / seconds, 3) if encoded.encoded else None,
     }
 
 
 def _describe(figures: dict[str, Any]) -> str:
+    bits = "" if figures["bits_per_pixel"] is None else f", {figures['bits_per_pixel']:.4f} bits a pixel"
     pace = f", {figures['clips_per_second']:.2f} a second" if figures["encoded_now"] else ""
     return "\n".join(
         [
             f"{figures['folder']}: {figures['clips']} clips of {figures['pictures']} pictures in "
             f"{figures['shards']} shards",
-            f"  {figures['latent_frames']} latent frames, {figures['tokens']} tokens, {figures['bytes']} bytes, "
-            f"{figures['bits_per_pixel']:.4f} bits a pixel",
+            f"  {figures['latent_frames']} latent frames, {figures['tokens']} tokens, {figures['bytes']} bytes" + bits,
             f"  {figures['encoded_now']} clips encoded now in {figures['seconds']:.1f} s{pace}",
         ]
     )

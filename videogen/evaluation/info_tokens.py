@@ -1,5 +1,6 @@
-"""What a set of tokens is: as figures for programs, and in words."""
+"""What a token set is: as figures for programs, and in words."""
 
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -8,19 +9,17 @@ from videogen.tokens import TokenSet
 
 def describe_tokens(tokens: TokenSet) -> dict[str, Any]:
     """Plain figures."""
-    known = tokens.description
+    known, spec = tokens.description, tokens.description.spec
     latent_frames = int(tokens.latent_frames().sum())
     return {
         "folder": str(tokens.folder),
-        "clips": known.clips,
-        "pictures": int(tokens.pictures().sum()),
+        "clips": known.count,
+        "pictures": int(tokens.frames().sum()),
         "latent_frames": latent_frames,
-        "grid": list(known.grid),
-        "tokens": latent_frames * known.grid[0] * known.grid[1],
-        "made_of": asdict(known.cut),
-        "f_s": known.f_s,
-        "f_t": known.f_t,
-        "codes": known.vocabulary,
+        "tokens": latent_frames * spec.tokens,
+        "spec": asdict(spec),
+        "made_of": asdict(known.clips),
+        "control": None if known.control is None else asdict(known.control),
         "shards": known.shards,
         "tokenizer": known.tokenizer,
         "data": known.data,
@@ -29,16 +28,31 @@ def describe_tokens(tokens: TokenSet) -> dict[str, Any]:
 
 def tokens_in_words(tokens: TokenSet) -> dict[str, str]:
     """What `videogen info` says of a folder that `videogen encode` made."""
-    figures, cut = describe_tokens(tokens), tokens.description.cut
-    height, width = figures["grid"]
-    longest = "" if cut.frames is None else f", at most {cut.frames} of a clip"
+    figures, clips, spec = describe_tokens(tokens), tokens.description.clips, tokens.description.spec
+    longest = "" if clips.frames is None else f", at most {clips.frames} of a clip"
+    groups = ", then ".join(" x ".join(map(str, group.shape)) for group in spec.groups)
+    control = tokens.description.control
+    actions = {} if control is None else {"control": _in_words(control.discrete, control.floats)}
     return {
         "folder": figures["folder"],
         "clips": f"{figures['clips']:,} in {figures['shards']:,} {'shard' if figures['shards'] == 1 else 'shards'}",
-        "pictures": f"{figures['pictures']:,} of {cut.height} x {cut.width} at {cut.fps:g} a second{longest}",
-        "latent frames": f"{figures['latent_frames']:,} of {height * width} tokens ({height} x {width})",
-        "tokens": f"{figures['tokens']:,} of {figures['codes']:,} codes",
-        "compression": f"{figures['f_s']} x {figures['f_s']} in space, {figures['f_t']} in time",
+        "frames": f"{figures['pictures']:,} of {clips.height} x {clips.width} at {clips.fps:g} a second{longest}",
+        "latent frames": f"{figures['latent_frames']:,} of {spec.tokens} tokens ({groups})",
+        "tokens": f"{figures['tokens']:,} of {_codes_in_words(spec.codebooks, spec.channels)}",
+        "frames a latent frame": f"{spec.frames_per_latent}, the first {spec.first_frames}",
+        **actions,
         "tokenizer's fingerprint": figures["tokenizer"],
         "clips' fingerprint": figures["data"],
     }
+
+
+def _codes_in_words(codebooks: tuple[int, ...], channels: int | None) -> str:
+    if channels is not None:
+        return f"{channels} numbers"
+    sizes = " x ".join(map(str, codebooks))
+    product = math.prod(codebooks)
+    return f"{product:,} codes" + ("" if len(codebooks) == 1 else f" ({sizes})")
+
+
+def _in_words(discrete: int | None, floats: int | None) -> str:
+    return f"one of {discrete} actions a latent frame" if floats is None else f"{floats} numbers a latent frame"

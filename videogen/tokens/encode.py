@@ -1,7 +1,7 @@
-"""Make a set of tokens out of an index.
+"""Make a token set from an index.
 
-Kill it whenever you like and begin again: shards that are whole are kept, and the bytes in the end are the same. Start
-it several times on one folder, or ask for workers, and they share the shards.
+A run that was killed resumes: shards that are whole are kept, and the bytes in the end are the same. Several runs on
+one folder, or several workers of one run, share the shards.
 """
 
 import math
@@ -9,49 +9,51 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from interfaces.tokens import TokenSpec
 from videogen.data.index import Index, cores
 from videogen.errors import DataError, UsageError
 from videogen.models import TokenizerModel
-from videogen.tokens.description import Cut, Description, agree
+from videogen.tokens.control import with_controls
+from videogen.tokens.description import Description, EncodeSpec, write_or_compare
 from videogen.tokens.plan import PlannedClip, data_fingerprint, plan
-from videogen.tokens.shards import Contents, tensors_at
-from videogen.tokens.work import LOCKS, Crew, Errand, claimed, run_errands
+from videogen.tokens.shard_tasks import LOCKS, ShardTask, WorkerPool, claimed, run_tasks
+from videogen.tokens.shards import ShardMetadata, tensors_at
 
 OnProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodeResult:
     """A finished set, and what this run did for it."""
 
     description: Description
-    pictures: int
+    frames: int
     latent_frames: int
     bytes: int
-    made: int  # clips that this run encoded; the others were there
-    empty: tuple[str, ...]  # keys of clips whose window shows no picture: left out
+    encoded: int  # clips that this run encoded; the others were there
+    empty: tuple[str, ...]  # keys of clips whose window holds no frame: left out
 
     @property
     def tokens(self) -> int:
-        return self.latent_frames * math.prod(self.description.grid)
+        return self.latent_frames * self.description.spec.tokens
 
     @property
     def bits_per_pixel(self) -> float:
-        """Bits of all ids over the pixels of the pictures they stand for."""
-        cut = self.description.cut
-        return self.tokens * math.log2(self.description.vocabulary) / (self.pictures * cut.height * cut.width)
+        """Bits of all tokens over the pixels of all frames; NaN where tokens are continuous."""
+        clips = self.description.clips
+        return self.tokens * self.description.spec.bits / (self.frames * clips.height * clips.width)
 
 
 def encode(
     index: Index,
     out: Path,
     model: TokenizerModel,
-    cut: Cut | None = None,
+    clips: EncodeSpec | None = None,
     clips_per_shard: int = 64,
     workers: int = 1,
     threads: int | None = None,
     on_progress: OnProgress | None = None,
-) -> Encoded:
+) -> EncodeResult:
     """Encode every usable clip of the index into the folder `out`, by default as the tokenizer was trained.
 
     More than one worker means processes with `threads` threads each (an equal share of the cores). UsageError if the
@@ -59,43 +61,46 @@ def encode(
     counts clips.
     """
     made_for = model.made_for
-    cut = cut or Cut(made_for.height, made_for.width, made_for.fps)
-    _refuse_senseless(cut, clips_per_shard, model.config.f_s)
-    clips, empty = plan(index, cut)
-    if not clips:
+    clips = clips or EncodeSpec(made_for.height, made_for.width, made_for.fps)
+    spec = _checked_spec(model, clips, clips_per_shard)
+    planned, empty = plan(index, clips)
+    if not planned:
         raise DataError(f"{index.data}: none of its {len(index.entries)} clips can be encoded")
-    out, description = Path(out), _described(index, model, cut, len(clips), clips_per_shard)
-    _begin(out, description)
-    errands = [_errand(out, description, number, clips) for number in range(description.shards)]
-    crew = Crew(model, workers, threads or max(1, cores() // workers))
-    made = run_errands(errands, crew, on_progress)
-    latent_frames = sum(sum(errand.contents.latent_frames) for errand in errands)
-    size = sum(tensors_at(out, number).stat().st_size for number in range(description.shards))
-    return Encoded(description, sum(clip.pictures for clip in clips), latent_frames, size, made, empty)
-
-
-def _described(index: Index, model: TokenizerModel, cut: Cut, clips: int, clips_per_shard: int) -> Description:
-    return Description(
+    planned, control = with_controls(planned)
+    description = Description(
         tokenizer=model.fingerprint,
-        cut=cut,
-        data=data_fingerprint(index),
-        vocabulary=model.network.quantizer.size,
-        f_t=model.config.f_t,
-        f_s=model.config.f_s,
+        spec=spec,
         clips=clips,
+        data=data_fingerprint(index, planned),
+        count=len(planned),
         clips_per_shard=clips_per_shard,
+        control=control,
     )
+    out = Path(out)
+    _begin(out, description)
+    tasks = [_task(out, description, number, planned) for number in range(description.shards)]
+    pool = WorkerPool(model, workers, threads or max(1, cores() // workers))
+    encoded = run_tasks(tasks, pool, on_progress)
+    latent_frames = sum(sum(task.metadata.latent_frames) for task in tasks)
+    size = sum(tensors_at(out, number).stat().st_size for number in range(description.shards))
+    return EncodeResult(description, sum(clip.frames for clip in planned), latent_frames, size, encoded, empty)
 
 
-def _refuse_senseless(cut: Cut, clips_per_shard: int, f_s: int) -> None:
-    for name, value in (("height", cut.height), ("width", cut.width)):
-        if value < 1 or value % f_s:
-            raise UsageError(f"{name} is {value}; this tokenizer needs multiples of {f_s}")
-    if not 0 < cut.fps < math.inf:
-        raise UsageError(f"fps is {cut.fps}; it must be above 0")
-    for name, number in (("frames", cut.frames), ("clips a shard", clips_per_shard)):
+def _checked_spec(model: TokenizerModel, clips: EncodeSpec, clips_per_shard: int) -> TokenSpec:
+    """The tokens of a frame of this size; UsageError for what cannot be encoded."""
+    multiple = model.network.size_multiple
+    for name, value in (("height", clips.height), ("width", clips.width)):
+        if value < 1 or value % multiple:
+            raise UsageError(f"{name} is {value}; this tokenizer needs multiples of {multiple}")
+    if not 0 < clips.fps < math.inf:
+        raise UsageError(f"fps is {clips.fps}; it must be above 0")
+    for name, number in (("frames", clips.frames), ("clips a shard", clips_per_shard)):
         if number is not None and number < 1:
             raise UsageError(f"{name} is {number}; it must be at least 1")
+    try:
+        return model.network.spec(clips.height, clips.width)
+    except ValueError as error:
+        raise UsageError(f"{clips.height} x {clips.width}: {error}") from None
 
 
 def _begin(out: Path, description: Description) -> None:
@@ -103,15 +108,15 @@ def _begin(out: Path, description: Description) -> None:
         raise UsageError(f"{out}: is a file; name a folder for the tokens")
     out.mkdir(parents=True, exist_ok=True)
     with claimed(out / LOCKS / "tokens.lock", wait=True):
-        agree(out, description)
+        write_or_compare(out, description)
 
 
-def _errand(out: Path, description: Description, number: int, clips: tuple[PlannedClip, ...]) -> Errand:
+def _task(out: Path, description: Description, number: int, clips: tuple[PlannedClip, ...]) -> ShardTask:
     own = tuple(clips[place] for place in description.slice_of(number))
-    contents = Contents(
+    metadata = ShardMetadata(
         keys=tuple(each.clip.entry.key for each in own),
         captions=tuple(each.clip.entry.caption for each in own),
-        pictures=tuple(each.pictures for each in own),
-        latent_frames=tuple(description.latent_frames(each.pictures) for each in own),
+        frames=tuple(each.frames for each in own),
+        latent_frames=tuple(description.spec.latent_frames(each.frames) for each in own),
     )
-    return Errand(out, description, number, own, contents)
+    return ShardTask(out, description, number, own, metadata)

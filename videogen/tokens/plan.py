@@ -1,42 +1,44 @@
-"""Which clips of an index are encoded, from which frame on, and how many pictures each one gives."""
+"""Which clips of an index are encoded, from which frame on, and how many frames of each."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from videogen.data.index import Index, IndexedClip
 from videogen.data.records import as_line
 from videogen.data.window import Times, duration, frames_between, possible_starts
-from videogen.tokens.description import Cut
+from videogen.tokens.description import EncodeSpec
 
 
 @dataclass(frozen=True)
 class PlannedClip:
-    """A clip from frame `first` of its video on: `pictures` of them, at the rate of the cut."""
+    """A clip of `frames` frames at the rate of the encoding, from frame `first` of its video on."""
 
     clip: IndexedClip
     first: int
-    pictures: int
+    frames: int
+    control_sha256: str | None = None  # of its control file
 
 
-def plan(index: Index, cut: Cut) -> tuple[tuple[PlannedClip, ...], tuple[str, ...]]:
-    """The usable clips in the order of the index, whole; and the keys of those whose window shows no picture."""
+def plan(index: Index, spec: EncodeSpec) -> tuple[tuple[PlannedClip, ...], tuple[str, ...]]:
+    """The usable clips in the order of the index, whole; and the keys of those whose window holds no frame."""
     planned, empty = [], []
     for clip in index.good:
         seconds, entry = clip.scan.seconds, clip.entry
-        pictures = picture_count(seconds, cut.fps, entry.start, entry.end, cut.frames)
-        if pictures:
-            planned.append(PlannedClip(clip, frames_between(seconds, entry.start, None).start, pictures))
+        frames = frame_count(seconds, spec.fps, entry.start, entry.end, spec.frames)
+        if frames:
+            planned.append(PlannedClip(clip, frames_between(seconds, entry.start, None).start, frames))
         else:
             empty.append(entry.key)
     return tuple(planned), tuple(empty)
 
 
-def picture_count(seconds: Times, fps: float, start: float | None, end: float | None, most: int | None = None) -> int:
-    """How many pictures at `fps` the window holds from its first frame on, at most `most`: the longest clip there."""
+def frame_count(seconds: Times, fps: float, start: float | None, end: float | None, most: int | None = None) -> int:
+    """How many frames at `fps` the longest clip in the window has, from its first frame on; at most `most`."""
     first = frames_between(seconds, start, None).start
 
-    def fits(pictures: int) -> bool:
-        return first in possible_starts(seconds, pictures, fps, start, end)
+    def fits(frames: int) -> bool:
+        return first in possible_starts(seconds, frames, fps, start, end)
 
     if first == len(seconds):
         return 0
@@ -51,11 +53,13 @@ def picture_count(seconds: Times, fps: float, start: float | None, end: float | 
     return count
 
 
-def data_fingerprint(index: Index) -> str:
-    """Of all that decides which pictures and captions the usable clips give; not of where they lie."""
+def data_fingerprint(index: Index, clips: Iterable[PlannedClip] = ()) -> str:
+    """A hash of all that decides the frames, captions and controls of the usable clips; not of their paths."""
     digest = hashlib.sha256()
     for clip in index.good:
         entry, scan = clip.entry, clip.scan
         known = [entry.key, entry.caption, entry.start, entry.end, scan.time_base, scan.pts, scan.hashes]
         digest.update(as_line(known).encode())
+    for planned in clips:
+        digest.update((planned.control_sha256 or "").encode())
     return digest.hexdigest()

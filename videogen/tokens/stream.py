@@ -1,12 +1,12 @@
-"""From a video to its ids in bounded memory: a few pictures at a time, however long it is.
+"""From a video to its codes in bounded memory: a few frames at a time, however long it is.
 
-PyAV reads, also where decord would do, for decord reads ahead without limit: 3,000 frames of 256 x 256 took 2.4 GB and
-47 s to encode with it, 0.06 GB and 28 s with PyAV (64 clips of 17 frames: 0.2 s faster with decord, of 2.9).
+PyAV reads, also where decord would do, because decord reads ahead without limit: 3,000 frames of 256 x 256 took 2.4 GB
+and 47 s to encode with it, 0.06 GB and 28 s with PyAV (64 clips of 17 frames: 0.2 s faster with decord, of 2.9).
 """
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,40 +17,40 @@ from videogen.data.index import IndexedClip
 from videogen.data.records import path_of
 from videogen.data.window import shown_numbers
 from videogen.io import VideoError, fit, read_along
-from videogen.tokens.description import Cut
+from videogen.tokens.description import EncodeSpec
 from videogen.tokens.plan import PlannedClip
 
 if TYPE_CHECKING:
-    from tokenizer.model import VideoTokenizer
+    from interfaces.tokenizer import VideoTokenizer
 
-Pictures = NDArray[np.uint8]  # [T, H, W, 3]
-AT_ONCE = 64  # pictures of one piece, or fewer:
+Frames = NDArray[np.uint8]  # [T, H, W, 3]
+FRAMES_AT_ONCE = 64  # or fewer:
 BYTES_AT_ONCE = 1 << 28  # of the video's own size
 
 
-def pictures_of(planned: PlannedClip, cut: Cut) -> Iterator[Pictures]:
-    """The clip in pieces, as the cut wants it; VideoError if the file is not the one that was indexed."""
+def frames_of(planned: PlannedClip, spec: EncodeSpec) -> Iterator[Frames]:
+    """The frames of a clip in pieces, scaled and cropped; VideoError if the file is not the one that was indexed."""
     clip = planned.clip
     _refuse_changed(clip)
-    numbers = shown_numbers(clip.scan.seconds, planned.first, planned.pictures, cut.fps)
-    step = max(1, min(AT_ONCE, BYTES_AT_ONCE // (clip.scan.height * clip.scan.width * 3)))
-    pictures = read_along(clip.entry.source, numbers.tolist(), clip.scan)
-    while piece := list(islice(pictures, step)):
-        yield fit(np.stack(piece), cut.height, cut.width)
+    numbers = shown_numbers(clip.scan.seconds, planned.first, planned.frames, spec.fps)
+    step = max(1, min(FRAMES_AT_ONCE, BYTES_AT_ONCE // (clip.scan.height * clip.scan.width * 3)))
+    frames = read_along(clip.entry.source, numbers.tolist(), clip.scan)
+    while piece := list(islice(frames, step)):
+        yield fit(np.stack(piece), spec.height, spec.width)
 
 
-def ids_of(network: "VideoTokenizer", pieces: Iterable[Pictures]) -> Iterator[NDArray[np.int64]]:
-    """Ids [T', h, w] of the pieces of one clip as they are known; the last group is filled with its last picture."""
+def codes_of(tokenizer: "VideoTokenizer", pieces: Iterable[Frames]) -> Iterator[NDArray[Any]]:
+    """Codes [T', N, K] of the pieces of one clip, as they are known."""
     import torch
 
     from videogen.pixels import to_clip
 
-    device, state = next(network.parameters()).device, None
+    state = None
     for piece in pieces:
-        ids_BThw, state = network.encode(to_clip(torch.from_numpy(piece)[None].to(device)), state)
-        yield ids_BThw[0].cpu().numpy()
+        codes_BTNK, state = tokenizer.encode(to_clip(torch.from_numpy(piece)[None].to(tokenizer.device)), state)
+        yield codes_BTNK[0].cpu().numpy()
     if state is not None:
-        yield network.encode_tail(state)[0].cpu().numpy()
+        yield tokenizer.encode_tail(state)[0].cpu().numpy()
 
 
 def _refuse_changed(clip: IndexedClip) -> None:

@@ -1,4 +1,4 @@
-"""A finished set of tokens, read from disk row by row: its size does not matter."""
+"""A finished token set, read from disk row by row: its size does not matter."""
 
 import functools
 import json
@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from prior.config import ControlConfig
 from videogen.checkpoint import sha256_of
 from videogen.errors import CheckpointError, DataError
 from videogen.tokens.description import Description, read_description
-from videogen.tokens.shards import labels_at, labels_hash, stored_as, tensors_at
+from videogen.tokens.packing import DTYPES, check_control, packing_of, packing_of_control, unpack
+from videogen.tokens.shards import labels_at, labels_hash, layout_of, tensors_at
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,12 +27,13 @@ OPEN_AT_ONCE = 4096  # shards: each a few captions and a mapping of its file, so
 
 @dataclass(frozen=True, eq=False)
 class TokenClip:
-    """A clip as ids int64 [T', h, w]; `pictures` of the video frames they stand for are its own, the rest filling."""
+    """A clip as codes [T', N, K]: int64, or float32 where tokens are continuous."""
 
     key: str
     caption: str
-    ids: "Tensor"
-    pictures: int
+    codes: "Tensor"
+    frames: int  # of the clip; the last latent frame may hold more, which repeat the last one
+    control: "Tensor | None" = None  # of each latent frame: int64 [T'] or float32 [T', d]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +41,9 @@ class _Shard:
     keys: tuple[str, ...]
     captions: tuple[str, ...]
     starts: NDArray[np.int64]
-    pictures: NDArray[np.int64]
-    ids: Any  # a slice of safetensors: rows are read when asked for
+    frames: NDArray[np.int64]
+    tokens: Any  # a slice of safetensors: rows are read when asked for
+    control: Any = None
 
 
 class TokenSet:
@@ -60,47 +64,59 @@ class TokenSet:
         if fingerprint not in (None, description.tokenizer):
             raise CheckpointError(
                 f"{folder}: tokens of the tokenizer {description.tokenizer[:12]}, not of {str(fingerprint)[:12]}; "
-                "encode the clips again with the one at hand"
+                "encode the clips again with that one"
             )
-        there = set(os.listdir(folder))  # noqa: PTH208 - names alone
-        needed = ((tensors_at(folder, i).name, labels_at(folder, i).name) for i in range(description.shards))
-        missing = sum(not there.issuperset(names) for names in needed)
-        if missing:
-            raise DataError(
-                f"{folder}: {missing} of {description.shards} shards are not there yet; "
-                "run the same `videogen encode` again, it goes on where it was"
-            )
+        refuse_unfinished(folder, description.shards)
         return TokenSet(folder, description)
 
     def __len__(self) -> int:
-        return self.description.clips
+        return self.description.count
 
     def clip(self, index: int) -> TokenClip:
         shard, place = self._find(index)
-        return TokenClip(shard.keys[place], shard.captions[place], self.ids(index), int(shard.pictures[place]))
+        frames = int(shard.frames[place])
+        return TokenClip(shard.keys[place], shard.captions[place], self.codes(index), frames, self.control(index))
 
-    def ids(self, index: int, start: int = 0, stop: int | None = None) -> "Tensor":
-        """Latent frames start .. stop - 1 of a clip, int64 [T', h, w]; no others are read."""
+    def codes(self, index: int, start: int = 0, stop: int | None = None) -> "Tensor":
+        """Latent frames start .. stop - 1 of a clip [T', N, K]; no others are read."""
         import torch
 
         shard, place = self._find(index)
-        begin, end = int(shard.starts[place]), int(shard.starts[place + 1])
-        first, last, _ = slice(start, stop).indices(end - begin)
-        if last <= first:  # safetensors knows no empty slice at the end
-            return torch.zeros(0, *self.description.grid, dtype=torch.int64)
-        rows: NDArray[Any] = shard.ids[begin + first : begin + last]
-        return torch.from_numpy(rows.astype(np.int64))
+        spec = self.description.spec
+        rows = _rows(shard, place, start, stop)
+        if not rows:  # safetensors has no empty slice at the end
+            return spec.empty(1)[0]
+        try:
+            return torch.from_numpy(unpack(shard.tokens[rows.start : rows.stop], spec))
+        except ValueError as error:
+            raise self._damage_at(index, error) from None
+
+    def control(self, index: int, start: int = 0, stop: int | None = None) -> "Tensor | None":
+        """The control of latent frames start .. stop - 1 of a clip; None where the set has none."""
+        import torch
+
+        known = self.description.control
+        if known is None:
+            return None
+        shard, place = self._find(index)
+        rows = _rows(shard, place, start, stop)
+        found: NDArray[Any] = shard.control[rows.start : rows.stop] if rows else _no_rows(known)
+        try:
+            check_control(found, known)
+        except ValueError as error:
+            raise self._damage_at(index, error) from None
+        return torch.from_numpy(found)
 
     def latent_frames(self) -> NDArray[np.int64]:
         """How many latent frames each clip has [clips]."""
         return np.concatenate([np.diff(self._shard(i).starts) for i in range(self.description.shards)])
 
-    def pictures(self) -> NDArray[np.int64]:
-        """How many pictures of its own each clip has [clips]."""
-        return np.concatenate([self._shard(i).pictures for i in range(self.description.shards)])
+    def frames(self) -> NDArray[np.int64]:
+        """How many frames each clip has [clips]."""
+        return np.concatenate([self._shard(i).frames for i in range(self.description.shards)])
 
     def label(self, index: int) -> tuple[str, str]:
-        """A clip's key and caption; none of its ids are read."""
+        """A clip's key and caption, without reading its codes."""
         shard, place = self._find(index)
         return shard.keys[place], shard.captions[place]
 
@@ -122,23 +138,52 @@ class TokenSet:
         number, place = divmod(index, self.description.clips_per_shard)
         return self._shard(number), place
 
+    def _damage_at(self, index: int, error: ValueError) -> DataError:
+        return _damage(
+            self.folder, f"{tensors_at(self.folder, index // self.description.clips_per_shard).name} ({error})"
+        )
+
+
+def refuse_unfinished(folder: Path, shards: int) -> None:
+    """DataError unless all files of so many shards are there."""
+    there = set(os.listdir(folder))  # noqa: PTH208 - names alone
+    missing = sum(not there.issuperset({tensors_at(folder, i).name, labels_at(folder, i).name}) for i in range(shards))
+    if missing:
+        raise DataError(
+            f"{folder}: {missing} of {shards} shards are missing; run the same `videogen encode` again, it resumes"
+        )
+
+
+def _rows(shard: _Shard, place: int, start: int, stop: int | None) -> range:
+    """The rows of a shard that hold these latent frames of a clip."""
+    begin, end = int(shard.starts[place]), int(shard.starts[place + 1])
+    return range(begin, end)[start:stop]
+
+
+def _no_rows(control: ControlConfig) -> NDArray[Any]:
+    packing = packing_of_control(control)
+    return np.zeros((0, *packing.shape), DTYPES[packing.dtype])
+
 
 def _open_shard(folder: Path, description: Description, number: int) -> _Shard:
     from safetensors import SafetensorError, safe_open
 
     place, known = tensors_at(folder, number), _labels(folder, number)
+    packing = packing_of(description.spec)
     try:
         file: Any = safe_open(place, framework="np")
-        starts, pictures, ids = file.get_tensor("latent_starts"), file.get_tensor("pictures"), file.get_slice("ids")
+        starts, frames = file.get_tensor("latent_starts"), file.get_tensor("pictures")
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (SafetensorError, OSError) as error:
         raise _damage(folder, f"{place.name} ({error})") from None
     clips = len(description.slice_of(number))
-    expected = ([int(starts[-1]), *description.grid], stored_as(description.vocabulary))
-    if not len(known["keys"]) == len(known["captions"]) == len(pictures) == len(starts) - 1 == clips:
+    if not len(known["keys"]) == len(known["captions"]) == len(frames) == len(starts) - 1 == clips:
         raise _damage(folder, place.name)
-    if (ids.get_shape(), ids.get_dtype()) != expected:
+    expected = layout_of(clips, int(starts[-1]), description.spec, description.control)
+    if {name: (each.get_dtype(), each.get_shape()) for name, each in slices.items()} != expected:
         raise _damage(folder, place.name)
-    return _Shard(tuple(known["keys"]), tuple(known["captions"]), starts, pictures, ids)
+    labels = tuple(known["keys"]), tuple(known["captions"])
+    return _Shard(*labels, starts, frames, slices[packing.name], slices.get("control"))
 
 
 def _labels(folder: Path, number: int) -> dict[str, Any]:
@@ -153,4 +198,4 @@ def _labels(folder: Path, number: int) -> dict[str, Any]:
 
 
 def _damage(folder: Path, what: str) -> DataError:
-    return DataError(f"{folder}: damaged: {what}; run the same `videogen encode` again, it makes them anew")
+    return DataError(f"{folder}: damaged: {what}; run the same `videogen encode` again, it replaces damaged shards")

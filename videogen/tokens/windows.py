@@ -1,16 +1,16 @@
-"""Clips of tokens as the prior trains on them: windows of so many latent frames, the same for any number of processes.
+"""Windows of latent frames for training: which ones depends on seed, epoch and index, not on the number of processes.
 
-A clip's first latent frame holds one picture, every later one `f_t`: a window from the middle of a clip begins unlike
-any stream, so nothing is asked about its first frame; it only serves as history. A window of one frame has nothing else
-to ask about, so it always opens its clip.
+A window from the middle of a clip begins unlike any stream, so its first latent frame is history and has no loss. A
+window of one latent frame always opens its clip.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from interfaces.tokens import TokenSpec
 from videogen.data.draws import LESSON, WINDOW, below, epoch_order, uniform, words
 from videogen.data.split import draw, refuse_one_sided
 from videogen.errors import DataError
@@ -18,18 +18,21 @@ from videogen.tokens.token_set import TokenSet
 
 
 @dataclass(frozen=True, eq=False)
-class Window:
-    """ids int64 [T, h, w]; `start` is where it begins in its clip, in latent frames."""
+class TokenWindow:
+    """Codes [T, N, K] of latent frames in a row; `start` is the first one's number in its clip."""
 
     key: str
     caption: str
-    ids: NDArray[np.int64]
+    codes: NDArray[Any]
     start: int
+    control: NDArray[Any] | None = None  # of each latent frame: int64 [T] or float32 [T, d]
 
 
 class TokenWindows:
-    """The clips of a set whose own latent frames fill at least one window of `frames`; filling at a clip's end is left
-    out. Where there is none, `called` says in the error what the clips are, and `remedy` what to do."""
+    """The clips of a set with at least one window of `frames` latent frames, without those that repeat a frame.
+
+    Where there is none, `called` is the error's word for the clips, and `remedy` its advice.
+    """
 
     def __init__(
         self,
@@ -56,18 +59,21 @@ class TokenWindows:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def sample(self, epoch: int, index: int, start: int) -> Window:
+    def sample(self, epoch: int, index: int, start: int) -> TokenWindow:
         """The window at `index` in 0 .. len - 1 of an epoch's order; of its clip, no other frames are read."""
         place = int(epoch_order(self.seed, epoch, len(self))[index])
-        row = int(self.rows[place])
-        return Window(*self.tokens.label(row), self.tokens.ids(row, start, start + self.frames).numpy(), start)
+        return self._window(int(self.rows[place]), start, start + self.frames, start)
 
-    def cut(self, window: Window, number: int, at: int) -> Window:
-        """The window turning, with its frame `at`, into the beginning of the clip `number`, whose caption it gets."""
-        row = int(self.rows[number])
-        key, caption = self.tokens.label(row)
-        ids = np.concatenate([window.ids[:at], self.tokens.ids(row, at, self.frames).numpy()])
-        return Window(f"{window.key} cut to {key}", caption, ids, window.start)
+    def opening(self, row: int) -> TokenWindow:
+        """The window at the beginning of the clip in this row of the set."""
+        return self._window(row, 0, self.frames, 0)
+
+    def cut(self, window: TokenWindow, number: int, at: int) -> TokenWindow:
+        """The window as it turns, with its frame `at`, into the beginning of clip `number`, whose caption it gets."""
+        other = self._window(int(self.rows[number]), at, self.frames, window.start)
+        control = None if window.control is None else np.concatenate([window.control[:at], other.control])
+        codes = np.concatenate([window.codes[:at], other.codes])
+        return TokenWindow(f"{window.key} cut to {other.key}", other.caption, codes, window.start, control)
 
     def start(self, epoch: int, index: int) -> int:
         """Where the window begins: at the clip's beginning in at least the opening share, else anywhere."""
@@ -80,12 +86,18 @@ class TokenWindows:
         return uniform(self.seed, LESSON, epoch, index, count)
 
     def spread(self, most: int) -> NDArray[np.int64]:
-        """Rows of at most so many clips, evenly over the set: those that come first in it may all be of one kind."""
+        """Rows of at most so many clips, evenly over the set, because neighbors may be of one kind."""
         return self.rows[spread(len(self), most)]
 
-    @cached_property
-    def grid(self) -> tuple[int, int]:
-        return self.tokens.description.grid
+    @property
+    def spec(self) -> TokenSpec:
+        return self.tokens.description.spec
+
+    def _window(self, row: int, first: int, last: int, start: int) -> TokenWindow:
+        key, caption = self.tokens.label(row)
+        control = self.tokens.control(row, first, last)
+        rows = None if control is None else control.numpy()
+        return TokenWindow(key, caption, self.tokens.codes(row, first, last).numpy(), start, rows)
 
 
 def spread(count: int, most: int) -> NDArray[np.int64]:
@@ -94,8 +106,9 @@ def spread(count: int, most: int) -> NDArray[np.int64]:
 
 
 def own_latent_frames(tokens: TokenSet) -> NDArray[np.int64]:
-    """Of each clip, the latent frames that hold nothing but its own pictures."""
-    return 1 + (tokens.pictures() - 1) // tokens.description.f_t
+    """Of each clip, how many latent frames hold only frames of the clip, none repeated."""
+    spec = tokens.description.spec
+    return np.maximum(0, 1 + (tokens.frames() - spec.first_frames) // spec.frames_per_latent)
 
 
 def split_rows(tokens: TokenSet, share: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -1,12 +1,19 @@
 """One quantizer of each family, small enough to go through its whole codebook."""
 
-from tokenizer.quantize import BSQConfig, FSQConfig, LFQConfig, QuantizerConfig
+from torch import Tensor
+
+from tokenizer.laws import spread_tokens
+from tokenizer.quantize import BSQConfig, FSQConfig, LFQConfig, Quantizer, QuantizerConfig
 
 FSQ_64000 = FSQConfig(levels=(8, 8, 8, 5, 5, 5))
 
 
 def lfq(bits: int) -> LFQConfig:
     return LFQConfig(bits, sharpness=1.5, sample_entropy_weight=0.2, batch_entropy_weight=0.3, commitment_weight=0.25)
+
+
+def lfq_without_batch_entropy(bits: int) -> LFQConfig:
+    return LFQConfig(bits, sharpness=1.5, sample_entropy_weight=0.2, batch_entropy_weight=0, commitment_weight=0.25)
 
 
 def bsq(bits: int) -> BSQConfig:
@@ -20,3 +27,8 @@ FAMILIES: dict[str, QuantizerConfig] = {
     "lfq": lfq(10),
     "bsq": bsq(11),
 }
+
+
+def all_tokens(quantizer: Quantizer) -> Tensor:
+    """Codes [V, K] of the whole codebook, the first code fastest."""
+    return spread_tokens(quantizer.codebooks, most=1 << 16)
