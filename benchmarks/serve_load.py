@@ -18,10 +18,10 @@ from benchmarks.hardware import describe
 from benchmarks.measuring.crowds import Crowd, Server, share_of
 from benchmarks.measuring.made_up import write_made_up_model
 from videogen.serve.engine.engine import Engine
-from videogen.serve.errors import Busy
-from videogen.serve.limits import Limits
-from videogen.serve.messages import Message, Pictures
-from videogen.serve.requests import Wish
+from videogen.serve.errors import BusyError
+from videogen.serve.limits import ServerLimits
+from videogen.serve.messages import FrameBatch, Message
+from videogen.serve.requests import GenerationParams
 
 PROMPT = "a small red ring drifts left over a dark blue background"
 AFTER = 10.0  # seconds after the last viewer has gone: nothing of them may be left
@@ -49,7 +49,7 @@ async def crowd(model: Path, viewers: int, seconds: float) -> dict[str, Any]:
     }
 
 
-class Overheard:
+class ProgressPrior:
     """When the model process last said something about each stream."""
 
     def __init__(self, engine: Engine):
@@ -59,7 +59,7 @@ class Overheard:
         hear = engine.on_message
 
         def heard(message: Message) -> None:
-            if isinstance(message, Pictures):
+            if isinstance(message, FrameBatch):
                 self.last[message.id] = asyncio.get_running_loop().time()
                 if message.id in self.ended:
                     self.after[message.id] = self.after.get(message.id, 0) + 1
@@ -74,14 +74,14 @@ class Overheard:
 
 async def drops(engine: Engine, count: int, seed: int = 0) -> dict[str, Any]:
     """Streams and jobs that are given up at random moments, as many at once as there may be."""
-    overheard, draw, before = Overheard(engine), random.Random(seed), engine.counters
+    overheard, draw, before = ProgressPrior(engine), random.Random(seed), engine.counters
     room = asyncio.Semaphore(engine.limits.streams + engine.limits.queued)
 
     async def one() -> None:
         async with room:
-            wish = Wish(PROMPT, seed=draw.randrange(1000))
+            params = GenerationParams(PROMPT, seed=draw.randrange(1000))
             job = draw.random() < 0.3
-            made = await (engine.submit(wish) if job else engine.open_stream(wish))
+            made = await (engine.submit(params) if job else engine.open_stream(params))
             await asyncio.sleep(draw.choice((0.0, draw.uniform(0, 0.1), draw.uniform(0, 2.0))))
             overheard.ended[made.id] = asyncio.get_running_loop().time()
             await engine.delete(made.id)
@@ -106,8 +106,8 @@ async def kills(engine: Engine, times: int) -> dict[str, Any]:
     """Seconds until those who watch hear that the model process has died, and until the next job is done."""
     heard, served = [], []
     for number in range(times):
-        stream = await engine.open_stream(Wish(PROMPT, seed=number))
-        async with stream.watch_film() as film, stream.watch_preview() as previews:
+        stream = await engine.open_stream(GenerationParams(PROMPT, seed=number))
+        async with stream.watch_video() as film, stream.watch_preview() as previews:
             for _ in range(3):
                 await anext(film)
             engine.kill_model("killed by the benchmark")
@@ -128,8 +128,8 @@ async def kills(engine: Engine, times: int) -> dict[str, Any]:
 async def submitted(engine: Engine) -> Any:
     while True:
         try:
-            return await engine.submit(Wish(PROMPT, seed=0))
-        except Busy:
+            return await engine.submit(GenerationParams(PROMPT, seed=0))
+        except BusyError:
             await asyncio.sleep(0.1)
 
 
@@ -143,7 +143,7 @@ async def measured(model: Path, arguments: argparse.Namespace) -> dict[str, Any]
         figures["crowd"] = await crowd(model, arguments.crowd, arguments.seconds)
     if arguments.drops or arguments.kills:
         async with AsyncExitStack() as stack:
-            engine = await Engine.start(model, Limits(), threads=1)
+            engine = await Engine.start(model, ServerLimits(), threads=1)
             stack.push_async_callback(engine.close)
             if arguments.drops:
                 figures["drops"] = await drops(engine, arguments.drops)

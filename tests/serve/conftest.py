@@ -17,7 +17,7 @@ from videogen.models import prior_files
 from videogen.playroom.grammar import caption
 from videogen.playroom.scene import sample_scenes
 from videogen.serve.engine.engine import Engine
-from videogen.serve.limits import Limits
+from videogen.serve.limits import ServerLimits
 
 Result = TypeVar("Result")
 
@@ -54,7 +54,7 @@ async def within(work: Coroutine[Any, Any, Result]) -> Result:
 
 @pytest.fixture(scope="package")
 def home(tiny_model_folder: Path) -> Iterator[Home]:
-    limits = Limits(
+    limits = ServerLimits(
         streams=2, queued=3, turn_seconds=3600, spare_seconds=3600, idle_seconds=5, upload_bytes=2**20, prompt_chars=200
     )
     with asyncio.Runner() as runner:
