@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from videogen.cli import main
-from videogen.evaluation.prompts import read_prompts
+from videogen.evaluation.generation.prompts import read_prompts
 from videogen.models import EMBEDDED
 from videogen.pipeline import VideoPipeline
 from videogen.playroom.oracle import look

@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.pipeline.tiny import RING
 from videogen.errors import UsageError
-from videogen.evaluation.info_prior import prior_in_words
+from videogen.evaluation.info.prior import prior_in_words
 from videogen.pipeline import PipelineWarning, VideoPipeline
 
 

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from videogen.cli import main
-from videogen.evaluation.info_prior import describe_prior, prior_in_words
-from videogen.evaluation.selftest_prior import check_prior_laws
+from videogen.evaluation.info.prior import describe_prior, prior_in_words
+from videogen.evaluation.prior.selftest import check_prior_laws
 from videogen.models import load_prior
 from videogen.stream import VideoStream
 

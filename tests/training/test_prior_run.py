@@ -30,7 +30,7 @@ from videogen.checkpoint import read_folder, write_folder
 from videogen.conditioning import BPEConfig
 from videogen.data import build_index
 from videogen.errors import CheckpointError, DataError, UsageError
-from videogen.evaluation.likelihood import Baseline
+from videogen.evaluation.prior.likelihood import Baseline
 from videogen.models import check_order, load_prior, load_tokenizer, sampler_of
 from videogen.tokens import TokenSet, encode
 from videogen.tokens.windows import own_latent_frames, split_rows

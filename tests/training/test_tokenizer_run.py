@@ -27,7 +27,7 @@ from tokenizer.quantize import LFQConfig
 from videogen.data import build_index
 from videogen.data.split import draw
 from videogen.errors import DataError, UsageError
-from videogen.evaluation.reconstruction import Judgement
+from videogen.evaluation.tokenizer.reconstruction import Judgement
 from videogen.models import load_tokenizer
 from videogen.pixels import to_clip, to_frames
 from videogen.playroom.write import PlayroomConfig, write_playroom

@@ -51,8 +51,8 @@ def prior(
       videogen evaluate prior tokens --model runs/prior --validation-share 0.02
       videogen evaluate prior fresh --model runs/prior --clips 200 --out report
     """
-    from videogen.evaluation.foretelling import Choice, as_table, evaluate_prior
-    from videogen.evaluation.report_folder import check_room
+    from videogen.evaluation.prior.evaluate import Choice, as_table, evaluate_prior
+    from videogen.evaluation.report.folder import check_room
     from videogen.models import load_prior
 
     if out is not None:

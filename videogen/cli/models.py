@@ -65,7 +65,7 @@ def reconstruct(
       videogen reconstruct clip.mp4 seen.mp4 --model runs/toys --side-by-side
       videogen reconstruct film.mp4 seen.webm --model runs/toys --size 128x192
     """
-    from videogen.evaluation.video import as_table, cropped_in_words, reconstruct_video
+    from videogen.evaluation.tokenizer.video import as_table, cropped_in_words, reconstruct_video
     from videogen.models import load_tokenizer
 
     targets_of(target, 1, False, overwrite, source)
@@ -126,9 +126,9 @@ def tokenizer(
       videogen evaluate tokenizer fresh --model runs/toys --out report
     """
     from videogen.data import ClipSpec
-    from videogen.evaluation.clips import evaluate_tokenizer
-    from videogen.evaluation.report_folder import check_room
-    from videogen.evaluation.video import as_table, check_size
+    from videogen.evaluation.report.folder import check_room
+    from videogen.evaluation.tokenizer.dataset import evaluate_tokenizer
+    from videogen.evaluation.tokenizer.video import as_table, check_size
     from videogen.models import load_tokenizer
 
     if out is not None:
@@ -159,7 +159,7 @@ def runs(terminal: Terminal, runs: tuple[Path, ...], figure: str | None, out: Pa
     Example:
       videogen evaluate runs runs/fsq runs/lfq --out curves.svg
     """
-    from videogen.evaluation.runs import as_table, compare
+    from videogen.evaluation.lab.runs import as_table, compare
 
     refuse_taken(out, overwrite)
     rows, svg = compare(runs, figure)
@@ -187,8 +187,8 @@ def selftest(terminal: Terminal, model: Path, seed: int, threads: int | None, de
     from dataclasses import asdict
 
     from videogen.errors import VideogenError
-    from videogen.evaluation.selftest import check_laws
-    from videogen.evaluation.selftest_prior import check_prior_laws
+    from videogen.evaluation.prior.selftest import check_prior_laws
+    from videogen.evaluation.tokenizer.selftest import check_laws
     from videogen.models import has_prior, load_tokenizer
     from videogen.pipeline import VideoPipeline
 
@@ -220,7 +220,7 @@ def info(terminal: Terminal, model: Path) -> None:
       videogen info tokens
       videogen info ring.mp4
     """
-    from videogen.evaluation.info_video import describe_video, is_video
+    from videogen.evaluation.info.video import describe_video, is_video
     from videogen.tokens.description import NAME
 
     describe = tokens_described if (model / NAME).is_file() else describe_video if is_video(model) else model_described
@@ -231,8 +231,8 @@ def info(terminal: Terminal, model: Path) -> None:
 
 def model_described(model: Path) -> tuple[dict[str, Any], dict[str, str]]:
     """Figures and lines."""
-    from videogen.evaluation.info import describe_tokenizer, tokenizer_in_words
-    from videogen.evaluation.info_prior import describe_prior, prior_in_words
+    from videogen.evaluation.info.prior import describe_prior, prior_in_words
+    from videogen.evaluation.info.tokenizer import describe_tokenizer, tokenizer_in_words
     from videogen.models import has_prior, load_prior, load_tokenizer
 
     if not has_prior(model):
@@ -245,7 +245,7 @@ def model_described(model: Path) -> tuple[dict[str, Any], dict[str, str]]:
 
 def tokens_described(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
     """Figures and lines."""
-    from videogen.evaluation.info_tokens import describe_tokens, tokens_in_words
+    from videogen.evaluation.info.tokens import describe_tokens, tokens_in_words
     from videogen.tokens import TokenSet
 
     tokens = TokenSet.open(folder)

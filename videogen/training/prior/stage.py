@@ -22,7 +22,7 @@ from tokenizer.quantize import FSQConfig, QuantizerConfig
 from videogen.checkpoint import Content
 from videogen.conditioning import Conditioner
 from videogen.errors import UsageError
-from videogen.evaluation.likelihood import Baseline, Sums, figures, judged
+from videogen.evaluation.prior.likelihood import Baseline, Sums, figures, judged
 from videogen.models import TaughtOn, TokenizerModel, prior_files
 from videogen.training.loop.monitor import Judged
 from videogen.training.loop.stage import Json, Player, Team, Turn

@@ -20,7 +20,7 @@ from tokenizer.network import decoder_layers
 from tokenizer.perceptual import PerceptualLoss
 from videogen.checkpoint import Content
 from videogen.errors import UsageError
-from videogen.evaluation.reconstruction import Judgement, draw_pairs
+from videogen.evaluation.tokenizer.reconstruction import Judgement, draw_pairs
 from videogen.models import PAINTS, Preprocessing, load_tokenizer, tokenizer_files
 from videogen.models.perceptual import load_perceptual
 from videogen.pixels import to_clip, to_frames
