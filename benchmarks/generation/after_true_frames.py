@@ -58,10 +58,9 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     pipe, prompts = VideoPipeline.from_pretrained(arguments.model), read_prompts(f"playroom:{arguments.prompts}")
     assert prompts.drawn is not None
-    taught = pipe.model.taught_on
-    size = taught.height * pipe.model.tokenizer.config.f_s
+    size = pipe.model.clips.height
     true = true_clips(prompts.drawn, arguments.pictures, size, size, pipe.fps).numpy()
-    frames = 1 + (arguments.pictures - 1) // pipe.model.tokenizer.config.f_t
+    frames = pipe.model.spec.latent_frames(arguments.pictures)
     found = {given: judged(begun_with(pipe, prompts, true, given), prompts) for given in range(frames + 1)}
     if arguments.json:
         print(json.dumps({"hardware": describe(), "true latent frames": found}, indent=2))

@@ -11,8 +11,9 @@ from tokenizer.config import TokenizerConfig
 from tokenizer.model import VideoTokenizer
 from tokenizer.quantize import FSQConfig
 from videogen.checkpoint import write_folder
+from videogen.clip_spec import ClipSpec
 from videogen.conditioning import BPEConfig, make_conditioner
-from videogen.models import Preprocessing, TaughtOn, load_tokenizer, prior_files, tokenizer_files
+from videogen.models import load_tokenizer, prior_files, tokenizer_files
 from videogen.playroom.grammar import caption
 from videogen.playroom.scene import sample_scenes
 
@@ -39,8 +40,8 @@ def write_made_up_model(home: Path, grid: int = GRID, shape: Shape = Shape()) ->
     with torch.no_grad():
         for parameter in tokenizer.decoder.parameters():
             parameter.mul_(1.5)
-    size = F_S * grid
-    files = tokenizer_files(tokenizer.config, Preprocessing(size, size, FPS, 17), tokenizer.state_dict(), "# made up")
+    clips = ClipSpec(F_S * grid, F_S * grid, FPS, 17)
+    files = tokenizer_files(tokenizer.config, clips, tokenizer.state_dict(), "# made up")
     write_folder(home / "tokenizer", files)
     context = ContextConfig(conditioner.length, vocabulary=conditioner.vocabulary)
     config = PriorConfig(
@@ -51,8 +52,8 @@ def write_made_up_model(home: Path, grid: int = GRID, shape: Shape = Shape()) ->
         context=context,
     )
     weights = LlamaPrior(config).state_dict()
-    taught_on, known = TaughtOn(grid, grid, 5, FPS), load_tokenizer(home / "tokenizer")
-    write_folder(home / "model", prior_files(known, config, taught_on, weights, conditioner, "# made up"))
+    known = load_tokenizer(home / "tokenizer")
+    write_folder(home / "model", prior_files(known, config, clips, weights, conditioner, "# made up"))
     return home / "model"
 
 

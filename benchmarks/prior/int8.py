@@ -22,7 +22,7 @@ from benchmarks.measuring.hardware import describe
 from prior.model import LlamaPrior
 from prior.text import Text
 from videogen.evaluation.generation.prompts import read_prompts
-from videogen.models import EMBEDDED
+from videogen.models import BUNDLED
 from videogen.pipeline import VideoPipeline
 
 MASKED = 0.6
@@ -30,7 +30,7 @@ MASKED = 0.6
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=EMBEDDED)
+    parser.add_argument("--model", type=Path, default=BUNDLED)
     parser.add_argument("--clips", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=1)

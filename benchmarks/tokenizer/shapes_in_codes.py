@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from benchmarks.measuring.hardware import describe
 from tokenizer.quantize import FSQConfig
 from videogen.evaluation.generation.prompts import true_clips
-from videogen.models import EMBEDDED, TokenizerModel, load_tokenizer
+from videogen.models import BUNDLED, TokenizerModel, load_tokenizer
 from videogen.pixels import to_clip, to_frames
 from videogen.playroom.oracle import look
 from videogen.playroom.scene import SHAPES, SIZES, Scene, Thing, sample_scenes
@@ -51,7 +51,7 @@ class Reader(nn.Module):
 
 
 def encoded(tokenizer: TokenizerModel, scenes: list[Scene], pictures: int) -> Tensor:
-    made = tokenizer.made_for
+    made = tokenizer.clips
     pieces = []
     for start in range(0, len(scenes), AT_ONCE):
         clips = true_clips(tuple(scenes[start : start + AT_ONCE]), pictures, made.height, made.width, made.fps)
@@ -100,7 +100,7 @@ def name_of(thing: Thing) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, default=EMBEDDED)
+    parser.add_argument("--model", type=Path, default=BUNDLED)
     parser.add_argument("--clips", type=int, default=8000, help="to learn from")
     parser.add_argument("--judged", type=int, default=600, help="others to be judged on")
     parser.add_argument("--pictures", type=int, default=17)

@@ -5,13 +5,13 @@ import pytest
 
 from tests.serve.test_checking import MASKED
 from videogen.conditioning.prompt_vocabulary import PromptVocabulary
-from videogen.models import EMBEDDED
+from videogen.models import BUNDLED
 from videogen.serve.engine.validation import request_warnings, warning_line
 from videogen.serve.requests import GenerationParams, InitialFrames
 
 GUIDED = replace(MASKED, sampler={**MASKED.sampler, "guidance_scale": 4.0})
 UNTOLD = replace(MASKED, told=False)
-RECORD = json.loads((EMBEDDED / "prompt_vocabulary.json").read_text())
+RECORD = json.loads((BUNDLED / "prompt_vocabulary.json").read_text())
 PLAYROOM = replace(MASKED, playroom=True, prompt_vocabulary=PromptVocabulary.from_json(RECORD))
 
 

@@ -59,7 +59,7 @@ def prior(
         check_room(out, overwrite)
     use_threads(threads)
     opened = load_prior(generator_at(model), usable_device(device))
-    choice = Choice(frames or opened.tokenizer.config.video_frames(opened.taught_on.frames), clips, validation_share)
+    choice = Choice(frames or opened.clips.frames, clips, validation_share)
     with tempfile.TemporaryDirectory() as scratch, terminal.progress("judging", "clips") as on_progress:
         figures = evaluate_prior(opened, data, choice, Path(scratch) / "tokens", index, out, on_progress)
     terminal.report(figures, f"{as_table(figures)}")

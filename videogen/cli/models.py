@@ -125,7 +125,7 @@ def tokenizer(
     Example:
       videogen evaluate tokenizer fresh --model runs/toys --out report
     """
-    from videogen.data import ClipSpec
+    from videogen.clip_spec import ClipSpec
     from videogen.evaluation.report.folder import check_room
     from videogen.evaluation.tokenizer.dataset import evaluate_tokenizer
     from videogen.evaluation.tokenizer.video import as_table, check_size
@@ -135,10 +135,10 @@ def tokenizer(
         check_room(out, overwrite)
     use_threads(threads)
     opened = load_tokenizer(model, usable_device(device))
-    made = opened.made_for
-    height, width = size or (made.height, made.width)
+    clips_seen = opened.clips
+    height, width = size or (clips_seen.height, clips_seen.width)
     check_size(opened.config, height, width)
-    spec = ClipSpec(frames or made.frames, height, width, fps or made.fps)
+    spec = ClipSpec(height, width, fps or clips_seen.fps, frames or clips_seen.frames)
     with terminal.progress("judging", "clips") as on_progress:
         figures = evaluate_tokenizer(opened, data, index, spec, clips, lpips, out, on_progress)
     skipped = ", ".join(f"{count} {why}" for why, count in figures["skipped"].items() if count)
@@ -268,12 +268,11 @@ def usable_device(name: str) -> str:
 def generator_at(model: Path | None) -> Path:
     """The model to generate with: the one that was named, or the one that comes along."""
     from videogen.errors import CheckpointError
-    from videogen.models import EMBEDDED
-    from videogen.models.hub import at_hand
+    from videogen.models import BUNDLED, resolve_model
 
     if model is None:
-        return EMBEDDED
+        return BUNDLED
     from_environment = click.get_current_context().get_parameter_source("model") is ParameterSource.ENVIRONMENT
-    if from_environment and not at_hand(model).exists() and str(model) != EMBEDDED.name:
+    if from_environment and not resolve_model(model).exists() and str(model) != BUNDLED.name:
         raise CheckpointError(f"VIDEOGEN_MODEL is {model}: no such folder; set it to a model's, or unset it")
     return model

@@ -58,8 +58,8 @@ def encode(
     folder holds other tokens; VideoError if a file is not as it was indexed, and what was made stays. `on_progress`
     counts clips.
     """
-    made_for = model.made_for
-    cut = cut or Cut(made_for.height, made_for.width, made_for.fps)
+    clips_seen = model.clips
+    cut = cut or Cut(clips_seen.height, clips_seen.width, clips_seen.fps)
     _refuse_senseless(cut, clips_per_shard, model.config.f_s)
     clips, empty = plan(index, cut)
     if not clips:

@@ -16,7 +16,7 @@ from benchmarks.gpu_check.common import apart, attempt, is_small
 from prior.config import PriorShape
 from videogen.checkpoint import read_folder
 from videogen.conditioning import BPEConfig
-from videogen.models import EMBEDDED, TokenizerModel, load_tokenizer
+from videogen.models import BUNDLED, TokenizerModel, load_tokenizer
 from videogen.tokens.description import Cut, Description, agree
 from videogen.tokens.shards import Contents, write_shard
 from videogen.training.loop.config import OptimizerConfig, TrainingConfig
@@ -62,13 +62,13 @@ def free_port() -> int:
 
 def trained(home: Path, small: bool) -> Iterator[Finding]:
     """A run of so many steps, and one that ended half way and was resumed."""
-    tokens(home / "tokens", load_tokenizer(EMBEDDED))
+    tokens(home / "tokens", load_tokenizer(BUNDLED))
     in_shards = sharded()
     what = f"{'FSDP2' if in_shards else 'DDP'} in one process"
     if small:
         yield Finding("FSDP2 in one process", "skipped", why="accelerate cuts weights up on GPUs alone")
     config = configuration(home / "tokens", small)
-    outcome = run_prior(config, EMBEDDED, home / "whole", resume=False)
+    outcome = run_prior(config, BUNDLED, home / "whole", resume=False)
     nats = outcome.figures["nats"]
     yield Finding(
         f"{what}: trained and saved", verdict(bool(np.isfinite(nats)) and (in_shards or small)),
@@ -76,9 +76,9 @@ def trained(home: Path, small: bool) -> Iterator[Finding]:
         + ("weights in shards" if in_shards else "weights whole"), numbers={"nats": nats},
     )  # fmt: skip
     half = replace(config, training=replace(config.training, steps=STEPS // 2))
-    run_prior(half, EMBEDDED, home / "half", resume=False)
+    run_prior(half, BUNDLED, home / "half", resume=False)
     shutil.copytree(home / "half", home / "resumed")
-    run_prior(config, EMBEDDED, home / "resumed", resume=True)
+    run_prior(config, BUNDLED, home / "resumed", resume=True)
     one, other = (flat(home / name) for name in ("whole", "resumed"))
     error = apart(other, one)
     yield Finding(
@@ -97,7 +97,7 @@ def sharded() -> bool:
 def tokens(folder: Path, tokenizer: TokenizerModel) -> None:
     """Random ids of the bundled tokenizer: what a set of encoded clips would be."""
     folder.mkdir()
-    made, config = tokenizer.made_for, tokenizer.config
+    made, config = tokenizer.clips, tokenizer.config
     pictures, size = config.video_frames(FRAMES), tokenizer.network.quantizer.size
     grid = made.height // config.f_s, made.width // config.f_s
     cut = Cut(made.height, made.width, made.fps, pictures)

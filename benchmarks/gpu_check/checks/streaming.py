@@ -84,7 +84,7 @@ def speed(model: PriorModel, job: Job, frames: int, dtype: str, on_cpu: float) -
     yield Finding(
         f"bundled model, {dtype}: a stream", "timed",
         f"{rate:.0f} frames a second, the first after {1e3 * first:.0f} ms",
-        f"{rate / model.taught_on.fps:.1f} x real time, {on_cpu / taken:.1f} x a CPU in float32",
+        f"{rate / model.clips.fps:.1f} x real time, {on_cpu / taken:.1f} x a CPU in float32",
         f"{frames} latent frames of {steps} proposals with guidance, eager",
         {"seconds_a_latent_frame": taken, "first": first},
     )  # fmt: skip

@@ -10,7 +10,7 @@ from benchmarks.gpu_check.common import attempt, is_small, median_seconds, where
 from benchmarks.measuring import Setting
 from tokenizer.laws import decode_in_chunks, encode_in_chunks
 from tokenizer.model import VideoTokenizer
-from videogen.models import EMBEDDED, load_tokenizer
+from videogen.models import BUNDLED, load_tokenizer
 from videogen.pixels import to_clip
 from videogen.playroom.render import render
 from videogen.playroom.scene import sample_scenes
@@ -20,8 +20,8 @@ SAME = 0.999  # of the ids of another device: a latent within rounding of a leve
 
 
 def check(device: str) -> Iterator[Finding]:
-    on_cpu, setting = load_tokenizer(EMBEDDED).network, where(device, torch.float32)
-    network = load_tokenizer(EMBEDDED, device).network
+    on_cpu, setting = load_tokenizer(BUNDLED).network, where(device, torch.float32)
+    network = load_tokenizer(BUNDLED, device).network
     clips = pictures(2 if is_small(device) else 32, 17)
     yield from attempt("ids on the device", lambda: ids(on_cpu, network, clips, setting))
     yield from attempt("chunk plans on the device", lambda: plans(network, clips[:1].to(setting.device)))

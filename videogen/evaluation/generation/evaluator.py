@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from videogen.data import ClipDataset, ClipSpec, load_index
+from videogen.clip_spec import ClipSpec
+from videogen.data import ClipDataset, load_index
 from videogen.evaluation.generation.clip_sources import Maker
 from videogen.evaluation.generation.features import Extractor
 from videogen.evaluation.generation.frechet import Cloud, frechet
@@ -141,7 +142,7 @@ def data_reference(
     extractor: Extractor, data: Path, clips: int, frames: int, height: int, width: int, fps: float
 ) -> Cloud:
     """Of the first clips of an indexed set, or of all there are."""
-    dataset = ClipDataset(load_index(data), ClipSpec(frames, height, width, fps), seed=0, max_bad_fraction=1.0)
+    dataset = ClipDataset(load_index(data), ClipSpec(height, width, fps, frames), seed=0, max_bad_fraction=1.0)
     numbers = range(min(clips, len(dataset)))
     return cloud_of(extractor, (dataset.sample(0, number).clip[None] for number in numbers))
 

@@ -121,8 +121,7 @@ def drift_figures(plan: DriftPlan, curves: dict[str, Curve]) -> dict[str, Any]:
 
 
 def picture_size(pipe: VideoPipeline) -> tuple[int, int]:
-    f_s, taught = pipe.model.tokenizer.config.f_s, pipe.model.taught_on
-    return taught.height * f_s, taught.width * f_s
+    return pipe.model.clips.height, pipe.model.clips.width
 
 
 def draw(out: Path, prompts: Prompts, rows: Sequence[Row], figures: dict[str, Any], curves: dict[str, Curve]) -> None:

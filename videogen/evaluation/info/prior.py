@@ -9,13 +9,13 @@ from videogen.models import PriorModel, sampler_of
 
 def describe_prior(model: PriorModel) -> dict[str, Any]:
     """Plain figures."""
-    config, taught = model.config, model.taught_on
-    places = config.context_length + (config.sink_frames + config.window + 1) * taught.height * taught.width
+    config, clips = model.config, model.clips
+    places = config.context_length + (config.sink_frames + config.window + 1) * model.spec.tokens
     return {
         **{name: value for name, value in asdict(config).items() if name != "context"},
         "parameters": count(model.network),
-        "taught_on": {**asdict(taught), "pictures": model.tokenizer.config.video_frames(taught.frames)},
-        "window_seconds": config.window * model.tokenizer.config.f_t / taught.fps,
+        "clips": asdict(clips),
+        "window_seconds": config.window * model.spec.frames_per_latent / clips.fps,
         "text_tokens": None if model.conditioner is None else model.conditioner.length,
         "prompt_vocabulary": None if model.prompt_vocabulary is None else model.prompt_vocabulary.world,
         "bytes_of_a_stream": 4 * 2 * config.layers * config.kv_heads * config.channels_a_head * places,
@@ -26,21 +26,20 @@ def describe_prior(model: PriorModel) -> dict[str, Any]:
 
 def prior_in_words(model: PriorModel) -> dict[str, str]:
     """What `videogen info` says of a prior, after what it says of the tokenizer."""
-    figures, config, taught = describe_prior(model), model.config, model.taught_on
-    f_s, sampler = model.tokenizer.config.f_s, sampler_of(model)
-    size = f"{taught.height * f_s} x {taught.width * f_s}"
+    figures, config, clips = describe_prior(model), model.config, model.clips
+    sampler = sampler_of(model)
     sinks = f" and the first {config.sink_frames}" if config.sink_frames else ""
     return {
         "prior": f"{config.layers} layers of {config.width}, {config.heads} heads, {config.kv_heads} of keys",
         "prior's parameters": f"{figures['parameters']:,}",
-        "taught": f"{'with masks' if config.objective == 'masked' else 'token by token'}, on clips of "
-        f"{figures['taught_on']['pictures']} pictures of {size} at {taught.fps:g} a second",
+        "trained": f"{'with masks' if config.objective == 'masked' else 'token by token'}, on clips of "
+        f"{clips.frames} frames of {clips.height} x {clips.width} at {clips.fps:g} a second",
         "looks back": f"{config.window} latent frames ({figures['window_seconds']:.3g} s){sinks}",
         "digits of an id": " x ".join(map(str, config.digits)),
         "text": "none" if model.conditioner is None else f"{model.conditioner.length} tokens of a prompt",
         **prompts_in_words(model),
         "past of a stream": f"{figures['bytes_of_a_stream'] / 2**20:.1f} MiB in float32",
-        "sampled": f"order {sampler.order}, {sampler.steps_of(taught.height * taught.width)} proposals a latent frame, "
+        "sampled": f"order {sampler.order}, {sampler.steps_of(model.spec.tokens)} proposals a latent frame, "
         f"{sampler.first_frames_step_multiplier} x as many in the first two of a scene, "
         f"guidance {sampler.guidance_scale:g} ({sampler.guidance_schedule}), temperature {sampler.temperature:g}",
         "model's fingerprint": model.fingerprint,

@@ -12,19 +12,19 @@ from videogen.models import TokenizerModel
 
 def describe_tokenizer(model: TokenizerModel) -> dict[str, Any]:
     """Plain figures."""
-    config, made, network = model.config, model.made_for, model.network
+    config, clips, network = model.config, model.clips, model.network
     bits = math.log2(network.quantizer.size)
     return {
         "folder": str(model.path),
-        "made_for": asdict(made),
+        "clips": asdict(clips),
         "f_s": config.f_s,
         "f_t": config.f_t,
         "codes": network.quantizer.size,
         "quantizer": asdict(config.quantizer),
         "bits_per_token": bits,
         "bits_per_pixel": bits / (config.f_t * config.f_s**2),
-        "grid": [made.height // config.f_s, made.width // config.f_s],
-        "latent_frames_per_second": made.fps / config.f_t,
+        "grid": list(model.spec.groups[0].shape),
+        "latent_frames_per_second": clips.fps / config.f_t,
         "parameters": {
             "tokenizer": count(network),
             "encoder": count(network.encoder),
@@ -36,13 +36,13 @@ def describe_tokenizer(model: TokenizerModel) -> dict[str, Any]:
 
 def tokenizer_in_words(model: TokenizerModel) -> dict[str, str]:
     """The same, in the order in which a person asks for it."""
-    figures, made = describe_tokenizer(model), model.made_for
+    figures, clips = describe_tokenizer(model), model.clips
     height, width = figures["grid"]
     parameters = figures["parameters"]
     opening = " in the long run; the first latent frame of a clip holds one picture" if figures["f_t"] > 1 else ""
     return {
         "folder": figures["folder"],
-        "made for": f"{made.frames} frames of {made.height} x {made.width} at {made.fps:g} a second (others work too)",
+        "trained on": f"{clips.frames} frames of {clips.height} x {clips.width} at {clips.fps:g} a second",
         "compression": f"{figures['f_s']} x {figures['f_s']} in space, {figures['f_t']} in time",
         "codes": f"{figures['codes']:,}",
         "quantizer": quantizer_in_words(model.config.quantizer),

@@ -153,7 +153,7 @@ def own_figures(
 ) -> dict[str, Any]:
     """Speed and its limit of the way that the model is configured for."""
     seconds, steps = median(own.seconds), sum(own.steps) / len(own.steps)
-    weight, f_t = model.network.norm.weight, model.tokenizer.config.f_t
+    weight, f_t = model.network.norm.weight, model.spec.frames_per_latent
     decoding = peaks.floor(decoder_work(model, going))
     figures = {
         "latent_frame_ms": 1000 * seconds,
@@ -190,7 +190,7 @@ def figures_of(way: Way, ways: Sequence[Way], model: PriorModel, peaks: Peaks) -
     """A way beside the configured one and beside token by token with a cache, which is what it has to beat."""
     own, raster = ways[0], next(each for each in ways if each.name == CACHED_RASTER)
     steps, width = sum(way.steps) / len(way.steps), model.network.norm.weight.dtype.itemsize
-    frames = len(way.job.seeds) * model.tokenizer.config.f_t
+    frames = len(way.job.seeds) * model.spec.frames_per_latent
     beside = way.job.sampler.order not in ("autoregressive", "raster") and isinstance(way.model.network, LlamaPrior)
     return {
         "name": way.name,
@@ -214,19 +214,18 @@ def ratio(one: Way, other: Way) -> float:
 
 
 def tokens_of(model: PriorModel) -> int:
-    return model.taught_on.height * model.taught_on.width
+    return model.spec.tokens
 
 
 def describe(model: PriorModel) -> dict[str, Any]:
-    taught = model.taught_on
     return {
         "path": str(model.path),
         "parameters": parameters(model.network),
         "parameters_of_decoder": parameters(model.tokenizer.network.decoder),
-        "tokens": f"{taught.height} x {taught.width}",
+        "tokens": " + ".join(" x ".join(map(str, group.shape)) for group in model.spec.groups),
         "window": model.network.window,
-        "pictures_per_latent_frame": model.tokenizer.config.f_t,
-        "fps": taught.fps,
+        "pictures_per_latent_frame": model.spec.frames_per_latent,
+        "fps": model.clips.fps,
     }
 
 

@@ -131,10 +131,10 @@ def windows_of(
 
 def encoded(model: PriorModel, data: Path, choice: Choice, scratch: Path, index: Path | None) -> tuple[TokenSet, int]:
     """Tokens of the clips that are asked about, and of no others; and how many are too short."""
-    found, taught, f_s = load_index(data, index), model.taught_on, model.tokenizer.config.f_s
+    found, clips = load_index(data, index), model.clips
     if choice.validation_share is not None:
         found = hold_out(found, choice.validation_share)[1]
-    cut = Cut(taught.height * f_s, taught.width * f_s, taught.fps, choice.pictures)
+    cut = Cut(clips.height, clips.width, clips.fps, choice.pictures)
     planned, _ = plan(found, cut)
     long = [each.clip for each in planned if each.pictures == choice.pictures]
     if not long:

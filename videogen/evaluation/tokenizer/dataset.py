@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from tokenizer.quantize import Usage
-from videogen.data import ClipDataset, ClipSpec, load_index
+from videogen.clip_spec import ClipSpec
+from videogen.data import ClipDataset, load_index
 from videogen.evaluation.report.folder import begin_report
 from videogen.evaluation.report.line_charts import Line, chart
 from videogen.evaluation.tokenizer.metrics import Totals, psnr, together
@@ -36,9 +37,7 @@ def evaluate_tokenizer(
     Clips are encoded and decoded as a stream. Refused and short entries are skipped, however many, and counted. With
     `out`, plots and a grid of reconstructions are drawn there.
     """
-    made = model.made_for
-    spec = spec or ClipSpec(made.frames, made.height, made.width, made.fps)
-    dataset = ClipDataset(load_index(data, index), spec, seed=0, max_bad_fraction=1.0)
+    dataset = ClipDataset(load_index(data, index), spec or model.clips, seed=0, max_bad_fraction=1.0)
     device = next(model.network.parameters()).device
     look = _lpips(lpips, device)
     count = min(len(dataset), most or len(dataset))

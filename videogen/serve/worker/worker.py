@@ -141,7 +141,7 @@ class Worker:
             raise FrameCancelledError
         if playing.masks and self.clock() - self.last_mask >= MASKS_APART:
             tokens = decided().cpu().numpy()
-            height, width = self.pipe.model.taught_on.height, self.pipe.model.taught_on.width
+            height, width = self.pipe.model.spec.groups[0].shape
             if len(tokens) == height * width and not tokens.all():  # else it is being remembered, not made
                 self.wire.send(MaskUpdate(name, playing.made, height, width, tokens.tobytes()))
                 self.last_mask = self.clock()
