@@ -160,14 +160,13 @@ class VideoPipeline:
         """
         import torch
 
-        from videogen.models import EMBEDDED, load_prior, sampler_of
-        from videogen.models.hub import at_hand
+        from videogen.models import BUNDLED, load_prior, resolve_model, sampler_of
 
         refuse_unknown(unknown, arguments_of(VideoPipeline.from_pretrained), "from_pretrained")
         if dtype is not None and torch_dtype is not None:
             raise UsageError("dtype and torch_dtype are two names of one setting; give one")
         with torch.inference_mode(False):  # as in `to`
-            model = load_prior(EMBEDDED if folder is None else at_hand(folder))
+            model = load_prior(BUNDLED if folder is None else resolve_model(folder))
         pipe = VideoPipeline(model, sampler_of(model))
         return pipe.to(device, torch_dtype if dtype is None else dtype)  # once, in the width that it will have there
 

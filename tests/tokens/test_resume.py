@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from videogen.tokens.work import LOCKS, claimed
 
 from tests.tokens.conftest import LENGTHS, contents
 from tests.tokens.programs import start
 from videogen.data import Index
 from videogen.models import TokenizerModel
 from videogen.tokens import TokenSet, description, encode, shards
-from videogen.tokens.work import LOCKS, claimed
 
 TOTAL = len(LENGTHS)
 
