@@ -113,7 +113,7 @@ format: setup-dev  ## let ruff put the code in order
 	@$(RUN) ruff check --quiet --fix .
 
 bench: setup-dev  ## every benchmark, one after the other, with the hardware named
-	@for file in benchmarks/[a-z]*.py; do [ $$file = benchmarks/hardware.py ] || $(RUN) benchmarks.$$(basename $$file .py) || exit $$?; done
+	@for file in $$(grep -l __main__ benchmarks/*/*.py | grep -v gpu_check); do $(RUN) $$(echo $${file%.py} | tr / .) || exit $$?; done
 
 gpu-check:  ## prove and time everything that is written for a GPU, in eight minutes; without one, in small
 	@$(or $(wildcard .venv/bin/python),$(PYTHON)) -m benchmarks.gpu_check

@@ -75,7 +75,7 @@ def test_every_name_exists(page: str) -> None:
 @pytest.mark.parametrize("page", RUN)
 def test_it_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a model of random weights, beside files with the names that the page speaks of."""
-    monkeypatch.setattr("videogen.models.EMBEDDED", write_model(tmp_path / "runs" / "play"))
+    monkeypatch.setattr("videogen.models.BUNDLED", write_model(tmp_path / "runs" / "play"))
     monkeypatch.chdir(tmp_path)
     for name in ("clip.mp4", "ring.mp4"):
         write_video(tmp_path / name, np.zeros((17, 16, 24, 3), np.uint8), 8)

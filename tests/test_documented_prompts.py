@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from videogen.conditioning.prompt_vocabulary import PromptVocabulary
-from videogen.models import EMBEDDED
+from videogen.models import BUNDLED
 
 ROOT = Path(__file__).parents[1]
-VOCABULARY = PromptVocabulary.from_json(json.loads((EMBEDDED / "prompt_vocabulary.json").read_text()))
+VOCABULARY = PromptVocabulary.from_json(json.loads((BUNDLED / "prompt_vocabulary.json").read_text()))
 PAGES = [ROOT / "README.md", ROOT / "Makefile", *sorted((ROOT / "docs").rglob("*.md"))]
 SOURCES = [*sorted((ROOT / "videogen").rglob("*.py")), *sorted((ROOT / "benchmarks").glob("*.py"))]
 QUOTED = re.compile(r"""["“]((?:a|an|the|it|two) [^"”\n]{3,}?)["”]|'((?:a|an) [^'\n]{3,}?)'""", re.IGNORECASE)

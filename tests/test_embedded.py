@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from videogen.cli import main
-from videogen.evaluation.prompts import read_prompts
-from videogen.models import EMBEDDED
+from videogen.evaluation.generation.prompts import read_prompts
+from videogen.models import BUNDLED
 from videogen.pipeline import VideoPipeline
 from videogen.playroom.oracle import look
 from videogen.playroom.scene import Scene
@@ -34,7 +34,7 @@ def attributes_right(wanted: list[Scene], clips: np.ndarray) -> float:
 
 
 def test_it_is_small_enough_to_come_along() -> None:
-    assert sum(file.stat().st_size for file in EMBEDDED.rglob("*")) < 40e6
+    assert sum(file.stat().st_size for file in BUNDLED.rglob("*")) < 40e6
 
 
 def test_it_draws_what_it_is_asked_for(pipe: VideoPipeline) -> None:

@@ -9,15 +9,16 @@ import torch
 from tests.tokenizer.models import noise_clip, small_config, small_model
 from tests.tokenizer.quantize.families import bsq, lfq
 from videogen.checkpoint import write_folder
+from videogen.clip_spec import ClipSpec
 from videogen.errors import CheckpointError
-from videogen.models import Preprocessing, load_tokenizer, tokenizer_files
+from videogen.models import load_tokenizer, tokenizer_files
 
-MADE_FOR = Preprocessing(32, 48, 7.5, 9)
+CLIPS = ClipSpec(32, 48, 7.5, 9)
 
 
 def write(folder: Path, config, weights=None) -> Path:  # type: ignore[no-untyped-def]
     weights = small_model(config).state_dict() if weights is None else weights
-    write_folder(folder, tokenizer_files(config, MADE_FOR, weights, "# a card"))
+    write_folder(folder, tokenizer_files(config, CLIPS, weights, "# a card"))
     return folder
 
 
@@ -26,7 +27,7 @@ def test_what_was_written_is_what_is_read(tmp_path: Path, quantizer) -> None:  #
     config = replace(small_config(), quantizer=quantizer)
     opened = load_tokenizer(write(tmp_path / "model", config))
     assert opened.config == config
-    assert opened.made_for == MADE_FOR
+    assert opened.clips == CLIPS
     clip = noise_clip(1, 6, 16, 16)
     assert torch.equal(opened.network.encode_clip(clip), small_model(config).encode_clip(clip))
     assert not opened.network.training
@@ -42,7 +43,7 @@ def test_a_run_folder_is_a_model_folder(tmp_path: Path) -> None:
 def test_the_fingerprint_is_of_all_that_decides_ids_and_of_nothing_else(tmp_path: Path) -> None:
     config = small_config()
     first = load_tokenizer(write(tmp_path / "a", config)).fingerprint
-    files = tokenizer_files(config, MADE_FOR, small_model(config).state_dict(), "# another card")
+    files = tokenizer_files(config, CLIPS, small_model(config).state_dict(), "# another card")
     write_folder(tmp_path / "b", files)
     assert load_tokenizer(tmp_path / "b").fingerprint == first
     other = small_model(config, seed=1).state_dict()
@@ -68,23 +69,23 @@ def test_damage_is_named(tmp_path: Path) -> None:
     raw = bytearray(place.read_bytes())
     raw[-5] ^= 1
     place.write_bytes(raw)
-    with pytest.raises(CheckpointError, match=r"model\.safetensors: damaged or edited"):
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: damaged"):
         load_tokenizer(folder)
 
 
 def test_what_is_no_tokenizer_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="no such folder"):
+    with pytest.raises(CheckpointError, match="nowhere"):
         load_tokenizer(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
     with pytest.raises(CheckpointError, match=r"no MANIFEST\.json"):
         load_tokenizer(tmp_path / "empty")
     write_folder(tmp_path / "other", {"notes.txt": "hello"})
-    with pytest.raises(CheckpointError, match="so it is not a model"):
+    with pytest.raises(CheckpointError, match=r"model_index\.json"):
         load_tokenizer(tmp_path / "other")
     write_folder(
         tmp_path / "prior", {"model_index.json": {"format": "videogen-model", "version": 1, "parts": ["prior"]}}
     )
-    with pytest.raises(CheckpointError, match="has no tokenizer, only prior"):
+    with pytest.raises(CheckpointError, match="tokenizer, only prior"):
         load_tokenizer(tmp_path / "prior")
     write_folder(tmp_path / "future", {"model_index.json": {"format": "videogen-model", "version": 9, "parts": []}})
     with pytest.raises(CheckpointError, match="version 9"):
@@ -94,7 +95,7 @@ def test_what_is_no_tokenizer_is_refused(tmp_path: Path) -> None:
 def test_a_configuration_that_makes_no_sense_is_named(tmp_path: Path) -> None:
     folder = write(tmp_path / "model", small_config())
     config = json.loads((folder / "tokenizer" / "config.json").read_text())
-    files = tokenizer_files(small_config(), MADE_FOR, small_model(small_config()).state_dict(), "")
+    files = tokenizer_files(small_config(), CLIPS, small_model(small_config()).state_dict(), "")
     for change, words in (({"f_t": 3}, "f_t = 3"), ({"colour": 1}, "colour")):
         broken = {**config, "network": {**config["network"], **change}}
         shutil.rmtree(folder)
@@ -105,14 +106,14 @@ def test_a_configuration_that_makes_no_sense_is_named(tmp_path: Path) -> None:
 
 def test_weights_of_another_configuration_are_refused(tmp_path: Path) -> None:
     folder = write(tmp_path / "model", small_config(f_s=16), small_model(small_config()).state_dict())
-    with pytest.raises(CheckpointError, match="do not belong together"):
+    with pytest.raises(CheckpointError, match="weights"):
         load_tokenizer(folder)
 
 
 def test_a_name_that_is_no_folder_is_looked_for_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import huggingface_hub
 
-    from videogen.models.hub import at_hand
+    from videogen.models import resolve_model
 
     asked: list[tuple[str, list[str]]] = []
 
@@ -125,12 +126,12 @@ def test_a_name_that_is_no_folder_is_looked_for_on_the_hub(tmp_path: Path, monke
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs" / "mine").mkdir(parents=True)
-    assert at_hand("runs/mine") == Path("runs/mine")
-    assert at_hand("nowhere") == Path("nowhere")
-    assert at_hand("./runs/other") == Path("./runs/other")
-    assert at_hand(tmp_path / "a" / "b") == tmp_path / "a" / "b"
+    assert resolve_model("runs/mine") == Path("runs/mine")
+    assert resolve_model("nowhere") == Path("nowhere")
+    assert resolve_model("./runs/other") == Path("./runs/other")
+    assert resolve_model(tmp_path / "a" / "b") == tmp_path / "a" / "b"
     assert not asked
-    assert at_hand("owner/model") == tmp_path
+    assert resolve_model("owner/model") == tmp_path
     assert not [pattern for pattern in asked[0][1] if pattern.endswith(("*", "bin", "pt"))]
-    with pytest.raises(CheckpointError, match=r"runs/other: no such folder here, .* \(no route\)$"):
-        at_hand("runs/other")
+    with pytest.raises(CheckpointError, match=r"^runs/other: .* \(no route\)$"):
+        resolve_model("runs/other")

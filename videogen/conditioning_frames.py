@@ -77,10 +77,8 @@ def decoded(model: "PriorModel", ids_1Thw: "Tensor") -> "Tensor":
 
 
 def psnr_of(frames: Frames, shown_1THWC: "Tensor") -> float:
-    from videogen.metrics import PEAK
-
     error = (shown_1THWC[0].cpu().numpy().astype(np.float64) - frames) ** 2
-    return float(10 * np.log10(PEAK**2 / max(float(error.mean()), 1e-6)))
+    return float(10 * np.log10(255.0**2 / max(float(error.mean()), 1e-6)))
 
 
 def looks_back(model: "PriorModel") -> int:

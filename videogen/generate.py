@@ -162,7 +162,7 @@ def read_prompt(model: PriorModel, prompt: str, complete: bool = True) -> str:
 
 def nothing_known(model: PriorModel, videos: int, grid: tuple[int, int] | None = None) -> Tensor:
     """No latent frames [B, 0, h, w]; by default of the size that the prior was taught on."""
-    height, width = grid or (model.taught_on.height, model.taught_on.width)
+    height, width = grid or model.spec.groups[0].shape
     return torch.zeros(videos, 0, height, width, dtype=torch.int64, device=device_of(model))
 
 

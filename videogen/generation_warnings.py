@@ -52,7 +52,7 @@ def remarks_on(model: "PriorModel", job: "Job", asked: Mapping[str, Any]) -> lis
     """All that can be said before anything is generated; `asked` are the sampling settings that somebody gave."""
     told, prompts, negatives = model.conditioner, said_in(job.prompts), said_in(job.negative_prompts)
     given = {name: value for name, value in asked.items() if value is not None}
-    remarks = idle_settings(job.sampler, given, model.taught_on.height * model.taught_on.width)
+    remarks = idle_settings(job.sampler, given, model.spec.tokens)
     if told is None:
         guidance = given.get("guidance_scale", 1) != 1
         lost = [

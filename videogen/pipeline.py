@@ -166,14 +166,13 @@ class VideoPipeline:
         """
         import torch
 
-        from videogen.models import EMBEDDED, load_prior, sampler_of
-        from videogen.models.hub import at_hand
+        from videogen.models import BUNDLED, load_prior, resolve_model, sampler_of
 
         refuse_unknown(unknown, arguments_of(VideoPipeline.from_pretrained), "from_pretrained")
         if dtype is not None and torch_dtype is not None:
             raise UsageError("dtype and torch_dtype are two names of one setting; give one")
         with torch.inference_mode(False):  # as in `to`
-            model = load_prior(EMBEDDED if folder is None else at_hand(folder))
+            model = load_prior(BUNDLED if folder is None else resolve_model(folder))
         pipe = VideoPipeline(model, sampler_of(model))
         return pipe.to(device, torch_dtype if dtype is None else dtype)  # once, in the width that it will have there
 
@@ -230,7 +229,7 @@ class VideoPipeline:
             "_name_or_path": str(model.path),
             "tokenizer": asdict(model.tokenizer.config),
             "prior": asdict(model.config),
-            "taught_on": asdict(model.taught_on),
+            "clips": asdict(model.clips),
             "text": None if model.conditioner is None else model.conditioner.files()["text/config.json"],
             "sampler": asdict(self.sampler),
         }
@@ -246,7 +245,7 @@ class VideoPipeline:
 
     @property
     def fps(self) -> float:
-        return self.model.taught_on.fps
+        return self.model.clips.fps
 
     def __call__(
         self,
@@ -403,16 +402,16 @@ class VideoPipeline:
 
     def pictures(self, num_frames: int | None) -> int:
         if num_frames is None:
-            return self.model.tokenizer.config.video_frames(self.model.taught_on.frames)
+            return self.model.clips.frames
         if whole("num_frames", num_frames) < 1:
             raise UsageError(f"num_frames is {num_frames}; it must be at least 1")
         return whole("num_frames", num_frames)
 
     def size(self, height: int | None, width: int | None) -> tuple[int, int]:
         """Of pictures; by default that of the clips that the prior was taught on."""
-        taught, f_s = self.model.taught_on, self.model.tokenizer.config.f_s
-        rows = taught.height * f_s if height is None else whole("height", height)
-        columns = taught.width * f_s if width is None else whole("width", width)
+        clips, f_s = self.model.clips, self.model.tokenizer.config.f_s
+        rows = clips.height if height is None else whole("height", height)
+        columns = clips.width if width is None else whole("width", width)
         if rows % f_s or columns % f_s or min(rows, columns) < f_s:
             raise UsageError(f"height x width is {rows} x {columns}; both must be multiples of {f_s}")
         return rows, columns

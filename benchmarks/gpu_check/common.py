@@ -3,16 +3,19 @@
 import statistics
 import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from benchmarks.gpu_check import Finding
 from benchmarks.measuring import Setting, seconds_of, settle
-from videogen.evaluation.floor import Peaks, measured_peaks
+from videogen.evaluation.lab.roofline import Peaks, measured_peaks
 from videogen.training.estimate.machine import REACHED, this_gpu
 
 SEED = 0
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 
 def where(device: str, dtype: torch.dtype = torch.bfloat16) -> Setting:
@@ -66,3 +69,18 @@ def milliseconds(seconds: float) -> str:
 def peak_bytes(setting: Setting) -> int:
     settle(setting)
     return torch.cuda.max_memory_allocated(setting.device)
+
+
+def settings(file: str) -> dict[str, Any]:
+    """As plain data."""
+    import yaml
+
+    read: dict[str, Any] = yaml.safe_load((CONFIGS / file).read_text(encoding="utf-8"))
+    return read
+
+
+def part(file: str, name: str, schema: Any) -> Any:
+    """One section as the dataclass that it is for."""
+    from videogen.config.plain import from_json
+
+    return from_json(schema, settings(file)[name], file)

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.gpu_check import checks, report, runner, training, work
+from benchmarks.gpu_check import checks, report, runner
+from benchmarks.gpu_check.checks import training
 from benchmarks.gpu_check.runner import Check, Outcome, run_all
 from prior.config import PriorConfig
 from prior.model import LlamaPrior
 from prior.visibility import Layout
-from videogen.evaluation import floor
+from videogen.evaluation.lab import roofline
 
 HERE = "tests.benchmarks.fake_checks"
 PASSES = Check("passes", f"{HERE}:passes", 60, 60)
@@ -124,8 +125,8 @@ def test_a_gpu_trains_the_shapes_of_our_own_presets(name: str) -> None:
 @pytest.mark.parametrize("name", ["machine", "flex"])
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 def test_the_cheapest_checks_hold_on_a_cpu(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(floor.GEMM_SIDE, "cpu", 64)
-    monkeypatch.setitem(floor.TRIAD_BYTES, "cpu", 2**16)
+    monkeypatch.setitem(roofline.GEMM_SIDE, "cpu", 64)
+    monkeypatch.setitem(roofline.TRIAD_BYTES, "cpu", 2**16)
     check = next(each for each in checks.CHECKS if each.name == name)
     module, function = check.function.split(":")
     found: list[Any] = list(getattr(importlib.import_module(module), function)("cpu"))
@@ -141,5 +142,5 @@ def test_what_a_training_step_needs_is_six_operations_a_weight_and_token_and_att
     weights = 50 * 64 * (4 * 64 + 3 * 128)
     pairs = int(layout.mask().sum())
     nearly = 6 * weights * layout.length + 3 * 50 * 4 * 64 * pairs
-    assert work.training_flop(config, layout, batch=1) == pytest.approx(nearly, rel=0.02)
-    assert work.training_flop(config, layout, batch=7) == 7 * work.training_flop(config, layout, batch=1)
+    assert training.training_flop(config, layout, batch=1) == pytest.approx(nearly, rel=0.02)
+    assert training.training_flop(config, layout, batch=7) == 7 * training.training_flop(config, layout, batch=1)

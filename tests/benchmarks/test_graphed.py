@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from benchmarks.gpu_check.graphed import GraphedPrior
+from benchmarks.gpu_check.graphed_prior import GraphedPrior
 from prior.memory import copied
 from tests.prior.models import WORDS, tiny_config, tiny_lesson, tiny_model
 

@@ -16,9 +16,17 @@ from sampling.rollout import remember
 from tests.evaluation.models import write_whole_model
 from tests.prior.models import WORDS, tiny_config, tiny_model
 from videogen.cli.bench import bench
-from videogen.evaluation.floor import Peaks, Work, break_even, frame_floor, measured_peaks, pass_work, raster_bound
-from videogen.evaluation.peers import WithoutCache
-from videogen.evaluation.timed import TimedPrior
+from videogen.evaluation.lab.baselines import WithoutCache
+from videogen.evaluation.lab.roofline import (
+    Peaks,
+    Work,
+    break_even,
+    frame_floor,
+    measured_peaks,
+    pass_work,
+    raster_bound,
+)
+from videogen.evaluation.lab.timed_prior import TimedPrior
 
 GRID = (2, 3)
 PEAKS = Peaks(1e9, 1e9)
@@ -100,11 +108,11 @@ def test_the_bound_is_that_of_the_tokens_or_of_the_machine() -> None:
 
 
 def test_peaks_are_measured_in_operations_and_bytes_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    from videogen.evaluation import floor
+    from videogen.evaluation.lab import roofline
 
-    monkeypatch.setattr(floor, "GEMM_SIDE", {"cpu": 64})
-    monkeypatch.setattr(floor, "TRIAD_BYTES", {"cpu": 3 * 4 * 1000})
-    monkeypatch.setattr(floor, "clocked", lambda work, device: work() is None or 0.5)
+    monkeypatch.setattr(roofline, "GEMM_SIDE", {"cpu": 64})
+    monkeypatch.setattr(roofline, "TRIAD_BYTES", {"cpu": 3 * 4 * 1000})
+    monkeypatch.setattr(roofline, "clocked", lambda work, device: work() is None or 0.5)
     peaks = measured_peaks(torch.device("cpu"), torch.float32)
     assert peaks == Peaks(2 * 64**3 / 0.5, 12000 / 0.5)
 
@@ -153,7 +161,7 @@ def run(*arguments: str) -> None:
 
 @pytest.fixture
 def small_peaks(monkeypatch: pytest.MonkeyPatch) -> None:
-    from videogen.evaluation import bench as module
+    from videogen.evaluation.lab import bench as module
 
     monkeypatch.setattr(module, "measured_peaks", lambda device, dtype: Peaks(1e11, 1e10))
 
@@ -207,7 +215,7 @@ def test_a_prior_taught_in_raster_order_has_no_other(tmp_path: Path, capsys: pyt
 
 
 def test_a_ratio_is_the_median_of_those_of_the_rounds() -> None:
-    from videogen.evaluation.bench import Way, ratio
+    from videogen.evaluation.lab.bench import Way, ratio
 
     def way(*seconds: float) -> Way:
         nothing: Any = None

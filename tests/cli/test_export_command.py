@@ -29,7 +29,7 @@ def painter(model: Path, place: Path, same_ids: bool) -> Path:
     if same_ids:
         kept = {name for name in weights if not name.startswith("decoder.")}
         weights |= {name: tensor for name, tensor in tokenizer.network.state_dict().items() if name in kept}
-    write_folder(place, tokenizer_files(config, tokenizer.made_for, weights, "# a painter"))
+    write_folder(place, tokenizer_files(config, tokenizer.clips, weights, "# a painter"))
     return place
 
 
@@ -95,7 +95,7 @@ def test_another_decoder_paints_the_same_ids(model: Path, tmp_path: Path, capsys
         (["model", "out", "--dtype", "int8"], 2, "'int8' is not one of"),
         (["model", "out", "--card", "nowhere.md"], 2, "'nowhere.md' does not exist"),
         (["model", "out", "--card", "bytes.md"], 2, "--card bytes.md: not a text in UTF-8"),
-        (["model", "out", "--decoder", "stranger"], 2, "makes other ids of a clip than the tokenizer of"),
+        (["model", "out", "--decoder", "stranger"], 2, "begin_with and decoder_only"),
     ],
 )
 def test_mistakes_are_one_line_and_change_nothing(

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from tests.data.conftest import MakeSet
-from videogen.data import Batch, ClipDataset, ClipSpec, Position, batches, build_index
+from videogen.clip_spec import ClipSpec
+from videogen.data import Batch, ClipDataset, Position, batches, build_index
 from videogen.io import VideoError
 
 Row = tuple[str, str, bytes]
@@ -20,7 +21,7 @@ BATCH = 4
 
 @pytest.fixture
 def dataset(tmp_path: Path, make_set: MakeSet) -> ClipDataset:
-    return ClipDataset(build_index(make_set(tmp_path, clips=7)), ClipSpec(5, 16, 24, 8, flip=True), seed=5)
+    return ClipDataset(build_index(make_set(tmp_path, clips=7)), ClipSpec(16, 24, 8, 5), seed=5, flip=True)
 
 
 def rows(batch: Batch) -> list[Row]:

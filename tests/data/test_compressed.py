@@ -12,7 +12,8 @@ import pytest
 
 from tests.data.conftest import MakeSet
 from tests.data.test_shards import content, pack
-from videogen.data import ClipDataset, ClipSpec, build_index, check_files, find_entries, load_index
+from videogen.clip_spec import ClipSpec
+from videogen.data import ClipDataset, build_index, check_files, find_entries, load_index
 from videogen.errors import DataError
 
 SPEC = ClipSpec(frames=5, height=16, width=24, fps=8)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from tests.data.conftest import MakeClip, MakeSet
-from videogen.data import ClipDataset, ClipSpec, Sample, build_index
+from videogen.clip_spec import ClipSpec
+from videogen.data import ClipDataset, Sample, build_index
 from videogen.errors import DataError
 from videogen.io import VideoError, read
 
@@ -78,7 +79,7 @@ def test_windows_and_rates_are_kept(tmp_path: Path, make_clip: MakeClip) -> None
 def test_flipping_mirrors_half_of_the_same_samples(tmp_path: Path, make_set: MakeSet) -> None:
     index = build_index(make_set(tmp_path, clips=4))
     plain = samples(ClipDataset(index, SPEC, seed=0), epochs=6)
-    flipped = samples(ClipDataset(index, ClipSpec(5, 64, 96, 8, flip=True), seed=0), epochs=6)
+    flipped = samples(ClipDataset(index, SPEC, seed=0, flip=True), epochs=6)
     mirrored = 0
     for a, b in zip(plain, flipped, strict=True):
         mirror = not np.array_equal(a.clip, b.clip)
@@ -158,11 +159,11 @@ def test_short_clips_are_listed_and_not_padded(tmp_path: Path, make_set: MakeSet
     assert dataset.short == ("brief.mp4",)
     assert len(dataset) == 3
     with pytest.raises(DataError, match="none of 4 clips holds 99 frames"):
-        ClipDataset(index, ClipSpec(99, 32, 32, 8), seed=0)
+        ClipDataset(index, ClipSpec(32, 32, 8, 99), seed=0)
 
 
 def test_wrong_arguments_are_named(tmp_path: Path, make_set: MakeSet) -> None:
-    for arguments in ((0, 32, 32, 8), (5, 0, 32, 8), (5, 32, -1, 8), (5, 32, 32, 0), (5, 32, 32, float("nan"))):
+    for arguments in ((32, 32, 8, 0), (0, 32, 8, 5), (32, -1, 8, 5), (32, 32, 0, 5), (32, 32, float("nan"), 5)):
         with pytest.raises(ValueError, match=r"^(frames|height|width|fps) is "):
             ClipSpec(*arguments)
     index = build_index(make_set(tmp_path, clips=1))

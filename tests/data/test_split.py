@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.data.conftest import MakeSet
-from videogen.data import ClipDataset, ClipSpec, build_index
+from videogen.clip_spec import ClipSpec
+from videogen.data import ClipDataset, build_index
 from videogen.data.split import draw, hold_out, kept_for_validation, nearest_share, refuse_one_sided
 from videogen.errors import DataError
 

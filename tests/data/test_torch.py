@@ -8,10 +8,11 @@ import torch
 from torch.utils.data import DataLoader, Subset
 
 from tests.data.conftest import pictures
-from videogen.data import ClipDataset, ClipSpec, Index, build_index
+from videogen.clip_spec import ClipSpec
+from videogen.data import ClipDataset, Index, build_index
 from videogen.io import write_video
 
-SPEC = ClipSpec(frames=4, height=16, width=24, fps=8, flip=True)
+SPEC = ClipSpec(frames=4, height=16, width=24, fps=8)
 
 
 @pytest.fixture(scope="module")

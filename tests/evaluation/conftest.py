@@ -4,8 +4,9 @@ import pytest
 
 from tests.tokenizer.models import small_config, small_model
 from videogen.checkpoint import write_folder
+from videogen.clip_spec import ClipSpec
 from videogen.data import build_index
-from videogen.models import Preprocessing, TokenizerModel, load_tokenizer, tokenizer_files
+from videogen.models import TokenizerModel, load_tokenizer, tokenizer_files
 from videogen.playroom.write import PlayroomConfig, write_playroom
 
 
@@ -15,7 +16,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = small_config(f_t=4, f_s=8)
     weights = small_model(config).state_dict()
     folder = tmp_path_factory.mktemp("model") / "model"
-    write_folder(folder, tokenizer_files(config, Preprocessing(32, 32, 8.0, 9), weights, "# a card"))
+    write_folder(folder, tokenizer_files(config, ClipSpec(32, 32, 8.0, 9), weights, "# a card"))
     return folder
 
 

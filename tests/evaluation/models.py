@@ -6,7 +6,8 @@ from typing import Literal
 from tests.prior.models import tiny_config, tiny_model
 from tests.tokenizer.models import small_config, small_model
 from videogen.checkpoint import write_folder
-from videogen.models import Preprocessing, TaughtOn, load_tokenizer, prior_files, tokenizer_files
+from videogen.clip_spec import ClipSpec
+from videogen.models import load_tokenizer, prior_files, tokenizer_files
 
 
 def write_whole_model(folder: Path, objective: Literal["masked", "next"] = "masked") -> Path:
@@ -14,11 +15,11 @@ def write_whole_model(folder: Path, objective: Literal["masked", "next"] = "mask
     config = small_config(f_t=4, f_s=8)
     write_folder(
         folder / "tokenizer",
-        tokenizer_files(config, Preprocessing(16, 16, 8.0, 5), small_model(config).state_dict(), "# a card"),
+        tokenizer_files(config, ClipSpec(16, 16, 8.0, 5), small_model(config).state_dict(), "# a card"),
     )
     prior = tiny_config(objective, digits=(40, 25))
     weights = {name: tensor.float() for name, tensor in tiny_model(prior).state_dict().items()}
     tokenizer = load_tokenizer(folder / "tokenizer")
-    files = prior_files(tokenizer, prior, TaughtOn(2, 2, 2, 8.0), weights, None, "# a card")
+    files = prior_files(tokenizer, prior, ClipSpec(16, 16, 8.0, 5), weights, None, "# a card")
     write_folder(folder / "model", files)
     return folder / "model"

@@ -18,15 +18,15 @@ from tests.evaluation.models import write_whole_model
 from videogen.cli import main
 from videogen.cli.evaluate_generation import generation
 from videogen.errors import CheckpointError, DataError, UsageError
-from videogen.evaluation.drift import DriftPlan, follow, lost, streams_of
-from videogen.evaluation.features import RandomMotionBank, evenly, filters
-from videogen.evaluation.frechet import Cloud, frechet
-from videogen.evaluation.generation import DRAWN, Judge, measured, playroom_reference, shuffled
-from videogen.evaluation.makers import Batch, Pieces, endlessly_rendered, rendered, windows
-from videogen.evaluation.prompts import Clips, Prompts, read_prompts
-from videogen.evaluation.published import ClipScore, VideoMAEFeatures
-from videogen.evaluation.settings import read_setting, settings_of
-from videogen.evaluation.verdicts import in_words, likely
+from videogen.evaluation.generation.clip_sources import Batch, Pieces, endlessly_rendered, rendered, windows
+from videogen.evaluation.generation.drift import DriftPlan, follow, lost, streams_of
+from videogen.evaluation.generation.evaluator import DRAWN, Judge, measured, playroom_reference, shuffled
+from videogen.evaluation.generation.features import RandomMotionBank, evenly, filters
+from videogen.evaluation.generation.frechet import Cloud, frechet
+from videogen.evaluation.generation.oracle_scores import in_words, likely
+from videogen.evaluation.generation.pretrained import ClipScore, VideoMAEFeatures
+from videogen.evaluation.generation.prompts import Clips, Prompts, read_prompts
+from videogen.evaluation.generation.settings import read_setting, settings_of
 
 FRAMES, SIZE, FPS = 17, 64, 8.0
 BANK = RandomMotionBank()
@@ -118,7 +118,7 @@ def test_prompts_can_be_those_that_say_something(monkeypatch):
     assert others == tuple(told for told in all_of_them if not {"star", "tiny"} & set(re.findall("[a-z]+", told)))[:20]
     both = read_prompts("playroom:3:hoop,-tiny").captions
     assert all("hoop" in caption and "tiny" not in caption for caption in both)
-    monkeypatch.setattr("videogen.evaluation.prompts.TRIED", 50)
+    monkeypatch.setattr("videogen.evaluation.generation.prompts.TRIED", 50)
     with pytest.raises(UsageError, match="of 50 captions 0 are of that kind"):
         read_prompts("playroom:2:purple")
 
@@ -424,8 +424,8 @@ def test_of_the_playrooms_prompts_only_what_was_asked_for_is_lacking(
 
 
 def test_the_same_seed_gives_the_same_clips_in_any_batch(whole_model: Path) -> None:
-    from videogen.evaluation.makers import generated
-    from videogen.evaluation.settings import Setting
+    from videogen.evaluation.generation.clip_sources import generated
+    from videogen.evaluation.generation.settings import Setting
     from videogen.pipeline import VideoPipeline
 
     pipe, prompts = VideoPipeline.from_pretrained(whole_model), read_prompts("playroom:4")

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from videogen.cli import main
-from videogen.evaluation.video import reconstruct_video
+from videogen.evaluation.tokenizer.metrics import Totals
+from videogen.evaluation.tokenizer.video import reconstruct_video
 from videogen.io import VideoWriter, read, scan, write_video
-from videogen.metrics import Totals
 from videogen.models import TokenizerModel
 from videogen.pixels import to_clip, to_frames
 from videogen.signals import Interrupted

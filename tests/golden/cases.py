@@ -16,9 +16,10 @@ from tests.tokenizer.models import small_config, small_model
 from tests.training import tiny, tiny_prior
 from videogen.checkpoint import write_folder
 from videogen.cli import main
+from videogen.clip_spec import ClipSpec
 from videogen.data import IndexedClip, build_index
 from videogen.io import read
-from videogen.models import Preprocessing, load_prior, tokenizer_files
+from videogen.models import load_prior, tokenizer_files
 from videogen.pipeline import VideoPipeline
 from videogen.playroom.write import PlayroomConfig, write_playroom
 from videogen.tokens.token_set import TokenClip, TokenSet
@@ -94,8 +95,8 @@ def training(folder: Path) -> Iterator[tuple[str, str]]:
     tiny.train(clips, folder / "stage_one", steps=STEPS)
     yield "losses of stage one", losses(folder / "stage_one", "total/tokenizer")
     config = small_config(f_t=4, f_s=8)
-    made_for = Preprocessing(height=16, width=16, fps=8.0, frames=9)
-    write_folder(model, tokenizer_files(config, made_for, small_model(config).state_dict(), "# a card"))
+    clips_seen = ClipSpec(height=16, width=16, fps=8.0, frames=9)
+    write_folder(model, tokenizer_files(config, clips_seen, small_model(config).state_dict(), "# a card"))
     run("encode", str(clips), str(tokens), "--model", str(model))
     yield "what tokens are read as", digest(*(clip.ids for clip in whole_set(TokenSet.open(tokens))))
     tiny_prior.train(model, tokens, folder / "stage_two", steps=STEPS)

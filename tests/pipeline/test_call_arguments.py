@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.pipeline.tiny import RING
 from videogen.errors import UsageError
-from videogen.evaluation.info_prior import prior_in_words
+from videogen.evaluation.info.prior import prior_in_words
 from videogen.pipeline import PipelineWarning, VideoPipeline
 
 
@@ -59,7 +59,7 @@ def test_it_says_what_it_is(pipe, folders):
     assert (pipe.dtype, pipe.device) == (torch.float32, torch.device("cpu"))
     assert pipe.components["prior"] is pipe.model.network
     assert (pipe.components["text_encoder"] is None, untold.components["text_encoder"] is None) == (False, True)
-    assert pipe.config["taught_on"] == {"height": 2, "width": 3, "frames": 3, "fps": 8.0}
+    assert pipe.config["clips"] == {"height": 16, "width": 24, "frames": 9, "fps": 8.0}
     assert pipe.config["sampler"]["order"] == "halton"
     assert untold.config["text"] is None
     assert "9 frames of 16 x 24 at 8 a second" in repr(pipe)

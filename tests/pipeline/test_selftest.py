@@ -5,8 +5,8 @@ import json
 import pytest
 
 from videogen.cli import main
-from videogen.evaluation.info_prior import describe_prior, prior_in_words
-from videogen.evaluation.selftest_prior import check_prior_laws
+from videogen.evaluation.info.prior import describe_prior, prior_in_words
+from videogen.evaluation.prior.selftest import check_prior_laws
 from videogen.models import load_prior
 from videogen.stream import VideoStream
 
@@ -40,14 +40,14 @@ def broken(model):
 
 def test_a_prior_is_described(folders):
     said = prior_in_words(load_prior(folders["sinks"]))
-    assert said["taught"] == "with masks, on clips of 9 pictures of 16 x 24 at 8 a second"
+    assert said["trained"] == "with masks, on clips of 9 frames of 16 x 24 at 8 a second"
     assert said["looks back"] == "2 latent frames (1 s) and the first 1"
     assert said["digits of an id"] == "40 x 25"
     assert "order halton, 6 proposals" in said["sampled"]
     assert prior_in_words(load_prior(folders["untold"]))["text"] == "none"
     figures = describe_prior(load_prior(folders["sinks"]))
     assert (figures["digits"], figures["window"], figures["window_seconds"]) == ((40, 25), 2, 1.0)
-    assert figures["taught_on"] == {"height": 2, "width": 3, "frames": 3, "fps": 8.0, "pictures": 9}
+    assert figures["clips"] == {"height": 16, "width": 24, "fps": 8.0, "frames": 9}
 
 
 def test_the_commands_cover_both_parts(folders, capsys):
@@ -55,7 +55,7 @@ def test_the_commands_cover_both_parts(folders, capsys):
     assert len(json.loads(capsys.readouterr().out)["verdicts"]) == 20
     assert main(["info", str(folders["masked"]), "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
-    assert figures["made_for"] == {"height": 16, "width": 24, "fps": 8.0, "frames": 9}
+    assert figures["clips"] == {"height": 16, "width": 24, "fps": 8.0, "frames": 9}
     assert figures["prior"]["sampler"]["order"] == "halton"
     assert main(["info", "playroom"]) == 0
     assert "models/playroom" in capsys.readouterr().out.splitlines()[0]

@@ -9,15 +9,16 @@ from prior.config import ContextConfig
 from tests.prior.models import tiny_config, tiny_model
 from tests.tokenizer.models import small_config, small_model
 from videogen.checkpoint import write_folder
+from videogen.clip_spec import ClipSpec
 from videogen.conditioning import BPEConfig, make_conditioner
-from videogen.models import Preprocessing, TaughtOn, TokenizerModel, load_tokenizer, prior_files, tokenizer_files
+from videogen.models import TokenizerModel, load_tokenizer, prior_files, tokenizer_files
 from videogen.pipeline import VideoPipeline
 
 GRID, SIZE, FPS = (2, 3), (16, 24), 8.0
 RING = "a small red ring drifts left over a dark blue background"
 STAR = "a big yellow star spins over a green background"
 LENGTH = 48  # tokens of a prompt
-TAUGHT_ON = TaughtOn(*GRID, frames=3, fps=FPS)
+CLIPS = ClipSpec(*SIZE, FPS, frames=9)
 MASKED_ORDERS = ("halton", "confidence", "random", "threshold", "raster")
 
 
@@ -29,7 +30,7 @@ def write_model(
     context = None if conditioner is None else ContextConfig(LENGTH, vocabulary=conditioner.vocabulary)
     config = tiny_config(objective, digits=(40, 25), sinks=sinks, context=context)  # type: ignore[arg-type]
     weights = tiny_model(config).float().state_dict()
-    files = prior_files(tiny_tokenizer(folder.parent), config, TAUGHT_ON, weights, conditioner, "# a card")
+    files = prior_files(tiny_tokenizer(folder.parent), config, CLIPS, weights, conditioner, "# a card")
     write_folder(folder, files if settings is None else {**files, "generation_config.json": settings})
     return folder
 
@@ -37,7 +38,7 @@ def write_model(
 def tiny_tokenizer(folder: Path) -> TokenizerModel:
     place, config = folder / "tokenizer", small_config()
     if not place.exists():
-        files = tokenizer_files(config, Preprocessing(*SIZE, FPS, 9), small_model(config).state_dict(), "# a card")
+        files = tokenizer_files(config, CLIPS, small_model(config).state_dict(), "# a card")
         write_folder(place, files)
     return load_tokenizer(place)
 

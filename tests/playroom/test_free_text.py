@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from videogen.conditioning.prompt_vocabulary import PromptVocabulary
 from videogen.config import resolve
 from videogen.errors import CheckpointError
-from videogen.models import EMBEDDED
+from videogen.models import BUNDLED
 from videogen.playroom.grammar import caption, parse
 from videogen.playroom.scene import sample_scenes
 
 CONFIGS = Path(__file__).parents[2] / "configs/playroom"
-VOCABULARY = PromptVocabulary.from_json(json.loads((EMBEDDED / "prompt_vocabulary.json").read_text()))
+VOCABULARY = PromptVocabulary.from_json(json.loads((BUNDLED / "prompt_vocabulary.json").read_text()))
 PHRASES = sorted({word for values in VOCABULARY.synonyms.values() for words in values.values() for word in words})
 
 

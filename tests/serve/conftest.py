@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import pytest
 
 from prior.config import ContextConfig
-from tests.pipeline.tiny import TAUGHT_ON, tiny_tokenizer
+from tests.pipeline.tiny import CLIPS, tiny_tokenizer
 from tests.prior.models import tiny_config, tiny_model
 from videogen.checkpoint import write_folder
 from videogen.conditioning import BPEConfig, make_conditioner
@@ -17,7 +17,7 @@ from videogen.models import prior_files
 from videogen.playroom.grammar import caption
 from videogen.playroom.scene import sample_scenes
 from videogen.serve.engine.engine import Engine
-from videogen.serve.limits import Limits
+from videogen.serve.limits import ServerLimits
 
 Result = TypeVar("Result")
 
@@ -31,7 +31,7 @@ def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     context = ContextConfig(32, vocabulary=conditioner.vocabulary)
     config = tiny_config("masked", digits=(40, 25), context=context)
     weights = tiny_model(config).float().state_dict()
-    write_folder(home / "tiny", prior_files(tiny_tokenizer(home), config, TAUGHT_ON, weights, conditioner, "# a card"))
+    write_folder(home / "tiny", prior_files(tiny_tokenizer(home), config, CLIPS, weights, conditioner, "# a card"))
     return home / "tiny"
 
 
@@ -54,7 +54,7 @@ async def within(work: Coroutine[Any, Any, Result]) -> Result:
 
 @pytest.fixture(scope="package")
 def home(tiny_model_folder: Path) -> Iterator[Home]:
-    limits = Limits(
+    limits = ServerLimits(
         streams=2, queued=3, turn_seconds=3600, spare_seconds=3600, idle_seconds=5, upload_bytes=2**20, prompt_chars=200
     )
     with asyncio.Runner() as runner:

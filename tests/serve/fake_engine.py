@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from videogen.serve.engine.events import Mark
-from videogen.serve.engine.fanout import Preview
-from videogen.serve.errors import Busy, Gone, UploadError, UploadTooLarge, WishError
-from videogen.serve.limits import Limits
+from videogen.serve.engine.fanout import PreviewEvent
+from videogen.serve.errors import BusyError, InvalidParamError, NotFoundError, UploadError, UploadTooLargeError
+from videogen.serve.limits import ServerLimits
 from videogen.serve.model_info import ModelInfo
-from videogen.serve.requests import Beginning, Wish
+from videogen.serve.requests import GenerationParams, InitialFrames
 
 MIME = 'video/mp4; codecs="avc1.42E01E"'
 INFO = ModelInfo(
@@ -38,7 +38,7 @@ INFO = ModelInfo(
 )
 HEADER = b"\0\0\0\x18ftypisom" + bytes(12)
 PIECE = b"\0\0\0\x10moof" + bytes(8)
-BEGINNING = Beginning("video", bytes(16 * 24 * 3), 1, "cropped to the shape of 16 x 24")
+BEGINNING = InitialFrames("video", bytes(16 * 24 * 3), 1, "cropped to the shape of 16 x 24")
 
 
 class Viewer:
@@ -62,11 +62,11 @@ class Viewer:
 
 @dataclass(eq=False)
 class FakeStream:
-    wish: Wish
+    params: GenerationParams
     engine: "FakeEngine"
     id: str = field(default_factory=lambda: secrets.token_hex(16))
     status: str = "playing"
-    place_in_queue: int | None = None
+    queue_position: int | None = None
     created_at: float = field(default_factory=time.time)
     marks: list[Mark] = field(default_factory=list)
     error: str | None = None
@@ -74,8 +74,8 @@ class FakeStream:
     viewers: list[Viewer] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.prompt, self.transition = self.wish.prompt, self.wish.transition
-        self.seed = self.wish.seed or 0
+        self.prompt, self.transition = self.params.prompt, self.params.transition
+        self.seed = self.params.seed or 0
 
     @property
     def figures(self) -> dict[str, Any]:
@@ -83,7 +83,7 @@ class FakeStream:
 
     async def change(self, prompt: str | None = None, paused: bool | None = None, transition: Any = None) -> None:
         if self.status == "stopped":
-            raise Gone("the stream has ended; begin another one")
+            raise NotFoundError("the stream has ended; begin another one")
         self.prompt = self.prompt if prompt is None else prompt
         self.transition = transition or self.transition
         if prompt is not None:
@@ -98,19 +98,19 @@ class FakeStream:
             viewer.ended.set()
 
     @asynccontextmanager
-    async def watch_film(self) -> AsyncIterator[Viewer]:
+    async def watch_video(self) -> AsyncIterator[Viewer]:
         async with self._watched(Viewer([HEADER + PIECE, *self.engine.pieces], 0.005, self.engine.endless)) as viewer:
             yield viewer
 
     @asynccontextmanager
     async def watch_preview(self) -> AsyncIterator[Viewer]:
         seen = [
-            Preview("turn", 0, None, {"status": "playing", "queue_place": None}),
-            Preview("figures", 0, None, self.figures),
-            Preview("mask", 1, None, {"height": 2, "width": 3, "decided": b"\0\1\0\1\1\1"}),
-            Preview("picture", 1, b"\xff\xd8jpeg\xff\xd9"),
-            Preview("mark", 5, None, Mark(5, "gr\u00fcn", False).told(INFO.fps)),
-            Preview("end", 9, None, {"status": "stopped", "error": None}),
+            PreviewEvent("turn", 0, None, {"status": "playing", "queue_place": None}),
+            PreviewEvent("figures", 0, None, self.figures),
+            PreviewEvent("mask", 1, None, {"height": 2, "width": 3, "decided": b"\0\1\0\1\1\1"}),
+            PreviewEvent("picture", 1, b"\xff\xd8jpeg\xff\xd9"),
+            PreviewEvent("mark", 5, None, Mark(5, "gr\u00fcn", False).told(INFO.fps)),
+            PreviewEvent("end", 9, None, {"status": "stopped", "error": None}),
         ]
         async with self._watched(Viewer(seen, 0.001, False)) as viewer:
             yield viewer
@@ -118,14 +118,14 @@ class FakeStream:
     @asynccontextmanager
     async def _watched(self, viewer: Viewer) -> AsyncIterator[Viewer]:
         if self.engine.full:
-            raise Busy("400 viewers are watching, which is as many as there may be", 5)
+            raise BusyError("400 viewers are watching, which is as many as there may be", 5)
         self.viewers.append(viewer)
         try:
             yield viewer
         finally:
             self.viewers.remove(viewer)
 
-    async def film_so_far(self, seconds: float | None = None) -> bytes:
+    async def recent_video(self, seconds: float | None = None) -> bytes:
         self.engine.fetched += 1
         return HEADER + PIECE * int(seconds or 9) + self.engine.padding
 
@@ -134,7 +134,7 @@ class FakeStream:
 class FakeJob:
     """Completed a moment after it was asked for, unless the engine is slow."""
 
-    wish: Wish
+    params: GenerationParams
     frames: int
     engine: "FakeEngine"
     id: str = field(default_factory=lambda: secrets.token_hex(16))
@@ -143,7 +143,7 @@ class FakeJob:
 
     @property
     def seed(self) -> int:
-        return self.wish.seed or 0
+        return self.params.seed or 0
 
     @property
     def age(self) -> float:
@@ -171,13 +171,13 @@ class FakeJob:
 
 
 class FakeEngine:
-    def __init__(self, folder: Path, limits: Limits | None = None) -> None:
-        self.folder, self.limits, self.info = folder, limits or Limits(), INFO
+    def __init__(self, folder: Path, limits: ServerLimits | None = None) -> None:
+        self.folder, self.limits, self.info = folder, limits or ServerLimits(), INFO
         self.alive, self.supervises, self.full, self.endless, self.slow = True, True, False, False, False
         self.pieces: list[bytes] = [PIECE] * 3
         self.padding = b""  # at the end of whole films
         self.fetched = 0  # of them
-        self.wishes: list[Wish] = []
+        self.submitted: list[GenerationParams] = []
         self.uploads: list[tuple[str, int, str]] = []  # kind, bytes, their hash
         self.all_streams: dict[str, FakeStream] = {}
         self.all_jobs: dict[str, FakeJob] = {}
@@ -192,33 +192,33 @@ class FakeEngine:
     def healthy(self) -> bool:
         return self.alive
 
-    def _admit(self, wish: Wish) -> None:
+    def _admit(self, params: GenerationParams) -> None:
         if self.full:
-            raise Busy("20 streams and videos are being made or waiting; try again later", 7)
-        if wish.top_k == 13:
-            raise WishError("top_k", "top_k is 13, which brings bad luck")
-        self.wishes.append(wish)
+            raise BusyError("20 streams and videos are being made or waiting; try again later", 7)
+        if params.top_k == 13:
+            raise InvalidParamError("top_k", "top_k is 13, which brings bad luck")
+        self.submitted.append(params)
 
-    async def open_stream(self, wish: Wish, owner: str = "") -> FakeStream:
-        self._admit(wish)
-        stream = FakeStream(wish, self)
+    async def open_stream(self, params: GenerationParams, owner: str = "") -> FakeStream:
+        self._admit(params)
+        stream = FakeStream(params, self)
         self.all_streams[stream.id] = stream
         return stream
 
     def stream(self, name: str) -> FakeStream:
         if name not in self.all_streams:
-            raise Gone("no such stream, or none any more")
+            raise NotFoundError("no such stream, or none any more")
         return self.all_streams[name]
 
-    async def submit(self, wish: Wish, owner: str = "") -> FakeJob:
-        self._admit(wish)
-        job = FakeJob(wish, wish.frames or INFO.default_frames, self)
+    async def submit(self, params: GenerationParams, owner: str = "") -> FakeJob:
+        self._admit(params)
+        job = FakeJob(params, params.frames or INFO.default_frames, self)
         self.all_jobs[job.id] = job
         return job
 
     def job(self, name: str) -> FakeJob:
         if name not in self.all_jobs:
-            raise Gone("no such video, or none any more")
+            raise NotFoundError("no such video, or none any more")
         return self.all_jobs[name]
 
     def jobs(self) -> list[FakeJob]:
@@ -228,20 +228,20 @@ class FakeEngine:
         self.job(name)
         del self.all_jobs[name]
 
-    async def take_upload(self, chunks: AsyncIterator[bytes], kind: str) -> Beginning:
+    async def take_upload(self, chunks: AsyncIterator[bytes], kind: str) -> InitialFrames:
         if self.full:
-            raise Busy("many clips are being read; try again later", 5)
+            raise BusyError("many clips are being read; try again later", 5)
         size, digest, first = 0, hashlib.sha256(), b""
         async for chunk in chunks:
             first, size = first or chunk, size + len(chunk)
             digest.update(chunk)
             if size > self.limits.upload_bytes:
-                raise UploadTooLarge(f"the upload has more than {self.limits.upload_bytes} bytes, the limit")
+                raise UploadTooLargeError(f"the upload has more than {self.limits.upload_bytes} bytes, the limit")
         if first.startswith(b"broken"):
             raise UploadError("the clip cannot be read: no video in it")
         self.uploads.append((kind, size, digest.hexdigest()))
         return replace(BEGINNING, kind=kind)  # type: ignore[arg-type]
 
-    async def continue_job(self, name: str) -> Beginning:
+    async def continue_job(self, name: str) -> InitialFrames:
         self.job(name)
         return BEGINNING

@@ -81,16 +81,16 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 def png_bomb(width: int, height: int) -> bytes:
     """It says that it is nearly a gigapixel; the first megabyte of that is there."""
-    packed = zlib.compress(bytes(2**20))
+    pack = zlib.compress(bytes(2**20))
     head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", pack) + chunk(b"IEND", b"")
 
 
 def words_in_png(picture: bytes) -> bytes:
     """A picture with a remark that unpacks to a hundred megabytes."""
     packer = zlib.compressobj(9)
-    packed = b"".join(packer.compress(bytes(2**20)) for _ in range(100)) + packer.flush()
-    return picture[:33] + chunk(b"zTXt", b"x\0\0" + packed) + picture[33:]
+    pack = b"".join(packer.compress(bytes(2**20)) for _ in range(100)) + packer.flush()
+    return picture[:33] + chunk(b"zTXt", b"x\0\0" + pack) + picture[33:]
 
 
 def damaged_png(picture: bytes) -> bytes:

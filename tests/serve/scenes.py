@@ -6,9 +6,10 @@ import random
 from pathlib import Path
 
 from videogen.serve.engine.engine import Engine
-from videogen.serve.engine.video_job import Job, Stream
-from videogen.serve.errors import Busy
-from videogen.serve.requests import Wish
+from videogen.serve.engine.stream import Stream
+from videogen.serve.engine.video_job import VideoJob
+from videogen.serve.errors import BusyError
+from videogen.serve.requests import GenerationParams
 
 RING = "a small red ring drifts left over a dark blue background"
 STAR = "a big yellow star spins over a green background"
@@ -42,14 +43,14 @@ async def until(condition) -> None:
             await asyncio.sleep(0.01)
 
 
-async def finished(job: Job) -> Job:
+async def finished(job: VideoJob) -> VideoJob:
     await until(lambda: job.status in ("completed", "failed"))
     return job
 
 
 async def pieces_of(stream: Stream, count: int | None = None) -> list[bytes]:
     pieces = []
-    async with stream.watch_film() as film:
+    async with stream.watch_video() as film:
         async for piece in film:
             pieces.append(piece)
             if len(pieces) == count:
@@ -59,7 +60,7 @@ async def pieces_of(stream: Stream, count: int | None = None) -> list[bytes]:
 
 async def crowd(engine: Engine, viewers: int, seconds: float, seed: int = 0) -> dict[str, int]:
     """One stream; a fifth of its viewers stall, a fifth leave at some moment. Pieces that good ones have missed."""
-    stream = await engine.open_stream(Wish(RING, seed=1))
+    stream = await engine.open_stream(GenerationParams(RING, seed=1))
     draw, calm = random.Random(seed), {"tasks": tasks(), "descriptors": descriptors()}
     sent: list[bytes] = []
     tell = stream.show.films.tell
@@ -88,7 +89,7 @@ async def crowd(engine: Engine, viewers: int, seconds: float, seed: int = 0) -> 
 
 async def stalled(stream: Stream) -> None:
     """Looks at the beginning, and at nothing more until it is let go."""
-    async with stream.watch_film() as film:
+    async with stream.watch_video() as film:
         await anext(film)
         await film.lost.wait()
 
@@ -119,12 +120,12 @@ async def dropped(engine: Engine, count: int, seed: int = 0) -> dict[str, float]
 
 async def one_life(engine: Engine, end: str, draw: random.Random) -> None:
     moment = draw.choice((0.0, draw.uniform(0, 0.05), draw.uniform(0, 0.5)))
-    wish = Wish(RING, seed=draw.randrange(100))
+    params = GenerationParams(RING, seed=draw.randrange(100))
     while True:
         try:
-            one = await (engine.submit(wish) if end == "job" else engine.open_stream(wish))
+            one = await (engine.submit(params) if end == "job" else engine.open_stream(params))
             break
-        except Busy:
+        except BusyError:
             await asyncio.sleep(0.02)
     if end == "leave":
         await leaving(one, moment)
@@ -140,8 +141,8 @@ async def killed(engine: Engine, times: int) -> list[dict[str, float]]:
     """The model process dies in mid-stream, again and again; seconds until the client hears, and the next is served."""
     found = []
     for _ in range(times):
-        stream = await engine.open_stream(Wish(RING, seed=1))
-        async with stream.watch_film() as film, stream.watch_preview() as previews:
+        stream = await engine.open_stream(GenerationParams(RING, seed=1))
+        async with stream.watch_video() as film, stream.watch_preview() as previews:
             for _ in range(3):
                 await anext(film)
             engine.kill_model()
@@ -151,7 +152,7 @@ async def killed(engine: Engine, times: int) -> list[dict[str, float]]:
             await until(lambda: film.closed)
         assert heard.kind == "end"
         assert heard.data["status"] == stream.status == "failed", heard
-        job = await finished(await engine.submit(Wish(STAR, seed=2)))
+        job = await finished(await engine.submit(GenerationParams(STAR, seed=2)))
         served = asyncio.get_running_loop().time() - began
         found.append({"heard": told, "served": served, "completed": float(job.status == "completed")})
     return found

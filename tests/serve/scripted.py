@@ -9,14 +9,14 @@ from typing import Any
 
 from tests.serve.test_checking import MASKED
 from videogen.serve.engine.engine import Engine
-from videogen.serve.engine.video_job import Job
-from videogen.serve.limits import Limits
-from videogen.serve.messages import Begin, Change, Ended, Message, Pictures, Ready
-from videogen.serve.requests import Wish
+from videogen.serve.engine.video_job import VideoJob
+from videogen.serve.limits import ServerLimits
+from videogen.serve.messages import ChangeStream, FrameBatch, Message, Ready, StartStream, StreamEnded
+from videogen.serve.requests import GenerationParams
 
 
 class Script:
-    """Takes the place of ModelProcess, and of the Child that it starts."""
+    """Takes the place of ModelProcessLauncher, and of the ChildProcess that it starts."""
 
     def __init__(self, *refusals: Exception) -> None:
         self.refusals = list(refusals)  # of starts after the first
@@ -58,23 +58,23 @@ class Script:
         note: str = "",
     ) -> None:
         payload = bytes(count * MASKED.height * MASKED.width * 3)
-        made = Pictures(name, first, count, "x", turned, cut_short, 1, 8, 0.0, 0.0, seconds, payload, note)
+        made = FrameBatch(name, first, count, "x", turned, cut_short, 1, 8, 0.0, 0.0, seconds, payload, note)
         self._says.put_nowait(made)
 
     def ends(self, name: str, error: str | None = None) -> None:
-        self._says.put_nowait(Ended(name, error))
+        self._says.put_nowait(StreamEnded(name, error))
 
     def begun(self) -> list[str]:
-        return [message.id for message in self.heard if isinstance(message, Begin)]
+        return [message.id for message in self.heard if isinstance(message, StartStream)]
 
     def pauses(self, name: str) -> list[bool]:
-        changes = [message for message in self.heard if isinstance(message, Change) and message.id == name]
+        changes = [message for message in self.heard if isinstance(message, ChangeStream) and message.id == name]
         return [change.paused for change in changes if change.paused is not None]
 
 
 @asynccontextmanager
 async def scripted(script: Script, **limits: Any) -> AsyncIterator[Engine]:
-    engine = Engine(Limits(**limits), script)  # type: ignore[arg-type]
+    engine = Engine(ServerLimits(**limits), script)  # type: ignore[arg-type]
     try:
         await engine._open()
         yield engine
@@ -82,9 +82,9 @@ async def scripted(script: Script, **limits: Any) -> AsyncIterator[Engine]:
         await engine.close()
 
 
-async def job_done(engine: Engine, script: Script, wish: Wish, note: str = "") -> Job:
-    """A job of one picture, from the wish to the file."""
-    job = await engine.submit(wish)
+async def job_done(engine: Engine, script: Script, params: GenerationParams, note: str = "") -> VideoJob:
+    """A job of one picture, from the params to the file."""
+    job = await engine.submit(params)
     script.makes(job.id, note=note)
     script.ends(job.id)
     async with asyncio.timeout(60):

@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 
 from videogen.serve.engine.engine import SUMS
-from videogen.serve.engine.usage import SPEED_SECONDS, Account
-from videogen.serve.messages import Pictures
+from videogen.serve.engine.usage import SPEED_SECONDS, StreamUsage
+from videogen.serve.messages import FrameBatch
 
-PICTURES = Pictures("1", 5, 4, "x", True, False, 1, 6, 0.25, 0.5, 1.5)
+PICTURES = FrameBatch("1", 5, 4, "x", True, False, 1, 6, 0.25, 0.5, 1.5)
 
 
-def account() -> Account:
-    return Account(dict.fromkeys(SUMS, 0.0), fps=8.0)
+def account() -> StreamUsage:
+    return StreamUsage(dict.fromkeys(SUMS, 0.0), fps=8.0)
 
 
 def made(first: int, seconds: float, count: int = 4, latent_frames: int = 1):

@@ -3,13 +3,13 @@ from dataclasses import asdict, replace
 import pytest
 
 from sampling.config import SamplerConfig
-from videogen.serve.engine.validation import check, sampling_of
-from videogen.serve.errors import WishError
-from videogen.serve.limits import Limits
+from videogen.serve.engine.validation import check, sampling_overrides
+from videogen.serve.errors import InvalidParamError
+from videogen.serve.limits import ServerLimits
 from videogen.serve.model_info import ModelInfo
-from videogen.serve.requests import Wish
+from videogen.serve.requests import GenerationParams
 
-LIMITS = Limits(prompt_chars=20, steps=16)
+LIMITS = ServerLimits(prompt_chars=20, steps=16)
 MASKED = ModelInfo(
     name="m",
     objective="masked",
@@ -61,8 +61,8 @@ WRONG = [
 
 @pytest.mark.parametrize(("name", "value"), WRONG)
 def test_what_cannot_be_had_is_named(name, value):
-    with pytest.raises(WishError) as caught:
-        check(replace(Wish("a ring"), **{name: value}), MASKED, LIMITS, 100)
+    with pytest.raises(InvalidParamError) as caught:
+        check(replace(GenerationParams("a ring"), **{name: value}), MASKED, LIMITS, 100)
     assert caught.value.param == name
     assert caught.value.message == str(caught.value)
     assert "\n" not in caught.value.message
@@ -70,10 +70,10 @@ def test_what_cannot_be_had_is_named(name, value):
 
 
 def test_what_can_be_had_passes():
-    check(Wish(""), MASKED, LIMITS, 100)
-    most = Wish("x" * 20, "y", 2**63 - 1, 16, "confidence", 100, 0, 10**6, 1, "cut", 100)
+    check(GenerationParams(""), MASKED, LIMITS, 100)
+    most = GenerationParams("x" * 20, "y", 2**63 - 1, 16, "confidence", 100, 0, 10**6, 1, "cut", 100)
     check(most, MASKED, LIMITS, 100)
-    assert sampling_of(most) == {
+    assert sampling_overrides(most) == {
         "steps": 16,
         "order": "confidence",
         "guidance_scale": 100,
@@ -81,10 +81,10 @@ def test_what_can_be_had_passes():
         "top_k": 10**6,
         "top_p": 1,
     }
-    assert sampling_of(Wish("x")) == {}
-    check(Wish("x", order="raster"), NEXT, LIMITS, 100)
+    assert sampling_overrides(GenerationParams("x")) == {}
+    check(GenerationParams("x", order="raster"), NEXT, LIMITS, 100)
 
 
 def test_a_model_is_not_asked_in_a_way_that_it_was_not_taught():
-    with pytest.raises(WishError, match="use autoregressive"):
-        check(Wish("x", order="halton"), NEXT, LIMITS, 100)
+    with pytest.raises(InvalidParamError, match="use autoregressive"):
+        check(GenerationParams("x", order="halton"), NEXT, LIMITS, 100)

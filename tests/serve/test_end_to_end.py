@@ -16,7 +16,7 @@ from tests.io.clips import numbered_frame
 from tests.serve.served import Served, problem, running_loop, served
 from videogen.io import scan, write_video
 from videogen.serve.engine.engine import Engine
-from videogen.serve.limits import Limits
+from videogen.serve.limits import ServerLimits
 
 PROMPT = "a small red ring drifts left over a dark blue background"
 
@@ -25,9 +25,9 @@ PROMPT = "a small red ring drifts left over a dark blue background"
 def there(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """An engine lives in one event loop: that of the server's thread."""
     with running_loop() as loop:
-        engine = asyncio.run_coroutine_threadsafe(Engine.start(tiny_model_folder, Limits(), threads=1), loop).result(
-            120
-        )
+        engine = asyncio.run_coroutine_threadsafe(
+            Engine.start(tiny_model_folder, ServerLimits(), threads=1), loop
+        ).result(120)
         try:
             with served(tmp_path_factory.mktemp("served"), engine=engine, loop=loop) as there:
                 yield there

@@ -8,9 +8,9 @@ import pytest
 from tests.serve.scenes import RING, STAR, finished, pieces_of, until
 from videogen.io import read_metadata, scan
 from videogen.pipeline import VideoPipeline
-from videogen.serve.errors import Busy, Gone, WishError
-from videogen.serve.media.film import FilmEncoder, film_of
-from videogen.serve.requests import Beginning, Wish
+from videogen.serve.errors import BusyError, InvalidParamError, NotFoundError
+from videogen.serve.media.film import Mp4Encoder, film_of
+from videogen.serve.requests import GenerationParams, InitialFrames
 
 
 def watched(data, tmp_path):
@@ -31,13 +31,13 @@ def test_what_is_known_of_a_model(home, tiny_model_folder):
 
 
 def test_a_job_is_what_the_pipeline_makes_of_it(home, tiny_model_folder, tmp_path):
-    job = home.run(finished_job(home.engine, Wish(RING, seed=3, frames=13)))
+    job = home.run(finished_job(home.engine, GenerationParams(RING, seed=3, frames=13)))
     assert (job.status, job.progress, job.error) == ("completed", 100, None)
     looked = scan(job.content())
     assert (len(looked.pts), looked.fps, looked.height, looked.width) == (13, 8.0, 16, 24)
     pipe = VideoPipeline.from_pretrained(tiny_model_folder)
     expected = np.stack(list(islice(pipe.stream(RING, generator=3), 13)))
-    encoder = FilmEncoder(8, 16, 24)
+    encoder = Mp4Encoder(8, 16, 24)
     pieces = [encoder.encode(expected[begin:end]) for begin, end in ((0, 1), (1, 5), (5, 9), (9, 13))]
     encoder.close()
     made_with = read_metadata(job.content())
@@ -48,18 +48,18 @@ def test_a_job_is_what_the_pipeline_makes_of_it(home, tiny_model_folder, tmp_pat
     }  # fmt: skip
     assert home.engine.jobs()[0] is job
     home.run(home.engine.delete(job.id))
-    with pytest.raises(Gone):
+    with pytest.raises(NotFoundError):
         home.engine.job(job.id)
-    with pytest.raises(Gone):
+    with pytest.raises(NotFoundError):
         home.run(home.engine.delete(job.id))
 
 
-async def finished_job(engine, wish):
-    return await finished(await engine.submit(wish))
+async def finished_job(engine, params):
+    return await finished(await engine.submit(params))
 
 
 def test_the_same_wish_is_the_same_film(home):
-    first, second = (home.run(finished_job(home.engine, Wish(RING, seed=5))) for _ in range(2))
+    first, second = (home.run(finished_job(home.engine, GenerationParams(RING, seed=5))) for _ in range(2))
     assert first.content().read_bytes() == second.content().read_bytes()
     assert first.id != second.id
     assert len(first.id) == 32
@@ -67,13 +67,15 @@ def test_the_same_wish_is_the_same_film(home):
 
 def test_a_job_goes_on_where_another_has_ended(home):
     async def scene():
-        first = await finished_job(home.engine, Wish(RING, seed=1, frames=17))
-        beginning = await home.engine.continue_job(first.id)
-        assert (beginning.kind, beginning.count) == ("video", home.engine.info.pictures_of_use)
-        second = await finished_job(home.engine, Wish(RING, seed=1, frames=8, beginning=beginning))
+        first = await finished_job(home.engine, GenerationParams(RING, seed=1, frames=17))
+        initial_frames = await home.engine.continue_job(first.id)
+        assert (initial_frames.kind, initial_frames.count) == ("video", home.engine.info.pictures_of_use)
+        second = await finished_job(
+            home.engine, GenerationParams(RING, seed=1, frames=8, initial_frames=initial_frames)
+        )
         assert second.status == "completed"
-        picture = Beginning("image", bytes(16 * 24 * 3), 1)
-        third = await finished_job(home.engine, Wish(RING, seed=1, frames=9, beginning=picture))
+        picture = InitialFrames("image", bytes(16 * 24 * 3), 1)
+        third = await finished_job(home.engine, GenerationParams(RING, seed=1, frames=9, initial_frames=picture))
         assert len(scan(third.content()).pts) == 9
 
     home.run(scene())
@@ -81,14 +83,14 @@ def test_a_job_goes_on_where_another_has_ended(home):
 
 def test_viewers_share_one_film_and_see_all_of_it(home, tmp_path):
     async def scene():
-        stream = await home.engine.open_stream(Wish(RING, seed=2, frames=21))
+        stream = await home.engine.open_stream(GenerationParams(RING, seed=2, frames=21))
         assert stream.mime == home.engine.info.mime
         early = await asyncio.gather(*(pieces_of(stream) for _ in range(5)))
         assert all(pieces == early[0] for pieces in early)
         assert stream.status == "stopped"
         late = await pieces_of(stream)
         assert b"".join(late) == b"".join(early[0])
-        return early[0], await stream.film_so_far(), await stream.film_so_far(0.5)
+        return early[0], await stream.recent_video(), await stream.recent_video(0.5)
 
     pieces, whole, end = home.run(scene())
     live = watched(b"".join(pieces), tmp_path)
@@ -101,7 +103,7 @@ def test_viewers_share_one_film_and_see_all_of_it(home, tmp_path):
 
 def test_previews_show_what_happens(home):
     async def scene():
-        stream = await home.engine.open_stream(Wish(RING, seed=2, frames=21))
+        stream = await home.engine.open_stream(GenerationParams(RING, seed=2, frames=21))
         async with stream.watch_preview() as previews:
             return [preview async for preview in previews], stream
 
@@ -121,7 +123,7 @@ def test_previews_show_what_happens(home):
 
 def test_who_comes_first_misses_no_picture_that_was_made_before(home):
     async def scene():
-        stream = await home.engine.open_stream(Wish(RING, seed=2, frames=9))
+        stream = await home.engine.open_stream(GenerationParams(RING, seed=2, frames=9))
         await until(lambda: stream.ended is not None)
         found = []
         for _ in range(2):
@@ -137,8 +139,8 @@ def test_who_comes_first_misses_no_picture_that_was_made_before(home):
 
 def test_a_prompt_changes_from_a_mark_on(home):
     async def scene():
-        stream = await home.engine.open_stream(Wish(RING, seed=2))
-        async with stream.watch_film() as film:
+        stream = await home.engine.open_stream(GenerationParams(RING, seed=2))
+        async with stream.watch_video() as film:
             await anext(film)
             await anext(film)
             await stream.change(STAR)
@@ -159,14 +161,14 @@ def test_a_prompt_changes_from_a_mark_on(home):
 
 def test_a_stream_that_was_stopped_takes_no_orders(home):
     async def scene():
-        stream = await home.engine.open_stream(Wish(RING))
+        stream = await home.engine.open_stream(GenerationParams(RING))
         await stream.stop()
         await stream.stop()
         assert stream.status == "stopped"
-        with pytest.raises(Gone):
+        with pytest.raises(NotFoundError):
             await stream.change(STAR)
-        with pytest.raises(Busy):
-            await stream.film_so_far()
+        with pytest.raises(BusyError):
+            await stream.recent_video()
         assert await pieces_of(stream) == [stream.shared.form.header]
 
     home.run(scene())
@@ -174,7 +176,7 @@ def test_a_stream_that_was_stopped_takes_no_orders(home):
 
 def test_who_leaves_frees_the_model_and_may_come_back(home):
     async def scene():
-        stream = await home.engine.open_stream(Wish(RING, seed=4))
+        stream = await home.engine.open_stream(GenerationParams(RING, seed=4))
         assert stream.status == "playing"
         await pieces_of(stream, 3)
         assert stream.status == "paused"
@@ -182,7 +184,7 @@ def test_who_leaves_frees_the_model_and_may_come_back(home):
         made = stream.pictures
         await asyncio.sleep(1.2)  # longer than a stream is made ahead
         assert stream.pictures == made
-        async with stream.watch_film() as film:
+        async with stream.watch_video() as film:
             assert stream.status == "playing"
             await anext(film)
             await until(lambda: stream.pictures > made)
@@ -193,8 +195,8 @@ def test_who_leaves_frees_the_model_and_may_come_back(home):
 
 def test_a_person_can_pause_and_go_on(home):
     async def scene():
-        stream = await home.engine.open_stream(Wish(RING, seed=4))
-        async with stream.watch_film() as film:
+        stream = await home.engine.open_stream(GenerationParams(RING, seed=4))
+        async with stream.watch_video() as film:
             await anext(film)
             await stream.change(paused=True)
             assert stream.status == "paused"
@@ -212,24 +214,24 @@ def test_a_person_can_pause_and_go_on(home):
 def test_some_wait_and_too_many_are_refused(home):
     async def scene():
         engine = home.engine
-        streams = [await engine.open_stream(Wish(RING, seed=number)) for number in range(5)]
+        streams = [await engine.open_stream(GenerationParams(RING, seed=number)) for number in range(5)]
         assert [stream.status for stream in streams] == ["playing"] * 2 + ["queued"] * 3
-        assert [stream.place_in_queue for stream in streams] == [None, None, 1, 2, 3]
+        assert [stream.queue_position for stream in streams] == [None, None, 1, 2, 3]
         assert engine.counters["queue_length"] == 3
         for asked in (engine.open_stream, engine.submit):
-            with pytest.raises(Busy) as caught:
-                await asked(Wish(RING))
+            with pytest.raises(BusyError) as caught:
+                await asked(GenerationParams(RING))
             assert caught.value.retry_after > 0
         await streams[0].change(paused=True)  # leaves the line: the next one takes its place
         assert [stream.status for stream in streams] == ["paused", "playing", "playing", "queued", "queued"]
         await streams[0].change(paused=False)  # and stands at its end when it comes back
-        assert [stream.place_in_queue for stream in streams] == [3, None, None, 1, 2]
+        assert [stream.queue_position for stream in streams] == [3, None, None, 1, 2]
         await streams[1].stop()
         await streams[2].stop()
         assert [stream.status for stream in streams[3:]] == ["playing", "playing"]
         for stream in streams:
             await engine.delete(stream.id)
-        with pytest.raises(Gone):
+        with pytest.raises(NotFoundError):
             engine.stream(streams[0].id)
         assert engine.counters["queue_length"] == engine.counters["streams_open"] == 0
 
@@ -238,10 +240,10 @@ def test_some_wait_and_too_many_are_refused(home):
 
 def test_a_queued_job_is_served_when_its_turn_comes(home):
     async def scene():
-        streams = [await home.engine.open_stream(Wish(RING, seed=number)) for number in range(2)]
-        job = await home.engine.submit(Wish(STAR, seed=1))
-        assert (job.status, job.place_in_queue, job.progress) == ("queued", 1, 0)
-        with pytest.raises(Gone):
+        streams = [await home.engine.open_stream(GenerationParams(RING, seed=number)) for number in range(2)]
+        job = await home.engine.submit(GenerationParams(STAR, seed=1))
+        assert (job.status, job.queue_position, job.progress) == ("queued", 1, 0)
+        with pytest.raises(NotFoundError):
             job.content()
         for stream in streams:
             await stream.stop()
@@ -252,15 +254,15 @@ def test_a_queued_job_is_served_when_its_turn_comes(home):
 
 def test_wishes_that_cannot_be_granted_are_refused_at_once(home):
     async def scene():
-        with pytest.raises(WishError) as caught:
-            await home.engine.submit(Wish(RING, frames=10**6))
+        with pytest.raises(InvalidParamError) as caught:
+            await home.engine.submit(GenerationParams(RING, frames=10**6))
         assert caught.value.param == "frames"
-        with pytest.raises(WishError):
-            await home.engine.open_stream(Wish("x" * 201))
-        stream = await home.engine.open_stream(Wish(RING))
-        with pytest.raises(WishError):
+        with pytest.raises(InvalidParamError):
+            await home.engine.open_stream(GenerationParams("x" * 201))
+        stream = await home.engine.open_stream(GenerationParams(RING))
+        with pytest.raises(InvalidParamError):
             await stream.change("x" * 201)
-        with pytest.raises(WishError):
+        with pytest.raises(InvalidParamError):
             await stream.change(transition="fade")  # type: ignore[arg-type]
         await stream.stop()
 

@@ -19,10 +19,10 @@ from videogen.errors import CheckpointError
 from videogen.serve.engine import video_job as sessions
 from videogen.serve.engine.engine import Engine
 from videogen.serve.engine.retention import jobs_too_many, streams_too_many
-from videogen.serve.errors import Busy, Gone
-from videogen.serve.limits import Limits
-from videogen.serve.messages import Begin
-from videogen.serve.requests import Beginning, Wish
+from videogen.serve.errors import BusyError, NotFoundError
+from videogen.serve.limits import ServerLimits
+from videogen.serve.messages import StartStream
+from videogen.serve.requests import GenerationParams, InitialFrames
 
 
 def test_no_model_no_engine(tmp_path):
@@ -37,20 +37,23 @@ def test_no_model_no_engine(tmp_path):
 
 def test_unwatched_streams_are_paused_and_then_ended(tiny_model_folder):
     """And an engine that is closed while it works leaves nothing."""
-    limits = Limits(streams=3, queued=1, idle_seconds=0.3, forget_seconds=1.0, paused_seconds=0.5, kept_streams=1)
+    limits = ServerLimits(streams=3, queued=1, idle_seconds=0.3, forget_seconds=1.0, paused_seconds=0.5, kept_streams=1)
 
     async def scene():
         engine = await Engine.start(tiny_model_folder, limits, threads=1)
-        alone, held = [await engine.open_stream(Wish(RING)) for _ in range(2)]
+        alone, held = [await engine.open_stream(GenerationParams(RING)) for _ in range(2)]
         await held.change(paused=True)
-        async with held.watch_film():
+        async with held.watch_video():
             await until(lambda: alone.status == "paused")
             await until(lambda: held.status == "stopped")
         await until(lambda: alone.status == "stopped")
-        stream, job = await engine.open_stream(Wish(RING)), await engine.submit(Wish(RING, frames=900))
-        with pytest.raises(Gone):
+        stream, job = (
+            await engine.open_stream(GenerationParams(RING)),
+            await engine.submit(GenerationParams(RING, frames=900)),
+        )
+        with pytest.raises(NotFoundError):
             engine.stream(held.id)  # only so many are kept, and it ended first
-        async with stream.watch_film() as film:
+        async with stream.watch_video() as film:
             await anext(film)
             folder = Path(engine._folder.path)
             await engine.close()
@@ -67,9 +70,11 @@ def test_unwatched_streams_are_paused_and_then_ended(tiny_model_folder):
 
 def test_finished_videos_are_kept_while_there_is_room(tiny_model_folder):
     async def scene():
-        engine = await Engine.start(tiny_model_folder, Limits(kept_videos=2), threads=1)
-        jobs = [await finished(await engine.submit(Wish(RING, seed=number, frames=5))) for number in range(4)]
-        with pytest.raises(Gone):
+        engine = await Engine.start(tiny_model_folder, ServerLimits(kept_videos=2), threads=1)
+        jobs = [
+            await finished(await engine.submit(GenerationParams(RING, seed=number, frames=5))) for number in range(4)
+        ]
+        with pytest.raises(NotFoundError):
             engine.job(jobs[0].id)
         assert engine.jobs() == jobs[:0:-1]
         assert len(list(Path(engine._folder.path).iterdir())) == 3
@@ -78,7 +83,7 @@ def test_finished_videos_are_kept_while_there_is_room(tiny_model_folder):
     asyncio.run(scene())
 
 
-PICTURE = Beginning("image", b"x" * 16 * 24 * 3, 1, "a note")
+PICTURE = InitialFrames("image", b"x" * 16 * 24 * 3, 1, "a note")
 
 
 def test_of_what_a_stream_goes_on_from_only_the_note_is_kept():
@@ -87,14 +92,14 @@ def test_of_what_a_stream_goes_on_from_only_the_note_is_kept():
     async def scene():
         script = Script()
         async with scripted(script, streams=1) as engine:
-            begun, waiting = [await engine.open_stream(Wish("x", beginning=PICTURE)) for _ in range(2)]
-            (message,) = [message for message in script.heard if isinstance(message, Begin)]
+            begun, waiting = [await engine.open_stream(GenerationParams("x", initial_frames=PICTURE)) for _ in range(2)]
+            (message,) = [message for message in script.heard if isinstance(message, StartStream)]
             assert message.payload == PICTURE.pictures
-            assert begun.wish.beginning == replace(PICTURE, pictures=b"")
-            assert waiting.wish.beginning == PICTURE
+            assert begun.params.initial_frames == replace(PICTURE, pictures=b"")
+            assert waiting.params.initial_frames == PICTURE
             await waiting.stop()
             await asyncio.wait([waiting.task])
-            assert waiting.wish.beginning == replace(PICTURE, pictures=b"")
+            assert waiting.params.initial_frames == replace(PICTURE, pictures=b"")
 
     asyncio.run(scene())
 
@@ -103,7 +108,10 @@ def test_of_a_job_that_fails_no_film_is_kept():
     async def scene():
         script = Script()
         async with scripted(script) as engine:
-            job, stream = await engine.submit(Wish("x", frames=5)), await engine.open_stream(Wish("x"))
+            job, stream = (
+                await engine.submit(GenerationParams("x", frames=5)),
+                await engine.open_stream(GenerationParams("x")),
+            )
             for name in (job.id, stream.id):
                 script.makes(name)
                 script.ends(name, "broken")
@@ -120,15 +128,15 @@ def test_a_film_that_a_cleaner_has_taken_is_gone_and_others_are_made():
     async def scene():
         script = Script()
         async with scripted(script) as engine:
-            job = await job_done(engine, script, Wish("x", frames=1))
+            job = await job_done(engine, script, GenerationParams("x", frames=1))
             size = job.content().stat().st_size
             shutil.rmtree(engine._folder.path)
-            with pytest.raises(Gone, match="not there any more"):
+            with pytest.raises(NotFoundError, match="not there any more"):
                 job.content()
-            with pytest.raises(Gone):
+            with pytest.raises(NotFoundError):
                 await engine.continue_job(job.id)
             assert (job.status, job.size) == ("completed", size)
-            again = await job_done(engine, script, Wish("x", frames=1))
+            again = await job_done(engine, script, GenerationParams("x", frames=1))
             assert again.content().read_bytes()
             await engine.delete(job.id)
 
@@ -149,19 +157,19 @@ def test_where_the_disk_is_full_the_oldest_videos_make_room_and_nothing_made_is_
     async def scene():
         script = Script()
         async with scripted(script) as engine:
-            jobs = [await job_done(engine, script, Wish("x", frames=1)) for _ in range(5)]
+            jobs = [await job_done(engine, script, GenerationParams("x", frames=1)) for _ in range(5)]
             assert engine.jobs() == jobs[:1:-1]
             room[0] = 1
-            last = await job_done(engine, script, Wish("x", frames=1))
+            last = await job_done(engine, script, GenerationParams("x", frames=1))
             assert engine.jobs() == [last]
             room[0] = 0
-            failed = await job_done(engine, script, Wish("x", frames=1))
+            failed = await job_done(engine, script, GenerationParams("x", frames=1))
             assert (failed.status, failed.error) == ("failed", "the video cannot be kept: No space left on device")
-            stream = await engine.open_stream(Wish("x"))
+            stream = await engine.open_stream(GenerationParams("x"))
             script.makes(stream.id)
             await until(lambda: stream.pictures == 1)
             monkeypatch.setattr(tempfile, "mkdtemp", lambda *_, **__: pytest.fail("no file is needed"))
-            assert await stream.film_so_far()
+            assert await stream.recent_video()
             assert engine.healthy()
 
     asyncio.run(scene())
@@ -180,11 +188,11 @@ def test_who_ended_longest_ago_is_forgotten_first():
     def names(found):
         return [one.id for one in found]
 
-    assert names(streams_too_many([job.stream for job in jobs], Limits(kept_streams=2))) == ["a", "b"]
-    assert names(streams_too_many([job.stream for job in jobs], Limits(kept_streams=4))) == []
-    assert names(jobs_too_many(jobs, Limits(kept_videos=1))) == ["a", "b", "c"]
-    assert names(jobs_too_many(jobs, Limits(kept_bytes=20))) == ["a", "b"]
-    assert names(jobs_too_many(jobs, Limits(kept_bytes=40))) == []
+    assert names(streams_too_many([job.stream for job in jobs], ServerLimits(kept_streams=2))) == ["a", "b"]
+    assert names(streams_too_many([job.stream for job in jobs], ServerLimits(kept_streams=4))) == []
+    assert names(jobs_too_many(jobs, ServerLimits(kept_videos=1))) == ["a", "b", "c"]
+    assert names(jobs_too_many(jobs, ServerLimits(kept_bytes=20))) == ["a", "b"]
+    assert names(jobs_too_many(jobs, ServerLimits(kept_bytes=40))) == []
 
 
 def test_streams_that_nobody_watches_make_room_for_others():
@@ -192,24 +200,24 @@ def test_streams_that_nobody_watches_make_room_for_others():
 
     async def scene():
         async with scripted(Script(), streams=2, queued=2, spare_seconds=0.3) as engine:
-            job = await engine.submit(Wish("x"), "a")
-            dropped = [await engine.open_stream(Wish("x"), "a") for _ in range(3)]
-            async with dropped[0].watch_film():
-                theirs = await engine.open_stream(Wish("x"), "b")  # of an address that has less, at once
+            job = await engine.submit(GenerationParams("x"), "a")
+            dropped = [await engine.open_stream(GenerationParams("x"), "a") for _ in range(3)]
+            async with dropped[0].watch_video():
+                theirs = await engine.open_stream(GenerationParams("x"), "b")  # of an address that has less, at once
                 assert [stream.status for stream in dropped] == ["playing", "stopped", "queued"]
                 assert "its place was needed" in (dropped[1].error or "")
-                async with theirs.watch_film():
-                    with pytest.raises(Busy):  # of the same address, after a while
-                        await engine.open_stream(Wish("x"), "a")
+                async with theirs.watch_video():
+                    with pytest.raises(BusyError):  # of the same address, after a while
+                        await engine.open_stream(GenerationParams("x"), "a")
                     await asyncio.sleep(0.3)
-                    with pytest.raises(Gone):
+                    with pytest.raises(NotFoundError):
                         await engine.continue_job(job.id)  # there would be room, but it has no film yet
                     assert dropped[2].ended is None, "nobody has come yet"
-                    newest = await engine.open_stream(Wish("x"), "a")
+                    newest = await engine.open_stream(GenerationParams("x"), "a")
                     assert dropped[2].status == "stopped"
-                    async with newest.watch_film():
-                        with pytest.raises(Busy):
-                            await engine.submit(Wish("x"), "c")
+                    async with newest.watch_video():
+                        with pytest.raises(BusyError):
+                            await engine.submit(GenerationParams("x"), "c")
                 assert (job.status, dropped[0].ended, engine.counters["streams_given_up"]) == ("in_progress", None, 2)
 
     asyncio.run(scene())
@@ -218,7 +226,7 @@ def test_streams_that_nobody_watches_make_room_for_others():
 def test_the_moment_of_its_end_is_known():
     async def scene():
         async with scripted(Script()) as engine:
-            stream = await engine.open_stream(Wish("x"))
+            stream = await engine.open_stream(GenerationParams("x"))
             assert stream.ended_at == math.inf
             before = asyncio.get_running_loop().time()
             await stream.stop()
@@ -234,11 +242,11 @@ def test_a_full_house_says_so_before_a_clip_is_sent():
 
     async def scene():
         async with scripted(Script(), streams=1, queued=0) as engine:
-            job = await job_done(engine, engine._supervisor.how, Wish("x"))
-            await engine.open_stream(Wish("x"))
-            with pytest.raises(Busy):
+            job = await job_done(engine, engine._supervisor.how, GenerationParams("x"))
+            await engine.open_stream(GenerationParams("x"))
+            with pytest.raises(BusyError):
                 await engine.take_upload(never(), "video")
-            with pytest.raises(Busy):
+            with pytest.raises(BusyError):
                 await engine.continue_job(job.id)
             assert engine.counters["refused_busy"] == 2
 
@@ -248,17 +256,17 @@ def test_a_full_house_says_so_before_a_clip_is_sent():
 @pytest.mark.slow
 def test_a_model_process_that_hangs_is_started_again(tiny_model_folder):
     async def scene():
-        engine = await Engine.start(tiny_model_folder, Limits(patience_seconds=10), threads=1)
+        engine = await Engine.start(tiny_model_folder, ServerLimits(patience_seconds=10), threads=1)
         child = engine._supervisor.child
         assert child is not None
         await asyncio.sleep(11)  # silence is no offence where there is nothing to do
-        job = await finished(await engine.submit(Wish(RING, frames=5)))
+        job = await finished(await engine.submit(GenerationParams(RING, frames=5)))
         assert job.status == "completed"
         child.process.send_signal(signal.SIGSTOP)
-        job = await finished(await engine.submit(Wish(RING, frames=5)))
+        job = await finished(await engine.submit(GenerationParams(RING, frames=5)))
         assert job.status == "failed"
         assert "said nothing for too long" in (job.error or "")
-        assert (await finished(await engine.submit(Wish(RING, frames=5)))).status == "completed"
+        assert (await finished(await engine.submit(GenerationParams(RING, frames=5)))).status == "completed"
         await engine.close()
 
     asyncio.run(scene())
@@ -268,8 +276,10 @@ def test_what_the_model_says_of_a_clip_stands_beside_what_became_of_it():
     async def scene():
         script = Script()
         async with scripted(script) as engine:
-            wish = Wish("x", frames=1, beginning=Beginning("image", bytes(16 * 24 * 3), 1, "cropped"))
-            job = await job_done(engine, script, wish, "unlike the playroom")
-            assert job.wish.beginning.note == "cropped; unlike the playroom"
+            params = GenerationParams(
+                "x", frames=1, initial_frames=InitialFrames("image", bytes(16 * 24 * 3), 1, "cropped")
+            )
+            job = await job_done(engine, script, params, "unlike the playroom")
+            assert job.params.initial_frames.note == "cropped; unlike the playroom"
 
     asyncio.run(scene())

@@ -10,9 +10,9 @@ from tests.serve.fake_engine import BEGINNING, INFO
 from videogen.serve.http.errors import Problem
 from videogen.serve.http.parsing.fields import Fields, fits
 from videogen.serve.http.parsing.request_schemas import asking, seconds_pattern, up_to, wish_of
-from videogen.serve.limits import Limits
+from videogen.serve.limits import ServerLimits
 
-ASKING = asking(INFO, Limits())
+ASKING = asking(INFO, ServerLimits())
 
 
 def refused(fields: Fields, given: object) -> Problem:
@@ -125,12 +125,12 @@ def test_objects_are_checked_inside():
 
 def test_a_wish_is_what_was_given_and_nothing_else():
     given = ASKING.video.check({"prompt": "x", "seconds": "1.5", "seed": 3, "top_k": 9, "negative_prompt": "y"})
-    wish = wish_of(given, INFO, BEGINNING)
-    assert (wish.prompt, wish.frames, wish.seed, wish.top_k, wish.negative_prompt) == ("x", 12, 3, 9, "y")
-    assert wish.beginning is BEGINNING
-    assert (wish.steps, wish.order, wish.temperature, wish.transition) == (None, None, None, "recache")
+    params = wish_of(given, INFO, BEGINNING)
+    assert (params.prompt, params.frames, params.seed, params.top_k, params.negative_prompt) == ("x", 12, 3, 9, "y")
+    assert params.initial_frames is BEGINNING
+    assert (params.steps, params.order, params.temperature, params.transition) == (None, None, None, "recache")
     assert wish_of({"seconds": 0.001}, INFO, None).frames == 1
     assert wish_of({}, INFO, None).frames is None
-    assert wish_of({}, INFO, BEGINNING).find_prompt
-    assert not wish_of({"prompt": ""}, INFO, BEGINNING).find_prompt
-    assert not wish_of({}, INFO, None).find_prompt
+    assert wish_of({}, INFO, BEGINNING).infer_prompt
+    assert not wish_of({"prompt": ""}, INFO, BEGINNING).infer_prompt
+    assert not wish_of({}, INFO, None).infer_prompt

@@ -4,7 +4,7 @@ import pytest
 
 from tests.io.clips import number_in, numbered_frame
 from videogen.io import read, read_metadata, scan
-from videogen.serve.media.film import FilmEncoder, Recent, film_of, form_of
+from videogen.serve.media.film import ClipBuffer, Mp4Encoder, film_of, form_of
 from videogen.serve.media.fragments import earlier, fragment, parts_of, with_lengths
 
 FPS, HEIGHT, WIDTH = 8, 48, 96
@@ -13,7 +13,7 @@ PLAN = (1, *(4,) * 12)  # pictures of each latent frame
 
 
 def filmed(plan=PLAN, height=HEIGHT, width=WIDTH, fps=FPS):
-    encoder, pieces, count = FilmEncoder(fps, height, width), [], 0
+    encoder, pieces, count = Mp4Encoder(fps, height, width), [], 0
     for pictures in plan:
         numbers = range(count, count + pictures)
         pieces.append(encoder.encode(np.stack([numbered_frame(number, height, width) for number in numbers])))
@@ -113,7 +113,7 @@ def test_odd_sizes_and_rates(fps, height, width, tmp_path):
 
 
 def plain(plan, fps, height, width):
-    encoder = FilmEncoder(fps, height, width)
+    encoder = Mp4Encoder(fps, height, width)
     pieces = [encoder.encode(np.full((count, height, width, 3), 100, np.uint8)) for count in plan]
     encoder.close()
     encoder.close()  # twice is once
@@ -122,7 +122,7 @@ def plain(plan, fps, height, width):
 
 def test_recent_pieces_are_few_and_begin_with_a_key_picture(film):
     _, pieces = film
-    recent = Recent(20, 2**30)
+    recent = ClipBuffer(20, 2**30)
     for piece in pieces:
         recent.add(piece)
         assert recent.pieces[0].key
@@ -130,7 +130,7 @@ def test_recent_pieces_are_few_and_begin_with_a_key_picture(film):
         assert recent.size == sum(len(each.data) for each in recent.pieces)
         assert recent.count <= 20 + 2 * FPS
     assert recent.pieces[0].first > 0
-    small = Recent(10**6, 9000)
+    small = ClipBuffer(10**6, 9000)
     for piece in pieces:
         small.add(piece)
     assert small.size <= 9000 + max(len(piece.data) for piece in pieces) * 4
@@ -140,7 +140,7 @@ def test_recent_pieces_are_few_and_begin_with_a_key_picture(film):
 
 def test_late_viewers_begin_at_the_last_key_picture_that_is_far_enough_behind(film):
     _, pieces = film
-    recent = Recent(10**6, 2**30)
+    recent = ClipBuffer(10**6, 2**30)
     for piece in pieces:
         recent.add(piece)
     total, keys = sum(PLAN), [piece.first for piece in pieces if piece.key]

@@ -19,13 +19,13 @@ from videogen.serve.http.errors import Problem
 from videogen.serve.http.parsing import bodies, forms
 from videogen.serve.http.parsing.bodies import chunks_of, parsed, read_json
 from videogen.serve.http.parsing.forms import Form, kind_of, read_form
-from videogen.serve.limits import Limits
-from videogen.serve.requests import Beginning
+from videogen.serve.limits import ServerLimits
+from videogen.serve.requests import InitialFrames
 
 BOUNDARY = "5d0e-b2c7"
 FORM = f"multipart/form-data; boundary={BOUNDARY}"
 FILES: dict[str, Any] = {"clip": "video", "image": "image", "input_reference": None}
-LIMITS = replace(Limits(), body_bytes=2000, upload_bytes=4 * 2**20)
+LIMITS = replace(ServerLimits(), body_bytes=2000, upload_bytes=4 * 2**20)
 DATA = bytes(range(256)) * 8 + b"\r\n--5d0e-b2c\r\n--" + b"\r" * 9
 
 
@@ -53,7 +53,7 @@ class Taker:
     def __init__(self) -> None:
         self.kind, self.data = "", b""
 
-    async def __call__(self, chunks: AsyncIterator[bytes], kind: str) -> Beginning:
+    async def __call__(self, chunks: AsyncIterator[bytes], kind: str) -> InitialFrames:
         self.kind, self.data = kind, b"".join([chunk async for chunk in chunks])
         return BEGINNING
 
@@ -103,7 +103,7 @@ def test_its_first_bytes_tell_what_a_reference_is(start, kind):
 def test_a_file_is_passed_on_while_it_arrives_and_not_kept():
     size = 0
 
-    async def count(chunks: AsyncIterator[bytes], kind: str) -> Beginning:
+    async def count(chunks: AsyncIterator[bytes], kind: str) -> InitialFrames:
         nonlocal size
         async for chunk in chunks:
             size += len(chunk)
@@ -124,7 +124,7 @@ def test_a_file_is_passed_on_while_it_arrives_and_not_kept():
 
 
 def test_limits_hold_before_anything_is_read():
-    async def never(chunks: AsyncIterator[bytes], kind: str) -> Beginning:
+    async def never(chunks: AsyncIterator[bytes], kind: str) -> InitialFrames:
         raise AssertionError
 
     body = request([])

@@ -3,13 +3,13 @@ import random
 
 import pytest
 
-from videogen.serve.engine.fanout import Hub, PieceQueue, Preview, PreviewQueue, Viewer
+from videogen.serve.engine.fanout import Fanout, FragmentQueue, PreviewEvent, PreviewQueue, Viewer
 
 DEPTH = 3
 
 
 def film_viewer(backlog=b"head"):
-    return Viewer(PieceQueue(backlog, DEPTH))
+    return Viewer(FragmentQueue(backlog, DEPTH))
 
 
 async def everything(viewer):
@@ -18,7 +18,7 @@ async def everything(viewer):
 
 def test_who_keeps_up_misses_nothing_and_who_stalls_is_let_go():
     async def scene():
-        hub, good, bad = Hub(), film_viewer(), film_viewer()
+        hub, good, bad = Fanout(), film_viewer(), film_viewer()
         hub.join(good)
         hub.join(bad)
         reading = asyncio.create_task(everything(good))
@@ -40,7 +40,7 @@ def test_who_keeps_up_misses_nothing_and_who_stalls_is_let_go():
 
 def test_what_has_come_can_be_read_after_the_end():
     async def scene():
-        hub, viewer = Hub(), film_viewer()
+        hub, viewer = Fanout(), film_viewer()
         hub.join(viewer)
         hub.tell(b"a")
         hub.close()
@@ -54,7 +54,7 @@ def test_what_has_come_can_be_read_after_the_end():
 
 def test_who_has_left_is_told_nothing():
     async def scene():
-        hub, viewer = Hub(), film_viewer()
+        hub, viewer = Fanout(), film_viewer()
         hub.join(viewer)
         hub.leave(viewer)
         hub.leave(viewer)
@@ -91,14 +91,14 @@ def test_a_slow_viewer_of_previews_sees_the_latest_in_order(seed):
             kind = draw.choice(["picture"] * 6 + ["mask"] * 3 + ["figures", "mark"])
             pictures += kind == "picture"
             marks += kind == "mark"
-            assert viewer.tell(Preview(kind, pictures, b"x" if kind == "picture" else None, {"n": pictures}))
+            assert viewer.tell(PreviewEvent(kind, pictures, b"x" if kind == "picture" else None, {"n": pictures}))
             waiting = [item.kind for item in viewer.queue.waiting]
             assert waiting.count("picture") <= 4
             assert waiting.count("mask") <= 1
             assert waiting.count("figures") <= 1
             if draw.random() < 0.5 and waiting:
                 got.append(await anext(viewer))
-        viewer.tell(Preview("end", pictures))
+        viewer.tell(PreviewEvent("end", pictures))
         viewer.close()
         got += await everything(viewer)
         shown = [item.number for item in got if item.kind == "picture"]

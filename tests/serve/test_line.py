@@ -8,8 +8,8 @@ import pytest
 
 from tests.serve.scripted import Script, scripted
 from videogen.serve.engine import engine as engines
-from videogen.serve.engine.scheduler import Line
-from videogen.serve.requests import Wish
+from videogen.serve.engine.scheduler import Scheduler
+from videogen.serve.requests import GenerationParams
 
 TURN = 20.0
 
@@ -31,7 +31,7 @@ class Wanting:
 
 
 def line(places: int) -> Any:
-    return Line(places, TURN)
+    return Scheduler(places, TURN)
 
 
 def given(streams: list[Wanting]) -> str:
@@ -108,8 +108,8 @@ def test_a_stream_that_loses_its_turn_is_paused_and_its_viewers_are_told(monkeyp
         script = Script()
         async with scripted(script, streams=1, turn_seconds=TURN, idle_seconds=1e9, forget_seconds=1e9) as engine:
             monkeypatch.setattr(engines, "now", lambda: clock[0])
-            first, second = [await engine.open_stream(Wish("x")) for _ in range(2)]
-            assert (first.status, second.status, second.place_in_queue) == ("playing", "queued", 1)
+            first, second = [await engine.open_stream(GenerationParams("x")) for _ in range(2)]
+            assert (first.status, second.status, second.queue_position) == ("playing", "queued", 1)
             async with first.watch_preview() as previews:
                 seen = [await anext(previews) for _ in range(2)]
                 clock[0] = TURN

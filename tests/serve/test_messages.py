@@ -6,36 +6,36 @@ import pytest
 
 from videogen.serve.messages import (
     LENGTHS,
-    Begin,
-    Change,
-    Ended,
-    Mask,
-    Pictures,
-    Read,
+    Ack,
+    ChangeStream,
+    FrameBatch,
+    LoadFailed,
+    MaskUpdate,
+    MessageSocket,
     Ready,
-    Stop,
-    Took,
-    Unreadable,
-    Unusable,
-    Wire,
-    packed,
+    StartStream,
+    StopStream,
+    StreamEnded,
+    UploadRead,
+    UploadRejected,
+    pack,
     receive,
-    unpacked,
+    unpack,
 )
 
 MESSAGES = [
-    Begin("1", "a ring", None, 2**62, {"steps": 3}, "cut", 9, 1.0, "image", 1, b"\0\1\2"),
-    Begin("2", "\u2603 \"'\n", "no", 0, {}, "recache", 1, None, None, 0),
-    Change("1", paused=True),
-    Took("1", 7),
-    Stop("1"),
+    StartStream("1", "a ring", None, 2**62, {"steps": 3}, "cut", 9, 1.0, "image", 1, b"\0\1\2"),
+    StartStream("2", "\u2603 \"'\n", "no", 0, {}, "recache", 1, None, None, 0),
+    ChangeStream("1", paused=True),
+    Ack("1", 7),
+    StopStream("1"),
     Ready({"fps": 8.0}),
-    Unusable("no", 4),
-    Mask("1", 5, 2, 3, bytes(6)),
-    Pictures("1", 5, 4, "x", True, False, 1, 6, 0.25, 0.5, 1.5, bytes(range(256)) * 1000),
-    Ended("1", "broken"),
-    Read(2, "note", b"abc"),
-    Unreadable("no"),
+    LoadFailed("no", 4),
+    MaskUpdate("1", 5, 2, 3, bytes(6)),
+    FrameBatch("1", 5, 4, "x", True, False, 1, 6, 0.25, 0.5, 1.5, bytes(range(256)) * 1000),
+    StreamEnded("1", "broken"),
+    UploadRead(2, "note", b"abc"),
+    UploadRejected("no"),
 ]
 
 
@@ -44,13 +44,13 @@ def test_what_is_said_is_heard_on_either_side():
         ours, theirs = socket.socketpair()
         reader, writer = await asyncio.open_unix_connection(sock=ours)
         with theirs:
-            wire = Wire(theirs)
+            wire = MessageSocket(theirs)
             speaking = threading.Thread(target=lambda: [wire.send(message) for message in MESSAGES])
             speaking.start()
             assert [await receive(reader, 2**20) for _ in MESSAGES] == MESSAGES
             speaking.join()
             assert not wire.waits(0.0)
-            writer.writelines(map(packed, MESSAGES[:4]))
+            writer.writelines(map(pack, MESSAGES[:4]))
             await writer.drain()
             assert wire.waits(None)
             assert [wire.receive() for _ in MESSAGES[:4]] == MESSAGES[:4]
@@ -67,7 +67,7 @@ def test_what_is_said_is_heard_on_either_side():
 )
 def test_what_is_no_message_is_refused(header):
     with pytest.raises(ValueError):
-        unpacked(header, b"")
+        unpack(header, b"")
 
 
 @pytest.mark.parametrize(("head", "tail"), [(2**21, 0), (10, 2**20), (2**32 - 1, 2**32 - 1)])

@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from videogen.serve.worker.active_stream import Pace
+from videogen.serve.worker.active_stream import RateLimiter
 
 FPS, AHEAD, GROUP = 8, 1.0, 4
 
@@ -10,7 +10,7 @@ FPS, AHEAD, GROUP = 8, 1.0, 4
 @pytest.mark.parametrize("seed", range(50))
 def test_a_stream_is_never_far_ahead_of_a_player_and_never_waits_behind_it(seed):
     """A simulated player that waits where it has no picture, and a model that is slow at times."""
-    draw, pace = random.Random(seed), Pace(FPS, AHEAD)
+    draw, pace = random.Random(seed), RateLimiter(FPS, AHEAD)
     now, made, shown_from = 0.0, 0, None
     for _ in range(200):
         now = max(now, pace.due(made))
@@ -25,7 +25,7 @@ def test_a_stream_is_never_far_ahead_of_a_player_and_never_waits_behind_it(seed)
 
 
 def test_the_first_pictures_are_made_at_once():
-    pace = Pace(FPS, AHEAD)
+    pace = RateLimiter(FPS, AHEAD)
     assert pace.due(0) == float("-inf")
     pace.made(0, 100.0)
     assert pace.due(1) < 100.0

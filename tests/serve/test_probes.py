@@ -83,7 +83,7 @@ def test_paths(there, path):
     error = raw_problem(answer, 400 if b"400 Bad" in answer[:20] else 404)
     assert "passwd" not in error["message"]
     assert "script" not in error["message"]
-    assert there.engine.wishes == []
+    assert there.engine.submitted == []
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_headers_without_end(there):
 )
 def test_bodies(there, content_type, body, status):
     raw_problem(sent(there, "POST /v1/videos", f"Content-Type: {content_type}\r\n", body), status)
-    assert there.engine.wishes == []
+    assert there.engine.submitted == []
 
 
 def test_a_body_that_is_too_large_is_told_of_whatever_was_sent(there):

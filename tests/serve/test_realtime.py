@@ -71,7 +71,7 @@ def test_a_whole_session(there):
         done = json.loads(socket.recv(20))
         assert (done["type"], done["chunks"], done["stopped"], done["error"]) == ("session.done", 4, False, None)
         assert hung_up(socket) == 1000
-    assert there.engine.wishes[0].frames == 20
+    assert there.engine.submitted[0].frames == 20
     there.waits_until(lambda: there.engine.stream(start["request_id"]).status == "stopped")
 
 

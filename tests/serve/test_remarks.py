@@ -5,59 +5,67 @@ import pytest
 
 from tests.serve.test_checking import MASKED
 from videogen.conditioning.prompt_vocabulary import PromptVocabulary
-from videogen.models import EMBEDDED
-from videogen.serve.engine.validation import note_on, warnings_on
-from videogen.serve.requests import Beginning, Wish
+from videogen.models import BUNDLED
+from videogen.serve.engine.validation import request_warnings, warning_line
+from videogen.serve.requests import GenerationParams, InitialFrames
 
 GUIDED = replace(MASKED, sampler={**MASKED.sampler, "guidance_scale": 4.0})
 UNTOLD = replace(MASKED, told=False)
-RECORD = json.loads((EMBEDDED / "prompt_vocabulary.json").read_text())
+RECORD = json.loads((BUNDLED / "prompt_vocabulary.json").read_text())
 PLAYROOM = replace(MASKED, playroom=True, prompt_vocabulary=PromptVocabulary.from_json(RECORD))
 
 
 @pytest.mark.parametrize(
-    ("wish", "info", "note"),
+    ("params", "info", "note"),
     [
-        (Wish("x"), MASKED, ""),
-        (Wish("x", negative_prompt="y"), MASKED, "negative_prompt changes nothing while guidance_scale is 1"),
-        (Wish("x", negative_prompt="y", guidance_scale=3), MASKED, ""),
-        (Wish("x", negative_prompt="y"), GUIDED, ""),
-        (Wish("x", negative_prompt="y", guidance_scale=1), GUIDED, "negative_prompt changes nothing"),
-        (Wish("x", negative_prompt=""), MASKED, ""),
-        (Wish("x"), UNTOLD, "taught without text"),
-        (Wish(""), UNTOLD, ""),
-        (Wish("a dragon"), PLAYROOM, "'a dragon' is outside the playroom"),
+        (GenerationParams("x"), MASKED, ""),
         (
-            Wish("a dog on a beach"),
+            GenerationParams("x", negative_prompt="y"),
+            MASKED,
+            "negative_prompt changes nothing while guidance_scale is 1",
+        ),
+        (GenerationParams("x", negative_prompt="y", guidance_scale=3), MASKED, ""),
+        (GenerationParams("x", negative_prompt="y"), GUIDED, ""),
+        (GenerationParams("x", negative_prompt="y", guidance_scale=1), GUIDED, "negative_prompt changes nothing"),
+        (GenerationParams("x", negative_prompt=""), MASKED, ""),
+        (GenerationParams("x"), UNTOLD, "taught without text"),
+        (GenerationParams(""), UNTOLD, ""),
+        (GenerationParams("a dragon"), PLAYROOM, "'a dragon' is outside the playroom"),
+        (
+            GenerationParams("a dog on a beach"),
             PLAYROOM,
             "unknown words 'dog' and 'beach' (known: circle, square, triangle, ring, star);",
         ),
-        (Wish("a small red ring drifts left over plain black"), PLAYROOM, ""),
-        (Wish(""), PLAYROOM, ""),
+        (GenerationParams("a small red ring drifts left over plain black"), PLAYROOM, ""),
+        (GenerationParams(""), PLAYROOM, ""),
         (
-            Wish("a crimson disk on navy"),
+            GenerationParams("a crimson disk on navy"),
             PLAYROOM,
             "is read as 'a medium red circle drifts right slowly over a dark blue",
         ),
-        (Wish("a crimson disk on navy"), MASKED, ""),
+        (GenerationParams("a crimson disk on navy"), MASKED, ""),
         (
-            Wish("a tiny red hoop drifts left over plain black"),
+            GenerationParams("a tiny red hoop drifts left over plain black"),
             PLAYROOM,
             "'hoop' and 'tiny' were held out of the training",
         ),
-        (Wish("a tiny red hoop drifts left over plain black"), MASKED, ""),
-        (Wish("x", beginning=Beginning("video", b"", 1, "cropped")), MASKED, "cropped"),
-        (Wish("x", steps=1000), MASKED, "tokens, and takes no more proposals than that"),
-        (Wish("x", beginning=Beginning("video", b"", 1, "cropped")), UNTOLD, "cropped; the model was taught"),
+        (GenerationParams("a tiny red hoop drifts left over plain black"), MASKED, ""),
+        (GenerationParams("x", initial_frames=InitialFrames("video", b"", 1, "cropped")), MASKED, "cropped"),
+        (GenerationParams("x", steps=1000), MASKED, "tokens, and takes no more proposals than that"),
+        (
+            GenerationParams("x", initial_frames=InitialFrames("video", b"", 1, "cropped")),
+            UNTOLD,
+            "cropped; the model was taught",
+        ),
     ],
 )
-def test_what_changes_nothing_is_said(wish, info, note):
-    assert note in note_on(wish, info)
-    assert bool(note_on(wish, info)) == bool(note)
+def test_what_changes_nothing_is_said(params, info, note):
+    assert note in warning_line(params, info)
+    assert bool(warning_line(params, info)) == bool(note)
 
 
 def test_programs_get_the_parts():
-    (warning,) = warnings_on(Wish("a black dragon and a disc"), PLAYROOM)
+    (warning,) = request_warnings(GenerationParams("a black dragon and a disc"), PLAYROOM)
     told = json.loads(json.dumps(warning.to_json()))
     assert told["kind"] == "prompt_rewritten"
     assert told["missing"] == ["size", "colour", "motion", "ground"]
@@ -69,12 +77,12 @@ def test_programs_get_the_parts():
 @pytest.mark.parametrize("control", ["\u202e", "\u2066", "\u200f", "\u061c", "\n", "\x1b[2J", "\u2028", "\r", "\u009b"])
 def test_a_prompt_cannot_turn_the_rest_of_a_note_around(control):
     """Nor clear a terminal, nor begin a line of its own."""
-    note = note_on(Wish(f"a dragon {control} over the sea"), PLAYROOM)
+    note = warning_line(GenerationParams(f"a dragon {control} over the sea"), PLAYROOM)
     assert "a dragon" in note
     assert note.isprintable(), ascii(note)
 
 
 def test_other_scripts_and_signs_stay_as_they_are():
-    assert "\u05d3\u05e8\u05e7\u05d5\u05df \u9f8d \U0001f409" in note_on(
-        Wish("\u05d3\u05e8\u05e7\u05d5\u05df \u9f8d \U0001f409"), PLAYROOM
+    assert "\u05d3\u05e8\u05e7\u05d5\u05df \u9f8d \U0001f409" in warning_line(
+        GenerationParams("\u05d3\u05e8\u05e7\u05d5\u05df \u9f8d \U0001f409"), PLAYROOM
     )

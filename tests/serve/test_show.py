@@ -9,10 +9,10 @@ import pytest
 
 from tests.serve.test_checking import MASKED
 from videogen.serve.engine import broadcast as shows
-from videogen.serve.engine.broadcast import Show
-from videogen.serve.engine.engine_context import Shared
-from videogen.serve.limits import Limits
-from videogen.serve.media.film import Recent, form_of
+from videogen.serve.engine.broadcast import Broadcast
+from videogen.serve.engine.engine_context import EngineContext
+from videogen.serve.limits import ServerLimits
+from videogen.serve.media.film import ClipBuffer, form_of
 
 PICTURES = np.zeros((4, 16, 24, 3), np.uint8)
 
@@ -31,8 +31,8 @@ def played(scene, expected=True):
         with ThreadPoolExecutor(1) as threads:
             form = form_of(8.0, 16, 24)
             info = replace(MASKED, mime=form.mime)
-            shared = Shared(info, Limits(), form, lambda message: None, lambda: None, threads, tally)
-            show = Show(shared, Recent(1000, 2**20), lambda: None, expected)
+            shared = EngineContext(info, ServerLimits(), form, lambda message: None, lambda: None, threads, tally)
+            show = Broadcast(shared, ClipBuffer(1000, 2**20), lambda: None, expected)
             await scene(show)
             await show.close()
 

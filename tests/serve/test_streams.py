@@ -49,7 +49,7 @@ def test_a_stream_as_its_clients_see_it(there):
     assert (stream["fps"], stream["width"], stream["height"], stream["mime"]) == (8, 24, 16, MIME)
     assert (stream["prompt"], stream["seed"], stream["marks"], stream["error"]) == ("a ring", 3, [], None)
     assert stream["figures"]["pictures_per_second"] == 33
-    assert (there.engine.wishes[0].transition, there.engine.wishes[0].frames) == ("cut", 800)
+    assert (there.engine.submitted[0].transition, there.engine.submitted[0].frames) == ("cut", 800)
     assert there.ask("GET", stream["urls"]["self"]).json() == stream
 
 
@@ -60,7 +60,7 @@ def test_it_can_begin_with_a_clip_or_a_picture(there):
         )
         assert answer.json()["note"] == "cropped to the shape of 16 x 24"
         assert there.engine.uploads[-1][0] == kind
-        assert there.engine.wishes[-1].beginning.kind == kind
+        assert there.engine.submitted[-1].initial_frames.kind == kind
 
 
 def test_it_is_told_anew(there):

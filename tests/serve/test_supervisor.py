@@ -9,10 +9,10 @@ import pytest
 from tests.serve.scenes import until
 from tests.serve.scripted import Script, job_done, scripted
 from videogen.errors import ResourceError
-from videogen.serve.child_process import Child
-from videogen.serve.engine.supervisor import ModelProcess
-from videogen.serve.errors import Busy
-from videogen.serve.requests import Wish
+from videogen.serve.child_process import ChildProcess
+from videogen.serve.engine.supervisor import ModelProcessLauncher
+from videogen.serve.errors import BusyError
+from videogen.serve.requests import GenerationParams
 
 NO_MEMORY = OSError(errno.ENOMEM, "Cannot allocate memory")
 
@@ -24,13 +24,13 @@ def crowded(monkeypatch):
     async def start(*arguments, **options):
         raise NO_MEMORY
 
-    monkeypatch.setattr(Child, "start", staticmethod(start))
+    monkeypatch.setattr(ChildProcess, "start", staticmethod(start))
 
 
 @pytest.mark.usefixtures("crowded")
 def test_a_process_that_the_machine_has_no_room_for_is_an_error_that_is_expected():
     with pytest.raises(ResourceError, match=r"play: its process cannot be started \(Cannot allocate memory\)"):
-        asyncio.run(ModelProcess(Path("play"), None, None, None).start())
+        asyncio.run(ModelProcessLauncher(Path("play"), None, None, None).start())
 
 
 @pytest.mark.usefixtures("crowded")
@@ -44,20 +44,20 @@ def test_it_is_tried_again_until_there_is_room(caplog):
         async def start(self):
             if self.starts == 1:
                 self.starts += 1
-                await ModelProcess(Path("play"), None, None, None).start()
+                await ModelProcessLauncher(Path("play"), None, None, None).start()
             return await super().start()
 
     async def scene():
         script = Crowded()
         async with scripted(script) as engine:
-            stream, job = await engine.open_stream(Wish("x")), await engine.submit(Wish("x"))
+            stream, job = await engine.open_stream(GenerationParams("x")), await engine.submit(GenerationParams("x"))
             script.die()
             await until(lambda: stream.status == job.status == "failed")
             await until(lambda: engine._supervisor.failure is not None)
-            with pytest.raises(Busy, match="Cannot allocate memory"):
-                await engine.submit(Wish("x"))
+            with pytest.raises(BusyError, match="Cannot allocate memory"):
+                await engine.submit(GenerationParams("x"))
             await until(engine.healthy)
-            assert (await job_done(engine, script, Wish("x"))).status == "completed"
+            assert (await job_done(engine, script, GenerationParams("x"))).status == "completed"
         said = [record.getMessage() for record in caplog.records if record.name.startswith("videogen")]
         assert said == [
             "the model process (4711) has ended: exit code 1; it is being started again",

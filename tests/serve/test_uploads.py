@@ -13,19 +13,20 @@ from tests.serve.probes import TEXTS, damage, picture_of, probes
 from tests.serve.scenes import descriptors
 from tests.serve.test_checking import MASKED
 from videogen.io import VideoError, scan
-from videogen.serve.child_process import Child
-from videogen.serve.errors import Busy, UploadError, UploadTooLarge
-from videogen.serve.limits import Limits
-from videogen.serve.requests import Beginning
+from videogen.serve.child_process import ChildProcess
+from videogen.serve.errors import BusyError, UploadError, UploadTooLargeError
+from videogen.serve.limits import ServerLimits
+from videogen.serve.messages import UploadRejected
+from videogen.serve.requests import InitialFrames
 from videogen.serve.uploads.reader import Task, answer
-from videogen.serve.uploads.receiver import Uploads
+from videogen.serve.uploads.receiver import UploadReceiver
 
 INFO = replace(MASKED, height=48, width=96, fps=8.0, pictures_of_use=5)
-LIMITS = Limits(upload_bytes=2**22, upload_memory=2**30)
+LIMITS = ServerLimits(upload_bytes=2**22, upload_memory=2**30)
 
 
 def uploads(**limits):
-    return Uploads(INFO, replace(LIMITS, **limits), {"uploads_taken": 0, "uploads_refused": 0})
+    return UploadReceiver(INFO, replace(LIMITS, **limits), {"uploads_taken": 0, "uploads_refused": 0})
 
 
 async def chunks(data, size=60_000):
@@ -49,8 +50,8 @@ def read_here(data, kind, tmp_path):
         os.close(descriptor)
 
 
-def pictures_of(beginning):
-    return np.frombuffer(beginning.pictures, np.uint8).reshape(beginning.count, INFO.height, INFO.width, 3)
+def pictures_of(initial_frames):
+    return np.frombuffer(initial_frames.pictures, np.uint8).reshape(initial_frames.count, INFO.height, INFO.width, 3)
 
 
 @pytest.fixture(scope="module")
@@ -60,16 +61,16 @@ def clip(tmp_path_factory):
 
 def test_a_clip_comes_as_the_model_sees_it(clip):
     """36 pictures at 24 a second; at 8, counted from the end, the last ones are 35, 32, 29, 26, 23."""
-    beginning = sent(clip)
-    assert [number_in(picture) for picture in pictures_of(beginning)] == [23, 26, 29, 32, 35]
-    assert (beginning.kind, beginning.note) == ("video", "as the model sees it, 24 become 8 a second")
+    initial_frames = sent(clip)
+    assert [number_in(picture) for picture in pictures_of(initial_frames)] == [23, 26, 29, 32, 35]
+    assert (initial_frames.kind, initial_frames.note) == ("video", "as the model sees it, 24 become 8 a second")
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP"])
 def test_a_picture_comes_as_the_model_sees_it(form):
-    beginning = sent(picture_of(form, (200, 50)), "image")
-    assert (beginning.kind, beginning.count) == ("image", 1)
-    assert beginning.note == "as the model sees it, 200 x 50 becomes 96 x 48, edges are cropped"
+    initial_frames = sent(picture_of(form, (200, 50)), "image")
+    assert (initial_frames.kind, initial_frames.count) == ("image", 1)
+    assert initial_frames.note == "as the model sees it, 200 x 50 becomes 96 x 48, edges are cropped"
 
 
 def test_a_picture_is_turned_as_it_is_meant_to_be_seen():
@@ -87,7 +88,7 @@ def test_every_probe_gets_one_clear_line(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
     for name, kind, data in probes(tmp_path):
         said = read_here(data, kind, tmp_path)
-        assert type(said).__name__ == "Unreadable", name
+        assert isinstance(said, UploadRejected), name
         assert len(said.message) > 10, name
         assert "\n" not in said.message, name
         assert str(tmp_path) not in said.message, name
@@ -122,7 +123,7 @@ def test_damaged_clips_are_refused_or_whole(tmp_path):
             with pytest.raises(UploadError):
                 sent(data)
         else:
-            assert isinstance(sent(data), Beginning)
+            assert isinstance(sent(data), InitialFrames)
 
 
 def test_a_reader_that_needs_too_much_is_ended(clip):
@@ -140,7 +141,7 @@ def test_too_much_is_refused_while_it_arrives():
             arrived.append(2**20)
             yield bytes(2**20)
 
-    with pytest.raises(UploadTooLarge, match=str(2**22)):
+    with pytest.raises(UploadTooLargeError, match=str(2**22)):
         asyncio.run(uploads().take(endless(), "video"))
     assert sum(arrived) <= 2**22 + 2**20
     with pytest.raises(UploadError, match="no bytes"):
@@ -166,7 +167,7 @@ def test_only_so_many_wait():
 
         waiting = [asyncio.create_task(taking.take(held(), "video")) for _ in range(2)]
         await asyncio.sleep(0)
-        with pytest.raises(Busy) as caught:
+        with pytest.raises(BusyError) as caught:
             await taking.take(chunks(b"x"), "video")
         assert caught.value.retry_after > 0
         hold.set()
@@ -185,7 +186,7 @@ def test_a_file_of_our_own_is_one_of_those_that_wait(tmp_path):
     async def scene():
         taking = uploads(uploads=1, waiting_uploads=1)
         results = await asyncio.gather(*(taking.read(place, "video") for _ in range(5)), return_exceptions=True)
-        assert [type(result) for result in results] == [UploadError] * 2 + [Busy] * 3
+        assert [type(result) for result in results] == [UploadError] * 2 + [BusyError] * 3
         with pytest.raises(UploadError):
             await taking.read(place, "video")  # there is room again
 
@@ -196,8 +197,8 @@ def test_a_machine_without_room_for_a_reader_is_busy(monkeypatch):
     async def start(*arguments, **options):
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr(Child, "start", staticmethod(start))
-    with pytest.raises(Busy, match="Too many open files"):
+    monkeypatch.setattr(ChildProcess, "start", staticmethod(start))
+    with pytest.raises(BusyError, match="Too many open files"):
         sent(b"x")
 
 

@@ -53,8 +53,8 @@ def test_openais_client_has_a_video_made(there, client, tmp_path):
     assert (video.status, video.progress, video.seconds, video.size) == ("completed", 100, "2", "24x16")
     assert (video.object, video.model, video.prompt, video.error) == ("video", "fake", "a red ring", None)
     assert video.completed_at >= video.created_at > 1_700_000_000
-    wish = there.engine.wishes[0]
-    assert (wish.prompt, wish.frames, wish.seed, wish.steps) == ("a red ring", 16, 7, 4)
+    params = there.engine.submitted[0]
+    assert (params.prompt, params.frames, params.seed, params.steps) == ("a red ring", 16, 7, 4)
     client.videos.download_content(video.id, variant="video").write_to_file(tmp_path / "got.mp4")
     assert (tmp_path / "got.mp4").read_bytes() == FILM
     assert [one.id for one in client.videos.list()] == [video.id]
@@ -66,7 +66,7 @@ def test_openais_client_sends_a_file_to_begin_with(there, client):
     picture = b"\x89PNG\r\n\x1a\n" + bytes(200_000)
     video = client.videos.create(prompt="it moves", input_reference=("../../x.png", picture, "image/png"))
     assert there.engine.uploads == [("image", len(picture), hashlib.sha256(picture).hexdigest())]
-    assert there.engine.wishes[0].beginning.kind == "image"
+    assert there.engine.submitted[0].initial_frames.kind == "image"
     assert client.videos.retrieve(video.id).prompt == "it moves"
     assert client.models.retrieve("fake").id == "fake"
     assert [one.id for one in client.models.list()] == ["fake"]
@@ -76,8 +76,8 @@ def test_openais_client_extends_a_video(there, client):
     first = finished(there)
     body = {"video": {"id": first}, "prompt": "and on", "seconds": "4"}  # `extend` takes only files, whatever it says
     assert client.post("/videos/extensions", body=body, cast_to=type(client.videos.retrieve(first))).seconds == "4"
-    assert (there.engine.wishes[-1].prompt, there.engine.wishes[-1].frames) == ("and on", 32)
-    assert there.engine.wishes[-1].beginning is not None
+    assert (there.engine.submitted[-1].prompt, there.engine.submitted[-1].frames) == ("and on", 32)
+    assert there.engine.submitted[-1].initial_frames is not None
     client.videos.extend(video=("clip.mp4", FILM), prompt="and on", seconds="4")
     assert there.engine.uploads[-1][:2] == ("video", len(FILM))
 
@@ -89,7 +89,7 @@ def test_openais_client_extends_a_video_by_its_id(there, client):
     first = finished(there)
     extra = {"video": {"id": first}}
     assert client.videos.extend(video=openai.omit, prompt="and on", seconds="4", extra_body=extra).seconds == "4"
-    assert there.engine.wishes[-1].beginning is not None
+    assert there.engine.submitted[-1].initial_frames is not None
     assert not there.engine.uploads
 
 
@@ -138,10 +138,10 @@ def test_what_is_wished_for_reaches_the_engine(there):
     asked = {"seconds": 1.5, "guidance_scale": 2, "temperature": 0, "top_k": 5, "top_p": 0.5, "order": "random",
              "negative_prompt": "blue", "seed": 2**53 - 1, "steps": 64}  # fmt: skip
     video = made(there, **asked)
-    wish = there.engine.wishes[0]
+    params = there.engine.submitted[0]
     for name in set(asked) - {"seconds"}:
-        assert getattr(wish, name) == asked[name]
-    assert (wish.frames, video["frames"], video["seconds"], video["seed"]) == (12, 12, "1.5", 2**53 - 1)
+        assert getattr(params, name) == asked[name]
+    assert (params.frames, video["frames"], video["seconds"], video["seed"]) == (12, 12, "1.5", 2**53 - 1)
     assert made(there)["frames"] == 9
 
 
@@ -149,7 +149,7 @@ def test_a_form_says_the_same_as_json(there):
     form = {"prompt": "a red ring", "seconds": "1.5", "seed": "3", "top_p": "0.5"}
     there.ask("POST", "/v1/videos", files={name: (None, text) for name, text in form.items()})
     made(there, seconds=1.5, seed=3, top_p=0.5)
-    first, second = there.engine.wishes
+    first, second = there.engine.submitted
     assert first == second
 
 
@@ -227,7 +227,7 @@ def test_uploads_that_cannot_be_used_are_told(there):
     for data, status in ((b"broken" + bytes(100), 400), (b"", 400), (bytes(64 * 2**20 + 1), 413)):
         answer = there.ask("POST", "/v1/videos", data={"prompt": "x"}, files={"input_reference": ("x", data)})
         assert problem(answer, status)["type"] == "invalid_request_error"
-    assert there.engine.wishes == []
+    assert there.engine.submitted == []
     there.engine.full = True
     files = {"input_reference": ("x", bytes(10**6))}
     assert "Retry-After" in there.ask("POST", "/v1/videos", data={"prompt": "x"}, files=files).headers

@@ -16,12 +16,12 @@ from videogen.errors import CheckpointError
 from videogen.generation_warnings import GenerationWarning, prompt_warnings
 from videogen.io import fit
 from videogen.pipeline import VideoPipeline
-from videogen.serve.messages import Begin, Change, Ended, Mask, Pictures, Stop, Took
+from videogen.serve.messages import Ack, ChangeStream, FrameBatch, MaskUpdate, StartStream, StopStream, StreamEnded
 from videogen.serve.worker.active_stream import FRAMES_AHEAD
 from videogen.serve.worker.model_description import examples_for
 from videogen.serve.worker.worker import Worker, loaded, reason, warmed_up
 
-BEGIN = Begin("a", RING, None, 3, {}, "recache", 13, None, None, 0)
+BEGIN = StartStream("a", RING, None, 3, {}, "recache", 13, None, None, 0)
 
 
 class Script:
@@ -44,12 +44,12 @@ class Script:
 
     def send(self, message):
         self.sent.append(message)
-        if self.takes and isinstance(message, Pictures):
-            self.inbox.append(Took(message.id, message.first + message.count))
+        if self.takes and isinstance(message, FrameBatch):
+            self.inbox.append(Ack(message.id, message.first + message.count))
         self.inbox.extend(self.reaction(message))
 
     def pictures(self, name="a"):
-        return [message for message in self.sent if isinstance(message, Pictures) and message.id == name]
+        return [message for message in self.sent if isinstance(message, FrameBatch) and message.id == name]
 
     def frames(self, pipe, name="a"):
         rows, columns = pipe.size(None, None)
@@ -78,7 +78,7 @@ def test_a_stream_is_what_the_pipeline_gives_and_then_it_ends(pipe):
     worker = worked(pipe, script)
     np.testing.assert_array_equal(script.frames(pipe), of_pipe(pipe))
     assert [(message.first, message.count) for message in script.pictures()] == [(0, 1), (1, 4), (5, 4), (9, 4)]
-    assert script.sent[-1] == Ended("a")
+    assert script.sent[-1] == StreamEnded("a")
     assert not worker.playing
     assert not worker.turns
 
@@ -92,7 +92,9 @@ def test_the_last_latent_frame_is_cut_where_there_are_enough_pictures(pipe):
 @pytest.mark.parametrize("order", ["autoregressive", "raster"])
 def test_a_prior_that_is_asked_token_by_token(order, tmp_path):
     pipe = VideoPipeline.from_pretrained(write_model(tmp_path / "next", "next"))
-    script = Script(replace(BEGIN, sampling={"order": order}), Change("a", masks=True), reaction=slowly(lambda: script))
+    script = Script(
+        replace(BEGIN, sampling={"order": order}), ChangeStream("a", masks=True), reaction=slowly(lambda: script)
+    )
     worked(pipe, script)
     np.testing.assert_array_equal(script.frames(pipe), of_pipe(pipe, order=order))
 
@@ -108,7 +110,7 @@ def slowly(script):
 def test_streams_take_turns(pipe):
     script = Script(*(replace(BEGIN, id=name, seed=number) for number, name in enumerate("abc")))
     worked(pipe, script)
-    assert [message.id for message in script.sent if isinstance(message, Pictures)] == list("abc") * 4
+    assert [message.id for message in script.sent if isinstance(message, FrameBatch)] == list("abc") * 4
     for number, name in enumerate("abc"):
         np.testing.assert_array_equal(script.frames(pipe, name), of_pipe(pipe, seed=number))
 
@@ -125,7 +127,7 @@ def test_settings_of_the_wish_reach_the_sampler(pipe):
 
 def test_a_change_counts_from_the_next_latent_frame_on(pipe):
     def change(message):
-        return [Change("a", STAR)] if isinstance(message, Pictures) and message.first == 1 else []
+        return [ChangeStream("a", STAR)] if isinstance(message, FrameBatch) and message.first == 1 else []
 
     script = Script(BEGIN, reaction=change)
     worked(pipe, script)
@@ -147,8 +149,8 @@ def test_a_prompt_that_the_model_does_not_read_to_its_end_is_told_once(pipe):
     assert pipe.model.conditioner.too_long((long, short)) == 1
 
     def change(message):
-        turns = {1: Change("a", short), 5: Change("a", long)}
-        return [turns[message.first]] if isinstance(message, Pictures) and message.first in turns else []
+        turns = {1: ChangeStream("a", short), 5: ChangeStream("a", long)}
+        return [turns[message.first]] if isinstance(message, FrameBatch) and message.first in turns else []
 
     script = Script(replace(BEGIN, prompt=long), reaction=change)
     worked(pipe, script)
@@ -169,14 +171,14 @@ def test_a_model_that_was_taught_without_text_cuts_no_prompt_short(tmp_path):
 
 def test_a_paused_stream_goes_on_where_it_was(pipe):
     def pause(message):
-        return [Change("a", paused=True)] if isinstance(message, Pictures) and message.first == 1 else []
+        return [ChangeStream("a", paused=True)] if isinstance(message, FrameBatch) and message.first == 1 else []
 
     script = Script(BEGIN, reaction=pause)
     worker = Worker(script, pipe, lambda: script.now)
     with pytest.raises(EOFError):
         worker.run()
     assert len(script.pictures()) == 2
-    script.inbox.append(Change("a", paused=False))
+    script.inbox.append(ChangeStream("a", paused=False))
     with pytest.raises(EOFError):
         worker.run()
     np.testing.assert_array_equal(script.frames(pipe), of_pipe(pipe))
@@ -194,17 +196,17 @@ def test_a_stream_that_is_stopped_costs_no_further_proposal(pipe, monkeypatch):
     monkeypatch.setattr(prior, "propose", counted)
 
     def stop(message):
-        if isinstance(message, Mask) and message.picture == 5:
+        if isinstance(message, MaskUpdate) and message.picture == 5:
             asked.clear()
-            return [Stop("a")]
+            return [StopStream("a")]
         script.now += 1.0  # so that every mask is shown
         return []
 
-    script = Script(BEGIN, replace(BEGIN, id="b"), Change("a", masks=True), reaction=stop)
+    script = Script(BEGIN, replace(BEGIN, id="b"), ChangeStream("a", masks=True), reaction=stop)
     worked(pipe, script)
     assert len(script.pictures("a")) == 2
     np.testing.assert_array_equal(script.frames(pipe, "b"), of_pipe(pipe))
-    assert Ended("a") not in script.sent
+    assert StreamEnded("a") not in script.sent
     assert asked, "the other stream went on"
 
 
@@ -215,15 +217,15 @@ def test_when_the_web_process_is_gone_the_latent_frame_in_the_making_is_too(pipe
 
     script = Broken(BEGIN)
     worked(pipe, script)
-    assert [type(message) for message in script.sent] == [Pictures]
+    assert [type(message) for message in script.sent] == [FrameBatch]
     assert capsys.readouterr().err == ""
 
 
 def test_masks_show_a_latent_frame_being_filled_in(pipe):
-    script = Script(BEGIN, Change("a", masks=True), reaction=slowly(lambda: script))
+    script = Script(BEGIN, ChangeStream("a", masks=True), reaction=slowly(lambda: script))
     script.now = 1.0
     worked(pipe, script)
-    masks = [message for message in script.sent if isinstance(message, Mask)]
+    masks = [message for message in script.sent if isinstance(message, MaskUpdate)]
     assert {message.picture for message in masks} == {0, 1, 5, 9}
     for before, after in pairwise(masks):
         assert (before.height, before.width, len(before.payload)) == (2, 3, 6)
@@ -237,7 +239,7 @@ def test_masks_show_a_latent_frame_being_filled_in(pipe):
 def test_nobody_pays_for_masks_that_nobody_sees(pipe):
     script = Script(BEGIN)
     worked(pipe, script)
-    assert not any(isinstance(message, Mask) for message in script.sent)
+    assert not any(isinstance(message, MaskUpdate) for message in script.sent)
 
 
 def test_no_stream_runs_away_from_those_who_take_its_pictures(pipe):
@@ -263,7 +265,7 @@ def test_a_live_stream_keeps_to_real_time(pipe):
 @pytest.mark.parametrize("kind", ["image", "video"])
 def test_a_stream_goes_on_from_what_it_is_given(kind, pipe):
     pictures = np.random.default_rng(0).integers(0, 255, (1 if kind == "image" else 5, 16, 24, 3), np.uint8)
-    script = Script(replace(BEGIN, beginning=kind, count=len(pictures), payload=pictures.tobytes()))
+    script = Script(replace(BEGIN, initial_kind=kind, initial_count=len(pictures), payload=pictures.tobytes()))
     worked(pipe, script)
     given = {"image": pictures[0]} if kind == "image" else {"video": pictures}
     np.testing.assert_array_equal(script.frames(pipe), of_pipe(pipe, **given))
@@ -274,7 +276,7 @@ def test_a_stream_goes_on_from_what_it_is_given(kind, pipe):
 def test_a_clip_of_another_world_is_told_with_the_first_picture(pipe):
     vocabulary = PromptVocabulary("playroom", RING, lowest_psnr=99.0)
     choosy = VideoPipeline(replace(pipe.model, prompt_vocabulary=vocabulary), pipe.sampler)
-    script = Script(replace(BEGIN, beginning="image", count=1, payload=bytes(16 * 24 * 3)))
+    script = Script(replace(BEGIN, initial_kind="image", initial_count=1, payload=bytes(16 * 24 * 3)))
     worked(choosy, script)
     notes = [message.note for message in script.pictures()]
     assert "outside the playroom" in notes[0]
@@ -285,13 +287,15 @@ def test_without_a_prompt_a_clip_goes_on_as_what_it_shows_and_the_prompt_is_told
     found = Continuation(STAR, (GenerationWarning("no_prompt", "a word about it"),))
     monkeypatch.setattr("videogen.serve.worker.active_stream.continuation_prompt", lambda model, known: found)
     pictures = of_pipe(pipe, 3)
-    begin = replace(BEGIN, prompt="", find_prompt=True, beginning="video", count=3, payload=pictures.tobytes())
+    begin = replace(
+        BEGIN, prompt="", infer_prompt=True, initial_kind="video", initial_count=3, payload=pictures.tobytes()
+    )
     script = Script(begin)
     worked(pipe, script)
     assert np.array_equal(script.frames(pipe), of_pipe(pipe, prompt=STAR, video=pictures))
     assert {message.prompt for message in script.pictures()} == {STAR}
     assert script.pictures()[0].note == "a word about it"
-    changed = Script(begin, Change("a", prompt=RING))  # before its first turn
+    changed = Script(begin, ChangeStream("a", prompt=RING))  # before its first turn
     worked(pipe, changed)
     assert {message.prompt for message in changed.pictures()} == {RING}
 
@@ -299,7 +303,7 @@ def test_without_a_prompt_a_clip_goes_on_as_what_it_shows_and_the_prompt_is_told
 def test_a_stream_that_cannot_go_on_ends_alone(pipe):
     script = Script(replace(BEGIN, id="bad", sampling={"order": "autoregressive"}), BEGIN)
     worked(pipe, script)
-    (failed,) = [message for message in script.sent if isinstance(message, Ended) and message.id == "bad"]
+    (failed,) = [message for message in script.sent if isinstance(message, StreamEnded) and message.id == "bad"]
     assert "use halton" in failed.error
     np.testing.assert_array_equal(script.frames(pipe), of_pipe(pipe))
 
@@ -310,7 +314,7 @@ def test_numbers_that_are_none_are_told(tmp_path):
         pipe.model.network.norm.weight.fill_(float("nan"))
     script = Script(BEGIN)
     worked(pipe, script)
-    assert [type(message) for message in script.sent] == [Ended]
+    assert [type(message) for message in script.sent] == [StreamEnded]
     assert "NaN" in script.sent[0].error
 
 
@@ -322,7 +326,7 @@ def test_reasons_are_one_line_for_the_client_and_all_of_it_for_the_server(caplog
 
 
 def test_what_is_said_of_streams_that_are_gone_changes_nothing(pipe):
-    script = Script(Stop("x"), Took("x", 3), Change("x", STAR), BEGIN)
+    script = Script(StopStream("x"), Ack("x", 3), ChangeStream("x", STAR), BEGIN)
     worked(pipe, script)
     assert len(script.pictures()) == 4
 
@@ -361,7 +365,7 @@ def test_the_time_that_a_latent_frame_took_is_that_of_the_clock_while_it_was_due
     """With the work on other streams; without that in which it was paused, or far enough ahead."""
 
     def slow(message):
-        if isinstance(message, Pictures):
+        if isinstance(message, FrameBatch):
             script.now += 3.0  # before the other stream's frame, and between this one's
         return ()
 
@@ -370,16 +374,16 @@ def test_the_time_that_a_latent_frame_took_is_that_of_the_clock_while_it_was_due
     assert [message.seconds for message in script.pictures()] == [0.0, 6.0, 6.0, 6.0]
 
     def pauses(message):
-        if not isinstance(message, Pictures):
+        if not isinstance(message, FrameBatch):
             return ()
-        return [Change("a", paused=True), Change("b", paused=False)] if message.first == 1 else ()
+        return [ChangeStream("a", paused=True), ChangeStream("b", paused=False)] if message.first == 1 else ()
 
     script = Script(replace(BEGIN, frames=21, ahead=0.5), reaction=pauses)
     worker = Worker(script, pipe, lambda: script.now)
     with pytest.raises(EOFError):
         worker.run()
     script.now += 100.0
-    script.inbox.append(Change("a", paused=False))
+    script.inbox.append(ChangeStream("a", paused=False))
     with pytest.raises(EOFError):
         worker.run()
     assert [message.seconds for message in script.pictures()] == [0.0] * 6

@@ -8,9 +8,10 @@ import pytest
 from tests.tokenizer.models import FSQ_1000, small_config, small_model
 from tokenizer.quantize import QuantizerConfig
 from videogen.checkpoint import write_folder
+from videogen.clip_spec import ClipSpec
 from videogen.data import Index, build_index
 from videogen.io import write_video
-from videogen.models import Preprocessing, TokenizerModel, load_tokenizer, tokenizer_files
+from videogen.models import TokenizerModel, load_tokenizer, tokenizer_files
 
 LENGTHS = (1, 9, 2, 6, 13, 5, 4)  # pictures: some fill their groups of four, most do not
 
@@ -27,8 +28,8 @@ def make_videos(folder: Path, lengths: tuple[int, ...] = LENGTHS, fps: float = 8
 
 def make_model(folder: Path, seed: int = 0, quantizer: QuantizerConfig = FSQ_1000, fps: float = 8) -> TokenizerModel:
     network = small_model(small_config(quantizer=quantizer), seed)
-    made_for = Preprocessing(height=32, width=48, fps=fps, frames=5)
-    write_folder(folder, tokenizer_files(network.config, made_for, network.state_dict(), "A test's tokenizer."))
+    clips = ClipSpec(height=32, width=48, fps=fps, frames=5)
+    write_folder(folder, tokenizer_files(network.config, clips, network.state_dict(), "A test's tokenizer."))
     return load_tokenizer(folder)
 
 

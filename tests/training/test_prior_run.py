@@ -30,7 +30,7 @@ from videogen.checkpoint import read_folder, write_folder
 from videogen.conditioning import BPEConfig
 from videogen.data import build_index
 from videogen.errors import CheckpointError, DataError, UsageError
-from videogen.evaluation.likelihood import Baseline
+from videogen.evaluation.prior.likelihood import Baseline
 from videogen.models import check_order, load_prior, load_tokenizer, sampler_of
 from videogen.tokens import TokenSet, encode
 from videogen.tokens.windows import own_latent_frames, split_rows
@@ -105,7 +105,7 @@ def test_a_model_folder_holds_all_that_generation_needs(made: Set, unbroken: Pat
     assert model.conditioner is not None
     assert model.config.context is not None
     assert model.config.context.vocabulary == model.conditioner.vocabulary
-    assert (model.taught_on.height, model.taught_on.width, model.taught_on.frames) == (4, 6, 3)
+    assert (model.spec.groups[0].shape, model.latent_frames) == ((4, 6), 3)
     past = model.network.begin(model.conditioner(["caption 1"]), 1, (4, 6))
     proposal, _ = model.network.propose(torch.full((1, 4, 6), model.network.vocabulary.mask), past)
     assert proposal.logits(torch.zeros(1, 4, 6, 0, dtype=torch.int64)).isfinite().all()

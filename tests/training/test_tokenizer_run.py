@@ -27,7 +27,7 @@ from tokenizer.quantize import LFQConfig
 from videogen.data import build_index
 from videogen.data.split import draw
 from videogen.errors import DataError, UsageError
-from videogen.evaluation.reconstruction import Judgement
+from videogen.evaluation.tokenizer.reconstruction import Judgement
 from videogen.models import load_tokenizer
 from videogen.pixels import to_clip, to_frames
 from videogen.playroom.write import PlayroomConfig, write_playroom
@@ -74,7 +74,7 @@ def test_the_model_it_leaves_gives_the_figures_it_printed(data: Path, unbroken: 
     model = load_tokenizer(unbroken)
     config = tiny_config(data)
     assert model.config == config.tokenizer
-    assert (model.made_for.height, model.made_for.frames, model.made_for.fps) == (16, 5, 8)
+    assert (model.clips.height, model.clips.frames, model.clips.fps) == (16, 5, 8)
     clips = np.stack(Clips(config).for_validation())
     with torch.no_grad():
         frames = to_frames(model.network(to_clip(clips)).clip)

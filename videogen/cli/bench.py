@@ -50,9 +50,9 @@ def bench(
     use_threads(threads)
     from time import perf_counter
 
-    from videogen.evaluation.bench import bench as measure
-    from videogen.evaluation.bench_report import as_table, judged
-    from videogen.evaluation.prompts import read_prompts
+    from videogen.evaluation.generation.prompts import read_prompts
+    from videogen.evaluation.lab.bench import bench as measure
+    from videogen.evaluation.lab.bench_report import as_table, judged
     from videogen.pipeline import VideoPipeline
 
     wanted = None if prompts is None else read_prompts(prompts)

@@ -12,7 +12,7 @@ from videogen.cli.terminal import Terminal, reports
 from videogen.threads import use_threads
 
 if TYPE_CHECKING:
-    from videogen.models import Preprocessing
+    from videogen.clip_spec import ClipSpec
     from videogen.tokens import EncodeResult, EncodeSpec
 
 
@@ -64,7 +64,7 @@ def encode(
     began = time.monotonic()
     with terminal.progress("encoding", "clips") as on_progress:
         encoded = encode_into(
-            index, out, opened, _spec(opened.made_for, wanted), clips_per_shard, workers, threads, on_progress
+            index, out, opened, _spec(opened.clips, wanted), clips_per_shard, workers, threads, on_progress
         )
     if index.refused:
         terminal.note(f"{len(index.refused)} refused clips of the index are not in it")
@@ -74,10 +74,10 @@ def encode(
     terminal.report(figures, _describe(figures))
 
 
-def _spec(made_for: "Preprocessing", wanted: dict[str, Any]) -> "EncodeSpec":
+def _spec(clips: "ClipSpec", wanted: dict[str, Any]) -> "EncodeSpec":
     from videogen.tokens import EncodeSpec
 
-    chosen = {name: wanted[name] or getattr(made_for, name) for name in ("height", "width", "fps")}
+    chosen = {name: wanted[name] or getattr(clips, name) for name in ("height", "width", "fps")}
     return EncodeSpec(**chosen, frames=wanted["frames"])
 
 

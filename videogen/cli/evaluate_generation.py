@@ -13,7 +13,7 @@ from videogen.cli.train import THREADS
 from videogen.threads import use_threads
 
 if TYPE_CHECKING:
-    from videogen.evaluation.generation import Judge
+    from videogen.evaluation.generation.evaluator import Judge
     from videogen.pipeline import VideoPipeline
 
 REFERENCE_CLIPS = 512
@@ -73,14 +73,14 @@ def generation(
       videogen evaluate generation --model runs/play --prompts mine.txt --out report --drift-frames 400
       videogen evaluate generation --prompts "playroom:64:red star,hoop" --out report
     """
-    from videogen.evaluation.report_folder import check_room
+    from videogen.evaluation.report.folder import check_room
 
     check_room(out, overwrite)
     use_threads(threads)
-    from videogen.evaluation.drift import DriftPlan
-    from videogen.evaluation.generation_report import Plan, as_table, evaluate_generation
-    from videogen.evaluation.prompts import read_prompts
-    from videogen.evaluation.settings import settings_of
+    from videogen.evaluation.generation.drift import DriftPlan
+    from videogen.evaluation.generation.prompts import read_prompts
+    from videogen.evaluation.generation.report import Plan, as_table, evaluate_generation
+    from videogen.evaluation.generation.settings import settings_of
     from videogen.pipeline import VideoPipeline
 
     wanted = read_prompts(prompts)
@@ -106,10 +106,10 @@ def judge_for(
     clip_model: Path | None,
     device: str,
 ) -> "Judge":
-    from videogen.evaluation.features import Extractor, RandomMotionBank
-    from videogen.evaluation.generation import Judge, data_reference, playroom_reference
-    from videogen.evaluation.generation_report import picture_size
-    from videogen.evaluation.published import ClipScore, VideoMAEFeatures
+    from videogen.evaluation.generation.evaluator import Judge, data_reference, playroom_reference
+    from videogen.evaluation.generation.features import Extractor, RandomMotionBank
+    from videogen.evaluation.generation.pretrained import ClipScore, VideoMAEFeatures
+    from videogen.evaluation.generation.report import picture_size
 
     extractor: Extractor = RandomMotionBank() if video_features is None else VideoMAEFeatures(video_features, device)
     score = None if clip_model is None else ClipScore(clip_model, device)

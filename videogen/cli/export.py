@@ -58,14 +58,14 @@ def export(
 
     from videogen.config import resolve
     from videogen.errors import UsageError
-    from videogen.models import load_prior, load_tokenizer, painted_by, sampler_of, save_model
+    from videogen.models import load_prior, load_tokenizer, sampler_of, save_model
     from videogen.pipeline import dtype_of
 
     if out.exists() and any(out.iterdir()) and not overwrite:
         raise UsageError(f"{out}: is there already; --overwrite replaces it")
     whole = load_prior(model)
     sampler = settled(sampler_of(whole), settings)
-    whole = whole if decoder is None else painted_by(whole, load_tokenizer(decoder))
+    whole = whole if decoder is None else whole.with_decoder(load_tokenizer(decoder))
     if prompt_vocabulary is not None:
         whole = replace(whole, prompt_vocabulary=resolve(prompt_vocabulary, expected="prompt_vocabulary")[1].value)
     words = None if card is None else text_in(card)

@@ -65,7 +65,7 @@ def reconstruct(
       videogen reconstruct clip.mp4 seen.mp4 --model runs/toys --side-by-side
       videogen reconstruct film.mp4 seen.webm --model runs/toys --size 128x192
     """
-    from videogen.evaluation.video import as_table, cropped_in_words, reconstruct_video
+    from videogen.evaluation.tokenizer.video import as_table, cropped_in_words, reconstruct_video
     from videogen.models import load_tokenizer
 
     targets_of(target, 1, False, overwrite, source)
@@ -125,20 +125,20 @@ def tokenizer(
     Example:
       videogen evaluate tokenizer fresh --model runs/toys --out report
     """
-    from videogen.data import ClipSpec
-    from videogen.evaluation.clips import evaluate_tokenizer
-    from videogen.evaluation.report_folder import check_room
-    from videogen.evaluation.video import as_table, check_size
+    from videogen.clip_spec import ClipSpec
+    from videogen.evaluation.report.folder import check_room
+    from videogen.evaluation.tokenizer.dataset import evaluate_tokenizer
+    from videogen.evaluation.tokenizer.video import as_table, check_size
     from videogen.models import load_tokenizer
 
     if out is not None:
         check_room(out, overwrite)
     use_threads(threads)
     opened = load_tokenizer(model, usable_device(device))
-    made = opened.made_for
-    height, width = size or (made.height, made.width)
+    clips_seen = opened.clips
+    height, width = size or (clips_seen.height, clips_seen.width)
     check_size(opened.config, height, width)
-    spec = ClipSpec(frames or made.frames, height, width, fps or made.fps)
+    spec = ClipSpec(height, width, fps or clips_seen.fps, frames or clips_seen.frames)
     with terminal.progress("judging", "clips") as on_progress:
         figures = evaluate_tokenizer(opened, data, index, spec, clips, lpips, out, on_progress)
     skipped = ", ".join(f"{count} {why}" for why, count in figures["skipped"].items() if count)
@@ -159,7 +159,7 @@ def runs(terminal: Terminal, runs: tuple[Path, ...], figure: str | None, out: Pa
     Example:
       videogen evaluate runs runs/fsq runs/lfq --out curves.svg
     """
-    from videogen.evaluation.runs import as_table, compare
+    from videogen.evaluation.lab.runs import as_table, compare
 
     refuse_taken(out, overwrite)
     rows, svg = compare(runs, figure)
@@ -187,8 +187,8 @@ def selftest(terminal: Terminal, model: Path, seed: int, threads: int | None, de
     from dataclasses import asdict
 
     from videogen.errors import VideogenError
-    from videogen.evaluation.selftest import check_laws
-    from videogen.evaluation.selftest_prior import check_prior_laws
+    from videogen.evaluation.prior.selftest import check_prior_laws
+    from videogen.evaluation.tokenizer.selftest import check_laws
     from videogen.models import has_prior, load_tokenizer
     from videogen.pipeline import VideoPipeline
 
@@ -220,7 +220,7 @@ def info(terminal: Terminal, model: Path) -> None:
       videogen info tokens
       videogen info ring.mp4
     """
-    from videogen.evaluation.info_video import describe_video, is_video
+    from videogen.evaluation.info.video import describe_video, is_video
     from videogen.tokens.description import NAME
 
     describe = tokens_described if (model / NAME).is_file() else describe_video if is_video(model) else model_described
@@ -231,8 +231,8 @@ def info(terminal: Terminal, model: Path) -> None:
 
 def model_described(model: Path) -> tuple[dict[str, Any], dict[str, str]]:
     """Figures and lines."""
-    from videogen.evaluation.info import describe_tokenizer, tokenizer_in_words
-    from videogen.evaluation.info_prior import describe_prior, prior_in_words
+    from videogen.evaluation.info.prior import describe_prior, prior_in_words
+    from videogen.evaluation.info.tokenizer import describe_tokenizer, tokenizer_in_words
     from videogen.models import has_prior, load_prior, load_tokenizer
 
     if not has_prior(model):
@@ -245,7 +245,7 @@ def model_described(model: Path) -> tuple[dict[str, Any], dict[str, str]]:
 
 def tokens_described(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
     """Figures and lines."""
-    from videogen.evaluation.info_tokens import describe_tokens, tokens_in_words
+    from videogen.evaluation.info.tokens import describe_tokens, tokens_in_words
     from videogen.tokens import TokenSet
 
     tokens = TokenSet.open(folder)
@@ -268,12 +268,11 @@ def usable_device(name: str) -> str:
 def generator_at(model: Path | None) -> Path:
     """The model to generate with: the one that was named, or the one that comes along."""
     from videogen.errors import CheckpointError
-    from videogen.models import EMBEDDED
-    from videogen.models.hub import at_hand
+    from videogen.models import BUNDLED, resolve_model
 
     if model is None:
-        return EMBEDDED
+        return BUNDLED
     from_environment = click.get_current_context().get_parameter_source("model") is ParameterSource.ENVIRONMENT
-    if from_environment and not at_hand(model).exists() and str(model) != EMBEDDED.name:
+    if from_environment and not resolve_model(model).exists() and str(model) != BUNDLED.name:
         raise CheckpointError(f"VIDEOGEN_MODEL is {model}: no such folder; set it to a model's, or unset it")
     return model

@@ -125,12 +125,12 @@ async def run(
     from videogen.serve.http.app_context import open_studio
     from videogen.serve.http.connections import most_connections
     from videogen.serve.http.server import StudioServer, address_of, bound
-    from videogen.serve.limits import Limits
+    from videogen.serve.limits import ServerLimits
 
     with bound(host, port) as listener:
         most = most_connections()  # before anything else opens files
         logging.getLogger("videogen.serve").info("loading %s", model)
-        engine = await Engine.start(model, Limits(), device, threads, dtype)
+        engine = await Engine.start(model, ServerLimits(), device, threads, dtype)
         try:
             studio = open_studio(engine, access, root)
             server = StudioServer(make_app(studio), studio.closing, engine.limits.body_bytes, most)

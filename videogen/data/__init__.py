@@ -1,13 +1,13 @@
 """Training sets that can be trusted: find clips, index them once, read them as pure functions of (seed, epoch, index).
 
 index = build_index(Path("videos"))                     # resumes; the file lies in the folder
-dataset = ClipDataset(index, ClipSpec(frames=17, height=64, width=64, fps=8), seed=0)
+dataset = ClipDataset(index, ClipSpec(height=64, width=64, fps=8, frames=17), seed=0)
 for batch in batches(dataset, batch_size=32): ...       # batch.next can be saved, and given to `batches` again
 """
 
 from videogen.data.batches import Batch, Position, batches
 from videogen.data.check import check_files, draw_sheet, refuse_changed
-from videogen.data.dataset import ClipDataset, ClipSpec, Sample
+from videogen.data.dataset import ClipDataset, Sample
 from videogen.data.index import Index, IndexedClip, Refused, build_index, load_index
 from videogen.data.sources import Entry, Fault, find_entries
 from videogen.data.summary import describe
@@ -15,7 +15,6 @@ from videogen.data.summary import describe
 __all__ = [
     "Batch",
     "ClipDataset",
-    "ClipSpec",
     "Entry",
     "Fault",
     "Index",

@@ -2,13 +2,14 @@
 
 import hashlib
 import operator
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from videogen.clip_spec import ClipSpec
 from videogen.data.draws import AUGMENTATION, below, epoch_order, places_in, words
 from videogen.data.entry import Fault
 from videogen.data.examine import stamp_of
@@ -17,24 +18,6 @@ from videogen.data.records import path_of
 from videogen.data.window import possible_starts, shown_numbers
 from videogen.errors import DataError
 from videogen.io import VideoError, read
-
-
-@dataclass(frozen=True)
-class ClipSpec:
-    """The clips a model is trained on. `flip` mirrors half of them: not for captions that say left or right."""
-
-    frames: int
-    height: int
-    width: int
-    fps: float
-    flip: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("frames", "height", "width"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        if not 0 < self.fps < float("inf"):
-            raise ValueError(f"fps is {self.fps}; it must be above 0")
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +35,8 @@ class ClipDataset:
     Refused entries are skipped, as if they had never been there; more than `max_bad_fraction` of them is a DataError.
     Entries too short for a clip are left out and listed in `short`: nothing is padded. Frames are picked by time, so
     that `spec.fps` holds whatever rate the video has, then scaled to cover and cropped at the centre. Where all are too
-    short, `called` says in the error what the clips are, and `remedy` what to do.
+    short, `called` says in the error what the clips are, and `remedy` what to do. `flip` mirrors half of the clips: not
+    for captions that say left or right.
     """
 
     def __init__(
@@ -63,12 +47,13 @@ class ClipDataset:
         max_bad_fraction: float = 0.05,
         called: str = "clips",
         remedy: str = "ask for fewer",
+        flip: bool = False,
     ) -> None:
         if not 0 <= seed < 2**64:
             raise ValueError(f"seed is {seed}; it must lie in 0 .. 2^64 - 1")
         _refuse_if_bad(index, max_bad_fraction)
         starts = [_starts(clip, spec) for clip in index.good]
-        self.spec, self.seed, self.epoch = spec, seed, 0
+        self.spec, self.seed, self.epoch, self.flip = spec, seed, 0, flip
         self.clips = tuple(clip for clip, possible in zip(index.good, starts, strict=True) if possible)
         self.short = tuple(clip.entry.key for clip, possible in zip(index.good, starts, strict=True) if not possible)
         self.refused = index.refused
@@ -106,7 +91,9 @@ class ClipDataset:
     @property
     def fingerprint(self) -> str:
         """Of everything that decides the samples but for what is said of them: equal for sets of the same pictures."""
-        digest = hashlib.sha256(repr((astuple(self.spec), self.seed)).encode())
+        spec = self.spec
+        decides = (spec.frames, spec.height, spec.width, spec.fps, self.flip)
+        digest = hashlib.sha256(repr((decides, self.seed)).encode())
         for clip in self.clips:
             entry = clip.entry
             digest.update(repr((entry.key, entry.start, entry.end, clip.scan.hashes)).encode())
@@ -121,7 +108,7 @@ class ClipDataset:
         where, mirror = words(self.seed, AUGMENTATION, epoch, index, 2)
         first = starts[below(where, len(starts))]
         frames = self._read(clip, shown_numbers(clip.scan.seconds, first, spec.frames, spec.fps))
-        if spec.flip and below(mirror, 2):
+        if self.flip and below(mirror, 2):
             frames = np.ascontiguousarray(frames[:, :, ::-1])
         return Sample(clip.entry.key, clip.entry.caption, frames)
 

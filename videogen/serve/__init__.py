@@ -1,6 +1,6 @@
 """The studio: a model process, an engine in front of it, and an HTTP server with its page.
 
-Begin with `engine/engine.py` (all that the server knows of a model) or `http/app.py` (which address does what).
+StartStream with `engine/engine.py` (all that the server knows of a model) or `http/app.py` (which address does what).
 
 engine/   streams, jobs, scheduling, and the supervision of the model process
 worker/   the model process

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from videogen.serve.messages import Message, packed, receive
+from videogen.serve.messages import Message, pack, receive
 
 SECRET = "VIDEOGEN_TOKEN"  # no process of ours needs to know it
 BUFFER = 2**20  # bytes that are read ahead
@@ -24,7 +24,7 @@ OFTEN = 0.01  # seconds between looks at a process that is about to end
 
 
 @dataclass(eq=False)
-class Child:
+class ChildProcess:
     """Our end of it."""
 
     process: subprocess.Popen[bytes]
@@ -38,7 +38,7 @@ class Child:
         environment: Mapping[str, str],
         descriptors: Sequence[int] = (),
         errors: int | None = None,
-    ) -> "Child":
+    ) -> "ChildProcess":
         """Run a module of this package; what it prints goes to `errors`, by default where ours goes."""
         ours, theirs = socket.socketpair()
         with theirs:
@@ -56,7 +56,7 @@ class Child:
                 ours.close()
                 raise
         try:
-            return Child(process, *await asyncio.open_unix_connection(sock=ours, limit=BUFFER))
+            return ChildProcess(process, *await asyncio.open_unix_connection(sock=ours, limit=BUFFER))
         except BaseException:
             ours.close()
             process.kill()
@@ -66,7 +66,7 @@ class Child:
     def send(self, message: Message) -> None:
         """Say something; to one that is gone, nothing."""
         if not self.writer.is_closing():
-            self.writer.write(packed(message))
+            self.writer.write(pack(message))
 
     async def receive(self, largest: int) -> Message:
         """What it says next; EOFError when it has ended, ValueError if it makes no sense."""
@@ -102,7 +102,7 @@ def packages() -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join(str(Path(place).absolute()) for place in sys.path)}
 
 
-def how_it_ended(code: int) -> str:
+def describe_exit(code: int) -> str:
     """For people: "signal SIGKILL", "exit code 1"."""
     if code >= 0:
         return f"exit code {code}"

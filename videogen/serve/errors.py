@@ -5,19 +5,19 @@ from videogen.errors import VideogenError
 RETRY_AFTER = 5  # seconds
 
 
-class Refusal(VideogenError):  # noqa: N818 - a state, not a mistake
-    """A wish that is not granted; one line for the client."""
+class DomainError(VideogenError):
+    """A params that is not granted; one line for the client."""
 
 
-class WishError(Refusal):
-    """Something that cannot be had, and which part of the wish it is about."""
+class InvalidParamError(DomainError):
+    """Something that cannot be had, and which part of the params it is about."""
 
     def __init__(self, param: str | None, message: str):
         super().__init__(message)
         self.param, self.message = param, message
 
 
-class Busy(Refusal):
+class BusyError(DomainError):
     """Not now; perhaps after so many seconds."""
 
     def __init__(self, message: str, retry_after: int):
@@ -25,13 +25,13 @@ class Busy(Refusal):
         self.message, self.retry_after = message, retry_after
 
 
-class Gone(Refusal):
+class NotFoundError(DomainError):
     """No stream and no job of that name, or none any more."""
 
 
-class UploadError(Refusal):
+class UploadError(DomainError):
     """A clip or a picture that cannot be used."""
 
 
-class UploadTooLarge(UploadError):  # noqa: N818
+class UploadTooLargeError(UploadError):
     """One with more bytes than are taken."""

@@ -6,7 +6,7 @@ MIB = 2**20
 
 
 @dataclass(frozen=True)
-class Limits:
+class ServerLimits:
     """Counts are at most, seconds are of the wall clock unless they are called those of a video."""
 
     # what one client may ask for

@@ -18,7 +18,7 @@ LONGEST_JSON = 2**20
 
 
 @dataclass(frozen=True)
-class Begin:
+class StartStream:
     """A stream is to be made, from its first turn on; it is known by its id from now on."""
 
     id: str
@@ -29,14 +29,14 @@ class Begin:
     transition: str
     frames: int  # pictures after which it ends
     ahead: float | None  # seconds of video that it may be ahead of real time; None: as fast as it can be made
-    beginning: str | None  # "video" or "image" that the payload holds
-    count: int  # of its pictures
+    initial_kind: str | None  # "video" or "image" that the payload holds
+    initial_count: int  # frames in the payload
     payload: bytes = field(default=b"", repr=False)  # uint8 [count, H, W, 3]
-    find_prompt: bool = False  # what they show, in the model's words
+    infer_prompt: bool = False  # what they show, in the model's words
 
 
 @dataclass(frozen=True)
-class Change:
+class ChangeStream:
     """From the next latent frame on; what is None stays."""
 
     id: str
@@ -47,7 +47,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Took:
+class Ack:
     """So many pictures of a stream have been taken in; it may go on by a few more than that."""
 
     id: str
@@ -55,7 +55,7 @@ class Took:
 
 
 @dataclass(frozen=True)
-class Stop:
+class StopStream:
     id: str
 
 
@@ -67,7 +67,7 @@ class Ready:
 
 
 @dataclass(frozen=True)
-class Unusable:
+class LoadFailed:
     """The model cannot be loaded; the process ends."""
 
     message: str
@@ -75,7 +75,7 @@ class Unusable:
 
 
 @dataclass(frozen=True)
-class Mask:
+class MaskUpdate:
     """Which tokens of the latent frame in the making are decided."""
 
     id: str
@@ -86,7 +86,7 @@ class Mask:
 
 
 @dataclass(frozen=True)
-class Pictures:
+class FrameBatch:
     """A latent frame of a stream has been made."""
 
     id: str
@@ -105,7 +105,7 @@ class Pictures:
 
 
 @dataclass(frozen=True)
-class Ended:
+class StreamEnded:
     """A stream has all its pictures, or cannot go on."""
 
     id: str
@@ -113,7 +113,7 @@ class Ended:
 
 
 @dataclass(frozen=True)
-class Read:
+class UploadRead:
     """An upload as the model sees it."""
 
     count: int
@@ -122,17 +122,29 @@ class Read:
 
 
 @dataclass(frozen=True)
-class Unreadable:
+class UploadRejected:
     """An upload that cannot be used, in one line."""
 
     message: str
 
 
-Message: TypeAlias = Begin | Change | Took | Stop | Ready | Unusable | Mask | Pictures | Ended | Read | Unreadable
+Message: TypeAlias = (
+    StartStream
+    | ChangeStream
+    | Ack
+    | StopStream
+    | Ready
+    | LoadFailed
+    | MaskUpdate
+    | FrameBatch
+    | StreamEnded
+    | UploadRead
+    | UploadRejected
+)
 KINDS: Mapping[str, type[Message]] = {kind.__name__: kind for kind in get_args(Message)}
 
 
-def packed(message: Message) -> bytes:
+def pack(message: Message) -> bytes:
     """Its bytes on the way."""
     payload: bytes = getattr(message, "payload", b"")
     plain = {part.name: getattr(message, part.name) for part in fields(message) if part.name != "payload"}
@@ -140,7 +152,7 @@ def packed(message: Message) -> bytes:
     return LENGTHS.pack(len(header), len(payload)) + header + payload
 
 
-def unpacked(header: bytes, payload: bytes) -> Message:
+def unpack(header: bytes, payload: bytes) -> Message:
     """The message that was packed; ValueError if it is none."""
     try:
         kind, values = json.loads(header)
@@ -155,10 +167,10 @@ async def receive(reader: StreamReader, largest: int) -> Message:
     head, tail = LENGTHS.unpack(await reader.readexactly(LENGTHS.size))
     if head > LONGEST_JSON or tail > largest:
         raise ValueError(f"a message of {head} and {tail} bytes, where {largest} are expected at most")
-    return unpacked(await reader.readexactly(head), await reader.readexactly(tail))
+    return unpack(await reader.readexactly(head), await reader.readexactly(tail))
 
 
-class Wire:
+class MessageSocket:
     """The same from the other end, in a process that does one thing at a time."""
 
     def __init__(self, connection: socket.socket):
@@ -166,12 +178,12 @@ class Wire:
         self._poll.register(connection, select.POLLIN)
 
     def send(self, message: Message) -> None:
-        self.connection.sendall(packed(message))
+        self.connection.sendall(pack(message))
 
     def receive(self) -> Message:
         """Waits for it; EOFError when the other end is gone."""
         head, tail = LENGTHS.unpack(self._exactly(LENGTHS.size))
-        return unpacked(self._exactly(head), self._exactly(tail))
+        return unpack(self._exactly(head), self._exactly(tail))
 
     def waits(self, seconds: float | None) -> bool:
         """Whether a message is there within so many seconds; None is for as long as it takes."""

@@ -23,7 +23,7 @@ class ModelInfo:
     default_frames: int  # pictures
     window_seconds: float  # how far back it sees
     pictures_of_use: int  # of a clip that is to be continued: its last so many
-    sampler: Mapping[str, Any]  # the settings that hold where a wish says nothing
+    sampler: Mapping[str, Any]  # the settings that hold where a params says nothing
     examples: tuple[str, ...]  # prompts from the model's own world, where it has one
     device: str
     fingerprint: str = ""  # of all files of the model

@@ -7,7 +7,7 @@ Transition = Literal["recache", "cut"]
 
 
 @dataclass(frozen=True)
-class Beginning:
+class InitialFrames:
     """Pictures that a video goes on from, as the model sees them: of its size and at its frame rate."""
 
     kind: Literal["video", "image"]
@@ -17,7 +17,7 @@ class Beginning:
 
 
 @dataclass(frozen=True)
-class Wish:
+class GenerationParams:
     """One video; what is None is as the model's own settings have it."""
 
     prompt: str
@@ -31,5 +31,5 @@ class Wish:
     top_p: float | None = None
     transition: Transition = "recache"  # how later prompts take over
     frames: int | None = None  # None: a stream is endless, a job as long as the clips of training
-    beginning: Beginning | None = None
-    find_prompt: bool = False  # none was given: what the beginning shows is to be its prompt
+    initial_frames: InitialFrames | None = None
+    infer_prompt: bool = False  # none was given: what the beginning shows is to be its prompt

@@ -10,34 +10,34 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from videogen.serve.engine.engine_context import Shared
-from videogen.serve.engine.fanout import Hub, PieceQueue, Preview, PreviewQueue, Viewer
-from videogen.serve.errors import RETRY_AFTER, Busy
-from videogen.serve.media.film import FilmEncoder, Recent, film_of
-from videogen.serve.media.fragments import Piece
+from videogen.serve.engine.engine_context import EngineContext
+from videogen.serve.engine.fanout import Fanout, FragmentQueue, PreviewEvent, PreviewQueue, Viewer
+from videogen.serve.errors import RETRY_AFTER, BusyError
+from videogen.serve.media.film import ClipBuffer, Mp4Encoder, film_of
+from videogen.serve.media.fragments import Fragment
 
 Item = TypeVar("Item")
 BEHIND = 3  # latent frames that a viewer may be behind, or as many as come at once when a stream begins
 JPEG_QUALITY = 85
 
 
-class Show:
+class Broadcast:
     """Film and previews of a stream; `on_attendance` hears whenever viewers have come or gone.
 
     Where viewers are expected, the first who comes to the previews is shown what was made before that.
     """
 
-    def __init__(self, shared: Shared, recent: Recent, on_attendance: Callable[[], None], expected: bool):
+    def __init__(self, shared: EngineContext, recent: ClipBuffer, on_attendance: Callable[[], None], expected: bool):
         self.shared, self.recent, self.on_attendance = shared, recent, on_attendance
-        self.films: Hub[bytes] = Hub()
-        self.previews: Hub[Preview] = Hub()
+        self.films: Fanout[bytes] = Fanout()
+        self.previews: Fanout[PreviewEvent] = Fanout()
         self.watched = False  # whether anybody has ever come to see it
         self.filmed = False  # and whether that was to see the film
         at_once = shared.limits.ahead_seconds * shared.info.fps / shared.info.f_t
         self.behind = max(BEHIND, 1 + math.ceil(at_once))
         # Made before anybody could have come; None: no more of it is kept.
-        self._early: list[Preview] | None = [] if expected else None
-        self._encoder: FilmEncoder | None = None
+        self._early: list[PreviewEvent] | None = [] if expected else None
+        self._encoder: Mp4Encoder | None = None
 
     @property
     def attendance(self) -> int:
@@ -48,7 +48,7 @@ class Show:
         """Pictures that somebody may not have seen yet."""
         return self.behind * self.shared.info.f_t
 
-    async def take(self, pictures: NDArray[np.uint8]) -> Piece:
+    async def take(self, pictures: NDArray[np.uint8]) -> Fragment:
         """uint8 [T, H, W, 3], to be shown after all before them. For one task at a time."""
         began = time.perf_counter()
         early = self._early is not None and len(self._early) < self._backlog
@@ -56,7 +56,7 @@ class Show:
         self.shared.tally["encoder_seconds"] += time.perf_counter() - began
         self.recent.add(piece)
         lost = self.films.tell(piece.data)
-        shown = [Preview("picture", number, jpeg) for number, jpeg in enumerate(jpegs, start=piece.first)]
+        shown = [PreviewEvent("picture", number, jpeg) for number, jpeg in enumerate(jpegs, start=piece.first)]
         for preview in shown:
             self.previews.tell(preview)
         if self._early is not None:  # too many: whoever comes now begins with what is new
@@ -66,24 +66,24 @@ class Show:
             self.on_attendance()
         return piece
 
-    def _encoded(self, pictures: NDArray[np.uint8], wanted: bool) -> tuple[Piece, list[bytes]]:
+    def _encoded(self, pictures: NDArray[np.uint8], wanted: bool) -> tuple[Fragment, list[bytes]]:
         if self._encoder is None:
             info = self.shared.info
-            self._encoder = FilmEncoder(info.fps, info.height, info.width)
+            self._encoder = Mp4Encoder(info.fps, info.height, info.width)
         return self._encoder.encode(pictures), [as_jpeg(picture) for picture in pictures] if wanted else []
 
     @contextmanager
-    def watch_film(self) -> "Iterator[Viewer[bytes]]":
+    def watch_video(self) -> "Iterator[Viewer[bytes]]":
         """Who comes first, or when all is over, sees all that is kept; others begin at the last key picture."""
         everything = not self.filmed or self.films.closed
         pieces = self.recent.from_key(None if everything else 1)
         backlog = b"".join([self.shared.form.header, *(piece.data for piece in pieces)])
-        with self._attended(self.films, Viewer(PieceQueue(backlog, self.behind))) as viewer:
+        with self._attended(self.films, Viewer(FragmentQueue(backlog, self.behind))) as viewer:
             self.filmed = True
             yield viewer
 
     @contextmanager
-    def watch_previews(self, before: list[Preview], after: list[Preview]) -> "Iterator[Viewer[Preview]]":
+    def watch_previews(self, before: list[PreviewEvent], after: list[PreviewEvent]) -> "Iterator[Viewer[PreviewEvent]]":
         """What is told from now on; before it what must be known, and the pictures that nobody could have seen yet."""
         queue = PreviewQueue(self._backlog, self._dropped)
         queue.waiting.extend([*before, *(self._early or ()), *after])
@@ -92,7 +92,7 @@ class Show:
             yield viewer
 
     @contextmanager
-    def _attended(self, hub: Hub[Item], viewer: Viewer[Item]) -> Iterator[Viewer[Item]]:
+    def _attended(self, hub: Fanout[Item], viewer: Viewer[Item]) -> Iterator[Viewer[Item]]:
         self.shared.admit_viewer()
         hub.join(viewer)
         self.watched = True
@@ -112,10 +112,10 @@ class Show:
         fps = self.shared.info.fps
         pieces = self.recent.from_key(None if seconds is None else max(1, round(seconds * fps)))
         if not pieces:
-            raise Busy("no picture has been made yet", RETRY_AFTER)
+            raise BusyError("no picture has been made yet", RETRY_AFTER)
         return await self.shared.aside(film_of, self.shared.form, pieces, metadata)
 
-    def end(self, last: Preview) -> None:
+    def end(self, last: PreviewEvent) -> None:
         """Nothing more will be shown; who has not seen all yet still can."""
         self.previews.tell(last)
         self.films.close()

@@ -1,9 +1,9 @@
 """The engine: all that a server knows of its model. Begin reading here.
 
-a wish -- checked -- a stream or a job -- its turn comes --> the model process, a latent frame of each in turn
+a params -- checked -- a stream or a job -- its turn comes --> the model process, a latent frame of each in turn
 pictures of it --> film and previews, once for all viewers --> each viewer's own short queue
 
-The model lives in a process of its own; when it dies, what was begun in it has failed, and the next wish is served.
+The model lives in a process of its own; when it dies, what was begun in it has failed, and the next params is served.
 """
 
 import asyncio
@@ -17,20 +17,21 @@ from pathlib import Path
 from typing import Literal
 
 from videogen.arguments import DRAWN_SEEDS
-from videogen.serve.engine.engine_context import Shared, now
+from videogen.serve.engine.engine_context import EngineContext, now
 from videogen.serve.engine.retention import jobs_too_many, one_to_make_room, streams_too_many
-from videogen.serve.engine.scheduler import Line
-from videogen.serve.engine.supervisor import ModelProcess, Supervisor
+from videogen.serve.engine.scheduler import Scheduler
+from videogen.serve.engine.stream import Stream
+from videogen.serve.engine.supervisor import ModelProcessLauncher, Supervisor
 from videogen.serve.engine.validation import check
-from videogen.serve.engine.video_job import Job, Stream
-from videogen.serve.errors import RETRY_AFTER, Busy, Gone
-from videogen.serve.limits import Limits
+from videogen.serve.engine.video_job import VideoJob
+from videogen.serve.errors import RETRY_AFTER, BusyError, NotFoundError
+from videogen.serve.limits import ServerLimits
 from videogen.serve.media.film import form_of
 from videogen.serve.media.scratch_folder import ScratchFolder
 from videogen.serve.messages import Message, Ready
 from videogen.serve.model_info import ModelInfo
-from videogen.serve.requests import Beginning, Wish
-from videogen.serve.uploads.receiver import Uploads
+from videogen.serve.requests import GenerationParams, InitialFrames
+from videogen.serve.uploads.receiver import UploadReceiver
 
 SUMS = (
     *("streams_opened", "streams_stopped", "streams_failed", "streams_given_up", "jobs_opened", "jobs_completed"),
@@ -46,14 +47,14 @@ ROUND = 0.25  # seconds between looks at who is still there
 class Engine:
     """Made by `start`, ended by `close`; everything in between happens in one event loop."""
 
-    def __init__(self, limits: Limits, how: ModelProcess):
+    def __init__(self, limits: ServerLimits, how: ModelProcessLauncher):
         self.limits = limits
         self._supervisor = Supervisor(how, lambda message: self.on_message(message), self._bereave)
         self.on_message: Callable[[Message], None] = self._hear  # from the model process; may be listened to
         self._streams: dict[str, Stream] = {}
-        self._jobs: dict[str, Job] = {}
+        self._jobs: dict[str, VideoJob] = {}
         self._tasks: set[asyncio.Task[None]] = set()  # of streams, those that have been forgotten too
-        self._line = Line(limits.streams, limits.turn_seconds)
+        self._line = Scheduler(limits.streams, limits.turn_seconds)
         self._tally = dict.fromkeys(SUMS, 0.0)
         self._threads = ThreadPoolExecutor(THREADS, "videogen film")
         self._folder = ScratchFolder()
@@ -63,13 +64,13 @@ class Engine:
     async def start(
         cls,
         model: Path,
-        limits: Limits | None = None,
+        limits: ServerLimits | None = None,
         device: str | None = None,
         threads: int | None = None,
         dtype: str | None = None,
     ) -> "Engine":
         """Returns when the model can be asked; CheckpointError and others of its kind if it never will be."""
-        engine = cls(limits or Limits(), ModelProcess(model, device, dtype, threads))
+        engine = cls(limits or ServerLimits(), ModelProcessLauncher(model, device, dtype, threads))
         try:
             await engine._open()
         except BaseException:
@@ -84,8 +85,8 @@ class Engine:
         form = await loop.run_in_executor(self._threads, form_of, known.fps, known.height, known.width)
         self.info = replace(known, mime=form.mime)
         send, arrange = self._supervisor.send, self._arrange
-        self._shared = Shared(self.info, self.limits, form, send, arrange, self._threads, self._tally)
-        self._uploads = Uploads(self.info, self.limits, self._tally)
+        self._shared = EngineContext(self.info, self.limits, form, send, arrange, self._threads, self._tally)
+        self._uploads = UploadReceiver(self.info, self.limits, self._tally)
         self._keeper = asyncio.create_task(self._keep_house(), name="videogen housekeeping")
 
     async def close(self) -> None:
@@ -116,10 +117,10 @@ class Engine:
 
     # streams
 
-    async def open_stream(self, wish: Wish, owner: str = "") -> Stream:
-        """WishError, or Busy; endless unless it was said how long. `owner` is whoever it is counted for."""
+    async def open_stream(self, params: GenerationParams, owner: str = "") -> Stream:
+        """WishError, or BusyError; endless unless it was said how long. `owner` is whoever it is counted for."""
         longest = max(1, int(self.limits.stream_seconds * self.info.fps))
-        stream = self._admitted(wish, longest, longest, owner, live=True)
+        stream = self._admitted(params, longest, longest, owner, live=True)
         self._streams[stream.id] = stream
         self._arrange()
         for spare in streams_too_many(self._streams.values(), self.limits):
@@ -129,7 +130,7 @@ class Engine:
     def stream(self, name: str) -> Stream:
         """Gone if there is none of that id, or none any more."""
         if name not in self._streams:
-            raise Gone("no such stream, or none any more")
+            raise NotFoundError("no such stream, or none any more")
         return self._streams[name]
 
     def streams(self) -> list[Stream]:
@@ -138,10 +139,10 @@ class Engine:
 
     # jobs
 
-    async def submit(self, wish: Wish, owner: str = "") -> Job:
-        """WishError, or Busy; as long as the clips of training unless it was said how long."""
-        stream = self._admitted(wish, self.info.default_frames, self.limits.frames, owner, live=False)
-        job = self._jobs[stream.id] = Job(stream, self._folder, self._delete_oldest)
+    async def submit(self, params: GenerationParams, owner: str = "") -> VideoJob:
+        """WishError, or BusyError; as long as the clips of training unless it was said how long."""
+        stream = self._admitted(params, self.info.default_frames, self.limits.frames, owner, live=False)
+        job = self._jobs[stream.id] = VideoJob(stream, self._folder, self._delete_oldest)
         self._arrange()
         for spare in jobs_too_many(self._jobs.values(), self.limits):
             spare.forget()
@@ -159,18 +160,18 @@ class Engine:
         del self._jobs[oldest.id]
         return True
 
-    def job(self, name: str) -> Job:
+    def job(self, name: str) -> VideoJob:
         """Gone if there is none of that id, or none any more."""
         if name not in self._jobs:
-            raise Gone("no such video, or none any more")
+            raise NotFoundError("no such video, or none any more")
         return self._jobs[name]
 
-    def jobs(self) -> list[Job]:
+    def jobs(self) -> list[VideoJob]:
         """The newest first."""
         return list(reversed(self._jobs.values()))
 
     async def delete(self, name: str) -> None:
-        """A job or a stream ends and is forgotten; Gone if there is none of that id."""
+        """A job or a stream ends and is forgotten; NotFoundError if there is none of that id."""
         if name in self._streams:
             self._streams.pop(name).end("stopped")
         else:
@@ -179,13 +180,13 @@ class Engine:
 
     # what videos go on from
 
-    async def take_upload(self, chunks: AsyncIterator[bytes], kind: Literal["video", "image"]) -> Beginning:
-        """What has been sent as the model sees it; UploadError if it cannot be used, Busy if there is no room."""
+    async def take_upload(self, chunks: AsyncIterator[bytes], kind: Literal["video", "image"]) -> InitialFrames:
+        """What has been sent as the model sees it; UploadError if it cannot be used, BusyError if there is no room."""
         self._check_room()  # before it is sent, not after
         return await self._uploads.take(chunks, kind)
 
-    async def continue_job(self, name: str) -> Beginning:
-        """The last pictures of a job's video, to go on from; Gone if it has none."""
+    async def continue_job(self, name: str) -> InitialFrames:
+        """The last pictures of a job's video, to go on from; NotFoundError if it has none."""
         self._check_room()
         return await self._uploads.read(self.job(name).content(), "video")
 
@@ -215,18 +216,18 @@ class Engine:
     def _all(self) -> list[Stream]:
         return [*self._streams.values(), *(job.stream for job in self._jobs.values())]
 
-    def _admitted(self, wish: Wish, usual: int, longest: int, owner: str, live: bool) -> Stream:
-        check(wish, self.info, self.limits, longest)
+    def _admitted(self, params: GenerationParams, usual: int, longest: int, owner: str, live: bool) -> Stream:
+        check(params, self.info, self.limits, longest)
         self._make_room(owner)
-        seed = secrets.randbelow(DRAWN_SEEDS) if wish.seed is None else wish.seed
-        stream = Stream(self._shared, wish, seed, wish.frames or min(usual, longest), live, owner)
+        seed = secrets.randbelow(DRAWN_SEEDS) if params.seed is None else params.seed
+        stream = Stream(self._shared, params, seed, params.frames or min(usual, longest), live, owner)
         self._tasks.add(stream.task)
         stream.task.add_done_callback(self._tasks.discard)
         self._tally["streams_opened" if live else "jobs_opened"] += 1
         return stream
 
     def _make_room(self, owner: str) -> None:
-        """For one more; Busy if there is none, and no stream that nobody watches."""
+        """For one more; BusyError if there is none, and no stream that nobody watches."""
         spare = self._spare(owner)
         if spare is not None:
             spare.end("stopped", "nobody watched it, and its place was needed")
@@ -240,13 +241,13 @@ class Engine:
         return one_to_make_room(there, owner, self.limits, now()) if full else None
 
     def _check_room(self, owner: str = "") -> None:
-        """Busy if nobody else can be taken in."""
+        """BusyError if nobody else can be taken in."""
         room = self.limits.streams + self.limits.queued
         if sum(stream.ended is None for stream in self._all()) >= room and self._spare(owner) is None:
             self._tally["refused_busy"] += 1
-            raise Busy(f"{room} streams and videos are being made or waiting; try again later", RETRY_AFTER)
+            raise BusyError(f"{room} streams and videos are being made or waiting; try again later", RETRY_AFTER)
         if self._supervisor.failure is not None:
-            raise Busy(f"the model process cannot be started: {self._supervisor.failure}", RETRY_AFTER)
+            raise BusyError(f"the model process cannot be started: {self._supervisor.failure}", RETRY_AFTER)
 
     def _arrange(self) -> None:
         self._line.arrange(self._all(), self._supervisor.alive, now())

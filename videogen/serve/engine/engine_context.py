@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar, TypeVarTuple
 
-from videogen.serve.errors import RETRY_AFTER, Busy
-from videogen.serve.limits import Limits
-from videogen.serve.media.film import FilmForm
+from videogen.serve.errors import RETRY_AFTER, BusyError
+from videogen.serve.limits import ServerLimits
+from videogen.serve.media.film import Mp4Format
 from videogen.serve.messages import Message
 from videogen.serve.model_info import ModelInfo
 
@@ -17,12 +17,12 @@ Result = TypeVar("Result")
 
 
 @dataclass(eq=False)
-class Shared:
+class EngineContext:
     """The model, what may be asked of it, and the threads that encode its pictures."""
 
     info: ModelInfo
-    limits: Limits
-    form: FilmForm
+    limits: ServerLimits
+    form: Mp4Format
     send: Callable[[Message], None]  # to the model process
     arrange: Callable[[], None]  # who works and who waits, after something has changed
     threads: ThreadPoolExecutor
@@ -33,9 +33,11 @@ class Shared:
         return await asyncio.get_running_loop().run_in_executor(self.threads, work, *arguments)
 
     def admit_viewer(self) -> None:
-        """Busy if there are too many."""
+        """BusyError if there are too many."""
         if self.tally["viewers"] >= self.limits.viewers:
-            raise Busy(f"{self.limits.viewers} viewers are watching, which is as many as there may be", RETRY_AFTER)
+            raise BusyError(
+                f"{self.limits.viewers} viewers are watching, which is as many as there may be", RETRY_AFTER
+            )
         self.tally["viewers"] += 1
 
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from videogen.serve.engine.fanout import Preview
+from videogen.serve.engine.fanout import PreviewEvent
 
 if TYPE_CHECKING:
     from videogen.serve.engine.stream import Stream
@@ -19,18 +19,18 @@ class Mark(NamedTuple):
         return {**self._asdict(), "seconds": self.picture / fps}
 
 
-def mark(stream: "Stream", mark: Mark) -> Preview:
-    return Preview("mark", mark.picture, None, mark.told(stream.shared.info.fps))
+def mark(stream: "Stream", mark: Mark) -> PreviewEvent:
+    return PreviewEvent("mark", mark.picture, None, mark.told(stream.shared.info.fps))
 
 
-def turn(stream: "Stream") -> Preview:
+def turn(stream: "Stream") -> PreviewEvent:
     """Whether it has the model's turns, or its place in the queue for them."""
-    return Preview("turn", stream.pictures, None, {"status": stream.status, "queue_place": stream.place_in_queue})
+    return PreviewEvent("turn", stream.pictures, None, {"status": stream.status, "queue_place": stream.queue_position})
 
 
-def figures(stream: "Stream") -> Preview:
-    return Preview("figures", stream.pictures, None, stream.figures)
+def figures(stream: "Stream") -> PreviewEvent:
+    return PreviewEvent("figures", stream.pictures, None, stream.figures)
 
 
-def end(stream: "Stream") -> Preview:
-    return Preview("end", stream.pictures, None, {"status": stream.ended, "error": stream.error})
+def end(stream: "Stream") -> PreviewEvent:
+    return PreviewEvent("end", stream.pictures, None, {"status": stream.ended, "error": stream.error})

@@ -10,7 +10,7 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
-class Preview:
+class PreviewEvent:
     """Something that a viewer of the preview sees; the last one is an "end".
 
     The data of a mask are {"height", "width", "decided": bytes, 0 or 1 for each token}; the others are in `news`.
@@ -69,7 +69,7 @@ class Viewer(Generic[Item]):
             await self._news.wait()
 
 
-class PieceQueue:
+class FragmentQueue:
     """Of a film, nothing may be missing: who is so many pieces behind has stalled, and gets no more."""
 
     def __init__(self, backlog: bytes, pieces: int):
@@ -93,9 +93,9 @@ class PreviewQueue:
 
     def __init__(self, pictures: int, on_drop: Callable[[], None]):
         self.pictures, self.on_drop = pictures, on_drop
-        self.waiting: deque[Preview] = deque()
+        self.waiting: deque[PreviewEvent] = deque()
 
-    def put(self, item: Preview) -> bool:
+    def put(self, item: PreviewEvent) -> bool:
         room = {"picture": self.pictures, "mask": 1, "turn": 1, "figures": 1}.get(item.kind)
         same = [one for one in self.waiting if one.kind == item.kind]
         if room is not None and len(same) >= room:
@@ -105,11 +105,11 @@ class PreviewQueue:
         self.waiting.append(item)
         return True
 
-    def get(self) -> Preview:
+    def get(self) -> PreviewEvent:
         return self.waiting.popleft()
 
 
-class Hub(Generic[Item]):
+class Fanout(Generic[Item]):
     """All viewers of one kind; what one is told, all are told."""
 
     def __init__(self) -> None:

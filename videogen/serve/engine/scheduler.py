@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from videogen.serve.engine.stream import Stream
 
 
-class Line:
+class Scheduler:
     """In the order in which they came to want work; who pauses leaves the line, who goes on stands at its end.
 
     While somebody waits, others do so too after `turn_seconds`, or who comes first would keep the rest away: a stream

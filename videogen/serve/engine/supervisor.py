@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from videogen.errors import CheckpointError, DataError, NumbersError, ResourceError, UsageError, VideogenError
-from videogen.serve.child_process import Child, environment, how_it_ended
-from videogen.serve.messages import Begin, Change, Message, Ready, Unusable
+from videogen.serve.child_process import ChildProcess, describe_exit, environment
+from videogen.serve.messages import ChangeStream, LoadFailed, Message, Ready, StartStream
 
 WORKER = "videogen.serve.worker.worker"
 LARGEST = 2**30  # bytes of pictures that a latent frame may have
@@ -22,7 +22,7 @@ KINDS = (UsageError, DataError, CheckpointError, ResourceError, NumbersError)
 
 
 @dataclass(frozen=True)
-class ModelProcess:
+class ModelProcessLauncher:
     """How it is started."""
 
     model: Path
@@ -30,7 +30,7 @@ class ModelProcess:
     dtype: str | None
     threads: int | None
 
-    async def start(self) -> tuple[Child, Ready]:
+    async def start(self) -> tuple[ChildProcess, Ready]:
         """Returns when the model is loaded; VideogenError, with the exit code of its kind, if it cannot be."""
         options = {
             "model": str(self.model),
@@ -39,18 +39,18 @@ class ModelProcess:
             "threads": self.threads,
         }
         try:
-            child = await Child.start(WORKER, [json.dumps(options)], environment(self.threads))
+            child = await ChildProcess.start(WORKER, [json.dumps(options)], environment(self.threads))
         except OSError as error:  # of memory, processes or descriptors there are none left just now
             raise ResourceError(f"{self.model}: its process cannot be started ({error.strerror or error})") from None
         try:
             said = await child.receive(0)
         except (EOFError, ValueError):
-            how = how_it_ended(await child.end())
+            how = describe_exit(await child.end())
             raise ResourceError(f"{self.model}: its process ended while the model was loaded ({how})") from None
         except BaseException:
             await child.end()
             raise
-        if isinstance(said, Unusable):
+        if isinstance(said, LoadFailed):
             await child.end()
             raise as_error(said)
         assert isinstance(said, Ready), said
@@ -60,9 +60,11 @@ class ModelProcess:
 class Supervisor:
     """One model process after the other; `on_message` and `on_death` are told, and never wait."""
 
-    def __init__(self, how: ModelProcess, on_message: Callable[[Message], None], on_death: Callable[[str], None]):
+    def __init__(
+        self, how: ModelProcessLauncher, on_message: Callable[[Message], None], on_death: Callable[[str], None]
+    ):
         self.how, self.on_message, self.on_death = how, on_message, on_death
-        self.child: Child | None = None  # None while there is none that could work
+        self.child: ChildProcess | None = None  # None while there is none that could work
         self.restarts = 0
         self.failure: str | None = None  # why the last one could not be started
         self.heard = 0.0  # when it last said something, by the loop's clock
@@ -100,7 +102,7 @@ class Supervisor:
         """Without a process to hear it, nothing is said."""
         if self.child is not None:
             self.child.send(message)
-            if isinstance(message, Begin | Change):
+            if isinstance(message, StartStream | ChangeStream):
                 self._touch()  # it may have been silent for long because there was nothing to do
 
     def kill(self, why: str) -> None:
@@ -117,14 +119,14 @@ class Supervisor:
             ending = asyncio.ensure_future(child.end())
             with suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(ending), PATIENCE)
-            how = how_it_ended(ending.result()) if ending.done() else "it no longer answers"
+            how = describe_exit(ending.result()) if ending.done() else "it no longer answers"
             how, self._why = self._why or how, ""
             LOG.error("the model process (%d) has ended: %s; it is being started again", child.process.pid, how)
             self.on_death(how)
             await ending
             await self._start_again()
 
-    async def _hear(self, child: Child) -> None:
+    async def _hear(self, child: ChildProcess) -> None:
         """Until it has ended; one that says what makes no sense is ended."""
         try:
             while True:
@@ -157,7 +159,7 @@ class Supervisor:
         self.heard = asyncio.get_running_loop().time()
 
 
-def as_error(said: Unusable) -> VideogenError:
+def as_error(said: LoadFailed) -> VideogenError:
     """The same error as in the process that met it."""
     kinds: dict[int, type[VideogenError]] = {kind.exit_code: kind for kind in KINDS}
     return kinds.get(said.exit_code, VideogenError)(said.message)

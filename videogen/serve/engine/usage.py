@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from videogen.serve.messages import Pictures
+from videogen.serve.messages import FrameBatch
 from videogen.stats import Figures
 
 SUMMED = {"latent_frames": "latent_frames", "proposals": "proposals"}
@@ -13,7 +13,7 @@ SPEED_SECONDS = 4.0  # of video, of which the speed is told
 
 
 @dataclass
-class Account:
+class StreamUsage:
     """Of one stream; `sums` are those of all."""
 
     sums: dict[str, float]
@@ -22,7 +22,7 @@ class Account:
     figures: Figures = field(default_factory=Figures)
     latest: deque[tuple[int, float]] = field(default_factory=deque)  # pictures, and seconds by the clock they took
 
-    def add(self, made: Pictures, seconds: float) -> None:
+    def add(self, made: FrameBatch, seconds: float) -> None:
         """Pictures that can be seen from now on, so many seconds after they were wished for."""
         figures = self.figures
         if self.pictures == 0:

@@ -1,4 +1,4 @@
-"""Whether a wish can be granted, found out before the model hears of it; WishError says what cannot, and why."""
+"""Checks of a request before the model process sees it, and warnings about what it would ignore."""
 
 import reprlib
 from dataclasses import asdict
@@ -8,10 +8,10 @@ from sampling.config import SamplerConfig
 from videogen.errors import UsageError
 from videogen.generation_warnings import GenerationWarning, idle_settings, prompt_warnings
 from videogen.models import check_order
-from videogen.serve.errors import WishError
-from videogen.serve.limits import Limits
+from videogen.serve.errors import InvalidParamError
+from videogen.serve.limits import ServerLimits
 from videogen.serve.model_info import ModelInfo
-from videogen.serve.requests import Transition, Wish
+from videogen.serve.requests import GenerationParams, Transition
 
 SAMPLING = ("steps", "order", "guidance_scale", "temperature", "top_k", "top_p")
 TEXTS = ("prompt", "negative_prompt")
@@ -19,40 +19,42 @@ SEEDS, MOST_LIKELY = 2**63, 2**31
 LARGEST = 1e12  # of a number
 
 
-def check(wish: Wish, info: ModelInfo, limits: Limits, most_frames: int) -> None:
+def check(params: GenerationParams, info: ModelInfo, limits: ServerLimits, most_frames: int) -> None:
     """WishError for the first thing about it that cannot be had."""
-    check_types(wish)
+    check_types(params)
     for name in TEXTS:
-        check_text(name, getattr(wish, name), limits)
-    check_transition(wish.transition)
-    check_range("seed", wish.seed, 0, SEEDS - 1)
-    check_range("frames", wish.frames, 1, most_frames)
-    check_range("steps", wish.steps, 1, limits.steps)
-    check_range("top_k", wish.top_k, 0, MOST_LIKELY)
-    check_sampling(wish, info)
+        check_text(name, getattr(params, name), limits)
+    check_transition(params.transition)
+    check_range("seed", params.seed, 0, SEEDS - 1)
+    check_range("frames", params.frames, 1, most_frames)
+    check_range("steps", params.steps, 1, limits.steps)
+    check_range("top_k", params.top_k, 0, MOST_LIKELY)
+    check_sampling(params, info)
 
 
-def sampling_of(wish: Wish) -> dict[str, Any]:
+def sampling_overrides(params: GenerationParams) -> dict[str, Any]:
     """What it says about sampling; the rest is as in the model's own settings."""
-    return {name: getattr(wish, name) for name in SAMPLING if getattr(wish, name) is not None}
+    return {name: getattr(params, name) for name in SAMPLING if getattr(params, name) is not None}
 
 
-def check_text(name: str, text: str | None, limits: Limits) -> None:
+def check_text(name: str, text: str | None, limits: ServerLimits) -> None:
     if text is not None and len(text) > limits.prompt_chars:
-        raise WishError(name, f"{name} has {len(text)} characters; at most {limits.prompt_chars} are taken")
+        raise InvalidParamError(name, f"{name} has {len(text)} characters; at most {limits.prompt_chars} are taken")
 
 
 def check_transition(transition: Any) -> None:
     if transition not in get_args(Transition):
-        raise WishError("transition", f"transition is {shown(transition)}; it is {' or '.join(get_args(Transition))}")
+        raise InvalidParamError(
+            "transition", f"transition is {shown(transition)}; it is {' or '.join(get_args(Transition))}"
+        )
 
 
-def check_types(wish: Wish) -> None:
+def check_types(params: GenerationParams) -> None:
     for names, right, what in KINDS:
         for name in names:
-            value = getattr(wish, name)
+            value = getattr(params, name)
             if (value is not None or name == "prompt") and not right(value):
-                raise WishError(name, f"{name} is {shown(value)}; it is {what}")
+                raise InvalidParamError(name, f"{name} is {shown(value)}; it is {what}")
 
 
 def is_whole(value: Any) -> bool:
@@ -74,44 +76,46 @@ def shown(value: Any) -> str:
 
 def check_range(name: str, value: int | None, least: int, most: int) -> None:
     if value is not None and not least <= value <= most:
-        raise WishError(name, f"{name} is {shown(value)}; it is {least} to {most}")
+        raise InvalidParamError(name, f"{name} is {shown(value)}; it is {least} to {most}")
 
 
-def sampler_of(wish: Wish, info: ModelInfo) -> SamplerConfig:
+def sampler_config(params: GenerationParams, info: ModelInfo) -> SamplerConfig:
     """All settings of sampling that hold for it."""
-    return SamplerConfig(**{**asdict(SamplerConfig()), **info.sampler, **sampling_of(wish)})
+    return SamplerConfig(**{**asdict(SamplerConfig()), **info.sampler, **sampling_overrides(params)})
 
 
-def check_sampling(wish: Wish, info: ModelInfo) -> None:
+def check_sampling(params: GenerationParams, info: ModelInfo) -> None:
     try:
-        sampler = sampler_of(wish, info)
+        sampler = sampler_config(params, info)
     except (ValueError, OverflowError) as error:
         name = str(error).split(" ", 1)[0]
-        raise WishError(name if name in SAMPLING else None, str(error)) from None
+        raise InvalidParamError(name if name in SAMPLING else None, str(error)) from None
     try:
         check_order(sampler.order, info.objective)
     except UsageError as error:
-        raise WishError("order", str(error)) from None
+        raise InvalidParamError("order", str(error)) from None
 
 
-def warnings_on(wish: Wish, info: ModelInfo) -> list[GenerationWarning]:
+def request_warnings(params: GenerationParams, info: ModelInfo) -> list[GenerationWarning]:
     warnings = (
-        [GenerationWarning("input_changed", wish.beginning.note)] if wish.beginning and wish.beginning.note else []
+        [GenerationWarning("input_changed", params.initial_frames.note)]
+        if params.initial_frames and params.initial_frames.note
+        else []
     )
-    if wish.prompt and not info.told:
+    if params.prompt and not info.told:
         text = "the model was taught without text: the prompt changes nothing"
-        warnings.append(GenerationWarning("no_effect", text, wish.prompt))
-    warnings += prompt_warnings(info.prompt_vocabulary, [wish.prompt])
-    if wish.negative_prompt and not sampler_of(wish, info).guided:
+        warnings.append(GenerationWarning("no_effect", text, params.prompt))
+    warnings += prompt_warnings(info.prompt_vocabulary, [params.prompt])
+    if params.negative_prompt and not sampler_config(params, info).guided:
         text = "negative_prompt changes nothing while guidance_scale is 1"
-        warnings.append(GenerationWarning("no_effect", text, wish.negative_prompt))
+        warnings.append(GenerationWarning("no_effect", text, params.negative_prompt))
     rows, columns = info.grid
-    return warnings + idle_settings(sampler_of(wish, info), sampling_of(wish), rows * columns)
+    return warnings + idle_settings(sampler_config(params, info), sampling_overrides(params), rows * columns)
 
 
-def note_on(wish: Wish, info: ModelInfo) -> str:
+def warning_line(params: GenerationParams, info: ModelInfo) -> str:
     """The same in one line for people; empty: there is nothing to say."""
-    return "; ".join(map(str, warnings_on(wish, info)))
+    return "; ".join(map(str, request_warnings(params, info)))
 
 
 KINDS = (

@@ -9,18 +9,16 @@ from typing import Literal
 
 from videogen.errors import ResourceError
 from videogen.serve.engine.stream import Stream
-from videogen.serve.errors import Gone
+from videogen.serve.errors import NotFoundError
 from videogen.serve.media.film import film_of
 from videogen.serve.media.scratch_folder import ScratchFolder
-from videogen.serve.requests import Wish
-
-__all__ = ["Job", "JobStatus", "Stream"]
+from videogen.serve.requests import GenerationParams
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 JobStatus = Literal["queued", "in_progress", "completed", "failed"]
 
 
-class Job:
+class VideoJob:
     """What is in `folder` under its id is its own. `make_room` deletes another one's file, if there is any."""
 
     def __init__(self, stream: Stream, folder: ScratchFolder, make_room: Callable[[], bool]):
@@ -35,8 +33,8 @@ class Job:
         return self.stream.id
 
     @property
-    def wish(self) -> Wish:
-        return self.stream.wish
+    def params(self) -> GenerationParams:
+        return self.stream.params
 
     @property
     def seed(self) -> int:
@@ -55,8 +53,8 @@ class Job:
         return self.stream.error
 
     @property
-    def place_in_queue(self) -> int | None:
-        return self.stream.place_in_queue
+    def queue_position(self) -> int | None:
+        return self.stream.queue_position
 
     @property
     def status(self) -> JobStatus:
@@ -71,11 +69,11 @@ class Job:
         return 100 if self.completed_at is not None else min(99, share)
 
     def content(self) -> Path:
-        """The mp4; Gone if it is not there, or not yet."""
+        """The mp4; NotFoundError if it is not there, or not yet."""
         if self.completed_at is None:
-            raise Gone(f"the video is {self.status.replace('_', ' ')}; it has no content")
+            raise NotFoundError(f"the video is {self.status.replace('_', ' ')}; it has no content")
         if not self._path.exists():  # somebody tidies up folders of temporary files
-            raise Gone("the video's file is not there any more; have it made again")
+            raise NotFoundError("the video's file is not there any more; have it made again")
         return self._path
 
     def forget(self) -> None:

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from sampling.config import ORDERS
-from videogen.serve.errors import RETRY_AFTER, Refusal
+from videogen.serve.errors import RETRY_AFTER, DomainError
 from videogen.serve.http import page_files
 from videogen.serve.http.access.security import Guard
 from videogen.serve.http.app_context import Studio, query_of, studio_of
@@ -58,7 +58,7 @@ def make_app(studio: Studio) -> ASGIApp:
         WebSocketRoute("/v1/realtime/video", realtime),
         WebSocketRoute("/{path:path}", no_such_socket),
     ]
-    refusals = (Problem, Refusal, HTTPException, ClientDisconnect, Exception)
+    refusals = (Problem, DomainError, HTTPException, ClientDisconnect, Exception)
     app = Starlette(routes=routes, exception_handlers=dict.fromkeys(refusals, answer))
     app.router.redirect_slashes = False
     app.state.studio = studio

@@ -17,7 +17,7 @@ from videogen.serve.http.parsing.fields import Fields, shown
 from videogen.serve.http.parsing.forms import Kind, read_form
 from videogen.serve.http.parsing.request_schemas import Asking, asking
 from videogen.serve.model_info import ModelInfo
-from videogen.serve.requests import Beginning
+from videogen.serve.requests import InitialFrames
 
 if TYPE_CHECKING:
     from videogen.serve.engine.engine import Engine
@@ -69,11 +69,11 @@ def query_of(request: Request, fields: Fields = NOTHING) -> dict[str, Any]:
 
 async def read_wish(
     request: Request, fields: Fields, files: Mapping[str, Kind | None]
-) -> tuple[dict[str, Any], Beginning | None]:
+) -> tuple[dict[str, Any], InitialFrames | None]:
     """The fields of a body, and the pictures of a file that came with it."""
     studio = studio_of(request)
     limits = studio.engine.limits
     if content_type(request) == "application/json":
         return fields.check(await read_json(request, limits.body_bytes)), None
     form = await read_form(request, files, studio.engine.take_upload, limits)
-    return fields.check_form(form.fields), form.beginning
+    return fields.check_form(form.fields), form.initial_frames

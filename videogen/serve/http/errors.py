@@ -8,7 +8,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from videogen.serve.errors import Busy, Gone, Refusal, UploadError, UploadTooLarge, WishError
+from videogen.serve.errors import (
+    BusyError,
+    DomainError,
+    InvalidParamError,
+    NotFoundError,
+    UploadError,
+    UploadTooLargeError,
+)
 
 INTERNAL = "internal error; the server's own output says more, please report it"
 
@@ -46,23 +53,23 @@ def problem_of(error: Exception) -> Problem:
     """What the client is told of an error; what is none of its business stays here."""
     if isinstance(error, Problem):
         return error
-    if isinstance(error, Refusal):
+    if isinstance(error, DomainError):
         return problem_of_refusal(error)
     if isinstance(error, HTTPException):
         return problem_of_routing(error)
     return Problem(500, INTERNAL, code="internal_error")
 
 
-def problem_of_refusal(error: Refusal) -> Problem:
-    if isinstance(error, Busy):
+def problem_of_refusal(error: DomainError) -> Problem:
+    if isinstance(error, BusyError):
         return Problem(503, error.message, code="busy", headers={"Retry-After": str(max(1, round(error.retry_after)))})
-    if isinstance(error, Gone):
+    if isinstance(error, NotFoundError):
         return Problem(404, str(error), code="gone")
-    if isinstance(error, UploadTooLarge):
+    if isinstance(error, UploadTooLargeError):
         return Problem(413, str(error), code="upload_too_large")
     if isinstance(error, UploadError):
         return Problem(400, str(error), code="upload_refused")
-    return Problem(400, str(error), error.param if isinstance(error, WishError) else None, code="not_possible")
+    return Problem(400, str(error), error.param if isinstance(error, InvalidParamError) else None, code="not_possible")
 
 
 def problem_of_routing(error: HTTPException) -> Problem:

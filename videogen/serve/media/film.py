@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from videogen.io.metadata import as_tags
-from videogen.serve.media.fragments import Piece, codec_of, contents_first, earlier, fragment, with_lengths
+from videogen.serve.media.fragments import Fragment, codec_of, contents_first, earlier, fragment, with_lengths
 
 QUALITY = 20  # x264's scale
 KEY_SECONDS = 1.0  # between places where a viewer can begin
 NEVER = "100000"  # pictures between key pictures that x264 would set by itself
 
 
-class FilmForm(NamedTuple):
+class Mp4Format(NamedTuple):
     """What all films of pictures of one size and rate have in common."""
 
     header: bytes  # what comes before the first piece
@@ -26,7 +26,7 @@ class FilmForm(NamedTuple):
     mime: str  # as browsers ask for it
 
 
-class FilmEncoder:
+class Mp4Encoder:
     """Pictures uint8 [H, W, 3] to pieces; no picture waits for a later one. For one thread at a time."""
 
     def __init__(self, fps: float, height: int, width: int):
@@ -44,16 +44,16 @@ class FilmEncoder:
         self._file.start_encoding()
         assert stream.time_base is not None
         header, ticks = self._out.getvalue(), int(1 / rate / stream.time_base)
-        self.form = FilmForm(header, ticks, f'video/mp4; codecs="{codec_of(header)}"')
+        self.form = Mp4Format(header, ticks, f'video/mp4; codecs="{codec_of(header)}"')
         self._stream, self._between = stream, max(1, round(KEY_SECONDS * rate))
         self._count, self._last_key = 0, -1
 
-    def encode(self, pictures: NDArray[np.uint8]) -> Piece:
+    def encode(self, pictures: NDArray[np.uint8]) -> Fragment:
         """uint8 [T, H, W, 3], T at least 1; key pictures stand at the beginning of pieces alone."""
         first, key = self._count, self._last_key < 0 or self._count - self._last_key >= self._between
         coded = [self._coded(picture, key and number == 0) for number, picture in enumerate(pictures)]
         self._last_key = first if key else self._last_key
-        return Piece(first, len(coded), key, fragment(first, key, coded, self.form.ticks))
+        return Fragment(first, len(coded), key, fragment(first, key, coded, self.form.ticks))
 
     def _coded(self, picture: NDArray[np.uint8], key: bool) -> bytes:
         from av import VideoFrame
@@ -79,15 +79,15 @@ def settings() -> dict[str, str]:
 
 
 @dataclass(eq=False)
-class Recent:
+class ClipBuffer:
     """The last pieces of a film, from a key picture on: as many as there is room for."""
 
     pictures: int  # to keep at most, and at least until there is a later key picture
     bytes: int
-    pieces: deque[Piece] = field(default_factory=deque)
+    pieces: deque[Fragment] = field(default_factory=deque)
     size: int = 0
 
-    def add(self, piece: Piece) -> None:
+    def add(self, piece: Fragment) -> None:
         self.pieces.append(piece)
         self.size += len(piece.data)
         while (self.size > self.bytes or self.count > self.pictures) and self._next_key():
@@ -97,7 +97,7 @@ class Recent:
     def count(self) -> int:
         return sum(piece.count for piece in self.pieces)
 
-    def from_key(self, pictures: int | None = None) -> list[Piece]:
+    def from_key(self, pictures: int | None = None) -> list[Fragment]:
         """From the last key picture that so many are behind, or the first that there is; None: all that there are."""
         if pictures is None or not self.pieces:
             return list(self.pieces)
@@ -117,14 +117,14 @@ class Recent:
             self.size -= len(self.pieces.popleft().data)
 
 
-def form_of(fps: float, height: int, width: int) -> FilmForm:
+def form_of(fps: float, height: int, width: int) -> Mp4Format:
     """Found out by beginning a film that is never made."""
-    encoder = FilmEncoder(fps, height, width)
+    encoder = Mp4Encoder(fps, height, width)
     encoder.close()
     return encoder.form
 
 
-def film_of(form: FilmForm, pieces: Sequence[Piece], metadata: Mapping[str, Any]) -> bytes:
+def film_of(form: Mp4Format, pieces: Sequence[Fragment], metadata: Mapping[str, Any]) -> bytes:
     """A whole mp4 that begins at 0 and that every player can seek in; the pictures are not encoded again.
 
     Its table of contents comes first, it says what it was made with (see `read_metadata`), and there is no date in it:

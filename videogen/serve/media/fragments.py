@@ -14,7 +14,7 @@ BIG = struct.Struct(">Q")
 
 
 @dataclass(frozen=True)
-class Piece:
+class Fragment:
     """Pictures that came together, as they are sent: one fragment, beginning with a key picture or not."""
 
     first: int  # number of its first picture

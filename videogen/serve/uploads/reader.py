@@ -21,11 +21,11 @@ from PIL import Image, ImageOps
 
 from videogen.conditioning_frames import as_rgb, numbers_seen
 from videogen.io import Limits, Scan, VideoError, read_along, scan
-from videogen.serve.messages import Read, Unreadable, Wire
+from videogen.serve.messages import MessageSocket, UploadRead, UploadRejected
 
 FILES = 32  # descriptors
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "MPO")  # none of them needs another program
-Pictures = NDArray[np.uint8]  # [T, H, W, 3]
+Frames = NDArray[np.uint8]  # [T, H, W, 3]
 
 
 class Task(NamedTuple):
@@ -43,7 +43,7 @@ class Task(NamedTuple):
 
 
 def main(arguments: list[str]) -> int:
-    wire = Wire(socket.socket(fileno=int(arguments[0])))
+    wire = MessageSocket(socket.socket(fileno=int(arguments[0])))
     task = Task(**json.loads(arguments[2]))
     give_up(task)
     wire.send(answer(int(arguments[1]), task))
@@ -63,18 +63,18 @@ def give_up(task: Task) -> None:
         resource.setrlimit(what, (bound, bound))
 
 
-def answer(descriptor: int, task: Task) -> Read | Unreadable:
+def answer(descriptor: int, task: Task) -> UploadRead | UploadRejected:
     try:
         if task.kind == "image":
             return of_image(descriptor, task)
         return of_video(Path(f"/dev/fd/{descriptor}"), task)
     except VideoError as error:
-        return Unreadable(f"{error.detail} ({error.kind})")
+        return UploadRejected(f"{error.detail} ({error.kind})")
     except MemoryError:
-        return Unreadable("it needs more memory than there is for it")
+        return UploadRejected("it needs more memory than there is for it")
 
 
-def of_video(path: Path, task: Task) -> Read:
+def of_video(path: Path, task: Task) -> UploadRead:
     """The last pictures of a clip at the frame rate and of the size that the model knows, every frame of it checked."""
     seen = scan(path, Limits(2**62, task.pixels, task.frames, float(task.frames)))
     numbers = numbers_seen(seen, task.fps)[-task.last :].tolist()
@@ -84,15 +84,15 @@ def of_video(path: Path, task: Task) -> Read:
     )
     black = ["transparent pixels become black"] if seen.transparent_frames else []
     changes = rate + resized(seen.height, seen.width, task) + black
-    return Read(len(pictures), in_words(changes), pictures.tobytes())
+    return UploadRead(len(pictures), in_words(changes), pictures.tobytes())
 
 
-def fitted(path: Path, numbers: list[int], seen: Scan, task: Task) -> Iterator[Pictures]:
+def fitted(path: Path, numbers: list[int], seen: Scan, task: Task) -> Iterator[Frames]:
     for picture in read_along(path, numbers, seen):
         yield cover(Image.fromarray(picture), task)[None]
 
 
-def of_image(descriptor: int, task: Task) -> Read | Unreadable:
+def of_image(descriptor: int, task: Task) -> UploadRead | UploadRejected:
     """A picture, turned as it is meant to be seen."""
     Image.MAX_IMAGE_PIXELS = None  # what is too large is refused below, before any of it is decoded
     try:
@@ -106,11 +106,13 @@ def of_image(descriptor: int, task: Task) -> Read | Unreadable:
     except Exception as error:
         if isinstance(error, MemoryError):
             raise
-        return Unreadable("it is not a whole picture of a kind that is read, which are PNG, JPEG, WebP, GIF and BMP")
-    return Read(1, in_words(resized(picture.height, picture.width, task)), cover(picture, task).tobytes())
+        return UploadRejected(
+            "it is not a whole picture of a kind that is read, which are PNG, JPEG, WebP, GIF and BMP"
+        )
+    return UploadRead(1, in_words(resized(picture.height, picture.width, task)), cover(picture, task).tobytes())
 
 
-def cover(picture: Image.Image, task: Task) -> Pictures:
+def cover(picture: Image.Image, task: Task) -> Frames:
     """uint8 [height, width, 3]: scaled to cover, antialiased, the middle cropped out; as `videogen.io.fit` does."""
     scale = max(task.height / picture.height, task.width / picture.width)
     width, height = (max(1, round(side * scale)) for side in picture.size)

@@ -16,40 +16,40 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from videogen.serve.child_process import Child, packages
-from videogen.serve.errors import RETRY_AFTER, Busy, UploadError, UploadTooLarge
-from videogen.serve.limits import Limits
-from videogen.serve.messages import Read, Unreadable
+from videogen.serve.child_process import ChildProcess, packages
+from videogen.serve.errors import RETRY_AFTER, BusyError, UploadError, UploadTooLargeError
+from videogen.serve.limits import ServerLimits
+from videogen.serve.messages import UploadRead, UploadRejected
 from videogen.serve.model_info import ModelInfo
-from videogen.serve.requests import Beginning
+from videogen.serve.requests import InitialFrames
 
 READER = "videogen.serve.uploads.reader"
 Kind = Literal["video", "image"]
 GAVE_UP = "cannot be read: it needs more memory or time than there is for it, or its decoder gave up"
 
 
-class Uploads:
+class UploadReceiver:
     """Only so many are read at once; the others wait, and not too many of them."""
 
-    def __init__(self, info: ModelInfo, limits: Limits, tally: dict[str, float]):
+    def __init__(self, info: ModelInfo, limits: ServerLimits, tally: dict[str, float]):
         self.info, self.limits, self.tally = info, limits, tally
         self._turn = Semaphore(limits.uploads)
         self._there = 0
-        self._tasks: set[asyncio.Task[Beginning]] = set()
+        self._tasks: set[asyncio.Task[InitialFrames]] = set()
 
-    async def take(self, chunks: AsyncIterator[bytes], kind: Kind) -> Beginning:
-        """UploadError if it cannot be used, Busy if too many others are there."""
+    async def take(self, chunks: AsyncIterator[bytes], kind: Kind) -> InitialFrames:
+        """UploadError if it cannot be used, BusyError if too many others are there."""
         try:
             with self._one_more(), tempfile.TemporaryFile() as file:
                 await self._receive(chunks, file)
-                beginning = await self._read(file, kind)
+                initial_frames = await self._read(file, kind)
         except UploadError:
             self.tally["uploads_refused"] += 1
             raise
         self.tally["uploads_taken"] += 1
-        return beginning
+        return initial_frames
 
-    async def read(self, path: Path, kind: Kind) -> Beginning:
+    async def read(self, path: Path, kind: Kind) -> InitialFrames:
         """A file of our own, with the same care and under the same limits."""
         with self._one_more(), path.open("rb") as file:
             return await self._read(file, kind)
@@ -62,14 +62,14 @@ class Uploads:
 
     @contextmanager
     def _one_more(self) -> Iterator[None]:
-        """Busy if there are too many, or if the machine has no room for one: on its disk, of memory, of processes."""
+        """Hold a place in the queue; BusyError if it is full, or if disk, memory or processes run out."""
         if self._there >= self.limits.uploads + self.limits.waiting_uploads:
-            raise Busy("many clips are being read; try again later", RETRY_AFTER)
+            raise BusyError("many clips are being read; try again later", RETRY_AFTER)
         self._there += 1
         try:
             yield
         except OSError as error:
-            raise Busy(f"the clip cannot be read now ({error.strerror or error})", RETRY_AFTER) from None
+            raise BusyError(f"the clip cannot be read now ({error.strerror or error})", RETRY_AFTER) from None
         finally:
             self._there -= 1
 
@@ -80,7 +80,9 @@ class Uploads:
                 async for chunk in chunks:
                     size += len(chunk)
                     if size > self.limits.upload_bytes:
-                        raise UploadTooLarge(f"the upload has more than {self.limits.upload_bytes} bytes, the limit")
+                        raise UploadTooLargeError(
+                            f"the upload has more than {self.limits.upload_bytes} bytes, the limit"
+                        )
                     file.write(chunk)
         except TimeoutError:
             raise UploadError(f"the upload did not arrive within {self.limits.receive_seconds:g} seconds") from None
@@ -88,14 +90,14 @@ class Uploads:
             raise UploadError("the upload holds no bytes")
         file.flush()
 
-    async def _read(self, file: BinaryIO, kind: Kind) -> Beginning:
+    async def _read(self, file: BinaryIO, kind: Kind) -> InitialFrames:
         async with self._turn:
             task = asyncio.create_task(self._asked(file.fileno(), kind), name="videogen upload")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             return await task
 
-    async def _asked(self, descriptor: int, kind: Kind) -> Beginning:
+    async def _asked(self, descriptor: int, kind: Kind) -> InitialFrames:
         info, limits = self.info, self.limits
         task = {
             "kind": kind,
@@ -109,7 +111,7 @@ class Uploads:
             "frames": limits.upload_frames,
         }
         arguments = [str(descriptor), json.dumps(task)]
-        child = await Child.start(READER, arguments, bare(), (descriptor,), subprocess.DEVNULL)
+        child = await ChildProcess.start(READER, arguments, bare(), (descriptor,), subprocess.DEVNULL)
         try:
             async with asyncio.timeout(limits.upload_seconds):
                 said = await child.receive(info.pictures_of_use * info.height * info.width * 3)
@@ -119,13 +121,13 @@ class Uploads:
             await child.end()
         return self._checked(said, kind)
 
-    def _checked(self, said: object, kind: Kind) -> Beginning:
-        if isinstance(said, Unreadable):
+    def _checked(self, said: object, kind: Kind) -> InitialFrames:
+        if isinstance(said, UploadRejected):
             raise UploadError(f"the {kind} cannot be used: {said.message}")
         size = self.info.height * self.info.width * 3
-        if not isinstance(said, Read) or said.count * size != len(said.payload) or said.count < 1:
+        if not isinstance(said, UploadRead) or said.count * size != len(said.payload) or said.count < 1:
             raise UploadError(f"the {kind} {GAVE_UP}")
-        return Beginning(kind, said.payload, said.count, str(said.note)[:200])
+        return InitialFrames(kind, said.payload, said.count, str(said.note)[:200])
 
 
 def bare() -> dict[str, str]:

@@ -12,14 +12,14 @@ from videogen.continuation_prompt import continuation_prompt
 from videogen.generate import read_prompt
 from videogen.generation_warnings import input_warnings
 from videogen.pipeline import VideoPipeline
-from videogen.serve.messages import Begin, Change, Pictures
+from videogen.serve.messages import ChangeStream, FrameBatch, StartStream
 from videogen.stream import Picture, Transition, VideoStream
 
 FRAMES_AHEAD = 4  # latent frames that may be made before anybody has taken them in
 
 
 @dataclass
-class Pace:
+class RateLimiter:
     """A player that shows pictures at `fps` from the moment when it has the first, and waits where it has none."""
 
     fps: float
@@ -37,11 +37,11 @@ class Pace:
 
 
 @dataclass(eq=False)
-class Playing:
+class ActiveStream:
     """What was asked for, how far it is, and who wants to see what."""
 
-    begin: Begin
-    pace: Pace | None
+    begin: StartStream
+    pace: RateLimiter | None
     stream: VideoStream | None = None  # None until its first turn
     made: int = 0  # pictures handed out
     taken: int = 0  # of these, by the other process
@@ -49,20 +49,20 @@ class Playing:
     paused: bool = False
     masks: bool = False
     note: str = ""  # about what it was given to begin with
-    told: Change = field(default_factory=lambda: Change(""))  # what holds from the next latent frame on
+    told: ChangeStream = field(default_factory=lambda: ChangeStream(""))  # what holds from the next latent frame on
 
     @staticmethod
-    def of(begin: Begin, fps: float, f_t: int, instant: float) -> "Playing":
-        pace = None if begin.ahead is None else Pace(fps, max(begin.ahead, f_t / fps))
-        return Playing(begin, pace, ready=instant, told=Change(begin.id, begin.prompt, begin.transition))
+    def of(begin: StartStream, fps: float, f_t: int, instant: float) -> "ActiveStream":
+        pace = None if begin.ahead is None else RateLimiter(fps, max(begin.ahead, f_t / fps))
+        return ActiveStream(begin, pace, ready=instant, told=ChangeStream(begin.id, begin.prompt, begin.transition))
 
-    def change(self, change: Change, instant: float) -> None:
+    def change(self, change: ChangeStream, instant: float) -> None:
         if self.paused and change.paused is False:
             self.ready = instant
         self.paused = self.paused if change.paused is None else change.paused
         self.masks = self.masks if change.masks is None else change.masks
         prompt = self.told.prompt if change.prompt is None else change.prompt
-        self.told = Change(self.begin.id, prompt, change.transition or self.told.transition)
+        self.told = ChangeStream(self.begin.id, prompt, change.transition or self.told.transition)
 
     def due(self, f_t: int) -> float:
         """When it may go on: an instant of the clock that its pace is told by, or never until something is said."""
@@ -74,11 +74,11 @@ class Playing:
     def finished(self) -> bool:
         return self.stream is not None and self.stream.frames == 0
 
-    def go_on(self, pipe: VideoPipeline, clock: Callable[[], float]) -> Pictures:
+    def go_on(self, pipe: VideoPipeline, clock: Callable[[], float]) -> FrameBatch:
         """The next latent frame; the first one after the preparations that it needs."""
         if self.stream is None:
             self.stream, self.note = begun(pipe, self.begin)
-            if self.begin.find_prompt and not self.told.prompt:
+            if self.begin.infer_prompt and not self.told.prompt:
                 self.told = replace(self.told, prompt=self.stream.prompt)
         stream, before, first = self.stream, replace(self.stream.figures), self.made
         turned = first == 0 or self.told.prompt != stream.prompt
@@ -92,7 +92,7 @@ class Playing:
         if self.pace is not None:
             self.pace.made(first, now)
         after = stream.figures
-        return Pictures(
+        return FrameBatch(
             id=self.begin.id,
             first=first,
             count=len(pictures),
@@ -115,21 +115,21 @@ def cut_short(pipe: VideoPipeline, prompt: str) -> bool:
     return conditioner is not None and conditioner.too_long((read_prompt(pipe.model, prompt),)) > 0
 
 
-def begun(pipe: VideoPipeline, begin: Begin) -> tuple[VideoStream, str]:
+def begun(pipe: VideoPipeline, begin: StartStream) -> tuple[VideoStream, str]:
     """Before its first picture, with what it goes on from taken in, and what there is to say of that."""
     given = known(pipe, begin)
-    prompt, warnings = continuation_prompt(pipe.model, given) if begin.find_prompt else (begin.prompt, ())
+    prompt, warnings = continuation_prompt(pipe.model, given) if begin.infer_prompt else (begin.prompt, ())
     job = pipe.job((prompt,), begin.negative_prompt, 1, begin.seed, dict(begin.sampling))
     stream = VideoStream.begin(pipe.model, job, given, begin.frames, cast(Transition, begin.transition))
     return stream, "; ".join(map(str, (*input_warnings(pipe.model, given), *warnings)))
 
 
-def known(pipe: VideoPipeline, begin: Begin) -> Known:
+def known(pipe: VideoPipeline, begin: StartStream) -> Known:
     rows, columns = pipe.size(None, None)
-    if begin.beginning is None:
+    if begin.initial_kind is None:
         return pipe.known(None, None, rows, columns, 1)
-    pictures = np.frombuffer(bytearray(begin.payload), np.uint8).reshape(begin.count, rows, columns, 3)
-    return clip_known(pipe.model, pictures) if begin.beginning == "video" else picture_known(pipe.model, pictures[0])
+    pictures = np.frombuffer(bytearray(begin.payload), np.uint8).reshape(begin.initial_count, rows, columns, 3)
+    return clip_known(pipe.model, pictures) if begin.initial_kind == "video" else picture_known(pipe.model, pictures[0])
 
 
 def together(stream: VideoStream) -> list[Picture]:

@@ -36,7 +36,7 @@ def described(pipe: "VideoPipeline") -> dict[str, Any]:
         "height": height,
         "width": width,
         "f_t": f_t,
-        "grid": (model.taught_on.height, model.taught_on.width),
+        "grid": model.spec.groups[0].shape,
         "default_frames": pipe.pictures(None),
         "window_seconds": model.config.window * f_t / pipe.fps,
         "pictures_of_use": pictures_of_use(model),

@@ -13,7 +13,7 @@ from prior.wrappers import StandIn
 OnProposal = Callable[[Callable[[], Tensor]], None]  # is told how to find out: bool [N], the tokens that are decided
 
 
-class Overheard(StandIn):
+class ProgressPrior(StandIn):
     """The same prior; `on_proposal` is called before it answers, and may raise to break the latent frame off."""
 
     def __init__(self, prior: LlamaPrior, on_proposal: OnProposal):

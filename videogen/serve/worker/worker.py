@@ -17,38 +17,49 @@ from typing import TYPE_CHECKING, Any, cast
 
 from videogen.errors import VideogenError
 from videogen.serve.log import log_on_stderr
-from videogen.serve.messages import Begin, Change, Ended, Mask, Message, Ready, Stop, Took, Unusable, Wire
+from videogen.serve.messages import (
+    Ack,
+    ChangeStream,
+    LoadFailed,
+    MaskUpdate,
+    Message,
+    MessageSocket,
+    Ready,
+    StartStream,
+    StopStream,
+    StreamEnded,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from prior.model import LlamaPrior
     from videogen.pipeline import VideoPipeline
-    from videogen.serve.worker.active_stream import Playing
+    from videogen.serve.worker.active_stream import ActiveStream
 
 GONE = (EOFError, ConnectionError)  # the other end, and with it all reason to go on
 MASKS_APART = 0.015  # seconds: nobody sees more of them than that
 OUT_OF_MEMORY = "the model's device is out of memory; try again when fewer streams run"
 
 
-class BrokenOff(Exception):  # noqa: N818 - nothing went wrong
+class FrameCancelledError(Exception):
     """The latent frame in the making is not wanted any more."""
 
 
 class Worker:
     """Listens between latent frames, and between the proposals of one."""
 
-    def __init__(self, wire: Wire, pipe: "VideoPipeline", clock: Callable[[], float] = time.monotonic):
+    def __init__(self, wire: MessageSocket, pipe: "VideoPipeline", clock: Callable[[], float] = time.monotonic):
         from videogen.pipeline import VideoPipeline
-        from videogen.serve.worker.progress_prior import Overheard
+        from videogen.serve.worker.progress_prior import ProgressPrior
 
-        overheard = cast("LlamaPrior", Overheard(pipe.model.network, self.overhear))
+        overheard = cast("LlamaPrior", ProgressPrior(pipe.model.network, self.overhear))
         self.pipe = VideoPipeline(replace(pipe.model, network=overheard), pipe.sampler)
         self.wire, self.clock = wire, clock
         self.f_t = pipe.model.tokenizer.config.f_t
-        self.playing: dict[str, Playing] = {}
+        self.playing: dict[str, ActiveStream] = {}
         self.turns: deque[str] = deque()  # whose turn it is first
-        self.at_work: Playing | None = None
+        self.at_work: ActiveStream | None = None
         self.last_mask = 0.0
 
     def run(self) -> None:
@@ -66,15 +77,18 @@ class Worker:
             seconds = 0.0
 
     def obey(self, message: Message) -> None:
-        if isinstance(message, Begin):
-            from videogen.serve.worker.active_stream import Playing
+        if isinstance(message, StartStream):
+            from videogen.serve.worker.active_stream import ActiveStream
 
-            self.playing[message.id] = Playing.of(message, self.pipe.fps, self.f_t, self.clock())
+            self.playing[message.id] = ActiveStream.of(message, self.pipe.fps, self.f_t, self.clock())
             self.turns.append(message.id)
-        elif isinstance(message, Change | Took | Stop) and (playing := self.playing.get(message.id)) is not None:
-            if isinstance(message, Change):
+        elif (
+            isinstance(message, ChangeStream | Ack | StopStream)
+            and (playing := self.playing.get(message.id)) is not None
+        ):
+            if isinstance(message, ChangeStream):
                 playing.change(message, self.clock())
-            elif isinstance(message, Took):
+            elif isinstance(message, Ack):
                 playing.taken = message.pictures
             else:
                 self.drop(message.id)
@@ -88,7 +102,7 @@ class Worker:
         soonest = min((playing.due(self.f_t) for playing in self.playing.values()), default=float("inf"))
         return None if soonest == float("inf") else max(0.0, soonest - self.clock())
 
-    def next_in_turn(self) -> "Playing | None":
+    def next_in_turn(self) -> "ActiveStream | None":
         now = self.clock()
         for name in list(self.turns):
             if self.playing[name].due(self.f_t) <= now:
@@ -97,24 +111,24 @@ class Worker:
                 return self.playing[name]
         return None
 
-    def work(self, playing: "Playing") -> None:
+    def work(self, playing: "ActiveStream") -> None:
         """One latent frame; what goes wrong with it is that stream's end alone."""
         name, self.at_work = playing.begin.id, playing
         try:
             said: Message = playing.go_on(self.pipe, self.clock)
-        except BrokenOff:
+        except FrameCancelledError:
             return
         except GONE:
             raise
         except Exception as error:
-            said = Ended(name, reason(error))
+            said = StreamEnded(name, reason(error))
         finally:
             self.at_work = None
         self.wire.send(said)
-        if playing.finished and not isinstance(said, Ended):
-            said = Ended(name)
+        if playing.finished and not isinstance(said, StreamEnded):
+            said = StreamEnded(name)
             self.wire.send(said)
-        if isinstance(said, Ended):
+        if isinstance(said, StreamEnded):
             self.drop(name)
 
     def overhear(self, decided: "Callable[[], Tensor]") -> None:
@@ -124,12 +138,12 @@ class Worker:
         playing, name = self.at_work, self.at_work.begin.id
         self.listen()
         if self.playing.get(name) is not playing:
-            raise BrokenOff
+            raise FrameCancelledError
         if playing.masks and self.clock() - self.last_mask >= MASKS_APART:
             tokens = decided().cpu().numpy()
-            height, width = self.pipe.model.taught_on.height, self.pipe.model.taught_on.width
+            height, width = self.pipe.model.spec.groups[0].shape
             if len(tokens) == height * width and not tokens.all():  # else it is being remembered, not made
-                self.wire.send(Mask(name, playing.made, height, width, tokens.tobytes()))
+                self.wire.send(MaskUpdate(name, playing.made, height, width, tokens.tobytes()))
                 self.last_mask = self.clock()
 
 
@@ -162,7 +176,7 @@ def warmed_up(pipe: "VideoPipeline") -> None:
 
 
 def main(arguments: list[str]) -> int:
-    wire = Wire(socket.socket(fileno=int(arguments[0])))
+    wire = MessageSocket(socket.socket(fileno=int(arguments[0])))
     options: dict[str, Any] = json.loads(arguments[1])
     with log_on_stderr(), suppress(*GONE):
         try:
@@ -170,7 +184,7 @@ def main(arguments: list[str]) -> int:
             warmed_up(pipe)
         except Exception as error:
             code = error.exit_code if isinstance(error, VideogenError) else 1
-            wire.send(Unusable(reason(error), code))
+            wire.send(LoadFailed(reason(error), code))
             return code
         from videogen.serve.worker.model_description import described
 

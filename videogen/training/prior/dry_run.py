@@ -14,12 +14,13 @@ from prior.attention import raster_mask
 from prior.config import ContextConfig, PriorConfig
 from prior.model import Lesson, LlamaPrior
 from tokenizer.config import TokenizerConfig
+from videogen.clip_spec import ClipSpec
 from videogen.conditioning.config import BPEConfig, EncoderConfig, TextConfig
 from videogen.config import resolve
 from videogen.data import load_index
 from videogen.data.split import hold_out
 from videogen.errors import UsageError
-from videogen.models import Preprocessing, load_tokenizer
+from videogen.models import load_tokenizer
 from videogen.tokens import Cut, TokenSet
 from videogen.tokens.description import NAME
 from videogen.tokens.plan import plan
@@ -41,16 +42,14 @@ class Source:
     """A tokenizer as far as a dry run needs it; `fingerprint` is None of one that is not trained yet."""
 
     network: TokenizerConfig
-    made_for: Preprocessing
+    clips: ClipSpec
     path: Path
     fingerprint: str | None
 
     @property
     def shapes(self) -> LatentShapes:
         f_s = self.network.f_s
-        return LatentShapes(
-            (self.made_for.height // f_s, self.made_for.width // f_s), self.network.f_t, self.made_for.fps
-        )
+        return LatentShapes((self.clips.height // f_s, self.clips.width // f_s), self.network.f_t, self.clips.fps)
 
 
 def source_of(given: str | None, config: PriorTrainingConfig) -> Source:
@@ -60,11 +59,11 @@ def source_of(given: str | None, config: PriorTrainingConfig) -> Source:
         raise UsageError("--tokenizer is missing: a model, a run, or for a dry run a configuration such as video_128")
     if Path(word).is_dir():
         model = load_tokenizer(word)
-        return Source(model.config, model.made_for, model.path, model.fingerprint)
+        return Source(model.config, model.clips, model.path, model.fingerprint)
     known = resolve(word, expected="tokenizer")[1].value
     last = known.phases[-1]
-    made_for = Preprocessing(last.height, last.width, known.data.fps, last.frames)
-    return Source(known.tokenizer, made_for, Path(word), None)
+    clips = ClipSpec(last.height, last.width, known.data.fps, last.frames)
+    return Source(known.tokenizer, clips, Path(word), None)
 
 
 def survey(
@@ -125,8 +124,8 @@ def clips_of(config: PriorTrainingConfig, source: Source) -> tuple[Json, LatentS
 
 def clips_to_encode(config: PriorTrainingConfig, source: Source) -> Json:
     """Of a set that is not encoded yet: as long as they are in the index."""
-    data, made_for = config.data, source.made_for
-    cut = Cut(made_for.height, made_for.width, made_for.fps)
+    data, clips = config.data, source.clips
+    cut = Cut(clips.height, clips.width, clips.fps)
     least = source.network.video_frames(config.phases[-1].frames) - source.network.f_t + 1
 
     def counted(index_of: Path) -> tuple[int, int]:

@@ -20,10 +20,11 @@ from prior.config import ContextConfig, PriorConfig
 from prior.model import Lesson, LlamaPrior
 from tokenizer.quantize import FSQConfig, QuantizerConfig
 from videogen.checkpoint import Content
+from videogen.clip_spec import ClipSpec
 from videogen.conditioning import Conditioner
 from videogen.errors import UsageError
-from videogen.evaluation.likelihood import Baseline, Sums, figures, judged
-from videogen.models import TaughtOn, TokenizerModel, prior_files
+from videogen.evaluation.prior.likelihood import Baseline, Sums, figures, judged
+from videogen.models import TokenizerModel, prior_files
 from videogen.training.loop.monitor import Judged
 from videogen.training.loop.stage import Json, Player, Team, Turn
 from videogen.training.prior.batches import LessonBatch, Lessons
@@ -149,8 +150,10 @@ class PriorStage:
 
     def export(self, weights: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Content]:
         windows = self.lessons.windows[-1]
-        taught_on = TaughtOn(*windows.grid, windows.frames, windows.tokens.description.cut.fps)
-        parts = self.tokenizer, self.network.config, taught_on, weights[PRIOR], self.conditioner
+        cut = windows.tokens.description.cut
+        spec = self.tokenizer.spec_of(cut.height, cut.width)
+        clips = ClipSpec(cut.height, cut.width, cut.fps, spec.video_frames(windows.frames))
+        parts = self.tokenizer, self.network.config, clips, weights[PRIOR], self.conditioner
         return prior_files(*parts, self.card(), self.config.generation)
 
     def card(self) -> str:

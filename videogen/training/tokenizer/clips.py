@@ -6,13 +6,14 @@ those places. Which of the two a step takes is a function of the seed and the st
 
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from videogen.data import Batch, ClipDataset, ClipSpec, Index, Position, batches, load_index
+from videogen.clip_spec import ClipSpec
+from videogen.data import Batch, ClipDataset, Index, Position, batches, load_index
 from videogen.data.split import TO_KEEP_OTHERS, draw, hold_out, kept_for_validation
 from videogen.training.loop.dataset_report import Used
 from videogen.training.loop.stage import Json
@@ -49,13 +50,14 @@ class Clips:
             spec = self.spec(self.config.phases[phase], images)
             bad = self.config.data.max_bad_fraction
             seed = self.config.training.seed
-            self.datasets[name] = ClipDataset(self.train, spec, seed, bad, called="clips to train on", remedy=TO_FIT)
+            called, flip = "clips to train on", self.config.data.flip
+            self.datasets[name] = ClipDataset(self.train, spec, seed, bad, called, TO_FIT, flip)
         return self.datasets[name]
 
     def to_validate_with(self) -> ClipDataset:
         """The held-out clips as the last phase would see them."""
         data = self.config.data
-        last = replace(self.spec(self.config.phases[-1], images=False), flip=False)
+        last = self.spec(self.config.phases[-1], images=False)
         called, remedy = "clips to validate with", TO_FIT
         if data.validation is None:
             called = kept_for_validation((clip.entry.key for clip in self.held_out.good), len(self.held_out.good))
@@ -64,7 +66,7 @@ class Clips:
 
     def spec(self, phase: PhaseConfig, images: bool) -> ClipSpec:
         data = self.config.data
-        return ClipSpec(1 if images else phase.frames, phase.height, phase.width, data.fps, data.flip)
+        return ClipSpec(phase.height, phase.width, data.fps, 1 if images else phase.frames)
 
     def for_validation(self) -> list[NDArray[np.uint8]]:
         """Pictures of the held-out clips, uint8 [T, H, W, 3], the same at every call."""

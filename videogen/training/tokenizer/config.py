@@ -7,7 +7,7 @@ from pathlib import Path
 from tokenizer.config import TokenizerConfig
 from tokenizer.losses import LossConfig
 from tokenizer.perceptual import LPIPS, LPIPSConfig
-from videogen.metrics import WINDOW
+from videogen.evaluation.tokenizer.metrics import WINDOW
 from videogen.training.loop.config import OptimizerConfig, TrainingConfig
 
 COLOURS = 3

@@ -19,9 +19,10 @@ from tokenizer.model import Reconstruction, VideoTokenizer
 from tokenizer.network import decoder_layers
 from tokenizer.perceptual import PerceptualLoss
 from videogen.checkpoint import Content
+from videogen.clip_spec import ClipSpec
 from videogen.errors import UsageError
-from videogen.evaluation.reconstruction import Judgement, draw_pairs
-from videogen.models import PAINTS, Preprocessing, load_tokenizer, tokenizer_files
+from videogen.evaluation.tokenizer.reconstruction import Judgement, draw_pairs
+from videogen.models import DECODER_WEIGHTS, load_tokenizer, tokenizer_files
 from videogen.models.perceptual import load_perceptual
 from videogen.pixels import to_clip, to_frames
 from videogen.training.loop.monitor import Judged
@@ -151,8 +152,8 @@ class TokenizerStage:
 
     def export(self, weights: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Content]:
         phase = self.config.phases[-1]
-        made_for = Preprocessing(phase.height, phase.width, self.config.data.fps, phase.frames)
-        return tokenizer_files(self.config.tokenizer, made_for, weights[TOKENIZER], self.card())
+        clips = ClipSpec(phase.height, phase.width, self.config.data.fps, phase.frames)
+        return tokenizer_files(self.config.tokenizer, clips, weights[TOKENIZER], self.card())
 
     def card(self) -> str:
         facts = "\n".join(f"- {name}: {value}" for name, value in self.figures().items())
@@ -193,9 +194,9 @@ def weights_of(wanted: TokenizerTrainingConfig, fresh: VideoTokenizer) -> dict[s
     if model.config.encoding == config.encoding and others.isdisjoint(DECODER):
         return given
     if model.config.encoding == config.encoding and wanted.phases[0].decoder_only:
-        decoder = {name: weights for name, weights in fresh.state_dict().items() if name.startswith(PAINTS)}
+        decoder = {name: weights for name, weights in fresh.state_dict().items() if name.startswith(DECODER_WEIGHTS)}
         grown = grown_from(given, model.config, config, decoder)
-        return {name: weights for name, weights in given.items() if not name.startswith(PAINTS)} | grown
+        return {name: weights for name, weights in given.items() if not name.startswith(DECODER_WEIGHTS)} | grown
     named = ", ".join(sorted(others - {"spread_weight"}))
     raise UsageError(f"begin_with names {path}, which differs from this configuration in {named}")
 
@@ -208,7 +209,7 @@ def grown_from(
     if theirs.decoder_widths != ours.decoder_widths or not fewer:
         return dict(fresh)
     before, now = {layer: place for place, layer in enumerate(decoder_layers(theirs))}, decoder_layers(ours)
-    grown, layers = {}, f"{PAINTS}layers."
+    grown, layers = {}, f"{DECODER_WEIGHTS}layers."
     for name, weights in fresh.items():
         place, rest = name.removeprefix(layers).split(".", 1)
         old = before.get(now[int(place)])

@@ -12,11 +12,11 @@ from videogen.serve.http.errors import Problem
 from videogen.serve.http.parsing.bodies import BODY_SECONDS
 from videogen.serve.http.parsing.fields import shown
 from videogen.serve.http.parsing.multipart import parts_of
-from videogen.serve.limits import Limits
-from videogen.serve.requests import Beginning
+from videogen.serve.limits import ServerLimits
+from videogen.serve.requests import InitialFrames
 
 Kind = Literal["video", "image"]
-Take = Callable[[AsyncIterator[bytes], Kind], Awaitable[Beginning]]
+Take = Callable[[AsyncIterator[bytes], Kind], Awaitable[InitialFrames]]
 MOST_FIELDS = 40
 PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM")
 TELLING = 12  # bytes that tell a picture from a video
@@ -28,10 +28,10 @@ class Form:
 
     fields: dict[str, str] = field(default_factory=dict)
     file: str | None = None  # the field that it was sent as
-    beginning: Beginning | None = None
+    initial_frames: InitialFrames | None = None
 
 
-async def read_form(request: Request, files: Mapping[str, Kind | None], take: Take, limits: Limits) -> Form:
+async def read_form(request: Request, files: Mapping[str, Kind | None], take: Take, limits: ServerLimits) -> Form:
     """`files` says which fields are files, and of which kind; None: the first bytes tell."""
     form, left = Form(), limits.body_bytes
     most, seconds = limits.upload_bytes + limits.body_bytes, limits.receive_seconds + BODY_SECONDS
@@ -39,7 +39,7 @@ async def read_form(request: Request, files: Mapping[str, Kind | None], take: Ta
         async for name, data in parts:
             refuse_repeats(form, name, name in files)
             if name in files:
-                form.file, form.beginning = name, await taken(data, files[name], take)
+                form.file, form.initial_frames = name, await taken(data, files[name], take)
             else:
                 form.fields[name] = await text_of(name, data, left)
                 left -= len(name) + len(form.fields[name])
@@ -55,7 +55,7 @@ def refuse_repeats(form: Form, name: str, is_file: bool) -> None:
         raise Problem(400, f"the form has more than {MOST_FIELDS} fields", code="too_many_fields")
 
 
-async def taken(data: AsyncIterator[bytes], kind: Kind | None, take: Take) -> Beginning:
+async def taken(data: AsyncIterator[bytes], kind: Kind | None, take: Take) -> InitialFrames:
     start = b""
     async for chunk in data:
         start += chunk

@@ -6,9 +6,9 @@ from typing import Any
 
 from sampling.config import ORDERS
 from videogen.serve.http.parsing.fields import Fields, Schema
-from videogen.serve.limits import Limits
+from videogen.serve.limits import ServerLimits
 from videogen.serve.model_info import ModelInfo
-from videogen.serve.requests import Beginning, Wish
+from videogen.serve.requests import GenerationParams, InitialFrames
 
 SAMPLING = ("seed", "steps", "order", "guidance_scale", "temperature", "top_k", "top_p", "negative_prompt")
 LARGEST_SEED = 2**53 - 1  # the largest that JavaScript's numbers hold exactly
@@ -35,7 +35,7 @@ class Asking:
     interaction: Fields
 
 
-def asking(info: ModelInfo, limits: Limits) -> Asking:
+def asking(info: ModelInfo, limits: ServerLimits) -> Asking:
     common = sampling_fields(info, limits)
     prompt = text_of(limits.prompt_chars, "What is to be seen.")
     told = {**prompt, "minLength": 1}
@@ -59,7 +59,7 @@ def asking(info: ModelInfo, limits: Limits) -> Asking:
     )
 
 
-def sampling_fields(info: ModelInfo, limits: Limits) -> dict[str, Schema]:
+def sampling_fields(info: ModelInfo, limits: ServerLimits) -> dict[str, Schema]:
     cold = {"type": "number", "enum": [0]}
     return {
         "model": {"type": "string", "enum": [info.name]},
@@ -83,7 +83,7 @@ def length_fields(fps: float, longest: float, frames: int) -> dict[str, Schema]:
     return {"seconds": {"anyOf": [as_number, as_text]}, "frames": whole(1, frames, "Pictures.")}
 
 
-def session_fields(info: ModelInfo, limits: Limits) -> dict[str, Schema]:
+def session_fields(info: ModelInfo, limits: ServerLimits) -> dict[str, Schema]:
     """What a session says beyond a stream, in the words of the servers that have such sessions."""
     return {
         "type": {"type": "string", "enum": ["session.start"]},
@@ -109,16 +109,16 @@ def reference() -> Schema:
     return {"type": "object", "properties": {"id": VIDEO_ID}, "required": ["id"], "additionalProperties": False}
 
 
-def wish_of(given: Mapping[str, Any], info: ModelInfo, beginning: Beginning | None) -> Wish:
+def wish_of(given: Mapping[str, Any], info: ModelInfo, initial_frames: InitialFrames | None) -> GenerationParams:
     sampling = {name: given.get(name) for name in SAMPLING}
     frames = given.get("frames", given.get("num_frames"))
     if "seconds" in given:
         frames = max(1, round(float(given["seconds"]) * info.fps))
-    return Wish(
+    return GenerationParams(
         given.get("prompt", ""),
         frames=frames,
-        beginning=beginning,
-        find_prompt=beginning is not None and "prompt" not in given,
+        initial_frames=initial_frames,
+        infer_prompt=initial_frames is not None and "prompt" not in given,
         transition=given.get("transition", "recache"),
         **sampling,
     )

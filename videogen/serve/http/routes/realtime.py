@@ -23,7 +23,7 @@ from videogen.serve.http.routes.streams import stream_object
 from videogen.serve.http.streaming_response import Stalled, first_of, left_behind, within
 
 if TYPE_CHECKING:
-    from videogen.serve.engine.video_job import Stream
+    from videogen.serve.engine.stream import Stream
 
 FIRST_WORD = 30.0  # seconds until a session must have been started
 GOODBYE = 15.0  # seconds for a client to read the last of what was sent
@@ -106,7 +106,7 @@ async def run(session: Session) -> None:
 
 async def send_film(session: Session) -> str:
     try:
-        async with session.stream.watch_film() as pieces:
+        async with session.stream.watch_video() as pieces:
             await first_of(send_pieces(session, pieces), left_behind(pieces))
     except VideogenError as error:
         raise problem_of(error) from error

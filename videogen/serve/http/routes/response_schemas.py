@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 from videogen.generation_warnings import Kind
 from videogen.serve.http.parsing.fields import Schema
-from videogen.serve.limits import Limits
+from videogen.serve.limits import ServerLimits
 
 ABOUT = (
     "Videos as jobs, and streams without end. A stream can also be had over one WebSocket, at /v1/realtime/video. "
@@ -67,7 +67,7 @@ def all_schemas() -> dict[str, Any]:
         "Stream": stream(),
         "Model": model(),
         "ModelList": record(object=one_of("list"), data=listed(named("Model"))),
-        "Limits": record(**{one.name: AMOUNT for one in fields(Limits)}),
+        "Limits": record(**{one.name: AMOUNT for one in fields(ServerLimits)}),
         "Health": record(status=one_of("ok")),
         "Ready": record(status=one_of("ready")),
     }

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from videogen.serve.engine.validation import note_on, warnings_on
-from videogen.serve.errors import Gone
+from videogen.serve.engine.validation import request_warnings, warning_line
+from videogen.serve.errors import NotFoundError
 from videogen.serve.http.app_context import Studio, owner_of, query_of, read_wish, studio_of
 from videogen.serve.http.errors import Problem
 from videogen.serve.http.parsing.bodies import read_json
@@ -20,8 +20,8 @@ from videogen.serve.http.parsing.request_schemas import wish_of
 from videogen.serve.http.streaming_response import Live
 
 if TYPE_CHECKING:
-    from videogen.serve.engine.fanout import Preview
-    from videogen.serve.engine.video_job import Stream
+    from videogen.serve.engine.fanout import PreviewEvent
+    from videogen.serve.engine.stream import Stream
 
 KINDS = {"picture": 0, "mask": 1, "mark": 2, "end": 3, "figures": 4, "turn": 5}
 RECORD = struct.Struct(">BII")  # kind, number of the picture, bytes that follow
@@ -31,8 +31,8 @@ RECORDS = "application/octet-stream"
 async def create(request: Request) -> Response:
     query_of(request)
     studio = studio_of(request)
-    given, beginning = await read_wish(request, studio.asking.stream, {"clip": "video", "image": "image"})
-    stream = await studio.engine.open_stream(wish_of(given, studio.info, beginning), owner_of(request))
+    given, initial_frames = await read_wish(request, studio.asking.stream, {"clip": "video", "image": "image"})
+    stream = await studio.engine.open_stream(wish_of(given, studio.info, initial_frames), owner_of(request))
     return JSONResponse(stream_object(stream, studio), 201, {"Location": place_of(stream, studio)})
 
 
@@ -48,7 +48,7 @@ async def change(request: Request) -> Response:
     changes = studio.asking.change.check(await read_json(request, studio.engine.limits.body_bytes))
     try:
         await stream.change(**changes)
-    except Gone as error:
+    except NotFoundError as error:
         raise Problem(409, str(error), code="ended") from None
     return JSONResponse(stream_object(stream, studio))
 
@@ -68,7 +68,7 @@ async def video(request: Request) -> Response:
     if request.method == "HEAD":  # looking is not watching
         return Response(media_type="video/mp4", headers=headers)
     closing = studio_of(request).closing
-    return Live(stream.watch_film(), "video/mp4", headers, closing, lambda: stream.status == "failed")
+    return Live(stream.watch_video(), "video/mp4", headers, closing, lambda: stream.status == "failed")
 
 
 async def preview(request: Request) -> Response:
@@ -84,7 +84,7 @@ async def recent(request: Request) -> Response:
     studio = studio_of(request)
     asked = query_of(request, recent_fields(studio.engine.limits.recent_seconds))
     stream = stream_of(request)
-    film = await stream.film_so_far(asked.get("seconds"))
+    film = await stream.recent_video(asked.get("seconds"))
     headers = {"Content-Disposition": f'attachment; filename="stream_{stream.id}.mp4"', "Cache-Control": "no-store"}
     return Response(film, media_type="video/mp4", headers=headers)
 
@@ -103,12 +103,12 @@ async def records_of(stream: "Stream") -> AsyncIterator[AsyncIterator[bytes]]:
         yield (record(preview) async for preview in previews)
 
 
-def record(preview: "Preview") -> bytes:
+def record(preview: "PreviewEvent") -> bytes:
     body = payload(preview)
     return RECORD.pack(KINDS[preview.kind], preview.number, len(body)) + body
 
 
-def payload(preview: "Preview") -> bytes:
+def payload(preview: "PreviewEvent") -> bytes:
     if preview.kind == "picture":
         return preview.jpeg or b""
     if preview.kind == "mask":
@@ -123,12 +123,12 @@ def place_of(stream: "Stream", studio: Studio) -> str:
 
 def stream_object(stream: "Stream", studio: Studio) -> dict[str, Any]:
     """A stream as clients see it."""
-    info, place, wish = studio.info, place_of(stream, studio), replace(stream.wish, prompt=stream.prompt)
+    info, place, params = studio.info, place_of(stream, studio), replace(stream.params, prompt=stream.prompt)
     return {
         "id": stream.id,
         "object": "stream",
         "status": stream.status,
-        "queue_place": stream.place_in_queue,
+        "queue_place": stream.queue_position,
         "model": info.name,
         "prompt": stream.prompt,
         "seed": stream.seed,
@@ -136,8 +136,8 @@ def stream_object(stream: "Stream", studio: Studio) -> dict[str, Any]:
         "width": info.width,
         "height": info.height,
         "mime": stream.mime,
-        "note": note_on(wish, info),
-        "warnings": [warning.to_json() for warning in warnings_on(wish, info)],
+        "note": warning_line(params, info),
+        "warnings": [warning.to_json() for warning in request_warnings(params, info)],
         "created_at": int(stream.created_at),
         "figures": dict(stream.figures),
         "marks": [mark.told(info.fps) for mark in stream.marks],

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from videogen.serve.engine.validation import note_on, warnings_on
+from videogen.serve.engine.validation import request_warnings, warning_line
 from videogen.serve.http.app_context import owner_of, query_of, read_wish, studio_of
 from videogen.serve.http.byte_ranges import Film
 from videogen.serve.http.errors import Problem
@@ -13,10 +13,10 @@ from videogen.serve.http.parsing.bodies import content_type
 from videogen.serve.http.parsing.fields import Fields
 from videogen.serve.http.parsing.request_schemas import VIDEO_ID, size_of, whole, wish_of
 from videogen.serve.model_info import ModelInfo
-from videogen.serve.requests import Beginning
+from videogen.serve.requests import InitialFrames
 
 if TYPE_CHECKING:
-    from videogen.serve.engine.video_job import Job
+    from videogen.serve.engine.video_job import VideoJob
 
 PREFIX = "video_"
 LISTING = Fields(
@@ -32,8 +32,8 @@ CONTENT = Fields({"variant": {"type": "string", "enum": ["video"]}})
 async def create(request: Request) -> Response:
     query_of(request)
     studio = studio_of(request)
-    given, beginning = await read_wish(request, studio.asking.video, {"input_reference": None})
-    job = await studio.engine.submit(wish_of(given, studio.info, beginning), owner_of(request))
+    given, initial_frames = await read_wish(request, studio.asking.video, {"input_reference": None})
+    job = await studio.engine.submit(wish_of(given, studio.info, initial_frames), owner_of(request))
     return JSONResponse(video_object(job, studio.info))
 
 
@@ -43,13 +43,13 @@ async def extend(request: Request) -> Response:
     studio = studio_of(request)
     as_json = content_type(request) == "application/json"
     fields = studio.asking.extension if as_json else studio.asking.extension_form
-    given, beginning = await read_wish(request, fields, {"video": "video"})
+    given, initial_frames = await read_wish(request, fields, {"video": "video"})
     before = given.get("video[id]") or given.get("video", {}).get("id")
-    if (before is None) == (beginning is None):
+    if (before is None) == (initial_frames is None):
         raise Problem(400, "video must be a file, or the id of a finished video, and not both", "video", "missing")
-    if beginning is None:
-        beginning = await end_of(request, before)
-    job = await studio.engine.submit(wish_of(given, studio.info, beginning), owner_of(request))
+    if initial_frames is None:
+        initial_frames = await end_of(request, before)
+    job = await studio.engine.submit(wish_of(given, studio.info, initial_frames), owner_of(request))
     return JSONResponse(video_object(job, studio.info))
 
 
@@ -62,7 +62,7 @@ async def not_possible(request: Request) -> Response:
     raise Problem(400, message, code="not_supported")
 
 
-async def end_of(request: Request, id: str) -> Beginning:
+async def end_of(request: Request, id: str) -> InitialFrames:
     return await studio_of(request).engine.continue_job(finished(job_of(request, id)).id)
 
 
@@ -100,13 +100,13 @@ async def content(request: Request) -> Response:
     return Film(job.content(), f"{PREFIX}{job.id}.mp4", request)
 
 
-def job_of(request: Request, id: str) -> "Job":
+def job_of(request: Request, id: str) -> "VideoJob":
     if not id.startswith(PREFIX):
         raise Problem(404, "there is no video of that id, or none any more", code="gone")
     return studio_of(request).engine.job(id.removeprefix(PREFIX))
 
 
-def finished(job: "Job") -> "Job":
+def finished(job: "VideoJob") -> "VideoJob":
     if job.status == "failed":
         raise Problem(409, f"the video has failed: {job.error}", code="failed")
     if job.status != "completed":
@@ -114,7 +114,7 @@ def finished(job: "Job") -> "Job":
     return job
 
 
-def video_object(job: "Job", info: ModelInfo) -> dict[str, Any]:
+def video_object(job: "VideoJob", info: ModelInfo) -> dict[str, Any]:
     """A job as clients see it."""
     failure = None if job.error is None else {"code": "generation_failed", "message": job.error}
     return {
@@ -123,14 +123,14 @@ def video_object(job: "Job", info: ModelInfo) -> dict[str, Any]:
         "status": job.status,
         "progress": round(job.progress),
         "model": info.name,
-        "prompt": job.wish.prompt,
+        "prompt": job.params.prompt,
         "seconds": f"{job.frames / info.fps:g}",
         "size": size_of(info),
         "frames": job.frames,
         "fps": info.fps,
         "seed": job.seed,
-        "note": note_on(job.wish, info),
-        "warnings": [warning.to_json() for warning in warnings_on(job.wish, info)],
+        "note": warning_line(job.params, info),
+        "warnings": [warning.to_json() for warning in request_warnings(job.params, info)],
         "created_at": int(job.created_at),
         "completed_at": None if job.completed_at is None else int(job.completed_at),
         "error": failure,

@@ -1,0 +1,1 @@
+"""Reading clips, and rendering those of the playroom."""

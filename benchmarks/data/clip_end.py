@@ -1,0 +1,92 @@
+"""The last 13 frames of a 4K clip, and 13 from its middle, as a model sees them: time and memory of each way to read.
+
+"scan" reads the whole file first, as indexing does; "probe" decodes only the end. "at once" decodes 13 frames and then
+scales them; "one by one" scales each as it comes. Each way is a process of its own.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import torch
+from PIL import Image
+
+from benchmarks.measuring import Setting, forget_peak, peak_mb
+from benchmarks.measuring.hardware import describe
+from videogen.conditioning_frames import clip_as_seen
+from videogen.io import fit, probe, read, scan
+
+HEIGHT, WIDTH, FPS, USED, SIZE = 2160, 3840, 30, 13, 64
+WAYS: dict[str, Callable[[Path], Any]] = {
+    "the end, scan": lambda path: list(clip_as_seen(path, scan(path), 8, SIZE, SIZE, USED)),
+    "the end, probe": lambda path: list(clip_as_seen(path, probe(path), 8, SIZE, SIZE, USED)),
+    "the middle, at once": lambda path: fit(read(path, middle(path), probe(path)), SIZE, SIZE),
+    "the middle, one by one": lambda path: read(path, middle(path), probe(path), size=(SIZE, SIZE)),
+}
+
+
+def middle(path: Path) -> list[int]:
+    start = len(probe(path).pts) // 2
+    return list(range(start, start + USED))
+
+
+def make_video(path: Path, frames: int) -> None:
+    """A blurred picture of chance that moves, and a bar that moves over it."""
+    small = np.random.default_rng(0).integers(0, 256, (HEIGHT // 16, WIDTH // 16, 3), dtype=np.uint8)
+    ground = np.asarray(Image.fromarray(small).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC))
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=FPS, options={"g": str(2 * FPS), "preset": "veryfast"})
+        assert isinstance(stream, av.VideoStream)
+        stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, "yuv420p"
+        for number in range(frames):
+            picture = np.roll(ground, (4 * number, 6 * number), (0, 1))
+            picture[100:900, 8 * number : 8 * number + 800] = 5 * number % 256
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+
+
+def measure(path: Path, way: str) -> dict[str, float]:
+    fit(np.zeros((1, 8, 8, 3), np.uint8), 4, 4)  # torch is there
+    where = Setting(torch.device("cpu"), torch.float32)
+    forget_peak(where)
+    before, began = peak_mb(where), time.perf_counter()
+    WAYS[way](path)
+    return {"seconds": round(time.perf_counter() - began, 2), "mib": round(peak_mb(where) - before)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--frames", type=int, default=300)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--measure", nargs=2, metavar=("FILE", "WAY"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.measure:
+        print(json.dumps(measure(Path(arguments.measure[0]), arguments.measure[1])))
+        return
+    figures: dict[str, Any] = {"hardware": describe(), "frames": arguments.frames, "ways": {}}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "4k.mp4"
+        make_video(path, arguments.frames)
+        for way in WAYS:
+            command = [sys.executable, "-m", "benchmarks.data.clip_end", "--measure", str(path), way]
+            figures["ways"][way] = json.loads(
+                subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            )
+    if arguments.json:
+        print(json.dumps(figures, indent=2))
+        return
+    print(f"{USED} frames of {arguments.frames} of {HEIGHT} x {WIDTH}, H.264, on {figures['hardware']}")
+    for way, row in figures["ways"].items():
+        print(f"  {way:<24} {row['seconds']:6.2f} s  {row['mib']:5.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()

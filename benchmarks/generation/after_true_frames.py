@@ -1,0 +1,76 @@
+"""Where along a clip a prior loses what its prompt says: clips that begin with more and more true latent frames.
+
+With none it makes all of a clip, with all of them the tokenizer alone is judged; what a row gains over the one above is
+what the latent frame between them costs. Clips are of the playroom, and judged by its oracle.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.measuring.hardware import describe
+from videogen.evaluation.generation.prompts import Clips, Prompts, read_prompts, true_clips
+from videogen.generate import generate
+from videogen.pipeline import VideoPipeline
+from videogen.pixels import to_clip, to_frames
+from videogen.playroom.oracle import look
+from videogen.playroom.score import Score
+
+AT_ONCE = 16
+SHOWN = ("shape", "size", "motion", "speed")
+
+
+@torch.no_grad()
+def begun_with(pipe: VideoPipeline, prompts: Prompts, true: Clips, given: int) -> Clips:
+    """The clips, of which the first `given` latent frames are true."""
+    tokenizer, whole = pipe.model.tokenizer.network, []
+    for start in range(0, len(true), AT_ONCE):
+        ids_BThw = tokenizer.encode_clip(to_clip(true[start : start + AT_ONCE]))
+        seeds = list(range(start, start + len(ids_BThw)))
+        job = pipe.job(tuple(prompts.captions[start : start + AT_ONCE]), None, 1, seeds, {})
+        made = generate(pipe.model, job, ids_BThw[:, :given])
+        seen = [to_frames(tokenizer.decode(ids_BThw[:, :given])[0])] if given else []
+        rest = [next(made).pictures for _ in range(ids_BThw.shape[1] - given)]
+        whole.append(torch.cat([*seen, *rest], 1)[:, : true.shape[1]].cpu().numpy())
+    return np.concatenate(whole)
+
+
+def judged(clips: Clips, prompts: Prompts) -> dict[str, Any]:
+    score = Score()
+    for wanted, seen in zip(prompts.wanted, look(clips), strict=True):
+        if wanted is not None:
+            score.add(wanted, seen.scene)
+    return score.figures()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, help="the one that comes along by default")
+    parser.add_argument("--prompts", type=int, default=64)
+    parser.add_argument("--pictures", type=int, default=17)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    pipe, prompts = VideoPipeline.from_pretrained(arguments.model), read_prompts(f"playroom:{arguments.prompts}")
+    assert prompts.drawn is not None
+    size = pipe.model.clips.height
+    true = true_clips(prompts.drawn, arguments.pictures, size, size, pipe.fps).numpy()
+    frames = pipe.model.spec.latent_frames(arguments.pictures)
+    found = {given: judged(begun_with(pipe, prompts, true, given), prompts) for given in range(frames + 1)}
+    if arguments.json:
+        print(json.dumps({"hardware": describe(), "true latent frames": found}, indent=2))
+        return
+    print(f"{arguments.prompts} prompts, {frames} latent frames each, {describe()}")
+    print(f"true ones  all right  attributes  {'  '.join(SHOWN)}")
+    for given, figures in found.items():
+        shares = "  ".join(f"{figures['by_attribute'][name]:{len(name)}.0%}" for name in SHOWN)
+        print(f"{given:9}  {figures['all_correct']:9.0%}  {figures['attributes']:10.0%}  {shares}")
+
+
+if __name__ == "__main__":
+    main()

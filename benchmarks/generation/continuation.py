@@ -1,0 +1,131 @@
+"""What stays of a clip that a model goes on with: without a caption, with the true one, and with the one that it finds.
+
+Fresh clips of the playroom are cut after 17 pictures, and the pictures after that are judged by the oracle against the
+true scene, on the same clips and seeds in all rows; the last row are the true pictures through the tokenizer, above
+which no row can come.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.measuring.hardware import describe
+from videogen.conditioning_frames import clip_known
+from videogen.continuation_prompt import continuation_prompt
+from videogen.evaluation.generation.prompts import Clips, true_clips
+from videogen.generate import generate
+from videogen.io.contact_sheet import contact_sheet
+from videogen.pipeline import VideoPipeline
+from videogen.pixels import to_clip, to_frames
+from videogen.playroom.grammar import caption
+from videogen.playroom.oracle import look
+from videogen.playroom.scene import Scene, sample_scenes
+from videogen.playroom.score import judge
+
+SEED = 20_260_117  # of scenes that nothing was trained or tuned on
+GIVEN = 17  # pictures of a clip
+AT_ONCE = 12
+KEPT = ("objects", "ground pattern", "ground colour", "colour", "shape")  # the same things over the same ground
+COUNTED = {
+    "things": ("objects",),
+    "ground": KEPT[1:3],
+    "colours": ("colour",),
+    "shapes": ("shape",),
+    "kept": KEPT,
+    "sizes": ("size",),
+    "motion": ("motion", "speed"),
+    "all": (*KEPT, "size", "motion", "speed"),
+}
+
+
+def continued(pipe: VideoPipeline, ids_BThw: torch.Tensor, prompts: Sequence[str], latent_frames: int) -> Clips:
+    """The pictures that follow each clip; number i of them is drawn from seed i."""
+    parts = []
+    for start in range(0, len(prompts), AT_ONCE):
+        some = slice(start, start + AT_ONCE)
+        count = len(prompts[some])
+        job = pipe.job(prompts[some], None, 1, list(range(start, start + count)), {})
+        made = generate(pipe.model, job, ids_BThw[some])
+        parts.append(torch.cat([next(made).pictures for _ in range(latent_frames)], 1).cpu().numpy())
+    return np.concatenate(parts)
+
+
+@torch.no_grad()
+def reconstructed(pipe: VideoPipeline, clips: Clips) -> Clips:
+    network = pipe.model.tokenizer.network
+    parts = [to_frames(network.decode(network.encode_clip(to_clip(clip[None])))[0]) for clip in clips]
+    return torch.cat(parts)[:, GIVEN : clips.shape[1]].cpu().numpy()
+
+
+def counts(scenes: Sequence[Scene], clips: Clips) -> dict[str, int]:
+    """In how many clips each of these is as it was."""
+    rows = [judge(scene.words(), seen.scene) for scene, seen in zip(scenes, look(clips), strict=True)]
+    return {
+        name: sum(all(wanted == shown for attribute, wanted, shown in row if attribute in attributes) for row in rows)
+        for name, attributes in COUNTED.items()
+    }
+
+
+def measured(
+    pipe: VideoPipeline, clips_wanted: int, latent_frames: int, sheet: Path | None, first: int = 0
+) -> dict[str, Any]:
+    scenes = tuple(sample_scenes(clips_wanted, SEED, first))
+    rows, columns = pipe.size(None, None)
+    after = latent_frames * pipe.model.tokenizer.config.f_t
+    clips = true_clips(scenes, GIVEN + after, rows, columns, pipe.fps).numpy()
+    known = [clip_known(pipe.model, clip[:GIVEN]) for clip in clips]
+    ids_BThw = torch.cat([each.ids_BThw for each in known])
+    vocabulary = pipe.model.prompt_vocabulary
+    held_out = vocabulary.held_out_words if vocabulary is not None else ()
+    true = [caption(scene, SEED + number, held_out) for number, scene in enumerate(scenes)]
+    began, spent = time.perf_counter(), time.process_time()
+    found = [continuation_prompt(pipe.model, each).prompt for each in known]
+    seconds = time.perf_counter() - began, time.process_time() - spent
+    ways = {"none": [""] * len(true), "true caption": true, "found caption": found}
+    videos = {name: continued(pipe, ids_BThw, prompts, latent_frames) for name, prompts in ways.items()}
+    if sheet is not None:
+        whole = [
+            np.concatenate([clip[:GIVEN], video]) for clip, video in zip(clips, videos["found caption"], strict=True)
+        ]
+        contact_sheet(whole[:8], found[:8], 11).save(sheet)
+    videos["the tokenizer alone"] = reconstructed(pipe, clips)
+    return {
+        "clips": len(scenes),
+        "kept": {name: counts(scenes, video) for name, video in videos.items()},
+        "captions": [{"true": one, "found": other} for one, other in zip(true, found, strict=True)],
+        "seconds_a_caption": {"by the clock": seconds[0] / len(true), "of processors": seconds[1] / len(true)},
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, help="the one that comes along by default")
+    parser.add_argument("--clips", type=int, default=24)
+    parser.add_argument("--first", type=int, default=0, help="number of the first of the clips")
+    parser.add_argument("--latent-frames", type=int, default=4, help="of what follows")
+    parser.add_argument("--sheet", type=Path, help="a picture of the first eight, continued as found")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    pipe = VideoPipeline.from_pretrained(arguments.model)
+    found = measured(pipe, arguments.clips, arguments.latent_frames, arguments.sheet, arguments.first)
+    if arguments.json:
+        print(json.dumps({"hardware": describe(), **found}, indent=2))
+        return
+    print(f"{found['clips']} clips, {arguments.latent_frames} latent frames after each, {describe()}")
+    print(f"{'':21}{'  '.join(COUNTED)}")
+    for name, row in found["kept"].items():
+        print(f"{name:21}{'  '.join(f'{row[each]:{len(each)}}' for each in COUNTED)}")
+    clock, processors = found["seconds_a_caption"].values()
+    print(f"a caption is found in {clock:.1f} s, {processors:.1f} s of processors")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""Ways of deciding a latent frame, at 64 and at 256 tokens: what parallel decisions save beside token by token.
+
+The model is made up, of the shape of the one that comes along. What has been learned does not change speed, but in the
+adaptive way, which is never sure here and takes all of its steps.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+
+from benchmarks.measuring.hardware import describe
+from benchmarks.measuring.random_models import Shape, write_made_up_model
+from videogen.evaluation.lab.bench import bench
+from videogen.evaluation.lab.bench_report import as_table
+from videogen.pipeline import VideoPipeline
+
+SHAPE = Shape(width=256, layers=6, heads=4, kv_heads=1, hidden=704)
+PROMPT = "a small red ring drifts left slowly over a dark blue background"
+
+
+def figures_at(grid: int, rounds: int) -> dict[str, Any]:
+    with TemporaryDirectory() as folder:
+        model = write_made_up_model(Path(folder), grid, SHAPE)
+        began = time.perf_counter()
+        pipe = VideoPipeline.from_pretrained(model)
+        loading = time.perf_counter() - began
+        return {"loading_seconds": loading, **bench(pipe.model, pipe.job([PROMPT], None, 1, 0, {}), rounds)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--grids", type=int, nargs="+", default=[8, 16], help="tokens a side")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    found = {grid: figures_at(grid, arguments.rounds) for grid in arguments.grids}
+    if arguments.json:
+        print(json.dumps({"hardware": describe(), "grids": found}, indent=2))
+        return
+    print(describe())
+    for figures in found.values():
+        print(f"\n{as_table(figures)}")
+
+
+if __name__ == "__main__":
+    main()

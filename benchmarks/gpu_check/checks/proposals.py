@@ -1,0 +1,98 @@
+"""How long a proposal takes with a full window, launch by launch and replayed as one CUDA graph."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import cast
+
+import torch
+
+from benchmarks.gpu_check import Finding, verdict
+from benchmarks.gpu_check.checks.streaming import PROMPT, streamed
+from benchmarks.gpu_check.checks.training import preset
+from benchmarks.gpu_check.common import apart, attempt, is_small, median_seconds, milliseconds, where
+from benchmarks.gpu_check.graphed_prior import GraphedPrior
+from benchmarks.measuring import Setting
+from prior.laws import made_up_text
+from prior.memory import Past
+from prior.model import LlamaPrior
+from videogen.evaluation.lab.roofline import measured_peaks, pass_work
+from videogen.pipeline import VideoPipeline
+
+CLOSE = {torch.float32: 1e-4, torch.bfloat16: 2e-2}
+
+
+def check(device: str) -> Iterator[Finding]:
+    kinds = (torch.float32,) if is_small(device) else (torch.bfloat16, torch.float32)
+    for dtype in kinds:
+        pipe = VideoPipeline.from_pretrained(device=device, dtype=dtype)
+        what = f"proposal, bundled model, {str(dtype).removeprefix('torch.')}"
+        setting = where(device, dtype)
+        network = pipe.model.network
+        yield from attempt(what, lambda w=what, n=network, s=setting: compared(w, n, 2, 8, s))  # type: ignore[misc]
+        yield from attempt(what, lambda w=what, p=pipe: whole_way(w, p))  # type: ignore[misc]
+    yield from attempt("proposal, 80 M", lambda: large(device))
+
+
+def large(device: str) -> Iterator[Finding]:
+    given, setting = preset("80 M", device), where(device)
+    with setting.device:
+        network = LlamaPrior(given.config).to(setting.dtype)
+    yield from compared(f"proposal, {given.name}, bf16", network, 2, given.side, setting)
+
+
+@torch.no_grad()
+def compared(what: str, network: LlamaPrior, streams: int, side: int, setting: Setting) -> Iterator[Finding]:
+    network.eval().requires_grad_(False)
+    past = full_past(network, streams, side, setting.device)
+    graphed, masks = (
+        GraphedPrior(network),
+        torch.full((streams, side, side), network.vocabulary.mask, device=setting.device),
+    )
+    decided = torch.randint_like(masks, network.vocabulary.size)
+    expected, got = network.propose(masks, past)[0].features, graphed.propose(masks, past)[0].features
+    again = graphed.propose(decided, past)[0].features
+    error = max(apart(got, expected), apart(again, network.propose(decided, past)[0].features))
+    launch = "a CUDA graph" if setting.device.type == "cuda" else "the function of a CUDA graph, without one"
+    yield Finding(
+        f"{what}: {launch} answers as the prior", verdict(error <= CLOSE[setting.dtype]),
+        "equal to the bit" if error == 0 else f"off by {error:.1e}", f"allowed {CLOSE[setting.dtype]:.0e}",
+        f"{streams} streams of {side**2} tokens, a full window of {network.window}", {"error": error},
+    )  # fmt: skip
+    eager = median_seconds(lambda: network.propose(masks, past), setting)
+    replayed = median_seconds(lambda: graphed.propose(masks, past), setting)
+    peaks = measured_peaks(setting.device, setting.dtype)
+    floor = peaks.floor(pass_work(network.config, 1, side**2, streams, setting.dtype.itemsize, read=0))
+    for name, taken, ratio in (("eager", eager, ""), (launch, replayed, f"{eager / replayed:.1f} x eager, ")):
+        yield Finding(
+            f"{what}: {name}", "timed", milliseconds(taken), f"{ratio}{100 * floor / taken:.0f} % of the floor",
+            f"floor {milliseconds(floor)}", {"seconds": taken, "floor": floor},
+        )  # fmt: skip
+
+
+def full_past(network: LlamaPrior, streams: int, side: int, device: torch.device) -> Past:
+    context = network.config.context
+    text = None if context is None else made_up_text(context, streams, torch.Generator(device).manual_seed(0))
+    if text is not None and text.content.is_floating_point():
+        text = text._replace(content=text.content.to(network.norm.weight.dtype))
+    past = network.begin(text, streams, (side, side))
+    for number in range(network.config.sink_frames + network.window + 1):
+        ids = torch.full((streams, side, side), number % network.vocabulary.size, device=device)
+        past = network.commit(past, network.propose(ids, past)[1])
+    return past
+
+
+def whole_way(what: str, pipe: VideoPipeline) -> Iterator[Finding]:
+    """Streams of pictures: the same tokens, and what the replays are worth once sampler and decoder are in."""
+    job, frames = (
+        pipe.job([PROMPT], None, 1, 0, {}),
+        pipe.model.network.window + (3 if is_small(str(pipe.device)) else 12),
+    )
+    graphed = replace(pipe.model, network=cast(LlamaPrior, GraphedPrior(pipe.model.network)))
+    (expected, eager), (got, replayed) = (streamed(model, job, frames) for model in (pipe.model, graphed))
+    equal = float((got == expected).float().mean())
+    yield Finding(
+        f"{what}: a stream by replays", "timed", f"{pipe.model.tokenizer.config.f_t / replayed:.0f} frames a second",
+        f"{eager / replayed:.2f} x eager",
+        f"{100 * equal:.1f} % of the tokens equal; the first frames and the recording are counted",
+        {"equal": equal, "seconds_a_latent_frame": replayed, "eager": eager},
+    )  # fmt: skip

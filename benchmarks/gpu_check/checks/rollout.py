@@ -1,0 +1,39 @@
+"""A history that a prior makes itself while it is trained: it streams under autocast, its memory being float32."""
+
+from collections.abc import Iterator
+
+import torch
+
+from benchmarks.gpu_check import Finding, verdict
+from benchmarks.gpu_check.checks.training import Training, preset
+from benchmarks.gpu_check.common import attempt, milliseconds
+from benchmarks.measuring import seconds_of
+from videogen.training.prior.config import PriorPhaseConfig
+from videogen.training.prior.samples import own_history
+
+
+def check(device: str) -> Iterator[Finding]:
+    yield from attempt("rollout", lambda: rolled_out(device))
+
+
+def rolled_out(device: str) -> Iterator[Finding]:
+    given = preset("80 M", device)
+    training = Training(given, device)
+    phase = PriorPhaseConfig(0, given.frames, rollout_share=1.0, rollout_steps=4)
+    made: list[torch.Tensor] = []
+
+    def work() -> None:
+        with torch.autocast(training.setting.device.type, torch.bfloat16):
+            made.append(own_history(training.network, training.lesson, phase, list(range(given.batch))))
+
+    work()
+    taken = seconds_of(work, 1, training.setting)
+    first, again, known = made[0], made[1], training.lesson.targets[:, :1]
+    codes = bool(((first >= 0) & (first < training.network.vocabulary.size)).all())
+    held = codes and torch.equal(first[:, :1], known) and torch.equal(first, again)
+    yield Finding(
+        f"rollout in training, {given.name}, bf16: codes, and the same twice", verdict(held), milliseconds(taken),
+        f"{milliseconds(taken / given.frames)} a latent frame",
+        f"{given.batch} clips of {given.frames} frames of {given.side**2} tokens, {phase.rollout_steps} proposals each",
+        {"seconds": taken},
+    )  # fmt: skip

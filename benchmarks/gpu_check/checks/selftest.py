@@ -1,0 +1,28 @@
+"""`videogen selftest` of the bundled model on the device: streaming is training, any plan is the whole, and so on."""
+
+from collections.abc import Iterator
+
+from benchmarks.gpu_check import Finding, verdict
+from benchmarks.gpu_check.common import attempt
+from videogen.evaluation.prior.selftest import check_prior_laws
+from videogen.evaluation.tokenizer.selftest import check_laws
+from videogen.models import PriorModel
+from videogen.pipeline import VideoPipeline
+
+SEED = 0
+
+
+def check(device: str) -> Iterator[Finding]:
+    model = VideoPipeline.from_pretrained(device=device).model
+    yield from attempt("laws of the prior", lambda: prior(model))
+    yield from attempt("laws of the tokenizer", lambda: tokenizer(model))
+
+
+def prior(model: PriorModel) -> Iterator[Finding]:
+    for each in check_prior_laws(model, SEED):
+        yield Finding(f"law: {each.law}", verdict(each.held), why=f"prior: {each.detail}")
+
+
+def tokenizer(model: PriorModel) -> Iterator[Finding]:
+    for each in check_laws(model.tokenizer.network, SEED):
+        yield Finding(f"law: {each.law}", verdict(each.held), why=f"tokenizer: {each.detail}")

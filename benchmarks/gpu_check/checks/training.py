@@ -1,0 +1,220 @@
+"""A step of training a prior as `videogen train` takes it: losses, time beside what arithmetic allows, memory."""
+
+import statistics
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from benchmarks.gpu_check import Finding, verdict
+from benchmarks.gpu_check.common import (
+    SEED,
+    attempt,
+    data_sheet,
+    is_small,
+    milliseconds,
+    part,
+    peak_bytes,
+    peaks_of,
+    settings,
+    where,
+)
+from benchmarks.measuring import forget_peak, seconds_of
+from prior.config import ContextConfig, PriorConfig, PriorShape
+from prior.laws import made_up_lesson
+from prior.model import Lesson, LlamaPrior
+from prior.visibility import Layout
+from videogen.evaluation.lab.roofline import head_parameters
+from videogen.training.estimate.memory_estimate import cost_of, kept_bytes, shapes_only
+from videogen.training.loop.config import OptimizerConfig
+from videogen.training.loop.stage import Player
+
+STEPS, TIMED = 6, 5
+BACKWARD = 2  # a backward pass costs two forward passes: gradients of the weights and of the inputs
+LOSS, GRADIENT = 1e-2, 5e-2  # how far a compiled step may be from one that is not, in bf16
+
+
+class Preset(NamedTuple):
+    """A configuration file of ours, with what a tokenizer, a text encoder and the batch would bring."""
+
+    name: str
+    config: PriorConfig
+    frames: int
+    side: int
+    batch: int
+    recompute: bool
+
+
+def preset(name: str, device: str) -> Preset:
+    """The files' own shapes at their longest clips on a GPU; a small one on a CPU."""
+    if is_small(device):
+        shape = PriorShape(width=64, layers=1, heads=4, kv_heads=2, hidden=128, window=3, objective="masked")
+        context = ContextConfig(length=6, features=32)
+        return Preset(f"small, for {name}", made(shape, (8, 5), context), 2, 4, 2, name == "700 M")
+    file, digits, text, batch = {
+        "80 M": ("video_80m", (8, 8, 8, 5, 5, 5), ContextConfig(length=64, features=768), 16),
+        "700 M": ("video_700m", (4, 16, 16, 16, 16), ContextConfig(length=96, features=1024), 8),
+    }[name]
+    given = settings(f"prior/{file}.yaml")
+    frames = max(phase["frames"] for phase in given["phases"])
+    shape = part(f"prior/{file}.yaml", "prior", PriorShape)
+    return Preset(name, made(shape, digits, text), frames, 16, batch, given["recompute"])
+
+
+def made(shape: PriorShape, digits: tuple[int, ...], context: ContextConfig) -> PriorConfig:
+    return PriorConfig(**asdict(shape), digits=digits, context=context)
+
+
+def eager_80m(device: str) -> Iterator[Finding]:
+    yield from attempt("step 80 M", lambda: eager(preset("80 M", device), device))
+
+
+def eager_700m(device: str) -> Iterator[Finding]:
+    yield from attempt("step 700 M", lambda: eager(preset("700 M", device), device))
+
+
+def compiled_80m(device: str) -> Iterator[Finding]:
+    yield from attempt("step 80 M, compiled", lambda: compiled(preset("80 M", device), device))
+
+
+def compiled_700m(device: str) -> Iterator[Finding]:
+    yield from attempt("step 700 M, compiled", lambda: compiled(preset("700 M", device), device))
+
+
+class Training:
+    """A network, an optimizer, and one batch that it learns by heart."""
+
+    def __init__(self, given: Preset, device: str):
+        self.given, self.setting = given, where(device)
+        with self.setting.device:
+            self.network = LlamaPrior(given.config)
+        on_gpu = self.setting.device.type == "cuda"
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=2e-4, fused=on_gpu or None)
+        generator = torch.Generator(self.setting.device).manual_seed(SEED)
+        self.lesson: Lesson = made_up_lesson(
+            given.config, given.batch, given.frames, (given.side, given.side), generator
+        )
+        self.blocks = self.network.blocks_for(self.lesson, "auto")
+        self.norm = torch.zeros(())
+
+    def loss(self) -> Tensor:
+        assert self.lesson.seen is not None
+        masked = self.lesson.seen == self.network.vocabulary.mask
+        with torch.autocast(self.setting.device.type, torch.bfloat16):
+            loss = self.network(self.lesson, "auto", 0.1, self.given.recompute, self.blocks).loss
+            return (loss * masked).sum() / masked.sum()  # type: ignore[no-any-return]
+
+    def step(self) -> Tensor:
+        loss = self.loss()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return loss.detach()
+
+
+def eager(given: Preset, device: str) -> Iterator[Finding]:
+    training = Training(given, device)
+    on_gpu = training.setting.device.type == "cuda"
+    forget_peak(training.setting)
+    losses = [float(training.step()) for _ in range(STEPS)]
+    finite = all(loss == loss and abs(loss) != float("inf") for loss in losses)
+    yield Finding(
+        f"step {given.name}, bf16: losses finite and falling", verdict(finite and losses[-1] < losses[0]),
+        f"{losses[0]:.3f} to {losses[-1]:.3f}", why=f"{STEPS} steps on one batch: {size(training)}",
+        numbers={"losses": losses},
+    )  # fmt: skip
+    if on_gpu:
+        yield memory(training, peak_bytes(training.setting))
+    yield timing(f"step {given.name}, bf16", training)
+
+
+def compiled(given: Preset, device: str) -> Iterator[Finding]:
+    what, training = f"step {given.name}, compiled", Training(given, device)
+    expected, norm = float(training.step()), float(training.norm)
+    own = None if is_small(device) else seconds(training)
+    training = Training(given, device)  # the same weights again
+    torch._dynamo.config.recompile_limit = 64
+    backend = "aot_eager" if is_small(device) else "inductor"  # on a CPU kernels take minutes to build
+    training.network.compile(dynamic=False, backend=backend)
+    got: list[float] = []
+    built = seconds_of(lambda: got.append(float(training.step())), 1, training.setting)
+    off, norm_off = abs(got[0] / expected - 1), abs(float(training.norm) / norm - 1)
+    yield Finding(
+        f"{what}: as one that is not", verdict(off < LOSS and norm_off < GRADIENT),
+        f"loss off by {off:.1e}, gradient by {norm_off:.1e}", f"allowed {LOSS:.0e}, {GRADIENT:.0e}",
+        f"the first step, bf16; compiled by {backend} in {built:.0f} s; {size(training)}",
+        {"seconds_to_compile": built},
+    )  # fmt: skip
+    yield timing(what, training, own)
+
+
+def seconds(training: Training) -> float:
+    training.step()
+    return statistics.median(seconds_of(training.step, 1, training.setting) for _ in range(TIMED))
+
+
+def timing(what: str, training: Training, beside: float | None = None) -> Finding:
+    given, setting = training.given, training.setting
+    taken, needed = (
+        seconds(training),
+        training_flop(given.config, training.network.layout_of(training.lesson), given.batch),
+    )
+    reached, rate, sheet = needed / taken, peaks_of(setting).operations, data_sheet(setting.device)
+    tokens = given.batch * given.frames * given.side**2
+    share = "" if sheet is None else f", MFU {100 * reached / sheet:.0f} % of {sheet / 1e12:.0f} TFLOP/s"
+    ratio = "" if beside is None else f", {beside / taken:.2f} x the step that is not compiled"
+    return Finding(
+        f"{what}: time", "timed", f"{milliseconds(taken)}{share}",
+        f"{100 * reached / rate:.0f} % of the machine's own rate of products{ratio}",
+        f"{tokens / taken:,.0f} tokens a second; {needed / 1e12:.3g} TFLOP that the result needs; {size(training)}",
+        {"seconds": taken, "flop": needed, "mfu": sheet and reached / sheet, "own_rate": reached / rate},
+    )  # fmt: skip
+
+
+def size(training: Training) -> str:
+    given, numbers = training.given, sum(p.numel() for p in training.network.parameters())
+    again = ", activations made again" if given.recompute else ""
+    return f"{numbers / 1e6:.3g} M parameters, {given.batch} x {given.frames} frames x {given.side**2} tokens{again}"
+
+
+def memory(training: Training, peak: int) -> Finding:
+    given = training.given
+    estimate = estimated_bytes(given)
+    return Finding(
+        f"step {given.name}: memory", "timed", f"{peak / 2**30:.2f} GiB at its peak",
+        f"{peak / estimate:.2f} of the dry run's {estimate / 2**30:.2f} GiB",
+        "the dry run counts weights, gradients, AdamW and activations", {"peak": peak, "estimate": estimate},
+    )  # fmt: skip
+
+
+def estimated_bytes(given: Preset) -> int:
+    """As a dry run counts, of one clip; the moving average of the weights is left out, as it is here."""
+    with shapes_only():
+        network = LlamaPrior(given.config)
+        clip = made_up_lesson(given.config, 1, given.frames, (given.side, given.side), torch.Generator())
+        held = cost_of([network], lambda: network(clip, "gathered", 0.1, given.recompute).loss.mean(), "bf16").bytes
+        return kept_bytes(Player(network, OptimizerConfig(1e-3, 0, "constant"), averaged=False)) + held * given.batch
+
+
+def training_flop(config: PriorConfig, layout: Layout, batch: int) -> float:
+    """Forward and backward of a batch. Nothing masked away is counted, nothing padded, nothing made again.
+
+    After the last block only the frames that are asked about are read: the others give it keys and values alone.
+    """
+    queries, keys = config.heads * config.channels_a_head, config.kv_heads * config.channels_a_head
+    positions, asked = layout.length, layout.frames * layout.tokens
+    matrices = config.width * (2 * queries + 2 * keys + 3 * config.hidden)
+    seen, seen_by_asked = visible_pairs(layout)
+    blocks = (config.layers - 1) * (2 * matrices * positions + 4 * queries * seen)
+    last = 2 * matrices * asked + 2 * 2 * config.width * keys * (positions - asked) + 4 * queries * seen_by_asked
+    head = 2 * head_parameters(config) * asked
+    return float((1 + BACKWARD) * batch * (blocks + last + head))
+
+
+def visible_pairs(layout: Layout) -> tuple[int, int]:
+    """Pairs of positions of which one sees the other: of all, and of those whose frames are asked about."""
+    mask = layout.mask()
+    return int(mask.sum()), int(mask[-layout.frames * layout.tokens :].sum())

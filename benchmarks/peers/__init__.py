@@ -1,1 +1,0 @@
-"""Other projects' models behind the faces that our benchmarks measure."""

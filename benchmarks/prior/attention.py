@@ -1,0 +1,177 @@
+"""Attention within a window of latent frames, our kernels beside a mask of all positions by all positions.
+
+    python -m benchmarks.prior.attention [--small] [--json]
+
+gathered   each frame with the keys of its window
+flex       flex_attention over a block mask; on a GPU only, for it takes over a minute to build on a CPU
+dense      scaled_dot_product_attention with a boolean mask; left out beyond --dense-positions, being quadratic
+
+Forward alone, and forward with backward; the slope of log time over log frames says how the cost grows (1: linearly),
+once over all lengths and once over those of at least twice the window, whose frames mostly have a full one. The
+bound is how many times fewer pairs of positions are visible than the dense mask computes.
+"""
+
+import argparse
+import json
+import statistics
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.measuring import Setting, Way, grown_mb, in_a_fresh_process, in_turns, ratio, setting, slope
+from benchmarks.measuring.hardware import describe
+from prior.attention import Kernel, attend
+from prior.visibility import Layout
+
+HEAD_WIDTH = 64
+PASSES = ("forward", "both")
+Case = tuple[Kernel, str, int]  # kernel, pass, frames
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--frames", type=int, nargs="+", default=[4, 8, 16, 32, 64])
+    parser.add_argument("--tokens", type=int, nargs="+", default=[64, 256], help="of a latent frame")
+    parser.add_argument("--window", type=int, default=4)
+    parser.add_argument("--heads", type=int, default=4)
+    parser.add_argument("--kv-heads", type=int, default=4)
+    parser.add_argument("--copies", type=int, choices=(1, 2), default=1, help="2: clean and masked, as in training")
+    parser.add_argument("--dense-positions", type=int, default=8192)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--small", action="store_true", help="less of everything: under a minute")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--worker", type=json.loads, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    where = setting(given.threads)
+    if given.worker is not None:
+        print(json.dumps(memory(where=where, **given.worker)))
+        return
+    if given.small:
+        given.frames, given.tokens, given.rounds = [4, 8, 16, 32], [64], 2
+    figures = measure(given, where)
+    print(json.dumps(figures, indent=2) if given.json else table(figures))
+
+
+def measure(given: argparse.Namespace, where: Setting) -> dict[str, Any]:
+    torch.compiler.reset()
+    torch._dynamo.config.recompile_limit = 64  # a shape each
+    sizes = {name: getattr(given, name) for name in ("window", "heads", "kv_heads", "copies")}
+    return {
+        "hardware": describe(),
+        **where.words,
+        **sizes,
+        "head_width": HEAD_WIDTH,
+        "rounds": given.rounds,
+        "grids": [grid_case(tokens, given, sizes, where) for tokens in given.tokens],
+    }
+
+
+def grid_case(tokens: int, given: argparse.Namespace, sizes: dict[str, int], where: Setting) -> dict[str, Any]:
+    """All lengths of one size of frame, all of them in every round."""
+    cases = [
+        (kernel, which, frames)
+        for frames in given.frames
+        for kernel in kernels(where, given.copies * frames * tokens <= given.dense_positions)
+        for which in PASSES
+    ]
+    ways = {case: way(case[0], case[1], case[2], tokens, where, **sizes) for case in cases}
+    times = in_turns(ways, given.rounds, where)
+    grown = {
+        (kernel, which, frames): in_a_fresh_process(
+            "benchmarks.prior.attention",
+            given.threads,
+            {"kernel": kernel, "which": which, "frames": frames, "tokens": tokens, **sizes},
+        )["grown_mb"]
+        for kernel, which, frames in cases
+        if which == "both" and frames == max(f for k, _, f in cases if k == kernel)
+    }
+    return {
+        "tokens": tokens,
+        "slopes": slopes(times, given.window),
+        "lengths": [length_row(frames, times) | {"bound": bound(frames, given)} for frames in given.frames],
+        "grown_mb": [{"kernel": k, "frames": f, "mb": mb} for (k, _, f), mb in grown.items()],
+    }
+
+
+def kernels(where: Setting, short: bool) -> list[Kernel]:
+    ours: list[Kernel] = ["gathered", "flex"] if where.device.type == "cuda" else ["gathered"]
+    return [*ours, "dense"] if short else ours
+
+
+def way(kernel: Kernel, which: str, frames: int, tokens: int, where: Setting, **sizes: int) -> Way:
+    """A call that looks once over random queries, keys and values."""
+    layout = Layout(0, frames, tokens, sizes["window"], 0, sizes["copies"], "together")  # type: ignore[arg-type]
+    q, k, v = (
+        torch.randn(1, layout.length, heads, HEAD_WIDTH, device=where.device, dtype=where.dtype, requires_grad=True)
+        for heads in (sizes["heads"], sizes["kv_heads"], sizes["kv_heads"])
+    )
+
+    def forward() -> Tensor:
+        with torch.no_grad():
+            return attend(q, k, v, layout, kernel)
+
+    def both() -> None:
+        out = attend(q, k, v, layout, kernel)
+        torch.autograd.grad(out, (q, k, v), torch.ones_like(out))
+
+    return forward if which == "forward" else both
+
+
+def memory(where: Setting, **case: Any) -> dict[str, float]:
+    """What a fresh process needs beyond its inputs; a short sequence first, for what is allocated once."""
+    way(**{**case, "frames": 2, "tokens": 16}, where=where)()
+    return {"grown_mb": grown_mb(way(**case, where=where), where)}
+
+
+def slopes(times: dict[Case, list[float]], window: int) -> list[dict[str, Any]]:
+    found = []
+    for kernel, which in dict.fromkeys((kernel, which) for kernel, which, _ in times):
+        lengths = sorted(frames for k, w, frames in times if (k, w) == (kernel, which))
+        long = [frames for frames in lengths if frames >= 2 * window]
+        over = {
+            name: slope(some, [times[kernel, which, frames] for frames in some]) if len(some) > 1 else None
+            for name, some in (("all", lengths), ("long", long))
+        }
+        found.append({"kernel": kernel, "pass": which, **over})
+    return found
+
+
+def length_row(frames: int, times: dict[Case, list[float]]) -> dict[str, Any]:
+    here = {(kernel, which): seconds for (kernel, which, length), seconds in times.items() if length == frames}
+    row: dict[str, Any] = {"frames": frames}
+    for (kernel, which), seconds in here.items():
+        row[f"{kernel}_{which}_ms"] = 1e3 * statistics.median(seconds)
+        if kernel != "dense" and ("dense", which) in here:
+            row[f"dense_over_{kernel}_{which}"] = ratio(here["dense", which], seconds)
+    return row
+
+
+def bound(frames: int, given: argparse.Namespace) -> float:
+    """How many times fewer pairs of positions are visible than there are: more is not to be had from arithmetic."""
+    visible = sum(min(t, given.window) + 1 for t in range(frames))
+    return float(given.copies * frames**2 / visible)
+
+
+def table(figures: dict[str, Any]) -> str:
+    lines = [
+        "window attention on {hardware}, torch {torch}, {device}, {precision}, {clock}".format(**figures),
+        "window {window} frames, {heads} heads ({kv_heads} of keys) x {head_width}, {copies} copies".format(**figures),
+    ]
+    for grid in figures["grids"]:
+        lines.append(f"frames of {grid['tokens']} tokens")
+        for row in grid["lengths"]:
+            shown = (f"{name} {value:.2f}" for name, value in row.items() if name != "frames")
+            lines.append(f"  {row['frames']:>3} frames: " + ", ".join(shown))
+        for each in grid["slopes"]:
+            long = "" if each["long"] is None else f", {each['long']:.2f} from twice the window on"
+            lines.append(f"  slope of {each['kernel']} ({each['pass']}): {each['all']:.2f}{long}")
+        lines += [
+            "  {kernel} at {frames} frames, forward and backward: {mb:+.0f} MB".format(**m) for m in grid["grown_mb"]
+        ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

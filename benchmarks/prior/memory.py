@@ -1,0 +1,114 @@
+"""A stream of ten thousand latent frames by a tiny prior: memory does not grow, nor does the time of a frame.
+
+    python -m benchmarks.prior.memory [--small] [--json]
+
+Every frame is proposed twice, then committed; every tenth is advanced over instead. Each tenth of the stream is a row;
+at the end the stream as it was after the first of them and as it is now are asked in turns.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.measuring import Setting, Way, in_turns, ratio, setting, settle
+from benchmarks.measuring.hardware import describe
+from prior.config import ContextConfig, PriorConfig
+from prior.memory import Past, copied
+from prior.model import LlamaPrior
+
+CONFIG = PriorConfig(
+    digits=(32, 32),
+    width=64,
+    layers=2,
+    heads=4,
+    kv_heads=2,
+    hidden=176,
+    window=8,
+    sink_frames=1,
+    objective="masked",
+    context=ContextConfig(length=8, vocabulary=64),
+)
+SIDE, PARTS = 4, 10
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--frames", type=int, default=10_000)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--small", action="store_true", help="1,000 frames")
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    figures = measure(1000 if given.small else given.frames, setting(given.threads))
+    print(json.dumps(figures, indent=2) if given.json else table(figures))
+
+
+@torch.no_grad()
+def measure(frames: int, where: Setting) -> dict[str, Any]:
+    model = LlamaPrior(CONFIG).to(where.device, where.dtype)
+    past, parts, pasts = model.begin(None, 1, (SIDE, SIDE)), [], []
+    for number in range(PARTS):
+        past, milliseconds = stretch(model, past, frames // PARTS, where)
+        parts.append({"frames": int(past.frames), "ms_a_frame": milliseconds, "resident_mb": resident_mb(where)})
+        pasts += [copied(past)] if number in (0, PARTS - 1) else []
+    early, late = (question(model, each, where) for each in pasts)
+    times = in_turns({"early": early, "late": late}, 51, where)
+    return {
+        "hardware": describe(),
+        **where.words,
+        "past_bytes": sum(each.nbytes for each in (*past.keys, *past.values)),
+        "parts": parts,
+        "grown_mb": parts[-1]["resident_mb"] - parts[0]["resident_mb"],
+        "late_over_early": ratio(times["late"], times["early"]),
+    }
+
+
+def stretch(model: LlamaPrior, past: Past, frames: int, where: Setting) -> tuple[Past, float]:
+    """So many frames on, and the median milliseconds of one: process time on a CPU."""
+    masked = nothing_decided(model, where)
+    decided, times = torch.randint_like(masked, model.vocabulary.size), []
+    clock = time.process_time if where.device.type == "cpu" else time.perf_counter
+    for number in range(frames):
+        start = clock()
+        if number % 10 == 9:
+            past, _ = model.advance(decided, past)
+        else:
+            model.propose(masked, past)
+            past = model.commit(past, model.propose(decided, past)[1])
+        settle(where)
+        times.append(clock() - start)
+    return past, 1e3 * statistics.median(times)
+
+
+def question(model: LlamaPrior, past: Past, where: Setting) -> Way:
+    masked = nothing_decided(model, where)
+    return lambda: model.propose(masked, past)
+
+
+def nothing_decided(model: LlamaPrior, where: Setting) -> Tensor:
+    return torch.full((1, SIDE, SIDE), model.vocabulary.mask, device=where.device)
+
+
+def resident_mb(where: Setting) -> float:
+    if where.device.type == "cuda":
+        return torch.cuda.memory_allocated() / 2**20
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
+
+
+def table(figures: dict[str, Any]) -> str:
+    lines = ["a long stream on {hardware}, torch {torch}, {device}, {precision}, {clock}".format(**figures)]
+    lines += [
+        "  {frames:>7,} frames: {ms_a_frame:.2f} ms a frame, {resident_mb:.1f} MB".format(**part)
+        for part in figures["parts"]
+    ]
+    last = "  a past of {past_bytes:,} bytes; memory {grown_mb:+.2f} MB, time of a proposal {late_over_early:.2f}x"
+    return "\n".join([*lines, last.format(**figures) + " from the first tenth to the last"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""One proposal of a model's prior on a CPU: its time, its share of the floor, and another checkout's beside it.
+
+    python -m benchmarks.prior.proposal [--model DIR] [--batches 1 2] [--threads 1] [--beside CHECKOUT]
+
+whole      a proposal with a full window, to the features of every token
+asked      the same where the sampler says which eighth of the tokens it will read, as the default order does
+compiled   the whole one by torch.compile, and the seconds of compiling it (`--compile`)
+
+The floor is that of `videogen bench`: operations over the rate of a large packed matrix product, bytes over the rate of
+a triad, both measured in every round. The checkouts take turns, each round in a process of its own; a ratio is the
+median of the rounds' ratios. Time is wall time; on a busy machine take `--threads 1`, whose clock is the processor's.
+"""
+
+import argparse
+import inspect
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.measuring import ROOT, Setting, seconds_of, setting
+from benchmarks.measuring.hardware import describe
+from prior.linear import Linear
+from prior.model import LlamaPrior
+from videogen.evaluation.lab.roofline import Peaks, pass_work
+from videogen.pipeline import VideoPipeline
+
+SHARE = 8  # proposals of a latent frame
+SIDE = 2048  # of the large matrices
+TIMES = 30  # calls, of which the median counts
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model")
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--beside", type=Path, help="the root of another checkout of videogen")
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.worker:
+        print(json.dumps(measure(given)))
+        return
+    roots = {"here": ROOT, **({"beside": given.beside.resolve()} if given.beside else {})}
+    rounds: dict[str, list[Any]] = {name: [] for name in roots}
+    for _ in range(given.rounds):  # in turns
+        for name, root in roots.items():
+            rounds[name].append(in_a_process(root, given))
+    figures = {"hardware": describe(), "threads": given.threads, "dtype": given.dtype, "rows": rows_of(rounds)}
+    print(json.dumps(figures, indent=2) if given.json else table(figures))
+
+
+def in_a_process(root: Path, given: argparse.Namespace) -> dict[str, dict[str, float]]:
+    command = [sys.executable, "-P", "-W", "ignore", __file__, "--worker", "--threads", str(given.threads)]
+    command += ["--dtype", given.dtype, "--batches", *map(str, given.batches)]
+    command += ["--model", given.model] if given.model else []
+    command += ["--compile"] if given.compile and root == ROOT else []
+    environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": str(given.threads)}
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"{root}: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
+    return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+
+
+@torch.no_grad()
+def measure(given: argparse.Namespace) -> dict[str, dict[str, float]]:
+    where = setting(given.threads)
+    network = VideoPipeline.from_pretrained(given.model, dtype=given.dtype).model.network
+    return {f"batch {batch}": one_batch(network, batch, given.compile, where) for batch in given.batches}
+
+
+def one_batch(network: LlamaPrior, batch: int, compiling: bool, where: Setting) -> dict[str, float]:
+    past = network.begin(None, batch, (8, 8))
+    ids = torch.randint(network.vocabulary.size, (batch, 8, 8))
+    for _ in range(network.window + 1):
+        past = network.commit(past, network.propose(ids, past)[1])
+    seen = torch.where(torch.rand(ids.shape) < 0.5, network.vocabulary.mask, ids)
+    places = torch.arange(0, 64, SHARE).expand(batch, -1)
+    ways: dict[str, Callable[[], object]] = {"whole": lambda: network.propose(seen, past)}
+    if "places_BM" in inspect.signature(network.propose).parameters:  # another checkout may be older
+        ways["asked"] = lambda: network.propose(seen, past, places)
+    compiled_after = 0.0
+    if compiling:
+        compiled: Any = torch.compile(network.propose)
+        began = time.perf_counter()
+        compiled(seen, past)
+        compiled_after = time.perf_counter() - began
+        ways["compiled"] = lambda: compiled(seen, past)
+    weight, taken = network.norm.weight, {}
+    for name, way in ways.items():
+        way()
+        taken[name] = statistics.median(seconds_of(way, 1, where) for _ in range(TIMES))
+    if "asked" not in taken:
+        taken["asked"] = taken["whole"]
+    rate, bandwidth = machine(weight.dtype, where)
+    return {
+        **{f"{name}_ms": 1000 * seconds for name, seconds in taken.items()},
+        "gflops": rate / 1e9,
+        "floor_ms": 1000
+        * Peaks(rate, bandwidth).floor(pass_work(network.config, 1, 64, batch, weight.itemsize, read=0)),
+        "compiling_s": compiled_after,
+    }
+
+
+def machine(dtype: torch.dtype, where: Setting) -> tuple[float, float]:
+    """Operations and bytes a second, by the clock that the proposals are timed with."""
+    matrix = Linear(SIDE, SIDE, bias=False, dtype=dtype).requires_grad_(False)
+    matrix.pack()
+    rows, (x, y, out) = torch.rand(SIDE, SIDE, dtype=dtype), (torch.rand(2**23, dtype=dtype) for _ in range(3))
+    product, triad = (
+        min(seconds_of(work, 1, where) for _ in range(5))
+        for work in (lambda: matrix(rows), lambda: torch.add(x, y, alpha=0.5, out=out))
+    )
+    return 2 * SIDE**3 / product, 3 * x.nbytes / triad
+
+
+def rows_of(rounds: dict[str, list[Any]]) -> dict[str, dict[str, float]]:
+    """Of each batch, medians over the rounds of this checkout, and of the ratios of the other's times to its own."""
+    rows = {}
+    for batch in rounds["here"][0]:
+        here = [each[batch] for each in rounds["here"]]
+        row = {name: statistics.median(each[name] for each in here) for name in here[0]}
+        row["fraction"] = statistics.median(each["floor_ms"] / each["whole_ms"] for each in here)
+        if "beside" in rounds:
+            beside = [each[batch] for each in rounds["beside"]]
+            row["beside_ms"] = statistics.median(each["whole_ms"] for each in beside)
+            row["beside_fraction"] = statistics.median(
+                mine["floor_ms"] / each["whole_ms"] for mine, each in zip(here, beside, strict=True)
+            )
+            for name in ("whole", "asked"):
+                ratios = [other[f"{name}_ms"] / mine[f"{name}_ms"] for other, mine in zip(beside, here, strict=True)]
+                row[f"{name}_times_as_fast"] = statistics.median(ratios)
+        rows[batch] = row
+    return rows
+
+
+def table(figures: dict[str, Any]) -> str:
+    lines = ["a proposal on {hardware}, {threads} thread(s), {dtype}".format(**figures)]
+    for batch, row in figures["rows"].items():
+        text = "{whole_ms:.2f} ms, {fraction:.0%} of the floor of {floor_ms:.2f} ms ({gflops:.0f} GFLOP/s)"
+        text += "; {asked_ms:.2f} ms for an eighth of the tokens"
+        if "beside_ms" in row:
+            text += "; the other checkout {beside_ms:.2f} ms, {beside_fraction:.0%}: here {whole_times_as_fast:.2f} x"
+            text += " as fast, {asked_times_as_fast:.2f} x for an eighth"
+        if "compiled_ms" in row:
+            text += "; compiled {compiled_ms:.2f} ms after {compiling_s:.0f} s"
+        lines.append(f"  {batch}: " + text.format(**row))
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,232 @@
+"""One training step and one proposal of a prior, beside transformers' Llama of the same size in the same run.
+
+    python -m benchmarks.prior.steps [--small] [--json]
+
+train      forward and backward of complete teacher forcing: every frame masked and clean, in one pass
+llama      the same of a causal language model over the same tokens, once: the plain step
+passes     what complete teacher forcing replaces: a pass for each frame, the frames before it and itself masked
+proposal   a frame of masked tokens with a full window of past, to its logits; llama: the same with a DynamicCache
+token      one token in raster order with the same past, ours and llama's
+growth     a step as clips get longer at a fixed window: the slope of log time over log frames, 1 being linear
+
+Weights are random, without text, digits or corruption on either side. The floor is the larger of operations over the
+rate of a 2048^2 matrix product and bytes over the bandwidth of a triad, both taken in every round; of a training step
+operations alone. Counted is what the result needs: no padding, no copies, nothing that is masked away.
+"""
+
+import argparse
+import json
+import statistics
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from benchmarks.measuring import (
+    Setting,
+    Way,
+    fraction,
+    grown_mb,
+    in_a_fresh_process,
+    in_turns,
+    machine_ways,
+    rates,
+    ratio,
+    setting,
+    slope,
+)
+from benchmarks.measuring.hardware import describe
+from benchmarks.prior.llama import Peer
+from benchmarks.prior.measured import (
+    built,
+    lesson,
+    passes_of,
+    proposal_of,
+    step_of,
+    streaming_work,
+    token_of,
+    training_work,
+)
+from prior.attention import choose
+from prior.config import PriorConfig
+from prior.model import LlamaPrior
+
+SIZES = ("width", "layers", "heads", "kv_heads", "hidden", "window")
+TRAINING, STREAMING = ("train", "llama", "passes"), ("proposal", "llama_proposal", "token", "llama_token")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, value in zip(SIZES, (512, 8, 8, 4, 1536, 4), strict=True):
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=value)
+    parser.add_argument("--codes", type=int, default=1024)
+    parser.add_argument("--frames", type=int, default=16, help="latent frames of the training step")
+    parser.add_argument("--sides", type=int, nargs="+", default=[8, 16], help="of the frames that are proposed")
+    parser.add_argument("--growth", type=int, nargs="+", default=[8, 16, 32], help="latent frames of longer clips")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--small", action="store_true", help="a small model and less of everything: under a minute")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--worker", type=json.loads, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    where = setting(given.threads)
+    if given.worker is not None:
+        print(json.dumps(memory(where, **given.worker)))
+        return
+    if given.small:
+        given.width, given.layers, given.heads, given.kv_heads, given.hidden = 128, 2, 2, 1, 384
+        given.growth, given.sides, given.rounds = [8, 16, 32], [8], 3
+    figures = measure(given, where)
+    print(json.dumps(figures, indent=2) if given.json else table(figures))
+
+
+def measure(given: argparse.Namespace, where: Setting) -> dict[str, Any]:
+    config = PriorConfig(
+        **{name: getattr(given, name) for name in SIZES}, digits=(given.codes,), objective="masked", context=None
+    )
+    torch._dynamo.config.recompile_limit = 64  # of flex_attention, for a block mask each
+    return {
+        "hardware": describe(),
+        **where.words,
+        **{name: getattr(config, name) for name in SIZES},
+        "codes": given.codes,
+        "parameters": sum(weight.numel() for weight in LlamaPrior(config).parameters()),
+        "kernel": choose("auto", where.device),
+        "rounds": given.rounds,
+        "training": training_case(config, given, where),
+        "growth": growth_case(config, given, where),
+        "streaming": [streaming_case(config, side, given, where) for side in given.sides],
+    }
+
+
+def training_case(config: PriorConfig, given: argparse.Namespace, where: Setting) -> dict[str, Any]:
+    frames, tokens = given.frames, 64
+    ways = training_ways(config, frames, where)
+    times = in_turns({**{name: way() for name, way in ways.items()}, **machine_ways(where)}, given.rounds, where)
+    return {
+        "frames": frames,
+        "tokens": tokens,
+        **milliseconds(times, TRAINING),
+        "tokens_per_second": frames * tokens / statistics.median(times["train"]),
+        "train_over_llama": ratio(times["train"], times["llama"]),
+        "passes_over_train": ratio(times["passes"], times["train"]),
+        "fraction_of_floor": fraction(training_work(config, frames, tokens), times, "train"),
+        "grown_mb": grown(TRAINING, config, frames, 8, given.threads),
+        **rates(times),
+    }
+
+
+def growth_case(config: PriorConfig, given: argparse.Namespace, where: Setting) -> dict[str, Any]:
+    model = built(config, where)
+    ways = {frames: step_of(model, lesson(config, frames, 8, where)) for frames in given.growth}
+    times = in_turns(ways, max(2, given.rounds // 2), where)
+    each = {str(frames): 1e3 * statistics.median(seconds) / frames for frames, seconds in times.items()}
+    return {"ms_a_frame": each, "slope": slope(given.growth, [times[frames] for frames in given.growth])}
+
+
+def streaming_case(config: PriorConfig, side: int, given: argparse.Namespace, where: Setting) -> dict[str, Any]:
+    ways = streaming_ways(config, side, where)
+    times = in_turns({**{name: way() for name, way in ways.items()}, **machine_ways(where)}, given.rounds, where)
+    tokens = side * side
+    return {
+        "tokens": tokens,
+        **milliseconds(times, STREAMING),
+        "llama_over_proposal": ratio(times["llama_proposal"], times["proposal"]),
+        "llama_over_token": ratio(times["llama_token"], times["token"]),
+        "tokens_per_second": {
+            "proposal": tokens / statistics.median(times["proposal"]),
+            "token": 1 / statistics.median(times["token"]),
+        },
+        "fraction_of_floor": {
+            "proposal": fraction(streaming_work(config, tokens, config.window * tokens, where), times, "proposal"),
+            "llama_proposal": fraction(
+                streaming_work(config, tokens, config.window * tokens, where), times, "llama_proposal"
+            ),
+            "token": fraction(streaming_work(config, 1, config.window * tokens, where), times, "token"),
+        },
+        "grown_mb": grown(STREAMING, config, given.frames, side, given.threads),
+        **rates(times),
+    }
+
+
+def milliseconds(times: Mapping[str, list[float]], names: tuple[str, ...]) -> dict[str, float]:
+    return {f"{name}_ms": 1e3 * statistics.median(times[name]) for name in names}
+
+
+def training_ways(config: PriorConfig, frames: int, where: Setting) -> dict[str, Callable[[], Way]]:
+    """To be made by need: a process that measures the memory of one holds no other."""
+    clips = lesson(config, frames, 8, where)
+
+    def llama() -> Way:
+        peer = Peer(config, where)
+        return lambda: peer.step(clips.targets.flatten(1))
+
+    return {
+        "train": lambda: step_of(built(config, where), clips),
+        "llama": llama,
+        "passes": lambda: passes_of(built(config, where), clips),
+    }
+
+
+def streaming_ways(config: PriorConfig, side: int, where: Setting) -> dict[str, Callable[[], Way]]:
+    past = config.window * side * side
+
+    def llama(tokens: int) -> Way:
+        peer = Peer(config, where)
+        cache, ids = peer.past_of(past), peer.some(tokens)
+        return lambda: peer.look(ids, cache)
+
+    return {
+        "proposal": lambda: proposal_of(built(config, where), side),
+        "llama_proposal": lambda: llama(side * side),
+        "token": lambda: token_of(built(replace(config, objective="next"), where), side),
+        "llama_token": lambda: llama(1),
+    }
+
+
+def grown(names: tuple[str, ...], config: PriorConfig, frames: int, side: int, threads: int) -> dict[str, float]:
+    sizes = {name: getattr(config, name) for name in SIZES}
+    task = {"codes": config.digits[0], "frames": frames, "side": side, **sizes}
+    module = "benchmarks.prior.steps"
+    return {name: in_a_fresh_process(module, threads, {"name": name, **task})["grown_mb"] for name in names}
+
+
+def memory(where: Setting, name: str, codes: int, frames: int, side: int, **sizes: int) -> dict[str, float]:
+    """What a process needs for one step or question beyond weights and past; nothing else has run in it."""
+    config = PriorConfig(**sizes, digits=(codes,), objective="masked", context=None)  # type: ignore[arg-type]
+    ways = training_ways(config, frames, where) if name in TRAINING else streaming_ways(config, side, where)
+    return {"grown_mb": grown_mb(ways[name](), where)}
+
+
+def table(figures: dict[str, Any]) -> str:
+    train, growth = figures["training"], figures["growth"]
+    lines = [
+        "a prior on {hardware}, torch {torch}, {device}, {precision}, {clock}".format(**figures),
+        "  {parameters:,} parameters: width {width}, layers {layers}, heads {heads} ({kv_heads} of keys), "
+        "hidden {hidden}, window {window}, kernel {kernel}".format(**figures),
+        "training on {frames} frames x {tokens}: {train_ms:.0f} ms, {tokens_per_second:.0f} tokens/s, "
+        "fraction of the floor {fraction_of_floor:.2f}".format(**train),
+        "  plain step of llama {llama_ms:.0f} ms: ours costs {train_over_llama:.2f}x; "
+        "separate passes {passes_ms:.0f} ms: {passes_over_train:.2f}x ours".format(**train),
+        "  memory: " + in_words(train["grown_mb"], "{:.0f} MB"),
+        f"  longer clips, ms a frame: {in_words(growth['ms_a_frame'], '{:.1f}')}; slope {growth['slope']:.2f}",
+    ]
+    for each in figures["streaming"]:
+        lines += [
+            "a frame of {tokens} tokens: proposal {proposal_ms:.1f} ms, llama {llama_proposal_ms:.1f} "
+            "({llama_over_proposal:.2f}x); token {token_ms:.2f} ms, llama {llama_token_ms:.2f} "
+            "({llama_over_token:.2f}x)".format(**each),
+            "  fraction of the floor: " + in_words(each["fraction_of_floor"], "{:.2f}"),
+            "  memory: " + in_words(each["grown_mb"], "{:.1f} MB"),
+            "  peak {gemm_gflops:.0f} GFLOP/s, {bandwidth_gb_s:.1f} GB/s".format(**each),
+        ]
+    return "\n".join(lines)
+
+
+def in_words(values: dict[str, float], form: str) -> str:
+    return ", ".join(f"{name} {form.format(value)}" for name, value in values.items())
+
+
+if __name__ == "__main__":
+    main()

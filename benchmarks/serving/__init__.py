@@ -1,0 +1,1 @@
+"""Load on the server, start-up time, and busy machines."""

@@ -1,0 +1,119 @@
+"""The quantizers beside a public library: time and memory of a training pass over the same latents, in pairs.
+
+    python -m benchmarks.tokenizer.quantizers      # needs vector-quantize-pytorch, which the dev extra installs
+    python -m benchmarks.tokenizer.quantizers --tokens 10240 --json
+
+Every case runs in a process of its own, so that its peak memory is its own; ours and theirs take turns.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.measuring.hardware import describe
+from tokenizer.quantize import FSQConfig, LFQConfig, QuantizerConfig, make_quantizer
+
+FSQ_64000 = (8, 8, 8, 5, 5, 5)
+CASES = ("fsq 64000", "lfq 10", "lfq 14", "lfq 18")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tokens", type=int, default=320, help="tokens a batch")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--one", nargs=2, metavar=("WHOSE", "CASE"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        whose, case = arguments.one
+        print(json.dumps(measure(whose, case, arguments.tokens)))
+        return
+    figures = {"hardware": describe(), "tokens": arguments.tokens, "cases": {}}
+    for case in arguments.cases:
+        figures["cases"][case] = compared(case, arguments.tokens, arguments.rounds)
+    if arguments.json:
+        print(json.dumps(figures, indent=2))
+        return
+    print(f"{figures['hardware']}; {arguments.tokens} tokens, forward and backward, one thread")
+    print(f"{'case':<12}{'ours ms':>10}{'theirs ms':>11}{'ratio':>8}{'ours MiB':>10}{'theirs MiB':>12}")
+    for case, f in figures["cases"].items():
+        ours, theirs = f["ours"], f["theirs"]
+        row = f"{case:<12}{ours['ms']:>10.2f}{theirs['ms']:>11.2f}{f['time ratio']:>8.1f}"
+        print(f"{row}{ours['mib']:>10.1f}{theirs['mib']:>12.1f}")
+
+
+def compared(case: str, tokens: int, rounds: int) -> dict[str, Any]:
+    """Medians over rounds in which each side runs once, one after the other."""
+    seen: dict[str, list[dict[str, float]]] = {"ours": [], "theirs": []}
+    for _ in range(rounds):
+        for whose, found in seen.items():
+            command = [sys.executable, "-W", "ignore", "-m", "benchmarks.tokenizer.quantizers", "--tokens", str(tokens)]
+            done = subprocess.run([*command, "--one", whose, case], capture_output=True, text=True, check=True)
+            found.append(json.loads(done.stdout))
+    medians = {
+        whose: {name: statistics.median(one[name] for one in found) for name in ("ms", "mib")}
+        for whose, found in seen.items()
+    }
+    ratios = [theirs["ms"] / ours["ms"] for ours, theirs in zip(seen["ours"], seen["theirs"], strict=True)]
+    return {**medians, "time ratio": statistics.median(ratios)}
+
+
+def measure(whose: str, case: str, tokens: int) -> dict[str, float]:
+    """The median of five passes in milliseconds, and how much higher memory peaked than before the first."""
+    torch.set_num_threads(1)
+    family, _, size = case.partition(" ")
+    dim = len(FSQ_64000) if family == "fsq" else int(size)
+    quantize = (ours if whose == "ours" else theirs)(family, dim)
+    latents = torch.randn(1, tokens, dim, generator=torch.Generator().manual_seed(0))
+    quantize(latents[:, :2].clone().requires_grad_()).backward()  # type: ignore[no-untyped-call]  # what is allocated once
+    before, times = peak_mib(), []
+    for _ in range(5):
+        leaf = latents.clone().requires_grad_()
+        began = time.perf_counter()
+        quantize(leaf).backward()  # type: ignore[no-untyped-call]
+        times.append((time.perf_counter() - began) * 1e3)
+    return {"ms": statistics.median(times), "mib": peak_mib() - before}
+
+
+def ours(family: str, dim: int) -> Callable[[Tensor], Tensor]:
+    config: QuantizerConfig = FSQConfig(FSQ_64000) if family == "fsq" else LFQConfig(dim, 1.0, 0.1, 0.1, 0.25)
+    quantizer = make_quantizer(config)
+
+    def loss(latents: Tensor) -> Tensor:
+        out = quantizer.quantize(latents)
+        return out.latents.square().mean() + sum(out.losses.values(), latents.new_zeros(()))
+
+    return loss
+
+
+def theirs(family: str, dim: int) -> Callable[[Tensor], Tensor]:
+    import vector_quantize_pytorch as library  # type: ignore[import-untyped]
+
+    if family == "fsq":
+        fsq = library.FSQ(list(FSQ_64000)).train()
+        return lambda latents: fsq(latents)[0].square().mean()
+    lfq = library.LFQ(dim=dim, codebook_size=2**dim, entropy_loss_weight=0.1, diversity_gamma=1.0).train()
+
+    def loss(latents: Tensor) -> Tensor:
+        codes, _, auxiliary = lfq(latents)
+        return codes.square().mean() + auxiliary  # type: ignore[no-any-return]
+
+    return loss
+
+
+def peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""Decoding a stream, one latent frame at a time, beside two other ways to get the same pixels, in one run.
+
+recompute   the whole-clip path of the same model over a window of 8 latent frames, for the sake of the newest
+conv3d      the same weights and the same cached state, but every convolution is a 3D one
+
+The floor is what arithmetic and memory allow: max(operations / peak, bytes of weights and state / bandwidth), peak and
+bandwidth measured in the same run. The peak is the faster of a 2048^2 matrix product and a large 3 x 3 convolution.
+"""
+
+import argparse
+import copy
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import MethodType
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.measuring.hardware import describe
+from tokenizer.config import TokenizerConfig
+from tokenizer.convolution import FrameConv, TimeConv, last_frames
+from tokenizer.model import VideoTokenizer
+from tokenizer.quantize import FSQConfig
+from tokenizer.streaming import State, flatten_state, leaves
+
+WINDOW = 8
+CONFIG = TokenizerConfig(
+    f_t=4,
+    f_s=8,
+    front="haar",
+    front_t=4,
+    front_s=2,
+    encoder_widths=(64, 128, 256),
+    encoder_blocks=(1, 2, 2),
+    decoder_widths=(64, 128, 256),
+    decoder_blocks=(2, 2, 3),
+    attention=True,
+    kernel_t=3,
+    quantizer=FSQConfig(levels=(8, 5, 5, 5)),
+    spread_weight=0.1,
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--frames", type=int, default=1000, help="latent frames of the memory test")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    figures = measure(arguments.rounds, arguments.frames)
+    print(json.dumps(figures, indent=2) if arguments.json else table(figures))
+
+
+@torch.no_grad()
+def measure(rounds: int, frames: int) -> dict[str, Any]:
+    torch.manual_seed(0)
+    model = VideoTokenizer(CONFIG).eval()
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    machine = peaks(rounds)
+    return {
+        "hardware": describe(),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "precision": "float32",
+        "decoder_parameters": sum(weight.numel() for weight in model.decoder.parameters()),
+        **machine,
+        "grids": [grid_case(model, side, rounds, frames, machine) for side in (8, 16)],
+    }
+
+
+def grid_case(model: VideoTokenizer, side: int, rounds: int, frames: int, machine: dict[str, float]) -> dict[str, Any]:
+    """One row of the table: a grid of side x side."""
+    window = torch.randint(1000, (1, WINDOW, side, side), generator=torch.Generator().manual_seed(side))
+    newest = window[:, -1:]
+    _, state = model.decode(window[:, :-1])
+    slow = with_conv3d(model)
+    ways: dict[str, Callable[[], Tensor]] = {
+        "stream": lambda: model.decode(newest, state)[0],
+        "conv3d": lambda: slow.decode(newest, state)[0],
+        "recompute": lambda: model.clip_at_once(model.quantizer.to_latents(window))[:, :, -4:].clamp(-1, 1),
+    }
+    pixels = {name: way() for name, way in ways.items()}
+    seconds = interleaved(list(ways.values()), rounds)
+    floor = floor_seconds(model, newest, state, machine)
+    return {
+        "grid": f"{side}x{side}",
+        **{f"{name}_ms": 1e3 * each for name, each in zip(ways, seconds, strict=True)},
+        "conv3d_ratio": seconds[1] / seconds[0],
+        "recompute_ratio": seconds[2] / seconds[0],
+        "floor_ms": 1e3 * floor,
+        "fraction_of_floor": floor / seconds[0],
+        "largest_difference": max((pixels[way] - pixels["stream"]).abs().max().item() for way in ways),
+        **memory_of_a_long_stream(model, newest, frames),
+    }
+
+
+def with_conv3d(model: VideoTokenizer) -> VideoTokenizer:
+    """The same weights, every convolution as conv3d: what a port of the usual 3D code with a cache would do."""
+    twin = copy.deepcopy(model)
+    for layer in twin.modules():
+        if isinstance(layer, FrameConv):
+            layer.forward = MethodType(frame_conv3d, layer)  # type: ignore[method-assign]
+        elif isinstance(layer, TimeConv):
+            layer.forward = MethodType(time_conv3d, layer)  # type: ignore[method-assign]
+    return twin
+
+
+def frame_conv3d(layer: FrameConv, x_BTHWC: Tensor) -> Tensor:
+    side = layer.conv.kernel_size[0] // 2
+    return as_conv3d(x_BTHWC, layer.conv, layer.conv.weight[:, :, None], (0, side, side))
+
+
+def time_conv3d(layer: TimeConv, x_BTHWC: Tensor, state: State | None) -> tuple[Tensor, State]:
+    past = (x_BTHWC[:, :1],) * layer.keep if state is None else leaves(state, layer.keep)
+    seen_BTHWC = torch.cat([*past, x_BTHWC], dim=1)
+    y_BTHWC = as_conv3d(seen_BTHWC, layer.conv, layer.conv.weight[..., None], (0, 0, 0))
+    return y_BTHWC, (*past, *last_frames(x_BTHWC, layer.keep))[-layer.keep :]
+
+
+def as_conv3d(x_BTHWC: Tensor, conv: nn.Conv2d, weight: Tensor, padding: tuple[int, int, int]) -> Tensor:
+    return F.conv3d(x_BTHWC.permute(0, 4, 1, 2, 3), weight, conv.bias, padding=padding).permute(0, 2, 3, 4, 1)
+
+
+def peaks(rounds: int) -> dict[str, float]:
+    """What this machine gives right now: floating-point operations and bytes a second."""
+    a, b = torch.randn(2048, 2048), torch.randn(2048, 2048)
+    image, kernel = torch.randn(8, 128, 32, 32), torch.randn(128, 128, 3, 3)
+    image, kernel = (x.contiguous(memory_format=torch.channels_last) for x in (image, kernel))
+    x, y, out = (torch.randn(2**24) for _ in range(3))
+    product, conv, triad = interleaved(
+        [lambda: a @ b, lambda: F.conv2d(image, kernel, padding=1), lambda: torch.add(x, y, alpha=2.0, out=out)], rounds
+    )
+    return {
+        "matrix_gflops": 2 * 2048**3 / product / 1e9,
+        "convolution_gflops": 2 * 8 * 32 * 32 * 9 * 128**2 / conv / 1e9,
+        "bandwidth_gb_s": 3 * 4 * 2**24 / triad / 1e9,
+    }
+
+
+def floor_seconds(model: VideoTokenizer, newest: Tensor, state: State | None, machine: dict[str, float]) -> float:
+    with FlopCounterMode(display=False) as counter:
+        model.decode(newest, state)
+    assert state is not None
+    weights = sum(weight.nbytes for weight in model.decoder.parameters())
+    moved = weights + 2 * sum(leaf.nbytes for leaf in flatten_state(state).values())
+    peak = 1e9 * max(machine["matrix_gflops"], machine["convolution_gflops"])
+    return float(max(counter.get_total_flops() / peak, moved / (1e9 * machine["bandwidth_gb_s"])))
+
+
+def memory_of_a_long_stream(model: VideoTokenizer, newest: Tensor, frames: int) -> dict[str, float]:
+    """Resident memory after a tenth of the stream and what the other nine tenths added."""
+    state: State | None = None
+    early, warm = 0.0, frames // 10
+    for t in range(frames):
+        _, state = model.decode(newest, state)
+        if t + 1 == warm:
+            early = resident_megabytes()
+    return {"latent_frames": frames, "resident_mb": early, "grown_mb": resident_megabytes() - early}
+
+
+def resident_megabytes() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4096 / 2**20
+
+
+def interleaved(ways: list[Callable[[], Tensor]], rounds: int) -> list[float]:
+    """The median seconds of each, taken in turns so that a disturbance meets all of them."""
+    for way in ways:
+        way()
+    taken: list[list[float]] = [[] for _ in ways]
+    for _ in range(rounds):
+        for way, times in zip(ways, taken, strict=True):
+            start = time.perf_counter()
+            way()
+            times.append(time.perf_counter() - start)
+    return [statistics.median(times) for times in taken]
+
+
+def table(figures: dict[str, Any]) -> str:
+    head = "streaming decode on {hardware}, torch {torch}, {threads} thread(s), {precision}\n".format(**figures)
+    head += (
+        "  decoder of {decoder_parameters:,} parameters; peak {matrix_gflops:.0f} (matrix product) and "
+        "{convolution_gflops:.0f} (convolution) GFLOP/s, {bandwidth_gb_s:.0f} GB/s\n"
+    ).format(**figures)
+    row = (
+        "  {grid:>5}: {stream_ms:.1f} ms a latent frame; conv3d {conv3d_ms:.1f} ({conv3d_ratio:.1f}x), recompute of 8 "
+        "{recompute_ms:.1f} ({recompute_ratio:.1f}x); floor {floor_ms:.1f} ms, fraction {fraction_of_floor:.2f}; "
+        "{grown_mb:+.1f} MB over {latent_frames} frames; largest difference {largest_difference:.1e}"
+    )
+    return head + "\n".join(row.format(**each) for each in figures["grids"])
+
+
+if __name__ == "__main__":
+    main()

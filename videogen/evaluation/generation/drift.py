@@ -1,0 +1,110 @@
+"""What becomes of a stream as it goes on and on: each measure on windows along it, as a curve over time."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from videogen.evaluation.generation.clip_sources import Pieces, windows
+from videogen.evaluation.generation.evaluator import Judge
+from videogen.evaluation.generation.frechet import Cloud, frechet
+from videogen.evaluation.generation.oracle_scores import Verdicts, seen_in
+from videogen.evaluation.generation.prompts import Clips
+from videogen.playroom.scene import Scene
+
+OnProgress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class DriftPlan:
+    """So many streams of so many pictures; a window is as long as the clips that are judged."""
+
+    streams: int
+    pictures: int
+    window: int
+    hop: int
+
+    def starts(self) -> range:
+        return range(0, self.pictures - self.window + 1, self.hop)
+
+
+@dataclass
+class Curve:
+    """A value of each measure for each window."""
+
+    seconds: list[float] = field(default_factory=list)  # of the middle of the window
+    measures: dict[str, list[float]] = field(default_factory=dict)
+    stills: list[Clips] = field(default_factory=list)  # the first picture of each window, [streams, H, W, 3]
+
+    def add(self, second: float, measures: dict[str, float], still: Clips) -> None:
+        self.seconds.append(second)
+        self.stills.append(still)
+        for name, value in measures.items():
+            self.measures.setdefault(name, []).append(value)
+
+    def figures(self) -> dict[str, Any]:
+        return {"seconds": self.seconds, **self.measures}
+
+
+def follow(
+    pieces: Pieces,
+    wanted: Sequence[Scene | None],
+    judge: Judge,
+    plan: DriftPlan,
+    captions: Sequence[str] = (),
+    on_progress: OnProgress | None = None,
+) -> Curve:
+    """The streams window by window: are things still there, of the shape, colour and size and in the motion asked for?
+
+    `change` is by how many grey levels a picture differs from the one before: a stream that freezes has little of it,
+    and a window of one picture none to tell.
+    """
+    curve, starts = Curve(), plan.starts()
+    for done, (start, clips) in enumerate(windows(pieces, plan.window, plan.hop, plan.pictures), 1):
+        measures = {**right(wanted, seen_in(clips, judge.fps)), **beyond_words(clips, judge, captions)}
+        curve.add((start + plan.window / 2) / judge.fps, measures, clips[:, 0].copy())
+        if on_progress is not None:
+            on_progress(done, len(starts))
+    return curve
+
+
+def right(wanted: Sequence[Scene | None], seen: Sequence[Scene]) -> dict[str, float]:
+    """The rate of clips right in all, of all attributes, and of each; a window where nothing can be judged has none."""
+    oracle = Verdicts.of(wanted, seen).figures()
+    if oracle is None:
+        return {}
+    return {"all right": oracle["all_correct"], "attributes": oracle["attributes"], **oracle["by_attribute"]}
+
+
+def beyond_words(clips: Clips, judge: Judge, captions: Sequence[str]) -> dict[str, float]:
+    measures = {}
+    if clips.shape[1] > 1:
+        measures["change"] = float(np.abs(np.diff(clips.astype(np.int16), axis=1)).mean())
+    if judge.reference is not None and len(clips) > 1:
+        measures["frechet"] = frechet(Cloud.of(judge.extractor(clips)), judge.reference)
+    if judge.clip_score is not None and captions:
+        scores = judge.clip_score(clips, captions)
+        measures["clip score"] = sum(scores) / len(scores)
+    return measures
+
+
+def lost(curve: Curve, measure: str = "attributes") -> float | None:
+    """How much of a measure is gone: the mean over the last quarter of the windows, less that over the first."""
+    values = curve.measures.get(measure)
+    if not values or len(values) < 2:
+        return None
+    quarter = max(1, len(values) // 4)
+    return sum(values[-quarter:]) / quarter - sum(values[:quarter]) / quarter
+
+
+def streams_of(wanted: Sequence[Scene | None], count: int) -> tuple[int, ...]:
+    """Numbers of the prompts that get a stream: those that can be judged come first, as many things as there are."""
+    things = [len(scene.things) if scene is not None else 0 for scene in wanted]
+    seen: Counter[int] = Counter()
+    turns = []
+    for number, kind in enumerate(things):
+        turns.append((kind == 0, seen[kind], number))
+        seen[kind] += 1
+    return tuple(number for _, _, number in sorted(turns)[:count])

@@ -1,0 +1,83 @@
+"""Features of clips for the Frechet distance that are always at hand: fixed random filters of pictures and motion."""
+
+import math
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from sampling.rng import chance_of
+from videogen.evaluation.generation.prompts import Clips, reference_scenes, true_clips
+
+AT_ONCE = 16  # clips
+
+
+class Extractor(Protocol):
+    """Clips to rows of features, with all that makes the figures what they are."""
+
+    name: str
+    frames: int
+    size: int
+    comparable: bool  # with figures that were published
+
+    def __call__(self, clips_BTHWC: Clips) -> Tensor:
+        """float [B, F]."""
+
+
+class RandomMotionBank:
+    """Means and spreads of what fixed random filters answer to pictures and their changes, at three scales.
+
+    Each feature is measured in units of its spread over a fixed set of playroom clips. Its weights are numbers of a
+    hash, so they are the same everywhere and for ever; its distances compare with nothing but themselves.
+    """
+
+    name, frames, size, comparable = "random-motion-1", 16, 64, False
+    layers = ((6, 8, (1, 5, 5), (1, 2, 2)), (8, 12, (3, 3, 3), (1, 2, 2)), (12, 16, (3, 3, 3), (2, 2, 2)))
+    calibration = 64  # clips
+
+    def __call__(self, clips_BTHWC: Clips) -> Tensor:
+        middle_F, spread_F = self.usual
+        features: Tensor = (self.answers(clips_BTHWC) - middle_F) / spread_F
+        return features
+
+    @cached_property
+    def filters(self) -> list[Tensor]:
+        return [filters(number, *layer[:3]) for number, layer in enumerate(self.layers)]
+
+    @cached_property
+    def usual(self) -> tuple[Tensor, Tensor]:
+        clips = true_clips(reference_scenes(self.calibration), self.frames, self.size, self.size, 8.0)
+        answers = self.answers(clips.numpy())
+        return answers.mean(0), answers.std(0)
+
+    def answers(self, clips_BTHWC: Clips) -> Tensor:
+        parts = [clips_BTHWC[first : first + AT_ONCE] for first in range(0, len(clips_BTHWC), AT_ONCE)]
+        return torch.cat([self.answers_of_some(part) for part in parts])
+
+    @torch.no_grad()
+    def answers_of_some(self, clips_BTHWC: Clips) -> Tensor:
+        x: Tensor = evenly(clips_BTHWC, self.frames, self.size) * 2 - 1
+        x = torch.cat([x, 4 * F.pad(x.diff(dim=2), (0, 0, 0, 0, 1, 0))], 1)
+        found = []
+        for weight, (_, _, kernel, stride) in zip(self.filters, self.layers, strict=True):
+            x = F.relu(F.conv3d(x, weight, stride=stride, padding=[side // 2 for side in kernel]))
+            found += [x.mean((2, 3, 4)), x.flatten(2).std(2)]
+        return torch.cat(found, 1)
+
+
+def filters(number: int, channels: int, count: int, kernel: tuple[int, int, int]) -> Tensor:
+    """float32 [count, channels, *kernel], even in distribution, of the size that keeps a signal's strength."""
+    uniforms = chance_of([number], 0).uniforms("digits", 0, count, channels * math.prod(kernel))[0]
+    weights = (uniforms * 2 - 1) * math.sqrt(6 / (channels * math.prod(kernel)))
+    return weights.float().view(count, channels, *kernel)
+
+
+def evenly(clips_BTHWC: Clips, frames: int, size: int) -> Tensor:
+    """float [B, 3, frames, size, size] in [0, 1]: the first pictures, the last repeated where there are too few."""
+    chosen = np.minimum(np.arange(frames), clips_BTHWC.shape[1] - 1)
+    x = torch.from_numpy(clips_BTHWC[:, chosen]).permute(0, 4, 1, 2, 3).float() / 255
+    flat = F.interpolate(x.flatten(1, 2), size=(size, size), mode="bilinear", antialias=True)
+    return flat.view(len(x), 3, frames, size, size)

@@ -1,0 +1,79 @@
+"""What the playroom's oracle says of generated clips: attribute by attribute, one and two things apart."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from videogen.evaluation.generation.prompts import Clips
+from videogen.playroom.scene import Scene
+from videogen.playroom.score import NOTHING, Score, judge
+
+SURE = 1.96  # standard deviations: intervals of 95 %
+
+
+@dataclass
+class Verdicts:
+    """Counts over judged clips: of all, and of those that ask for one thing or for two."""
+
+    everything: Score = field(default_factory=Score)
+    by_things: dict[int, Score] = field(default_factory=dict)
+
+    @staticmethod
+    def of(wanted: Iterable[Scene | None], seen: Iterable[Scene]) -> "Verdicts":
+        """Clips beside what was asked for; where that is not about the playroom, there is no verdict."""
+        verdicts = Verdicts()
+        for asked, shown in zip(wanted, seen, strict=True):
+            if asked is not None:
+                verdicts.everything.add(asked, shown)
+                verdicts.by_things.setdefault(len(asked.things), Score()).add(asked, shown)
+        return verdicts
+
+    def figures(self) -> dict[str, Any] | None:
+        """JSON types; None without a single verdict."""
+        if not self.everything.clips:
+            return None
+        return {
+            **self.everything.figures(),
+            "all_correct_95": likely(self.everything.all_correct, self.everything.clips),
+            "by_things": {things: summary(score) for things, score in sorted(self.by_things.items())},
+        }
+
+
+def summary(score: Score) -> dict[str, Any]:
+    figures = score.figures()
+    return {name: figures[name] for name in ("clips", "all_correct", "attributes", "by_attribute")}
+
+
+def likely(right: int, clips: int) -> tuple[float, float]:
+    """Where the true rate lies with 95 % after so many right of so many (Wilson, 1927)."""
+    rate, weight = right / clips, SURE**2 / clips
+    middle = rate + weight / 2
+    reach = SURE * math.sqrt(rate * (1 - rate) / clips + weight / (4 * clips))
+    return max(0.0, (middle - reach) / (1 + weight)), min(1.0, (middle + reach) / (1 + weight))
+
+
+def seen_in(clips: Clips, fps: float) -> list[Scene]:
+    """What the oracle sees in the middle square of each clip."""
+    from videogen.io import fit
+    from videogen.playroom.oracle import look
+
+    side = min(clips.shape[2:4])
+    if clips.shape[2] != clips.shape[3]:
+        clips = np.stack([fit(clip, side, side) for clip in clips])
+    return [seen.scene for seen in look(clips, fps)]
+
+
+def in_words(wanted: Scene | None, seen: Scene) -> str:
+    """A verdict for people."""
+    if wanted is None:
+        return "not judged: no prompt of the playroom"
+    wrong = [f"{name} {asked}, seen {shown}" for name, asked, shown in judge(wanted, seen) if asked != shown]
+    return f"WRONG: {'; '.join(without_echo(wrong))}" if wrong else "right"
+
+
+def without_echo(wrong: Sequence[str]) -> list[str]:
+    """Of a thing that is not there, its colour says enough."""
+    return [remark for remark in wrong if not remark.endswith(NOTHING) or remark.startswith("colour")]

@@ -1,0 +1,96 @@
+"""Networks that others judge by too, out of local folders by `transformers`: VideoMAE and CLIP. None is downloaded."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from videogen.conditioning.loading import load_tokenizer, no_bars
+from videogen.errors import CheckpointError
+from videogen.evaluation.generation.features import evenly
+from videogen.evaluation.generation.prompts import Clips
+
+Colours = tuple[float, float, float]
+IMAGENET: tuple[Colours, Colours] = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+CLIP: tuple[Colours, Colours] = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+LOOKED_AT = 4  # pictures of a clip that CLIP sees
+
+
+class VideoMAEFeatures:
+    """Mean of the last hidden states, as the published "content-debiased FVD" has them (Ge et al., 2024)."""
+
+    comparable = True
+
+    def __init__(self, folder: Path, device: str = "cpu"):
+        self.network: Any = from_folder("VideoMAEModel", folder, device)
+        self.frames: int = self.network.config.num_frames
+        self.size: int = self.network.config.image_size
+        self.name, self.device = f"VideoMAE {folder.name}", device
+
+    @torch.no_grad()
+    def __call__(self, clips_BTHWC: Clips) -> Tensor:
+        return torch.cat([self.of_one(clip) for clip in clips_BTHWC])
+
+    def of_one(self, clip_THWC: Clips) -> Tensor:
+        pixels = toned(evenly(clip_THWC[None], self.frames, self.size), IMAGENET).transpose(1, 2)
+        features: Tensor = self.network(pixel_values=pixels.to(self.device)).last_hidden_state
+        return features.mean(1).float().cpu()
+
+
+class ClipScore:
+    """100 times the cosine between prompt and pictures, the mean over a few of each clip (Hessel et al., 2021)."""
+
+    def __init__(self, folder: Path, device: str = "cpu"):
+        self.network: Any = from_folder("CLIPModel", folder, device)
+        self.words, self.device = load_tokenizer(folder), device
+        self.size: int = self.network.config.vision_config.image_size
+        self.longest: int = self.network.config.text_config.max_position_embeddings
+        self.name = f"CLIP {folder.name}, {LOOKED_AT} pictures of {self.size} x {self.size}"
+
+    @torch.no_grad()
+    def __call__(self, clips_BTHWC: Clips, captions: Sequence[str]) -> list[float]:
+        return [self.of_one(clip, caption) for clip, caption in zip(clips_BTHWC, captions, strict=True)]
+
+    def of_one(self, clip_THWC: Clips, caption: str) -> float:
+        chosen = np.unique(np.linspace(0, len(clip_THWC) - 1, LOOKED_AT).round().astype(int))
+        pixels = toned(evenly(clip_THWC[chosen][None], len(chosen), self.size), CLIP)[0].transpose(0, 1)
+        told = self.words([caption], truncation=True, max_length=self.longest, return_tensors="pt")
+        inputs = {name: told[name].to(self.device) for name in ("input_ids", "attention_mask")}
+        answer = self.network(pixel_values=pixels.to(self.device), **inputs)
+        return 100 * float(F.cosine_similarity(answer.image_embeds, answer.text_embeds).mean())
+
+
+def toned(x_BCTHW: Tensor, tone: tuple[Colours, Colours]) -> Tensor:
+    """Colours as a network knows them, out of those in [0, 1]."""
+    mean, deviation = (torch.tensor(part)[:, None, None, None] for part in tone)
+    return (x_BCTHW - mean) / deviation
+
+
+def from_folder(kind: str, folder: Path, device: str) -> Any:
+    """A network of a class of `transformers`, frozen: no network, no pickles, no code of the folder's."""
+    import transformers
+    from safetensors import SafetensorError
+    from transformers.utils import logging as reports
+
+    before = reports.get_verbosity()
+    reports.set_verbosity(logging.CRITICAL)
+    try:
+        with no_bars(), torch.random.fork_rng(devices=[]):
+            network, report = getattr(transformers, kind).from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+            )
+    except (OSError, LookupError, TypeError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{folder}: no {kind} that transformers loads ({' '.join(str(error).split())[:200]})"
+        ) from None
+    finally:
+        reports.set_verbosity(before)
+    if report["missing_keys"]:
+        missing = sorted(report["missing_keys"])
+        raise CheckpointError(f"{folder}: {len(missing)} tensors of a {kind} are missing from it, such as {missing[0]}")
+    return network.eval().requires_grad_(False).to(device)

@@ -1,0 +1,1 @@
+"""`videogen info`: descriptions of tokenizers, priors, token sets and video files."""

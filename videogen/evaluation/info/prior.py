@@ -1,0 +1,55 @@
+"""What a prior is: as figures for programs, and in words."""
+
+from dataclasses import asdict
+from typing import Any
+
+from videogen.evaluation.info.tokenizer import count
+from videogen.models import PriorModel, sampler_of
+
+
+def describe_prior(model: PriorModel) -> dict[str, Any]:
+    """Plain figures."""
+    config, clips = model.config, model.clips
+    places = config.context_length + (config.sink_frames + config.window + 1) * model.spec.tokens
+    return {
+        **{name: value for name, value in asdict(config).items() if name != "context"},
+        "parameters": count(model.network),
+        "clips": asdict(clips),
+        "window_seconds": config.window * model.spec.frames_per_latent / clips.fps,
+        "text_tokens": None if model.conditioner is None else model.conditioner.length,
+        "prompt_vocabulary": None if model.prompt_vocabulary is None else model.prompt_vocabulary.world,
+        "bytes_of_a_stream": 4 * 2 * config.layers * config.kv_heads * config.channels_a_head * places,
+        "sampler": asdict(sampler_of(model)),
+        "fingerprint": model.fingerprint,
+    }
+
+
+def prior_in_words(model: PriorModel) -> dict[str, str]:
+    """What `videogen info` says of a prior, after what it says of the tokenizer."""
+    figures, config, clips = describe_prior(model), model.config, model.clips
+    sampler = sampler_of(model)
+    sinks = f" and the first {config.sink_frames}" if config.sink_frames else ""
+    return {
+        "prior": f"{config.layers} layers of {config.width}, {config.heads} heads, {config.kv_heads} of keys",
+        "prior's parameters": f"{figures['parameters']:,}",
+        "trained": f"{'with masks' if config.objective == 'masked' else 'token by token'}, on clips of "
+        f"{clips.frames} frames of {clips.height} x {clips.width} at {clips.fps:g} a second",
+        "looks back": f"{config.window} latent frames ({figures['window_seconds']:.3g} s){sinks}",
+        "digits of an id": " x ".join(map(str, config.digits)),
+        "text": "none" if model.conditioner is None else f"{model.conditioner.length} tokens of a prompt",
+        **prompts_in_words(model),
+        "past of a stream": f"{figures['bytes_of_a_stream'] / 2**20:.1f} MiB in float32",
+        "sampled": f"order {sampler.order}, {sampler.steps_of(model.spec.tokens)} proposals a latent frame, "
+        f"{sampler.first_frames_step_multiplier} x as many in the first two of a scene, "
+        f"guidance {sampler.guidance_scale:g} ({sampler.guidance_schedule}), temperature {sampler.temperature:g}",
+        "model's fingerprint": model.fingerprint,
+    }
+
+
+def prompts_in_words(model: PriorModel) -> dict[str, str]:
+    """For a model that brings a vocabulary."""
+    vocabulary = model.prompt_vocabulary
+    if vocabulary is None:
+        return {}
+    held_out = f"; held out of training: {', '.join(vocabulary.held_out_words)}" if vocabulary.held_out_words else ""
+    return {"prompts": f"of the {vocabulary.world}, others are rewritten{held_out}"}

@@ -1,0 +1,245 @@
+"""How fast a model makes pictures here, how fast it could, and how fast other ways with the same weights are.
+
+All ways take turns, round after round, so that what disturbs the machine disturbs all of them; a ratio is the median of
+the rounds' ratios. Every round measures one latent frame of a stream whose window is full.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import median
+from typing import Any, cast
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from prior.model import LlamaPrior
+from sampling.orders import BLIND
+from videogen.evaluation.lab.baselines import Noted, WithoutCache
+from videogen.evaluation.lab.roofline import Peaks, Work, break_even, clocked, frame_floor, measured_peaks, raster_bound
+from videogen.evaluation.lab.timed_prior import TimedPrior
+from videogen.generate import Going, Job, Made, begin, device_of, exact_clock, go_on, kept, told
+from videogen.models import PriorModel
+from videogen.stats import peak_memory_mib
+
+OnProgress = Callable[[int, int], None]
+OWN, CACHED_RASTER = "as configured", "token by token, cached"
+LONGEST = 10.0  # seconds a latent frame from which on once is enough
+
+
+@dataclass
+class Way:
+    """A way of making the next latent frame, and what it has cost in each round."""
+
+    name: str
+    model: PriorModel
+    job: Job
+    going: Going
+    remark: str = ""
+    faithful: bool = True  # whether its clips are worth judging, and not those of another way
+    seconds: list[float] = field(default_factory=list)
+    steps: list[float] = field(default_factory=list)
+
+    def run(self, round_number: int) -> None:
+        """One latent frame; the draws differ from round to round."""
+        seeds = tuple(seed + round_number for seed in self.job.seeds)
+        going = kept(self.going)
+        going = going._replace(rollout=going.rollout._replace(seeds=seeds))
+        made: list[Made] = []
+        work = lambda: made.append(go_on(self.model, self.job, going)[1])  # noqa: E731
+        self.seconds.append(clocked(work, device_of(self.model)))
+        self.steps.append(float(made[0].steps_B.float().mean()))
+
+
+def bench(model: PriorModel, job: Job, rounds: int = 7, on_progress: OnProgress | None = None) -> dict[str, Any]:
+    """JSON types. Memory is read before the other ways begin, which would add theirs."""
+    device, weight = device_of(model), model.network.norm.weight
+    first = [first_pictures(model, job) for _ in range(3)]
+    going = full_window(model, job)
+    split = time_split(model, job, going, rounds)
+    memory = peak_memory_mib(model)
+    ways = ways_of(model, job, going)
+    for way in ways:
+        way.run(0)  # what is done once is not counted
+    quick = [way for way in ways if way.seconds[0] < LONGEST]
+    for way in quick:
+        way.seconds.clear()
+        way.steps.clear()
+    peaks = measured_peaks(device, weight.dtype)
+    for number in range(1, rounds + 1):
+        for way in quick:
+            way.run(number)
+        peaks = peaks.best(measured_peaks(device, weight.dtype))
+        if on_progress is not None:
+            on_progress(number, rounds)
+    return {
+        "model": describe(model),
+        "machine": machine(device, weight.dtype, peaks),
+        "batch": len(job.seeds),
+        "first_picture_ms": 1000 * median(first),
+        "peak_memory_mib": memory,
+        **own_figures(model, job, ways[0], going, split, peaks),
+        "ways": [figures_of(way, ways, model, peaks) for way in ways],
+    }
+
+
+def first_pictures(model: PriorModel, job: Job) -> float:
+    """Seconds from the prompt to the first picture on the CPU."""
+    return clocked(lambda: go_on(model, job, begin(model, job))[1].pictures.cpu(), device_of(model))
+
+
+def full_window(model: PriorModel, job: Job) -> Going:
+    """A stream that has come so far that its window is full."""
+    going = begin(model, job)
+    for _ in range(model.network.window + model.network.config.sink_frames + 2):
+        going, _ = go_on(model, job, going)
+    return going
+
+
+def time_split(model: PriorModel, job: Job, going: Going, rounds: int) -> dict[str, float]:
+    """Shares of a latent frame's time: the prior's network, the sampler with all the rest, and the decoder."""
+    clock = exact_clock(model)
+    watched = TimedPrior(model.network, clock)
+    stand_in, deciding, decoding = replace(model, network=cast(LlamaPrior, watched)), 0.0, 0.0
+    for _ in range(rounds):
+        _, made = go_on(stand_in, job, kept(going), clock)
+        deciding, decoding = deciding + made.seconds.prior, decoding + made.seconds.decoder
+    whole = deciding + decoding
+    return {
+        "prior": watched.seconds / whole,
+        "sampler": (deciding - watched.seconds) / whole,
+        "decoder": decoding / whole,
+    }
+
+
+def ways_of(model: PriorModel, job: Job, going: Going) -> list[Way]:
+    """As the model is configured; fewer, more and adaptive steps; token by token; and without a cache."""
+    ways, masked = [Way(OWN, model, job, going)], model.config.objective == "masked"
+    if masked:
+        for name, changes in (
+            ("4 steps", {"order": "halton", "steps": 4}),
+            ("8 steps", {"order": "halton", "steps": 8}),
+            ("16 steps", {"order": "halton", "steps": 16}),
+            ("adaptive, 16 at most", {"order": "threshold", "steps": 16}),
+        ):
+            ways.append(Way(name, model, with_sampler(job, **changes), going))
+        ways.append(without_cache(model, with_sampler(job, order="halton", steps=8), going))
+        whole = with_sampler(job, order="raster")
+        ways.append(Way("token by token, proposals", model, whole, going, "a whole proposal for each token"))
+    remark = "speed alone: it was taught to fill masks" if masked else "as it was taught"
+    ways.append(
+        Way(CACHED_RASTER, model, with_sampler(job, order="autoregressive"), going, remark, faithful=not masked)
+    )
+    return ways
+
+
+def without_cache(model: PriorModel, job: Job, going: Going) -> Way:
+    guided = job.sampler.guided
+    ids = going.visible_BThw[:, :-1]  # the last frame is not committed yet
+    noted = Noted(told(model, job), torch.tensor(job.history_noise), torch.cat([ids, ids]) if guided else ids)
+    prior = cast(LlamaPrior, WithoutCache(model.network))
+    begun = going._replace(rollout=going.rollout._replace(past=noted))  # type: ignore[arg-type]
+    return Way(
+        "8 steps, no cache", replace(model, network=prior), job, begun, "window computed for each proposal", False
+    )
+
+
+def with_sampler(job: Job, **changes: Any) -> Job:
+    return replace(job, sampler=replace(job.sampler, **changes))
+
+
+def own_figures(
+    model: PriorModel, job: Job, own: Way, going: Going, split: dict[str, float], peaks: Peaks
+) -> dict[str, Any]:
+    """Speed and its limit of the way that the model is configured for."""
+    seconds, steps = median(own.seconds), sum(own.steps) / len(own.steps)
+    weight, f_t = model.network.norm.weight, model.spec.frames_per_latent
+    decoding = peaks.floor(decoder_work(model, going))
+    figures = {
+        "latent_frame_ms": 1000 * seconds,
+        "steps": steps,
+        "pictures_per_second": len(job.seeds) * f_t / seconds,
+        "split": split,
+        "decoder_floor_ms": 1000 * decoding,
+        "decoder_fraction": decoding / (seconds * split["decoder"]),
+    }
+    if job.sampler.order == "autoregressive":
+        return figures
+    streams = len(job.seeds) * (2 if job.sampler.guided else 1)
+    tokens = tokens_of(model)
+    asked = tokens / steps if job.sampler.order in BLIND else None  # the others look at all that is undecided
+    deciding = frame_floor(model.config, steps, tokens, streams, weight.dtype.itemsize, peaks, asked)
+    return {
+        **figures,
+        "prior_floor_ms": 1000 * deciding,
+        "prior_fraction": deciding / (seconds * split["prior"]),
+        "fraction_of_floor": (deciding + decoding) / seconds,
+    }
+
+
+def decoder_work(model: PriorModel, going: Going) -> Work:
+    """Of one latent frame; torch counts operations of attention only where it is made of plain products."""
+    network = model.tokenizer.network
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        network.decode(going.visible_BThw[:, -1:], going.decoder)
+    weights = sum(p.numel() * p.element_size() for p in network.decoder.parameters())
+    return Work(float(counter.get_total_flops()), float(weights))
+
+
+def figures_of(way: Way, ways: Sequence[Way], model: PriorModel, peaks: Peaks) -> dict[str, Any]:
+    """A way beside the configured one and beside token by token with a cache, which is what it has to beat."""
+    own, raster = ways[0], next(each for each in ways if each.name == CACHED_RASTER)
+    steps, width = sum(way.steps) / len(way.steps), model.network.norm.weight.dtype.itemsize
+    frames = len(way.job.seeds) * model.spec.frames_per_latent
+    beside = way.job.sampler.order not in ("autoregressive", "raster") and isinstance(way.model.network, LlamaPrior)
+    return {
+        "name": way.name,
+        "settings": {"order": way.job.sampler.order, "steps": way.job.sampler.steps} if way.faithful else None,
+        "steps": steps,
+        "rounds": len(way.seconds),
+        "latent_frame_ms": 1000 * median(way.seconds),
+        "pictures_per_second": frames / median(way.seconds),
+        "time_of_configured": ratio(way, own),
+        "faster_than_raster": ratio(raster, way),
+        "bound": raster_bound(tokens_of(model), steps, width, peaks) if beside else None,
+        "remark": way.remark,
+    }
+
+
+def ratio(one: Way, other: Way) -> float:
+    """The median of the rounds' ratios; where one was run once only, of that to the other's median."""
+    if len(one.seconds) == len(other.seconds):
+        return median(a / b for a, b in zip(one.seconds, other.seconds, strict=True))
+    return median(one.seconds) / median(other.seconds)
+
+
+def tokens_of(model: PriorModel) -> int:
+    return model.spec.tokens
+
+
+def describe(model: PriorModel) -> dict[str, Any]:
+    return {
+        "path": str(model.path),
+        "parameters": parameters(model.network),
+        "parameters_of_decoder": parameters(model.tokenizer.network.decoder),
+        "tokens": " + ".join(" x ".join(map(str, group.shape)) for group in model.spec.groups),
+        "window": model.network.window,
+        "pictures_per_latent_frame": model.spec.frames_per_latent,
+        "fps": model.clips.fps,
+    }
+
+
+def machine(device: torch.device, dtype: torch.dtype, peaks: Peaks) -> dict[str, Any]:
+    return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "dtype": str(dtype).removeprefix("torch."),
+        "gemm_gflops": peaks.operations / 1e9,
+        "bandwidth_gb": peaks.bandwidth / 1e9,
+        "break_even_tokens": break_even(dtype.itemsize, peaks),
+    }
+
+
+def parameters(network: torch.nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())

@@ -1,0 +1,90 @@
+"""A benchmark for people: a few lines about the model and the machine, a row for each way, and its quality if asked."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sampling.config import SamplerConfig
+from videogen.evaluation.generation.clip_sources import generated
+from videogen.evaluation.generation.evaluator import Judge, measured, progress_over
+from videogen.evaluation.generation.features import RandomMotionBank
+from videogen.evaluation.generation.prompts import Prompts
+from videogen.evaluation.generation.settings import Setting
+from videogen.pipeline import VideoPipeline
+
+OnProgress = Callable[[int, int], None]
+HEAD = ("", "steps", "ms a latent frame", "pictures/s", "x configured", "x cached raster", "bound", "attributes", "")
+LEGEND = (
+    "x configured: time against the first row's; x cached raster: how many times faster than the last row",
+    "bound: min(tokens, break-even) / (steps + 1), what that ratio could be with both sides at the machine's limit;",
+    "it is passed where token by token stays further from its own limit",
+)
+BATCH = 16
+
+
+def judged(
+    pipe: VideoPipeline,
+    prompts: Prompts,
+    ways: Sequence[Mapping[str, Any]],
+    base: SamplerConfig,
+    seed: int,
+    on_progress: OnProgress | None = None,
+) -> list[dict[str, Any]]:
+    """The ways with what the oracle says of clips of these prompts, where a way makes the clips it was taught to."""
+    judge = Judge(pipe.fps, RandomMotionBank(), pipe.pictures(None))
+    next_part = progress_over(sum(way["settings"] is not None for way in ways), on_progress)
+    rows = []
+    for way in ways:
+        oracle = None
+        if way["settings"] is not None:
+            setting = Setting(way["name"], {**asdict(base), **way["settings"]})
+            maker = generated(pipe, prompts, setting, judge.frames, seed)
+            oracle = measured(way["name"], maker, prompts, judge, BATCH, None, next_part()).figures(prompts, judge)
+        rows.append({**way, "oracle": oracle and oracle["oracle"]})
+    return rows
+
+
+def as_table(figures: dict[str, Any]) -> str:
+    cells = [HEAD, *(line_of(way) for way in figures["ways"])]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(HEAD))]
+    rows = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+    return "\n".join([*summary(figures), "", *rows, *LEGEND])
+
+
+def summary(figures: dict[str, Any]) -> list[str]:
+    model, machine, split = figures["model"], figures["machine"], figures["split"]
+    shares = ", ".join(f"{who} {share:.0%}" for who, share in split.items())
+    lines = [
+        f"{'model':<15}{model['parameters'] / 1e6:.1f} M parameters, {model['tokens']} tokens a latent frame, "
+        f"{model['pictures_per_latent_frame']} pictures each; window {model['window']}",
+        f"{'machine':<15}{machine['device']}, {machine['threads']} threads, {machine['dtype']}: "
+        f"{machine['gemm_gflops']:.0f} GFLOP/s, {machine['bandwidth_gb']:.1f} GB/s, "
+        f"break-even {machine['break_even_tokens']:.0f} tokens a pass",
+        f"{'loading':<15}{figures['loading_seconds']:.2f} s",
+        f"{'first picture':<15}{figures['first_picture_ms']:.0f} ms after the prompt, batch {figures['batch']}",
+        f"{'speed':<15}{figures['pictures_per_second']:.1f} pictures/s ({model['fps']:g} are real time); "
+        f"{figures['latent_frame_ms']:.0f} ms a latent frame of {figures['steps']:.1f} proposals: {shares}",
+        f"{'memory':<15}{figures['peak_memory_mib']:.0f} MiB at the most",
+    ]
+    if "fraction_of_floor" in figures:
+        lines.append(
+            f"{'of the limit':<15}{figures['fraction_of_floor']:.0%} "
+            f"(prior {figures['prior_fraction']:.0%} of its own, {figures['prior_floor_ms']:.1f} ms; "
+            f"decoder {figures['decoder_fraction']:.0%}, {figures['decoder_floor_ms']:.1f} ms)"
+        )
+    return lines
+
+
+def line_of(way: Mapping[str, Any]) -> tuple[str, ...]:
+    oracle = way.get("oracle")
+    return (
+        way["name"],
+        f"{way['steps']:.1f}",
+        f"{way['latent_frame_ms']:.1f}",
+        f"{way['pictures_per_second']:.1f}",
+        f"{way['time_of_configured']:.2f}",
+        f"{way['faster_than_raster']:.2f}",
+        "-" if way["bound"] is None else f"{way['bound']:.2f}",
+        "-" if oracle is None else f"{100 * oracle['attributes']:.1f} %",
+        way["remark"],
+    )

@@ -1,0 +1,68 @@
+"""Runs of training side by side: their last figures, and how they came there."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from videogen.errors import DataError
+from videogen.evaluation.report.line_charts import Line, chart
+
+TOLD_FIRST = ("psnr", "nats")  # of tokenizers, of priors
+
+
+def validations(run: Path) -> list[dict[str, Any]]:
+    """The lines of a run's validation, oldest first."""
+    metrics = run / "metrics.jsonl"
+    if not metrics.is_file():
+        raise DataError(f"{run}: no metrics.jsonl in it, so it is not the folder of a run")
+    try:
+        lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
+    except ValueError:
+        raise DataError(f"{metrics}: a line of it is not JSON; --resume the run, which mends it") from None
+    return [line for line in lines if line["kind"] == "validation"]
+
+
+def compare(runs: Sequence[Path], figure: str | None = None) -> tuple[list[dict[str, Any]], str]:
+    """The last validation of each run, and one figure over the steps as an SVG chart.
+
+    The figure is by default what the first run is judged by. A run that was not validated yet has the step None.
+    """
+    known = {run: validations(run) for run in runs}
+    validated = {run: lines for run, lines in known.items() if lines}
+    if not validated:
+        raise DataError(f"{', '.join(map(str, runs))}: not validated yet, so there is nothing to compare")
+    drawn = figure or _told_first(next(iter(validated.values()))[-1])
+    curves = [Line(run.name, *_curve(run, lines, drawn)) for run, lines in validated.items()]
+    rows = [{"run": run.name, "step": None, **_figures(known[run][-1] if known[run] else {})} for run in runs]
+    return rows, chart(f"{drawn} on clips held out", "step", drawn, curves)
+
+
+def _told_first(line: dict[str, Any]) -> str:
+    names = [name for name in line if name not in ("step", "kind")]
+    return next((name for name in TOLD_FIRST if name in names), names[0])
+
+
+def _curve(run: Path, lines: Sequence[dict[str, Any]], figure: str) -> tuple[list[float], list[float]]:
+    if figure not in lines[-1]:
+        known = ", ".join(name for name in lines[-1] if name not in ("step", "kind"))
+        raise DataError(f"{run}: its validation has no '{figure}', but {known}; name one that all have with --figure")
+    return [line["step"] for line in lines], [line[figure] for line in lines]
+
+
+def _figures(line: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in line.items() if name != "kind"}
+
+
+def as_table(rows: Sequence[dict[str, Any]]) -> str:
+    names = list(next(row for row in rows if row["step"] is not None))
+    cells = [names, *([_said(name, row.get(name)) for name in names] for row in rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(names))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
+    return "\n".join(map(str.rstrip, lines))
+
+
+def _said(name: str, value: Any) -> str:
+    if value is None:
+        return "not validated yet" if name == "step" else "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

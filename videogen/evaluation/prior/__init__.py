@@ -1,0 +1,1 @@
+"""Evaluation of a prior: likelihood of held-out clips, selftest."""

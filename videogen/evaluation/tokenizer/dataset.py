@@ -1,0 +1,97 @@
+"""A tokenizer judged on a whole set of clips."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tokenizer.quantize import Usage
+from videogen.clip_spec import ClipSpec
+from videogen.data import ClipDataset, load_index
+from videogen.evaluation.report.folder import begin_report
+from videogen.evaluation.report.line_charts import Line, chart
+from videogen.evaluation.tokenizer.metrics import Totals, psnr, together
+from videogen.evaluation.tokenizer.reconstruction import draw_pairs
+from videogen.evaluation.tokenizer.video import figures_of
+from videogen.models import TokenizerModel
+from videogen.pixels import to_clip, to_frames
+
+OnProgress = Callable[[int, int], None]
+DRAWN = 8
+
+
+def evaluate_tokenizer(
+    model: TokenizerModel,
+    data: Path,
+    index: Path | None = None,
+    spec: ClipSpec | None = None,
+    most: int | None = None,
+    lpips: Path | None = None,
+    out: Path | None = None,
+    on_progress: OnProgress | None = None,
+) -> dict[str, Any]:
+    """One clip of every entry of an indexed set (at most so many), as the tokenizer was trained to see them.
+
+    Clips are encoded and decoded as a stream. Refused and short entries are skipped, however many, and counted. With
+    `out`, plots and a grid of reconstructions are drawn there.
+    """
+    dataset = ClipDataset(load_index(data, index), spec or model.clips, seed=0, max_bad_fraction=1.0)
+    device = next(model.network.parameters()).device
+    look = _lpips(lpips, device)
+    count = min(len(dataset), most or len(dataset))
+    usage = Usage.none(model.network.quantizer.size)
+    each, by_frame, distances = [], [], []
+    drawn: list[tuple[Tensor, Tensor]] = []
+    with torch.no_grad():
+        for number in range(count):
+            original = torch.from_numpy(dataset.sample(0, number).clip)
+            clip = to_clip(original[None].to(device))
+            ids = model.network.encode_clip(clip)
+            decoded = model.network.decode(ids)[0][:, :, : len(original)]
+            frames = to_frames(decoded)[0].cpu()
+            each.append(Totals().plus_frames(frames, original))
+            by_frame.append(psnr(frames, original))
+            usage = usage.plus(ids)
+            if look is not None:
+                distances.append(float(look(decoded, clip, number)))
+            if len(drawn) < DRAWN:
+                drawn.append((original, frames))
+            if on_progress is not None:
+                on_progress(number + 1, count)
+    figures = {
+        "clips": count,
+        "skipped": {"refused": len(dataset.refused), "too short": len(dataset.short)},
+        **figures_of(together(each), usage, model, dataset.spec.height * dataset.spec.width),
+        "lpips": sum(distances) / count if distances else None,
+    }
+    if out is not None:
+        begin_report(out, figures)
+        draw(out, dataset.spec.fps, torch.stack(by_frame).mean(0), usage, drawn)
+    return figures
+
+
+def draw(out: Path, fps: float, psnr_T: Tensor, usage: Usage, pairs: list[tuple[Tensor, Tensor]]) -> None:
+    """`psnr.svg`, `codes.svg`, and the reconstructions as `reconstructions.png` and `.mp4`."""
+    frames = list(range(len(psnr_T)))
+    quality = Line("all clips", frames, psnr_T.tolist())
+    (out / "psnr.svg").write_text(chart("PSNR along the clip", "frame", "dB", [quality]), encoding="utf-8")
+    ranks = torch.linspace(0, usage.size - 1, min(400, usage.size), dtype=torch.float64).round().long()
+    counts = torch.zeros(len(ranks), dtype=torch.float64)
+    seen = ranks < usage.used
+    counts[seen] = usage.counts_U.sort(descending=True).values[ranks[seen]].double()
+    rank = Line("seen", (ranks + 1).tolist(), (counts / usage.tokens * usage.size).tolist())
+    even = Line("if all were used alike", [1, usage.size], [1.0, 1.0])
+    text = chart("Use of codes, from the most common on", "code", "times its even share", [rank, even])
+    (out / "codes.svg").write_text(text, encoding="utf-8")
+    originals, reconstructions = (torch.stack(side).numpy() for side in zip(*pairs, strict=True))
+    draw_pairs(originals, reconstructions, fps, out / "reconstructions")
+
+
+def _lpips(weights: Path | None, device: torch.device) -> Callable[[Tensor, Tensor, int], Tensor] | None:
+    if weights is None:
+        return None
+    from videogen.models.perceptual import load_lpips
+
+    return load_lpips(weights).to(device)

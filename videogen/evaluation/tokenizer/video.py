@@ -1,0 +1,153 @@
+"""One video file reconstructed: written as it is made, and summed up."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokenizer.config import TokenizerConfig
+from tokenizer.quantize import Usage
+from videogen.errors import DataError, UsageError
+from videogen.evaluation.tokenizer.metrics import Totals
+from videogen.io import OutputFormat, VideoWriter, fit, scan, stream
+from videogen.metadata import metadata_of_reconstruction
+from videogen.models import TokenizerModel
+from videogen.reconstruct import round_trip
+from videogen.signals import Interrupted, listening
+
+OnProgress = Callable[[int, int], None]
+
+
+def reconstruct_video(
+    model: TokenizerModel,
+    source: Path,
+    target: Path | str,
+    size: tuple[int, int] | None = None,
+    side_by_side: bool = False,
+    on_progress: OnProgress | None = None,
+    output: OutputFormat = OutputFormat(),  # noqa: B008 - frozen
+    with_metadata: bool = True,
+) -> dict[str, Any]:
+    """Every frame of `source` through the model into `target`; returns the figures.
+
+    By default frames keep their size, less what does not fill a token at the borders; `size` (height, width) scales
+    them to cover it and crops. Asked to stop, it finishes the file, which can be played, and raises Interrupted.
+    """
+    if str(target) != "-" and Path(target).resolve() == source.resolve():
+        raise UsageError(f"{target}: is the video that is read; write the reconstruction somewhere else")
+    seen = scan(source)
+    height, width = size or whole_tokens(model.config, seen.height, seen.width, source)
+    check_size(model.config, height, width)
+    frames = len(seen.pts)
+    totals, usage = Totals(), Usage.none(model.network.quantizer.size)
+    with ExitStack() as stack:
+        shown_width = 2 * width if side_by_side else width
+        asked = stack.enter_context(listening())
+        shape = height, shown_width
+        facts = metadata_of_reconstruction(model, source) if with_metadata else None
+        writer = stack.enter_context(VideoWriter(target, seen.fps or 1.0, *shape, output=output, metadata=facts))
+        pictures = (fitted if size else cropped)(source, height, width)
+        for piece in round_trip(model.network, pictures):
+            totals, usage = totals.plus_frames(piece.frames, piece.originals), usage.plus(piece.ids_Thw)
+            made = piece.frames.numpy()
+            writer.write(np.concatenate([piece.originals.numpy(), made], axis=2) if side_by_side else made)
+            if on_progress is not None:
+                on_progress(totals.frames, frames)
+            if asked.number:
+                break
+    if asked.number:
+        raise Interrupted(f"stopped after {totals.frames} of {frames} frames, which are written", asked.number)
+    return {
+        **figures_of(totals, usage, model, height * width),
+        "height": height,
+        "width": width,
+        "fps": seen.fps,
+        "original": {"height": seen.height, "width": seen.width},
+    }
+
+
+def cropped(source: Path, height: int, width: int) -> Iterator[NDArray[np.uint8]]:
+    """Frames as they are, without what is too much at the borders."""
+    for _, frame in stream(source):
+        top, left = (frame.shape[0] - height) // 2, (frame.shape[1] - width) // 2
+        yield frame[top : top + height, left : left + width]
+
+
+def fitted(source: Path, height: int, width: int) -> Iterator[NDArray[np.uint8]]:
+    """Frames scaled to cover the size, then cropped."""
+    for _, frame in stream(source):
+        yield fit(frame[None], height, width)[0]
+
+
+def whole_tokens(config: TokenizerConfig, height: int, width: int, source: Path) -> tuple[int, int]:
+    whole = height // config.f_s * config.f_s, width // config.f_s * config.f_s
+    if 0 in whole:
+        raise DataError(
+            f"{source}: {height} x {width} pixels; the tokenizer needs at least {config.f_s} x {config.f_s}"
+        )
+    return whole
+
+
+def check_size(config: TokenizerConfig, height: int, width: int) -> None:
+    if height % config.f_s or width % config.f_s or height < 1 or width < 1:
+        raise UsageError(f"--size is {height}x{width}; both must be multiples of {config.f_s}, the side of a token")
+
+
+def figures_of(totals: Totals, usage: Usage, model: TokenizerModel, pixels: int) -> dict[str, Any]:
+    """The figures of any number of frames of so many pixels."""
+    quality, bits = totals.quality(), math.log2(usage.size)
+    return {
+        "frames": quality.frames,
+        "psnr": quality.psnr,
+        "psnr_pooled": quality.psnr_pooled,
+        "psnr_worst": quality.psnr_worst,
+        "ssim": quality.ssim,
+        "flicker": quality.flicker,
+        "tokens": usage.tokens,
+        "bits_per_token": bits,
+        "bits_per_pixel": usage.tokens * bits / (quality.frames * pixels),
+        "codes": usage.size,
+        "code_use": usage.share,
+        "code_use_reachable": usage.reachable_share,
+        "dead_codes": usage.dead,
+        "perplexity": usage.perplexity,
+    }
+
+
+def as_table(figures: dict[str, Any]) -> str:
+    """For people: what each figure is, and in what unit."""
+    f = figures
+    reach = f"; so many tokens could reach {f['code_use_reachable']:.2%}" if f["code_use_reachable"] < 0.995 else ""
+    rows = [
+        ("frames", f"{f['frames']:,}"),
+        *([("size", size_in_words(f))] if "original" in f else []),
+        ("PSNR", f"{f['psnr']:.2f} dB (worst frame {f['psnr_worst']:.2f}, of the pooled error {f['psnr_pooled']:.2f})"),
+        ("SSIM", f"{f['ssim']:.4f}"),
+        *([("LPIPS", f"{f['lpips']:.4f}")] if f.get("lpips") is not None else []),
+        ("flicker", f"{f['flicker']:.2f} grey levels from frame to frame"),
+        ("tokens", f"{f['tokens']:,} of {f['bits_per_token']:.2f} bits"),
+        ("bits a pixel", f"{f['bits_per_pixel']:.4f} (raw video: 24)"),
+        ("code use", f"{f['code_use']:.2%} of {f['codes']:,}{reach}; {f['dead_codes']:,} never seen"),
+        ("perplexity", f"{f['perplexity']:,.1f}"),
+    ]
+    return "\n".join(f"{name:<14}{value}" for name, value in rows)
+
+
+def size_in_words(figures: dict[str, Any]) -> str:
+    size, original = ((of["height"], of["width"]) for of in (figures, figures["original"]))
+    return f"{size[0]} x {size[1]}" + (f" of {original[0]} x {original[1]}" if size != original else "")
+
+
+def cropped_in_words(figures: dict[str, Any]) -> str | None:
+    """What to tell who asked for no size and gets another one than that of the video."""
+    height, width, original = figures["height"], figures["width"], figures["original"]
+    if (height, width) == (original["height"], original["width"]):
+        return None
+    return (
+        f"the video is {original['height']} x {original['width']}, which whole tokens do not fill: "
+        f"its middle, {height} x {width}, is what you get"
+    )

@@ -1,0 +1,89 @@
+"""The files of model folders, and saving a model that is in memory."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from videogen.checkpoint import Content, Folder, write_folder
+from videogen.clip_spec import ClipSpec
+from videogen.conditioning.prompt_vocabulary import FILE as PROMPT_VOCABULARY
+from videogen.conditioning.prompt_vocabulary import PromptVocabulary
+from videogen.errors import UsageError
+from videogen.models.folder import FORMAT, GENERATION, INDEX, PRIOR, TOKENIZER, VERSION
+from videogen.models.records import PriorModel, TokenizerModel
+from videogen.models.sampler import check_order
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from prior.config import PriorConfig
+    from sampling.config import SamplerConfig
+    from tokenizer.config import TokenizerConfig
+    from videogen.conditioning import Conditioner
+
+
+def tokenizer_files(
+    config: "TokenizerConfig", clips: ClipSpec, weights: "Mapping[str, Tensor]", card: str
+) -> dict[str, Content]:
+    """The files of a model folder that holds a tokenizer alone."""
+    return {
+        INDEX: {"format": FORMAT, "version": VERSION, "parts": [TOKENIZER]},
+        f"{TOKENIZER}/config.json": {"network": asdict(config), "made_for": asdict(clips)},
+        f"{TOKENIZER}/model.safetensors": dict(weights),
+        "README.md": card,
+    }
+
+
+def prior_files(
+    tokenizer: TokenizerModel,
+    config: "PriorConfig",
+    clips: ClipSpec,
+    weights: "Mapping[str, Tensor]",
+    conditioner: "Conditioner | None",
+    card: str,
+    sampler: "SamplerConfig | None" = None,
+    prompt_vocabulary: PromptVocabulary | None = None,
+) -> dict[str, Content]:
+    """The files of a whole model: the tokenizer unchanged, a prior for it, and how the prior is sampled."""
+    parts = {
+        "network": asdict(config),
+        "taught_on": _taught_on(tokenizer, clips),
+        "tokenizer": tokenizer.fingerprint,
+    }
+    return {
+        f"{TOKENIZER}/config.json": dict(tokenizer.described),
+        f"{TOKENIZER}/model.safetensors": tokenizer.network.state_dict(),
+        "README.md": card,
+        INDEX: {"format": FORMAT, "version": VERSION, "parts": [TOKENIZER, PRIOR]},
+        f"{PRIOR}/config.json": parts,
+        f"{PRIOR}/model.safetensors": dict(weights),
+        **({} if conditioner is None else conditioner.files()),
+        **({} if prompt_vocabulary is None else {PROMPT_VOCABULARY: prompt_vocabulary.to_json()}),
+        **({} if sampler is None else {GENERATION: asdict(sampler)}),
+    }
+
+
+def save_model(
+    model: PriorModel, sampler: "SamplerConfig", path: Path, dtype: "torch.dtype", card: str | None = None
+) -> Folder:
+    """Writes the model with these settings as a new folder, the prior's weights as `dtype`.
+
+    The tokenizer's weights keep their type, for its fingerprint depends on them. A model at `path` is replaced;
+    anything else there is a UsageError. Without `card` the model's own README.md is copied.
+    """
+    check_order(sampler.order, model.config.objective)
+    if path.exists() and not (path / INDEX).is_file() and not (path.is_dir() and not any(path.iterdir())):
+        raise UsageError(f"{path}: holds something that is no model; give a new folder")
+    weights = {name: tensor.to("cpu", dtype) for name, tensor in model.network.state_dict().items()}
+    card = (model.path / "README.md").read_text(encoding="utf-8") if card is None else card
+    parts = model.tokenizer, model.config, model.clips, weights, model.conditioner
+    return write_folder(path, prior_files(*parts, card, sampler, model.prompt_vocabulary))
+
+
+def _taught_on(tokenizer: TokenizerModel, clips: ClipSpec) -> dict[str, Any]:
+    """Files of version 1 count latent frames and tokens."""
+    spec = tokenizer.spec_of(clips.height, clips.width)
+    height, width = spec.groups[0].shape
+    return {"height": height, "width": width, "frames": spec.latent_frames(clips.frames), "fps": clips.fps}
