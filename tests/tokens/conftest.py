@@ -13,11 +13,11 @@ from videogen.data import Index, build_index
 from videogen.io import write_video
 from videogen.models import TokenizerModel, load_tokenizer, tokenizer_files
 
-LENGTHS = (1, 9, 2, 6, 13, 5, 4)  # pictures: some fill their groups of four, most do not
+LENGTHS = (1, 9, 2, 6, 13, 5, 4)  # frames: some fill their latent frames of four, most do not
 
 
 def make_videos(folder: Path, lengths: tuple[int, ...] = LENGTHS, fps: float = 8) -> Path:
-    """Clips of coloured blocks 48 x 32 that change with every frame."""
+    """Clips of colored blocks 48 x 32 that change with every frame."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, frames in enumerate(lengths):
         colours = np.random.default_rng(number).integers(0, 256, (frames, 2, 3, 3), dtype=np.uint8)

@@ -20,7 +20,7 @@ index, tokenizer = load_index(data), load_tokenizer(model)
 ready.touch()
 while not go.exists():
     time.sleep(0.005)
-print(encode(index, out, tokenizer, clips_per_shard=1, on_progress=lambda done, total: time.sleep(0.05)).made)
+print(encode(index, out, tokenizer, clips_per_shard=1, on_progress=lambda done, total: time.sleep(0.05)).encoded)
 """
 
 

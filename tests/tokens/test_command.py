@@ -47,7 +47,7 @@ def test_options_reach_the_set(videos: Path, model: TokenizerModel, tmp_path: Pa
     out = tmp_path / "out"
     more = ["--fps", "4", "--height", "24", "--width", "16", "--frames", "3", "--threads", "1"]
     assert main(arguments(videos, out, model, *more)) == 0
-    cut = TokenSet.open(out).description.cut
+    cut = TokenSet.open(out).description.clips
     assert (cut.height, cut.width, cut.fps, cut.frames) == (24, 16, 4, 3)
 
 

@@ -1,5 +1,6 @@
 """What is on disk is what the tokenizer says of the whole clip at once, at any length, rate, window and vocabulary."""
 
+import math
 from pathlib import Path
 
 import av
@@ -9,18 +10,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from interfaces.tokenizer import encode_clip
 from tests.tokens.conftest import LENGTHS, contents, make_model, make_videos
 from tokenizer.quantize import FSQConfig
 from videogen.data import Index, build_index
 from videogen.errors import DataError, UsageError
 from videogen.io import VideoError, fit, read, scan, strict
 from videogen.models import TokenizerModel
-from videogen.tokens import Cut, TokenSet, encode, stream
+from videogen.tokens import EncodeSpec, TokenSet, encode, stream
 
 
 def at_once(model: TokenizerModel, pictures: NDArray[np.uint8]) -> Tensor:
     clip = torch.from_numpy(pictures.transpose(3, 0, 1, 2).astype(np.float32))[None] / 127.5 - 1
-    return model.network.encode_clip(clip)[0]
+    return encode_clip(model.network, clip)[0]
 
 
 def all_frames(path: Path) -> NDArray[np.uint8]:
@@ -30,35 +32,35 @@ def all_frames(path: Path) -> NDArray[np.uint8]:
 def test_tokens_are_those_of_the_whole_clip(index: Index, model: TokenizerModel, tmp_path: Path) -> None:
     done = encode(index, tmp_path / "out", model, clips_per_shard=3)
     tokens = TokenSet.open(tmp_path / "out", model.fingerprint)
-    assert (done.made, done.pictures, len(tokens)) == (len(LENGTHS), sum(LENGTHS), len(LENGTHS))
+    assert (done.encoded, done.frames, len(tokens)) == (len(LENGTHS), sum(LENGTHS), len(LENGTHS))
     assert done.latent_frames == sum(1 + -(-(frames - 1) // 4) for frames in LENGTHS)
     for place, clip in enumerate(index.good):
         token_clip = tokens.clip(place)
         assert (token_clip.key, token_clip.caption) == (clip.entry.key, clip.entry.caption)
-        assert token_clip.pictures == LENGTHS[place]
-        assert token_clip.ids.dtype == torch.int64
-        assert torch.equal(token_clip.ids, at_once(model, all_frames(index.data / clip.entry.key)))
+        assert token_clip.frames == LENGTHS[place]
+        assert token_clip.codes.dtype == torch.int64
+        assert torch.equal(token_clip.codes, at_once(model, all_frames(index.data / clip.entry.key)))
 
 
 @pytest.mark.parametrize(("fps", "pick"), [(4, np.arange(13) * 2), (16, np.arange(26) // 2)])
 def test_another_rate_picks_frames_by_time(
     index: Index, model: TokenizerModel, tmp_path: Path, fps: float, pick: NDArray[np.int64]
 ) -> None:
-    encode(index, tmp_path / "out", model, Cut(32, 48, fps))
+    encode(index, tmp_path / "out", model, EncodeSpec(32, 48, fps))
     tokens, place = TokenSet.open(tmp_path / "out"), LENGTHS.index(13)
     frames = all_frames(index.data / index.good[place].entry.key)
     shown = pick[pick < len(frames)]
-    assert tokens.clip(place).pictures == len(shown)
-    assert torch.equal(tokens.clip(place).ids, at_once(model, frames[shown]))
+    assert tokens.clip(place).frames == len(shown)
+    assert torch.equal(tokens.clip(place).codes, at_once(model, frames[shown]))
 
 
 def test_another_size_and_a_limit_of_frames(index: Index, model: TokenizerModel, tmp_path: Path) -> None:
-    encode(index, tmp_path / "out", model, Cut(height=24, width=16, fps=8, frames=6))
+    encode(index, tmp_path / "out", model, EncodeSpec(height=24, width=16, fps=8, frames=6))
     tokens = TokenSet.open(tmp_path / "out")
     for place, clip in enumerate(index.good):
         frames = fit(all_frames(index.data / clip.entry.key)[:6], 24, 16)
-        assert tokens.clip(place).pictures == len(frames)
-        assert torch.equal(tokens.clip(place).ids, at_once(model, frames))
+        assert tokens.clip(place).frames == len(frames)
+        assert torch.equal(tokens.clip(place).codes, at_once(model, frames))
 
 
 def test_windows_are_respected(videos: Path, model: TokenizerModel, tmp_path: Path) -> None:
@@ -68,8 +70,8 @@ def test_windows_are_respected(videos: Path, model: TokenizerModel, tmp_path: Pa
     done = encode(build_index(manifest, workers=1), tmp_path / "out", model)
     tokens = TokenSet.open(tmp_path / "out")
     clips = {tokens.clip(place).caption: tokens.clip(place) for place in range(len(tokens))}
-    assert torch.equal(clips["middle"].ids, at_once(model, all_frames(clip)[4:8]))
-    assert torch.equal(clips["rest"].ids, at_once(model, all_frames(clip)[8:]))
+    assert torch.equal(clips["middle"].codes, at_once(model, all_frames(clip)[4:8]))
+    assert torch.equal(clips["rest"].codes, at_once(model, all_frames(clip)[8:]))
     assert (set(clips), len(done.empty)) == ({"middle", "rest"}, 1)
 
 
@@ -114,10 +116,10 @@ def test_the_type_on_disk_holds_the_mask_too(
     encode(index, tmp_path / "out", model)
     with safe_open(tmp_path / "out" / "shard_00000.safetensors", "np") as file:
         assert file.get_slice("ids").get_dtype() == stored
-        assert np.iinfo(file.get_tensor("ids").dtype).max >= model.network.quantizer.size
+        assert np.iinfo(file.get_tensor("ids").dtype).max >= math.prod(levels)
     tokens = TokenSet.open(tmp_path / "out")
     for place, clip in enumerate(index.good):
-        assert torch.equal(tokens.clip(place).ids, at_once(model, all_frames(index.data / clip.entry.key)))
+        assert torch.equal(tokens.clip(place).codes, at_once(model, all_frames(index.data / clip.entry.key)))
 
 
 def test_a_file_that_changed_is_refused_and_what_was_made_stays(model: TokenizerModel, tmp_path: Path) -> None:
@@ -144,13 +146,15 @@ def test_what_goes_wrong_in_a_worker_arrives_as_it_is(model: TokenizerModel, tmp
 @pytest.mark.parametrize(
     ("cut", "word"),
     [
-        (Cut(20, 48, 8), "height is 20"),
-        (Cut(32, 0, 8), "width is 0"),
-        (Cut(32, 48, 0), "fps is 0"),
-        (Cut(32, 48, 8, frames=0), "frames is 0"),
+        (EncodeSpec(20, 48, 8), "height is 20"),
+        (EncodeSpec(32, 0, 8), "width is 0"),
+        (EncodeSpec(32, 48, 0), "fps is 0"),
+        (EncodeSpec(32, 48, 8, frames=0), "frames is 0"),
     ],
 )
-def test_senseless_cuts_are_refused(index: Index, model: TokenizerModel, tmp_path: Path, cut: Cut, word: str) -> None:
+def test_senseless_cuts_are_refused(
+    index: Index, model: TokenizerModel, tmp_path: Path, cut: EncodeSpec, word: str
+) -> None:
     with pytest.raises(UsageError, match=word):
         encode(index, tmp_path / "out", model, cut)
     assert not (tmp_path / "out").exists()

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from videogen.data.window import frames_between, possible_starts, shown_numbers
-from videogen.tokens.plan import picture_count
+from videogen.tokens.plan import frame_count
 
 steps = st.lists(st.integers(1, 200), min_size=0, max_size=30)
 seconds_or_none = st.none() | st.floats(0, 4)
@@ -17,7 +17,7 @@ def test_the_longest_clip_that_fits(
 ) -> None:
     seconds = np.cumsum([0, *steps]) / 100
     end = None if length is None else start + length
-    count = picture_count(seconds, fps, start, end, most)
+    count = frame_count(seconds, fps, start, end, most)
     first = frames_between(seconds, start, None).start
     if count:
         assert first in possible_starts(seconds, count, fps, start, end)
@@ -32,5 +32,5 @@ def test_constant_rates_give_every_frame() -> None:
     for fps in (8, 24, 25, 30, 30000 / 1001, 60):
         for frames in (1, 2, 9, 100, 301):
             rounded = np.round(np.arange(frames) / fps * 1000) / 1000  # as some containers hold them
-            assert picture_count(rounded, fps, None, None) == frames
+            assert frame_count(rounded, fps, None, None) == frames
             assert list(shown_numbers(rounded, 0, frames, fps)) == list(range(frames))

@@ -16,6 +16,7 @@ from tests.tokens.programs import start
 from videogen.data import Index
 from videogen.models import TokenizerModel
 from videogen.tokens import TokenSet, description, encode, shards
+from videogen.tokens.shard_tasks import LOCKS, claimed
 
 TOTAL = len(LENGTHS)
 
@@ -93,7 +94,7 @@ def test_dying_again_and_again(
             deaths += 1
     assert deaths > 0
     steps.last = 0
-    assert encode(index, tmp_path / "out", model, clips_per_shard=3).made <= TOTAL
+    assert encode(index, tmp_path / "out", model, clips_per_shard=3).encoded <= TOTAL
     assert contents(tmp_path / "out") == calm
 
 
@@ -104,9 +105,9 @@ def test_what_is_whole_is_not_made_again_and_rubbish_is_no_hindrance(
     out.mkdir()
     for name in ("tokens.json", "shard_00001.safetensors", "shard_00001.json"):
         (out / f".{name}.partial").write_bytes(b"half a fi")
-    assert encode(index, out, model, clips_per_shard=3).made == TOTAL
+    assert encode(index, out, model, clips_per_shard=3).encoded == TOTAL
     before = {place: place.stat().st_mtime_ns for place in out.iterdir()}
-    assert encode(index, out, model, clips_per_shard=3).made == 0
+    assert encode(index, out, model, clips_per_shard=3).encoded == 0
     assert {place: place.stat().st_mtime_ns for place in out.iterdir()} == before
     assert contents(out) == calm
 
@@ -122,7 +123,7 @@ def test_a_flipped_byte_is_found_and_made_anew(
         flipped = raw[:place] + bytes([raw[place] ^ 0x10]) + raw[place + 1 :]
         (out / name).write_bytes(flipped)
         if place > 1:  # white space between the parts of a JSON is no damage
-            assert encode(index, out, model, clips_per_shard=3).made == 3
+            assert encode(index, out, model, clips_per_shard=3).encoded == 3
         assert contents(out) == calm
 
 
@@ -139,7 +140,7 @@ def test_a_sigkill(
     process.communicate()
     assert process.returncode == -9
     assert not (out / f"shard_{TOTAL - 1:05}.json").exists()
-    assert encode(index, out, model, clips_per_shard=1).made < TOTAL
+    assert encode(index, out, model, clips_per_shard=1).encoded < TOTAL
     assert contents(out) == calm_singles
 
 
@@ -197,7 +198,7 @@ def test_a_shard_held_elsewhere_is_waited_for_at_the_end(
                 (out / name).write_bytes(calm_singles[name])
             lock.__exit__(None, None, None)
 
-    assert encode(index, out, model, clips_per_shard=1, on_progress=on_progress).made == TOTAL - made_there
+    assert encode(index, out, model, clips_per_shard=1, on_progress=on_progress).encoded == TOTAL - made_there
     assert seen == list(range(1, TOTAL + 1))
     assert contents(out) == calm_singles
 
@@ -209,7 +210,7 @@ def test_workers_give_the_same_bytes(
     done = encode(
         index, tmp_path / "out", model, clips_per_shard=3, workers=2, threads=1, on_progress=lambda d, _: seen.append(d)
     )
-    assert (done.made, seen[-1]) == (TOTAL, TOTAL)
+    assert (done.encoded, seen[-1]) == (TOTAL, TOTAL)
     assert seen == sorted(seen)
     assert contents(tmp_path / "out") == calm
     TokenSet.open(tmp_path / "out", model.fingerprint).verify()

@@ -13,8 +13,7 @@ from tests.tokens.conftest import LENGTHS, make_model, make_videos
 from videogen.data import Index, build_index
 from videogen.errors import CheckpointError, DataError, UsageError
 from videogen.models import TokenizerModel
-from videogen.tokens import Cut, TokenSet, encode, token_set
-from videogen.tokens.shards import stored_as
+from videogen.tokens import EncodeSpec, TokenSet, encode, token_set
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +32,9 @@ def test_rows_are_those_of_the_clip(finished: Path, model: TokenizerModel) -> No
     tokens = TokenSet.open(finished, model.fingerprint)
     assert tokens.latent_frames().tolist() == [1 + -(-(frames - 1) // 4) for frames in LENGTHS]
     for place in range(len(tokens)):
-        ids = tokens.clip(place).ids
+        codes = tokens.clip(place).codes
         for start, stop in [(0, 0), (0, 1), (1, 3), (-1, None), (2, 99), (3, 1)]:
-            assert torch.equal(tokens.ids(place, start, stop), ids[slice(start, stop)])
+            assert torch.equal(tokens.codes(place, start, stop), codes[slice(start, stop)])
     for outside in (-1, len(tokens)):
         with pytest.raises(IndexError):
             tokens.clip(outside)
@@ -45,7 +44,7 @@ def test_each_of_many_shards_is_opened_once(monkeypatch: pytest.MonkeyPatch, fin
     opened: list[int] = []
     shard = token_set._Shard(("key",), ("caption",), np.array([0, 1]), np.array([1]), None)
     monkeypatch.setattr(token_set, "_open_shard", lambda folder, description, number: opened.append(number) or shard)
-    many = replace(TokenSet.open(finished).description, clips=1000, clips_per_shard=1)
+    many = replace(TokenSet.open(finished).description, count=1000, clips_per_shard=1)
     tokens = TokenSet(finished, many)
     for _ in range(2):
         assert [tokens.label(row) for row in range(1000)] == [("key", "caption")] * 1000
@@ -56,7 +55,7 @@ def test_a_set_travels_between_processes(finished: Path) -> None:
     tokens = TokenSet.open(finished)
     tokens.clip(0)
     again = pickle.loads(pickle.dumps(tokens))
-    assert torch.equal(again.clip(5).ids, tokens.clip(5).ids)
+    assert torch.equal(again.clip(5).codes, tokens.clip(5).codes)
     assert again.description == tokens.description
 
 
@@ -71,7 +70,7 @@ def test_an_unfinished_set_says_how_much_is_missing(out: Path, index: Index, mod
     (out / "shard_00002.safetensors").unlink()
     with pytest.raises(DataError, match="2 of 3 shards"):
         TokenSet.open(out)
-    assert encode(index, out, model, clips_per_shard=3).made == 4
+    assert encode(index, out, model, clips_per_shard=3).encoded == 4
     TokenSet.open(out).verify()
 
 
@@ -105,7 +104,7 @@ def test_a_shard_of_another_place_is_refused(out: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("{", "damaged"), ("[]", "not the description"), ('{"format": "videogen-tokens", "version": 2}', "version 2")],
+    [("{", "damaged"), ("[]", "not the description"), ('{"format": "videogen-tokens", "version": 3}', "version 3")],
 )
 def test_a_foreign_description_is_refused(out: Path, text: str, words: str) -> None:
     (out / "tokens.json").write_text(text)
@@ -115,8 +114,8 @@ def test_a_foreign_description_is_refused(out: Path, text: str, words: str) -> N
 
 def test_a_description_with_other_keys_is_refused(out: Path) -> None:
     place = out / "tokens.json"
-    place.write_text(place.read_text().replace('"clips"', '"klips"'))
-    with pytest.raises(DataError, match="klips"):
+    place.write_text(place.read_text().replace('"count"', '"kount"'))
+    with pytest.raises(DataError, match="kount"):
         TokenSet.open(out)
 
 
@@ -128,11 +127,11 @@ def test_a_description_with_impossible_numbers_is_refused(out: Path) -> None:
 
 
 def test_a_folder_without_tokens_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no set of tokens"):
+    with pytest.raises(DataError, match="tokens.json"):
         TokenSet.open(tmp_path)
 
 
-CUT = Cut(32, 48, 8)
+CUT = EncodeSpec(32, 48, 8)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +143,7 @@ CUT = Cut(32, 48, 8)
         (replace(CUT, frames=3), "another limit of frames (none there, 3 now)"),
     ],
 )
-def test_another_cut_does_not_mix(out: Path, index: Index, model: TokenizerModel, cut: Cut, words: str) -> None:
+def test_another_cut_does_not_mix(out: Path, index: Index, model: TokenizerModel, cut: EncodeSpec, words: str) -> None:
     with pytest.raises(UsageError) as refusal:
         encode(index, out, model, cut, clips_per_shard=3)
     assert words in str(refusal.value)
@@ -160,11 +159,11 @@ def test_another_tokenizer_data_or_shard_size_does_not_mix(
     with pytest.raises(UsageError, match=r"clips a shard .3 there, 4 now"):
         encode(index, out, model, clips_per_shard=4)
     videos = make_videos(tmp_path / "videos", (3, 5))
-    with pytest.raises(UsageError, match="other clips, captions or windows"):
+    with pytest.raises(UsageError, match="other clips, captions"):
         encode(build_index(videos, workers=1), out, model, clips_per_shard=3)
     encode(build_index(videos, workers=1), tmp_path / "new", model)
     (videos / "clip_001.txt").write_text("another caption")
-    with pytest.raises(UsageError, match="other clips, captions or windows"):
+    with pytest.raises(UsageError, match="other clips, captions"):
         encode(build_index(videos, workers=1), tmp_path / "new", model)
     TokenSet.open(out, model.fingerprint).verify()
 
@@ -175,11 +174,3 @@ def test_a_folder_with_other_things_is_not_written_into(index: Index, model: Tok
         encode(index, tmp_path, model)
     with pytest.raises(UsageError, match="is a file"):
         encode(index, tmp_path / "holiday.jpg", model)
-
-
-@pytest.mark.parametrize(
-    ("vocabulary", "stored"),
-    [(2, "U16"), (65535, "U16"), (65536, "I32"), (2**31 - 1, "I32"), (2**31, "I64"), (2**40, "I64")],
-)
-def test_the_smallest_type_that_holds_the_mask(vocabulary: int, stored: str) -> None:
-    assert stored_as(vocabulary) == stored

@@ -19,7 +19,7 @@ from videogen.conditioning.face import Conditioner, tidy
 from videogen.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from prior.text import Text
+    from interfaces.prior import Text
     from tokenizers import Tokenizer
 
 PAD, PAD_ID = "<pad>", 0
@@ -39,7 +39,7 @@ class BPEConditioner(Conditioner):
 
     def __call__(self, captions: Sequence[str]) -> "Text":
         import torch
-        from prior.text import Text
+        from interfaces.prior import Text
 
         ids_BL = torch.full((len(captions), self.length), PAD_ID, dtype=torch.int64)
         mask_BL = torch.zeros(len(captions), self.length, dtype=torch.bool)

@@ -60,8 +60,7 @@ def encode(
     folder holds other tokens; VideoError if a file is not as it was indexed, and what was made stays. `on_progress`
     counts clips.
     """
-    trained = model.clips
-    clips = clips or EncodeSpec(trained.height, trained.width, trained.fps)
+    clips = clips or EncodeSpec(model.clips.height, model.clips.width, model.clips.fps)
     spec = _checked_spec(model, clips, clips_per_shard)
     planned, empty = plan(index, clips)
     if not planned:

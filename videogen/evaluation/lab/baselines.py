@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import torch
-from prior.text import Text
+from interfaces.prior import Text
 from torch import Tensor
 
 from prior.memory import Past

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from prior.interface import Proposal
+from interfaces.prior import Proposal
 from torch import Tensor
 
 from prior.memory import Past, Present

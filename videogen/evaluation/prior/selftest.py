@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from prior import laws
-from prior.laws import Verdict
+from interfaces.verdict import Verdict
 from tokenizer.precision import whole_float32
 from videogen.conditioning_frames import nothing
 from videogen.generate import Job, begin, device_of, generate, go_on, nothing_known
@@ -34,7 +34,7 @@ def _of_the_prior(model: PriorModel, seed: int) -> Iterator[Verdict]:
     prior, device = model.network, device_of(model)
     frames = model.config.sink_frames + model.config.window + 2
     generator = torch.Generator(device).manual_seed(seed)
-    lesson = laws.made_up_lesson(model.config, 2, frames, GRID, generator, rate=0.25)
+    lesson = laws.random_batch(model.config, 2, frames, GRID, generator, rate=0.25)
     yield laws.streaming_is_the_training_path(prior, lesson, TOLERANCE)
     yield laws.proposing_twice_is_proposing_once(prior, lesson)
     yield laws.a_copied_past_resumes(prior, lesson)

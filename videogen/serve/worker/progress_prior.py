@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import torch
-from prior.interface import Proposal
+from interfaces.prior import Proposal
 from torch import Tensor
 
 from prior.memory import Past, Present
