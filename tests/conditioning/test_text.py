@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from prior.text import Text
+
+from interfaces.prior import Text
 
 IDS = Text(torch.arange(12).reshape(4, 3), torch.tensor([[1, 1, 0], [1, 1, 1], [0, 0, 0], [1, 0, 0]]).bool())
 FEATURES = Text(torch.arange(24.0).reshape(4, 3, 2), IDS.mask)

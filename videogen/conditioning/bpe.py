@@ -19,8 +19,9 @@ from videogen.conditioning.face import Conditioner, tidy
 from videogen.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from prior.text import Text
     from tokenizers import Tokenizer
+
+    from interfaces.prior import Text
 
 PAD, PAD_ID = "<pad>", 0
 
@@ -39,7 +40,8 @@ class BPEConditioner(Conditioner):
 
     def __call__(self, captions: Sequence[str]) -> "Text":
         import torch
-        from prior.text import Text
+
+        from interfaces.prior import Text
 
         ids_BL = torch.full((len(captions), self.length), PAD_ID, dtype=torch.int64)
         mask_BL = torch.zeros(len(captions), self.length, dtype=torch.bool)

@@ -21,8 +21,9 @@ from videogen.conditioning.source import EncoderSource
 from videogen.errors import UsageError
 
 if TYPE_CHECKING:
-    from prior.text import Text
     from torch import Tensor, nn
+
+    from interfaces.prior import Text
 
 
 class EncoderConditioner(Conditioner):
@@ -46,7 +47,8 @@ class EncoderConditioner(Conditioner):
 
     def __call__(self, captions: Sequence[str]) -> "Text":
         import torch
-        from prior.text import Text
+
+        from interfaces.prior import Text
 
         content_BLF = torch.zeros(len(captions), self.length, self.features)
         mask_BL = torch.zeros(len(captions), self.length, dtype=torch.bool)

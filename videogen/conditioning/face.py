@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from videogen.checkpoint import Content
 
 if TYPE_CHECKING:
-    from prior.text import Text
+    from interfaces.prior import Text
 
 # Controls that are no blanks, halves of surrogate pairs (no text can hold them), and two marks of no width that come
 # from files and web pages. Joiners stay: emoji and some scripts are made of them.
