@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from interfaces.prior import Text
 
 IDS = Text(torch.arange(12).reshape(4, 3), torch.tensor([[1, 1, 0], [1, 1, 1], [0, 0, 0], [1, 0, 0]]).bool())

@@ -19,8 +19,9 @@ from videogen.conditioning.face import Conditioner, tidy
 from videogen.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from interfaces.prior import Text
     from tokenizers import Tokenizer
+
+    from interfaces.prior import Text
 
 PAD, PAD_ID = "<pad>", 0
 
@@ -39,6 +40,7 @@ class BPEConditioner(Conditioner):
 
     def __call__(self, captions: Sequence[str]) -> "Text":
         import torch
+
         from interfaces.prior import Text
 
         ids_BL = torch.full((len(captions), self.length), PAD_ID, dtype=torch.int64)

@@ -21,8 +21,9 @@ from videogen.conditioning.source import EncoderSource
 from videogen.errors import UsageError
 
 if TYPE_CHECKING:
-    from interfaces.prior import Text
     from torch import Tensor, nn
+
+    from interfaces.prior import Text
 
 
 class EncoderConditioner(Conditioner):
@@ -46,6 +47,7 @@ class EncoderConditioner(Conditioner):
 
     def __call__(self, captions: Sequence[str]) -> "Text":
         import torch
+
         from interfaces.prior import Text
 
         content_BLF = torch.zeros(len(captions), self.length, self.features)
