@@ -16,7 +16,7 @@ def sampler_of(model: "PriorModel") -> SamplerConfig:
     if model.generation is not None:
         settings: SamplerConfig = from_json(SamplerConfig, model.generation, f"{model.path}/{GENERATION}")
         return settings
-    return SamplerConfig(order="autoregressive" if model.config.objective == "next" else "halton")
+    return SamplerConfig(order="autoregressive" if model.config.objective == "autoregressive" else "halton")
 
 
 def check_order(order: Order, objective: str) -> None:
