@@ -1,7 +1,7 @@
 import torch
 
 from tests.tokenizer.models import moving_squares, small_config
-from tokenizer.model import VideoTokenizer
+from tokenizer.networks.cnn import VideoTokenizer
 
 
 def psnr(clip, other):

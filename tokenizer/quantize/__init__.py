@@ -1,6 +1,6 @@
 """Latents <-> ids: finite scalar (FSQ), lookup-free (LFQ) and binary spherical (BSQ) quantization behind one face.
 
-face.py     what every quantizer promises
+base.py     what every quantizer promises
 fsq.py, lfq.py, bsq.py    one family each
 entropy.py  the exact entropies of independent bits that LFQ and BSQ are trained with
 usage.py    which codes are used, and how evenly
@@ -8,8 +8,8 @@ usage.py    which codes are used, and how evenly
 
 from typing import TypeAlias
 
+from tokenizer.quantize.base import Quantized, Quantizer
 from tokenizer.quantize.bsq import BSQ, BSQConfig
-from tokenizer.quantize.face import Quantized, Quantizer
 from tokenizer.quantize.fsq import FSQ, FSQConfig
 from tokenizer.quantize.lfq import LFQ, LFQConfig
 from tokenizer.quantize.usage import Usage

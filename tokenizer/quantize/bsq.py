@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tokenizer.precision import at_least_float32
+from tokenizer.quantize.base import Quantizer
 from tokenizer.quantize.entropy import bits_of, number_of
-from tokenizer.quantize.face import Quantizer
 from tokenizer.quantize.lfq import check_binary, entropies
 
 

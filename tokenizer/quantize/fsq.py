@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tokenizer.precision import at_least_float32
-from tokenizer.quantize.face import Quantizer
+from tokenizer.quantize.base import Quantizer
 
 
 @dataclass(frozen=True)

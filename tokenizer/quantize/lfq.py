@@ -10,8 +10,8 @@ from typing import Literal
 from torch import Tensor
 
 from tokenizer.precision import at_least_float32
+from tokenizer.quantize.base import Quantizer
 from tokenizer.quantize.entropy import MOST_BITS, batch_entropy, bits_of, number_of, sample_entropy
-from tokenizer.quantize.face import Quantizer
 
 
 @dataclass(frozen=True)

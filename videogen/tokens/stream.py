@@ -21,7 +21,7 @@ from videogen.tokens.description import Cut
 from videogen.tokens.plan import PlannedClip
 
 if TYPE_CHECKING:
-    from tokenizer.model import VideoTokenizer
+    from tokenizer.networks.cnn import VideoTokenizer
 
 Pictures = NDArray[np.uint8]  # [T, H, W, 3]
 AT_ONCE = 64  # pictures of one piece, or fewer:

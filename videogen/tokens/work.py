@@ -21,7 +21,7 @@ from videogen.tokens.shards import Contents, is_whole, write_shard
 from videogen.tokens.stream import ids_of, pictures_of
 
 if TYPE_CHECKING:
-    from tokenizer.model import VideoTokenizer
+    from tokenizer.networks.cnn import VideoTokenizer
 
 OnProgress = Callable[[int, int], None]
 Ending: TypeAlias = Literal["made", "found", "elsewhere"]

@@ -6,7 +6,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.checkpoint import checkpoint
 
 from tests.tokenizer.models import noise_clip, small_config, small_model
-from tokenizer.model import spread
+from tokenizer.networks.cnn import spread
 from tokenizer.streaming import Streaming, flatten_state
 
 
