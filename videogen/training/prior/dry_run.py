@@ -13,7 +13,7 @@ from torch import Tensor
 from prior.attention import raster_mask
 from prior.config import ContextConfig, PriorConfig
 from prior.model import Lesson, LlamaPrior
-from tokenizer.config import TokenizerConfig
+from tokenizer.networks.config import TokenizerConfig
 from videogen.clip_spec import ClipSpec
 from videogen.conditioning.config import BPEConfig, EncoderConfig, TextConfig
 from videogen.config import resolve
