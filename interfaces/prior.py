@@ -48,6 +48,7 @@ class DrawSettings:
     top_p: float | None = None
     guidance: float | Tensor | None = None  # scale, or one a sample; None: the streams are not in pairs
     confidence: bool = True  # whether the caller reads it
+    broken: Tensor | None = None  # bool []: a head sets it where its numbers are not finite, and goes on with zeros
 
 
 class TokenRNG(Protocol):

@@ -94,6 +94,10 @@ class TokenSpec:
         """How many latent frames hold so many frames."""
         return 0 if frames <= 0 else 1 + max(0, -(-(frames - self.first_frames) // self.frames_per_latent))
 
+    def whole_latent_frames(self, frames: int) -> int:
+        """How many latent frames so many frames fill."""
+        return 0 if frames < self.first_frames else 1 + (frames - self.first_frames) // self.frames_per_latent
+
     def video_frames(self, latent_frames: int) -> int:
         """How many frames so many latent frames hold."""
         return 0 if latent_frames == 0 else self.first_frames + self.frames_per_latent * (latent_frames - 1)

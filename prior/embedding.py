@@ -42,7 +42,7 @@ class Embedding(nn.Module):
 
 
 class ControlEmbedding(nn.Module):
-    """The control of each latent frame to a vector; one that is not given has a vector of its own."""
+    """The control of each latent frame to a vector; a frame without one (-1, or NaN) has a vector of its own."""
 
     def __init__(self, config: ControlConfig, width: int):
         super().__init__()
@@ -63,5 +63,6 @@ class ControlEmbedding(nn.Module):
         if control_BT.shape != (*shape, *rest) or control_BT.is_floating_point() != bool(rest):
             expected = f"{'float' if rest else 'int64'} {[*shape, *rest]}"
             raise ValueError(f"control is {control_BT.dtype} {list(control_BT.shape)}; expected {expected}")
-        values: Tensor = self.values(control_BT.to(self.absent.dtype) if rest else control_BT)
-        return values
+        absent_BT = control_BT.isnan().any(-1) if rest else control_BT < 0
+        control_BT = control_BT.nan_to_num().to(self.absent.dtype) if rest else control_BT.clamp_min(0)
+        return torch.where(absent_BT.unsqueeze(-1), self.absent, self.values(control_BT))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from videogen.threads import bound_spinning
 
 if TYPE_CHECKING:
-    from videogen.conditioning_frames import load_image
     from videogen.export import export_to_gif, export_to_video, load_video
+    from videogen.io.images import load_image
     from videogen.pipeline import VideoPipeline
 
 __all__ = ["VideoPipeline", "export_to_gif", "export_to_video", "load_image", "load_video"]
@@ -22,7 +22,7 @@ _PLACES = {
     "VideoPipeline": "videogen.pipeline",
     "export_to_gif": "videogen.export",
     "export_to_video": "videogen.export",
-    "load_image": "videogen.conditioning_frames",
+    "load_image": "videogen.io.images",
     "load_video": "videogen.export",
 }
 

@@ -9,18 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sampling.config import SamplerConfig
-from videogen.conditioning_frames import Known
+from videogen.conditioning_frames import ConditioningFrames
 from videogen.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from videogen.generate import Made
+    from videogen.generate import LatentOutput
 
-OutputType = Literal["np", "pt", "pil", "uint8", "ids", "latent"]  # "latent" is another name of "ids"
+OutputType = Literal["np", "pt", "pil", "uint8", "codes", "latent"]  # "latent" is another name of "codes"
 Prompts = str | Sequence[str]
 Seeds = Any  # a number, a torch.Generator, or one of these for each video; None draws from torch's own generator
-CallbackInput = Literal["pictures", "ids", "latents"]
+CallbackInput = Literal["frames", "codes", "latents"]  # "latents" is another name of "codes"
 OTHER_NAMES = {  # of arguments, in other libraries
     "seed": "generator",
     "frames": "num_frames",
@@ -53,13 +53,13 @@ def refuse_unknown(given: Iterable[str], known: Iterable[str], what: str) -> Non
         raise UsageError(f"{what} has no argument {name}; {hint}")
 
 
-def callback_inputs(wanted: Sequence[str], made: "Made") -> dict[str, Any]:
+def callback_inputs(wanted: Sequence[str], output: "LatentOutput") -> dict[str, Any]:
     """What a callback is told of a latent frame, by the names that it asks for."""
     known = get_args(CallbackInput)
     for name in wanted:
         if name not in known:
             raise UsageError(f"callback_on_step_end_tensor_inputs has {name!r}; there are {', '.join(known)}")
-    return {name: made.pictures if name == "pictures" else made.ids_Bhw for name in wanted}
+    return {name: output.frames if name == "frames" else output.codes_BNK for name in wanted}
 
 
 def ends_video(answer: Any, told: dict[str, Any]) -> bool:
@@ -71,26 +71,30 @@ def ends_video(answer: Any, told: dict[str, Any]) -> bool:
     return answer is True
 
 
-def output(known: Known, made: "list[Made]", wanted: int, kind: OutputType) -> Any:
+def as_output(
+    conditioning: ConditioningFrames, outputs: "list[LatentOutput]", num_frames: int, kind: OutputType
+) -> Any:
+    """All that was generated, as it was asked for; an image that a video begins with is part of it."""
     import torch
 
-    if kind in ("ids", "latent"):
-        beginning = [known.ids_BThw] if known.pictures.shape[1] else []
-        none = known.ids_BThw[:, :0]
-        return torch.cat([none, *beginning, *(one.ids_Bhw.unsqueeze(1) for one in made)], 1)
-    return as_asked(torch.cat([known.pictures, *(one.pictures for one in made)], 1)[:, :wanted].cpu(), kind)
+    if kind in ("codes", "latent"):
+        given = conditioning.context.codes_BTNK
+        first = given if conditioning.frames.shape[1] else given[:, :0]
+        return torch.cat([first, *(output.codes_BNK.unsqueeze(1) for output in outputs)], 1)
+    frames = torch.cat([conditioning.frames, *(output.frames for output in outputs)], 1)
+    return as_frame_type(frames[:, :num_frames].cpu(), kind)
 
 
-def as_asked(pictures_NTHWC: "Tensor", kind: OutputType) -> Any:
-    frames: NDArray[np.uint8] = pictures_NTHWC.numpy()
+def as_frame_type(frames_BTHWC: "Tensor", kind: OutputType) -> Any:
+    frames: NDArray[np.uint8] = frames_BTHWC.numpy()
     if kind == "uint8":
         return frames
     if kind == "pil":
         from PIL import Image
 
-        return [[Image.fromarray(picture) for picture in video] for video in frames]
+        return [[Image.fromarray(frame) for frame in video] for video in frames]
     if kind == "pt":
-        return pictures_NTHWC.permute(0, 1, 4, 2, 3).float() / 255
+        return frames_BTHWC.permute(0, 1, 4, 2, 3).float() / 255
     return frames.astype(np.float32) / 255
 
 

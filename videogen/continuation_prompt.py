@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from videogen.caption_search import find_caption
-from videogen.conditioning_frames import Known
+from videogen.conditioning_frames import ConditioningFrames
 from videogen.generation_warnings import GenerationWarning, input_warnings
 from videogen.io import read_metadata
 from videogen.metadata import name_of
@@ -16,7 +16,7 @@ class Continuation(NamedTuple):
     warnings: tuple[GenerationWarning, ...] = ()
 
 
-def continuation_prompt(model: PriorModel, known: Known, source: Any = None) -> Continuation:
+def continuation_prompt(model: PriorModel, known: ConditioningFrames, source: Any = None) -> Continuation:
     """What the file it comes from says, if this model made it; else the most likely caption of what the first video
     goes on from, where the model brings rules for captions. What is of another world has none."""
     if model.conditioner is None or input_warnings(model, known):

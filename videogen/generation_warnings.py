@@ -9,7 +9,7 @@ from videogen.conditioning.prompt_vocabulary import PromptVocabulary, Reading, U
 
 if TYPE_CHECKING:
     from sampling.config import SamplerConfig
-    from videogen.conditioning_frames import Known
+    from videogen.conditioning_frames import ConditioningFrames
     from videogen.generate import Job
     from videogen.models import PriorModel
 
@@ -172,7 +172,7 @@ def frame_size_warning(size: tuple[int, int], trained: tuple[int, int]) -> list[
     return [GenerationWarning("frame_size", text)]
 
 
-def input_warnings(model: "PriorModel", known: "Known") -> list[GenerationWarning]:
+def input_warnings(model: "PriorModel", known: "ConditioningFrames") -> list[GenerationWarning]:
     """For a clip or a picture that is unlike all that a model of a small world was trained on."""
     vocabulary = model.prompt_vocabulary
     lowest = None if vocabulary is None else vocabulary.lowest_psnr

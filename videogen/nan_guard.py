@@ -1,26 +1,27 @@
-"""A prior that is watched for answers that are no numbers: weights gone bad, or a precision too small for them."""
+"""A prior whose answers are checked for NaN and infinity: damaged weights, or a precision that is too low for them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from prior.interface import Proposal
 from torch import Tensor
 
+from interfaces.prior import DrawSettings, Proposal, TokenRNG
 from prior.memory import Past, Present
 from prior.model import LlamaPrior
-from prior.wrappers import StandIn
+from prior.wrappers import PriorWrapper
 from videogen.errors import NumbersError
 
 
-class Watched(StandIn):
-    """The same prior for the length of one latent frame; ask `check` at its end.
+class GuardedPrior(PriorWrapper):
+    """The same prior for one latent frame; call `check` at its end.
 
-    Nothing waits for a GPU before that. Until then what is no number counts as 0: to draw by it could end the process.
+    Nothing waits for a GPU before that. Until then NaN and infinity count as 0, because drawing by them could end the
+    process.
     """
 
     def __init__(self, prior: LlamaPrior):
         super().__init__(prior)
-        self.broken = torch.zeros((), dtype=torch.bool, device=prior.norm.weight.device)
+        self.broken = torch.zeros((), dtype=torch.bool, device=prior.device)
 
     def check(self, frame: int) -> None:
         if self.broken:
@@ -29,32 +30,34 @@ class Watched(StandIn):
                 "its weights are damaged, or it needs a wider dtype (float32, or bfloat16 in place of float16)"
             )
 
-    def watched(self, proposal: Proposal) -> "WatchedProposal":
-        return WatchedProposal(proposal, self)
-
     def propose(
-        self, ids_Bhw: Tensor, past: Past, places_BM: Tensor | None = None
-    ) -> "tuple[WatchedProposal, Present]":
-        proposal, present = self.prior.propose(ids_Bhw, past, places_BM)
-        return self.watched(proposal), present
+        self,
+        codes_BNK: Tensor,
+        known_BN: Tensor,
+        past: Past,
+        control: Tensor | None = None,
+        places_BM: Tensor | None = None,
+    ) -> "tuple[GuardedProposal, Present]":
+        proposal, present = self.prior.propose(codes_BNK, known_BN, past, control, places_BM)
+        return GuardedProposal(proposal, self.broken), present
 
-    def advance(self, ids_Bhw: Tensor, past: Past) -> "tuple[Past, WatchedProposal]":
-        past, proposal = self.prior.advance(ids_Bhw, past)
-        return past, self.watched(proposal)
+    def advance(
+        self, codes_BNK: Tensor, past: Past, control: Tensor | None = None, next_control: Tensor | None = None
+    ) -> "tuple[Past, GuardedProposal]":
+        past, proposal = self.prior.advance(codes_BNK, past, control, next_control)
+        return past, GuardedProposal(proposal, self.broken)
 
-    def next_token(self, ids_Bn: Tensor, past: Past) -> "WatchedProposal":
-        return self.watched(self.prior.next_token(ids_Bn, past))
+    def next_token(self, codes_BnK: Tensor, past: Past, control: Tensor | None = None) -> "GuardedProposal":
+        return GuardedProposal(self.prior.next_token(codes_BnK, past, control), self.broken)
 
 
 @dataclass(frozen=True)
-class WatchedProposal:
+class GuardedProposal:
     proposal: Proposal
-    watch: Watched
+    broken: Tensor  # bool, set in place
 
-    def logits(self, known_digits: Tensor) -> Tensor:
-        logits = self.proposal.logits(known_digits)
-        self.watch.broken |= ~logits.sum(dtype=torch.float32).isfinite()  # one number that is none spoils the sum
-        return logits.nan_to_num(0.0, 0.0, 0.0)
+    def at(self, places_BM: Tensor) -> "GuardedProposal":
+        return GuardedProposal(self.proposal.at(places_BM), self.broken)
 
-    def at(self, places_BM: Tensor) -> "WatchedProposal":
-        return WatchedProposal(self.proposal.at(places_BM), self.watch)
+    def sample(self, settings: DrawSettings, rng: TokenRNG) -> tuple[Tensor, Tensor]:
+        return self.proposal.sample(replace(settings, broken=self.broken), rng)

@@ -2,7 +2,7 @@
 
 pipe = VideoPipeline.from_pretrained("runs/play")
 video = pipe("a small red ring drifts left over a dark blue background", num_frames=33).frames[0]
-for picture in pipe.stream("a big yellow star spins over a dark green background"): ...
+for frame in pipe.stream("a big yellow star spins over a dark green background"): ...
 """
 
 import inspect
@@ -21,28 +21,21 @@ from videogen.arguments import (
     OutputType,
     Prompts,
     Seeds,
+    as_output,
     callback_inputs,
     ends_video,
     listed,
-    output,
     refuse_unknown,
     seeds_from,
     whole,
     worded,
 )
 from videogen.conditioning_frames import (
-    Frames,
-    Known,
-    as_frames,
-    as_picture,
-    clip_as_seen,
-    clip_known,
-    load_image,
-    nothing,
-    picture_known,
-    pictures_of_use,
-    stills_as_seen,
-    stills_in,
+    ConditioningFrames,
+    condition_on_clip,
+    condition_on_image,
+    frames_of_use,
+    unconditioned,
 )
 from videogen.devices import usable
 from videogen.errors import UsageError
@@ -55,16 +48,17 @@ from videogen.generation_warnings import (
     remarks_on,
 )
 from videogen.io import fit, probe
+from videogen.io.images import Frames, as_frames, as_image, clip_frames, load_image, still_frames, stills_in
 from videogen.metadata import metadata_of
 from videogen.models import check_order
 from videogen.progress import ProgressBar
-from videogen.stats import Figures
+from videogen.stats import GenerationStats
 
 if TYPE_CHECKING:
     import torch
 
     from sampling.config import SamplerConfig, SamplingOverrides
-    from videogen.generate import Clock, Job, Made
+    from videogen.generate import Clock, GenerationRequest, LatentOutput
     from videogen.models import PriorModel
     from videogen.stream import StreamState, Transition, VideoStream
 
@@ -74,18 +68,18 @@ OnStep = Callable[["VideoPipeline", int, int, dict[str, Any]], Any]
 @dataclass(frozen=True, eq=False)
 class VideoOutput:
     """`frames` as asked for: "np" float32 [N, T, H, W, 3] in [0, 1], "pt" the same as a tensor [N, T, 3, H, W],
-    "pil" a list of lists of pictures, "uint8" bytes [N, T, H, W, 3], "ids" or "latent" int64 [N, T', h, w]."""
+    "pil" a list of lists of images, "uint8" bytes [N, T, H, W, 3], "codes" or "latent" the codes [N, T', N, K]."""
 
     frames: Any
     fps: float
-    seeds: tuple[int, ...]  # of each video: the same prompt and seed give the same ids, alone or in a batch
-    figures: Figures
+    seeds: tuple[int, ...]  # of each video: the same prompt and seed give the same codes, alone or in a batch
+    stats: GenerationStats
     metadata: tuple[dict[str, Any], ...] = ()  # of each video: prompt, seed, model and settings; see `export_to_video`
 
     @property
     def steps(self) -> float:
-        """Proposals a latent frame, in the mean."""
-        return self.figures.steps
+        """The mean number of proposals of a latent frame."""
+        return self.stats.steps
 
 
 class PipelineWarning(UserWarning):
@@ -145,7 +139,7 @@ class VideoPipeline:
             "tokenizer": f"{parameters(model.tokenizer.network) / 1e6:.1f} M parameters",
             "text": "none" if model.conditioner is None else f"{model.conditioner.length} tokens",
             "device": f"'{self.device}'",
-            "video": f"{self.pictures(None)} frames of {height} x {width} at {self.fps:g} a second",
+            "video": f"{self.frame_count(None)} frames of {height} x {width} at {self.fps:g} a second",
             "sampling": f"order {sampler.order}, {sampler.steps} steps, guidance {sampler.guidance_scale:g}",
         }
         return "VideoPipeline(\n" + "".join(f"  {name}: {text}\n" for name, text in parts.items()) + ")"
@@ -204,9 +198,7 @@ class VideoPipeline:
 
     @property
     def device(self) -> "torch.device":
-        from videogen.generate import device_of
-
-        return device_of(self.model)
+        return self.model.network.device
 
     @property
     def dtype(self) -> "torch.dtype":
@@ -263,11 +255,11 @@ class VideoPipeline:
         output_type: OutputType = "np",
         return_dict: bool = True,
         callback_on_step_end: OnStep | None = None,
-        callback_on_step_end_tensor_inputs: Sequence[str] = ("pictures", "ids", "latents"),
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("frames", "codes", "latents"),
         history_noise: float = 0.0,
         **sampling: "Unpack[SamplingOverrides]",
     ) -> VideoOutput:
-        """Videos of `num_frames` pictures; after a clip (`video`), those that follow it, or beginning with an `image`.
+        """Videos of `num_frames` frames: those that follow a clip (`video`), or begin with an `image`, or neither.
 
         `num_inference_steps` is the number of steps per latent frame. `history_noise` is the share of wrong tokens that
         the prior expects in its past. `sampling` holds settings of `SamplerConfig`, such as temperature and order; what
@@ -275,7 +267,7 @@ class VideoPipeline:
         list of such images, an array, a file or a folder. Without a prompt, what they show is described in the model's
         own words, if it has rules for captions, and the prompt is in the `metadata` of the output; "" means no text.
 
-        A callback gets (pipe, number of the latent frame, number of its first picture, tensors by name) as they come;
+        A callback gets (pipe, number of the latent frame, number of its first frame, tensors by name) as they come;
         the videos end there if it returns True or sets `pipe._interrupt = True`. With `return_dict=False` the answer is
         a tuple with the frames alone.
         """
@@ -283,42 +275,44 @@ class VideoPipeline:
         if output_type not in get_args(OutputType):
             raise UsageError(f"output_type is {output_type!r}; expected one of {', '.join(get_args(OutputType))}")
         given = settings_of(num_inference_steps, guidance_scale, sampling)
-        wanted = self.pictures(num_frames)
-        known = self.known(video, image, height, width, 1)
-        prompt = self.prompt_for(known, prompt, image if video is None else video)
-        job = self.job(prompt, negative_prompt, num_videos_per_prompt, generator, given, history_noise)
-        self.warn(self.warnings_on(job, given, height, width))
-        known = known.of(len(job.seeds))
-        figures, made, count, self._interrupt = Figures(), [], known.pictures.shape[1], False
+        wanted = self.frame_count(num_frames)
+        conditioning = self.conditioning(video, image, height, width)
+        prompt = self.prompt_for(conditioning, prompt, image if video is None else video)
+        request = self.request(prompt, negative_prompt, num_videos_per_prompt, generator, given, history_noise)
+        self.warn(self.warnings_on(request, given, height, width))
+        conditioning = conditioning.repeated(len(request.seeds))
+        stats, outputs, count, self._interrupt = GenerationStats(), [], conditioning.frames.shape[1], False
         with self.progress_bar.begin(wanted) as bar:
             bar.update(min(count, wanted))
-            for number, one in enumerate(self.until(wanted, job, known, figures)):
-                made.append(one)
+            for number, output in enumerate(self.generate(wanted, request, conditioning, stats)):
+                outputs.append(output)
                 if callback_on_step_end is not None:
-                    step = callback_inputs(callback_on_step_end_tensor_inputs, one)
-                    if ends_video(callback_on_step_end(self, number, count, step), step) or self.interrupt:
+                    inputs = callback_inputs(callback_on_step_end_tensor_inputs, output)
+                    if ends_video(callback_on_step_end(self, number, count, inputs), inputs) or self.interrupt:
                         break
-                count += one.pictures.shape[1]
+                count += output.frames.shape[1]
                 bar.update(min(count, wanted) - bar.n)
-        frames = output(known, made, wanted, output_type)
-        made_of = VideoOutput(frames, self.fps, job.seeds, figures, metadata_of(self.model, job))
-        return made_of if return_dict else cast(VideoOutput, (frames,))  # the type is that of nearly every call
+        frames = as_output(conditioning, outputs, wanted, output_type)
+        result = VideoOutput(frames, self.fps, request.seeds, stats, metadata_of(self.model, request))
+        return result if return_dict else cast(VideoOutput, (frames,))  # the type is that of nearly every call
 
-    def until(
-        self, wanted: int, job: "Job", known: Known, figures: Figures, clock: "Clock" = time.perf_counter
-    ) -> "Iterator[Made]":
-        """Latent frames until there are as many pictures as wanted, or more; counted into the figures as they come."""
+    def generate(
+        self,
+        num_frames: int,
+        request: "GenerationRequest",
+        conditioning: ConditioningFrames,
+        stats: GenerationStats,
+        clock: "Clock" = time.perf_counter,
+    ) -> "Iterator[LatentOutput]":
+        """Latent frames until there are `num_frames` frames or more, counted into `stats` as they come."""
         from videogen.generate import generate
 
-        began, count = clock(), known.pictures.shape[1]
-        latent_frames = generate(self.model, job, known.ids_BThw, clock)
-        while count < wanted:
-            made = next(latent_frames)
-            count += made.pictures.shape[1]
-            figures.count(made)
-            if figures.first_picture is None:
-                figures.first_picture = clock() - began
-            yield made
+        began, missing = clock(), max(0, num_frames - conditioning.frames.shape[1])
+        for output in generate(self.model, request, conditioning.context, missing, clock):
+            stats.count(output)
+            if stats.first_frame is None:
+                stats.first_frame = clock() - began
+            yield output
 
     def stream(
         self,
@@ -336,9 +330,9 @@ class VideoPipeline:
         history_noise: float = 0.0,
         **sampling: "Unpack[SamplingOverrides]",
     ) -> "VideoStream":
-        """Pictures uint8 [H, W, 3] one by one, endlessly by default: those that a call gives. Set `.prompt` meanwhile.
+        """Frames uint8 [H, W, 3] one by one, without end by default: those of a call. Set `.prompt` at any time.
 
-        With `transition` "recache" the scene stays and is told otherwise; with "cut" another one begins. Without a
+        With `transition` "recache" the scene goes on under the new prompt; with "cut" a new one begins. Without a
         prompt that of a clip or an image is found, as in a call.
         """
         from videogen.stream import Transition, VideoStream
@@ -347,12 +341,12 @@ class VideoPipeline:
             raise UsageError(f"transition is {transition!r}; expected one of {', '.join(get_args(Transition))}")
         refuse_unknown(sampling, {*arguments_of(VideoPipeline.stream), *SETTINGS}, "stream")
         given = settings_of(num_inference_steps, guidance_scale, sampling)
-        known = self.known(video, image, height, width, 1)
-        prompt = self.prompt_for(known, prompt, image if video is None else video)
-        job = self.job((prompt,), negative_prompt, 1, generator, given, history_noise)
-        self.warn(self.warnings_on(job, given, height, width))
-        frames = None if num_frames is None else self.pictures(num_frames)
-        stream = VideoStream.begin(self.model, job, known, frames, transition)
+        conditioning = self.conditioning(video, image, height, width)
+        prompt = self.prompt_for(conditioning, prompt, image if video is None else video)
+        request = self.request((prompt,), negative_prompt, 1, generator, given, history_noise)
+        self.warn(self.warnings_on(request, given, height, width))
+        frames = None if num_frames is None else self.frame_count(num_frames)
+        stream = VideoStream.begin(self.model, request, conditioning, frames, transition)
         stream.on_prompt = self.warn_of_prompt
         return stream
 
@@ -360,11 +354,11 @@ class VideoPipeline:
         """Go on with a stream from where `state()` was taken, to the same future."""
         from videogen.stream import VideoStream
 
-        stream = VideoStream.restore(self.model, state, None if num_frames is None else self.pictures(num_frames))
+        stream = VideoStream.restore(self.model, state, None if num_frames is None else self.frame_count(num_frames))
         stream.on_prompt = self.warn_of_prompt
         return stream
 
-    def job(
+    def request(
         self,
         prompt: Prompts,
         negative: Prompts | None,
@@ -372,19 +366,19 @@ class VideoPipeline:
         generator: Seeds,
         sampling: dict[str, Any],
         history_noise: float = 0.0,
-    ) -> "Job":
-        from videogen.generate import Job
+    ) -> "GenerationRequest":
+        from videogen.generate import GenerationRequest
 
         prompts, each = worded("prompt", prompt), whole("num_videos_per_prompt", each)
         negatives = ("",) * len(prompts) if negative is None else listed(negative, len(prompts))
         if not prompts or each < 1:
-            raise UsageError("nothing to make: give at least one prompt, and num_videos_per_prompt of at least 1")
+            raise UsageError("nothing to generate: give at least one prompt, and num_videos_per_prompt of at least 1")
         prompts, negatives = (tuple(p for p in some for _ in range(each)) for some in (prompts, negatives))
         sampler = self.sampler_with(sampling)
         if self.model.conditioner is None:  # with the text and without it are one: to ask for both is to pay twice
             sampler = replace(sampler, guidance_scale=1.0)
         try:
-            return Job(prompts, negatives, seeds_from(generator, len(prompts)), sampler, history_noise)
+            return GenerationRequest(prompts, negatives, seeds_from(generator, len(prompts)), sampler, history_noise)
         except ValueError as error:
             raise UsageError(str(error)) from None
 
@@ -400,7 +394,7 @@ class VideoPipeline:
         check_order(sampler.order, self.model.config.objective)
         return sampler
 
-    def pictures(self, num_frames: int | None) -> int:
+    def frame_count(self, num_frames: int | None) -> int:
         if num_frames is None:
             return self.model.clips.frames
         if whole("num_frames", num_frames) < 1:
@@ -408,71 +402,75 @@ class VideoPipeline:
         return whole("num_frames", num_frames)
 
     def size(self, height: int | None, width: int | None) -> tuple[int, int]:
-        """Of pictures; by default that of the clips that the prior was taught on."""
-        clips, f_s = self.model.clips, self.model.tokenizer.config.f_s
-        rows = clips.height if height is None else whole("height", height)
-        columns = clips.width if width is None else whole("width", width)
-        if rows % f_s or columns % f_s or min(rows, columns) < f_s:
-            raise UsageError(f"height x width is {rows} x {columns}; both must be multiples of {f_s}")
-        return rows, columns
+        """Height and width of frames; by default those of the clips that the prior was trained on."""
+        clips = self.model.clips
+        size = (
+            clips.height if height is None else whole("height", height),
+            clips.width if width is None else whole("width", width),
+        )
+        try:
+            self.model.tokenizer.network.spec(*size)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        return size
 
-    def known(self, video: Any, image: Any, height: int | None, width: int | None, videos: int) -> Known:
-        """What all the videos go on from: the end of a clip, or a picture; also those of a file."""
+    def conditioning(self, video: Any, image: Any, height: int | None, width: int | None) -> ConditioningFrames:
+        """What the video goes on from: the end of a clip, or an image; also those of a file."""
         if video is not None and image is not None:
             raise UsageError("video and image are two beginnings; give one")
-        f_s, size = self.model.tokenizer.config.f_s, self.size(height, width)
+        size = self.size(height, width)
         if video is not None:
-            return clip_known(self.model, self.clip(video, size), videos)
+            return condition_on_clip(self.model, self.clip(video, size))
         if image is not None:
-            picture = load_image(Path(image)) if isinstance(image, str | Path) else image
-            return picture_known(self.model, self.fitted(as_picture(picture), size)[0], videos)
-        return nothing(self.model, videos, (size[0] // f_s, size[1] // f_s))
+            given = load_image(Path(image)) if isinstance(image, str | Path) else image
+            return condition_on_image(self.model, self.fitted(as_image(given), size)[0])
+        return unconditioned(self.model, 1, size)
 
-    def prompt_for(self, known: Known, prompt: Any, source: Any) -> Any:
-        """The prompt that was given; without one (None) what a clip or a picture shows, as far as the model can say."""
+    def prompt_for(self, conditioning: ConditioningFrames, prompt: Any, source: Any) -> Any:
+        """The prompt that was given; without one (None) what a clip or an image shows, as far as the model can say."""
         from videogen.continuation_prompt import continuation_prompt
 
-        self.warn(input_warnings(self.model, known))
+        self.warn(input_warnings(self.model, conditioning))
         if prompt is not None:
             return prompt
-        if not known.ids_BThw.shape[1]:
-            raise UsageError("nothing to make: give a prompt, or a video or an image to go on from")
-        found = continuation_prompt(self.model, known, source)
+        if not conditioning.context.codes_BTNK.shape[1]:
+            raise UsageError("nothing to generate: give a prompt, or a video or an image to go on from")
+        found = continuation_prompt(self.model, conditioning, source)
         self.warn(found.warnings)
         return found.prompt
 
     def clip(self, video: Any, size: tuple[int, int]) -> Frames:
         """The end of a clip. Pictures, also those in a folder, are taken to be at the model's frame rate; that of a
         video file is changed to it."""
-        of_use = pictures_of_use(self.model)
+        of_use = frames_of_use(self.model)
         if not isinstance(video, str | Path):
             return self.fitted(as_frames(video)[-of_use:], size)
         path = Path(video)
         if path.is_dir():
             stills = stills_in(path)
-            self.remark_on_changes(load_image(stills[0]).shape[:2], size)
-            return np.stack(list(stills_as_seen(stills, *size, of_use)))
+            self.warn_if_resampled(load_image(stills[0]).shape[:2], size)
+            return np.stack(list(still_frames(stills, *size, of_use)))
         seen = probe(path)
-        self.remark_on_changes((seen.height, seen.width), size, seen.fps, seen.transparent_frames)
-        return np.stack(list(clip_as_seen(path, seen, self.fps, *size, of_use)))
+        self.warn_if_resampled((seen.height, seen.width), size, seen.fps, seen.transparent_frames)
+        return np.stack(list(clip_frames(path, seen, self.fps, *size, of_use)))
 
     def fitted(self, frames: Frames, size: tuple[int, int]) -> Frames:
-        self.remark_on_changes(frames.shape[1:3], size)
+        self.warn_if_resampled(frames.shape[1:3], size)
         return fit(frames, *size)
 
-    def remark_on_changes(
+    def warn_if_resampled(
         self, size: tuple[int, ...], becomes: tuple[int, int], fps: float | None = None, transparent: int = 0
     ) -> None:
-        """Who gave a clip or a picture is told what the model does not see as it is."""
+        """Warns of what the model does not see as it was given."""
         if changes := changed_on_the_way((size[0], size[1]), becomes, fps, self.fps, transparent):
             self.warn([GenerationWarning("input_changed", f"as the model sees it, {', '.join(changes)}")])
 
     def warnings_on(
-        self, job: "Job", given: dict[str, Any], height: int | None, width: int | None
+        self, request: "GenerationRequest", given: dict[str, Any], height: int | None, width: int | None
     ) -> list[GenerationWarning]:
-        """Known before anything is generated; `given` are the sampling settings that somebody gave."""
+        """ConditioningFrames before anything is generated; `given` are the sampling settings that somebody gave."""
         sizes = self.size(height, width), self.size(None, None)
-        return [*remarks_on(self.model, job, given), *frame_size_warning(*sizes)]
+        return [*remarks_on(self.model, request, given), *frame_size_warning(*sizes)]
 
     def warn_of_prompt(self, prompt: str) -> None:
         self.warn(prompt_warnings(self.model.prompt_vocabulary, [prompt]))

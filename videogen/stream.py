@@ -1,7 +1,7 @@
-"""A video that never has to end: pictures one by one, each made when it is asked for.
+"""A video that never has to end: frames one by one, each made when it is asked for.
 
-A reader that waits is back-pressure, and a pause; one that leaves is a cancellation: no thread is left behind, for
-there was none. The prompt may be changed at any time and counts from the next latent frame on.
+A reader that waits pauses the stream, and one that leaves cancels it: no thread is left behind, because there was none.
+The prompt may change at any time and counts from the next latent frame on; so does the control.
 """
 
 import time
@@ -11,127 +11,158 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from videogen.conditioning_frames import Known
+from videogen.conditioning_frames import ConditioningFrames
 from videogen.errors import UsageError
 from videogen.generate import (
     Clock,
-    Going,
-    Job,
-    begin,
-    cut_to_new_prompts,
+    GenerationRequest,
+    GenerationState,
+    clone_state,
     exact_clock,
-    go_on,
-    kept,
-    under_new_prompts,
+    new_scene,
+    prefill,
+    step,
+    switch_prompt,
 )
 from videogen.models import PriorModel
-from videogen.stats import Figures
+from videogen.stats import GenerationStats
 
-Picture = NDArray[np.uint8]  # [H, W, 3]
+Frame = NDArray[np.uint8]  # [H, W, 3]
 Transition = Literal["recache", "cut"]
 
 
 class StreamState(NamedTuple):
-    """A stream between two pictures; `VideoPipeline.restore` goes on to the same future, as often as wanted."""
+    """A stream between two frames; `VideoPipeline.restore` goes on to the same future, as often as wanted."""
 
-    job: Job
-    going: Going
-    waiting: tuple[Picture, ...]  # made, but not handed out yet
-    prompt: str  # of the next latent frame; the job has that of the last
+    request: GenerationRequest
+    generation: GenerationState
+    waiting: tuple[Frame, ...]  # made, but not handed out yet
+    prompt: str  # of the next latent frame; the request has that of the last
     transition: Transition
+    control: Any = None
 
 
 @dataclass
 class VideoStream:
-    """An iterator of pictures uint8 [H, W, 3]."""
+    """An iterator of frames uint8 [H, W, 3]."""
 
     model: PriorModel
-    job: Job
-    going: Going = field(repr=False)
+    request: GenerationRequest
+    generation: GenerationState = field(repr=False)
     prompt: str  # set it: it counts from the next latent frame on
-    frames: int | None = None  # how many pictures are still to come; None: endlessly many
+    frames: int | None = None  # how many frames are still to come; None: endlessly many
     transition: Transition = "recache"
-    figures: Figures = field(default_factory=Figures)
+    control: Any = None  # an action, or numbers, for a model that takes them: set it as the prompt
+    stats: GenerationStats = field(default_factory=GenerationStats)
     clock: Clock = time.perf_counter
-    on_prompt: Callable[[str], None] | None = field(default=None, repr=False)  # hears of each new prompt
-    _beginning: float = 0.0  # seconds before the first latent frame
-    _waiting: deque[Picture] = field(default_factory=deque)
+    on_prompt: Callable[[str], None] | None = field(default=None, repr=False)  # called with each new prompt
+    _prefill_seconds: float = 0.0
+    _waiting: deque[Frame] = field(default_factory=deque)
     _closed: bool = False
 
     @staticmethod
-    def begin(model: PriorModel, job: Job, known: Known, frames: int | None, transition: Transition) -> "VideoStream":
-        """One video; an image that it begins with is its first picture."""
+    def begin(
+        model: PriorModel,
+        request: GenerationRequest,
+        given: ConditioningFrames,
+        frames: int | None,
+        transition: Transition,
+    ) -> "VideoStream":
+        """One video; an image that it begins with is its first frame."""
         began = time.perf_counter()
-        going = begin(model, job, known.ids_BThw)
-        stream = VideoStream(model, job, going, job.prompts[0], frames, transition, clock=exact_clock(model))
-        stream._waiting.extend(known.pictures[0].cpu().numpy())
-        stream._beginning = time.perf_counter() - began
+        state = prefill(model, request, given.context)
+        stream = VideoStream(model, request, state, request.prompts[0], frames, transition, clock=exact_clock(model))
+        stream._waiting.extend(given.frames[0].cpu().numpy())
+        stream._prefill_seconds = time.perf_counter() - began
         return stream
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """What is no prompt, no transition or nothing of a stream at all is refused where it is set, not some pictures
-        later."""
+        """UsageError where a wrong prompt, transition or name is set, not some frames later."""
         if name not in self.__dataclass_fields__:
-            raise UsageError(f"a stream has no {name} to be set; prompt and transition can be, the rest when it begins")
+            raise UsageError(f"a stream has no {name} to be set; set prompt, transition or control")
         if name == "prompt" and not isinstance(value, str):
             raise UsageError(f"prompt is {str(value)[:80]}; give a text")
         if name == "transition" and value not in get_args(Transition):
             raise UsageError(f"transition is {value!r}; expected one of {', '.join(get_args(Transition))}")
+        if name == "control" and value is not None:
+            control_row(self.model, value)
         if name == "prompt" and self.on_prompt is not None and value != self.prompt:
             self.on_prompt(value)
         object.__setattr__(self, name, value)
 
-    def __iter__(self) -> Iterator[Picture]:
+    def __iter__(self) -> Iterator[Frame]:
         return self
 
-    def __next__(self) -> Picture:
+    def __next__(self) -> Frame:
         if self._closed or self.frames == 0:
             raise StopIteration
-        if not self._waiting:
-            self._make()
+        while not self._waiting:
+            self._step()
         self.frames = None if self.frames is None else self.frames - 1
         return self._waiting.popleft()
 
     def close(self) -> None:
-        """No more pictures; nothing is being made, for that happens inside `next` alone."""
+        """No more frames; nothing is running, because frames are made inside `next` alone."""
         self._closed = True
         self._waiting.clear()
-        self.__dict__.pop("going", None)  # the past is most of a stream's memory
+        self.__dict__.pop("generation", None)  # the cache is most of a stream's memory
 
     def state(self) -> StreamState:
-        """All that the pictures to come depend on; the stream itself may go on."""
+        """All that the frames to come depend on; the stream itself may go on."""
         if self._closed:
-            raise UsageError("the stream is closed, or was broken off inside a frame; take its state before that")
-        return StreamState(self.job, kept(self.going), copies(self._waiting), self.prompt, self.transition)
+            raise UsageError("the stream is closed, or was interrupted inside a frame; take its state before that")
+        state, waiting = clone_state(self.generation), copies(self._waiting)
+        return StreamState(self.request, state, waiting, self.prompt, self.transition, self.control)
 
     @staticmethod
     def restore(model: PriorModel, state: StreamState, frames: int | None = None) -> "VideoStream":
-        stream = VideoStream(model, state.job, kept(state.going), state.prompt, frames, state.transition)
+        generation = clone_state(state.generation)
+        stream = VideoStream(model, state.request, generation, state.prompt, frames, state.transition, state.control)
         stream.clock = exact_clock(model)
         stream._waiting.extend(copies(state.waiting))
         return stream
 
-    def _make(self) -> None:
-        self._closed = True  # until the frame is whole: one that is broken off has used up the past
-        if self.prompt != self.job.prompts[0]:
-            self._turn_to_prompt()
-        self.going, made = go_on(self.model, self.job, self.going, self.clock)
-        self._waiting.extend(made.pictures[0].cpu().numpy())
-        self.figures.count(made)
-        if self.figures.first_picture is None:
-            self.figures.first_picture = self._beginning + sum(made.seconds)
+    def _step(self) -> None:
+        self._closed = True  # until the latent frame is whole: an interrupted one has mutated the cache
+        if self.prompt != self.request.prompts[0]:
+            self._apply_prompt()
+        control = None if self.control is None else control_row(self.model, self.control)
+        self.generation, output = step(self.model, self.request, self.generation, control, self.clock)
+        self._waiting.extend(output.frames[0].cpu().numpy())
+        self.stats.count(output)
+        if self.stats.first_frame is None:
+            self.stats.first_frame = self._prefill_seconds + sum(output.seconds)
         self._closed = False
 
-    def _turn_to_prompt(self) -> None:
+    def _apply_prompt(self) -> None:
         began = self.clock()
-        self.job = replace(self.job, prompts=(self.prompt,))
-        turn = under_new_prompts if self.transition == "recache" else cut_to_new_prompts
-        self.going = turn(self.model, self.job, self.going)
-        self.figures.prior += self.clock() - began
+        self.request = replace(self.request, prompts=(self.prompt,))
+        apply = switch_prompt if self.transition == "recache" else new_scene
+        self.generation = apply(self.model, self.request, self.generation)
+        self.stats.prior += self.clock() - began
 
 
-def copies(pictures: Iterable[Picture]) -> tuple[Picture, ...]:
-    """Who is handed a picture may draw on it."""
-    return tuple(picture.copy() for picture in pictures)
+def control_row(model: PriorModel, control: Any) -> torch.Tensor:
+    """The control of one latent frame [1, ...]: an action's number, or as many numbers as the model takes."""
+    config = model.config.control
+    if config is None:
+        raise UsageError(f"{model.path}: its prior takes no control")
+    try:
+        row = torch.as_tensor(control, device=model.network.device)
+    except (TypeError, ValueError, RuntimeError):
+        raise UsageError(f"control is {str(control)[:80]}; give a number, or a list of numbers") from None
+    if config.discrete is not None:
+        if row.ndim or row.is_floating_point() or not 0 <= int(row) < config.discrete:
+            raise UsageError(f"control is {str(control)[:80]}; give an action from 0 to {config.discrete - 1}")
+        return row.long().unsqueeze(0)
+    if row.shape != (config.floats,) or not row.float().isfinite().all():
+        raise UsageError(f"control is {str(control)[:80]}; give {config.floats} finite numbers")
+    return row.float().unsqueeze(0)
+
+
+def copies(frames: Iterable[Frame]) -> tuple[Frame, ...]:
+    """A reader may draw on the frames that it gets."""
+    return tuple(frame.copy() for frame in frames)

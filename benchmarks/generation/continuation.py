@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from benchmarks.measuring.hardware import describe
-from videogen.conditioning_frames import clip_known
+from videogen.conditioning_frames import condition_on_clip
 from videogen.continuation_prompt import continuation_prompt
 from videogen.evaluation.generation.prompts import Clips, true_clips
 from videogen.generate import generate
@@ -79,7 +79,7 @@ def measured(
     rows, columns = pipe.size(None, None)
     after = latent_frames * pipe.model.tokenizer.config.f_t
     clips = true_clips(scenes, GIVEN + after, rows, columns, pipe.fps).numpy()
-    known = [clip_known(pipe.model, clip[:GIVEN]) for clip in clips]
+    known = [condition_on_clip(pipe.model, clip[:GIVEN]) for clip in clips]
     ids_BThw = torch.cat([each.ids_BThw for each in known])
     vocabulary = pipe.model.prompt_vocabulary
     held_out = vocabulary.held_out_words if vocabulary is not None else ()

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from prior.attention import attend_all
 from prior.memory import Past, Present, copied, spot
-from prior.model import LlamaPrior, TokenProposal, kept_turns
-from prior.rotary import Turns
+from prior.model import LlamaPrior, TokenProposal, cached_rotary
+from prior.rotary import RotaryCache
 from prior.wrappers import StandIn
 
 WARM_UP = 3  # runs before a recording: libraries choose kernels and take memory in the first ones
@@ -95,7 +95,7 @@ class GraphedPrior(StandIn):
             place = spot(self.config, frame + number, tokens)
             recording.rows_FN[number].copy_(torch.arange(place.start, place.end, device=device))
         for buffer, now in zip(
-            recording.turns, kept_turns(self.config, frame, frames, (height, width), device), strict=True
+            recording.turns, cached_rotary(self.config, frame, frames, (height, width), device), strict=True
         ):
             buffer.copy_(now)
         recording.frame = frame
@@ -107,9 +107,9 @@ class GraphedPrior(StandIn):
             past,
             ids_BS.clone(),
             torch.zeros(frames, length // frames, dtype=torch.int64, device=device),
-            Turns(*(torch.zeros(length, config.channels_a_head // 2, device=device) for _ in range(2))),
+            Turns(*(torch.zeros(length, config.head_dim // 2, device=device) for _ in range(2))),
             kind.new_zeros(batch, length, config.width),
-            kind.new_zeros(config.layers, 2, batch, config.kv_heads, length, config.channels_a_head),
+            kind.new_zeros(config.layers, 2, batch, config.kv_heads, length, config.head_dim),
             lambda: None,
         )
         self.set_frame(recording, int(past.frames), frames)

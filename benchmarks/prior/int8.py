@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from prior.text import Text
 from torch import Tensor, nn
 
 from benchmarks.measuring import Way, in_turns, ratio, setting
 from benchmarks.measuring.hardware import describe
+from interfaces.prior import Text
 from prior.model import LlamaPrior
 from videogen.evaluation.generation.prompts import read_prompts
 from videogen.models import BUNDLED

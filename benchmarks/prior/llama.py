@@ -26,7 +26,7 @@ class Peer:
             num_hidden_layers=config.layers,
             num_attention_heads=config.heads,
             num_key_value_heads=config.kv_heads,
-            head_dim=config.channels_a_head,
+            head_dim=config.head_dim,
             max_position_embeddings=2**20,
             tie_word_embeddings=False,
         )

@@ -86,9 +86,9 @@ def lesson(config: PriorConfig, frames: int, side: int, where: Setting) -> Lesso
 
 def training_work(config: PriorConfig, frames: int, tokens: int) -> Work:
     """Twice as much backward as forward; of the clean copy the last layer needs keys and values alone."""
-    layers, body, attention = config.layers, weights_of_a_block(config), 4 * config.heads * config.channels_a_head
+    layers, body, attention = config.layers, weights_of_a_block(config), 4 * config.heads * config.head_dim
     seen = sum(min(t, config.window) + 1 for t in range(frames)) * tokens**2  # pairs of one copy
-    keys = 2 * config.width * config.kv_heads * config.channels_a_head
+    keys = 2 * config.width * config.kv_heads * config.head_dim
     clean = (layers - 1) * (2 * body * frames * tokens + attention * seen) + 2 * keys * frames * tokens
     masked = layers * (2 * body * frames * tokens + attention * seen)
     head = 2 * config.width * sum(config.digits) * frames * tokens
@@ -98,7 +98,7 @@ def training_work(config: PriorConfig, frames: int, tokens: int) -> Work:
 def streaming_work(config: PriorConfig, tokens: int, past: int, where: Setting) -> Work:
     """One pass of `tokens` tokens that see `past` earlier ones and each other."""
     layers, body, head = config.layers, weights_of_a_block(config), config.width * sum(config.digits)
-    size, channels = where.dtype.itemsize, config.channels_a_head
+    size, channels = where.dtype.itemsize, config.head_dim
     looks = 4 * layers * config.heads * channels * (past + tokens)
     flop = tokens * (2 * layers * body + looks + 2 * head)
     moved = (layers * body + head) + 2 * layers * config.kv_heads * channels * (past + tokens)
@@ -106,4 +106,4 @@ def streaming_work(config: PriorConfig, tokens: int, past: int, where: Setting) 
 
 
 def weights_of_a_block(config: PriorConfig) -> int:
-    return config.width * (2 * (config.heads + config.kv_heads) * config.channels_a_head + 3 * config.hidden)
+    return config.width * (2 * (config.heads + config.kv_heads) * config.head_dim + 3 * config.hidden)

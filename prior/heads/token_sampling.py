@@ -22,15 +22,23 @@ def sample_codes(
     codes_BMK = torch.empty_like(uniforms_BMK[..., :0], dtype=torch.int64)
     confidence = torch.zeros_like(uniforms_BMK[..., 0], dtype=torch.float32)
     for uniforms_BM in uniforms_BMK.unbind(-1):
-        if settings.guidance is None:
-            logits_BMV = logits(codes_BMK)
-        else:
-            logits_BMV = apply_guidance(logits(torch.cat([codes_BMK, codes_BMK])), settings.guidance)
+        inputs = codes_BMK if settings.guidance is None else torch.cat([codes_BMK, codes_BMK])
+        logits_BMV = finite(logits(inputs), settings.broken)
+        if settings.guidance is not None:
+            logits_BMV = apply_guidance(logits_BMV, settings.guidance)
         code = pick(logits_BMV, settings, uniforms_BM).unsqueeze(-1)
         if settings.confidence:
             confidence = confidence + logits_BMV.log_softmax(-1).gather(-1, code).squeeze(-1)
         codes_BMK = torch.cat([codes_BMK, code], -1)
     return codes_BMK, confidence
+
+
+def finite(logits: Tensor, broken: Tensor | None) -> Tensor:
+    """The logits, zeros where they are not finite; `broken` is set in place if there are any."""
+    if broken is None:
+        return logits
+    broken |= ~logits.sum(dtype=torch.float32).isfinite()  # a single NaN or infinity spoils the sum
+    return logits.nan_to_num(0.0, 0.0, 0.0)
 
 
 def apply_guidance(logits_2B: Tensor, scale: float | Tensor) -> Tensor:

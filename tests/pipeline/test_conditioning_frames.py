@@ -9,9 +9,10 @@ from PIL import Image
 
 from tests.io.clips import number_in, numbered_frame
 from tests.pipeline.tiny import RING
-from videogen.conditioning_frames import as_frames, clip_as_seen, clip_known, load_image, numbers_seen, pictures_of_use
+from videogen.conditioning_frames import condition_on_clip, frames_of_use
 from videogen.errors import DataError
 from videogen.io import Scan, VideoError, scan, strict, write_video
+from videogen.io.images import as_frames, clip_frames, load_image, shown_numbers
 from videogen.pipeline import PipelineWarning, VideoPipeline
 from videogen.pixels import to_clip
 from videogen.playroom.render import render
@@ -27,12 +28,12 @@ def timed(*seconds):
 
 
 def test_a_clip_at_the_models_rate_is_taken_as_it_is():
-    assert numbers_seen(timed(*np.arange(20) / 8), 8).tolist() == list(range(20))
-    assert numbers_seen(timed(0), 8).tolist() == [0]
+    assert shown_numbers(timed(*np.arange(20) / 8), 8).tolist() == list(range(20))
+    assert shown_numbers(timed(0), 8).tolist() == [0]
 
 
 def test_a_faster_clip_loses_pictures_evenly_and_ends_with_its_last():
-    numbers = numbers_seen(timed(*np.arange(76) / 25), 8)
+    numbers = shown_numbers(timed(*np.arange(76) / 25), 8)
     assert numbers[-1] == 75
     steps = np.diff(numbers)
     assert set(steps.tolist()) <= {3, 4}
@@ -41,28 +42,28 @@ def test_a_faster_clip_loses_pictures_evenly_and_ends_with_its_last():
 
 
 def test_a_slower_clip_repeats_each_picture_as_long_as_it_was_shown():
-    assert numbers_seen(timed(0, 0.25, 0.5), 8).tolist() == [0, 0, 1, 1, 2, 2]
+    assert shown_numbers(timed(0, 0.25, 0.5), 8).tolist() == [0, 0, 1, 1, 2, 2]
 
 
 def test_a_clip_of_changing_rate_is_seen_when_it_was_shown():
-    assert numbers_seen(timed(0, 0.125, 0.625, 0.75), 8).tolist() == [0, 0, 1, 1, 1, 1, 2, 3, 3][1:]
+    assert shown_numbers(timed(0, 0.125, 0.625, 0.75), 8).tolist() == [0, 0, 1, 1, 1, 1, 2, 3, 3][1:]
 
 
 def test_a_file_is_read_at_the_models_rate_and_size(tmp_path):
     write_video(tmp_path / "clip.mp4", numbered(51), 25)
     seen = scan(tmp_path / "clip.mp4")
-    pictures = list(clip_as_seen(tmp_path / "clip.mp4", seen, 8, 48, 96))
-    assert [number_in(picture) for picture in pictures] == numbers_seen(seen, 8).tolist()
-    last = list(clip_as_seen(tmp_path / "clip.mp4", seen, 8, 48, 96, last=3))
+    pictures = list(clip_frames(tmp_path / "clip.mp4", seen, 8, 48, 96))
+    assert [number_in(picture) for picture in pictures] == shown_numbers(seen, 8).tolist()
+    last = list(clip_frames(tmp_path / "clip.mp4", seen, 8, 48, 96, last=3))
     assert np.array_equal(np.stack(last), np.stack(pictures[-3:]))
-    assert next(clip_as_seen(tmp_path / "clip.mp4", seen, 8, 16, 24)).shape == (16, 24, 3)
+    assert next(clip_frames(tmp_path / "clip.mp4", seen, 8, 16, 24)).shape == (16, 24, 3)
 
 
 def test_a_long_file_is_decoded_once(tmp_path, monkeypatch):
     write_video(tmp_path / "clip.mp4", numbered(75), 25)
     seen, decoded, time_of = scan(tmp_path / "clip.mp4"), [], strict.time_of
     monkeypatch.setattr(strict, "time_of", lambda frame: decoded.append(time_of(frame)) or decoded[-1])
-    assert len(list(clip_as_seen(tmp_path / "clip.mp4", seen, 25, 48, 96))) == 75
+    assert len(list(clip_frames(tmp_path / "clip.mp4", seen, 25, 48, 96))) == 75
     assert decoded == list(seen.pts)
 
 
@@ -71,7 +72,7 @@ def test_a_file_that_changes_under_way_is_noticed(tmp_path):
     seen = scan(tmp_path / "clip.mp4")
     write_video(tmp_path / "clip.mp4", numbered(52)[1:], 25)
     with pytest.raises(VideoError):
-        list(clip_as_seen(tmp_path / "clip.mp4", seen, 8, 48, 96))
+        list(clip_frames(tmp_path / "clip.mp4", seen, 8, 48, 96))
 
 
 @pytest.mark.parametrize("name", ["pipe", "sinking_pipe"])
@@ -79,23 +80,23 @@ def test_a_file_that_changes_under_way_is_noticed(tmp_path):
 def test_what_is_known_ends_with_the_last_picture_in_whole_groups(name, frames, request):
     pipe = request.getfixturevalue(name)
     clip = numbered(frames, 16, 24)
-    known = clip_known(pipe.model, clip)
+    known = condition_on_clip(pipe.model, clip)
     latent_frames = min(1 + (frames - 1) // 4, pipe.model.config.window + pipe.model.config.sink_frames)
     used = clip[-(1 + 4 * (latent_frames - 1)) :]
-    assert len(used) <= pictures_of_use(pipe.model)
+    assert len(used) <= frames_of_use(pipe.model)
     assert torch.equal(known.ids_BThw, pipe.model.tokenizer.network.encode_clip(to_clip(used[None])))
     assert known.pictures.shape == (1, 0, 16, 24, 3)
 
 
 def test_a_continuation_is_what_the_unbroken_video_was(pipe):
-    """Known ids that the model itself has made are gone on with as if there had been no break: no seam, no repeat."""
+    """ConditioningFrames ids that the model itself has made are gone on with as if there had been no break: no seam, no repeat."""
     whole = pipe(RING, num_frames=33, generator=3, output_type="ids").frames
     made = pipe(RING, num_frames=33, generator=3, output_type="uint8").frames[0]
     job = pipe.job(RING, None, 1, 3, {})
-    from videogen.conditioning_frames import Known
+    from videogen.conditioning_frames import ConditioningFrames
     from videogen.stats import Figures
 
-    known = Known(whole[:, :2], torch.zeros(1, 0, 16, 24, 3, dtype=torch.uint8))
+    known = ConditioningFrames(whole[:, :2], torch.zeros(1, 0, 16, 24, 3, dtype=torch.uint8))
     after = torch.cat([one.pictures for one in pipe.until(8, job, known, Figures())], 1)[0].numpy()
     assert np.array_equal(after, made[5:13])
 
@@ -104,7 +105,7 @@ def test_a_file_an_array_and_a_list_of_pictures_are_the_same_clip(pipe, tmp_path
     frames = numbered(14, 16, 24)
     write_video(tmp_path / "clip", frames, 8)
     write_video(tmp_path / "clip.gif", frames, 8)
-    seen = np.stack(list(clip_as_seen(tmp_path / "clip.gif", scan(tmp_path / "clip.gif"), 8, 16, 24)))
+    seen = np.stack(list(clip_frames(tmp_path / "clip.gif", scan(tmp_path / "clip.gif"), 8, 16, 24)))
     outs = [
         pipe(RING, num_frames=5, video=video, generator=1, output_type="uint8").frames
         for video in (tmp_path / "clip.gif", seen, list(seen), torch.from_numpy(seen).permute(0, 3, 1, 2))

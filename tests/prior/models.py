@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 
 from prior.config import ContextConfig, PriorConfig
-from prior.laws import made_up_lesson
+from prior.laws import random_batch
 from prior.model import Lesson, LlamaPrior
 
 WORDS = ContextConfig(length=3, vocabulary=7)
@@ -58,4 +58,4 @@ def tiny_lesson(
     rate: float = 0.0,
     seed: int = 0,
 ) -> Lesson:
-    return made_up_lesson(config, batch, frames, grid, torch.Generator().manual_seed(seed), rate)
+    return random_batch(config, batch, frames, grid, torch.Generator().manual_seed(seed), rate)

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 import torch
-from prior.text import Text
+from interfaces.prior import Text
 
 from prior.config import ContextConfig
 from prior.model import LlamaPrior
@@ -45,8 +45,8 @@ def test_a_context_is_words_or_features(fields, message):
 
 
 def test_derived_numbers():
-    assert tiny_config().channels_a_head == 12
-    assert dataclasses.replace(tiny_config(), head_width=None).channels_a_head == 8
+    assert tiny_config().head_dim == 12
+    assert dataclasses.replace(tiny_config(), head_width=None).head_dim == 8
     assert tiny_config(context=WORDS).context_length == 4
     assert tiny_config().context_length == 0
     assert tiny_config(digits=(5, 6)).vocabulary.size == 30

@@ -104,7 +104,7 @@ def test_a_late_stream_differs_where_positions_are_rounded(monkeypatch):
 
     config = tiny_config()
     monkeypatch.setattr(rotary, "turned_by", in_float32)
-    monkeypatch.setattr(prior_model, "kept_turns", prior_model.turns_of)  # those that are kept are none of these
+    monkeypatch.setattr(prior_model, "cached_rotary", prior_model.turns_of)  # those that are kept are none of these
     assert not laws.shifting_a_stream_changes_nothing(tiny_model(config), tiny_lesson(config), 1e-4).held
 
 

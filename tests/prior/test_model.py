@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from prior.laws import begun, lived, made_up_lesson, nothing_decided, proposals
+from prior.laws import begun, lived, random_batch, nothing_decided, proposals
 from prior.model import TokenProposal
 from tests.prior.models import FEATURES, WORDS, tiny_config, tiny_lesson, tiny_model
 
@@ -135,7 +135,7 @@ def test_what_is_proposed_has_the_shape_of_a_frame():
 
 def test_one_token_and_one_frame_are_enough():
     config = tiny_config("masked", window=1)
-    lesson = made_up_lesson(config, 1, 1, (1, 1), torch.Generator().manual_seed(0))
+    lesson = random_batch(config, 1, 1, (1, 1), torch.Generator().manual_seed(0))
     model = tiny_model(config)
     assert model(lesson).nats.shape == (1, 1, 1, 1)
     assert next(proposals(model, lesson)).features.shape == (1, 1, 1, 32)

@@ -7,7 +7,7 @@ import math
 
 import pytest
 import torch
-from prior.text import Text
+from interfaces.prior import Text
 
 from prior.config import ContextConfig, PriorConfig
 from prior.memory import copied as kept

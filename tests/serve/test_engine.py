@@ -69,7 +69,7 @@ def test_a_job_goes_on_where_another_has_ended(home):
     async def scene():
         first = await finished_job(home.engine, GenerationParams(RING, seed=1, frames=17))
         initial_frames = await home.engine.continue_job(first.id)
-        assert (initial_frames.kind, initial_frames.count) == ("video", home.engine.info.pictures_of_use)
+        assert (initial_frames.kind, initial_frames.count) == ("video", home.engine.info.frames_of_use)
         second = await finished_job(
             home.engine, GenerationParams(RING, seed=1, frames=8, initial_frames=initial_frames)
         )

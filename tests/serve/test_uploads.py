@@ -21,7 +21,7 @@ from videogen.serve.requests import InitialFrames
 from videogen.serve.uploads.reader import Task, answer
 from videogen.serve.uploads.receiver import UploadReceiver
 
-INFO = replace(MASKED, height=48, width=96, fps=8.0, pictures_of_use=5)
+INFO = replace(MASKED, height=48, width=96, fps=8.0, frames_of_use=5)
 LIMITS = ServerLimits(upload_bytes=2**22, upload_memory=2**30)
 
 
@@ -45,7 +45,7 @@ def read_here(data, kind, tmp_path):
     descriptor = os.open(path, os.O_RDONLY)
     try:
         bounds = (LIMITS.upload_memory, LIMITS.upload_pixels, LIMITS.upload_frames)
-        return answer(descriptor, Task(kind, INFO.fps, INFO.height, INFO.width, INFO.pictures_of_use, 9, *bounds))
+        return answer(descriptor, Task(kind, INFO.fps, INFO.height, INFO.width, INFO.frames_of_use, 9, *bounds))
     finally:
         os.close(descriptor)
 

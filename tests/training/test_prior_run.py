@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pytest
 import torch
-from prior.digits import Answers
+from prior.heads.base import TokenLosses
 from safetensors.torch import save_file
 
 from prior.config import PriorShape
@@ -229,7 +229,7 @@ def test_the_two_objectives_load_each_others_weights(made: Set, unbroken: Path, 
 def test_a_llama_of_text_can_be_the_beginning(made: Set, tmp_path: Path) -> None:
     config = tiny_config(made[1], steps=1)
     shape = config.prior
-    heads, keys = shape.heads * shape.channels_a_head, shape.kv_heads * shape.channels_a_head
+    heads, keys = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
     shapes = {
         "input_layernorm": (16,), "post_attention_layernorm": (16,), "self_attn.q_proj": (heads, 16),
         "self_attn.k_proj": (keys, 16), "self_attn.v_proj": (keys, 16), "self_attn.o_proj": (16, heads),

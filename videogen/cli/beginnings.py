@@ -9,8 +9,9 @@ from videogen.cli.terminal import Terminal
 from videogen.errors import UsageError
 
 if TYPE_CHECKING:
-    from videogen.conditioning_frames import Frames, Known
+    from videogen.conditioning_frames import ConditioningFrames
     from videogen.io import Scan
+    from videogen.io.images import Frames
     from videogen.pipeline import VideoPipeline
 
 
@@ -29,8 +30,8 @@ class Beginning:
 
     @staticmethod
     def of(image: Path | None, video: Path | None, shown: bool = False) -> "Beginning":
-        from videogen.conditioning_frames import load_image, stills_in
         from videogen.io import probe, scan
+        from videogen.io.images import load_image, stills_in
 
         if image is not None and video is not None:
             raise UsageError("--image and --video are two beginnings; give one")
@@ -41,34 +42,34 @@ class Beginning:
             return Beginning(load_image(stills[0]), video, stills=stills)
         return Beginning() if video is None else Beginning(None, video, (scan if shown else probe)(video))
 
-    def known(self, pipe: "VideoPipeline", size: tuple[int, int], videos: int) -> "Known":
+    def known(self, pipe: "VideoPipeline", size: tuple[int, int], videos: int) -> "ConditioningFrames":
         """The picture, or the end of the clip, as all videos know it."""
         import numpy as np
 
-        from videogen.conditioning_frames import clip_known, picture_known, pictures_of_use
+        from videogen.conditioning_frames import condition_on_clip, condition_on_image, frames_of_use
         from videogen.io import fit
 
         if self.seen is not None or self.stills:
-            last = list(self.clip(pipe, size, pictures_of_use(pipe.model)))
-            return clip_known(pipe.model, np.stack(last), videos)
+            last = list(self.clip(pipe, size, frames_of_use(pipe.model)))
+            return condition_on_clip(pipe.model, np.stack(last), videos)
         if self.picture is not None:
-            return picture_known(pipe.model, fit(self.picture[None], *size)[0], videos)
+            return condition_on_image(pipe.model, fit(self.picture[None], *size)[0], videos)
         return pipe.known(None, None, *size, videos)
 
     def clip(self, pipe: "VideoPipeline", size: tuple[int, int], last: int | None = None) -> "Iterator[Frames]":
         """The pictures [H, W, 3] of the clip at the model's frame rate and in this size, or only the last of them."""
-        from videogen.conditioning_frames import clip_as_seen, stills_as_seen
+        from videogen.io.images import clip_frames, still_frames
 
         if self.stills:
-            return stills_as_seen(self.stills, *size, last)
+            return still_frames(self.stills, *size, last)
         assert self.seen is not None
-        return clip_as_seen(self.path, self.seen, pipe.fps, *size, last)
+        return clip_frames(self.path, self.seen, pipe.fps, *size, last)
 
     def pictures(self, fps: float) -> int:
         """How many the clip has at a model's frame rate; those of a folder are taken to be at that rate."""
-        from videogen.conditioning_frames import numbers_seen
+        from videogen.io.images import shown_numbers
 
-        return len(self.stills) if self.seen is None else len(numbers_seen(self.seen, fps))
+        return len(self.stills) if self.seen is None else len(shown_numbers(self.seen, fps))
 
     def note_changes(self, terminal: Terminal, pipe: "VideoPipeline", size: tuple[int, int]) -> None:
         """Say what of it the model does not see as it is."""

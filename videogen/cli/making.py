@@ -20,7 +20,7 @@ from videogen.errors import UsageError
 from videogen.threads import use_threads
 
 if TYPE_CHECKING:
-    from videogen.conditioning_frames import Known
+    from videogen.conditioning_frames import ConditioningFrames
     from videogen.generate import Job
     from videogen.generation_warnings import GenerationWarning
     from videogen.io import OutputFormat
@@ -89,7 +89,7 @@ class Request:
             return ()
         return metadata_of(self.pipe.model, job, **{**more, "begins_with": beginning.path.name})
 
-    def with_warnings(self, known: "Known") -> "Known":
+    def with_warnings(self, known: "ConditioningFrames") -> "ConditioningFrames":
         """What the video goes on from; said, if the model knows nothing like it."""
         from videogen.generation_warnings import input_warnings
 
@@ -123,7 +123,7 @@ def opened(terminal: Terminal, prompts: tuple[str, ...], videos: int, options: M
     return request
 
 
-def described(request: Request, known: "Known", path: Path) -> Request:
+def described(request: Request, known: "ConditioningFrames", path: Path) -> Request:
     """The same with what is seen as its prompt, where there was none; doubts about the clip or picture are noted."""
     from videogen.continuation_prompt import continuation_prompt
 
@@ -225,7 +225,7 @@ def changing(
         count += 1
 
 
-def pieces(pipe: "VideoPipeline", job: "Job", known: "Known", total: int, figures: "Figures") -> Pieces:
+def pieces(pipe: "VideoPipeline", job: "Job", known: "ConditioningFrames", total: int, figures: "Figures") -> Pieces:
     """The pictures of all videos as they are made, cut off where there are enough."""
     from videogen.generate import exact_clock
 

@@ -22,7 +22,7 @@ class ModelInfo:
     grid: tuple[int, int]  # tokens of a latent frame
     default_frames: int  # pictures
     window_seconds: float  # how far back it sees
-    pictures_of_use: int  # of a clip that is to be continued: its last so many
+    frames_of_use: int  # of a clip that is to be continued: its last so many
     sampler: Mapping[str, Any]  # the settings that hold where a params says nothing
     examples: tuple[str, ...]  # prompts from the model's own world, where it has one
     device: str

@@ -7,7 +7,7 @@ import torch
 
 from benchmarks.gpu_check import Finding, verdict
 from benchmarks.gpu_check.common import attempt, where
-from sampling.rng import chance_of
+from sampling.rng import counter_rng
 from videogen.evaluation.lab.roofline import measured_peaks
 
 
@@ -44,7 +44,7 @@ def draws(device: str) -> Iterator[Finding]:
     place = where(device).device
     seeds, frame = (0, 1, 2**63, -7), 1_000_000
     here, there = (
-        chance_of(seeds, frame, kind).uniforms("digits", 3, 16, 16, 6) for kind in (torch.device("cpu"), place)
+        counter_rng(seeds, frame, kind).uniforms("digits", 3, 16, 16, 6) for kind in (torch.device("cpu"), place)
     )
     equal = torch.equal(here, there.cpu())
     yield Finding("draws are those of a CPU", verdict(equal), why=f"{here.numel()} uniform numbers, to the bit")

@@ -12,7 +12,7 @@ from benchmarks.gpu_check.checks.training import preset
 from benchmarks.gpu_check.common import apart, attempt, is_small, median_seconds, milliseconds, where
 from benchmarks.gpu_check.graphed_prior import GraphedPrior
 from benchmarks.measuring import Setting
-from prior.laws import made_up_text
+from prior.laws import random_text
 from prior.memory import Past
 from prior.model import LlamaPrior
 from videogen.evaluation.lab.roofline import measured_peaks, pass_work
@@ -71,7 +71,7 @@ def compared(what: str, network: LlamaPrior, streams: int, side: int, setting: S
 
 def full_past(network: LlamaPrior, streams: int, side: int, device: torch.device) -> Past:
     context = network.config.context
-    text = None if context is None else made_up_text(context, streams, torch.Generator(device).manual_seed(0))
+    text = None if context is None else random_text(context, streams, torch.Generator(device).manual_seed(0))
     if text is not None and text.content.is_floating_point():
         text = text._replace(content=text.content.to(network.norm.weight.dtype))
     past = network.begin(text, streams, (side, side))

@@ -23,7 +23,7 @@ from benchmarks.gpu_check.common import (
 )
 from benchmarks.measuring import forget_peak, seconds_of
 from prior.config import ContextConfig, PriorConfig, PriorShape
-from prior.laws import made_up_lesson
+from prior.laws import random_batch
 from prior.model import Lesson, LlamaPrior
 from prior.visibility import Layout
 from videogen.evaluation.lab.roofline import head_parameters
@@ -93,7 +93,7 @@ class Training:
         on_gpu = self.setting.device.type == "cuda"
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=2e-4, fused=on_gpu or None)
         generator = torch.Generator(self.setting.device).manual_seed(SEED)
-        self.lesson: Lesson = made_up_lesson(
+        self.lesson: Lesson = random_batch(
             given.config, given.batch, given.frames, (given.side, given.side), generator
         )
         self.blocks = self.network.blocks_for(self.lesson, "auto")
@@ -194,7 +194,7 @@ def estimated_bytes(given: Preset) -> int:
     """As a dry run counts, of one clip; the moving average of the weights is left out, as it is here."""
     with shapes_only():
         network = LlamaPrior(given.config)
-        clip = made_up_lesson(given.config, 1, given.frames, (given.side, given.side), torch.Generator())
+        clip = random_batch(given.config, 1, given.frames, (given.side, given.side), torch.Generator())
         held = cost_of([network], lambda: network(clip, "gathered", 0.1, given.recompute).loss.mean(), "bf16").bytes
         return kept_bytes(Player(network, OptimizerConfig(1e-3, 0, "constant"), averaged=False)) + held * given.batch
 
@@ -204,7 +204,7 @@ def training_flop(config: PriorConfig, layout: Layout, batch: int) -> float:
 
     After the last block only the frames that are asked about are read: the others give it keys and values alone.
     """
-    queries, keys = config.heads * config.channels_a_head, config.kv_heads * config.channels_a_head
+    queries, keys = config.heads * config.head_dim, config.kv_heads * config.head_dim
     positions, asked = layout.length, layout.frames * layout.tokens
     matrices = config.width * (2 * queries + 2 * keys + 3 * config.hidden)
     seen, seen_by_asked = visible_pairs(layout)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sampling.rng import chance_of
+from sampling.rng import counter_rng
 from videogen.evaluation.generation.prompts import Clips, reference_scenes, true_clips
 
 AT_ONCE = 16  # clips
@@ -70,7 +70,7 @@ class RandomMotionBank:
 
 def filters(number: int, channels: int, count: int, kernel: tuple[int, int, int]) -> Tensor:
     """float32 [count, channels, *kernel], even in distribution, of the size that keeps a signal's strength."""
-    uniforms = chance_of([number], 0).uniforms("digits", 0, count, channels * math.prod(kernel))[0]
+    uniforms = counter_rng([number], 0).uniforms("codes", 0, count, channels * math.prod(kernel))[0]
     weights = (uniforms * 2 - 1) * math.sqrt(6 / (channels * math.prod(kernel)))
     return weights.float().view(count, channels, *kernel)
 

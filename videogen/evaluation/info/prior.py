@@ -18,7 +18,7 @@ def describe_prior(model: PriorModel) -> dict[str, Any]:
         "window_seconds": config.window * model.spec.frames_per_latent / clips.fps,
         "text_tokens": None if model.conditioner is None else model.conditioner.length,
         "prompt_vocabulary": None if model.prompt_vocabulary is None else model.prompt_vocabulary.world,
-        "bytes_of_a_stream": 4 * 2 * config.layers * config.kv_heads * config.channels_a_head * places,
+        "bytes_of_a_stream": 4 * 2 * config.layers * config.kv_heads * config.head_dim * places,
         "sampler": asdict(sampler_of(model)),
         "fingerprint": model.fingerprint,
     }

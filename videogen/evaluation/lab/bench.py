@@ -14,7 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from prior.model import LlamaPrior
-from sampling.orders import BLIND
+from sampling.orders import STATIC_ORDERS
 from videogen.evaluation.lab.baselines import Noted, WithoutCache
 from videogen.evaluation.lab.roofline import Peaks, Work, break_even, clocked, frame_floor, measured_peaks, raster_bound
 from videogen.evaluation.lab.timed_prior import TimedPrior
@@ -167,7 +167,7 @@ def own_figures(
         return figures
     streams = len(job.seeds) * (2 if job.sampler.guided else 1)
     tokens = tokens_of(model)
-    asked = tokens / steps if job.sampler.order in BLIND else None  # the others look at all that is undecided
+    asked = tokens / steps if job.sampler.order in STATIC_ORDERS else None  # the others look at all that is undecided
     deciding = frame_floor(model.config, steps, tokens, streams, weight.dtype.itemsize, peaks, asked)
     return {
         **figures,

@@ -59,7 +59,7 @@ def pass_work(
     """One pass over `frames` latent frames of so many tokens; `width` bytes a number; the answers to so many tokens
     `asked` about of each stream, by default the last frame, and logits `read` of as many. The window is full, as it is
     in a long stream."""
-    queries, keys = config.heads * config.channels_a_head, config.kv_heads * config.channels_a_head
+    queries, keys = config.heads * config.head_dim, config.kv_heads * config.head_dim
     before, after = config.width * (queries + 2 * keys), config.width * (queries + 3 * config.hidden)
     head, asked = head_parameters(config), tokens if asked is None else asked
     seen = config.context_length + (config.sink_frames + config.window + 1) * tokens

@@ -1,54 +1,63 @@
-"""A prior that passes every call on and counts the seconds it took: what of a latent frame's time is the network's."""
+"""A prior that counts the seconds of every call: what of a latent frame's time is the network's."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from prior.interface import Proposal
 from torch import Tensor
 
+from interfaces.prior import DrawSettings, Proposal, TokenRNG
 from prior.memory import Past, Present
 from prior.model import LlamaPrior
-from prior.wrappers import StandIn
+from prior.wrappers import PriorWrapper
 
 Result = TypeVar("Result")
 
 
-class TimedPrior(StandIn):
-    """Blocks and head together; the clock is one that waits until the device is done."""
+class TimedPrior(PriorWrapper):
+    """Blocks and head together; give it a clock that waits until the device is done."""
 
     def __init__(self, prior: LlamaPrior, clock: Callable[[], float]):
         super().__init__(prior)
         self.clock, self.seconds = clock, 0.0
 
-    def over(self, work: Callable[[], Result]) -> Result:
+    def timed(self, work: Callable[[], Result]) -> Result:
         began = self.clock()
         result = work()
         self.seconds += self.clock() - began
         return result
 
-    def propose(self, ids_Bhw: Tensor, past: Past, places_BM: Tensor | None = None) -> "tuple[TimedProposal, Present]":
-        proposal, present = self.over(lambda: self.prior.propose(ids_Bhw, past, places_BM))
+    def propose(
+        self,
+        codes_BNK: Tensor,
+        known_BN: Tensor,
+        past: Past,
+        control: Tensor | None = None,
+        places_BM: Tensor | None = None,
+    ) -> "tuple[TimedProposal, Present]":
+        proposal, present = self.timed(lambda: self.prior.propose(codes_BNK, known_BN, past, control, places_BM))
         return TimedProposal(proposal, self), present
 
     def commit(self, past: Past, present: Present) -> Past:
-        return self.over(lambda: self.prior.commit(past, present))
+        return self.timed(lambda: self.prior.commit(past, present))
 
-    def advance(self, ids_Bhw: Tensor, past: Past) -> "tuple[Past, TimedProposal]":
-        past, proposal = self.over(lambda: self.prior.advance(ids_Bhw, past))
+    def advance(
+        self, codes_BNK: Tensor, past: Past, control: Tensor | None = None, next_control: Tensor | None = None
+    ) -> "tuple[Past, TimedProposal]":
+        past, proposal = self.timed(lambda: self.prior.advance(codes_BNK, past, control, next_control))
         return past, TimedProposal(proposal, self)
 
-    def next_token(self, ids_Bn: Tensor, past: Past) -> "TimedProposal":
-        return TimedProposal(self.over(lambda: self.prior.next_token(ids_Bn, past)), self)
+    def next_token(self, codes_BnK: Tensor, past: Past, control: Tensor | None = None) -> "TimedProposal":
+        return TimedProposal(self.timed(lambda: self.prior.next_token(codes_BnK, past, control)), self)
 
 
 @dataclass(frozen=True)
 class TimedProposal:
     proposal: Proposal
-    timed: TimedPrior
-
-    def logits(self, known_digits: Tensor) -> Tensor:
-        return self.timed.over(lambda: self.proposal.logits(known_digits))
+    prior: TimedPrior
 
     def at(self, places_BM: Tensor) -> "TimedProposal":
-        return TimedProposal(self.timed.over(lambda: self.proposal.at(places_BM)), self.timed)
+        return TimedProposal(self.prior.timed(lambda: self.proposal.at(places_BM)), self.prior)
+
+    def sample(self, settings: DrawSettings, rng: TokenRNG) -> tuple[Tensor, Tensor]:
+        return self.prior.timed(lambda: self.proposal.sample(settings, rng))

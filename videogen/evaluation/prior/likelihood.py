@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from prior.digits import Answers
-from prior.text import Text
+from prior.heads.base import TokenLosses
+from interfaces.prior import Text
 from prior.vocabulary import Vocabulary
 from torch import Tensor
 

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from videogen.conditioning_frames import as_rgb, numbers_seen
 from videogen.io import Limits, Scan, VideoError, read_along, scan
+from videogen.io.images import as_rgb, shown_numbers
 from videogen.serve.messages import MessageSocket, UploadRead, UploadRejected
 
 FILES = 32  # descriptors
@@ -77,7 +77,7 @@ def answer(descriptor: int, task: Task) -> UploadRead | UploadRejected:
 def of_video(path: Path, task: Task) -> UploadRead:
     """The last pictures of a clip at the frame rate and of the size that the model knows, every frame of it checked."""
     seen = scan(path, Limits(2**62, task.pixels, task.frames, float(task.frames)))
-    numbers = numbers_seen(seen, task.fps)[-task.last :].tolist()
+    numbers = shown_numbers(seen, task.fps)[-task.last :].tolist()
     pictures = np.concatenate(list(fitted(path, numbers, seen, task)))
     rate = (
         [] if not seen.fps or abs(seen.fps / task.fps - 1) <= 0.01 else [f"{seen.fps:.4g} become {task.fps:g} a second"]

@@ -104,7 +104,7 @@ class UploadReceiver:
             "fps": info.fps,
             "height": info.height,
             "width": info.width,
-            "last": info.pictures_of_use,
+            "last": info.frames_of_use,
             "seconds": int(limits.upload_seconds),
             "memory": limits.upload_memory,
             "pixels": limits.upload_pixels,
@@ -114,7 +114,7 @@ class UploadReceiver:
         child = await ChildProcess.start(READER, arguments, bare(), (descriptor,), subprocess.DEVNULL)
         try:
             async with asyncio.timeout(limits.upload_seconds):
-                said = await child.receive(info.pictures_of_use * info.height * info.width * 3)
+                said = await child.receive(info.frames_of_use * info.height * info.width * 3)
         except (EOFError, ValueError, TimeoutError):
             raise UploadError(f"the {kind} {GAVE_UP}") from None
         finally:

@@ -7,7 +7,7 @@ from typing import cast
 
 import numpy as np
 
-from videogen.conditioning_frames import Known, clip_known, picture_known
+from videogen.conditioning_frames import ConditioningFrames, condition_on_clip, condition_on_image
 from videogen.continuation_prompt import continuation_prompt
 from videogen.generate import read_prompt
 from videogen.generation_warnings import input_warnings
@@ -124,12 +124,16 @@ def begun(pipe: VideoPipeline, begin: StartStream) -> tuple[VideoStream, str]:
     return stream, "; ".join(map(str, (*input_warnings(pipe.model, given), *warnings)))
 
 
-def known(pipe: VideoPipeline, begin: StartStream) -> Known:
+def known(pipe: VideoPipeline, begin: StartStream) -> ConditioningFrames:
     rows, columns = pipe.size(None, None)
     if begin.initial_kind is None:
         return pipe.known(None, None, rows, columns, 1)
     pictures = np.frombuffer(bytearray(begin.payload), np.uint8).reshape(begin.initial_count, rows, columns, 3)
-    return clip_known(pipe.model, pictures) if begin.initial_kind == "video" else picture_known(pipe.model, pictures[0])
+    return (
+        condition_on_clip(pipe.model, pictures)
+        if begin.initial_kind == "video"
+        else condition_on_image(pipe.model, pictures[0])
+    )
 
 
 def together(stream: VideoStream) -> list[Picture]:

@@ -19,7 +19,7 @@ TOKENS_A_WORD = 1.3  # of a vocabulary that was made of the playroom's words; an
 
 def described(pipe: "VideoPipeline") -> dict[str, Any]:
     """The fields of ModelInfo, in plain JSON, but for what the web process knows itself."""
-    from videogen.conditioning_frames import pictures_of_use
+    from videogen.conditioning_frames import frames_of_use
 
     model = pipe.model
     vocabulary = model.prompt_vocabulary
@@ -39,7 +39,7 @@ def described(pipe: "VideoPipeline") -> dict[str, Any]:
         "grid": model.spec.groups[0].shape,
         "default_frames": pipe.pictures(None),
         "window_seconds": model.config.window * f_t / pipe.fps,
-        "pictures_of_use": pictures_of_use(model),
+        "frames_of_use": frames_of_use(model),
         "sampler": asdict(pipe.sampler),
         "examples": examples_for(model.conditioner, vocabulary),
         "device": str(pipe.device),

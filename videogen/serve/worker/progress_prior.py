@@ -1,34 +1,42 @@
-"""A prior that is overheard: while a latent frame is sampled, what of it is decided so far."""
+"""A prior whose progress can be watched: which tokens of a latent frame are decided while it is sampled."""
 
 from collections.abc import Callable
 
 import torch
-from prior.interface import Proposal
 from torch import Tensor
 
+from interfaces.prior import Proposal
 from prior.memory import Past, Present
 from prior.model import LlamaPrior
-from prior.wrappers import StandIn
+from prior.wrappers import PriorWrapper
 
-OnProposal = Callable[[Callable[[], Tensor]], None]  # is told how to find out: bool [N], the tokens that are decided
+OnProposal = Callable[[Callable[[], Tensor]], None]  # gets a function that says which tokens are decided: bool [N]
 
 
-class ProgressPrior(StandIn):
-    """The same prior; `on_proposal` is called before it answers, and may raise to break the latent frame off."""
+class ProgressPrior(PriorWrapper):
+    """The same prior; `on_proposal` is called before it answers, and may raise to cancel the latent frame."""
 
     def __init__(self, prior: LlamaPrior, on_proposal: OnProposal):
         super().__init__(prior)
         self.on_proposal = on_proposal
 
-    def propose(self, ids_Bhw: Tensor, past: Past, places_BM: Tensor | None = None) -> tuple[Proposal, Present]:
-        self.on_proposal(lambda: ids_Bhw[0].flatten() != self.vocabulary.mask)
-        return super().propose(ids_Bhw, past, places_BM)
+    def propose(
+        self,
+        codes_BNK: Tensor,
+        known_BN: Tensor,
+        past: Past,
+        control: Tensor | None = None,
+        places_BM: Tensor | None = None,
+    ) -> tuple[Proposal, Present]:
+        self.on_proposal(lambda: known_BN[0])
+        return super().propose(codes_BNK, known_BN, past, control, places_BM)
 
-    def advance(self, ids_Bhw: Tensor, past: Past) -> tuple[Past, Proposal]:
-        self.on_proposal(lambda: torch.zeros_like(ids_Bhw[0].flatten(), dtype=torch.bool))
-        return super().advance(ids_Bhw, past)
+    def advance(
+        self, codes_BNK: Tensor, past: Past, control: Tensor | None = None, next_control: Tensor | None = None
+    ) -> tuple[Past, Proposal]:
+        self.on_proposal(lambda: torch.zeros(codes_BNK.shape[1], dtype=torch.bool))
+        return super().advance(codes_BNK, past, control, next_control)
 
-    def next_token(self, ids_Bn: Tensor, past: Past) -> Proposal:
-        tokens = int(past.grid.prod())
-        self.on_proposal(lambda: torch.arange(tokens) < ids_Bn.shape[1])
-        return super().next_token(ids_Bn, past)
+    def next_token(self, codes_BnK: Tensor, past: Past, control: Tensor | None = None) -> Proposal:
+        self.on_proposal(lambda: torch.arange(past.spec.tokens) < codes_BnK.shape[1])
+        return super().next_token(codes_BnK, past, control)

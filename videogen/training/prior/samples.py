@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from prior.text import Text
+from interfaces.prior import Text
 from torch import Tensor
 
 from prior.model import Lesson, LlamaPrior

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from prior.digits import Answers
-from prior.text import Text
+from prior.heads.base import TokenLosses
+from interfaces.prior import Text
 from prior.vocabulary import grouped
 from torch import Tensor, nn
 

@@ -148,7 +148,7 @@ def model() -> Schema:
         grid=listed(COUNT),
         default_frames=COUNT,
         window_seconds=AMOUNT,
-        pictures_of_use=COUNT,
+        frames_of_use=COUNT,
         orders=listed(TEXT),
         sampler=ANY_OBJECT,
         examples=listed(TEXT),
