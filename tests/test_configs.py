@@ -9,7 +9,7 @@ import torch
 
 from prior.config import ContextConfig, PriorConfig
 from prior.model import LlamaPrior
-from tokenizer.model import VideoTokenizer
+from tokenizer.networks.cnn import VideoTokenizer
 from videogen.config import resolve
 from videogen.config.schemas import SCHEMAS
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tokenizer.model import VideoTokenizer
+from tokenizer.networks.cnn import VideoTokenizer
 from videogen.pixels import to_clip, to_frames
 
 Frames = NDArray[np.uint8]

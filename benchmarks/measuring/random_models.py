@@ -7,8 +7,8 @@ import torch
 
 from prior.config import ContextConfig, PriorConfig
 from prior.model import LlamaPrior
-from tokenizer.config import TokenizerConfig
-from tokenizer.model import VideoTokenizer
+from tokenizer.networks.cnn import VideoTokenizer
+from tokenizer.networks.config import TokenizerConfig
 from tokenizer.quantize import FSQConfig
 from videogen.checkpoint import write_folder
 from videogen.clip_spec import ClipSpec

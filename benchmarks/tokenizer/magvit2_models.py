@@ -75,14 +75,14 @@ class Contender:
 def prepare(name: str) -> Callable[[], Contender]:
     """Import what the contender needs, but build nothing yet: what a process weighs now is its libraries."""
     if name == OURS:
-        importlib.import_module("tokenizer.model")
+        importlib.import_module("tokenizer.networks.cnn")
         return ours
     return functools.partial(magvit2, import_magvit2(), PEERS[name])
 
 
 def ours() -> Contender:
-    from tokenizer.config import TokenizerConfig
-    from tokenizer.model import VideoTokenizer
+    from tokenizer.networks.cnn import VideoTokenizer
+    from tokenizer.networks.config import TokenizerConfig
     from tokenizer.quantize import FSQConfig
 
     config = TokenizerConfig(

@@ -23,9 +23,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measuring.hardware import describe
-from tokenizer.config import TokenizerConfig
-from tokenizer.convolution import FrameConv, TimeConv, last_frames
-from tokenizer.model import VideoTokenizer
+from tokenizer.networks.cnn import VideoTokenizer
+from tokenizer.networks.config import TokenizerConfig
+from tokenizer.networks.convolution import FrameConv, TimeConv, last_frames
 from tokenizer.quantize import FSQConfig
 from tokenizer.streaming import State, flatten_state, leaves
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tokenizer import laws
-from tokenizer.model import VideoTokenizer
+from tokenizer.networks.cnn import VideoTokenizer
 from tokenizer.precision import allow_tf32, rounded_kinds
 from tokenizer.quantize import BSQConfig, FSQConfig, LFQConfig
 from videogen.cli import main
@@ -182,7 +182,7 @@ def test_info_tells_of_tokens_too(
 def test_selftest_fails_where_a_law_is_broken(
     model_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from tokenizer.blocks import PositionNorm
+    from tokenizer.networks.blocks import PositionNorm
 
     def over_time(self, x_BTHWC):  # type: ignore[no-untyped-def]
         return x_BTHWC - x_BTHWC.mean((1, 2, 3), keepdim=True)

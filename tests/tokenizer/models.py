@@ -5,9 +5,9 @@ import random
 import torch
 from torch import Tensor
 
-from tokenizer.blocks import ResidualBlock
-from tokenizer.config import TokenizerConfig
-from tokenizer.model import CNNTokenizer
+from tokenizer.networks.blocks import ResidualBlock
+from tokenizer.networks.cnn import CNNTokenizer
+from tokenizer.networks.config import TokenizerConfig
 from tokenizer.quantize import FSQConfig, QuantizerConfig
 
 FSQ_1000 = FSQConfig(levels=(8, 5, 5, 5))

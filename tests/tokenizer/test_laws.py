@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from tests.tokenizer.models import noise_clip, random_plan, small_config, small_model
 from tests.tokenizer.quantize.families import FAMILIES
 from tokenizer import laws
-from tokenizer.blocks import FrameAttention, ResidualBlock
-from tokenizer.convolution import FrameConv
+from tokenizer.networks.blocks import FrameAttention, ResidualBlock
+from tokenizer.networks.convolution import FrameConv
 
 SHAPES = [
     {"f_t": 1, "f_s": 4, "front": "patch"},

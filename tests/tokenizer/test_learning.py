@@ -2,7 +2,7 @@ import torch
 
 from interfaces.tokenizer import encode_clip
 from tests.tokenizer.models import moving_squares, small_config
-from tokenizer.model import CNNTokenizer
+from tokenizer.networks.cnn import CNNTokenizer
 
 
 def psnr(clip, other):

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from tokenizer.convolution import TimeConv
+from tokenizer.networks.convolution import TimeConv
 from tokenizer.streaming import Stack, flatten_state, map_state, unflatten_state
 
 

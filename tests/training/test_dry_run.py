@@ -13,7 +13,7 @@ from tests.tokens.conftest import make_videos
 from tests.training.conftest import LENGTHS
 from tests.training.tiny import tiny_config as tiny_tokenizer
 from tests.training.tiny_prior import Set, tiny_config
-from tokenizer.model import VideoTokenizer
+from tokenizer.networks.cnn import VideoTokenizer
 from videogen.cli import main
 from videogen.conditioning import EncoderConfig
 from videogen.config import resolve

@@ -22,7 +22,7 @@ from tests.tokenizer.models import small_config
 from tests.training.fake import lines
 from tests.training.programs import CHECKOUT, ENVIRONMENT, same_bits, whole_lines
 from tests.training.tiny import ADVERSARIAL, tiny_config, train
-from tokenizer.discriminator import Discriminator, DiscriminatorConfig
+from tokenizer.losses.discriminator import Discriminator, DiscriminatorConfig
 from tokenizer.quantize import LFQConfig
 from videogen.data import build_index
 from videogen.data.split import draw

@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 
 from tests.tokenizer.models import small_config
-from tokenizer.adversarial import AdversarialConfig
-from tokenizer.discriminator import DiscriminatorConfig
-from tokenizer.losses import LossConfig
-from tokenizer.perceptual import MultiscaleStructureConfig
+from tokenizer.losses.adversarial import AdversarialConfig
+from tokenizer.losses.discriminator import DiscriminatorConfig
+from tokenizer.losses.objective import LossConfig
+from tokenizer.losses.perceptual import MultiscaleStructureConfig
 from videogen.training.loop.config import OptimizerConfig, TrainingConfig
 from videogen.training.loop.trainer import Outcome
 from videogen.training.tokenizer.config import DataConfig, PhaseConfig, TokenizerTrainingConfig

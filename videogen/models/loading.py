@@ -10,8 +10,8 @@ from torch import nn
 
 from prior.config import PriorConfig
 from prior.model import LlamaPrior
-from tokenizer.config import TokenizerConfig
-from tokenizer.model import VideoTokenizer
+from tokenizer.networks.cnn import VideoTokenizer
+from tokenizer.networks.config import TokenizerConfig
 from videogen.checkpoint import Folder
 from videogen.clip_spec import ClipSpec
 from videogen.conditioning import load_conditioner

@@ -2,7 +2,13 @@
 
 from pathlib import Path
 
-from tokenizer.perceptual import LPIPS, LPIPSConfig, MultiscaleStructure, MultiscaleStructureConfig, PerceptualLoss
+from tokenizer.losses.perceptual import (
+    LPIPS,
+    LPIPSConfig,
+    MultiscaleStructure,
+    MultiscaleStructureConfig,
+    PerceptualLoss,
+)
 from videogen.errors import CheckpointError
 
 

@@ -13,8 +13,8 @@ from videogen.errors import UsageError
 if TYPE_CHECKING:
     from prior.config import PriorConfig
     from prior.model import LlamaPrior
-    from tokenizer.config import TokenizerConfig
-    from tokenizer.model import VideoTokenizer
+    from tokenizer.networks.cnn import VideoTokenizer
+    from tokenizer.networks.config import TokenizerConfig
     from videogen.conditioning import Conditioner
 
 

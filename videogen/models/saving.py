@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from prior.config import PriorConfig
     from sampling.config import SamplerConfig
-    from tokenizer.config import TokenizerConfig
+    from tokenizer.networks.config import TokenizerConfig
     from videogen.conditioning import Conditioner
 
 

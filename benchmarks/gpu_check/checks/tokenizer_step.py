@@ -11,8 +11,8 @@ from benchmarks.gpu_check import Finding, verdict
 from benchmarks.gpu_check.checks.training import STEPS, TIMED
 from benchmarks.gpu_check.common import SEED, attempt, is_small, milliseconds, part, peaks_of, settings, where
 from benchmarks.measuring import seconds_of
-from tokenizer.config import TokenizerConfig
-from tokenizer.model import VideoTokenizer
+from tokenizer.networks.cnn import VideoTokenizer
+from tokenizer.networks.config import TokenizerConfig
 
 
 def check(device: str) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from benchmarks.gpu_check import Finding, verdict
 from benchmarks.gpu_check.common import attempt, is_small, median_seconds, where
 from benchmarks.measuring import Setting
 from tokenizer.laws import decode_in_chunks, encode_in_chunks
-from tokenizer.model import VideoTokenizer
+from tokenizer.networks.cnn import VideoTokenizer
 from videogen.models import BUNDLED, load_tokenizer
 from videogen.pixels import to_clip
 from videogen.playroom.render import render

@@ -7,7 +7,7 @@ import torch
 
 from tokenizer import laws
 from tokenizer.laws import Verdict
-from tokenizer.model import VideoTokenizer
+from tokenizer.networks.cnn import VideoTokenizer
 from tokenizer.precision import whole_float32
 
 TOLERANCE = 1e-4  # of clips in [-1, 1], for what is equal to float rounding only

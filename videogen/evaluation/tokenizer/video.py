@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenizer.config import TokenizerConfig
+from tokenizer.networks.config import TokenizerConfig
 from tokenizer.quantize import Usage
 from videogen.errors import DataError, UsageError
 from videogen.evaluation.tokenizer.metrics import Totals

@@ -4,9 +4,9 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from tokenizer.config import TokenizerConfig
-from tokenizer.losses import LossConfig
-from tokenizer.perceptual import LPIPS, LPIPSConfig
+from tokenizer.losses.objective import LossConfig
+from tokenizer.losses.perceptual import LPIPS, LPIPSConfig
+from tokenizer.networks.config import TokenizerConfig
 from videogen.evaluation.tokenizer.metrics import WINDOW
 from videogen.training.loop.config import OptimizerConfig, TrainingConfig
 

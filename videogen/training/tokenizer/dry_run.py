@@ -8,9 +8,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from tokenizer.discriminator import Discriminator
-from tokenizer.model import VideoTokenizer
-from tokenizer.perceptual import LPIPSConfig
+from tokenizer.losses.discriminator import Discriminator
+from tokenizer.losses.perceptual import LPIPSConfig
+from tokenizer.networks.cnn import VideoTokenizer
 from videogen.training.estimate.machine import Machine
 from videogen.training.estimate.memory_estimate import Cost, cost_of, in_precision, kept_bytes, shapes_only
 from videogen.training.estimate.report import Need, Stretch, clips_at_once, hours, memory_figures, table

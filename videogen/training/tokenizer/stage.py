@@ -10,14 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tokenizer import alarms
-from tokenizer.adversarial import LeCam, has_begun
-from tokenizer.config import DECODER, TokenizerConfig
-from tokenizer.discriminator import Discriminator
-from tokenizer.losses import adversarial_loss, discriminator_loss, reconstruction_loss
-from tokenizer.model import Reconstruction, VideoTokenizer
-from tokenizer.network import decoder_layers
-from tokenizer.perceptual import PerceptualLoss
+from tokenizer import diagnostics
+from tokenizer.losses.adversarial import LeCam, has_begun
+from tokenizer.losses.discriminator import Discriminator
+from tokenizer.losses.objective import adversarial_loss, discriminator_loss, reconstruction_loss
+from tokenizer.losses.perceptual import PerceptualLoss
+from tokenizer.networks.cnn import Reconstruction, VideoTokenizer
+from tokenizer.networks.config import DECODER, TokenizerConfig
+from tokenizer.networks.encoder_decoder import decoder_layers
 from videogen.checkpoint import Content
 from videogen.clip_spec import ClipSpec
 from videogen.errors import UsageError
@@ -113,10 +113,10 @@ class TokenizerStage:
             return {}
         vocabulary, accuracy = self.network.quantizer.size, means.get("discriminator_accuracy", 0.0)
         return {
-            "input outside [-1, 1]": alarms.input_out_of_range(means.get("outside", 0.0)),
-            "flat reconstructions": alarms.flat_reconstructions(means["variance"], means["clip_variance"]),
-            "codes collapse": alarms.codes_collapse(means["perplexity"], round(means["tokens"]), vocabulary),
-            "discriminator dominates": alarms.discriminator_dominates(accuracy),
+            "input outside [-1, 1]": diagnostics.input_out_of_range(means.get("outside", 0.0)),
+            "flat reconstructions": diagnostics.flat_reconstructions(means["variance"], means["clip_variance"]),
+            "codes collapse": diagnostics.codes_collapse(means["perplexity"], round(means["tokens"]), vocabulary),
+            "discriminator dominates": diagnostics.discriminator_dominates(accuracy),
         }
 
     @cached_property
@@ -240,9 +240,9 @@ def count(module: nn.Module) -> int:
 def looks(clip: Tensor, out: Reconstruction) -> dict[str, Tensor]:
     """Numbers that alarms look at."""
     return {
-        "outside": alarms.share_out_of_range(clip),
-        "clip_variance": alarms.variance_within_frames(clip),
-        "variance": alarms.variance_within_frames(out.clip),
+        "outside": diagnostics.share_out_of_range(clip),
+        "clip_variance": diagnostics.variance_within_frames(clip),
+        "variance": diagnostics.variance_within_frames(out.clip),
         "perplexity": perplexity(out.ids),
         "tokens": torch.tensor(float(out.ids.numel()), device=clip.device),
     }

@@ -3,7 +3,7 @@ import copy
 import pytest
 import torch
 
-from tokenizer.adversarial import (
+from tokenizer.losses.adversarial import (
     AdversarialConfig,
     LeCam,
     accuracy,
@@ -13,7 +13,7 @@ from tokenizer.adversarial import (
     judging_loss,
     ramp,
 )
-from tokenizer.discriminator import DiscriminatorConfig
+from tokenizer.losses.discriminator import DiscriminatorConfig
 
 
 def config(**changes):

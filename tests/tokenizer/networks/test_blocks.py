@@ -1,6 +1,6 @@
 import torch
 
-from tokenizer.blocks import FrameAttention, PositionNorm, ResidualBlock
+from tokenizer.networks.blocks import FrameAttention, PositionNorm, ResidualBlock
 
 
 def test_norm_sees_one_position_only():

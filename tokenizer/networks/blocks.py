@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from tokenizer.convolution import FrameConv, TimeConv
+from tokenizer.networks.convolution import FrameConv, TimeConv
 from tokenizer.streaming import State, Streaming
 
 

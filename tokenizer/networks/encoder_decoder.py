@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from torch import nn
 
-from tokenizer.blocks import FrameAttention, ResidualBlock
-from tokenizer.config import TokenizerConfig
-from tokenizer.convolution import Down, FrameConv, Up
-from tokenizer.frontend import HaarFrontEnd, PatchFrontEnd
+from tokenizer.networks.blocks import FrameAttention, ResidualBlock
+from tokenizer.networks.config import TokenizerConfig
+from tokenizer.networks.convolution import Down, FrameConv, Up
+from tokenizer.networks.patchify import HaarFrontEnd, PatchFrontEnd
 from tokenizer.streaming import Stack
 
 

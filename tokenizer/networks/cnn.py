@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from interfaces.tokenizer import State as AnyState
 from interfaces.tokens import TokenGroup, TokenSpec
-from tokenizer.config import TokenizerConfig
-from tokenizer.network import make_decoder, make_encoder, make_front_end
+from tokenizer.networks.config import TokenizerConfig
+from tokenizer.networks.encoder_decoder import make_decoder, make_encoder, make_front_end
 from tokenizer.precision import exactly
 from tokenizer.quantize import make_quantizer
 from tokenizer.streaming import State

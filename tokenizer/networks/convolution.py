@@ -11,7 +11,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from tokenizer.product_conv import ProductConv2d
+from tokenizer.networks.product_conv import ProductConv2d
 from tokenizer.streaming import State, Streaming, leaves
 
 Conv = TypeVar("Conv", bound=nn.Conv2d)

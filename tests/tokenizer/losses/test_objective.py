@@ -2,10 +2,10 @@ import pytest
 import torch
 
 from tests.tokenizer.models import noise_clip
-from tokenizer.adversarial import AdversarialConfig, LeCam
-from tokenizer.discriminator import Discriminator, DiscriminatorConfig
-from tokenizer.losses import LossConfig, adversarial_loss, discriminator_loss, l1, l2, reconstruction_loss
-from tokenizer.perceptual import MultiscaleStructure, MultiscaleStructureConfig
+from tokenizer.losses.adversarial import AdversarialConfig, LeCam
+from tokenizer.losses.discriminator import Discriminator, DiscriminatorConfig
+from tokenizer.losses.objective import LossConfig, adversarial_loss, discriminator_loss, l1, l2, reconstruction_loss
+from tokenizer.losses.perceptual import MultiscaleStructure, MultiscaleStructureConfig
 
 STRUCTURE = MultiscaleStructureConfig("multiscale_structure", weight=0.3)
 GAME = AdversarialConfig(

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tokenizer.convolution import Down, FrameConv, TimeConv, Up
+from tokenizer.networks.convolution import Down, FrameConv, TimeConv, Up
 
 
 def frames(*shape, seed=0):

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tokenizer.discriminator import DiscriminatorConfig
+from tokenizer.losses.discriminator import DiscriminatorConfig
 from tokenizer.precision import at_least_float32
 
 AdversarialKind: TypeAlias = Literal["hinge", "non_saturating"]

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from tests.tokenizer.models import moving_squares, noise_clip
-from tokenizer.perceptual import (
+from tokenizer.losses.perceptual import (
     LPIPS,
     LPIPSConfig,
     MultiscaleStructure,

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from tokenizer.blocks import PositionNorm
-from tokenizer.convolution import FrameConv, calm
+from tokenizer.networks.blocks import PositionNorm
+from tokenizer.networks.convolution import FrameConv, calm
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from tests.tokenizer.models import noise_clip
-from tokenizer.frontend import HaarFrontEnd, PatchFrontEnd, haar_basis
+from tokenizer.networks.patchify import HaarFrontEnd, PatchFrontEnd, haar_basis
 
 SIZES = [(time, space) for time in (1, 2, 4, 8) for space in (1, 2, 4)]
 

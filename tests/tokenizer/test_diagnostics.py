@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from tests.tokenizer.models import moving_squares
-from tokenizer.alarms import (
+from tokenizer.diagnostics import (
     codes_collapse,
     discriminator_dominates,
     flat_reconstructions,

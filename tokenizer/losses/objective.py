@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from tokenizer.adversarial import (
+from tokenizer.losses.adversarial import (
     AdversarialConfig,
     LeCam,
     MeanOverProcesses,
@@ -22,7 +22,7 @@ from tokenizer.adversarial import (
     mean_of_each,
     ramp,
 )
-from tokenizer.perceptual import LPIPSConfig, MultiscaleStructureConfig, PerceptualLoss
+from tokenizer.losses.perceptual import LPIPSConfig, MultiscaleStructureConfig, PerceptualLoss
 from tokenizer.precision import at_least_float32
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from tests.tokenizer.models import noise_clip
-from tokenizer.discriminator import BothWaysTimeConv, Discriminator, DiscriminatorConfig
+from tokenizer.losses.discriminator import BothWaysTimeConv, Discriminator, DiscriminatorConfig
 
 SMALL = DiscriminatorConfig(widths=(8, 12), time_halvings=1)
 

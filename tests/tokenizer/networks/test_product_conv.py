@@ -5,8 +5,8 @@ import copy
 import pytest
 import torch
 
-from tokenizer.convolution import FrameConv
-from tokenizer.product_conv import ProductConv2d, has_onednn
+from tokenizer.networks.convolution import FrameConv
+from tokenizer.networks.product_conv import ProductConv2d, has_onednn
 
 pytestmark = pytest.mark.skipif(not has_onednn(), reason="torch has no oneDNN here")
 
