@@ -27,7 +27,7 @@ def describe_tokens(tokens: TokenSet) -> dict[str, Any]:
     }
 
 
-def tokens_in_words(tokens: TokenSet) -> dict[str, str]:
+def format_tokens(tokens: TokenSet) -> dict[str, str]:
     """What `videogen info` says of a folder that `videogen encode` made."""
     figures, cut = describe_tokens(tokens), tokens.description.cut
     height, width = figures["grid"]

@@ -25,47 +25,49 @@ from videogen.tokens import TokenSet
 
 QUARTERS = 4
 GOLDEN = (math.sqrt(5) - 1) / 2  # multiples of it fill [0, 1) evenly, however many there are
-COUNTED = 4096  # clips of the training set that a baseline is made of
-Answer = Callable[[Lesson], Answers]
+MAX_CLIPS = 4096  # clips of the training set that a baseline is made of
+Predict = Callable[[Lesson], Answers]
 
 
 @dataclass(frozen=True)
-class Sums:
+class LikelihoodSums:
     """Nats, right guesses and frames, by place in the clip [T] and by the quarter of masked tokens [4]."""
 
     by_frame: Tensor  # float64 [3, T]
     by_quarter: Tensor  # float64 [3, 4]
 
     @staticmethod
-    def none(frames: int) -> "Sums":
-        return Sums(torch.zeros(3, frames, dtype=torch.float64), torch.zeros(3, QUARTERS, dtype=torch.float64))
+    def none(frames: int) -> "LikelihoodSums":
+        return LikelihoodSums(
+            torch.zeros(3, frames, dtype=torch.float64), torch.zeros(3, QUARTERS, dtype=torch.float64)
+        )
 
-    def plus(self, frames: "Frames") -> "Sums":
+    def plus(self, frames: "FrameLikelihoods") -> "LikelihoodSums":
         nats_BT, right_BT, ratio_BT = frames
         values = torch.stack([nats_BT, right_BT, torch.ones_like(nats_BT)]).double().cpu()
         quarter = (ratio_BT.cpu() * QUARTERS).ceil().long().clamp(1, QUARTERS) - 1
         by_quarter = torch.zeros_like(self.by_quarter).index_add_(1, quarter.flatten(), values.flatten(1))
-        return Sums(self.by_frame + values.sum(1), self.by_quarter + by_quarter)
+        return LikelihoodSums(self.by_frame + values.sum(1), self.by_quarter + by_quarter)
 
-    def over_processes(self, mean: Callable[[Tensor], Tensor]) -> "Sums":
+    def over_processes(self, mean: Callable[[Tensor], Tensor]) -> "LikelihoodSums":
         """The mean does as well as the sum: all figures are ratios."""
-        return Sums(mean(self.by_frame).cpu(), mean(self.by_quarter).cpu())
+        return LikelihoodSums(mean(self.by_frame).cpu(), mean(self.by_quarter).cpu())
 
 
-class Frames(NamedTuple):
+class FrameLikelihoods(NamedTuple):
     """Of each latent frame of some clips: nats a token, the share of right guesses, and of tokens that were masked."""
 
     nats_BT: Tensor
     right_BT: Tensor
     ratio_BT: Tensor
 
-    def of(self, clips: slice) -> "Frames":
-        return Frames(*(each[clips] for each in self))
+    def of(self, clips: slice) -> "FrameLikelihoods":
+        return FrameLikelihoods(*(each[clips] for each in self))
 
 
-def judged(
-    answer: Answer, ids_BThw: Tensor, text: Text | None, masked: bool, vocabulary: Vocabulary, first: int
-) -> Frames:
+def frame_likelihoods(
+    answer: Predict, ids_BThw: Tensor, text: Text | None, masked: bool, vocabulary: Vocabulary, first: int
+) -> FrameLikelihoods:
     """What a prior makes of a batch; `first` is the number of its first clip, which chooses the masks."""
     batch, frames, height, width = ids_BThw.shape
     tokens, device = height * width, ids_BThw.device
@@ -77,7 +79,7 @@ def judged(
     answers = answer(Lesson(ids_BThw, ids_BThw, seen, text, torch.zeros(batch, device=device)))
     counted = hidden_BThw.flatten(2).float()
     nats_BT, right_BT = (mean_over_frames(each.flatten(2).float(), counted) for each in (answers.nats, answers.right))
-    return Frames(nats_BT, right_BT, counted.mean(-1))
+    return FrameLikelihoods(nats_BT, right_BT, counted.mean(-1))
 
 
 def even_masks(clips: range, frames: int, tokens: int) -> Tensor:
@@ -87,7 +89,7 @@ def even_masks(clips: range, frames: int, tokens: int) -> Tensor:
     return masks(even_counts(numbers * GOLDEN % 1, tokens), torch.stack(orders))
 
 
-def figures(sums: Sums, tokens: int, pixels: int, f_t: int) -> dict[str, float]:
+def figures(sums: LikelihoodSums, tokens: int, pixels: int, f_t: int) -> dict[str, float]:
     """`pixels` are those of one picture; the first latent frame holds one picture, every later one `f_t`."""
     nats_T, right_T, count_T = sums.by_frame
     pictures_T = torch.full_like(count_T, f_t)
@@ -118,7 +120,7 @@ class Baseline:
     @staticmethod
     def of(tokens: TokenSet, rows: Iterable[int]) -> "Baseline":
         counts, same, pairs = np.zeros(tokens.description.vocabulary), 0, 0
-        for row in list(rows)[:COUNTED]:
+        for row in list(rows)[:MAX_CLIPS]:
             ids = tokens.ids(int(row)).numpy()
             counts += np.bincount(ids.ravel(), minlength=len(counts))
             same, pairs = same + int((ids[1:] == ids[:-1]).sum()), pairs + ids[1:].size

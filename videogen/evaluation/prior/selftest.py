@@ -27,10 +27,10 @@ PROMPTS = ("a small red ring drifts left", "a big yellow star spins", "")
 def check_prior_laws(model: PriorModel, seed: int) -> list[Verdict]:
     """A verdict a law, in whole float32 on a GPU too."""
     with whole_float32():
-        return [*_of_the_prior(model, seed), *_of_the_whole_way(model, seed)]
+        return [*_check_prior(model, seed), *_check_generation(model, seed)]
 
 
-def _of_the_prior(model: PriorModel, seed: int) -> Iterator[Verdict]:
+def _check_prior(model: PriorModel, seed: int) -> Iterator[Verdict]:
     prior, device = model.network, device_of(model)
     frames = model.config.sink_frames + model.config.window + 2
     generator = torch.Generator(device).manual_seed(seed)
@@ -44,11 +44,11 @@ def _of_the_prior(model: PriorModel, seed: int) -> Iterator[Verdict]:
     yield laws.a_past_does_not_grow(prior, lesson, rounds=3)
 
 
-def _of_the_whole_way(model: PriorModel, seed: int) -> Iterator[Verdict]:
+def _check_generation(model: PriorModel, seed: int) -> Iterator[Verdict]:
     sampler = replace(sampler_of(model), guidance_scale=2.0)
     job = Job(PROMPTS, ("",) * len(PROMPTS), tuple(range(seed, seed + len(PROMPTS))), sampler)
-    yield a_stream_is_the_offline_result(model, alone(job, 0))
-    yield a_restored_stream_is_unbroken(model, alone(job, 0))
+    yield a_stream_is_the_offline_result(model, single_request(job, 0))
+    yield a_restored_stream_is_unbroken(model, single_request(job, 0))
     yield a_video_of_a_batch_is_the_video_alone(model, job)
 
 
@@ -80,13 +80,13 @@ def a_restored_stream_is_unbroken(model: PriorModel, job: Job) -> Verdict:
 def a_video_of_a_batch_is_the_video_alone(model: PriorModel, job: Job) -> Verdict:
     """In ids, with guidance. In float64: nothing then lies within rounding of a draw's border."""
     exact = replace(model, network=copy.deepcopy(model.network).double())
-    together, wrong = ids_of(exact, job), 0
+    together, wrong = generate_ids(exact, job), 0
     for row in range(len(job.seeds)):
-        wrong += int((ids_of(exact, alone(job, row))[0] != together[row]).sum())
+        wrong += int((generate_ids(exact, single_request(job, row))[0] != together[row]).sum())
     return Verdict("a video of a batch is the video alone", wrong == 0, f"{wrong} of {together.numel()} ids differ")
 
 
-def ids_of(model: PriorModel, job: Job) -> Tensor:
+def generate_ids(model: PriorModel, job: Job) -> Tensor:
     """int64 [B, T, h, w]"""
     going, ids = begin(model, job, nothing_known(model, len(job.seeds), GRID)), []
     for _ in range(LATENT_FRAMES):
@@ -95,6 +95,6 @@ def ids_of(model: PriorModel, job: Job) -> Tensor:
     return torch.stack(ids, 1)
 
 
-def alone(job: Job, row: int) -> Job:
+def single_request(job: Job, row: int) -> Job:
     one = slice(row, row + 1)
     return replace(job, prompts=job.prompts[one], negative_prompts=job.negative_prompts[one], seeds=job.seeds[one])

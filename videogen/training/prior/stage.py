@@ -23,7 +23,7 @@ from videogen.checkpoint import Content
 from videogen.clip_spec import ClipSpec
 from videogen.conditioning import Conditioner
 from videogen.errors import UsageError
-from videogen.evaluation.prior.likelihood import Baseline, Sums, figures, judged
+from videogen.evaluation.prior.likelihood import Baseline, LikelihoodSums, figures, frame_likelihoods
 from videogen.models import TokenizerModel, prior_files
 from videogen.training.loop.monitor import Judged
 from videogen.training.loop.stage import Json, Player, Team, Turn
@@ -124,7 +124,7 @@ class PriorStage:
             answers: Answers = module(lesson, config.kernel, blocks=self.network.blocks_for(lesson, config.kernel))
             return answers
 
-        count, sums = len(self.validation_ids), Sums.none(self.validation_ids.shape[1])
+        count, sums = len(self.validation_ids), LikelihoodSums.none(self.validation_ids.shape[1])
         each, masked = -(-count // team.world), config.prior.objective == "masked"
         for first in range(team.rank * each, (team.rank + 1) * each, AT_ONCE):
             numbers = range(first, min(first + AT_ONCE, (team.rank + 1) * each))
@@ -132,7 +132,7 @@ class PriorStage:
             text = self.text(tuple(self.validation_captions[row] for row in rows), team.device)
             asked = self.validation_ids[rows].to(team.device), text, masked, self.network.vocabulary
             own = max(0, min(len(numbers), count - first))
-            sums = sums.plus(judged(answer, *asked, first).of(slice(own)))
+            sums = sums.plus(frame_likelihoods(answer, *asked, first).of(slice(own)))
         sums = sums.over_processes(team.mean)
         tokenizer, (height, width) = self.tokenizer.config, self.lessons.grid
         pixels = height * width * tokenizer.f_s**2
