@@ -17,7 +17,7 @@ import torch
 
 from benchmarks.measuring.hardware import describe
 from videogen.cli.terminal import Terminal
-from videogen.evaluation.generation.oracle_scores import likely, seen_in
+from videogen.evaluation.generation.oracle_scores import detect_scenes, wilson_interval
 from videogen.io.contact_sheet import contact_sheet
 from videogen.pipeline import VideoPipeline
 from videogen.playroom.scene import Scene, Thing
@@ -145,7 +145,7 @@ def main() -> None:
                 job = pipe.job(prompt, None, len(seeds), seeds, {})
                 clips = clips_of(pipe, job)
                 shown += [(prompt if pipe is raw else read.model.prompt_vocabulary.read(prompt).text, clips[0])]  # type: ignore[union-attr]
-                for scene in seen_in(clips, pipe.fps):
+                for scene in detect_scenes(clips, pipe.fps):
                     rows = judged(ground, things, scene)
                     right.append(all(one for some in rows.values() for one in some))
                     for attribute, some in rows.items():
@@ -155,7 +155,7 @@ def main() -> None:
             found[name] = {
                 "clips": len(right),
                 "all_right": float(np.mean(right)),
-                "all_right_95": likely(sum(right), len(right)),
+                "all_right_95": wilson_interval(sum(right), len(right)),
                 "attributes": float(np.mean(every)),
                 "by_attribute": {attribute: float(np.mean(some)) for attribute, some in seen.items()},
             }

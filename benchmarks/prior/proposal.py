@@ -29,7 +29,7 @@ from benchmarks.measuring import ROOT, Setting, seconds_of, setting
 from benchmarks.measuring.hardware import describe
 from prior.linear import Linear
 from prior.model import LlamaPrior
-from videogen.evaluation.lab.roofline import Peaks, pass_work
+from videogen.evaluation.lab.roofline import Peaks, pass_cost
 from videogen.pipeline import VideoPipeline
 
 SHARE = 8  # proposals of a latent frame
@@ -108,7 +108,7 @@ def one_batch(network: LlamaPrior, batch: int, compiling: bool, where: Setting) 
         **{f"{name}_ms": 1000 * seconds for name, seconds in taken.items()},
         "gflops": rate / 1e9,
         "floor_ms": 1000
-        * Peaks(rate, bandwidth).floor(pass_work(network.config, 1, 64, batch, weight.itemsize, read=0)),
+        * Peaks(rate, bandwidth).floor(pass_cost(network.config, 1, 64, batch, weight.itemsize, read=0)),
         "compiling_s": compiled_after,
     }
 

@@ -16,15 +16,15 @@ from sampling.rollout import remember
 from tests.evaluation.models import write_whole_model
 from tests.prior.models import WORDS, tiny_config, tiny_model
 from videogen.cli.bench import bench
-from videogen.evaluation.lab.baselines import WithoutCache
+from videogen.evaluation.lab.baselines import UncachedPrior
 from videogen.evaluation.lab.roofline import (
+    PassCost,
     Peaks,
-    Work,
     break_even,
     frame_floor,
     measured_peaks,
-    pass_work,
-    raster_bound,
+    pass_cost,
+    speedup_bound,
 )
 from videogen.evaluation.lab.timed_prior import TimedPrior
 
@@ -60,17 +60,17 @@ def test_the_formula_counts_what_torch_counts(context: Any, sinks: int) -> None:
         proposal, _ = prior.propose(masks, past)
         first = proposal.logits(torch.zeros(2, *GRID, 0, dtype=torch.int64))
         proposal.logits(first.argmax(-1, keepdim=True))
-    assert counter.get_total_flops() == pass_work(config, 1, 6, 2, 4).operations
+    assert counter.get_total_flops() == pass_cost(config, 1, 6, 2, 4).operations
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         _, proposal = prior.advance(ids_of(prior, 1)[:, 0], past)
         first = proposal.logits(torch.zeros(2, *GRID, 0, dtype=torch.int64))
         proposal.logits(first.argmax(-1, keepdim=True))
-    assert counter.get_total_flops() == pass_work(config, 2, 6, 2, 4).operations
+    assert counter.get_total_flops() == pass_cost(config, 2, 6, 2, 4).operations
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         proposal, _ = prior.propose(masks, past, torch.tensor([[0, 4], [2, 3]]))
         first = proposal.logits(torch.zeros(2, 2, 0, dtype=torch.int64))
         proposal.logits(first.argmax(-1, keepdim=True))
-    assert counter.get_total_flops() == pass_work(config, 1, 6, 2, 4, asked=2).operations
+    assert counter.get_total_flops() == pass_cost(config, 1, 6, 2, 4, asked=2).operations
 
 
 def test_bytes_are_the_weights_once_and_the_keys_of_every_stream() -> None:
@@ -79,7 +79,7 @@ def test_bytes_are_the_weights_once_and_the_keys_of_every_stream() -> None:
     matrices = [
         p for name, p in prior.named_parameters() if p.ndim == 2 and "tables" not in name and "known" not in name
     ]
-    one, two = (pass_work(config, 1, 6, streams, 4).bytes for streams in (1, 2))
+    one, two = (pass_cost(config, 1, 6, streams, 4).bytes for streams in (1, 2))
     past = prior.begin(None, 1, GRID)
     held = sum(part.numel() for part in (*past.keys, *past.values))
     assert two - one == 4 * held
@@ -87,14 +87,14 @@ def test_bytes_are_the_weights_once_and_the_keys_of_every_stream() -> None:
 
 
 def test_the_slower_of_arithmetic_and_memory_sets_the_floor() -> None:
-    assert PEAKS.floor(Work(2e9, 1e9)) == 2
-    assert PEAKS.floor(Work(1e9, 3e9)) == 3
+    assert PEAKS.floor(PassCost(2e9, 1e9)) == 2
+    assert PEAKS.floor(PassCost(1e9, 3e9)) == 3
     assert PEAKS.best(Peaks(2e9, 1)) == Peaks(2e9, 1e9)
 
 
 def test_a_frame_is_its_proposals_with_the_frame_before_in_the_first() -> None:
     config = tiny_config()
-    one, both = (PEAKS.floor(pass_work(config, frames, 64, 1, 4)) for frames in (1, 2))
+    one, both = (PEAKS.floor(pass_cost(config, frames, 64, 1, 4)) for frames in (1, 2))
     assert frame_floor(config, 1, 64, 1, 4, PEAKS) == both
     assert frame_floor(config, 8, 64, 1, 4, PEAKS) == pytest.approx(both + 7 * one)
     assert frame_floor(config, 8, 64, 1, 4, PEAKS, asked=8) < both + 7 * one
@@ -103,8 +103,8 @@ def test_a_frame_is_its_proposals_with_the_frame_before_in_the_first() -> None:
 def test_the_bound_is_that_of_the_tokens_or_of_the_machine() -> None:
     machine = Peaks(260e9, 21.6e9)
     assert break_even(4, machine) == pytest.approx(24, rel=0.01)
-    assert raster_bound(64, 8, 4, machine) == pytest.approx(24 / 9, rel=0.01)
-    assert raster_bound(9, 8, 4, machine) == 1
+    assert speedup_bound(64, 8, 4, machine) == pytest.approx(24 / 9, rel=0.01)
+    assert speedup_bound(9, 8, 4, machine) == 1
 
 
 def test_peaks_are_measured_in_operations_and_bytes_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +112,7 @@ def test_peaks_are_measured_in_operations_and_bytes_a_second(monkeypatch: pytest
 
     monkeypatch.setattr(roofline, "GEMM_SIDE", {"cpu": 64})
     monkeypatch.setattr(roofline, "TRIAD_BYTES", {"cpu": 3 * 4 * 1000})
-    monkeypatch.setattr(roofline, "clocked", lambda work, device: work() is None or 0.5)
+    monkeypatch.setattr(roofline, "time_call", lambda work, device: work() is None or 0.5)
     peaks = measured_peaks(torch.device("cpu"), torch.float32)
     assert peaks == Peaks(2 * 64**3 / 0.5, 12000 / 0.5)
 
@@ -123,7 +123,7 @@ def test_peaks_are_measured_in_operations_and_bytes_a_second(monkeypatch: pytest
 @pytest.mark.parametrize("context", [None, WORDS])
 def test_without_a_cache_the_answers_are_the_same_while_the_window_holds_all(context: Any) -> None:
     prior = tiny_model(tiny_config(window=3, context=context))
-    peer = WithoutCache(prior)
+    peer = UncachedPrior(prior)
     ids, none = ids_of(prior, 3), torch.zeros(2, *GRID, 0, dtype=torch.int64)
     past, noted = prior.begin(None, 2, GRID, 0.25), peer.begin(None, 2, GRID, 0.25)
     for frame in ids.unbind(1):
@@ -215,11 +215,11 @@ def test_a_prior_taught_in_raster_order_has_no_other(tmp_path: Path, capsys: pyt
 
 
 def test_a_ratio_is_the_median_of_those_of_the_rounds() -> None:
-    from videogen.evaluation.lab.bench import Way, ratio
+    from videogen.evaluation.lab.bench import BenchmarkCase, ratio
 
-    def way(*seconds: float) -> Way:
+    def way(*seconds: float) -> BenchmarkCase:
         nothing: Any = None
-        return Way("", nothing, nothing, nothing, seconds=list(seconds))
+        return BenchmarkCase("", nothing, nothing, nothing, seconds=list(seconds))
 
     assert ratio(way(1, 20, 3), way(1, 10, 1)) == 2
     assert ratio(way(30), way(1, 2, 3)) == 30 / median((1, 2, 3))

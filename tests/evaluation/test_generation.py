@@ -1,4 +1,4 @@
-"""The judge judged: true clips are right, other prompts' clips are not, noise is far away, and drift is seen."""
+"""The evaluator itself: true clips are right, other prompts' clips are not, noise is far away, and drift is seen."""
 
 import json
 import re
@@ -18,15 +18,27 @@ from tests.evaluation.models import write_whole_model
 from videogen.cli import main
 from videogen.cli.evaluate_generation import generation
 from videogen.errors import CheckpointError, DataError, UsageError
-from videogen.evaluation.generation.clip_sources import Batch, Pieces, endlessly_rendered, rendered, windows
-from videogen.evaluation.generation.drift import DriftPlan, follow, lost, streams_of
-from videogen.evaluation.generation.evaluator import DRAWN, Judge, measured, playroom_reference, shuffled
-from videogen.evaluation.generation.features import RandomMotionBank, evenly, filters
-from videogen.evaluation.generation.frechet import Cloud, frechet
-from videogen.evaluation.generation.oracle_scores import in_words, likely
+from videogen.evaluation.generation.clip_sources import (
+    ChunkStream,
+    ClipBatch,
+    rendered_clips,
+    rendered_stream,
+    sliding_windows,
+)
+from videogen.evaluation.generation.drift import DriftPlan, attribute_loss, choose_streams, measure_drift
+from videogen.evaluation.generation.evaluator import (
+    SAMPLES,
+    Evaluator,
+    evaluate_clips,
+    playroom_reference,
+    shuffled_baseline,
+)
+from videogen.evaluation.generation.features import RandomMotionBank, random_filters, sample_frames
+from videogen.evaluation.generation.frechet import FeatureStatistics, frechet_distance
+from videogen.evaluation.generation.oracle_scores import describe_errors, wilson_interval
 from videogen.evaluation.generation.pretrained import ClipScore, VideoMAEFeatures
 from videogen.evaluation.generation.prompts import Clips, Prompts, read_prompts
-from videogen.evaluation.generation.settings import read_setting, settings_of
+from videogen.evaluation.generation.sampler_variants import read_variant, read_variants
 
 FRAMES, SIZE, FPS = 17, 64, 8.0
 BANK = RandomMotionBank()
@@ -38,9 +50,9 @@ def prompts() -> Prompts:
 
 
 @pytest.fixture(scope="module")
-def judge() -> Judge:
+def evaluator() -> Evaluator:
     reference = playroom_reference(BANK, 48, FRAMES, SIZE, SIZE, FPS)
-    return Judge(FPS, BANK, FRAMES, reference, "the playroom")
+    return Evaluator(FPS, BANK, FRAMES, reference, "the playroom")
 
 
 @pytest.fixture(scope="module")
@@ -54,22 +66,24 @@ def noise(clips: int, frames: int = FRAMES, seed: int = 0) -> Clips:
 
 def perfect(prompts: Prompts) -> Any:
     assert prompts.drawn is not None
-    return rendered(prompts.drawn, FRAMES, SIZE, SIZE, FPS)
+    return rendered_clips(prompts.drawn, FRAMES, SIZE, SIZE, FPS)
 
 
 # Verdicts
 
 
-def test_a_perfect_generator_is_right_and_one_that_mixes_up_its_prompts_is_not(prompts: Prompts, judge: Judge) -> None:
-    row = measured("true", perfect(prompts), prompts, judge, batch=8)
-    figures, chance = row.figures(prompts, judge), shuffled(row, prompts, judge)
+def test_a_perfect_generator_is_right_and_one_that_mixes_up_its_prompts_is_not(
+    prompts: Prompts, evaluator: Evaluator
+) -> None:
+    row = evaluate_clips("true", perfect(prompts), prompts, evaluator, batch=8)
+    figures, chance = row.figures(prompts, evaluator), shuffled_baseline(row, prompts, evaluator)
     oracle = figures["oracle"]
     assert oracle["all_correct"] >= 0.95
     assert sum(part["clips"] for part in oracle["by_things"].values()) == oracle["clips"] == 20
     assert set(oracle["by_things"]) == {1, 2}
     assert chance["oracle"]["all_correct"] <= 0.1
     assert chance["oracle"]["attributes"] < 0.5
-    assert len(row.drawn) == min(DRAWN, 20)
+    assert len(row.drawn) == min(SAMPLES, 20)
     assert all(caption.endswith("--  right") for caption in row.captions(prompts)[:3])
 
 
@@ -78,17 +92,17 @@ def test_what_is_wrong_is_said_once(prompts: Prompts) -> None:
     asked = next(scene for scene in prompts.wanted if scene is not None and len(scene.things) == 1)
     other = "red" if asked.things[0].colour != "red" else "blue"
     seen = replace(asked, things=(replace(asked.things[0], colour=other),))
-    assert in_words(asked, asked) == "right"
-    assert in_words(asked, seen) == f"WRONG: colour {asked.things[0].colour}, seen nothing"
-    assert "not judged" in in_words(None, seen)
+    assert describe_errors(asked, asked) == "right"
+    assert describe_errors(asked, seen) == f"WRONG: colour {asked.things[0].colour}, seen nothing"
+    assert "not judged" in describe_errors(None, seen)
 
 
 @pytest.mark.parametrize(("right", "clips"), [(0, 5), (5, 5), (3, 7), (640, 1000)])
 def test_the_interval_holds_the_rate_and_stays_a_rate(right: int, clips: int) -> None:
-    low, high = likely(right, clips)
+    low, high = wilson_interval(right, clips)
     assert 0 <= low <= right / clips <= high <= 1
     assert high - low < 2 / clips**0.5
-    assert likely(500, 1000) == pytest.approx((0.469, 0.531), abs=0.001)
+    assert wilson_interval(500, 1000) == pytest.approx((0.469, 0.531), abs=0.001)
 
 
 # Prompts and settings
@@ -118,7 +132,7 @@ def test_prompts_can_be_those_that_say_something(monkeypatch):
     assert others == tuple(told for told in all_of_them if not {"star", "tiny"} & set(re.findall("[a-z]+", told)))[:20]
     both = read_prompts("playroom:3:hoop,-tiny").captions
     assert all("hoop" in caption and "tiny" not in caption for caption in both)
-    monkeypatch.setattr("videogen.evaluation.generation.prompts.TRIED", 50)
+    monkeypatch.setattr("videogen.evaluation.generation.prompts.MAX_CAPTIONS", 50)
     with pytest.raises(UsageError, match="of 50 captions 0 are of that kind"):
         read_prompts("playroom:2:purple")
 
@@ -138,12 +152,12 @@ def test_a_file_without_prompts_is_refused(tmp_path: Path) -> None:
 
 
 def test_settings_are_read_as_the_sampler_knows_them() -> None:
-    setting = read_setting("order=threshold, threshold=0.9")
-    assert setting.name == "order=threshold,threshold=0.9"
-    assert setting.changes == {"order": "threshold", "threshold": 0.9}
+    variant = read_variant("order=threshold, threshold=0.9")
+    assert variant.name == "order=threshold,threshold=0.9"
+    assert variant.overrides == {"order": "threshold", "threshold": 0.9}
     common = {"steps": 6, "top_k": None, "guidance_scale": 2.0}
-    assert [s.changes for s in settings_of(["steps=4"], common)] == [{"steps": 4, "guidance_scale": 2.0}]
-    assert [s.name for s in settings_of([], {})] == ["as it is"]
+    assert [s.overrides for s in read_variants(["steps=4"], common)] == [{"steps": 4, "guidance_scale": 2.0}]
+    assert [s.name for s in read_variants([], {})] == ["as it is"]
 
 
 @pytest.mark.parametrize(
@@ -158,24 +172,24 @@ def test_settings_are_read_as_the_sampler_knows_them() -> None:
 )
 def test_a_wrong_setting_is_said(text: str, complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
-        read_setting(text)
+        read_variant(text)
 
 
 # Distances
 
 
-def test_the_distance_is_0_between_equal_sets_and_grows_with_noise(prompts: Prompts, judge: Judge) -> None:
+def test_the_distance_is_0_between_equal_sets_and_grows_with_noise(prompts: Prompts, evaluator: Evaluator) -> None:
     true = perfect(prompts)(range(16)).clips
-    other = Cloud.of(BANK(true))
-    assert frechet(other, other) == pytest.approx(0, abs=1e-6)
-    assert frechet(Cloud.of(BANK(true[::-1].copy())), other) == pytest.approx(0, abs=1e-3)
-    assert judge.reference is not None
-    near = frechet(other, judge.reference)
+    other = FeatureStatistics.of(BANK(true))
+    assert frechet_distance(other, other) == pytest.approx(0, abs=1e-6)
+    assert frechet_distance(FeatureStatistics.of(BANK(true[::-1].copy())), other) == pytest.approx(0, abs=1e-3)
+    assert evaluator.reference is not None
+    near = frechet_distance(other, evaluator.reference)
     mild = np.clip(true.astype(int) + noise(16).astype(int) // 8 - 16, 0, 255).astype(np.uint8)
     distances = [
         near,
-        frechet(Cloud.of(BANK(mild)), judge.reference),
-        frechet(Cloud.of(BANK(noise(16))), judge.reference),
+        frechet_distance(FeatureStatistics.of(BANK(mild)), evaluator.reference),
+        frechet_distance(FeatureStatistics.of(BANK(noise(16))), evaluator.reference),
     ]
     assert distances[0] * 1.5 < distances[1]
     assert distances[1] * 2 < distances[2]
@@ -184,10 +198,10 @@ def test_the_distance_is_0_between_equal_sets_and_grows_with_noise(prompts: Prom
 def test_the_distance_sees_motion(prompts: Prompts) -> None:
     """The same pictures, in another order or standing still: means over pictures alone would not tell."""
     true = perfect(prompts)(range(16)).clips
-    cloud = Cloud.of(BANK(true))
+    cloud = FeatureStatistics.of(BANK(true))
     order = np.random.default_rng(0).permutation(16)
-    assert frechet(Cloud.of(BANK(true[:, order])), cloud) > 5
-    assert frechet(Cloud.of(BANK(np.repeat(true[:, :1], FRAMES, axis=1))), cloud) > 5
+    assert frechet_distance(FeatureStatistics.of(BANK(true[:, order])), cloud) > 5
+    assert frechet_distance(FeatureStatistics.of(BANK(np.repeat(true[:, :1], FRAMES, axis=1))), cloud) > 5
 
 
 def test_the_distance_is_that_of_the_books() -> None:
@@ -197,12 +211,16 @@ def test_the_distance_is_that_of_the_books() -> None:
     roots = torch.linalg.eigvals(one.T.cov() @ other.T.cov()).real.clamp_min(0).sqrt().sum()
     means = (one.mean(0) - other.mean(0)).square().sum()
     expected = means + one.T.cov().trace() + other.T.cov().trace() - 2 * roots
-    assert frechet(Cloud.of(one), Cloud.of(other)) == pytest.approx(float(expected), rel=1e-9)
-    assert frechet(Cloud.of(other), Cloud.of(one)) == pytest.approx(float(expected), rel=1e-9)
+    assert frechet_distance(FeatureStatistics.of(one), FeatureStatistics.of(other)) == pytest.approx(
+        float(expected), rel=1e-9
+    )
+    assert frechet_distance(FeatureStatistics.of(other), FeatureStatistics.of(one)) == pytest.approx(
+        float(expected), rel=1e-9
+    )
 
 
 def test_the_bank_is_the_same_everywhere_and_for_every_batch(prompts: Prompts) -> None:
-    weights = filters(0, 6, 8, (1, 5, 5))
+    weights = random_filters(0, 6, 8, (1, 5, 5))
     assert weights.shape == (8, 6, 1, 5, 5)
     pinned = [-0.011435828171670437, 0.08990082889795303, -0.07878763973712921]
     assert weights.flatten()[:3].tolist() == pytest.approx(pinned, abs=1e-7)
@@ -212,7 +230,7 @@ def test_the_bank_is_the_same_everywhere_and_for_every_batch(prompts: Prompts) -
 
 def test_pictures_are_taken_from_the_beginning_and_the_last_is_repeated() -> None:
     clip = np.arange(3, dtype=np.uint8)[None, :, None, None, None].repeat(4, 2).repeat(4, 3).repeat(3, 4) * 51
-    x = evenly(clip, 5, 8)
+    x = sample_frames(clip, 5, 8)
     assert x.shape == (1, 3, 5, 8, 8)
     torch.testing.assert_close(x[0, 0, :, 3, 3], torch.tensor([0.0, 0.2, 0.4, 0.4, 0.4]))
 
@@ -220,7 +238,7 @@ def test_pictures_are_taken_from_the_beginning_and_the_last_is_repeated() -> Non
 # Drift
 
 
-def in_pieces(video: Clips, lengths: list[int]) -> Pieces:
+def in_pieces(video: Clips, lengths: list[int]) -> ChunkStream:
     start = 0
     for length in lengths:
         yield video[:, start : start + length]
@@ -230,35 +248,36 @@ def in_pieces(video: Clips, lengths: list[int]) -> Pieces:
 @pytest.mark.parametrize(("length", "hop"), [(5, 5), (5, 2), (3, 7), (1, 1)])
 def test_windows_are_cuts_of_the_stream_however_it_comes(length: int, hop: int) -> None:
     video = np.random.default_rng(0).integers(0, 256, (2, 40, 4, 4, 3), dtype=np.uint8)
-    seen = list(windows(in_pieces(video, [1, 4, 4, 4, 9, 2, 16]), length, hop, 30))
+    seen = list(sliding_windows(in_pieces(video, [1, 4, 4, 4, 9, 2, 16]), length, hop, 30))
     assert [start for start, _ in seen] == list(range(0, 30 - length + 1, hop))
     assert all(np.array_equal(clips, video[:, start : start + length]) for start, clips in seen)
 
 
 def test_streams_are_of_prompts_that_can_be_judged_with_one_thing_and_with_two(prompts: Prompts) -> None:
-    numbers = streams_of((None, *prompts.wanted), 8)
+    numbers = choose_streams((None, *prompts.wanted), 8)
     things = [len(prompts.wanted[number - 1].things) for number in numbers]  # type: ignore[union-attr]
     assert 0 not in numbers
     assert sorted(things) == [1] * 4 + [2] * 4
-    assert streams_of((None, None), 5) == (0, 1)
+    assert choose_streams((None, None), 5) == (0, 1)
 
 
-def test_a_true_stream_stays_right_and_one_that_turns_to_noise_does_not(prompts: Prompts, judge: Judge) -> None:
-    numbers = streams_of(prompts.wanted, 4)
+def test_a_true_stream_stays_right_and_one_that_turns_to_noise_does_not(prompts: Prompts, evaluator: Evaluator) -> None:
+    numbers = choose_streams(prompts.wanted, 4)
     assert prompts.drawn is not None
     scenes, wanted = tuple(prompts.drawn[n] for n in numbers), [prompts.wanted[n] for n in numbers]
     plan = DriftPlan(streams=4, pictures=49, window=FRAMES, hop=16)
     seen: list[tuple[int, int]] = []
-    true = follow(endlessly_rendered(scenes, SIZE, SIZE, FPS), wanted, judge, plan, (), lambda *at: seen.append(at))
+    stream = rendered_stream(scenes, SIZE, SIZE, FPS)
+    true = measure_drift(stream, wanted, evaluator, plan, (), lambda *at: seen.append(at))
     assert seen == [(1, 3), (2, 3), (3, 3)]
     assert true.seconds == [1.0625, 3.0625, 5.0625]
     assert {len(values) for values in true.measures.values()} == {3}
     assert true.measures["attributes"][0] >= 0.95
-    decaying = follow(until_noise(endlessly_rendered(scenes, SIZE, SIZE, FPS)), wanted, judge, plan)
+    decaying = measure_drift(until_noise(rendered_stream(scenes, SIZE, SIZE, FPS)), wanted, evaluator, plan)
     assert decaying.measures["attributes"][0] == true.measures["attributes"][0]
     assert decaying.measures["attributes"][2] < 0.5
     assert decaying.measures["frechet"][2] > 2 * true.measures["frechet"][2]
-    gone = lost(decaying)
+    gone = attribute_loss(decaying)
     assert gone is not None
     assert gone < -0.4
 
@@ -281,15 +300,15 @@ def test_windows_of_one_picture_have_no_change_to_tell(
     assert all("change" not in curve for curve in drift["curves"].values())
 
 
-def test_a_frozen_stream_has_no_change(prompts: Prompts, judge: Judge) -> None:
+def test_a_frozen_stream_has_no_change(prompts: Prompts, evaluator: Evaluator) -> None:
     picture = perfect(prompts)(range(2)).clips[:, :1]
-    frozen = follow((picture for _ in count()), prompts.wanted[:2], judge, DriftPlan(2, 20, 5, 5))
+    frozen = measure_drift((picture for _ in count()), prompts.wanted[:2], evaluator, DriftPlan(2, 20, 5, 5))
     assert frozen.measures["change"] == [0.0] * 4
-    assert lost(frozen, "change") == 0
-    assert lost(frozen, "nothing of the kind") is None
+    assert attribute_loss(frozen, "change") == 0
+    assert attribute_loss(frozen, "nothing of the kind") is None
 
 
-def until_noise(pieces: Pieces, after: int = 2) -> Iterator[Clips]:
+def until_noise(pieces: ChunkStream, after: int = 2) -> Iterator[Clips]:
     for number, piece in enumerate(pieces):
         yield piece if number < after else noise(len(piece), piece.shape[1], number)
 
@@ -424,14 +443,14 @@ def test_of_the_playrooms_prompts_only_what_was_asked_for_is_lacking(
 
 
 def test_the_same_seed_gives_the_same_clips_in_any_batch(whole_model: Path) -> None:
-    from videogen.evaluation.generation.clip_sources import generated
-    from videogen.evaluation.generation.settings import Setting
+    from videogen.evaluation.generation.clip_sources import model_clips
+    from videogen.evaluation.generation.sampler_variants import SamplerVariant
     from videogen.pipeline import VideoPipeline
 
     pipe, prompts = VideoPipeline.from_pretrained(whole_model), read_prompts("playroom:4")
-    make = generated(pipe, prompts, Setting("", {"steps": 2}), 5, seed=3)
+    make = model_clips(pipe, prompts, SamplerVariant("", {"steps": 2}), 5, seed=3)
     alone, together = make(range(2, 3)), make(range(0, 4))
-    assert isinstance(alone, Batch)
+    assert isinstance(alone, ClipBatch)
     assert alone.clips.shape == (1, 5, 16, 16, 3)
     assert alone.steps == 2
     assert np.abs(alone.clips[0].astype(int) - together.clips[2].astype(int)).max() <= 1

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from videogen.errors import DataError
-from videogen.evaluation.tokenizer.metrics import BEST_PSNR, Totals, flicker, psnr, ssim, together
+from videogen.evaluation.tokenizer.metrics import BEST_PSNR, Totals, flicker, merge_totals, psnr, ssim
 
 
 def clips(frames=4, height=16, width=21, noise=25, seed=0):
@@ -122,7 +122,7 @@ def test_totals_keep_one_frame_however_long_the_stream():
 
 def test_streams_together_count_every_frame_alike_and_no_step_between_them():
     pairs = [clips(frames=n, noise=10 * n, seed=n) for n in (1, 2, 5)]
-    quality = together([Totals().plus_frames(*pair) for pair in pairs]).quality()
+    quality = merge_totals([Totals().plus_frames(*pair) for pair in pairs]).quality()
     every = torch.cat([psnr(*pair) for pair in pairs])
     assert quality.frames == 8
     assert quality.psnr == pytest.approx(float(every.mean()))

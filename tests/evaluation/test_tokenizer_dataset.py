@@ -16,10 +16,10 @@ from tokenizer.quantize import BSQConfig, FSQConfig, LFQConfig
 from videogen.cli import main
 from videogen.cli.models import usable_device
 from videogen.data import build_index
-from videogen.evaluation.info.tokenizer import quantizer_in_words
-from videogen.evaluation.report.line_charts import Line, chart, nice
+from videogen.evaluation.info.tokenizer import format_quantizer
+from videogen.evaluation.report.line_charts import Series, line_chart, nice_step
 from videogen.evaluation.tokenizer.dataset import evaluate_tokenizer
-from videogen.evaluation.tokenizer.selftest import check_laws
+from videogen.evaluation.tokenizer.selftest import check_tokenizer_laws
 from videogen.models import TokenizerModel
 from videogen.tokens import TokenSet
 
@@ -74,7 +74,7 @@ def test_exactness_is_promised_in_whole_float32(model: TokenizerModel, monkeypat
     try:
         allow_tf32(convolutions=True, products=True)
         allowed = rounded()
-        assert check_laws(model.network, seed=0)[-1] == laws.Verdict("what is allowed", True, "")
+        assert check_tokenizer_laws(model.network, seed=0)[-1] == laws.Verdict("what is allowed", True, "")
         assert rounded() == allowed, "as it was"
         usable_device("cpu")  # what encode, reconstruct and evaluate begin with
         assert not torch.backends.cudnn.allow_tf32
@@ -153,9 +153,9 @@ def test_selftest_and_info(model_folder: Path, capsys: pytest.CaptureFixture[str
 
 def test_every_kind_of_quantizer_is_told_in_words() -> None:
     weights = {"sharpness": 1.0, "sample_entropy_weight": 0.1, "batch_entropy_weight": 0.1}
-    assert quantizer_in_words(FSQConfig((8, 5))) == "FSQ of levels 8 x 5"
-    assert quantizer_in_words(LFQConfig(10, commitment_weight=0.1, **weights)) == "LFQ of 10 bits"
-    assert quantizer_in_words(BSQConfig(12, **weights)) == "BSQ of 12 bits"
+    assert format_quantizer(FSQConfig((8, 5))) == "FSQ of levels 8 x 5"
+    assert format_quantizer(LFQConfig(10, commitment_weight=0.1, **weights)) == "LFQ of 10 bits"
+    assert format_quantizer(BSQConfig(12, **weights)) == "BSQ of 12 bits"
 
 
 def test_info_tells_of_tokens_too(
@@ -196,5 +196,5 @@ def test_selftest_fails_where_a_law_is_broken(
 
 def test_charts_hold_whatever_numbers_there_are() -> None:
     for y in ([], [1.0], [2.0, 2.0], [float("nan"), 3.0]):
-        ElementTree.fromstring(chart("a <title>", "x", "y", [Line("one & two", list(range(len(y))), y)]))
-    assert [nice(step) for step in (0.9, 1.0, 1.1, 3, 70)] == [1, 1, 2, 5, 100]
+        ElementTree.fromstring(line_chart("a <title>", "x", "y", [Series("one & two", list(range(len(y))), y)]))
+    assert [nice_step(step) for step in (0.9, 1.0, 1.1, 3, 70)] == [1, 1, 2, 5, 100]

@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.pipeline.tiny import RING
 from videogen.errors import UsageError
-from videogen.evaluation.info.prior import prior_in_words
+from videogen.evaluation.info.prior import format_prior
 from videogen.pipeline import PipelineWarning, VideoPipeline
 
 
@@ -146,8 +146,8 @@ def test_a_picture_is_a_path_or_of_pil(pipe, tmp_path):
 
 
 def test_the_vocabulary_goes_where_the_model_goes_and_is_named(pipe, tmp_path):
-    assert "prompts" not in prior_in_words(pipe.model)
+    assert "prompts" not in format_prior(pipe.model)
     pipe = VideoPipeline.from_pretrained()
-    assert prior_in_words(pipe.model)["prompts"].endswith("held out of training: hoop, tiny, rotates")
+    assert format_prior(pipe.model)["prompts"].endswith("held out of training: hoop, tiny, rotates")
     pipe.save_pretrained(tmp_path / "saved", dtype="float16")
     assert VideoPipeline.from_pretrained(tmp_path / "saved").model.prompt_vocabulary == pipe.model.prompt_vocabulary

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from videogen.cli import main
-from videogen.evaluation.info.prior import describe_prior, prior_in_words
+from videogen.evaluation.info.prior import describe_prior, format_prior
 from videogen.evaluation.prior.selftest import check_prior_laws
 from videogen.models import load_prior
 from videogen.stream import VideoStream
@@ -39,12 +39,12 @@ def broken(model):
 
 
 def test_a_prior_is_described(folders):
-    said = prior_in_words(load_prior(folders["sinks"]))
+    said = format_prior(load_prior(folders["sinks"]))
     assert said["trained"] == "with masks, on clips of 9 frames of 16 x 24 at 8 a second"
     assert said["looks back"] == "2 latent frames (1 s) and the first 1"
     assert said["digits of an id"] == "40 x 25"
     assert "order halton, 6 proposals" in said["sampled"]
-    assert prior_in_words(load_prior(folders["untold"]))["text"] == "none"
+    assert format_prior(load_prior(folders["untold"]))["text"] == "none"
     figures = describe_prior(load_prior(folders["sinks"]))
     assert (figures["digits"], figures["window"], figures["window_seconds"]) == ((40, 25), 2, 1.0)
     assert figures["clips"] == {"height": 16, "width": 24, "fps": 8.0, "frames": 9}

@@ -14,7 +14,13 @@ from tests.training.fake import lines
 from tests.training.tiny_prior import Set, tiny_config, train
 from videogen.cli import main
 from videogen.data import build_index
-from videogen.evaluation.prior.evaluate import Choice, as_table, evaluate_prior, interval, student
+from videogen.evaluation.prior.evaluate import (
+    ClipSelection,
+    as_table,
+    bootstrap_interval,
+    evaluate_prior,
+    student_t_quantile,
+)
 from videogen.models import load_prior
 from videogen.playroom.write import PlayroomConfig, write_playroom
 from videogen.tokens.windows import spread
@@ -31,7 +37,7 @@ def run(made: Set, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_it_says_what_the_run_said_when_it_validated(made: Set, run: Path, tmp_path: Path) -> None:
     config = tiny_config(made[1])
-    choice = Choice(PICTURES, config.data.validation_clips, config.data.validation_share)
+    choice = ClipSelection(PICTURES, config.data.validation_clips, config.data.validation_share)
     found = evaluate_prior(load_prior(run), made[1], choice, tmp_path / "tokens")
     said = [line for line in lines(run) if line["kind"] == "validation"][-1]
     told = {name: value for name, value in said.items() if name in found and name.startswith(("nats", "bits", "top"))}
@@ -44,7 +50,7 @@ def test_clips_are_encoded_as_the_prior_was_taught_on_them(made: Set, run: Path,
     build_index(videos, workers=1)
     model = load_prior(run)
     figures = [
-        evaluate_prior(model, data, Choice(PICTURES, 5), tmp_path / "tokens", out=tmp_path / "report")
+        evaluate_prior(model, data, ClipSelection(PICTURES, 5), tmp_path / "tokens", out=tmp_path / "report")
         for data in (videos, made[1])
     ]
     assert figures[0] == figures[1]
@@ -57,10 +63,10 @@ def test_clips_are_encoded_as_the_prior_was_taught_on_them(made: Set, run: Path,
 def test_captions_are_worth_what_is_lost_without_them(made: Set, run: Path, tmp_path: Path) -> None:
     """A prior that is made to say the same whatever it is told loses nothing."""
     model = load_prior(run)
-    found = evaluate_prior(model, made[1], Choice(PICTURES), tmp_path / "tokens")
+    found = evaluate_prior(model, made[1], ClipSelection(PICTURES), tmp_path / "tokens")
     assert found["nats_of_text"] == pytest.approx(found["without_text"]["nats"] - found["nats"], abs=1e-6)
     assert found["nats_of_text_95"][0] < found["nats_of_text"] < found["nats_of_text_95"][1]
-    untold = evaluate_prior(replace(model, conditioner=None), made[1], Choice(PICTURES), tmp_path / "tokens")
+    untold = evaluate_prior(replace(model, conditioner=None), made[1], ClipSelection(PICTURES), tmp_path / "tokens")
     assert untold["nats"] == found["without_text"]["nats"]
     assert untold["without_text"] is None
     assert "without text" in as_table(found)
@@ -68,7 +74,7 @@ def test_captions_are_worth_what_is_lost_without_them(made: Set, run: Path, tmp_
 
 
 def test_the_hardest_clips_are_named(made: Set, run: Path, tmp_path: Path) -> None:
-    found = evaluate_prior(load_prior(run), made[1], Choice(PICTURES), tmp_path / "tokens")
+    found = evaluate_prior(load_prior(run), made[1], ClipSelection(PICTURES), tmp_path / "tokens")
     nats = list(found["hardest"].values())
     assert len(nats) == 3
     assert nats == sorted(nats, reverse=True)
@@ -122,17 +128,17 @@ def test_clips_are_spread_over_the_set() -> None:
 @pytest.mark.parametrize("count", [6, 20, 400])
 def test_an_interval_is_that_of_a_mean_and_never_leaves_what_is_possible(count: int) -> None:
     values = np.random.default_rng(count).gamma(0.3, 5.0, count)  # nats: none below 0, most small, few large
-    low, high = interval(values) or [0, 0]
+    low, high = bootstrap_interval(values) or [0, 0]
     assert values.min() <= low < values.mean() < high <= values.max()
-    reach = student(count - 1) * values.std(ddof=1) / count**0.5
+    reach = student_t_quantile(count - 1) * values.std(ddof=1) / count**0.5
     assert 0.5 * reach < (high - low) / 2 < 1.2 * reach
-    assert interval(values) == [low, high], "the same each time"
+    assert bootstrap_interval(values) == [low, high], "the same each time"
 
 
 def test_few_clips_have_no_interval() -> None:
-    assert interval(np.array([0.2, 0.4, 3.9, 0.1, 0.1])) is None
+    assert bootstrap_interval(np.array([0.2, 0.4, 3.9, 0.1, 0.1])) is None
 
 
 @pytest.mark.parametrize(("freedom", "quantile"), [(5, 2.5706), (9, 2.2622), (29, 2.0452), (1000, 1.9623)])
 def test_student(freedom: int, quantile: float) -> None:
-    assert student(freedom) == pytest.approx(quantile, abs=2e-3)
+    assert student_t_quantile(freedom) == pytest.approx(quantile, abs=2e-3)

@@ -27,7 +27,7 @@ from tokenizer.quantize import LFQConfig
 from videogen.data import build_index
 from videogen.data.split import draw
 from videogen.errors import DataError, UsageError
-from videogen.evaluation.tokenizer.reconstruction import Judgement
+from videogen.evaluation.tokenizer.reconstruction import ReconstructionMetrics
 from videogen.models import load_tokenizer
 from videogen.pixels import to_clip, to_frames
 from videogen.playroom.write import PlayroomConfig, write_playroom
@@ -345,9 +345,9 @@ def test_any_number_of_processes_judges_every_clip_once(data: Path, world: int) 
     assert len(stage.validation_clips) == 3, "fewer than processes, and no multiple of them"
     with torch.no_grad():
         alone = stage.validate(team_of(stage, 0, 1, lambda judged: [judged]))
-        told: list[Judgement] = []
+        told: list[ReconstructionMetrics] = []
 
-        def everyone(judged: Judgement) -> list[Judgement]:
+        def everyone(judged: ReconstructionMetrics) -> list[ReconstructionMetrics]:
             told.append(pickle.loads(pickle.dumps(judged)))
             return told
 

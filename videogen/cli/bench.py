@@ -52,7 +52,7 @@ def bench(
 
     from videogen.evaluation.generation.prompts import read_prompts
     from videogen.evaluation.lab.bench import bench as measure
-    from videogen.evaluation.lab.bench_report import as_table, judged
+    from videogen.evaluation.lab.bench_report import as_table, score_cases
     from videogen.pipeline import VideoPipeline
 
     wanted = None if prompts is None else read_prompts(prompts)
@@ -66,5 +66,5 @@ def bench(
     if wanted is not None:
         figures["judged_by"] = wanted.name
         with terminal.progress("judging", "%") as on_progress:
-            figures["ways"] = judged(pipe, wanted, figures["ways"], job.sampler, seed, on_progress)
+            figures["ways"] = score_cases(pipe, wanted, figures["ways"], job.sampler, seed, on_progress)
     terminal.report(figures, as_table(figures))

@@ -13,7 +13,7 @@ from videogen.cli.train import THREADS
 from videogen.threads import use_threads
 
 if TYPE_CHECKING:
-    from videogen.evaluation.generation.evaluator import Judge
+    from videogen.evaluation.generation.evaluator import Evaluator
     from videogen.pipeline import VideoPipeline
 
 REFERENCE_CLIPS = 512
@@ -36,7 +36,7 @@ REFERENCE_CLIPS = 512
 @click.option("--batch", type=click.IntRange(1), default=16, show_default=True, help="Clips made at once.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Clip i is drawn from seed + i.")
 @click.option("--drift-frames", type=click.IntRange(0), default=160, show_default=True, help="Of a stream; 0: none.")
-@click.option("--drift-streams", type=click.IntRange(1), default=8, show_default=True, help="Of the first setting.")
+@click.option("--drift-streams", type=click.IntRange(1), default=8, show_default=True, help="Of the first variant.")
 @click.option("--reference", type=PLACE, help="Indexed clips to compare with [default: the playroom's own].")
 @click.option("--video-features", type=PLACE, help="Folder of a VideoMAE for the Frechet distance.")
 @click.option("--clip-model", type=PLACE, help="Folder of a CLIP, to score pictures by their prompt.")
@@ -73,31 +73,31 @@ def generation(
       videogen evaluate generation --model runs/play --prompts mine.txt --out report --drift-frames 400
       videogen evaluate generation --prompts "playroom:64:red star,hoop" --out report
     """
-    from videogen.evaluation.report.folder import check_room
+    from videogen.evaluation.report.folder import check_report_folder
 
-    check_room(out, overwrite)
+    check_report_folder(out, overwrite)
     use_threads(threads)
     from videogen.evaluation.generation.drift import DriftPlan
     from videogen.evaluation.generation.prompts import read_prompts
-    from videogen.evaluation.generation.report import Plan, as_table, evaluate_generation
-    from videogen.evaluation.generation.settings import settings_of
+    from videogen.evaluation.generation.report import EvaluationPlan, as_table, evaluate_generation
+    from videogen.evaluation.generation.sampler_variants import read_variants
     from videogen.pipeline import VideoPipeline
 
     wanted = read_prompts(prompts)
-    settings = settings_of((*compare, *more), sampling_given(options))
+    variants = read_variants((*compare, *more), sampling_given(options))
     pipe = VideoPipeline.from_pretrained(generator_at(model), usable_device(device))
-    for setting in settings:
-        pipe.sampler_with(dict(setting.changes))  # what is wrong with one is said before any work
+    for variant in variants:
+        pipe.sampler_with(dict(variant.overrides))  # what is wrong with one is said before any work
     frames = pipe.pictures(max(1, round(seconds * pipe.fps)) if seconds else None)
     drift = DriftPlan(drift_streams, drift_frames, frames, max(1, frames - 1)) if drift_frames >= frames else None
-    judge = judge_for(pipe, wanted.about_playroom, frames, reference, video_features, clip_model, device)
+    evaluator = evaluator_for(pipe, wanted.about_playroom, frames, reference, video_features, clip_model, device)
     with terminal.progress("judging", "%") as on_progress:
-        plan = Plan(settings, frames, batch, seed, drift)
-        figures = evaluate_generation(pipe, wanted, plan, judge, out, on_progress)
+        plan = EvaluationPlan(variants, frames, batch, seed, drift)
+        figures = evaluate_generation(pipe, wanted, plan, evaluator, out, on_progress)
     terminal.report(figures, f"{as_table(figures)}\n{out}")
 
 
-def judge_for(
+def evaluator_for(
     pipe: "VideoPipeline",
     about_playroom: bool,
     frames: int,
@@ -105,19 +105,19 @@ def judge_for(
     video_features: Path | None,
     clip_model: Path | None,
     device: str,
-) -> "Judge":
-    from videogen.evaluation.generation.evaluator import Judge, data_reference, playroom_reference
+) -> "Evaluator":
+    from videogen.evaluation.generation.evaluator import Evaluator, data_reference, playroom_reference
     from videogen.evaluation.generation.features import Extractor, RandomMotionBank
     from videogen.evaluation.generation.pretrained import ClipScore, VideoMAEFeatures
-    from videogen.evaluation.generation.report import picture_size
+    from videogen.evaluation.generation.report import frame_size
 
     extractor: Extractor = RandomMotionBank() if video_features is None else VideoMAEFeatures(video_features, device)
     score = None if clip_model is None else ClipScore(clip_model, device)
-    height, width = picture_size(pipe)
+    height, width = frame_size(pipe)
     if reference is not None:
         cloud = data_reference(extractor, reference, REFERENCE_CLIPS, frames, height, width, pipe.fps)
-        return Judge(pipe.fps, extractor, frames, cloud, str(reference), score)
+        return Evaluator(pipe.fps, extractor, frames, cloud, str(reference), score)
     if about_playroom:
         cloud = playroom_reference(extractor, REFERENCE_CLIPS, frames, height, width, pipe.fps)
-        return Judge(pipe.fps, extractor, frames, cloud, "the playroom", score)
-    return Judge(pipe.fps, extractor, frames, clip_score=score)
+        return Evaluator(pipe.fps, extractor, frames, cloud, "the playroom", score)
+    return Evaluator(pipe.fps, extractor, frames, clip_score=score)

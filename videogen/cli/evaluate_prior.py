@@ -51,15 +51,15 @@ def prior(
       videogen evaluate prior tokens --model runs/prior --validation-share 0.02
       videogen evaluate prior fresh --model runs/prior --clips 200 --out report
     """
-    from videogen.evaluation.prior.evaluate import Choice, as_table, evaluate_prior
-    from videogen.evaluation.report.folder import check_room
+    from videogen.evaluation.prior.evaluate import ClipSelection, as_table, evaluate_prior
+    from videogen.evaluation.report.folder import check_report_folder
     from videogen.models import load_prior
 
     if out is not None:
-        check_room(out, overwrite)
+        check_report_folder(out, overwrite)
     use_threads(threads)
     opened = load_prior(generator_at(model), usable_device(device))
-    choice = Choice(frames or opened.clips.frames, clips, validation_share)
+    choice = ClipSelection(frames or opened.clips.frames, clips, validation_share)
     with tempfile.TemporaryDirectory() as scratch, terminal.progress("judging", "clips") as on_progress:
         figures = evaluate_prior(opened, data, choice, Path(scratch) / "tokens", index, out, on_progress)
     terminal.report(figures, f"{as_table(figures)}")

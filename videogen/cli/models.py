@@ -65,7 +65,7 @@ def reconstruct(
       videogen reconstruct clip.mp4 seen.mp4 --model runs/toys --side-by-side
       videogen reconstruct film.mp4 seen.webm --model runs/toys --size 128x192
     """
-    from videogen.evaluation.tokenizer.video import as_table, cropped_in_words, reconstruct_video
+    from videogen.evaluation.tokenizer.video import as_table, crop_notice, reconstruct_video
     from videogen.models import load_tokenizer
 
     targets_of(target, 1, False, overwrite, source)
@@ -77,7 +77,7 @@ def reconstruct(
         how = size, side_by_side, on_progress, output, not options["no_metadata"]
         figures = reconstruct_video(opened, source, target, *how)
     note_stretching(terminal, (figures["height"], figures["width"] * (2 if side_by_side else 1)), output)
-    if size is None and (remark := cropped_in_words(figures)) is not None:
+    if size is None and (remark := crop_notice(figures)) is not None:
         terminal.note(f"{source}: {remark}")
     if target == "-":
         terminal.note(as_table(figures))
@@ -126,13 +126,13 @@ def tokenizer(
       videogen evaluate tokenizer fresh --model runs/toys --out report
     """
     from videogen.clip_spec import ClipSpec
-    from videogen.evaluation.report.folder import check_room
+    from videogen.evaluation.report.folder import check_report_folder
     from videogen.evaluation.tokenizer.dataset import evaluate_tokenizer
     from videogen.evaluation.tokenizer.video import as_table, check_size
     from videogen.models import load_tokenizer
 
     if out is not None:
-        check_room(out, overwrite)
+        check_report_folder(out, overwrite)
     use_threads(threads)
     opened = load_tokenizer(model, usable_device(device))
     clips_seen = opened.clips
@@ -188,7 +188,7 @@ def selftest(terminal: Terminal, model: Path, seed: int, threads: int | None, de
 
     from videogen.errors import VideogenError
     from videogen.evaluation.prior.selftest import check_prior_laws
-    from videogen.evaluation.tokenizer.selftest import check_laws
+    from videogen.evaluation.tokenizer.selftest import check_tokenizer_laws
     from videogen.models import has_prior, load_tokenizer
     from videogen.pipeline import VideoPipeline
 
@@ -196,7 +196,7 @@ def selftest(terminal: Terminal, model: Path, seed: int, threads: int | None, de
     device = usable_device(device)
     whole = VideoPipeline.from_pretrained(model, device).model if has_prior(model) else None
     tokenizer = load_tokenizer(model, device) if whole is None else whole.tokenizer
-    verdicts = [asdict(verdict) for verdict in check_laws(tokenizer.network, seed)]
+    verdicts = [asdict(verdict) for verdict in check_tokenizer_laws(tokenizer.network, seed)]
     verdicts += [] if whole is None else [asdict(verdict) for verdict in check_prior_laws(whole, seed)]
     lines = ["{}  {law}: {detail}".format("holds " if each["held"] else "BROKEN", **each) for each in verdicts]
     terminal.report({"verdicts": verdicts}, "\n".join(lines))
@@ -231,25 +231,25 @@ def info(terminal: Terminal, model: Path) -> None:
 
 def model_described(model: Path) -> tuple[dict[str, Any], dict[str, str]]:
     """Figures and lines."""
-    from videogen.evaluation.info.prior import describe_prior, prior_in_words
-    from videogen.evaluation.info.tokenizer import describe_tokenizer, tokenizer_in_words
+    from videogen.evaluation.info.prior import describe_prior, format_prior
+    from videogen.evaluation.info.tokenizer import describe_tokenizer, format_tokenizer
     from videogen.models import has_prior, load_prior, load_tokenizer
 
     if not has_prior(model):
         tokenizer = load_tokenizer(model)
-        return describe_tokenizer(tokenizer), tokenizer_in_words(tokenizer)
+        return describe_tokenizer(tokenizer), format_tokenizer(tokenizer)
     whole = load_prior(model)
     figures = describe_tokenizer(whole.tokenizer) | {"prior": describe_prior(whole)}
-    return figures, tokenizer_in_words(whole.tokenizer) | prior_in_words(whole)
+    return figures, format_tokenizer(whole.tokenizer) | format_prior(whole)
 
 
 def tokens_described(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
     """Figures and lines."""
-    from videogen.evaluation.info.tokens import describe_tokens, tokens_in_words
+    from videogen.evaluation.info.tokens import describe_tokens, format_tokens
     from videogen.tokens import TokenSet
 
     tokens = TokenSet.open(folder)
-    return describe_tokens(tokens), tokens_in_words(tokens)
+    return describe_tokens(tokens), format_tokens(tokens)
 
 
 def usable_device(name: str) -> str:

@@ -15,7 +15,7 @@ from benchmarks.measuring import Setting
 from prior.laws import random_text
 from prior.memory import Past
 from prior.model import LlamaPrior
-from videogen.evaluation.lab.roofline import measured_peaks, pass_work
+from videogen.evaluation.lab.roofline import measured_peaks, pass_cost
 from videogen.pipeline import VideoPipeline
 
 CLOSE = {torch.float32: 1e-4, torch.bfloat16: 2e-2}
@@ -61,7 +61,7 @@ def compared(what: str, network: LlamaPrior, streams: int, side: int, setting: S
     eager = median_seconds(lambda: network.propose(masks, past), setting)
     replayed = median_seconds(lambda: graphed.propose(masks, past), setting)
     peaks = measured_peaks(setting.device, setting.dtype)
-    floor = peaks.floor(pass_work(network.config, 1, side**2, streams, setting.dtype.itemsize, read=0))
+    floor = peaks.floor(pass_cost(network.config, 1, side**2, streams, setting.dtype.itemsize, read=0))
     for name, taken, ratio in (("eager", eager, ""), (launch, replayed, f"{eager / replayed:.1f} x eager, ")):
         yield Finding(
             f"{what}: {name}", "timed", milliseconds(taken), f"{ratio}{100 * floor / taken:.0f} % of the floor",

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from benchmarks.gpu_check import Finding, verdict
 from benchmarks.gpu_check.common import attempt
 from videogen.evaluation.prior.selftest import check_prior_laws
-from videogen.evaluation.tokenizer.selftest import check_laws
+from videogen.evaluation.tokenizer.selftest import check_tokenizer_laws
 from videogen.models import PriorModel
 from videogen.pipeline import VideoPipeline
 
@@ -24,5 +24,5 @@ def prior(model: PriorModel) -> Iterator[Finding]:
 
 
 def tokenizer(model: PriorModel) -> Iterator[Finding]:
-    for each in check_laws(model.tokenizer.network, SEED):
+    for each in check_tokenizer_laws(model.tokenizer.network, SEED):
         yield Finding(f"law: {each.law}", verdict(each.held), why=f"tokenizer: {each.detail}")

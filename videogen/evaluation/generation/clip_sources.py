@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from videogen.evaluation.generation.prompts import Clips, Prompts, true_clips
-from videogen.evaluation.generation.settings import Setting
+from videogen.evaluation.generation.sampler_variants import SamplerVariant
 from videogen.generate import Made, generate
 from videogen.models import TokenizerModel
 from videogen.pipeline import VideoPipeline
@@ -15,77 +15,81 @@ from videogen.pixels import to_clip, to_frames
 from videogen.playroom.scene import Scene
 
 
-class Batch(NamedTuple):
+class ClipBatch(NamedTuple):
     clips: Clips  # uint8 [B, T, H, W, 3]
     steps: float = 0.0  # proposals a latent frame, in the mean
 
 
-Maker = Callable[[range], Batch]  # the clips of the prompts with these numbers
-Pieces = Iterator[Clips]  # of streams that never end: uint8 [B, t, H, W, 3], any t
+ClipSource = Callable[[range], ClipBatch]  # the clips of the prompts with these numbers
+ChunkStream = Iterator[Clips]  # of streams that never end: uint8 [B, t, H, W, 3], any t
 
 
-def generated(pipe: VideoPipeline, prompts: Prompts, setting: Setting, frames: int, seed: int) -> Maker:
+def model_clips(pipe: VideoPipeline, prompts: Prompts, variant: SamplerVariant, frames: int, seed: int) -> ClipSource:
     """Prompt number i with seed + i, whatever else is in its batch."""
 
-    def make(numbers: range) -> Batch:
-        stream = frames_of(pipe, tuple(prompts.captions[number] for number in numbers), setting, seed + numbers.start)
+    def make(numbers: range) -> ClipBatch:
+        stream = stream_outputs(
+            pipe, tuple(prompts.captions[number] for number in numbers), variant, seed + numbers.start
+        )
         made = [next(stream)]
         while sum(one.pictures.shape[1] for one in made) < frames:
             made.append(next(stream))
         steps = sum(float(one.steps_B.float().mean()) for one in made) / len(made)
-        return Batch(torch.cat([one.pictures for one in made], 1)[:, :frames].cpu().numpy(), steps)
+        return ClipBatch(torch.cat([one.pictures for one in made], 1)[:, :frames].cpu().numpy(), steps)
 
     return make
 
 
-def frames_of(pipe: VideoPipeline, captions: tuple[str, ...], setting: Setting, seed: int) -> Iterator[Made]:
+def stream_outputs(
+    pipe: VideoPipeline, captions: tuple[str, ...], variant: SamplerVariant, seed: int
+) -> Iterator[Made]:
     """A stream for each caption, all at once; number i of them is drawn from seed + i."""
     seeds = [seed + number for number in range(len(captions))]
-    return generate(pipe.model, pipe.job(captions, None, 1, seeds, dict(setting.changes)))
+    return generate(pipe.model, pipe.job(captions, None, 1, seeds, dict(variant.overrides)))
 
 
-def rendered(scenes: tuple[Scene, ...], frames: int, height: int, width: int, fps: float) -> Maker:
+def rendered_clips(scenes: tuple[Scene, ...], frames: int, height: int, width: int, fps: float) -> ClipSource:
     """What a perfect generator would make."""
-    return lambda numbers: Batch(
+    return lambda numbers: ClipBatch(
         true_clips(tuple(scenes[number] for number in numbers), frames, height, width, fps).numpy()
     )
 
 
-def through_tokens(maker: Maker, tokenizer: TokenizerModel) -> Maker:
+def reconstructed_clips(source: ClipSource, tokenizer: TokenizerModel) -> ClipSource:
     """What is left of clips as tokens: what a perfect prior would make."""
     network = tokenizer.network
     device = next(network.parameters()).device
 
     @torch.no_grad()
-    def make(numbers: range) -> Batch:
-        clips = maker(numbers).clips
+    def make(numbers: range) -> ClipBatch:
+        clips = source(numbers).clips
         decoded, _ = network.decode(network.encode_clip(to_clip(clips).to(device)))
-        return Batch(to_frames(decoded)[:, : clips.shape[1]].cpu().numpy())
+        return ClipBatch(to_frames(decoded)[:, : clips.shape[1]].cpu().numpy())
 
     return make
 
 
-def endless(pipe: VideoPipeline, captions: tuple[str, ...], setting: Setting, seed: int) -> Pieces:
-    return (made.pictures.cpu().numpy() for made in frames_of(pipe, captions, setting, seed))
+def model_stream(pipe: VideoPipeline, captions: tuple[str, ...], variant: SamplerVariant, seed: int) -> ChunkStream:
+    return (made.pictures.cpu().numpy() for made in stream_outputs(pipe, captions, variant, seed))
 
 
-def endlessly_rendered(scenes: tuple[Scene, ...], height: int, width: int, fps: float, at_once: int = 16) -> Pieces:
+def rendered_stream(scenes: tuple[Scene, ...], height: int, width: int, fps: float, at_once: int = 16) -> ChunkStream:
     start = 0
     while True:
         yield true_clips(scenes, at_once, height, width, fps, start).numpy()
         start += at_once
 
 
-def windows(pieces: Pieces, length: int, hop: int, total: int) -> Iterator[tuple[int, Clips]]:
+def sliding_windows(chunks: ChunkStream, length: int, hop: int, total: int) -> Iterator[tuple[int, Clips]]:
     """(number of its first picture, `length` pictures of every stream), every `hop` pictures, within the first `total`.
 
     Only a window is ever held, however long the streams.
     """
-    held, start = next(pieces), 0
+    held, start = next(chunks), 0
     while start + length <= total:
         while held.shape[1] < length:
-            held = np.concatenate([held, next(pieces)], axis=1)
+            held = np.concatenate([held, next(chunks)], axis=1)
         yield start, held[:, :length]
         while held.shape[1] < hop:
-            held = np.concatenate([held, next(pieces)], axis=1)
+            held = np.concatenate([held, next(chunks)], axis=1)
         held, start = held[:, hop:], start + hop

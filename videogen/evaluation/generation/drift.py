@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from videogen.evaluation.generation.clip_sources import Pieces, windows
-from videogen.evaluation.generation.evaluator import Judge
-from videogen.evaluation.generation.frechet import Cloud, frechet
-from videogen.evaluation.generation.oracle_scores import Verdicts, seen_in
+from videogen.evaluation.generation.clip_sources import ChunkStream, sliding_windows
+from videogen.evaluation.generation.evaluator import Evaluator
+from videogen.evaluation.generation.frechet import FeatureStatistics, frechet_distance
+from videogen.evaluation.generation.oracle_scores import OracleScores, detect_scenes
 from videogen.evaluation.generation.prompts import Clips
 from videogen.playroom.scene import Scene
 
@@ -31,7 +31,7 @@ class DriftPlan:
 
 
 @dataclass
-class Curve:
+class DriftCurve:
     """A value of each measure for each window."""
 
     seconds: list[float] = field(default_factory=list)  # of the middle of the window
@@ -48,49 +48,52 @@ class Curve:
         return {"seconds": self.seconds, **self.measures}
 
 
-def follow(
-    pieces: Pieces,
+def measure_drift(
+    chunks: ChunkStream,
     wanted: Sequence[Scene | None],
-    judge: Judge,
+    evaluator: Evaluator,
     plan: DriftPlan,
     captions: Sequence[str] = (),
     on_progress: OnProgress | None = None,
-) -> Curve:
+) -> DriftCurve:
     """The streams window by window: are things still there, of the shape, colour and size and in the motion asked for?
 
     `change` is by how many grey levels a picture differs from the one before: a stream that freezes has little of it,
     and a window of one picture none to tell.
     """
-    curve, starts = Curve(), plan.starts()
-    for done, (start, clips) in enumerate(windows(pieces, plan.window, plan.hop, plan.pictures), 1):
-        measures = {**right(wanted, seen_in(clips, judge.fps)), **beyond_words(clips, judge, captions)}
-        curve.add((start + plan.window / 2) / judge.fps, measures, clips[:, 0].copy())
+    curve, starts = DriftCurve(), plan.starts()
+    for done, (start, clips) in enumerate(sliding_windows(chunks, plan.window, plan.hop, plan.pictures), 1):
+        measures = {
+            **attribute_rates(wanted, detect_scenes(clips, evaluator.fps)),
+            **other_measures(clips, evaluator, captions),
+        }
+        curve.add((start + plan.window / 2) / evaluator.fps, measures, clips[:, 0].copy())
         if on_progress is not None:
             on_progress(done, len(starts))
     return curve
 
 
-def right(wanted: Sequence[Scene | None], seen: Sequence[Scene]) -> dict[str, float]:
+def attribute_rates(wanted: Sequence[Scene | None], seen: Sequence[Scene]) -> dict[str, float]:
     """The rate of clips right in all, of all attributes, and of each; a window where nothing can be judged has none."""
-    oracle = Verdicts.of(wanted, seen).figures()
+    oracle = OracleScores.of(wanted, seen).figures()
     if oracle is None:
         return {}
     return {"all right": oracle["all_correct"], "attributes": oracle["attributes"], **oracle["by_attribute"]}
 
 
-def beyond_words(clips: Clips, judge: Judge, captions: Sequence[str]) -> dict[str, float]:
+def other_measures(clips: Clips, evaluator: Evaluator, captions: Sequence[str]) -> dict[str, float]:
     measures = {}
     if clips.shape[1] > 1:
         measures["change"] = float(np.abs(np.diff(clips.astype(np.int16), axis=1)).mean())
-    if judge.reference is not None and len(clips) > 1:
-        measures["frechet"] = frechet(Cloud.of(judge.extractor(clips)), judge.reference)
-    if judge.clip_score is not None and captions:
-        scores = judge.clip_score(clips, captions)
+    if evaluator.reference is not None and len(clips) > 1:
+        measures["frechet"] = frechet_distance(FeatureStatistics.of(evaluator.extractor(clips)), evaluator.reference)
+    if evaluator.clip_score is not None and captions:
+        scores = evaluator.clip_score(clips, captions)
         measures["clip score"] = sum(scores) / len(scores)
     return measures
 
 
-def lost(curve: Curve, measure: str = "attributes") -> float | None:
+def attribute_loss(curve: DriftCurve, measure: str = "attributes") -> float | None:
     """How much of a measure is gone: the mean over the last quarter of the windows, less that over the first."""
     values = curve.measures.get(measure)
     if not values or len(values) < 2:
@@ -99,7 +102,7 @@ def lost(curve: Curve, measure: str = "attributes") -> float | None:
     return sum(values[-quarter:]) / quarter - sum(values[:quarter]) / quarter
 
 
-def streams_of(wanted: Sequence[Scene | None], count: int) -> tuple[int, ...]:
+def choose_streams(wanted: Sequence[Scene | None], count: int) -> tuple[int, ...]:
     """Numbers of the prompts that get a stream: those that can be judged come first, as many things as there are."""
     things = [len(scene.things) if scene is not None else 0 for scene in wanted]
     seen: Counter[int] = Counter()

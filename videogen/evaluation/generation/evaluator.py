@@ -12,27 +12,27 @@ from torch import Tensor
 
 from videogen.clip_spec import ClipSpec
 from videogen.data import ClipDataset, load_index
-from videogen.evaluation.generation.clip_sources import Maker
+from videogen.evaluation.generation.clip_sources import ClipSource
 from videogen.evaluation.generation.features import Extractor
-from videogen.evaluation.generation.frechet import Cloud, frechet
-from videogen.evaluation.generation.oracle_scores import Verdicts, in_words, seen_in
+from videogen.evaluation.generation.frechet import FeatureStatistics, frechet_distance
+from videogen.evaluation.generation.oracle_scores import OracleScores, describe_errors, detect_scenes
 from videogen.evaluation.generation.pretrained import ClipScore
 from videogen.evaluation.generation.prompts import Clips, Prompts, reference_scenes, true_clips
 from videogen.playroom.scene import Scene
 
 OnProgress = Callable[[int, int], None]
-DRAWN = 16  # clips on a contact sheet
-AT_ONCE = 64  # clips of a reference in memory
+SAMPLES = 16  # clips on a contact sheet
+REFERENCE_BATCH = 64  # clips of a reference in memory
 
 
 @dataclass(frozen=True, eq=False)
-class Judge:
+class Evaluator:
     """What clips are judged with, pinned for all rows of a report."""
 
     fps: float
     extractor: Extractor
     frames: int  # pictures of a clip
-    reference: Cloud | None = None  # of true clips
+    reference: FeatureStatistics | None = None  # of true clips
     reference_name: str = ""
     clip_score: ClipScore | None = None
 
@@ -54,7 +54,7 @@ class Judge:
 
 
 @dataclass
-class Row:
+class ClipSetResult:
     """One way of making clips, and what the clips are like."""
 
     name: str
@@ -67,11 +67,11 @@ class Row:
     pictures: int = 0
     seconds: float = 0.0
 
-    def figures(self, prompts: Prompts, judge: Judge) -> dict[str, Any]:
-        oracle = Verdicts.of(prompts.wanted, self.seen).figures()
+    def figures(self, prompts: Prompts, evaluator: Evaluator) -> dict[str, Any]:
+        oracle = OracleScores.of(prompts.wanted, self.seen).figures()
         distance = None
-        if judge.reference is not None and len(self.seen) > 1:
-            distance = frechet(Cloud.of(torch.cat(self.features)), judge.reference)
+        if evaluator.reference is not None and len(self.seen) > 1:
+            distance = frechet_distance(FeatureStatistics.of(torch.cat(self.features)), evaluator.reference)
         return {
             "name": self.name,
             "sampler": self.sampler,
@@ -86,72 +86,74 @@ class Row:
     def captions(self, prompts: Prompts) -> list[str]:
         """Each prompt that is drawn, with the verdict on its clip."""
         return [
-            f"{prompts.captions[number]}  --  {in_words(prompts.wanted[number], self.seen[number])}"
+            f"{prompts.captions[number]}  --  {describe_errors(prompts.wanted[number], self.seen[number])}"
             for number in range(len(self.drawn))
         ]
 
 
-def measured(
+def evaluate_clips(
     name: str,
-    maker: Maker,
+    source: ClipSource,
     prompts: Prompts,
-    judge: Judge,
+    evaluator: Evaluator,
     batch: int,
     sampler: dict[str, Any] | None = None,
     on_progress: OnProgress | None = None,
-) -> Row:
+) -> ClipSetResult:
     """A clip of each prompt, judged batch after batch; only some are kept, to be drawn."""
-    row, total = Row(name, sampler), len(prompts.captions)
+    row, total = ClipSetResult(name, sampler), len(prompts.captions)
     for first in range(0, total, batch):
         numbers = range(first, min(first + batch, total))
         began = time.perf_counter()
-        clips, steps = maker(numbers)
+        clips, steps = source(numbers)
         row.seconds += time.perf_counter() - began
         row.pictures += clips.shape[0] * clips.shape[1]
         row.steps += [steps] * len(numbers)
-        row.seen += seen_in(clips, judge.fps)
-        row.features.append(judge.extractor(clips))
-        if judge.clip_score is not None:
-            row.clip_scores += judge.clip_score(clips, [prompts.captions[number] for number in numbers])
-        row.drawn += [clip.copy() for clip in clips[: max(0, DRAWN - len(row.drawn))]]
+        row.seen += detect_scenes(clips, evaluator.fps)
+        row.features.append(evaluator.extractor(clips))
+        if evaluator.clip_score is not None:
+            row.clip_scores += evaluator.clip_score(clips, [prompts.captions[number] for number in numbers])
+        row.drawn += [clip.copy() for clip in clips[: max(0, SAMPLES - len(row.drawn))]]
         if on_progress is not None:
             on_progress(numbers.stop, total)
     return row
 
 
-def shuffled(row: Row, prompts: Prompts, judge: Judge) -> dict[str, Any]:
+def shuffled_baseline(row: ClipSetResult, prompts: Prompts, evaluator: Evaluator) -> dict[str, Any]:
     """The same clips judged by the prompts of others: what is right by chance."""
     half = max(1, len(prompts.wanted) // 2)
     others = Prompts(prompts.name, prompts.captions, prompts.wanted[half:] + prompts.wanted[:half])
-    chance = Row(f"{row.name}, prompts shuffled", seen=row.seen)
-    return chance.figures(others, Judge(judge.fps, judge.extractor, judge.frames))
+    chance = ClipSetResult(f"{row.name}, prompts shuffled", seen=row.seen)
+    return chance.figures(others, Evaluator(evaluator.fps, evaluator.extractor, evaluator.frames))
 
 
-def cloud_of(extractor: Extractor, batches: Iterable[Clips]) -> Cloud:
-    return Cloud.of(torch.cat([extractor(clips) for clips in batches]))
+def statistics_of(extractor: Extractor, batches: Iterable[Clips]) -> FeatureStatistics:
+    return FeatureStatistics.of(torch.cat([extractor(clips) for clips in batches]))
 
 
-def playroom_reference(extractor: Extractor, clips: int, frames: int, height: int, width: int, fps: float) -> Cloud:
+def playroom_reference(
+    extractor: Extractor, clips: int, frames: int, height: int, width: int, fps: float
+) -> FeatureStatistics:
     """Of scenes that no prompt asks for, so that it can be had again without any files."""
-    starts = range(0, clips, AT_ONCE)
-    scenes = (reference_scenes(min(AT_ONCE, clips - start), start) for start in starts)
-    return cloud_of(extractor, (true_clips(some, frames, height, width, fps).numpy() for some in scenes))
+    starts = range(0, clips, REFERENCE_BATCH)
+    scenes = (reference_scenes(min(REFERENCE_BATCH, clips - start), start) for start in starts)
+    return statistics_of(extractor, (true_clips(some, frames, height, width, fps).numpy() for some in scenes))
 
 
 def data_reference(
     extractor: Extractor, data: Path, clips: int, frames: int, height: int, width: int, fps: float
-) -> Cloud:
+) -> FeatureStatistics:
     """Of the first clips of an indexed set, or of all there are."""
     dataset = ClipDataset(load_index(data), ClipSpec(height, width, fps, frames), seed=0, max_bad_fraction=1.0)
     numbers = range(min(clips, len(dataset)))
-    return cloud_of(extractor, (dataset.sample(0, number).clip[None] for number in numbers))
+    return statistics_of(extractor, (dataset.sample(0, number).clip[None] for number in numbers))
 
 
 def mean(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def progress_over(parts: int, on_progress: OnProgress | None) -> Callable[[], OnProgress | None]:
+def split_progress(parts: int, on_progress: OnProgress | None) -> Callable[[], OnProgress | None]:
     """One bar, in percent, for several parts of equal weight: each call gives the next part's."""
     numbers = count()
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from sampling.rng import counter_rng
 from videogen.evaluation.generation.prompts import Clips, reference_scenes, true_clips
 
-AT_ONCE = 16  # clips
+BATCH = 16  # clips
 
 
 class Extractor(Protocol):
@@ -45,7 +45,7 @@ class RandomMotionBank:
 
     @cached_property
     def filters(self) -> list[Tensor]:
-        return [filters(number, *layer[:3]) for number, layer in enumerate(self.layers)]
+        return [random_filters(number, *layer[:3]) for number, layer in enumerate(self.layers)]
 
     @cached_property
     def usual(self) -> tuple[Tensor, Tensor]:
@@ -54,12 +54,12 @@ class RandomMotionBank:
         return answers.mean(0), answers.std(0)
 
     def answers(self, clips_BTHWC: Clips) -> Tensor:
-        parts = [clips_BTHWC[first : first + AT_ONCE] for first in range(0, len(clips_BTHWC), AT_ONCE)]
+        parts = [clips_BTHWC[first : first + BATCH] for first in range(0, len(clips_BTHWC), BATCH)]
         return torch.cat([self.answers_of_some(part) for part in parts])
 
     @torch.no_grad()
     def answers_of_some(self, clips_BTHWC: Clips) -> Tensor:
-        x: Tensor = evenly(clips_BTHWC, self.frames, self.size) * 2 - 1
+        x: Tensor = sample_frames(clips_BTHWC, self.frames, self.size) * 2 - 1
         x = torch.cat([x, 4 * F.pad(x.diff(dim=2), (0, 0, 0, 0, 1, 0))], 1)
         found = []
         for weight, (_, _, kernel, stride) in zip(self.filters, self.layers, strict=True):
@@ -68,14 +68,14 @@ class RandomMotionBank:
         return torch.cat(found, 1)
 
 
-def filters(number: int, channels: int, count: int, kernel: tuple[int, int, int]) -> Tensor:
+def random_filters(number: int, channels: int, count: int, kernel: tuple[int, int, int]) -> Tensor:
     """float32 [count, channels, *kernel], even in distribution, of the size that keeps a signal's strength."""
     uniforms = counter_rng([number], 0).uniforms("codes", 0, count, channels * math.prod(kernel))[0]
     weights = (uniforms * 2 - 1) * math.sqrt(6 / (channels * math.prod(kernel)))
     return weights.float().view(count, channels, *kernel)
 
 
-def evenly(clips_BTHWC: Clips, frames: int, size: int) -> Tensor:
+def sample_frames(clips_BTHWC: Clips, frames: int, size: int) -> Tensor:
     """float [B, 3, frames, size, size] in [0, 1]: the first pictures, the last repeated where there are too few."""
     chosen = np.minimum(np.arange(frames), clips_BTHWC.shape[1] - 1)
     x = torch.from_numpy(clips_BTHWC[:, chosen]).permute(0, 4, 1, 2, 3).float() / 255

@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True, eq=False)
-class Cloud:
+class FeatureStatistics:
     """Mean and spread of any number of features; covariance = axes diag(lengths^2) axes^T."""
 
     mean_F: Tensor
@@ -21,14 +21,14 @@ class Cloud:
     clips: int
 
     @staticmethod
-    def of(features_NF: Tensor) -> "Cloud":
+    def of(features_NF: Tensor) -> "FeatureStatistics":
         features = features_NF.double().cpu()
         mean = features.mean(0)
         _, lengths, axes = torch.linalg.svd(features - mean, full_matrices=False)
-        return Cloud(mean, axes.T, lengths / max(len(features) - 1, 1) ** 0.5, len(features))
+        return FeatureStatistics(mean, axes.T, lengths / max(len(features) - 1, 1) ** 0.5, len(features))
 
 
-def frechet(one: Cloud, other: Cloud) -> float:
+def frechet_distance(one: FeatureStatistics, other: FeatureStatistics) -> float:
     """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)); 0 for equal clouds.
 
     The trace of the root is the sum of the singular values of C1^(1/2) C2^(1/2), which stays exact where there are

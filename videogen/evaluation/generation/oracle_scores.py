@@ -11,20 +11,20 @@ from videogen.evaluation.generation.prompts import Clips
 from videogen.playroom.scene import Scene
 from videogen.playroom.score import NOTHING, Score, judge
 
-SURE = 1.96  # standard deviations: intervals of 95 %
+Z_95 = 1.96  # standard deviations: intervals of 95 %
 
 
 @dataclass
-class Verdicts:
+class OracleScores:
     """Counts over judged clips: of all, and of those that ask for one thing or for two."""
 
     everything: Score = field(default_factory=Score)
     by_things: dict[int, Score] = field(default_factory=dict)
 
     @staticmethod
-    def of(wanted: Iterable[Scene | None], seen: Iterable[Scene]) -> "Verdicts":
+    def of(wanted: Iterable[Scene | None], seen: Iterable[Scene]) -> "OracleScores":
         """Clips beside what was asked for; where that is not about the playroom, there is no verdict."""
-        verdicts = Verdicts()
+        verdicts = OracleScores()
         for asked, shown in zip(wanted, seen, strict=True):
             if asked is not None:
                 verdicts.everything.add(asked, shown)
@@ -37,7 +37,7 @@ class Verdicts:
             return None
         return {
             **self.everything.figures(),
-            "all_correct_95": likely(self.everything.all_correct, self.everything.clips),
+            "all_correct_95": wilson_interval(self.everything.all_correct, self.everything.clips),
             "by_things": {things: summary(score) for things, score in sorted(self.by_things.items())},
         }
 
@@ -47,15 +47,15 @@ def summary(score: Score) -> dict[str, Any]:
     return {name: figures[name] for name in ("clips", "all_correct", "attributes", "by_attribute")}
 
 
-def likely(right: int, clips: int) -> tuple[float, float]:
+def wilson_interval(right: int, clips: int) -> tuple[float, float]:
     """Where the true rate lies with 95 % after so many right of so many (Wilson, 1927)."""
-    rate, weight = right / clips, SURE**2 / clips
+    rate, weight = right / clips, Z_95**2 / clips
     middle = rate + weight / 2
-    reach = SURE * math.sqrt(rate * (1 - rate) / clips + weight / (4 * clips))
+    reach = Z_95 * math.sqrt(rate * (1 - rate) / clips + weight / (4 * clips))
     return max(0.0, (middle - reach) / (1 + weight)), min(1.0, (middle + reach) / (1 + weight))
 
 
-def seen_in(clips: Clips, fps: float) -> list[Scene]:
+def detect_scenes(clips: Clips, fps: float) -> list[Scene]:
     """What the oracle sees in the middle square of each clip."""
     from videogen.io import fit
     from videogen.playroom.oracle import look
@@ -66,14 +66,14 @@ def seen_in(clips: Clips, fps: float) -> list[Scene]:
     return [seen.scene for seen in look(clips, fps)]
 
 
-def in_words(wanted: Scene | None, seen: Scene) -> str:
+def describe_errors(wanted: Scene | None, seen: Scene) -> str:
     """A verdict for people."""
     if wanted is None:
         return "not judged: no prompt of the playroom"
     wrong = [f"{name} {asked}, seen {shown}" for name, asked, shown in judge(wanted, seen) if asked != shown]
-    return f"WRONG: {'; '.join(without_echo(wrong))}" if wrong else "right"
+    return f"WRONG: {'; '.join(drop_redundant(wrong))}" if wrong else "right"
 
 
-def without_echo(wrong: Sequence[str]) -> list[str]:
+def drop_redundant(wrong: Sequence[str]) -> list[str]:
     """Of a thing that is not there, its colour says enough."""
     return [remark for remark in wrong if not remark.endswith(NOTHING) or remark.startswith("colour")]

@@ -12,13 +12,13 @@ from torch.nn import functional as F
 
 from videogen.conditioning.loading import load_tokenizer, no_bars
 from videogen.errors import CheckpointError
-from videogen.evaluation.generation.features import evenly
+from videogen.evaluation.generation.features import sample_frames
 from videogen.evaluation.generation.prompts import Clips
 
-Colours = tuple[float, float, float]
-IMAGENET: tuple[Colours, Colours] = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-CLIP: tuple[Colours, Colours] = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-LOOKED_AT = 4  # pictures of a clip that CLIP sees
+Color = tuple[float, float, float]
+IMAGENET: tuple[Color, Color] = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+CLIP: tuple[Color, Color] = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+CLIP_FRAMES = 4  # pictures of a clip that CLIP sees
 
 
 class VideoMAEFeatures:
@@ -27,7 +27,7 @@ class VideoMAEFeatures:
     comparable = True
 
     def __init__(self, folder: Path, device: str = "cpu"):
-        self.network: Any = from_folder("VideoMAEModel", folder, device)
+        self.network: Any = load_frozen("VideoMAEModel", folder, device)
         self.frames: int = self.network.config.num_frames
         self.size: int = self.network.config.image_size
         self.name, self.device = f"VideoMAE {folder.name}", device
@@ -37,7 +37,7 @@ class VideoMAEFeatures:
         return torch.cat([self.of_one(clip) for clip in clips_BTHWC])
 
     def of_one(self, clip_THWC: Clips) -> Tensor:
-        pixels = toned(evenly(clip_THWC[None], self.frames, self.size), IMAGENET).transpose(1, 2)
+        pixels = normalize_colors(sample_frames(clip_THWC[None], self.frames, self.size), IMAGENET).transpose(1, 2)
         features: Tensor = self.network(pixel_values=pixels.to(self.device)).last_hidden_state
         return features.mean(1).float().cpu()
 
@@ -46,32 +46,34 @@ class ClipScore:
     """100 times the cosine between prompt and pictures, the mean over a few of each clip (Hessel et al., 2021)."""
 
     def __init__(self, folder: Path, device: str = "cpu"):
-        self.network: Any = from_folder("CLIPModel", folder, device)
+        self.network: Any = load_frozen("CLIPModel", folder, device)
         self.words, self.device = load_tokenizer(folder), device
         self.size: int = self.network.config.vision_config.image_size
         self.longest: int = self.network.config.text_config.max_position_embeddings
-        self.name = f"CLIP {folder.name}, {LOOKED_AT} pictures of {self.size} x {self.size}"
+        self.name = f"CLIP {folder.name}, {CLIP_FRAMES} pictures of {self.size} x {self.size}"
 
     @torch.no_grad()
     def __call__(self, clips_BTHWC: Clips, captions: Sequence[str]) -> list[float]:
         return [self.of_one(clip, caption) for clip, caption in zip(clips_BTHWC, captions, strict=True)]
 
     def of_one(self, clip_THWC: Clips, caption: str) -> float:
-        chosen = np.unique(np.linspace(0, len(clip_THWC) - 1, LOOKED_AT).round().astype(int))
-        pixels = toned(evenly(clip_THWC[chosen][None], len(chosen), self.size), CLIP)[0].transpose(0, 1)
+        chosen = np.unique(np.linspace(0, len(clip_THWC) - 1, CLIP_FRAMES).round().astype(int))
+        pixels = normalize_colors(sample_frames(clip_THWC[chosen][None], len(chosen), self.size), CLIP)[0].transpose(
+            0, 1
+        )
         told = self.words([caption], truncation=True, max_length=self.longest, return_tensors="pt")
         inputs = {name: told[name].to(self.device) for name in ("input_ids", "attention_mask")}
         answer = self.network(pixel_values=pixels.to(self.device), **inputs)
         return 100 * float(F.cosine_similarity(answer.image_embeds, answer.text_embeds).mean())
 
 
-def toned(x_BCTHW: Tensor, tone: tuple[Colours, Colours]) -> Tensor:
+def normalize_colors(x_BCTHW: Tensor, tone: tuple[Color, Color]) -> Tensor:
     """Colours as a network knows them, out of those in [0, 1]."""
     mean, deviation = (torch.tensor(part)[:, None, None, None] for part in tone)
     return (x_BCTHW - mean) / deviation
 
 
-def from_folder(kind: str, folder: Path, device: str) -> Any:
+def load_frozen(kind: str, folder: Path, device: str) -> Any:
     """A network of a class of `transformers`, frozen: no network, no pickles, no code of the folder's."""
     import transformers
     from safetensors import SafetensorError

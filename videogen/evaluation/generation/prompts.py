@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     import torch
 
 PLAYROOM = "playroom:"
-TRIED = 100_000  # captions that are looked through
-ASKED, REFERENCE = 20_260_101, 20_260_102  # seeds of scenes: the prompts are the same for every model and run
+MAX_CAPTIONS = 100_000  # captions that are looked through
+PROMPT_SEED, REFERENCE_SEED = (
+    20_260_101,
+    20_260_102,
+)  # seeds of scenes: the prompts are the same for every model and run
 Clips = NDArray[np.uint8]  # [B, T, H, W, 3]
 
 
@@ -59,7 +62,7 @@ def playroom_prompts(source: str) -> Prompts:
     said = tuple(phrase.strip() for phrase in phrases.split(",") if phrase.strip())
     told = list(islice(captioned_scenes(said), int(number)))
     if len(told) < int(number):
-        raise UsageError(f"--prompts is '{source}'; of {TRIED:,} captions {len(told)} are of that kind")
+        raise UsageError(f"--prompts is '{source}'; of {MAX_CAPTIONS:,} captions {len(told)} are of that kind")
     captions, drawn = zip(*told, strict=True)
     return Prompts(source, captions, tuple(scene.words() for scene in drawn), drawn)
 
@@ -68,14 +71,14 @@ def captioned_scenes(phrases: tuple[str, ...]) -> Iterator[tuple[str, Scene]]:
     """The fixed list, or what of it says one of the phrases in whole words, and none of those with a minus before."""
     wanted = [phrase for phrase in phrases if not phrase.startswith("-")]
     unwanted = [phrase.removeprefix("-") for phrase in phrases if phrase.startswith("-")]
-    for index in range(TRIED):
-        scene = sample_scenes(1, ASKED, index)[0]
-        told = caption(scene, ASKED + index)
-        if (not wanted or says_one(told, wanted)) and not says_one(told, unwanted):
+    for index in range(MAX_CAPTIONS):
+        scene = sample_scenes(1, PROMPT_SEED, index)[0]
+        told = caption(scene, PROMPT_SEED + index)
+        if (not wanted or contains_any(told, wanted)) and not contains_any(told, unwanted):
             yield told, scene
 
 
-def says_one(caption: str, phrases: Sequence[str]) -> bool:
+def contains_any(caption: str, phrases: Sequence[str]) -> bool:
     return any(re.search(rf"\b{re.escape(phrase)}\b", caption) for phrase in phrases)
 
 
@@ -103,4 +106,4 @@ def true_clips(
 
 def reference_scenes(count: int, start: int = 0) -> tuple[Scene, ...]:
     """Scenes that no prompt of ours asks for."""
-    return tuple(sample_scenes(count, REFERENCE, start))
+    return tuple(sample_scenes(count, REFERENCE_SEED, start))

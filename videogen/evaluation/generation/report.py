@@ -7,21 +7,33 @@ from typing import Any
 
 import numpy as np
 
-from videogen.evaluation.generation.clip_sources import endless, endlessly_rendered, generated, rendered, through_tokens
-from videogen.evaluation.generation.drift import Curve, DriftPlan, follow, lost, streams_of
-from videogen.evaluation.generation.evaluator import Judge, Row, measured, progress_over, shuffled
+from videogen.evaluation.generation.clip_sources import (
+    model_clips,
+    model_stream,
+    reconstructed_clips,
+    rendered_clips,
+    rendered_stream,
+)
+from videogen.evaluation.generation.drift import DriftCurve, DriftPlan, attribute_loss, choose_streams, measure_drift
+from videogen.evaluation.generation.evaluator import (
+    ClipSetResult,
+    Evaluator,
+    evaluate_clips,
+    shuffled_baseline,
+    split_progress,
+)
 from videogen.evaluation.generation.prompts import Prompts
-from videogen.evaluation.generation.settings import Setting
+from videogen.evaluation.generation.sampler_variants import SamplerVariant
 from videogen.evaluation.report.bar_charts import Bars, Dot, bar_chart, dot_chart
-from videogen.evaluation.report.folder import begin_report
-from videogen.evaluation.report.line_charts import Line, chart
+from videogen.evaluation.report.folder import write_figures
+from videogen.evaluation.report.line_charts import Series, line_chart
 from videogen.io.contact_sheet import contact_sheet
 from videogen.pipeline import VideoPipeline
 
 OnProgress = Callable[[int, int], None]
 TRUE, TOKENS = "true clips", "true clips as tokens"
-SHOWN = ("objects", "colour", "shape", "size", "motion", "ground colour")  # as many as a chart has colours
-BRIEF = 16  # letters
+DRIFT_ATTRIBUTES = ("objects", "colour", "shape", "size", "motion", "ground colour")  # as many as a chart has colours
+MAX_LABEL = 16  # letters
 CHARTS = {
     "attributes": "share of attributes right",
     "frechet": "Frechet distance",
@@ -30,10 +42,10 @@ CHARTS = {
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is to be done with every setting."""
+class EvaluationPlan:
+    """What is to be done with every variant."""
 
-    settings: tuple[Setting, ...]
+    variants: tuple[SamplerVariant, ...]
     frames: int  # pictures of a clip
     batch: int
     seed: int
@@ -43,88 +55,104 @@ class Plan:
 def evaluate_generation(
     pipe: VideoPipeline,
     prompts: Prompts,
-    plan: Plan,
-    judge: Judge,
+    plan: EvaluationPlan,
+    evaluator: Evaluator,
     out: Path,
     on_progress: OnProgress | None = None,
 ) -> dict[str, Any]:
-    """Figures of each setting, with what true clips and chance would get; all of it is drawn and written into `out`."""
-    parts = len(plan.settings) + (plan.drift is not None) + 2 * (prompts.drawn is not None)
-    next_part = progress_over(parts, on_progress)
-    bounds = bounds_of(pipe, prompts, plan, judge, next_part)
-    next(endless(pipe, prompts.captions[:1], plan.settings[0], plan.seed))  # what is done once is not counted
+    """Figures of each variant, with what true clips and chance would get; all of it is drawn and written into `out`."""
+    parts = len(plan.variants) + (plan.drift is not None) + 2 * (prompts.drawn is not None)
+    next_part = split_progress(parts, on_progress)
+    bounds = reference_results(pipe, prompts, plan, evaluator, next_part)
+    next(model_stream(pipe, prompts.captions[:1], plan.variants[0], plan.seed))  # what is done once is not counted
     rows = []
-    for setting in plan.settings:
-        maker = generated(pipe, prompts, setting, plan.frames, plan.seed)
-        sampler = asdict(pipe.sampler_with(dict(setting.changes)))
-        rows.append(measured(setting.name, maker, prompts, judge, plan.batch, sampler, next_part()))
-    curves = drift_of(pipe, prompts, plan, judge, next_part)
+    for variant in plan.variants:
+        source = model_clips(pipe, prompts, variant, plan.frames, plan.seed)
+        sampler = asdict(pipe.sampler_with(dict(variant.overrides)))
+        rows.append(evaluate_clips(variant.name, source, prompts, evaluator, plan.batch, sampler, next_part()))
+    curves = drift_curves(pipe, prompts, plan, evaluator, next_part)
     figures = {
         "model": {"path": str(pipe.model.path), "fingerprint": pipe.model.fingerprint},
         "prompts": {"from": prompts.name, "count": len(prompts.captions)},
-        "clips": {"frames": plan.frames, "fps": pipe.fps, "batch": made_at_once(prompts, plan), "seed": plan.seed},
-        "pinned": judge.pinned(),
-        "rows": [row.figures(prompts, judge) for row in (*bounds, *rows)] + chance_of(rows[0], prompts, judge),
+        "clips": {"frames": plan.frames, "fps": pipe.fps, "batch": effective_batch(prompts, plan), "seed": plan.seed},
+        "pinned": evaluator.pinned(),
+        "rows": [
+            *(row.figures(prompts, evaluator) for row in (*bounds, *rows)),
+            *chance_results(rows[0], prompts, evaluator),
+        ],
         "drift": None if plan.drift is None else drift_figures(plan.drift, curves),
     }
-    begin_report(out, figures)
-    draw(out, prompts, [*bounds, *rows], figures, curves)
+    write_figures(out, figures)
+    write_charts(out, prompts, [*bounds, *rows], figures, curves)
     return figures
 
 
-def bounds_of(
-    pipe: VideoPipeline, prompts: Prompts, plan: Plan, judge: Judge, next_part: Callable[[], OnProgress | None]
-) -> list[Row]:
+def reference_results(
+    pipe: VideoPipeline,
+    prompts: Prompts,
+    plan: EvaluationPlan,
+    evaluator: Evaluator,
+    next_part: Callable[[], OnProgress | None],
+) -> list[ClipSetResult]:
     """What a perfect generator gets, and a perfect prior with this tokenizer; where the prompts' scenes are known."""
     if prompts.drawn is None:
         return []
-    height, width = picture_size(pipe)
-    true = rendered(prompts.drawn, plan.frames, height, width, pipe.fps)
-    makers = {TRUE: true, TOKENS: through_tokens(true, pipe.model.tokenizer)}
-    return [measured(name, maker, prompts, judge, plan.batch, None, next_part()) for name, maker in makers.items()]
+    height, width = frame_size(pipe)
+    true = rendered_clips(prompts.drawn, plan.frames, height, width, pipe.fps)
+    sources = {TRUE: true, TOKENS: reconstructed_clips(true, pipe.model.tokenizer)}
+    return [
+        evaluate_clips(name, source, prompts, evaluator, plan.batch, None, next_part())
+        for name, source in sources.items()
+    ]
 
 
-def made_at_once(prompts: Prompts, plan: Plan) -> int:
+def effective_batch(prompts: Prompts, plan: EvaluationPlan) -> int:
     """A batch is no larger than there are prompts."""
     return min(plan.batch, len(prompts.captions))
 
 
-def chance_of(row: Row, prompts: Prompts, judge: Judge) -> list[dict[str, Any]]:
-    return [shuffled(row, prompts, judge)] if len(prompts.captions) > 1 and any(prompts.wanted) else []
+def chance_results(row: ClipSetResult, prompts: Prompts, evaluator: Evaluator) -> list[dict[str, Any]]:
+    return [shuffled_baseline(row, prompts, evaluator)] if len(prompts.captions) > 1 and any(prompts.wanted) else []
 
 
-def drift_of(
-    pipe: VideoPipeline, prompts: Prompts, plan: Plan, judge: Judge, next_part: Callable[[], OnProgress | None]
-) -> dict[str, Curve]:
-    """Curves of the first setting, for a long stream takes as long as hundreds of clips, and of the playroom itself.
+def drift_curves(
+    pipe: VideoPipeline,
+    prompts: Prompts,
+    plan: EvaluationPlan,
+    evaluator: Evaluator,
+    next_part: Callable[[], OnProgress | None],
+) -> dict[str, DriftCurve]:
+    """Curves of the first variant, for a long stream takes as long as hundreds of clips, and of the playroom itself.
 
     There too things come to lie behind each other.
     """
     if plan.drift is None:
         return {}
-    numbers = streams_of(prompts.wanted, plan.drift.streams)
+    numbers = choose_streams(prompts.wanted, plan.drift.streams)
     captions = tuple(prompts.captions[number] for number in numbers)
     wanted = [prompts.wanted[number] for number in numbers]
     curves = {}
     if prompts.drawn is not None:
         scenes = tuple(prompts.drawn[number] for number in numbers)
-        pieces = endlessly_rendered(scenes, *picture_size(pipe), pipe.fps)
-        curves[TRUE] = follow(pieces, wanted, judge, plan.drift, captions)
-    first = plan.settings[0]
-    pieces = endless(pipe, captions, first, plan.seed)
-    return {**curves, first.name: follow(pieces, wanted, judge, plan.drift, captions, next_part())}
+        chunks = rendered_stream(scenes, *frame_size(pipe), pipe.fps)
+        curves[TRUE] = measure_drift(chunks, wanted, evaluator, plan.drift, captions)
+    first = plan.variants[0]
+    chunks = model_stream(pipe, captions, first, plan.seed)
+    return {**curves, first.name: measure_drift(chunks, wanted, evaluator, plan.drift, captions, next_part())}
 
 
-def drift_figures(plan: DriftPlan, curves: dict[str, Curve]) -> dict[str, Any]:
-    each = {name: {**curve.figures(), "attributes_lost": lost(curve)} for name, curve in curves.items()}
+def drift_figures(plan: DriftPlan, curves: dict[str, DriftCurve]) -> dict[str, Any]:
+    each = {name: {**curve.figures(), "attributes_lost": attribute_loss(curve)} for name, curve in curves.items()}
     return {**asdict(plan), "curves": each}
 
 
-def picture_size(pipe: VideoPipeline) -> tuple[int, int]:
+def frame_size(pipe: VideoPipeline) -> tuple[int, int]:
     return pipe.model.clips.height, pipe.model.clips.width
 
 
-def draw(out: Path, prompts: Prompts, rows: Sequence[Row], figures: dict[str, Any], curves: dict[str, Curve]) -> None:
+def write_charts(
+    out: Path, prompts: Prompts, rows: Sequence[ClipSetResult], figures: dict[str, Any], curves: dict[str, DriftCurve]
+) -> None:
     """`attributes.svg`, `speed.svg`, `drift_*.svg`, and `clips_*.png` with a verdict on each clip."""
     judged = [row for row in figures["rows"] if row["oracle"] is not None]
     series = [
@@ -132,43 +160,49 @@ def draw(out: Path, prompts: Prompts, rows: Sequence[Row], figures: dict[str, An
         for row in judged
     ]
     if series:
-        put(out / "attributes.svg", bar_chart("What is as the prompt says, by the oracle", series))
+        write_text(out / "attributes.svg", bar_chart("What is as the prompt says, by the oracle", series))
     dots = [
         Dot(row["name"], row["pictures_per_second"], row["oracle"]["attributes"]) for row in judged if row["sampler"]
     ]
     if len(dots) > 1:
-        put(out / "speed.svg", dot_chart("Quality over speed", "pictures a second", "attributes right", dots))
+        write_text(out / "speed.svg", dot_chart("Quality over speed", "pictures a second", "attributes right", dots))
     for number, row in enumerate(rows):
         contact_sheet(row.drawn, row.captions(prompts)).save(out / f"clips_{number}_{slug(row.name)}.png")
-    draw_drift(out, prompts, curves, figures["drift"])
+    write_drift_charts(out, prompts, curves, figures["drift"])
 
 
-def draw_drift(out: Path, prompts: Prompts, curves: dict[str, Curve], drift: dict[str, Any] | None) -> None:
+def write_drift_charts(
+    out: Path, prompts: Prompts, curves: dict[str, DriftCurve], drift: dict[str, Any] | None
+) -> None:
     if drift is None:
         return
     for measure, label in CHARTS.items():
         lines = [
-            Line(brief(name), c.seconds, c.measures[measure]) for name, c in curves.items() if measure in c.measures
+            Series(shorten(name), c.seconds, c.measures[measure]) for name, c in curves.items() if measure in c.measures
         ]
         if lines:
             title = f"Drift: {label}, in windows of {drift['window']} pictures along {drift['streams']} streams"
-            put(out / f"drift_{measure}.svg", chart(title, "seconds", "", lines))
-    numbers = streams_of(prompts.wanted, drift["streams"])
+            write_text(out / f"drift_{measure}.svg", line_chart(title, "seconds", "", lines))
+    numbers = choose_streams(prompts.wanted, drift["streams"])
     captions = [prompts.captions[number] for number in numbers]
     for place, (name, curve) in enumerate(curves.items()):
-        lines = [Line(each, curve.seconds, curve.measures[each]) for each in SHOWN if each in curve.measures]
+        lines = [
+            Series(each, curve.seconds, curve.measures[each]) for each in DRIFT_ATTRIBUTES if each in curve.measures
+        ]
         if lines:
-            put(out / f"drift_{place}_{slug(name)}.svg", chart(f"Drift, {name}: still right", "seconds", "", lines))
+            write_text(
+                out / f"drift_{place}_{slug(name)}.svg", line_chart(f"Drift, {name}: still right", "seconds", "", lines)
+            )
         streams = list(np.stack(curve.stills, axis=1))
         contact_sheet(streams, captions).save(out / f"drift_{place}_{slug(name)}.png")
 
 
-def brief(name: str) -> str:
+def shorten(name: str) -> str:
     """A name that a chart has room for: of a long one, the values alone."""
-    return name if len(name) <= BRIEF else ",".join(pair.rpartition("=")[2] for pair in name.split(","))[:BRIEF]
+    return name if len(name) <= MAX_LABEL else ",".join(pair.rpartition("=")[2] for pair in name.split(","))[:MAX_LABEL]
 
 
-def put(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
@@ -179,26 +213,26 @@ def slug(name: str) -> str:
 
 def as_table(figures: dict[str, Any]) -> str:
     """For people: a line for each row, what the distance is, what was not judged, and what drift there was."""
-    cells = without_empty_columns([HEAD, *(line_of(row) for row in figures["rows"])])
+    cells = drop_empty_columns([HEADER, *(table_row(row) for row in figures["rows"])])
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
-    return "\n".join([*lines, *remarks(figures)])
+    return "\n".join([*lines, *notes(figures)])
 
 
-def without_empty_columns(cells: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+def drop_empty_columns(cells: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
     """What no row has a figure of is not shown; the first line are the heads of the columns."""
     kept = [column for column in range(len(cells[0])) if any(line[column] != EMPTY for line in cells[1:])]
     return [tuple(line[column] for column in kept) for line in cells]
 
 
 EMPTY = "-"
-HEAD = (
+HEADER = (
     "", "all right", "(95 %)", "1 thing", "2 things", "attributes", "shape", "colour", "size", "motion", "speed",
     "Frechet", "CLIP", "steps", "pictures/s",
 )  # fmt: skip
 
 
-def line_of(row: dict[str, Any]) -> tuple[str, ...]:
+def table_row(row: dict[str, Any]) -> tuple[str, ...]:
     oracle = row["oracle"]
     rates = [EMPTY] * 10
     if oracle is not None:
@@ -215,16 +249,16 @@ def percent(rate: float | None) -> str:
     return EMPTY if rate is None else f"{100 * rate:.1f} %"
 
 
-def remarks(figures: dict[str, Any]) -> list[str]:
+def notes(figures: dict[str, Any]) -> list[str]:
     clips, drift = figures["clips"], figures["drift"]
     lines = [f"clips: {clips['frames']} pictures at {clips['fps']:g} a second; speed at batch {clips['batch']}"]
-    lines += how_far(figures) + not_judged(figures)
+    lines += frechet_note(figures) + missing_note(figures)
     for name, curve in (drift["curves"] if drift else {}).items():
-        lines += drift_in_words(name, curve)
+        lines += drift_note(name, curve)
     return lines
 
 
-def how_far(figures: dict[str, Any]) -> list[str]:
+def frechet_note(figures: dict[str, Any]) -> list[str]:
     """What the Frechet distance was measured with and from, where there was something to measure from."""
     bank = figures["pinned"]["frechet"]
     if not bank["reference"]:
@@ -235,7 +269,7 @@ def how_far(figures: dict[str, Any]) -> list[str]:
     return [f"Frechet: {how}, against {bank['reference_clips']} of {bank['reference']}{warning}"]
 
 
-def not_judged(figures: dict[str, Any]) -> list[str]:
+def missing_note(figures: dict[str, Any]) -> list[str]:
     """Of prompts that are not about the playroom: what would fill the columns that are left out."""
     pinned = figures["pinned"]
     has_oracle, has_reference = any(row["oracle"] for row in figures["rows"]), bool(pinned["frechet"]["reference"])
@@ -249,7 +283,7 @@ def not_judged(figures: dict[str, Any]) -> list[str]:
     return ["not judged: " + ", ".join(what for what, is_there in lacking.items() if not is_there)]
 
 
-def drift_in_words(name: str, curve: dict[str, Any]) -> list[str]:
+def drift_note(name: str, curve: dict[str, Any]) -> list[str]:
     """Attributes at the first and the last window; where no oracle can tell them, how much still moves there."""
     if len(curve["seconds"]) < 2:
         return []

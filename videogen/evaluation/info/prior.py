@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from videogen.evaluation.info.tokenizer import count
+from videogen.evaluation.info.tokenizer import count_parameters
 from videogen.models import PriorModel, sampler_of
 
 
@@ -13,7 +13,7 @@ def describe_prior(model: PriorModel) -> dict[str, Any]:
     places = config.context_length + (config.sink_frames + config.window + 1) * model.spec.tokens
     return {
         **{name: value for name, value in asdict(config).items() if name != "context"},
-        "parameters": count(model.network),
+        "parameters": count_parameters(model.network),
         "clips": asdict(clips),
         "window_seconds": config.window * model.spec.frames_per_latent / clips.fps,
         "text_tokens": None if model.conditioner is None else model.conditioner.length,
@@ -24,7 +24,7 @@ def describe_prior(model: PriorModel) -> dict[str, Any]:
     }
 
 
-def prior_in_words(model: PriorModel) -> dict[str, str]:
+def format_prior(model: PriorModel) -> dict[str, str]:
     """What `videogen info` says of a prior, after what it says of the tokenizer."""
     figures, config, clips = describe_prior(model), model.config, model.clips
     sampler = sampler_of(model)
@@ -37,7 +37,7 @@ def prior_in_words(model: PriorModel) -> dict[str, str]:
         "looks back": f"{config.window} latent frames ({figures['window_seconds']:.3g} s){sinks}",
         "digits of an id": " x ".join(map(str, config.digits)),
         "text": "none" if model.conditioner is None else f"{model.conditioner.length} tokens of a prompt",
-        **prompts_in_words(model),
+        **format_prompts(model),
         "past of a stream": f"{figures['bytes_of_a_stream'] / 2**20:.1f} MiB in float32",
         "sampled": f"order {sampler.order}, {sampler.steps_of(model.spec.tokens)} proposals a latent frame, "
         f"{sampler.first_frames_step_multiplier} x as many in the first two of a scene, "
@@ -46,7 +46,7 @@ def prior_in_words(model: PriorModel) -> dict[str, str]:
     }
 
 
-def prompts_in_words(model: PriorModel) -> dict[str, str]:
+def format_prompts(model: PriorModel) -> dict[str, str]:
     """For a model that brings a vocabulary."""
     vocabulary = model.prompt_vocabulary
     if vocabulary is None:

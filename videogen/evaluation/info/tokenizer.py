@@ -26,15 +26,15 @@ def describe_tokenizer(model: TokenizerModel) -> dict[str, Any]:
         "grid": list(model.spec.groups[0].shape),
         "latent_frames_per_second": clips.fps / config.f_t,
         "parameters": {
-            "tokenizer": count(network),
-            "encoder": count(network.encoder),
-            "decoder": count(network.decoder),
+            "tokenizer": count_parameters(network),
+            "encoder": count_parameters(network.encoder),
+            "decoder": count_parameters(network.decoder),
         },
         "fingerprint": model.fingerprint,
     }
 
 
-def tokenizer_in_words(model: TokenizerModel) -> dict[str, str]:
+def format_tokenizer(model: TokenizerModel) -> dict[str, str]:
     """The same, in the order in which a person asks for it."""
     figures, clips = describe_tokenizer(model), model.clips
     height, width = figures["grid"]
@@ -45,7 +45,7 @@ def tokenizer_in_words(model: TokenizerModel) -> dict[str, str]:
         "trained on": f"{clips.frames} frames of {clips.height} x {clips.width} at {clips.fps:g} a second",
         "compression": f"{figures['f_s']} x {figures['f_s']} in space, {figures['f_t']} in time",
         "codes": f"{figures['codes']:,}",
-        "quantizer": quantizer_in_words(model.config.quantizer),
+        "quantizer": format_quantizer(model.config.quantizer),
         "bits a token": f"{figures['bits_per_token']:.3f}",
         "bits a pixel": f"{figures['bits_per_pixel']:.5f}{opening}",
         "tokens a latent frame": f"{height * width} ({height} x {width})",
@@ -57,11 +57,11 @@ def tokenizer_in_words(model: TokenizerModel) -> dict[str, str]:
     }
 
 
-def quantizer_in_words(config: QuantizerConfig) -> str:
+def format_quantizer(config: QuantizerConfig) -> str:
     if isinstance(config, FSQConfig):
         return f"FSQ of levels {' x '.join(map(str, config.levels))}"
     return f"{config.kind.upper()} of {config.bits} bits"
 
 
-def count(module: nn.Module) -> int:
+def count_parameters(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())

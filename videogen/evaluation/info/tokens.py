@@ -26,7 +26,7 @@ def describe_tokens(tokens: TokenSet) -> dict[str, Any]:
     }
 
 
-def tokens_in_words(tokens: TokenSet) -> dict[str, str]:
+def format_tokens(tokens: TokenSet) -> dict[str, str]:
     """What `videogen info` says of a folder that `videogen encode` made."""
     figures, clips, spec = describe_tokens(tokens), tokens.description.clips, tokens.description.spec
     longest = "" if clips.frames is None else f", at most {clips.frames} of a clip"

@@ -7,20 +7,22 @@ from videogen.data.entry import is_video_name
 from videogen.io import probe, read_metadata, tags_of
 from videogen.metadata import in_words
 
-PICTURE = "frame_[0-9]*.png"  # of a folder that a video was written into
+FRAME_FILE = "frame_[0-9]*.png"  # of a folder that a video was written into
 
 
 def is_video(path: Path) -> bool:
     """A file with the name of a video or of one of its pictures, or a folder of such pictures."""
     if path.is_dir():
-        return next(path.glob(PICTURE), None) is not None
+        return next(path.glob(FRAME_FILE), None) is not None
     return is_video_name(path.name) or path.suffix.lower() == ".png"
 
 
 def describe_video(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     """Figures and lines; VideoError for a file that cannot be read."""
     metadata = read_metadata(path)
-    figures, lines = _pictures(path) if path.is_dir() or path.suffix.lower() == ".png" else _container(path)
+    figures, lines = (
+        _describe_frames(path) if path.is_dir() or path.suffix.lower() == ".png" else _describe_container(path)
+    )
     if metadata:
         lines |= in_words(metadata)
     else:
@@ -28,7 +30,7 @@ def describe_video(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     return {**figures, "metadata": metadata}, lines
 
 
-def _container(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+def _describe_container(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     seen = probe(path)
     frames = len(seen.pts)
     figures = {
@@ -47,11 +49,11 @@ def _container(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     }
 
 
-def _pictures(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+def _describe_frames(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     from PIL import Image
 
     tags = tags_of(path)
-    pictures = sorted(path.glob(PICTURE)) if path.is_dir() else [path]
+    pictures = sorted(path.glob(FRAME_FILE)) if path.is_dir() else [path]
     with Image.open(pictures[0]) as image:
         width, height = image.size
     figures = {"container": "png", "height": height, "width": width, "frames": len(pictures), "tags": tags}

@@ -12,7 +12,7 @@ from prior.heads.base import TokenProposal
 from prior.model import LlamaPrior
 
 
-class WindowCodes(NamedTuple):
+class UncachedPast(NamedTuple):
     """A past that holds the codes of its window alone."""
 
     text: Text | None
@@ -21,7 +21,7 @@ class WindowCodes(NamedTuple):
     codes_BTNK: Tensor
 
 
-class PriorWithoutCache:
+class UncachedPrior:
     """Keeps the promise of a FramePrior by computing the context and the whole window again for every proposal.
 
     While no frame has left the window its answers are those of the prior inside. Later they lack what older frames told
@@ -45,16 +45,16 @@ class PriorWithoutCache:
 
     def begin(
         self, text: Text | None, batch: int, spec: TokenSpec | None = None, history_noise: float = 0.0
-    ) -> WindowCodes:
+    ) -> UncachedPast:
         spec = self.spec if spec is None else spec
-        return WindowCodes(text, history_noise, spec, spec.empty(batch, device=self.device))
+        return UncachedPast(text, history_noise, spec, spec.empty(batch, device=self.device))
 
     @torch.no_grad()
     def propose(
         self,
         codes_BNK: Tensor,
         known_BN: Tensor,
-        past: WindowCodes,
+        past: UncachedPast,
         control: Tensor | None = None,
         places_BM: Tensor | None = None,
     ) -> tuple[TokenProposal, Tensor]:
@@ -68,13 +68,13 @@ class PriorWithoutCache:
         proposal = TokenProposal(features, self.prior.head)
         return (proposal if places_BM is None else proposal.at(places_BM)), codes_BNK
 
-    def commit(self, past: WindowCodes, present: Tensor) -> WindowCodes:
+    def commit(self, past: UncachedPast, present: Tensor) -> UncachedPast:
         codes_BTNK = torch.cat([past.codes_BTNK, present.unsqueeze(1)], 1)
         return past._replace(codes_BTNK=codes_BTNK[:, -self.prior.config.window :])
 
     def advance(
-        self, codes_BNK: Tensor, past: WindowCodes, control: Tensor | None = None, next_control: Tensor | None = None
-    ) -> tuple[WindowCodes, TokenProposal]:
+        self, codes_BNK: Tensor, past: UncachedPast, control: Tensor | None = None, next_control: Tensor | None = None
+    ) -> tuple[UncachedPast, TokenProposal]:
         past = self.commit(past, codes_BNK)
         nothing = torch.zeros(codes_BNK.shape[:2], dtype=torch.bool, device=codes_BNK.device)
         return past, self.propose(codes_BNK, nothing, past, next_control)[0]

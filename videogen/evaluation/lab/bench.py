@@ -15,20 +15,28 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from prior.model import LlamaPrior
 from sampling.orders import STATIC_ORDERS
-from videogen.evaluation.lab.baselines import Noted, WithoutCache
-from videogen.evaluation.lab.roofline import Peaks, Work, break_even, clocked, frame_floor, measured_peaks, raster_bound
+from videogen.evaluation.lab.baselines import UncachedPast, UncachedPrior
+from videogen.evaluation.lab.roofline import (
+    PassCost,
+    Peaks,
+    break_even,
+    frame_floor,
+    measured_peaks,
+    speedup_bound,
+    time_call,
+)
 from videogen.evaluation.lab.timed_prior import TimedPrior
 from videogen.generate import Going, Job, Made, begin, device_of, exact_clock, go_on, kept, told
 from videogen.models import PriorModel
 from videogen.stats import peak_memory_mib
 
 OnProgress = Callable[[int, int], None]
-OWN, CACHED_RASTER = "as configured", "token by token, cached"
-LONGEST = 10.0  # seconds a latent frame from which on once is enough
+CONFIGURED, CACHED_RASTER = "as configured", "token by token, cached"
+MAX_SECONDS = 10.0  # seconds a latent frame from which on once is enough
 
 
 @dataclass
-class Way:
+class BenchmarkCase:
     """A way of making the next latent frame, and what it has cost in each round."""
 
     name: str
@@ -47,21 +55,21 @@ class Way:
         going = going._replace(rollout=going.rollout._replace(seeds=seeds))
         made: list[Made] = []
         work = lambda: made.append(go_on(self.model, self.job, going)[1])  # noqa: E731
-        self.seconds.append(clocked(work, device_of(self.model)))
+        self.seconds.append(time_call(work, device_of(self.model)))
         self.steps.append(float(made[0].steps_B.float().mean()))
 
 
 def bench(model: PriorModel, job: Job, rounds: int = 7, on_progress: OnProgress | None = None) -> dict[str, Any]:
     """JSON types. Memory is read before the other ways begin, which would add theirs."""
     device, weight = device_of(model), model.network.norm.weight
-    first = [first_pictures(model, job) for _ in range(3)]
-    going = full_window(model, job)
+    first = [time_to_first_frame(model, job) for _ in range(3)]
+    going = fill_window(model, job)
     split = time_split(model, job, going, rounds)
     memory = peak_memory_mib(model)
-    ways = ways_of(model, job, going)
+    ways = benchmark_cases(model, job, going)
     for way in ways:
         way.run(0)  # what is done once is not counted
-    quick = [way for way in ways if way.seconds[0] < LONGEST]
+    quick = [way for way in ways if way.seconds[0] < MAX_SECONDS]
     for way in quick:
         way.seconds.clear()
         way.steps.clear()
@@ -73,22 +81,22 @@ def bench(model: PriorModel, job: Job, rounds: int = 7, on_progress: OnProgress 
         if on_progress is not None:
             on_progress(number, rounds)
     return {
-        "model": describe(model),
-        "machine": machine(device, weight.dtype, peaks),
+        "model": describe_model(model),
+        "machine": describe_machine(device, weight.dtype, peaks),
         "batch": len(job.seeds),
         "first_picture_ms": 1000 * median(first),
         "peak_memory_mib": memory,
-        **own_figures(model, job, ways[0], going, split, peaks),
-        "ways": [figures_of(way, ways, model, peaks) for way in ways],
+        **configured_figures(model, job, ways[0], going, split, peaks),
+        "ways": [case_figures(way, ways, model, peaks) for way in ways],
     }
 
 
-def first_pictures(model: PriorModel, job: Job) -> float:
+def time_to_first_frame(model: PriorModel, job: Job) -> float:
     """Seconds from the prompt to the first picture on the CPU."""
-    return clocked(lambda: go_on(model, job, begin(model, job))[1].pictures.cpu(), device_of(model))
+    return time_call(lambda: go_on(model, job, begin(model, job))[1].pictures.cpu(), device_of(model))
 
 
-def full_window(model: PriorModel, job: Job) -> Going:
+def fill_window(model: PriorModel, job: Job) -> Going:
     """A stream that has come so far that its window is full."""
     going = begin(model, job)
     for _ in range(model.network.window + model.network.config.sink_frames + 2):
@@ -112,9 +120,9 @@ def time_split(model: PriorModel, job: Job, going: Going, rounds: int) -> dict[s
     }
 
 
-def ways_of(model: PriorModel, job: Job, going: Going) -> list[Way]:
+def benchmark_cases(model: PriorModel, job: Job, going: Going) -> list[BenchmarkCase]:
     """As the model is configured; fewer, more and adaptive steps; token by token; and without a cache."""
-    ways, masked = [Way(OWN, model, job, going)], model.config.objective == "masked"
+    ways, masked = [BenchmarkCase(CONFIGURED, model, job, going)], model.config.objective == "masked"
     if masked:
         for name, changes in (
             ("4 steps", {"order": "halton", "steps": 4}),
@@ -122,39 +130,41 @@ def ways_of(model: PriorModel, job: Job, going: Going) -> list[Way]:
             ("16 steps", {"order": "halton", "steps": 16}),
             ("adaptive, 16 at most", {"order": "threshold", "steps": 16}),
         ):
-            ways.append(Way(name, model, with_sampler(job, **changes), going))
-        ways.append(without_cache(model, with_sampler(job, order="halton", steps=8), going))
-        whole = with_sampler(job, order="raster")
-        ways.append(Way("token by token, proposals", model, whole, going, "a whole proposal for each token"))
+            ways.append(BenchmarkCase(name, model, override_sampler(job, **changes), going))
+        ways.append(uncached_case(model, override_sampler(job, order="halton", steps=8), going))
+        whole = override_sampler(job, order="raster")
+        ways.append(BenchmarkCase("token by token, proposals", model, whole, going, "a whole proposal for each token"))
     remark = "speed alone: it was taught to fill masks" if masked else "as it was taught"
     ways.append(
-        Way(CACHED_RASTER, model, with_sampler(job, order="autoregressive"), going, remark, faithful=not masked)
+        BenchmarkCase(
+            CACHED_RASTER, model, override_sampler(job, order="autoregressive"), going, remark, faithful=not masked
+        )
     )
     return ways
 
 
-def without_cache(model: PriorModel, job: Job, going: Going) -> Way:
+def uncached_case(model: PriorModel, job: Job, going: Going) -> BenchmarkCase:
     guided = job.sampler.guided
     ids = going.visible_BThw[:, :-1]  # the last frame is not committed yet
-    noted = Noted(told(model, job), torch.tensor(job.history_noise), torch.cat([ids, ids]) if guided else ids)
-    prior = cast(LlamaPrior, WithoutCache(model.network))
+    noted = UncachedPast(told(model, job), torch.tensor(job.history_noise), torch.cat([ids, ids]) if guided else ids)
+    prior = cast(LlamaPrior, UncachedPrior(model.network))
     begun = going._replace(rollout=going.rollout._replace(past=noted))  # type: ignore[arg-type]
-    return Way(
+    return BenchmarkCase(
         "8 steps, no cache", replace(model, network=prior), job, begun, "window computed for each proposal", False
     )
 
 
-def with_sampler(job: Job, **changes: Any) -> Job:
+def override_sampler(job: Job, **changes: Any) -> Job:
     return replace(job, sampler=replace(job.sampler, **changes))
 
 
-def own_figures(
-    model: PriorModel, job: Job, own: Way, going: Going, split: dict[str, float], peaks: Peaks
+def configured_figures(
+    model: PriorModel, job: Job, own: BenchmarkCase, going: Going, split: dict[str, float], peaks: Peaks
 ) -> dict[str, Any]:
     """Speed and its limit of the way that the model is configured for."""
     seconds, steps = median(own.seconds), sum(own.steps) / len(own.steps)
     weight, f_t = model.network.norm.weight, model.spec.frames_per_latent
-    decoding = peaks.floor(decoder_work(model, going))
+    decoding = peaks.floor(decoder_cost(model, going))
     figures = {
         "latent_frame_ms": 1000 * seconds,
         "steps": steps,
@@ -166,7 +176,7 @@ def own_figures(
     if job.sampler.order == "autoregressive":
         return figures
     streams = len(job.seeds) * (2 if job.sampler.guided else 1)
-    tokens = tokens_of(model)
+    tokens = tokens_per_latent(model)
     asked = tokens / steps if job.sampler.order in STATIC_ORDERS else None  # the others look at all that is undecided
     deciding = frame_floor(model.config, steps, tokens, streams, weight.dtype.itemsize, peaks, asked)
     return {
@@ -177,16 +187,16 @@ def own_figures(
     }
 
 
-def decoder_work(model: PriorModel, going: Going) -> Work:
+def decoder_cost(model: PriorModel, going: Going) -> PassCost:
     """Of one latent frame; torch counts operations of attention only where it is made of plain products."""
     network = model.tokenizer.network
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         network.decode(going.visible_BThw[:, -1:], going.decoder)
     weights = sum(p.numel() * p.element_size() for p in network.decoder.parameters())
-    return Work(float(counter.get_total_flops()), float(weights))
+    return PassCost(float(counter.get_total_flops()), float(weights))
 
 
-def figures_of(way: Way, ways: Sequence[Way], model: PriorModel, peaks: Peaks) -> dict[str, Any]:
+def case_figures(way: BenchmarkCase, ways: Sequence[BenchmarkCase], model: PriorModel, peaks: Peaks) -> dict[str, Any]:
     """A way beside the configured one and beside token by token with a cache, which is what it has to beat."""
     own, raster = ways[0], next(each for each in ways if each.name == CACHED_RASTER)
     steps, width = sum(way.steps) / len(way.steps), model.network.norm.weight.dtype.itemsize
@@ -201,27 +211,27 @@ def figures_of(way: Way, ways: Sequence[Way], model: PriorModel, peaks: Peaks) -
         "pictures_per_second": frames / median(way.seconds),
         "time_of_configured": ratio(way, own),
         "faster_than_raster": ratio(raster, way),
-        "bound": raster_bound(tokens_of(model), steps, width, peaks) if beside else None,
+        "bound": speedup_bound(tokens_per_latent(model), steps, width, peaks) if beside else None,
         "remark": way.remark,
     }
 
 
-def ratio(one: Way, other: Way) -> float:
+def ratio(one: BenchmarkCase, other: BenchmarkCase) -> float:
     """The median of the rounds' ratios; where one was run once only, of that to the other's median."""
     if len(one.seconds) == len(other.seconds):
         return median(a / b for a, b in zip(one.seconds, other.seconds, strict=True))
     return median(one.seconds) / median(other.seconds)
 
 
-def tokens_of(model: PriorModel) -> int:
+def tokens_per_latent(model: PriorModel) -> int:
     return model.spec.tokens
 
 
-def describe(model: PriorModel) -> dict[str, Any]:
+def describe_model(model: PriorModel) -> dict[str, Any]:
     return {
         "path": str(model.path),
-        "parameters": parameters(model.network),
-        "parameters_of_decoder": parameters(model.tokenizer.network.decoder),
+        "parameters": count_parameters(model.network),
+        "parameters_of_decoder": count_parameters(model.tokenizer.network.decoder),
         "tokens": " + ".join(" x ".join(map(str, group.shape)) for group in model.spec.groups),
         "window": model.network.window,
         "pictures_per_latent_frame": model.spec.frames_per_latent,
@@ -229,7 +239,7 @@ def describe(model: PriorModel) -> dict[str, Any]:
     }
 
 
-def machine(device: torch.device, dtype: torch.dtype, peaks: Peaks) -> dict[str, Any]:
+def describe_machine(device: torch.device, dtype: torch.dtype, peaks: Peaks) -> dict[str, Any]:
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
         "threads": torch.get_num_threads(),
@@ -241,5 +251,5 @@ def machine(device: torch.device, dtype: torch.dtype, peaks: Peaks) -> dict[str,
     }
 
 
-def parameters(network: torch.nn.Module) -> int:
+def count_parameters(network: torch.nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())

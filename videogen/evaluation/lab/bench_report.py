@@ -5,15 +5,15 @@ from dataclasses import asdict
 from typing import Any
 
 from sampling.config import SamplerConfig
-from videogen.evaluation.generation.clip_sources import generated
-from videogen.evaluation.generation.evaluator import Judge, measured, progress_over
+from videogen.evaluation.generation.clip_sources import model_clips
+from videogen.evaluation.generation.evaluator import Evaluator, evaluate_clips, split_progress
 from videogen.evaluation.generation.features import RandomMotionBank
 from videogen.evaluation.generation.prompts import Prompts
-from videogen.evaluation.generation.settings import Setting
+from videogen.evaluation.generation.sampler_variants import SamplerVariant
 from videogen.pipeline import VideoPipeline
 
 OnProgress = Callable[[int, int], None]
-HEAD = ("", "steps", "ms a latent frame", "pictures/s", "x configured", "x cached raster", "bound", "attributes", "")
+HEADER = ("", "steps", "ms a latent frame", "pictures/s", "x configured", "x cached raster", "bound", "attributes", "")
 LEGEND = (
     "x configured: time against the first row's; x cached raster: how many times faster than the last row",
     "bound: min(tokens, break-even) / (steps + 1), what that ratio could be with both sides at the machine's limit;",
@@ -22,7 +22,7 @@ LEGEND = (
 BATCH = 16
 
 
-def judged(
+def score_cases(
     pipe: VideoPipeline,
     prompts: Prompts,
     ways: Sequence[Mapping[str, Any]],
@@ -31,22 +31,24 @@ def judged(
     on_progress: OnProgress | None = None,
 ) -> list[dict[str, Any]]:
     """The ways with what the oracle says of clips of these prompts, where a way makes the clips it was taught to."""
-    judge = Judge(pipe.fps, RandomMotionBank(), pipe.pictures(None))
-    next_part = progress_over(sum(way["settings"] is not None for way in ways), on_progress)
+    evaluator = Evaluator(pipe.fps, RandomMotionBank(), pipe.pictures(None))
+    next_part = split_progress(sum(way["settings"] is not None for way in ways), on_progress)
     rows = []
     for way in ways:
         oracle = None
         if way["settings"] is not None:
-            setting = Setting(way["name"], {**asdict(base), **way["settings"]})
-            maker = generated(pipe, prompts, setting, judge.frames, seed)
-            oracle = measured(way["name"], maker, prompts, judge, BATCH, None, next_part()).figures(prompts, judge)
+            variant = SamplerVariant(way["name"], {**asdict(base), **way["settings"]})
+            source = model_clips(pipe, prompts, variant, evaluator.frames, seed)
+            oracle = evaluate_clips(way["name"], source, prompts, evaluator, BATCH, None, next_part()).figures(
+                prompts, evaluator
+            )
         rows.append({**way, "oracle": oracle and oracle["oracle"]})
     return rows
 
 
 def as_table(figures: dict[str, Any]) -> str:
-    cells = [HEAD, *(line_of(way) for way in figures["ways"])]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(HEAD))]
+    cells = [HEADER, *(table_row(way) for way in figures["ways"])]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(HEADER))]
     rows = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
     return "\n".join([*summary(figures), "", *rows, *LEGEND])
 
@@ -75,7 +77,7 @@ def summary(figures: dict[str, Any]) -> list[str]:
     return lines
 
 
-def line_of(way: Mapping[str, Any]) -> tuple[str, ...]:
+def table_row(way: Mapping[str, Any]) -> tuple[str, ...]:
     oracle = way.get("oracle")
     return (
         way["name"],

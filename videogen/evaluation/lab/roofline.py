@@ -25,7 +25,7 @@ TRIAD_BYTES = {"cpu": 256 * 2**20, "cuda": 2 * 2**30}
 
 
 @dataclass(frozen=True)
-class Work:
+class PassCost:
     """Operations and bytes, of which the slower sets the time."""
 
     operations: float = 0.0
@@ -39,7 +39,7 @@ class Peaks:
     operations: float
     bandwidth: float
 
-    def floor(self, work: Work) -> float:
+    def floor(self, work: PassCost) -> float:
         """Seconds."""
         return max(work.operations / self.operations, work.bytes / self.bandwidth)
 
@@ -47,7 +47,7 @@ class Peaks:
         return Peaks(max(self.operations, other.operations), max(self.bandwidth, other.bandwidth))
 
 
-def pass_work(
+def pass_cost(
     config: PriorConfig,
     frames: int,
     tokens: int,
@@ -55,7 +55,7 @@ def pass_work(
     width: int,
     read: float | None = None,
     asked: float | None = None,
-) -> Work:
+) -> PassCost:
     """One pass over `frames` latent frames of so many tokens; `width` bytes a number; the answers to so many tokens
     `asked` about of each stream, by default the last frame, and logits `read` of as many. The window is full, as it is
     in a long stream."""
@@ -67,7 +67,7 @@ def pass_work(
     blocks = frames * tokens * (config.layers * (2 * before + answering) - answering) + asked * answering
     logits = 2 * head * (asked if read is None else read)
     held = 2 * streams * config.layers * keys * seen
-    return Work(streams * (blocks + logits), (config.layers * (before + after) + head + held) * width)
+    return PassCost(streams * (blocks + logits), (config.layers * (before + after) + head + held) * width)
 
 
 def head_parameters(config: PriorConfig) -> int:
@@ -86,8 +86,8 @@ def frame_floor(
 ) -> float:
     """Seconds of the prior for one latent frame of so many proposals, the first with the frame before it, the others
     about so many tokens `asked`, by default all."""
-    first = peaks.floor(pass_work(config, 2, tokens, streams, width, asked))
-    return first + (steps - 1) * peaks.floor(pass_work(config, 1, tokens, streams, width, asked=asked))
+    first = peaks.floor(pass_cost(config, 2, tokens, streams, width, asked))
+    return first + (steps - 1) * peaks.floor(pass_cost(config, 1, tokens, streams, width, asked=asked))
 
 
 def break_even(width: int, peaks: Peaks) -> float:
@@ -95,7 +95,7 @@ def break_even(width: int, peaks: Peaks) -> float:
     return width / 2 * peaks.operations / peaks.bandwidth
 
 
-def raster_bound(tokens: int, steps: float, width: int, peaks: Peaks) -> float:
+def speedup_bound(tokens: int, steps: float, width: int, peaks: Peaks) -> float:
     """How many times faster than token by token so many proposals a frame can be, where both are at their floors."""
     return min(tokens, break_even(width, peaks)) / (steps + 1)
 
@@ -106,28 +106,28 @@ def measured_peaks(device: torch.device, dtype: torch.dtype) -> Peaks:
     matrix = Linear(side, side, bias=False, device=device, dtype=dtype).requires_grad_(False)
     matrix.pack()
     rows = torch.rand(side, side, device=device, dtype=dtype)
-    seconds = fastest(lambda: matrix(rows), device)
+    seconds = best_of(lambda: matrix(rows), device)
     count = TRIAD_BYTES.get(device.type, 256 * 2**20) // (3 * dtype.itemsize)
     x, y = (torch.rand(count, device=device, dtype=dtype) for _ in range(2))
     total = torch.empty_like(x)
-    copying = fastest(lambda: torch.add(x, y, alpha=0.5, out=total), device)
+    copying = best_of(lambda: torch.add(x, y, alpha=0.5, out=total), device)
     return Peaks(2 * side**3 / seconds, 3 * count * dtype.itemsize / copying)
 
 
-def fastest(work: Callable[[], object], device: torch.device, times: int = 3) -> float:
+def best_of(work: Callable[[], object], device: torch.device, times: int = 3) -> float:
     work()
-    return min(clocked(work, device) for _ in range(times))
+    return min(time_call(work, device) for _ in range(times))
 
 
-def clocked(work: Callable[[], object], device: torch.device) -> float:
+def time_call(work: Callable[[], object], device: torch.device) -> float:
     """Seconds until it is done, on a GPU too."""
-    wait_for(device)
+    synchronize(device)
     began = time.perf_counter()
     work()
-    wait_for(device)
+    synchronize(device)
     return time.perf_counter() - began
 
 
-def wait_for(device: torch.device) -> None:
+def synchronize(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from videogen.errors import DataError
-from videogen.evaluation.report.line_charts import Line, chart
+from videogen.evaluation.report.line_charts import Series, line_chart
 
-TOLD_FIRST = ("psnr", "nats")  # of tokenizers, of priors
+MAIN_FIGURES = ("psnr", "nats")  # of tokenizers, of priors
 
 
 def validations(run: Path) -> list[dict[str, Any]]:
@@ -32,15 +32,15 @@ def compare(runs: Sequence[Path], figure: str | None = None) -> tuple[list[dict[
     validated = {run: lines for run, lines in known.items() if lines}
     if not validated:
         raise DataError(f"{', '.join(map(str, runs))}: not validated yet, so there is nothing to compare")
-    drawn = figure or _told_first(next(iter(validated.values()))[-1])
-    curves = [Line(run.name, *_curve(run, lines, drawn)) for run, lines in validated.items()]
+    drawn = figure or _main_figure(next(iter(validated.values()))[-1])
+    curves = [Series(run.name, *_curve(run, lines, drawn)) for run, lines in validated.items()]
     rows = [{"run": run.name, "step": None, **_figures(known[run][-1] if known[run] else {})} for run in runs]
-    return rows, chart(f"{drawn} on clips held out", "step", drawn, curves)
+    return rows, line_chart(f"{drawn} on clips held out", "step", drawn, curves)
 
 
-def _told_first(line: dict[str, Any]) -> str:
+def _main_figure(line: dict[str, Any]) -> str:
     names = [name for name in line if name not in ("step", "kind")]
-    return next((name for name in TOLD_FIRST if name in names), names[0])
+    return next((name for name in MAIN_FIGURES if name in names), names[0])
 
 
 def _curve(run: Path, lines: Sequence[dict[str, Any]], figure: str) -> tuple[list[float], list[float]]:
@@ -56,13 +56,13 @@ def _figures(line: dict[str, Any]) -> dict[str, Any]:
 
 def as_table(rows: Sequence[dict[str, Any]]) -> str:
     names = list(next(row for row in rows if row["step"] is not None))
-    cells = [names, *([_said(name, row.get(name)) for name in names] for row in rows)]
+    cells = [names, *([_format(name, row.get(name)) for name in names] for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(names))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
     return "\n".join(map(str.rstrip, lines))
 
 
-def _said(name: str, value: Any) -> str:
+def _format(name: str, value: Any) -> str:
     if value is None:
         return "not validated yet" if name == "step" else "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from videogen.data import load_index
 from videogen.data.split import hold_out
 from videogen.errors import DataError
-from videogen.evaluation.prior.likelihood import Sums, figures, frame_nats
-from videogen.evaluation.report.folder import begin_report
-from videogen.evaluation.report.line_charts import Line, chart
+from videogen.evaluation.prior.likelihood import LikelihoodSums, figures, frame_likelihoods
+from videogen.evaluation.report.folder import write_figures
+from videogen.evaluation.report.line_charts import Series, line_chart
 from videogen.models import PriorModel
 from videogen.tokens import EncodeSpec, TokenSet, encode
 from videogen.tokens.description import NAME
@@ -23,14 +23,14 @@ from videogen.tokens.plan import plan
 from videogen.tokens.windows import TokenWindows, split_rows, spread
 
 OnProgress = Callable[[int, int], None]
-AT_ONCE = 16  # clips of a batch, as in the validation of a training
-HARDEST = 3
+BATCH = 16  # clips of a batch, as in the validation of a training
+NUM_HARDEST = 3
 FRAME, MASKED = "nats_frame_", "nats_masked_"  # how figures by latent frame, and by share of masked tokens, begin
-FEWEST, DRAWS = 6, 4000  # clips that an interval needs; times that as many are drawn from them
+MIN_CLIPS, RESAMPLES = 6, 4000  # clips that an interval needs; times that as many are drawn from them
 
 
 @dataclass(frozen=True)
-class Choice:
+class ClipSelection:
     """Which clips are asked about: the beginnings of so many, evenly spread over the set."""
 
     pictures: int  # of each
@@ -41,7 +41,7 @@ class Choice:
 def evaluate_prior(
     model: PriorModel,
     data: Path,
-    choice: Choice,
+    choice: ClipSelection,
     scratch: Path,
     index: Path | None = None,
     out: Path | None = None,
@@ -52,13 +52,13 @@ def evaluate_prior(
     What is masked depends on a clip's place among those that are asked about: a run's validation of the same clips is
     the same figure, and so is every later one.
     """
-    windows, short = windows_of(model, data, choice, scratch, index)
+    windows, short = select_windows(model, data, choice, scratch, index)
     rows = windows.spread(choice.most or len(windows))
     ways = (True, False) if model.conditioner is not None else (False,)
     judgements = []
     for way, told in enumerate(ways):
         done, all_of_it = way * len(rows), len(ways) * len(rows)
-        judgements.append(judge(model, windows, rows, told, told_on(on_progress, done, all_of_it)))
+        judgements.append(score_clips(model, windows, rows, told, offset_progress(on_progress, done, all_of_it)))
     with_text, without = judgements[0], judgements[-1]
     found: dict[str, Any] = {
         "clips": len(rows),
@@ -68,21 +68,21 @@ def evaluate_prior(
         "exact": model.config.objective == "autoregressive",
         "nats_if_all_codes_were_alike": windows.spec.bits * float(np.log(2)),
         **with_text.figures,
-        "nats_95": interval(with_text.nats_C),
+        "nats_95": bootstrap_interval(with_text.nats_C),
         "without_text": None,
-        "hardest": hardest(windows, rows, with_text.nats_C),
+        "hardest": hardest_clips(windows, rows, with_text.nats_C),
     }
     if model.conditioner is not None:
         gain_C = without.nats_C - with_text.nats_C
         found |= {"without_text": without.figures, "nats_of_text": float(gain_C.mean())}
-        found |= {"nats_of_text_95": interval(gain_C)}
+        found |= {"nats_of_text_95": bootstrap_interval(gain_C)}
     if out is not None:
-        begin_report(out, found)
-        draw(found, out / "nats.svg")
+        write_figures(out, found)
+        write_chart(found, out / "nats.svg")
     return found
 
 
-class Judged(NamedTuple):
+class PriorScores(NamedTuple):
     """Of all clips together, and of each by itself."""
 
     figures: dict[str, float]
@@ -90,38 +90,38 @@ class Judged(NamedTuple):
 
 
 @torch.no_grad()
-def judge(
+def score_clips(
     model: PriorModel, windows: TokenWindows, rows: NDArray[np.int64], told: bool, on_clips: Callable[[int], None]
-) -> Judged:
+) -> PriorScores:
     """The beginnings of the clips in these rows; `told`: with their captions."""
     device, spec, masked = model.network.device, windows.spec, model.config.objective == "masked"
-    sums, nats = Sums.none(windows.frames), []
-    for first in range(0, len(rows), AT_ONCE):
-        clips = [windows.opening(int(row)) for row in rows[first : first + AT_ONCE]]
+    sums, nats = LikelihoodSums.none(windows.frames), []
+    for first in range(0, len(rows), BATCH):
+        clips = [windows.opening(int(row)) for row in rows[first : first + BATCH]]
         codes_BTNK = torch.from_numpy(np.stack([clip.codes for clip in clips])).to(device)
         controls = [clip.control for clip in clips if clip.control is not None]
         control = torch.from_numpy(np.stack(controls)).to(device) if controls else None
         captions = [clip.caption for clip in clips]
         text = model.conditioner(captions).to(device) if told and model.conditioner is not None else None
-        frames = frame_nats(model.network, codes_BTNK, spec, masked, text, control, first)
+        frames = frame_likelihoods(model.network, codes_BTNK, spec, masked, text, control, first)
         sums = sums.plus(frames)
         nats.append(frames.nats_BT.mean(1).double().cpu().numpy())
         on_clips(first + len(clips))
     size = windows.tokens.description.clips
-    return Judged(figures(sums, spec, size.height * size.width), np.concatenate(nats))
+    return PriorScores(figures(sums, spec, size.height * size.width), np.concatenate(nats))
 
 
-def told_on(on_progress: OnProgress | None, done: int, all_of_it: int) -> Callable[[int], None]:
+def offset_progress(on_progress: OnProgress | None, done: int, all_of_it: int) -> Callable[[int], None]:
     return lambda count: on_progress(done + count, all_of_it) if on_progress is not None else None
 
 
-def windows_of(
-    model: PriorModel, data: Path, choice: Choice, scratch: Path, index: Path | None
+def select_windows(
+    model: PriorModel, data: Path, choice: ClipSelection, scratch: Path, index: Path | None
 ) -> tuple[TokenWindows, int]:
     """The clips that are asked about, and how many are too short for it."""
     latent_frames = max(1, model.spec.whole_latent_frames(choice.pictures))
     if not (data / NAME).is_file():
-        tokens, short = encoded(model, data, choice, scratch, index)
+        tokens, short = encode_selection(model, data, choice, scratch, index)
         return TokenWindows(tokens, np.arange(len(tokens)), latent_frames, seed=0), short
     tokens = TokenSet.open(data, model.tokenizer.fingerprint)
     share = choice.validation_share
@@ -130,7 +130,9 @@ def windows_of(
     return windows, windows.short
 
 
-def encoded(model: PriorModel, data: Path, choice: Choice, scratch: Path, index: Path | None) -> tuple[TokenSet, int]:
+def encode_selection(
+    model: PriorModel, data: Path, choice: ClipSelection, scratch: Path, index: Path | None
+) -> tuple[TokenSet, int]:
     """Tokens of the clips that are asked about, and of no others; and how many are too short."""
     found, clips = load_index(data, index), model.clips
     if choice.validation_share is not None:
@@ -145,7 +147,7 @@ def encoded(model: PriorModel, data: Path, choice: Choice, scratch: Path, index:
     return TokenSet.open(scratch), len(found.good) - len(long)
 
 
-def interval(values_C: NDArray[np.float64]) -> list[float] | None:
+def bootstrap_interval(values_C: NDArray[np.float64]) -> list[float] | None:
     """Where the mean of all such clips lies, with 95 % certainty; None of fewer than six clips, which cannot say.
 
     A bootstrap over clips, so that it never leaves the values that were seen; its tails are as small as those of
@@ -153,17 +155,17 @@ def interval(values_C: NDArray[np.float64]) -> list[float] | None:
     it holds the mean 90 to 95 times of 100 from six on, as often as the t-interval does.
     """
     count = len(values_C)
-    if count < FEWEST:
+    if count < MIN_CLIPS:
         return None
     rng, means = np.random.default_rng(0), []
-    for _ in range(DRAWS // 100):
+    for _ in range(RESAMPLES // 100):
         means.append(values_C[rng.integers(0, count, (100, count))].mean(1))
-    tail = NormalDist().cdf(-((count / (count - 1)) ** 0.5) * student(count - 1))
+    tail = NormalDist().cdf(-((count / (count - 1)) ** 0.5) * student_t_quantile(count - 1))
     low, high = np.quantile(np.concatenate(means), [tail, 1 - tail])
     return [float(low), float(high)]
 
 
-def student(freedom: int) -> float:
+def student_t_quantile(freedom: int) -> float:
     """The 97.5 % quantile of Student's t, from its density."""
     x = np.linspace(0, 50, 100_001)
     density = (1 + x * x / freedom) ** (-(freedom + 1) / 2)
@@ -171,26 +173,26 @@ def student(freedom: int) -> float:
     return float(x[np.searchsorted(grown, 0.95 * grown[-1])])
 
 
-def hardest(windows: TokenWindows, rows: NDArray[np.int64], nats_C: NDArray[np.float64]) -> dict[str, float]:
+def hardest_clips(windows: TokenWindows, rows: NDArray[np.int64], nats_C: NDArray[np.float64]) -> dict[str, float]:
     """The clips that it foretells worst, by their keys."""
-    worst = np.argsort(-nats_C, kind="stable")[:HARDEST]
+    worst = np.argsort(-nats_C, kind="stable")[:NUM_HARDEST]
     return {windows.tokens.label(int(rows[place]))[0]: float(nats_C[place]) for place in worst}
 
 
-def by_frame(figures: dict[str, Any]) -> list[float]:
+def nats_by_frame(figures: dict[str, Any]) -> list[float]:
     return [value for key, value in figures.items() if key.startswith(FRAME)]
 
 
-def draw(figures: dict[str, Any], place: Path) -> None:
+def write_chart(figures: dict[str, Any], place: Path) -> None:
     """How surprising each latent frame is, with the caption and without."""
-    lines = [Line("with its caption", *along(figures))]
+    lines = [Series("with its caption", *frame_curve(figures))]
     if figures["without_text"] is not None:
-        lines.append(Line("without", *along(figures["without_text"])))
-    place.write_text(chart("Nats a token along the clip", "latent frame", "nats", lines), encoding="utf-8")
+        lines.append(Series("without", *frame_curve(figures["without_text"])))
+    place.write_text(line_chart("Nats a token along the clip", "latent frame", "nats", lines), encoding="utf-8")
 
 
-def along(figures: dict[str, Any]) -> tuple[list[float], list[float]]:
-    nats = by_frame(figures)
+def frame_curve(figures: dict[str, Any]) -> tuple[list[float], list[float]]:
+    nats = nats_by_frame(figures)
     return [float(frame) for frame in range(len(nats))], nats
 
 
@@ -201,14 +203,17 @@ def as_table(figures: dict[str, Any]) -> str:
     bound, alike = "exactly" if f["exact"] else "at most", f["nats_if_all_codes_were_alike"]
     rows = [
         ("clips", f"{f['clips']:,} of {f['latent_frames']} latent frames{short}"),
-        ("nats a token", f"{f['nats']:.3f}{reach(f['nats_95'])}, {bound}; {alike:.2f} if all codes were alike"),
-        ("  by frame", "  ".join(f"{nats:.2f}" for nats in by_frame(f))),
+        (
+            "nats a token",
+            f"{f['nats']:.3f}{format_interval(f['nats_95'])}, {bound}; {alike:.2f} if all codes were alike",
+        ),
+        ("  by frame", "  ".join(f"{nats:.2f}" for nats in nats_by_frame(f))),
     ]
     if quarters := {key.removeprefix(MASKED): nats for key, nats in f.items() if key.startswith(MASKED)}:
         masked = ", ".join(f"{nats:.2f} up to {share} %" for share, nats in quarters.items())
         rows.append(("  by masked", masked))
     if f["without_text"] is not None:
-        worth = f"captions are worth {f['nats_of_text']:.3f}{reach(f['nats_of_text_95'])}"
+        worth = f"captions are worth {f['nats_of_text']:.3f}{format_interval(f['nats_of_text_95'])}"
         rows.append(("without text", f"{f['without_text']['nats']:.3f}: {worth}"))
     rows += [
         ("bits a pixel", f"{f['bits_per_pixel']:.4f}"),
@@ -218,5 +223,9 @@ def as_table(figures: dict[str, Any]) -> str:
     return "\n".join(f"{name:<15}{value}" for name, value in rows)
 
 
-def reach(interval: list[float] | None) -> str:
-    return " (too few clips for an interval)" if interval is None else f" ({interval[0]:.3f} to {interval[1]:.3f})"
+def format_interval(bootstrap_interval: list[float] | None) -> str:
+    return (
+        " (too few clips for an interval)"
+        if bootstrap_interval is None
+        else f" ({bootstrap_interval[0]:.3f} to {bootstrap_interval[1]:.3f})"
+    )

@@ -27,46 +27,48 @@ from videogen.tokens import TokenSet
 
 QUARTERS = 4
 GOLDEN = (math.sqrt(5) - 1) / 2  # multiples of it fill [0, 1) evenly, however many there are
-COUNTED = 4096  # clips of the training set that a baseline is made of
+MAX_CLIPS = 4096  # clips of the training set that a baseline is made of
 MOST_JOINT = 1 << 22  # different tokens that are counted as wholes; of more, each code is counted by itself
 Losses = Callable[[PriorBatch], TokenLosses]
 
 
 @dataclass(frozen=True)
-class Sums:
+class LikelihoodSums:
     """Nats, right guesses and frames, by place in the clip [T] and by the quarter of masked tokens [4]."""
 
     by_frame: Tensor  # float64 [3, T]
     by_quarter: Tensor  # float64 [3, 4]
 
     @staticmethod
-    def none(frames: int) -> "Sums":
-        return Sums(torch.zeros(3, frames, dtype=torch.float64), torch.zeros(3, QUARTERS, dtype=torch.float64))
+    def none(frames: int) -> "LikelihoodSums":
+        return LikelihoodSums(
+            torch.zeros(3, frames, dtype=torch.float64), torch.zeros(3, QUARTERS, dtype=torch.float64)
+        )
 
-    def plus(self, frames: "Frames") -> "Sums":
+    def plus(self, frames: "FrameLikelihoods") -> "LikelihoodSums":
         nats_BT, right_BT, ratio_BT = frames
         values = torch.stack([nats_BT, right_BT, torch.ones_like(nats_BT)]).double().cpu()
         quarter = (ratio_BT.cpu() * QUARTERS).ceil().long().clamp(1, QUARTERS) - 1
         by_quarter = torch.zeros_like(self.by_quarter).index_add_(1, quarter.flatten(), values.flatten(1))
-        return Sums(self.by_frame + values.sum(1), self.by_quarter + by_quarter)
+        return LikelihoodSums(self.by_frame + values.sum(1), self.by_quarter + by_quarter)
 
-    def over_processes(self, mean: Callable[[Tensor], Tensor]) -> "Sums":
+    def over_processes(self, mean: Callable[[Tensor], Tensor]) -> "LikelihoodSums":
         """The mean does as well as the sum: all figures are ratios."""
-        return Sums(mean(self.by_frame).cpu(), mean(self.by_quarter).cpu())
+        return LikelihoodSums(mean(self.by_frame).cpu(), mean(self.by_quarter).cpu())
 
 
-class Frames(NamedTuple):
+class FrameLikelihoods(NamedTuple):
     """Of each latent frame of some clips: nats a token, the share of right guesses, and of tokens that were masked."""
 
     nats_BT: Tensor
     right_BT: Tensor
     ratio_BT: Tensor
 
-    def of(self, clips: slice) -> "Frames":
-        return Frames(*(each[clips] for each in self))
+    def of(self, clips: slice) -> "FrameLikelihoods":
+        return FrameLikelihoods(*(each[clips] for each in self))
 
 
-def frame_nats(
+def frame_likelihoods(
     losses: Losses,
     codes_BTNK: Tensor,
     spec: TokenSpec,
@@ -74,7 +76,7 @@ def frame_nats(
     text: Text | None,
     control: Tensor | None,
     first: int,
-) -> Frames:
+) -> FrameLikelihoods:
     """What a batch costs a prior; `first` is the number of its first clip, which chooses the masks."""
     clips = range(first, first + len(codes_BTNK))
     noise_B = torch.zeros(len(codes_BTNK), device=codes_BTNK.device)
@@ -92,19 +94,19 @@ def frame_nats(
     return parts[0] if len(parts) == 1 else mean_over_groups(parts, spec)
 
 
-def mean_over_groups(parts: Sequence[Frames], spec: TokenSpec) -> Frames:
+def mean_over_groups(parts: Sequence[FrameLikelihoods], spec: TokenSpec) -> FrameLikelihoods:
     """Each group counts by its tokens; the share of masked tokens is that of the whole frame, in the mean of passes."""
     shares = torch.tensor([group.tokens / spec.tokens for group in spec.groups])
     nats_BT, right_BT = (
         torch.stack(each, -1) @ shares.to(each[0])
         for each in zip(*((p.nats_BT, p.right_BT) for p in parts), strict=True)
     )
-    return Frames(nats_BT, right_BT, torch.stack([part.ratio_BT for part in parts]).mean(0))
+    return FrameLikelihoods(nats_BT, right_BT, torch.stack([part.ratio_BT for part in parts]).mean(0))
 
 
-def of_frames(losses: TokenLosses, asked_BTN: Tensor) -> Frames:
+def of_frames(losses: TokenLosses, asked_BTN: Tensor) -> FrameLikelihoods:
     nats_BT, right_BT = (mean_over_frames(each.float(), asked_BTN) for each in (losses.nats, losses.right))
-    return Frames(nats_BT, right_BT, asked_BTN.mean(-1))
+    return FrameLikelihoods(nats_BT, right_BT, asked_BTN.mean(-1))
 
 
 def group_masks(clips: range, frames: int, spec: TokenSpec) -> Iterable[tuple[Tensor, Tensor]]:
@@ -120,7 +122,7 @@ def group_masks(clips: range, frames: int, spec: TokenSpec) -> Iterable[tuple[Te
         yield known_BTN, asked_BTN
 
 
-def figures(sums: Sums, spec: TokenSpec, pixels: int) -> dict[str, float]:
+def figures(sums: LikelihoodSums, spec: TokenSpec, pixels: int) -> dict[str, float]:
     """`pixels` are those of one frame."""
     nats_T, right_T, count_T = sums.by_frame
     frames_T = torch.full_like(count_T, spec.frames_per_latent)
@@ -158,7 +160,7 @@ class Baseline:
         if spec.continuous:
             return None
         counts, same, pairs = [np.zeros(size) for size in counted_sizes(spec)], 0, 0
-        for row in list(rows)[:COUNTED]:
+        for row in list(rows)[:MAX_CLIPS]:
             symbols_TNS = counted_symbols(tokens.codes(int(row)).numpy(), spec)
             for place, count in enumerate(counts):
                 count += np.bincount(symbols_TNS[..., place].ravel(), minlength=len(count))

@@ -28,10 +28,10 @@ PROMPTS = ("a small red ring drifts left", "a big yellow star spins", "")
 def check_prior_laws(model: PriorModel, seed: int) -> list[Verdict]:
     """A verdict a law, in whole float32 on a GPU too."""
     with whole_float32():
-        return [*_of_the_prior(model, seed), *_of_the_whole_way(model, seed)]
+        return [*_check_prior(model, seed), *_check_generation(model, seed)]
 
 
-def _of_the_prior(model: PriorModel, seed: int) -> Iterator[Verdict]:
+def _check_prior(model: PriorModel, seed: int) -> Iterator[Verdict]:
     prior, frames = model.network, model.config.sink_frames + model.config.window + 2
     generator = torch.Generator(prior.device).manual_seed(seed)
     batch = laws.random_batch(model.config, 2, frames, small_spec(model), generator, noise=0.25)
@@ -43,12 +43,12 @@ def _of_the_prior(model: PriorModel, seed: int) -> Iterator[Verdict]:
     yield laws.a_past_does_not_grow(prior, batch, rounds=3)
 
 
-def _of_the_whole_way(model: PriorModel, seed: int) -> Iterator[Verdict]:
+def _check_generation(model: PriorModel, seed: int) -> Iterator[Verdict]:
     sampler = replace(sampler_of(model), guidance_scale=2.0)
     seeds = tuple(range(seed, seed + len(PROMPTS)))
     request = GenerationRequest(PROMPTS, ("",) * len(PROMPTS), seeds, sampler)
-    yield a_stream_is_the_offline_result(model, alone(request, 0))
-    yield a_restored_stream_is_unbroken(model, alone(request, 0))
+    yield a_stream_is_the_offline_result(model, single_request(request, 0))
+    yield a_restored_stream_is_unbroken(model, single_request(request, 0))
     yield a_video_of_a_batch_is_the_video_alone(model, request)
 
 
@@ -84,7 +84,7 @@ def a_video_of_a_batch_is_the_video_alone(model: PriorModel, request: Generation
     exact = replace(model, network=copy.deepcopy(model.network).double())
     together, wrong = codes_of(exact, request), 0
     for row in range(len(request.seeds)):
-        wrong += int((codes_of(exact, alone(request, row))[0] != together[row]).any(-1).sum())
+        wrong += int((codes_of(exact, single_request(request, row))[0] != together[row]).any(-1).sum())
     count = together[..., 0].numel()
     return Verdict("a video of a batch is the video alone", wrong == 0, f"{wrong} of {count} tokens differ")
 
@@ -95,7 +95,7 @@ def codes_of(model: PriorModel, request: GenerationRequest) -> Tensor:
     return torch.stack([output.codes_BNK for output in outputs], 1)
 
 
-def alone(request: GenerationRequest, row: int) -> GenerationRequest:
+def single_request(request: GenerationRequest, row: int) -> GenerationRequest:
     one = slice(row, row + 1)
     prompts, negatives, seeds = request.prompts[one], request.negative_prompts[one], request.seeds[one]
     return replace(request, prompts=prompts, negative_prompts=negatives, seeds=seeds)

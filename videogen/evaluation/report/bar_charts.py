@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-from videogen.evaluation.report.line_charts import BOTTOM, COLOURS, HEIGHT, LEFT, STYLE, TOP, WIDTH, Axis, axis, grid
+from videogen.evaluation.report.line_charts import BOTTOM, COLORS, HEIGHT, LEFT, STYLE, TOP, WIDTH, Axis, axis, grid
 
-NAMES, BAR, GAP, LINE = 150, 9, 10, 16  # pixels: room for names, a bar, between groups, of a legend
-FOOT = 34
+LABEL_WIDTH, BAR, GAP, LEGEND_LINE = 150, 9, 10, 16  # pixels: room for names, a bar, between groups, of a legend
+FOOTER = 34
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,10 @@ def bar_chart(title: str, series: Sequence[Bars]) -> str:
     """A group of bars for each name, in the order of the first of the series."""
     names = list(dict.fromkeys(name for bars in series for name in bars.rates))
     group = BAR * len(series) + GAP
-    top = TOP + LINE * len(series)
+    top = TOP + LEGEND_LINE * len(series)
     bottom = top + group * len(names)
-    across = Axis(0.0, 1.0, NAMES, WIDTH - 60)
-    parts = [*paper(title, WIDTH, bottom + FOOT), *legend([bars.name for bars in series], NAMES, TOP)]
+    across = Axis(0.0, 1.0, LABEL_WIDTH, WIDTH - 60)
+    parts = [*svg_header(title, WIDTH, bottom + FOOTER), *legend([bars.name for bars in series], LABEL_WIDTH, TOP)]
     for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
         x = across.at(tick)
         parts.append(f"<line x1='{x:.0f}' x2='{x:.0f}' y1='{top}' y2='{bottom}' stroke='#ddd'/>")
@@ -33,10 +33,10 @@ def bar_chart(title: str, series: Sequence[Bars]) -> str:
     for place, name in enumerate(names):
         y = top + place * group + GAP / 2
         middle = y + BAR * len(series) / 2 + 4
-        parts.append(f"<text x='{NAMES - 8}' y='{middle:.1f}' {STYLE} text-anchor='end'>{escape(name)}</text>")
+        parts.append(f"<text x='{LABEL_WIDTH - 8}' y='{middle:.1f}' {STYLE} text-anchor='end'>{escape(name)}</text>")
         for number, bars in enumerate(series):
             if name in bars.rates:
-                parts += bar(across, y + BAR * number, bars.rates[name], COLOURS[number % len(COLOURS)])
+                parts += bar(across, y + BAR * number, bars.rates[name], COLORS[number % len(COLORS)])
     return "\n".join([*parts, "</svg>\n"])
 
 
@@ -57,18 +57,18 @@ class Dot:
 def dot_chart(title: str, x_label: str, y_label: str, dots: Sequence[Dot]) -> str:
     """A named dot for each, with room above and beside."""
     across = axis([0.0, *(dot.x * 1.1 for dot in dots)], LEFT, WIDTH - 16)
-    up = axis([dot.y for dot in dots], HEIGHT - BOTTOM, TOP + LINE * (len(dots) + 1))
-    parts = [*paper(title, WIDTH, HEIGHT), *legend([dot.name for dot in dots], LEFT + 8, TOP)]
+    up = axis([dot.y for dot in dots], HEIGHT - BOTTOM, TOP + LEGEND_LINE * (len(dots) + 1))
+    parts = [*svg_header(title, WIDTH, HEIGHT), *legend([dot.name for dot in dots], LEFT + 8, TOP)]
     parts.append(f"<text x='{across.end:.0f}' y='{HEIGHT - 8}' {STYLE} text-anchor='end'>{escape(x_label)}</text>")
     parts.append(f"<text x='8' y='{up.end - 8:.0f}' {STYLE}>{escape(y_label)}</text>")
     parts += grid(across, up)
     for number, dot in enumerate(dots):
         place = f"cx='{across.at(dot.x):.1f}' cy='{up.at(dot.y):.1f}'"
-        parts.append(f"<circle {place} r='6' fill='{COLOURS[number % len(COLOURS)]}'/>")
+        parts.append(f"<circle {place} r='6' fill='{COLORS[number % len(COLORS)]}'/>")
     return "\n".join([*parts, "</svg>\n"])
 
 
-def paper(title: str, width: int, height: int) -> list[str]:
+def svg_header(title: str, width: int, height: int) -> list[str]:
     view = f"viewBox='0 0 {width} {height}' width='{width}' height='{height}'"
     return [
         f"<svg xmlns='http://www.w3.org/2000/svg' {view}>",
@@ -80,7 +80,7 @@ def paper(title: str, width: int, height: int) -> list[str]:
 def legend(names: Sequence[str], x: float, top: float) -> list[str]:
     parts = []
     for number, name in enumerate(names):
-        y, colour = top + LINE * number, COLOURS[number % len(COLOURS)]
+        y, colour = top + LEGEND_LINE * number, COLORS[number % len(COLORS)]
         parts.append(f"<rect x='{x}' y='{y - 8}' width='9' height='9' fill='{colour}'/>")
         parts.append(f"<text x='{x + 15}' y='{y}' {STYLE}>{escape(name)}</text>")
     return parts

@@ -8,12 +8,12 @@ from xml.sax.saxutils import escape
 WIDTH, HEIGHT = 640, 360
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 40, 48
 LEGEND = 112  # names beside the curves, where there is more than one
-COLOURS = ("#1f6fb4", "#d1602b", "#2c8a57", "#8a4fb0", "#b8901a", "#555555")
+COLORS = ("#1f6fb4", "#d1602b", "#2c8a57", "#8a4fb0", "#b8901a", "#555555")
 STYLE = "font-family='sans-serif' font-size='12' fill='#333'"
 
 
 @dataclass(frozen=True)
-class Line:
+class Series:
     name: str
     x: Sequence[float]
     y: Sequence[float]
@@ -32,12 +32,12 @@ class Axis:
         return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
 
     def ticks(self) -> list[float]:
-        step = nice((self.high - self.low) / 5)
+        step = nice_step((self.high - self.low) / 5)
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
         return [number * step for number in range(first, last + 1)]
 
 
-def chart(title: str, x_label: str, y_label: str, lines: Sequence[Line]) -> str:
+def line_chart(title: str, x_label: str, y_label: str, lines: Sequence[Series]) -> str:
     """An SVG document; points that are not finite are left out."""
     points = {line.name: [(x, y) for x, y in zip(line.x, line.y, strict=True) if math.isfinite(y)] for line in lines}
     everything = [point for some in points.values() for point in some]
@@ -52,7 +52,7 @@ def chart(title: str, x_label: str, y_label: str, lines: Sequence[Line]) -> str:
         *grid(across, up),
     ]
     for number, (name, some) in enumerate(points.items()):
-        colour = COLOURS[number % len(COLOURS)]
+        colour = COLORS[number % len(COLORS)]
         path = " ".join(f"{across.at(x):.1f},{up.at(y):.1f}" for x, y in some)
         parts.append(f"<polyline points='{path}' fill='none' stroke='{colour}' stroke-width='1.8'/>")
         if len(lines) > 1:
@@ -82,7 +82,7 @@ def axis(values: Sequence[float], start: float, end: float) -> Axis:
     return Axis(low if start < end else low - room, high if start < end and high > low else high + room, start, end)
 
 
-def nice(step: float) -> float:
+def nice_step(step: float) -> float:
     """The next larger of 1, 2, 5 times a power of ten."""
     power: float = 10.0 ** math.floor(math.log10(step))
     return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= step * (1 - 1e-9))

@@ -10,16 +10,16 @@ from torch import Tensor
 from tokenizer.quantize import Usage
 from videogen.clip_spec import ClipSpec
 from videogen.data import ClipDataset, load_index
-from videogen.evaluation.report.folder import begin_report
-from videogen.evaluation.report.line_charts import Line, chart
-from videogen.evaluation.tokenizer.metrics import Totals, psnr, together
+from videogen.evaluation.report.folder import write_figures
+from videogen.evaluation.report.line_charts import Series, line_chart
+from videogen.evaluation.tokenizer.metrics import Totals, merge_totals, psnr
 from videogen.evaluation.tokenizer.reconstruction import draw_pairs
-from videogen.evaluation.tokenizer.video import figures_of
+from videogen.evaluation.tokenizer.video import reconstruction_figures
 from videogen.models import TokenizerModel
 from videogen.pixels import to_clip, to_frames
 
 OnProgress = Callable[[int, int], None]
-DRAWN = 8
+SAMPLES = 8
 
 
 def evaluate_tokenizer(
@@ -39,7 +39,7 @@ def evaluate_tokenizer(
     """
     dataset = ClipDataset(load_index(data, index), spec or model.clips, seed=0, max_bad_fraction=1.0)
     device = next(model.network.parameters()).device
-    look = _lpips(lpips, device)
+    look = load_perceptual(lpips, device)
     count = min(len(dataset), most or len(dataset))
     usage = Usage.none(model.network.quantizer.size)
     each, by_frame, distances = [], [], []
@@ -56,40 +56,40 @@ def evaluate_tokenizer(
             usage = usage.plus(ids)
             if look is not None:
                 distances.append(float(look(decoded, clip, number)))
-            if len(drawn) < DRAWN:
+            if len(drawn) < SAMPLES:
                 drawn.append((original, frames))
             if on_progress is not None:
                 on_progress(number + 1, count)
     figures = {
         "clips": count,
         "skipped": {"refused": len(dataset.refused), "too short": len(dataset.short)},
-        **figures_of(together(each), usage, model, dataset.spec.height * dataset.spec.width),
+        **reconstruction_figures(merge_totals(each), usage, model, dataset.spec.height * dataset.spec.width),
         "lpips": sum(distances) / count if distances else None,
     }
     if out is not None:
-        begin_report(out, figures)
-        draw(out, dataset.spec.fps, torch.stack(by_frame).mean(0), usage, drawn)
+        write_figures(out, figures)
+        write_charts(out, dataset.spec.fps, torch.stack(by_frame).mean(0), usage, drawn)
     return figures
 
 
-def draw(out: Path, fps: float, psnr_T: Tensor, usage: Usage, pairs: list[tuple[Tensor, Tensor]]) -> None:
+def write_charts(out: Path, fps: float, psnr_T: Tensor, usage: Usage, pairs: list[tuple[Tensor, Tensor]]) -> None:
     """`psnr.svg`, `codes.svg`, and the reconstructions as `reconstructions.png` and `.mp4`."""
     frames = list(range(len(psnr_T)))
-    quality = Line("all clips", frames, psnr_T.tolist())
-    (out / "psnr.svg").write_text(chart("PSNR along the clip", "frame", "dB", [quality]), encoding="utf-8")
+    quality = Series("all clips", frames, psnr_T.tolist())
+    (out / "psnr.svg").write_text(line_chart("PSNR along the clip", "frame", "dB", [quality]), encoding="utf-8")
     ranks = torch.linspace(0, usage.size - 1, min(400, usage.size), dtype=torch.float64).round().long()
     counts = torch.zeros(len(ranks), dtype=torch.float64)
     seen = ranks < usage.used
     counts[seen] = usage.counts_U.sort(descending=True).values[ranks[seen]].double()
-    rank = Line("seen", (ranks + 1).tolist(), (counts / usage.tokens * usage.size).tolist())
-    even = Line("if all were used alike", [1, usage.size], [1.0, 1.0])
-    text = chart("Use of codes, from the most common on", "code", "times its even share", [rank, even])
+    rank = Series("seen", (ranks + 1).tolist(), (counts / usage.tokens * usage.size).tolist())
+    even = Series("if all were used alike", [1, usage.size], [1.0, 1.0])
+    text = line_chart("Use of codes, from the most common on", "code", "times its even share", [rank, even])
     (out / "codes.svg").write_text(text, encoding="utf-8")
     originals, reconstructions = (torch.stack(side).numpy() for side in zip(*pairs, strict=True))
     draw_pairs(originals, reconstructions, fps, out / "reconstructions")
 
 
-def _lpips(weights: Path | None, device: torch.device) -> Callable[[Tensor, Tensor, int], Tensor] | None:
+def load_perceptual(weights: Path | None, device: torch.device) -> Callable[[Tensor, Tensor, int], Tensor] | None:
     if weights is None:
         return None
     from videogen.models.perceptual import load_lpips

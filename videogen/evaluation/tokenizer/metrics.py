@@ -47,7 +47,7 @@ class Totals:
 
     def plus_frames(self, reconstruction: Tensor, original: Tensor) -> "Totals":
         """The same stream with its next frames; any cut into calls gives the same totals to float rounding."""
-        check_alike(reconstruction, original)
+        check_same_shape(reconstruction, original)
         if len(original) == 0:
             return self
         error = mean_squared_error(reconstruction, original)
@@ -83,7 +83,7 @@ class Totals:
         )
 
 
-def together(streams: Sequence[Totals]) -> Totals:
+def merge_totals(streams: Sequence[Totals]) -> Totals:
     """The totals of several streams, every frame counting alike; there is no step from one stream to the next."""
     summed = ("frames", "squared_error", "psnr", "ssim", "flicker", "steps")
     sums = {name: sum(getattr(stream, name) for stream in streams) for name in summed}
@@ -92,7 +92,7 @@ def together(streams: Sequence[Totals]) -> Totals:
 
 def psnr(reconstruction: Tensor, original: Tensor) -> Tensor:
     """Of each frame: float64 [T] in dB, at most 100, over all channels."""
-    check_alike(reconstruction, original)
+    check_same_shape(reconstruction, original)
     return decibels(mean_squared_error(reconstruction, original))
 
 
@@ -101,9 +101,11 @@ def ssim(reconstruction: Tensor, original: Tensor) -> Tensor:
 
     For colour it is the mean over the channels, as in scikit-image.
     """
-    check_alike(reconstruction, original)
+    check_same_shape(reconstruction, original)
     if min(original.shape[1:3]) < WINDOW:
-        raise DataError(f"SSIM needs frames of at least {WINDOW} x {WINDOW} pixels; these are {size(original)}")
+        raise DataError(
+            f"SSIM needs frames of at least {WINDOW} x {WINDOW} pixels; these are {describe_shape(original)}"
+        )
     frames = zip(reconstruction, original, strict=True)  # one at a time: eight float64 maps of a frame are large
     values = [ssim_of_frame(channels_first(x), channels_first(y)) for x, y in frames]
     return torch.stack(values) if values else torch.empty(0, dtype=torch.float64, device=original.device)
@@ -114,7 +116,7 @@ def flicker(reconstruction: Tensor, original: Tensor) -> Tensor:
 
     Zero where the reconstruction changes exactly as the original does, whatever a constant error may be.
     """
-    check_alike(reconstruction, original)
+    check_same_shape(reconstruction, original)
     errors = [difference(x, y) for x, y in zip(reconstruction, original, strict=True)]
     steps = [(after - before).abs().double().mean() for before, after in pairwise(errors)]
     return torch.stack(steps) if steps else torch.empty(0, dtype=torch.float64, device=original.device)
@@ -133,14 +135,14 @@ def decibels(squared_error: Tensor) -> Tensor:
 
 def ssim_of_frame(x_CHW: Tensor, y_CHW: Tensor) -> Tensor:
     maps = torch.stack([x_CHW, y_CHW, x_CHW.square(), y_CHW.square(), x_CHW * y_CHW])
-    mean_x, mean_y, xx, yy, xy = windowed(maps).unbind()
+    mean_x, mean_y, xx, yy, xy = gaussian_means(maps).unbind()
     var_x, var_y, covariance = xx - mean_x.square(), yy - mean_y.square(), xy - mean_x * mean_y
     luminance = (2 * mean_x * mean_y + LUMINANCE_FLOOR) / (mean_x.square() + mean_y.square() + LUMINANCE_FLOOR)
     contrast = (2 * covariance + CONTRAST_FLOOR) / (var_x + var_y + CONTRAST_FLOOR)
     return (luminance * contrast).mean()
 
 
-def windowed(maps: Tensor) -> Tensor:
+def gaussian_means(maps: Tensor) -> Tensor:
     """Gaussian means [..., H - 10, W - 10]: rows, then columns; sums of shifted slices are the fastest on CPUs."""
     height, width = maps.shape[-2] - WINDOW + 1, maps.shape[-1] - WINDOW + 1
     weights = [math.exp(-((i - WINDOW // 2) ** 2) / (2 * SIGMA**2)) for i in range(WINDOW)]
@@ -157,14 +159,16 @@ def channels_first(frame_HWC: Tensor) -> Tensor:
     return frame_HWC.permute(2, 0, 1).double().contiguous()
 
 
-def check_alike(reconstruction: Tensor, original: Tensor) -> None:
+def check_same_shape(reconstruction: Tensor, original: Tensor) -> None:
     for name, frames in (("reconstruction", reconstruction), ("original", original)):
         if frames.dtype != torch.uint8 or frames.ndim != 4:
             raise ValueError(f"the {name} must be uint8 [T, H, W, C], not {frames.dtype} {list(frames.shape)}")
     if reconstruction.shape != original.shape:
-        raise DataError(f"frames cannot be compared: {size(reconstruction)} against {size(original)}")
+        raise DataError(
+            f"frames cannot be compared: {describe_shape(reconstruction)} against {describe_shape(original)}"
+        )
 
 
-def size(frames: Tensor) -> str:
+def describe_shape(frames: Tensor) -> str:
     count, height, width, channels = frames.shape
     return f"{count} frames of {height} x {width} pixels in {channels} channels"

@@ -23,7 +23,7 @@ from videogen.checkpoint import Content
 from videogen.clip_spec import ClipSpec
 from videogen.conditioning import Conditioner
 from videogen.errors import UsageError
-from videogen.evaluation.prior.likelihood import Baseline, Sums, figures, frame_nats
+from videogen.evaluation.prior.likelihood import Baseline, LikelihoodSums, figures, frame_likelihoods
 from videogen.models import TokenizerModel, prior_files
 from videogen.training.loop.monitor import Judged
 from videogen.training.loop.stage import Json, Player, Team, Turn
@@ -155,7 +155,7 @@ class PriorStage:
             rows = [number % count for number in numbers]
             text = self.text(tuple(self.validation_captions[row] for row in rows), team.device)
             told = None if control is None else control[rows].to(team.device)
-            found = frame_nats(losses, codes[rows].to(team.device), spec, masked, text, told, first)
+            found = frame_likelihoods(losses, codes[rows].to(team.device), spec, masked, text, told, first)
             sums = sums.plus(found.of(slice(max(0, min(len(numbers), count - first)))))
         sums = sums.over_processes(team.mean)
         clips = self.lessons.windows[-1].tokens.description.clips

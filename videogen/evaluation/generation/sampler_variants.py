@@ -11,28 +11,28 @@ from videogen.errors import UsageError
 
 
 @dataclass(frozen=True)
-class Setting:
+class SamplerVariant:
     """A name, and the fields of SamplerConfig that it sets; all others stay as the model has them."""
 
     name: str
-    changes: Mapping[str, Any]
+    overrides: Mapping[str, Any]
 
 
-def read_setting(text: str) -> Setting:
+def read_variant(text: str) -> SamplerVariant:
     """`field=value,field=value`; UsageError for what SamplerConfig does not know or allow."""
     pairs = [pair.strip() for pair in text.split(",") if pair.strip()]
     if not pairs:
         raise UsageError(f"'{text}' compares nothing; write field=value, such as steps=4")
     sampler = bind(SamplerConfig, Section({}, {}, "--compare"), pairs).value
-    return Setting(
+    return SamplerVariant(
         ",".join(pairs), {name: getattr(sampler, name) for name in (pair.partition("=")[0] for pair in pairs)}
     )
 
 
-def settings_of(texts: Sequence[str], base: Mapping[str, Any]) -> tuple[Setting, ...]:
-    """Each of the settings on top of what holds for all; with none, that alone."""
+def read_variants(texts: Sequence[str], base: Mapping[str, Any]) -> tuple[SamplerVariant, ...]:
+    """Each of the variants on top of what holds for all; with none, that alone."""
     common = {name: value for name, value in base.items() if value is not None}
     if not texts:
-        return (Setting(",".join(f"{name}={value}" for name, value in common.items()) or "as it is", common),)
-    read = [read_setting(text) for text in texts]
-    return tuple(Setting(setting.name, {**common, **setting.changes}) for setting in read)
+        return (SamplerVariant(",".join(f"{name}={value}" for name, value in common.items()) or "as it is", common),)
+    read = [read_variant(text) for text in texts]
+    return tuple(SamplerVariant(variant.name, {**common, **variant.overrides}) for variant in read)
