@@ -25,7 +25,7 @@ from benchmarks.measuring.hardware import describe
 PROMPT = "a small red ring drifts left slowly over a dark blue background"
 SPIN = [sys.executable, "-c", "while True: pass"]
 THREADS = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "MKL_NUM_THREADS")
-SHOWN = {"pictures_per_second": "frames/s", "seconds_to_first_picture": "first frame, s"}
+SHOWN = {"frames_per_second": "frames/s", "seconds_to_first_frame": "first frame, s"}
 
 
 @contextmanager

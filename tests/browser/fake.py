@@ -81,7 +81,7 @@ class Stream:
         return "the model process died; it was started again" if self.status == "failed" else None
 
     def facts(self) -> dict[str, Any]:
-        made = {"pictures": len(self.images), "pictures_per_second": 33.0, "proposals_per_latent_frame": 8.0}
+        made = {"pictures": len(self.images), "frames_per_second": 33.0, "proposals_per_latent_frame": 8.0}
         made |= {"speed": self.moods.speed}
         size = {"fps": FPS, "width": SIZE, "height": SIZE, "mime": MIME}
         told = {"prompt": self.prompt, "error": self.error, "seed": self.wish.get("seed", 20240), "marks": self.marks}

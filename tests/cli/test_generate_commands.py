@@ -67,7 +67,7 @@ def test_a_prompt_becomes_the_video_of_the_pipeline(capsys):
     assert said["pictures"] == 11
     assert said["seeds"] == [3]
     assert said["proposals_per_latent_frame"] == 3
-    assert {"seconds_to_first_picture", "pictures_per_second", "prior_ms_per_latent_frame", "peak_memory_mib",
+    assert {"seconds_to_first_frame", "frames_per_second", "prior_ms_per_latent_frame", "peak_memory_mib",
             "decoder_ms_per_latent_frame"} <= set(said)  # fmt: skip
 
 

@@ -163,9 +163,9 @@ def test_what_it_cost_is_counted(pipe):
     stream = pipe.stream(RING, generator=0, num_inference_steps=2, num_frames=10)
     list(stream)
     report = stream.figures.report()
-    assert (report["latent_frames"], report["pictures_made"], report["proposals_per_latent_frame"]) == (4, 13, 2.0)
-    assert report["seconds_to_first_picture"] > 0
-    assert report["pictures_per_second"] > 0
+    assert (report["latent_frames"], report["frames"], report["proposals_per_latent_frame"]) == (4, 13, 2.0)
+    assert report["seconds_to_first_frame"] > 0
+    assert report["frames_per_second"] > 0
     assert report["prior_ms_per_latent_frame"] > 0
     assert report["decoder_ms_per_latent_frame"] > 0
 

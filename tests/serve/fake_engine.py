@@ -79,7 +79,7 @@ class FakeStream:
 
     @property
     def figures(self) -> dict[str, Any]:
-        return {"pictures": 9, "speed": 4.125, "first_picture": 0.1, "pictures_per_second": 33.0, "steps": 8.0}
+        return {"pictures": 9, "speed": 4.125, "first_picture": 0.1, "frames_per_second": 33.0, "steps": 8.0}
 
     async def change(self, prompt: str | None = None, paused: bool | None = None, transition: Any = None) -> None:
         if self.status == "stopped":

@@ -118,7 +118,7 @@ def test_previews_show_what_happens(home):
     assert all(len(mask.data["decided"]) == mask.data["height"] * mask.data["width"] == 6 for mask in masks)
     assert [preview.data["prompt"] for preview in seen if preview.kind == "mark"] == [RING]
     assert stream.figures["pictures"] == 21
-    assert stream.figures["seconds_to_first_picture"] > 0
+    assert stream.figures["seconds_to_first_frame"] > 0
 
 
 def test_who_comes_first_misses_no_picture_that_was_made_before(home):

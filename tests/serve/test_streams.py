@@ -48,7 +48,7 @@ def test_a_stream_as_its_clients_see_it(there):
     assert (stream["object"], stream["status"], stream["queue_place"]) == ("stream", "playing", None)
     assert (stream["fps"], stream["width"], stream["height"], stream["mime"]) == (8, 24, 16, MIME)
     assert (stream["prompt"], stream["seed"], stream["marks"], stream["error"]) == ("a ring", 3, [], None)
-    assert stream["figures"]["pictures_per_second"] == 33
+    assert stream["figures"]["frames_per_second"] == 33
     assert (there.engine.submitted[0].transition, there.engine.submitted[0].frames) == ("cut", 800)
     assert there.ask("GET", stream["urls"]["self"]).json() == stream
 

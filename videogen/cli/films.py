@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from videogen.generate import Job
+    from videogen.generate import GenerationRequest
     from videogen.io import OutputFormat, VideoWriter
     from videogen.pipeline import VideoPipeline
-    from videogen.stats import Figures
+    from videogen.stats import GenerationStats
 
 Pieces: TypeAlias = "Iterator[NDArray[np.uint8]]"  # [B, T, H, W, 3], some pictures of each video
 PIPE = "-"
@@ -53,10 +53,10 @@ class Work:
     """Pictures to be made by a pipeline, and what is to be said about them."""
 
     pipe: "VideoPipeline"
-    job: "Job"
+    job: "GenerationRequest"
     pieces: Pieces
     size: tuple[int, int]  # height and width of a picture
-    figures: "Figures"
+    figures: "GenerationStats"
     total: int | None = None  # pictures of a video; None: without end
     label: Callable[[], str] = lambda: ""  # the prompt of now
     more: dict[str, Any] = field(default_factory=dict)  # figures of the command's own
@@ -219,8 +219,8 @@ def in_words(figures: dict[str, Any]) -> str:
         lines.append(f"  written as {written['frames']} frames of {shown}")
     if figures["latent_frames"]:
         lines.append(
-            f"  first picture after {figures['seconds_to_first_picture']:.2f} s, then "
-            f"{figures['pictures_per_second']:.1f} pictures a second; at most {figures['peak_memory_mib']:.0f} MiB"
+            f"  first picture after {figures['seconds_to_first_frame']:.2f} s, then "
+            f"{figures['frames_per_second']:.1f} pictures a second; at most {figures['peak_memory_mib']:.0f} MiB"
         )
         lines.append(
             f"  a latent frame: {figures['prior_ms_per_latent_frame']:.1f} ms of prior in "

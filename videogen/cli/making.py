@@ -21,11 +21,11 @@ from videogen.threads import use_threads
 
 if TYPE_CHECKING:
     from videogen.conditioning_frames import ConditioningFrames
-    from videogen.generate import Job
+    from videogen.generate import GenerationRequest
     from videogen.generation_warnings import GenerationWarning
     from videogen.io import OutputFormat
     from videogen.pipeline import VideoPipeline
-    from videogen.stats import Figures
+    from videogen.stats import GenerationStats
     from videogen.stream import VideoStream
 
 
@@ -77,11 +77,11 @@ class Request:
             self.terminal.note(str(warning))
             self.warnings.append(warning.to_json())
 
-    def job(self, prompts: Sequence[str]) -> "Job":
+    def job(self, prompts: Sequence[str]) -> "GenerationRequest":
         negative, seed, noise = (self.options[name] for name in ("negative_prompt", "seed", "history_noise"))
-        return self.pipe.job(prompts, negative, self.videos, seed, sampling_given(self.options), noise)
+        return self.pipe.request(prompts, negative, self.videos, seed, sampling_given(self.options), noise)
 
-    def metadata(self, job: "Job", beginning: Beginning, **more: Any) -> Sequence[dict[str, Any]]:
+    def metadata(self, job: "GenerationRequest", beginning: Beginning, **more: Any) -> Sequence[dict[str, Any]]:
         """Of each video, for its file; none if that was asked for."""
         from videogen.metadata import metadata_of
 
@@ -139,14 +139,14 @@ def described(request: Request, known: "ConditioningFrames", path: Path) -> Requ
 
 def made(request: Request, beginning: Beginning) -> Work:
     """Videos of a given length, all at once."""
-    from videogen.stats import Figures
+    from videogen.stats import GenerationStats
 
-    pipe, figures = request.pipe, Figures()
+    pipe, figures = request.pipe, GenerationStats()
     beginning.note_changes(request.terminal, pipe, request.size)
-    known, total = beginning.known(pipe, request.size, 1), pipe.pictures(request.frames())
+    known, total = beginning.known(pipe, request.size, 1), pipe.frame_count(request.frames())
     request = described(request, known, beginning.path)
     job = request.job(request.prompts)
-    known = known.of(len(job.seeds))
+    known = known.repeated(len(job.seeds))
     label = request.prompts[0] if len(request.prompts) == 1 else f"{len(request.prompts)} prompts"
     both, metadata = pieces(pipe, job, known, total, figures), request.metadata(job, beginning)
     more = {"found_prompt": request.found}
@@ -155,11 +155,11 @@ def made(request: Request, beginning: Beginning) -> Work:
 
 def continued(request: Request, beginning: Beginning, only_new: bool) -> Work:
     """A clip, and after its last picture the first new one."""
-    from videogen.stats import Figures
+    from videogen.stats import GenerationStats
 
-    pipe, figures = request.pipe, Figures()
+    pipe, figures = request.pipe, GenerationStats()
     beginning.note_changes(request.terminal, pipe, request.size)
-    new, known = pipe.pictures(request.frames()), beginning.known(pipe, request.size, 1)
+    new, known = pipe.frame_count(request.frames()), beginning.known(pipe, request.size, 1)
     request = described(request, known, beginning.path)
     job = request.job(request.prompts)
     old = 0 if only_new else beginning.pictures(pipe.fps)
@@ -195,7 +195,7 @@ def streamed(request: Request, beginning: Beginning, changes: Sequence[Change], 
         job,
         pictures,
         request.size,
-        stream.figures,
+        stream.stats,
         total,
         lambda: stream.prompt,
         more,
@@ -212,26 +212,28 @@ def changing(
     while True:
         while waiting and waiting[0][0] <= count:
             stream.prompt = waiting.popleft()[1]
-        before = stream.job.prompts
+        before = stream.request.prompts
         picture = next(stream, None)
         if picture is None:
-            unseen = [stream.prompt] * (stream.prompt != stream.job.prompts[0]) + [prompt for _, prompt in waiting]
+            unseen = [stream.prompt] * (stream.prompt != stream.request.prompts[0]) + [prompt for _, prompt in waiting]
             for prompt in unseen:
                 note(f"'{prompt}' comes too late to be seen in {count} pictures")
             return
-        if stream.job.prompts != before:
+        if stream.request.prompts != before:
             shown.append({"picture": count, "prompt": stream.prompt})
         yield picture[None, None]
         count += 1
 
 
-def pieces(pipe: "VideoPipeline", job: "Job", known: "ConditioningFrames", total: int, figures: "Figures") -> Pieces:
+def pieces(
+    pipe: "VideoPipeline", job: "GenerationRequest", known: "ConditioningFrames", total: int, figures: "GenerationStats"
+) -> Pieces:
     """The pictures of all videos as they are made, cut off where there are enough."""
     from videogen.generate import exact_clock
 
-    left = total - known.pictures.shape[1]
-    if known.pictures.shape[1]:
-        yield known.pictures.cpu().numpy()
-    for one in pipe.until(total, job, known, figures, exact_clock(pipe.model)):
-        yield one.pictures[:, :left].cpu().numpy()
-        left -= one.pictures.shape[1]
+    left = total - known.frames.shape[1]
+    if known.frames.shape[1]:
+        yield known.frames.cpu().numpy()
+    for one in pipe.generate(total, job, known, figures, exact_clock(pipe.model)):
+        yield one.frames[:, :left].cpu().numpy()
+        left -= one.frames.shape[1]

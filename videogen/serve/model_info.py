@@ -12,14 +12,14 @@ class ModelInfo:
     """What can be known of a model without asking it for anything."""
 
     name: str
-    objective: str  # "masked" or "next"
+    objective: str  # "masked" or "autoregressive"
     told: bool  # whether it was taught with text: without, prompts change nothing
     playroom: bool  # whether it brings a vocabulary of the playroom, and knows nothing else
     fps: float
     height: int  # of a picture
     width: int
-    f_t: int  # pictures of a latent frame, but for the first
-    grid: tuple[int, int]  # tokens of a latent frame
+    frames_per_latent: int  # but for the first
+    groups: tuple[tuple[int, ...], ...]  # shapes of the groups of tokens of a latent frame
     default_frames: int  # pictures
     window_seconds: float  # how far back it sees
     frames_of_use: int  # of a clip that is to be continued: its last so many
@@ -35,7 +35,7 @@ class ModelInfo:
         """Out of plain JSON."""
         vocabulary = described["prompt_vocabulary"]
         records = {
-            "grid": tuple(described["grid"]),
+            "groups": tuple(tuple(shape) for shape in described["groups"]),
             "examples": tuple(described["examples"]),
             "prompt_vocabulary": None if vocabulary is None else PromptVocabulary.from_json(vocabulary),
         }

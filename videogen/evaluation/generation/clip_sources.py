@@ -6,9 +6,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from interfaces.tokenizer import encode_clip
+
 from videogen.evaluation.generation.prompts import Clips, Prompts, true_clips
 from videogen.evaluation.generation.sampler_variants import SamplerVariant
-from videogen.generate import Made, generate
+from videogen.generate import LatentOutput, generate
 from videogen.models import TokenizerModel
 from videogen.pipeline import VideoPipeline
 from videogen.pixels import to_clip, to_frames
@@ -28,24 +30,21 @@ def model_clips(pipe: VideoPipeline, prompts: Prompts, variant: SamplerVariant, 
     """Prompt number i with seed + i, whatever else is in its batch."""
 
     def make(numbers: range) -> ClipBatch:
-        stream = stream_outputs(
-            pipe, tuple(prompts.captions[number] for number in numbers), variant, seed + numbers.start
-        )
-        made = [next(stream)]
-        while sum(one.pictures.shape[1] for one in made) < frames:
-            made.append(next(stream))
-        steps = sum(float(one.steps_B.float().mean()) for one in made) / len(made)
-        return ClipBatch(torch.cat([one.pictures for one in made], 1)[:, :frames].cpu().numpy(), steps)
+        captions = tuple(prompts.captions[number] for number in numbers)
+        outputs = list(stream_outputs(pipe, captions, variant, seed + numbers.start, frames))
+        steps = sum(float(output.steps_B.float().mean()) for output in outputs) / len(outputs)
+        return ClipBatch(torch.cat([output.frames for output in outputs], 1)[:, :frames].cpu().numpy(), steps)
 
     return make
 
 
 def stream_outputs(
-    pipe: VideoPipeline, captions: tuple[str, ...], variant: SamplerVariant, seed: int
-) -> Iterator[Made]:
-    """A stream for each caption, all at once; number i of them is drawn from seed + i."""
+    pipe: VideoPipeline, captions: tuple[str, ...], variant: SamplerVariant, seed: int, frames: int | None = None
+) -> Iterator[LatentOutput]:
+    """A stream for each caption, all at once; number i of them has seed + i."""
     seeds = [seed + number for number in range(len(captions))]
-    return generate(pipe.model, pipe.job(captions, None, 1, seeds, dict(variant.overrides)))
+    request = pipe.request(captions, None, 1, seeds, dict(variant.overrides))
+    return generate(pipe.model, request, num_frames=frames)
 
 
 def rendered_clips(scenes: tuple[Scene, ...], frames: int, height: int, width: int, fps: float) -> ClipSource:
@@ -58,19 +57,19 @@ def rendered_clips(scenes: tuple[Scene, ...], frames: int, height: int, width: i
 def reconstructed_clips(source: ClipSource, tokenizer: TokenizerModel) -> ClipSource:
     """What is left of clips as tokens: what a perfect prior would make."""
     network = tokenizer.network
-    device = next(network.parameters()).device
 
     @torch.no_grad()
     def make(numbers: range) -> ClipBatch:
         clips = source(numbers).clips
-        decoded, _ = network.decode(network.encode_clip(to_clip(clips).to(device)))
+        codes_BTNK = encode_clip(network, to_clip(clips).to(network.device))
+        decoded, _ = network.decode(codes_BTNK, network.spec(*clips.shape[2:4]))
         return ClipBatch(to_frames(decoded)[:, : clips.shape[1]].cpu().numpy())
 
     return make
 
 
 def model_stream(pipe: VideoPipeline, captions: tuple[str, ...], variant: SamplerVariant, seed: int) -> ChunkStream:
-    return (made.pictures.cpu().numpy() for made in stream_outputs(pipe, captions, variant, seed))
+    return (output.frames.cpu().numpy() for output in stream_outputs(pipe, captions, variant, seed))
 
 
 def rendered_stream(scenes: tuple[Scene, ...], height: int, width: int, fps: float, at_once: int = 16) -> ChunkStream:

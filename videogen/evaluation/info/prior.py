@@ -35,7 +35,9 @@ def format_prior(model: PriorModel) -> dict[str, str]:
         "trained": f"{'with masks' if config.objective == 'masked' else 'token by token'}, on clips of "
         f"{clips.frames} frames of {clips.height} x {clips.width} at {clips.fps:g} a second",
         "looks back": f"{config.window} latent frames ({figures['window_seconds']:.3g} s){sinks}",
-        "digits of an id": " x ".join(map(str, config.digits)),
+        "a token": "continuous"
+        if config.spec.continuous
+        else f"codes of {' x '.join(map(str, config.spec.codebooks))}",
         "text": "none" if model.conditioner is None else f"{model.conditioner.length} tokens of a prompt",
         **format_prompts(model),
         "past of a stream": f"{figures['bytes_of_a_stream'] / 2**20:.1f} MiB in float32",

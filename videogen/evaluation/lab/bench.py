@@ -26,7 +26,16 @@ from videogen.evaluation.lab.roofline import (
     time_call,
 )
 from videogen.evaluation.lab.timed_prior import TimedPrior
-from videogen.generate import Going, Job, Made, begin, device_of, exact_clock, go_on, kept, told
+from videogen.generate import (
+    GenerationRequest,
+    GenerationState,
+    LatentOutput,
+    clone_state,
+    encode_prompts,
+    exact_clock,
+    prefill,
+    step,
+)
 from videogen.models import PriorModel
 from videogen.stats import peak_memory_mib
 
@@ -41,8 +50,8 @@ class BenchmarkCase:
 
     name: str
     model: PriorModel
-    job: Job
-    going: Going
+    request: GenerationRequest
+    state: GenerationState
     remark: str = ""
     faithful: bool = True  # whether its clips are worth judging, and not those of another way
     seconds: list[float] = field(default_factory=list)
@@ -50,23 +59,25 @@ class BenchmarkCase:
 
     def run(self, round_number: int) -> None:
         """One latent frame; the draws differ from round to round."""
-        seeds = tuple(seed + round_number for seed in self.job.seeds)
-        going = kept(self.going)
-        going = going._replace(rollout=going.rollout._replace(seeds=seeds))
-        made: list[Made] = []
-        work = lambda: made.append(go_on(self.model, self.job, going)[1])  # noqa: E731
+        seeds = tuple(seed + round_number for seed in self.request.seeds)
+        state = clone_state(self.state)
+        state = state._replace(rollout=state.rollout._replace(seeds=seeds))
+        made: list[LatentOutput] = []
+        work = lambda: made.append(step(self.model, self.request, state)[1])  # noqa: E731
         self.seconds.append(time_call(work, device_of(self.model)))
         self.steps.append(float(made[0].steps_B.float().mean()))
 
 
-def bench(model: PriorModel, job: Job, rounds: int = 7, on_progress: OnProgress | None = None) -> dict[str, Any]:
+def bench(
+    model: PriorModel, request: GenerationRequest, rounds: int = 7, on_progress: OnProgress | None = None
+) -> dict[str, Any]:
     """JSON types. Memory is read before the other ways begin, which would add theirs."""
-    device, weight = device_of(model), model.network.norm.weight
-    first = [time_to_first_frame(model, job) for _ in range(3)]
-    going = fill_window(model, job)
-    split = time_split(model, job, going, rounds)
+    device, weight = model.network.device, model.network.norm.weight
+    first = [time_to_first_frame(model, request) for _ in range(3)]
+    state = fill_window(model, request)
+    split = time_split(model, request, state, rounds)
     memory = peak_memory_mib(model)
-    ways = benchmark_cases(model, job, going)
+    ways = benchmark_cases(model, request, state)
     for way in ways:
         way.run(0)  # what is done once is not counted
     quick = [way for way in ways if way.seconds[0] < MAX_SECONDS]
@@ -83,34 +94,34 @@ def bench(model: PriorModel, job: Job, rounds: int = 7, on_progress: OnProgress 
     return {
         "model": describe_model(model),
         "machine": describe_machine(device, weight.dtype, peaks),
-        "batch": len(job.seeds),
+        "batch": len(request.seeds),
         "first_picture_ms": 1000 * median(first),
         "peak_memory_mib": memory,
-        **configured_figures(model, job, ways[0], going, split, peaks),
+        **configured_figures(model, request, ways[0], state, split, peaks),
         "ways": [case_figures(way, ways, model, peaks) for way in ways],
     }
 
 
-def time_to_first_frame(model: PriorModel, job: Job) -> float:
+def time_to_first_frame(model: PriorModel, request: GenerationRequest) -> float:
     """Seconds from the prompt to the first picture on the CPU."""
-    return time_call(lambda: go_on(model, job, begin(model, job))[1].pictures.cpu(), device_of(model))
+    return time_call(lambda: step(model, request, prefill(model, request))[1].frames.cpu(), model.network.device)
 
 
-def fill_window(model: PriorModel, job: Job) -> Going:
+def fill_window(model: PriorModel, request: GenerationRequest) -> GenerationState:
     """A stream that has come so far that its window is full."""
-    going = begin(model, job)
-    for _ in range(model.network.window + model.network.config.sink_frames + 2):
-        going, _ = go_on(model, job, going)
-    return going
+    state = prefill(model, request)
+    for _ in range(model.config.window + model.config.sink_frames + 2):
+        state, _ = step(model, request, state)
+    return state
 
 
-def time_split(model: PriorModel, job: Job, going: Going, rounds: int) -> dict[str, float]:
+def time_split(model: PriorModel, request: GenerationRequest, state: GenerationState, rounds: int) -> dict[str, float]:
     """Shares of a latent frame's time: the prior's network, the sampler with all the rest, and the decoder."""
     clock = exact_clock(model)
     watched = TimedPrior(model.network, clock)
     stand_in, deciding, decoding = replace(model, network=cast(LlamaPrior, watched)), 0.0, 0.0
     for _ in range(rounds):
-        _, made = go_on(stand_in, job, kept(going), clock)
+        _, made = step(stand_in, request, clone_state(state), clock=clock)
         deciding, decoding = deciding + made.seconds.prior, decoding + made.seconds.decoder
     whole = deciding + decoding
     return {
@@ -120,9 +131,9 @@ def time_split(model: PriorModel, job: Job, going: Going, rounds: int) -> dict[s
     }
 
 
-def benchmark_cases(model: PriorModel, job: Job, going: Going) -> list[BenchmarkCase]:
+def benchmark_cases(model: PriorModel, request: GenerationRequest, state: GenerationState) -> list[BenchmarkCase]:
     """As the model is configured; fewer, more and adaptive steps; token by token; and without a cache."""
-    ways, masked = [BenchmarkCase(CONFIGURED, model, job, going)], model.config.objective == "masked"
+    ways, masked = [BenchmarkCase(CONFIGURED, model, request, state)], model.config.objective == "masked"
     if masked:
         for name, changes in (
             ("4 steps", {"order": "halton", "steps": 4}),
@@ -130,54 +141,63 @@ def benchmark_cases(model: PriorModel, job: Job, going: Going) -> list[Benchmark
             ("16 steps", {"order": "halton", "steps": 16}),
             ("adaptive, 16 at most", {"order": "threshold", "steps": 16}),
         ):
-            ways.append(BenchmarkCase(name, model, override_sampler(job, **changes), going))
-        ways.append(uncached_case(model, override_sampler(job, order="halton", steps=8), going))
-        whole = override_sampler(job, order="raster")
-        ways.append(BenchmarkCase("token by token, proposals", model, whole, going, "a whole proposal for each token"))
+            ways.append(BenchmarkCase(name, model, override_sampler(request, **changes), state))
+        ways.append(uncached_case(model, override_sampler(request, order="halton", steps=8), state))
+        whole = override_sampler(request, order="raster")
+        ways.append(BenchmarkCase("token by token, proposals", model, whole, state, "a whole proposal for each token"))
     remark = "speed alone: it was taught to fill masks" if masked else "as it was taught"
     ways.append(
         BenchmarkCase(
-            CACHED_RASTER, model, override_sampler(job, order="autoregressive"), going, remark, faithful=not masked
+            CACHED_RASTER, model, override_sampler(request, order="autoregressive"), state, remark, faithful=not masked
         )
     )
     return ways
 
 
-def uncached_case(model: PriorModel, job: Job, going: Going) -> BenchmarkCase:
-    guided = job.sampler.guided
-    ids = going.visible_BThw[:, :-1]  # the last frame is not committed yet
-    noted = UncachedPast(told(model, job), torch.tensor(job.history_noise), torch.cat([ids, ids]) if guided else ids)
+def uncached_case(model: PriorModel, request: GenerationRequest, state: GenerationState) -> BenchmarkCase:
+    guided = request.sampler.guided
+    context = state.context
+    codes = context.codes_BTNK[:, :-1]  # the last frame is not committed yet
+    codes = torch.cat([codes, codes]) if guided else codes
+    past = UncachedPast(encode_prompts(model, request), request.history_noise, context.spec, codes)
     prior = cast(LlamaPrior, UncachedPrior(model.network))
-    begun = going._replace(rollout=going.rollout._replace(past=noted))  # type: ignore[arg-type]
+    begun = state._replace(rollout=state.rollout._replace(past=past))  # type: ignore[arg-type]
     return BenchmarkCase(
-        "8 steps, no cache", replace(model, network=prior), job, begun, "window computed for each proposal", False
+        "8 steps, no cache", replace(model, network=prior), request, begun, "window computed for each proposal", False
     )
 
 
-def override_sampler(job: Job, **changes: Any) -> Job:
-    return replace(job, sampler=replace(job.sampler, **changes))
+def override_sampler(request: GenerationRequest, **changes: Any) -> GenerationRequest:
+    return replace(request, sampler=replace(request.sampler, **changes))
 
 
 def configured_figures(
-    model: PriorModel, job: Job, own: BenchmarkCase, going: Going, split: dict[str, float], peaks: Peaks
+    model: PriorModel,
+    request: GenerationRequest,
+    own: BenchmarkCase,
+    state: GenerationState,
+    split: dict[str, float],
+    peaks: Peaks,
 ) -> dict[str, Any]:
     """Speed and its limit of the way that the model is configured for."""
     seconds, steps = median(own.seconds), sum(own.steps) / len(own.steps)
     weight, f_t = model.network.norm.weight, model.spec.frames_per_latent
-    decoding = peaks.floor(decoder_cost(model, going))
+    decoding = peaks.floor(decoder_cost(model, state))
     figures = {
         "latent_frame_ms": 1000 * seconds,
         "steps": steps,
-        "pictures_per_second": len(job.seeds) * f_t / seconds,
+        "pictures_per_second": len(request.seeds) * f_t / seconds,
         "split": split,
         "decoder_floor_ms": 1000 * decoding,
         "decoder_fraction": decoding / (seconds * split["decoder"]),
     }
-    if job.sampler.order == "autoregressive":
+    if request.sampler.order == "autoregressive":
         return figures
-    streams = len(job.seeds) * (2 if job.sampler.guided else 1)
+    streams = len(request.seeds) * (2 if request.sampler.guided else 1)
     tokens = tokens_per_latent(model)
-    asked = tokens / steps if job.sampler.order in STATIC_ORDERS else None  # the others look at all that is undecided
+    asked = (
+        tokens / steps if request.sampler.order in STATIC_ORDERS else None
+    )  # the others look at all that is undecided
     deciding = frame_floor(model.config, steps, tokens, streams, weight.dtype.itemsize, peaks, asked)
     return {
         **figures,
@@ -187,11 +207,11 @@ def configured_figures(
     }
 
 
-def decoder_cost(model: PriorModel, going: Going) -> PassCost:
+def decoder_cost(model: PriorModel, state: GenerationState) -> PassCost:
     """Of one latent frame; torch counts operations of attention only where it is made of plain products."""
     network = model.tokenizer.network
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        network.decode(going.visible_BThw[:, -1:], going.decoder)
+        network.decode(state.context.codes_BTNK[:, -1:], state.context.spec, state.decoder)
     weights = sum(p.numel() * p.element_size() for p in network.decoder.parameters())
     return PassCost(float(counter.get_total_flops()), float(weights))
 
@@ -200,11 +220,11 @@ def case_figures(way: BenchmarkCase, ways: Sequence[BenchmarkCase], model: Prior
     """A way beside the configured one and beside token by token with a cache, which is what it has to beat."""
     own, raster = ways[0], next(each for each in ways if each.name == CACHED_RASTER)
     steps, width = sum(way.steps) / len(way.steps), model.network.norm.weight.dtype.itemsize
-    frames = len(way.job.seeds) * model.spec.frames_per_latent
-    beside = way.job.sampler.order not in ("autoregressive", "raster") and isinstance(way.model.network, LlamaPrior)
+    frames = len(way.request.seeds) * model.spec.frames_per_latent
+    beside = way.request.sampler.order not in ("autoregressive", "raster") and isinstance(way.model.network, LlamaPrior)
     return {
         "name": way.name,
-        "settings": {"order": way.job.sampler.order, "steps": way.job.sampler.steps} if way.faithful else None,
+        "settings": {"order": way.request.sampler.order, "steps": way.request.sampler.steps} if way.faithful else None,
         "steps": steps,
         "rounds": len(way.seconds),
         "latent_frame_ms": 1000 * median(way.seconds),
@@ -233,7 +253,7 @@ def describe_model(model: PriorModel) -> dict[str, Any]:
         "parameters": count_parameters(model.network),
         "parameters_of_decoder": count_parameters(model.tokenizer.network.decoder),
         "tokens": " + ".join(" x ".join(map(str, group.shape)) for group in model.spec.groups),
-        "window": model.network.window,
+        "window": model.config.window,
         "pictures_per_latent_frame": model.spec.frames_per_latent,
         "fps": model.clips.fps,
     }

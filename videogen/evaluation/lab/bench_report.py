@@ -31,7 +31,7 @@ def score_cases(
     on_progress: OnProgress | None = None,
 ) -> list[dict[str, Any]]:
     """The ways with what the oracle says of clips of these prompts, where a way makes the clips it was taught to."""
-    evaluator = Evaluator(pipe.fps, RandomMotionBank(), pipe.pictures(None))
+    evaluator = Evaluator(pipe.fps, RandomMotionBank(), pipe.frame_count(None))
     next_part = split_progress(sum(way["settings"] is not None for way in ways), on_progress)
     rows = []
     for way in ways:

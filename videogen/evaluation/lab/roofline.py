@@ -71,8 +71,9 @@ def pass_cost(
 
 
 def head_parameters(config: PriorConfig) -> int:
-    """A matrix for each digit, and a gate before each but the first."""
-    return config.width * sum(config.digits) + 2 * config.width**2 * (len(config.digits) - 1)
+    """A matrix for each code of a token, and a gate before each but the first."""
+    sizes = config.spec.codebooks
+    return config.width * sum(sizes) + 2 * config.width**2 * (len(sizes) - 1)
 
 
 def frame_floor(

@@ -139,7 +139,7 @@ def encode_selection(
         found = hold_out(found, choice.validation_share)[1]
     cut = EncodeSpec(clips.height, clips.width, clips.fps, choice.pictures)
     planned, _ = plan(found, cut)
-    long = [each.clip for each in planned if each.pictures == choice.pictures]
+    long = [each.clip for each in planned if each.frames == choice.pictures]
     if not long:
         raise DataError(f"{data}: none of {len(found.good)} clips shows {choice.pictures} pictures; ask for fewer")
     chosen = tuple(long[place] for place in spread(len(long), choice.most or len(long)))

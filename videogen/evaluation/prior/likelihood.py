@@ -192,11 +192,13 @@ def counted_symbols(codes_TNK: NDArray[np.int64], spec: TokenSpec) -> NDArray[np
     if len(counted_sizes(spec)) == len(spec.codebooks):
         return codes_TNK
     factors = np.cumprod([1, *spec.codebooks[:-1]])
-    return (codes_TNK * factors).sum(-1, keepdims=True)
+    symbols_TN1: NDArray[np.int64] = (codes_TNK * factors).sum(-1, keepdims=True)
+    return symbols_TN1
 
 
 def log_frequencies(counts: NDArray[np.float64]) -> NDArray[np.float64]:
     """Good and Turing: the share of what occurred once is the probability of what has not occurred."""
     total = counts.sum()
     unseen = ((counts == 1).sum() + 1) / (total + 1)
-    return np.log((1 - unseen) * counts / total + unseen / len(counts))
+    logs: NDArray[np.float64] = np.log((1 - unseen) * counts / total + unseen / len(counts))
+    return logs

@@ -33,7 +33,7 @@ class Broadcast:
         self.previews: Fanout[PreviewEvent] = Fanout()
         self.watched = False  # whether anybody has ever come to see it
         self.filmed = False  # and whether that was to see the film
-        at_once = shared.limits.ahead_seconds * shared.info.fps / shared.info.f_t
+        at_once = shared.limits.ahead_seconds * shared.info.fps / shared.info.frames_per_latent
         self.behind = max(BEHIND, 1 + math.ceil(at_once))
         # Made before anybody could have come; None: no more of it is kept.
         self._early: list[PreviewEvent] | None = [] if expected else None
@@ -46,7 +46,7 @@ class Broadcast:
     @property
     def _backlog(self) -> int:
         """Pictures that somebody may not have seen yet."""
-        return self.behind * self.shared.info.f_t
+        return self.behind * self.shared.info.frames_per_latent
 
     async def take(self, pictures: NDArray[np.uint8]) -> Fragment:
         """uint8 [T, H, W, 3], to be shown after all before them. For one task at a time."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from videogen.serve.messages import FrameBatch
-from videogen.stats import Figures
+from videogen.stats import GenerationStats
 
 SUMMED = {"latent_frames": "latent_frames", "proposals": "proposals"}
 TIMED = {"prior": "prior_seconds", "decoder": "decoder_seconds"}
@@ -19,16 +19,16 @@ class StreamUsage:
     sums: dict[str, float]
     fps: float
     pictures: int = 0  # those that it was given to begin with among them
-    figures: Figures = field(default_factory=Figures)
+    figures: GenerationStats = field(default_factory=GenerationStats)
     latest: deque[tuple[int, float]] = field(default_factory=deque)  # pictures, and seconds by the clock they took
 
     def add(self, made: FrameBatch, seconds: float) -> None:
         """Pictures that can be seen from now on, so many seconds after they were wished for."""
         figures = self.figures
         if self.pictures == 0:
-            figures.first_picture = seconds
+            figures.first_frame = seconds
         self.pictures += made.count
-        figures.pictures += made.count if made.latent_frames else 0
+        figures.frames += made.count if made.latent_frames else 0
         self.sums["pictures"] += made.count
         for name, sum_of_all in (SUMMED | TIMED).items():
             setattr(figures, name, getattr(figures, name) + getattr(made, name))

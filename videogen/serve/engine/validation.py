@@ -1,6 +1,7 @@
 """Checks of a request before the model process sees it, and warnings about what it would ignore."""
 
 import reprlib
+import math
 from dataclasses import asdict
 from typing import Any, get_args
 
@@ -109,8 +110,8 @@ def request_warnings(params: GenerationParams, info: ModelInfo) -> list[Generati
     if params.negative_prompt and not sampler_config(params, info).guided:
         text = "negative_prompt changes nothing while guidance_scale is 1"
         warnings.append(GenerationWarning("no_effect", text, params.negative_prompt))
-    rows, columns = info.grid
-    return warnings + idle_settings(sampler_config(params, info), sampling_overrides(params), rows * columns)
+    tokens = sum(math.prod(shape) for shape in info.groups)
+    return warnings + idle_settings(sampler_config(params, info), sampling_overrides(params), tokens)
 
 
 def warning_line(params: GenerationParams, info: ModelInfo) -> str:

@@ -23,7 +23,7 @@ export function figuresOf(facts, firstPicture, reel, model) {
   return {
     "Waiting": number(facts?.queue_place ?? NaN, (place) => `place ${place}`),
     "First picture": firstPicture === null ? null : `after ${delay(firstPicture)}`,
-    "Made": number(made.pictures_per_second, (value) => (value > 0 ? `${rate(value)} a second` : "not yet")),
+    "Made": number(made.frames_per_second, (value) => (value > 0 ? `${rate(value)} a second` : "not yet")),
     "Plays": number(facts?.fps ?? model?.fps, (value) => `${rate(value)} a second`),
     "Proposals": number(made.proposals_per_latent_frame ?? NaN, (value) => (value > 0 ? `${rate(value)} a frame` : "none yet")),
     "Pictures": reel.length ? `${reel.last + 1}, ${reel.length} kept` : null,

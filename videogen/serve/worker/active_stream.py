@@ -13,7 +13,7 @@ from videogen.generate import read_prompt
 from videogen.generation_warnings import input_warnings
 from videogen.pipeline import VideoPipeline
 from videogen.serve.messages import ChangeStream, FrameBatch, StartStream
-from videogen.stream import Picture, Transition, VideoStream
+from videogen.stream import Frame, Transition, VideoStream
 
 FRAMES_AHEAD = 4  # latent frames that may be made before anybody has taken them in
 
@@ -52,8 +52,8 @@ class ActiveStream:
     told: ChangeStream = field(default_factory=lambda: ChangeStream(""))  # what holds from the next latent frame on
 
     @staticmethod
-    def of(begin: StartStream, fps: float, f_t: int, instant: float) -> "ActiveStream":
-        pace = None if begin.ahead is None else RateLimiter(fps, max(begin.ahead, f_t / fps))
+    def of(begin: StartStream, fps: float, frames_per_latent: int, instant: float) -> "ActiveStream":
+        pace = None if begin.ahead is None else RateLimiter(fps, max(begin.ahead, frames_per_latent / fps))
         return ActiveStream(begin, pace, ready=instant, told=ChangeStream(begin.id, begin.prompt, begin.transition))
 
     def change(self, change: ChangeStream, instant: float) -> None:
@@ -64,9 +64,9 @@ class ActiveStream:
         prompt = self.told.prompt if change.prompt is None else change.prompt
         self.told = ChangeStream(self.begin.id, prompt, change.transition or self.told.transition)
 
-    def due(self, f_t: int) -> float:
+    def due(self, frames_per_latent: int) -> float:
         """When it may go on: an instant of the clock that its pace is told by, or never until something is said."""
-        if self.paused or self.made - self.taken >= FRAMES_AHEAD * f_t:
+        if self.paused or self.made - self.taken >= FRAMES_AHEAD * frames_per_latent:
             return float("inf")
         return float("-inf") if self.pace is None else self.pace.due(self.made)
 
@@ -80,7 +80,7 @@ class ActiveStream:
             self.stream, self.note = begun(pipe, self.begin)
             if self.begin.infer_prompt and not self.told.prompt:
                 self.told = replace(self.told, prompt=self.stream.prompt)
-        stream, before, first = self.stream, replace(self.stream.figures), self.made
+        stream, before, first = self.stream, replace(self.stream.stats), self.made
         turned = first == 0 or self.told.prompt != stream.prompt
         stream.prompt = self.told.prompt or ""
         stream.transition = cast(Transition, self.told.transition)
@@ -91,7 +91,7 @@ class ActiveStream:
         self.ready = now
         if self.pace is not None:
             self.pace.made(first, now)
-        after = stream.figures
+        after = stream.stats
         return FrameBatch(
             id=self.begin.id,
             first=first,
@@ -119,15 +119,15 @@ def begun(pipe: VideoPipeline, begin: StartStream) -> tuple[VideoStream, str]:
     """Before its first picture, with what it goes on from taken in, and what there is to say of that."""
     given = known(pipe, begin)
     prompt, warnings = continuation_prompt(pipe.model, given) if begin.infer_prompt else (begin.prompt, ())
-    job = pipe.job((prompt,), begin.negative_prompt, 1, begin.seed, dict(begin.sampling))
-    stream = VideoStream.begin(pipe.model, job, given, begin.frames, cast(Transition, begin.transition))
+    request = pipe.request((prompt,), begin.negative_prompt, 1, begin.seed, dict(begin.sampling))
+    stream = VideoStream.begin(pipe.model, request, given, begin.frames, cast(Transition, begin.transition))
     return stream, "; ".join(map(str, (*input_warnings(pipe.model, given), *warnings)))
 
 
 def known(pipe: VideoPipeline, begin: StartStream) -> ConditioningFrames:
     rows, columns = pipe.size(None, None)
     if begin.initial_kind is None:
-        return pipe.known(None, None, rows, columns, 1)
+        return pipe.conditioning(None, None, rows, columns)
     pictures = np.frombuffer(bytearray(begin.payload), np.uint8).reshape(begin.initial_count, rows, columns, 3)
     return (
         condition_on_clip(pipe.model, pictures)
@@ -136,9 +136,9 @@ def known(pipe: VideoPipeline, begin: StartStream) -> ConditioningFrames:
     )
 
 
-def together(stream: VideoStream) -> list[Picture]:
+def together(stream: VideoStream) -> list[Frame]:
     """All pictures of the next latent frame, or the one that the stream was given to begin with."""
-    before = stream.figures.pictures
+    before = stream.stats.frames
     pictures = [next(stream)]
-    waiting = stream.figures.pictures - before - 1
+    waiting = stream.stats.frames - before - 1
     return pictures + list(islice(stream, max(0, waiting)))

@@ -24,7 +24,7 @@ def described(pipe: "VideoPipeline") -> dict[str, Any]:
     model = pipe.model
     vocabulary = model.prompt_vocabulary
     height, width = pipe.size(None, None)
-    f_t = model.tokenizer.config.f_t
+    frames_per_latent = model.spec.frames_per_latent
     return {
         "name": name_of(model.path),
         "fingerprint": model.fingerprint,
@@ -35,10 +35,10 @@ def described(pipe: "VideoPipeline") -> dict[str, Any]:
         "fps": pipe.fps,
         "height": height,
         "width": width,
-        "f_t": f_t,
-        "grid": model.spec.groups[0].shape,
-        "default_frames": pipe.pictures(None),
-        "window_seconds": model.config.window * f_t / pipe.fps,
+        "frames_per_latent": frames_per_latent,
+        "groups": tuple(group.shape for group in model.spec.groups),
+        "default_frames": pipe.frame_count(None),
+        "window_seconds": model.config.window * frames_per_latent / pipe.fps,
         "frames_of_use": frames_of_use(model),
         "sampler": asdict(pipe.sampler),
         "examples": examples_for(model.conditioner, vocabulary),

@@ -56,7 +56,7 @@ class Worker:
         overheard = cast("LlamaPrior", ProgressPrior(pipe.model.network, self.overhear))
         self.pipe = VideoPipeline(replace(pipe.model, network=overheard), pipe.sampler)
         self.wire, self.clock = wire, clock
-        self.f_t = pipe.model.tokenizer.config.f_t
+        self.frames_per_latent = pipe.model.spec.frames_per_latent
         self.playing: dict[str, ActiveStream] = {}
         self.turns: deque[str] = deque()  # whose turn it is first
         self.at_work: ActiveStream | None = None
@@ -80,7 +80,7 @@ class Worker:
         if isinstance(message, StartStream):
             from videogen.serve.worker.active_stream import ActiveStream
 
-            self.playing[message.id] = ActiveStream.of(message, self.pipe.fps, self.f_t, self.clock())
+            self.playing[message.id] = ActiveStream.of(message, self.pipe.fps, self.frames_per_latent, self.clock())
             self.turns.append(message.id)
         elif (
             isinstance(message, ChangeStream | Ack | StopStream)
@@ -99,13 +99,13 @@ class Worker:
 
     def idle_for(self) -> float | None:
         """Seconds until somebody's turn may come; None if that depends on what is said."""
-        soonest = min((playing.due(self.f_t) for playing in self.playing.values()), default=float("inf"))
+        soonest = min((playing.due(self.frames_per_latent) for playing in self.playing.values()), default=float("inf"))
         return None if soonest == float("inf") else max(0.0, soonest - self.clock())
 
     def next_in_turn(self) -> "ActiveStream | None":
         now = self.clock()
         for name in list(self.turns):
-            if self.playing[name].due(self.f_t) <= now:
+            if self.playing[name].due(self.frames_per_latent) <= now:
                 self.turns.remove(name)
                 self.turns.append(name)
                 return self.playing[name]
@@ -171,7 +171,7 @@ def loaded(model: Path, device: str | None, dtype: str | None, threads: int | No
 
 def warmed_up(pipe: "VideoPipeline") -> None:
     """Its first latent frames are thrown away: they are slow ones, and show whether it can make any."""
-    for _ in zip(range(1 + 2 * pipe.model.tokenizer.config.f_t), pipe.stream("", generator=0), strict=False):
+    for _ in zip(range(1 + 2 * pipe.model.spec.frames_per_latent), pipe.stream("", generator=0), strict=False):
         pass
 
 

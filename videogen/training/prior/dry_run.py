@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from tokenizer.networks.cnn import CNNTokenizer
 from torch import Tensor
 
 from interfaces.tokens import TokenSpec
 from prior.attention import raster_mask
 from prior.config import ContextConfig, ControlConfig, PriorConfig
 from prior.model import LlamaPrior, PriorBatch
-from tokenizer.model import CNNTokenizer
 from videogen.clip_spec import ClipSpec
 from videogen.conditioning.config import BPEConfig, EncoderConfig, TextConfig
 from videogen.config import resolve
@@ -135,7 +135,7 @@ def clips_to_encode(config: PriorTrainingConfig, source: Source) -> Json:
 
     def long_enough(index: object) -> tuple[int, int]:
         planned, _ = plan(index, cut)  # type: ignore[arg-type]
-        long = sum(each.pictures >= least for each in planned)
+        long = sum(each.frames >= least for each in planned)
         return long, len(planned) - long
 
     if data.validation is None:

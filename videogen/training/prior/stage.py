@@ -23,7 +23,7 @@ from videogen.checkpoint import Content
 from videogen.clip_spec import ClipSpec
 from videogen.conditioning import Conditioner
 from videogen.errors import UsageError
-from videogen.evaluation.prior.likelihood import Baseline, LikelihoodSums, figures, frame_likelihoods
+from videogen.evaluation.prior.likelihood import Baseline, figures, frame_likelihoods
 from videogen.models import TokenizerModel, prior_files
 from videogen.training.loop.monitor import Judged
 from videogen.training.loop.stage import Json, Player, Team, Turn
@@ -148,7 +148,7 @@ class PriorStage:
             return found
 
         codes, control, spec = self.validation_codes, self.validation_control, self.lessons.spec
-        count, sums = len(codes), Sums.none(codes.shape[1])
+        count, sums = len(codes), LikelihoodSums.none(codes.shape[1])
         each, masked = -(-count // team.world), config.prior.objective == "masked"
         for first in range(team.rank * each, (team.rank + 1) * each, AT_ONCE):
             numbers = range(first, min(first + AT_ONCE, (team.rank + 1) * each))
