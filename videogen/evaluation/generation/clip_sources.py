@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from interfaces.tokenizer import encode_clip
 from videogen.evaluation.generation.prompts import Clips, Prompts, true_clips
 from videogen.evaluation.generation.settings import Setting
 from videogen.generate import Made, generate
@@ -54,12 +55,12 @@ def rendered(scenes: tuple[Scene, ...], frames: int, height: int, width: int, fp
 def through_tokens(maker: Maker, tokenizer: TokenizerModel) -> Maker:
     """What is left of clips as tokens: what a perfect prior would make."""
     network = tokenizer.network
-    device = next(network.parameters()).device
 
     @torch.no_grad()
     def make(numbers: range) -> Batch:
         clips = maker(numbers).clips
-        decoded, _ = network.decode(network.encode_clip(to_clip(clips).to(device)))
+        clip = to_clip(clips).to(network.device)
+        decoded, _ = network.decode(encode_clip(network, clip), network.spec(*clip.shape[3:]))
         return Batch(to_frames(decoded)[:, : clips.shape[1]].cpu().numpy())
 
     return make

@@ -1,5 +1,6 @@
 """Reconstructions beside their originals: summed up as figures, and drawn to be looked at."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,15 +23,15 @@ class Judgement:
     clips: int = 0
 
     @staticmethod
-    def none(codes: int) -> "Judgement":
-        return Judgement(Totals(), Usage.none(codes))
+    def none(codebooks: Sequence[int]) -> "Judgement":
+        return Judgement(Totals(), Usage.none(codebooks))
 
-    def plus(self, frames_BTHWC: Tensor, originals_BTHWC: Tensor, ids: Tensor) -> "Judgement":
+    def plus(self, frames_BTHWC: Tensor, originals_BTHWC: Tensor, codes_BTNK: Tensor) -> "Judgement":
         """With some more whole clips, bytes on the CPU."""
         pairs = zip(frames_BTHWC, originals_BTHWC, strict=True)
         each = [Totals().plus_frames(frames, originals) for frames, originals in pairs]
         totals = replace(together([self.totals, *each]), last=None)
-        return Judgement(totals, self.usage.plus(ids), self.clips + len(each))
+        return Judgement(totals, self.usage.plus(codes_BTNK), self.clips + len(each))
 
     def joined(self, other: "Judgement") -> "Judgement":
         """What both have judged, every frame counting alike."""

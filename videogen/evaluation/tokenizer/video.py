@@ -1,6 +1,5 @@
 """One video file reconstructed: written as it is made, and summed up."""
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenizer.networks.config import TokenizerConfig
+from interfaces.tokenizer import VideoTokenizer
+from interfaces.tokens import TokenSpec
 from tokenizer.quantize import Usage
 from videogen.errors import DataError, UsageError
 from videogen.evaluation.tokenizer.metrics import Totals
@@ -40,10 +40,10 @@ def reconstruct_video(
     if str(target) != "-" and Path(target).resolve() == source.resolve():
         raise UsageError(f"{target}: is the video that is read; write the reconstruction somewhere else")
     seen = scan(source)
-    height, width = size or whole_tokens(model.config, seen.height, seen.width, source)
-    check_size(model.config, height, width)
+    height, width = size or whole_tokens(model.network, seen.height, seen.width, source)
+    check_size(model.network, height, width)
     frames = len(seen.pts)
-    totals, usage = Totals(), Usage.none(model.network.quantizer.size)
+    totals, usage = Totals(), Usage.none(model.network.spec(height, width).codebooks)
     with ExitStack() as stack:
         shown_width = 2 * width if side_by_side else width
         asked = stack.enter_context(listening())
@@ -52,7 +52,7 @@ def reconstruct_video(
         writer = stack.enter_context(VideoWriter(target, seen.fps or 1.0, *shape, output=output, metadata=facts))
         pictures = (fitted if size else cropped)(source, height, width)
         for piece in round_trip(model.network, pictures):
-            totals, usage = totals.plus_frames(piece.frames, piece.originals), usage.plus(piece.ids_Thw)
+            totals, usage = totals.plus_frames(piece.frames, piece.originals), usage.plus(piece.codes_TNK)
             made = piece.frames.numpy()
             writer.write(np.concatenate([piece.originals.numpy(), made], axis=2) if side_by_side else made)
             if on_progress is not None:
@@ -62,7 +62,7 @@ def reconstruct_video(
     if asked.number:
         raise Interrupted(f"stopped after {totals.frames} of {frames} frames, which are written", asked.number)
     return {
-        **figures_of(totals, usage, model, height * width),
+        **figures_of(totals, usage, model.network.spec(height, width), height * width),
         "height": height,
         "width": width,
         "fps": seen.fps,
@@ -83,23 +83,23 @@ def fitted(source: Path, height: int, width: int) -> Iterator[NDArray[np.uint8]]
         yield fit(frame[None], height, width)[0]
 
 
-def whole_tokens(config: TokenizerConfig, height: int, width: int, source: Path) -> tuple[int, int]:
-    whole = height // config.f_s * config.f_s, width // config.f_s * config.f_s
+def whole_tokens(tokenizer: VideoTokenizer, height: int, width: int, source: Path) -> tuple[int, int]:
+    multiple = tokenizer.size_multiple
+    whole = height // multiple * multiple, width // multiple * multiple
     if 0 in whole:
-        raise DataError(
-            f"{source}: {height} x {width} pixels; the tokenizer needs at least {config.f_s} x {config.f_s}"
-        )
+        raise DataError(f"{source}: {height} x {width} pixels; the tokenizer needs at least {multiple} x {multiple}")
     return whole
 
 
-def check_size(config: TokenizerConfig, height: int, width: int) -> None:
-    if height % config.f_s or width % config.f_s or height < 1 or width < 1:
-        raise UsageError(f"--size is {height}x{width}; both must be multiples of {config.f_s}, the side of a token")
+def check_size(tokenizer: VideoTokenizer, height: int, width: int) -> None:
+    multiple = tokenizer.size_multiple
+    if height % multiple or width % multiple or height < 1 or width < 1:
+        raise UsageError(f"--size is {height}x{width}; both must be multiples of {multiple}, the side of a token")
 
 
-def figures_of(totals: Totals, usage: Usage, model: TokenizerModel, pixels: int) -> dict[str, Any]:
+def figures_of(totals: Totals, usage: Usage, spec: TokenSpec, pixels: int) -> dict[str, Any]:
     """The figures of any number of frames of so many pixels."""
-    quality, bits = totals.quality(), math.log2(usage.size)
+    quality, bits = totals.quality(), spec.bits
     return {
         "frames": quality.frames,
         "psnr": quality.psnr,
@@ -110,7 +110,7 @@ def figures_of(totals: Totals, usage: Usage, model: TokenizerModel, pixels: int)
         "tokens": usage.tokens,
         "bits_per_token": bits,
         "bits_per_pixel": usage.tokens * bits / (quality.frames * pixels),
-        "codes": usage.size,
+        "codes": usage.entries,
         "code_use": usage.share,
         "code_use_reachable": usage.reachable_share,
         "dead_codes": usage.dead,
