@@ -16,9 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from prior.model import Lesson
+from interfaces.tokens import coordinates
+from prior.model import PriorBatch
 from videogen.conditioning.prompt_vocabulary import RULE_NAME
-from videogen.generate import device_of
+from videogen.generate import Context
 from videogen.models import PriorModel
 from videogen.threads import on_free_cores
 
@@ -101,16 +102,16 @@ class Phrase:
 
 @on_free_cores
 def find_caption(
-    model: PriorModel, rules: Rules, ids_Thw: Tensor, over_time: Sequence[str], possible: Callable[[str], bool]
+    model: PriorModel, rules: Rules, context: Context, over_time: Sequence[str], possible: Callable[[str], bool]
 ) -> str:
-    """The most likely caption of a clip of ids that is `possible`, as far as this search finds it; what the rules
+    """The most likely caption of a clip that is `possible`, as far as this search finds it; what the rules
     `over_time` say cannot be seen in a single frame."""
-    search, whole = Search(model, rules, ids_Thw, tuple(over_time), possible), next(iter(rules))
+    search, whole = Search(model, rules, context, tuple(over_time), possible), next(iter(rules))
     best = search.described(Phrase.of(rules, whole))
     for form in range(1, len(rules[whole])):  # one thing, then two: a longer caption has to be worth it
         longer = search.described(best.longer(rules, form))
         best = search.likeliest([best, *longer.shorter(rules, form - 1)])  # it may have seen better what is there
-        if search.nats([best])[0] - search.nats([longer])[0] < WORTH_SAYING * int(asked(model, ids_Thw).sum()):
+        if search.nats([best])[0] - search.nats([longer])[0] < WORTH_SAYING * int(asked(model, context).sum()):
             break
         best = longer
     return best.text(rules)
@@ -123,7 +124,7 @@ Excess = dict[tuple[Place, int], float]  # nats by which an alternative at a pla
 class Search:
     model: PriorModel
     rules: Rules
-    ids_Thw: Tensor
+    context: Context  # of one clip, B = 1
     over_time: tuple[str, ...]
     possible: Callable[[str], bool]
     known: dict[tuple[str, int], float] = field(default_factory=dict)  # nats of a caption on so many frames
@@ -137,7 +138,7 @@ class Search:
         at_once = [rule for rule in list(self.rules)[1:] if rule not in self.over_time]
         excess: Excess = {}
         best, frames = self.settled([phrase], at_once, 1, excess)[:1], 1
-        while frames < len(self.ids_Thw):
+        while frames < self.context.codes_BTNK.shape[1]:
             frames *= 2
             best = self.settled(best, [*self.over_time, *at_once], frames, excess)
         return best[0]
@@ -185,35 +186,44 @@ class Search:
 
     def nats(self, phrases: Sequence[Phrase], frames: int | None = None) -> list[float]:
         """What the first so many latent frames cost under each; each caption is asked about once."""
-        ids_Thw = self.ids_Thw[:frames]
+        context = beginning_of(self.context, frames)
+        count = context.codes_BTNK.shape[1]
         texts = [phrase.text(self.rules) for phrase in phrases]
-        new = list(dict.fromkeys(text for text in texts if (text, len(ids_Thw)) not in self.known))
+        new = list(dict.fromkeys(text for text in texts if (text, count) not in self.known))
         for start in range(0, len(new), AT_ONCE):
             some = new[start : start + AT_ONCE]
-            costs = nats_of(self.model, some, ids_Thw).tolist()
-            self.known.update({(text, len(ids_Thw)): cost for text, cost in zip(some, costs, strict=True)})
-        return [self.known[text, len(ids_Thw)] for text in texts]
+            costs = nats_of(self.model, some, context).tolist()
+            self.known.update({(text, count): cost for text, cost in zip(some, costs, strict=True)})
+        return [self.known[text, count] for text in texts]
+
+
+def beginning_of(context: Context, frames: int | None) -> Context:
+    control = None if context.control_BT is None else context.control_BT[:, :frames]
+    return Context(context.codes_BTNK[:, :frames], context.spec, control)
 
 
 @torch.no_grad()
 @on_free_cores
-def nats_of(model: PriorModel, captions: Sequence[str], ids_Thw: Tensor) -> Tensor:
+def nats_of(model: PriorModel, captions: Sequence[str], context: Context) -> Tensor:
     """What the `asked` tokens of a clip cost under each caption, nats float64 [C]; "" is no caption at all."""
-    text = None if model.conditioner is None else model.conditioner(captions).to(device_of(model))
-    ids_CThw = ids_Thw.expand(len(captions), -1, -1, -1)
-    rate_C = torch.zeros(len(captions), device=ids_Thw.device)
-    asked_Thw = asked(model, ids_Thw)
-    masked_Thw = torch.where(asked_Thw, model.network.vocabulary.mask, ids_Thw)
-    seen_CThw = masked_Thw.expand_as(ids_CThw) if model.config.objective == "masked" else None
-    answers = model.network(Lesson(ids_CThw, ids_CThw, seen_CThw, text, rate_C))
-    nats_C: Tensor = (answers.nats * asked_Thw).double().flatten(1).sum(1).cpu()
+    device, count = model.network.device, len(captions)
+    text = None if model.conditioner is None else model.conditioner(captions).to(device)
+    codes_CTNK = context.codes_BTNK.expand(count, -1, -1, -1)
+    control = None if context.control_BT is None else context.control_BT.expand(count, *context.control_BT.shape[1:])
+    asked_TN = asked(model, context)
+    known = ~asked_TN.expand(codes_CTNK.shape[:3]) if model.config.objective == "masked" else None
+    noise_C = torch.zeros(count, device=device)
+    losses = model.network(PriorBatch(codes_CTNK, codes_CTNK, known, text, noise_C, context.spec, control))
+    nats_C: Tensor = (losses.nats * asked_TN).double().flatten(1).sum(1).cpu()
     return nats_C
 
 
-def asked(model: PriorModel, ids_Thw: Tensor) -> Tensor:
-    """bool [T, h, w]: three of four tokens of the first latent frame, whose neighbours say where things are, and all
-    of the later ones, whose past says what there is. A prior of the next token is asked about all."""
-    asked_Thw = torch.ones_like(ids_Thw, dtype=torch.bool)
+def asked(model: PriorModel, context: Context) -> Tensor:
+    """bool [T, N]: of the first latent frame all tokens but every other one of every other row, whose neighbors say
+    where things are, and all of the later ones, whose past says what there is. An autoregressive prior is asked about
+    all."""
+    asked_TN = torch.ones(context.codes_BTNK.shape[1:3], dtype=torch.bool, device=model.network.device)
     if model.config.objective == "masked":
-        asked_Thw[0, 0::2, 0::2] = False
-    return asked_Thw
+        given = [row % 2 == 0 and column % 2 == 0 for row, column in coordinates(context.spec.groups)]
+        asked_TN[0] = ~torch.tensor(given, device=asked_TN.device)
+    return asked_TN

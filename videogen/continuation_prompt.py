@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from videogen.caption_search import find_caption
 from videogen.conditioning_frames import ConditioningFrames
+from videogen.generate import Context
 from videogen.generation_warnings import GenerationWarning, input_warnings
 from videogen.io import read_metadata
 from videogen.metadata import name_of
@@ -16,10 +17,10 @@ class Continuation(NamedTuple):
     warnings: tuple[GenerationWarning, ...] = ()
 
 
-def continuation_prompt(model: PriorModel, known: ConditioningFrames, source: Any = None) -> Continuation:
+def continuation_prompt(model: PriorModel, conditioning: ConditioningFrames, source: Any = None) -> Continuation:
     """What the file it comes from says, if this model made it; else the most likely caption of what the first video
     goes on from, where the model brings rules for captions. What is of another world has none."""
-    if model.conditioner is None or input_warnings(model, known):
+    if model.conditioner is None or input_warnings(model, conditioning):
         return Continuation("")
     if isinstance(source, str | Path) and (prompt := stored_prompt(model, Path(source))):
         return Continuation(prompt)
@@ -28,7 +29,12 @@ def continuation_prompt(model: PriorModel, known: ConditioningFrames, source: An
         text = "no prompt: the continuation is free, and what is there may change; say what it shows to hold it"
         return Continuation("", (GenerationWarning("no_prompt", text),))
     rules, over_time = vocabulary.caption_rules, vocabulary.rules_over_time
-    return Continuation(find_caption(model, rules, known.ids_BThw[0], over_time, vocabulary.possible))
+    return Continuation(find_caption(model, rules, first_video(conditioning.context), over_time, vocabulary.possible))
+
+
+def first_video(context: Context) -> Context:
+    control = None if context.control_BT is None else context.control_BT[:1]
+    return Context(context.codes_BTNK[:1], context.spec, control)
 
 
 def stored_prompt(model: PriorModel, path: Path) -> str | None:

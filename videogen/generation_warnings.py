@@ -10,7 +10,7 @@ from videogen.conditioning.prompt_vocabulary import PromptVocabulary, Reading, U
 if TYPE_CHECKING:
     from sampling.config import SamplerConfig
     from videogen.conditioning_frames import ConditioningFrames
-    from videogen.generate import Job
+    from videogen.generate import GenerationRequest
     from videogen.models import PriorModel
 
 Kind = Literal[
@@ -48,11 +48,11 @@ class GenerationWarning:
         return asdict(self)
 
 
-def remarks_on(model: "PriorModel", job: "Job", asked: Mapping[str, Any]) -> list[GenerationWarning]:
+def remarks_on(model: "PriorModel", request: "GenerationRequest", asked: Mapping[str, Any]) -> list[GenerationWarning]:
     """All that can be said before anything is generated; `asked` are the sampling settings that somebody gave."""
-    told, prompts, negatives = model.conditioner, said_in(job.prompts), said_in(job.negative_prompts)
+    told, prompts, negatives = model.conditioner, said_in(request.prompts), said_in(request.negative_prompts)
     given = {name: value for name, value in asked.items() if value is not None}
-    remarks = idle_settings(job.sampler, given, model.spec.tokens)
+    remarks = idle_settings(request.sampler, given, model.spec.tokens)
     if told is None:
         guidance = given.get("guidance_scale", 1) != 1
         lost = [
@@ -70,7 +70,7 @@ def remarks_on(model: "PriorModel", job: "Job", asked: Mapping[str, Any]) -> lis
             which = f"{cut} of {len(texts)} {name}s" if len(texts) > 1 else f"the {name}"
             verbs = "are longer than {} tokens and lose their" if cut > 1 else "is longer than {} tokens and loses its"
             remarks.append(GenerationWarning("prompt_truncated", f"{which} {verbs.format(told.length)} end"))
-    if negatives and not job.sampler.guided:
+    if negatives and not request.sampler.guided:
         remarks.append(GenerationWarning("no_effect", "the negative prompt changes nothing while guidance_scale is 1"))
     return [*remarks, *prompt_warnings(vocabulary, prompts)]
 
@@ -172,15 +172,15 @@ def frame_size_warning(size: tuple[int, int], trained: tuple[int, int]) -> list[
     return [GenerationWarning("frame_size", text)]
 
 
-def input_warnings(model: "PriorModel", known: "ConditioningFrames") -> list[GenerationWarning]:
+def input_warnings(model: "PriorModel", conditioning: "ConditioningFrames") -> list[GenerationWarning]:
     """For a clip or a picture that is unlike all that a model of a small world was trained on."""
     vocabulary = model.prompt_vocabulary
     lowest = None if vocabulary is None else vocabulary.lowest_psnr
-    if vocabulary is None or lowest is None or known.psnr is None or known.psnr >= lowest:
+    if vocabulary is None or lowest is None or conditioning.psnr is None or conditioning.psnr >= lowest:
         return []
     text = (
         f"the clip or picture is outside the {vocabulary.world}, all that this model knows: through its tokens it has "
-        f"{known.psnr:.0f} dB, its own world {lowest:.0f} or more; what follows has little to do with it"
+        f"{conditioning.psnr:.0f} dB, its own world {lowest:.0f} or more; what follows has little to do with it"
     )
     return [GenerationWarning("input_unfamiliar", text)]
 

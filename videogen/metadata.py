@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from videogen.generate import Job
+    from videogen.generate import GenerationRequest
     from videogen.models import PriorModel, TokenizerModel
 
 
-def metadata_of(model: "PriorModel", job: "Job", **more: Any) -> tuple[dict[str, Any], ...]:
+def metadata_of(model: "PriorModel", request: "GenerationRequest", **more: Any) -> tuple[dict[str, Any], ...]:
     """Of each video of a job: prompt, seed, model and settings, as values of JSON. No paths, no dates.
 
     `more` holds for all of them; what is None or empty is left out.
@@ -19,11 +19,11 @@ def metadata_of(model: "PriorModel", job: "Job", **more: Any) -> tuple[dict[str,
         "model": name_of(model.path),
         "fingerprint": model.fingerprint,
         "dtype": str(model.network.norm.weight.dtype).removeprefix("torch."),
-        "settings": asdict(job.sampler),
-        "history_noise": job.history_noise or None,
+        "settings": asdict(request.sampler),
+        "history_noise": request.history_noise or None,
         **more,
     }
-    each = zip(job.prompts, job.negative_prompts, job.seeds, strict=True)
+    each = zip(request.prompts, request.negative_prompts, request.seeds, strict=True)
     return tuple(
         {name: value for name, value in {**own, **common}.items() if value not in (None, "", [], ())}
         for own in ({"prompt": prompt, "negative_prompt": negative, "seed": seed} for prompt, negative, seed in each)

@@ -19,7 +19,6 @@ from torch import Tensor
 from prior.attention import attend_all
 from prior.memory import Past, Present, copied, spot
 from prior.model import LlamaPrior, TokenProposal, cached_rotary
-from prior.rotary import RotaryCache
 from prior.wrappers import StandIn
 
 WARM_UP = 3  # runs before a recording: libraries choose kernels and take memory in the first ones

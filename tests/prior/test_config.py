@@ -2,8 +2,8 @@ import dataclasses
 
 import pytest
 import torch
-from interfaces.prior import Text
 
+from interfaces.prior import Text
 from prior.config import ContextConfig
 from prior.model import LlamaPrior
 from tests.prior.models import FEATURES, WORDS, tiny_config, tiny_lesson, tiny_model

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from prior.laws import begun, lived, random_batch, nothing_decided, proposals
+from prior.laws import begun, lived, nothing_decided, proposals, random_batch
 from prior.model import TokenProposal
 from tests.prior.models import FEATURES, WORDS, tiny_config, tiny_lesson, tiny_model
 

@@ -7,8 +7,8 @@ import math
 
 import pytest
 import torch
-from interfaces.prior import Text
 
+from interfaces.prior import Text
 from prior.config import ContextConfig, PriorConfig
 from prior.memory import copied as kept
 from prior.model import LlamaPrior

@@ -15,7 +15,6 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pytest
 import torch
-from prior.heads.base import TokenLosses
 from safetensors.torch import save_file
 
 from prior.config import PriorShape

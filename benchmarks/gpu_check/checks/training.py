@@ -93,9 +93,7 @@ class Training:
         on_gpu = self.setting.device.type == "cuda"
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=2e-4, fused=on_gpu or None)
         generator = torch.Generator(self.setting.device).manual_seed(SEED)
-        self.lesson: Lesson = random_batch(
-            given.config, given.batch, given.frames, (given.side, given.side), generator
-        )
+        self.lesson: Lesson = random_batch(given.config, given.batch, given.frames, (given.side, given.side), generator)
         self.blocks = self.network.blocks_for(self.lesson, "auto")
         self.norm = torch.zeros(())
 

@@ -43,7 +43,9 @@ class PriorWithoutCache:
     def config(self) -> PriorConfig:
         return self.prior.config
 
-    def begin(self, text: Text | None, batch: int, spec: TokenSpec | None = None, history_noise: float = 0.0) -> WindowCodes:
+    def begin(
+        self, text: Text | None, batch: int, spec: TokenSpec | None = None, history_noise: float = 0.0
+    ) -> WindowCodes:
         spec = self.spec if spec is None else spec
         return WindowCodes(text, history_noise, spec, spec.empty(batch, device=self.device))
 

@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from videogen.data import load_index
 from videogen.data.split import hold_out
 from videogen.errors import DataError
-from videogen.evaluation.prior.likelihood import Sums, figures, judged
+from videogen.evaluation.prior.likelihood import Sums, figures, frame_nats
 from videogen.evaluation.report.folder import begin_report
 from videogen.evaluation.report.line_charts import Line, chart
-from videogen.generate import device_of
 from videogen.models import PriorModel
-from videogen.tokens import Cut, TokenSet, encode
+from videogen.tokens import EncodeSpec, TokenSet, encode
 from videogen.tokens.description import NAME
 from videogen.tokens.plan import plan
 from videogen.tokens.windows import TokenWindows, split_rows, spread
@@ -65,9 +64,9 @@ def evaluate_prior(
         "clips": len(rows),
         "skipped": {"too short": short},
         "latent_frames": windows.frames,
-        "tokens": len(rows) * windows.frames * windows.grid[0] * windows.grid[1],
-        "exact": model.config.objective == "next",
-        "nats_if_all_codes_were_alike": float(np.log(windows.tokens.description.vocabulary)),
+        "tokens": len(rows) * windows.frames * windows.spec.tokens,
+        "exact": model.config.objective == "autoregressive",
+        "nats_if_all_codes_were_alike": windows.spec.bits * float(np.log(2)),
         **with_text.figures,
         "nats_95": interval(with_text.nats_C),
         "without_text": None,
@@ -95,19 +94,21 @@ def judge(
     model: PriorModel, windows: TokenWindows, rows: NDArray[np.int64], told: bool, on_clips: Callable[[int], None]
 ) -> Judged:
     """The beginnings of the clips in these rows; `told`: with their captions."""
-    device, network, tokenizer = device_of(model), model.network, model.tokenizer.config
+    device, spec, masked = model.network.device, windows.spec, model.config.objective == "masked"
     sums, nats = Sums.none(windows.frames), []
     for first in range(0, len(rows), AT_ONCE):
-        some = rows[first : first + AT_ONCE].tolist()
-        ids_BThw = torch.stack([windows.tokens.ids(row, 0, windows.frames) for row in some]).to(device)
-        captions = [windows.tokens.label(row)[1] for row in some]
+        clips = [windows.opening(int(row)) for row in rows[first : first + AT_ONCE]]
+        codes_BTNK = torch.from_numpy(np.stack([clip.codes for clip in clips])).to(device)
+        controls = [clip.control for clip in clips if clip.control is not None]
+        control = torch.from_numpy(np.stack(controls)).to(device) if controls else None
+        captions = [clip.caption for clip in clips]
         text = model.conditioner(captions).to(device) if told and model.conditioner is not None else None
-        frames = judged(network, ids_BThw, text, model.config.objective == "masked", network.vocabulary, first)
+        frames = frame_nats(model.network, codes_BTNK, spec, masked, text, control, first)
         sums = sums.plus(frames)
         nats.append(frames.nats_BT.mean(1).double().cpu().numpy())
-        on_clips(first + len(some))
-    tokens = windows.grid[0] * windows.grid[1]
-    return Judged(figures(sums, tokens, tokens * tokenizer.f_s**2, tokenizer.f_t), np.concatenate(nats))
+        on_clips(first + len(clips))
+    size = windows.tokens.description.clips
+    return Judged(figures(sums, spec, size.height * size.width), np.concatenate(nats))
 
 
 def told_on(on_progress: OnProgress | None, done: int, all_of_it: int) -> Callable[[int], None]:
@@ -118,7 +119,7 @@ def windows_of(
     model: PriorModel, data: Path, choice: Choice, scratch: Path, index: Path | None
 ) -> tuple[TokenWindows, int]:
     """The clips that are asked about, and how many are too short for it."""
-    latent_frames = 1 + (choice.pictures - 1) // model.tokenizer.config.f_t
+    latent_frames = max(1, model.spec.whole_latent_frames(choice.pictures))
     if not (data / NAME).is_file():
         tokens, short = encoded(model, data, choice, scratch, index)
         return TokenWindows(tokens, np.arange(len(tokens)), latent_frames, seed=0), short
@@ -134,7 +135,7 @@ def encoded(model: PriorModel, data: Path, choice: Choice, scratch: Path, index:
     found, clips = load_index(data, index), model.clips
     if choice.validation_share is not None:
         found = hold_out(found, choice.validation_share)[1]
-    cut = Cut(clips.height, clips.width, clips.fps, choice.pictures)
+    cut = EncodeSpec(clips.height, clips.width, clips.fps, choice.pictures)
     planned, _ = plan(found, cut)
     long = [each.clip for each in planned if each.pictures == choice.pictures]
     if not long:

@@ -1,32 +1,35 @@
-"""How well a prior foretells clips of ids that it has not seen: nats a token, and what they are to be compared with.
+"""How well a prior predicts codes of clips that it has not seen: nats a token, and what to compare them with.
 
 For masked frames every number of masked tokens, 1 .. N, is asked for equally often. The mean over a frame's masked
 tokens is then, in the mean over numbers and orders, the cost of deciding the frame token after token in a random order:
-an upper bound of -log p(frame) / N. For the next-token objective the figure is that likelihood itself. So the two
+an upper bound of -log p(frame) / N. For the autoregressive objective the figure is that likelihood itself. So the two
 compare, and in bits a pixel so do different tokenizers.
+
+Where tokens come in groups, every group is asked for in a pass of its own, with the earlier groups known.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from prior.heads.base import TokenLosses
-from interfaces.prior import Text
-from prior.vocabulary import Vocabulary
 from torch import Tensor
 
-from prior.model import Lesson
+from interfaces.prior import Text
+from interfaces.tokens import TokenSpec
+from prior.heads.base import TokenLosses
+from prior.model import PriorBatch
 from prior.objective import even_counts, masks, mean_over_frames
 from videogen.tokens import TokenSet
 
 QUARTERS = 4
 GOLDEN = (math.sqrt(5) - 1) / 2  # multiples of it fill [0, 1) evenly, however many there are
 COUNTED = 4096  # clips of the training set that a baseline is made of
-Answer = Callable[[Lesson], Answers]
+MOST_JOINT = 1 << 22  # different tokens that are counted as wholes; of more, each code is counted by itself
+Losses = Callable[[PriorBatch], TokenLosses]
 
 
 @dataclass(frozen=True)
@@ -63,36 +66,66 @@ class Frames(NamedTuple):
         return Frames(*(each[clips] for each in self))
 
 
-def judged(
-    answer: Answer, ids_BThw: Tensor, text: Text | None, masked: bool, vocabulary: Vocabulary, first: int
+def frame_nats(
+    losses: Losses,
+    codes_BTNK: Tensor,
+    spec: TokenSpec,
+    masked: bool,
+    text: Text | None,
+    control: Tensor | None,
+    first: int,
 ) -> Frames:
-    """What a prior makes of a batch; `first` is the number of its first clip, which chooses the masks."""
-    batch, frames, height, width = ids_BThw.shape
-    tokens, device = height * width, ids_BThw.device
-    hidden_BTN = torch.ones(batch, frames, tokens, dtype=torch.bool)
-    if masked:
-        hidden_BTN = even_masks(range(first, first + batch), frames, tokens)
-    hidden_BThw = hidden_BTN.view(ids_BThw.shape).to(device)
-    seen = torch.where(hidden_BThw, vocabulary.mask, ids_BThw) if masked else None
-    answers = answer(Lesson(ids_BThw, ids_BThw, seen, text, torch.zeros(batch, device=device)))
-    counted = hidden_BThw.flatten(2).float()
-    nats_BT, right_BT = (mean_over_frames(each.flatten(2).float(), counted) for each in (answers.nats, answers.right))
-    return Frames(nats_BT, right_BT, counted.mean(-1))
+    """What a batch costs a prior; `first` is the number of its first clip, which chooses the masks."""
+    clips = range(first, first + len(codes_BTNK))
+    noise_B = torch.zeros(len(codes_BTNK), device=codes_BTNK.device)
+
+    def run(known: Tensor | None) -> TokenLosses:
+        return losses(PriorBatch(codes_BTNK, codes_BTNK, known, text, noise_B, spec, control))
+
+    if not masked:
+        everything = torch.ones(codes_BTNK.shape[:3], device=codes_BTNK.device)
+        return of_frames(run(None), everything)
+    parts = [
+        of_frames(run(known_BTN.to(codes_BTNK.device)), asked_BTN.to(codes_BTNK.device).float())
+        for known_BTN, asked_BTN in group_masks(clips, codes_BTNK.shape[1], spec)
+    ]
+    return parts[0] if len(parts) == 1 else mean_over_groups(parts, spec)
 
 
-def even_masks(clips: range, frames: int, tokens: int) -> Tensor:
-    """bool [B, T, N], a function of the clips' numbers alone."""
+def mean_over_groups(parts: Sequence[Frames], spec: TokenSpec) -> Frames:
+    """Each group counts by its tokens; the share of masked tokens is that of the whole frame, in the mean of passes."""
+    shares = torch.tensor([group.tokens / spec.tokens for group in spec.groups])
+    nats_BT, right_BT = (
+        torch.stack(each, -1) @ shares.to(each[0])
+        for each in zip(*((p.nats_BT, p.right_BT) for p in parts), strict=True)
+    )
+    return Frames(nats_BT, right_BT, torch.stack([part.ratio_BT for part in parts]).mean(0))
+
+
+def of_frames(losses: TokenLosses, asked_BTN: Tensor) -> Frames:
+    nats_BT, right_BT = (mean_over_frames(each.float(), asked_BTN) for each in (losses.nats, losses.right))
+    return Frames(nats_BT, right_BT, asked_BTN.mean(-1))
+
+
+def group_masks(clips: range, frames: int, spec: TokenSpec) -> Iterable[tuple[Tensor, Tensor]]:
+    """For each group, what frames know of themselves and what is asked: bool [B, T, N], by the clips' numbers alone."""
     numbers = torch.tensor([[clip * frames + frame for frame in range(frames)] for clip in clips], dtype=torch.float64)
-    orders = [torch.rand(frames, tokens, generator=torch.Generator().manual_seed(clip)) for clip in clips]
-    return masks(even_counts(numbers * GOLDEN % 1, tokens), torch.stack(orders))
+    orders = [torch.rand(frames, spec.tokens, generator=torch.Generator().manual_seed(clip)) for clip in clips]
+    ratio_BT, order_BTN = numbers * GOLDEN % 1, torch.stack(orders)
+    for group, part in zip(spec.groups, spec.slices, strict=True):
+        asked_BTN = torch.zeros(order_BTN.shape, dtype=torch.bool)
+        asked_BTN[..., part] = masks(even_counts(ratio_BT, group.tokens), order_BTN[..., part])
+        known_BTN = ~asked_BTN
+        known_BTN[..., part.stop :] = False
+        yield known_BTN, asked_BTN
 
 
-def figures(sums: Sums, tokens: int, pixels: int, f_t: int) -> dict[str, float]:
-    """`pixels` are those of one picture; the first latent frame holds one picture, every later one `f_t`."""
+def figures(sums: Sums, spec: TokenSpec, pixels: int) -> dict[str, float]:
+    """`pixels` are those of one frame."""
     nats_T, right_T, count_T = sums.by_frame
-    pictures_T = torch.full_like(count_T, f_t)
-    pictures_T[0] = 1
-    bits = (nats_T.sum() * tokens / math.log(2)).item()
+    frames_T = torch.full_like(count_T, spec.frames_per_latent)
+    frames_T[0] = spec.first_frames
+    bits = (nats_T.sum() * spec.tokens / math.log(2)).item()
     by_frame = {f"nats_frame_{t}": (nats_T[t] / count_T[t]).item() for t in range(len(count_T))}
     quarters = {
         f"nats_masked_{100 * (q + 1) // QUARTERS}": (nats / count).item()
@@ -101,7 +134,7 @@ def figures(sums: Sums, tokens: int, pixels: int, f_t: int) -> dict[str, float]:
     }
     return {
         "nats": (nats_T.sum() / count_T.sum()).item(),
-        "bits_per_pixel": bits / (pictures_T * count_T).sum().item() / pixels,
+        "bits_per_pixel": bits / (frames_T * count_T).sum().item() / pixels,
         "top_guess": (right_T.sum() / count_T.sum()).item(),
         **by_frame,
         **(quarters if len(quarters) > 1 else {}),
@@ -110,29 +143,58 @@ def figures(sums: Sums, tokens: int, pixels: int, f_t: int) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Baseline:
-    """What needs no network: how often each code occurs, and how often a token stays what it was."""
+    """What needs no network: how often each token occurs, and how often a token stays what it was.
 
-    logs_V: NDArray[np.float64]
+    Where there are too many different tokens to count, each code is counted by itself; of continuous tokens there is
+    nothing to count.
+    """
+
+    logs: tuple[NDArray[np.float64], ...]  # of the frequencies of tokens, or of each code
     stays: float
 
     @staticmethod
-    def of(tokens: TokenSet, rows: Iterable[int]) -> "Baseline":
-        counts, same, pairs = np.zeros(tokens.description.vocabulary), 0, 0
+    def of(tokens: TokenSet, rows: Iterable[int]) -> "Baseline | None":
+        spec = tokens.description.spec
+        if spec.continuous:
+            return None
+        counts, same, pairs = [np.zeros(size) for size in counted_sizes(spec)], 0, 0
         for row in list(rows)[:COUNTED]:
-            ids = tokens.ids(int(row)).numpy()
-            counts += np.bincount(ids.ravel(), minlength=len(counts))
-            same, pairs = same + int((ids[1:] == ids[:-1]).sum()), pairs + ids[1:].size
-        total = counts.sum()
-        unseen = ((counts == 1).sum() + 1) / (total + 1)  # Good and Turing: how likely a code is a new one
-        return Baseline(np.log((1 - unseen) * counts / total + unseen / len(counts)), same / max(1, pairs))
+            symbols_TNS = counted_symbols(tokens.codes(int(row)).numpy(), spec)
+            for place, count in enumerate(counts):
+                count += np.bincount(symbols_TNS[..., place].ravel(), minlength=len(count))
+            same += int((symbols_TNS[1:] == symbols_TNS[:-1]).all(-1).sum())
+            pairs += symbols_TNS[1:, :, 0].size
+        return Baseline(tuple(log_frequencies(count) for count in counts), same / max(1, pairs))
 
-    def nats(self, clips: Iterable[NDArray[np.int64]]) -> dict[str, float]:
-        """Of clips [T, h, w]: by frequency alone, and by copying the frame before."""
-        marginal, copying, count = 0.0, 0.0, 0
-        for ids in clips:
-            logs = self.logs_V[ids]
-            same = ids[1:] == ids[:-1]
-            later = np.log((1 - self.stays) * np.exp(logs[1:]) + self.stays * same + 1e-300)
-            marginal, copying = marginal - logs.sum(), copying - logs[0].sum() - later.sum()
-            count += ids.size
-        return {"nats_of_frequencies": marginal / count, "nats_of_copying": copying / count}
+    def nats(self, codes_BTNK: NDArray[np.int64], spec: TokenSpec) -> dict[str, float]:
+        """Nats a token: by frequency alone, and by copying the latent frame before."""
+        frequencies, copying, count = 0.0, 0.0, 0
+        for codes_TNK in codes_BTNK:
+            symbols_TNS = counted_symbols(codes_TNK, spec)
+            logs_TN = sum(logs[symbols_TNS[..., place]] for place, logs in enumerate(self.logs))
+            assert not isinstance(logs_TN, int)
+            same_TN = (symbols_TNS[1:] == symbols_TNS[:-1]).all(-1)
+            later_TN = np.log((1 - self.stays) * np.exp(logs_TN[1:]) + self.stays * same_TN + 1e-300)
+            frequencies, copying = frequencies - logs_TN.sum(), copying - logs_TN[0].sum() - later_TN.sum()
+            count += logs_TN.size
+        return {"nats_of_frequencies": frequencies / count, "nats_of_copying": copying / count}
+
+
+def counted_sizes(spec: TokenSpec) -> tuple[int, ...]:
+    whole = math.prod(spec.codebooks)
+    return (whole,) if whole <= MOST_JOINT else spec.codebooks
+
+
+def counted_symbols(codes_TNK: NDArray[np.int64], spec: TokenSpec) -> NDArray[np.int64]:
+    """[T, N, 1] of whole tokens, or the codes [T, N, K]."""
+    if len(counted_sizes(spec)) == len(spec.codebooks):
+        return codes_TNK
+    factors = np.cumprod([1, *spec.codebooks[:-1]])
+    return (codes_TNK * factors).sum(-1, keepdims=True)
+
+
+def log_frequencies(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Good and Turing: the share of what occurred once is the probability of what has not occurred."""
+    total = counts.sum()
+    unseen = ((counts == 1).sum() + 1) / (total + 1)
+    return np.log((1 - unseen) * counts / total + unseen / len(counts))

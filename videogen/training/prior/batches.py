@@ -1,7 +1,7 @@
-"""The lessons of a run of stage two, step by step; what is masked and spoilt is a function of seed, epoch and sample.
+"""The batches of a prior's training; what is masked and corrupted is a function of seed, epoch and sample.
 
 The loss of a step is a mean over all tokens that are asked for in it, in every micro-batch of every process. Each
-knows their number beforehand, from the chance of all samples of the step.
+knows their number beforehand, from the random numbers of all samples of the step.
 """
 
 from collections.abc import Generator
@@ -13,11 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from prior.objective import Chance, cosine_counts, masks, spoilt
+from interfaces.tokens import TokenSpec
+from prior.objective import BatchDraws, asked_counts, corrupt, frame_masks
 from videogen.data import Position
 from videogen.data.split import TO_KEEP_OTHERS, draw, kept_for_validation
 from videogen.tokens import TokenSet
-from videogen.tokens.windows import TokenWindows, Window, split_rows
+from videogen.tokens.windows import TokenWindow, TokenWindows, split_rows
 from videogen.training.loop.dataset_report import Used
 from videogen.training.loop.stage import Json
 from videogen.training.prior.config import PriorPhaseConfig, PriorTrainingConfig, TeachingConfig
@@ -31,13 +32,14 @@ class LessonBatch:
 
     keys: tuple[str, ...]
     captions: tuple[str, ...]
-    ids: Tensor  # int64 [B, T, h, w], the truth
-    clean: Tensor  # the same as a history, partly spoilt
-    hidden: Tensor  # bool [B, T, h, w]: masked, in the objective that masks
-    counted: Tensor  # bool [B, T, h, w]: what the loss is about
+    codes: Tensor  # [B, T, N, K], the truth
+    clean: Tensor  # the same as a history, partly corrupted
+    known: Tensor | None  # bool [B, T, N]: what frames know of themselves, in the objective that masks
+    counted: Tensor  # bool [B, T, N]: the tokens whose loss counts
+    control: Tensor | None  # of each latent frame
     share: float  # 1 / tokens that count, in the mean micro-batch of this step
-    rate: Tensor  # float [B]
-    withheld: Tensor  # bool [B]: captions that are not told
+    noise: Tensor  # float [B]: the rate of corruption
+    without_text: Tensor  # bool [B]: captions that are dropped
     next: Json
 
 
@@ -79,8 +81,8 @@ class Lessons:
             self.held_out = TokenWindows(train, held, frames, seed=0, called=called, remedy=remedy)
 
     @property
-    def grid(self) -> tuple[int, int]:
-        return self.windows[0].grid
+    def spec(self) -> TokenSpec:
+        return self.windows[0].spec
 
     def used(self) -> Used:
         """In the last phase, which the run is judged by; refused clips have no tokens."""
@@ -94,11 +96,10 @@ class Lessons:
             least=f"{last.frames} latent frames",
         )
 
-    def for_validation(self) -> list[Window]:
+    def for_validation(self) -> list[TokenWindow]:
         """The beginnings of held-out clips, the same at every call."""
         windows = self.held_out
-        clips = [windows.tokens.clip(int(row)) for row in windows.spread(self.config.data.validation_clips)]
-        return [Window(clip.key, clip.caption, clip.ids[: windows.frames].numpy(), 0) for clip in clips]
+        return [windows.opening(int(row)) for row in windows.spread(self.config.data.validation_clips)]
 
     def batches(self, position: Json, step: int, accumulation: int, rank: int, world: int) -> Generator[LessonBatch]:
         places, size = dict(position), self.config.training.batch_size
@@ -126,41 +127,47 @@ class Lessons:
             return None
         return 1 + int(chance[CUT_AT] * (windows.frames - 1)), int(chance[CUT_TO] * len(windows))
 
-    def counts(self, windows: TokenWindows, chance_T: NDArray[np.float32]) -> Tensor:
-        tokens = windows.grid[0] * windows.grid[1]
-        if self.config.prior.objective == "next":
-            return torch.full((windows.frames,), tokens)
-        return cosine_counts(torch.from_numpy(chance_T), tokens)
+    def counts(self, windows: TokenWindows, ratio_T: NDArray[np.float32]) -> Tensor:
+        if not self.masked:
+            return torch.full((windows.frames,), windows.spec.tokens)
+        return asked_counts(torch.from_numpy(ratio_T), sizes_of(windows.spec))
+
+    @property
+    def masked(self) -> bool:
+        return self.config.prior.objective == "masked"
 
     def lesson(self, windows: TokenWindows, samples: list[Drawn], share: float, places: Json) -> LessonBatch:
         clips = [self.clip(windows, sample) for sample in samples]
-        tokens = windows.grid[0] * windows.grid[1]
+        tokens = windows.spec.tokens
         numbers = FIXED + windows.frames * (1 + 3 * tokens)
-        draws = np.stack([windows.chance(sample.at.epoch, sample.at.sample, numbers) for sample in samples])
-        fixed, chance = torch.from_numpy(draws[:, :FIXED]), split_chance(draws[:, FIXED:], windows.frames, tokens)
-        ids_BThw = torch.from_numpy(np.stack([clip.ids for clip in clips]))
-        hidden_BTN = torch.zeros(len(clips), windows.frames, tokens, dtype=torch.bool)
-        if self.config.prior.objective == "masked":
-            hidden_BTN = masks(torch.stack([sample.counts_T for sample in samples]), chance.order_BTN)
-        counted_BTN = hidden_BTN.clone() if self.config.prior.objective == "masked" else torch.ones_like(hidden_BTN)
+        numbers_BR = np.stack([windows.chance(sample.at.epoch, sample.at.sample, numbers) for sample in samples])
+        fixed, draws = (
+            torch.from_numpy(numbers_BR[:, :FIXED]),
+            split_draws(numbers_BR[:, FIXED:], windows.frames, tokens),
+        )
+        codes_BTNK = torch.from_numpy(np.stack([clip.codes for clip in clips]))
+        known, counted_BTN = None, torch.ones(codes_BTNK.shape[:3], dtype=torch.bool)
+        if self.masked:
+            known, counted_BTN = frame_masks(draws.ratio_BT, draws.order_BTN, sizes_of(windows.spec))
         for row, sample in enumerate(samples):
             counted_BTN[row, : sample.first_asked] = False
-        rate_B = rates(self.config.teaching, fixed)
-        clean_BTN = spoilt(ids_BThw.flatten(2), rate_B, chance)
+        noise_B = noise_rates(self.config.teaching, fixed)
+        controls = [clip.control for clip in clips if clip.control is not None]
         return LessonBatch(
             keys=tuple(clip.key for clip in clips),
             captions=tuple(clip.caption for clip in clips),
-            ids=ids_BThw,
-            clean=clean_BTN.view(ids_BThw.shape),
-            hidden=hidden_BTN.view(ids_BThw.shape),
-            counted=counted_BTN.view(ids_BThw.shape),
+            codes=codes_BTNK,
+            clean=corrupt(codes_BTNK, noise_B, draws),
+            known=known,
+            counted=counted_BTN,
+            control=torch.from_numpy(np.stack(controls)) if controls else None,
             share=share,
-            rate=rate_B,
-            withheld=fixed[:, WITHHOLDS] < self.config.teaching.text_dropout,
+            noise=noise_B,
+            without_text=fixed[:, WITHHOLDS] < self.config.teaching.text_dropout,
             next=places,
         )
 
-    def clip(self, windows: TokenWindows, sample: Drawn) -> Window:
+    def clip(self, windows: TokenWindows, sample: Drawn) -> TokenWindow:
         window, cut = windows.sample(sample.at.epoch, sample.at.sample, sample.start), sample.cut
         return window if cut is None else windows.cut(window, number=cut[1], at=cut[0])
 
@@ -175,12 +182,17 @@ def tokens_that_count(samples: list[Drawn]) -> int:
     return max(1, sum(int(sample.counts_T[sample.first_asked :].sum()) for sample in samples))
 
 
-def split_chance(draws: NDArray[np.float32], frames: int, tokens: int) -> Chance:
-    ratio, order, wrong, instead = torch.split(torch.from_numpy(draws), [frames, *[frames * tokens] * 3], dim=1)
-    shape = (len(draws), frames, tokens)
-    return Chance(ratio, order.reshape(shape), wrong.reshape(shape), instead.reshape(shape))
+def split_draws(numbers_BR: NDArray[np.float32], frames: int, tokens: int) -> BatchDraws:
+    ratio, order, wrong, source = torch.split(torch.from_numpy(numbers_BR), [frames, *[frames * tokens] * 3], dim=1)
+    shape = (len(numbers_BR), frames, tokens)
+    return BatchDraws(ratio, order.reshape(shape), wrong.reshape(shape), source.reshape(shape))
 
 
-def rates(teaching: TeachingConfig, fixed: Tensor) -> Tensor:
-    """Of spoilt tokens in each clip's history [B]."""
+def sizes_of(spec: TokenSpec) -> tuple[int, ...]:
+    """The tokens of each group."""
+    return tuple(group.tokens for group in spec.groups)
+
+
+def noise_rates(teaching: TeachingConfig, fixed: Tensor) -> Tensor:
+    """The rate of corruption of each clip's history [B]."""
     return torch.where(fixed[:, SPOILS] < teaching.corruption_share, fixed[:, RATE] * teaching.corruption, 0.0)

@@ -70,7 +70,6 @@ class PriorTrainingConfig:
     data: TokenDataConfig
     phases: tuple[PriorPhaseConfig, ...]
     prior: PriorShape
-    digits: tuple[int, ...] | None  # of an id; null: made of the tokenizer's levels or bits
     text: TextConfig | None  # null: neither captions nor the rate of corruption are told
     teaching: TeachingConfig
     optimizer: OptimizerConfig
@@ -88,7 +87,7 @@ class PriorTrainingConfig:
             raise ValueError(f"phases begin at {begins}; the first begins at step 0, each other one later")
         if self.text is None and self.teaching.corruption > 0:
             raise ValueError("teaching.corruption needs text, beside which the rate is told; set it to 0")
-        if self.prior.objective == "next" and any(phase.rollout_share for phase in self.phases):
+        if self.prior.objective == "autoregressive" and any(phase.rollout_share for phase in self.phases):
             raise ValueError("phases with rollout_share are for the objective 'masked'")
         if self.generation is not None and (why := incompatibility(self.generation.order, self.prior.objective)):
             raise ValueError(f"generation does not suit prior.objective: {why}")

@@ -10,10 +10,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from interfaces.tokens import TokenSpec
 from prior.attention import raster_mask
-from prior.config import ContextConfig, PriorConfig
-from prior.model import Lesson, LlamaPrior
-from tokenizer.networks.config import TokenizerConfig
+from prior.config import ContextConfig, ControlConfig, PriorConfig
+from prior.model import LlamaPrior, PriorBatch
+from tokenizer.model import CNNTokenizer
 from videogen.clip_spec import ClipSpec
 from videogen.conditioning.config import BPEConfig, EncoderConfig, TextConfig
 from videogen.config import resolve
@@ -21,7 +22,7 @@ from videogen.data import load_index
 from videogen.data.split import hold_out
 from videogen.errors import UsageError
 from videogen.models import load_tokenizer
-from videogen.tokens import Cut, TokenSet
+from videogen.tokens import EncodeSpec, TokenSet
 from videogen.tokens.description import NAME
 from videogen.tokens.plan import plan
 from videogen.training.estimate.machine import Machine
@@ -32,7 +33,7 @@ from videogen.training.prior.batches import Lessons
 from videogen.training.prior.config import PriorPhaseConfig, PriorTrainingConfig
 from videogen.training.prior.init_weights import first_weights
 from videogen.training.prior.run import check_validation
-from videogen.training.prior.stage import LatentShapes, facts_of, network_config
+from videogen.training.prior.stage import facts_of, network_config
 
 FEATURES = 1024  # of a text encoder that is not on this machine: those of the large ones
 
@@ -41,15 +42,11 @@ FEATURES = 1024  # of a text encoder that is not on this machine: those of the l
 class Source:
     """A tokenizer as far as a dry run needs it; `fingerprint` is None of one that is not trained yet."""
 
-    network: TokenizerConfig
+    spec: TokenSpec
     clips: ClipSpec
     path: Path
     fingerprint: str | None
-
-    @property
-    def shapes(self) -> LatentShapes:
-        f_s = self.network.f_s
-        return LatentShapes((self.clips.height // f_s, self.clips.width // f_s), self.network.f_t, self.clips.fps)
+    control: ControlConfig | None = None  # of clips that are encoded
 
 
 def source_of(given: str | None, config: PriorTrainingConfig) -> Source:
@@ -59,11 +56,13 @@ def source_of(given: str | None, config: PriorTrainingConfig) -> Source:
         raise UsageError("--tokenizer is missing: a model, a run, or for a dry run a configuration such as video_128")
     if Path(word).is_dir():
         model = load_tokenizer(word)
-        return Source(model.config, model.clips, model.path, model.fingerprint)
+        return Source(model.spec, model.clips, model.path, model.fingerprint)
     known = resolve(word, expected="tokenizer")[1].value
     last = known.phases[-1]
     clips = ClipSpec(last.height, last.width, known.data.fps, last.frames)
-    return Source(known.tokenizer, clips, Path(word), None)
+    with shapes_only():
+        spec = CNNTokenizer(known.tokenizer).spec(last.height, last.width)
+    return Source(spec, clips, Path(word), None)
 
 
 def survey(
@@ -72,15 +71,15 @@ def survey(
     """What a run would train, on what, in how much memory and time: as figures and as text."""
     source, training = source_of(tokenizer, config), config.training
     micro = clips_at_once(training, processes)
-    clips, shapes = clips_of(config, source)
+    clips, source = clips_of(config, source)
     context, text = context_for(config.text)
     phases = [phase for phase in config.phases if phase.from_step < training.steps]
     with shapes_only():
-        network = LlamaPrior(network_config(config, source.network.quantizer, source.path, context))
-    costs = [phase_cost(network.config, config, each, shapes.grid, config.recompute) for each in phases]
+        network = LlamaPrior(network_config(config, source, context))
+    costs = [phase_cost(network.config, config, each, config.recompute) for each in phases]
     largest = max(costs, key=lambda cost: cost.bytes)
     phase = phases[costs.index(largest)]
-    thrifty = phase_cost(network.config, config, phase, shapes.grid, recompute=True).bytes
+    thrifty = phase_cost(network.config, config, phase, recompute=True).bytes
     if (weights := first_weights(network, config)) is not None:
         weights()  # only for what is wrong with them
     kept = kept_bytes(Player(network, config.optimizer))
@@ -88,26 +87,26 @@ def survey(
         kept, largest.bytes, None if config.recompute else thrifty, sharded=config.optimizer.algorithm == "adamw"
     )
     figures: Json = {
-        **facts_of(network, shapes, config.kernel),
+        **facts_of(network, source.clips.fps, config.kernel),
         **text,
         "tokenizer": str(source.path) if source.fingerprint else f"{source.path}, by its configuration alone",
         **clips,
         "steps": training.steps,
-        "micro-batches": [[micro, each.frames, *shapes.grid] for each in config.phases],
+        "micro-batches": [[micro, each.frames, source.spec.tokens] for each in config.phases],
         **memory_figures(need, training, processes, machine),
         **hours(
             stretches(config, phases, costs), training, processes, machine,
-            lambda count: trial(network.config, config, phase, shapes.grid, count), largest, need,
+            lambda count: trial(network.config, config, phase, count), largest, need,
         ),
     }  # fmt: skip
     return figures, table(figures)
 
 
-def clips_of(config: PriorTrainingConfig, source: Source) -> tuple[Json, LatentShapes]:
-    """How many clips a run would have, and of which shapes, as far as that is known."""
-    data, shapes = config.data, source.shapes
+def clips_of(config: PriorTrainingConfig, source: Source) -> tuple[Json, Source]:
+    """How many clips a run would have, and of which tokens, as far as that is known."""
+    data = config.data
     if not data.train.exists():
-        return {"clips": f"not known: {data.train} is not there"}, shapes
+        return {"clips": f"not known: {data.train} is not there"}, source
     check_validation(config, source.fingerprint)
     sets = [None if each is None else TokenSet.open(each, source.fingerprint) if is_encoded(each) else None
             for each in (data.train, data.validation)]  # fmt: skip
@@ -116,17 +115,18 @@ def clips_of(config: PriorTrainingConfig, source: Source) -> tuple[Json, LatentS
     if train is not None and (validation is not None or data.validation is None):
         lessons, known = Lessons(config, train, validation), train.description
         figures = lessons.used().figures()
-        shapes = LatentShapes(known.grid, known.f_t, known.cut.fps)
+        shown = replace(source.clips, height=known.clips.height, width=known.clips.width, fps=known.clips.fps)
+        source = replace(source, spec=known.spec, clips=shown, control=known.control)
     else:
         figures = clips_to_encode(config, source)
-    return {**figures, "epochs": steps / figures["clips"] if figures["clips"] else None}, shapes
+    return {**figures, "epochs": steps / figures["clips"] if figures["clips"] else None}, source
 
 
 def clips_to_encode(config: PriorTrainingConfig, source: Source) -> Json:
     """Of a set that is not encoded yet: as long as they are in the index."""
     data, clips = config.data, source.clips
-    cut = Cut(clips.height, clips.width, clips.fps)
-    least = source.network.video_frames(config.phases[-1].frames) - source.network.f_t + 1
+    cut = EncodeSpec(clips.height, clips.width, clips.fps)
+    least = source.spec.video_frames(config.phases[-1].frames - 1) + 1
 
     def counted(index_of: Path) -> tuple[int, int]:
         if is_encoded(index_of):
@@ -184,22 +184,21 @@ def features_here(text: EncoderConfig) -> int | None:
     return size if isinstance(size, int) else None
 
 
-def lesson_of(network: LlamaPrior, frames: int, grid: tuple[int, int], clips: int) -> Lesson:
-    """Zeros, in the shapes of a lesson."""
-    ids = torch.zeros(clips, frames, *grid, dtype=torch.int64)
-    seen = ids if network.config.objective == "masked" else None
-    return Lesson(ids, ids, seen, None if network.context is None else network.no_text(clips), torch.zeros(clips))
+def zero_batch(network: LlamaPrior, frames: int, clips: int) -> PriorBatch:
+    """Zeros, in the shapes of a batch."""
+    codes = network.spec.empty(clips, frames)
+    known = torch.zeros(codes.shape[:3], dtype=torch.bool) if network.config.objective == "masked" else None
+    text = None if network.context is None else network.no_text(clips)
+    return PriorBatch(codes, codes, known, text, torch.zeros(clips), network.spec)
 
 
-def loss_of(network: LlamaPrior, lesson: Lesson, smoothing: float, recompute: bool) -> Tensor:
+def loss_of(network: LlamaPrior, batch: PriorBatch, smoothing: float, recompute: bool) -> Tensor:
     """By the kernel that a CPU takes; one for GPUs keeps as much, for it too sees no more than the window."""
-    loss: Tensor = network(lesson, "gathered", smoothing, recompute).loss.mean()
+    loss: Tensor = network(batch, "gathered", smoothing, recompute).loss.mean()
     return loss
 
 
-def phase_cost(
-    shape: PriorConfig, config: PriorTrainingConfig, phase: PriorPhaseConfig, grid: tuple[int, int], recompute: bool
-) -> Cost:
+def phase_cost(shape: PriorConfig, config: PriorTrainingConfig, phase: PriorPhaseConfig, recompute: bool) -> Cost:
     """Of a clip; rollouts, which have no gradients, come on top of the time.
 
     All layers cost the same, so one and two of them say what any number does. With `recompute` what one layer keeps is
@@ -208,7 +207,7 @@ def phase_cost(
 
     def cost(layers: int, recompute: bool) -> Cost:
         teaching = config.teaching.label_smoothing, config.training.precision
-        return stack_cost(replace(shape, layers=layers), phase.frames, grid, recompute, *teaching)
+        return stack_cost(replace(shape, layers=layers), phase.frames, recompute, *teaching)
 
     one, two = (cost(layers, recompute) for layers in (1, 2))
     layer = cost(2, False).bytes - cost(1, False).bytes if recompute else 0
@@ -218,30 +217,26 @@ def phase_cost(
 
 
 @functools.lru_cache(maxsize=32)
-def stack_cost(
-    shape: PriorConfig, frames: int, grid: tuple[int, int], recompute: bool, smoothing: float, precision: str
-) -> Cost:
+def stack_cost(shape: PriorConfig, frames: int, recompute: bool, smoothing: float, precision: str) -> Cost:
     """Of a clip of so many latent frames, every layer of the shape counted."""
     raster_mask.cache_clear()  # what is kept has memory, and what is made here has none
     try:
         with shapes_only():
             network = LlamaPrior(shape)
-            lesson = lesson_of(network, frames, grid, clips=1)
-            return cost_of([network], lambda: loss_of(network, lesson, smoothing, recompute), precision)
+            batch = zero_batch(network, frames, clips=1)
+            return cost_of([network], lambda: loss_of(network, batch, smoothing, recompute), precision)
     finally:
         raster_mask.cache_clear()
 
 
-def trial(
-    shape: PriorConfig, config: PriorTrainingConfig, phase: PriorPhaseConfig, grid: tuple[int, int], clips: int
-) -> Callable[[], None]:
+def trial(shape: PriorConfig, config: PriorTrainingConfig, phase: PriorPhaseConfig, clips: int) -> Callable[[], None]:
     """A real step of so many clips, without the optimizer's."""
     network = LlamaPrior(shape)
-    lesson = lesson_of(network, phase.frames, grid, clips)
+    batch = zero_batch(network, phase.frames, clips)
 
     def step() -> None:
         smoothing, recompute = config.teaching.label_smoothing, config.recompute
-        total = in_precision(lambda: loss_of(network, lesson, smoothing, recompute), config.training.precision)
+        total = in_precision(lambda: loss_of(network, batch, smoothing, recompute), config.training.precision)
         total.backward()  # type: ignore[no-untyped-call]
 
     return step

@@ -1,4 +1,4 @@
-"""What a prior makes by itself while it is being trained: histories to learn from, and videos to look at."""
+"""What a prior generates while it is trained: histories to train on, and videos to look at."""
 
 import hashlib
 from collections.abc import Sequence
@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from interfaces.prior import Text
 from torch import Tensor
 
-from prior.model import Lesson, LlamaPrior
+from interfaces.prior import Text
+from interfaces.tokens import TokenSpec
+from prior.model import LlamaPrior, PriorBatch
 from sampling.config import SamplerConfig
 from sampling.rollout import remember, roll_out, start
 from videogen.io import write_video
@@ -20,19 +21,22 @@ from videogen.training.prior.config import PriorPhaseConfig
 
 
 @torch.no_grad()
-def own_history(network: LlamaPrior, lesson: Lesson, phase: PriorPhaseConfig, seeds: Sequence[int]) -> Tensor:
-    """The clips as the prior goes on with them after their first `rollout_keep` frames, int64 [B, T, h, w].
+def own_history(network: LlamaPrior, batch: PriorBatch, phase: PriorPhaseConfig, seeds: Sequence[int]) -> Tensor:
+    """The clips as the prior continues them after their first `rollout_keep` latent frames [B, T, N, K].
 
-    So it learns to foretell true frames from its own mistakes, which it will meet in every long stream.
+    So it learns to predict true frames after its own errors, which it will meet in every long stream.
     """
-    batch, frames, height, width = lesson.targets.shape
-    kept = lesson.targets[:, : phase.rollout_keep]
-    past = remember(network, network.begin(lesson.text, batch, (height, width)), kept)
-    begun = start(network, past, seeds, (height, width), lesson.targets.device, first_frame=kept.shape[1])
-    sampler = SamplerConfig(steps=phase.rollout_steps)
-    made = roll_out(network, begun, sampler, max(0, frames - 1 - kept.shape[1]))
-    last = lesson.targets[:, -1:]  # nothing looks back at it
-    return torch.cat([kept, *(decided.ids_Bhw.unsqueeze(1) for decided in made), last], 1)[:, :frames]
+    clips, frames = batch.targets.shape[:2]
+    given = batch.targets[:, : phase.rollout_keep]
+    count = given.shape[1]
+    control = batch.control
+    past = network.begin(batch.text, clips, batch.spec)
+    past = remember(network, past, given, None if control is None else control[:, :count])
+    rollout = start(network, past, seeds, batch.spec, first_frame=count)
+    sampler, missing = SamplerConfig(steps=phase.rollout_steps), max(0, frames - 1 - count)
+    sampled = roll_out(network, rollout, sampler, missing, control=None if control is None else control[:, count:])
+    last = batch.targets[:, -1:]  # nothing looks back at it
+    return torch.cat([given, *(each.codes_BNK.unsqueeze(1) for each in sampled), last], 1)[:, :frames]
 
 
 def seeds_of(keys: Sequence[str], seed: int, step: int) -> list[int]:
@@ -47,19 +51,17 @@ def draw_rollouts(
     tokenizer: TokenizerModel,
     text: Text | None,
     captions: Sequence[str],
-    grid: tuple[int, int],
-    frames: int,
+    spec: TokenSpec,
+    latent_frames: int,
     fps: float,
     place: Path,
 ) -> None:
-    """Videos of these captions: a contact sheet (`place`.png) and a film (`place`.mp4)."""
-    device = network.norm.weight.device
-    past = network.begin(text, len(captions), grid)
-    begun = start(network, past, range(len(captions)), grid, device)
-    sampler = SamplerConfig(order="autoregressive" if network.config.objective == "next" else "halton")
-    ids_BThw = torch.stack([decided.ids_Bhw for decided in roll_out(network, begun, sampler, frames)], 1)
-    clip, _ = tokenizer.network.decode(ids_BThw.to(next(tokenizer.network.parameters()).device))
-    pictures = list(to_frames(clip).cpu().numpy())
-    scale = max(1, round(112 / pictures[0].shape[1]))
-    contact_sheet(pictures, list(captions), scale=scale).save(place.with_suffix(".png"))
-    write_video(place.with_suffix(".mp4"), np.asarray(mosaic(pictures, columns=4, scale=scale)), fps)
+    """Videos of these captions: a contact sheet (`place`.png) and a video (`place`.mp4)."""
+    rollout = start(network, network.begin(text, len(captions), spec), range(len(captions)), spec)
+    sampler = SamplerConfig(order="autoregressive" if network.autoregressive else "halton")
+    codes_BTNK = torch.stack([each.codes_BNK for each in roll_out(network, rollout, sampler, latent_frames)], 1)
+    clip, _ = tokenizer.network.decode(codes_BTNK.to(tokenizer.network.device), spec)
+    videos = list(to_frames(clip).cpu().numpy())
+    scale = max(1, round(112 / videos[0].shape[1]))
+    contact_sheet(videos, list(captions), scale=scale).save(place.with_suffix(".png"))
+    write_video(place.with_suffix(".mp4"), np.asarray(mosaic(videos, columns=4, scale=scale)), fps)

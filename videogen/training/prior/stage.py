@@ -4,26 +4,26 @@ import math
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
+import numpy as np
 import torch
-from prior.heads.base import TokenLosses
-from interfaces.prior import Text
-from prior.vocabulary import grouped
 from torch import Tensor, nn
 
+from interfaces.prior import Text
+from interfaces.tokens import TokenSpec
 from prior.attention import Kernel, choose
-from prior.config import ContextConfig, PriorConfig
-from prior.model import Lesson, LlamaPrior
-from tokenizer.quantize import FSQConfig, QuantizerConfig
+from prior.config import ContextConfig, ControlConfig, PriorConfig
+from prior.heads.base import TokenLosses
+from prior.model import LlamaPrior, PriorBatch
 from videogen.checkpoint import Content
 from videogen.clip_spec import ClipSpec
 from videogen.conditioning import Conditioner
 from videogen.errors import UsageError
-from videogen.evaluation.prior.likelihood import Baseline, Sums, figures, judged
+from videogen.evaluation.prior.likelihood import Baseline, Sums, figures, frame_nats
 from videogen.models import TokenizerModel, prior_files
 from videogen.training.loop.monitor import Judged
 from videogen.training.loop.stage import Json, Player, Team, Turn
@@ -37,6 +37,16 @@ PRIOR = "prior"
 AT_ONCE = 16  # clips in a batch of validation
 
 
+class TokenKind(Protocol):
+    """What a prior is for: the description of a token set has it."""
+
+    @property
+    def spec(self) -> TokenSpec: ...
+
+    @property
+    def control(self) -> ControlConfig | None: ...
+
+
 class PriorStage:
     """The promise of `videogen.training.loop.stage.Stage`, kept for a prior."""
 
@@ -48,8 +58,8 @@ class PriorStage:
         self, config: PriorTrainingConfig, lessons: Lessons, tokenizer: TokenizerModel, conditioner: Conditioner | None
     ):
         self.config, self.lessons, self.tokenizer, self.conditioner = config, lessons, tokenizer, conditioner
-        quantizer, context = tokenizer.config.quantizer, context_of(conditioner)
-        self.network = LlamaPrior(network_config(config, quantizer, tokenizer.path, context))
+        tokens = lessons.windows[0].tokens.description
+        self.network = LlamaPrior(network_config(config, tokens, context_of(conditioner)))
         given = first_weights(self.network, config)
         self.players = {PRIOR: Player(self.network, config.optimizer, first_weights=given)}
 
@@ -61,25 +71,31 @@ class PriorStage:
 
     def turns(self, batch: LessonBatch, step: int, team: Team) -> Iterator[Turn]:
         config = self.config
-        lesson = self.lesson(batch, team.device)
+        inputs = self.inputs(batch, team.device)
         phase = self.lessons.phase(step)
         if phase.rollout_share and self.lessons.is_rollout(step):
             refuse_sharded(team)
             seeds = seeds_of(batch.keys, config.training.seed, step)
-            made = own_history(self.network, lesson, phase, seeds)
-            lesson = lesson._replace(clean=made, rate_B=torch.zeros_like(lesson.rate_B))
-        blocks, smoothing = self.network.blocks_for(lesson, config.kernel), config.teaching.label_smoothing
-        answers: Answers = team.modules[PRIOR](lesson, config.kernel, smoothing, config.recompute, blocks)
+            history = own_history(self.network, inputs, phase, seeds)
+            inputs = inputs._replace(clean=history, noise_B=torch.zeros_like(inputs.noise_B))
+        blocks, smoothing = self.network.blocks_for(inputs, config.kernel), config.teaching.label_smoothing
+        losses: TokenLosses = team.modules[PRIOR](inputs, config.kernel, smoothing, config.recompute, blocks)
         counted = batch.counted.to(team.device)
-        total, nats, right = ((each * counted).sum() * batch.share for each in answers)
+        total, nats, right = ((each * counted).sum() * batch.share for each in losses)
         yield Turn(PRIOR, total, {"nats": nats.detach(), "top_guess": right.float()})
 
-    def lesson(self, batch: LessonBatch, device: torch.device) -> Lesson:
-        ids, clean, hidden, rate = (each.to(device) for each in (batch.ids, batch.clean, batch.hidden, batch.rate))
-        masked = self.config.prior.objective == "masked"
-        seen = torch.where(hidden, self.network.vocabulary.mask, ids) if masked else None
+    def inputs(self, batch: LessonBatch, device: torch.device) -> PriorBatch:
+        known, control = (None if each is None else each.to(device) for each in (batch.known, batch.control))
         text = self.text(batch.captions, device)
-        return Lesson(ids, clean, seen, text if text is None else text.without(batch.withheld.to(device)), rate)
+        return PriorBatch(
+            targets=batch.codes.to(device),
+            clean=batch.clean.to(device),
+            known=known,
+            text=None if text is None else text.without(batch.without_text.to(device)),
+            noise_B=batch.noise.to(device),
+            spec=self.lessons.spec,
+            control=control,
+        )
 
     def text(self, captions: tuple[str, ...], device: torch.device) -> Text | None:
         return None if self.conditioner is None else self.conditioner(captions).to(device)
@@ -91,17 +107,23 @@ class PriorStage:
         """A prior that knows less than the frequencies of codes has not begun to learn."""
         if "nats" not in means:
             return {}
-        worse = step > self.config.optimizer.warmup + 200 and means["nats"] > self.baseline_nats["nats_of_frequencies"]
+        frequencies = self.baseline_nats.get("nats_of_frequencies", math.inf)
+        worse = step > self.config.optimizer.warmup + 200 and means["nats"] > frequencies
         words = (
-            f"{means['nats']:.2f} nats a token, while the frequencies of codes alone cost "
-            f"{self.baseline_nats['nats_of_frequencies']:.2f}: lower the learning rate, or look at the tokens"
+            f"{means['nats']:.2f} nats a token, while the frequencies of codes alone cost {frequencies:.2f}: "
+            "lower the learning rate, or look at the tokens"
         )
         return {"worse than frequencies": words if worse else None}
 
     @cached_property
-    def validation_ids(self) -> Tensor:
-        """int64 [N, T, h, w]"""
-        return torch.stack([torch.from_numpy(window.ids) for window in self.lessons.for_validation()])
+    def validation_codes(self) -> Tensor:
+        """[B, T, N, K]"""
+        return torch.stack([torch.from_numpy(window.codes) for window in self.lessons.for_validation()])
+
+    @cached_property
+    def validation_control(self) -> Tensor | None:
+        controls = [window.control for window in self.lessons.for_validation() if window.control is not None]
+        return torch.from_numpy(np.stack(controls)) if controls else None
 
     @cached_property
     def validation_captions(self) -> tuple[str, ...]:
@@ -110,7 +132,8 @@ class PriorStage:
     @cached_property
     def baseline_nats(self) -> dict[str, float]:
         windows = self.lessons.windows[-1]
-        return Baseline.of(windows.tokens, windows.rows.tolist()).nats(self.validation_ids.numpy())
+        baseline = Baseline.of(windows.tokens, windows.rows.tolist())
+        return {} if baseline is None else baseline.nats(self.validation_codes.numpy(), windows.spec)
 
     def validate(self, team: Team) -> dict[str, float]:
         """The figures are those of all clips, each counted once.
@@ -120,23 +143,23 @@ class PriorStage:
         """
         config, module = self.config, team.modules[PRIOR]
 
-        def answer(lesson: Lesson) -> Answers:
-            answers: Answers = module(lesson, config.kernel, blocks=self.network.blocks_for(lesson, config.kernel))
-            return answers
+        def losses(batch: PriorBatch) -> TokenLosses:
+            found: TokenLosses = module(batch, config.kernel, blocks=self.network.blocks_for(batch, config.kernel))
+            return found
 
-        count, sums = len(self.validation_ids), Sums.none(self.validation_ids.shape[1])
+        codes, control, spec = self.validation_codes, self.validation_control, self.lessons.spec
+        count, sums = len(codes), Sums.none(codes.shape[1])
         each, masked = -(-count // team.world), config.prior.objective == "masked"
         for first in range(team.rank * each, (team.rank + 1) * each, AT_ONCE):
             numbers = range(first, min(first + AT_ONCE, (team.rank + 1) * each))
             rows = [number % count for number in numbers]
             text = self.text(tuple(self.validation_captions[row] for row in rows), team.device)
-            asked = self.validation_ids[rows].to(team.device), text, masked, self.network.vocabulary
-            own = max(0, min(len(numbers), count - first))
-            sums = sums.plus(judged(answer, *asked, first).of(slice(own)))
+            told = None if control is None else control[rows].to(team.device)
+            found = frame_nats(losses, codes[rows].to(team.device), spec, masked, text, told, first)
+            sums = sums.plus(found.of(slice(max(0, min(len(numbers), count - first)))))
         sums = sums.over_processes(team.mean)
-        tokenizer, (height, width) = self.tokenizer.config, self.lessons.grid
-        pixels = height * width * tokenizer.f_s**2
-        return {**figures(sums, height * width, pixels, tokenizer.f_t), **self.baseline_nats}
+        clips = self.lessons.windows[-1].tokens.description.clips
+        return {**figures(sums, spec, clips.height * clips.width), **self.baseline_nats}
 
     def draw_samples(self, team: Team, place: Path) -> None:
         """Videos of held-out captions; only where each process has all weights."""
@@ -144,15 +167,14 @@ class PriorStage:
             captions = self.validation_captions[:4]
             windows = self.lessons.held_out
             draw_rollouts(
-                self.network, self.tokenizer, self.text(captions, team.device), captions, windows.grid,
-                windows.frames, windows.tokens.description.cut.fps, place,
+                self.network, self.tokenizer, self.text(captions, team.device), captions, windows.spec,
+                windows.frames, windows.tokens.description.clips.fps, place,
             )  # fmt: skip
 
     def export(self, weights: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Content]:
         windows = self.lessons.windows[-1]
-        cut = windows.tokens.description.cut
-        spec = self.tokenizer.spec_of(cut.height, cut.width)
-        clips = ClipSpec(cut.height, cut.width, cut.fps, spec.video_frames(windows.frames))
+        encoded = windows.tokens.description.clips
+        clips = ClipSpec(encoded.height, encoded.width, encoded.fps, windows.spec.video_frames(windows.frames))
         parts = self.tokenizer, self.network.config, clips, weights[PRIOR], self.conditioner
         return prior_files(*parts, self.card(), self.config.generation)
 
@@ -163,59 +185,47 @@ class PriorStage:
 
     def figures(self) -> dict[str, str]:
         windows = self.lessons.windows[-1]
-        description = windows.tokens.description
-        shapes = LatentShapes(windows.grid, description.f_t, description.cut.fps)
-        return facts_of(self.network, shapes, self.config.kernel)
+        return facts_of(self.network, windows.tokens.description.clips.fps, self.config.kernel)
 
 
-@dataclass(frozen=True)
-class LatentShapes:
-    """The latent frames that a prior learns: rows and columns of tokens, frames in each, frames a second."""
-
-    grid: tuple[int, int]
-    f_t: int
-    fps: float
-
-
-def facts_of(network: LlamaPrior, shapes: LatentShapes, kernel: Kernel) -> dict[str, str]:
-    config, (height, width) = network.config, shapes.grid
+def facts_of(network: LlamaPrior, fps: float, kernel: Kernel) -> dict[str, str]:
+    """About the prior, and the latent frames that it is for, at this frame rate."""
+    config, spec = network.config, network.spec
     text = "none" if config.context is None else f"{config.context.length} tokens a caption"
     on_cpu, on_gpu = (choose(kernel, torch.device(kind)) for kind in ("cpu", "cuda"))
+    groups = " then ".join(" x ".join(map(str, group.shape)) for group in spec.groups)
     return {
         "parameters": f"{sum(p.numel() for p in network.parameters()):,}",
-        "codes": f"{config.vocabulary.size:,} as digits of {' x '.join(map(str, config.digits))}",
-        "objective": {"masked": "masked frames", "next": "next token"}[config.objective],
-        "tokens a latent frame": f"{height * width} ({height} x {width})",
-        "tokens a second of video": f"{height * width * shapes.fps / shapes.f_t:.0f}",
-        "window": f"{config.window} latent frames, {config.window * shapes.f_t / shapes.fps:.1f} s",
+        "a token": token_words(spec),
+        "objective": {"masked": "masked frames", "autoregressive": "token after token"}[config.objective],
+        "tokens a latent frame": f"{spec.tokens} ({groups})",
+        "tokens a second of video": f"{spec.tokens * fps / spec.frames_per_latent:.0f}",
+        "window": f"{config.window} latent frames, {config.window * spec.frames_per_latent / fps:.1f} s",
         "text": text,
+        **({} if config.control is None else {"control": control_words(config.control)}),
         "attention in training": f"{on_cpu} on a CPU, {on_gpu} on a GPU",
     }
 
 
-def network_config(
-    config: PriorTrainingConfig, quantizer: QuantizerConfig, place: Path, context: ContextConfig | None
-) -> PriorConfig:
-    """What the configuration leaves open follows from the tokenizer at `place` and the text."""
-    known = digits_of(quantizer)
-    made = PriorConfig(**asdict(config.prior), digits=config.digits or known, context=context)
-    if made.vocabulary.size != math.prod(known):
-        raise UsageError(
-            f"digits are {list(made.digits)}, {made.vocabulary.size:,} codes; the tokenizer at {place} has "
-            f"{math.prod(known):,}, for instance {list(known)}"
-        )
-    return made
+def token_words(spec: TokenSpec) -> str:
+    if spec.continuous:
+        return f"{spec.channels} numbers"
+    return f"{spec.bits:.3g} bits, codebooks of {' x '.join(map(str, spec.codebooks))}"
+
+
+def control_words(control: ControlConfig) -> str:
+    return f"{control.floats} numbers" if control.discrete is None else f"one of {control.discrete} actions"
+
+
+def network_config(config: PriorTrainingConfig, tokens: TokenKind, context: ContextConfig | None) -> PriorConfig:
+    """What the configuration leaves open follows from the tokens and the text."""
+    return PriorConfig(**asdict(config.prior), spec=tokens.spec, context=context, control=tokens.control)
 
 
 def context_of(conditioner: Conditioner | None) -> ContextConfig | None:
     if conditioner is None:
         return None
     return ContextConfig(conditioner.length, conditioner.vocabulary, conditioner.features)
-
-
-def digits_of(quantizer: QuantizerConfig) -> tuple[int, ...]:
-    """Neighbouring levels of FSQ, or bits of the others, multiplied to digits of at most 16."""
-    return grouped(quantizer.levels if isinstance(quantizer, FSQConfig) else (2,) * quantizer.bits)
 
 
 def refuse_sharded(team: Team) -> None:
