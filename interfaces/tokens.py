@@ -82,7 +82,7 @@ class TokenSpec:
     @property
     def bits(self) -> float:
         """Bits of a token at most; NaN where tokens are continuous."""
-        return math.nan if self.continuous else sum(math.log2(size) for size in self.codebooks)
+        return math.nan if self.continuous else math.log2(math.prod(self.codebooks))
 
     @property
     def slices(self) -> tuple[slice, ...]:

@@ -25,9 +25,9 @@ MOST_TOKENS = 1 << 18  # whose round trip is looked at
 class ParallelTokenizer(VideoTokenizer, Protocol):
     """A tokenizer that also gives continuous latents [B, T', ...], in chunks or of a whole clip with gradients."""
 
-    def latents_at_once(self, clip_BCTHW: Tensor, /) -> Tensor: ...
+    def encode_latents_parallel(self, clip_BCTHW: Tensor, /) -> Tensor: ...
 
-    def clip_at_once(self, latents: Tensor, /) -> Tensor: ...
+    def decode_latents_parallel(self, latents: Tensor, /) -> Tensor: ...
 
     def encode_latents(self, clip_BCTHW: Tensor, state: Any = None, /) -> tuple[Tensor, Any]: ...
 
@@ -131,15 +131,15 @@ def streaming_is_the_training_path(tokenizer: ParallelTokenizer, clip: Tensor, t
     with torch.no_grad():
         latents, _ = tokenizer.encode_latents(clip)
         pixels, _ = tokenizer.decode_latents(latents)
-        at_once = tokenizer.latents_at_once(clip[:, :, : pixels.shape[2]])
-        worst = max(largest(latents - at_once), largest(pixels - tokenizer.clip_at_once(latents)))
+        at_once = tokenizer.encode_latents_parallel(clip[:, :, : pixels.shape[2]])
+        worst = max(largest(latents - at_once), largest(pixels - tokenizer.decode_latents_parallel(latents)))
     return Verdict(TRAINING_PATH, worst <= tolerance, f"largest difference {worst:.1e}")
 
 
 def encoder_is_causal(tokenizer: ParallelTokenizer, clip: Tensor) -> Verdict:
     """No latent frame depends on a video frame after its own, exactly; and every video frame moves its latent frame."""
     clip, spec = clip.detach().clone().requires_grad_(), spec_of(tokenizer, clip)
-    latents = tokenizer.latents_at_once(clip)
+    latents = tokenizer.encode_latents_parallel(clip)
     for t in range(latents.shape[1]):
         felt_T = influence(latents[:, t], clip, keep=2)
         first, end = spec.video_frames(t), spec.video_frames(t + 1)
@@ -153,8 +153,8 @@ def encoder_is_causal(tokenizer: ParallelTokenizer, clip: Tensor) -> Verdict:
 def decoder_is_causal(tokenizer: ParallelTokenizer, clip: Tensor) -> Verdict:
     """No pixel depends on a latent frame after its own and the spec's delay; every latent frame moves its pixels."""
     spec = spec_of(tokenizer, clip)
-    latents = tokenizer.latents_at_once(clip).detach().requires_grad_()
-    pixels = tokenizer.clip_at_once(latents)
+    latents = tokenizer.encode_latents_parallel(clip).detach().requires_grad_()
+    pixels = tokenizer.decode_latents_parallel(latents)
     for t in range(latents.shape[1]):
         own = pixels[:, :, spec.video_frames(t) : spec.video_frames(t + 1)]
         felt_T = influence(own, latents, keep=1)

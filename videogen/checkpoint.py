@@ -1,10 +1,11 @@
-"""Folders of safetensors, JSON and text that are whole or not there, and are known to be what was written.
+"""Folders of safetensors, JSON and text: written whole or not at all, and checked against a manifest when read.
 
     write_folder(path, {"config.json": {...}, "model.safetensors": {"name": tensor}})
     folder = read_folder(path); folder.json("config.json"); folder.tensors("model.safetensors")
 
-A folder is written beside its place, synced, and renamed; its MANIFEST.json holds the SHA-256 of every other file, for
-safetensors themselves load changed bytes without a word. Nothing pickled is ever opened: it could run code.
+A folder is written under a hidden name beside its place, synced, and renamed. Its MANIFEST.json holds the SHA-256 of
+every other file, because safetensors load changed bytes without an error. Pickled files are never opened: they can run
+code.
 """
 
 import hashlib
@@ -22,25 +23,24 @@ from videogen.errors import CheckpointError
 if TYPE_CHECKING:
     from torch import Tensor
 
-Content: TypeAlias = Any  # tensors by name, plain data, or text: whatever the name of the file says
+Content: TypeAlias = Any  # tensors by name, plain data or text, as the suffix of the file says; or a Path to copy
 
 MANIFEST, FORMAT, VERSION = "MANIFEST.json", "videogen-folder", 1
 KNOWN = {".safetensors", ".json", ".md", ".txt"}
 PICKLED = {".bin", ".ckpt", ".dill", ".joblib", ".mar", ".npy", ".npz", ".pickle", ".pkl", ".pt", ".pth", ".pyc"}
 LARGEST_TEXT = 64 * 1024 * 1024  # of a JSON or text file; weights have no limit
-PIECE = 1 << 22
 
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder whose files were all found to be as their manifest says."""
+    """A folder whose files all agree with its manifest."""
 
     path: Path
     hashes: Mapping[str, str]  # name of a file -> SHA-256
 
     @property
     def fingerprint(self) -> str:
-        """One hash for all files: equal for two folders with the same content."""
+        """One hash of all files: equal for two folders with the same content."""
         return hashlib.sha256(json.dumps(dict(self.hashes), sort_keys=True).encode()).hexdigest()
 
     def json(self, name: str) -> Any:
@@ -63,10 +63,10 @@ class Folder:
 
 
 def write_folder(path: Path, files: Mapping[str, Content]) -> Folder:
-    """Put a folder in place whole: a mapping of tensors for a `.safetensors` name, plain data for `.json`, else text.
+    """Write a folder atomically: a mapping of tensors for a `.safetensors` name, plain data for `.json`, else text.
 
-    Names may hold `/`. A folder that is already there is replaced; one that is being written when the program dies is
-    left under a hidden name, which the next write clears away.
+    A Path is copied byte by byte. Names may contain `/`. A folder at `path` is replaced. If the program dies while it
+    writes, a hidden folder stays, which the next write removes.
     """
     partial, old = (path.with_name(f".{path.name}.{word}") for word in ("partial", "old"))
     for leftover in (partial, old):
@@ -87,21 +87,21 @@ def write_folder(path: Path, files: Mapping[str, Content]) -> Folder:
 
 
 def read_folder(path: Path) -> Folder:
-    """The folder at `path`, every file of it read once and compared with its hash; CheckpointError if one differs."""
+    """The folder at `path`; CheckpointError unless every file has the hash that the manifest lists."""
     refuse_pickled(path)
     hashes = _manifest(path)
     for name, expected in hashes.items():
         place = path / name
         if not place.is_file():
-            raise CheckpointError(f"{place}: missing, though {MANIFEST} lists it; take another copy of the folder")
+            raise CheckpointError(f"{place}: missing, but {MANIFEST} lists it; take another copy of the folder")
         _refuse_disguised(place)
         if sha256_of(place) != expected:
-            raise CheckpointError(f"{place}: damaged or edited (its hash is not that of {MANIFEST})")
+            raise CheckpointError(f"{place}: damaged or edited (its hash differs from {MANIFEST})")
     return Folder(path, hashes)
 
 
 def refuse_pickled(folder: Path) -> None:
-    """CheckpointError if the folder is missing or a file in it is of a kind that is read by running what it says."""
+    """CheckpointError if the folder is missing or holds a pickled file, which can run code when it is read."""
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: {'a file, not a folder' if folder.exists() else 'no such folder'}")
     for place in sorted(folder.rglob("*")):
@@ -118,7 +118,7 @@ def sha256_of(place: Path) -> str:
 
 
 def sync(place: Path) -> None:
-    """Make what was written to a file, or renamed in a folder, survive a power cut."""
+    """Flush a file, or the names in a folder, to disk, so that they survive a power cut."""
     descriptor = os.open(place, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -127,12 +127,14 @@ def sync(place: Path) -> None:
 
 
 def _write_file(place: Path, content: Content) -> None:
-    assert place.suffix in KNOWN, f"{place.name} is of no kind that a folder may hold"
+    assert place.suffix in KNOWN, f"{place.name}: a folder cannot hold files of this kind"
     place.parent.mkdir(parents=True, exist_ok=True)
-    if place.suffix == ".safetensors":
+    if isinstance(content, Path):
+        shutil.copyfile(content, place)
+    elif place.suffix == ".safetensors":
         from safetensors.torch import save_file
 
-        save_file(_apart(content), place)
+        save_file(_separate(content), place)
     else:
         place.write_text(as_json(content) if place.suffix == ".json" else str(content), encoding="utf-8")
     sync(place)
@@ -142,29 +144,29 @@ def as_json(content: Any) -> str:
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _apart(tensors: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
-    """On the CPU, each in memory of its own: tied weights and slices are written out in full."""
-    apart, seen = {}, set()
+def _separate(tensors: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
+    """The tensors on the CPU, each in its own memory: tied weights and slices are written in full."""
+    separate, seen = {}, set()
     for name, tensor in tensors.items():
         tensor = tensor.detach().cpu().contiguous()
         storage = tensor.untyped_storage()
         if storage.data_ptr() in seen or storage.nbytes() != tensor.nbytes:
             tensor = tensor.clone()
         seen.add(tensor.untyped_storage().data_ptr())
-        apart[name] = tensor
-    return apart
+        separate[name] = tensor
+    return separate
 
 
 def _manifest(path: Path) -> dict[str, str]:
     place = path / MANIFEST
     if not place.is_file():
-        raise CheckpointError(f"{path}: no {MANIFEST} in it, so its files cannot be trusted; it is none of our folders")
+        raise CheckpointError(f"{path}: no {MANIFEST} in it, so its files cannot be checked; not a folder of videogen")
     manifest = _parsed(place)
     hashes = manifest.get("sha256") if isinstance(manifest, dict) and manifest.get("format") == FORMAT else None
     if not isinstance(hashes, dict) or not all(_is_entry(name, value) for name, value in hashes.items()):
-        raise CheckpointError(f"{place}: not a manifest of ours")
+        raise CheckpointError(f"{place}: not a manifest of format {FORMAT}")
     if manifest.get("version") != VERSION:
-        raise CheckpointError(f"{place}: of version {manifest.get('version')!r}; this program reads {VERSION}")
+        raise CheckpointError(f"{place}: version {manifest.get('version')!r}; this program reads version {VERSION}")
     return hashes
 
 
@@ -175,13 +177,13 @@ def _is_entry(name: str, value: object) -> bool:
 
 def _refuse_disguised(place: Path) -> None:
     if place.suffix not in KNOWN:
-        raise CheckpointError(f"{place}: files of this kind are not read, only {', '.join(sorted(KNOWN))}")
+        raise CheckpointError(f"{place}: a file of unknown kind; folders hold {', '.join(sorted(KNOWN))}")
     with place.open("rb") as file:
-        beginning = file.read(4)
-    if beginning[:1] == b"\x80" and beginning[1:2] in b"\x02\x03\x04\x05" and place.suffix != ".safetensors":
+        start = file.read(4)
+    if start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05" and place.suffix != ".safetensors":
         raise CheckpointError(f"{place}: a pickled file under another name")
-    if beginning == b"PK\x03\x04":
-        raise CheckpointError(f"{place}: an archive (as torch.save writes) under another name")
+    if start == b"PK\x03\x04":
+        raise CheckpointError(f"{place}: a zip archive (as torch.save writes) under another name")
 
 
 def _parsed(place: Path) -> Any:

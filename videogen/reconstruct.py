@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tokenizer.networks.cnn import VideoTokenizer
+from interfaces.tokenizer import VideoTokenizer
 from videogen.pixels import to_clip, to_frames
 
 Frames = NDArray[np.uint8]
@@ -22,27 +22,28 @@ class Piece:
 
     originals: Tensor
     frames: Tensor
-    ids_Thw: Tensor
+    codes_TNK: Tensor
 
 
 @torch.no_grad()
-def round_trip(network: VideoTokenizer, video: Iterable[Frames]) -> Iterator[Piece]:
+def round_trip(tokenizer: VideoTokenizer, video: Iterable[Frames]) -> Iterator[Piece]:
     """Frames uint8 [H, W, C] of one size, as they come; what comes out is as long, and never waits for the end."""
-    device = next(network.parameters()).device
+    spec = None
     waiting: list[Tensor] = []
     encoder = decoder = None
     video = iter(video)
     while chunk := list(islice(video, AT_ONCE)):
         frames = torch.from_numpy(np.stack(chunk))
+        spec = spec or tokenizer.spec(*frames.shape[1:3])
         waiting.append(frames)
-        ids, encoder = network.encode(to_clip(frames[None].to(device)), encoder)
-        clip, decoder = network.decode(ids, decoder)
+        codes, encoder = tokenizer.encode(to_clip(frames[None].to(tokenizer.device)), encoder)
+        clip, decoder = tokenizer.decode(codes, spec, decoder)
         originals = torch.cat(waiting)
         done = clip.shape[2]
         waiting = [originals[done:]]
         if done:
-            yield Piece(originals[:done], to_frames(clip)[0].cpu(), ids[0].cpu())
-    if waiting and len(waiting[0]) and encoder is not None:  # an unfinished group
-        ids = network.encode_tail(encoder)
-        clip, _ = network.decode(ids, decoder)
-        yield Piece(waiting[0], to_frames(clip)[0].cpu()[: len(waiting[0])], ids[0].cpu())
+            yield Piece(originals[:done], to_frames(clip)[0].cpu(), codes[0].cpu())
+    if spec is not None and len(waiting[0]):  # an unfinished group
+        codes = tokenizer.encode_tail(encoder)
+        clip, _ = tokenizer.decode(codes, spec, decoder)
+        yield Piece(waiting[0], to_frames(clip)[0].cpu()[: len(waiting[0])], codes[0].cpu())

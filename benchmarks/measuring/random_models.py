@@ -7,7 +7,7 @@ import torch
 
 from prior.config import ContextConfig, PriorConfig
 from prior.model import LlamaPrior
-from tokenizer.networks.cnn import VideoTokenizer
+from tokenizer.networks.cnn import CNNTokenizer
 from tokenizer.networks.config import TokenizerConfig
 from tokenizer.quantize import FSQConfig
 from videogen.checkpoint import write_folder
@@ -36,7 +36,7 @@ def write_made_up_model(home: Path, grid: int = GRID, shape: Shape = Shape()) ->
     torch.manual_seed(0)
     captions = [caption(scene, number) for number, scene in enumerate(sample_scenes(200, 1))]
     conditioner = make_conditioner(BPEConfig(), captions)
-    tokenizer = VideoTokenizer(tokenizer_config())
+    tokenizer = CNNTokenizer(tokenizer_config())
     with torch.no_grad():
         for parameter in tokenizer.decoder.parameters():
             parameter.mul_(1.5)

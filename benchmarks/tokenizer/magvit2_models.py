@@ -1,7 +1,7 @@
 """Two video tokenizers behind one face: ours and magvit2-pytorch's, at the same compression and number of codes.
 
-17 x 64 x 64 pixels become 5 x 8 x 8 ids out of 64,000 in both; the peer gets finite scalar quantization too, which it
-offers, so that quantizers do not decide. Two stacks of the peer, both within 10 % of our parameters:
+17 x 64 x 64 pixels become 5 x 8 x 8 tokens out of 64,000 in both; the peer gets finite scalar quantization too, which
+it offers, so that quantizers do not decide. Two stacks of the peer, both within 10 % of our parameters:
 
 magvit2        the list of layers from its README, its widths scaled down
 magvit2_short  one residual unit a level and no attention: the fastest stack of that compression we could find
@@ -21,6 +21,7 @@ import importlib
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +65,11 @@ PEERS = {"magvit2": Stack(README_LAYERS, 16, 72), "magvit2_short": Stack(SHORT_L
 
 @dataclass(frozen=True)
 class Contender:
-    """A tokenizer as a benchmark sees it; clips are [B, 3, 17, 64, 64] in [-1, 1], ids [B, 5, 8, 8]."""
+    """A tokenizer as a benchmark sees it; clips are [B, 3, 17, 64, 64] in [-1, 1], codes [B, 5, ...]."""
 
     parameters: list[nn.Parameter]
-    encode: Callable[[Tensor], Tensor]  # a clip to ids, without gradients
-    decode: Callable[[Tensor], Tensor]  # ids to a clip, without gradients, not necessarily clamped
+    encode: Callable[[Tensor], Tensor]  # a clip to codes, without gradients
+    decode: Callable[[Tensor], Tensor]  # codes to a clip, without gradients, not necessarily clamped
     loss: Callable[[Tensor], Tensor]  # what training minimises: mean squared error + the quantizer's own terms
 
 
@@ -81,7 +82,8 @@ def prepare(name: str) -> Callable[[], Contender]:
 
 
 def ours() -> Contender:
-    from tokenizer.networks.cnn import VideoTokenizer
+    from interfaces.tokenizer import encode_clip
+    from tokenizer.networks.cnn import CNNTokenizer
     from tokenizer.networks.config import TokenizerConfig
     from tokenizer.quantize import FSQConfig
 
@@ -100,14 +102,16 @@ def ours() -> Contender:
         quantizer=FSQConfig(LEVELS),
         spread_weight=0.1,
     )
-    model = VideoTokenizer(config)
+    model = CNNTokenizer(config)
 
     def loss(clip_BCTHW: Tensor) -> Tensor:
         seen = model(clip_BCTHW)
         total: Tensor = (seen.clip - clip_BCTHW).square().mean() + torch.stack(list(seen.losses.values())).sum()
         return total
 
-    return Contender(list(model.parameters()), model.encode_clip, lambda ids: model.decode(ids)[0], loss)
+    spec = model.spec(64, 64)
+    encode, decode = partial(encode_clip, model), lambda codes: model.decode(codes, spec)[0]
+    return Contender(list(model.parameters()), encode, decode, loss)
 
 
 def magvit2(library: Any, stack: Stack) -> Contender:

@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measuring.hardware import describe
-from tokenizer.networks.cnn import VideoTokenizer
+from interfaces.tokens import TokenSpec
+from tokenizer.networks.cnn import CNNTokenizer
 from tokenizer.networks.config import TokenizerConfig
 from tokenizer.networks.convolution import FrameConv, TimeConv, last_frames
 from tokenizer.quantize import FSQConfig
@@ -62,7 +63,7 @@ def main() -> None:
 @torch.no_grad()
 def measure(rounds: int, frames: int) -> dict[str, Any]:
     torch.manual_seed(0)
-    model = VideoTokenizer(CONFIG).eval()
+    model = CNNTokenizer(CONFIG).eval()
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     machine = peaks(rounds)
     return {
@@ -76,20 +77,26 @@ def measure(rounds: int, frames: int) -> dict[str, Any]:
     }
 
 
-def grid_case(model: VideoTokenizer, side: int, rounds: int, frames: int, machine: dict[str, float]) -> dict[str, Any]:
+def grid_case(model: CNNTokenizer, side: int, rounds: int, frames: int, machine: dict[str, float]) -> dict[str, Any]:
     """One row of the table: a grid of side x side."""
-    window = torch.randint(1000, (1, WINDOW, side, side), generator=torch.Generator().manual_seed(side))
+    spec, generator = model.spec(8 * side, 8 * side), torch.Generator().manual_seed(side)
+    shape = (1, WINDOW, spec.tokens)
+    window = torch.stack([torch.randint(size, shape, generator=generator) for size in spec.codebooks], dim=-1)
     newest = window[:, -1:]
-    _, state = model.decode(window[:, :-1])
+    _, state = model.decode(window[:, :-1], spec)
     slow = with_conv3d(model)
+
+    def latents() -> Tensor:
+        return model.quantizer.to_latents(window).reshape(1, WINDOW, side, side, -1)
+
     ways: dict[str, Callable[[], Tensor]] = {
-        "stream": lambda: model.decode(newest, state)[0],
-        "conv3d": lambda: slow.decode(newest, state)[0],
-        "recompute": lambda: model.clip_at_once(model.quantizer.to_latents(window))[:, :, -4:].clamp(-1, 1),
+        "stream": lambda: model.decode(newest, spec, state)[0],
+        "conv3d": lambda: slow.decode(newest, spec, state)[0],
+        "recompute": lambda: model.decode_latents_parallel(latents())[:, :, -4:].clamp(-1, 1),
     }
     pixels = {name: way() for name, way in ways.items()}
     seconds = interleaved(list(ways.values()), rounds)
-    floor = floor_seconds(model, newest, state, machine)
+    floor = floor_seconds(model, newest, spec, state, machine)
     return {
         "grid": f"{side}x{side}",
         **{f"{name}_ms": 1e3 * each for name, each in zip(ways, seconds, strict=True)},
@@ -98,11 +105,11 @@ def grid_case(model: VideoTokenizer, side: int, rounds: int, frames: int, machin
         "floor_ms": 1e3 * floor,
         "fraction_of_floor": floor / seconds[0],
         "largest_difference": max((pixels[way] - pixels["stream"]).abs().max().item() for way in ways),
-        **memory_of_a_long_stream(model, newest, frames),
+        **memory_of_a_long_stream(model, newest, spec, frames),
     }
 
 
-def with_conv3d(model: VideoTokenizer) -> VideoTokenizer:
+def with_conv3d(model: CNNTokenizer) -> CNNTokenizer:
     """The same weights, every convolution as conv3d: what a port of the usual 3D code with a cache would do."""
     twin = copy.deepcopy(model)
     for layer in twin.modules():
@@ -145,22 +152,23 @@ def peaks(rounds: int) -> dict[str, float]:
     }
 
 
-def floor_seconds(model: VideoTokenizer, newest: Tensor, state: State | None, machine: dict[str, float]) -> float:
+def floor_seconds(
+    model: CNNTokenizer, newest: Tensor, spec: TokenSpec, state: State, machine: dict[str, float]
+) -> float:
     with FlopCounterMode(display=False) as counter:
-        model.decode(newest, state)
-    assert state is not None
+        model.decode(newest, spec, state)
     weights = sum(weight.nbytes for weight in model.decoder.parameters())
     moved = weights + 2 * sum(leaf.nbytes for leaf in flatten_state(state).values())
     peak = 1e9 * max(machine["matrix_gflops"], machine["convolution_gflops"])
     return float(max(counter.get_total_flops() / peak, moved / (1e9 * machine["bandwidth_gb_s"])))
 
 
-def memory_of_a_long_stream(model: VideoTokenizer, newest: Tensor, frames: int) -> dict[str, float]:
+def memory_of_a_long_stream(model: CNNTokenizer, newest: Tensor, spec: TokenSpec, frames: int) -> dict[str, float]:
     """Resident memory after a tenth of the stream and what the other nine tenths added."""
     state: State | None = None
     early, warm = 0.0, frames // 10
     for t in range(frames):
-        _, state = model.decode(newest, state)
+        _, state = model.decode(newest, spec, state)
         if t + 1 == warm:
             early = resident_megabytes()
     return {"latent_frames": frames, "resident_mb": early, "grown_mb": resident_megabytes() - early}

@@ -68,25 +68,26 @@ class CNNTokenizer(nn.Module):
 
     def forward(self, clip_BCTHW: Tensor) -> Reconstruction:
         """A clip of any length from its first frame on, through the quantizer and back, with gradients."""
-        with exactly(clip_BCTHW.device) if self.codes_stay() else nullcontext():
-            latents_BThwD = self.latents_at_once(clip_BCTHW)
+        with exactly(clip_BCTHW.device) if self.encoder_frozen else nullcontext():
+            latents_BThwD = self.encode_latents_parallel(clip_BCTHW)
         quantized = self.quantizer.quantize(latents_BThwD)
         losses = {**quantized.losses, "spread": self.config.spread_weight * spread(latents_BThwD)}
-        clip = self.clip_at_once(quantized.latents)[:, :, : clip_BCTHW.shape[2]]
+        clip = self.decode_latents_parallel(quantized.latents)[:, :, : clip_BCTHW.shape[2]]
         return Reconstruction(clip, quantized.codes.flatten(2, 3), losses, latents_BThwD, quantized.statistics)
 
-    def codes_stay(self) -> bool:
+    @property
+    def encoder_frozen(self) -> bool:
         """Whether the encoder is frozen. `forward` then makes the codes of `encode`: bfloat16 changes one in twenty."""
         return not any(parameter.requires_grad for parameter in self.encoder.parameters())
 
-    def latents_at_once(self, clip_BCTHW: Tensor) -> Tensor:
+    def encode_latents_parallel(self, clip_BCTHW: Tensor) -> Tensor:
         """Continuous latents of a whole clip in parallel; an unfinished group is filled with its last frame."""
         self._check(clip_BCTHW)
         missing = -(clip_BCTHW.shape[2] - 1) % self.config.f_t
         groups = torch.cat([self._still(clip_BCTHW), clip_BCTHW, repeat_last(clip_BCTHW, missing)], dim=2)
         return self.encoder(self.front(groups), None)[0]  # type: ignore[no-any-return]
 
-    def clip_at_once(self, latents_BThwD: Tensor) -> Tensor:
+    def decode_latents_parallel(self, latents_BThwD: Tensor) -> Tensor:
         """Pixels of whole latents in parallel: 1 + f_t (T' - 1) frames, not clamped."""
         return self.front.inverse(self.decoder(latents_BThwD, None)[0])[:, :, self.config.f_t - 1 :]
 

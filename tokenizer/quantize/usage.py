@@ -106,6 +106,11 @@ class Usage:
         return Usage(self.codebooks, tables, self.tokens + other.tokens)
 
     @property
+    def entries(self) -> int:
+        """How many entries there are."""
+        return sum(table.size for table in self.tables)
+
+    @property
     def used(self) -> int:
         """How many entries were seen at least once."""
         return sum(table.used for table in self.tables)
@@ -113,7 +118,7 @@ class Usage:
     @property
     def dead(self) -> int:
         """How many entries were never seen."""
-        return sum(table.size for table in self.tables) - self.used
+        return self.entries - self.used
 
     @property
     def share(self) -> float:

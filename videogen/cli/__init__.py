@@ -11,6 +11,7 @@ import click
 import videogen
 from videogen.cli.bench import bench
 from videogen.cli.config import config
+from videogen.cli.convert import convert
 from videogen.cli.data import data
 from videogen.cli.encode import encode
 from videogen.cli.evaluate_generation import generation
@@ -36,7 +37,7 @@ def videogen_command() -> None:
 
 videogen_command.add_command(data)
 videogen_command.add_command(config)
-for command in (generate, continue_, stream, serve, train, encode, export, reconstruct):
+for command in (generate, continue_, stream, serve, train, encode, export, convert, reconstruct):
     videogen_command.add_command(command)
 for command in (evaluate, bench, selftest, info):
     videogen_command.add_command(command)

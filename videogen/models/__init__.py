@@ -12,12 +12,13 @@
 
 A run folder of training is a model folder too: its newest export is opened.
 
-clip_spec.py  ClipSpec: size, rate and length of clips
 records.py    TokenizerModel and PriorModel: models ready for use
+registry.py   the kinds of tokenizers and priors
 hub.py        a model's name -> its folder
 folder.py     opens a folder and checks its version
 loading.py    folder -> model
 saving.py     model -> folder
+convert.py    folders of version 1
 sampler.py    the sampling settings of a model
 
 Importing this package does not import torch; its names are loaded when they are used.
@@ -27,7 +28,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from videogen.clip_spec import ClipSpec
+    from videogen.models.convert import convert_model
     from videogen.models.folder import INDEX, has_prior, open_model
     from videogen.models.hub import BUNDLED, resolve_model
     from videogen.models.loading import DECODER_WEIGHTS, fingerprint_of, load_prior, load_tokenizer
@@ -39,10 +40,10 @@ __all__ = [
     "BUNDLED",
     "DECODER_WEIGHTS",
     "INDEX",
-    "ClipSpec",
     "PriorModel",
     "TokenizerModel",
     "check_order",
+    "convert_model",
     "fingerprint_of",
     "has_prior",
     "load_prior",
@@ -56,7 +57,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "clip_spec": ("ClipSpec",),
+    "convert": ("convert_model",),
     "folder": ("INDEX", "has_prior", "open_model"),
     "hub": ("BUNDLED", "resolve_model"),
     "loading": ("DECODER_WEIGHTS", "fingerprint_of", "load_prior", "load_tokenizer"),

@@ -7,7 +7,7 @@ from videogen.checkpoint import Folder, read_folder
 from videogen.errors import CheckpointError
 from videogen.models.hub import BUNDLED
 
-FORMAT, VERSION = "videogen-model", 1
+FORMAT, VERSION = "videogen-model", 2
 INDEX, TOKENIZER, PRIOR, GENERATION = "model_index.json", "tokenizer", "prior", "generation_config.json"
 
 
@@ -40,9 +40,10 @@ def index_of(folder: Folder) -> dict[str, Any]:
     index = folder.json(INDEX) if INDEX in folder.hashes else None
     if not isinstance(index, dict) or index.get("format") != FORMAT or not isinstance(index.get("parts", []), list):
         raise CheckpointError(f"{folder.path}: not a model: no {INDEX} of format {FORMAT}")
-    if index.get("version") != VERSION:
+    if (version := index.get("version")) != VERSION:
+        remedy = f"; convert it: `videogen convert {folder.path} NEW`" if version == 1 else ""
         raise CheckpointError(
-            f"{folder.path}: a model of version {index.get('version')!r}; this program reads {VERSION}"
+            f"{folder.path}: a model of version {version!r}; this program reads version {VERSION}{remedy}"
         )
     return {"parts": [], **index}
 

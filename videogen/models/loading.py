@@ -8,10 +8,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from prior.config import PriorConfig
-from prior.model import LlamaPrior
-from tokenizer.networks.cnn import VideoTokenizer
-from tokenizer.networks.config import TokenizerConfig
 from videogen.checkpoint import Folder
 from videogen.clip_spec import ClipSpec
 from videogen.conditioning import load_conditioner
@@ -21,31 +17,32 @@ from videogen.config.plain import from_json
 from videogen.errors import CheckpointError
 from videogen.models.folder import GENERATION, PRIOR, TOKENIZER, open_model, part_of
 from videogen.models.records import PriorModel, TokenizerModel
+from videogen.models.registry import PRIORS, TOKENIZERS, Kind
 
-DECODER_WEIGHTS = "decoder."  # weights whose names begin so decide no tokens
+DECODER_WEIGHTS = "decoder."  # weights whose names begin so decide no codes
 
 
 def load_tokenizer(path: str | Path, device: str = "cpu") -> TokenizerModel:
     """The tokenizer of a model folder or a run folder."""
-    return _tokenizer_of(open_model(path, TOKENIZER), device)
+    return tokenizer_of(open_model(path, TOKENIZER), device)
 
 
 def load_prior(path: str | Path, device: str = "cpu") -> PriorModel:
     """The prior of a model folder or a run folder, with its tokenizer."""
     folder = open_model(path, PRIOR)
-    parts = part_of(folder, PRIOR, {"network", "taught_on", "tokenizer"})
-    tokenizer = _tokenizer_of(folder, device)
+    parts = part_of(folder, PRIOR, {"kind", "network", "clips", "tokenizer"})
+    tokenizer = tokenizer_of(folder, device)
     if parts["tokenizer"] != tokenizer.fingerprint:
         raise CheckpointError(f"{folder.path}: its prior was trained on the tokens of another tokenizer than its own")
-    place = f"{folder.path}/{PRIOR}/config.json"
-    config = from_json(PriorConfig, parts["network"], place)
-    network = LlamaPrior(config)
-    _load_weights(network, folder, PRIOR)
-    network.eval().requires_grad_(False).to(torch.device(device))
+    network = _network(folder, PRIOR, parts, PRIORS).to(torch.device(device))
+    config: Any = network.config
+    clips = from_json(ClipSpec, parts["clips"], _config_at(folder, PRIOR))
+    if (spec := tokenizer.spec_of(clips.height, clips.width)) != config.spec:
+        raise CheckpointError(f"{folder.path}: its prior is for the tokens {config.spec}; its tokenizer makes {spec}")
     return PriorModel(
         network=network,
         conditioner=None if config.context is None else load_conditioner(folder, device=device),
-        clips=_prior_clips(parts["taught_on"], tokenizer.config),
+        clips=clips,
         tokenizer=tokenizer,
         path=folder.path,
         fingerprint=folder.fingerprint,
@@ -54,14 +51,23 @@ def load_prior(path: str | Path, device: str = "cpu") -> PriorModel:
     )
 
 
+def tokenizer_of(folder: Folder, device: str = "cpu") -> TokenizerModel:
+    """The tokenizer of a folder that is open."""
+    parts = part_of(folder, TOKENIZER, {"kind", "network", "clips"})
+    clips = from_json(ClipSpec, parts["clips"], _config_at(folder, TOKENIZER))
+    network = _network(folder, TOKENIZER, parts, TOKENIZERS)
+    fingerprint = fingerprint_of(network)
+    return TokenizerModel(network.to(torch.device(device)), clips, fingerprint, folder.path, parts)
+
+
 def prompt_vocabulary_of(folder: Folder) -> PromptVocabulary | None:
     if PROMPT_VOCABULARY not in folder.hashes:
         return None
     return PromptVocabulary.from_json(folder.json(PROMPT_VOCABULARY), f"{folder.path}/{PROMPT_VOCABULARY}")
 
 
-def fingerprint_of(network: VideoTokenizer) -> str:
-    """A hash of the settings and weights that decide which tokens a clip is encoded to; the decoder is left out."""
+def fingerprint_of(network: Any) -> str:
+    """A hash of a tokenizer's settings and weights that decide which codes a clip is encoded to, so not the decoder."""
     digest = hashlib.sha256(json.dumps(network.config.encoding, sort_keys=True).encode())
     for name, tensor in sorted(network.state_dict().items()):
         if not name.startswith(DECODER_WEIGHTS):
@@ -70,28 +76,21 @@ def fingerprint_of(network: VideoTokenizer) -> str:
     return digest.hexdigest()
 
 
-def _tokenizer_of(folder: Folder, device: str) -> TokenizerModel:
-    parts = part_of(folder, TOKENIZER, {"network", "made_for"})
-    place = f"{folder.path}/{TOKENIZER}/config.json"
-    network = VideoTokenizer(from_json(TokenizerConfig, parts["network"], place))
-    _load_weights(network, folder, TOKENIZER)
-    clips = from_json(ClipSpec, parts["made_for"], place)
-    fingerprint = fingerprint_of(network)
-    # With weights in another layout than pixels, every call would convert them.
-    network = network.eval().requires_grad_(False).to(torch.device(device), memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return TokenizerModel(network, clips, fingerprint, folder.path, parts)
-
-
-def _prior_clips(parts: dict[str, Any], config: TokenizerConfig) -> ClipSpec:
-    """Files of version 1 count latent frames and tokens."""
-    height, width = parts["height"] * config.f_s, parts["width"] * config.f_s
-    return ClipSpec(height, width, parts["fps"], config.video_frames(parts["frames"]))
-
-
-def _load_weights(network: nn.Module, folder: Folder, part: str) -> None:
+def _network(folder: Folder, part: str, parts: dict[str, Any], kinds: dict[str, Kind]) -> nn.Module:
+    """The module of a part with its weights, for use."""
+    place = _config_at(folder, part)
+    if parts["kind"] not in kinds:
+        raise CheckpointError(f"{place}: kind is {parts['kind']!r}; this program knows {', '.join(kinds)}")
+    kind = kinds[parts["kind"]]
+    network = kind.make(from_json(kind.config, parts["network"], place))
     weights = folder.tensors(f"{part}/model.safetensors")
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
         reason = str(error).splitlines()[1].strip()
         raise CheckpointError(f"{folder.path}: the weights do not fit the configuration: {reason}") from None
+    return network.eval().requires_grad_(False)
+
+
+def _config_at(folder: Folder, part: str) -> str:
+    return f"{folder.path}/{part}/config.json"

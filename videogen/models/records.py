@@ -5,16 +5,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interfaces.tokens import TokenGroup, TokenSpec
+from interfaces.tokens import TokenSpec
 from videogen.clip_spec import ClipSpec
 from videogen.conditioning.prompt_vocabulary import PromptVocabulary
 from videogen.errors import UsageError
 
 if TYPE_CHECKING:
-    from prior.config import PriorConfig
-    from prior.model import LlamaPrior
-    from tokenizer.networks.cnn import VideoTokenizer
-    from tokenizer.networks.config import TokenizerConfig
+    import torch
+
     from videogen.conditioning import Conditioner
 
 
@@ -22,15 +20,20 @@ if TYPE_CHECKING:
 class TokenizerModel:
     """A tokenizer and the clips that it was trained on."""
 
-    network: "VideoTokenizer"
+    network: Any  # an nn.Module that keeps `interfaces.tokenizer.VideoTokenizer`
     clips: ClipSpec
-    fingerprint: str  # of all that decides tokens: two tokenizers that differ in their decoders alone share it
+    fingerprint: str  # of all that decides codes: two tokenizers that differ in their decoders alone share it
     path: Path
     described: Mapping[str, Any]  # its config.json, unchanged
 
     @property
-    def config(self) -> "TokenizerConfig":
+    def config(self) -> Any:
         return self.network.config
+
+    @property
+    def device(self) -> "torch.device":
+        device: torch.device = self.network.device
+        return device
 
     @property
     def spec(self) -> TokenSpec:
@@ -38,17 +41,16 @@ class TokenizerModel:
         return self.spec_of(self.clips.height, self.clips.width)
 
     def spec_of(self, height: int, width: int) -> TokenSpec:
-        """The tokens of a latent frame of this frame size."""
-        config = self.config
-        group = TokenGroup("tokens", (height // config.f_s, width // config.f_s))
-        return TokenSpec((self.network.quantizer.size,), (group,), config.f_t)
+        """The tokens of a latent frame of this frame size; ValueError for a size that it cannot take."""
+        spec: TokenSpec = self.network.spec(height, width)
+        return spec
 
 
 @dataclass(frozen=True, eq=False)
 class PriorModel:
     """A prior, the tokenizer of its tokens, and the clips that the prior was trained on."""
 
-    network: "LlamaPrior"
+    network: Any  # an nn.Module that keeps `interfaces.prior.FramePrior`
     conditioner: "Conditioner | None"
     clips: ClipSpec
     tokenizer: TokenizerModel
@@ -58,13 +60,19 @@ class PriorModel:
     prompt_vocabulary: PromptVocabulary | None = None  # if the model has one
 
     @property
-    def config(self) -> "PriorConfig":
+    def config(self) -> Any:
         return self.network.config
+
+    @property
+    def device(self) -> "torch.device":
+        device: torch.device = self.network.device
+        return device
 
     @property
     def spec(self) -> TokenSpec:
         """The tokens of a latent frame of the clips that the prior was trained on."""
-        return self.tokenizer.spec_of(self.clips.height, self.clips.width)
+        spec: TokenSpec = self.network.spec
+        return spec
 
     @property
     def latent_frames(self) -> int:
@@ -72,7 +80,7 @@ class PriorModel:
         return self.spec.latent_frames(self.clips.frames)
 
     def with_decoder(self, tokenizer: TokenizerModel) -> "PriorModel":
-        """This model with the decoder of another tokenizer that encodes every clip to the same tokens."""
+        """This model with the decoder of another tokenizer that encodes every clip to the same codes."""
         if tokenizer.fingerprint != self.tokenizer.fingerprint:
             raise UsageError(
                 f"{tokenizer.path}: encodes to other tokens than the tokenizer of {self.path}; train its decoder with "

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from sampling.config import Order, SamplerConfig, incompatibility
+from sampling.config import ORDERS, Order, SamplerConfig, incompatibility
 from videogen.config.plain import from_json
 from videogen.errors import UsageError
 from videogen.models.folder import GENERATION
@@ -16,7 +16,7 @@ def sampler_of(model: "PriorModel") -> SamplerConfig:
     if model.generation is not None:
         settings: SamplerConfig = from_json(SamplerConfig, model.generation, f"{model.path}/{GENERATION}")
         return settings
-    return SamplerConfig(order="autoregressive" if model.config.objective == "autoregressive" else "halton")
+    return SamplerConfig(order=ORDERS[model.config.objective][0])
 
 
 def check_order(order: Order, objective: str) -> None:

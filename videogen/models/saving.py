@@ -12,25 +12,23 @@ from videogen.conditioning.prompt_vocabulary import PromptVocabulary
 from videogen.errors import UsageError
 from videogen.models.folder import FORMAT, GENERATION, INDEX, PRIOR, TOKENIZER, VERSION
 from videogen.models.records import PriorModel, TokenizerModel
+from videogen.models.registry import PRIORS, TOKENIZERS, kind_of
 from videogen.models.sampler import check_order
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from prior.config import PriorConfig
     from sampling.config import SamplerConfig
-    from tokenizer.networks.config import TokenizerConfig
     from videogen.conditioning import Conditioner
 
 
-def tokenizer_files(
-    config: "TokenizerConfig", clips: ClipSpec, weights: "Mapping[str, Tensor]", card: str
-) -> dict[str, Content]:
-    """The files of a model folder that holds a tokenizer alone."""
+def tokenizer_files(config: Any, clips: ClipSpec, weights: "Mapping[str, Tensor]", card: str) -> dict[str, Content]:
+    """The files of a model folder that holds a tokenizer alone; the type of its configuration decides its kind."""
+    parts = {"kind": kind_of(config, TOKENIZERS), "network": asdict(config), "clips": asdict(clips)}
     return {
         INDEX: {"format": FORMAT, "version": VERSION, "parts": [TOKENIZER]},
-        f"{TOKENIZER}/config.json": {"network": asdict(config), "made_for": asdict(clips)},
+        f"{TOKENIZER}/config.json": parts,
         f"{TOKENIZER}/model.safetensors": dict(weights),
         "README.md": card,
     }
@@ -38,7 +36,7 @@ def tokenizer_files(
 
 def prior_files(
     tokenizer: TokenizerModel,
-    config: "PriorConfig",
+    config: Any,
     clips: ClipSpec,
     weights: "Mapping[str, Tensor]",
     conditioner: "Conditioner | None",
@@ -48,8 +46,9 @@ def prior_files(
 ) -> dict[str, Content]:
     """The files of a whole model: the tokenizer unchanged, a prior for it, and how the prior is sampled."""
     parts = {
+        "kind": kind_of(config, PRIORS),
         "network": asdict(config),
-        "taught_on": _taught_on(tokenizer, clips),
+        "clips": asdict(clips),
         "tokenizer": tokenizer.fingerprint,
     }
     return {
@@ -80,10 +79,3 @@ def save_model(
     card = (model.path / "README.md").read_text(encoding="utf-8") if card is None else card
     parts = model.tokenizer, model.config, model.clips, weights, model.conditioner
     return write_folder(path, prior_files(*parts, card, sampler, model.prompt_vocabulary))
-
-
-def _taught_on(tokenizer: TokenizerModel, clips: ClipSpec) -> dict[str, Any]:
-    """Files of version 1 count latent frames and tokens."""
-    spec = tokenizer.spec_of(clips.height, clips.width)
-    height, width = spec.groups[0].shape
-    return {"height": height, "width": width, "frames": spec.latent_frames(clips.frames), "fps": clips.fps}

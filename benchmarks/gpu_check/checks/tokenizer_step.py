@@ -11,7 +11,7 @@ from benchmarks.gpu_check import Finding, verdict
 from benchmarks.gpu_check.checks.training import STEPS, TIMED
 from benchmarks.gpu_check.common import SEED, attempt, is_small, milliseconds, part, peaks_of, settings, where
 from benchmarks.measuring import seconds_of
-from tokenizer.networks.cnn import VideoTokenizer
+from tokenizer.networks.cnn import CNNTokenizer
 from tokenizer.networks.config import TokenizerConfig
 
 
@@ -24,7 +24,7 @@ def stepped(device: str) -> Iterator[Finding]:
     file, setting = f"tokenizer/{name}.yaml", where(device)
     phase = settings(file)["phases"][0]
     with setting.device:
-        network = VideoTokenizer(part(file, "tokenizer", TokenizerConfig))
+        network = CNNTokenizer(part(file, "tokenizer", TokenizerConfig))
     frames = 5 if is_small(device) else phase["frames"]
     generator = torch.Generator(setting.device).manual_seed(SEED)
     shape = (batch, 3, frames, phase["height"], phase["width"])

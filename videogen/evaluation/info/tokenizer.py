@@ -13,18 +13,19 @@ from videogen.models import TokenizerModel
 def describe_tokenizer(model: TokenizerModel) -> dict[str, Any]:
     """Plain figures."""
     config, clips, network = model.config, model.clips, model.network
-    bits = math.log2(network.quantizer.size)
+    spec = network.spec(clips.height, clips.width)
+    side, pixels_per_token = network.size_multiple, clips.height * clips.width / spec.tokens
     return {
         "folder": str(model.path),
         "clips": asdict(clips),
-        "f_s": config.f_s,
-        "f_t": config.f_t,
-        "codes": network.quantizer.size,
+        "f_s": side,
+        "f_t": spec.frames_per_latent,
+        "codes": math.prod(spec.codebooks),
         "quantizer": asdict(config.quantizer),
-        "bits_per_token": bits,
-        "bits_per_pixel": bits / (config.f_t * config.f_s**2),
-        "grid": list(model.spec.groups[0].shape),
-        "latent_frames_per_second": clips.fps / config.f_t,
+        "bits_per_token": spec.bits,
+        "bits_per_pixel": spec.bits / (spec.frames_per_latent * pixels_per_token),
+        "grid": list(spec.groups[0].shape),
+        "latent_frames_per_second": clips.fps / spec.frames_per_latent,
         "parameters": {
             "tokenizer": count_parameters(network),
             "encoder": count_parameters(network.encoder),

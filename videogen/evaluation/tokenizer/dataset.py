@@ -7,19 +7,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tokenizer.quantize import Usage
+from interfaces.tokenizer import encode_clip
+from tokenizer.quantize.usage import TableUsage, Usage
 from videogen.clip_spec import ClipSpec
 from videogen.data import ClipDataset, load_index
-from videogen.evaluation.report.folder import write_figures
-from videogen.evaluation.report.line_charts import Series, line_chart
-from videogen.evaluation.tokenizer.metrics import Totals, merge_totals, psnr
+from videogen.evaluation.report.folder import begin_report
+from videogen.evaluation.report.line_charts import Line, chart
+from videogen.evaluation.tokenizer.metrics import Totals, psnr, together
 from videogen.evaluation.tokenizer.reconstruction import draw_pairs
-from videogen.evaluation.tokenizer.video import reconstruction_figures
+from videogen.evaluation.tokenizer.video import figures_of
 from videogen.models import TokenizerModel
 from videogen.pixels import to_clip, to_frames
 
 OnProgress = Callable[[int, int], None]
-SAMPLES = 8
+DRAWN = 8
 
 
 def evaluate_tokenizer(
@@ -38,58 +39,65 @@ def evaluate_tokenizer(
     `out`, plots and a grid of reconstructions are drawn there.
     """
     dataset = ClipDataset(load_index(data, index), spec or model.clips, seed=0, max_bad_fraction=1.0)
-    device = next(model.network.parameters()).device
-    look = load_perceptual(lpips, device)
+    tokens = model.network.spec(dataset.spec.height, dataset.spec.width)
+    device = model.network.device
+    look = _lpips(lpips, device)
     count = min(len(dataset), most or len(dataset))
-    usage = Usage.none(model.network.quantizer.size)
+    usage = Usage.none(tokens.codebooks)
     each, by_frame, distances = [], [], []
     drawn: list[tuple[Tensor, Tensor]] = []
     with torch.no_grad():
         for number in range(count):
             original = torch.from_numpy(dataset.sample(0, number).clip)
             clip = to_clip(original[None].to(device))
-            ids = model.network.encode_clip(clip)
-            decoded = model.network.decode(ids)[0][:, :, : len(original)]
+            codes = encode_clip(model.network, clip)
+            decoded = model.network.decode(codes, tokens)[0][:, :, : len(original)]
             frames = to_frames(decoded)[0].cpu()
             each.append(Totals().plus_frames(frames, original))
             by_frame.append(psnr(frames, original))
-            usage = usage.plus(ids)
+            usage = usage.plus(codes)
             if look is not None:
                 distances.append(float(look(decoded, clip, number)))
-            if len(drawn) < SAMPLES:
+            if len(drawn) < DRAWN:
                 drawn.append((original, frames))
             if on_progress is not None:
                 on_progress(number + 1, count)
     figures = {
         "clips": count,
         "skipped": {"refused": len(dataset.refused), "too short": len(dataset.short)},
-        **reconstruction_figures(merge_totals(each), usage, model, dataset.spec.height * dataset.spec.width),
+        **figures_of(together(each), usage, tokens, dataset.spec.height * dataset.spec.width),
         "lpips": sum(distances) / count if distances else None,
     }
     if out is not None:
-        write_figures(out, figures)
-        write_charts(out, dataset.spec.fps, torch.stack(by_frame).mean(0), usage, drawn)
+        begin_report(out, figures)
+        draw(out, dataset.spec.fps, torch.stack(by_frame).mean(0), usage, drawn)
     return figures
 
 
-def write_charts(out: Path, fps: float, psnr_T: Tensor, usage: Usage, pairs: list[tuple[Tensor, Tensor]]) -> None:
+def draw(out: Path, fps: float, psnr_T: Tensor, usage: Usage, pairs: list[tuple[Tensor, Tensor]]) -> None:
     """`psnr.svg`, `codes.svg`, and the reconstructions as `reconstructions.png` and `.mp4`."""
     frames = list(range(len(psnr_T)))
-    quality = Series("all clips", frames, psnr_T.tolist())
-    (out / "psnr.svg").write_text(line_chart("PSNR along the clip", "frame", "dB", [quality]), encoding="utf-8")
-    ranks = torch.linspace(0, usage.size - 1, min(400, usage.size), dtype=torch.float64).round().long()
-    counts = torch.zeros(len(ranks), dtype=torch.float64)
-    seen = ranks < usage.used
-    counts[seen] = usage.counts_U.sort(descending=True).values[ranks[seen]].double()
-    rank = Series("seen", (ranks + 1).tolist(), (counts / usage.tokens * usage.size).tolist())
-    even = Series("if all were used alike", [1, usage.size], [1.0, 1.0])
-    text = line_chart("Use of codes, from the most common on", "code", "times its even share", [rank, even])
+    quality = Line("all clips", frames, psnr_T.tolist())
+    (out / "psnr.svg").write_text(chart("PSNR along the clip", "frame", "dB", [quality]), encoding="utf-8")
+    named = ["seen"] if len(usage.tables) == 1 else [f"codebook {place}" for place in range(len(usage.tables))]
+    ranks = [ranks_of(table, name) for table, name in zip(usage.tables, named, strict=True)]
+    even = Line("if all were used alike", [1, max(table.size for table in usage.tables)], [1.0, 1.0])
+    text = chart("Use of codes, from the most common on", "code", "times its even share", [*ranks, even])
     (out / "codes.svg").write_text(text, encoding="utf-8")
     originals, reconstructions = (torch.stack(side).numpy() for side in zip(*pairs, strict=True))
     draw_pairs(originals, reconstructions, fps, out / "reconstructions")
 
 
-def load_perceptual(weights: Path | None, device: torch.device) -> Callable[[Tensor, Tensor, int], Tensor] | None:
+def ranks_of(table: TableUsage, name: str) -> Line:
+    """How often each entry was seen, as multiples of its even share, the most common first."""
+    ranks = torch.linspace(0, table.size - 1, min(400, table.size), dtype=torch.float64).round().long()
+    counts = torch.zeros(len(ranks), dtype=torch.float64)
+    seen = ranks < table.used
+    counts[seen] = table.counts_U.sort(descending=True).values[ranks[seen]].double()
+    return Line(name, (ranks + 1).tolist(), (counts / table.tokens * table.size).tolist())
+
+
+def _lpips(weights: Path | None, device: torch.device) -> Callable[[Tensor, Tensor, int], Tensor] | None:
     if weights is None:
         return None
     from videogen.models.perceptual import load_lpips

@@ -1,5 +1,6 @@
 """Reconstructions beside their originals: summed up as figures, and drawn to be looked at."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,13 +9,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tokenizer.quantize import Usage
-from videogen.evaluation.tokenizer.metrics import Totals, merge_totals
+from videogen.evaluation.tokenizer.metrics import Totals, together
 from videogen.io import write_video
 from videogen.io.contact_sheet import contact_sheet, mosaic
 
 
 @dataclass(frozen=True)
-class ReconstructionMetrics:
+class Judgement:
     """What any number of clips add up to."""
 
     totals: Totals
@@ -22,20 +23,20 @@ class ReconstructionMetrics:
     clips: int = 0
 
     @staticmethod
-    def none(codes: int) -> "ReconstructionMetrics":
-        return ReconstructionMetrics(Totals(), Usage.none(codes))
+    def none(codebooks: Sequence[int]) -> "Judgement":
+        return Judgement(Totals(), Usage.none(codebooks))
 
-    def plus(self, frames_BTHWC: Tensor, originals_BTHWC: Tensor, ids: Tensor) -> "ReconstructionMetrics":
+    def plus(self, frames_BTHWC: Tensor, originals_BTHWC: Tensor, codes_BTNK: Tensor) -> "Judgement":
         """With some more whole clips, bytes on the CPU."""
         pairs = zip(frames_BTHWC, originals_BTHWC, strict=True)
         each = [Totals().plus_frames(frames, originals) for frames, originals in pairs]
-        totals = replace(merge_totals([self.totals, *each]), last=None)
-        return ReconstructionMetrics(totals, self.usage.plus(ids), self.clips + len(each))
+        totals = replace(together([self.totals, *each]), last=None)
+        return Judgement(totals, self.usage.plus(codes_BTNK), self.clips + len(each))
 
-    def joined(self, other: "ReconstructionMetrics") -> "ReconstructionMetrics":
+    def joined(self, other: "Judgement") -> "Judgement":
         """What both have judged, every frame counting alike."""
-        totals = merge_totals([self.totals, other.totals])
-        return ReconstructionMetrics(totals, self.usage.joined(other.usage), self.clips + other.clips)
+        totals = together([self.totals, other.totals])
+        return Judgement(totals, self.usage.joined(other.usage), self.clips + other.clips)
 
 
 def draw_pairs(

@@ -1,6 +1,5 @@
 """One video file reconstructed: written as it is made, and summed up."""
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenizer.networks.config import TokenizerConfig
+from interfaces.tokenizer import VideoTokenizer
+from interfaces.tokens import TokenSpec
 from tokenizer.quantize import Usage
 from videogen.errors import DataError, UsageError
 from videogen.evaluation.tokenizer.metrics import Totals
@@ -40,19 +40,19 @@ def reconstruct_video(
     if str(target) != "-" and Path(target).resolve() == source.resolve():
         raise UsageError(f"{target}: is the video that is read; write the reconstruction somewhere else")
     seen = scan(source)
-    height, width = size or crop_to_tokens(model.config, seen.height, seen.width, source)
-    check_size(model.config, height, width)
+    height, width = size or whole_tokens(model.network, seen.height, seen.width, source)
+    check_size(model.network, height, width)
     frames = len(seen.pts)
-    totals, usage = Totals(), Usage.none(model.network.quantizer.size)
+    totals, usage = Totals(), Usage.none(model.network.spec(height, width).codebooks)
     with ExitStack() as stack:
         shown_width = 2 * width if side_by_side else width
         asked = stack.enter_context(listening())
         shape = height, shown_width
         facts = metadata_of_reconstruction(model, source) if with_metadata else None
         writer = stack.enter_context(VideoWriter(target, seen.fps or 1.0, *shape, output=output, metadata=facts))
-        pictures = (resized_frames if size else cropped_frames)(source, height, width)
+        pictures = (fitted if size else cropped)(source, height, width)
         for piece in round_trip(model.network, pictures):
-            totals, usage = totals.plus_frames(piece.frames, piece.originals), usage.plus(piece.ids_Thw)
+            totals, usage = totals.plus_frames(piece.frames, piece.originals), usage.plus(piece.codes_TNK)
             made = piece.frames.numpy()
             writer.write(np.concatenate([piece.originals.numpy(), made], axis=2) if side_by_side else made)
             if on_progress is not None:
@@ -62,7 +62,7 @@ def reconstruct_video(
     if asked.number:
         raise Interrupted(f"stopped after {totals.frames} of {frames} frames, which are written", asked.number)
     return {
-        **reconstruction_figures(totals, usage, model, height * width),
+        **figures_of(totals, usage, model.network.spec(height, width), height * width),
         "height": height,
         "width": width,
         "fps": seen.fps,
@@ -70,36 +70,36 @@ def reconstruct_video(
     }
 
 
-def cropped_frames(source: Path, height: int, width: int) -> Iterator[NDArray[np.uint8]]:
+def cropped(source: Path, height: int, width: int) -> Iterator[NDArray[np.uint8]]:
     """Frames as they are, without what is too much at the borders."""
     for _, frame in stream(source):
         top, left = (frame.shape[0] - height) // 2, (frame.shape[1] - width) // 2
         yield frame[top : top + height, left : left + width]
 
 
-def resized_frames(source: Path, height: int, width: int) -> Iterator[NDArray[np.uint8]]:
+def fitted(source: Path, height: int, width: int) -> Iterator[NDArray[np.uint8]]:
     """Frames scaled to cover the size, then cropped."""
     for _, frame in stream(source):
         yield fit(frame[None], height, width)[0]
 
 
-def crop_to_tokens(config: TokenizerConfig, height: int, width: int, source: Path) -> tuple[int, int]:
-    whole = height // config.f_s * config.f_s, width // config.f_s * config.f_s
+def whole_tokens(tokenizer: VideoTokenizer, height: int, width: int, source: Path) -> tuple[int, int]:
+    multiple = tokenizer.size_multiple
+    whole = height // multiple * multiple, width // multiple * multiple
     if 0 in whole:
-        raise DataError(
-            f"{source}: {height} x {width} pixels; the tokenizer needs at least {config.f_s} x {config.f_s}"
-        )
+        raise DataError(f"{source}: {height} x {width} pixels; the tokenizer needs at least {multiple} x {multiple}")
     return whole
 
 
-def check_size(config: TokenizerConfig, height: int, width: int) -> None:
-    if height % config.f_s or width % config.f_s or height < 1 or width < 1:
-        raise UsageError(f"--size is {height}x{width}; both must be multiples of {config.f_s}, the side of a token")
+def check_size(tokenizer: VideoTokenizer, height: int, width: int) -> None:
+    multiple = tokenizer.size_multiple
+    if height % multiple or width % multiple or height < 1 or width < 1:
+        raise UsageError(f"--size is {height}x{width}; both must be multiples of {multiple}, the side of a token")
 
 
-def reconstruction_figures(totals: Totals, usage: Usage, model: TokenizerModel, pixels: int) -> dict[str, Any]:
+def figures_of(totals: Totals, usage: Usage, spec: TokenSpec, pixels: int) -> dict[str, Any]:
     """The figures of any number of frames of so many pixels."""
-    quality, bits = totals.quality(), math.log2(usage.size)
+    quality, bits = totals.quality(), spec.bits
     return {
         "frames": quality.frames,
         "psnr": quality.psnr,
@@ -110,7 +110,7 @@ def reconstruction_figures(totals: Totals, usage: Usage, model: TokenizerModel, 
         "tokens": usage.tokens,
         "bits_per_token": bits,
         "bits_per_pixel": usage.tokens * bits / (quality.frames * pixels),
-        "codes": usage.size,
+        "codes": usage.entries,
         "code_use": usage.share,
         "code_use_reachable": usage.reachable_share,
         "dead_codes": usage.dead,
@@ -124,7 +124,7 @@ def as_table(figures: dict[str, Any]) -> str:
     reach = f"; so many tokens could reach {f['code_use_reachable']:.2%}" if f["code_use_reachable"] < 0.995 else ""
     rows = [
         ("frames", f"{f['frames']:,}"),
-        *([("size", format_size(f))] if "original" in f else []),
+        *([("size", size_in_words(f))] if "original" in f else []),
         ("PSNR", f"{f['psnr']:.2f} dB (worst frame {f['psnr_worst']:.2f}, of the pooled error {f['psnr_pooled']:.2f})"),
         ("SSIM", f"{f['ssim']:.4f}"),
         *([("LPIPS", f"{f['lpips']:.4f}")] if f.get("lpips") is not None else []),
@@ -137,12 +137,12 @@ def as_table(figures: dict[str, Any]) -> str:
     return "\n".join(f"{name:<14}{value}" for name, value in rows)
 
 
-def format_size(figures: dict[str, Any]) -> str:
+def size_in_words(figures: dict[str, Any]) -> str:
     size, original = ((of["height"], of["width"]) for of in (figures, figures["original"]))
     return f"{size[0]} x {size[1]}" + (f" of {original[0]} x {original[1]}" if size != original else "")
 
 
-def crop_notice(figures: dict[str, Any]) -> str | None:
+def cropped_in_words(figures: dict[str, Any]) -> str | None:
     """What to tell who asked for no size and gets another one than that of the video."""
     height, width, original = figures["height"], figures["width"], figures["original"]
     if (height, width) == (original["height"], original["width"]):

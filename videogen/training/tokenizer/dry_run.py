@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from tokenizer.losses.discriminator import Discriminator
 from tokenizer.losses.perceptual import LPIPSConfig
-from tokenizer.networks.cnn import VideoTokenizer
+from tokenizer.networks.cnn import CNNTokenizer
 from videogen.training.estimate.machine import Machine
 from videogen.training.estimate.memory_estimate import Cost, cost_of, in_precision, kept_bytes, shapes_only
 from videogen.training.estimate.report import Need, Stretch, clips_at_once, hours, memory_figures, table
@@ -94,7 +94,7 @@ def critic_of(stage: TokenizerStage, number: int) -> Discriminator | None:
     return cast(Discriminator, stage.players[DISCRIMINATOR].module) if end > adversarial.start_step else None
 
 
-def loss_of(network: VideoTokenizer, critic: nn.Module | None, clip: Tensor) -> Tensor:
+def loss_of(network: CNNTokenizer, critic: nn.Module | None, clip: Tensor) -> Tensor:
     """As dear as the losses of training: the clip once, and what a critic says of it."""
     out = network(clip)
     total: Tensor = (out.clip.float() - clip).square().mean() + sum(loss.float() for loss in out.losses.values())
@@ -116,7 +116,7 @@ def stretches(stage: TokenizerStage, costs: list[Cost]) -> list[Stretch]:
 
 def trial(config: TokenizerTrainingConfig, phase: PhaseConfig, clips: int) -> Callable[[], None]:
     """A real step of so many clips, without the optimizer's."""
-    clip, network = torch.zeros(clips, 3, phase.frames, phase.height, phase.width), VideoTokenizer(config.tokenizer)
+    clip, network = torch.zeros(clips, 3, phase.frames, phase.height, phase.width), CNNTokenizer(config.tokenizer)
 
     def step() -> None:
         total = in_precision(lambda: loss_of(network, None, clip), config.training.precision)

@@ -1,6 +1,7 @@
 """Stage one: what the tokenizer and its discriminator minimise, what is validated, drawn and exported."""
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+import math
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import cached_property, partial, reduce
 from pathlib import Path
@@ -15,13 +16,14 @@ from tokenizer.losses.adversarial import LeCam, has_begun
 from tokenizer.losses.discriminator import Discriminator
 from tokenizer.losses.objective import adversarial_loss, discriminator_loss, reconstruction_loss
 from tokenizer.losses.perceptual import PerceptualLoss
-from tokenizer.networks.cnn import Reconstruction, VideoTokenizer
+from tokenizer.networks.cnn import CNNTokenizer, Reconstruction
 from tokenizer.networks.config import DECODER, TokenizerConfig
 from tokenizer.networks.encoder_decoder import decoder_layers
+from tokenizer.quantize import batch_perplexity
 from videogen.checkpoint import Content
 from videogen.clip_spec import ClipSpec
 from videogen.errors import UsageError
-from videogen.evaluation.tokenizer.reconstruction import ReconstructionMetrics, draw_pairs
+from videogen.evaluation.tokenizer.reconstruction import Judgement, draw_pairs
 from videogen.models import DECODER_WEIGHTS, load_tokenizer, tokenizer_files
 from videogen.models.perceptual import load_perceptual
 from videogen.pixels import to_clip, to_frames
@@ -44,7 +46,7 @@ class TokenizerStage:
 
     def __init__(self, config: TokenizerTrainingConfig, clips: Clips):
         self.config, self.clips = config, clips
-        self.network = VideoTokenizer(config.tokenizer)
+        self.network = CNNTokenizer(config.tokenizer)
         self.players = {
             TOKENIZER: Player(
                 self.network,
@@ -75,7 +77,11 @@ class TokenizerStage:
         out: Reconstruction = team.modules[TOKENIZER](clip)
         loss = reconstruction_loss(self.config.loss, self.perceptual(team.device), out.clip, clip, step)
         total = loss.total + torch.stack([term.float() for term in out.losses.values()]).sum()
-        terms = {**loss.terms, **{name: term.detach() for name, term in out.losses.items()}, **looks(clip, out)}
+        terms = {
+            **loss.terms,
+            **{name: term.detach() for name, term in out.losses.items()},
+            **looks(clip, out, self.network.quantizer.codebooks),
+        }
         if self.adversarial is None or not has_begun(self.adversarial, step):
             yield Turn(TOKENIZER, total, terms)
             return
@@ -96,7 +102,7 @@ class TokenizerStage:
         """
         if team.sharded or self.config.training.compile:
             return out.clip
-        return self.network.decoder.layers[-1].conv.weight  # type: ignore[return-value, union-attr]
+        return self.network.decoder.layers[-1].conv.weight  # type: ignore[union-attr, return-value]
 
     def perceptual(self, device: torch.device) -> PerceptualLoss | None:
         if isinstance(self._perceptual, nn.Module):
@@ -111,11 +117,11 @@ class TokenizerStage:
     def alarms(self, step: int, means: Mapping[str, float]) -> Mapping[str, str | None]:
         if "perplexity" not in means:  # no step was taken since the last look
             return {}
-        vocabulary, accuracy = self.network.quantizer.size, means.get("discriminator_accuracy", 0.0)
+        codebooks, accuracy = self.network.quantizer.codebooks, means.get("discriminator_accuracy", 0.0)
         return {
             "input outside [-1, 1]": diagnostics.input_out_of_range(means.get("outside", 0.0)),
             "flat reconstructions": diagnostics.flat_reconstructions(means["variance"], means["clip_variance"]),
-            "codes collapse": diagnostics.codes_collapse(means["perplexity"], round(means["tokens"]), vocabulary),
+            "codes collapse": diagnostics.codes_collapse(means["perplexity"], round(means["tokens"]), codebooks),
             "discriminator dominates": diagnostics.discriminator_dominates(accuracy),
         }
 
@@ -126,13 +132,13 @@ class TokenizerStage:
 
     def validate(self, team: Team) -> dict[str, float]:
         """Each process takes every world-th clip; the figures are those of all clips, each counted once."""
-        judged = ReconstructionMetrics.none(self.network.quantizer.size)
+        judged = Judgement.none(self.network.quantizer.codebooks)
         for numbers in torch.split(shares(len(self.validation_clips), team.rank, team.world), AT_ONCE):
             part = self.validation_clips[numbers % len(self.validation_clips)]
             out: Reconstruction = team.modules[TOKENIZER](to_clip(part.to(team.device)))
             own = int((numbers < len(self.validation_clips)).sum())
-            judged = judged.plus(to_frames(out.clip[:own]).cpu(), part[:own], out.ids[:own])
-        together = reduce(ReconstructionMetrics.joined, team.everyone(judged))
+            judged = judged.plus(to_frames(out.clip[:own]).cpu(), part[:own], out.codes[:own])
+        together = reduce(Judgement.joined, team.everyone(judged))
         quality, usage = together.totals.quality(), together.usage
         return {
             "psnr": quality.psnr,
@@ -161,16 +167,16 @@ class TokenizerStage:
         return f"# A video tokenizer\n\n{made}\n\n{facts}\n"
 
     def figures(self) -> dict[str, str]:
-        config, quantizer, phase = self.config.tokenizer, self.network.quantizer, self.config.phases[-1]
-        fps = self.config.data.fps
-        grid = (phase.height // config.f_s) * (phase.width // config.f_s)
-        bits = torch.tensor(float(quantizer.size)).log2().item()
+        phase, fps, side = self.config.phases[-1], self.config.data.fps, self.network.size_multiple
+        spec = self.network.spec(phase.height, phase.width)
+        pixels = spec.frames_per_latent * phase.height * phase.width
+        grid = " x ".join(map(str, spec.groups[0].shape))
         return {
-            "compression": f"{config.f_s} x {config.f_s} in space, {config.f_t} in time",
-            "codes": f"{quantizer.size:,} ({bits:.2f} bits a token)",
-            "tokens a latent frame": f"{grid} ({phase.height // config.f_s} x {phase.width // config.f_s})",
-            "tokens a second of video": f"{grid * fps / config.f_t:.0f} at {fps:g} frames a second",
-            "bits a pixel": f"{bits / (config.f_t * config.f_s**2):.4f} (raw video: 24)",
+            "compression": f"{side} x {side} in space, {spec.frames_per_latent} in time",
+            "codes": f"{math.prod(spec.codebooks):,} ({spec.bits:.2f} bits a token)",
+            "tokens a latent frame": f"{spec.tokens} ({grid})",
+            "tokens a second of video": f"{spec.tokens * fps / spec.frames_per_latent:.0f} at {fps:g} frames a second",
+            "bits a pixel": f"{spec.bits * spec.tokens / pixels:.4f} (raw video: 24)",
             **{f"parameters of the {name}": f"{count(part):,}" for name, part in self.parts()},
         }
 
@@ -179,7 +185,7 @@ class TokenizerStage:
         return [("encoder", self.network.encoder), ("decoder", self.network.decoder), *critic]
 
 
-def weights_of(wanted: TokenizerTrainingConfig, fresh: VideoTokenizer) -> dict[str, Tensor]:
+def weights_of(wanted: TokenizerTrainingConfig, fresh: CNNTokenizer) -> dict[str, Tensor]:
     """The weights of the model that the configuration begins with; UsageError if it is built otherwise.
 
     Where only the decoder is ever trained, it may be built otherwise: one of the same widths with more blocks begins by
@@ -237,19 +243,12 @@ def count(module: nn.Module) -> int:
 
 
 @torch.no_grad()
-def looks(clip: Tensor, out: Reconstruction) -> dict[str, Tensor]:
+def looks(clip: Tensor, out: Reconstruction, codebooks: Sequence[int]) -> dict[str, Tensor]:
     """Numbers that alarms look at."""
     return {
         "outside": diagnostics.share_out_of_range(clip),
         "clip_variance": diagnostics.variance_within_frames(clip),
         "variance": diagnostics.variance_within_frames(out.clip),
-        "perplexity": perplexity(out.ids),
-        "tokens": torch.tensor(float(out.ids.numel()), device=clip.device),
+        "perplexity": batch_perplexity(out.codes, codebooks),
+        "tokens": torch.tensor(float(out.codes.shape[:-1].numel()), device=clip.device),
     }
-
-
-def perplexity(ids: Tensor) -> Tensor:
-    """Of the codes of these tokens; without a table as large as the vocabulary, and without waiting for the device."""
-    ordered = ids.flatten().sort().values
-    counts = torch.searchsorted(ordered, ordered, right=True) - torch.searchsorted(ordered, ordered)
-    return (-(counts / len(ordered)).log().mean()).exp()
