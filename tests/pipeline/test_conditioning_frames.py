@@ -11,7 +11,8 @@ from tests.io.clips import number_in, numbered_frame
 from tests.pipeline.tiny import RING
 from videogen.conditioning_frames import as_frames, clip_as_seen, clip_known, load_image, numbers_seen, pictures_of_use
 from videogen.errors import DataError
-from videogen.io import Scan, VideoError, scan, strict, write_video
+from videogen.io import Scan, VideoError, scan, write_video
+from videogen.io.reader import strict
 from videogen.pipeline import PipelineWarning, VideoPipeline
 from videogen.pixels import to_clip
 from videogen.playroom.render import render

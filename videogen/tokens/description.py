@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from videogen.checkpoint import as_json, sync
-from videogen.config.plain import from_json
+from videogen.config.serialization import from_json
 from videogen.errors import CheckpointError, DataError, UsageError
 
 FORMAT, VERSION, NAME = "videogen-tokens", 1, "tokens.json"

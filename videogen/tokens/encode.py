@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from videogen.data.index import Index, cores
+from videogen.data.index.build import Index, cores
 from videogen.errors import DataError, UsageError
 from videogen.models import TokenizerModel
 from videogen.tokens.description import Cut, Description, agree
