@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-    from videogen.io.output_format import Resampling
+    from videogen.io.writer.output_format import Resampling
 
 
 def export_to_video(

@@ -81,6 +81,6 @@ def settings(file: str) -> dict[str, Any]:
 
 def part(file: str, name: str, schema: Any) -> Any:
     """One section as the dataclass that it is for."""
-    from videogen.config.plain import from_json
+    from videogen.config.serialization import from_json
 
     return from_json(schema, settings(file)[name], file)

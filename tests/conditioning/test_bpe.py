@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from videogen.checkpoint import read_folder, write_folder
 from videogen.conditioning import BPEConfig, Conditioner, load_conditioner, make_conditioner, tidy
+from videogen.conditioning.base import LONGEST_TEXT
 from videogen.conditioning.bpe import BPEConditioner, train_bpe
-from videogen.conditioning.face import LONGEST_TEXT
 from videogen.errors import CheckpointError
 from videogen.playroom.grammar import caption
 from videogen.playroom.scene import sample_scenes

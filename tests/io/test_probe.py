@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from tests.io.clips import BY_NAME
-from videogen.io import VideoError, fit, probe, read, read_along, scan, strict
+from videogen.io import VideoError, fit, probe, read, read_along, scan
+from videogen.io.reader import strict
 
 WHOLE = ("vp8", "mpeg4-avi", "gif")  # hidden frames, and transparency: seen only when they are decoded
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from tests.io.clips import BY_NAME, make
-from videogen.io import Scan, VideoError, read, read_along, scan, strict
+from videogen.io import Scan, VideoError, read, read_along, scan
+from videogen.io.reader import strict
 
 FRAMES = 60
 ONE_KEY = replace(BY_NAME["h264"], name="one-key", options={"g": "1000", "bf": "2", "sc_threshold": "0"})

@@ -11,8 +11,9 @@ from tests.io.clips import number_in, numbered_frame
 from tests.pipeline.tiny import RING
 from videogen.conditioning_frames import condition_on_clip, frames_of_use
 from videogen.errors import DataError
-from videogen.io import Scan, VideoError, scan, strict, write_video
+from videogen.io import Scan, VideoError, scan, write_video
 from videogen.io.images import as_frames, clip_frames, load_image, shown_numbers
+from videogen.io.reader import strict
 from videogen.pipeline import PipelineWarning, VideoPipeline
 from videogen.pixels import to_clip
 from videogen.playroom.render import render

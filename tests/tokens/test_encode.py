@@ -15,7 +15,8 @@ from tests.tokens.conftest import LENGTHS, contents, make_model, make_videos
 from tokenizer.quantize import FSQConfig
 from videogen.data import Index, build_index
 from videogen.errors import DataError, UsageError
-from videogen.io import VideoError, fit, read, scan, strict
+from videogen.io import VideoError, fit, read, scan
+from videogen.io.reader import strict
 from videogen.models import TokenizerModel
 from videogen.tokens import EncodeSpec, TokenSet, encode, stream
 

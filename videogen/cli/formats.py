@@ -45,7 +45,7 @@ def output_format(options: Mapping[str, Any]) -> "OutputFormat":
 
 def note_stretching(terminal: Terminal, size: tuple[int, int], output: "OutputFormat") -> None:
     """Say that frames lose their shape; UsageError for a size that cannot be written."""
-    from videogen.io.writer import LARGEST
+    from videogen.io.writer.video_writer import LARGEST
 
     height, width = output.size(*size)
     if max(height, width) > LARGEST:

@@ -14,8 +14,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from videogen.checkpoint import Content
+from videogen.conditioning.base import Conditioner, tidy
 from videogen.conditioning.config import BYTES_AND_PAD, BPEConfig
-from videogen.conditioning.face import Conditioner, tidy
 from videogen.errors import CheckpointError
 
 if TYPE_CHECKING:

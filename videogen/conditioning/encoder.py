@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from videogen.checkpoint import Content
+from videogen.conditioning.base import Conditioner, tidy
 from videogen.conditioning.cache import FeatureCache
 from videogen.conditioning.config import EncoderConfig
-from videogen.conditioning.face import Conditioner, tidy
 from videogen.conditioning.loading import encoder_class, load_config, load_model, load_tokenizer
 from videogen.conditioning.source import EncoderSource
 from videogen.errors import UsageError

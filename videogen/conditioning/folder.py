@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from videogen.checkpoint import Folder
+from videogen.conditioning.base import Conditioner
 from videogen.conditioning.config import BPEConfig, EncoderConfig, TextConfig
-from videogen.conditioning.face import Conditioner
-from videogen.config.plain import from_json
+from videogen.config.serialization import from_json
 from videogen.errors import CheckpointError, UsageError
 
 CONFIG, VOCABULARY = "text/config.json", "text/tokenizer.json"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from videogen.config.plain import from_json
+from videogen.config.serialization import from_json
 
 FILE = "prompt_vocabulary.json"  # in a model folder
 RULE_NAME = re.compile(r"\{(\w+)\}")

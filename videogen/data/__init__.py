@@ -6,11 +6,11 @@ for batch in batches(dataset, batch_size=32): ...       # batch.next can be save
 """
 
 from videogen.data.batches import Batch, Position, batches
-from videogen.data.check import check_files, draw_sheet, refuse_changed
 from videogen.data.dataset import ClipDataset, Sample
-from videogen.data.index import Index, IndexedClip, Refused, build_index, load_index
-from videogen.data.sources import Entry, Fault, find_entries
-from videogen.data.summary import describe
+from videogen.data.index.build import Index, IndexedClip, Refused, build_index, load_index
+from videogen.data.index.check import check_files, draw_sheet, refuse_changed
+from videogen.data.index.summary import describe
+from videogen.data.sources.find import Entry, Fault, find_entries
 
 __all__ = [
     "Batch",

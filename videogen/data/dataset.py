@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from videogen.clip_spec import ClipSpec
-from videogen.data.draws import AUGMENTATION, below, epoch_order, places_in, words
-from videogen.data.entry import Fault
-from videogen.data.examine import stamp_of
-from videogen.data.index import Index, IndexedClip
-from videogen.data.records import path_of
+from videogen.data.index.build import Index, IndexedClip
+from videogen.data.index.jsonl import path_of
+from videogen.data.index.probe import stamp_of
+from videogen.data.rng import AUGMENTATION, below, epoch_order, places_in, words
+from videogen.data.sources.entry import Fault
 from videogen.data.window import possible_starts, shown_numbers
 from videogen.errors import DataError
 from videogen.io import VideoError, read

@@ -5,13 +5,13 @@ Importing this package imports neither.
 
 from videogen.io.errors import KINDS, VideoError
 from videogen.io.metadata import read_metadata, tags_of
-from videogen.io.output_format import OutputFormat
-from videogen.io.probing import probe
-from videogen.io.random_access import choose_backend, read, read_along
+from videogen.io.reader.probe import probe
+from videogen.io.reader.random_access import choose_backend, read, read_along
+from videogen.io.reader.scan import Scan, scan, stream
 from videogen.io.resample import fit, frames_at, over_black
-from videogen.io.scanning import Scan, scan, stream
 from videogen.io.source import Limits, Source, Span
-from videogen.io.writer import VideoWriter, write_video
+from videogen.io.writer.output_format import OutputFormat
+from videogen.io.writer.video_writer import VideoWriter, write_video
 
 __all__ = [
     "KINDS",

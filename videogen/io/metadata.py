@@ -43,10 +43,10 @@ def tags_of(path: Path) -> dict[str, str]:
         return tags_of(pictures[0]) if pictures else {}
     if path.suffix.lower() == ".png":
         return _png_tags(path)
-    from videogen.io.gif_comment import read_comment
-    from videogen.io.random_access import EVERYTHING
+    from videogen.io.reader.random_access import EVERYTHING
+    from videogen.io.reader.strict import opened
     from videogen.io.source import open_bytes
-    from videogen.io.strict import opened
+    from videogen.io.writer.gif_comment import read_comment
 
     with open_bytes(path, EVERYTHING) as file:
         if file.read(4) == b"GIF8":

@@ -13,7 +13,7 @@ from videogen.clip_spec import ClipSpec
 from videogen.conditioning import load_conditioner
 from videogen.conditioning.prompt_vocabulary import FILE as PROMPT_VOCABULARY
 from videogen.conditioning.prompt_vocabulary import PromptVocabulary
-from videogen.config.plain import from_json
+from videogen.config.serialization import from_json
 from videogen.errors import CheckpointError
 from videogen.models.folder import GENERATION, PRIOR, TOKENIZER, open_model, part_of
 from videogen.models.records import PriorModel, TokenizerModel

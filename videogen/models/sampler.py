@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from sampling.config import ORDERS, Order, SamplerConfig, incompatibility
-from videogen.config.plain import from_json
+from videogen.config.serialization import from_json
 from videogen.errors import UsageError
 from videogen.models.folder import GENERATION
 

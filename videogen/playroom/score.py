@@ -85,7 +85,7 @@ def score_folder(data: Path, on_progress: OnProgress | None = None) -> dict[str,
     their own frame rate.
     """
     from videogen.data import build_index, load_index
-    from videogen.data.sources import default_index
+    from videogen.data.sources.find import default_index
 
     index = load_index(data) if default_index(data).exists() else build_index(data)
     wanted: list[tuple[IndexedClip, Scene]] = []

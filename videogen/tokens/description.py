@@ -8,7 +8,7 @@ from typing import Any, cast
 from interfaces.tokens import TokenSpec
 from prior.config import ControlConfig
 from videogen.checkpoint import as_json, sync
-from videogen.config.plain import from_json
+from videogen.config.serialization import from_json
 from videogen.errors import CheckpointError, DataError, UsageError
 
 FORMAT, VERSION, NAME = "videogen-tokens", 2, "tokens.json"

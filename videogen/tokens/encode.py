@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from interfaces.tokens import TokenSpec
-from videogen.data.index import Index, cores
+from videogen.data.index.build import Index, cores
 from videogen.errors import DataError, UsageError
 from videogen.models import TokenizerModel
 from videogen.tokens.control import with_controls

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from videogen.data.entry import Fault
-from videogen.data.examine import stamp_of
-from videogen.data.index import IndexedClip
-from videogen.data.records import path_of
+from videogen.data.index.build import IndexedClip
+from videogen.data.index.jsonl import path_of
+from videogen.data.index.probe import stamp_of
+from videogen.data.sources.entry import Fault
 from videogen.data.window import shown_numbers
 from videogen.io import VideoError, fit, read_along
 from videogen.tokens.description import EncodeSpec

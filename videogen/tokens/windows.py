@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interfaces.tokens import TokenSpec
-from videogen.data.draws import LESSON, WINDOW, below, epoch_order, uniform, words
+from videogen.data.rng import LESSON, WINDOW, below, epoch_order, uniform, words
 from videogen.data.split import draw, refuse_one_sided
 from videogen.errors import DataError
 from videogen.tokens.token_set import TokenSet

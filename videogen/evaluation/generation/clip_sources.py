@@ -7,7 +7,6 @@ import numpy as np
 import torch
 
 from interfaces.tokenizer import encode_clip
-
 from videogen.evaluation.generation.prompts import Clips, Prompts, true_clips
 from videogen.evaluation.generation.sampler_variants import SamplerVariant
 from videogen.generate import LatentOutput, generate

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from videogen.data.entry import is_video_name
+from videogen.data.sources.entry import is_video_name
 from videogen.io import probe, read_metadata, tags_of
 from videogen.metadata import in_words
 

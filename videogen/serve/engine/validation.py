@@ -1,7 +1,7 @@
 """Checks of a request before the model process sees it, and warnings about what it would ignore."""
 
-import reprlib
 import math
+import reprlib
 from dataclasses import asdict
 from typing import Any, get_args
 

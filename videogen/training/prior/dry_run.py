@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from tokenizer.networks.cnn import CNNTokenizer
 from torch import Tensor
 
 from interfaces.tokens import TokenSpec
 from prior.attention import raster_mask
 from prior.config import ContextConfig, ControlConfig, PriorConfig
 from prior.model import LlamaPrior, PriorBatch
+from tokenizer.networks.cnn import CNNTokenizer
 from videogen.clip_spec import ClipSpec
 from videogen.conditioning.config import BPEConfig, EncoderConfig, TextConfig
 from videogen.config import resolve

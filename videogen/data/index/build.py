@@ -1,0 +1,198 @@
+"""Read every file of a training set once, strictly, and write down what is in it or why it is refused.
+
+The index lies in the folder of the data (`videogen-index.jsonl`), or beside the manifest or archive under its name. Its
+bytes depend on the files alone: not on the number of processes, nor on how often the run was killed and begun again.
+"""
+
+import errno
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from videogen.data.index.index_file import OPENING, header_of, read_index, sync_folder, write_index
+from videogen.data.index.journal import open_journal
+from videogen.data.index.jsonl import Backend, FileRecord, Stamp, path_of, place_of
+from videogen.data.index.probe import TRANSIENT, Job, patience, size_of, stamp_of, task, verdict
+from videogen.data.index.summary import summarize
+from videogen.data.sources.entry import Entry, Fault
+from videogen.data.sources.find import default_index, find_entries, refuse_other_forms, root_of
+from videogen.data.window import duration
+from videogen.data.workers import run_each
+from videogen.errors import DataError
+from videogen.io import Limits, Scan, Source, Span
+
+OnProgress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class IndexedClip:
+    """An entry whose whole file was read: what is in it, and the stamp of the file it was read from."""
+
+    entry: Entry
+    scan: Scan
+    backend: Backend
+    stamp: Stamp
+
+
+@dataclass(frozen=True)
+class Refused:
+    """An entry that cannot be used, and why."""
+
+    key: str
+    path: str
+    kind: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Index:
+    """A training set as it was read: every entry is in `good` or in `refused`, all in the order of their keys."""
+
+    data: Path
+    path: Path
+    limits: Limits
+    entries: tuple[Entry, ...]
+    files: tuple[FileRecord, ...]
+    good: tuple[IndexedClip, ...]
+    refused: tuple[Refused, ...]
+
+    def summary(self) -> dict[str, Any]:
+        """The figures of the set, of JSON types; `describe` makes them a text."""
+        return summarize(self)
+
+
+def build_index(
+    data: Path,
+    out: Path | None = None,
+    workers: int | None = None,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    on_progress: OnProgress | None = None,
+) -> Index:
+    """Index the set at `data` into the file `out` with `workers` processes (one a core by default).
+
+    Files that have not changed since an earlier run, finished or killed, are not read again.
+    """
+    data, entries = Path(data), find_entries(Path(data))
+    path = default_index(data) if out is None else Path(out)
+    _check_target(path)
+    header = header_of(data, path, limits)
+    journal_path = path.with_name(path.name + ".journal")
+    sources = {place_of(entry.source, root_of(data)): entry.source for entry in entries if entry.fault is None}
+    try:
+        with open_journal(journal_path, header) as journal:
+            known = {**_earlier(path, data, header), **journal.records}
+            records, jobs = _sort_out(sources, known)
+            for record in _examined(jobs, workers or cores(), limits, len(sources), on_progress):
+                journal.append(record)
+                records[record.place] = record
+            write_index(path, header, records.values(), entries, root_of(data))
+            journal_path.unlink()
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        raise DataError(f"{error.filename}: {error.strerror}; give the index another place (--out FILE)") from None
+    sync_folder(path.parent)
+    return _assemble(data, path, limits, records, entries)
+
+
+def load_index(data: Path, path: Path | None = None) -> Index:
+    """The index of `data` as `build_index` returned it; neither videos nor captions are looked at."""
+    data = Path(data)
+    path = default_index(data) if path is None else Path(path)
+    if not data.exists():
+        raise DataError(f"{data}: no such file or folder")
+    if not path.is_file():
+        refuse_other_forms(data)
+        where = "" if path == default_index(data) else f" --out {path}"
+        raise DataError(f"{path}: no index there; make it with `videogen data index {data}{where}`")
+    header, records, entries = read_index(path, data)
+    return _assemble(data, path, Limits(**header["limits"]), records, entries)
+
+
+def cores() -> int:
+    """The cores this process may use, which can be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _check_target(path: Path) -> None:
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder; name the index's file, such as {path / 'index.jsonl'}")
+    if not path.parent.is_dir():
+        raise DataError(f"{path.parent}: no such folder; the index cannot be written there")
+    if path.exists():
+        with path.open("rb") as file:
+            if file.read(len(OPENING)) != OPENING:
+                raise DataError(f"{path}: is there and is no index; it will not be written over")
+
+
+def _earlier(path: Path, data: Path, header: dict[str, Any]) -> dict[str, FileRecord]:
+    """What a finished run found, if it looked with the same eyes."""
+    try:
+        earlier, records, _ = read_index(path, data)
+    except (DataError, FileNotFoundError):
+        return {}
+    return records if earlier == header else {}
+
+
+def _sort_out(
+    sources: Mapping[str, Source], known: Mapping[str, FileRecord]
+) -> tuple[dict[str, FileRecord], list[Job]]:
+    """Records of what need not be read, and jobs for the rest, the largest first."""
+    stamps = {path: stamp_of(path) for path in {path_of(source) for source in sources.values()}}
+    records: dict[str, FileRecord] = {}
+    jobs = []
+    for place, source in sources.items():
+        stamp, before = stamps[path_of(source)], known.get(place)
+        if isinstance(stamp, Fault):
+            records[place] = FileRecord(place, None, None, None, stamp)
+        elif before and before.stamp == stamp and not (before.fault and before.fault.kind in TRANSIENT):
+            records[place] = before
+        else:
+            jobs.append(Job(place, source, stamp))
+    return records, sorted(jobs, key=lambda job: (-size_of(job), job.place))
+
+
+def _examined(
+    jobs: list[Job], workers: int, limits: Limits, total: int, on_progress: OnProgress | None
+) -> Iterable[FileRecord]:
+    done = total - len(jobs)
+    if on_progress:
+        on_progress(done, total)
+    for number, ending in run_each(task(limits), jobs, workers, patience):
+        yield verdict(jobs[number], ending)
+        done += 1
+        if on_progress:
+            on_progress(done, total)
+
+
+def _assemble(
+    data: Path, path: Path, limits: Limits, records: Mapping[str, FileRecord], entries: tuple[Entry, ...]
+) -> Index:
+    root = root_of(data)
+    good: list[IndexedClip] = []
+    refused: list[Refused] = []
+    for entry in entries:
+        clip = entry.fault or _indexed(entry, records[place_of(entry.source, root)])
+        if isinstance(clip, Fault):
+            refused.append(Refused(entry.key, _shown(entry.source), clip.kind, clip.detail))
+        else:
+            good.append(clip)
+    files = tuple(records[place] for place in sorted(records))
+    return Index(data, path, limits, entries, files, tuple(good), tuple(refused))
+
+
+def _indexed(entry: Entry, record: FileRecord) -> IndexedClip | Fault:
+    if record.fault is not None:
+        return record.fault
+    assert record.scan, "a record without a fault has been scanned"
+    assert record.backend, "and proven"
+    assert record.stamp, "and stamped"
+    if entry.start is not None and entry.start > 0 and entry.start >= (until := duration(record.scan.seconds)):
+        return Fault("range", f"it starts at {entry.start:g} s, but the video ends at {until:.3f} s")
+    return IndexedClip(entry, record.scan, record.backend, record.stamp)
+
+
+def _shown(source: Source) -> str:
+    return f"{source.path}: {source.name}" if isinstance(source, Span) else str(source)

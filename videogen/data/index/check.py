@@ -1,0 +1,115 @@
+"""Is the set on disk still the one that was indexed, and what does it look like?"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from videogen.data.index.build import Index, IndexedClip, OnProgress, cores
+from videogen.data.index.jsonl import FileRecord, Stamp, path_of, source_at
+from videogen.data.index.probe import Job, patience, stamp_of, task, verdict
+from videogen.data.sources.entry import Fault
+from videogen.data.sources.find import find_entries, root_of
+from videogen.data.window import frames_between
+from videogen.data.workers import run_each
+from videogen.errors import DataError
+from videogen.io import read
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Change = dict[str, str]  # key, kind, detail
+SHEET_HEIGHT = 128
+NAMED = 3  # how many files an error names
+
+
+def check_files(index: Index, full: bool = False, on_progress: OnProgress | None = None) -> list[Change]:
+    """What is no longer as indexed: videos, captions, what belongs to the set.
+
+    Sizes and times of change are compared; `full` decodes every good file again and compares every frame.
+    """
+    changes = _changed_entries(index)
+    jobs: dict[str, Job] = {}
+    for record in index.files:
+        source = source_at(record.place, root_of(index.data))
+        stamp = stamp_of(path_of(source))
+        if fault := _since(record.stamp, stamp):
+            changes.append(_change(record, fault))
+        elif isinstance(stamp, Stamp) and record.scan is not None:
+            jobs[record.place] = Job(record.place, source, stamp)
+    changes += _changed_frames(index, list(jobs.values()), on_progress) if full else []
+    return sorted(changes, key=lambda change: (change["key"], change["kind"]))
+
+
+def refuse_changed(index: Index) -> None:
+    """DataError for the videos of good clips that are gone or are not those that were indexed; none of them is read."""
+    indexed = {path_of(clip.entry.source): clip.stamp for clip in index.good}
+    changed = [f"{path}: {fault.detail}" for path, stamp in indexed.items() if (fault := _since(stamp, stamp_of(path)))]
+    if changed:
+        more = f"; and {len(changed) - NAMED} more" if len(changed) > NAMED else ""
+        raise DataError(
+            f"{index.data}: {len(changed)} of {len(indexed)} videos are not as they were indexed "
+            f"({'; '.join(changed[:NAMED])}{more}); put them back, or run `videogen data index {index.data}` again"
+        )
+
+
+def draw_sheet(index: Index, clips: int, columns: int = 8) -> Image:
+    """`clips` clips from all over the set, a row each: whole frames evenly spaced in time, the caption below."""
+    from videogen.io.contact_sheet import contact_sheet
+
+    if not index.good:
+        raise DataError(f"{index.data}: has no clip that can be drawn; all {len(index.refused)} were refused")
+    places = np.unique(np.linspace(0, len(index.good) - 1, min(clips, len(index.good))).round().astype(int))
+    chosen = [index.good[place] for place in places]
+    return contact_sheet([_glance(clip, columns) for clip in chosen], [clip.entry.caption for clip in chosen], columns)
+
+
+def _since(then: Stamp | None, now: Stamp | Fault) -> Fault | None:
+    """What has happened to a file since it was indexed; one that could not be looked at then still cannot be."""
+    if isinstance(now, Fault):
+        return None if then is None else now
+    return None if now == then else Fault("changed", "size or time of change differ")
+
+
+def _changed_entries(index: Index) -> list[Change]:
+    then = {entry.key: entry for entry in index.entries}
+    now = {entry.key: entry for entry in find_entries(index.data)}
+    changes = [{"key": key, "kind": "new", "detail": "not in the index"} for key in now.keys() - then.keys()]
+    changes += [{"key": key, "kind": "removed", "detail": "only in the index"} for key in then.keys() - now.keys()]
+    for key in now.keys() & then.keys():
+        if now[key] != then[key]:
+            changes.append(
+                {"key": key, "kind": "changed", "detail": "its caption, its window or its place in an archive"}
+            )
+    return changes
+
+
+def _changed_frames(index: Index, jobs: list[Job], on_progress: OnProgress | None) -> list[Change]:
+    known = {record.place: record for record in index.files}
+    changes = []
+    for done, (number, ending) in enumerate(run_each(task(index.limits), jobs, cores(), patience), 1):
+        record = verdict(jobs[number], ending)
+        if record.fault is not None:
+            changes.append(_change(record, record.fault))
+        elif record.scan != known[record.place].scan:
+            changes.append(_change(record, Fault("changed", "its frames are not those that were indexed")))
+        if on_progress:
+            on_progress(done, len(jobs))
+    return changes
+
+
+def _change(record: FileRecord, fault: Fault) -> Change:
+    path, *span = json.loads(record.place)
+    return {"key": f"{path}/{span[-1]}" if span else path, "kind": fault.kind, "detail": fault.detail}
+
+
+def _glance(clip: IndexedClip, columns: int) -> NDArray[np.uint8]:
+    """At most `columns` whole frames of the clip's window, evenly spaced, no higher than a sheet shows them."""
+    within = frames_between(clip.scan.seconds, clip.entry.start, clip.entry.end)
+    numbers = np.unique(np.linspace(within.start, within.stop - 1, columns).round().astype(int))
+    height = min(clip.scan.height, SHEET_HEIGHT)
+    width = max(1, round(clip.scan.width * height / clip.scan.height))
+    return read(clip.entry.source, numbers.tolist(), clip.scan, clip.backend, (height, width))

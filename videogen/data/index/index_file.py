@@ -1,0 +1,101 @@
+"""The index on disk: JSON lines that cannot be torn or edited unnoticed.
+
+First line: format, version, limits, versions of the decoders, and where the data lies as seen from the index. Then a
+line a file, a line a clip, each sorted; the last line counts them and holds the SHA-256 of all the bytes before it.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from videogen.data.index.jsonl import (
+    FileRecord,
+    as_line,
+    entry_from_json,
+    entry_to_json,
+    record_from_json,
+    record_to_json,
+)
+from videogen.data.sources.entry import Entry
+from videogen.data.sources.find import root_of
+from videogen.errors import DataError
+from videogen.io import Limits
+
+FORMAT, VERSION = "videogen-index", 2
+READABLE = (1, VERSION)  # the first says nothing of transparent and missing frames
+OPENING = f'{{"format":"{FORMAT}"'.encode()
+
+
+def header_of(data: Path, path: Path, limits: Limits) -> dict[str, Any]:
+    """What must be the same for old findings to be used again."""
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "data": Path(os.path.relpath(data, path.parent)).as_posix(),
+        "limits": dataclasses.asdict(limits),
+        "decoders": {name: _version(name) for name in ("av", "decord")},
+    }
+
+
+def write_index(
+    path: Path, header: dict[str, Any], files: Iterable[FileRecord], entries: Sequence[Entry], root: Path
+) -> None:
+    """Put the index in place in one step: it is the old one or the new one, never half of one."""
+    values = [header, *map(record_to_json, sorted(files, key=lambda record: record.place))]
+    values += [entry_to_json(entry, root) for entry in entries]
+    body = "".join(as_line(value) + "\n" for value in values).encode()
+    end = {"end": len(values), "sha256": hashlib.sha256(body).hexdigest()}
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        file.write(body + as_line(end).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+    sync_folder(path.parent)
+
+
+def read_index(path: Path, data: Path) -> tuple[dict[str, Any], dict[str, FileRecord], tuple[Entry, ...]]:
+    """Header, files by place, and entries; DataError if the file is no index, of another version, or not as written."""
+    raw = path.read_bytes()
+    if not raw.startswith(OPENING):
+        raise DataError(f"{path}: not an index of videogen")
+    body, end = _apart(raw)
+    if end != {"end": body.count(b"\n"), "sha256": hashlib.sha256(body).hexdigest()}:
+        raise DataError(f"{path}: torn or edited since it was written; run `videogen data index {data}` again")
+    header, *lines = map(json.loads, body.splitlines())
+    if header["version"] not in READABLE:
+        raise DataError(
+            f"{path}: of version {header['version']}, not {VERSION}; run `videogen data index {data}` again"
+        )
+    records = [record_from_json(line) for line in lines if "clip" not in line]
+    entries = tuple(entry_from_json(line, root_of(data)) for line in lines if "clip" in line)
+    return header, {record.place: record for record in records}, entries
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename or removal in the folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _apart(raw: bytes) -> tuple[bytes, Any]:
+    border = raw.rfind(b"\n", 0, len(raw) - 1) + 1
+    try:
+        return raw[:border], json.loads(raw[border:])
+    except ValueError:
+        return raw[:border], None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,52 @@
+"""A videofolder of the Hugging Face hub: videos, and beside or above them a metadata.jsonl or metadata.csv.
+
+`file_name` is relative to the metadata, and captions stand under `text`, `caption` or `prompt`. There may be metadata
+in several folders, `train` and `test` for example. The key is the path below the folder of the set.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from videogen.data.sources.entry import Entry, Fault, is_video_name
+from videogen.data.sources.manifest import is_metadata, manifest_entries
+from videogen.errors import DataError
+
+NAMES = ("metadata.jsonl", "metadata.csv")
+PARQUET = "metadata.parquet"
+
+
+def metadata_in(files: Sequence[Path]) -> list[Path]:
+    """The metadata among the files of a folder; tables without a `file_name` are none."""
+    return [path for path in files if path.name in NAMES and is_metadata(path)]
+
+
+def refuse_parquet(files: Sequence[Path]) -> None:
+    """DataError where the captions lie in a file that cannot be read here."""
+    for path in files:
+        if path.name == PARQUET and not any(path.with_name(name) in files for name in NAMES):
+            raise DataError(
+                f"{path}: Parquet is not read; write it as {NAMES[0]}, such as with pandas: "
+                f"read_parquet(...).to_json('{NAMES[0]}', orient='records', lines=True)"
+            )
+
+
+def videofolder_entries(root: Path, tables: Sequence[Path], files: Sequence[Path]) -> list[Entry]:
+    """What the metadata lists; a video that they leave out is refused by name, for it has no caption."""
+    entries = [_below(root, table, entry) for table in tables for entry in manifest_entries(table)]
+    keys = [entry.key for entry in entries]
+    if len(set(keys)) < len(keys):
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise DataError(f"{root}: {twice} is listed in several metadata files; keep one of them")
+    listed = {entry.source for entry in entries}
+    names = ", ".join(table.relative_to(root).as_posix() for table in tables)
+    for path in files:
+        if is_video_name(path.name) and path not in listed:
+            fault = Fault("caption", f"not listed in {names}")
+            entries.append(Entry(path.relative_to(root).as_posix(), path, "", fault=fault))
+    return entries
+
+
+def _below(root: Path, table: Path, entry: Entry) -> Entry:
+    folder = table.parent.relative_to(root).as_posix()
+    return entry if folder == "." else replace(entry, key=f"{folder}/{entry.key}")

@@ -1,0 +1,1 @@
+"""Reading video: strict.py is the truth, random_access.py is fast where it was proven equal."""

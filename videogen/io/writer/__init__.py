@@ -1,0 +1,1 @@
+"""Writing video: one sink for each kind of file."""
