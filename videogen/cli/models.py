@@ -137,7 +137,7 @@ def tokenizer(
     opened = load_tokenizer(model, usable_device(device))
     clips_seen = opened.clips
     height, width = size or (clips_seen.height, clips_seen.width)
-    check_size(opened.config, height, width)
+    check_size(opened.network, height, width)
     spec = ClipSpec(height, width, fps or clips_seen.fps, frames or clips_seen.frames)
     with terminal.progress("judging", "clips") as on_progress:
         figures = evaluate_tokenizer(opened, data, index, spec, clips, lpips, out, on_progress)

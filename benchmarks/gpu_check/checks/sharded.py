@@ -97,10 +97,10 @@ def sharded() -> bool:
 def tokens(folder: Path, model: TokenizerModel) -> None:
     """Random codes of the bundled tokenizer, as a set of encoded clips."""
     folder.mkdir()
-    made, spec = tokenizer.clips, tokenizer.spec
+    made, spec = model.clips, model.spec
     frames = spec.video_frames(FRAMES)
     clips = EncodeSpec(made.height, made.width, made.fps, frames)
-    write_description(folder, Description(tokenizer.fingerprint, spec, clips, "random codes", CLIPS, CLIPS))
+    write_description(folder, Description(model.fingerprint, spec, clips, "random codes", CLIPS, CLIPS))
     names = tuple(f"clip {number}" for number in range(CLIPS))
     captions = tuple(f"a small ring, {name}" for name in names)
     draw, shape = np.random.default_rng(0), (FRAMES, spec.tokens, spec.depth)
