@@ -88,21 +88,20 @@ def decoded(model: "PriorModel", context: Context) -> "Tensor":
 
 def psnr_of(frames: Frames, shown_1THWC: "Tensor") -> float:
     """Over the frames that were given; the rest fills the last latent frame."""
-    from videogen.metrics import PEAK
-
     shown = shown_1THWC[0, : len(frames)].cpu().numpy()
     error = (shown.astype(np.float64) - frames) ** 2
-    return float(10 * np.log10(PEAK**2 / max(float(error.mean()), 1e-6)))
+    return float(10 * np.log10(255**2 / max(float(error.mean()), 1e-6)))
 
 
 def context_length(model: "PriorModel") -> int:
     """How many latent frames the prior sees when there are enough: the sink frames and the window."""
-    return model.config.sink_frames + model.config.window
+    frames: int = model.config.sink_frames + model.config.window
+    return frames
 
 
 def frames_of_use(model: "PriorModel") -> int:
     """How many frames of a clip decide what follows it, at the model's frame rate."""
-    return model.network.spec.video_frames(context_length(model))
+    return model.spec.video_frames(context_length(model))
 
 
 def no_frames(model: "PriorModel", size: tuple[int, int]) -> "Tensor":

@@ -162,7 +162,7 @@ def prefill_past(model: PriorModel, request: GenerationRequest, context: Context
     """The cache of the context's latent frames under the prompts of a request."""
     prior, sampler = model.network, request.sampler
     streams = len(request.seeds) * (2 if sampler.guided else 1)
-    past = prior.begin(encode_prompts(model, request), streams, context.spec, request.history_noise)
+    past: Past = prior.begin(encode_prompts(model, request), streams, context.spec, request.history_noise)
     control = None if context.control_BT is None else duplicate_for_guidance(context.control_BT, sampler)
     return remember(prior, past, duplicate_for_guidance(context.codes_BTNK, sampler), control)
 
@@ -189,7 +189,7 @@ def extended(context: Context, codes_B1NK: Tensor, control: Tensor | None) -> Co
 
 def empty_context(model: PriorModel, videos: int, spec: TokenSpec | None = None) -> Context:
     """No latent frames; by default of the frame size that the prior was trained on."""
-    spec, device, config = model.network.spec if spec is None else spec, model.network.device, model.config.control
+    spec, device, config = model.spec if spec is None else spec, model.device, model.config.control
     control = None
     if config is not None:
         rest = () if config.floats is None else (config.floats,)
@@ -210,7 +210,7 @@ def encode_prompts(model: PriorModel, request: GenerationRequest) -> Text | None
     captions = [read_prompt(model, prompt) for prompt in request.prompts]
     if request.sampler.guided:
         captions += [read_prompt(model, prompt, complete=False) for prompt in request.negative_prompts]
-    return model.conditioner(captions).to(model.network.device)
+    return model.conditioner(captions).to(model.device)
 
 
 def read_prompt(model: PriorModel, prompt: str, complete: bool = True) -> str:
@@ -221,7 +221,7 @@ def read_prompt(model: PriorModel, prompt: str, complete: bool = True) -> str:
 
 def exact_clock(model: PriorModel) -> Clock:
     """A clock that waits for the model's device: without synchronizing, GPU decoder time is billed to the prior."""
-    device = model.network.device
+    device = model.device
 
     def clock() -> float:
         if device.type == "cuda":

@@ -198,12 +198,13 @@ class VideoPipeline:
 
     @property
     def device(self) -> "torch.device":
-        return self.model.network.device
+        return self.model.device
 
     @property
     def dtype(self) -> "torch.dtype":
         """Of the prior; the tokenizer computes in float32."""
-        return self.model.network.norm.weight.dtype
+        dtype: torch.dtype = self.model.network.norm.weight.dtype
+        return dtype
 
     @property
     def components(self) -> dict[str, Any]:

@@ -51,10 +51,10 @@ class Beginning:
 
         if self.seen is not None or self.stills:
             last = list(self.clip(pipe, size, frames_of_use(pipe.model)))
-            return condition_on_clip(pipe.model, np.stack(last), videos)
+            return condition_on_clip(pipe.model, np.stack(last)).repeated(videos)
         if self.picture is not None:
-            return condition_on_image(pipe.model, fit(self.picture[None], *size)[0], videos)
-        return pipe.known(None, None, *size, videos)
+            return condition_on_image(pipe.model, fit(self.picture[None], *size)[0]).repeated(videos)
+        return pipe.conditioning(None, None, *size).repeated(videos)
 
     def clip(self, pipe: "VideoPipeline", size: tuple[int, int], last: int | None = None) -> "Iterator[Frames]":
         """The pictures [H, W, 3] of the clip at the model's frame rate and in this size, or only the last of them."""

@@ -60,7 +60,7 @@ def bench(
     began = perf_counter()
     pipe = VideoPipeline.from_pretrained(generator_at(model), device, dtype)
     loading = perf_counter() - began
-    job = pipe.job([prompt] * batch, None, 1, seed, sampling_given(options))
+    job = pipe.request([prompt] * batch, None, 1, seed, sampling_given(options))
     with terminal.progress("measuring", "rounds") as on_progress:
         figures: dict[str, Any] = {"loading_seconds": loading, **measure(pipe.model, job, rounds, on_progress)}
     if wanted is not None:

@@ -88,7 +88,7 @@ def generation(
     pipe = VideoPipeline.from_pretrained(generator_at(model), usable_device(device))
     for variant in variants:
         pipe.sampler_with(dict(variant.overrides))  # what is wrong with one is said before any work
-    frames = pipe.pictures(max(1, round(seconds * pipe.fps)) if seconds else None)
+    frames = pipe.frame_count(max(1, round(seconds * pipe.fps)) if seconds else None)
     drift = DriftPlan(drift_streams, drift_frames, frames, max(1, frames - 1)) if drift_frames >= frames else None
     evaluator = evaluator_for(pipe, wanted.about_playroom, frames, reference, video_features, clip_model, device)
     with terminal.progress("judging", "%") as on_progress:

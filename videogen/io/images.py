@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from videogen.errors import DataError
-from videogen.io.random_access import read_along
+from videogen.io.reader.random_access import read_along
+from videogen.io.reader.scan import Scan
 from videogen.io.resample import fit, frames_at, over_black
-from videogen.io.scanning import Scan
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -8,7 +8,7 @@ from typing import Any
 from interfaces.tokens import TokenSpec
 from videogen.checkpoint import Content, Folder, read_folder, write_folder
 from videogen.clip_spec import ClipSpec
-from videogen.config.plain import from_json
+from videogen.config.serialization import from_json
 from videogen.errors import CheckpointError, UsageError
 from videogen.models.folder import FORMAT, GENERATION, INDEX, PRIOR, TOKENIZER, VERSION, part_of
 from videogen.models.loading import load_prior, load_tokenizer

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from videogen.config.plain import from_json
+from videogen.config.serialization import from_json
 from videogen.errors import CheckpointError, DataError, UsageError
 from videogen.models import TokenizerModel
 from videogen.tokens.description import NAME, Description, EncodeSpec, read_json, write_description

@@ -97,7 +97,7 @@ def _checked_spec(model: TokenizerModel, clips: EncodeSpec, clips_per_shard: int
         if number is not None and number < 1:
             raise UsageError(f"{name} is {number}; it must be at least 1")
     try:
-        return model.network.spec(clips.height, clips.width)
+        return model.spec_of(clips.height, clips.width)
     except ValueError as error:
         raise UsageError(f"{clips.height} x {clips.width}: {error}") from None
 

@@ -177,4 +177,5 @@ def _tokenizer(path: Path, device: str, fingerprint: str, threads: int) -> "Vide
     model = load_tokenizer(path, device)
     if model.fingerprint != fingerprint:
         raise CheckpointError(f"{path}: the tokenizer was replaced while it was in use; encode into a new folder")
-    return model.network
+    tokenizer: VideoTokenizer = model.network
+    return tokenizer

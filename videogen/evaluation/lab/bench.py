@@ -64,7 +64,7 @@ class BenchmarkCase:
         state = state._replace(rollout=state.rollout._replace(seeds=seeds))
         made: list[LatentOutput] = []
         work = lambda: made.append(step(self.model, self.request, state)[1])  # noqa: E731
-        self.seconds.append(time_call(work, device_of(self.model)))
+        self.seconds.append(time_call(work, self.model.device))
         self.steps.append(float(made[0].steps_B.float().mean()))
 
 

@@ -113,7 +113,7 @@ def small_size(model: PriorModel) -> tuple[int, int]:
 
 
 def small_spec(model: PriorModel) -> TokenSpec:
-    return model.tokenizer.network.spec(*small_size(model))
+    return model.tokenizer.spec_of(*small_size(model))
 
 
 def small_start(model: PriorModel, videos: int) -> ConditioningFrames:

@@ -11,16 +11,16 @@ from interfaces.tokenizer import encode_clip
 from tokenizer.quantize.usage import TableUsage, Usage
 from videogen.clip_spec import ClipSpec
 from videogen.data import ClipDataset, load_index
-from videogen.evaluation.report.folder import begin_report
-from videogen.evaluation.report.line_charts import Line, chart
-from videogen.evaluation.tokenizer.metrics import Totals, psnr, together
+from videogen.evaluation.report.folder import write_figures
+from videogen.evaluation.report.line_charts import Series, line_chart
+from videogen.evaluation.tokenizer.metrics import Totals, merge_totals, psnr
 from videogen.evaluation.tokenizer.reconstruction import draw_pairs
-from videogen.evaluation.tokenizer.video import figures_of
+from videogen.evaluation.tokenizer.video import reconstruction_figures
 from videogen.models import TokenizerModel
 from videogen.pixels import to_clip, to_frames
 
 OnProgress = Callable[[int, int], None]
-DRAWN = 8
+SAMPLES = 8
 
 
 def evaluate_tokenizer(
@@ -41,7 +41,7 @@ def evaluate_tokenizer(
     dataset = ClipDataset(load_index(data, index), spec or model.clips, seed=0, max_bad_fraction=1.0)
     tokens = model.network.spec(dataset.spec.height, dataset.spec.width)
     device = model.network.device
-    look = _lpips(lpips, device)
+    look = load_perceptual(lpips, device)
     count = min(len(dataset), most or len(dataset))
     usage = Usage.none(tokens.codebooks)
     each, by_frame, distances = [], [], []
@@ -58,48 +58,49 @@ def evaluate_tokenizer(
             usage = usage.plus(codes)
             if look is not None:
                 distances.append(float(look(decoded, clip, number)))
-            if len(drawn) < DRAWN:
+            if len(drawn) < SAMPLES:
                 drawn.append((original, frames))
             if on_progress is not None:
                 on_progress(number + 1, count)
     figures = {
         "clips": count,
         "skipped": {"refused": len(dataset.refused), "too short": len(dataset.short)},
-        **figures_of(together(each), usage, tokens, dataset.spec.height * dataset.spec.width),
+        **reconstruction_figures(merge_totals(each), usage, tokens, dataset.spec.height * dataset.spec.width),
         "lpips": sum(distances) / count if distances else None,
     }
     if out is not None:
-        begin_report(out, figures)
-        draw(out, dataset.spec.fps, torch.stack(by_frame).mean(0), usage, drawn)
+        write_figures(out, figures)
+        write_charts(out, dataset.spec.fps, torch.stack(by_frame).mean(0), usage, drawn)
     return figures
 
 
-def draw(out: Path, fps: float, psnr_T: Tensor, usage: Usage, pairs: list[tuple[Tensor, Tensor]]) -> None:
+def write_charts(out: Path, fps: float, psnr_T: Tensor, usage: Usage, pairs: list[tuple[Tensor, Tensor]]) -> None:
     """`psnr.svg`, `codes.svg`, and the reconstructions as `reconstructions.png` and `.mp4`."""
     frames = list(range(len(psnr_T)))
-    quality = Line("all clips", frames, psnr_T.tolist())
-    (out / "psnr.svg").write_text(chart("PSNR along the clip", "frame", "dB", [quality]), encoding="utf-8")
+    quality = Series("all clips", frames, psnr_T.tolist())
+    (out / "psnr.svg").write_text(line_chart("PSNR along the clip", "frame", "dB", [quality]), encoding="utf-8")
     named = ["seen"] if len(usage.tables) == 1 else [f"codebook {place}" for place in range(len(usage.tables))]
     ranks = [ranks_of(table, name) for table, name in zip(usage.tables, named, strict=True)]
-    even = Line("if all were used alike", [1, max(table.size for table in usage.tables)], [1.0, 1.0])
-    text = chart("Use of codes, from the most common on", "code", "times its even share", [*ranks, even])
+    even = Series("if all were used alike", [1, max(table.size for table in usage.tables)], [1.0, 1.0])
+    text = line_chart("Use of codes, from the most common on", "code", "times its even share", [*ranks, even])
     (out / "codes.svg").write_text(text, encoding="utf-8")
     originals, reconstructions = (torch.stack(side).numpy() for side in zip(*pairs, strict=True))
     draw_pairs(originals, reconstructions, fps, out / "reconstructions")
 
 
-def ranks_of(table: TableUsage, name: str) -> Line:
+def ranks_of(table: TableUsage, name: str) -> Series:
     """How often each entry was seen, as multiples of its even share, the most common first."""
     ranks = torch.linspace(0, table.size - 1, min(400, table.size), dtype=torch.float64).round().long()
     counts = torch.zeros(len(ranks), dtype=torch.float64)
     seen = ranks < table.used
     counts[seen] = table.counts_U.sort(descending=True).values[ranks[seen]].double()
-    return Line(name, (ranks + 1).tolist(), (counts / table.tokens * table.size).tolist())
+    return Series(name, (ranks + 1).tolist(), (counts / table.tokens * table.size).tolist())
 
 
-def _lpips(weights: Path | None, device: torch.device) -> Callable[[Tensor, Tensor, int], Tensor] | None:
+def load_perceptual(weights: Path | None, device: torch.device) -> Callable[[Tensor, Tensor, int], Tensor] | None:
     if weights is None:
         return None
+
     from videogen.models.perceptual import load_lpips
 
     return load_lpips(weights).to(device)

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tokenizer.quantize import Usage
-from videogen.evaluation.tokenizer.metrics import Totals, together
+from videogen.evaluation.tokenizer.metrics import Totals, merge_totals
 from videogen.io import write_video
 from videogen.io.contact_sheet import contact_sheet, mosaic
 
 
 @dataclass(frozen=True)
-class Judgement:
+class ReconstructionMetrics:
     """What any number of clips add up to."""
 
     totals: Totals
@@ -23,20 +23,20 @@ class Judgement:
     clips: int = 0
 
     @staticmethod
-    def none(codebooks: Sequence[int]) -> "Judgement":
-        return Judgement(Totals(), Usage.none(codebooks))
+    def none(codebooks: Sequence[int]) -> "ReconstructionMetrics":
+        return ReconstructionMetrics(Totals(), Usage.none(codebooks))
 
-    def plus(self, frames_BTHWC: Tensor, originals_BTHWC: Tensor, codes_BTNK: Tensor) -> "Judgement":
+    def plus(self, frames_BTHWC: Tensor, originals_BTHWC: Tensor, codes_BTNK: Tensor) -> "ReconstructionMetrics":
         """With some more whole clips, bytes on the CPU."""
         pairs = zip(frames_BTHWC, originals_BTHWC, strict=True)
         each = [Totals().plus_frames(frames, originals) for frames, originals in pairs]
-        totals = replace(together([self.totals, *each]), last=None)
-        return Judgement(totals, self.usage.plus(codes_BTNK), self.clips + len(each))
+        totals = replace(merge_totals([self.totals, *each]), last=None)
+        return ReconstructionMetrics(totals, self.usage.plus(codes_BTNK), self.clips + len(each))
 
-    def joined(self, other: "Judgement") -> "Judgement":
+    def joined(self, other: "ReconstructionMetrics") -> "ReconstructionMetrics":
         """What both have judged, every frame counting alike."""
-        totals = together([self.totals, other.totals])
-        return Judgement(totals, self.usage.joined(other.usage), self.clips + other.clips)
+        totals = merge_totals([self.totals, other.totals])
+        return ReconstructionMetrics(totals, self.usage.joined(other.usage), self.clips + other.clips)
 
 
 def draw_pairs(

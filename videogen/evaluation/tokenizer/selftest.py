@@ -14,7 +14,7 @@ PLANS = 3
 LATENT_FRAMES = 4
 
 
-def check_laws(tokenizer: VideoTokenizer, seed: int) -> list[Verdict]:
+def check_tokenizer_laws(tokenizer: VideoTokenizer, seed: int) -> list[Verdict]:
     """A verdict for each law, on clips of noise small enough to take seconds; in full float32 on a GPU too."""
     draw, generator = random.Random(seed), torch.Generator().manual_seed(seed)
     height, width = 2 * tokenizer.size_multiple, 3 * tokenizer.size_multiple
@@ -22,12 +22,12 @@ def check_laws(tokenizer: VideoTokenizer, seed: int) -> list[Verdict]:
     shape = (1, tokenizer.channels, spec.video_frames(LATENT_FRAMES), height, width)
     clip = (torch.rand(shape, generator=generator) * 2 - 1).to(tokenizer.device)
     ragged = torch.cat([clip, clip[:, :, : spec.frames_per_latent // 2]], dim=2)
-    plans = [[1] * ragged.shape[2], *(_plan(ragged.shape[2], draw) for _ in range(PLANS))]
+    plans = [[1] * ragged.shape[2], *(_random_plan(ragged.shape[2], draw) for _ in range(PLANS))]
     with whole_float32():
         return list(laws.check(tokenizer, ragged, plans, TOLERANCE))
 
 
-def _plan(frames: int, draw: random.Random) -> list[int]:
+def _random_plan(frames: int, draw: random.Random) -> list[int]:
     plan: list[int] = []
     while sum(plan) < frames:
         plan.append(draw.randint(0, min(7, frames - sum(plan))))

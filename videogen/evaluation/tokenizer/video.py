@@ -40,7 +40,7 @@ def reconstruct_video(
     if str(target) != "-" and Path(target).resolve() == source.resolve():
         raise UsageError(f"{target}: is the video that is read; write the reconstruction somewhere else")
     seen = scan(source)
-    height, width = size or whole_tokens(model.network, seen.height, seen.width, source)
+    height, width = size or crop_to_tokens(model.network, seen.height, seen.width, source)
     check_size(model.network, height, width)
     frames = len(seen.pts)
     totals, usage = Totals(), Usage.none(model.network.spec(height, width).codebooks)
@@ -50,7 +50,7 @@ def reconstruct_video(
         shape = height, shown_width
         facts = metadata_of_reconstruction(model, source) if with_metadata else None
         writer = stack.enter_context(VideoWriter(target, seen.fps or 1.0, *shape, output=output, metadata=facts))
-        pictures = (fitted if size else cropped)(source, height, width)
+        pictures = (resized_frames if size else cropped_frames)(source, height, width)
         for piece in round_trip(model.network, pictures):
             totals, usage = totals.plus_frames(piece.frames, piece.originals), usage.plus(piece.codes_TNK)
             made = piece.frames.numpy()
@@ -62,7 +62,7 @@ def reconstruct_video(
     if asked.number:
         raise Interrupted(f"stopped after {totals.frames} of {frames} frames, which are written", asked.number)
     return {
-        **figures_of(totals, usage, model.network.spec(height, width), height * width),
+        **reconstruction_figures(totals, usage, model.network.spec(height, width), height * width),
         "height": height,
         "width": width,
         "fps": seen.fps,
@@ -70,20 +70,20 @@ def reconstruct_video(
     }
 
 
-def cropped(source: Path, height: int, width: int) -> Iterator[NDArray[np.uint8]]:
+def cropped_frames(source: Path, height: int, width: int) -> Iterator[NDArray[np.uint8]]:
     """Frames as they are, without what is too much at the borders."""
     for _, frame in stream(source):
         top, left = (frame.shape[0] - height) // 2, (frame.shape[1] - width) // 2
         yield frame[top : top + height, left : left + width]
 
 
-def fitted(source: Path, height: int, width: int) -> Iterator[NDArray[np.uint8]]:
+def resized_frames(source: Path, height: int, width: int) -> Iterator[NDArray[np.uint8]]:
     """Frames scaled to cover the size, then cropped."""
     for _, frame in stream(source):
         yield fit(frame[None], height, width)[0]
 
 
-def whole_tokens(tokenizer: VideoTokenizer, height: int, width: int, source: Path) -> tuple[int, int]:
+def crop_to_tokens(tokenizer: VideoTokenizer, height: int, width: int, source: Path) -> tuple[int, int]:
     multiple = tokenizer.size_multiple
     whole = height // multiple * multiple, width // multiple * multiple
     if 0 in whole:
@@ -97,7 +97,7 @@ def check_size(tokenizer: VideoTokenizer, height: int, width: int) -> None:
         raise UsageError(f"--size is {height}x{width}; both must be multiples of {multiple}, the side of a token")
 
 
-def figures_of(totals: Totals, usage: Usage, spec: TokenSpec, pixels: int) -> dict[str, Any]:
+def reconstruction_figures(totals: Totals, usage: Usage, spec: TokenSpec, pixels: int) -> dict[str, Any]:
     """The figures of any number of frames of so many pixels."""
     quality, bits = totals.quality(), spec.bits
     return {
@@ -124,7 +124,7 @@ def as_table(figures: dict[str, Any]) -> str:
     reach = f"; so many tokens could reach {f['code_use_reachable']:.2%}" if f["code_use_reachable"] < 0.995 else ""
     rows = [
         ("frames", f"{f['frames']:,}"),
-        *([("size", size_in_words(f))] if "original" in f else []),
+        *([("size", format_size(f))] if "original" in f else []),
         ("PSNR", f"{f['psnr']:.2f} dB (worst frame {f['psnr_worst']:.2f}, of the pooled error {f['psnr_pooled']:.2f})"),
         ("SSIM", f"{f['ssim']:.4f}"),
         *([("LPIPS", f"{f['lpips']:.4f}")] if f.get("lpips") is not None else []),
@@ -137,12 +137,12 @@ def as_table(figures: dict[str, Any]) -> str:
     return "\n".join(f"{name:<14}{value}" for name, value in rows)
 
 
-def size_in_words(figures: dict[str, Any]) -> str:
+def format_size(figures: dict[str, Any]) -> str:
     size, original = ((of["height"], of["width"]) for of in (figures, figures["original"]))
     return f"{size[0]} x {size[1]}" + (f" of {original[0]} x {original[1]}" if size != original else "")
 
 
-def cropped_in_words(figures: dict[str, Any]) -> str | None:
+def crop_notice(figures: dict[str, Any]) -> str | None:
     """What to tell who asked for no size and gets another one than that of the video."""
     height, width, original = figures["height"], figures["width"], figures["original"]
     if (height, width) == (original["height"], original["width"]):

@@ -23,7 +23,7 @@ from videogen.checkpoint import Content
 from videogen.clip_spec import ClipSpec
 from videogen.conditioning import Conditioner
 from videogen.errors import UsageError
-from videogen.evaluation.prior.likelihood import Baseline, figures, frame_likelihoods
+from videogen.evaluation.prior.likelihood import Baseline, LikelihoodSums, figures, frame_likelihoods
 from videogen.models import TokenizerModel, prior_files
 from videogen.training.loop.monitor import Judged
 from videogen.training.loop.stage import Json, Player, Team, Turn

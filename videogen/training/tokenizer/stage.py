@@ -23,7 +23,7 @@ from tokenizer.quantize import batch_perplexity
 from videogen.checkpoint import Content
 from videogen.clip_spec import ClipSpec
 from videogen.errors import UsageError
-from videogen.evaluation.tokenizer.reconstruction import Judgement, draw_pairs
+from videogen.evaluation.tokenizer.reconstruction import ReconstructionMetrics, draw_pairs
 from videogen.models import DECODER_WEIGHTS, load_tokenizer, tokenizer_files
 from videogen.models.perceptual import load_perceptual
 from videogen.pixels import to_clip, to_frames
@@ -132,13 +132,13 @@ class TokenizerStage:
 
     def validate(self, team: Team) -> dict[str, float]:
         """Each process takes every world-th clip; the figures are those of all clips, each counted once."""
-        judged = Judgement.none(self.network.quantizer.codebooks)
+        judged = ReconstructionMetrics.none(self.network.quantizer.codebooks)
         for numbers in torch.split(shares(len(self.validation_clips), team.rank, team.world), AT_ONCE):
             part = self.validation_clips[numbers % len(self.validation_clips)]
             out: Reconstruction = team.modules[TOKENIZER](to_clip(part.to(team.device)))
             own = int((numbers < len(self.validation_clips)).sum())
             judged = judged.plus(to_frames(out.clip[:own]).cpu(), part[:own], out.codes[:own])
-        together = reduce(Judgement.joined, team.everyone(judged))
+        together = reduce(ReconstructionMetrics.joined, team.everyone(judged))
         quality, usage = together.totals.quality(), together.usage
         return {
             "psnr": quality.psnr,
