@@ -21,11 +21,11 @@ from videogen.pixels import to_clip, to_frames
 from videogen.playroom.oracle import look
 from videogen.playroom.scene import SHAPES, SIZES, Scene, Thing, sample_scenes
 
-SEED, AT_ONCE, BATCH = 20_261_122, 32, 32
+SEED, CHUNK, BATCH = 20_261_122, 32, 32
 WIDTH, CODE = 48, 8
 
 
-class Reader(nn.Module):
+class ShapeClassifier(nn.Module):
     """Ids [B, T, h, w] to a logit for each shape: digits embedded, some convolutions, what is seen anywhere."""
 
     def __init__(self, levels: tuple[int, ...]):
@@ -50,17 +50,17 @@ class Reader(nn.Module):
         return self.last(torch.cat([seen_BCN.amax(2), seen_BCN.mean(2)], 1))  # type: ignore[no-any-return]
 
 
-def encoded(tokenizer: TokenizerModel, scenes: list[Scene], pictures: int) -> Tensor:
+def encode_scenes(tokenizer: TokenizerModel, scenes: list[Scene], pictures: int) -> Tensor:
     made = tokenizer.clips
     pieces = []
-    for start in range(0, len(scenes), AT_ONCE):
-        clips = true_clips(tuple(scenes[start : start + AT_ONCE]), pictures, made.height, made.width, made.fps)
+    for start in range(0, len(scenes), CHUNK):
+        clips = true_clips(tuple(scenes[start : start + CHUNK]), pictures, made.height, made.width, made.fps)
         pieces.append(tokenizer.network.encode_clip(to_clip(clips.numpy())))
     return torch.cat(pieces)
 
 
-def taught(levels: tuple[int, ...], ids: Tensor, shapes: Tensor, steps: int) -> Reader:
-    reader = Reader(levels)
+def train_classifier(levels: tuple[int, ...], ids: Tensor, shapes: Tensor, steps: int) -> ShapeClassifier:
+    reader = ShapeClassifier(levels)
     optimizer = torch.optim.AdamW(reader.parameters(), 3e-3, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1, step / 50) * (1 - step / steps))
     for _ in range(steps):
@@ -73,28 +73,32 @@ def taught(levels: tuple[int, ...], ids: Tensor, shapes: Tensor, steps: int) -> 
     return reader.eval()
 
 
-def painted(tokenizer: TokenizerModel, ids: Tensor, pictures: int) -> list[str]:
+def decoded_shapes(tokenizer: TokenizerModel, ids: Tensor, pictures: int) -> list[str]:
     """The shapes that the oracle sees in what the decoder makes of the ids; of several things, that of the first."""
     seen: list[str] = []
-    for start in range(0, len(ids), AT_ONCE):
-        clips = to_frames(tokenizer.network.decode(ids[start : start + AT_ONCE])[0])[:, :pictures].cpu().numpy()
+    for start in range(0, len(ids), CHUNK):
+        clips = to_frames(tokenizer.network.decode(ids[start : start + CHUNK])[0])[:, :pictures].cpu().numpy()
         seen += [one.scene.things[0].shape if one.scene.things else "nothing" for one in look(clips)]
     return seen
 
 
 @torch.no_grad()
-def read_off(reader: Reader, ids: Tensor) -> list[str]:
-    guesses = [reader(ids[start : start + AT_ONCE]).argmax(1) for start in range(0, len(ids), AT_ONCE)]
+def predicted_shapes(reader: ShapeClassifier, ids: Tensor) -> list[str]:
+    guesses = [reader(ids[start : start + CHUNK]).argmax(1) for start in range(0, len(ids), CHUNK)]
     return [SHAPES[guess] for guess in torch.cat(guesses).tolist()]
 
 
-def share(told: list[str], things: list[Thing], kind: str) -> tuple[int, float]:
+def accuracy(told: list[str], things: list[Thing], kind: str) -> tuple[int, float]:
     """Of the things of a kind such as "small star": how many there are, and how many are told right."""
-    right = [shape == thing.shape for shape, thing in zip(told, things, strict=True) if kind in ("all", name_of(thing))]
+    right = [
+        shape == thing.shape
+        for shape, thing in zip(told, things, strict=True)
+        if kind in ("all", describe_thing(thing))
+    ]
     return len(right), sum(right) / max(1, len(right))
 
 
-def name_of(thing: Thing) -> str:
+def describe_thing(thing: Thing) -> str:
     return f"{thing.size} {thing.shape}"
 
 
@@ -114,12 +118,12 @@ def main() -> None:
     if not isinstance(tokenizer.config.quantizer, FSQConfig):
         raise SystemExit("shapes_in_ids: ids are read by their FSQ levels; this tokenizer has none")
     scenes = sample_scenes(learned + arguments.judged, SEED, things=(1,))
-    things, ids = [scene.things[0] for scene in scenes], encoded(tokenizer, scenes, arguments.pictures)
+    things, ids = [scene.things[0] for scene in scenes], encode_scenes(tokenizer, scenes, arguments.pictures)
     shapes = torch.tensor([SHAPES.index(thing.shape) for thing in things[:learned]])
-    reader = taught(tokenizer.config.quantizer.levels, ids[:learned], shapes, arguments.steps)
-    read, drawn = read_off(reader, ids[learned:]), painted(tokenizer, ids[learned:], arguments.pictures)
+    reader = train_classifier(tokenizer.config.quantizer.levels, ids[:learned], shapes, arguments.steps)
+    read, drawn = predicted_shapes(reader, ids[learned:]), decoded_shapes(tokenizer, ids[learned:], arguments.pictures)
     rows = {
-        kind: (*share(read, things[learned:], kind), share(drawn, things[learned:], kind)[1])
+        kind: (*accuracy(read, things[learned:], kind), accuracy(drawn, things[learned:], kind)[1])
         for kind in ("all", *(f"{size} {shape}" for shape in SHAPES for size in SIZES))
     }
     if arguments.json:
