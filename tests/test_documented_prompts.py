@@ -63,7 +63,7 @@ def test_they_are_found() -> None:
         "README.md",
         "docs/generation.md",
         "docs/api.md",
-        "videogen/cli/generate.py",
+        "videogen/cli/generation/generate.py",
         "videogen/pipeline.py",
     } <= places
 

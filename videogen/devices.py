@@ -1,5 +1,6 @@
 """Where to compute, found out before anything is moved there."""
 
+import os
 from typing import TYPE_CHECKING
 
 from videogen.errors import ResourceError, UsageError
@@ -25,3 +26,15 @@ def usable(name: "str | torch.device", said: str = "device") -> "torch.device":
         reason = str(error).splitlines()[0].split(". ")[0]
         raise ResourceError(f"{said} {name}: torch cannot use it here ({reason})") from None
     return device
+
+
+def use_device(name: str) -> str:
+    """The device of the option --device; float32 stays float32 there, in this process and in those that it starts.
+
+    Without TF32, tokens are the same on every device. Raises as `usable` does.
+    """
+    from tokenizer.precision import allow_tf32
+
+    allow_tf32(convolutions=False, products=False)
+    os.environ["NVIDIA_TF32_OVERRIDE"] = "0"  # NVIDIA's libraries read it when a worker process starts
+    return str(usable(name, "--device"))

@@ -44,3 +44,15 @@ class LockedError(VideogenError):
     """Another process holds the run folder."""
 
     exit_code = 7
+
+
+OUT_OF_MEMORY_TEXTS = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether it is a MemoryError, or what torch raises for GPU or CPU memory."""
+    if isinstance(error, MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and (
+        type(error).__name__ == "OutOfMemoryError" or any(text in str(error) for text in OUT_OF_MEMORY_TEXTS)
+    )

@@ -19,15 +19,15 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks.measuring import Setting, forget_peak, peak_mb
+from benchmarks.measuring import DeviceSetting, peak_memory_mb, reset_peak_memory
 from benchmarks.measuring.hardware import describe
+from videogen.conditioning_frames import clip_as_seen
 from videogen.io import fit, probe, read, scan
-from videogen.io.images import clip_frames
 
-HEIGHT, WIDTH, FPS, USED, SIZE = 2160, 3840, 30, 13, 64
-WAYS: dict[str, Callable[[Path], Any]] = {
-    "the end, scan": lambda path: list(clip_frames(path, scan(path), 8, SIZE, SIZE, USED)),
-    "the end, probe": lambda path: list(clip_frames(path, probe(path), 8, SIZE, SIZE, USED)),
+HEIGHT, WIDTH, FPS, CLIP, SIZE = 2160, 3840, 30, 13, 64
+METHODS: dict[str, Callable[[Path], Any]] = {
+    "the end, scan": lambda path: list(clip_as_seen(path, scan(path), 8, SIZE, SIZE, CLIP)),
+    "the end, probe": lambda path: list(clip_as_seen(path, probe(path), 8, SIZE, SIZE, CLIP)),
     "the middle, at once": lambda path: fit(read(path, middle(path), probe(path)), SIZE, SIZE),
     "the middle, one by one": lambda path: read(path, middle(path), probe(path), size=(SIZE, SIZE)),
 }
@@ -35,7 +35,7 @@ WAYS: dict[str, Callable[[Path], Any]] = {
 
 def middle(path: Path) -> list[int]:
     start = len(probe(path).pts) // 2
-    return list(range(start, start + USED))
+    return list(range(start, start + CLIP))
 
 
 def make_video(path: Path, frames: int) -> None:
@@ -55,11 +55,11 @@ def make_video(path: Path, frames: int) -> None:
 
 def measure(path: Path, way: str) -> dict[str, float]:
     fit(np.zeros((1, 8, 8, 3), np.uint8), 4, 4)  # torch is there
-    where = Setting(torch.device("cpu"), torch.float32)
-    forget_peak(where)
-    before, began = peak_mb(where), time.perf_counter()
-    WAYS[way](path)
-    return {"seconds": round(time.perf_counter() - began, 2), "mib": round(peak_mb(where) - before)}
+    where = DeviceSetting(torch.device("cpu"), torch.float32)
+    reset_peak_memory(where)
+    before, began = peak_memory_mb(where), time.perf_counter()
+    METHODS[way](path)
+    return {"seconds": round(time.perf_counter() - began, 2), "mib": round(peak_memory_mb(where) - before)}
 
 
 def main() -> None:
@@ -75,7 +75,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "4k.mp4"
         make_video(path, arguments.frames)
-        for way in WAYS:
+        for way in METHODS:
             command = [sys.executable, "-m", "benchmarks.data.clip_end", "--measure", str(path), way]
             figures["ways"][way] = json.loads(
                 subprocess.run(command, check=True, capture_output=True, text=True).stdout
@@ -83,7 +83,7 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(figures, indent=2))
         return
-    print(f"{USED} frames of {arguments.frames} of {HEIGHT} x {WIDTH}, H.264, on {figures['hardware']}")
+    print(f"{CLIP} frames of {arguments.frames} of {HEIGHT} x {WIDTH}, H.264, on {figures['hardware']}")
     for way, row in figures["ways"].items():
         print(f"  {way:<24} {row['seconds']:6.2f} s  {row['mib']:5.0f} MiB")
 

@@ -20,18 +20,18 @@ from videogen.pixels import to_clip, to_frames
 from videogen.playroom.oracle import look
 from videogen.playroom.score import Score
 
-AT_ONCE = 16
-SHOWN = ("shape", "size", "motion", "speed")
+BATCH = 16
+ATTRIBUTES = ("shape", "size", "motion", "speed")
 
 
 @torch.no_grad()
-def begun_with(pipe: VideoPipeline, prompts: Prompts, true: Clips, given: int) -> Clips:
+def complete_clips(pipe: VideoPipeline, prompts: Prompts, true: Clips, given: int) -> Clips:
     """The clips, of which the first `given` latent frames are true."""
     tokenizer, whole = pipe.model.tokenizer.network, []
-    for start in range(0, len(true), AT_ONCE):
-        ids_BThw = tokenizer.encode_clip(to_clip(true[start : start + AT_ONCE]))
+    for start in range(0, len(true), BATCH):
+        ids_BThw = tokenizer.encode_clip(to_clip(true[start : start + BATCH]))
         seeds = list(range(start, start + len(ids_BThw)))
-        job = pipe.job(tuple(prompts.captions[start : start + AT_ONCE]), None, 1, seeds, {})
+        job = pipe.job(tuple(prompts.captions[start : start + BATCH]), None, 1, seeds, {})
         made = generate(pipe.model, job, ids_BThw[:, :given])
         seen = [to_frames(tokenizer.decode(ids_BThw[:, :given])[0])] if given else []
         rest = [next(made).pictures for _ in range(ids_BThw.shape[1] - given)]
@@ -39,7 +39,7 @@ def begun_with(pipe: VideoPipeline, prompts: Prompts, true: Clips, given: int) -
     return np.concatenate(whole)
 
 
-def judged(clips: Clips, prompts: Prompts) -> dict[str, Any]:
+def score_clips(clips: Clips, prompts: Prompts) -> dict[str, Any]:
     score = Score()
     for wanted, seen in zip(prompts.wanted, look(clips), strict=True):
         if wanted is not None:
@@ -61,14 +61,14 @@ def main() -> None:
     size = pipe.model.clips.height
     true = true_clips(prompts.drawn, arguments.pictures, size, size, pipe.fps).numpy()
     frames = pipe.model.spec.latent_frames(arguments.pictures)
-    found = {given: judged(begun_with(pipe, prompts, true, given), prompts) for given in range(frames + 1)}
+    found = {given: score_clips(complete_clips(pipe, prompts, true, given), prompts) for given in range(frames + 1)}
     if arguments.json:
         print(json.dumps({"hardware": describe(), "true latent frames": found}, indent=2))
         return
     print(f"{arguments.prompts} prompts, {frames} latent frames each, {describe()}")
-    print(f"true ones  all right  attributes  {'  '.join(SHOWN)}")
+    print(f"true ones  all right  attributes  {'  '.join(ATTRIBUTES)}")
     for given, figures in found.items():
-        shares = "  ".join(f"{figures['by_attribute'][name]:{len(name)}.0%}" for name in SHOWN)
+        shares = "  ".join(f"{figures['by_attribute'][name]:{len(name)}.0%}" for name in ATTRIBUTES)
         print(f"{given:9}  {figures['all_correct']:9.0%}  {figures['attributes']:10.0%}  {shares}")
 
 

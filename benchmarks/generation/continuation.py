@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from benchmarks.measuring.hardware import describe
-from videogen.conditioning_frames import condition_on_clip
+from videogen.conditioning_frames import clip_known
 from videogen.continuation_prompt import continuation_prompt
 from videogen.evaluation.generation.prompts import Clips, true_clips
 from videogen.generate import generate
@@ -29,10 +29,10 @@ from videogen.playroom.scene import Scene, sample_scenes
 from videogen.playroom.score import judge
 
 SEED = 20_260_117  # of scenes that nothing was trained or tuned on
-GIVEN = 17  # pictures of a clip
-AT_ONCE = 12
+PREFIX_FRAMES = 17  # pictures of a clip
+BATCH = 12
 KEPT = ("objects", "ground pattern", "ground colour", "colour", "shape")  # the same things over the same ground
-COUNTED = {
+GROUPS = {
     "things": ("objects",),
     "ground": KEPT[1:3],
     "colours": ("colour",),
@@ -44,11 +44,11 @@ COUNTED = {
 }
 
 
-def continued(pipe: VideoPipeline, ids_BThw: torch.Tensor, prompts: Sequence[str], latent_frames: int) -> Clips:
+def continue_clips(pipe: VideoPipeline, ids_BThw: torch.Tensor, prompts: Sequence[str], latent_frames: int) -> Clips:
     """The pictures that follow each clip; number i of them is drawn from seed i."""
     parts = []
-    for start in range(0, len(prompts), AT_ONCE):
-        some = slice(start, start + AT_ONCE)
+    for start in range(0, len(prompts), BATCH):
+        some = slice(start, start + BATCH)
         count = len(prompts[some])
         job = pipe.job(prompts[some], None, 1, list(range(start, start + count)), {})
         made = generate(pipe.model, job, ids_BThw[some])
@@ -57,29 +57,29 @@ def continued(pipe: VideoPipeline, ids_BThw: torch.Tensor, prompts: Sequence[str
 
 
 @torch.no_grad()
-def reconstructed(pipe: VideoPipeline, clips: Clips) -> Clips:
+def reconstruct(pipe: VideoPipeline, clips: Clips) -> Clips:
     network = pipe.model.tokenizer.network
     parts = [to_frames(network.decode(network.encode_clip(to_clip(clip[None])))[0]) for clip in clips]
-    return torch.cat(parts)[:, GIVEN : clips.shape[1]].cpu().numpy()
+    return torch.cat(parts)[:, PREFIX_FRAMES : clips.shape[1]].cpu().numpy()
 
 
-def counts(scenes: Sequence[Scene], clips: Clips) -> dict[str, int]:
+def count_kept(scenes: Sequence[Scene], clips: Clips) -> dict[str, int]:
     """In how many clips each of these is as it was."""
     rows = [judge(scene.words(), seen.scene) for scene, seen in zip(scenes, look(clips), strict=True)]
     return {
         name: sum(all(wanted == shown for attribute, wanted, shown in row if attribute in attributes) for row in rows)
-        for name, attributes in COUNTED.items()
+        for name, attributes in GROUPS.items()
     }
 
 
-def measured(
+def measure(
     pipe: VideoPipeline, clips_wanted: int, latent_frames: int, sheet: Path | None, first: int = 0
 ) -> dict[str, Any]:
     scenes = tuple(sample_scenes(clips_wanted, SEED, first))
     rows, columns = pipe.size(None, None)
     after = latent_frames * pipe.model.tokenizer.config.f_t
-    clips = true_clips(scenes, GIVEN + after, rows, columns, pipe.fps).numpy()
-    known = [condition_on_clip(pipe.model, clip[:GIVEN]) for clip in clips]
+    clips = true_clips(scenes, PREFIX_FRAMES + after, rows, columns, pipe.fps).numpy()
+    known = [clip_known(pipe.model, clip[:PREFIX_FRAMES]) for clip in clips]
     ids_BThw = torch.cat([each.ids_BThw for each in known])
     vocabulary = pipe.model.prompt_vocabulary
     held_out = vocabulary.held_out_words if vocabulary is not None else ()
@@ -88,16 +88,17 @@ def measured(
     found = [continuation_prompt(pipe.model, each).prompt for each in known]
     seconds = time.perf_counter() - began, time.process_time() - spent
     ways = {"none": [""] * len(true), "true caption": true, "found caption": found}
-    videos = {name: continued(pipe, ids_BThw, prompts, latent_frames) for name, prompts in ways.items()}
+    videos = {name: continue_clips(pipe, ids_BThw, prompts, latent_frames) for name, prompts in ways.items()}
     if sheet is not None:
         whole = [
-            np.concatenate([clip[:GIVEN], video]) for clip, video in zip(clips, videos["found caption"], strict=True)
+            np.concatenate([clip[:PREFIX_FRAMES], video])
+            for clip, video in zip(clips, videos["found caption"], strict=True)
         ]
         contact_sheet(whole[:8], found[:8], 11).save(sheet)
-    videos["the tokenizer alone"] = reconstructed(pipe, clips)
+    videos["the tokenizer alone"] = reconstruct(pipe, clips)
     return {
         "clips": len(scenes),
-        "kept": {name: counts(scenes, video) for name, video in videos.items()},
+        "kept": {name: count_kept(scenes, video) for name, video in videos.items()},
         "captions": [{"true": one, "found": other} for one, other in zip(true, found, strict=True)],
         "seconds_a_caption": {"by the clock": seconds[0] / len(true), "of processors": seconds[1] / len(true)},
     }
@@ -115,14 +116,14 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     pipe = VideoPipeline.from_pretrained(arguments.model)
-    found = measured(pipe, arguments.clips, arguments.latent_frames, arguments.sheet, arguments.first)
+    found = measure(pipe, arguments.clips, arguments.latent_frames, arguments.sheet, arguments.first)
     if arguments.json:
         print(json.dumps({"hardware": describe(), **found}, indent=2))
         return
     print(f"{found['clips']} clips, {arguments.latent_frames} latent frames after each, {describe()}")
-    print(f"{'':21}{'  '.join(COUNTED)}")
+    print(f"{'':21}{'  '.join(GROUPS)}")
     for name, row in found["kept"].items():
-        print(f"{name:21}{'  '.join(f'{row[each]:{len(each)}}' for each in COUNTED)}")
+        print(f"{name:21}{'  '.join(f'{row[each]:{len(each)}}' for each in GROUPS)}")
     clock, processors = found["seconds_a_caption"].values()
     print(f"a caption is found in {clock:.1f} s, {processors:.1f} s of processors")
 

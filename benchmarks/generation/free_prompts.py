@@ -23,8 +23,8 @@ from videogen.pipeline import VideoPipeline
 from videogen.playroom.scene import Scene, Thing
 
 FRAMES = 17
-Asked = dict[str, str]
-PROMPTS: tuple[tuple[str, Asked, tuple[Asked, ...]], ...] = (  # a prompt, its ground, its things
+Attributes = dict[str, str]
+PROMPTS: tuple[tuple[str, Attributes, tuple[Attributes, ...]], ...] = (  # a prompt, its ground, its things
     ("a red disc", {}, ({"colour": "red", "shape": "circle"},)),
     ("a blue ball rolling to the right", {}, ({"colour": "blue", "shape": "circle", "motion": "right"},)),
     ("crimson disk on navy", {"colour": "dark blue"}, ({"colour": "red", "shape": "circle"},)),
@@ -111,7 +111,7 @@ PROMPTS: tuple[tuple[str, Asked, tuple[Asked, ...]], ...] = (  # a prompt, its g
 )
 
 
-def judged(ground: Asked, things: tuple[Asked, ...], seen: Scene) -> dict[str, list[bool]]:
+def score_attributes(ground: Attributes, things: tuple[Attributes, ...], seen: Scene) -> dict[str, list[bool]]:
     """Each attribute that was asked for, and whether it is there; things are told apart by their colors."""
     rows: dict[str, list[bool]] = {"objects": [len(seen.things) == len(things)]}
     for name, value in ground.items():
@@ -143,10 +143,10 @@ def main() -> None:
             for number, (prompt, ground, things) in enumerate(PROMPTS):
                 seeds = [100 * number + seed for seed in range(arguments.seeds)]
                 job = pipe.job(prompt, None, len(seeds), seeds, {})
-                clips = clips_of(pipe, job)
+                clips = generate_clips(pipe, job)
                 shown += [(prompt if pipe is raw else read.model.prompt_vocabulary.read(prompt).text, clips[0])]  # type: ignore[union-attr]
                 for scene in detect_scenes(clips, pipe.fps):
-                    rows = judged(ground, things, scene)
+                    rows = score_attributes(ground, things, scene)
                     right.append(all(one for some in rows.values() for one in some))
                     for attribute, some in rows.items():
                         seen.setdefault(attribute, []).extend(some)
@@ -173,7 +173,7 @@ def main() -> None:
               f"attributes {figures['attributes']:.0%}: {shares}")  # fmt: skip
 
 
-def clips_of(pipe: VideoPipeline, job: Any) -> Any:
+def generate_clips(pipe: VideoPipeline, job: Any) -> Any:
     from videogen.stats import Figures
 
     rows, columns = pipe.size(None, None)

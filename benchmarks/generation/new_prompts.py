@@ -14,37 +14,37 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.generation.after_true_frames import SHOWN, judged
+from benchmarks.generation.after_true_frames import ATTRIBUTES, score_clips
 from benchmarks.measuring.hardware import describe
 from videogen.evaluation.generation.prompts import Clips, read_prompts
 from videogen.generate import Going, Job, begin, cut_to_new_prompts, go_on, kept, under_new_prompts
 from videogen.models import PriorModel
 from videogen.pipeline import VideoPipeline
 
-AT_ONCE = 16
+BATCH = 16
 BEFORE, AFTER = 5, 6  # latent frames
-JUDGED = 17  # pictures at the end
-Turn = Callable[[PriorModel, Job, Going], Going]
-WAYS: dict[str, tuple[Turn, dict[str, Any]]] = {
+SCORED = 17  # pictures at the end
+PromptChange = Callable[[PriorModel, Job, Going], Going]
+CHANGES: dict[str, tuple[PromptChange, dict[str, Any]]] = {
     "recache": (under_new_prompts, {}),
     "recache without an opening": (under_new_prompts, {"first_frames_step_multiplier": 1}),
     "cut": (cut_to_new_prompts, {}),
 }
 
 
-def changed(pipe: VideoPipeline, first: list[str], then: list[str], seeds: list[int]) -> dict[str, Clips]:
+def change_prompts(pipe: VideoPipeline, first: list[str], then: list[str], seeds: list[int]) -> dict[str, Clips]:
     """The last pictures of streams that began with one prompt and go on with another, in each of the ways."""
     model, job = pipe.model, pipe.job(first, None, 1, seeds, {})
-    going, _ = gone_on(model, job, begin(model, job), BEFORE)
+    going, _ = advance(model, job, begin(model, job), BEFORE)
     seen = {}
-    for name, (turn, settings) in WAYS.items():
+    for name, (turn, settings) in CHANGES.items():
         told = replace(job, prompts=tuple(then), sampler=replace(job.sampler, **settings))
-        _, pictures = gone_on(model, told, turn(model, told, kept(going)), AFTER)
-        seen[name] = pictures[:, -JUDGED:]
+        _, pictures = advance(model, told, turn(model, told, kept(going)), AFTER)
+        seen[name] = pictures[:, -SCORED:]
     return seen
 
 
-def gone_on(model: PriorModel, job: Job, going: Going, frames: int) -> tuple[Going, Clips]:
+def advance(model: PriorModel, job: Job, going: Going, frames: int) -> tuple[Going, Clips]:
     pictures = []
     for _ in range(frames):
         going, made = go_on(model, job, going)
@@ -64,18 +64,18 @@ def main() -> None:
     then, count = list(prompts.captions), len(prompts.captions)
     first = then[count // 2 :] + then[: count // 2]
     parts = [
-        changed(pipe, first[at : at + AT_ONCE], then[at : at + AT_ONCE], list(range(at, min(at + AT_ONCE, count))))
-        for at in range(0, count, AT_ONCE)
+        change_prompts(pipe, first[at : at + BATCH], then[at : at + BATCH], list(range(at, min(at + BATCH, count))))
+        for at in range(0, count, BATCH)
     ]
-    found = {name: judged(np.concatenate([part[name] for part in parts]), prompts) for name in WAYS}
+    found = {name: score_clips(np.concatenate([part[name] for part in parts]), prompts) for name in CHANGES}
     if arguments.json:
         print(json.dumps({"hardware": describe(), "ways": found}, indent=2))
         return
-    print(f"{prompts.name}, judged {JUDGED} pictures of each, {describe()}")
-    width = max(map(len, WAYS))
-    print(f"{'':{width}}  all right  attributes  {'  '.join(SHOWN)}")
+    print(f"{prompts.name}, judged {SCORED} pictures of each, {describe()}")
+    width = max(map(len, CHANGES))
+    print(f"{'':{width}}  all right  attributes  {'  '.join(ATTRIBUTES)}")
     for name, figures in found.items():
-        shares = "  ".join(f"{figures['by_attribute'][attribute]:{len(attribute)}.0%}" for attribute in SHOWN)
+        shares = "  ".join(f"{figures['by_attribute'][attribute]:{len(attribute)}.0%}" for attribute in ATTRIBUTES)
         print(f"{name:{width}}  {figures['all_correct']:9.0%}  {figures['attributes']:10.0%}  {shares}")
 
 

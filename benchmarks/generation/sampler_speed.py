@@ -14,18 +14,18 @@ from typing import Any
 import torch
 
 from benchmarks.measuring.hardware import describe
-from benchmarks.measuring.random_models import Shape, write_made_up_model
+from benchmarks.measuring.random_models import PriorSize, write_random_model
 from videogen.evaluation.lab.bench import bench
 from videogen.evaluation.lab.bench_report import as_table
 from videogen.pipeline import VideoPipeline
 
-SHAPE = Shape(width=256, layers=6, heads=4, kv_heads=1, hidden=704)
+SIZE = PriorSize(width=256, layers=6, heads=4, kv_heads=1, hidden=704)
 PROMPT = "a small red ring drifts left slowly over a dark blue background"
 
 
-def figures_at(grid: int, rounds: int) -> dict[str, Any]:
+def measure_grid(grid: int, rounds: int) -> dict[str, Any]:
     with TemporaryDirectory() as folder:
-        model = write_made_up_model(Path(folder), grid, SHAPE)
+        model = write_random_model(Path(folder), grid, SIZE)
         began = time.perf_counter()
         pipe = VideoPipeline.from_pretrained(model)
         loading = time.perf_counter() - began
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    found = {grid: figures_at(grid, arguments.rounds) for grid in arguments.grids}
+    found = {grid: measure_grid(grid, arguments.rounds) for grid in arguments.grids}
     if arguments.json:
         print(json.dumps({"hardware": describe(), "grids": found}, indent=2))
         return

@@ -14,14 +14,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
-Proven = Literal["yes", "no", "skipped", "timed"]
+Status = Literal["yes", "no", "skipped", "timed"]
 
 
 class Finding(NamedTuple):
     """A row of the table."""
 
     what: str
-    proven: Proven  # timed: a figure alone, nothing is claimed
+    proven: Status  # timed: a figure alone, nothing is claimed
     figure: str = ""
     beside: str = ""  # a floor, or a ratio to another way
     why: str = ""  # what was compared; of what failed or was skipped, the reason
@@ -33,5 +33,5 @@ def as_row(finding: Finding) -> dict[str, Any]:
     return {**finding._asdict(), "numbers": dict(finding.numbers)}
 
 
-def verdict(held: bool) -> Proven:
+def yes_or_no(held: bool) -> Status:
     return "yes" if held else "no"

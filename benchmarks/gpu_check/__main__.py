@@ -34,7 +34,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the check in hand is ended too
     device = given.device or default_device()
     kind, date, shown = device.split(":")[0], datetime.date.today().isoformat(), 0
-    before = report.stored(out).get(kind) if out is not None and given.only else None
+    before = report.load_runs(out).get(kind) if out is not None and given.only else None
 
     def keep(outcomes: list[Outcome]) -> None:
         nonlocal shown
@@ -49,7 +49,7 @@ def main() -> None:
             "checks": as_json(outcomes),
         }
         if out is not None:
-            report.store(out, kind, report.joined(before, run, [check.name for check in CHECKS]))
+            report.store_run(out, kind, report.merge_runs(before, run, [check.name for check in CHECKS]))
         for outcome in outcomes[shown:]:
             print(f"{outcome.name}: {outcome.ended}, {outcome.seconds:.0f} s", flush=True)
             for finding in outcome.findings:

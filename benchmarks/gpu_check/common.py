@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.gpu_check import Finding
-from benchmarks.measuring import Setting, seconds_of, settle
+from benchmarks.measuring import DeviceSetting, synchronize, time_calls
 from videogen.evaluation.lab.roofline import Peaks, measured_peaks
 from videogen.training.estimate.machine import REACHED, this_gpu
 
@@ -18,9 +18,9 @@ SEED = 0
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 
-def where(device: str, dtype: torch.dtype = torch.bfloat16) -> Setting:
+def device_setting(device: str, dtype: torch.dtype = torch.bfloat16) -> DeviceSetting:
     torch.manual_seed(SEED)
-    return Setting(torch.device(device), dtype)
+    return DeviceSetting(torch.device(device), dtype)
 
 
 def is_small(device: str) -> bool:
@@ -38,40 +38,40 @@ def attempt(what: str, rows: Callable[[], Iterator[Finding]]) -> Iterator[Findin
         yield Finding(what, "no", why=f"{type(error).__name__}: {said}", numbers=where_from)
 
 
-def apart(one: Tensor, other: Tensor) -> float:
+def relative_error(one: Tensor, other: Tensor) -> float:
     """The length of the difference, relative to that of the other; infinite where something is no number."""
     ratio = float((one.double() - other.double()).norm() / other.double().norm().clamp_min(1e-30))
     return ratio if ratio == ratio else float("inf")
 
 
-def median_seconds(work: Callable[[], object], setting: Setting, rounds: int = 5) -> float:
+def median_seconds(work: Callable[[], object], setting: DeviceSetting, rounds: int = 5) -> float:
     """Of a call, after one that is not counted; short ones are repeated within a round."""
     work()
-    once = seconds_of(work, 1, setting)
+    once = time_calls(work, 1, setting)
     repeats = max(1, min(200, int(0.02 / max(once, 1e-6))))
-    return statistics.median(seconds_of(work, repeats, setting) for _ in range(rounds))
+    return statistics.median(time_calls(work, repeats, setting) for _ in range(rounds))
 
 
-def peaks_of(setting: Setting) -> Peaks:
+def peaks_of(setting: DeviceSetting) -> Peaks:
     return measured_peaks(setting.device, setting.dtype)
 
 
-def data_sheet(device: torch.device) -> float | None:
+def datasheet_flops(device: torch.device) -> float | None:
     """FLOP/s of a known GPU's dense products in bf16: what papers take shares of as MFU."""
     rate = this_gpu().rate if device.type == "cuda" else None
     return None if rate is None else rate / REACHED
 
 
-def milliseconds(seconds: float) -> str:
+def format_ms(seconds: float) -> str:
     return f"{1e3 * seconds:.3g} ms"
 
 
-def peak_bytes(setting: Setting) -> int:
-    settle(setting)
+def peak_bytes(setting: DeviceSetting) -> int:
+    synchronize(setting)
     return torch.cuda.max_memory_allocated(setting.device)
 
 
-def settings(file: str) -> dict[str, Any]:
+def read_config(file: str) -> dict[str, Any]:
     """As plain data."""
     import yaml
 
@@ -79,8 +79,8 @@ def settings(file: str) -> dict[str, Any]:
     return read
 
 
-def part(file: str, name: str, schema: Any) -> Any:
+def read_section(file: str, name: str, schema: Any) -> Any:
     """One section as the dataclass that it is for."""
     from videogen.config.serialization import from_json
 
-    return from_json(schema, settings(file)[name], file)
+    return from_json(schema, read_config(file)[name], file)

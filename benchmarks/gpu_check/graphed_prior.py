@@ -22,11 +22,11 @@ from prior.model import LlamaPrior, TokenProposal, cached_rotary
 from prior.wrappers import StandIn
 
 WARM_UP = 3  # runs before a recording: libraries choose kernels and take memory in the first ones
-KEPT = 4  # streams, each with two recordings, whose pasts stay in memory
+MAX_STREAMS = 4  # streams, each with two recordings, whose pasts stay in memory
 
 
 @dataclass
-class Recording:
+class GraphRecording:
     """A pass over one frame of a stream, or two after each other; `run` reads the inputs and fills the outputs."""
 
     past: Past  # held, so that its memory is given to nobody else
@@ -44,7 +44,7 @@ class GraphedPrior(StandIn):
 
     def __init__(self, prior: LlamaPrior):
         super().__init__(prior)
-        self.recordings: dict[tuple[int, int], Recording] = {}
+        self.recordings: dict[tuple[int, int], GraphRecording] = {}
 
     @torch.no_grad()
     def propose(self, ids_Bhw: Tensor, past: Past, places_BM: Tensor | None = None) -> tuple[TokenProposal, Present]:
@@ -76,7 +76,7 @@ class GraphedPrior(StandIn):
         """Features, and keys and values: copies, for the next replay writes over them."""
         number = past.keys[0].data_ptr(), frames
         if number not in self.recordings:
-            while len(self.recordings) >= 2 * KEPT:
+            while len(self.recordings) >= 2 * MAX_STREAMS:
                 self.recordings.pop(next(iter(self.recordings)))
             self.recordings[number] = self.recorded(ids_BS, past, frames)
         recording = self.recordings[number]
@@ -85,7 +85,7 @@ class GraphedPrior(StandIn):
         recording.run()
         return recording.features_BSC.clone(), recording.kept_LKBHSD.clone()
 
-    def set_frame(self, recording: Recording, frame: int, frames: int) -> None:
+    def set_frame(self, recording: GraphRecording, frame: int, frames: int) -> None:
         if recording.frame == frame:
             return
         height, width = recording.past.grid.tolist()
@@ -99,10 +99,10 @@ class GraphedPrior(StandIn):
             buffer.copy_(now)
         recording.frame = frame
 
-    def recorded(self, ids_BS: Tensor, past: Past, frames: int) -> Recording:
+    def recorded(self, ids_BS: Tensor, past: Past, frames: int) -> GraphRecording:
         device, config = ids_BS.device, self.config
         (batch, length), kind = ids_BS.shape, past.keys[0]
-        recording = Recording(
+        recording = GraphRecording(
             past,
             ids_BS.clone(),
             torch.zeros(frames, length // frames, dtype=torch.int64, device=device),
@@ -114,18 +114,18 @@ class GraphedPrior(StandIn):
         self.set_frame(recording, int(past.frames), frames)
 
         def work() -> None:
-            features, kept = streamed(self.prior, recording)
+            features, kept = run_recording(self.prior, recording)
             recording.features_BSC.copy_(features)
             recording.kept_LKBHSD.copy_(kept)
 
         before = copied(past)
-        recording.run = as_graph(work, device)
+        recording.run = capture(work, device)
         for buffer, was in zip((*past.keys, *past.values), (*before.keys, *before.values), strict=True):
             buffer.copy_(was)  # a second run of the same frames would find the keys of the first where older ones were
         return recording
 
 
-def streamed(prior: LlamaPrior, recording: Recording) -> tuple[Tensor, Tensor]:
+def run_recording(prior: LlamaPrior, recording: GraphRecording) -> tuple[Tensor, Tensor]:
     """`LlamaPrior.stream` with a full window, places and positions being tensors."""
     past, x_BSC, kept = recording.past, prior.embedding(recording.ids_BS), []
     tokens = recording.rows_FN.shape[1]
@@ -143,7 +143,7 @@ def streamed(prior: LlamaPrior, recording: Recording) -> tuple[Tensor, Tensor]:
     return prior.norm(x_BSC), torch.stack(kept)
 
 
-def as_graph(work: Callable[[], None], device: torch.device) -> Callable[[], None]:
+def capture(work: Callable[[], None], device: torch.device) -> Callable[[], None]:
     """The kernels that `work` launches, recorded; it must read and write fixed memory only. On a CPU, work itself."""
     if device.type != "cuda":
         work()

@@ -14,18 +14,18 @@ shows that the kit works, and its times say nothing about a GPU. On a machine wi
 `PYTHONPATH=. python3 -m benchmarks.gpu_check --out FOLDER`. gpu.json has all numbers, and the traceback of what failed.
 """
 TITLES = {"cuda": "## On a GPU", "cpu": "## On a CPU, small shapes"}
-NOTHING_YET = "No GPU has run these checks yet.\n"
+NO_GPU_RUN = "No GPU has run these checks yet.\n"
 
 
-def store(folder: Path, kind: str, run: dict[str, Any]) -> None:
+def store_run(folder: Path, kind: str, run: dict[str, Any]) -> None:
     """Put a run, or what there is of it, in place of the last one on this kind of device; files are replaced whole."""
     folder.mkdir(parents=True, exist_ok=True)
-    runs = {**stored(folder), kind: run}
+    runs = {**load_runs(folder), kind: run}
     replace(folder / "gpu.json", json.dumps(runs, indent=1, sort_keys=True) + "\n")
     replace(folder / "gpu.md", page(runs))
 
 
-def stored(folder: Path) -> dict[str, Any]:
+def load_runs(folder: Path) -> dict[str, Any]:
     try:
         runs = json.loads((folder / "gpu.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -33,7 +33,7 @@ def stored(folder: Path) -> dict[str, Any]:
     return {kind: run for kind, run in runs.items() if kind in TITLES} if isinstance(runs, dict) else {}
 
 
-def joined(before: dict[str, Any] | None, run: dict[str, Any], order: Sequence[str]) -> dict[str, Any]:
+def merge_runs(before: dict[str, Any] | None, run: dict[str, Any], order: Sequence[str]) -> dict[str, Any]:
     """A run of some checks, and of the others what an earlier run on the same machine found."""
     if before is None or before["hardware"] != run["hardware"]:
         return run
@@ -54,7 +54,7 @@ def page(runs: dict[str, Any]) -> str:
         if kind in runs:
             parts.append(f"{title}\n\n{section(runs[kind])}")
         elif kind == "cuda":
-            parts.append(f"{title}\n\n{NOTHING_YET}")
+            parts.append(f"{title}\n\n{NO_GPU_RUN}")
     return "\n".join(parts)
 
 
@@ -65,7 +65,7 @@ def section(run: dict[str, Any]) -> str:
     lines.append("|---|---|---|---|---|")
     for outcome in run["checks"]:
         lines += [row(finding) for finding in outcome["findings"]]
-    return "\n".join([*lines, "", counts(run), ""])
+    return "\n".join([*lines, "", summary(run), ""])
 
 
 def row(finding: dict[str, Any]) -> str:
@@ -73,11 +73,11 @@ def row(finding: dict[str, Any]) -> str:
     return f"| {' | '.join(str(cell).replace('|', '/').replace(chr(10), ' ') for cell in cells)} |"
 
 
-def counts(run: dict[str, Any]) -> str:
+def summary(run: dict[str, Any]) -> str:
     found = [finding["proven"] for outcome in run["checks"] for finding in outcome["findings"]]
     said = ", ".join(f"{found.count(kind)} {kind}" for kind in ("yes", "no", "skipped", "timed"))
-    return f"In all: {said}. Seconds a check: {in_words((c['name'], c['seconds']) for c in run['checks'])}."
+    return f"In all: {said}. Seconds a check: {format_seconds((c['name'], c['seconds']) for c in run['checks'])}."
 
 
-def in_words(pairs: Iterable[tuple[str, float]]) -> str:
+def format_seconds(pairs: Iterable[tuple[str, float]]) -> str:
     return ", ".join(f"{name} {seconds:.0f}" for name, seconds in pairs if seconds)

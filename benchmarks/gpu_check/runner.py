@@ -14,11 +14,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gpu_check import Finding, Proven, as_row
+from benchmarks.gpu_check import Finding, Status, as_row
 
 ROOT = Path(__file__).resolve().parents[2]
-LOG = 6000  # characters of what a check said before it failed, for gpu.json
-LEAST = 3.0  # seconds: a check that would have less is not begun
+LOG_TAIL = 6000  # characters of what a check said before it failed, for gpu.json
+MIN_SECONDS = 3.0  # seconds: a check that would have less is not begun
 
 
 @dataclass(frozen=True)
@@ -56,16 +56,16 @@ def run_all(
         left = end - clock()
         limit = check.limit_on_cpu if device == "cpu" else check.limit
         if missing := [name for name in check.needs if importlib.util.find_spec(name) is None]:
-            outcomes.append(without(check, "skipped", f"needs {', '.join(missing)}, which is not installed"))
-        elif left < LEAST:
-            outcomes.append(without(check, "left out", f"the budget of {budget:.0f} s was spent"))
+            outcomes.append(skipped_outcome(check, "skipped", f"needs {', '.join(missing)}, which is not installed"))
+        elif left < MIN_SECONDS:
+            outcomes.append(skipped_outcome(check, "left out", f"the budget of {budget:.0f} s was spent"))
         else:
             outcomes.append(run_one(check, device, min(limit, left), cut_short=left < limit))
         on_outcome(outcomes)
     return outcomes
 
 
-def without(check: Check, ended: str, why: str) -> Outcome:
+def skipped_outcome(check: Check, ended: str, why: str) -> Outcome:
     return Outcome(check.name, 0.0, ended, [as_row(Finding(check.name, "skipped", why=why))])
 
 
@@ -93,33 +93,33 @@ def run_one(check: Check, device: str, limit: float, cut_short: bool = False) ->
             except subprocess.TimeoutExpired:
                 code = None
             finally:
-                kill(process)
-        outcome = Outcome(check.name, round(time.monotonic() - began, 1), findings=read(rows))
+                kill_group(process)
+        outcome = Outcome(check.name, round(time.monotonic() - began, 1), findings=read_rows(rows))
         if code != 0:
-            why = f"out of time after {limit:.0f} s" if code is None else reason(log, code)
+            why = f"out of time after {limit:.0f} s" if code is None else last_error(log, code)
             outcome.ended = "out of time" if code is None else "failed"
             spent = code is None and cut_short
             why = f"the budget ended after {limit:.0f} s of it" if spent else why
-            said_last = log.read_text(encoding="utf-8", errors="replace")[-LOG:]
-            proven: Proven = "skipped" if spent else "no"
+            said_last = log.read_text(encoding="utf-8", errors="replace")[-LOG_TAIL:]
+            proven: Status = "skipped" if spent else "no"
             row = Finding(f"{check.name}: the rest of it", proven, why=why, numbers={"log": said_last})
             outcome.findings.append(as_row(row))
         return outcome
 
 
-def kill(process: "subprocess.Popen[bytes]") -> None:
+def kill_group(process: "subprocess.Popen[bytes]") -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
-def read(rows: Path) -> list[dict[str, Any]]:
+def read_rows(rows: Path) -> list[dict[str, Any]]:
     """Whole lines only: the last one may have been cut off."""
     text = rows.read_text(encoding="utf-8") if rows.exists() else ""
     return [json.loads(line) for line in text.split("\n")[:-1]]
 
 
-def reason(log: Path, code: int) -> str:
+def last_error(log: Path, code: int) -> str:
     """The last lines that a process left: of a traceback, the error and where it was raised."""
     lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     errors = [line for line in lines if line.split(":")[0].endswith(("Error", "Exception", "Failure"))]

@@ -20,14 +20,14 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SHORTEST = 0.02  # seconds: what takes less is repeated within a measurement
+MIN_SECONDS = 0.02  # seconds: what takes less is repeated within a measurement
 GEMM, TRIAD = 2048, 2**24
 
 Name = TypeVar("Name", bound=Hashable)
-Way = Callable[[], object]
+Call = Callable[[], object]
 
 
-class Setting(NamedTuple):
+class DeviceSetting(NamedTuple):
     """Where and in what precision a benchmark runs."""
 
     device: torch.device
@@ -42,40 +42,40 @@ class Setting(NamedTuple):
         return {"torch": torch.__version__, "device": device, "precision": precision, "clock": clock}
 
 
-def setting(threads: int) -> Setting:
+def device_setting(threads: int) -> DeviceSetting:
     """bfloat16 on a GPU where there is one, else float32 on so many threads of the CPU."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     if torch.cuda.is_available():
-        return Setting(torch.device("cuda"), torch.bfloat16)
-    return Setting(torch.device("cpu"), torch.float32)
+        return DeviceSetting(torch.device("cuda"), torch.bfloat16)
+    return DeviceSetting(torch.device("cpu"), torch.float32)
 
 
-def in_turns(ways: Mapping[Name, Way], rounds: int, where: Setting) -> dict[Name, list[float]]:
+def time_alternately(ways: Mapping[Name, Call], rounds: int, where: DeviceSetting) -> dict[Name, list[float]]:
     """Seconds of a call of each, one a round, so that a disturbance meets all of them."""
     repeats = {}
     for name, way in ways.items():
-        first = seconds_of(way, 1, where)  # with all that is done once
-        usual = first if first < SHORTEST else seconds_of(way, 1, where)
-        repeats[name] = max(1, int(SHORTEST / max(usual, 1e-6)))
+        first = time_calls(way, 1, where)  # with all that is done once
+        usual = first if first < MIN_SECONDS else time_calls(way, 1, where)
+        repeats[name] = max(1, int(MIN_SECONDS / max(usual, 1e-6)))
     taken: dict[Name, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():
-            taken[name].append(seconds_of(way, repeats[name], where))
+            taken[name].append(time_calls(way, repeats[name], where))
     return taken
 
 
-def seconds_of(way: Way, repeats: int, where: Setting) -> float:
+def time_calls(way: Call, repeats: int, where: DeviceSetting) -> float:
     clock = time.process_time if where.device.type == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
-    settle(where)
+    synchronize(where)
     start = clock()
     for _ in range(repeats):
         way()
-    settle(where)
+    synchronize(where)
     return (clock() - start) / repeats
 
 
-def settle(where: Setting) -> None:
+def synchronize(where: DeviceSetting) -> None:
     if where.device.type == "cuda":
         torch.cuda.synchronize()
 
@@ -85,21 +85,21 @@ def ratio(above: list[float], below: list[float]) -> float:
     return statistics.median(a / b for a, b in zip(above, below, strict=True))
 
 
-def machine_ways(where: Setting) -> dict[str, Way]:
+def machine_calls(where: DeviceSetting) -> dict[str, Call]:
     """What measures the machine itself, to be taken in turns with the rest."""
     a, b = (torch.randn(GEMM, GEMM, device=where.device, dtype=where.dtype) for _ in range(2))
     x, y, out = (torch.randn(TRIAD, device=where.device) for _ in range(3))
     return {"gemm": lambda: a @ b, "triad": lambda: torch.add(x, y, alpha=2.0, out=out)}
 
 
-class Work(NamedTuple):
+class RequiredWork(NamedTuple):
     """What a way cannot do without: floating-point operations, and bytes that have to come from memory."""
 
     flop: float
     bytes: float
 
 
-def fraction(work: Work, times: Mapping[str, list[float]], way: str) -> float:
+def fraction_of_floor(work: RequiredWork, times: Mapping[str, list[float]], way: str) -> float:
     """Floor over measured, the median over rounds; the floor is that of the machine as it was in each round."""
     rates = zip(times[way], times["gemm"], times["triad"], strict=True)
     return statistics.median(
@@ -115,7 +115,7 @@ def rates(times: Mapping[str, list[float]]) -> dict[str, float]:
     }
 
 
-def in_a_fresh_process(module: str, threads: int, task: dict[str, Any]) -> dict[str, Any]:
+def run_in_fresh_process(module: str, threads: int, task: dict[str, Any]) -> dict[str, Any]:
     """What `python -m module --threads ... --worker task` answers."""
     command = [sys.executable, "-W", "ignore", "-m", module, "--threads", str(threads), "--worker", json.dumps(task)]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
@@ -125,15 +125,15 @@ def in_a_fresh_process(module: str, threads: int, task: dict[str, Any]) -> dict[
     return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
 
 
-def grown_mb(way: Way, where: Setting) -> float:
+def memory_growth_mb(way: Call, where: DeviceSetting) -> float:
     """How much higher memory peaks while `way` runs than before it, in a process that has done nothing else."""
-    forget_peak(where)
-    before = peak_mb(where)
+    reset_peak_memory(where)
+    before = peak_memory_mb(where)
     way()
-    return peak_mb(where) - before
+    return peak_memory_mb(where) - before
 
 
-def forget_peak(where: Setting) -> None:
+def reset_peak_memory(where: DeviceSetting) -> None:
     """So that making weights and inputs does not count; where the system cannot, it does."""
     if where.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -141,7 +141,7 @@ def forget_peak(where: Setting) -> None:
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def peak_mb(where: Setting) -> float:
+def peak_memory_mb(where: DeviceSetting) -> float:
     if where.device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
     status = Path("/proc/self/status")

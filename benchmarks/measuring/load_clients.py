@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-NO_ROOM = 4096  # bytes that the system keeps for one that does not read
+TINY_BUFFER = 4096  # bytes that the system keeps for one that does not read
 
 
-def share_of(values: Sequence[float], share: float) -> float:
+def quantile(values: Sequence[float], share: float) -> float:
     """The value that such a share of all does not exceed."""
     return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
@@ -66,7 +66,7 @@ class Server:
     async def ask(self, method: str, path: str, body: Any = None) -> bytes:
         reader, writer = await self.connected(method, path, body)
         try:
-            return b"".join([part async for part in parts_of(reader)])
+            return b"".join([part async for part in read_chunks(reader)])
         finally:
             writer.close()
 
@@ -92,7 +92,7 @@ class Server:
         return reader, writer
 
 
-async def parts_of(reader: StreamReader) -> AsyncIterator[bytes]:
+async def read_chunks(reader: StreamReader) -> AsyncIterator[bytes]:
     """What an answer holds, as it comes."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
     assert head.split()[1][0] == "2", head
@@ -105,7 +105,7 @@ async def parts_of(reader: StreamReader) -> AsyncIterator[bytes]:
 
 
 @dataclass
-class Seen:
+class ReceivedFrames:
     """What one viewer has got: the pictures' numbers, and when their piece was whole."""
 
     numbers: list[int] = field(default_factory=list)
@@ -125,14 +125,14 @@ class Seen:
             place += size
 
 
-class Crowd:
+class ViewerCrowd:
     """Three fifths stay to the end, a fifth stalls, a fifth leaves at some moment."""
 
     def __init__(self, server: Server, stream: str, viewers: int, seconds: float, seed: int = 0):
         self.server, self.path, self.seconds = server, f"/v1/streams/{stream}/video", seconds
         self.others, self.draw = viewers // 5, random.Random(seed)
         self.watching = 0  # by the server's own count, shortly before the end
-        self.good = [Seen() for _ in range(viewers - 2 * self.others)]
+        self.good = [ReceivedFrames() for _ in range(viewers - 2 * self.others)]
 
     async def watch(self) -> None:
         staying = [asyncio.create_task(self._stay(seen)) for seen in self.good]
@@ -149,17 +149,17 @@ class Crowd:
             if isinstance(result, Exception):
                 raise result
 
-    async def _stay(self, seen: Seen) -> None:
+    async def _stay(self, seen: ReceivedFrames) -> None:
         reader, writer = await self.server.connected("GET", self.path)
         try:
-            async for part in parts_of(reader):
+            async for part in read_chunks(reader):
                 seen.add(part)
         finally:
             writer.close()
 
     async def _stall(self) -> None:
         """Asks, and then reads nothing."""
-        _, writer = await self.server.connected("GET", self.path, room=NO_ROOM)
+        _, writer = await self.server.connected("GET", self.path, room=TINY_BUFFER)
         try:
             await asyncio.Event().wait()
         finally:
@@ -168,7 +168,7 @@ class Crowd:
     async def _leave(self) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(self.draw.uniform(0, self.seconds)):
-                await self._stay(Seen())
+                await self._stay(ReceivedFrames())
 
     def figures(self) -> dict[str, Any]:
         """Pictures that good viewers missed, and how much later than the first of them each had its pieces."""
@@ -184,7 +184,7 @@ class Crowd:
             "pictures": max(ends) + 1,
             "viewers_with_gaps": gaps,
             "pictures_behind_at_the_end": max(max(ends) - end for end in ends),
-            "later_than_the_first_ms_p99": round(1000 * share_of(late, 0.99), 1),
+            "later_than_the_first_ms_p99": round(1000 * quantile(late, 0.99), 1),
         }
 
     def _all(self) -> set[int]:

@@ -21,7 +21,7 @@ FPS, GRID, F_T, F_S = 8.0, 8, 4, 8
 
 
 @dataclass(frozen=True)
-class Shape:
+class PriorSize:
     """Of a prior."""
 
     width: int = 64
@@ -31,7 +31,7 @@ class Shape:
     hidden: int = 128
 
 
-def write_made_up_model(home: Path, grid: int = GRID, shape: Shape = Shape()) -> Path:
+def write_random_model(home: Path, grid: int = GRID, shape: PriorSize = PriorSize()) -> Path:
     """A model folder: pictures of grid x grid tokens at 8 a second, full of detail; by default small and fast."""
     torch.manual_seed(0)
     captions = [caption(scene, number) for number, scene in enumerate(sample_scenes(200, 1))]

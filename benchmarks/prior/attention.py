@@ -19,7 +19,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.measuring import Setting, Way, grown_mb, in_a_fresh_process, in_turns, ratio, setting, slope
+from benchmarks.measuring import (
+    Call,
+    DeviceSetting,
+    device_setting,
+    memory_growth_mb,
+    ratio,
+    run_in_fresh_process,
+    slope,
+    time_alternately,
+)
 from benchmarks.measuring.hardware import describe
 from prior.attention import Kernel, attend
 from prior.visibility import Layout
@@ -44,7 +53,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--worker", type=json.loads, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    where = setting(given.threads)
+    where = device_setting(given.threads)
     if given.worker is not None:
         print(json.dumps(memory(where=where, **given.worker)))
         return
@@ -54,7 +63,7 @@ def main() -> None:
     print(json.dumps(figures, indent=2) if given.json else table(figures))
 
 
-def measure(given: argparse.Namespace, where: Setting) -> dict[str, Any]:
+def measure(given: argparse.Namespace, where: DeviceSetting) -> dict[str, Any]:
     torch.compiler.reset()
     torch._dynamo.config.recompile_limit = 64  # a shape each
     sizes = {name: getattr(given, name) for name in ("window", "heads", "kv_heads", "copies")}
@@ -68,18 +77,18 @@ def measure(given: argparse.Namespace, where: Setting) -> dict[str, Any]:
     }
 
 
-def grid_case(tokens: int, given: argparse.Namespace, sizes: dict[str, int], where: Setting) -> dict[str, Any]:
+def grid_case(tokens: int, given: argparse.Namespace, sizes: dict[str, int], where: DeviceSetting) -> dict[str, Any]:
     """All lengths of one size of frame, all of them in every round."""
     cases = [
         (kernel, which, frames)
         for frames in given.frames
-        for kernel in kernels(where, given.copies * frames * tokens <= given.dense_positions)
+        for kernel in kernels_for(where, given.copies * frames * tokens <= given.dense_positions)
         for which in PASSES
     ]
-    ways = {case: way(case[0], case[1], case[2], tokens, where, **sizes) for case in cases}
-    times = in_turns(ways, given.rounds, where)
+    ways = {case: attention_call(case[0], case[1], case[2], tokens, where, **sizes) for case in cases}
+    times = time_alternately(ways, given.rounds, where)
     grown = {
-        (kernel, which, frames): in_a_fresh_process(
+        (kernel, which, frames): run_in_fresh_process(
             "benchmarks.prior.attention",
             given.threads,
             {"kernel": kernel, "which": which, "frames": frames, "tokens": tokens, **sizes},
@@ -90,17 +99,17 @@ def grid_case(tokens: int, given: argparse.Namespace, sizes: dict[str, int], whe
     return {
         "tokens": tokens,
         "slopes": slopes(times, given.window),
-        "lengths": [length_row(frames, times) | {"bound": bound(frames, given)} for frames in given.frames],
+        "lengths": [length_row(frames, times) | {"bound": arithmetic_bound(frames, given)} for frames in given.frames],
         "grown_mb": [{"kernel": k, "frames": f, "mb": mb} for (k, _, f), mb in grown.items()],
     }
 
 
-def kernels(where: Setting, short: bool) -> list[Kernel]:
+def kernels_for(where: DeviceSetting, short: bool) -> list[Kernel]:
     ours: list[Kernel] = ["gathered", "flex"] if where.device.type == "cuda" else ["gathered"]
     return [*ours, "dense"] if short else ours
 
 
-def way(kernel: Kernel, which: str, frames: int, tokens: int, where: Setting, **sizes: int) -> Way:
+def attention_call(kernel: Kernel, which: str, frames: int, tokens: int, where: DeviceSetting, **sizes: int) -> Call:
     """A call that looks once over random queries, keys and values."""
     layout = Layout(0, frames, tokens, sizes["window"], 0, sizes["copies"], "together")  # type: ignore[arg-type]
     q, k, v = (
@@ -119,10 +128,10 @@ def way(kernel: Kernel, which: str, frames: int, tokens: int, where: Setting, **
     return forward if which == "forward" else both
 
 
-def memory(where: Setting, **case: Any) -> dict[str, float]:
+def memory(where: DeviceSetting, **case: Any) -> dict[str, float]:
     """What a fresh process needs beyond its inputs; a short sequence first, for what is allocated once."""
-    way(**{**case, "frames": 2, "tokens": 16}, where=where)()
-    return {"grown_mb": grown_mb(way(**case, where=where), where)}
+    attention_call(**{**case, "frames": 2, "tokens": 16}, where=where)()
+    return {"grown_mb": memory_growth_mb(attention_call(**case, where=where), where)}
 
 
 def slopes(times: dict[Case, list[float]], window: int) -> list[dict[str, Any]]:
@@ -148,7 +157,7 @@ def length_row(frames: int, times: dict[Case, list[float]]) -> dict[str, Any]:
     return row
 
 
-def bound(frames: int, given: argparse.Namespace) -> float:
+def arithmetic_bound(frames: int, given: argparse.Namespace) -> float:
     """How many times fewer pairs of positions are visible than there are: more is not to be had from arithmetic."""
     visible = sum(min(t, given.window) + 1 for t in range(frames))
     return float(given.copies * frames**2 / visible)

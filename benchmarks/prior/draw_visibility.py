@@ -6,14 +6,14 @@ import torch
 
 from prior.visibility import Layout
 
-PLACE = Path(__file__).parents[2] / "docs" / "prior" / "who_sees_whom.svg"
+TARGET = Path(__file__).parents[2] / "docs" / "prior" / "who_sees_whom.svg"
 LAYOUT = Layout(context=4, frames=5, tokens=4, window=2, sinks=0, copies=2, order="together")
 CELL, LEFT, TOP, GAP = 10, 112, 84, 4
 CONTEXT, CLEAN, MASKED, UNSEEN = "#8a8f98", "#1f6fb4", "#d1602b", "#eef0f3"
 TEXT = "font-family='sans-serif' font-size='12' fill='#333'"
 
 
-def parts() -> list[tuple[str, str, int, int]]:
+def sections() -> list[tuple[str, str, int, int]]:
     """Name, colour, first position and end of the context and of each frame."""
     found = [("context", CONTEXT, 0, LAYOUT.context)]
     for number in range(LAYOUT.history + LAYOUT.frames):
@@ -24,8 +24,8 @@ def parts() -> list[tuple[str, str, int, int]]:
     return found
 
 
-def drawn() -> str:
-    seen, blocks = LAYOUT.mask(torch.device("cpu")).tolist(), parts()
+def draw() -> str:
+    seen, blocks = LAYOUT.mask(torch.device("cpu")).tolist(), sections()
     part = [number for number, (_, _, first, end) in enumerate(blocks) for _ in range(first, end)]
     at = [position * CELL + part[position] * GAP for position in range(LAYOUT.length)]
     size = at[-1] + CELL
@@ -49,4 +49,4 @@ def drawn() -> str:
 
 
 if __name__ == "__main__":
-    PLACE.write_text(drawn(), encoding="utf-8")
+    TARGET.write_text(draw(), encoding="utf-8")

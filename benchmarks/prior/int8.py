@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.measuring import Way, in_turns, ratio, setting
+from benchmarks.measuring import Call, device_setting, ratio, time_alternately
 from benchmarks.measuring.hardware import describe
 from interfaces.prior import Text
 from prior.model import LlamaPrior
@@ -42,20 +42,20 @@ def main() -> None:
 
 @torch.inference_mode()
 def measure(model: Path, clips: int, rounds: int, threads: int) -> dict[str, Any]:
-    where, pipe = setting(threads), VideoPipeline.from_pretrained(model)
+    where, pipe = device_setting(threads), VideoPipeline.from_pretrained(model)
     prompts = list(read_prompts(f"playroom:{clips}").captions)
     ids_BThw = torch.as_tensor(pipe(prompts, num_frames=1, generator=0, output_type="ids").frames)
     assert pipe.model.conditioner is not None, "a model that takes text is asked for"
     text, exact = pipe.model.conditioner(prompts), pipe.model.network
-    rounded = in_int8(exact)
+    rounded = quantize(exact)
     chance = torch.Generator().manual_seed(0)
     masked = torch.rand(ids_BThw[:, 0].shape, generator=chance) < MASKED
     seen = torch.where(masked, exact.vocabulary.mask, ids_BThw[:, 0])
     noise = -torch.log(-torch.log(torch.rand(*seen.shape, sum(exact.vocabulary.digits), generator=chance)))
-    same = draws(exact, seen, text, noise) == draws(rounded, seen, text, noise)
-    ways = {name: proposal(each, seen[:1], text.rows(slice(0, 1))) for name, each in
+    same = draw_digits(exact, seen, text, noise) == draw_digits(rounded, seen, text, noise)
+    ways = {name: proposal_call(each, seen[:1], text.rows(slice(0, 1))) for name, each in
             (("float32", exact), ("int8", rounded))}  # fmt: skip
-    times = in_turns(ways, rounds, where)
+    times = time_alternately(ways, rounds, where)
     return {
         "hardware": describe(),
         **where.words,
@@ -65,7 +65,7 @@ def measure(model: Path, clips: int, rounds: int, threads: int) -> dict[str, Any
     }
 
 
-def in_int8(network: LlamaPrior) -> LlamaPrior:
+def quantize(network: LlamaPrior) -> LlamaPrior:
     from torch.ao.quantization import per_channel_dynamic_qconfig, quantize_dynamic
 
     with warnings.catch_warnings():
@@ -76,7 +76,7 @@ def in_int8(network: LlamaPrior) -> LlamaPrior:
     return rounded
 
 
-def draws(network: LlamaPrior, seen_Bhw: Tensor, text: Text, noise: Tensor) -> Tensor:
+def draw_digits(network: LlamaPrior, seen_Bhw: Tensor, text: Text, noise: Tensor) -> Tensor:
     """The digits of every token [B, h, w, digits], drawn by the largest of logits and noise."""
     past = network.begin(text, len(seen_Bhw), (seen_Bhw.shape[1], seen_Bhw.shape[2]))
     proposal, _ = network.propose(seen_Bhw, past)
@@ -87,7 +87,7 @@ def draws(network: LlamaPrior, seen_Bhw: Tensor, text: Text, noise: Tensor) -> T
     return known
 
 
-def proposal(network: LlamaPrior, seen_Bhw: Tensor, text: Text) -> Way:
+def proposal_call(network: LlamaPrior, seen_Bhw: Tensor, text: Text) -> Call:
     past = network.begin(text, len(seen_Bhw), (seen_Bhw.shape[1], seen_Bhw.shape[2]))
     return lambda: network.propose(seen_Bhw, past)
 

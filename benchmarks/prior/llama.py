@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.measuring import Setting
+from benchmarks.measuring import DeviceSetting
 from prior.config import PriorConfig
 
 
-class Peer:
-    def __init__(self, config: PriorConfig, where: Setting):
+class LlamaBaseline:
+    def __init__(self, config: PriorConfig, where: DeviceSetting):
         from transformers import LlamaConfig, LlamaForCausalLM
 
         (vocabulary,) = config.digits

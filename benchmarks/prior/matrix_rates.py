@@ -18,10 +18,10 @@ from prior.linear import Linear
 
 ROWS, INPUTS, OUTPUTS = 3328, 704, 256  # 32 pictures of 104 tokens, back from the hidden width
 BF16 = torch.bfloat16
-Way = Callable[[], Tensor]
+Product = Callable[[], Tensor]
 
 
-def ways() -> dict[str, Way]:
+def products() -> dict[str, Product]:
     x_RC, weight_OC = torch.randn(ROWS, INPUTS), torch.randn(OUTPUTS, INPUTS)
     x16_RC, weight16_OC = x_RC.to(BF16), weight_OC.to(BF16)
     packed = Linear(INPUTS, OUTPUTS, bias=False).requires_grad_(False)
@@ -35,7 +35,7 @@ def ways() -> dict[str, Way]:
 
 def rates(rounds: int) -> dict[str, float]:
     """GFLOP/s."""
-    best = dict.fromkeys(each := ways(), float("inf"))
+    best = dict.fromkeys(each := products(), float("inf"))
     for number in range(rounds + 1):
         for name, way in each.items():
             began = time.perf_counter()

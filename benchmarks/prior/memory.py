@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.measuring import Setting, Way, in_turns, ratio, setting, settle
+from benchmarks.measuring import Call, DeviceSetting, device_setting, ratio, synchronize, time_alternately
 from benchmarks.measuring.hardware import describe
 from prior.config import ContextConfig, PriorConfig
 from prior.memory import Past, copied
@@ -34,7 +34,7 @@ CONFIG = PriorConfig(
     objective="masked",
     context=ContextConfig(length=8, vocabulary=64),
 )
-SIDE, PARTS = 4, 10
+SIDE, TENTHS = 4, 10
 
 
 def main() -> None:
@@ -44,20 +44,20 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="1,000 frames")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    figures = measure(1000 if given.small else given.frames, setting(given.threads))
+    figures = measure(1000 if given.small else given.frames, device_setting(given.threads))
     print(json.dumps(figures, indent=2) if given.json else table(figures))
 
 
 @torch.no_grad()
-def measure(frames: int, where: Setting) -> dict[str, Any]:
+def measure(frames: int, where: DeviceSetting) -> dict[str, Any]:
     model = LlamaPrior(CONFIG).to(where.device, where.dtype)
     past, parts, pasts = model.begin(None, 1, (SIDE, SIDE)), [], []
-    for number in range(PARTS):
-        past, milliseconds = stretch(model, past, frames // PARTS, where)
+    for number in range(TENTHS):
+        past, milliseconds = advance_stream(model, past, frames // TENTHS, where)
         parts.append({"frames": int(past.frames), "ms_a_frame": milliseconds, "resident_mb": resident_mb(where)})
-        pasts += [copied(past)] if number in (0, PARTS - 1) else []
-    early, late = (question(model, each, where) for each in pasts)
-    times = in_turns({"early": early, "late": late}, 51, where)
+        pasts += [copied(past)] if number in (0, TENTHS - 1) else []
+    early, late = (proposal_call(model, each, where) for each in pasts)
+    times = time_alternately({"early": early, "late": late}, 51, where)
     return {
         "hardware": describe(),
         **where.words,
@@ -68,9 +68,9 @@ def measure(frames: int, where: Setting) -> dict[str, Any]:
     }
 
 
-def stretch(model: LlamaPrior, past: Past, frames: int, where: Setting) -> tuple[Past, float]:
+def advance_stream(model: LlamaPrior, past: Past, frames: int, where: DeviceSetting) -> tuple[Past, float]:
     """So many frames on, and the median milliseconds of one: process time on a CPU."""
-    masked = nothing_decided(model, where)
+    masked = all_masked(model, where)
     decided, times = torch.randint_like(masked, model.vocabulary.size), []
     clock = time.process_time if where.device.type == "cpu" else time.perf_counter
     for number in range(frames):
@@ -80,21 +80,21 @@ def stretch(model: LlamaPrior, past: Past, frames: int, where: Setting) -> tuple
         else:
             model.propose(masked, past)
             past = model.commit(past, model.propose(decided, past)[1])
-        settle(where)
+        synchronize(where)
         times.append(clock() - start)
     return past, 1e3 * statistics.median(times)
 
 
-def question(model: LlamaPrior, past: Past, where: Setting) -> Way:
-    masked = nothing_decided(model, where)
+def proposal_call(model: LlamaPrior, past: Past, where: DeviceSetting) -> Call:
+    masked = all_masked(model, where)
     return lambda: model.propose(masked, past)
 
 
-def nothing_decided(model: LlamaPrior, where: Setting) -> Tensor:
+def all_masked(model: LlamaPrior, where: DeviceSetting) -> Tensor:
     return torch.full((1, SIDE, SIDE), model.vocabulary.mask, device=where.device)
 
 
-def resident_mb(where: Setting) -> float:
+def resident_mb(where: DeviceSetting) -> float:
     if where.device.type == "cuda":
         return torch.cuda.memory_allocated() / 2**20
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20

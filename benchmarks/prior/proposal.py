@@ -25,16 +25,16 @@ from typing import Any
 
 import torch
 
-from benchmarks.measuring import ROOT, Setting, seconds_of, setting
+from benchmarks.measuring import ROOT, DeviceSetting, device_setting, time_calls
 from benchmarks.measuring.hardware import describe
 from prior.linear import Linear
 from prior.model import LlamaPrior
 from videogen.evaluation.lab.roofline import Peaks, pass_cost
 from videogen.pipeline import VideoPipeline
 
-SHARE = 8  # proposals of a latent frame
+STEPS = 8  # proposals of a latent frame
 SIDE = 2048  # of the large matrices
-TIMES = 30  # calls, of which the median counts
+CALLS = 30  # calls, of which the median counts
 
 
 def main() -> None:
@@ -56,12 +56,12 @@ def main() -> None:
     rounds: dict[str, list[Any]] = {name: [] for name in roots}
     for _ in range(given.rounds):  # in turns
         for name, root in roots.items():
-            rounds[name].append(in_a_process(root, given))
-    figures = {"hardware": describe(), "threads": given.threads, "dtype": given.dtype, "rows": rows_of(rounds)}
+            rounds[name].append(measure_in_process(root, given))
+    figures = {"hardware": describe(), "threads": given.threads, "dtype": given.dtype, "rows": summarize(rounds)}
     print(json.dumps(figures, indent=2) if given.json else table(figures))
 
 
-def in_a_process(root: Path, given: argparse.Namespace) -> dict[str, dict[str, float]]:
+def measure_in_process(root: Path, given: argparse.Namespace) -> dict[str, dict[str, float]]:
     command = [sys.executable, "-P", "-W", "ignore", __file__, "--worker", "--threads", str(given.threads)]
     command += ["--dtype", given.dtype, "--batches", *map(str, given.batches)]
     command += ["--model", given.model] if given.model else []
@@ -75,18 +75,18 @@ def in_a_process(root: Path, given: argparse.Namespace) -> dict[str, dict[str, f
 
 @torch.no_grad()
 def measure(given: argparse.Namespace) -> dict[str, dict[str, float]]:
-    where = setting(given.threads)
+    where = device_setting(given.threads)
     network = VideoPipeline.from_pretrained(given.model, dtype=given.dtype).model.network
     return {f"batch {batch}": one_batch(network, batch, given.compile, where) for batch in given.batches}
 
 
-def one_batch(network: LlamaPrior, batch: int, compiling: bool, where: Setting) -> dict[str, float]:
+def one_batch(network: LlamaPrior, batch: int, compiling: bool, where: DeviceSetting) -> dict[str, float]:
     past = network.begin(None, batch, (8, 8))
     ids = torch.randint(network.vocabulary.size, (batch, 8, 8))
     for _ in range(network.window + 1):
         past = network.commit(past, network.propose(ids, past)[1])
     seen = torch.where(torch.rand(ids.shape) < 0.5, network.vocabulary.mask, ids)
-    places = torch.arange(0, 64, SHARE).expand(batch, -1)
+    places = torch.arange(0, 64, STEPS).expand(batch, -1)
     ways: dict[str, Callable[[], object]] = {"whole": lambda: network.propose(seen, past)}
     if "places_BM" in inspect.signature(network.propose).parameters:  # another checkout may be older
         ways["asked"] = lambda: network.propose(seen, past, places)
@@ -100,10 +100,10 @@ def one_batch(network: LlamaPrior, batch: int, compiling: bool, where: Setting) 
     weight, taken = network.norm.weight, {}
     for name, way in ways.items():
         way()
-        taken[name] = statistics.median(seconds_of(way, 1, where) for _ in range(TIMES))
+        taken[name] = statistics.median(time_calls(way, 1, where) for _ in range(CALLS))
     if "asked" not in taken:
         taken["asked"] = taken["whole"]
-    rate, bandwidth = machine(weight.dtype, where)
+    rate, bandwidth = machine_rates(weight.dtype, where)
     return {
         **{f"{name}_ms": 1000 * seconds for name, seconds in taken.items()},
         "gflops": rate / 1e9,
@@ -113,19 +113,19 @@ def one_batch(network: LlamaPrior, batch: int, compiling: bool, where: Setting) 
     }
 
 
-def machine(dtype: torch.dtype, where: Setting) -> tuple[float, float]:
+def machine_rates(dtype: torch.dtype, where: DeviceSetting) -> tuple[float, float]:
     """Operations and bytes a second, by the clock that the proposals are timed with."""
     matrix = Linear(SIDE, SIDE, bias=False, dtype=dtype).requires_grad_(False)
     matrix.pack()
     rows, (x, y, out) = torch.rand(SIDE, SIDE, dtype=dtype), (torch.rand(2**23, dtype=dtype) for _ in range(3))
     product, triad = (
-        min(seconds_of(work, 1, where) for _ in range(5))
+        min(time_calls(work, 1, where) for _ in range(5))
         for work in (lambda: matrix(rows), lambda: torch.add(x, y, alpha=0.5, out=out))
     )
     return 2 * SIDE**3 / product, 3 * x.nbytes / triad
 
 
-def rows_of(rounds: dict[str, list[Any]]) -> dict[str, dict[str, float]]:
+def summarize(rounds: dict[str, list[Any]]) -> dict[str, dict[str, float]]:
     """Of each batch, medians over the rounds of this checkout, and of the ratios of the other's times to its own."""
     rows = {}
     for batch in rounds["here"][0]:

@@ -24,28 +24,28 @@ from typing import Any
 import torch
 
 from benchmarks.measuring import (
-    Setting,
-    Way,
-    fraction,
-    grown_mb,
-    in_a_fresh_process,
-    in_turns,
-    machine_ways,
+    Call,
+    DeviceSetting,
+    device_setting,
+    fraction_of_floor,
+    machine_calls,
+    memory_growth_mb,
     rates,
     ratio,
-    setting,
+    run_in_fresh_process,
     slope,
+    time_alternately,
 )
 from benchmarks.measuring.hardware import describe
-from benchmarks.prior.llama import Peer
-from benchmarks.prior.measured import (
-    built,
-    lesson,
-    passes_of,
-    proposal_of,
-    step_of,
+from benchmarks.prior.llama import LlamaBaseline
+from benchmarks.prior.workloads import (
+    make_prior,
+    proposal_call,
+    random_batch,
+    separate_passes,
     streaming_work,
-    token_of,
+    token_call,
+    training_step,
     training_work,
 )
 from prior.attention import choose
@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--worker", type=json.loads, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    where = setting(given.threads)
+    where = device_setting(given.threads)
     if given.worker is not None:
         print(json.dumps(memory(where, **given.worker)))
         return
@@ -81,7 +81,7 @@ def main() -> None:
     print(json.dumps(figures, indent=2) if given.json else table(figures))
 
 
-def measure(given: argparse.Namespace, where: Setting) -> dict[str, Any]:
+def measure(given: argparse.Namespace, where: DeviceSetting) -> dict[str, Any]:
     config = PriorConfig(
         **{name: getattr(given, name) for name in SIZES}, digits=(given.codes,), objective="masked", context=None
     )
@@ -100,10 +100,12 @@ def measure(given: argparse.Namespace, where: Setting) -> dict[str, Any]:
     }
 
 
-def training_case(config: PriorConfig, given: argparse.Namespace, where: Setting) -> dict[str, Any]:
+def training_case(config: PriorConfig, given: argparse.Namespace, where: DeviceSetting) -> dict[str, Any]:
     frames, tokens = given.frames, 64
-    ways = training_ways(config, frames, where)
-    times = in_turns({**{name: way() for name, way in ways.items()}, **machine_ways(where)}, given.rounds, where)
+    ways = training_calls(config, frames, where)
+    times = time_alternately(
+        {**{name: way() for name, way in ways.items()}, **machine_calls(where)}, given.rounds, where
+    )
     return {
         "frames": frames,
         "tokens": tokens,
@@ -111,23 +113,25 @@ def training_case(config: PriorConfig, given: argparse.Namespace, where: Setting
         "tokens_per_second": frames * tokens / statistics.median(times["train"]),
         "train_over_llama": ratio(times["train"], times["llama"]),
         "passes_over_train": ratio(times["passes"], times["train"]),
-        "fraction_of_floor": fraction(training_work(config, frames, tokens), times, "train"),
-        "grown_mb": grown(TRAINING, config, frames, 8, given.threads),
+        "fraction_of_floor": fraction_of_floor(training_work(config, frames, tokens), times, "train"),
+        "grown_mb": memory_growth(TRAINING, config, frames, 8, given.threads),
         **rates(times),
     }
 
 
-def growth_case(config: PriorConfig, given: argparse.Namespace, where: Setting) -> dict[str, Any]:
-    model = built(config, where)
-    ways = {frames: step_of(model, lesson(config, frames, 8, where)) for frames in given.growth}
-    times = in_turns(ways, max(2, given.rounds // 2), where)
+def growth_case(config: PriorConfig, given: argparse.Namespace, where: DeviceSetting) -> dict[str, Any]:
+    model = make_prior(config, where)
+    ways = {frames: training_step(model, random_batch(config, frames, 8, where)) for frames in given.growth}
+    times = time_alternately(ways, max(2, given.rounds // 2), where)
     each = {str(frames): 1e3 * statistics.median(seconds) / frames for frames, seconds in times.items()}
     return {"ms_a_frame": each, "slope": slope(given.growth, [times[frames] for frames in given.growth])}
 
 
-def streaming_case(config: PriorConfig, side: int, given: argparse.Namespace, where: Setting) -> dict[str, Any]:
-    ways = streaming_ways(config, side, where)
-    times = in_turns({**{name: way() for name, way in ways.items()}, **machine_ways(where)}, given.rounds, where)
+def streaming_case(config: PriorConfig, side: int, given: argparse.Namespace, where: DeviceSetting) -> dict[str, Any]:
+    ways = streaming_calls(config, side, where)
+    times = time_alternately(
+        {**{name: way() for name, way in ways.items()}, **machine_calls(where)}, given.rounds, where
+    )
     tokens = side * side
     return {
         "tokens": tokens,
@@ -139,13 +143,15 @@ def streaming_case(config: PriorConfig, side: int, given: argparse.Namespace, wh
             "token": 1 / statistics.median(times["token"]),
         },
         "fraction_of_floor": {
-            "proposal": fraction(streaming_work(config, tokens, config.window * tokens, where), times, "proposal"),
-            "llama_proposal": fraction(
+            "proposal": fraction_of_floor(
+                streaming_work(config, tokens, config.window * tokens, where), times, "proposal"
+            ),
+            "llama_proposal": fraction_of_floor(
                 streaming_work(config, tokens, config.window * tokens, where), times, "llama_proposal"
             ),
-            "token": fraction(streaming_work(config, 1, config.window * tokens, where), times, "token"),
+            "token": fraction_of_floor(streaming_work(config, 1, config.window * tokens, where), times, "token"),
         },
-        "grown_mb": grown(STREAMING, config, given.frames, side, given.threads),
+        "grown_mb": memory_growth(STREAMING, config, given.frames, side, given.threads),
         **rates(times),
     }
 
@@ -154,49 +160,51 @@ def milliseconds(times: Mapping[str, list[float]], names: tuple[str, ...]) -> di
     return {f"{name}_ms": 1e3 * statistics.median(times[name]) for name in names}
 
 
-def training_ways(config: PriorConfig, frames: int, where: Setting) -> dict[str, Callable[[], Way]]:
+def training_calls(config: PriorConfig, frames: int, where: DeviceSetting) -> dict[str, Callable[[], Call]]:
     """To be made by need: a process that measures the memory of one holds no other."""
-    clips = lesson(config, frames, 8, where)
+    clips = random_batch(config, frames, 8, where)
 
-    def llama() -> Way:
-        peer = Peer(config, where)
+    def llama() -> Call:
+        peer = LlamaBaseline(config, where)
         return lambda: peer.step(clips.targets.flatten(1))
 
     return {
-        "train": lambda: step_of(built(config, where), clips),
+        "train": lambda: training_step(make_prior(config, where), clips),
         "llama": llama,
-        "passes": lambda: passes_of(built(config, where), clips),
+        "passes": lambda: separate_passes(make_prior(config, where), clips),
     }
 
 
-def streaming_ways(config: PriorConfig, side: int, where: Setting) -> dict[str, Callable[[], Way]]:
+def streaming_calls(config: PriorConfig, side: int, where: DeviceSetting) -> dict[str, Callable[[], Call]]:
     past = config.window * side * side
 
-    def llama(tokens: int) -> Way:
-        peer = Peer(config, where)
+    def llama(tokens: int) -> Call:
+        peer = LlamaBaseline(config, where)
         cache, ids = peer.past_of(past), peer.some(tokens)
         return lambda: peer.look(ids, cache)
 
     return {
-        "proposal": lambda: proposal_of(built(config, where), side),
+        "proposal": lambda: proposal_call(make_prior(config, where), side),
         "llama_proposal": lambda: llama(side * side),
-        "token": lambda: token_of(built(replace(config, objective="next"), where), side),
+        "token": lambda: token_call(make_prior(replace(config, objective="next"), where), side),
         "llama_token": lambda: llama(1),
     }
 
 
-def grown(names: tuple[str, ...], config: PriorConfig, frames: int, side: int, threads: int) -> dict[str, float]:
+def memory_growth(
+    names: tuple[str, ...], config: PriorConfig, frames: int, side: int, threads: int
+) -> dict[str, float]:
     sizes = {name: getattr(config, name) for name in SIZES}
     task = {"codes": config.digits[0], "frames": frames, "side": side, **sizes}
     module = "benchmarks.prior.steps"
-    return {name: in_a_fresh_process(module, threads, {"name": name, **task})["grown_mb"] for name in names}
+    return {name: run_in_fresh_process(module, threads, {"name": name, **task})["grown_mb"] for name in names}
 
 
-def memory(where: Setting, name: str, codes: int, frames: int, side: int, **sizes: int) -> dict[str, float]:
+def memory(where: DeviceSetting, name: str, codes: int, frames: int, side: int, **sizes: int) -> dict[str, float]:
     """What a process needs for one step or question beyond weights and past; nothing else has run in it."""
     config = PriorConfig(**sizes, digits=(codes,), objective="masked", context=None)  # type: ignore[arg-type]
-    ways = training_ways(config, frames, where) if name in TRAINING else streaming_ways(config, side, where)
-    return {"grown_mb": grown_mb(ways[name](), where)}
+    ways = training_calls(config, frames, where) if name in TRAINING else streaming_calls(config, side, where)
+    return {"grown_mb": memory_growth_mb(ways[name](), where)}
 
 
 def table(figures: dict[str, Any]) -> str:
@@ -209,22 +217,22 @@ def table(figures: dict[str, Any]) -> str:
         "fraction of the floor {fraction_of_floor:.2f}".format(**train),
         "  plain step of llama {llama_ms:.0f} ms: ours costs {train_over_llama:.2f}x; "
         "separate passes {passes_ms:.0f} ms: {passes_over_train:.2f}x ours".format(**train),
-        "  memory: " + in_words(train["grown_mb"], "{:.0f} MB"),
-        f"  longer clips, ms a frame: {in_words(growth['ms_a_frame'], '{:.1f}')}; slope {growth['slope']:.2f}",
+        "  memory: " + format_values(train["grown_mb"], "{:.0f} MB"),
+        f"  longer clips, ms a frame: {format_values(growth['ms_a_frame'], '{:.1f}')}; slope {growth['slope']:.2f}",
     ]
     for each in figures["streaming"]:
         lines += [
             "a frame of {tokens} tokens: proposal {proposal_ms:.1f} ms, llama {llama_proposal_ms:.1f} "
             "({llama_over_proposal:.2f}x); token {token_ms:.2f} ms, llama {llama_token_ms:.2f} "
             "({llama_over_token:.2f}x)".format(**each),
-            "  fraction of the floor: " + in_words(each["fraction_of_floor"], "{:.2f}"),
-            "  memory: " + in_words(each["grown_mb"], "{:.1f} MB"),
+            "  fraction of the floor: " + format_values(each["fraction_of_floor"], "{:.2f}"),
+            "  memory: " + format_values(each["grown_mb"], "{:.1f} MB"),
             "  peak {gemm_gflops:.0f} GFLOP/s, {bandwidth_gb_s:.1f} GB/s".format(**each),
         ]
     return "\n".join(lines)
 
 
-def in_words(values: dict[str, float], form: str) -> str:
+def format_values(values: dict[str, float], form: str) -> str:
     return ", ".join(f"{name} {form.format(value)}" for name, value in values.items())
 
 

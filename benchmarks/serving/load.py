@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measuring.hardware import describe
-from benchmarks.measuring.load_clients import Crowd, Server, share_of
-from benchmarks.measuring.random_models import write_made_up_model
+from benchmarks.measuring.load_clients import Server, ViewerCrowd, quantile
+from benchmarks.measuring.random_models import write_random_model
 from videogen.serve.engine.engine import Engine
 from videogen.serve.errors import BusyError
 from videogen.serve.limits import ServerLimits
@@ -24,20 +24,20 @@ from videogen.serve.messages import FrameBatch, Message
 from videogen.serve.requests import GenerationParams
 
 PROMPT = "a small red ring drifts left over a dark blue background"
-AFTER = 10.0  # seconds after the last viewer has gone: nothing of them may be left
+GRACE = 10.0  # seconds after the last viewer has gone: nothing of them may be left
 
 
-async def crowd(model: Path, viewers: int, seconds: float) -> dict[str, Any]:
+async def measure_crowd(model: Path, viewers: int, seconds: float) -> dict[str, Any]:
     """Over HTTP on the loopback: three fifths stay, a fifth stalls, a fifth leaves at some moment."""
     async with Server(model) as server:
         stream = await server.open_stream(PROMPT)
         before = server.state()
-        there = Crowd(server, stream, viewers, seconds)
+        there = ViewerCrowd(server, stream, viewers, seconds)
         await there.watch()
         await server.end_stream(stream)
         figures = there.figures()
         peak = server.peak
-        await asyncio.sleep(AFTER)
+        await asyncio.sleep(GRACE)
         after, counted = server.state(), await server.metrics()
     memory = (peak - before["memory"]) / viewers / 2**20
     return {
@@ -49,7 +49,7 @@ async def crowd(model: Path, viewers: int, seconds: float) -> dict[str, Any]:
     }
 
 
-class ProgressPrior:
+class StreamActivity:
     """When the model process last said something about each stream."""
 
     def __init__(self, engine: Engine):
@@ -72,9 +72,9 @@ class ProgressPrior:
         return [max(0.0, self.last.get(name, 0.0) - ended) for name, ended in self.ended.items()]
 
 
-async def drops(engine: Engine, count: int, seed: int = 0) -> dict[str, Any]:
+async def measure_drops(engine: Engine, count: int, seed: int = 0) -> dict[str, Any]:
     """Streams and jobs that are given up at random moments, as many at once as there may be."""
-    overheard, draw, before = ProgressPrior(engine), random.Random(seed), engine.counters
+    overheard, draw, before = StreamActivity(engine), random.Random(seed), engine.counters
     room = asyncio.Semaphore(engine.limits.streams + engine.limits.queued)
 
     async def one() -> None:
@@ -97,12 +97,12 @@ async def drops(engine: Engine, count: int, seed: int = 0) -> dict[str, Any]:
         "still_open": after["streams_open"] + after["jobs_open"],
         "tasks_left": engine.at_work,
         "latent_frames_after_it": max(overheard.after.values(), default=0),
-        "worked_on_ms_median": round(1000 * share_of(overrun, 0.5), 1),
+        "worked_on_ms_median": round(1000 * quantile(overrun, 0.5), 1),
         "worked_on_ms_most": round(1000 * max(overrun), 1),
     }
 
 
-async def kills(engine: Engine, times: int) -> dict[str, Any]:
+async def measure_kills(engine: Engine, times: int) -> dict[str, Any]:
     """Seconds until those who watch hear that the model process has died, and until the next job is done."""
     heard, served = [], []
     for number in range(times):
@@ -115,17 +115,17 @@ async def kills(engine: Engine, times: int) -> dict[str, Any]:
             async for _ in previews:
                 pass
         heard.append(asyncio.get_running_loop().time() - began)
-        job = await submitted(engine)
+        job = await submit_when_free(engine)
         while job.status not in ("completed", "failed"):
             await asyncio.sleep(0.01)
         assert (stream.status, job.status) == ("failed", "completed")
         served.append(asyncio.get_running_loop().time() - began)
     figures = {"heard_s": heard, "served_s": served}
-    shares = {f"{name}_{what}": share for name, all_of in figures.items() for what, share in shares_of(all_of).items()}
+    shares = {f"{name}_{what}": share for name, all_of in figures.items() for what, share in summarize(all_of).items()}
     return {"kills": times, **shares, "next_jobs_completed": times}
 
 
-async def submitted(engine: Engine) -> Any:
+async def submit_when_free(engine: Engine) -> Any:
     while True:
         try:
             return await engine.submit(GenerationParams(PROMPT, seed=0))
@@ -133,22 +133,22 @@ async def submitted(engine: Engine) -> Any:
             await asyncio.sleep(0.1)
 
 
-def shares_of(values: Sequence[float]) -> dict[str, float]:
-    return {"median": round(share_of(values, 0.5), 3), "most": round(max(values), 3)}
+def summarize(values: Sequence[float]) -> dict[str, float]:
+    return {"median": round(quantile(values, 0.5), 3), "most": round(max(values), 3)}
 
 
-async def measured(model: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+async def measure(model: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     figures: dict[str, Any] = {"hardware": describe()}
     if arguments.crowd:
-        figures["crowd"] = await crowd(model, arguments.crowd, arguments.seconds)
+        figures["crowd"] = await measure_crowd(model, arguments.crowd, arguments.seconds)
     if arguments.drops or arguments.kills:
         async with AsyncExitStack() as stack:
             engine = await Engine.start(model, ServerLimits(), threads=1)
             stack.push_async_callback(engine.close)
             if arguments.drops:
-                figures["drops"] = await drops(engine, arguments.drops)
+                figures["drops"] = await measure_drops(engine, arguments.drops)
             if arguments.kills:
-                figures["kills"] = await kills(engine, arguments.kills)
+                figures["kills"] = await measure_kills(engine, arguments.kills)
     return figures
 
 
@@ -162,8 +162,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        model = arguments.model or write_made_up_model(Path(folder))
-        figures = asyncio.run(measured(model, arguments))
+        model = arguments.model or write_random_model(Path(folder))
+        figures = asyncio.run(measure(model, arguments))
     if arguments.json:
         print(json.dumps(figures, indent=2))
         return

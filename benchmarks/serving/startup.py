@@ -24,7 +24,7 @@ def seconds(command: list[str]) -> float:
     return time.perf_counter() - start
 
 
-def around_the_model(pictures: int) -> tuple[float, float]:
+def generate_overhead(pictures: int) -> tuple[float, float]:
     """Seconds of a command that makes a video of so many pictures, and the share of them that is not the model's."""
     with tempfile.TemporaryDirectory() as folder:
         asked = ["generate", "a red disc moves right", "-o", str(Path(folder) / "disc.mp4"), "--frames", str(pictures)]
@@ -48,7 +48,7 @@ def main() -> None:
     arguments = parser.parse_args()
     seconds(HELP), seconds(TORCH)  # once for the disk's cache
     pairs = [(seconds(HELP), seconds(TORCH)) for _ in range(arguments.rounds)]
-    made = {pictures: around_the_model(pictures) for pictures in arguments.pictures}
+    made = {pictures: generate_overhead(pictures) for pictures in arguments.pictures}
     figures = {
         "hardware": describe(),
         "help_seconds": statistics.median(helped for helped, _ in pairs),

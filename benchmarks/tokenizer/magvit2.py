@@ -37,16 +37,16 @@ if TYPE_CHECKING:  # the parent stays without torch: on Linux a child inherits t
     from benchmarks.tokenizer.magvit2_models import Contender
 
 ROOT = Path(__file__).resolve().parents[2]
-PEERS = ("magvit2", "magvit2_short")
-FRAMES, SIDE, FRESH = 17, 64, 48
+BASELINES = ("magvit2", "magvit2_short")
+FRAMES, SIDE, HELD_OUT = 17, 64, 48
 CASES = ("encode", "decode", "train")
-SHORTEST = 0.5  # CPU seconds of one measurement, and at least two calls
+MIN_SECONDS = 0.5  # CPU seconds of one measurement, and at least two calls
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer-python", type=Path, help="a Python that imports magvit2_pytorch and torch")
-    parser.add_argument("--peers", nargs="+", choices=PEERS, default=PEERS)
+    parser.add_argument("--peers", nargs="+", choices=BASELINES, default=BASELINES)
     parser.add_argument("--rounds", type=int, default=3, help="of the throughput; 0: skip it")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 4], help="of the throughput")
     parser.add_argument("--train-seconds", type=float, default=300, help="CPU time of each training; 0: skip it")
@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--worker", type=json.loads, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker is not None:
-        print(json.dumps(work(**arguments.worker)))
+        print(json.dumps(run_worker_task(**arguments.worker)))
         return
     pythons = {"ours": Path(sys.executable)}
     if arguments.peer_python is not None:
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def measure(pythons: dict[str, Path], given: argparse.Namespace) -> dict[str, Any]:
-    contenders = {name: ask(python, task="about", contender=name) for name, python in pythons.items()}
+    contenders = {name: run_task(python, task="about", contender=name) for name, python in pythons.items()}
     figures = {"hardware": describe(), "threads": 1, "precision": "float32", "contenders": contenders}
     if given.rounds:
         figures["throughput"] = throughput(pythons, given.batches, given.rounds)
@@ -77,7 +77,7 @@ def measure(pythons: dict[str, Path], given: argparse.Namespace) -> dict[str, An
     return figures
 
 
-def ask(python: Path, **task: Any) -> dict[str, Any]:
+def run_task(python: Path, **task: Any) -> dict[str, Any]:
     """What a fresh process answers to one task."""
     command = [str(python), "-m", "benchmarks.tokenizer.magvit2", "--worker", json.dumps(task)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -95,7 +95,7 @@ def throughput(pythons: dict[str, Path], batches: list[int], rounds: int) -> lis
     taken: dict[tuple[str, int, str], list[dict[str, Any]]] = {}
     for _ in range(rounds):
         for (case, batch), (name, python) in product(cases, pythons.items()):
-            answer = ask(python, task="time", contender=name, case=case, batch=batch)
+            answer = run_task(python, task="time", contender=name, case=case, batch=batch)
             taken.setdefault((case, batch, name), []).append(answer)
     return [row(case, batch, {name: taken[case, batch, name] for name in pythons}) for case, batch in cases]
 
@@ -124,17 +124,17 @@ def learning(
     """One row a batch size, learning rate and contender."""
     with tempfile.TemporaryDirectory() as folder:
         files = {"train": f"{folder}/train.npy", "fresh": f"{folder}/fresh.npy"}
-        ask(pythons["ours"], task="render", path=files["train"], clips=clips, seed=0)
-        ask(pythons["ours"], task="render", path=files["fresh"], clips=FRESH, seed=999)
+        run_task(pythons["ours"], task="render", path=files["train"], clips=clips, seed=0)
+        run_task(pythons["ours"], task="render", path=files["fresh"], clips=HELD_OUT, seed=999)
         rows = []
         for (batch, rate), (name, python) in product(tries, pythons.items()):
             setting = {"contender": name, "batch": batch, "rate": rate}
-            answer = ask(python, task="learn", seconds=seconds, **setting, **files)
+            answer = run_task(python, task="learn", seconds=seconds, **setting, **files)
             rows.append({**setting, **{key: answer[key] for key in ("steps", "cpu_seconds", "psnr")}})
         return rows
 
 
-def work(task: str, contender: str | None = None, **details: Any) -> dict[str, Any]:
+def run_worker_task(task: str, contender: str | None = None, **details: Any) -> dict[str, Any]:
     """One task of a child process; only here torch is imported."""
     import torch
 
@@ -146,13 +146,13 @@ def work(task: str, contender: str | None = None, **details: Any) -> dict[str, A
     from benchmarks.tokenizer.magvit2_models import prepare
 
     build = prepare(contender)
-    libraries = peak_mb()
-    tasks: dict[str, Callable[..., dict[str, Any]]] = {"about": about, "time": time_case, "learn": learn}
+    libraries = peak_memory_mb()
+    tasks: dict[str, Callable[..., dict[str, Any]]] = {"about": describe_contender, "time": time_case, "learn": learn}
     answer = tasks[task](build(), **details)
-    return {**answer, "grown_mb": peak_mb() - libraries}
+    return {**answer, "grown_mb": peak_memory_mb() - libraries}
 
 
-def about(built: "Contender") -> dict[str, Any]:
+def describe_contender(built: "Contender") -> dict[str, Any]:
     import torch
 
     ids = built.encode(torch.zeros(1, 3, FRAMES, SIDE, SIDE))
@@ -166,23 +166,23 @@ def time_case(built: "Contender", case: str, batch: int) -> dict[str, Any]:
     clip = torch.rand(batch, 3, FRAMES, SIDE, SIDE) * 2 - 1
     if case == "train":
         optimizer = adamw(built, 1e-4)
-        return timed(lambda: step(built, optimizer, clip))
+        return time_call(lambda: step(built, optimizer, clip))
     ids = built.encode(clip)
-    return timed((lambda: built.encode(clip)) if case == "encode" else (lambda: built.decode(ids)))
+    return time_call((lambda: built.encode(clip)) if case == "encode" else (lambda: built.decode(ids)))
 
 
-def timed(way: Callable[[], Any]) -> dict[str, Any]:
+def time_call(way: Callable[[], Any]) -> dict[str, Any]:
     """The median CPU seconds of a call, the first one left out."""
     way()
     times: list[float] = []
-    while len(times) < 2 or sum(times) < SHORTEST:
+    while len(times) < 2 or sum(times) < MIN_SECONDS:
         start = time.process_time()
         way()
         times.append(time.process_time() - start)
     return {"seconds": statistics.median(times)}
 
 
-def peak_mb() -> float:
+def peak_memory_mb() -> float:
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 

@@ -52,7 +52,7 @@ SHORT_LAYERS = (*("residual", "compress_space") * 3, *("residual", "compress_tim
 
 
 @dataclass(frozen=True)
-class Stack:
+class LayerStack:
     """What the peer is told about its layers: widths double with each compression up to `max_dim`."""
 
     layers: tuple[Any, ...]
@@ -60,7 +60,7 @@ class Stack:
     max_dim: int
 
 
-PEERS = {"magvit2": Stack(README_LAYERS, 16, 72), "magvit2_short": Stack(SHORT_LAYERS, 16, 120)}
+BASELINES = {"magvit2": LayerStack(README_LAYERS, 16, 72), "magvit2_short": LayerStack(SHORT_LAYERS, 16, 120)}
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def prepare(name: str) -> Callable[[], Contender]:
     if name == OURS:
         importlib.import_module("tokenizer.networks.cnn")
         return ours
-    return functools.partial(magvit2, import_magvit2(), PEERS[name])
+    return functools.partial(magvit2, import_magvit2(), BASELINES[name])
 
 
 def ours() -> Contender:
@@ -114,7 +114,7 @@ def ours() -> Contender:
     return Contender(list(model.parameters()), encode, decode, loss)
 
 
-def magvit2(library: Any, stack: Stack) -> Contender:
+def magvit2(library: Any, stack: LayerStack) -> Contender:
     model = library.VideoTokenizer(
         image_size=SIDE,
         layers=stack.layers,

@@ -64,7 +64,7 @@ def test_a_spent_budget_leaves_out_what_is_left_and_says_so() -> None:
 
 
 def test_a_check_that_the_budget_cuts_short_has_not_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "LEAST", 0.5)
+    monkeypatch.setattr(runner, "MIN_SECONDS", 0.5)
     now = iter([0.0, 59.0])
     slow = Check("hangs", HANGS.function, 60, 60)
     (outcome,) = run_all((slow,), "cpu", 60, lambda known: None, clock=lambda: next(now, 60.0))
@@ -76,17 +76,17 @@ def test_a_report_keeps_a_run_of_each_kind_of_device_and_one_table_row_a_finding
     outcomes, _ = run(PASSES)
     facts = {"date": "2026-01-01", "hardware": "a machine", "budget": 60.0}
     run_there = {**facts, "device": "NVIDIA X", "torch": "torch 9", "checks": runner.as_json(outcomes)}
-    report.store(tmp_path, "cpu", {**run_there, "device": "CPU, 2 threads"})
-    assert report.NOTHING_YET in (tmp_path / "gpu.md").read_text()
-    report.store(tmp_path, "cuda", run_there)
+    report.store_run(tmp_path, "cpu", {**run_there, "device": "CPU, 2 threads"})
+    assert report.NO_GPU_RUN in (tmp_path / "gpu.md").read_text()
+    report.store_run(tmp_path, "cuda", run_there)
     page = (tmp_path / "gpu.md").read_text()
-    assert report.NOTHING_YET not in page
+    assert report.NO_GPU_RUN not in page
     assert page.count("| one thing | yes | 1 ms | 2 x | on cpu |") == 2
     assert "| another / thing | timed | 3 ms |  |  |" in page
     assert page.index("NVIDIA X; torch 9") < page.index("CPU, 2 threads; torch 9")
     assert sorted(json.loads((tmp_path / "gpu.json").read_text())) == ["cpu", "cuda"]
     (tmp_path / "gpu.json").write_text("{cut off")
-    report.store(tmp_path, "cpu", run_there)
+    report.store_run(tmp_path, "cpu", run_there)
     assert list(json.loads((tmp_path / "gpu.json").read_text())) == ["cpu"]
 
 
@@ -96,10 +96,10 @@ def test_a_run_of_some_checks_leaves_what_the_others_found_on_the_same_machine()
         return {"hardware": "a machine", "device": "", "torch": "", "checks": checks}
 
     before, again = {**run_of(a="old", b="old"), "torch": "torch 9"}, run_of(c="new", b="new")
-    joined = report.joined(before, again, ["a", "b", "c"])
+    joined = report.merge_runs(before, again, ["a", "b", "c"])
     assert [each["findings"][0]["what"] for each in joined["checks"]] == ["old", "new", "new"]
     assert joined["torch"] == "torch 9"
-    assert report.joined({**before, "hardware": "another"}, again, ["a", "b", "c"]) == again
+    assert report.merge_runs({**before, "hardware": "another"}, again, ["a", "b", "c"]) == again
 
 
 def test_every_check_of_the_table_can_be_found() -> None:

@@ -171,7 +171,7 @@ def test_a_set_without_a_good_clip_is_no_set(toys: Path, capsys: Captured) -> No
     for clip in toys.glob("*.mp4"):
         damage(clip)
     for command in (["index", toys, "--workers", "1"], ["check", toys]):
-        found = figures(capsys, *command, words=f"{toys}: no clip can be used, all 4 were refused")
+        found = figures(capsys, *command, words="all 4 were refused")
         assert (found["good"], found["refused"]) == (0, 4), "it is told all the same what was found"
 
 
@@ -188,9 +188,7 @@ def test_check_tells_what_changed(toys: Path, capsys: Captured) -> None:
     assert figures(capsys, "check", toys)["changed"] == []
     damage(toys / "clip_000001.mp4")
     (toys / "clip_000003.txt").write_text("something else")
-    changed = figures(capsys, "check", toys, words=f"2 things changed; run `videogen data index {toys}` again")[
-        "changed"
-    ]
+    changed = figures(capsys, "check", toys, words="2 files differ")["changed"]
     assert [(change["key"], change["kind"]) for change in changed] == [
         ("clip_000001.mp4", "changed"),
         ("clip_000003.mp4", "changed"),
@@ -208,14 +206,14 @@ def test_a_full_check_notices_what_times_and_sizes_do_not(toys: Path, capsys: Ca
     clip.write_bytes(raw)
     os.utime(clip, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert figures(capsys, "check", toys)["changed"] == []
-    changed = figures(capsys, "check", toys, "--full", words="1 things changed")["changed"]
+    changed = figures(capsys, "check", toys, "--full", words="1 files differ")["changed"]
     assert [change["key"] for change in changed] == [clip.name]
 
 
 def test_check_draws_a_sheet(toys: Path, tmp_path: Path, capsys: Captured) -> None:
     sheet = tmp_path / "sheet.png"
     assert main(["data", "check", str(toys), "--sheet", str(sheet), "--clips", "2"]) == 0
-    assert f"drew {sheet}" in capsys.readouterr().err
+    assert str(sheet) in capsys.readouterr().err
     with Image.open(sheet) as picture:
         assert picture.format == "PNG"
         assert picture.width == COLUMNS * FRAME + (COLUMNS - 1) * GAP + 2 * GAP
@@ -228,8 +226,7 @@ def test_check_draws_a_sheet(toys: Path, tmp_path: Path, capsys: Captured) -> No
 def test_a_sheet_that_is_there_is_not_replaced_unasked(toys: Path, tmp_path: Path, capsys: Captured) -> None:
     sheet = tmp_path / "sheet.png"
     sheet.write_text("mine")
-    told = refusal(capsys, 2, "check", toys, "--sheet", sheet)
-    assert told == f"videogen: {sheet}: is there already; --overwrite replaces it\n"
+    assert f"{sheet}: already exists; --overwrite" in refusal(capsys, 2, "check", toys, "--sheet", sheet)
     assert sheet.read_text() == "mine"
     assert main(["data", "check", str(toys), "--sheet", str(sheet), "--overwrite"]) == 0
     with Image.open(sheet) as picture:

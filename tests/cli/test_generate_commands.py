@@ -17,7 +17,7 @@ from PIL import Image
 from tests.io.clips import numbered_frame
 from tests.pipeline.tiny import RING, STAR, write_model
 from videogen.cli import main
-from videogen.cli.kinds import FILMS
+from videogen.cli.param_types import VIDEO_SUFFIXES
 from videogen.continuation_prompt import Continuation
 from videogen.io import read, read_metadata, scan, stream, write_video
 from videogen.pipeline import VideoPipeline
@@ -71,12 +71,11 @@ def test_a_prompt_becomes_the_video_of_the_pipeline(capsys):
             "decoder_ms_per_latent_frame"} <= set(said)  # fmt: skip
 
 
-@pytest.mark.parametrize("suffix", FILMS)
+@pytest.mark.parametrize("suffix", VIDEO_SUFFIXES)
 def test_a_file_of_each_kind(suffix, capsys):
     assert main(["generate", RING, "-o", f"ring{suffix}", "--model", "model", "--seconds", "1.2", "--seed", "1"]) == 0
     said = capsys.readouterr().out
-    assert f"ring{suffix}: 10 pictures of 16 x 24 at 8 a second, seed 1" in said
-    assert "first picture after" in said
+    assert f"ring{suffix}: 10 frames of 16 x 24 at 8 fps, seed 1" in said
     assert len(scan(Path(f"ring{suffix}")).pts) == 10
     assert main(["info", f"ring{suffix}"]) == 0
     said = capsys.readouterr().out
@@ -136,7 +135,7 @@ def test_a_file_shows_the_video_larger_and_at_another_rate(capsys):
     assert np.array_equal(pictures("large"), expected)
     assert main([*make, "-o", "wide.mp4", "--scale", "40x90"]) == 0
     out, err = capsys.readouterr()
-    assert "written as 5 frames of 40 x 90 at 8 a second" in out
+    assert "written as 5 frames of 40 x 90 at 8 fps" in out
     assert "frames are stretched: 16 x 24 becomes 40 x 90" in err
 
 
@@ -320,7 +319,7 @@ def test_raw_pictures_through_a_pipe(capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdout", pipe)
     assert main(["stream", RING, "-o", "-", "--model", "model", "--frames", "6", "--seed", "1"]) == 0
     assert pipe.buffer.getvalue() == offline(RING, 6, 1).tobytes()  # type: ignore[attr-defined]
-    assert "-: 6 pictures" in capsys.readouterr().err
+    assert "-: 6 frames" in capsys.readouterr().err
 
 
 def test_what_is_there_is_replaced_only_if_asked(capsys):
@@ -328,7 +327,7 @@ def test_what_is_there_is_replaced_only_if_asked(capsys):
     assert main(make) == 0
     before = Path("out.mp4").stat().st_mtime_ns
     assert main(make) == 2
-    assert "out.mp4: is there already; --overwrite replaces it" in capsys.readouterr().err
+    assert "out.mp4: already exists; --overwrite" in capsys.readouterr().err
     assert Path("out.mp4").stat().st_mtime_ns == before
     assert main([*make, "--overwrite"]) == 0
     make[3] = "folder"
@@ -344,7 +343,7 @@ MISTAKES = [
     (["generate", "-o", "x.mp4", *MODEL], 2, "PROMPT"),
     (["generate", RING, "-o", "x.ogv", *MODEL], 2, "'x.ogv' does not end in .mp4"),
     (["generate", RING, "-o", "nowhere/x.mp4", *MODEL], 2, "no folder"),
-    (["generate", RING, "-o", "model", *MODEL], 2, "model: is there already"),
+    (["generate", RING, "-o", "model", *MODEL], 2, "model: already exists"),
     (["generate", RING, "-o", "x.mp4", "--model", "nowhere"], 4, "nowhere: no such folder"),
     (["generate", RING, "-o", "x.mp4", "--model", "tokenizer"], 4, "has no prior, only tokenizer"),
     (["generate", RING, "-o", "x.mp4", *MODEL, "--order", "best"], 2, "order = best"),
@@ -358,8 +357,8 @@ MISTAKES = [
     (["generate", RING, "-o", "x.mp4", *MODEL, "--temperature", "-1"], 2, "temperature = -1"),
     (["generate", RING, "-o", "x.mp4", *MODEL, "--steps", "0"], 2, "steps = 0"),
     (["generate", RING, "-o", "x.mp4", *MODEL, "--top-k", "-1"], 2, "top_k = -1"),
-    (["generate", "-o", "x.mp4", *MODEL], 2, "nothing to make: give a PROMPT, or --image or --video"),
-    (["stream", "-o", "x.mp4", *MODEL], 2, "nothing to make: give a PROMPT, or --image or --video"),
+    (["generate", "-o", "x.mp4", *MODEL], 2, "give a PROMPT, --image or --video"),
+    (["stream", "-o", "x.mp4", *MODEL], 2, "give a PROMPT, --image or --video"),
     (["generate", RING, "-o", "x.mp4", *MODEL, "--top-p", "2"], 2, "top_p = 2"),
     (["generate", RING, "-o", "x.mp4", *MODEL, "--guidance-scale", "nan"], 2, "guidance_scale = nan"),
     (["generate", RING, "-o", "x.mp4", *MODEL, "--frames", "0"], 2, "--frames"),
@@ -375,18 +374,18 @@ MISTAKES = [
     (["generate", RING, "-o", "x.mp4", *MODEL, "--image", "first.png", "--video", "clip.mp4"], 2, "give one"),
     (["generate", RING, "-o", "x.mp4", *MODEL, "--video", "nowhere.mp4"], 3, "nowhere.mp4: no such file"),
     (["continue", "broken.mp4", "-o", "x.mp4", *MODEL], 3, "broken.mp4"),
-    (["continue", "clip.mp4", "-o", "clip.mp4", "--overwrite", *MODEL], 2, "is the clip that is read"),
-    (["generate", RING, "-o", "clip.mp4", "--video", "clip.mp4", "--overwrite", *MODEL], 2, "is the clip that is read"),
-    (["stream", RING, "-o", "clip.mp4", "--video", "clip.mp4", "--overwrite", *MODEL], 2, "is the clip that is read"),
+    (["continue", "clip.mp4", "-o", "clip.mp4", "--overwrite", *MODEL], 2, "clip.mp4: is the input"),
+    (["generate", RING, "-o", "clip.mp4", "--video", "clip.mp4", "--overwrite", *MODEL], 2, "clip.mp4: is the input"),
+    (["stream", RING, "-o", "clip.mp4", "--video", "clip.mp4", "--overwrite", *MODEL], 2, "clip.mp4: is the input"),
     (["generate", RING, "-o", "", *MODEL], 2, "-o has no name"),
     (["generate", RING, "-o", "x.mp4", "--device", "gpu", *MODEL], 2, "--device gpu: no name of a device"),
     (["generate", RING, "-o", "x.mp4", "--model", "clip.mp4"], 4, "clip.mp4: a file, not a folder"),
-    (["stream", RING, "-o", "x.mp4", *MODEL, "--prompt-at", "soon:x"], 2, "not of the form 5s:PROMPT"),
-    (["stream", RING, "-o", "x.mp4", *MODEL, "--prompt-at", "00:02:x"], 2, "not of the form 5s:PROMPT"),
-    (["stream", RING, "-o", "x.mp4", *MODEL, "--prompt-at", "1:30s:x"], 2, "not of the form 5s:PROMPT"),
+    (["stream", RING, "-o", "x.mp4", *MODEL, "--prompt-at", "soon:x"], 2, "5s:PROMPT"),
+    (["stream", RING, "-o", "x.mp4", *MODEL, "--prompt-at", "00:02:x"], 2, "5s:PROMPT"),
+    (["stream", RING, "-o", "x.mp4", *MODEL, "--prompt-at", "1:30s:x"], 2, "5s:PROMPT"),
     (["stream", RING, "-o", "x.mp4", *MODEL, "--transition", "fade"], 2, "'fade'"),
     (["generate", RING, "-o", "x.mp4", *MODEL, "--fps", "0"], 2, "--fps is 0; it must be above 0"),
-    (["generate", RING, "-o", "x.mp4", *MODEL, "--scale", "big"], 2, "'big' is no factor above 0"),
+    (["generate", RING, "-o", "x.mp4", *MODEL, "--scale", "big"], 2, "'big'"),
     (["generate", RING, "-o", "x.mp4", *MODEL, "--scale", "1e9"], 2, "a side has at most 16384"),
     (["info", "broken.mp4"], 3, "broken.mp4"),
 ]
@@ -406,7 +405,7 @@ def test_the_place_that_names_the_model_is_in_the_message(capsys, monkeypatch):
     monkeypatch.setenv("VIDEOGEN_MODEL", "nowhere")
     assert main(["generate", RING, "-o", "x.mp4"]) == 4
     assert capsys.readouterr().err == (
-        "videogen: VIDEOGEN_MODEL is nowhere: no such folder; set it to a model's, or unset it\n"
+        "videogen: VIDEOGEN_MODEL is nowhere: no such folder; set it to a model folder, or unset it\n"
     )
     monkeypatch.setenv("VIDEOGEN_MODEL", "playroom")
     assert main(["generate", RING, "-o", "y.mp4", "--frames", "1", "--steps", "1"]) == 0
@@ -416,7 +415,7 @@ def test_a_prompt_that_comes_too_late_is_told(capsys):
     late = ["--prompt-at", "2:a ring", "--prompt-at", "6:a ring", "--prompt-at", "7:a star", "--prompt-at", "3s:a disc"]
     assert main(["stream", RING, "-o", "x.mp4", *MODEL, *late, "--frames", "9"]) == 0
     told = capsys.readouterr().err.splitlines()
-    assert told == [f"'{prompt}' comes too late to be seen in 9 pictures" for prompt in ("a star", "a disc")]
+    assert told == [f"'{prompt}' comes too late to be seen in 9 frames" for prompt in ("a star", "a disc")]
 
 
 def test_remarks_are_made_once(capsys):
@@ -472,8 +471,8 @@ def test_stopped_it_leaves_a_playable_file(command, number):
     out, err = child.communicate()
     assert child.returncode == 128 + number
     written = len(scan(Path("out.mp4")).pts)
-    assert f"out.mp4: {written} pictures" in out
-    assert err == f"videogen: stopped after {written} pictures, which are written\n"
+    assert f"out.mp4: {written} frames" in out
+    assert err == f"videogen: stopped; {written} frames are written\n"
 
 
 def test_a_reader_that_has_seen_enough_is_no_error():

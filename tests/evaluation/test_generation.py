@@ -16,7 +16,7 @@ import torch
 
 from tests.evaluation.models import write_whole_model
 from videogen.cli import main
-from videogen.cli.evaluate_generation import generation
+from videogen.cli.evaluate.generation import generation
 from videogen.errors import CheckpointError, DataError, UsageError
 from videogen.evaluation.generation.clip_sources import (
     ChunkStream,

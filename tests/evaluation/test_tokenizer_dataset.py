@@ -14,8 +14,8 @@ from tokenizer.networks.cnn import VideoTokenizer
 from tokenizer.precision import allow_tf32, rounded_kinds
 from tokenizer.quantize import BSQConfig, FSQConfig, LFQConfig
 from videogen.cli import main
-from videogen.cli.models import usable_device
 from videogen.data import build_index
+from videogen.devices import use_device
 from videogen.evaluation.info.tokenizer import format_quantizer
 from videogen.evaluation.report.line_charts import Series, line_chart, nice_step
 from videogen.evaluation.tokenizer.dataset import evaluate_tokenizer
@@ -76,7 +76,7 @@ def test_exactness_is_promised_in_whole_float32(model: TokenizerModel, monkeypat
         allowed = rounded()
         assert check_tokenizer_laws(model.network, seed=0)[-1] == laws.Verdict("what is allowed", True, "")
         assert rounded() == allowed, "as it was"
-        usable_device("cpu")  # what encode, reconstruct and evaluate begin with
+        use_device("cpu")  # what encode, reconstruct and evaluate begin with
         assert not torch.backends.cudnn.allow_tf32
         assert not torch.backends.cuda.matmul.allow_tf32
         assert os.environ["NVIDIA_TF32_OVERRIDE"] == "0"
@@ -130,7 +130,7 @@ def test_a_drawing_that_is_there_is_not_replaced_unasked(tmp_path: Path, capsys:
     svg.write_text("mine")
     command = ["evaluate", "runs", str(tmp_path), "--out", str(svg)]
     assert main(command) == 2
-    assert capsys.readouterr().err == f"videogen: {svg}: is there already; --overwrite replaces it\n"
+    assert capsys.readouterr().err == f"videogen: {svg}: already exists; --overwrite replaces it\n"
     assert svg.read_text() == "mine"
     assert main([*command, "--overwrite"]) == 0
     assert svg.read_text() != "mine"
@@ -191,7 +191,7 @@ def test_selftest_fails_where_a_law_is_broken(
     assert main(["selftest", str(model_folder)]) == 1
     said = capsys.readouterr()
     assert "BROKEN  the encoder is causal" in said.out
-    assert "laws do not hold" in said.err
+    assert "3 of 11" in said.err
 
 
 def test_charts_hold_whatever_numbers_there_are() -> None:

@@ -56,7 +56,7 @@ def test_the_command(model_folder: Path, film: Path, tmp_path: Path, capsys: pyt
     figures = json.loads(capsys.readouterr().out)
     assert (figures["height"], figures["width"], figures["frames"]) == (16, 24, 10)
     assert main(["reconstruct", str(film), out, "--model", str(model_folder)]) == 2
-    assert f"{out}: is there already; --overwrite replaces it" in capsys.readouterr().err
+    assert f"{out}: already exists; --overwrite" in capsys.readouterr().err
     assert main(["reconstruct", str(film), out, "--model", str(model_folder), "--overwrite"]) == 0
     assert "PSNR" in capsys.readouterr().out
 
@@ -116,8 +116,8 @@ def test_of_an_earlier_folder_of_pictures_none_is_left(model_folder: Path, film:
     ("arguments", "code", "words"),
     [
         (["film.mp4", "seen.mp4", "--size", "30x32"], 2, "--size is 30x32; both must be multiples of 8"),
-        (["film.mp4", "seen.mp4", "--size", "big"], 2, "not of the form HEIGHTxWIDTH"),
-        (["film.mp4", "film.mp4", "--overwrite"], 2, "is the clip that is read; write somewhere else"),
+        (["film.mp4", "seen.mp4", "--size", "big"], 2, "HEIGHTxWIDTH"),
+        (["film.mp4", "film.mp4", "--overwrite"], 2, "is the input"),
         (["film.mp4", "seen.ogv", "--model", "nowhere"], 2, "'seen.ogv' does not end in .mp4"),
         (["film.mp4", "nowhere/seen.mp4", "--model", "nowhere"], 2, "no folder"),
         (["nothing.mp4", "seen.mp4"], 3, "nothing.mp4"),

@@ -1,7 +1,7 @@
 """The picture in the documentation is of the definition that the code follows."""
 
-from benchmarks.prior.draw_visibility import PLACE, drawn
+from benchmarks.prior.draw_visibility import TARGET, draw
 
 
 def test_the_picture_of_who_sees_whom_is_up_to_date() -> None:
-    assert PLACE.read_text(encoding="utf-8") == drawn(), "run python -m benchmarks.prior.draw_visibility"
+    assert TARGET.read_text(encoding="utf-8") == draw(), "run python -m benchmarks.prior.draw_visibility"

@@ -18,7 +18,7 @@ from accelerate.state import PartialState  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
 from videogen.checkpoint import Content
-from videogen.cli.failures import explain
+from videogen.cli.exit_codes import print_error
 from videogen.training.loop.config import OptimizerConfig, TrainingConfig
 from videogen.training.loop.monitor import Judged
 from videogen.training.loop.stage import Json, Player, Team, Turn
@@ -167,7 +167,7 @@ def exit_code_of(arguments: list[str]) -> int:
     try:
         once(*arguments)
     except BaseException as error:
-        return explain(error, debug=True)
+        return print_error(error, debug=True)
     return 0
 
 

@@ -14,13 +14,14 @@ from videogen.cli.config import config
 from videogen.cli.convert import convert
 from videogen.cli.data import data
 from videogen.cli.encode import encode
-from videogen.cli.evaluate_generation import generation
-from videogen.cli.evaluate_prior import prior
+from videogen.cli.evaluate import evaluate
+from videogen.cli.exit_codes import Stopped, print_error
 from videogen.cli.export import export
-from videogen.cli.failures import Stopped, explain
-from videogen.cli.generate import continue_, generate, stream
-from videogen.cli.models import evaluate, info, reconstruct, selftest
+from videogen.cli.generation.continue_clip import continue_
+from videogen.cli.generation.generate import generate
+from videogen.cli.generation.stream import stream
 from videogen.cli.serve import serve
+from videogen.cli.tokenizer_commands import info, reconstruct, selftest
 from videogen.cli.train import train
 from videogen.signals import is_ignored
 
@@ -30,23 +31,20 @@ from videogen.signals import is_ignored
 def videogen_command() -> None:
     """Autoregressive video generation, end to end.
 
-    Every command has a --help of its own, with examples. Exit codes: 0 done, 1 our fault, 2 usage or configuration,
-    3 data, 4 checkpoint, 5 resources, 6 numbers, 7 run folder locked, 129, 130 or 143 stopped by a signal.
+    Every command has its own --help with examples. Exit codes: 0 done, 1 internal error, 2 usage or configuration,
+    3 data, 4 checkpoint, 5 resources, 6 NaN or infinity, 7 run folder locked, 129, 130 or 143 stopped by a signal.
     """
 
 
-videogen_command.add_command(data)
-videogen_command.add_command(config)
-for command in (generate, continue_, stream, serve, train, encode, export, convert, reconstruct):
+for command in (
+    data, config, generate, continue_, stream, serve, train,
+    encode, export, convert, reconstruct, evaluate, bench, selftest, info,
+):  # fmt: skip
     videogen_command.add_command(command)
-for command in (evaluate, bench, selftest, info):
-    videogen_command.add_command(command)
-evaluate.add_command(generation)
-evaluate.add_command(prior)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code and leaves no traceback for a user's mistake."""
+    """Run the command line and return the exit code; a user's mistake prints one line and no traceback."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     stops = [number for number in (signal.SIGTERM, signal.SIGHUP) if not is_ignored(number)]
     previous = {number: signal.signal(number, _stop) for number in stops}
@@ -57,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             videogen_command.invoke(context)
         sys.stdout.flush()
     except BaseException as error:
-        return explain(error, debug="--debug" in arguments)
+        return print_error(error, debug="--debug" in arguments)
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -1,19 +1,19 @@
-"""`videogen config`: what presets there are, and what a configuration file comes to."""
+"""`videogen config`: lists presets and prints resolved configurations."""
 
 import click
 
-from videogen.cli.terminal import Terminal, reports
+from videogen.cli.terminal import Terminal, terminal_options
 
 
 @click.group()
 def config() -> None:
-    """Look at configuration files, and at the presets that come with the program."""
+    """Inspect configuration files and the bundled presets."""
 
 
 @config.command("list")
-@reports
+@terminal_options
 def list_(terminal: Terminal) -> None:
-    """List the presets, by the names that commands take in place of a file."""
+    """List the presets; commands accept their names in place of a file."""
     from videogen.config import SCHEMAS
     from videogen.config.presets import presets, purpose, short_names
 
@@ -29,9 +29,9 @@ def list_(terminal: Terminal) -> None:
 
 @config.command("path")
 @click.argument("name")
-@reports
+@terminal_options
 def path(terminal: Terminal, name: str) -> None:
-    """Print where the file of a preset lies, to be copied and changed, or given to another program.
+    """Print the path of a preset, to copy it or to pass it to another program.
 
     \b
     Examples:
@@ -48,9 +48,9 @@ def path(terminal: Terminal, name: str) -> None:
 @config.command("show")
 @click.argument("file")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@reports
+@terminal_options
 def show(terminal: Terminal, file: str, overrides: tuple[str, ...]) -> None:
-    """Print the resolved configuration FILE, or preset of that name, and where each value came from.
+    """Print the resolved configuration of FILE, or of the preset with that name, and the origin of each value.
 
     \b
     Examples:

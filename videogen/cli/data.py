@@ -1,35 +1,33 @@
-"""`videogen data`: turn videos into training sets that can be trusted, and make one out of nothing."""
+"""`videogen data`: indexes and checks training sets, and renders a synthetic one."""
 
 from pathlib import Path
 from typing import Any
 
 import click
 
-from videogen.cli.kinds import FILM, OUT_FOLDER, PICTURE, refuse_taken
-from videogen.cli.terminal import Terminal, reports
+from videogen.cli.options import INDEX
+from videogen.cli.param_types import ANY_PATH, IMAGE_FILE, OUTPUT_FOLDER, VIDEO_FILE, refuse_overwrite
+from videogen.cli.terminal import Terminal, terminal_options
 from videogen.errors import DataError
-
-EXISTING = click.Path(path_type=Path)
-INDEX = click.option("--index", "index_path", type=EXISTING, help="The index, where it does not lie with the data.")
 
 
 @click.group()
 def data() -> None:
-    """Make, index and check training sets."""
+    """Create, index and check training sets."""
 
 
 @data.command("index")
-@click.argument("source", metavar="DATA", type=EXISTING)
-@click.option("--out", type=EXISTING, help="Where to write the index [default: with the data].")
-@click.option("--workers", type=click.IntRange(1), help="Processes [default: one a core].")
-@reports
+@click.argument("source", metavar="DATA", type=ANY_PATH)
+@click.option("--out", type=ANY_PATH, help="Where to write the index [default: beside the data].")
+@click.option("--workers", type=click.IntRange(1), help="Processes [default: one per core].")
+@terminal_options
 def index(terminal: Terminal, source: Path, out: Path | None, workers: int | None) -> None:
-    """Read every video of DATA once, and write down what is in it or why it is refused.
+    """Decode every video of DATA once and record what is in it, or why it is refused.
 
-    DATA is a folder of videos with captions beside them (clip.mp4, clip.txt), a videofolder of Hugging Face
+    DATA is a folder of videos with captions beside them (clip.mp4, clip.txt), a Hugging Face videofolder
     (metadata.jsonl or .csv with file_name and text), a manifest (.csv or .jsonl with path, caption, and optionally
     start and end in seconds), or WebDataset shards (.tar or .tar.gz, or a folder of them).
-    Files that have not changed since the last time are not read again; a run that was stopped goes on where it was.
+    Unchanged files are not read again, and an interrupted run continues where it stopped.
 
     \b
     Examples:
@@ -42,27 +40,27 @@ def index(terminal: Terminal, source: Path, out: Path | None, workers: int | Non
         built = build_index(source, out=out, workers=workers, on_progress=on_progress)
     summary = built.summary()
     terminal.report(summary, describe(summary))
-    refuse_useless(source, summary)
+    refuse_empty(source, summary)
 
 
 @data.command("check")
-@click.argument("source", metavar="DATA", type=EXISTING)
+@click.argument("source", metavar="DATA", type=ANY_PATH)
 @INDEX
-@click.option("--sheet", type=PICTURE, help="Also draw some clips with their captions into this PNG.")
-@click.option("--overwrite", is_flag=True, help="Replace the PNG that is there already.")
-@click.option("--clips", type=click.IntRange(1, 200), default=12, show_default=True, help="How many clips to draw.")
-@click.option("--full", is_flag=True, help="Decode every file again and compare every frame with the index.")
-@reports
+@click.option("--sheet", type=IMAGE_FILE, help="Draw some clips with their captions into this image.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing image.")
+@click.option("--clips", type=click.IntRange(1, 200), default=12, show_default=True, help="Number of clips to draw.")
+@click.option("--full", is_flag=True, help="Decode every file again and compare each frame with the index.")
+@terminal_options
 def check(
     terminal: Terminal,
     source: Path,
-    index_path: Path | None,
+    index: Path | None,
     sheet: Path | None,
     overwrite: bool,
     clips: int,
     full: bool,
 ) -> None:
-    """Show what the index of DATA says, and whether the files are still the ones it saw.
+    """Print the index of DATA, and whether the files have changed since.
 
     \b
     Example:
@@ -70,38 +68,40 @@ def check(
     """
     from videogen.data import check_files, describe, draw_sheet, load_index
 
-    refuse_taken(sheet, overwrite)
-    known = load_index(source, index_path)
+    refuse_overwrite(sheet, overwrite)
+    known = load_index(source, index)
     with terminal.progress("checking", "files") as on_progress:
         changed = check_files(known, full=full, on_progress=on_progress)
     if sheet is not None:
         draw_sheet(known, clips).save(sheet)
-        terminal.note(f"drew {sheet}")
+        terminal.note(f"wrote {sheet}")
     summary: dict[str, Any] = {**known.summary(), "changed": changed}
     terminal.report(summary, describe(summary))
     if changed:
-        raise DataError(f"{source}: {len(changed)} things changed; run `videogen data index {source}` again")
-    refuse_useless(source, summary)
+        raise DataError(
+            f"{source}: {len(changed)} files differ from the index; run `videogen data index {source}` again"
+        )
+    refuse_empty(source, summary)
 
 
-def refuse_useless(source: Path, summary: dict[str, Any]) -> None:
-    """Some refused clips are for training to judge (`max_bad_fraction`), but none that is good serves nobody."""
+def refuse_empty(source: Path, summary: dict[str, Any]) -> None:
+    """DataError if no clip is good; training itself limits the share of refused clips (`max_bad_fraction`)."""
     if not summary["good"]:
-        raise DataError(f"{source}: no clip can be used, all {summary['refused']} were refused")
+        raise DataError(f"{source}: no clip is usable; all {summary['refused']} were refused")
 
 
 @data.command("playroom")
-@click.argument("out", type=OUT_FOLDER)
+@click.argument("out", type=OUTPUT_FOLDER)
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--config", help="A configuration of the schema 'playroom': a file, or a preset such as held_out.")
-@click.option("--clips", type=click.IntRange(1), help="How many clips [default: 100].")
-@click.option("--seed", type=click.IntRange(0), help="Clip i is a function of the seed and i alone [default: 0].")
+@click.option("--config", help="A configuration of schema playroom: a file, or a preset such as held_out.")
+@click.option("--clips", type=click.IntRange(1), help="Number of clips [default: 100].")
+@click.option("--seed", type=click.IntRange(0), help="Clip i depends on the seed and i alone [default: 0].")
 @click.option("--size", type=click.IntRange(16, 1024), help="Height and width in pixels [default: 64].")
-@click.option("--frames", type=click.IntRange(1), help="Frames a clip [default: 17].")
-@click.option("--fps", type=float, help="Frames a second [default: 8].")
-@click.option("--sheet", type=PICTURE, help="Also draw the first clips with their captions into this PNG.")
-@click.option("--reel", type=FILM, help="Also write a video of the first clips side by side.")
-@reports
+@click.option("--frames", type=click.IntRange(1), help="Frames per clip [default: 17].")
+@click.option("--fps", type=float, help="Frame rate [default: 8].")
+@click.option("--sheet", type=IMAGE_FILE, help="Draw the first clips with their captions into this image.")
+@click.option("--reel", type=VIDEO_FILE, help="Write the first clips side by side into this video.")
+@terminal_options
 def playroom(
     terminal: Terminal,
     out: Path,
@@ -111,10 +111,10 @@ def playroom(
     reel: Path | None,
     **flags: int | float | None,
 ) -> None:
-    """Write a captioned training set made of nothing into the folder OUT.
+    """Render a synthetic training set with captions into the folder OUT.
 
-    The playroom is a world of moving shapes over coloured backgrounds whose captions are right by construction.
-    Running the command again with more clips extends the set; what is there already is kept.
+    The playroom is a world of moving shapes over colored backgrounds whose captions are right by construction.
+    Running the command again with more clips extends the set.
 
     \b
     Examples:
@@ -141,12 +141,12 @@ def playroom(
 
 
 @data.command("score")
-@click.argument("source", metavar="DIR", type=EXISTING)
-@reports
+@click.argument("source", metavar="DIR", type=ANY_PATH)
+@terminal_options
 def score(terminal: Terminal, source: Path) -> None:
-    """Look at the videos in DIR and say how well each one shows what its playroom caption asks for.
+    """Score how well each video in DIR shows what its playroom caption says.
 
-    The oracle sees pixels alone. It judges shapes, colours, sizes, motions, speeds and background, one by one.
+    The oracle sees pixels alone. It scores shapes, colors, sizes, motions, speeds and the background separately.
 
     \b
     Example:
@@ -154,6 +154,6 @@ def score(terminal: Terminal, source: Path) -> None:
     """
     from videogen.playroom.score import describe, score_folder
 
-    with terminal.progress("looking", "clips") as on_progress:
+    with terminal.progress("scoring", "clips") as on_progress:
         figures = score_folder(source, on_progress=on_progress)
     terminal.report(figures, describe(figures))

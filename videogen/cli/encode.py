@@ -1,4 +1,4 @@
-"""`videogen encode`: clips to tokens, once, for the prior to train on."""
+"""`videogen encode`: clips to token shards, for the prior to train on."""
 
 import time
 from pathlib import Path
@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from videogen.cli.kinds import ABOVE_0, OUT_FOLDER
-from videogen.cli.models import DEVICE, MODEL, PLACE, usable_device
-from videogen.cli.terminal import Terminal, reports
+from videogen.cli.options import DEVICE, INDEX, REQUIRED_MODEL
+from videogen.cli.param_types import ANY_PATH, OUTPUT_FOLDER, POSITIVE
+from videogen.cli.terminal import Terminal, terminal_options
+from videogen.devices import use_device
 from videogen.threads import use_threads
 
 if TYPE_CHECKING:
@@ -17,37 +18,40 @@ if TYPE_CHECKING:
 
 
 @click.command("encode")
-@click.argument("source", metavar="DATA", type=PLACE)
-@click.argument("out", type=OUT_FOLDER)
-@MODEL
-@click.option("--index", "index_path", type=PLACE, help="The index, where it does not lie with the data.")
-@click.option("--fps", type=ABOVE_0, help="Pictures a second [default: as the tokenizer was trained].")
-@click.option("--height", type=click.IntRange(1), help="Rows of a picture [default: as it was trained].")
-@click.option("--width", type=click.IntRange(1), help="Columns of a picture [default: as it was trained].")
-@click.option("--frames", type=click.IntRange(1), help="Encode at most so many pictures of each clip [default: all].")
-@click.option("--clips-per-shard", type=click.IntRange(1), default=64, show_default=True, help="Clips of one file.")
+@click.argument("source", metavar="DATA", type=ANY_PATH)
+@click.argument("out", type=OUTPUT_FOLDER)
+@REQUIRED_MODEL
+@INDEX
+@click.option("--fps", type=POSITIVE, help="Frame rate [default: as in training].")
+@click.option("--height", type=click.IntRange(1), help="Frame height in pixels [default: as in training].")
+@click.option("--width", type=click.IntRange(1), help="Frame width in pixels [default: as in training].")
+@click.option("--frames", type=click.IntRange(1), help="Encode at most this many frames of each clip [default: all].")
+@click.option("--clips-per-shard", type=click.IntRange(1), default=64, show_default=True, help="Clips per shard file.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
 @click.option(
-    "--threads", type=click.IntRange(1), help="Threads of each process [default: torch's choice, or a share]."
+    "--threads",
+    type=click.IntRange(1),
+    help="CPU threads of each process [default: the cores, shared by the processes].",
 )
 @DEVICE
-@reports
+@terminal_options
 def encode(
     terminal: Terminal,
     source: Path,
     out: Path,
     model: Path,
-    index_path: Path | None,
+    index: Path | None,
     clips_per_shard: int,
     workers: int,
     threads: int | None,
     device: str,
     **wanted: Any,
 ) -> None:
-    """Encode the clips of DATA into the folder OUT, as token shards that a prior is trained on.
+    """Encode the clips of DATA into token shards in the folder OUT, to train a prior on.
 
-    Every usable clip of the index is encoded whole, at any length. A run that was stopped goes on where it was; the
-    same command started again meanwhile shares the work; tokens of another tokenizer, size or set are never mixed in.
+    Every usable clip of the index is encoded whole, at any length. An interrupted run continues where it stopped; the
+    same command run a second time in parallel shares the work. OUT is refused if it holds tokens of another tokenizer,
+    frame size or data set.
 
     \b
     Examples:
@@ -58,18 +62,18 @@ def encode(
     from videogen.models import load_tokenizer
     from videogen.tokens import encode as encode_into
 
-    index = load_index(source, index_path)
+    clips = load_index(source, index)
     use_threads(threads)
-    opened = load_tokenizer(model, usable_device(device))
+    opened = load_tokenizer(model, use_device(device))
     began = time.monotonic()
     with terminal.progress("encoding", "clips") as on_progress:
         encoded = encode_into(
-            index, out, opened, _spec(opened.clips, wanted), clips_per_shard, workers, threads, on_progress
+            clips, out, opened, _spec(opened.clips, wanted), clips_per_shard, workers, threads, on_progress
         )
-    if index.refused:
-        terminal.note(f"{len(index.refused)} refused clips of the index are not in it")
+    if clips.refused:
+        terminal.note(f"{len(clips.refused)} refused clips of the index are left out")
     if encoded.empty:
-        terminal.note(f"{len(encoded.empty)} clips without a picture are not in it, such as {encoded.empty[0]}")
+        terminal.note(f"{len(encoded.empty)} clips without a frame are left out, such as {encoded.empty[0]}")
     figures = _figures(out, encoded, time.monotonic() - began)
     terminal.report(figures, _describe(figures))
 
@@ -104,9 +108,10 @@ def _describe(figures: dict[str, Any]) -> str:
     pace = f", {figures['clips_per_second']:.2f} a second" if figures["encoded_now"] else ""
     return "\n".join(
         [
-            f"{figures['folder']}: {figures['clips']} clips of {figures['pictures']} pictures in "
+            f"{figures['folder']}: {figures['clips']} clips of {figures['pictures']} frames in "
             f"{figures['shards']} shards",
-            f"  {figures['latent_frames']} latent frames, {figures['tokens']} tokens, {figures['bytes']} bytes" + bits,
+            f"  {figures['latent_frames']} latent frames, {figures['tokens']} tokens, {figures['bytes']} bytes, "
+            f"{figures['bits_per_pixel']:.4f} bits per pixel",
             f"  {figures['encoded_now']} clips encoded now in {figures['seconds']:.1f} s{pace}",
         ]
     )

@@ -1,4 +1,4 @@
-"""`videogen export`: a trained model as the folder that others are given."""
+"""`videogen export`: a trained model as a folder to share."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -6,32 +6,34 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from videogen.cli.kinds import OUT_FOLDER
-from videogen.cli.models import PLACE
-from videogen.cli.terminal import Terminal, reports
+from videogen.cli.options import DTYPES
+from videogen.cli.param_types import ANY_PATH, EXISTING_FILE, OUTPUT_FOLDER
+from videogen.cli.terminal import Terminal, terminal_options
 
 if TYPE_CHECKING:
     from sampling.config import SamplerConfig
 
-DTYPES = ("float32", "float16", "bfloat16")
-
 
 @click.command("export")
-@click.argument("model", metavar="MODEL", type=PLACE)
-@click.argument("out", metavar="OUT", type=OUT_FOLDER)
+@click.argument("model", metavar="MODEL", type=ANY_PATH)
+@click.argument("out", metavar="OUT", type=OUTPUT_FOLDER)
 @click.argument("settings", metavar="[KEY=VALUE]...", nargs=-1)
-@click.option("--decoder", type=PLACE, help="A tokenizer of the same ids, whose decoder paints the pixels from now on.")
+@click.option("--decoder", type=ANY_PATH, help="A tokenizer with the same encoder; its decoder replaces the model's.")
 @click.option(
-    "--dtype", type=click.Choice(DTYPES), default="float32", show_default=True, help="How the prior's weights are kept."
+    "--dtype",
+    type=click.Choice(DTYPES),
+    default="float32",
+    show_default=True,
+    help="Data type of the stored weights of the prior.",
 )
 @click.option(
     "--prompt-vocabulary",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=EXISTING_FILE,
     help="The words that the model knows, and how others are read: a file of schema prompt_vocabulary.",
 )
-@click.option("--card", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A model card of your own.")
-@click.option("--overwrite", is_flag=True, help="Replace the model that is there already.")
-@reports
+@click.option("--card", type=EXISTING_FILE, help="The model card [default: that of MODEL].")
+@click.option("--overwrite", is_flag=True, help="Replace an existing model.")
+@terminal_options
 def export(
     terminal: Terminal,
     model: Path,
@@ -43,10 +45,10 @@ def export(
     card: Path | None,
     overwrite: bool,
 ) -> None:
-    """Write MODEL, a model folder or the folder of a run, into the folder OUT, as others are to get it.
+    """Write MODEL, a model folder or a run folder, into the folder OUT, to share it.
 
-    KEY=VALUE changes how it makes videos where nobody says otherwise: the settings of its generation_config.json.
-    Weights of 16 bits take half the room and are 32 bits wide again when they are read.
+    KEY=VALUE changes the sampling settings in its generation_config.json. 16-bit weights take half the space and are
+    32-bit again when they are loaded.
 
     \b
     Examples:
@@ -62,9 +64,9 @@ def export(
     from videogen.pipeline import dtype_of
 
     if out.exists() and any(out.iterdir()) and not overwrite:
-        raise UsageError(f"{out}: is there already; --overwrite replaces it")
+        raise UsageError(f"{out}: already exists; --overwrite replaces it")
     whole = load_prior(model)
-    sampler = settled(sampler_of(whole), settings)
+    sampler = changed_sampler(sampler_of(whole), settings)
     whole = whole if decoder is None else whole.with_decoder(load_tokenizer(decoder))
     if prompt_vocabulary is not None:
         whole = replace(whole, prompt_vocabulary=resolve(prompt_vocabulary, expected="prompt_vocabulary")[1].value)
@@ -81,11 +83,11 @@ def text_in(card: Path) -> str:
     try:
         return card.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise UsageError(f"--card {card}: not a text in UTF-8") from None
+        raise UsageError(f"--card {card}: not UTF-8 text") from None
 
 
-def settled(sampler: "SamplerConfig", settings: tuple[str, ...]) -> "SamplerConfig":
-    """The sampler's settings with `key=value` on top; UsageError for one that makes no sense."""
+def changed_sampler(sampler: "SamplerConfig", settings: tuple[str, ...]) -> "SamplerConfig":
+    """The sampler with these `key=value` settings; UsageError for a bad one."""
     from sampling.config import SamplerConfig
     from videogen.checkpoint import as_json
     from videogen.config.bind import bind

@@ -1,4 +1,4 @@
-"""`videogen serve`: the studio in the browser, and its HTTP interface."""
+"""`videogen serve`: the studio page and the HTTP API."""
 
 import asyncio
 import ctypes
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from videogen.cli.failures import Stopped
-from videogen.cli.models import DEVICE, GENERATOR, PLACE, generator_at
-from videogen.cli.terminal import Terminal, reports
-from videogen.cli.train import THREADS
+from videogen.cli.exit_codes import Stopped
+from videogen.cli.options import DEVICE, DTYPE, MODEL, THREADS, model_or_bundled
+from videogen.cli.param_types import ANY_PATH
+from videogen.cli.terminal import Terminal, terminal_options
 from videogen.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -27,19 +27,22 @@ NEEDED = ("starlette", "uvicorn", "websockets", "python_multipart")
 
 
 @click.command("serve")
-@GENERATOR
+@MODEL
 @click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Where to listen; elsewhere than here with a token."
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on; other than this machine needs a token.",
 )
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: any that is free.")
-@click.option("--token-file", type=PLACE, help=f"A file with the token that is asked for [env var: {TOKEN} itself].")
-@click.option("--name", "names", multiple=True, help="Another host name that it is reached by; repeatable.")
-@click.option("--root-path", default="", help="A path of a site that a proxy has put the server under; /studio.")
-@click.option("--dtype", type=click.Choice(("float32", "bfloat16", "float16")), help="Of the prior.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: any free port.")
+@click.option("--token-file", type=ANY_PATH, help=f"A file with the access token [env var: {TOKEN}, the token itself].")
+@click.option("--name", "names", multiple=True, help="Another host name of the server; repeatable.")
+@click.option("--root-path", default="", help="Path of the server behind a proxy, such as /studio.")
+@DTYPE
 @click.option("--open", "open_page", is_flag=True, help="Open the page in a browser.")
 @THREADS
 @DEVICE
-@reports
+@terminal_options
 def serve(
     terminal: Terminal,
     model: Path | None,
@@ -53,10 +56,10 @@ def serve(
     open_page: bool,
     threads: int | None,
 ) -> None:
-    """Open the studio: a page to watch and steer videos while they are made, and an HTTP interface for programs.
+    """Serve the studio: a page to watch and steer videos while they are generated, and an HTTP API for programs.
 
-    It listens on this machine alone, unless there is a token of at least 16 characters. Whoever has the token sees
-    everybody's videos and prompts. Ctrl-C ends it; what is being watched ends with a whole piece.
+    It listens on this machine alone unless there is a token of at least 16 characters. Everyone with the token sees all
+    videos and prompts. Ctrl-C stops the server; streams end with a whole fragment.
 
     \b
     Examples:
@@ -71,17 +74,17 @@ def serve(
     from videogen.serve.http.root_path import checked_root
     from videogen.serve.log import log_on_stderr
 
-    access, root = access_to(host, names, token_from(terminal, token_file)), checked_root(root_path)
+    access, root = access_to(host, names, read_token(terminal, token_file)), checked_root(root_path)
     with log_on_stderr(terminal.quiet):
         stopped_by_ctrl_c = asyncio.run(
-            run(terminal, generator_at(model), access, root, host, port, device, dtype, threads, open_page)
+            run(terminal, model_or_bundled(model), access, root, host, port, device, dtype, threads, open_page)
         )
     raise KeyboardInterrupt if stopped_by_ctrl_c else Stopped
 
 
-def token_from(terminal: Terminal, file: Path | None) -> str | None:
-    """From the file, or else from the environment, where no process of ours will find it again."""
-    from_environment = taken_from_environment(TOKEN)
+def read_token(terminal: Terminal, file: Path | None) -> str | None:
+    """The token in the file, or in the environment, from which it is removed."""
+    from_environment = pop_from_environment(TOKEN)
     if file is None:
         return None if from_environment is None else from_environment.strip()
     try:
@@ -91,13 +94,15 @@ def token_from(terminal: Terminal, file: Path | None) -> str | None:
             f"{file}: the token cannot be read ({getattr(error, 'strerror', None) or 'not text'})"
         ) from None
     if mode & (stat.S_IRGRP | stat.S_IROTH):
-        terminal.note(f"{file}: others on this machine can read the token; `chmod 600` it")
+        terminal.note(f"{file}: other users of this machine can read the token; run `chmod 600`")
     return token
 
 
-def taken_from_environment(name: str) -> str | None:
-    """A variable's value, which is then nowhere in the environment: the system goes on showing to others what a process
-    was started with, in /proc/PID/environ, until the memory that it lies in is overwritten."""
+def pop_from_environment(name: str) -> str | None:
+    """The value of a variable, which is removed from the environment and overwritten in memory.
+
+    The system shows the environment that a process started with in /proc/PID/environ until that memory is overwritten.
+    """
     getenv = ctypes.CDLL(None).getenv
     getenv.restype = ctypes.c_void_p
     place, value = getenv(name.encode()), os.environ.get(name)
@@ -119,7 +124,7 @@ async def run(
     threads: int | None,
     open_page: bool,
 ) -> bool:
-    """Until a signal; whether it was Ctrl-C. The port is taken first: whether it is free is known at once."""
+    """Serve until a signal; returns whether it was Ctrl-C. Binds the port first, to fail early if it is taken."""
     from videogen.serve.engine.engine import Engine
     from videogen.serve.http.app import make_app
     from videogen.serve.http.app_context import open_studio
@@ -134,7 +139,9 @@ async def run(
         try:
             studio = open_studio(engine, access, root)
             server = StudioServer(make_app(studio), studio.closing, engine.limits.body_bytes, most)
-            saying = asyncio.create_task(say_where(terminal, server, address_of(listener), engine.info.name, open_page))
+            saying = asyncio.create_task(
+                print_address(terminal, server, address_of(listener), engine.info.name, open_page)
+            )
             await server.serve([listener])
             saying.cancel()
         finally:
@@ -142,7 +149,7 @@ async def run(
     return server.interrupted
 
 
-async def say_where(terminal: Terminal, server: "StudioServer", address: str, model: str, open_page: bool) -> None:
+async def print_address(terminal: Terminal, server: "StudioServer", address: str, model: str, open_page: bool) -> None:
     while not server.started:
         await asyncio.sleep(0.02)
     terminal.report({"url": address, "model": model}, f"{address} serves {model}; Ctrl-C ends it")

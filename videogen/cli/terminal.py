@@ -1,4 +1,4 @@
-"""What every command shares: --json, --quiet and --debug, progress bars, and one way to print a result."""
+"""The options --json, --quiet and --debug of every command, progress bars, and printing of results."""
 
 import functools
 import json
@@ -17,22 +17,22 @@ OnProgress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Terminal:
-    """How to talk to whoever called: figures as JSON or as text, bars or none."""
+    """How a command prints: results as JSON or text, with or without progress bars."""
 
     json: bool
     quiet: bool
-    mute: bool = False  # another process of the same program speaks for all
+    mute: bool = False  # in all processes of a program but the first
 
     @contextmanager
     def progress(self, label: str, unit: str) -> Iterator[OnProgress]:
-        """A bar on stderr, absent where stderr is no terminal; gives the `on_progress(done, total)` to pass down."""
+        """A bar on stderr, hidden if stderr is not a terminal; yields the `on_progress(done, total)` to pass down."""
         from tqdm import tqdm
 
         hidden = self.quiet or self.json or self.mute
         with tqdm(
             desc=label,
             unit=f" {unit}",
-            disable=hidden or None,  # None: tqdm hides itself where there is no terminal
+            disable=hidden or None,  # None: tqdm hides itself without a terminal
             dynamic_ncols=True,
         ) as bar:
 
@@ -42,31 +42,31 @@ class Terminal:
 
             yield on_progress
 
-    def report(self, figures: dict[str, Any], text: str) -> None:
-        """Print a result: the figures for a program, the text for a person."""
+    def report(self, values: dict[str, Any], text: str) -> None:
+        """Print a result to stdout: the values with --json, else the text."""
         if not self.mute:
-            click.echo(json.dumps(figures, indent=2, ensure_ascii=False) if self.json else text)
+            click.echo(json.dumps(values, indent=2, ensure_ascii=False) if self.json else text)
 
     def note(self, text: str) -> None:
-        """A remark beside the result, on stderr."""
+        """Print a line to stderr, unless --quiet."""
         if not (self.quiet or self.mute):
             with suppress(OSError):  # the terminal has gone
                 print(text, file=sys.stderr)
 
 
-def first_process() -> bool:
-    """Whether this is the only process of a program, or the first that torchrun or `accelerate launch` started."""
+def is_first_process() -> bool:
+    """Whether this is the only process, or the first of those that torchrun or `accelerate launch` started."""
     return "LOCAL_RANK" not in os.environ or os.environ.get("RANK", "0") == "0"
 
 
-def reports(command: Command) -> Command:
-    """Give a command the shared options; it receives them as its first argument, a `Terminal`."""
+def terminal_options(command: Command) -> Command:
+    """Adds the shared options; the command gets them as its first argument, a `Terminal`."""
 
     @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-    @click.option("--quiet", is_flag=True, help="No progress bars and no remarks.")
-    @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+    @click.option("--quiet", is_flag=True, help="Print no progress bars and no notes.")
+    @click.option("--debug", is_flag=True, help="Print the traceback of an error.")
     @functools.wraps(command)
     def run(*arguments: Any, as_json: bool, quiet: bool, debug: bool, **options: Any) -> Any:
-        return command(Terminal(as_json, quiet, mute=not first_process()), *arguments, **options)
+        return command(Terminal(as_json, quiet, mute=not is_first_process()), *arguments, **options)
 
     return run  # type: ignore[return-value]

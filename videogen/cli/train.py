@@ -1,4 +1,4 @@
-"""`videogen train`: stage one, the tokenizer, and stage two, the prior."""
+"""`videogen train`: stage one trains the tokenizer, stage two the prior."""
 
 import time
 from collections.abc import Callable
@@ -8,52 +8,41 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from videogen.cli.kinds import OUT_FOLDER
-from videogen.cli.terminal import Terminal, reports
+from videogen.cli.options import THREADS, Command, add_options
+from videogen.cli.param_types import OUTPUT_FOLDER
+from videogen.cli.terminal import Terminal, terminal_options
 from videogen.errors import UsageError
 from videogen.threads import SPINS_IN_TRAINING, bound_spinning, use_threads
 
 if TYPE_CHECKING:
     from videogen.training.loop.trainer import Outcome
 
-NO_BOARD = "no TensorBoard here (`pip install tensorboard`): figures are in metrics.jsonl, pictures in samples/"
-PLACE = click.Path(path_type=Path)
-THREADS = click.option(
-    "--threads",
-    type=click.IntRange(1),
-    help="Threads for arithmetic [default: a core each; in generation, the free ones].",
-)
+NO_TENSORBOARD = "TensorBoard is not installed: metrics are in metrics.jsonl, images in samples/"
 RUN_OPTIONS = (
     click.argument("config", metavar="CONFIG"),
     click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]..."),
-    click.option("--run", "folder", type=OUT_FOLDER, help="The run folder [default: runs/NAME-OF-CONFIG]."),
+    click.option("--run", "folder", type=OUTPUT_FOLDER, help="The run folder [default: runs/NAME-OF-CONFIG]."),
     click.option(
-        "--resume", is_flag=True, help="Go on where the run stopped, to the bit; CONFIG may be the run folder itself."
+        "--resume", is_flag=True, help="Continue the run exactly where it stopped; CONFIG may be the run folder."
     ),
-    click.option(
-        "--dry-run", is_flag=True, help="Say what would be trained, in how much memory and time; train nothing."
-    ),
+    click.option("--dry-run", is_flag=True, help="Print what would be trained, with an estimate of memory and time."),
     click.option(
         "--device",
         metavar="NAME",
-        help="What a dry run is about: cpu, or a GPU such as rtx4090, a100, h100 [default: what this machine has].",
+        help="Hardware of a dry run: cpu, or a GPU such as rtx4090, a100, h100 [default: this machine's].",
     ),
-    click.option(
-        "--processes", type=click.IntRange(1), default=1, help="How many of it a dry run is about [default: 1]."
-    ),
+    click.option("--processes", type=click.IntRange(1), default=1, help="Devices of a dry run [default: 1]."),
     THREADS,
 )
 
 
-def run_options(command: Callable[..., None]) -> Callable[..., None]:
-    """What both stages are told on the command line."""
-    for option in reversed(RUN_OPTIONS):
-        command = option(command)
-    return command
+def run_options(command: Command) -> Command:
+    """The options of both stages."""
+    return add_options(command, RUN_OPTIONS)
 
 
 class WithPresets(click.Command):
-    """Its help ends with the names of the presets that it takes."""
+    """A command whose help ends with the names of its presets."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         from videogen.config.presets import presets, short_names
@@ -62,18 +51,18 @@ class WithPresets(click.Command):
         names = ", ".join(short_names(presets([self.name])))
         with formatter.indentation():
             formatter.write_paragraph()
-            formatter.write_text(f"Presets: {names}. `videogen config list` says what each is for.")
+            formatter.write_text(f"Presets: {names}. `videogen config list` describes them.")
 
 
 @click.group()
 def train() -> None:
-    """Train a model from clips: first the tokenizer, then the prior."""
+    """Train a model: first the tokenizer, then the prior."""
     bound_spinning(SPINS_IN_TRAINING)
 
 
 @train.command("tokenizer", cls=WithPresets)
 @run_options
-@reports
+@terminal_options
 def tokenizer(
     terminal: Terminal,
     config: str,
@@ -85,11 +74,11 @@ def tokenizer(
     processes: int,
     threads: int | None,
 ) -> None:
-    """Train the tokenizer that CONFIG describes, on the clips that it names; CONFIG is a file or a preset's name.
+    """Train the tokenizer of CONFIG, a configuration file or the name of a preset.
 
     The run folder gets the resolved configuration, metrics.jsonl, TensorBoard events, sample grids (originals above
-    reconstructions), checkpoints, and the newest model in `model/`. Ctrl-C, SIGTERM and a terminal that is closed save
-    first. Several processes: start it by torchrun or `accelerate launch`.
+    reconstructions), checkpoints, and the newest model in `model/`. Ctrl-C, SIGTERM and SIGHUP save a checkpoint first.
+    For several processes, start it with torchrun or `accelerate launch`.
 
     \b
     Examples:
@@ -99,7 +88,7 @@ def tokenizer(
     """
     from videogen.training.tokenizer.run import run_tokenizer
 
-    settings, run = settled("tokenizer", config, overrides, folder, resume or dry_run)
+    settings, run = resolve_run_config("tokenizer", config, overrides, folder, resume or dry_run)
     use_threads(threads)
     refuse_ignored(dry_run, device, processes)
     if dry_run:
@@ -108,7 +97,7 @@ def tokenizer(
 
         terminal.report(*survey(settings, machine_called(device), processes))
         return
-    conclude(terminal, settings.training.steps, lambda **listeners: run_tokenizer(settings, run, resume, **listeners))
+    run_stage(terminal, settings.training.steps, lambda **listeners: run_tokenizer(settings, run, resume, **listeners))
 
 
 @train.command("prior", cls=WithPresets)
@@ -116,10 +105,10 @@ def tokenizer(
 @click.option(
     "--tokenizer",
     metavar="PATH",
-    help="The tokenizer: a model or a run folder. A run that is resumed knows its own; for a dry run its configuration "
-    "is enough.",
+    help="A model folder or a run folder with the tokenizer. A resumed run knows its own; a dry run accepts its "
+    "configuration.",
 )
-@reports
+@terminal_options
 def prior(
     terminal: Terminal,
     config: str,
@@ -132,11 +121,10 @@ def prior(
     threads: int | None,
     tokenizer: str | None,
 ) -> None:
-    """Train the prior that CONFIG describes, on tokens that `videogen encode` made, or on clips; CONFIG is a file or a
-    preset's name.
+    """Train the prior of CONFIG, a configuration file or the name of a preset, on tokens or on clips.
 
-    Clips are encoded first, into the run folder. The run folder is like that of a tokenizer; its samples are videos of
-    captions that are not trained on, and its model/ holds tokenizer, prior and text: all that generation needs.
+    Clips are encoded into the run folder first. The run folder is like that of a tokenizer; its samples are videos of
+    held-out captions, and its model/ holds tokenizer, prior and text encoder: all that generation needs.
 
     \b
     Examples:
@@ -146,7 +134,7 @@ def prior(
     """
     from videogen.training.prior.run import run_prior, tokenizer_of_run
 
-    settings, run = settled("prior", config, overrides, folder, resume or dry_run)
+    settings, run = resolve_run_config("prior", config, overrides, folder, resume or dry_run)
     use_threads(threads)
     refuse_ignored(dry_run, device, processes)
     if dry_run:
@@ -157,11 +145,13 @@ def prior(
         terminal.report(*survey(settings, known, machine_called(device), processes))
         return
     path = None if tokenizer is None else Path(tokenizer)
-    conclude(terminal, settings.training.steps, lambda **listeners: run_prior(settings, path, run, resume, **listeners))
+    run_stage(
+        terminal, settings.training.steps, lambda **listeners: run_prior(settings, path, run, resume, **listeners)
+    )
 
 
 def refuse_ignored(dry_run: bool, device: str | None, processes: int) -> None:
-    """UsageError for what a run that trains would not look at: it takes what the machine has and a launcher starts."""
+    """UsageError for options of a dry run in a real run, which uses the machine's GPU and the launcher's processes."""
     if not dry_run and (device is not None or processes > 1):
         name = "--device" if device is not None else "--processes"
         raise UsageError(
@@ -169,36 +159,36 @@ def refuse_ignored(dry_run: bool, device: str | None, processes: int) -> None:
         )
 
 
-def settled(
-    schema: str, config: str, overrides: tuple[str, ...], folder: Path | None, goes_on: bool
+def resolve_run_config(
+    schema: str, config: str, overrides: tuple[str, ...], folder: Path | None, may_exist: bool
 ) -> tuple[Any, Path]:
-    """The configuration and the run folder: of a file, of a preset by its name, or of a run that is to go on."""
+    """The configuration and the run folder, from a file, a preset, or an existing run."""
     from videogen.config import resolve, resolve_run
     from videogen.config.schemas import RUN_CONFIG
 
     run = Path(config)
     if not (run / RUN_CONFIG).is_file():
         return resolve(config, overrides, expected=schema)[1].value, folder or Path("runs") / run.stem
-    if not goes_on:
-        raise UsageError(f"{run}: a run has begun here; --resume goes on with it")
+    if not may_exist:
+        raise UsageError(f"{run}: already holds a run; --resume continues it")
     if folder is not None and folder.resolve() != run.resolve():
-        raise UsageError(f"--resume goes on in {run}, and --run names {folder}; leave --run out")
+        raise UsageError(f"--resume continues {run}, and --run names {folder}; leave out --run")
     return resolve_run(run, overrides, schema).value, run
 
 
-def conclude(terminal: Terminal, steps: int, run: "Callable[..., Outcome]") -> None:
-    """Run a stage, saying what happens, and report how it ended."""
-    clock = Clock(steps)
+def run_stage(terminal: Terminal, steps: int, run: "Callable[..., Outcome]") -> None:
+    """Train a stage with a progress bar and log lines, then print the result."""
+    remaining = TimeLeft(steps)
     with terminal.progress("training", "steps") as bar:
 
         def on_progress(done: int, total: int) -> None:
-            clock.tick(done)
+            remaining.tick(done)
             bar(done, total)
 
         def on_log(line: dict[str, Any]) -> None:
-            if not clock.has_spoken and find_spec("tensorboard") is None:
-                terminal.note(NO_BOARD)
-            terminal.note(as_line(line, steps, clock.left(line["step"])))
+            if not remaining.has_spoken and find_spec("tensorboard") is None:
+                terminal.note(NO_TENSORBOARD)
+            terminal.note(as_line(line, steps, remaining.text(line["step"])))
 
         outcome = run(
             on_progress=on_progress,
@@ -207,17 +197,17 @@ def conclude(terminal: Terminal, steps: int, run: "Callable[..., Outcome]") -> N
             on_note=terminal.note,
         )
     best = None if outcome.best is None else str(outcome.best)
-    figures = {"model": str(outcome.model), "steps": outcome.steps, "best": best, "best_step": outcome.best_step}
-    said = in_words(outcome.figures) or "nothing was left to do"
-    better = f"\n{best} is the best by validation, of step {outcome.best_step}"
+    result = {"model": str(outcome.model), "steps": outcome.steps, "best": best, "best_step": outcome.best_step}
+    said = in_words(outcome.figures) or "nothing left to do"
+    better = f"\n{best} is the best model by validation, from step {outcome.best_step}"
     ended = f"{outcome.model} after {outcome.steps} steps: {said}"
     terminal.report(
-        {**figures, **outcome.figures}, ended + (better if outcome.best_step not in (None, outcome.steps) else "")
+        {**result, **outcome.figures}, ended + (better if outcome.best_step not in (None, outcome.steps) else "")
     )
 
 
-class Clock:
-    """How long a run will go on, by how long it took since it began here: validation, samples and all."""
+class TimeLeft:
+    """Estimates the remaining time of a run from its own pace, validation and samples included."""
 
     def __init__(self, steps: int):
         self.steps, self.has_spoken = steps, False
@@ -226,8 +216,8 @@ class Clock:
     def tick(self, step: int) -> None:
         self._first = self._first or (step, time.monotonic())
 
-    def left(self, step: int) -> str:
-        """In words; none where nothing is left, or none was measured yet."""
+    def text(self, step: int) -> str:
+        """Such as "3 h 05 min left"; empty at the end, and before a first measurement."""
         self.has_spoken = True
         if self._first is None or not self._first[0] < step < self.steps:
             return ""
@@ -244,7 +234,7 @@ def in_hours(seconds: float) -> str:
 
 
 def as_line(line: dict[str, Any], steps: int, left: str) -> str:
-    """A line of metrics.jsonl, shortened to what a person follows."""
+    """A line of metrics.jsonl, shortened for the terminal."""
     speed = line.get("speed", {}).get("clips_per_second")
     tokenizer = ("psnr", "ssim", "code_use", "total/tokenizer", "l1", "perplexity", "discriminator_accuracy")
     prior = ("nats", "top_guess", "bits_per_pixel", "nats_of_frequencies", "nats_of_copying")

@@ -5,15 +5,18 @@ from collections.abc import Iterator
 
 import torch
 
-from benchmarks.gpu_check import Finding, verdict
-from benchmarks.gpu_check.common import attempt, where
-from sampling.rng import counter_rng
+from benchmarks.gpu_check import Finding, yes_or_no
+from benchmarks.gpu_check.common import attempt, device_setting
+from sampling.chance import chance_of
 from videogen.evaluation.lab.roofline import measured_peaks
 
 
 def check(device: str) -> Iterator[Finding]:
     place = torch.device(device)
-    facts = {"torch": f"torch {torch.__version__}, Python {platform.python_version()}", "device": name_of(place)}
+    facts = {
+        "torch": f"torch {torch.__version__}, Python {platform.python_version()}",
+        "device": describe_device(place),
+    }
     peaks = {kind: measured_peaks(place, kind) for kind in (torch.bfloat16, torch.float32)}
     bf16, fp32 = peaks[torch.bfloat16], peaks[torch.float32]
     yield Finding(
@@ -29,22 +32,22 @@ def check(device: str) -> Iterator[Finding]:
             "bandwidth": max(bf16.bandwidth, fp32.bandwidth),
         },
     )
-    yield from attempt("draws are those of a CPU", lambda: draws(device))
+    yield from attempt("draws are those of a CPU", lambda: check_random_numbers(device))
 
 
-def name_of(device: torch.device) -> str:
+def describe_device(device: torch.device) -> str:
     if device.type != "cuda":
         return f"CPU, {torch.get_num_threads()} threads"
     found = torch.cuda.get_device_properties(device)
     return f"{found.name}, {found.total_memory / 2**30:.0f} GiB, CUDA {torch.version.cuda}"
 
 
-def draws(device: str) -> Iterator[Finding]:
+def check_random_numbers(device: str) -> Iterator[Finding]:
     """What tokens are drawn by: integers that wrap, and float64 from them."""
-    place = where(device).device
+    place = device_setting(device).device
     seeds, frame = (0, 1, 2**63, -7), 1_000_000
     here, there = (
-        counter_rng(seeds, frame, kind).uniforms("digits", 3, 16, 16, 6) for kind in (torch.device("cpu"), place)
+        chance_of(seeds, frame, kind).uniforms("digits", 3, 16, 16, 6) for kind in (torch.device("cpu"), place)
     )
     equal = torch.equal(here, there.cpu())
-    yield Finding("draws are those of a CPU", verdict(equal), why=f"{here.numel()} uniform numbers, to the bit")
+    yield Finding("draws are those of a CPU", yes_or_no(equal), why=f"{here.numel()} uniform numbers, to the bit")

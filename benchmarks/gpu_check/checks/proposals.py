@@ -6,19 +6,19 @@ from typing import cast
 
 import torch
 
-from benchmarks.gpu_check import Finding, verdict
-from benchmarks.gpu_check.checks.streaming import PROMPT, streamed
+from benchmarks.gpu_check import Finding, yes_or_no
+from benchmarks.gpu_check.checks.streaming import PROMPT, stream_tokens
 from benchmarks.gpu_check.checks.training import preset
-from benchmarks.gpu_check.common import apart, attempt, is_small, median_seconds, milliseconds, where
+from benchmarks.gpu_check.common import attempt, device_setting, format_ms, is_small, median_seconds, relative_error
 from benchmarks.gpu_check.graphed_prior import GraphedPrior
-from benchmarks.measuring import Setting
-from prior.laws import random_text
+from benchmarks.measuring import DeviceSetting
+from prior.laws import made_up_text
 from prior.memory import Past
 from prior.model import LlamaPrior
 from videogen.evaluation.lab.roofline import measured_peaks, pass_cost
 from videogen.pipeline import VideoPipeline
 
-CLOSE = {torch.float32: 1e-4, torch.bfloat16: 2e-2}
+TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 2e-2}
 
 
 def check(device: str) -> Iterator[Finding]:
@@ -26,22 +26,24 @@ def check(device: str) -> Iterator[Finding]:
     for dtype in kinds:
         pipe = VideoPipeline.from_pretrained(device=device, dtype=dtype)
         what = f"proposal, bundled model, {str(dtype).removeprefix('torch.')}"
-        setting = where(device, dtype)
+        setting = device_setting(device, dtype)
         network = pipe.model.network
-        yield from attempt(what, lambda w=what, n=network, s=setting: compared(w, n, 2, 8, s))  # type: ignore[misc]
-        yield from attempt(what, lambda w=what, p=pipe: whole_way(w, p))  # type: ignore[misc]
-    yield from attempt("proposal, 80 M", lambda: large(device))
+        yield from attempt(what, lambda w=what, n=network, s=setting: compare_proposals(w, n, 2, 8, s))  # type: ignore[misc]
+        yield from attempt(what, lambda w=what, p=pipe: compare_streams(w, p))  # type: ignore[misc]
+    yield from attempt("proposal, 80 M", lambda: large_model(device))
 
 
-def large(device: str) -> Iterator[Finding]:
-    given, setting = preset("80 M", device), where(device)
+def large_model(device: str) -> Iterator[Finding]:
+    given, setting = preset("80 M", device), device_setting(device)
     with setting.device:
         network = LlamaPrior(given.config).to(setting.dtype)
-    yield from compared(f"proposal, {given.name}, bf16", network, 2, given.side, setting)
+    yield from compare_proposals(f"proposal, {given.name}, bf16", network, 2, given.side, setting)
 
 
 @torch.no_grad()
-def compared(what: str, network: LlamaPrior, streams: int, side: int, setting: Setting) -> Iterator[Finding]:
+def compare_proposals(
+    what: str, network: LlamaPrior, streams: int, side: int, setting: DeviceSetting
+) -> Iterator[Finding]:
     network.eval().requires_grad_(False)
     past = full_past(network, streams, side, setting.device)
     graphed, masks = (
@@ -51,11 +53,11 @@ def compared(what: str, network: LlamaPrior, streams: int, side: int, setting: S
     decided = torch.randint_like(masks, network.vocabulary.size)
     expected, got = network.propose(masks, past)[0].features, graphed.propose(masks, past)[0].features
     again = graphed.propose(decided, past)[0].features
-    error = max(apart(got, expected), apart(again, network.propose(decided, past)[0].features))
+    error = max(relative_error(got, expected), relative_error(again, network.propose(decided, past)[0].features))
     launch = "a CUDA graph" if setting.device.type == "cuda" else "the function of a CUDA graph, without one"
     yield Finding(
-        f"{what}: {launch} answers as the prior", verdict(error <= CLOSE[setting.dtype]),
-        "equal to the bit" if error == 0 else f"off by {error:.1e}", f"allowed {CLOSE[setting.dtype]:.0e}",
+        f"{what}: {launch} answers as the prior", yes_or_no(error <= TOLERANCE[setting.dtype]),
+        "equal to the bit" if error == 0 else f"off by {error:.1e}", f"allowed {TOLERANCE[setting.dtype]:.0e}",
         f"{streams} streams of {side**2} tokens, a full window of {network.window}", {"error": error},
     )  # fmt: skip
     eager = median_seconds(lambda: network.propose(masks, past), setting)
@@ -64,14 +66,14 @@ def compared(what: str, network: LlamaPrior, streams: int, side: int, setting: S
     floor = peaks.floor(pass_cost(network.config, 1, side**2, streams, setting.dtype.itemsize, read=0))
     for name, taken, ratio in (("eager", eager, ""), (launch, replayed, f"{eager / replayed:.1f} x eager, ")):
         yield Finding(
-            f"{what}: {name}", "timed", milliseconds(taken), f"{ratio}{100 * floor / taken:.0f} % of the floor",
-            f"floor {milliseconds(floor)}", {"seconds": taken, "floor": floor},
+            f"{what}: {name}", "timed", format_ms(taken), f"{ratio}{100 * floor / taken:.0f} % of the floor",
+            f"floor {format_ms(floor)}", {"seconds": taken, "floor": floor},
         )  # fmt: skip
 
 
 def full_past(network: LlamaPrior, streams: int, side: int, device: torch.device) -> Past:
     context = network.config.context
-    text = None if context is None else random_text(context, streams, torch.Generator(device).manual_seed(0))
+    text = None if context is None else made_up_text(context, streams, torch.Generator(device).manual_seed(0))
     if text is not None and text.content.is_floating_point():
         text = text._replace(content=text.content.to(network.norm.weight.dtype))
     past = network.begin(text, streams, (side, side))
@@ -81,14 +83,14 @@ def full_past(network: LlamaPrior, streams: int, side: int, device: torch.device
     return past
 
 
-def whole_way(what: str, pipe: VideoPipeline) -> Iterator[Finding]:
+def compare_streams(what: str, pipe: VideoPipeline) -> Iterator[Finding]:
     """Streams of pictures: the same tokens, and what the replays are worth once sampler and decoder are in."""
     job, frames = (
         pipe.job([PROMPT], None, 1, 0, {}),
         pipe.model.network.window + (3 if is_small(str(pipe.device)) else 12),
     )
     graphed = replace(pipe.model, network=cast(LlamaPrior, GraphedPrior(pipe.model.network)))
-    (expected, eager), (got, replayed) = (streamed(model, job, frames) for model in (pipe.model, graphed))
+    (expected, eager), (got, replayed) = (stream_tokens(model, job, frames) for model in (pipe.model, graphed))
     equal = float((got == expected).float().mean())
     yield Finding(
         f"{what}: a stream by replays", "timed", f"{pipe.model.tokenizer.config.f_t / replayed:.0f} frames a second",

@@ -4,21 +4,21 @@ from collections.abc import Iterator
 
 import torch
 
-from benchmarks.gpu_check import Finding, verdict
-from benchmarks.gpu_check.checks.training import Training, preset
-from benchmarks.gpu_check.common import attempt, milliseconds
-from benchmarks.measuring import seconds_of
+from benchmarks.gpu_check import Finding, yes_or_no
+from benchmarks.gpu_check.checks.training import TrainingRun, preset
+from benchmarks.gpu_check.common import attempt, format_ms
+from benchmarks.measuring import time_calls
 from videogen.training.prior.config import PriorPhaseConfig
 from videogen.training.prior.samples import own_history
 
 
 def check(device: str) -> Iterator[Finding]:
-    yield from attempt("rollout", lambda: rolled_out(device))
+    yield from attempt("rollout", lambda: check_rollout(device))
 
 
-def rolled_out(device: str) -> Iterator[Finding]:
+def check_rollout(device: str) -> Iterator[Finding]:
     given = preset("80 M", device)
-    training = Training(given, device)
+    training = TrainingRun(given, device)
     phase = PriorPhaseConfig(0, given.frames, rollout_share=1.0, rollout_steps=4)
     made: list[torch.Tensor] = []
 
@@ -27,13 +27,13 @@ def rolled_out(device: str) -> Iterator[Finding]:
             made.append(own_history(training.network, training.lesson, phase, list(range(given.batch))))
 
     work()
-    taken = seconds_of(work, 1, training.setting)
+    taken = time_calls(work, 1, training.setting)
     first, again, known = made[0], made[1], training.lesson.targets[:, :1]
     codes = bool(((first >= 0) & (first < training.network.vocabulary.size)).all())
     held = codes and torch.equal(first[:, :1], known) and torch.equal(first, again)
     yield Finding(
-        f"rollout in training, {given.name}, bf16: codes, and the same twice", verdict(held), milliseconds(taken),
-        f"{milliseconds(taken / given.frames)} a latent frame",
+        f"rollout in training, {given.name}, bf16: codes, and the same twice", yes_or_no(held), format_ms(taken),
+        f"{format_ms(taken / given.frames)} a latent frame",
         f"{given.batch} clips of {given.frames} frames of {given.side**2} tokens, {phase.rollout_steps} proposals each",
         {"seconds": taken},
     )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from benchmarks.gpu_check import Finding, verdict
+from benchmarks.gpu_check import Finding, yes_or_no
 from benchmarks.gpu_check.common import attempt
 from videogen.evaluation.prior.selftest import check_prior_laws
 from videogen.evaluation.tokenizer.selftest import check_tokenizer_laws
@@ -20,9 +20,9 @@ def check(device: str) -> Iterator[Finding]:
 
 def prior(model: PriorModel) -> Iterator[Finding]:
     for each in check_prior_laws(model, SEED):
-        yield Finding(f"law: {each.law}", verdict(each.held), why=f"prior: {each.detail}")
+        yield Finding(f"law: {each.law}", yes_or_no(each.held), why=f"prior: {each.detail}")
 
 
 def tokenizer(model: PriorModel) -> Iterator[Finding]:
     for each in check_tokenizer_laws(model.tokenizer.network, SEED):
-        yield Finding(f"law: {each.law}", verdict(each.held), why=f"tokenizer: {each.detail}")
+        yield Finding(f"law: {each.law}", yes_or_no(each.held), why=f"tokenizer: {each.detail}")

@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.gpu_check import Finding, verdict
-from benchmarks.gpu_check.common import apart, attempt, is_small
+from benchmarks.gpu_check import Finding, yes_or_no
+from benchmarks.gpu_check.common import attempt, is_small, relative_error
 from prior.config import PriorShape
 from videogen.checkpoint import read_folder
 from videogen.conditioning import BPEConfig
 from videogen.models import BUNDLED, TokenizerModel, load_tokenizer
-from videogen.tokens.description import Description, EncodeSpec, write_description
-from videogen.tokens.shards import ShardMetadata, write_shard
+from videogen.tokens.description import Cut, Description, agree
+from videogen.tokens.shards import Contents, write_shard
 from videogen.training.loop.config import OptimizerConfig, TrainingConfig
 from videogen.training.loop.distributed import processes
 from videogen.training.prior.config import PriorPhaseConfig, PriorTrainingConfig, TeachingConfig, TokenDataConfig
@@ -26,7 +26,7 @@ from videogen.training.prior.run import run_prior
 from videogen.training.records.run_folder import steps_in
 
 CLIPS, FRAMES, STEPS = 16, 4, 4
-CLOSE = 1e-3  # of all weights: a GPU may add in another order each time
+TOLERANCE = 1e-3  # of all weights: a GPU may add in another order each time
 LAUNCHER = {
     "ACCELERATE_USE_FSDP": "true",
     "FSDP_VERSION": "2",
@@ -49,7 +49,7 @@ def check(device: str) -> Iterator[Finding]:
     if is_small(device):
         os.environ["ACCELERATE_USE_CPU"] = "true"
     with tempfile.TemporaryDirectory() as home:
-        yield from attempt("FSDP2", lambda: trained(Path(home), is_small(device)))
+        yield from attempt("FSDP2", lambda: check_training(Path(home), is_small(device)))
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
@@ -60,10 +60,10 @@ def free_port() -> int:
         return int(some.getsockname()[1])
 
 
-def trained(home: Path, small: bool) -> Iterator[Finding]:
+def check_training(home: Path, small: bool) -> Iterator[Finding]:
     """A run of so many steps, and one that ended half way and was resumed."""
-    tokens(home / "tokens", load_tokenizer(BUNDLED))
-    in_shards = sharded()
+    write_tokens(home / "tokens", load_tokenizer(BUNDLED))
+    in_shards = is_sharded()
     what = f"{'FSDP2' if in_shards else 'DDP'} in one process"
     if small:
         yield Finding("FSDP2 in one process", "skipped", why="accelerate cuts weights up on GPUs alone")
@@ -71,7 +71,7 @@ def trained(home: Path, small: bool) -> Iterator[Finding]:
     outcome = run_prior(config, BUNDLED, home / "whole", resume=False)
     nats = outcome.figures["nats"]
     yield Finding(
-        f"{what}: trained and saved", verdict(bool(np.isfinite(nats)) and (in_shards or small)),
+        f"{what}: trained and saved", yes_or_no(bool(np.isfinite(nats)) and (in_shards or small)),
         f"{nats:.2f} nats a token", why=f"{STEPS} steps, bf16, checkpoint and model written; "
         + ("weights in shards" if in_shards else "weights whole"), numbers={"nats": nats},
     )  # fmt: skip
@@ -79,33 +79,33 @@ def trained(home: Path, small: bool) -> Iterator[Finding]:
     run_prior(half, BUNDLED, home / "half", resume=False)
     shutil.copytree(home / "half", home / "resumed")
     run_prior(config, BUNDLED, home / "resumed", resume=True)
-    one, other = (flat(home / name) for name in ("whole", "resumed"))
-    error = apart(other, one)
+    one, other = (flatten_checkpoint(home / name) for name in ("whole", "resumed"))
+    error = relative_error(other, one)
     yield Finding(
-        f"{what}: resumed", verdict(error < CLOSE),
-        "equal to the bit" if torch.equal(one, other) else f"off by {error:.1e}", f"allowed {CLOSE:.0e}",
+        f"{what}: resumed", yes_or_no(error < TOLERANCE),
+        "equal to the bit" if torch.equal(one, other) else f"off by {error:.1e}", f"allowed {TOLERANCE:.0e}",
         f"weights, averages and AdamW's moments after {STEPS} steps, stopped after {STEPS // 2}", {"error": error},
     )  # fmt: skip
 
 
-def sharded() -> bool:
+def is_sharded() -> bool:
     """Whether accelerate does shard in this process: otherwise nothing is proven about FSDP."""
     with processes(bf16=True) as (accelerator, _):
         return bool(accelerator.is_fsdp2)
 
 
-def tokens(folder: Path, model: TokenizerModel) -> None:
-    """Random codes of the bundled tokenizer, as a set of encoded clips."""
+def write_tokens(folder: Path, tokenizer: TokenizerModel) -> None:
+    """Random ids of the bundled tokenizer: what a set of encoded clips would be."""
     folder.mkdir()
-    made, spec = model.clips, model.spec
-    frames = spec.video_frames(FRAMES)
-    clips = EncodeSpec(made.height, made.width, made.fps, frames)
-    write_description(folder, Description(model.fingerprint, spec, clips, "random codes", CLIPS, CLIPS))
+    made, config = tokenizer.clips, tokenizer.config
+    pictures, size = config.video_frames(FRAMES), tokenizer.network.quantizer.size
+    grid = made.height // config.f_s, made.width // config.f_s
+    cut = Cut(made.height, made.width, made.fps, pictures)
+    agree(folder, Description(tokenizer.fingerprint, cut, "made up", size, config.f_t, config.f_s, CLIPS, CLIPS))
     names = tuple(f"clip {number}" for number in range(CLIPS))
-    captions = tuple(f"a small ring, {name}" for name in names)
-    draw, shape = np.random.default_rng(0), (FRAMES, spec.tokens, spec.depth)
-    codes = (draw.integers(0, spec.codebooks, shape) for _ in names)
-    write_shard(folder, 0, ShardMetadata(names, captions, (frames,) * CLIPS, (FRAMES,) * CLIPS), spec, codes)
+    contents = Contents(names, tuple(f"a small ring, {name}" for name in names), (pictures,) * CLIPS, (FRAMES,) * CLIPS)
+    draw = np.random.default_rng(0)
+    write_shard(folder, 0, contents, grid, size, (draw.integers(0, size, (FRAMES, *grid)) for _ in names))
 
 
 def configuration(data: Path, small: bool) -> PriorTrainingConfig:
@@ -133,7 +133,7 @@ def configuration(data: Path, small: bool) -> PriorTrainingConfig:
     )
 
 
-def flat(run: Path) -> torch.Tensor:
+def flatten_checkpoint(run: Path) -> torch.Tensor:
     """Every number of the last checkpoint, in one row."""
     newest = steps_in(run / "checkpoints")[-1]
     folder = read_folder(run / "checkpoints" / f"step_{newest:08}")

@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from benchmarks.gpu_check import Finding, verdict
+from benchmarks.gpu_check import Finding, yes_or_no
 from benchmarks.gpu_check.common import attempt, is_small
 from videogen.generate import Job, begin, device_of, exact_clock, go_on
 from videogen.models import PriorModel
@@ -14,25 +15,26 @@ from videogen.pipeline import VideoPipeline
 from videogen.pixels import to_frames
 
 PROMPT = "a small red ring drifts left slowly over a dark blue background"
-SAME, MOSTLY = 0.99, 0.8  # shares of equal tokens: a draw that lies within rounding of a border may fall elsewhere
-ALIKE = 45.0  # dB
-TYPES = {"float32": SAME, "bfloat16": MOSTLY}
+EQUAL_SHARE, EQUAL_SHARE_BF16 = 0.99, 0.8  # of tokens: rounding may move a draw across a border
+MIN_PSNR = 45.0  # dB
+TYPES = {"float32": EQUAL_SHARE, "bfloat16": EQUAL_SHARE_BF16}
 
 
 def check(device: str) -> Iterator[Finding]:
     frames = 3 if is_small(device) else 12
     pipe = VideoPipeline.from_pretrained()
     job = pipe.job([PROMPT], None, 1, 0, {})
-    expected, on_cpu = streamed(pipe.model, job, frames)
-    yield from attempt("frames", lambda: painted(pipe.model, expected, device))
+    expected, on_cpu = stream_tokens(pipe.model, job, frames)
+    yield from attempt("frames", lambda: compare_frames(pipe.model, expected, device))
     for dtype, allowed in TYPES.items():
         model = VideoPipeline.from_pretrained(device=device, dtype=dtype).model
-        yield from attempt(f"tokens, {dtype}", lambda m=model, a=allowed, d=dtype: tokens(m, job, expected, d, a))  # type: ignore[misc]
-        yield from attempt(f"stream, {dtype}", lambda m=model, d=dtype: speed(m, job, frames, d, on_cpu))  # type: ignore[misc]
+        compare = partial(compare_tokens, model, job, expected, dtype, allowed)
+        yield from attempt(f"tokens, {dtype}", compare)
+        yield from attempt(f"stream, {dtype}", partial(time_stream, model, job, frames, dtype, on_cpu))
 
 
 @torch.no_grad()
-def streamed(model: PriorModel, job: Job, frames: int) -> tuple[Tensor, float]:
+def stream_tokens(model: PriorModel, job: Job, frames: int) -> tuple[Tensor, float]:
     """int64 [1, T, h, w], and seconds a latent frame."""
     going, ids, clock = begin(model, job), [], exact_clock(model)
     began = clock()
@@ -42,17 +44,17 @@ def streamed(model: PriorModel, job: Job, frames: int) -> tuple[Tensor, float]:
     return torch.stack(ids, 1), (clock() - began) / frames
 
 
-def tokens(model: PriorModel, job: Job, expected: Tensor, dtype: str, allowed: float) -> Iterator[Finding]:
+def compare_tokens(model: PriorModel, job: Job, expected: Tensor, dtype: str, allowed: float) -> Iterator[Finding]:
     """Each latent frame decided anew after the CPU's own history: so one other draw does not spoil the rest."""
     device = device_of(model)
     equal = []
     for t in range(expected.shape[1]):
         _, made = go_on(model, job, begin(model, job, expected[:, :t].to(device)))
         equal.append(float((made.ids_Bhw.cpu() == expected[:, t]).float().mean()))
-    share, free = sum(equal) / len(equal), streamed(model, job, expected.shape[1])[0].cpu()
+    share, free = sum(equal) / len(equal), stream_tokens(model, job, expected.shape[1])[0].cpu()
     whole = float((free == expected).float().mean())
     yield Finding(
-        f"bundled model, {dtype}: tokens of a CPU in float32", verdict(share >= allowed),
+        f"bundled model, {dtype}: tokens of a CPU in float32", yes_or_no(share >= allowed),
         f"{100 * share:.2f} % equal", f"at least {100 * allowed:.0f} %",
         f"{expected.numel()} tokens, each latent frame after the same history; in a stream {100 * whole:.1f} %",
         {"equal": share, "equal_in_a_stream": whole},
@@ -60,7 +62,7 @@ def tokens(model: PriorModel, job: Job, expected: Tensor, dtype: str, allowed: f
 
 
 @torch.no_grad()
-def painted(model: PriorModel, ids: Tensor, device: str) -> Iterator[Finding]:
+def compare_frames(model: PriorModel, ids: Tensor, device: str) -> Iterator[Finding]:
     """The same tokens through the decoder here and there."""
     expected = to_frames(model.tokenizer.network.decode(ids)[0])
     there = VideoPipeline.from_pretrained(device=device).model.tokenizer.network
@@ -69,16 +71,16 @@ def painted(model: PriorModel, ids: Tensor, device: str) -> Iterator[Finding]:
     error, worst = float(difference.square().mean()), int(difference.abs().max())
     decibel = 10 * torch.log10(torch.tensor(255.0**2 / max(error, 1e-12))).item()
     yield Finding(
-        "bundled model: frames of the same tokens", verdict(decibel >= ALIKE),
-        "equal to the byte" if worst == 0 else f"{decibel:.1f} dB", f"at least {ALIKE:.0f} dB",
+        "bundled model: frames of the same tokens", yes_or_no(decibel >= MIN_PSNR),
+        "equal to the byte" if worst == 0 else f"{decibel:.1f} dB", f"at least {MIN_PSNR:.0f} dB",
         f"{expected.shape[1]} frames beside a CPU's; the largest difference is {worst} of 255",
         {"psnr": decibel, "worst": worst},
     )  # fmt: skip
 
 
-def speed(model: PriorModel, job: Job, frames: int, dtype: str, on_cpu: float) -> Iterator[Finding]:
+def time_stream(model: PriorModel, job: Job, frames: int, dtype: str, on_cpu: float) -> Iterator[Finding]:
     first = first_frame(model, job)
-    _, taken = streamed(model, job, frames)
+    _, taken = stream_tokens(model, job, frames)
     steps = job.sampler.steps
     rate = model.tokenizer.config.f_t / taken
     yield Finding(

@@ -7,11 +7,20 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.gpu_check import Finding, verdict
+from benchmarks.gpu_check import Finding, yes_or_no
 from benchmarks.gpu_check.checks.training import STEPS, TIMED
-from benchmarks.gpu_check.common import SEED, attempt, is_small, milliseconds, part, peaks_of, settings, where
-from benchmarks.measuring import seconds_of
-from tokenizer.networks.cnn import CNNTokenizer
+from benchmarks.gpu_check.common import (
+    SEED,
+    attempt,
+    device_setting,
+    format_ms,
+    is_small,
+    peaks_of,
+    read_config,
+    read_section,
+)
+from benchmarks.measuring import time_calls
+from tokenizer.networks.cnn import VideoTokenizer
 from tokenizer.networks.config import TokenizerConfig
 
 
@@ -21,10 +30,10 @@ def check(device: str) -> Iterator[Finding]:
 
 def stepped(device: str) -> Iterator[Finding]:
     name, batch = ("playroom_64_cpu", 1) if is_small(device) else ("video_128", 16)
-    file, setting = f"tokenizer/{name}.yaml", where(device)
-    phase = settings(file)["phases"][0]
+    file, setting = f"tokenizer/{name}.yaml", device_setting(device)
+    phase = read_config(file)["phases"][0]
     with setting.device:
-        network = CNNTokenizer(part(file, "tokenizer", TokenizerConfig))
+        network = VideoTokenizer(read_section(file, "tokenizer", TokenizerConfig))
     frames = 5 if is_small(device) else phase["frames"]
     generator = torch.Generator(setting.device).manual_seed(SEED)
     shape = (batch, 3, frames, phase["height"], phase["width"])
@@ -44,16 +53,16 @@ def stepped(device: str) -> Iterator[Finding]:
     finite = all(loss == loss and abs(loss) != float("inf") for loss in losses)
     size = f"{name}: {batch} x {frames} frames of {phase['height']} x {phase['width']}"
     yield Finding(
-        "tokenizer step, bf16: losses finite and falling", verdict(finite and losses[-1] < losses[0]),
+        "tokenizer step, bf16: losses finite and falling", yes_or_no(finite and losses[-1] < losses[0]),
         f"{losses[0]:.3f} to {losses[-1]:.3f}", why=f"{STEPS} steps on one batch of noise; {size}",
         numbers={"losses": losses},
     )  # fmt: skip
     with FlopCounterMode(display=False) as counter:
         step()
-    taken = statistics.median(seconds_of(step, 1, setting) for _ in range(TIMED))
+    taken = statistics.median(time_calls(step, 1, setting) for _ in range(TIMED))
     flop = float(counter.get_total_flops())
     yield Finding(
-        "tokenizer step, bf16: time", "timed", milliseconds(taken),
+        "tokenizer step, bf16: time", "timed", format_ms(taken),
         f"{100 * flop / taken / peaks_of(setting).operations:.0f} % of the machine's own rate of products",
         f"{batch * frames / taken:,.0f} frames a second; {flop / 1e12:.3g} TFLOP; {size}",
         {"seconds": taken, "flop": flop},

@@ -8,20 +8,20 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from benchmarks.gpu_check import Finding, verdict
+from benchmarks.gpu_check import Finding, yes_or_no
 from benchmarks.gpu_check.common import (
     SEED,
     attempt,
-    data_sheet,
+    datasheet_flops,
+    device_setting,
+    format_ms,
     is_small,
-    milliseconds,
-    part,
     peak_bytes,
     peaks_of,
-    settings,
-    where,
+    read_config,
+    read_section,
 )
-from benchmarks.measuring import forget_peak, seconds_of
+from benchmarks.measuring import reset_peak_memory, time_calls
 from prior.config import ContextConfig, PriorConfig, PriorShape
 from prior.laws import random_batch
 from prior.model import Lesson, LlamaPrior
@@ -36,7 +36,7 @@ BACKWARD = 2  # a backward pass costs two forward passes: gradients of the weigh
 LOSS, GRADIENT = 1e-2, 5e-2  # how far a compiled step may be from one that is not, in bf16
 
 
-class Preset(NamedTuple):
+class PresetRun(NamedTuple):
     """A configuration file of ours, with what a tokenizer, a text encoder and the batch would bring."""
 
     name: str
@@ -47,23 +47,23 @@ class Preset(NamedTuple):
     recompute: bool
 
 
-def preset(name: str, device: str) -> Preset:
+def preset(name: str, device: str) -> PresetRun:
     """The files' own shapes at their longest clips on a GPU; a small one on a CPU."""
     if is_small(device):
         shape = PriorShape(width=64, layers=1, heads=4, kv_heads=2, hidden=128, window=3, objective="masked")
         context = ContextConfig(length=6, features=32)
-        return Preset(f"small, for {name}", made(shape, (8, 5), context), 2, 4, 2, name == "700 M")
+        return PresetRun(f"small, for {name}", make_config(shape, (8, 5), context), 2, 4, 2, name == "700 M")
     file, digits, text, batch = {
         "80 M": ("video_80m", (8, 8, 8, 5, 5, 5), ContextConfig(length=64, features=768), 16),
         "700 M": ("video_700m", (4, 16, 16, 16, 16), ContextConfig(length=96, features=1024), 8),
     }[name]
-    given = settings(f"prior/{file}.yaml")
+    given = read_config(f"prior/{file}.yaml")
     frames = max(phase["frames"] for phase in given["phases"])
-    shape = part(f"prior/{file}.yaml", "prior", PriorShape)
-    return Preset(name, made(shape, digits, text), frames, 16, batch, given["recompute"])
+    shape = read_section(f"prior/{file}.yaml", "prior", PriorShape)
+    return PresetRun(name, make_config(shape, digits, text), frames, 16, batch, given["recompute"])
 
 
-def made(shape: PriorShape, digits: tuple[int, ...], context: ContextConfig) -> PriorConfig:
+def make_config(shape: PriorShape, digits: tuple[int, ...], context: ContextConfig) -> PriorConfig:
     return PriorConfig(**asdict(shape), digits=digits, context=context)
 
 
@@ -83,11 +83,11 @@ def compiled_700m(device: str) -> Iterator[Finding]:
     yield from attempt("step 700 M, compiled", lambda: compiled(preset("700 M", device), device))
 
 
-class Training:
+class TrainingRun:
     """A network, an optimizer, and one batch that it learns by heart."""
 
-    def __init__(self, given: Preset, device: str):
-        self.given, self.setting = given, where(device)
+    def __init__(self, given: PresetRun, device: str):
+        self.given, self.setting = given, device_setting(device)
         with self.setting.device:
             self.network = LlamaPrior(given.config)
         on_gpu = self.setting.device.type == "cuda"
@@ -113,14 +113,14 @@ class Training:
         return loss.detach()
 
 
-def eager(given: Preset, device: str) -> Iterator[Finding]:
-    training = Training(given, device)
+def eager(given: PresetRun, device: str) -> Iterator[Finding]:
+    training = TrainingRun(given, device)
     on_gpu = training.setting.device.type == "cuda"
-    forget_peak(training.setting)
+    reset_peak_memory(training.setting)
     losses = [float(training.step()) for _ in range(STEPS)]
     finite = all(loss == loss and abs(loss) != float("inf") for loss in losses)
     yield Finding(
-        f"step {given.name}, bf16: losses finite and falling", verdict(finite and losses[-1] < losses[0]),
+        f"step {given.name}, bf16: losses finite and falling", yes_or_no(finite and losses[-1] < losses[0]),
         f"{losses[0]:.3f} to {losses[-1]:.3f}", why=f"{STEPS} steps on one batch: {size(training)}",
         numbers={"losses": losses},
     )  # fmt: skip
@@ -129,19 +129,19 @@ def eager(given: Preset, device: str) -> Iterator[Finding]:
     yield timing(f"step {given.name}, bf16", training)
 
 
-def compiled(given: Preset, device: str) -> Iterator[Finding]:
-    what, training = f"step {given.name}, compiled", Training(given, device)
+def compiled(given: PresetRun, device: str) -> Iterator[Finding]:
+    what, training = f"step {given.name}, compiled", TrainingRun(given, device)
     expected, norm = float(training.step()), float(training.norm)
     own = None if is_small(device) else seconds(training)
-    training = Training(given, device)  # the same weights again
+    training = TrainingRun(given, device)  # the same weights again
     torch._dynamo.config.recompile_limit = 64
     backend = "aot_eager" if is_small(device) else "inductor"  # on a CPU kernels take minutes to build
     training.network.compile(dynamic=False, backend=backend)
     got: list[float] = []
-    built = seconds_of(lambda: got.append(float(training.step())), 1, training.setting)
+    built = time_calls(lambda: got.append(float(training.step())), 1, training.setting)
     off, norm_off = abs(got[0] / expected - 1), abs(float(training.norm) / norm - 1)
     yield Finding(
-        f"{what}: as one that is not", verdict(off < LOSS and norm_off < GRADIENT),
+        f"{what}: as one that is not", yes_or_no(off < LOSS and norm_off < GRADIENT),
         f"loss off by {off:.1e}, gradient by {norm_off:.1e}", f"allowed {LOSS:.0e}, {GRADIENT:.0e}",
         f"the first step, bf16; compiled by {backend} in {built:.0f} s; {size(training)}",
         {"seconds_to_compile": built},
@@ -149,36 +149,36 @@ def compiled(given: Preset, device: str) -> Iterator[Finding]:
     yield timing(what, training, own)
 
 
-def seconds(training: Training) -> float:
+def seconds(training: TrainingRun) -> float:
     training.step()
-    return statistics.median(seconds_of(training.step, 1, training.setting) for _ in range(TIMED))
+    return statistics.median(time_calls(training.step, 1, training.setting) for _ in range(TIMED))
 
 
-def timing(what: str, training: Training, beside: float | None = None) -> Finding:
+def timing(what: str, training: TrainingRun, beside: float | None = None) -> Finding:
     given, setting = training.given, training.setting
     taken, needed = (
         seconds(training),
         training_flop(given.config, training.network.layout_of(training.lesson), given.batch),
     )
-    reached, rate, sheet = needed / taken, peaks_of(setting).operations, data_sheet(setting.device)
+    reached, rate, sheet = needed / taken, peaks_of(setting).operations, datasheet_flops(setting.device)
     tokens = given.batch * given.frames * given.side**2
     share = "" if sheet is None else f", MFU {100 * reached / sheet:.0f} % of {sheet / 1e12:.0f} TFLOP/s"
     ratio = "" if beside is None else f", {beside / taken:.2f} x the step that is not compiled"
     return Finding(
-        f"{what}: time", "timed", f"{milliseconds(taken)}{share}",
+        f"{what}: time", "timed", f"{format_ms(taken)}{share}",
         f"{100 * reached / rate:.0f} % of the machine's own rate of products{ratio}",
         f"{tokens / taken:,.0f} tokens a second; {needed / 1e12:.3g} TFLOP that the result needs; {size(training)}",
         {"seconds": taken, "flop": needed, "mfu": sheet and reached / sheet, "own_rate": reached / rate},
     )  # fmt: skip
 
 
-def size(training: Training) -> str:
+def size(training: TrainingRun) -> str:
     given, numbers = training.given, sum(p.numel() for p in training.network.parameters())
     again = ", activations made again" if given.recompute else ""
     return f"{numbers / 1e6:.3g} M parameters, {given.batch} x {given.frames} frames x {given.side**2} tokens{again}"
 
 
-def memory(training: Training, peak: int) -> Finding:
+def memory(training: TrainingRun, peak: int) -> Finding:
     given = training.given
     estimate = estimated_bytes(given)
     return Finding(
@@ -188,7 +188,7 @@ def memory(training: Training, peak: int) -> Finding:
     )  # fmt: skip
 
 
-def estimated_bytes(given: Preset) -> int:
+def estimated_bytes(given: PresetRun) -> int:
     """As a dry run counts, of one clip; the moving average of the weights is left out, as it is here."""
     with shapes_only():
         network = LlamaPrior(given.config)

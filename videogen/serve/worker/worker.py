@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from videogen.errors import VideogenError
+from videogen.errors import VideogenError, is_out_of_memory
 from videogen.serve.log import log_on_stderr
 from videogen.serve.messages import (
     Ack,
@@ -149,8 +149,6 @@ class Worker:
 
 def reason(error: Exception) -> str:
     """For the client, in one line; what is our own mistake is shown in full where the server was started."""
-    from videogen.cli.failures import is_out_of_memory
-
     if isinstance(error, VideogenError):
         return str(error)
     if is_out_of_memory(error):
@@ -161,12 +159,12 @@ def reason(error: Exception) -> str:
 
 def loaded(model: Path, device: str | None, dtype: str | None, threads: int | None) -> "VideoPipeline":
     """The model where it is to compute."""
-    from videogen.cli.models import usable_device
+    from videogen.devices import use_device
     from videogen.pipeline import VideoPipeline
     from videogen.threads import use_threads
 
     use_threads(threads)
-    return VideoPipeline.from_pretrained(model, usable_device(device or "cpu"), dtype)
+    return VideoPipeline.from_pretrained(model, use_device(device or "cpu"), dtype)
 
 
 def warmed_up(pipe: "VideoPipeline") -> None:

@@ -2,13 +2,13 @@
 
 import torch
 
-from benchmarks.measuring import Setting, Way, Work
+from benchmarks.measuring import Call, DeviceSetting, RequiredWork
 from prior.config import PriorConfig
 from prior.model import Lesson, LlamaPrior, taught
 from prior.visibility import Layout
 
 
-def step_of(model: LlamaPrior, clips: Lesson) -> Way:
+def training_step(model: LlamaPrior, clips: Lesson) -> Call:
     def step() -> None:
         model.zero_grad()
         model(clips).loss.mean().backward()
@@ -16,7 +16,7 @@ def step_of(model: LlamaPrior, clips: Lesson) -> Way:
     return step
 
 
-def passes_of(model: LlamaPrior, clips: Lesson) -> Way:
+def separate_passes(model: LlamaPrior, clips: Lesson) -> Call:
     """The same numbers without complete teacher forcing: to teach frame t, t clean frames and t itself masked."""
     assert clips.seen is not None
     seen, (_, frames, height, width) = clips.seen, clips.targets.shape
@@ -41,7 +41,7 @@ def passes_of(model: LlamaPrior, clips: Lesson) -> Way:
     return step
 
 
-def proposal_of(model: LlamaPrior, side: int) -> Way:
+def proposal_call(model: LlamaPrior, side: int) -> Call:
     """With a full window of past."""
     device = model.norm.weight.device
     masked = torch.full((1, side, side), model.vocabulary.mask, device=device)
@@ -57,7 +57,7 @@ def proposal_of(model: LlamaPrior, side: int) -> Way:
     return propose
 
 
-def token_of(model: LlamaPrior, side: int) -> Way:
+def token_call(model: LlamaPrior, side: int) -> Call:
     """The first of a frame, with a full window of past."""
     device = model.norm.weight.device
     ids = torch.zeros((1, side, side), dtype=torch.int64, device=device)
@@ -73,37 +73,37 @@ def token_of(model: LlamaPrior, side: int) -> Way:
     return ask
 
 
-def built(config: PriorConfig, where: Setting) -> LlamaPrior:
+def make_prior(config: PriorConfig, where: DeviceSetting) -> LlamaPrior:
     return LlamaPrior(config).to(where.device, where.dtype)
 
 
-def lesson(config: PriorConfig, frames: int, side: int, where: Setting) -> Lesson:
+def random_batch(config: PriorConfig, frames: int, side: int, where: DeviceSetting) -> Lesson:
     mask = config.vocabulary.mask
     targets = torch.randint(mask, (1, frames, side, side), device=where.device)
     seen = torch.where(torch.rand(targets.shape, device=where.device) < 2 / torch.pi, mask, targets)
     return Lesson(targets, targets, seen, None, torch.zeros(1, device=where.device))
 
 
-def training_work(config: PriorConfig, frames: int, tokens: int) -> Work:
+def training_work(config: PriorConfig, frames: int, tokens: int) -> RequiredWork:
     """Twice as much backward as forward; of the clean copy the last layer needs keys and values alone."""
-    layers, body, attention = config.layers, weights_of_a_block(config), 4 * config.heads * config.head_dim
+    layers, body, attention = config.layers, block_weights(config), 4 * config.heads * config.channels_a_head
     seen = sum(min(t, config.window) + 1 for t in range(frames)) * tokens**2  # pairs of one copy
-    keys = 2 * config.width * config.kv_heads * config.head_dim
+    keys = 2 * config.width * config.kv_heads * config.channels_a_head
     clean = (layers - 1) * (2 * body * frames * tokens + attention * seen) + 2 * keys * frames * tokens
     masked = layers * (2 * body * frames * tokens + attention * seen)
     head = 2 * config.width * sum(config.digits) * frames * tokens
-    return Work(3 * (clean + masked + head), 0)
+    return RequiredWork(3 * (clean + masked + head), 0)
 
 
-def streaming_work(config: PriorConfig, tokens: int, past: int, where: Setting) -> Work:
+def streaming_work(config: PriorConfig, tokens: int, past: int, where: DeviceSetting) -> RequiredWork:
     """One pass of `tokens` tokens that see `past` earlier ones and each other."""
-    layers, body, head = config.layers, weights_of_a_block(config), config.width * sum(config.digits)
-    size, channels = where.dtype.itemsize, config.head_dim
+    layers, body, head = config.layers, block_weights(config), config.width * sum(config.digits)
+    size, channels = where.dtype.itemsize, config.channels_a_head
     looks = 4 * layers * config.heads * channels * (past + tokens)
     flop = tokens * (2 * layers * body + looks + 2 * head)
     moved = (layers * body + head) + 2 * layers * config.kv_heads * channels * (past + tokens)
-    return Work(flop, size * moved)
+    return RequiredWork(flop, size * moved)
 
 
-def weights_of_a_block(config: PriorConfig) -> int:
-    return config.width * (2 * (config.heads + config.kv_heads) * config.head_dim + 3 * config.hidden)
+def block_weights(config: PriorConfig) -> int:
+    return config.width * (2 * (config.heads + config.kv_heads) * config.channels_a_head + 3 * config.hidden)

@@ -1,4 +1,4 @@
-"""From an exception to one line on the terminal and an exit code."""
+"""From an exception to one line on stderr and an exit code."""
 
 import errno
 import os
@@ -9,30 +9,27 @@ from contextlib import suppress
 
 import click
 
-from videogen.errors import VideogenError
+from videogen.errors import VideogenError, is_out_of_memory
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM)
-
-
-SIGNS_OF_NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
 OUT_OF_MEMORY = (
-    "out of memory; lower training.batch_size or raise training.accumulation, or ask for smaller or shorter clips"
+    "out of memory; lower training.batch_size or raise training.accumulation, or generate smaller or shorter clips"
 )
 
 
 class Stopped(BaseException):
-    """SIGTERM or SIGHUP: unwinds like Ctrl-C does, so that whatever is open is closed and saved."""
+    """SIGTERM or SIGHUP; like KeyboardInterrupt it closes and saves what is open on its way up."""
 
     def __init__(self, number: int = signal.SIGTERM):
         super().__init__(number)
         self.exit_code = 128 + number
 
 
-def explain(error: BaseException, debug: bool) -> int:
-    """Print what a person needs to know about `error` to stderr; returns the exit code."""
+def print_error(error: BaseException, debug: bool) -> int:
+    """Print one line about the error to stderr and return its exit code."""
     if isinstance(error, click.exceptions.Exit | SystemExit):
         return error.exit_code if isinstance(error, click.exceptions.Exit) else int(error.code or 0)
-    if isinstance(error, BrokenPipeError):  # the reader of our output has gone, as in `videogen ... | head`
+    if isinstance(error, BrokenPipeError):  # the reader of stdout has gone, as in `videogen ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
@@ -40,14 +37,14 @@ def explain(error: BaseException, debug: bool) -> int:
         return 2
     if debug:
         traceback.print_exception(error)
-    line, code = _verdict(error)
+    line, code = _line_and_code(error)
     if line:
         with suppress(OSError):  # the terminal has gone
             print(f"videogen: {line}", file=sys.stderr)
     return code
 
 
-def _verdict(error: BaseException) -> tuple[str, int]:
+def _line_and_code(error: BaseException) -> tuple[str, int]:
     if isinstance(error, VideogenError):
         return str(error), error.exit_code
     if isinstance(error, click.ClickException):
@@ -62,16 +59,7 @@ def _verdict(error: BaseException) -> tuple[str, int]:
         place = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes | os.PathLike) else ""
         return f"{place}{error.strerror}", 5 if error.errno in NO_SPACE else 3
     kind = f"{type(error).__name__}: {error}".splitlines()[0]
-    return f"internal error ({kind}); the same command with --debug shows where, please report it", 1
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Python's and NumPy's MemoryError, and what torch raises for a GPU's memory and for a CPU's."""
-    if isinstance(error, MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and (
-        type(error).__name__ == "OutOfMemoryError" or any(sign in str(error) for sign in SIGNS_OF_NO_MEMORY)
-    )
+    return f"internal error ({kind}); run the command again with --debug and report the traceback", 1
 
 
 def _usage(error: click.ClickException) -> str:

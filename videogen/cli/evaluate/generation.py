@@ -1,15 +1,22 @@
-"""The command `videogen evaluate generation`."""
+"""`videogen evaluate generation`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from videogen.cli.kinds import ABOVE_0, OUT_FOLDER
-from videogen.cli.models import DEVICE, GENERATOR, OVERWRITE, PLACE, generator_at, usable_device
-from videogen.cli.options import sampling_given, sampling_options
-from videogen.cli.terminal import Terminal, reports
-from videogen.cli.train import THREADS
+from videogen.cli.options import (
+    DEVICE,
+    MODEL,
+    OVERWRITE_REPORT,
+    THREADS,
+    model_or_bundled,
+    sampling_given,
+    sampling_options,
+)
+from videogen.cli.param_types import ANY_PATH, OUTPUT_FOLDER, POSITIVE
+from videogen.cli.terminal import Terminal, terminal_options
+from videogen.devices import use_device
 from videogen.threads import use_threads
 
 if TYPE_CHECKING:
@@ -20,29 +27,42 @@ REFERENCE_CLIPS = 512
 
 
 @click.command("generation")
-@GENERATOR
+@MODEL
 @click.option(
     "--prompts",
     required=True,
-    help="playroom:N for N scenes, playroom:N:PHRASE,-PHRASE,... for those that say the one and not the other, or a "
-    "text file with a prompt a line.",
+    help="playroom:N for N scenes, playroom:N:PHRASE,-PHRASE,... for scenes with one phrase and without the other, or "
+    "a text file with one prompt per line.",
 )
-@click.option("--out", type=OUT_FOLDER, required=True, help="A folder for figures.json, charts and contact sheets.")
-@OVERWRITE
+@click.option("--out", type=OUTPUT_FOLDER, required=True, help="A folder for figures.json, charts and contact sheets.")
+@OVERWRITE_REPORT
 @sampling_options
-@click.option("--compare", multiple=True, metavar="SETTING...", help="Settings to compare, a row each.")
+@click.option(
+    "--compare",
+    multiple=True,
+    metavar="SETTING...",
+    help="Settings to compare, such as steps=4 or order=threshold,threshold=0.9.",
+)
 @click.argument("more", metavar="[SETTING]...", nargs=-1)
-@click.option("--seconds", type=ABOVE_0, help="Length of a clip [default: as the prior was taught].")
-@click.option("--batch", type=click.IntRange(1), default=16, show_default=True, help="Clips made at once.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Clip i is drawn from seed + i.")
-@click.option("--drift-frames", type=click.IntRange(0), default=160, show_default=True, help="Of a stream; 0: none.")
-@click.option("--drift-streams", type=click.IntRange(1), default=8, show_default=True, help="Of the first variant.")
-@click.option("--reference", type=PLACE, help="Indexed clips to compare with [default: the playroom's own].")
-@click.option("--video-features", type=PLACE, help="Folder of a VideoMAE for the Frechet distance.")
-@click.option("--clip-model", type=PLACE, help="Folder of a CLIP, to score pictures by their prompt.")
+@click.option("--seconds", type=POSITIVE, help="Length of a clip [default: as in training].")
+@click.option("--batch", type=click.IntRange(1), default=16, show_default=True, help="Clips per batch.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Clip i has seed + i.")
+@click.option(
+    "--drift-frames",
+    type=click.IntRange(0),
+    default=160,
+    show_default=True,
+    help="Frames of each drift stream; 0: none.",
+)
+@click.option(
+    "--drift-streams", type=click.IntRange(1), default=8, show_default=True, help="Streams to measure drift on."
+)
+@click.option("--reference", type=ANY_PATH, help="Indexed clips to compare with [default: playroom clips].")
+@click.option("--video-features", type=ANY_PATH, help="VideoMAE folder, for the Frechet distance.")
+@click.option("--clip-model", type=ANY_PATH, help="CLIP folder, to score frames against their prompt.")
 @THREADS
 @DEVICE
-@reports
+@terminal_options
 def generation(
     terminal: Terminal,
     model: Path | None,
@@ -63,7 +83,7 @@ def generation(
     device: str,
     **options: Any,
 ) -> None:
-    """Judge what a model makes of prompts: is it as the prompt says, how far from true clips, and does it last?
+    """Evaluate generated videos: prompt following, distance from real clips, and drift over time.
 
     \b
     Examples:
@@ -85,13 +105,13 @@ def generation(
 
     wanted = read_prompts(prompts)
     variants = read_variants((*compare, *more), sampling_given(options))
-    pipe = VideoPipeline.from_pretrained(generator_at(model), usable_device(device))
+    pipe = VideoPipeline.from_pretrained(model_or_bundled(model), use_device(device))
     for variant in variants:
-        pipe.sampler_with(dict(variant.overrides))  # what is wrong with one is said before any work
+        pipe.sampler_with(dict(variant.overrides))  # an error before any work
     frames = pipe.frame_count(max(1, round(seconds * pipe.fps)) if seconds else None)
     drift = DriftPlan(drift_streams, drift_frames, frames, max(1, frames - 1)) if drift_frames >= frames else None
     evaluator = evaluator_for(pipe, wanted.about_playroom, frames, reference, video_features, clip_model, device)
-    with terminal.progress("judging", "%") as on_progress:
+    with terminal.progress("evaluating", "%") as on_progress:
         plan = EvaluationPlan(variants, frames, batch, seed, drift)
         figures = evaluate_generation(pipe, wanted, plan, evaluator, out, on_progress)
     terminal.report(figures, f"{as_table(figures)}\n{out}")

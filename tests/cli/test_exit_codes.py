@@ -13,7 +13,7 @@ import torch
 
 from videogen import errors
 from videogen.cli import main
-from videogen.cli.failures import Stopped, explain
+from videogen.cli.exit_codes import Stopped, print_error
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ from videogen.cli.failures import Stopped, explain
 def test_each_kind_of_failure_has_its_exit_code(
     error: BaseException, code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert explain(error, debug=False) == code
+    assert print_error(error, debug=False) == code
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("videogen: ")
@@ -55,7 +55,7 @@ def test_each_kind_of_failure_has_its_exit_code(
 def test_a_real_shortage_of_memory_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**50)
-    assert explain(caught.value, debug=False) == 5
+    assert print_error(caught.value, debug=False) == 5
     said = capsys.readouterr().err
     assert "lower training.batch_size or raise training.accumulation" in said
     assert said.count("\n") == 1
@@ -65,7 +65,7 @@ def test_debug_shows_where(capsys: pytest.CaptureFixture[str]) -> None:
     try:
         raise errors.DataError("clips.csv:3: no such file")
     except errors.DataError as error:
-        explain(error, debug=True)
+        print_error(error, debug=True)
     err = capsys.readouterr().err
     assert "Traceback" in err
     assert err.endswith("videogen: clips.csv:3: no such file\n")

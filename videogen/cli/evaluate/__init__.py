@@ -1,0 +1,17 @@
+"""`videogen evaluate`: tokenizers, priors, generated videos, and training runs."""
+
+import click
+
+from videogen.cli.evaluate.generation import generation
+from videogen.cli.evaluate.prior import prior
+from videogen.cli.evaluate.runs import runs
+from videogen.cli.evaluate.tokenizer import tokenizer
+
+
+@click.group()
+def evaluate() -> None:
+    """Evaluate models and compare training runs."""
+
+
+for command in (tokenizer, prior, generation, runs):
+    evaluate.add_command(command)

@@ -1,0 +1,65 @@
+"""`videogen evaluate prior`."""
+
+import tempfile
+from pathlib import Path
+
+import click
+
+from videogen.cli.options import DEVICE, INDEX, MODEL, OVERWRITE_REPORT, THREADS, model_or_bundled
+from videogen.cli.param_types import ANY_PATH, OUTPUT_FOLDER
+from videogen.cli.terminal import Terminal, terminal_options
+from videogen.devices import use_device
+from videogen.threads import use_threads
+
+
+@click.command("prior")
+@click.argument("data", metavar="DATA", type=ANY_PATH)
+@MODEL
+@INDEX
+@click.option("--clips", type=click.IntRange(1), help="Evaluate at most this many clips, spread evenly over the set.")
+@click.option("--frames", type=click.IntRange(1), help="Frames per clip [default: as in training].")
+@click.option(
+    "--validation-share",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Only the validation clips of a run with this data.validation_share.",
+)
+@click.option("--out", type=OUTPUT_FOLDER, help="A folder for figures.json and a chart.")
+@OVERWRITE_REPORT
+@THREADS
+@DEVICE
+@terminal_options
+def prior(
+    terminal: Terminal,
+    data: Path,
+    model: Path | None,
+    index: Path | None,
+    clips: int | None,
+    frames: int | None,
+    validation_share: float | None,
+    out: Path | None,
+    overwrite: bool,
+    threads: int | None,
+    device: str,
+) -> None:
+    """Evaluate the negative log-likelihood of DATA under a prior, with and without captions.
+
+    DATA is a token set, or indexed clips, which are encoded first. The difference between training clips and held-out
+    clips shows how much the prior memorized.
+
+    \b
+    Examples:
+      videogen evaluate prior tokens --model runs/prior --validation-share 0.02
+      videogen evaluate prior fresh --model runs/prior --clips 200 --out report
+    """
+    from videogen.evaluation.prior.evaluate import ClipSelection, as_table, evaluate_prior
+    from videogen.evaluation.report.folder import check_report_folder
+    from videogen.models import load_prior
+
+    if out is not None:
+        check_report_folder(out, overwrite)
+    use_threads(threads)
+    opened = load_prior(model_or_bundled(model), use_device(device))
+    choice = ClipSelection(frames or opened.clips.frames, clips, validation_share)
+    with tempfile.TemporaryDirectory() as scratch, terminal.progress("evaluating", "clips") as on_progress:
+        figures = evaluate_prior(opened, data, choice, Path(scratch) / "tokens", index, out, on_progress)
+    terminal.report(figures, f"{as_table(figures)}")

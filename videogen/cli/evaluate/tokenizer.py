@@ -1,0 +1,67 @@
+"""`videogen evaluate tokenizer`."""
+
+from pathlib import Path
+
+import click
+
+from videogen.cli.options import DEVICE, INDEX, OVERWRITE_REPORT, REQUIRED_MODEL, THREADS
+from videogen.cli.param_types import ANY_PATH, OUTPUT_FOLDER, POSITIVE, SizeType
+from videogen.cli.terminal import Terminal, terminal_options
+from videogen.devices import use_device
+from videogen.threads import use_threads
+
+
+@click.command("tokenizer")
+@click.argument("data", metavar="DATA", type=ANY_PATH)
+@REQUIRED_MODEL
+@INDEX
+@click.option("--clips", type=click.IntRange(1), help="Evaluate at most this many clips.")
+@click.option("--frames", type=click.IntRange(1), help="Frames per clip [default: as in training].")
+@click.option("--size", type=SizeType(), help="Frame size [default: as in training].")
+@click.option("--fps", type=POSITIVE, help="Frame rate [default: as in training].")
+@click.option("--lpips", type=ANY_PATH, help="LPIPS weights (safetensors), to report LPIPS too.")
+@click.option("--out", type=OUTPUT_FOLDER, help="A folder for plots, a grid of reconstructions and figures.json.")
+@OVERWRITE_REPORT
+@THREADS
+@DEVICE
+@terminal_options
+def tokenizer(
+    terminal: Terminal,
+    data: Path,
+    model: Path,
+    index: Path | None,
+    clips: int | None,
+    frames: int | None,
+    size: tuple[int, int] | None,
+    fps: float | None,
+    lpips: Path | None,
+    out: Path | None,
+    overwrite: bool,
+    threads: int | None,
+    device: str,
+) -> None:
+    """Evaluate a tokenizer on the indexed clips of DATA: quality, code usage, bits, flicker.
+
+    \b
+    Example:
+      videogen evaluate tokenizer fresh --model runs/toys --out report
+    """
+    from videogen.clip_spec import ClipSpec
+    from videogen.evaluation.report.folder import check_report_folder
+    from videogen.evaluation.tokenizer.dataset import evaluate_tokenizer
+    from videogen.evaluation.tokenizer.video import as_table, check_size
+    from videogen.models import load_tokenizer
+
+    if out is not None:
+        check_report_folder(out, overwrite)
+    use_threads(threads)
+    opened = load_tokenizer(model, use_device(device))
+    trained = opened.clips
+    height, width = size or (trained.height, trained.width)
+    check_size(opened.config, height, width)
+    spec = ClipSpec(height, width, fps or trained.fps, frames or trained.frames)
+    with terminal.progress("evaluating", "clips") as on_progress:
+        metrics = evaluate_tokenizer(opened, data, index, spec, clips, lpips, out, on_progress)
+    skipped = ", ".join(f"{count} {why}" for why, count in metrics["skipped"].items() if count)
+    left_out = f" ({skipped}: skipped)" if skipped else ""
+    terminal.report(metrics, f"{metrics['clips']} clips of {data}{left_out}\n{as_table(metrics)}")
