@@ -15,10 +15,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from interfaces.prior import Text
+from interfaces.prior import FramePrior, Text
 from interfaces.tokenizer import State
 from interfaces.tokens import TokenSpec
-from prior.memory import Past
+from prior.memory import Past, Present
 from sampling.config import SamplerConfig
 from sampling.guidance import duplicate_for_guidance
 from sampling.rollout import Rollout, copied, remember, start
@@ -160,9 +160,10 @@ def clone_state(state: GenerationState) -> GenerationState:
 
 def prefill_past(model: PriorModel, request: GenerationRequest, context: Context) -> Past:
     """The cache of the context's latent frames under the prompts of a request."""
-    prior, sampler = model.network, request.sampler
+    prior: FramePrior[Past, Present] = model.network
+    sampler = request.sampler
     streams = len(request.seeds) * (2 if sampler.guided else 1)
-    past: Past = prior.begin(encode_prompts(model, request), streams, context.spec, request.history_noise)
+    past = prior.begin(encode_prompts(model, request), streams, context.spec, request.history_noise)
     control = None if context.control_BT is None else duplicate_for_guidance(context.control_BT, sampler)
     return remember(prior, past, duplicate_for_guidance(context.codes_BTNK, sampler), control)
 

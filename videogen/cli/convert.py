@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from videogen.cli.models import PLACE
-from videogen.cli.terminal import Terminal, reports
+from videogen.cli.param_types import ANY_PATH
+from videogen.cli.terminal import Terminal, terminal_options
 
 NEW = click.Path(path_type=Path)
 
@@ -13,8 +13,10 @@ NEW = click.Path(path_type=Path)
 @click.command("convert")
 @click.argument("old", metavar="OLD", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.argument("new", metavar="NEW", type=NEW)
-@click.option("--model", type=PLACE, help="The tokenizer that made the token set OLD [default: the bundled model's].")
-@reports
+@click.option(
+    "--model", type=ANY_PATH, help="The tokenizer that made the token set OLD [default: the bundled model's]."
+)
+@terminal_options
 def convert(terminal: Terminal, old: Path, new: Path, model: Path | None) -> None:
     """Convert OLD, a model folder, a run folder's model or a token set of version 1, into the new folder NEW.
 

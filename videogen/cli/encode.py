@@ -104,14 +104,13 @@ def _figures(out: Path, encoded: "EncodeResult", seconds: float) -> dict[str, An
 
 
 def _describe(figures: dict[str, Any]) -> str:
-    bits = "" if figures["bits_per_pixel"] is None else f", {figures['bits_per_pixel']:.4f} bits a pixel"
-    pace = f", {figures['clips_per_second']:.2f} a second" if figures["encoded_now"] else ""
+    bits = "" if figures["bits_per_pixel"] is None else f", {figures['bits_per_pixel']:.4f} bits per pixel"
+    pace = f", {figures['clips_per_second']:.2f} per second" if figures["encoded_now"] else ""
     return "\n".join(
         [
             f"{figures['folder']}: {figures['clips']} clips of {figures['pictures']} frames in "
             f"{figures['shards']} shards",
-            f"  {figures['latent_frames']} latent frames, {figures['tokens']} tokens, {figures['bytes']} bytes, "
-            f"{figures['bits_per_pixel']:.4f} bits per pixel",
+            f"  {figures['latent_frames']} latent frames, {figures['tokens']} tokens, {figures['bytes']} bytes" + bits,
             f"  {figures['encoded_now']} clips encoded now in {figures['seconds']:.1f} s{pace}",
         ]
     )

@@ -4,10 +4,10 @@ import platform
 from collections.abc import Iterator
 
 import torch
+from sampling.chance import chance_of
 
 from benchmarks.gpu_check import Finding, yes_or_no
 from benchmarks.gpu_check.common import attempt, device_setting
-from sampling.chance import chance_of
 from videogen.evaluation.lab.roofline import measured_peaks
 
 

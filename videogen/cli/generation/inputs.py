@@ -9,8 +9,9 @@ from videogen.cli.terminal import Terminal
 from videogen.errors import UsageError
 
 if TYPE_CHECKING:
-    from videogen.conditioning_frames import Frames, Known
+    from videogen.conditioning_frames import ConditioningFrames
     from videogen.io import Scan
+    from videogen.io.images import Frames
     from videogen.pipeline import VideoPipeline
 
 
@@ -29,8 +30,8 @@ class GenerationInput:
 
     @staticmethod
     def open(image: Path | None, video: Path | None, shown: bool = False) -> "GenerationInput":
-        from videogen.conditioning_frames import load_image, stills_in
         from videogen.io import probe, scan
+        from videogen.io.images import load_image, stills_in
 
         if image is not None and video is not None:
             raise UsageError("--image and --video both say how the video starts; give one")
@@ -41,34 +42,34 @@ class GenerationInput:
             return GenerationInput(load_image(images[0]), video, images=images)
         return GenerationInput() if video is None else GenerationInput(None, video, (scan if shown else probe)(video))
 
-    def known(self, pipe: "VideoPipeline", size: tuple[int, int], videos: int) -> "Known":
-        """The image or the end of the clip as frames and tokens, for this many videos."""
+    def conditioning(self, pipe: "VideoPipeline", size: tuple[int, int]) -> "ConditioningFrames":
+        """The image or the end of the clip as frames and tokens."""
         import numpy as np
 
-        from videogen.conditioning_frames import clip_known, picture_known, pictures_of_use
+        from videogen.conditioning_frames import condition_on_clip, condition_on_image, frames_of_use
         from videogen.io import fit
 
         if self.scan is not None or self.images:
-            last = list(self.frames(pipe, size, pictures_of_use(pipe.model)))
-            return clip_known(pipe.model, np.stack(last), videos)
+            last = list(self.frames(pipe, size, frames_of_use(pipe.model)))
+            return condition_on_clip(pipe.model, np.stack(last))
         if self.image is not None:
-            return picture_known(pipe.model, fit(self.image[None], *size)[0], videos)
-        return pipe.known(None, None, *size, videos)
+            return condition_on_image(pipe.model, fit(self.image[None], *size)[0])
+        return pipe.conditioning(None, None, *size)
 
     def frames(self, pipe: "VideoPipeline", size: tuple[int, int], last: int | None = None) -> "Iterator[Frames]":
         """The frames [H, W, 3] of the clip at the model's frame rate and in this size, or only the last ones."""
-        from videogen.conditioning_frames import clip_as_seen, stills_as_seen
+        from videogen.io.images import clip_frames, still_frames
 
         if self.images:
-            return stills_as_seen(self.images, *size, last)
+            return still_frames(self.images, *size, last)
         assert self.scan is not None
-        return clip_as_seen(self.path, self.scan, pipe.fps, *size, last)
+        return clip_frames(self.path, self.scan, pipe.fps, *size, last)
 
     def num_frames(self, fps: float) -> int:
         """The number of frames of the clip at a model's frame rate; a folder of images has that rate already."""
-        from videogen.conditioning_frames import numbers_seen
+        from videogen.io.images import shown_numbers
 
-        return len(self.images) if self.scan is None else len(numbers_seen(self.scan, fps))
+        return len(self.images) if self.scan is None else len(shown_numbers(self.scan, fps))
 
     def note_changes(self, terminal: Terminal, pipe: "VideoPipeline", size: tuple[int, int]) -> None:
         """Print how the frames that the model sees differ from those of the file."""

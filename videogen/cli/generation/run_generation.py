@@ -16,7 +16,7 @@ from videogen.errors import UsageError
 from videogen.threads import use_threads
 
 if TYPE_CHECKING:
-    from videogen.conditioning_frames import Known
+    from videogen.conditioning_frames import ConditioningFrames
     from videogen.generate import GenerationRequest
     from videogen.generation_warnings import GenerationWarning
     from videogen.pipeline import VideoPipeline
@@ -60,7 +60,12 @@ class GenerationSetup:
         return frames if seconds is None else max(1, round(seconds * self.pipe.fps))
 
     def run(
-        self, request: "GenerationRequest", batches: FrameBatches, stats: "GenerationStats", total: int | None, **more: Any
+        self,
+        request: "GenerationRequest",
+        batches: FrameBatches,
+        stats: "GenerationStats",
+        total: int | None,
+        **more: Any,
     ) -> GenerationRun:
         return GenerationRun(self.pipe, request, batches, self.size, stats, total, warnings=self.warnings, **more)
 
@@ -85,21 +90,21 @@ def load_setup(
     return setup
 
 
-def encode_input(setup: GenerationSetup, source: GenerationInput) -> "tuple[GenerationSetup, Known]":
+def encode_input(setup: GenerationSetup, source: GenerationInput) -> "tuple[GenerationSetup, ConditioningFrames]":
     """The input as frames and tokens, and the setup with a caption found for it if there is no prompt."""
     from videogen.continuation_prompt import continuation_prompt
     from videogen.generation_warnings import input_warnings
 
     source.note_changes(setup.terminal, setup.pipe, setup.size)
-    known = source.known(setup.pipe, setup.size, 1)
-    setup.warn(input_warnings(setup.pipe.model, known))
+    conditioning = source.conditioning(setup.pipe, setup.size)
+    setup.warn(input_warnings(setup.pipe.model, conditioning))
     if setup.prompts:
-        return setup, known
-    prompt, warnings = continuation_prompt(setup.pipe.model, known, source.path)
+        return setup, conditioning
+    prompt, warnings = continuation_prompt(setup.pipe.model, conditioning, source.path)
     setup.warn(warnings)
     if prompt:
         setup.terminal.note(f"continuing as: {prompt}")
-    return replace(setup, prompts=(prompt,), found_prompt=prompt or None), known
+    return replace(setup, prompts=(prompt,), found_prompt=prompt or None), conditioning
 
 
 def generate_videos(setup: GenerationSetup, source: GenerationInput) -> GenerationRun:
@@ -107,9 +112,9 @@ def generate_videos(setup: GenerationSetup, source: GenerationInput) -> Generati
     from videogen.stats import GenerationStats
 
     stats, total = GenerationStats(), setup.pipe.frame_count(setup.num_frames())
-    setup, known = encode_input(setup, source)
+    setup, conditioning = encode_input(setup, source)
     request = setup.request(setup.prompts)
-    batches = frame_batches(setup.pipe, request, known.of(len(request.seeds)), total, stats)
+    batches = frame_batches(setup.pipe, request, conditioning.repeated(len(request.seeds)), total, stats)
     label = setup.prompts[0] if len(setup.prompts) == 1 else f"{len(setup.prompts)} prompts"
     return setup.run(
         request,
@@ -127,13 +132,13 @@ def continue_clip(setup: GenerationSetup, source: GenerationInput, only_new: boo
     from videogen.stats import GenerationStats
 
     pipe, stats, new = setup.pipe, GenerationStats(), setup.pipe.frame_count(setup.num_frames())
-    setup, known = encode_input(setup, source)
+    setup, conditioning = encode_input(setup, source)
     request = setup.request(setup.prompts)
     old = 0 if only_new else source.num_frames(pipe.fps)
     clip = () if only_new else (frame[None, None] for frame in source.frames(pipe, setup.size))
     return setup.run(
         request,
-        chain(clip, frame_batches(pipe, request, known, new, stats)),
+        chain(clip, frame_batches(pipe, request, conditioning, new, stats)),
         stats,
         old + new,
         label=lambda: setup.prompts[0],
@@ -149,9 +154,9 @@ def stream_video(
     from videogen.stream import VideoStream
 
     pipe, total = setup.pipe, setup.num_frames()
-    setup, known = encode_input(setup, source)
+    setup, conditioning = encode_input(setup, source)
     request = setup.request(setup.prompts[:1])
-    stream = VideoStream.begin(pipe.model, request, known, total, transition)
+    stream = VideoStream.begin(pipe.model, request, conditioning, total, transition)
     schedule = sorted((change.frame(pipe.fps), change.prompt) for change in changes)
     shown: list[dict[str, Any]] = []
     asked = [{"picture": frame, "prompt": prompt} for frame, prompt in schedule]
@@ -187,13 +192,19 @@ def stream_batches(
         count += 1
 
 
-def frame_batches(pipe: "VideoPipeline", request: "GenerationRequest", known: "Known", total: int, stats: "GenerationStats") -> FrameBatches:
-    """The known frames of all videos, then those that are generated, until there are `total`."""
+def frame_batches(
+    pipe: "VideoPipeline",
+    request: "GenerationRequest",
+    conditioning: "ConditioningFrames",
+    total: int,
+    stats: "GenerationStats",
+) -> FrameBatches:
+    """The given frames of all videos, then those that are generated, until there are `total`."""
     from videogen.generate import exact_clock
 
-    left = total - known.pictures.shape[1]
-    if known.pictures.shape[1]:
-        yield known.pictures.cpu().numpy()
-    for one in pipe.generate(total, request, known, stats, exact_clock(pipe.model)):
-        yield one.pictures[:, :left].cpu().numpy()
-        left -= one.pictures.shape[1]
+    left = total - conditioning.frames.shape[1]
+    if conditioning.frames.shape[1]:
+        yield conditioning.frames.cpu().numpy()
+    for output in pipe.generate(total, request, conditioning, stats, exact_clock(pipe.model)):
+        yield output.frames[:, :left].cpu().numpy()
+        left -= output.frames.shape[1]
