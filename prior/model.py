@@ -124,6 +124,9 @@ class LlamaPrior(nn.Module):
         if batch.known is None:
             first_BC = self.embedding.start.expand(len(clean_BTNC), -1)
             clean_BTNC = shifted(clean_BTNC.flatten(1, 2), first_BC).view_as(clean_BTNC)
+        else:  # nothing starts here, but every weight takes part in the loss, as distributed training asks for
+            nowhere = torch.zeros((), dtype=torch.bool, device=clean_BTNC.device)
+            clean_BTNC = torch.where(nowhere, self.embedding.start, clean_BTNC)
         parts.append(self.embed_frames(clean_BTNC, batch.spec, control))
         if batch.known is not None:
             masked_BTNC = self.embedding.tokens(batch.targets, batch.known)

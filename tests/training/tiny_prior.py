@@ -25,7 +25,7 @@ TRAINING = TrainingConfig(
 )  # fmt: skip
 
 
-def tiny_config(tokens: Path, objective: Literal["masked", "next"] = "masked", **training: int) -> PriorTrainingConfig:
+def tiny_config(tokens: Path, objective: Literal["masked", "autoregressive"] = "masked", **training: int) -> PriorTrainingConfig:
     share = 0.5 if objective == "masked" else 0.0
     return PriorTrainingConfig(
         data=TokenDataConfig(train=tokens, validation_share=0.3, validation_clips=4),
@@ -34,7 +34,6 @@ def tiny_config(tokens: Path, objective: Literal["masked", "next"] = "masked", *
             PriorPhaseConfig(from_step=4, frames=3, rollout_share=share, rollout_steps=2),
         ),
         prior=PriorShape(width=16, layers=2, heads=2, kv_heads=1, hidden=24, window=2, objective=objective),
-        digits=None,
         text=BPEConfig(vocabulary=300, length=6),
         teaching=TeachingConfig(
             label_smoothing=0.1, corruption=0.3, corruption_share=0.7, text_dropout=0.2, cut_share=0.3
