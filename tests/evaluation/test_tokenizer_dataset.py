@@ -144,11 +144,11 @@ def test_selftest_and_info(model_folder: Path, capsys: pytest.CaptureFixture[str
     assert main(["info", str(model_folder), "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
     assert figures["codes"] == 1000
-    assert figures["grid"] == [4, 4]
+    assert figures["spec"]["groups"] == [{"name": "tokens", "shape": [4, 4]}]
     assert main(["info", str(model_folder)]) == 0
     said = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines())
     assert said["quantizer"].strip() == "FSQ of levels 8 x 5 x 5 x 5"
-    assert said["bits a pixel"].endswith(" in the long run; the first latent frame of a clip holds one picture")
+    assert said["bits a pixel"].endswith("; the first latent frame holds 1")
 
 
 def test_every_kind_of_quantizer_is_told_in_words() -> None:
@@ -166,8 +166,8 @@ def test_info_tells_of_tokens_too(
     capsys.readouterr()
     assert main(["info", str(tokens), "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
-    assert (figures["clips"], figures["grid"], figures["made_of"]["fps"]) == (4, [4, 4], 8.0)
-    assert figures["latent_frames"] == sum(len(TokenSet.open(tokens).ids(clip)) for clip in range(4))
+    assert (figures["clips"], figures["spec"]["groups"][0]["shape"], figures["made_of"]["fps"]) == (4, [4, 4], 8.0)
+    assert figures["latent_frames"] == sum(len(TokenSet.open(tokens).clip(clip).codes) for clip in range(4))
     assert figures["tokenizer"] == model.fingerprint
     assert main(["info", str(tokens)]) == 0
     said = capsys.readouterr().out

@@ -35,7 +35,7 @@ def load_prior(path: str | Path, device: str = "cpu") -> PriorModel:
     if parts["tokenizer"] != tokenizer.fingerprint:
         raise CheckpointError(f"{folder.path}: its prior was trained on the tokens of another tokenizer than its own")
     network = _network(folder, PRIOR, parts, PRIORS).to(torch.device(device))
-    config: Any = network.config
+    config = network.config
     clips = from_json(ClipSpec, parts["clips"], _config_at(folder, PRIOR))
     if (spec := tokenizer.spec_of(clips.height, clips.width)) != config.spec:
         raise CheckpointError(f"{folder.path}: its prior is for the tokens {config.spec}; its tokenizer makes {spec}")
@@ -76,13 +76,13 @@ def fingerprint_of(network: Any) -> str:
     return digest.hexdigest()
 
 
-def _network(folder: Folder, part: str, parts: dict[str, Any], kinds: dict[str, Kind]) -> nn.Module:
+def _network(folder: Folder, part: str, parts: dict[str, Any], kinds: dict[str, Kind]) -> Any:
     """The module of a part with its weights, for use."""
     place = _config_at(folder, part)
     if parts["kind"] not in kinds:
         raise CheckpointError(f"{place}: kind is {parts['kind']!r}; this program knows {', '.join(kinds)}")
     kind = kinds[parts["kind"]]
-    network = kind.make(from_json(kind.config, parts["network"], place))
+    network: nn.Module = kind.make(from_json(kind.config, parts["network"], place))
     weights = folder.tensors(f"{part}/model.safetensors")
     try:
         network.load_state_dict(weights)

@@ -1,10 +1,11 @@
 """Models that are ready for use: no gradients, evaluation mode, on their device."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from interfaces.tokenizer import VideoTokenizer
 from interfaces.tokens import TokenSpec
 from videogen.clip_spec import ClipSpec
 from videogen.conditioning.prompt_vocabulary import PromptVocabulary
@@ -12,15 +13,32 @@ from videogen.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor, nn
 
+    from prior.config import PriorConfig
+    from prior.model import LlamaPrior
     from videogen.conditioning import Conditioner
+
+
+class TokenizerModule(VideoTokenizer, Protocol):
+    """A `VideoTokenizer` that is an nn.Module with a configuration."""
+
+    config: Any
+
+    def parameters(self) -> "Iterator[nn.Parameter]": ...
+
+    def named_parameters(self) -> "Iterator[tuple[str, nn.Parameter]]": ...
+
+    def state_dict(self) -> "dict[str, Tensor]": ...
+
+    def to(self, *args: Any, **kwargs: Any) -> Any: ...
 
 
 @dataclass(frozen=True, eq=False)
 class TokenizerModel:
     """A tokenizer and the clips that it was trained on."""
 
-    network: Any  # an nn.Module that keeps `interfaces.tokenizer.VideoTokenizer`
+    network: TokenizerModule
     clips: ClipSpec
     fingerprint: str  # of all that decides codes: two tokenizers that differ in their decoders alone share it
     path: Path
@@ -32,8 +50,7 @@ class TokenizerModel:
 
     @property
     def device(self) -> "torch.device":
-        device: torch.device = self.network.device
-        return device
+        return self.network.device
 
     @property
     def spec(self) -> TokenSpec:
@@ -42,15 +59,14 @@ class TokenizerModel:
 
     def spec_of(self, height: int, width: int) -> TokenSpec:
         """The tokens of a latent frame of this frame size; ValueError for a size that it cannot take."""
-        spec: TokenSpec = self.network.spec(height, width)
-        return spec
+        return self.network.spec(height, width)
 
 
 @dataclass(frozen=True, eq=False)
 class PriorModel:
     """A prior, the tokenizer of its tokens, and the clips that the prior was trained on."""
 
-    network: Any  # an nn.Module that keeps `interfaces.prior.FramePrior`
+    network: "LlamaPrior"  # or a module of another kind, which has its methods
     conditioner: "Conditioner | None"
     clips: ClipSpec
     tokenizer: TokenizerModel
@@ -60,19 +76,17 @@ class PriorModel:
     prompt_vocabulary: PromptVocabulary | None = None  # if the model has one
 
     @property
-    def config(self) -> Any:
+    def config(self) -> "PriorConfig":
         return self.network.config
 
     @property
     def device(self) -> "torch.device":
-        device: torch.device = self.network.device
-        return device
+        return self.network.device
 
     @property
     def spec(self) -> TokenSpec:
         """The tokens of a latent frame of the clips that the prior was trained on."""
-        spec: TokenSpec = self.network.spec
-        return spec
+        return self.network.spec
 
     @property
     def latent_frames(self) -> int:

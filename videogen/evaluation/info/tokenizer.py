@@ -1,60 +1,60 @@
-"""What a tokenizer is: as figures for programs, and in words."""
+"""Describes a tokenizer: as plain data for programs, and in words."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Protocol
 
-from torch import nn
+from torch import Tensor
 
 from tokenizer.quantize import FSQConfig, QuantizerConfig
+from videogen.evaluation.info.spec import format_codes, format_groups
 from videogen.models import TokenizerModel
 
 
 def describe_tokenizer(model: TokenizerModel) -> dict[str, Any]:
-    """Plain figures."""
-    config, clips, network = model.config, model.clips, model.network
-    spec = network.spec(clips.height, clips.width)
-    side, pixels_per_token = network.size_multiple, clips.height * clips.width / spec.tokens
+    """Plain data."""
+    clips, spec = model.clips, model.spec
+    pixels = spec.frames_per_latent * clips.height * clips.width
     return {
         "folder": str(model.path),
+        "kind": model.described["kind"],
         "clips": asdict(clips),
-        "f_s": side,
-        "f_t": spec.frames_per_latent,
-        "codes": math.prod(spec.codebooks),
-        "quantizer": asdict(config.quantizer),
-        "bits_per_token": spec.bits,
-        "bits_per_pixel": spec.bits / (spec.frames_per_latent * pixels_per_token),
-        "grid": list(spec.groups[0].shape),
+        "spec": asdict(spec),
+        "network": dict(model.described["network"]),
+        "codes": None if spec.continuous else math.prod(spec.codebooks),
+        "bits_per_token": None if spec.continuous else spec.bits,
+        "bits_per_pixel": None if spec.continuous else spec.bits * spec.tokens / pixels,
         "latent_frames_per_second": clips.fps / spec.frames_per_latent,
         "parameters": {
-            "tokenizer": count_parameters(network),
-            "encoder": count_parameters(network.encoder),
-            "decoder": count_parameters(network.decoder),
+            "tokenizer": count_parameters(model.network),
+            "encoder": count_part(model, "encoder"),
+            "decoder": count_part(model, "decoder"),
         },
         "fingerprint": model.fingerprint,
     }
 
 
 def format_tokenizer(model: TokenizerModel) -> dict[str, str]:
-    """The same, in the order in which a person asks for it."""
-    figures, clips = describe_tokenizer(model), model.clips
-    height, width = figures["grid"]
-    parameters = figures["parameters"]
-    opening = " in the long run; the first latent frame of a clip holds one picture" if figures["f_t"] > 1 else ""
+    """The same in words."""
+    data, clips, spec = describe_tokenizer(model), model.clips, model.spec
+    parameters, quantizer = data["parameters"], getattr(model.config, "quantizer", None)
+    first = "" if spec.first_frames == spec.frames_per_latent else f"; the first latent frame holds {spec.first_frames}"
+    bits = {"bits a token": f"{spec.bits:.3f}", "bits a pixel": f"{data['bits_per_pixel']:.5f}{first}"}
     return {
-        "folder": figures["folder"],
+        "folder": data["folder"],
+        "kind": data["kind"],
         "trained on": f"{clips.frames} frames of {clips.height} x {clips.width} at {clips.fps:g} a second",
-        "compression": f"{figures['f_s']} x {figures['f_s']} in space, {figures['f_t']} in time",
-        "codes": f"{figures['codes']:,}",
-        "quantizer": format_quantizer(model.config.quantizer),
-        "bits a token": f"{figures['bits_per_token']:.3f}",
-        "bits a pixel": f"{figures['bits_per_pixel']:.5f}{opening}",
-        "tokens a latent frame": f"{height * width} ({height} x {width})",
-        "latent frames a second": f"{figures['latent_frames_per_second']:g}",
+        "frames a latent frame": f"{spec.frames_per_latent}{first}",
+        "codes": format_codes(spec),
+        **({} if quantizer is None else {"quantizer": format_quantizer(quantizer)}),
+        **({} if spec.continuous else bits),
+        "tokens a latent frame": f"{spec.tokens} ({format_groups(spec)})",
+        "latent frames a second": f"{data['latent_frames_per_second']:g}",
         "parameters": f"{parameters['tokenizer']:,}",
         "of the encoder": f"{parameters['encoder']:,}",
         "of the decoder": f"{parameters['decoder']:,}",
-        "fingerprint": figures["fingerprint"],
+        "fingerprint": data["fingerprint"],
     }
 
 
@@ -64,5 +64,14 @@ def format_quantizer(config: QuantizerConfig) -> str:
     return f"{config.kind.upper()} of {config.bits} bits"
 
 
-def count_parameters(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
+class HasParameters(Protocol):
+    def parameters(self) -> Iterator[Tensor]: ...
+
+
+def count_parameters(module: HasParameters) -> int:
+    return sum(weights.numel() for weights in module.parameters())
+
+
+def count_part(model: TokenizerModel, part: str) -> int:
+    """The parameters whose names begin with that of a part."""
+    return sum(each.numel() for name, each in model.network.named_parameters() if name.startswith(f"{part}."))

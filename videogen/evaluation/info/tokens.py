@@ -1,9 +1,9 @@
 """What a token set is: as figures for programs, and in words."""
 
-import math
 from dataclasses import asdict
 from typing import Any
 
+from videogen.evaluation.info.spec import format_codes, format_groups
 from videogen.tokens import TokenSet
 
 
@@ -30,28 +30,19 @@ def format_tokens(tokens: TokenSet) -> dict[str, str]:
     """What `videogen info` says of a folder that `videogen encode` made."""
     figures, clips, spec = describe_tokens(tokens), tokens.description.clips, tokens.description.spec
     longest = "" if clips.frames is None else f", at most {clips.frames} of a clip"
-    groups = ", then ".join(" x ".join(map(str, group.shape)) for group in spec.groups)
     control = tokens.description.control
     actions = {} if control is None else {"control": _in_words(control.discrete, control.floats)}
     return {
         "folder": figures["folder"],
         "clips": f"{figures['clips']:,} in {figures['shards']:,} {'shard' if figures['shards'] == 1 else 'shards'}",
         "frames": f"{figures['pictures']:,} of {clips.height} x {clips.width} at {clips.fps:g} a second{longest}",
-        "latent frames": f"{figures['latent_frames']:,} of {spec.tokens} tokens ({groups})",
-        "tokens": f"{figures['tokens']:,} of {_codes_in_words(spec.codebooks, spec.channels)}",
+        "latent frames": f"{figures['latent_frames']:,} of {spec.tokens} tokens ({format_groups(spec)})",
+        "tokens": f"{figures['tokens']:,} of {format_codes(spec)}",
         "frames a latent frame": f"{spec.frames_per_latent}, the first {spec.first_frames}",
         **actions,
         "tokenizer's fingerprint": figures["tokenizer"],
         "clips' fingerprint": figures["data"],
     }
-
-
-def _codes_in_words(codebooks: tuple[int, ...], channels: int | None) -> str:
-    if channels is not None:
-        return f"{channels} numbers"
-    sizes = " x ".join(map(str, codebooks))
-    product = math.prod(codebooks)
-    return f"{product:,} codes" + ("" if len(codebooks) == 1 else f" ({sizes})")
 
 
 def _in_words(discrete: int | None, floats: int | None) -> str:
