@@ -1,4 +1,4 @@
-"""Latent frame after latent frame, without end. The state of a rollout is a record: `step` takes one and gives the next.
+"""Latent frame after latent frame, without end. A rollout's state is a record: `step` takes one and gives the next.
 
 A decided frame is committed together with the first proposal of the next one, in one pass: so a frame costs as many
 passes as it has proposals. The last frame is not committed: nothing would read it.

@@ -118,7 +118,7 @@ def arguments_of(function: Callable[..., Any]) -> set[str]:
     return {one.name for one in named if one.kind is not one.VAR_KEYWORD and one.name != "self"}
 
 
-def parameters(network: "torch.nn.Module") -> int:
+def parameters(network: Any) -> int:
     return sum(weights.numel() for weights in network.parameters())
 
 

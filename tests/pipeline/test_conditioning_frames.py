@@ -90,7 +90,7 @@ def test_what_is_known_ends_with_the_last_picture_in_whole_groups(name, frames, 
 
 
 def test_a_continuation_is_what_the_unbroken_video_was(pipe):
-    """ConditioningFrames ids that the model itself has made are gone on with as if there had been no break: no seam, no repeat."""
+    """Tokens of the model itself are continued as if there had been no break: no seam, no repeat."""
     whole = pipe(RING, num_frames=33, generator=3, output_type="ids").frames
     made = pipe(RING, num_frames=33, generator=3, output_type="uint8").frames[0]
     job = pipe.job(RING, None, 1, 3, {})

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from videogen.tokens.work import LOCKS, claimed
 
 from tests.tokens.conftest import LENGTHS, contents
 from tests.tokens.programs import start

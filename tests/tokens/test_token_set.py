@@ -127,7 +127,7 @@ def test_a_description_with_impossible_numbers_is_refused(out: Path) -> None:
 
 
 def test_a_folder_without_tokens_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="tokens.json"):
+    with pytest.raises(DataError, match=r"tokens\.json"):
         TokenSet.open(tmp_path)
 
 

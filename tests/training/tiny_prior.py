@@ -25,7 +25,9 @@ TRAINING = TrainingConfig(
 )  # fmt: skip
 
 
-def tiny_config(tokens: Path, objective: Literal["masked", "autoregressive"] = "masked", **training: int) -> PriorTrainingConfig:
+def tiny_config(
+    tokens: Path, objective: Literal["masked", "autoregressive"] = "masked", **training: int
+) -> PriorTrainingConfig:
     share = 0.5 if objective == "masked" else 0.0
     return PriorTrainingConfig(
         data=TokenDataConfig(train=tokens, validation_share=0.3, validation_clips=4),

@@ -82,7 +82,7 @@ def load_image(path: Path) -> Frames:
 
 
 def as_rgb(image: "Image") -> Frames:
-    """A PIL image as bytes [H, W, 3]; of 16 bits of gray the upper 8, because PIL's own conversion makes most of it white."""
+    """A PIL image as bytes [H, W, 3]; of 16 bits of gray the upper 8, because PIL itself makes most of it white."""
     if image.mode.startswith("I;16"):
         grey = (np.asarray(image) >> 8).astype(np.uint8)
         return np.repeat(grey[:, :, None], 3, axis=2)

@@ -122,7 +122,7 @@ class Lexicon:
         return tuple(itertools.chain(*(self.words[slot][value] for slot, value in meanings.items())))[:NEAR]
 
     def suggestions(self, word: str, missing: Sequence[str]) -> tuple[str, ...]:
-        """ConditioningFrames words that are spelled alike; without any, or for a word in the wrong place, what the prompt lacks."""
+        """Known words that are spelled alike; without any, or for a word in the wrong place, what the prompt lacks."""
         known = [" ".join(phrase) for phrase, meanings in self.phrases.items() if meanings.keys() & {*THING, "ground"}]
         alike = [] if word in known else difflib.get_close_matches(word, known, NEAR, cutoff=0.75)
         lacking = [slot for slot in ("shape", "colour", "ground", "motion", "size") if slot in missing]
