@@ -1,15 +1,22 @@
-"""A prior whose probabilities are known: a token depends on the token before it in raster order (or on its being
-masked), on the same place of the last frame, and on whether the stream has a text.
+"""A prior whose probabilities are known: a token depends on the token before it in decode order (or on its being
+unknown), on the same place of the last frame, and on whether the stream has a text.
 
-It keeps the promise of `prior.interface`, counts the passes a network would make, and remembers what it was asked.
+It keeps the promise of `interfaces.prior`, counts the passes a network would make, and remembers what it was asked.
+Tests write a token as one number, its codes packed, and an unknown token as `prior.unknown`.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
-from prior.vocabulary import Vocabulary
 from torch import Tensor
+
+from interfaces.prior import DrawSettings, TokenRNG
+from interfaces.tokens import TokenGroup, TokenSpec
+from prior.heads.token_sampling import sample_codes
+from sampling.autoregressive import autoregressive
+from sampling.maskgit import LatentFrame, SampledFrame, maskgit
 
 
 class FakePast(NamedTuple):
@@ -24,80 +31,138 @@ class FakePresent(NamedTuple):
 
 @dataclass(frozen=True)
 class FakeProposal:
-    log_p: Tensor  # [B, h, w, size], or [B, M, size]
-    vocabulary: Vocabulary
+    log_p: Tensor  # [B, N, size], or [B, M, size]
+    codebooks: tuple[int, ...]
 
-    def logits(self, known_digits: Tensor) -> Tensor:
-        """The chain rule over the digits, exactly: what is left of the distribution given the first d of them."""
-        every = self.vocabulary.to_digits(torch.arange(self.vocabulary.size))
-        place = known_digits.shape[-1]
-        possible = (every[:, :place] == known_digits.unsqueeze(-2)).all(-1)
+    def logits(self, known_codes: Tensor) -> Tensor:
+        """The chain rule over the codes, exactly: what is left of the distribution given the first k of them."""
+        every = unpack(torch.arange(math.prod(self.codebooks)), self.codebooks)
+        place = known_codes.shape[-1]
+        possible = (every[:, :place] == known_codes.unsqueeze(-2)).all(-1)
         left = self.log_p.masked_fill(~possible, -torch.inf)
-        columns = [left[..., every[:, place] == value] for value in range(self.vocabulary.digits[place])]
+        columns = [left[..., every[:, place] == value] for value in range(self.codebooks[place])]
         return torch.stack([column.logsumexp(-1) for column in columns], -1).float()
 
+    def sample(self, settings: DrawSettings, rng: TokenRNG) -> tuple[Tensor, Tensor]:
+        return sample_codes(self.logits, len(self.codebooks), settings, rng)
+
     def at(self, places_BM: Tensor) -> "FakeProposal":
-        log_p = self.log_p.flatten(1, 2)
-        return FakeProposal(log_p.gather(1, places_BM[..., None].expand(-1, -1, log_p.shape[-1])), self.vocabulary)
+        return FakeProposal(
+            self.log_p.gather(1, places_BM[..., None].expand(-1, -1, self.log_p.shape[-1])), self.codebooks
+        )
 
 
 @dataclass
 class FakePrior:
-    """`log_p` float64 [2, size + 1, size, size]: of text, the token before (size: masked), the last frame's token."""
+    """`log_p` float64 [2, size + 1, size, size]: of text, the token before (size: unknown), the last frame's token."""
 
-    digits: tuple[int, ...]
+    codebooks: tuple[int, ...]
     log_p: Tensor
+    shape: tuple[int, ...] = (4, 4)
     passes: int = 0
-    asked: list[Tensor] = field(default_factory=list)  # ids [B, h, w] of each proposal
+    asked: list[Tensor] = field(default_factory=list)  # packed [B, *shape] of each proposal, with unknown tokens
     places: list[Tensor | None] = field(default_factory=list)  # [B, M], that each proposal was asked about
+    device = torch.device("cpu")
 
     @property
-    def vocabulary(self) -> Vocabulary:
-        return Vocabulary(self.digits)
+    def unknown(self) -> int:
+        return math.prod(self.codebooks)
 
-    def begin(self, text, batch: int, grid: tuple[int, int], rate: float = 0.0) -> FakePast:
+    @property
+    def spec(self) -> TokenSpec:
+        return TokenSpec(self.codebooks, (TokenGroup("tokens", self.shape),), 4)
+
+    def begin(self, text, batch: int, spec: TokenSpec | None = None, history_noise: float = 0.0) -> FakePast:
         """`text` bool [B]: which streams have one; None: none."""
         text_B = torch.zeros(batch, dtype=torch.int64) if text is None else text.long()
-        self.grid = grid
-        return FakePast(text_B, torch.zeros(batch, grid[0] * grid[1], dtype=torch.int64), torch.tensor(0))
+        tokens = (spec or self.spec).tokens
+        return FakePast(text_B, torch.zeros(batch, tokens, dtype=torch.int64), torch.tensor(0))
 
     def propose(
-        self, ids_Bhw: Tensor, past: FakePast, places_BM: Tensor | None = None
+        self,
+        codes_BNK: Tensor,
+        known_BN: Tensor,
+        past: FakePast,
+        control: Tensor | None = None,
+        places_BM: Tensor | None = None,
     ) -> tuple[FakeProposal, FakePresent]:
         self.passes += 1
-        self.asked.append(ids_Bhw.clone())
+        ids_BN = torch.where(known_BN, pack(codes_BNK, self.codebooks), self.unknown)
+        self.asked.append(ids_BN.unflatten(1, self.shape))
         self.places.append(places_BM)
-        ids_BN = ids_Bhw.flatten(1)
         before_BN = torch.cat([past.last_BN[:, -1:], ids_BN[:, :-1]], 1)
-        log_p = self.log_p[past.text_B[:, None], before_BN, past.last_BN]
-        proposal = FakeProposal(log_p.unflatten(1, ids_Bhw.shape[1:]), self.vocabulary)
+        proposal = FakeProposal(self.log_p[past.text_B[:, None], before_BN, past.last_BN], self.codebooks)
         return (proposal if places_BM is None else proposal.at(places_BM)), FakePresent(ids_BN)
 
     def commit(self, past: FakePast, present: FakePresent) -> FakePast:
-        assert (present.ids_BN < self.vocabulary.mask).all(), "a frame with masks was committed"
+        assert (present.ids_BN < self.unknown).all(), "a frame with unknown tokens was committed"
         return FakePast(past.text_B, present.ids_BN, past.frames + 1)
 
-    def advance(self, ids_Bhw: Tensor, past: FakePast) -> tuple[FakePast, FakeProposal]:
-        past = self.commit(past, FakePresent(ids_Bhw.flatten(1)))
-        return past, self.propose(torch.full_like(ids_Bhw, self.vocabulary.mask), past)[0]
+    def advance(
+        self, codes_BNK: Tensor, past: FakePast, control: Tensor | None = None, next_control: Tensor | None = None
+    ) -> tuple[FakePast, FakeProposal]:
+        past = self.commit(past, FakePresent(pack(codes_BNK, self.codebooks)))
+        return past, self.propose(codes_BNK, torch.zeros(codes_BNK.shape[:2], dtype=torch.bool), past)[0]
 
-    def next_token(self, ids_Bn: Tensor, past: FakePast) -> FakeProposal:
+    def next_token(self, codes_BnK: Tensor, past: FakePast, control: Tensor | None = None) -> FakeProposal:
         self.passes += 1
-        number = ids_Bn.shape[1]
-        before_B = ids_Bn[:, -1] if number else past.last_BN[:, -1]
+        number = codes_BnK.shape[1]
+        before_B = pack(codes_BnK[:, -1], self.codebooks) if number else past.last_BN[:, -1]
         log_p = self.log_p[past.text_B, before_B, past.last_BN[:, number]]
-        return FakeProposal(log_p[:, None, None], self.vocabulary)
+        return FakeProposal(log_p[:, None], self.codebooks)
 
 
-def fake_prior(digits: tuple[int, ...] = (3, 2), sharpness: float = 1.0, seed: int = 0) -> FakePrior:
+class Packed(NamedTuple):
+    """A decided frame with its tokens packed."""
+
+    ids: Tensor  # int64 [B, *shape]
+    steps_B: Tensor
+
+
+def pack(codes: Tensor, codebooks: tuple[int, ...]) -> Tensor:
+    factors = torch.tensor([1, *codebooks[:-1]]).cumprod(0)
+    return (codes * factors).sum(-1)
+
+
+def unpack(ids: Tensor, codebooks: tuple[int, ...]) -> Tensor:
+    codes = []
+    for size in codebooks:
+        codes.append(ids % size)
+        ids = ids // size
+    return torch.stack(codes, -1)
+
+
+def frame_of(prior: FakePrior, ids: Tensor) -> LatentFrame:
+    """The frame [B, *shape] that is asked for; tokens of other values than `prior.unknown` are given."""
+    ids_BN = ids.flatten(1)
+    return LatentFrame(unpack(ids_BN, prior.codebooks), ids_BN != prior.unknown)
+
+
+def packed(prior: FakePrior, sampled: SampledFrame) -> Packed:
+    return Packed(pack(sampled.codes_BNK, prior.codebooks).unflatten(1, prior.shape), sampled.steps_B)
+
+
+def run_maskgit(prior: FakePrior, past: FakePast, ids: Tensor, sampler, rng, proposal=None) -> Packed:
+    return packed(prior, maskgit(prior, past, prior.spec, frame_of(prior, ids), sampler, rng, proposal))
+
+
+def run_autoregressive(prior: FakePrior, past: FakePast, ids: Tensor, sampler, rng) -> Packed:
+    return packed(prior, autoregressive(prior, past, frame_of(prior, ids), sampler, rng))
+
+
+def fake_prior(
+    codebooks: tuple[int, ...] = (3, 2), sharpness: float = 1.0, seed: int = 0, shape: tuple[int, ...] = (4, 4)
+) -> FakePrior:
     """Random tables; the sharper, the surer."""
-    size = Vocabulary(digits).size
+    size = math.prod(codebooks)
     logits = torch.randn(2, size + 1, size, size, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-    return FakePrior(digits, (logits * sharpness).log_softmax(-1))
+    return FakePrior(codebooks, (logits * sharpness).log_softmax(-1), shape)
 
 
-def plain_prior(probabilities: list[float], told: list[float] | None = None) -> FakePrior:
-    """One digit, the same distribution whatever the context; another one where there is a text."""
-    rows = torch.tensor([probabilities, probabilities if told is None else told], dtype=torch.float64).log()
+def plain_prior(
+    probabilities: list[float], with_text: list[float] | None = None, shape: tuple[int, ...] = (4, 4)
+) -> FakePrior:
+    """One codebook, the same distribution whatever the context; another one where there is a text."""
+    rows = torch.tensor([probabilities, with_text or probabilities], dtype=torch.float64).log()
     size = len(probabilities)
-    return FakePrior((size,), rows[:, None, None, :].expand(2, size + 1, size, size))
+    return FakePrior((size,), rows[:, None, None, :].expand(2, size + 1, size, size), shape)

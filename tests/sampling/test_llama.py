@@ -9,33 +9,35 @@ import pytest
 import torch
 
 from interfaces.prior import Text
+from interfaces.tokens import TokenGroup, TokenSpec
 from prior.config import ContextConfig, PriorConfig
 from prior.memory import copied as kept
 from prior.model import LlamaPrior
 from sampling.config import SamplerConfig
 from sampling.halton import halton_ranks
-from sampling.rng import chance_of
+from sampling.rng import counter_rng
 from sampling.rollout import copied, remember, roll_out, start, step
 from sampling.schedule import masked_after, scale_at
 
 GRID, SEEDS, FRAMES = (3, 4), (21, 22), 5
 TOKENS = GRID[0] * GRID[1]
+SPEC = TokenSpec((8, 5), (TokenGroup("tokens", GRID),), 4)
 
 
-@pytest.fixture(scope="module", params=["masked", "next"])
+@pytest.fixture(scope="module", params=["masked", "autoregressive"])
 def prior(request) -> LlamaPrior:
     return tiny_prior(request.param)
 
 
 @pytest.fixture(scope="module")
 def raster_prior() -> LlamaPrior:
-    return tiny_prior("next")
+    return tiny_prior("autoregressive")
 
 
 def tiny_prior(objective) -> LlamaPrior:
     torch.manual_seed(3)
     config = PriorConfig(
-        digits=(8, 5),
+        spec=SPEC,
         width=32,
         layers=2,
         heads=4,
@@ -63,70 +65,75 @@ def texts(batch: int, guided: bool) -> Text:
 
 def begun(prior: LlamaPrior, sampler: SamplerConfig):
     text = texts(len(SEEDS), sampler.guided)
-    return start(prior, prior.begin(text, len(text.mask), GRID), SEEDS, GRID)
+    return start(prior, prior.begin(text, len(text.mask)), SEEDS)
 
 
-def slow_choice(proposal, place: int, sampler: SamplerConfig, scale: float, uniforms: list[float]) -> tuple[int, float]:
-    """One token of one sample in plain numbers: an id, and its log-probability."""
+def slow_choice(
+    proposal, place: int, sampler: SamplerConfig, scale: float, uniforms: list[float]
+) -> tuple[list[int], float]:
+    """One token of one sample in plain numbers: its codes, and its log-probability."""
     known: list[int] = []
     confidence = 0.0
     for u in uniforms:
-        digits = torch.tensor(known, dtype=torch.int64).expand(*proposal.features.shape[:3], len(known))
-        rows = proposal.logits(digits).flatten(1, 2)[:, place].double()
+        codes = torch.tensor(known, dtype=torch.int64).expand(*proposal.features.shape[:2], len(known))
+        rows = proposal.head(proposal.features, codes)[:, place].double()
         logits = rows[0] if len(rows) == 1 else rows[1] + scale * (rows[0] - rows[1])
         confidence += float(logits.log_softmax(0)[0] - logits[0])  # minus the log of the sum
         weights = [(math.exp((value - max(logits.tolist())) / sampler.temperature)) for value in logits.tolist()]
         best = sorted(weights, reverse=True)[: sampler.top_k]
         weights = [weight if weight >= best[-1] else 0.0 for weight in weights]
-        aim, digit = u * sum(weights), 0
-        while sum(weights[: digit + 1]) <= aim:
-            digit += 1
-        confidence += float(logits[digit])
-        known.append(digit)
-    return known[0] + 8 * known[1], confidence
+        aim, code = u * sum(weights), 0
+        while sum(weights[: code + 1]) <= aim:
+            code += 1
+        confidence += float(logits[code])
+        known.append(code)
+    return known, confidence
 
 
-def slow_frame(prior, past, sampler, seed, frame) -> list[int]:
-    """A frame of one sample by the definition; `propose` alone is asked, with as many masks as there are left."""
-    chance, mask = chance_of([seed], frame), prior.vocabulary.mask
-    ids, steps = [mask] * TOKENS, sampler.steps_of(TOKENS)
+def slow_frame(prior, past, sampler, seed, frame) -> list[list[int]]:
+    """A frame of one sample by the definition; `propose` alone is asked, with as many unknown tokens as there are."""
+    rng = counter_rng([seed], frame)
+    tokens: list[list[int] | None] = [None] * TOKENS
+    steps = sampler.steps_of(TOKENS)
     for number, left in enumerate(masked_after(sampler.schedule, TOKENS, steps)):
         streams = 2 if sampler.guided else 1
-        proposal, _ = prior.propose(torch.tensor(ids).view(1, *GRID).repeat(streams, 1, 1), past)
+        codes = torch.tensor([token or [0, 0] for token in tokens]).expand(streams, -1, -1)
+        known = torch.tensor([token is not None for token in tokens]).expand(streams, -1)
+        proposal, _ = prior.propose(codes, known, past)
         scale = scale_at(sampler.guidance_schedule, sampler.guidance_scale, number, steps)
         if sampler.order == "autoregressive":
-            u = chance.uniforms("digits", number, 1, 1, 2).expand(1, *GRID, 2).flatten(1, 2)[0].tolist()
+            u = rng.uniforms("codes", number, 1, 1, 2).expand(1, *GRID, 2).flatten(1, 2)[0].tolist()
         else:
-            u = chance.uniforms("digits", number, *GRID, 2).flatten(1, 2)[0].tolist()
-        noise = chance.gumbels("order", number, *GRID).flatten().tolist()
+            u = rng.uniforms("codes", number, *GRID, 2).flatten(1, 2)[0].tolist()
+        noise = rng.gumbels("order", number, *GRID).flatten().tolist()
         fading = sampler.noise * (1 - (number + 1) / steps)
         drawn = [slow_choice(proposal, place, sampler, scale, u[place]) for place in range(TOKENS)]
         scores = {
             "halton": [-rank for rank in halton_ranks(*GRID, torch.device("cpu")).flatten().tolist()],
             "confidence": [c + fading * g for (_, c), g in zip(drawn, noise, strict=True)],
             "threshold": [c for _, c in drawn],
-            "random": chance.uniforms("order", 0, *GRID).flatten().tolist(),
+            "random": rng.uniforms("order", 0, *GRID).flatten().tolist(),
         }.get(sampler.order, [-place for place in range(TOKENS)])
-        unknown = sorted((place for place in range(TOKENS) if ids[place] == mask), key=lambda p: -scores[p])
+        unknown = sorted((place for place in range(TOKENS) if tokens[place] is None), key=lambda p: -scores[p])
         due = unknown[: max(1, len(unknown) - left)] if unknown else []
         if sampler.order == "threshold":
             due += [place for place in unknown if drawn[place][1] >= math.log(sampler.threshold)]
         for place in due:
-            ids[place] = drawn[place][0]
-    return ids
+            tokens[place] = drawn[place][0]
+    return [token for token in tokens if token is not None]
 
 
 def slow_rollout(prior, sampler) -> torch.Tensor:
     """Each sample by itself; a frame is committed on its own, after it is decided."""
-    samples = []
+    samples, everything = [], torch.ones(2 if sampler.guided else 1, TOKENS, dtype=torch.bool)
     for row, seed in enumerate(SEEDS):
         text = texts(len(SEEDS), sampler.guided)
         rows = torch.tensor([row, row + len(SEEDS)] if sampler.guided else [row])
-        past, frames = prior.begin(text.rows(rows), len(rows), GRID), []
+        past, frames = prior.begin(text.rows(rows), len(rows)), []
         for frame in range(FRAMES):
-            ids = torch.tensor(slow_frame(prior, kept(past), sampler, seed, frame)).view(1, *GRID)
-            past = prior.commit(past, prior.propose(ids.repeat(len(rows), 1, 1), past)[1])
-            frames.append(ids)
+            codes = torch.tensor([slow_frame(prior, kept(past), sampler, seed, frame)])
+            past = prior.commit(past, prior.propose(codes.repeat(len(rows), 1, 1), everything, past)[1])
+            frames.append(codes)
         samples.append(torch.stack(frames, 1))
     return torch.cat(samples)
 
@@ -143,7 +150,7 @@ CASES = [
 @pytest.mark.parametrize("sampler", CASES, ids=lambda sampler: sampler.order)
 def test_a_rollout_is_what_the_slow_sampler_makes(prior, sampler):
     """Past the window and the sink, with fused commits, both samples at once."""
-    fast = torch.stack([each.ids_Bhw for each in roll_out(prior, begun(prior, sampler), sampler, FRAMES)], 1)
+    fast = torch.stack([each.codes_BNK for each in roll_out(prior, begun(prior, sampler), sampler, FRAMES)], 1)
     assert torch.equal(fast, slow_rollout(prior, sampler))
 
 
@@ -152,7 +159,7 @@ def test_token_by_token_is_what_the_slow_sampler_makes(raster_prior, options):
     """The keys that a frame's tokens leave behind serve the next token as a whole proposal would."""
     sampler = SamplerConfig(order="autoregressive", **options)
     fast = torch.stack(
-        [each.ids_Bhw for each in roll_out(raster_prior, begun(raster_prior, sampler), sampler, FRAMES)], 1
+        [each.codes_BNK for each in roll_out(raster_prior, begun(raster_prior, sampler), sampler, FRAMES)], 1
     )
     assert torch.equal(fast, slow_rollout(raster_prior, sampler))
 
@@ -171,15 +178,17 @@ def resumes(prior, sampler):
     for _ in range(6):
         saved.append(copied(rollout))
         rollout, decided = step(prior, rollout, sampler)
-        whole.append(decided.ids_Bhw)
+        whole.append(decided.codes_BNK)
     for number, each in enumerate(saved):
-        rest = [decided.ids_Bhw for decided in roll_out(prior, each, sampler, 6 - number)]
+        rest = [decided.codes_BNK for decided in roll_out(prior, each, sampler, 6 - number)]
         assert torch.equal(torch.stack(rest), torch.stack(whole[number:]))
 
 
 def test_known_frames_continue_as_if_they_had_been_sampled(prior):
     sampler = SamplerConfig(steps=3)
-    whole = torch.stack([each.ids_Bhw for each in roll_out(prior, begun(prior, sampler), sampler, 6)], 1)
-    past = remember(prior, prior.begin(texts(2, False), 2, GRID), whole[:, :4])
-    continued = start(prior, past, SEEDS, GRID, first_frame=4)
-    assert torch.equal(torch.stack([each.ids_Bhw for each in roll_out(prior, continued, sampler, 2)], 1), whole[:, 4:])
+    whole = torch.stack([each.codes_BNK for each in roll_out(prior, begun(prior, sampler), sampler, 6)], 1)
+    past = remember(prior, prior.begin(texts(2, False), 2), whole[:, :4])
+    continued = start(prior, past, SEEDS, first_frame=4)
+    assert torch.equal(
+        torch.stack([each.codes_BNK for each in roll_out(prior, continued, sampler, 2)], 1), whole[:, 4:]
+    )

@@ -4,37 +4,44 @@ from itertools import pairwise
 
 import pytest
 import torch
-from sampling.choice import choose
 
 from sampling.config import SamplerConfig
-from sampling.guidance import for_streams, steered
+from sampling.guidance import guidance_scale
 from sampling.halton import halton_ranks
-from sampling.maskgit import maskgit, plan
-from sampling.orders import View, by_confidence, to_reveal
-from sampling.rng import chance_of
+from sampling.maskgit import draw_settings, plan
+from sampling.orders import RevealState, by_confidence, to_reveal
+from sampling.rng import StepRNG, counter_rng
 from sampling.schedule import masked_after
-from tests.sampling.fake import FakePrior, FakeProposal, fake_prior, plain_prior
+from tests.sampling.fake import (
+    FakePrior,
+    FakeProposal,
+    fake_prior,
+    frame_of,
+    pack,
+    plain_prior,
+    run_maskgit,
+)
 
 ORDERS = ["halton", "confidence", "random", "threshold", "raster"]
 MANY = 20_000
 
 
-def masks(prior: FakePrior, batch: int, grid: tuple[int, int]) -> torch.Tensor:
-    return torch.full((batch, *grid), prior.vocabulary.mask)
+def masks(prior: FakePrior, batch: int) -> torch.Tensor:
+    return torch.full((batch, *prior.shape), prior.unknown)
 
 
-def decide(prior, sampler, seeds=(0,), grid=(4, 4), frame=0, ids=None, text=None):
+def decide(prior, sampler, seeds=(0,), frame=0, ids=None, text=None):
     """One frame out of a fresh past, twice as wide where the sampler guides."""
-    ids = masks(prior, len(seeds), grid) if ids is None else ids
+    ids = masks(prior, len(seeds)) if ids is None else ids
     if sampler.guided:
         text = torch.cat([torch.ones(len(seeds), dtype=torch.bool), torch.zeros(len(seeds), dtype=torch.bool)])
-    past = prior.begin(text, len(ids) * (2 if sampler.guided else 1), grid)
-    return maskgit(prior, past, ids, sampler, chance_of(seeds, frame))
+    past = prior.begin(text, len(ids) * (2 if sampler.guided else 1))
+    return run_maskgit(prior, past, ids, sampler, counter_rng(seeds, frame))
 
 
 def revealed(prior: FakePrior, ids: torch.Tensor) -> torch.Tensor:
     """The step (from 1) at which each place was known, from what the prior was asked."""
-    known = torch.stack([*prior.asked, ids]) != prior.vocabulary.mask
+    known = torch.stack([*prior.asked, ids]) != prior.unknown
     return known.int().argmax(0)
 
 
@@ -49,10 +56,10 @@ def test_every_token_is_decided_and_as_many_a_step_as_the_schedule_says(order, s
     sampler = SamplerConfig(order=order, schedule=schedule, steps=5)
     decided = decide(prior, sampler, seeds=range(3))
     steps = 16 if order == "raster" else 5
-    left = [(ids == prior.vocabulary.mask).sum((1, 2)).tolist() for ids in [*prior.asked[1:], decided.ids_Bhw]]
+    left = [(ids == prior.unknown).sum((1, 2)).tolist() for ids in [*prior.asked[1:], decided.ids]]
     assert left == [[count] * 3 for count in masked_after(schedule, 16, steps)]
     assert decided.steps_B.tolist() == [steps] * 3
-    assert decided.ids_Bhw.min() >= 0
+    assert decided.ids.min() >= 0
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -66,24 +73,23 @@ def test_every_token_is_decided_and_as_many_a_step_as_the_schedule_says(order, s
 def test_sample_i_of_a_batch_is_sample_i_alone(order, options):
     """With partly given frames too, that end at different steps."""
     prior, seeds = fake_prior(sharpness=2.0), [11, 12, 2**40, -5]
-    ids = masks(prior, 4, (4, 4))
+    ids = masks(prior, 4)
     ids[1, :2], ids[2] = 3, 1
     sampler = SamplerConfig(order=order, **options)
     together = decide(prior, sampler, seeds, ids=ids)
     for i, seed in enumerate(seeds):
         alone = decide(prior, sampler, [seed], ids=ids[i : i + 1])
-        assert torch.equal(together.ids_Bhw[i], alone.ids_Bhw[0])
+        assert torch.equal(together.ids[i], alone.ids[0])
         assert together.steps_B[i] == alone.steps_B[0]
 
 
 def test_guidance_and_noise_come_to_their_ends_where_few_tokens_are_left():
-    prior, sampler = fake_prior(), SamplerConfig(guidance_scale=5.0, guidance_schedule="linear", steps=8)
-    proposal = prior.propose(masks(prior, 4, (4, 4)), prior.begin(None, 4, (4, 4)))[0]
-    cpu = torch.device("cpu")
-    assert steered(proposal, sampler, (7, 7), (8, 8), cpu).scale == 5
-    assert steered(proposal, sampler, (2, 2), (8, 3), cpu).scale.tolist() == [pytest.approx(1 + 4 * 2 / 7), 5]
-    confidence, steps = torch.zeros(2, 4, 4), (8, 3)
-    fading = [by_confidence(View(confidence, step, steps, sampler, chance_of([1, 2], 0))) for step in (2, 7)]
+    sampler, cpu = SamplerConfig(guidance_scale=5.0, guidance_schedule="linear", steps=8), torch.device("cpu")
+    assert guidance_scale(sampler, (7, 7), (8, 8), cpu) == 5
+    assert guidance_scale(sampler, (2, 2), (8, 3), cpu).tolist() == [pytest.approx(1 + 4 * 2 / 7), 5]
+    assert guidance_scale(SamplerConfig(), (7, 7), (8, 8), cpu) is None
+    state = RevealState(torch.zeros(2, 16), (4, 4), 2, (8, 3), 0, sampler, counter_rng([1, 2], 0))
+    fading = [by_confidence(state._replace(step=step)) for step in (2, 7)]
     assert fading[0][0].any()
     assert not fading[0][1].any()
     assert not fading[1].any()
@@ -94,15 +100,15 @@ def test_the_same_seed_and_frame_give_the_same_and_others_do_not(order):
     prior, sampler = fake_prior(), SamplerConfig(order=order)
     keys = ((1, 0), (1, 0), (2, 0), (1, 1))
     first, again, other, later = (decide(prior, sampler, [seed], frame=frame) for seed, frame in keys)
-    assert torch.equal(first.ids_Bhw, again.ids_Bhw)
-    assert not torch.equal(first.ids_Bhw, other.ids_Bhw)
-    assert not torch.equal(first.ids_Bhw, later.ids_Bhw)
+    assert torch.equal(first.ids, again.ids)
+    assert not torch.equal(first.ids, other.ids)
+    assert not torch.equal(first.ids, later.ids)
 
 
 @pytest.mark.parametrize("order", ["halton", "random", "raster"])
 def test_an_order_that_knows_its_places_asks_about_no_others(order):
     prior = fake_prior()
-    ids = decide(prior, SamplerConfig(order=order, steps=5, guidance_scale=2.0), (3, 4)).ids_Bhw
+    ids = decide(prior, SamplerConfig(order=order, steps=5, guidance_scale=2.0), (3, 4)).ids
     after = [*prior.asked[1:], torch.cat([ids, ids])]
     for before, then, places in zip(prior.asked, after, prior.places, strict=True):
         decided = (before != then).flatten(1)
@@ -112,13 +118,13 @@ def test_an_order_that_knows_its_places_asks_about_no_others(order):
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_what_is_given_stays_and_is_known_from_the_first_question(order):
-    prior, ids = fake_prior(), masks(fake_prior(), 2, (4, 4))
+    prior, ids = fake_prior(), masks(fake_prior(), 2)
     given = torch.rand(2, 4, 4, generator=torch.Generator().manual_seed(0)) < 0.4
     ids[given] = 5
     decided = decide(prior, SamplerConfig(order=order), seeds=(1, 2), ids=ids)
     assert torch.equal(prior.asked[0], ids)
-    assert (decided.ids_Bhw[given] == 5).all()
-    assert (decided.ids_Bhw < prior.vocabulary.mask).all()
+    assert (decided.ids[given] == 5).all()
+    assert (decided.ids < prior.unknown).all()
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -126,27 +132,27 @@ def test_a_frame_that_is_given_costs_nothing(order):
     prior = fake_prior()
     ids = torch.ones(2, 4, 4, dtype=torch.int64)
     decided = decide(prior, SamplerConfig(order=order), seeds=(1, 2), ids=ids)
-    assert torch.equal(decided.ids_Bhw, ids)
+    assert torch.equal(decided.ids, ids)
     assert decided.steps_B.tolist() == [0, 0]
     assert prior.passes == 0
 
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_a_grid_of_one_token_takes_one_step(order):
-    prior = plain_prior([0.7, 0.2, 0.1])
-    decided = decide(prior, SamplerConfig(order=order), seeds=range(MANY), grid=(1, 1))
+    prior = plain_prior([0.7, 0.2, 0.1], shape=(1, 1))
+    decided = decide(prior, SamplerConfig(order=order), seeds=range(MANY))
     assert prior.passes == 1
     assert (decided.steps_B == 1).all()
     for token, p in enumerate([0.7, 0.2, 0.1]):
-        assert close((decided.ids_Bhw == token).double().mean(), p, MANY)
+        assert close((decided.ids == token).double().mean(), p, MANY)
 
 
 @pytest.mark.parametrize("order", ["halton", "confidence", "random"])
 def test_more_steps_than_tokens_are_a_step_a_token(order):
-    prior = fake_prior()
-    decided = decide(prior, SamplerConfig(order=order, steps=1000), grid=(2, 3))
+    prior = fake_prior(shape=(2, 3))
+    decided = decide(prior, SamplerConfig(order=order, steps=1000))
     assert prior.passes == 6
-    assert sorted(revealed(prior, decided.ids_Bhw).flatten().tolist()) == [1, 2, 3, 4, 5, 6]
+    assert sorted(revealed(prior, decided.ids).flatten().tolist()) == [1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.parametrize("order", ["halton", "random", "raster"])
@@ -155,7 +161,7 @@ def test_tokens_come_as_often_as_they_should_in_a_whole_frame(order, temperature
     """Orders that do not look at what was drawn leave the distribution as it is, in every place and at every step."""
     p = torch.tensor([0.6, 0.3, 0.1])
     sampler = SamplerConfig(order=order, steps=3, temperature=temperature)
-    ids = decide(plain_prior(p.tolist()), sampler, seeds=range(MANY // 4), grid=(2, 2)).ids_Bhw
+    ids = decide(plain_prior(p.tolist(), shape=(2, 2)), sampler, seeds=range(MANY // 4)).ids
     powered = p ** (1 / temperature)
     for token, expected in enumerate((powered / powered.sum()).tolist()):
         assert close((ids == token).double().mean(), expected, MANY)
@@ -165,8 +171,8 @@ def test_tokens_come_as_often_as_they_should_in_a_whole_frame(order, temperature
 
 def test_the_context_counts_token_by_token():
     """Of two tokens in raster order, the pair comes as often as the chain rule says."""
-    prior = fake_prior((3,))
-    ids = decide(prior, SamplerConfig(order="raster"), seeds=range(MANY), grid=(1, 2)).ids_Bhw.flatten(1)
+    prior = fake_prior((3,), shape=(1, 2))
+    ids = decide(prior, SamplerConfig(order="raster"), seeds=range(MANY)).ids.flatten(1)
     pairs = torch.bincount(ids[:, 0] * 3 + ids[:, 1], minlength=9) / MANY
     table = prior.log_p.exp()
     for a in range(3):
@@ -175,8 +181,8 @@ def test_the_context_counts_token_by_token():
 
 
 def test_tokens_of_one_step_know_nothing_of_each_other():
-    prior = fake_prior((3,))
-    ids = decide(prior, SamplerConfig(steps=1), seeds=range(MANY), grid=(1, 2)).ids_Bhw.flatten(1)
+    prior = fake_prior((3,), shape=(1, 2))
+    ids = decide(prior, SamplerConfig(steps=1), seeds=range(MANY)).ids.flatten(1)
     pairs = torch.bincount(ids[:, 0] * 3 + ids[:, 1], minlength=9) / MANY
     table = prior.log_p.exp()
     for a in range(3):
@@ -187,10 +193,10 @@ def test_tokens_of_one_step_know_nothing_of_each_other():
 @pytest.mark.parametrize("scale", [0.0, 0.5, 1.0, 2.5])
 def test_guidance_moves_the_odds_of_what_is_drawn(scale):
     told, untold = [0.5, 0.3, 0.2], [0.2, 0.3, 0.5]
-    prior = plain_prior(untold, told)
+    prior = plain_prior(untold, told, shape=(1, 1))
     text = torch.ones(MANY, dtype=torch.bool)
     sampler = SamplerConfig(guidance_scale=scale)
-    ids = decide(prior, sampler, seeds=range(MANY), grid=(1, 1), text=text).ids_Bhw
+    ids = decide(prior, sampler, seeds=range(MANY), text=text).ids
     weights = [u * (t / u) ** scale for t, u in zip(told, untold, strict=True)]
     for token, weight in enumerate(weights):
         assert close((ids == token).double().mean(), weight / sum(weights), MANY)
@@ -199,29 +205,29 @@ def test_guidance_moves_the_odds_of_what_is_drawn(scale):
 
 def test_guidance_of_100_takes_what_the_text_favours_most():
     prior = plain_prior([0.2, 0.3, 0.5], [0.5, 0.3, 0.2])
-    ids = decide(prior, SamplerConfig(guidance_scale=100), seeds=range(100)).ids_Bhw
+    ids = decide(prior, SamplerConfig(guidance_scale=100), seeds=range(100)).ids
     assert (ids == 0).all()
 
 
 def test_guidance_grows_with_the_steps_of_a_frame():
     """Ramped from 1 to 100: tokens of the first step are as the text says, those of the last as guidance says."""
     told, untold = [0.5, 0.3, 0.2], [0.2, 0.3, 0.5]
-    prior = plain_prior(untold, told)
+    prior = plain_prior(untold, told, shape=(1, 2))
     sampler = SamplerConfig(order="raster", guidance_scale=100, guidance_schedule="linear")
-    ids = decide(prior, sampler, seeds=range(MANY), grid=(1, 2)).ids_Bhw.flatten(1)
+    ids = decide(prior, sampler, seeds=range(MANY)).ids.flatten(1)
     assert close((ids[:, 0] == 0).double().mean(), 0.5, MANY)
     assert (ids[:, 1] == 0).all()
 
 
 def test_halton_reveals_in_the_order_of_its_table():
     prior = fake_prior()
-    steps = revealed(prior, decide(prior, SamplerConfig(steps=16), seeds=(3, 4)).ids_Bhw)
+    steps = revealed(prior, decide(prior, SamplerConfig(steps=16), seeds=(3, 4)).ids)
     assert torch.equal(steps - 1, halton_ranks(4, 4, torch.device("cpu")).expand(2, -1, -1))
 
 
 def test_raster_reveals_row_by_row():
     prior = fake_prior()
-    steps = revealed(prior, decide(prior, SamplerConfig(order="raster"), seeds=(3, 4)).ids_Bhw)
+    steps = revealed(prior, decide(prior, SamplerConfig(order="raster"), seeds=(3, 4)).ids)
     assert torch.equal(steps - 1, torch.arange(16).view(4, 4).expand(2, -1, -1))
 
 
@@ -231,7 +237,7 @@ def test_random_orders_are_another_for_each_sample_and_frame_and_all_are_as_like
     for frame in range(3):
         prior.asked.clear()
         decided = decide(prior, SamplerConfig(order="random", steps=16), seeds=range(1000), frame=frame)
-        steps = revealed(prior, decided.ids_Bhw).flatten(1)
+        steps = revealed(prior, decided.ids).flatten(1)
         assert len({tuple(row) for row in steps.tolist()}) == 1000
         places += torch.bincount((steps == 1).int().argmax(1), minlength=16)
     assert ((places - 3000 / 16) ** 2 / (3000 / 16)).sum() < 37.7  # chi-square, 15 degrees: one seed in a thousand
@@ -241,35 +247,35 @@ def test_without_noise_the_surest_comes_first():
     """As believed when it was drawn: in a frame of equal distributions, the most probable token before all others."""
     prior = plain_prior([0.6, 0.4])
     decided = decide(prior, SamplerConfig(order="confidence", noise=0, steps=16), seeds=range(20))
-    chosen = revealed(prior, decided.ids_Bhw) == 1
+    chosen = revealed(prior, decided.ids) == 1
     drawn_likely = 1 - 0.4**16  # that one of the 16 draws of the first step was the likelier token
     assert drawn_likely > 0.999
-    assert (decided.ids_Bhw[chosen] == 0).all()
+    assert (decided.ids[chosen] == 0).all()
 
 
 @pytest.mark.parametrize("frame", [0, 1, 7, 100_000])
 def test_noise_decides_the_order_in_every_frame_alike(frame):
     """All equally sure: without noise the order is always the same, with noise each place is first equally often."""
-    prior = plain_prior([0.25] * 4)
+    prior = plain_prior([0.25] * 4, shape=(2, 2))
     sampler = SamplerConfig(order="confidence", steps=4, noise=1.0)
-    first = revealed(prior, decide(prior, sampler, range(2000), (2, 2), frame).ids_Bhw).flatten(1).argmin(1)
+    first = revealed(prior, decide(prior, sampler, range(2000), frame).ids).flatten(1).argmin(1)
     for count in torch.bincount(first, minlength=4):
         assert close(float(count) / 2000, 0.25, 2000)
     prior.asked.clear()
-    still = revealed(prior, decide(prior, replace(sampler, noise=0), range(2000), (2, 2), frame).ids_Bhw)
+    still = revealed(prior, decide(prior, replace(sampler, noise=0), range(2000), frame).ids)
     assert (still == still[0]).all()
 
 
 def test_more_noise_is_more_disorder_and_it_is_gumbels():
     """Two places of confidences c and d: with Gumbel noise n, the first comes first with probability s((c - d) / n)."""
-    prior = fake_prior((2,))
+    prior = fake_prior((2,), shape=(1, 2))
     prior.log_p = torch.tensor([[0.8, 0.2], [0.6, 0.4]], dtype=torch.float64).log()[None, None].expand(2, 3, 2, 2)
     for noise in (0.5, 2.0):
         prior.asked.clear()
-        past = prior.begin(None, MANY, (1, 2))._replace(last_BN=torch.tensor([[0, 1]]).expand(MANY, 2))
+        past = prior.begin(None, MANY)._replace(last_BN=torch.tensor([[0, 1]]).expand(MANY, 2))
         sampler = SamplerConfig(order="confidence", noise=noise, steps=2, temperature=0)  # draws 0 and 0
-        decided = maskgit(prior, past, masks(prior, MANY, (1, 2)), sampler, chance_of(range(MANY), 3))
-        first = (revealed(prior, decided.ids_Bhw).flatten(1)[:, 0] == 1).double().mean()
+        decided = run_maskgit(prior, past, masks(prior, MANY), sampler, counter_rng(range(MANY), 3))
+        first = (revealed(prior, decided.ids).flatten(1)[:, 0] == 1).double().mean()
         gap = math.log(0.8 / 0.6) / (noise * 0.5)  # half of the steps are done after the first
         assert close(first, 1 / (1 + math.exp(-gap)), MANY)
 
@@ -279,10 +285,10 @@ def test_threshold_reveals_all_it_is_sure_of_at_once():
     prior = fake_prior((2,))
     prior.log_p = torch.tensor([[0.95, 0.05], [0.6, 0.4]], dtype=torch.float64).log()[None, None].expand(2, 3, 2, 2)
     last = (torch.arange(16) % 3 == 0).long()  # six unsure places
-    past = prior.begin(None, 1, (4, 4))._replace(last_BN=last[None])
+    past = prior.begin(None, 1)._replace(last_BN=last[None])
     sampler = SamplerConfig(order="threshold", steps=16, temperature=0)
-    decided = maskgit(prior, past, masks(prior, 1, (4, 4)), sampler, chance_of([0], 0))
-    steps = revealed(prior, decided.ids_Bhw).flatten()
+    decided = run_maskgit(prior, past, masks(prior, 1), sampler, counter_rng([0], 0))
+    steps = revealed(prior, decided.ids).flatten()
     assert (steps[last == 0] == 1).all()
     assert (steps[last == 1] > 1).all()
     assert decided.steps_B.item() == prior.passes
@@ -316,47 +322,50 @@ def test_samples_of_a_batch_end_when_each_is_done():
     text = torch.tensor([True, False])
     decided = decide(prior, SamplerConfig(order="threshold", temperature=0, threshold=0.9), seeds=(1, 2), text=text)
     assert decided.steps_B.tolist() == [1, 8]
-    assert all(torch.equal(ids[0], decided.ids_Bhw[0]) for ids in prior.asked[1:])
+    assert all(torch.equal(ids[0], decided.ids[0]) for ids in prior.asked[1:])
 
 
 def test_a_proposal_that_is_known_is_not_asked_for_again():
     prior, sampler = fake_prior(), SamplerConfig()
-    past, ids = prior.begin(None, 1, (4, 4)), masks(fake_prior(), 1, (4, 4))
-    plain = maskgit(prior, past, ids, sampler, chance_of([1], 0))
-    proposal, _ = prior.propose(ids, past)
+    past, ids = prior.begin(None, 1), masks(fake_prior(), 1)
+    plain = run_maskgit(prior, past, ids, sampler, counter_rng([1], 0))
+    frame = frame_of(prior, ids)
+    proposal, _ = prior.propose(frame.codes_BNK, frame.known_BN, past)
     prior.passes = 0
-    decided = maskgit(prior, past, ids, sampler, chance_of([1], 0), proposal)
+    decided = run_maskgit(prior, past, ids, sampler, counter_rng([1], 0), proposal)
     assert prior.passes == 7
-    assert torch.equal(decided.ids_Bhw, plain.ids_Bhw)
+    assert torch.equal(decided.ids, plain.ids)
 
 
-def drawn_everywhere(prior, past, ids, sampler, chance):
+def drawn_everywhere(prior, past, ids, sampler, rng):
     """The same without economy: every token of a frame is drawn in every step, and thrown away where it is not due."""
-    vocabulary, (_, height, width) = prior.vocabulary, ids.shape
-    counts = (ids == vocabulary.mask).sum((1, 2)).tolist()
+    codes, known, _ = frame_of(prior, ids)
+    counts = (~known).sum(1).tolist()
     steps = tuple(sampler.steps_of(count) for count in counts)
+    everywhere = torch.arange(prior.spec.tokens).expand(len(ids), -1)
     for step, turn in enumerate(plan(counts, sampler, ids.device)):
-        unknown = ids == vocabulary.mask
-        proposal = prior.propose(for_streams(ids, sampler), past)[0]
-        proposal = steered(proposal, sampler, (step,) * len(ids), steps, ids.device)
-        choice = choose(
-            proposal, vocabulary, sampler, chance.uniforms("digits", step, height, width, len(vocabulary.digits))
+        unknown = ~known
+        twice = (torch.cat([each, each]) if sampler.guided else each for each in (codes, known))
+        proposal = prior.propose(*twice, past)[0]
+        scale = guidance_scale(sampler, (step,) * len(ids), steps, ids.device)
+        drawn, confidence = proposal.sample(
+            draw_settings(sampler, scale, confidence=True), StepRNG(rng, step, prior.shape, everywhere)
         )
-        view = View(choice.confidence, step, steps, sampler, chance)
-        ids = torch.where(to_reveal(view, unknown, turn.masked_B), choice.ids, ids)
-    return ids
+        due = to_reveal(RevealState(confidence, prior.shape, step, steps, 0, sampler, rng), unknown, turn.masked_B)
+        codes, known = torch.where(due.unsqueeze(-1), drawn, codes), known | due
+    return pack(codes, prior.codebooks).unflatten(1, prior.shape)
 
 
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("options", [{}, {"guidance_scale": 2.0}, {"top_p": 0.7, "steps": 5}])
 def test_drawing_only_what_may_be_kept_gives_what_drawing_all_gives(order, options):
-    prior, sampler = fake_prior(sharpness=2.0), SamplerConfig(order=order, **options)
-    ids = masks(prior, 3, (4, 5))
+    prior, sampler = fake_prior(sharpness=2.0, shape=(4, 5)), SamplerConfig(order=order, **options)
+    ids = masks(prior, 3)
     ids[1, :2], ids[2, 3, 1:] = 3, 1
     text = torch.arange(6) < 3 if sampler.guided else None
-    past, chance = prior.begin(text, 6 if sampler.guided else 3, (4, 5)), chance_of([4, 5, 6], 2)
-    wanted = drawn_everywhere(prior, past, ids, sampler, chance)
-    assert torch.equal(maskgit(prior, past, ids, sampler, chance).ids_Bhw, wanted)
+    past, rng = prior.begin(text, 6 if sampler.guided else 3), counter_rng([4, 5, 6], 2)
+    wanted = drawn_everywhere(prior, past, ids, sampler, rng)
+    assert torch.equal(run_maskgit(prior, past, ids, sampler, rng).ids, wanted)
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -364,8 +373,8 @@ def test_tokens_are_drawn_only_where_they_may_be_kept(order, monkeypatch):
     prior, asked = fake_prior(sharpness=0.1), []
     at = FakeProposal.at
     monkeypatch.setattr(FakeProposal, "at", lambda proposal, places: (asked.append(places), at(proposal, places))[1])
-    decide(prior, SamplerConfig(order=order, steps=4), grid=(4, 4))
+    decide(prior, SamplerConfig(order=order, steps=4))
     left = [16, *masked_after("cosine", 16, 16 if order == "raster" else 4)]
-    blind = order not in ("confidence", "threshold")
-    counts = [was - now if blind else was for was, now in pairwise(left)]
+    static = order not in ("confidence", "threshold")
+    counts = [was - now if static else was for was, now in pairwise(left)]
     assert [places.shape[1] for places in asked] == [max(2, count) for count in counts]

@@ -4,23 +4,40 @@ import pytest
 import torch
 
 from sampling.config import SamplerConfig
-from sampling.rollout import copied, remember, roll_out, settled, start, step
-from tests.sampling.fake import fake_prior, plain_prior
+from sampling.maskgit import LatentFrame
+from sampling.rollout import copied, flush, remember, roll_out, start, step
+from tests.sampling.fake import FakePrior, pack, unpack
+from tests.sampling.fake import fake_prior as any_fake_prior
+from tests.sampling.fake import plain_prior as any_plain_prior
 
 ORDERS = ["halton", "confidence", "random", "threshold", "raster", "autoregressive"]
 GRID = (3, 2)
 
 
+def fake_prior(**options) -> FakePrior:
+    return any_fake_prior(shape=GRID, **options)
+
+
+def plain_prior(probabilities: list[float]) -> FakePrior:
+    return any_plain_prior(probabilities, shape=GRID)
+
+
 def begun(prior, sampler, seeds, first_frame=0, history=None):
     """A rollout of streams with a text; with guidance, each again without."""
     streams = len(seeds) * (2 if sampler.guided else 1)
-    past = prior.begin(torch.arange(streams) < len(seeds), streams, GRID)
-    past = past if history is None else remember(prior, past, history.repeat(streams // len(seeds), 1, 1, 1))
-    return start(prior, past, seeds, GRID, first_frame=first_frame)
+    past = prior.begin(torch.arange(streams) < len(seeds), streams)
+    if history is not None:
+        past = remember(prior, past, history.repeat(streams // len(seeds), 1, 1, 1))
+    return start(prior, past, seeds, first_frame=first_frame)
 
 
-def frames(decided) -> torch.Tensor:
-    return torch.stack([each.ids_Bhw for each in decided], 1)
+def zeros(videos: int, latent_frames: int) -> torch.Tensor:
+    return torch.zeros(videos, latent_frames, 6, 2, dtype=torch.int64)
+
+
+def frames(sampled) -> torch.Tensor:
+    """[B, T, N, K]"""
+    return torch.stack([each.codes_BNK for each in sampled], 1)
 
 
 @pytest.mark.parametrize("order", ["halton", "confidence", "random"])
@@ -36,7 +53,7 @@ def test_k_passes_a_frame(order, scale):
 def test_an_opening_is_asked_more_often(known, passes):
     """The first two frames of a video, whether they are made or were known."""
     prior, sampler = fake_prior(), SamplerConfig(steps=2, first_frames_step_multiplier=2)
-    rollout = begun(prior, sampler, [1, 2], known, torch.zeros(2, known, *GRID, dtype=torch.int64))
+    rollout = begun(prior, sampler, [1, 2], known, zeros(2, known))
     counts = []
     for _ in passes:
         before = prior.passes
@@ -48,7 +65,7 @@ def test_an_opening_is_asked_more_often(known, passes):
 
 def test_the_first_frame_takes_no_more_passes_after_known_ones():
     prior, sampler = fake_prior(), SamplerConfig(steps=4)
-    rollout = begun(prior, sampler, [1], history=torch.zeros(1, 5, *GRID, dtype=torch.int64))
+    rollout = begun(prior, sampler, [1], history=zeros(1, 5))
     assert prior.passes == 5
     list(roll_out(prior, rollout, sampler, frames=1))
     assert prior.passes == 5 + 4
@@ -86,7 +103,7 @@ def test_a_past_can_be_replaced_in_the_middle():
     for _ in range(3):
         rollout, _ = step(prior, rollout, sampler)
     for told, same in ((True, True), (False, False)):
-        past = remember(prior, prior.begin(torch.tensor([told]), 1, GRID), whole[:, :2])
+        past = remember(prior, prior.begin(torch.tensor([told]), 1), whole[:, :2])
         ids = frames(roll_out(prior, rollout._replace(past=past), sampler, frames=3))
         assert torch.equal(ids, whole[:, 3:]) == same
 
@@ -106,30 +123,29 @@ def test_sample_i_of_a_batch_is_sample_i_alone(order, scale):
 def test_given_tokens_in_space_and_time(order):
     """A corner in every frame, one frame as a whole, none in the last: what is given stays, what is not is decided."""
     prior, sampler = fake_prior(), SamplerConfig(order=order, steps=3)
-    given = torch.full((2, 4, *GRID), prior.vocabulary.mask)
+    given = torch.full((2, 4, *GRID), prior.unknown)
     given[:, :3, 0, 0], given[:, 1] = 5, 2
-    seen = list(roll_out(prior, begun(prior, sampler, [1, 2]), sampler, frames=5, given_BThw=given))
-    ids = frames(seen)
-    known = given != prior.vocabulary.mask
-    assert torch.equal(ids[:, :4][known], given[known])
-    assert (ids < prior.vocabulary.mask).all()
+    ids, known = given.flatten(2), given.flatten(2) != prior.unknown
+    asked = LatentFrame(unpack(ids, prior.codebooks), known)
+    seen = list(roll_out(prior, begun(prior, sampler, [1, 2]), sampler, frames=5, given=asked))
+    assert torch.equal(pack(frames(seen), prior.codebooks)[:, :4][known], ids[known])
     assert seen[1].steps_B.tolist() == [0, 0]
     assert min(each.steps_B.min() for each in (seen[0], *seen[2:])) > 0
 
 
 def test_a_given_frame_costs_one_pass_to_commit_and_none_to_decide():
     prior, sampler = fake_prior(), SamplerConfig(steps=3)
-    given = torch.zeros(1, 2, *GRID, dtype=torch.int64)
-    list(roll_out(prior, begun(prior, sampler, [1]), sampler, frames=2, given_BThw=given))
+    given = LatentFrame(zeros(1, 2), torch.ones(1, 2, 6, dtype=torch.bool))
+    list(roll_out(prior, begun(prior, sampler, [1]), sampler, frames=2, given=given))
     assert prior.passes == 1  # of the first; the last is not committed
-    list(roll_out(prior, begun(prior, sampler, [1]), sampler, frames=3, given_BThw=given))
+    list(roll_out(prior, begun(prior, sampler, [1]), sampler, frames=3, given=given))
     assert prior.passes == 1 + 1 + 3
 
 
-def test_masks_given_everywhere_are_nothing_given():
+def test_a_given_frame_without_known_tokens_is_nothing_given():
     prior, sampler = fake_prior(), SamplerConfig(steps=3)
-    masks = torch.full((1, 4, *GRID), prior.vocabulary.mask)
-    seen = frames(roll_out(prior, begun(prior, sampler, [1]), sampler, frames=4, given_BThw=masks))
+    nothing = LatentFrame(zeros(1, 4), torch.zeros(1, 4, 6, dtype=torch.bool))
+    seen = frames(roll_out(prior, begun(prior, sampler, [1]), sampler, frames=4, given=nothing))
     assert prior.passes == 12
     assert torch.equal(seen, frames(roll_out(prior, begun(prior, sampler, [1]), sampler, frames=4)))
 
@@ -140,49 +156,47 @@ def test_without_a_number_of_frames_it_never_ends_and_can_be_left():
     seen = list(itertools.islice(stream, 300))
     stream.close()
     assert len(seen) == prior.passes == 300
-    assert len({tuple(each.ids_Bhw.flatten().tolist()) for each in seen}) > 30  # six fair bits: 64 frames are possible
+    assert (
+        len({tuple(each.codes_BNK.flatten().tolist()) for each in seen}) > 30
+    )  # six fair bits: 64 frames are possible
 
 
-def test_the_settled_past_has_the_last_frame_in_it():
+def test_a_flushed_past_has_the_last_frame_in_it():
     prior, sampler = fake_prior(), SamplerConfig(steps=2, guidance_scale=2.0)
     rollout = begun(prior, sampler, [1, 2])
-    assert settled(prior, rollout, sampler) is rollout.past
-    rollout, decided = step(prior, rollout, sampler)
-    past = settled(prior, rollout, sampler)
-    assert torch.equal(past.last_BN, decided.ids_Bhw.flatten(1).repeat(2, 1))
+    assert flush(prior, rollout, sampler) is rollout.past
+    rollout, sampled = step(prior, rollout, sampler)
+    past = flush(prior, rollout, sampler)
+    assert torch.equal(past.last_BN, pack(sampled.codes_BNK, prior.codebooks).repeat(2, 1))
 
 
 def test_no_gradients_are_kept():
     prior, sampler = fake_prior(), SamplerConfig(steps=2)
     prior.log_p = prior.log_p.requires_grad_()
     rollout, _ = step(prior, begun(prior, sampler, [1]), sampler)
-    assert not step(prior, rollout, sampler)[1].ids_Bhw.requires_grad
+    assert not step(prior, rollout, sampler)[1].codes_BNK.requires_grad
     assert torch.is_grad_enabled()
 
 
 def test_what_cannot_be_is_refused():
     prior, sampler = fake_prior(), SamplerConfig()
-    past = prior.begin(None, 1, GRID)
-    for seeds, grid in (([], GRID), ([1], (0, 4))):
-        with pytest.raises(ValueError, match=r"^seeds = "):
-            start(prior, past, seeds, grid)
-    rollout = start(prior, past, [1], GRID)
-    for wrong in (
-        torch.zeros(1, 2, 3, dtype=torch.int64),
-        torch.zeros(1, *GRID),
-        torch.full((1, *GRID), 7),
-        torch.full((1, *GRID), -1),
-    ):
-        with pytest.raises(ValueError, match=r"^given ids"):
-            step(prior, rollout, sampler, wrong)
+    past = prior.begin(None, 1)
+    with pytest.raises(ValueError, match="seeds"):
+        start(prior, past, [])
+    rollout, known = start(prior, past, [1]), torch.ones(1, 6, dtype=torch.bool)
+    for codes in (torch.zeros(1, 5, 2, dtype=torch.int64), torch.zeros(1, 6, 2)):
+        with pytest.raises(ValueError, match="codes"):
+            step(prior, rollout, sampler, LatentFrame(codes, known))
+    with pytest.raises(ValueError, match="known"):
+        step(prior, rollout, sampler, LatentFrame(zeros(1, 1)[:, 0], known.long()))
 
 
 def test_a_prior_that_cannot_be_asked_token_by_token_is_refused():
     class Deaf:
         def __init__(self, prior):
-            self.vocabulary, self.begin = prior.vocabulary, prior.begin
+            self.spec, self.device, self.begin = prior.spec, prior.device, prior.begin
 
     prior = Deaf(fake_prior())
-    rollout = start(prior, prior.begin(None, 1, GRID), [1], GRID)
-    with pytest.raises(ValueError, match=r"^order = autoregressive"):
+    rollout = start(prior, prior.begin(None, 1), [1])
+    with pytest.raises(ValueError, match="autoregressive"):
         step(prior, rollout, SamplerConfig(order="autoregressive"))

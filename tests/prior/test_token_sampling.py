@@ -6,20 +6,33 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from sampling.choice import choose, draw, pick, tempered, top_k, top_p
 
-from sampling.config import SamplerConfig
-from sampling.guidance import Guided
-from sampling.rng import chance_of
-from tests.sampling.fake import FakeProposal, fake_prior
+from interfaces.prior import DrawSettings
+from prior.heads.token_sampling import apply_guidance, draw, finite, pick, tempered, top_k, top_p
+from tests.sampling.fake import FakeProposal, fake_prior, pack
 
 P = torch.tensor([0.5, 0.25, 0.125, 0.125])
 DRAWS = 20_000
 
 
-def frequencies(sampler: SamplerConfig, p: torch.Tensor = P, draws: int = DRAWS) -> torch.Tensor:
-    uniforms = chance_of([7], 0).uniforms("digits", 0, draws)[0]
-    ids = pick(p.log().expand(draws, -1), sampler, uniforms)
+def uniform(seed: int, *shape: int) -> torch.Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+class GivenNumbers:
+    """A TokenRNG that hands out these numbers [B, M, K]."""
+
+    def __init__(self, numbers: torch.Tensor):
+        self.numbers = numbers
+
+    def uniforms(self, count: int) -> torch.Tensor:
+        assert self.numbers.shape[-1] == count
+        return self.numbers
+
+
+def frequencies(settings: DrawSettings, p: torch.Tensor = P, draws: int = DRAWS) -> torch.Tensor:
+    uniforms = uniform(7, draws)
+    ids = pick(p.log().expand(draws, -1), settings, uniforms)
     return torch.bincount(ids, minlength=len(p)) / draws
 
 
@@ -31,19 +44,19 @@ def close(seen: torch.Tensor, p: torch.Tensor, draws: int = DRAWS) -> bool:
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
 def test_temperature_is_a_power_of_the_probabilities(temperature):
     powered = P ** (1 / temperature)
-    assert close(frequencies(SamplerConfig(temperature=temperature)), powered / powered.sum())
+    assert close(frequencies(DrawSettings(temperature=temperature)), powered / powered.sum())
 
 
 def test_temperatures_can_be_told_apart():
     """The bounds of the test above are narrow enough to tell temperatures from each other."""
-    seen = frequencies(SamplerConfig(temperature=0.5))
+    seen = frequencies(DrawSettings(temperature=0.5))
     assert not close(seen, P)
-    assert not close(frequencies(SamplerConfig(temperature=2.0)), P)
+    assert not close(frequencies(DrawSettings(temperature=2.0)), P)
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1e-6])
 def test_at_temperature_0_the_most_probable_comes_always(temperature):
-    assert frequencies(SamplerConfig(temperature=temperature)).tolist() == [1, 0, 0, 0]
+    assert frequencies(DrawSettings(temperature=temperature)).tolist() == [1, 0, 0, 0]
 
 
 def test_cold_and_hot_stay_numbers():
@@ -56,7 +69,7 @@ def test_cold_and_hot_stay_numbers():
     ("k", "p"), [(1, [1, 0, 0, 0]), (2, [2 / 3, 1 / 3, 0, 0]), (4, P.tolist()), (10**9, P.tolist())]
 )
 def test_top_k_leaves_k_with_their_odds(k, p):
-    assert close(frequencies(SamplerConfig(top_k=k)), torch.tensor(p))
+    assert close(frequencies(DrawSettings(top_k=k)), torch.tensor(p))
 
 
 def test_equals_of_the_kth_stay_too():
@@ -75,7 +88,7 @@ def test_equals_of_the_kth_stay_too():
     ],
 )
 def test_top_p_leaves_the_fewest_that_reach_it(top, p):
-    assert close(frequencies(SamplerConfig(top_p=top)), torch.as_tensor(p))
+    assert close(frequencies(DrawSettings(top_p=top)), torch.as_tensor(p))
 
 
 def test_top_p_at_1_cuts_nothing_however_improbable():
@@ -97,7 +110,7 @@ def test_top_p_however_many_it_takes(size, sharpness, p, seed):
 
 def test_temperature_comes_before_the_cuts():
     """At temperature 1 / 2 the first two have 20 / 22 of the probability, at 1 only 3 / 4."""
-    assert close(frequencies(SamplerConfig(temperature=0.5, top_p=0.85)), torch.tensor([0.8, 0.2, 0, 0]))
+    assert close(frequencies(DrawSettings(temperature=0.5, top_p=0.85)), torch.tensor([0.8, 0.2, 0, 0]))
 
 
 def test_what_is_impossible_is_never_drawn_and_every_uniform_number_draws():
@@ -113,39 +126,54 @@ def test_a_number_at_the_edge_of_a_token_belongs_to_the_next_one_that_is_possibl
 
 def test_each_row_has_its_own_number():
     """The same distribution in every row: rows agree as often as independent draws do."""
-    ids = draw(P.expand(DRAWS, -1), chance_of([1], 0).uniforms("digits", 0, DRAWS)[0])
+    ids = draw(P.expand(DRAWS, -1), uniform(1, DRAWS))
     same = (ids[1:] == ids[:-1]).double().mean()
     expected = (P**2).sum()
     assert abs(same - expected) < 4 * math.sqrt(expected * (1 - expected) / DRAWS)
 
 
-def test_digits_follow_the_chain_rule():
-    """Ids of two digits come as often as the table of whole ids says, and are believed as much."""
+def test_codes_follow_the_chain_rule():
+    """Tokens of two codes come as often as the table of whole tokens says, and are believed as much."""
     prior = fake_prior((3, 2))
-    log_p = prior.log_p[0, 1, 2].expand(1, 100, DRAWS // 100, -1)
-    uniforms = chance_of([5], 0).uniforms("digits", 0, 100, DRAWS // 100, 2)
-    choice = choose(FakeProposal(log_p, prior.vocabulary), prior.vocabulary, SamplerConfig(), uniforms)
-    seen = torch.bincount(choice.ids.flatten(), minlength=6) / DRAWS
-    assert close(seen, log_p[0, 0, 0].exp())
-    believed = log_p.gather(-1, choice.ids.unsqueeze(-1)).squeeze(-1)
-    assert torch.allclose(choice.confidence.double(), believed, atol=1e-5)
+    log_p = prior.log_p[0, 1, 2].expand(100, DRAWS // 100, -1)
+    codes, confidence = FakeProposal(log_p, (3, 2)).sample(
+        DrawSettings(), GivenNumbers(uniform(5, 100, DRAWS // 100, 2))
+    )
+    ids = pack(codes, (3, 2))
+    assert close(torch.bincount(ids.flatten(), minlength=6) / DRAWS, log_p[0, 0].exp())
+    assert torch.allclose(confidence.double(), log_p.gather(-1, ids.unsqueeze(-1)).squeeze(-1), atol=1e-5)
 
 
 @pytest.mark.parametrize("options", [{"temperature": 0}, {"top_k": 1}, {"temperature": 3.0}, {"top_p": 0.2}])
 def test_confidence_is_the_priors_whatever_the_cuts(options):
-    prior = fake_prior((6,))
-    log_p = prior.log_p[0, 1].view(1, 2, 3, 6)
-    uniforms = chance_of([5], 0).uniforms("digits", 0, 2, 3, 1)
-    choice = choose(FakeProposal(log_p, prior.vocabulary), prior.vocabulary, SamplerConfig(**options), uniforms)
-    assert torch.allclose(choice.confidence.double(), log_p.gather(-1, choice.ids.unsqueeze(-1)).squeeze(-1), atol=1e-5)
+    log_p = fake_prior((6,)).log_p[0, 1].view(2, 3, 6)
+    codes, confidence = FakeProposal(log_p, (6,)).sample(DrawSettings(**options), GivenNumbers(uniform(5, 2, 3, 1)))
+    assert torch.allclose(confidence.double(), log_p.gather(-1, codes).squeeze(-1), atol=1e-5)
+
+
+def test_confidence_that_nobody_reads_is_not_computed():
+    log_p, numbers = fake_prior((6,)).log_p[0, 1].view(2, 3, 6), GivenNumbers(uniform(5, 2, 3, 1))
+    codes, confidence = FakeProposal(log_p, (6,)).sample(DrawSettings(confidence=False), numbers)
+    assert torch.equal(codes, FakeProposal(log_p, (6,)).sample(DrawSettings(), numbers)[0])
+    assert not confidence.any()
 
 
 @pytest.mark.parametrize("scale", [0.0, 0.5, 1.0, 3.0, 100.0])
 def test_guidance_moves_odds_by_a_power_of_what_the_text_does(scale):
     prior = fake_prior((4,))
-    told, untold = prior.log_p[1, 0, 0], prior.log_p[0, 0, 0]
-    both = FakeProposal(torch.stack([told, untold]).view(2, 1, 1, 4), prior.vocabulary)
-    logits = Guided(both, scale).logits(torch.empty(1, 1, 1, 0, dtype=torch.int64)).flatten()
+    with_text, without = prior.log_p[1, 0, 0], prior.log_p[0, 0, 0]
+    logits = apply_guidance(torch.stack([with_text, without]).float(), scale).flatten()
     odds = logits[1:] - logits[:-1]
-    expected = torch.diff(untold) + scale * (torch.diff(told) - torch.diff(untold))
+    expected = torch.diff(without) + scale * (torch.diff(with_text) - torch.diff(without))
     assert torch.allclose(odds.double(), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
+def test_numbers_that_are_not_finite_are_reported_and_draw_nothing_impossible(wrong):
+    broken, logits = torch.zeros((), dtype=torch.bool), torch.zeros(2, 3, 6)
+    assert finite(logits, broken) is not None
+    assert not broken
+    logits[1, 2, 3] = wrong
+    assert finite(logits, broken).isfinite().all()
+    assert broken
+    assert finite(logits, None) is logits

@@ -1,11 +1,9 @@
 import pytest
 import torch
 
-from sampling.autoregressive import raster
 from sampling.config import SamplerConfig
-from sampling.maskgit import maskgit
-from sampling.rng import chance_of
-from tests.sampling.fake import fake_prior
+from sampling.rng import counter_rng
+from tests.sampling.fake import fake_prior, run_autoregressive, run_maskgit
 
 RISING = {"guidance_scale": 3.0, "guidance_schedule": "linear"}
 OPTIONS = [{}, {"temperature": 0.5}, {"temperature": 0}, {"top_k": 2}, {"top_p": 0.6}, {"guidance_scale": 3.0}, RISING]
@@ -13,18 +11,18 @@ OPTIONS = [{}, {"temperature": 0.5}, {"temperature": 0}, {"top_k": 2}, {"top_p":
 
 def a_past(prior, sampler, batch):
     text = torch.arange(batch * (2 if sampler.guided else 1)) < batch
-    past = prior.begin(text, len(text), (2, 3))
+    past = prior.begin(text, len(text))
     return past._replace(last_BN=torch.arange(6).repeat(len(text), 1))
 
 
 @pytest.mark.parametrize("options", OPTIONS)
 def test_asked_token_by_token_or_with_masks_it_is_the_same_law(options):
     """The two ways number their draws differently, so they agree in frequencies; at temperature 0 in every token."""
-    many, prior = 4000, fake_prior((3, 2))
+    many, prior = 4000, fake_prior((3, 2), shape=(2, 3))
     cached, masked = SamplerConfig(order="autoregressive", **options), SamplerConfig(order="raster", **options)
-    ids = torch.full((many, 2, 3), prior.vocabulary.mask)
-    seen = raster(prior, a_past(prior, cached, many), ids, cached, chance_of(range(many), 0)).ids_Bhw
-    other = maskgit(prior, a_past(prior, masked, many), ids, masked, chance_of(range(many), 1)).ids_Bhw
+    ids = torch.full((many, 2, 3), prior.unknown)
+    seen = run_autoregressive(prior, a_past(prior, cached, many), ids, cached, counter_rng(range(many), 0)).ids
+    other = run_maskgit(prior, a_past(prior, masked, many), ids, masked, counter_rng(range(many), 1)).ids
     if options.get("temperature") == 0:
         assert torch.equal(seen, other)
     pairs = (torch.nn.functional.one_hot(each.flatten(1), 6).double() for each in (seen, other))
@@ -35,35 +33,35 @@ def test_asked_token_by_token_or_with_masks_it_is_the_same_law(options):
 
 @pytest.mark.parametrize("options", OPTIONS)
 def test_sample_i_of_a_batch_is_sample_i_alone(options):
-    prior, sampler, seeds = fake_prior(), SamplerConfig(order="autoregressive", **options), [5, 6, 7]
-    ids = torch.full((3, 2, 3), prior.vocabulary.mask)
+    prior, sampler, seeds = fake_prior(shape=(2, 3)), SamplerConfig(order="autoregressive", **options), [5, 6, 7]
+    ids = torch.full((3, 2, 3), prior.unknown)
     ids[1, 1], ids[2, 0] = 4, 2
     past = a_past(prior, sampler, 3)
-    together = raster(prior, past, ids, sampler, chance_of(seeds, 2))
+    together = run_autoregressive(prior, past, ids, sampler, counter_rng(seeds, 2))
     assert together.steps_B.tolist() == [6, 3, 6]
     for i, seed in enumerate(seeds):
         alone_past = a_past(prior, sampler, 1)
-        alone = raster(prior, alone_past, ids[i : i + 1], sampler, chance_of([seed], 2))
-        assert torch.equal(together.ids_Bhw[i], alone.ids_Bhw[0])
+        alone = run_autoregressive(prior, alone_past, ids[i : i + 1], sampler, counter_rng([seed], 2))
+        assert torch.equal(together.ids[i], alone.ids[0])
         assert together.steps_B[i] == alone.steps_B[0]
 
 
 def test_what_is_given_stays_and_nothing_is_asked_behind_the_last_masked_token():
-    prior, sampler = fake_prior(), SamplerConfig(order="autoregressive")
-    ids = torch.full((1, 2, 3), prior.vocabulary.mask)
+    prior, sampler = fake_prior(shape=(2, 3)), SamplerConfig(order="autoregressive")
+    ids = torch.full((1, 2, 3), prior.unknown)
     ids[0, 0, 1], ids[0, 1] = 3, torch.tensor([1, 2, 0])
     before = ids.clone()
-    decided = raster(prior, a_past(prior, sampler, 1), ids, sampler, chance_of([1], 0))
-    known = before != prior.vocabulary.mask
-    assert torch.equal(decided.ids_Bhw[known], before[known])
+    decided = run_autoregressive(prior, a_past(prior, sampler, 1), ids, sampler, counter_rng([1], 0))
+    known = before != prior.unknown
+    assert torch.equal(decided.ids[known], before[known])
     assert torch.equal(ids, before)
     assert prior.passes == decided.steps_B.item() == 3
 
 
 def test_a_frame_that_is_given_costs_nothing():
-    prior, sampler = fake_prior(), SamplerConfig(order="autoregressive")
+    prior, sampler = fake_prior(shape=(2, 3)), SamplerConfig(order="autoregressive")
     ids = torch.ones(2, 2, 3, dtype=torch.int64)
-    decided = raster(prior, a_past(prior, sampler, 2), ids, sampler, chance_of([1, 2], 0))
-    assert torch.equal(decided.ids_Bhw, ids)
+    decided = run_autoregressive(prior, a_past(prior, sampler, 2), ids, sampler, counter_rng([1, 2], 0))
+    assert torch.equal(decided.ids, ids)
     assert prior.passes == 0
     assert decided.steps_B.tolist() == [0, 0]

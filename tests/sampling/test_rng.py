@@ -2,7 +2,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sampling.rng import chance_of, mixed, signed
+from sampling.rng import StepRNG, counter_rng, mixed, signed
 
 WORD = (1 << 64) - 1
 
@@ -27,30 +27,30 @@ def test_the_first_output_of_the_published_generator():
 
 @given(st.lists(st.integers(-(2**70), 2**70), min_size=2, max_size=5), st.integers(0, 2**40), st.integers(0, 300))
 def test_a_sample_of_a_batch_draws_what_it_draws_alone(seeds, frame, step):
-    together = chance_of(seeds, frame).uniforms("digits", step, 3, 2)
-    alone = [chance_of([seed], frame).uniforms("digits", step, 3, 2) for seed in seeds]
+    together = counter_rng(seeds, frame).uniforms("codes", step, 3, 2)
+    alone = [counter_rng([seed], frame).uniforms("codes", step, 3, 2) for seed in seeds]
     assert torch.equal(together, torch.cat(alone))
 
 
 def test_a_number_does_not_depend_on_how_many_are_drawn():
-    chance = chance_of([3, 4], 5)
-    assert torch.equal(chance.uniforms("order", 1, 7, 9)[:, :3, :4], chance.uniforms("order", 1, 3, 4))
+    rng = counter_rng([3, 4], 5)
+    assert torch.equal(rng.uniforms("order", 1, 7, 9)[:, :3, :4], rng.uniforms("order", 1, 3, 4))
 
 
 def test_seed_frame_purpose_step_and_place_all_count():
     draws = [
-        chance_of([seed], frame).uniforms(purpose, step, 2, 2, 2)
+        counter_rng([seed], frame).uniforms(purpose, step, 2, 2, 2)
         for seed in (0, 1, -1, 2**32, 2**63)
         for frame in (0, 1, 2**33)
-        for purpose in ("digits", "order")
+        for purpose in ("codes", "order", "noise")
         for step in (0, 1, 2)
     ]
     numbers = torch.stack(draws).flatten()
-    assert len(numbers.unique()) == len(numbers) == 5 * 3 * 2 * 3 * 8
+    assert len(numbers.unique()) == len(numbers) == 5 * 3 * 3 * 3 * 8
 
 
 def test_numbers_are_uniform_and_strangers_to_their_neighbours():
-    u = torch.stack([chance_of(range(50), frame).uniforms("digits", 2, 8, 8) for frame in range(40)])  # [40, 50, 8, 8]
+    u = torch.stack([counter_rng(range(50), frame).uniforms("codes", 2, 8, 8) for frame in range(40)])  # [40, 50, 8, 8]
     assert 0 < u.min() < 1e-4
     assert 1 - 1e-4 < u.max() < 1
     counts = torch.histc(u.float(), 64, 0, 1)
@@ -63,7 +63,26 @@ def test_numbers_are_uniform_and_strangers_to_their_neighbours():
 
 
 def test_gumbel_noise_is_finite_and_has_the_mean_of_its_kind():
-    noise = chance_of(range(100), 0).gumbels("order", 0, 1000)
+    noise = counter_rng(range(100), 0).gumbels("order", 0, 1000)
     assert noise.isfinite().all()
     assert abs(noise.mean() - 0.5772) < 4 * 1.2825 / 100_000**0.5
     assert abs(noise.std() - 1.2825) < 0.02
+
+
+def test_tokens_draw_the_same_whichever_are_asked():
+    rng, every = counter_rng([3, 4], 1), torch.arange(12).expand(2, -1)
+    some = torch.tensor([[3, 0, 11], [5, 6, 7]])
+    for draw in ("uniforms", "normals"):
+        whole = getattr(StepRNG(rng, 2, (3, 4), every), draw)(5)
+        part = getattr(StepRNG(rng, 2, (3, 4), some), draw)(5)
+        assert torch.equal(part, whole.gather(1, some.unsqueeze(-1).expand(-1, -1, 5)))
+
+
+def test_normal_numbers_are_normal_and_strangers_to_their_partners():
+    places = torch.arange(64).expand(200, -1)
+    n = torch.stack([StepRNG(counter_rng(range(200), frame), 0, (8, 8), places).normals(4) for frame in range(10)])
+    assert n.isfinite().all()
+    assert abs(n.mean()) < 4 / n.numel() ** 0.5
+    assert abs(n.var() - 1) < 4 * (2 / n.numel()) ** 0.5
+    assert abs((n**4).mean() - 3) < 4 * (96 / n.numel()) ** 0.5
+    assert abs((n[..., :2] * n[..., 2:]).mean()) < 4 / (n.numel() / 2) ** 0.5
