@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from videogen.checkpoint import read_folder, write_folder
-from videogen.conditioning import BPEConfig, Conditioner, load_conditioner, make_conditioner, tidy
+from videogen.conditioning import BPEConfig, Conditioner, load_conditioner, make_conditioner, normalize_text
 from videogen.conditioning.base import LONGEST_TEXT
 from videogen.conditioning.bpe import BPEConditioner, train_bpe
 from videogen.errors import CheckpointError
@@ -29,7 +29,7 @@ def written(conditioner: Conditioner) -> str:
 
 
 def normal(text: str) -> str:
-    return str(TRAINED.tokenizer.normalizer.normalize_str(tidy(text)))
+    return str(TRAINED.tokenizer.normalizer.normalize_str(normalize_text(text)))
 
 
 def said(ids: torch.Tensor) -> str:
@@ -44,13 +44,13 @@ def test_ids_say_what_the_caption_said(text: str) -> None:
     assert ids.dtype == torch.int64
     assert ids.shape == mask.shape == (1, 1024)
     assert said(ids[mask]) == normal(text)
-    assert bool(mask.any()) == bool(tidy(text))
+    assert bool(mask.any()) == bool(normalize_text(text))
 
 
 @given(ANY_TEXT)
 @settings(max_examples=400, deadline=None)
 def test_normalising_twice_is_normalising_once(text: str) -> None:
-    assert tidy(tidy(text)) == tidy(text)
+    assert normalize_text(normalize_text(text)) == normalize_text(text)
     assert normal(normal(text)) == normal(text)
     assert TRAINED.token_ids(normal(text)) == TRAINED.token_ids(text)
 
@@ -58,7 +58,7 @@ def test_normalising_twice_is_normalising_once(text: str) -> None:
 @given(st.text(st.characters(max_codepoint=0x2FF), max_size=40))
 @settings(max_examples=200, deadline=None)
 def test_normalising_is_what_it_is_said_to_be(text: str) -> None:
-    lower = unicodedata.normalize("NFC", unicodedata.normalize("NFKC", tidy(text)).lower())
+    lower = unicodedata.normalize("NFC", unicodedata.normalize("NFKC", normalize_text(text)).lower())
     assert normal(text) == " ".join(lower.split())
 
 
@@ -131,7 +131,7 @@ def test_a_long_caption_is_cut_and_counted() -> None:
     assert TRAINED.too_long([long, "a ring", "", long]) == 2
     endless = "a small red ring " * 500_000
     assert torch.equal(TRAINED([endless]).content, text.content)
-    assert len(tidy(endless)) <= LONGEST_TEXT
+    assert len(normalize_text(endless)) <= LONGEST_TEXT
     exactly = " ".join(["ring"] * TRAINED.length)
     assert len(TRAINED.token_ids(exactly)) == TRAINED.length
     assert TRAINED.too_long([exactly, exactly + " ring"]) == 1
@@ -218,7 +218,7 @@ def test_what_is_no_tokenizer_of_ours_is_refused(tmp_path: Path, name: str, cont
 def test_a_vocabulary_without_our_padding_is_refused(tmp_path: Path) -> None:
     files = TRAINED.files()
     files["text/tokenizer.json"] = json.loads(json.dumps(files["text/tokenizer.json"]).replace("<pad>", "<nil>"))
-    with pytest.raises(CheckpointError, match="not a vocabulary of ours"):
+    with pytest.raises(CheckpointError, match="<pad>"):
         load_conditioner(write_folder(tmp_path / "model", files))
 
 

@@ -204,7 +204,7 @@ def test_an_encoder_may_move(models: Path, tmp_path: Path) -> None:
     before = shutil.copytree(models / "bert", tmp_path / "before")
     folder = write_folder(tmp_path / "model", made(before).files())
     before.rename(tmp_path / "after")
-    with pytest.raises(CheckpointError, match="its text encoder is missing"):
+    with pytest.raises(CheckpointError, match="text encoder"):
         load_conditioner(folder)
     moved = load_conditioner(folder, encoder=str(tmp_path / "after"))
     assert moved.fingerprint == made(models / "bert").fingerprint
@@ -221,7 +221,7 @@ def test_another_encoder_is_refused(models: Path, tmp_path: Path, part: str) -> 
         encoders.model("bert", seed=1).save_pretrained(place)
     else:
         (place / part).write_text((place / part).read_text() + "\n")
-    with pytest.raises(CheckpointError, match="not the text encoder that") as caught:
+    with pytest.raises(CheckpointError, match="differ") as caught:
         load_conditioner(folder)
     assert "\n" not in str(caught.value)
     assert made(place).fingerprint != conditioner.fingerprint
@@ -330,7 +330,7 @@ def test_a_name_is_found_among_what_was_downloaded(
     assert find_encoder(replace(config, revision=commit)).hashes == find_encoder(config).hashes
     (place / "snapshots" / commit / "tokenizer.json").unlink()
     (place / "snapshots" / commit / "tokenizer_config.json").unlink()
-    with pytest.raises(UsageError, match="no tokenizer"):
+    with pytest.raises(UsageError, match="tokenizer"):
         find_encoder(config)
 
 

@@ -158,7 +158,7 @@ def test_short_clips_are_listed_and_not_padded(tmp_path: Path, make_set: MakeSet
     dataset = ClipDataset(index, SPEC, seed=0)
     assert dataset.short == ("brief.mp4",)
     assert len(dataset) == 3
-    with pytest.raises(DataError, match="none of 4 clips holds 99 frames"):
+    with pytest.raises(DataError, match="99 frames"):
         ClipDataset(index, ClipSpec(32, 32, 8, 99), seed=0)
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from videogen.data.window import duration, frames_between, possible_starts, shown_numbers
+from videogen.data.window import duration, frame_numbers, frames_between, possible_starts
 
 RATES = st.sampled_from([5.0, 8.0, 12.5, 15.0, 24.0, 24000 / 1001, 25.0, 30000 / 1001, 30.0, 50.0, 60.0])
 TICKS = st.sampled_from([1000, 600, 12_800, 90_000])  # a second; 1000 as in Matroska
@@ -22,7 +22,7 @@ def test_at_its_own_rate_a_clip_is_successive_frames(rate: float, ticks: int, le
     starts = possible_starts(seconds, frames, rate, None, None)
     assert starts == range(0, max(0, length - frames + 1))
     for first in starts:
-        assert shown_numbers(seconds, first, frames, rate).tolist() == list(range(first, first + frames))
+        assert frame_numbers(seconds, first, frames, rate).tolist() == list(range(first, first + frames))
 
 
 @given(rate=RATES, ticks=TICKS, length=st.integers(30, 60), cut=st.integers(1, 29))
@@ -48,7 +48,7 @@ def test_any_clip_of_a_variable_rate_is_what_was_on_screen(
     start, end = borders if borders is not None else (None, None)
     end = None if end is None or start is None else start + end
     for first in possible_starts(seconds, frames, fps, start, end):
-        numbers = shown_numbers(seconds, first, frames, fps)
+        numbers = frame_numbers(seconds, first, frames, fps)
         assert numbers[0] == first
         assert (np.diff(numbers) >= 0).all()
         assert set(numbers) <= set(frames_between(seconds, start, None))
@@ -59,8 +59,8 @@ def test_any_clip_of_a_variable_rate_is_what_was_on_screen(
 
 def test_half_the_rate_takes_every_second_frame_and_twice_the_rate_repeats() -> None:
     seconds = constant(30, 31, 1000)
-    assert shown_numbers(seconds, 4, 5, 15.0).tolist() == [4, 6, 8, 10, 12]
-    assert shown_numbers(seconds, 4, 5, 60.0).tolist() == [4, 4, 5, 5, 6]
+    assert frame_numbers(seconds, 4, 5, 15.0).tolist() == [4, 6, 8, 10, 12]
+    assert frame_numbers(seconds, 4, 5, 60.0).tolist() == [4, 4, 5, 5, 6]
     assert len(possible_starts(constant(8, 17, 1000), 51, 24.0, None, None)) == 1
     assert not possible_starts(constant(8, 17, 1000), 52, 24.0, None, None)
 

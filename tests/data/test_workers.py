@@ -1,4 +1,4 @@
-"""A job that kills its process costs itself; the real death of real processes, by signal and by waiting."""
+"""A task that kills its process costs itself; the real death of real processes, by signal and by waiting."""
 
 import multiprocessing
 import os
@@ -8,37 +8,39 @@ from functools import partial
 
 import pytest
 
-from videogen.data.workers import TOO_LONG, Ending, run_each
+from videogen.data.workers import TIMED_OUT, TaskResult, run_each
 from videogen.errors import ResourceError
 
-RAISE = partial(map, signal.raise_signal)  # a task: its job is a list of signals, sent to its own process in turn
+RAISE = partial(map, signal.raise_signal)  # a task: its task is a list of signals, sent to its own process in turn
 HARMLESS = [signal.SIGCHLD, signal.SIGCHLD]
 
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_every_job_ends_whoever_dies(workers: int) -> None:
     deadly = {1: signal.SIGABRT, 4: signal.SIGSEGV, 5: signal.SIGKILL}
-    jobs = [[signal.SIGCHLD, deadly[number]] if number in deadly else HARMLESS for number in range(8)]
-    endings = dict(run_each(RAISE, jobs, workers, lambda job: 600))
-    assert endings == {
-        number: Ending((None,), f"signal {deadly[number].name}") if number in deadly else Ending((None, None), None)
+    tasks = [[signal.SIGCHLD, deadly[number]] if number in deadly else HARMLESS for number in range(8)]
+    results = dict(run_each(RAISE, tasks, workers, lambda task: 600))
+    assert results == {
+        number: TaskResult((None,), f"signal {deadly[number].name}")
+        if number in deadly
+        else TaskResult((None, None), None)
         for number in range(8)
     }
 
 
 def test_a_job_that_hangs_is_given_up() -> None:
-    jobs = [[0.0, 3600.0], [0.0]]
-    endings = dict(run_each(partial(map, time.sleep), jobs, 1, lambda job: 5 if len(job) > 1 else 600))
-    assert endings == {0: Ending((None,), TOO_LONG), 1: Ending((None,), None)}
+    tasks = [[0.0, 3600.0], [0.0]]
+    results = dict(run_each(partial(map, time.sleep), tasks, 1, lambda task: 5 if len(task) > 1 else 600))
+    assert results == {0: TaskResult((None,), TIMED_OUT), 1: TaskResult((None,), None)}
 
 
 def test_no_jobs_start_no_process() -> None:
-    assert list(run_each(RAISE, [], 4, lambda job: 1)) == []
+    assert list(run_each(RAISE, [], 4, lambda task: 1)) == []
 
 
 def test_processes_that_cannot_start_are_an_error_and_no_verdict_on_the_files() -> None:
     with pytest.raises(ResourceError, match="__main__"):
-        list(run_each(DiesOnArrival(), [HARMLESS], 1, lambda job: 600))  # type: ignore[arg-type]
+        list(run_each(DiesOnArrival(), [HARMLESS], 1, lambda task: 600))  # type: ignore[arg-type]
 
 
 class DiesOnArrival:
@@ -47,7 +49,7 @@ class DiesOnArrival:
 
 
 def test_leaving_early_leaves_no_process() -> None:
-    running = run_each(partial(map, time.sleep), [[0.0], [3600.0]], 2, lambda job: 600)
+    running = run_each(partial(map, time.sleep), [[0.0], [3600.0]], 2, lambda task: 600)
     next(running)
     running.close()  # type: ignore[attr-defined]
     assert multiprocessing.active_children() == []

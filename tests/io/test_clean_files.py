@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.io.clips import BY_NAME, KINDS, make, number_in, sound_only, ticks
-from videogen.io import Limits, Scan, Span, VideoError, choose_backend, read, scan, stream
+from videogen.io import ReadLimits, Scan, Span, VideoError, choose_backend, read, scan, stream
 
 FRAMES = 36
 
@@ -108,13 +108,13 @@ def test_frames_that_are_not_there(numbers: list[int], clean_clips: dict[str, Pa
 @pytest.mark.parametrize(
     ("limits", "kind"),
     [
-        (Limits(max_bytes=1000), "too-large"),
-        (Limits(max_pixels=48 * 96 - 1), "too-large"),
-        (Limits(max_frames=35), "too-long"),
-        (Limits(max_seconds=1.0), "too-long"),
+        (ReadLimits(max_bytes=1000), "too-large"),
+        (ReadLimits(max_pixels=48 * 96 - 1), "too-large"),
+        (ReadLimits(max_frames=35), "too-long"),
+        (ReadLimits(max_seconds=1.0), "too-long"),
     ],
 )
-def test_limits_are_kept(limits: Limits, kind: str, clean_clips: dict[str, Path]) -> None:
+def test_limits_are_kept(limits: ReadLimits, kind: str, clean_clips: dict[str, Path]) -> None:
     with pytest.raises(VideoError) as caught:
         scan(clean_clips["h264"], limits)
     assert caught.value.kind == kind

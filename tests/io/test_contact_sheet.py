@@ -24,7 +24,7 @@ def test_more_clips_and_longer_captions_take_more_room() -> None:
     assert contact_sheet([plain(1)], ["a much longer caption " * 9], scale=1).height > one.height
     assert contact_sheet([plain(1)] * 3, ["short"] * 3, scale=1).height > 2 * one.height
     assert contact_sheet([], []).height > 0
-    with pytest.raises(ValueError, match="2 clips, but 1 captions"):
+    with pytest.raises(ValueError, match="2 clips"):
         contact_sheet([plain(1)] * 2, ["one"])
 
 

@@ -9,7 +9,8 @@ from PIL import Image
 
 from tests.io.clips import BY_NAME
 from videogen.io import VideoError, fit, probe, read, read_along, scan
-from videogen.io.reader import strict
+from videogen.io.reader import probe as probe_module
+from videogen.io.reader import random_access, strict
 
 WHOLE = ("vp8", "mpeg4-avi", "gif")  # hidden frames, and transparency: seen only when they are decoded
 
@@ -27,7 +28,8 @@ def test_packets_say_what_a_scan_says(name: str, clean_clips: dict[str, Path]) -
 def test_only_the_last_group_is_decoded(clean_clips: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     path, shown, decoded = clean_clips["h264"], [], []
     time_of, displayed = strict.time_of, strict.displayed
-    monkeypatch.setattr(strict, "time_of", lambda frame: decoded.append(frame.pts) or time_of(frame))
+    for module in (probe_module, random_access, strict):
+        monkeypatch.setattr(module, "time_of", lambda frame: decoded.append(frame.pts) or time_of(frame))
     monkeypatch.setattr(strict, "displayed", lambda frame: shown.append(frame.pts) or displayed(frame))
     told = probe(path)
     assert len(decoded) == 1

@@ -9,7 +9,7 @@ import pytest
 
 from tests.io.clips import BY_NAME, make
 from videogen.io import Scan, VideoError, read, read_along, scan
-from videogen.io.reader import strict
+from videogen.io.reader import random_access, strict
 
 FRAMES = 60
 ONE_KEY = replace(BY_NAME["h264"], name="one-key", options={"g": "1000", "bf": "2", "sc_threshold": "0"})
@@ -34,7 +34,8 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The times of all frames that come out of the decoder."""
     times: list[int] = []
     time_of = strict.time_of
-    monkeypatch.setattr(strict, "time_of", lambda frame: times.append(time_of(frame)) or times[-1])
+    for module in (random_access, strict):
+        monkeypatch.setattr(module, "time_of", lambda frame: times.append(time_of(frame)) or times[-1])
     return times
 
 
@@ -73,7 +74,7 @@ def test_what_has_changed_is_said_as_by_a_read(clips: dict[str, tuple[Path, Scan
     other = replace(seen, hashes=(*seen.hashes[:20], "0" * 16, *seen.hashes[21:]))
     along = read_along(path, range(FRAMES), other)
     assert np.array_equal(np.stack([next(along) for _ in range(20)]), read(path, range(20), seen))
-    with pytest.raises(VideoError, match=r"frame 20 is not the one that was indexed") as caught:
+    with pytest.raises(VideoError, match="frame 20") as caught:
         next(along)
     assert caught.value.kind == "changed"
     with pytest.raises(VideoError) as caught:

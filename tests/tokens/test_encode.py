@@ -16,7 +16,7 @@ from tokenizer.quantize import FSQConfig
 from videogen.data import Index, build_index
 from videogen.errors import DataError, UsageError
 from videogen.io import VideoError, fit, read, scan
-from videogen.io.reader import strict
+from videogen.io.reader import random_access, strict
 from videogen.models import TokenizerModel
 from videogen.tokens import EncodeSpec, TokenSet, encode, stream
 
@@ -94,6 +94,7 @@ def test_long_clips_are_read_in_bounded_pieces(
 
     index = build_index(make_videos(tmp_path / "videos", (150,)), workers=1)
     monkeypatch.setattr(stream, "fit", counted)
+    monkeypatch.setattr(random_access, "time_of", seen)
     monkeypatch.setattr(strict, "time_of", seen)
     encode(index, tmp_path / "many", model)
     assert pieces == [64, 64, 22]

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from videogen.data.window import frames_between, possible_starts, shown_numbers
+from videogen.data.window import frame_numbers, frames_between, possible_starts
 from videogen.tokens.plan import frame_count
 
 steps = st.lists(st.integers(1, 200), min_size=0, max_size=30)
@@ -21,7 +21,7 @@ def test_the_longest_clip_that_fits(
     first = frames_between(seconds, start, None).start
     if count:
         assert first in possible_starts(seconds, count, fps, start, end)
-        numbers = shown_numbers(seconds, first, count, fps)
+        numbers = frame_numbers(seconds, first, count, fps)
         assert numbers[0] == first
         assert numbers[-1] < len(seconds)
     if count != most:
@@ -33,4 +33,4 @@ def test_constant_rates_give_every_frame() -> None:
         for frames in (1, 2, 9, 100, 301):
             rounded = np.round(np.arange(frames) / fps * 1000) / 1000  # as some containers hold them
             assert frame_count(rounded, fps, None, None) == frames
-            assert list(shown_numbers(rounded, 0, frames, fps)) == list(range(frames))
+            assert list(frame_numbers(rounded, 0, frames, fps)) == list(range(frames))

@@ -25,7 +25,7 @@ from tests.training.tiny import ADVERSARIAL, tiny_config, train
 from tokenizer.losses.discriminator import Discriminator, DiscriminatorConfig
 from tokenizer.quantize import LFQConfig
 from videogen.data import build_index
-from videogen.data.split import draw
+from videogen.data.split import hash_fraction
 from videogen.errors import DataError, UsageError
 from videogen.evaluation.tokenizer.reconstruction import ReconstructionMetrics
 from videogen.models import load_tokenizer
@@ -277,7 +277,9 @@ def test_that_kept_clips_are_too_short_is_told_of_them(data: Path, tmp_path: Pat
     """The others are long enough: who reads of clips that hold too little must know which clips are meant."""
     config, mixed = tiny_config(data), shutil.copytree(data, tmp_path / "mixed")
     write_playroom(tmp_path / "brief", PlayroomConfig(clips=12, seed=3, size=24, frames=3))
-    kept = [place.name for place in sorted(mixed.glob("*.mp4")) if draw(place.name) < config.data.validation_share]
+    kept = [
+        place.name for place in sorted(mixed.glob("*.mp4")) if hash_fraction(place.name) < config.data.validation_share
+    ]
     for name in kept:
         shutil.copy(tmp_path / "brief" / name, mixed / name)
     build_index(mixed, workers=1)

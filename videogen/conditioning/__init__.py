@@ -6,8 +6,16 @@ files |= text.files()                                   # into a model folder
 text = load_conditioner(folder)                         # out of it: the same, or a CheckpointError
 """
 
-from videogen.conditioning.base import Conditioner, tidy
+from videogen.conditioning.base import Conditioner, normalize_text
 from videogen.conditioning.config import BPEConfig, EncoderConfig, TextConfig
 from videogen.conditioning.folder import load_conditioner, make_conditioner
 
-__all__ = ["BPEConfig", "Conditioner", "EncoderConfig", "TextConfig", "load_conditioner", "make_conditioner", "tidy"]
+__all__ = [
+    "BPEConfig",
+    "Conditioner",
+    "EncoderConfig",
+    "TextConfig",
+    "load_conditioner",
+    "make_conditioner",
+    "normalize_text",
+]

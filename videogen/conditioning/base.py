@@ -44,6 +44,6 @@ class Conditioner(ABC):
         return sum(len(self.token_ids(caption)) > self.length for caption in captions)
 
 
-def tidy(caption: str) -> str:
+def normalize_text(caption: str) -> str:
     """The caption in one line: control characters dropped, runs of blanks one blank, none at the ends; or its start."""
     return " ".join(DROPPED.sub("", caption[:LONGEST_TEXT]).split())

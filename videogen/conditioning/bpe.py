@@ -14,7 +14,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from videogen.checkpoint import Content
-from videogen.conditioning.base import Conditioner, tidy
+from videogen.conditioning.base import Conditioner, normalize_text
 from videogen.conditioning.config import BYTES_AND_PAD, BPEConfig
 from videogen.errors import CheckpointError
 
@@ -52,7 +52,7 @@ class BPEConditioner(Conditioner):
         return Text(ids_BL, mask_BL)
 
     def token_ids(self, caption: str) -> list[int]:
-        ids: list[int] = self.tokenizer.encode(tidy(caption), add_special_tokens=False).ids
+        ids: list[int] = self.tokenizer.encode(normalize_text(caption), add_special_tokens=False).ids
         return ids
 
     def files(self) -> dict[str, Content]:
@@ -107,13 +107,13 @@ def _untrained() -> "Tokenizer":
 
 
 def _in_order(captions: Iterable[str]) -> Iterator[str]:
-    counts = Counter(map(tidy, captions))
+    counts = Counter(map(normalize_text, captions))
     for caption in sorted(counts):
         for _ in range(counts[caption]):
             yield caption
 
 
-def bpe_from(config: BPEConfig, data: Any, place: str) -> BPEConditioner:
+def load_bpe(config: BPEConfig, data: Any, place: str) -> BPEConditioner:
     """The conditioner that `files` wrote; `data` is what `tokenizer.json` holds, `place` where that was."""
     from tokenizers import Tokenizer
 

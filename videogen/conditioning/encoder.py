@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from videogen.checkpoint import Content
-from videogen.conditioning.base import Conditioner, tidy
+from videogen.conditioning.base import Conditioner, normalize_text
 from videogen.conditioning.cache import FeatureCache
 from videogen.conditioning.config import EncoderConfig
 from videogen.conditioning.loading import encoder_class, load_config, load_model, load_tokenizer
@@ -52,7 +52,7 @@ class EncoderConditioner(Conditioner):
 
         content_BLF = torch.zeros(len(captions), self.length, self.features)
         mask_BL = torch.zeros(len(captions), self.length, dtype=torch.bool)
-        for row, caption in enumerate(map(tidy, captions)):
+        for row, caption in enumerate(map(normalize_text, captions)):
             if caption:
                 features = self._features(caption)
                 content_BLF[row, : len(features)] = features
@@ -60,7 +60,7 @@ class EncoderConditioner(Conditioner):
         return Text(content_BLF, mask_BL)
 
     def token_ids(self, caption: str) -> list[int]:
-        return self._tokens(tidy(caption), None) if tidy(caption) else []
+        return self._tokens(normalize_text(caption), None) if normalize_text(caption) else []
 
     def files(self) -> dict[str, Content]:
         """Only what it takes to find the encoder again and to know it: its weights stay where they are."""

@@ -14,7 +14,7 @@ CONFIG, VOCABULARY = "text/config.json", "text/tokenizer.json"
 
 
 @dataclass(frozen=True)
-class Saved:
+class SavedConditioner:
     """What `text/config.json` holds."""
 
     text: TextConfig
@@ -47,16 +47,16 @@ def load_conditioner(
     CheckpointError if it is missing or not the very encoder that the prior was trained with.
     """
     place = f"{folder.path}/{CONFIG}"
-    saved: Saved = from_json(Saved, folder.json(CONFIG), place)
+    saved: SavedConditioner = from_json(SavedConditioner, folder.json(CONFIG), place)
     if isinstance(saved.text, BPEConfig):
-        from videogen.conditioning.bpe import bpe_from
+        from videogen.conditioning.bpe import load_bpe
 
-        return bpe_from(saved.text, folder.json(VOCABULARY), f"{folder.path}/{VOCABULARY}")
+        return load_bpe(saved.text, folder.json(VOCABULARY), f"{folder.path}/{VOCABULARY}")
     return _same_encoder(saved, saved.text, place, cache, device, encoder)
 
 
 def _same_encoder(
-    saved: Saved, config: EncoderConfig, place: str, cache: Path | None, device: str, elsewhere: str | None
+    saved: SavedConditioner, config: EncoderConfig, place: str, cache: Path | None, device: str, elsewhere: str | None
 ) -> Conditioner:
     from videogen.conditioning.encoder import EncoderConditioner
     from videogen.conditioning.source import find_encoder

@@ -64,7 +64,7 @@ def encoder_class(config: Any, folder: Path) -> Any:
 
 
 @contextmanager
-def no_bars() -> Iterator[None]:
+def without_progress_bars() -> Iterator[None]:
     """No progress bars of `transformers` and its hub."""
     from transformers.utils import logging
 
@@ -87,7 +87,7 @@ def _quiet(folder: Path) -> Iterator[None]:
     before = reports.get_verbosity()
     reports.set_verbosity(logging.CRITICAL)
     try:
-        with no_bars():
+        with without_progress_bars():
             yield
     except (OSError, LookupError, TypeError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from videogen.checkpoint import sha256_of
 from videogen.conditioning.config import EncoderConfig
-from videogen.conditioning.loading import no_bars
+from videogen.conditioning.loading import without_progress_bars
 from videogen.errors import CheckpointError, UsageError, VideogenError
 
 CONFIG, WEIGHTS, SHARDS = "config.json", "model.safetensors", "model.safetensors.index.json"
@@ -98,7 +98,7 @@ def _snapshot(name: str, config: EncoderConfig, downloaded: bool) -> Path:
     root = _inside(Path(), config)
     model, tokenizer = ("" if part == Path() else f"{part.as_posix()}/" for part in (root.model, root.tokenizer))
     wanted = [model + file for file in MODEL_FILES] + [tokenizer + file for file in TOKENIZER_FILES]
-    with no_bars():
+    with without_progress_bars():
         folder = snapshot_download(name, revision=config.revision, allow_patterns=wanted, local_files_only=downloaded)
     return Path(folder)
 

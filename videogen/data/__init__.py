@@ -1,26 +1,27 @@
-"""Training sets that can be trusted: find clips, index them once, read them as pure functions of (seed, epoch, index).
+"""Training sets: find clips, index them once, read samples that depend on (seed, epoch, index) alone.
 
-index = build_index(Path("videos"))                     # resumes; the file lies in the folder
+index = build_index(Path("videos"))                     # resumes; the index is a file in the folder
 dataset = ClipDataset(index, ClipSpec(height=64, width=64, fps=8, frames=17), seed=0)
 for batch in batches(dataset, batch_size=32): ...       # batch.next can be saved, and given to `batches` again
 """
 
 from videogen.data.batches import Batch, Position, batches
 from videogen.data.dataset import ClipDataset, Sample
-from videogen.data.index.build import Index, IndexedClip, Refused, build_index, load_index
+from videogen.data.index.build import Index, IndexedClip, RefusedClip, build_index, load_index
 from videogen.data.index.check import check_files, draw_sheet, refuse_changed
 from videogen.data.index.summary import describe
-from videogen.data.sources.find import Entry, Fault, find_entries
+from videogen.data.sources.entry import Entry, ReadFailure
+from videogen.data.sources.find import find_entries
 
 __all__ = [
     "Batch",
     "ClipDataset",
     "Entry",
-    "Fault",
     "Index",
     "IndexedClip",
     "Position",
-    "Refused",
+    "ReadFailure",
+    "RefusedClip",
     "Sample",
     "batches",
     "build_index",

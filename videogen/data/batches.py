@@ -1,9 +1,8 @@
-"""The endless sequence of training batches, cut where you like.
+"""The endless sequence of training batches, which can be resumed anywhere.
 
 Global sample g of a run is sample (g mod n) of epoch (g div n); global batch b holds samples b B .. b B + B - 1. An
-epoch rolls over into the next within a batch: nothing is dropped or repeated. Of each batch, process r of R gets the
-r-th of R equal slices. So for any number of processes and threads, and wherever a run was interrupted, the whole
-sequence is one.
+epoch runs on into the next within a batch: nothing is dropped or repeated. Of each batch, process r of R gets the
+r-th of R equal slices. So the sequence is the same for any number of processes and threads, and after an interruption.
 """
 
 from collections import deque
@@ -19,7 +18,7 @@ from videogen.data.dataset import ClipDataset, Sample
 
 @dataclass(frozen=True)
 class Position:
-    """The next sample of the global sequence; `dataclasses.asdict` makes it JSON, `Position(**it)` is the way back."""
+    """The next sample of the global sequence; `dataclasses.asdict` makes it JSON, `Position(**values)` reads it."""
 
     epoch: int = 0
     sample: int = 0
@@ -32,7 +31,7 @@ class Position:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """This process's slice of a global batch: clips uint8 [B / R, T, H, W, 3]; `next` is where the next one begins."""
+    """This process's slice of a global batch: clips uint8 [B / R, T, H, W, 3]; the next batch begins at `next`."""
 
     keys: tuple[str, ...]
     captions: tuple[str, ...]
@@ -49,9 +48,9 @@ def batches(
     workers: int = 2,
     ahead: int = 2,
 ) -> Iterator[Batch]:
-    """Batches without end from `position` on; `batch_size` counts the samples of all `world_size` processes together.
+    """Endless batches from `position` on; `batch_size` counts the samples of all `world_size` processes together.
 
-    `workers` threads (decoders let go of the interpreter's lock) read up to `ahead` batches beyond the one returned.
+    `workers` threads (decoders release the interpreter's lock) read up to `ahead` batches beyond the current one.
     """
     if batch_size < 1 or batch_size % world_size:
         raise ValueError(f"batch_size is {batch_size}; it must be a multiple of the {world_size} processes")

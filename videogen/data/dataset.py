@@ -1,4 +1,4 @@
-"""Clips of one size and frame rate out of an indexed set: what a clip shows depends on (seed, epoch, index) alone."""
+"""Clips of one size and frame rate from an indexed set; a sample depends on (seed, epoch, index) alone."""
 
 import hashlib
 import operator
@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 
 from videogen.clip_spec import ClipSpec
 from videogen.data.index.build import Index, IndexedClip
-from videogen.data.index.jsonl import path_of
 from videogen.data.index.probe import stamp_of
-from videogen.data.rng import AUGMENTATION, below, epoch_order, places_in, words
-from videogen.data.sources.entry import Fault
-from videogen.data.window import possible_starts, shown_numbers
+from videogen.data.rng import AUGMENTATION, epoch_order, epoch_places, random_words, uniform_index
+from videogen.data.sources.entry import ReadFailure
+from videogen.data.window import frame_numbers, possible_starts
 from videogen.errors import DataError
-from videogen.io import VideoError, read
+from videogen.io import VideoError, path_of, read
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,13 +29,12 @@ class Sample:
 
 
 class ClipDataset:
-    """One clip of each usable entry an epoch, in an order of the epoch's own.
+    """One clip of each usable entry in every epoch, in a new order each time.
 
-    Refused entries are skipped, as if they had never been there; more than `max_bad_fraction` of them is a DataError.
-    Entries too short for a clip are left out and listed in `short`: nothing is padded. Frames are picked by time, so
-    that `spec.fps` holds whatever rate the video has, then scaled to cover and cropped at the centre. Where all are too
-    short, `called` says in the error what the clips are, and `remedy` what to do. `flip` mirrors half of the clips: not
-    for captions that say left or right.
+    Refused entries are skipped; more than `max_bad_fraction` of them is a DataError. Entries that are too short for a
+    clip are left out and listed in `short`: nothing is padded. Frames are picked by time, so that `spec.fps` holds
+    whatever rate the video has, then scaled to cover and cropped at the center. If all entries are too short, the error
+    calls them `called` and advises `remedy`. `flip` mirrors half of the clips: not for captions that say left or right.
     """
 
     def __init__(
@@ -69,7 +67,7 @@ class ClipDataset:
         return len(self.clips)
 
     def __getitem__(self, number: int) -> dict[str, Any]:
-        """Clip `number` of `clips` as torch's DataLoader takes it: "video" uint8 [T, 3, H, W], "caption" and "key".
+        """Clip `number` of `clips` for torch's DataLoader: "video" uint8 [T, 3, H, W], "caption" and "key".
 
         It is the sample that this clip has in the epoch of `set_epoch`, 0 by default.
         """
@@ -78,19 +76,19 @@ class ClipDataset:
         place = operator.index(number)
         if not -len(self) <= place < len(self):
             raise IndexError(f"clip {number} of {len(self)}")
-        sample = self.sample(self.epoch, int(places_in(self.seed, self.epoch, len(self))[place]))
+        sample = self.sample(self.epoch, int(epoch_places(self.seed, self.epoch, len(self))[place]))
         video = torch.from_numpy(sample.clip).permute(0, 3, 1, 2).contiguous()
         return {"video": video, "caption": sample.caption, "key": sample.key}
 
     def set_epoch(self, epoch: int) -> None:
-        """Other windows and mirrorings for `dataset[i]`. Workers of a DataLoader learn of it when they are started."""
+        """Choose other windows and flips for `dataset[i]`; workers of a DataLoader see it when they start."""
         if epoch < 0:
             raise ValueError(f"epoch is {epoch}; it must be at least 0")
         self.epoch = epoch
 
     @property
     def fingerprint(self) -> str:
-        """Of everything that decides the samples but for what is said of them: equal for sets of the same pictures."""
+        """A hash of all that decides the frames of the samples; captions do not count."""
         spec = self.spec
         decides = (spec.frames, spec.height, spec.width, spec.fps, self.flip)
         digest = hashlib.sha256(repr((decides, self.seed)).encode())
@@ -105,17 +103,17 @@ class ClipDataset:
             raise IndexError(f"sample {index} of {len(self)}")
         place = int(epoch_order(self.seed, epoch, len(self))[index])
         clip, starts, spec = self.clips[place], self._starts[place], self.spec
-        where, mirror = words(self.seed, AUGMENTATION, epoch, index, 2)
-        first = starts[below(where, len(starts))]
-        frames = self._read(clip, shown_numbers(clip.scan.seconds, first, spec.frames, spec.fps))
-        if self.flip and below(mirror, 2):
+        where, mirror = random_words(self.seed, AUGMENTATION, epoch, index, 2)
+        first = starts[uniform_index(where, len(starts))]
+        frames = self._read(clip, frame_numbers(clip.scan.seconds, first, spec.frames, spec.fps))
+        if self.flip and uniform_index(mirror, 2):
             frames = np.ascontiguousarray(frames[:, :, ::-1])
         return Sample(clip.entry.key, clip.entry.caption, frames)
 
     def _read(self, clip: IndexedClip, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
         path = path_of(clip.entry.source)
         stamp = stamp_of(path)
-        if isinstance(stamp, Fault):
+        if isinstance(stamp, ReadFailure):
             raise VideoError(stamp.kind, str(path), f"{stamp.detail}, though it was indexed")
         if stamp != clip.stamp:
             raise VideoError("changed", str(path), "it is not the file that was indexed; index the set again")
@@ -128,7 +126,7 @@ def _starts(clip: IndexedClip, spec: ClipSpec) -> range:
 
 
 def _refuse_if_bad(index: Index, max_bad_fraction: float) -> None:
-    """Of all clips of the set, also where some of the good ones are kept back."""
+    """DataError if too many of all clips of the set are refused, held-out clips included."""
     bad, total = len(index.refused), len(index.entries)
     if bad and bad / total > max_bad_fraction:
         kinds = ", ".join(f"{kind} {damage['count']}" for kind, damage in index.summary()["damage"].items())

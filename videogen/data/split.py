@@ -1,4 +1,4 @@
-"""Some clips kept back: by a hash of their keys, so that a set that grows keeps its validation clips."""
+"""Clips held out for validation by a hash of their keys, so that a set that grows keeps its validation clips."""
 
 import hashlib
 import math
@@ -10,26 +10,26 @@ from pathlib import Path
 from videogen.data.index.build import Index
 from videogen.errors import DataError
 
-NAMED = 3  # how many clips an error names
-TO_KEEP_OTHERS = "raise data.validation_share, or name a set for it in data.validation"
+NAMED = 3  # clips that an error names
+SPLIT_ADVICE = "raise data.validation_share, or name a set for it in data.validation"
 
 
 def hold_out(index: Index, share: float) -> tuple[Index, Index]:
-    """The set without the clips that are kept for validation, and those; refused entries stay with the first."""
-    draws = [draw(clip.entry.key) for clip in index.good]
-    refuse_one_sided(index.data, draws, share)
+    """The set split into clips to train on, with the refused entries, and clips held out for validation."""
+    draws = [hash_fraction(clip.entry.key) for clip in index.good]
+    check_split(index.data, draws, share)
     kept = tuple(clip for clip, drawn in zip(index.good, draws, strict=True) if drawn >= share)
     held = tuple(clip for clip, drawn in zip(index.good, draws, strict=True) if drawn < share)
     return replace(index, good=kept), replace(index, good=held, refused=())
 
 
-def draw(key: str) -> float:
-    """A number in [0, 1) that is a function of the key alone."""
+def hash_fraction(key: str) -> float:
+    """A number in [0, 1) from a hash of the key."""
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
 
 
-def refuse_one_sided(data: Path, draws: Sequence[float], share: float) -> None:
-    """DataError where none of the clips is left to train on, or none to validate with; it says which share would do."""
+def check_split(data: Path, draws: Sequence[float], share: float) -> None:
+    """DataError if no clip is left to train on, or none to validate with; the error names a share that works."""
     held = sum(drawn < share for drawn in draws)
     if 0 < held < len(draws):
         return
@@ -44,7 +44,7 @@ def refuse_one_sided(data: Path, draws: Sequence[float], share: float) -> None:
 
 
 def nearest_share(draws: Sequence[float], share: float) -> float | None:
-    """A share of few digits near this one that leaves clips on both sides; None where no share does."""
+    """A share of few digits near this one that leaves clips on both sides; None if no share does."""
     smallest, largest = min(draws, default=0.0), max(draws, default=0.0)
     if smallest == largest:
         return None
@@ -56,7 +56,7 @@ def nearest_share(draws: Sequence[float], share: float) -> float | None:
     return largest
 
 
-def kept_for_validation(keys: Iterable[str], count: int) -> str:
-    """What an error calls so many held-out clips: whoever asked for a share has never seen which these are."""
+def describe_held_out(keys: Iterable[str], count: int) -> str:
+    """What an error calls the held-out clips, with the keys of the first few."""
     more = f" and {count - NAMED} more" if count > NAMED else ""
     return f"clips kept for validation ({', '.join(islice(keys, NAMED))}{more})"

@@ -1,6 +1,6 @@
-"""Processes that may die: each job runs in a process of its own kind, and a job that kills it costs that job alone.
+"""A pool of processes that may die: a task that kills its process costs that task alone.
 
-`concurrent.futures` gives up the whole pool when one process is killed; decoders of hostile files do kill theirs.
+`concurrent.futures` gives up the whole pool when one process is killed, and decoders of hostile files kill theirs.
 """
 
 import multiprocessing
@@ -15,72 +15,72 @@ from typing import Any
 
 from videogen.errors import ResourceError
 
-Task = Callable[[Any], Iterator[Any]]
-READY, SAID, DONE = "ready", "said", "done"
-TOO_LONG = "it took too long"
-TO_START = 600.0  # seconds that a process may need to begin, on the slowest of machines
+Function = Callable[[Any], Iterator[Any]]  # of a task
+READY, VALUE, DONE = "ready", "value", "done"
+TIMED_OUT = "it took too long"
+START_TIMEOUT = 600.0  # seconds for a process to start, on the slowest machine
 
 
 @dataclass(frozen=True)
-class Ending:
-    """What a job yielded, and how its process died, if it did before the job was done."""
+class TaskResult:
+    """The values that a task yielded, and how its process died if it did before the task was done."""
 
-    said: tuple[Any, ...]
+    values: tuple[Any, ...]
     died: str | None
 
 
 def run_each(
-    task: Task, jobs: Sequence[Any], workers: int, patience: Callable[[Any], float]
-) -> Iterator[tuple[int, Ending]]:
-    """(number of the job, its ending) for every job, as they end. Task and jobs must be picklable.
+    function: Function, tasks: Sequence[Any], workers: int, timeout: Callable[[Any], float]
+) -> Iterator[tuple[int, TaskResult]]:
+    """(number of the task, its result) for every task, as they end. The function and the tasks must be picklable.
 
-    A job whose process dies is tried once more, for another may have taken the memory; one that takes longer than
-    `patience(job)` seconds is ended.
+    A task whose process dies is tried once more, because another may have taken the memory; one that takes longer than
+    `timeout(task)` seconds is ended.
     """
-    waiting = deque(range(len(jobs)))
+    waiting = deque(range(len(tasks)))
     tried_before: set[int] = set()
-    crew = [_Worker(task) for _ in range(min(workers, len(jobs)))]
+    pool = [_Worker(function) for _ in range(min(workers, len(tasks)))]
     try:
-        while waiting or any(worker.busy for worker in crew):
-            for place, worker in enumerate(crew):
+        while waiting or any(worker.busy for worker in pool):
+            for place, worker in enumerate(pool):
                 if worker.gone:
-                    crew[place] = worker = _Worker(task)
+                    pool[place] = worker = _Worker(function)
                 if waiting and not worker.busy:
                     number = waiting.popleft()
-                    worker.give(number, jobs[number], patience(jobs[number]))
-            for number, ending in _endings(crew):
-                if ending.died not in (None, TOO_LONG) and number not in tried_before:
+                    worker.assign(number, tasks[number], timeout(tasks[number]))
+            for number, result in _results(pool):
+                if result.died not in (None, TIMED_OUT) and number not in tried_before:
                     tried_before.add(number)
                     waiting.append(number)
                 else:
-                    yield number, ending
+                    yield number, result
     finally:
-        for worker in crew:
-            worker.dismiss()
+        for worker in pool:
+            worker.kill()
 
 
-def _endings(crew: list["_Worker"]) -> Iterator[tuple[int, Ending]]:
-    busy = {worker.connection: worker for worker in crew if worker.busy}
+def _results(pool: list["_Worker"]) -> Iterator[tuple[int, TaskResult]]:
+    busy = {worker.connection: worker for worker in pool if worker.busy}
     until = min(worker.deadline for worker in busy.values())
     ready = wait(list(busy), timeout=max(0.0, until - time.monotonic()))
     for connection, worker in busy.items():
-        ending = None
+        result = None
         if connection in ready:
-            ending = worker.listen()
+            result = worker.receive()
         elif time.monotonic() >= worker.deadline:
-            ending = worker.give_up()
-        if ending is not None:
-            yield ending
+            result = worker.time_out()
+        if result is not None:
+            yield result
 
 
 @dataclass
 class _Worker:
     """The parent's end of one process."""
 
-    task: Task
-    said: list[Any] = field(default_factory=list)
+    function: Function
+    values: list[Any] = field(default_factory=list)
     number: int | None = None
-    patience: float = 0.0
+    timeout: float = 0.0
     deadline: float = 0.0
     ready: bool = False
     gone: bool = False
@@ -88,7 +88,7 @@ class _Worker:
     def __post_init__(self) -> None:
         context = multiprocessing.get_context("spawn")  # fork copies locks that threads hold
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, self.task), daemon=True)
+        self.process = context.Process(target=_serve, args=(theirs, self.function), daemon=True)
         self.process.start()
         theirs.close()
 
@@ -96,60 +96,60 @@ class _Worker:
     def busy(self) -> bool:
         return self.number is not None
 
-    def give(self, number: int, job: Any, patience: float) -> None:
-        self.number, self.said, self.patience = number, [], patience
-        self.deadline = time.monotonic() + (patience if self.ready else TO_START)
-        with suppress(OSError):  # it has died: listening will tell
-            self.connection.send(job)
+    def assign(self, number: int, task: Any, timeout: float) -> None:
+        self.number, self.values, self.timeout = number, [], timeout
+        self.deadline = time.monotonic() + (timeout if self.ready else START_TIMEOUT)
+        with suppress(OSError):  # the process has died; `receive` finds out
+            self.connection.send(task)
 
-    def listen(self) -> tuple[int, Ending] | None:
+    def receive(self) -> tuple[int, TaskResult] | None:
         try:
             what, value = self.connection.recv()
         except (EOFError, OSError):
-            return self._lost()
+            return self._died()
         if what == READY:
-            self.ready, self.deadline = True, time.monotonic() + self.patience
-        elif what == SAID:
-            self.said.append(value)
+            self.ready, self.deadline = True, time.monotonic() + self.timeout
+        elif what == VALUE:
+            self.values.append(value)
         else:
-            return self._ended(None)
+            return self._finish(None)
         return None
 
-    def give_up(self) -> tuple[int, Ending]:
-        self.dismiss()
-        return self._ended(TOO_LONG)
+    def time_out(self) -> tuple[int, TaskResult]:
+        self.kill()
+        return self._finish(TIMED_OUT)
 
-    def dismiss(self) -> None:
-        """End the process, whatever it does."""
+    def kill(self) -> None:
+        """End the process."""
         self.gone = True
         self.process.kill()
         self.process.join()
         self.connection.close()
 
-    def _lost(self) -> tuple[int, Ending]:
+    def _died(self) -> tuple[int, TaskResult]:
         self.process.join()
         code = self.process.exitcode or 0
         died = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         if not self.ready:
             raise ResourceError(
-                f"a worker process ended before it began ({died}): memory is short, or a script that indexes does not "
+                f"a worker process died before it started ({died}): memory is short, or a script that indexes does not "
                 "keep its work below `if __name__ == '__main__':`"
             )
-        self.dismiss()
-        return self._ended(died)
+        self.kill()
+        return self._finish(died)
 
-    def _ended(self, died: str | None) -> tuple[int, Ending]:
+    def _finish(self, died: str | None) -> tuple[int, TaskResult]:
         assert self.number is not None
         number, self.number = self.number, None
-        return number, Ending(tuple(self.said), died)
+        return number, TaskResult(tuple(self.values), died)
 
 
-def _serve(connection: "Connection[Any, Any]", task: Task) -> None:
-    """The process: jobs in, what the task yields out, until the parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+def _serve(connection: "Connection[Any, Any]", function: Function) -> None:
+    """The process: receives tasks and sends the values they yield, until the parent is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         connection.send((READY, None))
         while True:
-            for value in task(connection.recv()):
-                connection.send((SAID, value))
+            for value in function(connection.recv()):
+                connection.send((VALUE, value))
             connection.send((DONE, None))

@@ -1,37 +1,38 @@
-"""Reading and writing video: one face, two backends. PyAV, strictly, is the truth; decord may serve what is proven.
+"""Reading and writing video with two backends: PyAV reads strictly; decord reads files for which it was proven equal.
 
-Importing this package imports neither.
+Importing this package imports neither backend.
 """
 
 from videogen.io.errors import KINDS, VideoError
-from videogen.io.metadata import read_metadata, tags_of
+from videogen.io.metadata import read_metadata, read_tags
 from videogen.io.reader.probe import probe
 from videogen.io.reader.random_access import choose_backend, read, read_along
 from videogen.io.reader.scan import Scan, scan, stream
-from videogen.io.resample import fit, frames_at, over_black
-from videogen.io.source import Limits, Source, Span
+from videogen.io.resample import composite_on_black, fit, frames_at
+from videogen.io.source import ReadLimits, Source, Span, path_of
 from videogen.io.writer.output_format import OutputFormat
 from videogen.io.writer.video_writer import VideoWriter, write_video
 
 __all__ = [
     "KINDS",
-    "Limits",
     "OutputFormat",
+    "ReadLimits",
     "Scan",
     "Source",
     "Span",
     "VideoError",
     "VideoWriter",
     "choose_backend",
+    "composite_on_black",
     "fit",
     "frames_at",
-    "over_black",
+    "path_of",
     "probe",
     "read",
     "read_along",
     "read_metadata",
+    "read_tags",
     "scan",
     "stream",
-    "tags_of",
     "write_video",
 ]

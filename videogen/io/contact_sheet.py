@@ -1,4 +1,4 @@
-"""Clips to look at: a contact sheet for the eye that reads, a mosaic for the eye that watches."""
+"""Clips to look at: a contact sheet of frames with captions, and a mosaic that plays all clips side by side."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 GAP, TEXT_SIZE, LINE_HEIGHT = 4, 14, 19
 PAPER, INK = (250, 249, 246), (30, 30, 34)
-LETTER, WIDE_LETTER = 0.52, 0.66  # of TEXT_SIZE, about: how wide a letter is in Pillow's own font, and in the other
-OTHER_FONT = "DejaVuSans.ttf"  # knows more letters; Pillow looks for it where the system keeps its fonts
-NO_LETTER = "\U0010ffff"  # no font can have it, so it shows what a font draws for what it lacks
-COMFORTABLE = 112  # pixels a side below which frames are enlarged
+LETTER, WIDE_LETTER = 0.52, 0.66  # of TEXT_SIZE: about the width of a letter in Pillow's own font, and in the other
+OTHER_FONT = "DejaVuSans.ttf"  # has more letters; Pillow looks for it among the fonts of the system
+NO_LETTER = "\U0010ffff"  # no font has it, so it shows what a font draws for a missing letter
+ENLARGED_BELOW = 112  # pixels a side
 
 
 def contact_sheet(
     clips: Sequence[NDArray[np.uint8]], captions: Sequence[str], columns: int = 8, scale: int | None = None
 ) -> Image:
-    """A row a clip, uint8 [T, H, W, 3]: `columns` frames evenly spaced in time, the caption under them.
+    """One row for each clip uint8 [T, H, W, 3]: `columns` frames evenly spaced in time, the caption below them.
 
-    Frames are enlarged by the whole number `scale`, by default until they can be seen well.
+    Frames are enlarged by the whole number `scale`; by default small frames are.
     """
     from PIL import Image, ImageDraw, ImageFont
 
@@ -55,7 +55,7 @@ def contact_sheet(
 
 
 def mosaic(clips: Sequence[NDArray[np.uint8]], columns: int | None = None, scale: int = 2) -> NDArray[np.uint8]:
-    """All clips, of one size, playing side by side: uint8 [T, rows * H, columns * W, 3], black where there is none."""
+    """Clips of one size side by side: uint8 [T, rows * H, columns * W, 3], black in empty places."""
     columns = columns or math.ceil(math.sqrt(len(clips)))
     rows = math.ceil(len(clips) / columns)
     frames, height, width, _ = clips[0].shape
@@ -70,7 +70,7 @@ def _lines(caption: str, width: int, letter: float) -> list[str]:
 
 
 def _legible(caption: str, own: Font) -> tuple[str, Font]:
-    """The caption and a font that has its letters: Pillow's own, or else another; accents go that even this lacks."""
+    """The caption and a font that has its letters; accents that no font here has are removed."""
     from PIL import ImageFont
 
     if not _lacking(own, caption):
@@ -83,7 +83,7 @@ def _legible(caption: str, own: Font) -> tuple[str, Font]:
 
 
 def _lacking(font: Font, text: str) -> set[str]:
-    """The letters for which the font draws what it draws for any that it does not have."""
+    """The letters that the font does not have."""
     drawn = {letter: font.getmask(letter) for letter in {*text, NO_LETTER} - set(string.whitespace)}
     shapes = {letter: (mask.size, bytes(mask)) for letter, mask in drawn.items()}
     nothing = shapes.pop(NO_LETTER)
@@ -91,7 +91,7 @@ def _lacking(font: Font, text: str) -> set[str]:
 
 
 def _plain(letter: str) -> str:
-    """The letter without its accents, where it is one of the 26; otherwise as it is."""
+    """The letter without its accents where that gives an ASCII letter; otherwise the letter."""
     bare = "".join(part for part in unicodedata.normalize("NFKD", letter) if not unicodedata.combining(part))
     return bare if bare.isascii() else letter
 
@@ -99,7 +99,7 @@ def _plain(letter: str) -> str:
 def _strip(clip: NDArray[np.uint8], columns: int, scale: int | None) -> NDArray[np.uint8]:
     """At most `columns` frames side by side, uint8 [H, W, 3]."""
     chosen = np.unique(np.linspace(0, len(clip) - 1, columns).round().astype(int))
-    factor = scale or max(1, round(COMFORTABLE / max(clip.shape[1:3])))
+    factor = scale or max(1, round(ENLARGED_BELOW / max(clip.shape[1:3])))
     frames = clip[chosen].repeat(factor, axis=1).repeat(factor, axis=2)
     gap = np.full((frames.shape[1], GAP, 3), PAPER, np.uint8)
     pieces = [piece for frame in frames for piece in (frame, gap)][:-1]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from videogen.errors import DataError
 from videogen.io.reader.random_access import read_along
 from videogen.io.reader.scan import Scan
-from videogen.io.resample import fit, frames_at, over_black
+from videogen.io.resample import composite_on_black, fit, frames_at
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -87,7 +87,7 @@ def as_rgb(image: "Image") -> Frames:
         grey = (np.asarray(image) >> 8).astype(np.uint8)
         return np.repeat(grey[:, :, None], 3, axis=2)
     if image.has_transparency_data:
-        return over_black(np.array(image.convert("RGBA")))
+        return composite_on_black(np.array(image.convert("RGBA")))
     return np.array(image.convert("RGB"))
 
 

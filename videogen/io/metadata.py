@@ -1,6 +1,6 @@
-"""What a video was made with, in the metadata of its own file: `title` is for people, `comment` holds it all as JSON.
+"""How a video was made, in the tags of its own file: `title` is the prompt, `comment` is JSON.
 
-No dates and no versions of programs: the same video gets the same bytes. The JSON is ASCII, as GIF comments must be.
+There are no dates and no program versions: the same video gets the same bytes. The JSON is ASCII, as GIF comments are.
 """
 
 import json
@@ -10,13 +10,16 @@ from typing import Any
 
 from videogen.errors import DataError
 from videogen.io.errors import VideoError
+from videogen.io.reader.container import open_video
+from videogen.io.source import NO_LIMITS, open_bytes
+from videogen.io.writer.gif_comment import read_comment
 
 KEY = "videogen"
 Tags = Mapping[str, str]
 
 
 def as_tags(metadata: Mapping[str, Any] | None) -> Tags:
-    """The two tags; none without metadata. Its `prompt`, where there is one, becomes the title."""
+    """The two tags of a file; none without metadata. The title is the metadata's `prompt`."""
     if not metadata:
         return {}
     prompt = metadata.get("prompt", "")
@@ -27,32 +30,27 @@ def as_tags(metadata: Mapping[str, Any] | None) -> Tags:
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
-    """What `VideoWriter` wrote into a file, or into the pictures of a folder; {} where it wrote nothing."""
+    """The metadata that `VideoWriter` wrote into a file or a folder of PNGs; {} if it wrote none."""
     try:
-        found = json.loads(tags_of(Path(path)).get("comment", ""))
+        found = json.loads(read_tags(Path(path)).get("comment", ""))
     except ValueError:
         return {}
     metadata = found.get(KEY) if isinstance(found, dict) else None
     return metadata if isinstance(metadata, dict) else {}
 
 
-def tags_of(path: Path) -> dict[str, str]:
-    """All tags of a file by their names in small letters; those of the first picture of a folder."""
+def read_tags(path: Path) -> dict[str, str]:
+    """All tags of a file by their names in lower case; for a folder, those of its first PNG."""
     if path.is_dir():
-        pictures = sorted(path.glob("*.png"))
-        return tags_of(pictures[0]) if pictures else {}
+        images = sorted(path.glob("*.png"))
+        return read_tags(images[0]) if images else {}
     if path.suffix.lower() == ".png":
         return _png_tags(path)
-    from videogen.io.reader.random_access import EVERYTHING
-    from videogen.io.reader.strict import opened
-    from videogen.io.source import open_bytes
-    from videogen.io.writer.gif_comment import read_comment
-
-    with open_bytes(path, EVERYTHING) as file:
+    with open_bytes(path, NO_LIMITS) as file:
         if file.read(4) == b"GIF8":
             comment = read_comment(file)
             return {} if comment is None else {"comment": comment}
-    with opened(path, EVERYTHING) as video:
+    with open_video(path, NO_LIMITS) as video:
         return {name.lower(): text for name, text in video.container.metadata.items()}
 
 
@@ -65,4 +63,4 @@ def _png_tags(path: Path) -> dict[str, str]:
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
         if isinstance(error, FileNotFoundError):
             raise VideoError("missing", path, "no such file") from None
-        raise DataError(f"{path}: not a picture that can be read ({str(error).splitlines()[0]})") from None
+        raise DataError(f"{path}: not an image that can be read ({str(error).splitlines()[0]})") from None

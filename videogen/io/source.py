@@ -1,4 +1,4 @@
-"""Where a video's bytes lie, and the gate that lets only plain files of known containers through."""
+"""Where the bytes of a video are, and the only function that opens them."""
 
 import io
 import os
@@ -14,8 +14,8 @@ from videogen.io.errors import VideoError
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What is refused before it is decoded; generous for training clips, small for a machine's memory."""
+class ReadLimits:
+    """Files beyond these limits are refused before they are decoded."""
 
     max_bytes: int = 8 * 2**30
     max_pixels: int = 4096 * 4096
@@ -25,7 +25,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Span:
-    """A video that is a stretch of bytes inside another file, such as a member of an uncompressed tar."""
+    """A video that is a part of another file, such as a member of an uncompressed tar."""
 
     path: Path
     start: int
@@ -37,6 +37,7 @@ class Span:
 
 
 Source = Path | Span
+NO_LIMITS = ReadLimits(max_bytes=1 << 62, max_pixels=1 << 30, max_frames=1 << 40, max_seconds=1e12)
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 
@@ -46,16 +47,16 @@ def path_of(source: Source) -> Path:
 
 
 @contextmanager
-def open_bytes(source: Source, limits: Limits) -> Iterator[BinaryIO]:
-    """The bytes of a regular file, or of a span of one; the only way in which this package opens anything to read.
+def open_bytes(source: Source, limits: ReadLimits) -> Iterator[BinaryIO]:
+    """The bytes of a regular file, or of a span of one; this package opens no file for reading in another way.
 
-    Decoders get this object, never a path: no name can make them open a second file, a socket or a device.
+    Decoders get this object, never a path, so no name can make them open a second file, a socket or a device.
     """
     path = path_of(source)
     if _SCHEME.match(str(path)):
         raise VideoError("scheme", str(source), "a URL or a path with a scheme; only files on disk are read")
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # or a FIFO would wait for its writer
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a FIFO would wait for its writer
     except (FileNotFoundError, NotADirectoryError):
         raise VideoError("missing", str(source), "no such file") from None
     except (OSError, ValueError) as error:
@@ -72,11 +73,11 @@ def open_bytes(source: Source, limits: Limits) -> Iterator[BinaryIO]:
             raise VideoError("too-large", str(source), f"{length} bytes; the limit is {limits.max_bytes}")
         if length == 0:
             raise VideoError("empty", str(source), "holds no bytes")
-        yield io.BufferedReader(Window(raw, start, length), buffer_size=1 << 16)
+        yield io.BufferedReader(FileSlice(raw, start, length), buffer_size=1 << 16)
 
 
-class Window(io.RawIOBase):
-    """A stretch of a file that looks like a whole file."""
+class FileSlice(io.RawIOBase):
+    """A part of a file that reads like a whole file."""
 
     def __init__(self, file: io.FileIO, start: int, length: int) -> None:
         self._file, self._start, self._length, self._position = file, start, length, 0

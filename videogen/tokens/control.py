@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from interfaces.tokens import TokenSpec
 from prior.config import ControlConfig
-from videogen.data.window import shown_numbers
+from videogen.data.window import frame_numbers
 from videogen.errors import DataError
 from videogen.io import Source, Span
 from videogen.tokens.plan import PlannedClip
@@ -55,7 +55,7 @@ def control_rows(planned: PlannedClip, fps: float, spec: TokenSpec) -> NDArray[A
     rows, digest = read_control(path, len(planned.clip.scan.pts))
     if digest != planned.control_sha256:
         raise DataError(f"{path}: changed since the encoding began; begin again")
-    numbers = shown_numbers(planned.clip.scan.seconds, planned.first, planned.frames, fps)
+    numbers = frame_numbers(planned.clip.scan.seconds, planned.first, planned.frames, fps)
     firsts = [spec.video_frames(latent) for latent in range(spec.latent_frames(planned.frames))]
     return rows[numbers[firsts]]
 

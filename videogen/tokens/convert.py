@@ -4,14 +4,16 @@ import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from videogen.config.serialization import from_json
 from videogen.errors import CheckpointError, DataError, UsageError
-from videogen.models import TokenizerModel
 from videogen.tokens.description import NAME, Description, EncodeSpec, read_json, write_description
 from videogen.tokens.shards import labels_at, tensors_at
 from videogen.tokens.token_set import OnProgress, TokenSet, refuse_unfinished
+
+if TYPE_CHECKING:
+    from videogen.models import TokenizerModel
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class _Version1:
     clips_per_shard: int
 
 
-def convert_tokens(old: Path, new: Path, model: TokenizerModel, on_progress: OnProgress | None = None) -> TokenSet:
+def convert_tokens(old: Path, new: Path, model: "TokenizerModel", on_progress: OnProgress | None = None) -> TokenSet:
     """Convert a token set of version 1 into the new folder `new`, with the tokenizer that made it.
 
     The tokenizer tells the codebooks, which version 1 does not. All shards are compared with their hashes.
@@ -52,7 +54,7 @@ def tokenizer_of_version_1(folder: Path) -> str:
     return _read(folder).tokenizer
 
 
-def _converted(old: Path, model: TokenizerModel) -> Description:
+def _converted(old: Path, model: "TokenizerModel") -> Description:
     known = _read(old)
     if known.tokenizer != model.fingerprint:
         raise CheckpointError(

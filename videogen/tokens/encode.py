@@ -8,16 +8,19 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from interfaces.tokens import TokenSpec
 from videogen.data.index.build import Index, cores
 from videogen.errors import DataError, UsageError
-from videogen.models import TokenizerModel
 from videogen.tokens.control import with_controls
 from videogen.tokens.description import Description, EncodeSpec, write_or_compare
 from videogen.tokens.plan import PlannedClip, data_fingerprint, plan
 from videogen.tokens.shard_tasks import LOCKS, ShardTask, WorkerPool, claimed, run_tasks
 from videogen.tokens.shards import ShardMetadata, tensors_at
+
+if TYPE_CHECKING:
+    from videogen.models import TokenizerModel
 
 OnProgress = Callable[[int, int], None]
 
@@ -47,7 +50,7 @@ class EncodeResult:
 def encode(
     index: Index,
     out: Path,
-    model: TokenizerModel,
+    model: "TokenizerModel",
     clips: EncodeSpec | None = None,
     clips_per_shard: int = 64,
     workers: int = 1,
@@ -85,7 +88,7 @@ def encode(
     return EncodeResult(description, sum(clip.frames for clip in planned), latent_frames, size, encoded, empty)
 
 
-def _checked_spec(model: TokenizerModel, clips: EncodeSpec, clips_per_shard: int) -> TokenSpec:
+def _checked_spec(model: "TokenizerModel", clips: EncodeSpec, clips_per_shard: int) -> TokenSpec:
     """The tokens of a frame of this size; UsageError for what cannot be encoded."""
     multiple = model.network.size_multiple
     for name, value in (("height", clips.height), ("width", clips.width)):

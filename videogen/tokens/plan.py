@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from videogen.data.index.build import Index, IndexedClip
-from videogen.data.index.jsonl import as_line
+from videogen.data.index.jsonl import json_line
 from videogen.data.window import Times, duration, frames_between, possible_starts
 from videogen.tokens.description import EncodeSpec
 
@@ -59,7 +59,7 @@ def data_fingerprint(index: Index, clips: Iterable[PlannedClip] = ()) -> str:
     for clip in index.good:
         entry, scan = clip.entry, clip.scan
         known = [entry.key, entry.caption, entry.start, entry.end, scan.time_base, scan.pts, scan.hashes]
-        digest.update(as_line(known).encode())
+        digest.update(json_line(known).encode())
     for planned in clips:
         digest.update((planned.control_sha256 or "").encode())
     return digest.hexdigest()

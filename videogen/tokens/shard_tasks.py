@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from prior.config import ControlConfig
 from videogen.data.workers import run_each
 from videogen.errors import CheckpointError, ResourceError
-from videogen.models import TokenizerModel, load_tokenizer
 from videogen.tokens.control import control_rows
 from videogen.tokens.description import Description
 from videogen.tokens.plan import PlannedClip
@@ -24,6 +23,7 @@ from videogen.tokens.stream import codes_of, frames_of
 
 if TYPE_CHECKING:
     from interfaces.tokenizer import VideoTokenizer
+    from videogen.models import TokenizerModel
 
 OnProgress = Callable[[int, int], None]
 Outcome: TypeAlias = Literal["made", "found", "elsewhere"]
@@ -51,7 +51,7 @@ class ShardTask:
 class WorkerPool:
     """Who runs the tasks: `model` in this process, or so many workers that each load it from its folder."""
 
-    model: TokenizerModel
+    model: "TokenizerModel"
     workers: int
     threads: int  # of each worker
 
@@ -147,13 +147,13 @@ def _outcomes(
         return
     device = str(pool.model.network.device)
     work = functools.partial(_in_worker, pool.model.path, device, pool.model.fingerprint, pool.threads)
-    for place, ending in run_each(work, tasks, pool.workers, patience=lambda _: NO_LIMIT):
-        said = ending.said[-1] if ending.said else None
+    for place, result in run_each(work, tasks, pool.workers, timeout=lambda _: NO_LIMIT):
+        said = result.values[-1] if result.values else None
         if isinstance(said, Exception):
             raise said
         if said is None:
             raise ResourceError(
-                f"the process that made shard {tasks[place].number} died twice ({ending.died}); if memory is short, "
+                f"the process that made shard {tasks[place].number} died twice ({result.died}); if memory is short, "
                 "ask for fewer --workers"
             )
         yield tasks[place], cast(Outcome, said)
@@ -172,6 +172,8 @@ def _in_worker(
 @functools.lru_cache(1)
 def _tokenizer(path: Path, device: str, fingerprint: str, threads: int) -> "VideoTokenizer":
     import torch
+
+    from videogen.models import load_tokenizer
 
     torch.set_num_threads(threads)
     model = load_tokenizer(path, device)

@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from videogen.data.index.build import IndexedClip
-from videogen.data.index.jsonl import path_of
 from videogen.data.index.probe import stamp_of
-from videogen.data.sources.entry import Fault
-from videogen.data.window import shown_numbers
-from videogen.io import VideoError, fit, read_along
+from videogen.data.sources.entry import ReadFailure
+from videogen.data.window import frame_numbers
+from videogen.io import VideoError, fit, path_of, read_along
 from videogen.tokens.description import EncodeSpec
 from videogen.tokens.plan import PlannedClip
 
@@ -32,7 +31,7 @@ def frames_of(planned: PlannedClip, spec: EncodeSpec) -> Iterator[Frames]:
     """The frames of a clip in pieces, scaled and cropped; VideoError if the file is not the one that was indexed."""
     clip = planned.clip
     _refuse_changed(clip)
-    numbers = shown_numbers(clip.scan.seconds, planned.first, planned.frames, spec.fps)
+    numbers = frame_numbers(clip.scan.seconds, planned.first, planned.frames, spec.fps)
     step = max(1, min(FRAMES_AT_ONCE, BYTES_AT_ONCE // (clip.scan.height * clip.scan.width * 3)))
     frames = read_along(clip.entry.source, numbers.tolist(), clip.scan)
     while piece := list(islice(frames, step)):
@@ -56,7 +55,7 @@ def codes_of(tokenizer: "VideoTokenizer", pieces: Iterable[Frames]) -> Iterator[
 def _refuse_changed(clip: IndexedClip) -> None:
     path = path_of(clip.entry.source)
     stamp = stamp_of(path)
-    if isinstance(stamp, Fault):
+    if isinstance(stamp, ReadFailure):
         raise VideoError(stamp.kind, str(path), f"{stamp.detail}, though it was indexed")
     if stamp != clip.stamp:
         raise VideoError("changed", str(path), "it is not the file that was indexed; index the set again")

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interfaces.tokens import TokenSpec
-from videogen.data.rng import LESSON, WINDOW, below, epoch_order, uniform, words
-from videogen.data.split import draw, refuse_one_sided
+from videogen.data.rng import MASKING, WINDOW, epoch_order, random_words, uniform, uniform_index
+from videogen.data.split import check_split, hash_fraction
 from videogen.errors import DataError
 from videogen.tokens.token_set import TokenSet
 
@@ -78,12 +78,12 @@ class TokenWindows:
     def start(self, epoch: int, index: int) -> int:
         """Where the window begins: at the clip's beginning in at least the opening share, else anywhere."""
         place = int(epoch_order(self.seed, epoch, len(self))[index])
-        opens, where = words(self.seed, WINDOW, epoch, index, 2)
-        return 0 if int(opens) < self.opening_share * 2**64 else below(int(where), int(self.starts[place]))
+        opens, where = random_words(self.seed, WINDOW, epoch, index, 2)
+        return 0 if int(opens) < self.opening_share * 2**64 else uniform_index(int(where), int(self.starts[place]))
 
     def chance(self, epoch: int, index: int, count: int) -> NDArray[np.float32]:
         """Uniform numbers that belong to a sample; fewer of them are the beginning of more."""
-        return uniform(self.seed, LESSON, epoch, index, count)
+        return uniform(self.seed, MASKING, epoch, index, count)
 
     def spread(self, most: int) -> NDArray[np.int64]:
         """Rows of at most so many clips, evenly over the set, because neighbors may be of one kind."""
@@ -113,7 +113,7 @@ def own_latent_frames(tokens: TokenSet) -> NDArray[np.int64]:
 
 def split_rows(tokens: TokenSet, share: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows to train on and rows to validate with, by a hash of each clip's key."""
-    draws = [draw(tokens.label(row)[0]) for row in range(len(tokens))]
-    refuse_one_sided(tokens.folder, draws, share)
+    draws = [hash_fraction(tokens.label(row)[0]) for row in range(len(tokens))]
+    check_split(tokens.folder, draws, share)
     held = np.array(draws) < share
     return np.flatnonzero(~held), np.flatnonzero(held)

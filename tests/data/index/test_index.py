@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from tests.data.conftest import MakeClip, MakeSet
-from videogen.data import Entry, Fault, Index, Refused, build_index, describe, load_index
-from videogen.data.index.jsonl import FileRecord, Stamp, as_line
-from videogen.data.index.probe import Job, verdict
-from videogen.data.workers import TOO_LONG, Ending
+from videogen.data import Entry, Index, ReadFailure, RefusedClip, build_index, describe, load_index
+from videogen.data.index.jsonl import FileRecord, Stamp, json_line
+from videogen.data.index.probe import ProbeTask, record_of
+from videogen.data.workers import TIMED_OUT, TaskResult
 from videogen.errors import DataError
-from videogen.io import Limits
+from videogen.io import ReadLimits
 
 DEFAULT = "videogen-index.jsonl"
 
@@ -82,7 +82,7 @@ def test_a_torn_or_edited_index_is_noticed_and_made_again(tmp_path: Path, make_s
         wrong.append(bytes(flipped))
     for raw in wrong:
         path.write_bytes(raw)
-        with pytest.raises(DataError, match=r"torn or edited|not an index"):
+        with pytest.raises(DataError, match=str(path)):
             load_index(data)
     path.write_bytes(wrong[0])
     build_index(data, workers=1)
@@ -97,9 +97,9 @@ def test_an_index_of_the_first_version_is_read_and_made_anew(tmp_path: Path, mak
     lines[0]["version"] = 1
     for line in lines[1:3]:
         del line["scan"]["transparent_frames"], line["scan"]["missing_frames"]
-    body = "".join(as_line(line) + "\n" for line in lines).encode()
+    body = "".join(json_line(line) + "\n" for line in lines).encode()
     end = {"end": len(lines), "sha256": hashlib.sha256(body).hexdigest()}
-    path.write_bytes(body + as_line(end).encode() + b"\n")
+    path.write_bytes(body + json_line(end).encode() + b"\n")
     assert load_index(data) == index
     calls: list[int] = []
     build_index(data, workers=1, on_progress=lambda done, total: calls.append(done))
@@ -110,8 +110,8 @@ def test_an_index_of_the_first_version_is_read_and_made_anew(tmp_path: Path, mak
 def test_other_limits_look_again(tmp_path: Path, make_set: MakeSet) -> None:
     data = make_set(tmp_path / "set", clips=2)
     assert len(build_index(data, workers=1).good) == 2
-    assert len(build_index(data, workers=1, limits=Limits(max_frames=3)).refused) == 2
-    assert load_index(data).limits == Limits(max_frames=3)
+    assert len(build_index(data, workers=1, limits=ReadLimits(max_frames=3)).refused) == 2
+    assert load_index(data).limits == ReadLimits(max_frames=3)
     assert len(build_index(data, workers=1).good) == 2
 
 
@@ -167,7 +167,7 @@ def test_a_place_that_cannot_be_written_is_refused_at_once(tmp_path: Path, make_
     precious = tmp_path / "thesis.txt"
     precious.write_text("years of work")
     for out, words in (
-        (precious, "not be written over"),
+        (precious, "thesis.txt: is not an index"),
         (tmp_path, "is a folder"),
         (tmp_path / "no/x", "no such folder"),
     ):
@@ -186,7 +186,7 @@ def test_read_only_data_ask_for_another_place(
 
     data = make_set(tmp_path / "set", clips=1)
     monkeypatch.setattr("videogen.data.index.build.open_journal", read_only)
-    with pytest.raises(DataError, match="Read-only file system; give the index another place"):
+    with pytest.raises(DataError, match="Read-only file system"):
         build_index(data)
 
 
@@ -205,20 +205,20 @@ def test_a_worker_that_is_killed_once_costs_nothing(tmp_path: Path, make_set: Ma
 
 def test_the_verdict_on_a_file_that_kills_its_reader(tmp_path: Path, make_set: MakeSet) -> None:
     seen = build_index(make_set(tmp_path, clips=1), workers=1).good[0].scan
-    job = Job('["a.mp4"]', tmp_path / "a.mp4", Stamp(1, 2))
-    fault = Fault("broken", "x")
-    for ending, expected in (
-        (Ending((seen, "decord"), None), (seen, "decord", None)),
-        (Ending((seen, "pyav"), None), (seen, "pyav", None)),
-        (Ending((seen,), "signal SIGABRT"), (seen, "pyav", None)),  # only decord died of it
-        (Ending((seen, fault), None), (None, None, fault)),
-        (Ending((fault,), None), (None, None, fault)),
+    task = ProbeTask('["a.mp4"]', tmp_path / "a.mp4", Stamp(1, 2))
+    failure = ReadFailure("broken", "x")
+    for result, expected in (
+        (TaskResult((seen, "decord"), None), (seen, "decord", None)),
+        (TaskResult((seen, "pyav"), None), (seen, "pyav", None)),
+        (TaskResult((seen,), "signal SIGABRT"), (seen, "pyav", None)),  # only decord died of it
+        (TaskResult((seen, failure), None), (None, None, failure)),
+        (TaskResult((failure,), None), (None, None, failure)),
     ):
-        assert verdict(job, ending) == FileRecord(job.place, job.stamp, *expected)
-    for died, kind in (("signal SIGABRT", "crashed"), (TOO_LONG, "hung")):
-        record = verdict(job, Ending((), died))
-        assert record.fault is not None
-        assert record.fault.kind == kind
+        assert record_of(task, result) == FileRecord(task.place, task.stamp, *expected)
+    for died, kind in (("signal SIGABRT", "crashed"), (TIMED_OUT, "hung")):
+        record = record_of(task, TaskResult((), died))
+        assert record.failure is not None
+        assert record.failure.kind == kind
 
 
 def test_refusals_keep_the_order_of_keys_and_name_the_file(tmp_path: Path, make_set: MakeSet) -> None:
@@ -227,8 +227,8 @@ def test_refusals_keep_the_order_of_keys_and_name_the_file(tmp_path: Path, make_
         (data / name).symlink_to("nowhere.mp4")
     index = build_index(data, workers=1)
     assert index.refused == (
-        Refused("a.mp4", str(data / "a.mp4"), "missing", "no such file"),
-        Refused("z.mp4", str(data / "z.mp4"), "missing", "no such file"),
+        RefusedClip("a.mp4", str(data / "a.mp4"), "missing", "no such file"),
+        RefusedClip("z.mp4", str(data / "z.mp4"), "missing", "no such file"),
     )
     assert [entry.key for entry in index.entries] == ["a.mp4", "clip_000.mp4", "z.mp4"]
     assert index.good[0].entry == Entry("clip_000.mp4", data / "clip_000.mp4", "caption 0")

@@ -6,7 +6,7 @@ import pytest
 
 from videogen.data.index.journal import open_journal
 from videogen.data.index.jsonl import FileRecord, Stamp
-from videogen.data.sources.entry import Fault
+from videogen.data.sources.entry import ReadFailure
 from videogen.errors import LockedError
 from videogen.io import Scan
 
@@ -14,8 +14,8 @@ HEADER = {"format": "test", "version": 1}
 SCAN = Scan("mp4", "h264", "yuv420p", 48, 32, 0, (1, 8), (0, 1), (0,), ("a", "b"))
 RECORDS = [
     FileRecord('["a.mp4"]', Stamp(3, 4), SCAN, "pyav", None),
-    FileRecord('["b.tar",512,9,"caf\\udce9.mp4"]', Stamp(5, 6), None, None, Fault("cut", "a \u2028 b")),
-    FileRecord('["c.mp4"]', None, None, None, Fault("missing", "no such file")),
+    FileRecord('["b.tar",512,9,"caf\\udce9.mp4"]', Stamp(5, 6), None, None, ReadFailure("cut", "a \u2028 b")),
+    FileRecord('["c.mp4"]', None, None, None, ReadFailure("missing", "no such file")),
 ]
 
 

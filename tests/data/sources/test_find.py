@@ -78,8 +78,8 @@ def test_captions_have_one_form(tmp_path: Path) -> None:
 def test_a_caption_that_is_no_text_is_a_fault_of_its_clip(tmp_path: Path, raw: bytes) -> None:
     lay(tmp_path, {"a.mp4": "", "a.txt": raw, "b.mp4": "", "b.txt": "fine"})
     a, b = find_entries(tmp_path)
-    assert a.fault is not None
-    assert (a.fault.kind, a.caption) == ("caption", "")
+    assert a.failure is not None
+    assert (a.failure.kind, a.caption) == ("caption", "")
     assert b == Entry("b.mp4", tmp_path / "b.mp4", "fine")
 
 

@@ -50,7 +50,7 @@ def test_spans_hold_the_bytes_of_the_members(tmp_path: Path, form: int) -> None:
         form,
     )
     found = {entry.key: entry for entry in find_entries(tmp_path / "one.tar")}
-    assert {key: (entry.caption, content(entry.source), entry.fault) for key, entry in found.items()} == {
+    assert {key: (entry.caption, content(entry.source), entry.failure) for key, entry in found.items()} == {
         "one.tar/x.mp4": ("an x", b"XXX", None),
         "one.tar/deep/y.MP4": ("a y", b"Y" * 1000, None),
         "one.tar/n.mp4": ("", b"", None),
@@ -97,7 +97,7 @@ def test_members_that_cannot_be_trusted_are_refused_by_name(tmp_path: Path) -> N
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))
     kinds = {
-        entry.key.removeprefix("bad.tar/"): entry.fault.kind if entry.fault else "" for entry in find_entries(path)
+        entry.key.removeprefix("bad.tar/"): entry.failure.kind if entry.failure else "" for entry in find_entries(path)
     }
     assert kinds == {
         "link.mp4": "member",
@@ -146,11 +146,13 @@ def test_what_is_no_plain_tar_is_a_fault(tmp_path: Path) -> None:
     ):
         path = tmp_path / "odd.tar"
         path.write_bytes(raw)
-        assert [entry.fault.kind for entry in find_entries(path) if entry.fault] == ["shard"]
+        assert [entry.failure.kind for entry in find_entries(path) if entry.failure] == ["shard"]
 
 
 def _nothing_lost_unsaid(path: Path, files: dict[str, bytes]) -> None:
     entries = find_entries(path)
-    good = {entry.key.removeprefix(f"{path.name}/"): content(entry.source) for entry in entries if entry.fault is None}
+    good = {
+        entry.key.removeprefix(f"{path.name}/"): content(entry.source) for entry in entries if entry.failure is None
+    }
     assert good.items() <= files.items()
-    assert good == files or any(entry.fault is not None for entry in entries)
+    assert good == files or any(entry.failure is not None for entry in entries)

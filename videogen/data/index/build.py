@@ -1,7 +1,7 @@
-"""Read every file of a training set once, strictly, and write down what is in it or why it is refused.
+"""Read every file of a training set once, strictly, and record what it holds or why it is refused.
 
-The index lies in the folder of the data (`videogen-index.jsonl`), or beside the manifest or archive under its name. Its
-bytes depend on the files alone: not on the number of processes, nor on how often the run was killed and begun again.
+The index is `videogen-index.jsonl` in the folder of the data, or a file beside the manifest or archive. Its bytes
+depend on the files alone, not on the number of processes or on interruptions.
 """
 
 import errno
@@ -13,22 +13,22 @@ from typing import Any
 
 from videogen.data.index.index_file import OPENING, header_of, read_index, sync_folder, write_index
 from videogen.data.index.journal import open_journal
-from videogen.data.index.jsonl import Backend, FileRecord, Stamp, path_of, place_of
-from videogen.data.index.probe import TRANSIENT, Job, patience, size_of, stamp_of, task, verdict
+from videogen.data.index.jsonl import Backend, FileRecord, Stamp, place_of
+from videogen.data.index.probe import TRANSIENT, ProbeTask, prober, record_of, size_of, stamp_of, timeout
 from videogen.data.index.summary import summarize
-from videogen.data.sources.entry import Entry, Fault
+from videogen.data.sources.entry import Entry, ReadFailure
 from videogen.data.sources.find import default_index, find_entries, refuse_other_forms, root_of
 from videogen.data.window import duration
 from videogen.data.workers import run_each
 from videogen.errors import DataError
-from videogen.io import Limits, Scan, Source, Span
+from videogen.io import ReadLimits, Scan, Source, Span, path_of
 
 OnProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class IndexedClip:
-    """An entry whose whole file was read: what is in it, and the stamp of the file it was read from."""
+    """An entry whose file was read, with its scan and the stamp of the file."""
 
     entry: Entry
     scan: Scan
@@ -37,7 +37,7 @@ class IndexedClip:
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedClip:
     """An entry that cannot be used, and why."""
 
     key: str
@@ -48,18 +48,18 @@ class Refused:
 
 @dataclass(frozen=True)
 class Index:
-    """A training set as it was read: every entry is in `good` or in `refused`, all in the order of their keys."""
+    """A training set as it was read: every entry is in `good` or in `refused`, in the order of the keys."""
 
     data: Path
     path: Path
-    limits: Limits
+    limits: ReadLimits
     entries: tuple[Entry, ...]
     files: tuple[FileRecord, ...]
     good: tuple[IndexedClip, ...]
-    refused: tuple[Refused, ...]
+    refused: tuple[RefusedClip, ...]
 
     def summary(self) -> dict[str, Any]:
-        """The figures of the set, of JSON types; `describe` makes them a text."""
+        """The figures of the set, of JSON types; `describe` turns them into text."""
         return summarize(self)
 
 
@@ -67,7 +67,7 @@ def build_index(
     data: Path,
     out: Path | None = None,
     workers: int | None = None,
-    limits: Limits = Limits(),  # noqa: B008 - frozen
+    limits: ReadLimits = ReadLimits(),  # noqa: B008 - frozen
     on_progress: OnProgress | None = None,
 ) -> Index:
     """Index the set at `data` into the file `out` with `workers` processes (one a core by default).
@@ -79,12 +79,12 @@ def build_index(
     _check_target(path)
     header = header_of(data, path, limits)
     journal_path = path.with_name(path.name + ".journal")
-    sources = {place_of(entry.source, root_of(data)): entry.source for entry in entries if entry.fault is None}
+    sources = {place_of(entry.source, root_of(data)): entry.source for entry in entries if entry.failure is None}
     try:
         with open_journal(journal_path, header) as journal:
             known = {**_earlier(path, data, header), **journal.records}
-            records, jobs = _sort_out(sources, known)
-            for record in _examined(jobs, workers or cores(), limits, len(sources), on_progress):
+            records, tasks = _plan(sources, known)
+            for record in _run(tasks, workers or cores(), limits, len(sources), on_progress):
                 journal.append(record)
                 records[record.place] = record
             write_index(path, header, records.values(), entries, root_of(data))
@@ -92,13 +92,15 @@ def build_index(
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise
-        raise DataError(f"{error.filename}: {error.strerror}; give the index another place (--out FILE)") from None
+        raise DataError(
+            f"{error.filename}: {error.strerror}; choose another place for the index (--out FILE)"
+        ) from None
     sync_folder(path.parent)
     return _assemble(data, path, limits, records, entries)
 
 
 def load_index(data: Path, path: Path | None = None) -> Index:
-    """The index of `data` as `build_index` returned it; neither videos nor captions are looked at."""
+    """The index of `data` as `build_index` returned it; neither videos nor captions are read."""
     data = Path(data)
     path = default_index(data) if path is None else Path(path)
     if not data.exists():
@@ -108,11 +110,11 @@ def load_index(data: Path, path: Path | None = None) -> Index:
         where = "" if path == default_index(data) else f" --out {path}"
         raise DataError(f"{path}: no index there; make it with `videogen data index {data}{where}`")
     header, records, entries = read_index(path, data)
-    return _assemble(data, path, Limits(**header["limits"]), records, entries)
+    return _assemble(data, path, ReadLimits(**header["limits"]), records, entries)
 
 
 def cores() -> int:
-    """The cores this process may use, which can be fewer than the machine has."""
+    """The cores that this process may use, which can be fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -124,11 +126,11 @@ def _check_target(path: Path) -> None:
     if path.exists():
         with path.open("rb") as file:
             if file.read(len(OPENING)) != OPENING:
-                raise DataError(f"{path}: is there and is no index; it will not be written over")
+                raise DataError(f"{path}: is not an index; it is not overwritten")
 
 
 def _earlier(path: Path, data: Path, header: dict[str, Any]) -> dict[str, FileRecord]:
-    """What a finished run found, if it looked with the same eyes."""
+    """The records of a finished run, if it had the same limits and decoders."""
     try:
         earlier, records, _ = read_index(path, data)
     except (DataError, FileNotFoundError):
@@ -136,61 +138,61 @@ def _earlier(path: Path, data: Path, header: dict[str, Any]) -> dict[str, FileRe
     return records if earlier == header else {}
 
 
-def _sort_out(
+def _plan(
     sources: Mapping[str, Source], known: Mapping[str, FileRecord]
-) -> tuple[dict[str, FileRecord], list[Job]]:
-    """Records of what need not be read, and jobs for the rest, the largest first."""
+) -> tuple[dict[str, FileRecord], list[ProbeTask]]:
+    """Records of files that need not be read, and tasks for the others, the largest first."""
     stamps = {path: stamp_of(path) for path in {path_of(source) for source in sources.values()}}
     records: dict[str, FileRecord] = {}
-    jobs = []
+    tasks = []
     for place, source in sources.items():
         stamp, before = stamps[path_of(source)], known.get(place)
-        if isinstance(stamp, Fault):
+        if isinstance(stamp, ReadFailure):
             records[place] = FileRecord(place, None, None, None, stamp)
-        elif before and before.stamp == stamp and not (before.fault and before.fault.kind in TRANSIENT):
+        elif before and before.stamp == stamp and not (before.failure and before.failure.kind in TRANSIENT):
             records[place] = before
         else:
-            jobs.append(Job(place, source, stamp))
-    return records, sorted(jobs, key=lambda job: (-size_of(job), job.place))
+            tasks.append(ProbeTask(place, source, stamp))
+    return records, sorted(tasks, key=lambda task: (-size_of(task), task.place))
 
 
-def _examined(
-    jobs: list[Job], workers: int, limits: Limits, total: int, on_progress: OnProgress | None
+def _run(
+    tasks: list[ProbeTask], workers: int, limits: ReadLimits, total: int, on_progress: OnProgress | None
 ) -> Iterable[FileRecord]:
-    done = total - len(jobs)
+    done = total - len(tasks)
     if on_progress:
         on_progress(done, total)
-    for number, ending in run_each(task(limits), jobs, workers, patience):
-        yield verdict(jobs[number], ending)
+    for number, result in run_each(prober(limits), tasks, workers, timeout):
+        yield record_of(tasks[number], result)
         done += 1
         if on_progress:
             on_progress(done, total)
 
 
 def _assemble(
-    data: Path, path: Path, limits: Limits, records: Mapping[str, FileRecord], entries: tuple[Entry, ...]
+    data: Path, path: Path, limits: ReadLimits, records: Mapping[str, FileRecord], entries: tuple[Entry, ...]
 ) -> Index:
     root = root_of(data)
     good: list[IndexedClip] = []
-    refused: list[Refused] = []
+    refused: list[RefusedClip] = []
     for entry in entries:
-        clip = entry.fault or _indexed(entry, records[place_of(entry.source, root)])
-        if isinstance(clip, Fault):
-            refused.append(Refused(entry.key, _shown(entry.source), clip.kind, clip.detail))
+        clip = entry.failure or _indexed(entry, records[place_of(entry.source, root)])
+        if isinstance(clip, ReadFailure):
+            refused.append(RefusedClip(entry.key, _shown(entry.source), clip.kind, clip.detail))
         else:
             good.append(clip)
     files = tuple(records[place] for place in sorted(records))
     return Index(data, path, limits, entries, files, tuple(good), tuple(refused))
 
 
-def _indexed(entry: Entry, record: FileRecord) -> IndexedClip | Fault:
-    if record.fault is not None:
-        return record.fault
-    assert record.scan, "a record without a fault has been scanned"
-    assert record.backend, "and proven"
-    assert record.stamp, "and stamped"
+def _indexed(entry: Entry, record: FileRecord) -> IndexedClip | ReadFailure:
+    if record.failure is not None:
+        return record.failure
+    assert record.scan, "a record without a failure has a scan"
+    assert record.backend, "and a backend"
+    assert record.stamp, "and a stamp"
     if entry.start is not None and entry.start > 0 and entry.start >= (until := duration(record.scan.seconds)):
-        return Fault("range", f"it starts at {entry.start:g} s, but the video ends at {until:.3f} s")
+        return ReadFailure("range", f"it starts at {entry.start:g} s, but the video ends at {until:.3f} s")
     return IndexedClip(entry, record.scan, record.backend, record.stamp)
 
 

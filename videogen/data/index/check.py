@@ -1,4 +1,4 @@
-"""Is the set on disk still the one that was indexed, and what does it look like?"""
+"""Compare a set on disk with its index, and draw a contact sheet of it."""
 
 from __future__ import annotations
 
@@ -9,45 +9,47 @@ import numpy as np
 from numpy.typing import NDArray
 
 from videogen.data.index.build import Index, IndexedClip, OnProgress, cores
-from videogen.data.index.jsonl import FileRecord, Stamp, path_of, source_at
-from videogen.data.index.probe import Job, patience, stamp_of, task, verdict
-from videogen.data.sources.entry import Fault
+from videogen.data.index.jsonl import FileRecord, Stamp, source_at
+from videogen.data.index.probe import ProbeTask, prober, record_of, stamp_of, timeout
+from videogen.data.sources.entry import ReadFailure
 from videogen.data.sources.find import find_entries, root_of
 from videogen.data.window import frames_between
 from videogen.data.workers import run_each
 from videogen.errors import DataError
-from videogen.io import read
+from videogen.io import path_of, read
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Change = dict[str, str]  # key, kind, detail
+FileChange = dict[str, str]  # key, kind, detail
 SHEET_HEIGHT = 128
 NAMED = 3  # how many files an error names
 
 
-def check_files(index: Index, full: bool = False, on_progress: OnProgress | None = None) -> list[Change]:
-    """What is no longer as indexed: videos, captions, what belongs to the set.
+def check_files(index: Index, full: bool = False, on_progress: OnProgress | None = None) -> list[FileChange]:
+    """All that differs from the index: videos, captions, entries.
 
     Sizes and times of change are compared; `full` decodes every good file again and compares every frame.
     """
     changes = _changed_entries(index)
-    jobs: dict[str, Job] = {}
+    tasks: dict[str, ProbeTask] = {}
     for record in index.files:
         source = source_at(record.place, root_of(index.data))
         stamp = stamp_of(path_of(source))
-        if fault := _since(record.stamp, stamp):
-            changes.append(_change(record, fault))
+        if failure := _since(record.stamp, stamp):
+            changes.append(_change(record, failure))
         elif isinstance(stamp, Stamp) and record.scan is not None:
-            jobs[record.place] = Job(record.place, source, stamp)
-    changes += _changed_frames(index, list(jobs.values()), on_progress) if full else []
+            tasks[record.place] = ProbeTask(record.place, source, stamp)
+    changes += _changed_frames(index, list(tasks.values()), on_progress) if full else []
     return sorted(changes, key=lambda change: (change["key"], change["kind"]))
 
 
 def refuse_changed(index: Index) -> None:
-    """DataError for the videos of good clips that are gone or are not those that were indexed; none of them is read."""
+    """DataError if videos of good clips are missing or have changed; none of them is read."""
     indexed = {path_of(clip.entry.source): clip.stamp for clip in index.good}
-    changed = [f"{path}: {fault.detail}" for path, stamp in indexed.items() if (fault := _since(stamp, stamp_of(path)))]
+    changed = [
+        f"{path}: {failure.detail}" for path, stamp in indexed.items() if (failure := _since(stamp, stamp_of(path)))
+    ]
     if changed:
         more = f"; and {len(changed) - NAMED} more" if len(changed) > NAMED else ""
         raise DataError(
@@ -57,24 +59,24 @@ def refuse_changed(index: Index) -> None:
 
 
 def draw_sheet(index: Index, clips: int, columns: int = 8) -> Image:
-    """`clips` clips from all over the set, a row each: whole frames evenly spaced in time, the caption below."""
+    """A contact sheet of `clips` clips, evenly spread over the set: one row each, the caption below."""
     from videogen.io.contact_sheet import contact_sheet
 
     if not index.good:
         raise DataError(f"{index.data}: has no clip that can be drawn; all {len(index.refused)} were refused")
     places = np.unique(np.linspace(0, len(index.good) - 1, min(clips, len(index.good))).round().astype(int))
     chosen = [index.good[place] for place in places]
-    return contact_sheet([_glance(clip, columns) for clip in chosen], [clip.entry.caption for clip in chosen], columns)
+    return contact_sheet([_preview(clip, columns) for clip in chosen], [clip.entry.caption for clip in chosen], columns)
 
 
-def _since(then: Stamp | None, now: Stamp | Fault) -> Fault | None:
-    """What has happened to a file since it was indexed; one that could not be looked at then still cannot be."""
-    if isinstance(now, Fault):
+def _since(then: Stamp | None, now: Stamp | ReadFailure) -> ReadFailure | None:
+    """How a file has changed since it was indexed; None for one that could not be opened then either."""
+    if isinstance(now, ReadFailure):
         return None if then is None else now
-    return None if now == then else Fault("changed", "size or time of change differ")
+    return None if now == then else ReadFailure("changed", "size or time of change differ")
 
 
-def _changed_entries(index: Index) -> list[Change]:
+def _changed_entries(index: Index) -> list[FileChange]:
     then = {entry.key: entry for entry in index.entries}
     now = {entry.key: entry for entry in find_entries(index.data)}
     changes = [{"key": key, "kind": "new", "detail": "not in the index"} for key in now.keys() - then.keys()]
@@ -87,27 +89,27 @@ def _changed_entries(index: Index) -> list[Change]:
     return changes
 
 
-def _changed_frames(index: Index, jobs: list[Job], on_progress: OnProgress | None) -> list[Change]:
+def _changed_frames(index: Index, tasks: list[ProbeTask], on_progress: OnProgress | None) -> list[FileChange]:
     known = {record.place: record for record in index.files}
     changes = []
-    for done, (number, ending) in enumerate(run_each(task(index.limits), jobs, cores(), patience), 1):
-        record = verdict(jobs[number], ending)
-        if record.fault is not None:
-            changes.append(_change(record, record.fault))
+    for done, (number, result) in enumerate(run_each(prober(index.limits), tasks, cores(), timeout), 1):
+        record = record_of(tasks[number], result)
+        if record.failure is not None:
+            changes.append(_change(record, record.failure))
         elif record.scan != known[record.place].scan:
-            changes.append(_change(record, Fault("changed", "its frames are not those that were indexed")))
+            changes.append(_change(record, ReadFailure("changed", "its frames are not those that were indexed")))
         if on_progress:
-            on_progress(done, len(jobs))
+            on_progress(done, len(tasks))
     return changes
 
 
-def _change(record: FileRecord, fault: Fault) -> Change:
+def _change(record: FileRecord, failure: ReadFailure) -> FileChange:
     path, *span = json.loads(record.place)
-    return {"key": f"{path}/{span[-1]}" if span else path, "kind": fault.kind, "detail": fault.detail}
+    return {"key": f"{path}/{span[-1]}" if span else path, "kind": failure.kind, "detail": failure.detail}
 
 
-def _glance(clip: IndexedClip, columns: int) -> NDArray[np.uint8]:
-    """At most `columns` whole frames of the clip's window, evenly spaced, no higher than a sheet shows them."""
+def _preview(clip: IndexedClip, columns: int) -> NDArray[np.uint8]:
+    """At most `columns` frames of the clip's window, evenly spaced, scaled down for the sheet."""
     within = frames_between(clip.scan.seconds, clip.entry.start, clip.entry.end)
     numbers = np.unique(np.linspace(within.start, within.stop - 1, columns).round().astype(int))
     height = min(clip.scan.height, SHEET_HEIGHT)

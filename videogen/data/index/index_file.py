@@ -1,7 +1,8 @@
-"""The index on disk: JSON lines that cannot be torn or edited unnoticed.
+"""The index on disk: JSON lines with a hash, so that a torn or edited file is noticed.
 
-First line: format, version, limits, versions of the decoders, and where the data lies as seen from the index. Then a
-line a file, a line a clip, each sorted; the last line counts them and holds the SHA-256 of all the bytes before it.
+The first line holds format, version, limits, versions of the decoders, and the path of the data relative to the index.
+Then comes one line for each file and one for each clip, sorted; the last line counts them and holds the SHA-256 of all
+bytes before it.
 """
 
 import dataclasses
@@ -15,24 +16,24 @@ from typing import Any
 
 from videogen.data.index.jsonl import (
     FileRecord,
-    as_line,
     entry_from_json,
     entry_to_json,
+    json_line,
     record_from_json,
     record_to_json,
 )
 from videogen.data.sources.entry import Entry
 from videogen.data.sources.find import root_of
 from videogen.errors import DataError
-from videogen.io import Limits
+from videogen.io import ReadLimits
 
 FORMAT, VERSION = "videogen-index", 2
-READABLE = (1, VERSION)  # the first says nothing of transparent and missing frames
+READABLE = (1, VERSION)  # version 1 has no transparent and missing frames
 OPENING = f'{{"format":"{FORMAT}"'.encode()
 
 
-def header_of(data: Path, path: Path, limits: Limits) -> dict[str, Any]:
-    """What must be the same for old findings to be used again."""
+def header_of(data: Path, path: Path, limits: ReadLimits) -> dict[str, Any]:
+    """All that must be equal for records of an earlier run to be used again."""
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -45,14 +46,14 @@ def header_of(data: Path, path: Path, limits: Limits) -> dict[str, Any]:
 def write_index(
     path: Path, header: dict[str, Any], files: Iterable[FileRecord], entries: Sequence[Entry], root: Path
 ) -> None:
-    """Put the index in place in one step: it is the old one or the new one, never half of one."""
+    """Replace the index in one step."""
     values = [header, *map(record_to_json, sorted(files, key=lambda record: record.place))]
     values += [entry_to_json(entry, root) for entry in entries]
-    body = "".join(as_line(value) + "\n" for value in values).encode()
+    body = "".join(json_line(value) + "\n" for value in values).encode()
     end = {"end": len(values), "sha256": hashlib.sha256(body).hexdigest()}
     partial = path.with_name(path.name + ".partial")
     with partial.open("wb") as file:
-        file.write(body + as_line(end).encode() + b"\n")
+        file.write(body + json_line(end).encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
@@ -60,13 +61,13 @@ def write_index(
 
 
 def read_index(path: Path, data: Path) -> tuple[dict[str, Any], dict[str, FileRecord], tuple[Entry, ...]]:
-    """Header, files by place, and entries; DataError if the file is no index, of another version, or not as written."""
+    """Header, files by place, and entries; DataError if it is not an index, of another version, or damaged."""
     raw = path.read_bytes()
     if not raw.startswith(OPENING):
         raise DataError(f"{path}: not an index of videogen")
-    body, end = _apart(raw)
+    body, end = _split_last_line(raw)
     if end != {"end": body.count(b"\n"), "sha256": hashlib.sha256(body).hexdigest()}:
-        raise DataError(f"{path}: torn or edited since it was written; run `videogen data index {data}` again")
+        raise DataError(f"{path}: damaged or edited since it was written; run `videogen data index {data}` again")
     header, *lines = map(json.loads, body.splitlines())
     if header["version"] not in READABLE:
         raise DataError(
@@ -86,7 +87,7 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _apart(raw: bytes) -> tuple[bytes, Any]:
+def _split_last_line(raw: bytes) -> tuple[bytes, Any]:
     border = raw.rfind(b"\n", 0, len(raw) - 1) + 1
     try:
         return raw[:border], json.loads(raw[border:])

@@ -1,7 +1,7 @@
-"""What an unfinished run of indexing has learned, one line a file, only ever appended to: kill it when you like.
+"""The journal of an unfinished run of indexing: one line for each finished file, so that a killed run resumes.
 
-Each line begins with a digest of the rest. A line that was torn by a kill or a power cut ends what is believed; the
-next run cuts the file there and goes on.
+Each line begins with a digest of the rest. The first line that does not match, torn by a kill or a power cut, ends the
+journal; the next run truncates the file there and goes on.
 """
 
 import fcntl
@@ -14,17 +14,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from videogen.data.index.jsonl import FileRecord, as_line, record_from_json, record_to_json
+from videogen.data.index.jsonl import FileRecord, json_line, record_from_json, record_to_json
 from videogen.errors import LockedError
 
-SYNC_SECONDS = 1.0  # what a power cut can cost; a kill costs nothing that was appended
+SYNC_SECONDS = 1.0  # work that a power cut can cost; a kill loses no line
 
 
 class Journal:
     """An open journal: `records` is what it held, by place; `append` adds to the file."""
 
     def __init__(self, file: BinaryIO, header: dict[str, Any]) -> None:
-        lines, length = _believable(file.read())
+        lines, length = _valid_lines(file.read())
         if not lines or lines[0] != header:
             lines, length = [], 0
         self.records = {record.place: record for record in map(record_from_json, lines[1:])}
@@ -40,7 +40,7 @@ class Journal:
             self._synced = time.monotonic()
 
     def _write(self, value: dict[str, Any]) -> None:
-        text = as_line(value).encode()
+        text = json_line(value).encode()
         self._file.write(_digest(text) + b" " + text + b"\n")
         self._file.flush()
 
@@ -61,8 +61,8 @@ def open_journal(path: Path, header: dict[str, Any]) -> Iterator[Journal]:
             os.fsync(file.fileno())
 
 
-def _believable(raw: bytes) -> tuple[list[dict[str, Any]], int]:
-    """The values of the leading lines that are whole, and how many bytes those take."""
+def _valid_lines(raw: bytes) -> tuple[list[dict[str, Any]], int]:
+    """The values of the leading lines that are whole, and their length in bytes."""
     values, length = [], 0
     for line in raw.splitlines(keepends=True):
         digest, _, text = line.rstrip(b"\n").partition(b" ")

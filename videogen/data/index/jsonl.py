@@ -1,11 +1,11 @@
-"""What an index knows about a file, as values and as lines of JSON."""
+"""The records of an index, and their lines of JSON."""
 
 import json
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from videogen.data.sources.entry import Entry, Fault
+from videogen.data.sources.entry import Entry, ReadFailure
 from videogen.io import Scan, Source, Span
 
 Backend = Literal["decord", "pyav"]
@@ -13,7 +13,7 @@ Backend = Literal["decord", "pyav"]
 
 @dataclass(frozen=True)
 class Stamp:
-    """By which an unchanged file is told without reading it: size in bytes and time of change in nanoseconds."""
+    """Size in bytes and time of change in nanoseconds: equal for a file that has not changed."""
 
     size: int
     mtime_ns: int
@@ -21,27 +21,27 @@ class Stamp:
 
 @dataclass(frozen=True)
 class FileRecord:
-    """One video, whole or a span of an archive: `scan` and `backend`, or else the `fault` why there are none.
+    """One video, whole or a span of an archive: either `scan` and `backend`, or the `failure` to read it.
 
-    `place` is its path below the root of the set, as JSON text: what tells it from others, wherever the set lies.
+    `place` identifies it: its path below the root of the set, as JSON text.
     """
 
     place: str
     stamp: Stamp | None
     scan: Scan | None
     backend: Backend | None
-    fault: Fault | None
+    failure: ReadFailure | None
 
 
-def as_line(value: Any) -> str:
-    """JSON on one line, in ASCII: the same value always gives the same bytes."""
+def json_line(value: Any) -> str:
+    """JSON on one line, in ASCII; equal values give equal bytes."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False)
 
 
 def place_of(source: Source, root: Path) -> str:
     path = source.path if isinstance(source, Span) else source
     below = path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
-    return as_line([below, source.start, source.length, source.name] if isinstance(source, Span) else [below])
+    return json_line([below, source.start, source.length, source.name] if isinstance(source, Span) else [below])
 
 
 def source_at(place: str, root: Path) -> Source:
@@ -49,17 +49,13 @@ def source_at(place: str, root: Path) -> Source:
     return Span(root / path, *span) if span else cast(Path, root / path)
 
 
-def path_of(source: Source) -> Path:
-    return source.path if isinstance(source, Span) else source
-
-
 def record_to_json(record: FileRecord) -> dict[str, Any]:
     known: dict[str, Any] = {
         "file": json.loads(record.place),
         "stamp": [record.stamp.size, record.stamp.mtime_ns] if record.stamp else None,
     }
-    if record.fault is not None:
-        return {**known, "kind": record.fault.kind, "detail": record.fault.detail}
+    if record.failure is not None:
+        return {**known, "kind": record.failure.kind, "detail": record.failure.detail}
     return {
         **known,
         "backend": record.backend,
@@ -68,10 +64,10 @@ def record_to_json(record: FileRecord) -> dict[str, Any]:
 
 
 def record_from_json(line: dict[str, Any]) -> FileRecord:
-    place = as_line(line["file"])
+    place = json_line(line["file"])
     stamp = Stamp(*line["stamp"]) if line["stamp"] else None
     if "kind" in line:
-        return FileRecord(place, stamp, None, None, Fault(line["kind"], line["detail"]))
+        return FileRecord(place, stamp, None, None, ReadFailure(line["kind"], line["detail"]))
     values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in line["scan"].items()
     }
@@ -88,12 +84,12 @@ def entry_to_json(entry: Entry, root: Path) -> dict[str, Any]:
         line["start"] = entry.start
     if entry.end is not None:
         line["end"] = entry.end
-    if entry.fault is not None:
-        line |= {"kind": entry.fault.kind, "detail": entry.fault.detail}
+    if entry.failure is not None:
+        line |= {"kind": entry.failure.kind, "detail": entry.failure.detail}
     return line
 
 
 def entry_from_json(line: dict[str, Any], root: Path) -> Entry:
-    fault = Fault(line["kind"], line["detail"]) if "kind" in line else None
-    source = source_at(as_line(line["file"]), root)
-    return Entry(line["clip"], source, line["caption"], line.get("start"), line.get("end"), fault)
+    failure = ReadFailure(line["kind"], line["detail"]) if "kind" in line else None
+    source = source_at(json_line(line["file"]), root)
+    return Entry(line["clip"], source, line["caption"], line.get("start"), line.get("end"), failure)

@@ -1,4 +1,4 @@
-"""What indexing does to one file, in a process that the file may kill."""
+"""Index one file in a process of its own, which a damaged file may kill."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,70 +6,72 @@ from functools import partial
 from pathlib import Path
 from stat import S_ISREG
 
-from videogen.data.index.jsonl import Backend, FileRecord, Stamp, path_of
-from videogen.data.sources.entry import Fault
-from videogen.data.workers import TOO_LONG, Ending, Task
-from videogen.io import Limits, Scan, Source, Span, VideoError, choose_backend, scan
+from videogen.data.index.jsonl import Backend, FileRecord, Stamp
+from videogen.data.sources.entry import ReadFailure
+from videogen.data.workers import TIMED_OUT, Function, TaskResult
+from videogen.io import ReadLimits, Scan, Source, Span, VideoError, choose_backend, path_of, scan
 
-TRANSIENT = frozenset({"crashed", "hung", "internal"})  # perhaps not the file's fault: tried again by the next run
+TRANSIENT = frozenset({"crashed", "hung", "internal"})  # may not be caused by the file: the next run tries again
 
 
 @dataclass(frozen=True)
-class Job:
+class ProbeTask:
+    """A video to be indexed."""
+
     place: str
     source: Source
     stamp: Stamp
 
 
-def stamp_of(path: Path) -> Stamp | Fault:
-    """Size and time of change of a regular file, or why it is none."""
+def stamp_of(path: Path) -> Stamp | ReadFailure:
+    """Size and time of change of a regular file, or why it cannot be read."""
     try:
         status = path.stat()
     except FileNotFoundError:
-        return Fault("missing", "no such file")
+        return ReadFailure("missing", "no such file")
     except (OSError, ValueError) as error:
-        return Fault("missing", f"cannot be looked at ({getattr(error, 'strerror', None) or error})")
+        return ReadFailure("missing", f"cannot be opened ({getattr(error, 'strerror', None) or error})")
     if not S_ISREG(status.st_mode):
-        return Fault("not-a-file", "not a regular file")
+        return ReadFailure("not-a-file", "not a regular file")
     return Stamp(status.st_size, status.st_mtime_ns)
 
 
-def task(limits: Limits) -> Task:
-    return partial(examine, limits=limits)
+def prober(limits: ReadLimits) -> Function:
+    return partial(probe_file, limits=limits)
 
 
-def patience(job: Job) -> float:
-    """Seconds after which a file hangs: ten minutes, and 20 for each megabyte."""
-    return 600 + 2e-5 * size_of(job)
+def timeout(task: ProbeTask) -> float:
+    """Seconds after which a file counts as hung: ten minutes, and 20 for each megabyte."""
+    return 600 + 2e-5 * size_of(task)
 
 
-def size_of(job: Job) -> int:
-    return job.source.length if isinstance(job.source, Span) else job.stamp.size
+def size_of(task: ProbeTask) -> int:
+    return task.source.length if isinstance(task.source, Span) else task.stamp.size
 
 
-def examine(job: Job, limits: Limits) -> Iterator[Scan | Backend | Fault]:
-    """Yields the scan as soon as it is there, then the backend, for proving decord may kill the process; or a fault."""
+def probe_file(task: ProbeTask, limits: ReadLimits) -> Iterator[Scan | Backend | ReadFailure]:
+    """Yields the scan and then the backend, because testing decord may kill the process; or a failure."""
     try:
-        seen = scan(job.source, limits)
-        if stamp_of(path_of(job.source)) != job.stamp:
-            yield Fault("changed", "the file changed while it was read")
+        seen = scan(task.source, limits)
+        if stamp_of(path_of(task.source)) != task.stamp:
+            yield ReadFailure("changed", "the file changed while it was read")
             return
         yield seen
-        yield choose_backend(job.source, seen)
+        yield choose_backend(task.source, seen)
     except VideoError as error:
-        yield Fault(error.kind, error.detail)
-    except Exception as error:  # a mistake of ours, or of a library: it costs this file and is counted
-        yield Fault("internal", f"{type(error).__name__}: {error}")
+        yield ReadFailure(error.kind, error.detail)
+    except Exception as error:  # our bug, or that of a library: it costs this file alone
+        yield ReadFailure("internal", f"{type(error).__name__}: {error}")
 
 
-def verdict(job: Job, ending: Ending) -> FileRecord:
-    """What is known after the process has answered or died."""
-    seen = next((value for value in ending.said if isinstance(value, Scan)), None)
-    fault = next((value for value in ending.said if isinstance(value, Fault)), None)
-    if seen is None and fault is None:
-        kind = "hung" if ending.died == TOO_LONG else "crashed"
-        fault = Fault(kind, f"the process that read it was ended: {ending.died}")
-    if fault is not None or seen is None:
-        return FileRecord(job.place, job.stamp, None, None, fault)
-    agreed = len(ending.said) > 1 and ending.said[1] == "decord"
-    return FileRecord(job.place, job.stamp, seen, "decord" if agreed else "pyav", None)
+def record_of(task: ProbeTask, result: TaskResult) -> FileRecord:
+    """The record of a file after its process has finished or died."""
+    seen = next((value for value in result.values if isinstance(value, Scan)), None)
+    failure = next((value for value in result.values if isinstance(value, ReadFailure)), None)
+    if seen is None and failure is None:
+        kind = "hung" if result.died == TIMED_OUT else "crashed"
+        failure = ReadFailure(kind, f"the process that read it died: {result.died}")
+    if failure is not None or seen is None:
+        return FileRecord(task.place, task.stamp, None, None, failure)
+    agreed = len(result.values) > 1 and result.values[1] == "decord"
+    return FileRecord(task.place, task.stamp, seen, "decord" if agreed else "pyav", None)

@@ -1,4 +1,4 @@
-"""An index in figures, for programs, and in a few lines, for people."""
+"""An index as figures for programs, and as a few lines for people."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from videogen.data.sources.find import root_of
 from videogen.data.window import duration, frames_between
 
 if TYPE_CHECKING:
-    from videogen.data.index.build import Index, IndexedClip, Refused
+    from videogen.data.index.build import Index, IndexedClip, RefusedClip
 
 NOTES = {
     "one_frame_fewer": "one frame fewer than the header promises (used as they are)",
     "transparent": "transparent pixels (composed onto black)",
 }
-SHOWN = 6  # how many sizes, rates and examples a person is shown
+SHOWN = 6  # sizes, rates and examples that are listed
 
 
 def summarize(index: Index) -> dict[str, Any]:
     """Counts over the clips, the most frequent first.
 
-    A video that several clips refer to counts once in `files`, and one that is refused unread counts too.
+    In `files` a video of several clips counts once, and one that was refused without being read counts too.
     """
     lengths = [_length(clip) for clip in index.good]
     entries = [clip.entry for clip in index.good]
@@ -48,7 +48,7 @@ def summarize(index: Index) -> dict[str, Any]:
 
 
 def describe(summary: Mapping[str, Any]) -> str:
-    """The summary as lines a person can read; `changed`, the list of `check_files`, is told where it is given."""
+    """The summary as lines for people, with the `changed` list of `check_files` if it has one."""
     lines = [
         f"{summary['data']}: {summary['good']} good clips, {summary['refused']} refused, in {summary['files']} files",
         f"  {_span(summary['hours'] * 3600)}, {summary['frames']} frames",
@@ -74,7 +74,7 @@ def describe(summary: Mapping[str, Any]) -> str:
 
 
 def printable(text: str) -> str:
-    """The text on one line, with what no terminal can show (bytes that are no text, control characters) written out."""
+    """The text on one line, with control characters and bytes that are not text escaped."""
     text = text.encode("utf-8", "backslashreplace").decode()
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
@@ -90,7 +90,7 @@ def _counted(values: Iterable[str]) -> dict[str, int]:
     return dict(sorted(Counter(values).items(), key=lambda item: (-item[1], item[0])))
 
 
-def _damage(refused: Iterable[Refused]) -> dict[str, dict[str, Any]]:
+def _damage(refused: Iterable[RefusedClip]) -> dict[str, dict[str, Any]]:
     refused = list(refused)
     first = {each.kind: each for each in reversed(refused)}
     counts = _counted(each.kind for each in refused)
@@ -101,7 +101,7 @@ def _damage(refused: Iterable[Refused]) -> dict[str, dict[str, Any]]:
 
 
 def _noted(keys: Iterable[str]) -> dict[str, Any] | None:
-    """How many, and the first of them; None where there is none."""
+    """Their number and the first of them; None if there are none."""
     listed = list(keys)
     return {"count": len(listed), "example": listed[0]} if listed else None
 

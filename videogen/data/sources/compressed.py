@@ -1,7 +1,7 @@
-"""Compressed shards: unpacked once into plain tars, in a hidden folder beside them, and read from there.
+"""Compressed shards, unpacked once into plain tars in a hidden folder beside them.
 
-Clips are read at random, which nothing compressed allows. Videos hardly shrink, so it takes about as much room again.
-An unpacked shard has the time of the compressed one: when that changes, it is unpacked again.
+Clips are read at random, which compression does not allow. Videos hardly shrink, so the tars take about as much space
+again. An unpacked shard has the time of the compressed one: when that changes, it is unpacked again.
 """
 
 import bz2
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from videogen.data.sources.entry import Fault
+from videogen.data.sources.entry import ReadFailure
 from videogen.errors import DataError
 
 FOLDER = ".videogen-unpacked"
@@ -29,14 +29,14 @@ OPENERS: dict[str, Callable[..., Any]] = {
 UNREADABLE = (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error)
 
 
-def suffix_of(name: str) -> str | None:
-    """The ending by which a compressed shard is told; None for other files."""
+def archive_suffix(name: str) -> str | None:
+    """The suffix of a compressed shard; None for other files."""
     return next((suffix for suffix in OPENERS if name.lower().endswith(suffix)), None)
 
 
-def unpacked(shard: Path) -> Path | Fault:
-    """The plain tar of a compressed one, made where it is not there yet; a Fault if the shard is damaged."""
-    suffix = suffix_of(shard.name)
+def unpack(shard: Path) -> Path | ReadFailure:
+    """The plain tar of a compressed shard, made if it is missing; a ReadFailure if the shard is damaged."""
+    suffix = archive_suffix(shard.name)
     assert suffix is not None, shard
     target = shard.parent / FOLDER / f"{shard.name}.tar"
     time = shard.stat().st_mtime_ns
@@ -50,7 +50,7 @@ def unpacked(shard: Path) -> Path | Fault:
         os.utime(partial, ns=(time, time))
         partial.replace(target)
     except UNREADABLE as error:
-        return Fault("shard", f"cannot be unpacked: {str(error) or type(error).__name__}")
+        return ReadFailure("shard", f"cannot be unpacked: {str(error) or type(error).__name__}")
     except PermissionError:
         raise DataError(f"{target.parent}: cannot be written; unpack {shard.name} into a plain .tar yourself") from None
     finally:

@@ -1,4 +1,4 @@
-"""One line of a training set before its video has been read: its name, where it lies, what it is said to show."""
+"""One captioned clip of a training set, before its video has been read."""
 
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -12,8 +12,8 @@ VIDEO_SUFFIXES = frozenset(
 
 
 @dataclass(frozen=True)
-class Fault:
-    """Why something cannot be used: one word to count by, and a sentence for the person who looks."""
+class ReadFailure:
+    """Why a file or a clip cannot be used: a kind to count by, and a sentence for people."""
 
     kind: str
     detail: str
@@ -23,9 +23,9 @@ class Fault:
 class Entry:
     """A captioned clip: the seconds from `start` to `end` of a video, or all of it.
 
-    An end behind the last frame means the last frame; a start behind it makes indexing refuse the clip ("range").
-    Keys are unique within a set, and its order. `fault` is set where reading the video can no longer help: a caption
-    that is no text, a name that occurs twice in an archive.
+    An `end` after the last frame means the last frame; a `start` after it makes indexing refuse the clip ("range").
+    Keys are unique within a set, and sorted. `failure` is set if the clip cannot be used whatever its video holds, as
+    when its caption is not text or its name occurs twice in an archive.
     """
 
     key: str
@@ -33,7 +33,7 @@ class Entry:
     caption: str
     start: float | None = None
     end: float | None = None
-    fault: Fault | None = None
+    failure: ReadFailure | None = None
 
 
 def is_video_name(name: str) -> bool:
@@ -41,5 +41,5 @@ def is_video_name(name: str) -> bool:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file, or a folder on the way to it, has a name that begins with a dot (which `..` is not)."""
+    """Whether the name of a file, or of a folder in its path, begins with a dot; `.` and `..` do not count."""
     return any(part.startswith(".") and part not in (".", "..") for part in PurePath(name).parts)

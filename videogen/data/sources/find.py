@@ -1,20 +1,18 @@
-"""What belongs to a training set: a folder of captioned videos, a videofolder, a manifest, or WebDataset shards.
+"""Find the entries of a training set: a folder of captioned videos, a videofolder, a manifest, or WebDataset shards.
 
-The result depends on names and captions alone, not on the order of a directory, nor on the locale.
+The result depends on names and captions alone, not on the order of a directory or the locale.
 """
 
 from collections.abc import Iterable
 from pathlib import Path
 
-from videogen.data.sources.compressed import suffix_of, unpacked
-from videogen.data.sources.entry import VIDEO_SUFFIXES, Entry, Fault, is_video_name
+from videogen.data.sources.compressed import archive_suffix, unpack
+from videogen.data.sources.entry import VIDEO_SUFFIXES, Entry, ReadFailure, is_video_name
 from videogen.data.sources.folder import files_below, video_entries
 from videogen.data.sources.manifest import manifest_entries
 from videogen.data.sources.videofolder import metadata_in, refuse_parquet, videofolder_entries
 from videogen.data.sources.webdataset import shard_entries
 from videogen.errors import DataError
-
-__all__ = ["INDEX_NAME", "Entry", "Fault", "default_index", "find_entries", "refuse_other_forms", "root_of"]
 
 INDEX_NAME = "videogen-index.jsonl"
 
@@ -37,6 +35,7 @@ def find_entries(data: Path) -> tuple[Entry, ...]:
 
 
 def refuse_other_forms(data: Path) -> None:
+    """DataError if there is no training set at `data`."""
     if not data.is_dir() and not data.is_file():
         raise DataError(f"{data}: {'not a regular file' if data.exists() else 'not found'}; expected {FORMS}")
     if data.is_file() and data.suffix.lower() not in MANIFESTS and not is_shard(data):
@@ -49,7 +48,7 @@ def root_of(data: Path) -> Path:
 
 
 def default_index(data: Path) -> Path:
-    """Where the index of a set lies: in its folder, or beside the manifest or archive."""
+    """Where the index of a set is: in its folder, or beside the manifest or archive."""
     return data / INDEX_NAME if data.is_dir() else data.with_name(f"{data.name}.{INDEX_NAME}")
 
 
@@ -69,12 +68,12 @@ def _in_folder(folder: Path) -> list[Entry]:
 
 
 def is_shard(path: Path) -> bool:
-    return path.suffix.lower() == ".tar" or suffix_of(path.name) is not None
+    return path.suffix.lower() == ".tar" or archive_suffix(path.name) is not None
 
 
 def _in_shard(shard: Path, name: str) -> list[Entry]:
-    plain = shard if suffix_of(shard.name) is None else unpacked(shard)
-    return [Entry(name, shard, "", fault=plain)] if isinstance(plain, Fault) else shard_entries(plain, name)
+    plain = shard if archive_suffix(shard.name) is None else unpack(shard)
+    return [Entry(name, shard, "", failure=plain)] if isinstance(plain, ReadFailure) else shard_entries(plain, name)
 
 
 def _nothing_in(folder: Path, files: Iterable[Path]) -> str:

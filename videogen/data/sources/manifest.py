@@ -1,10 +1,10 @@
 """A table of clips: .csv with a header, or .jsonl with an object a line; columns path, caption, start, end.
 
 Only `path` is required. Paths are relative to the manifest; start and end are seconds. The key is the path as written,
-with `@start-end` behind it where one of them is given, and `#2`, `#3` where the same clip has more captions.
+followed by `@start-end` if one of them is given, and by `#2`, `#3` for further captions of the same clip.
 
-A table with a column `file_name` instead is the metadata of a videofolder, as the Hugging Face hub has them. Its
-caption is the first of `text`, `caption` and `prompt` that is there; other columns are not looked at.
+A table with a column `file_name` instead is the metadata of a videofolder of the Hugging Face hub. Its caption is the
+first of `text`, `caption` and `prompt` that is there; other columns are ignored.
 """
 
 import csv
@@ -17,14 +17,14 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from videogen.config.strict_yaml import nearest
-from videogen.data.sources.captions import tidy
+from videogen.data.sources.captions import normalize_caption
 from videogen.data.sources.entry import Entry
 from videogen.errors import DataError
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns a table may have; `others`: also any that mean nothing here."""
+    """The columns of a table; with `others`, unknown ones are allowed and ignored."""
 
     path: str
     captions: tuple[str, ...]
@@ -41,11 +41,11 @@ class Columns:
 
 MANIFEST = Columns("path", ("caption",), others=False)
 VIDEOFOLDER = Columns("file_name", ("text", "caption", "prompt"), others=True)
-Row = dict[str, Any] | ValueError  # a line, or what is wrong with it
+Row = dict[str, Any] | ValueError  # a line, or the error in it
 
 
 def manifest_entries(manifest: Path) -> list[Entry]:
-    """The entries in the order of the manifest; DataError names the first wrong line and counts the others."""
+    """The entries in the order of the manifest; DataError names the first wrong line and counts the rest."""
     text = _text(manifest)
     is_csv = manifest.suffix.lower() == ".csv"
     columns = VIDEOFOLDER if VIDEOFOLDER.path in _first_names(text, is_csv) else MANIFEST
@@ -71,7 +71,7 @@ def manifest_entries(manifest: Path) -> list[Entry]:
 
 
 def is_metadata(table: Path) -> bool:
-    """Whether a table has the columns of a videofolder; of one that cannot be read at all, that is not known."""
+    """Whether the first line of a table names the column of a videofolder."""
     with table.open("rb") as file:
         start = file.read(1 << 16).decode("utf-8-sig", "replace")
     return VIDEOFOLDER.path in _first_names(start, table.suffix.lower() == ".csv")
@@ -99,7 +99,7 @@ def _text(manifest: Path) -> str:
 
 
 def _jsonl_rows(text: str, columns: Columns) -> Iterator[tuple[int, Row]]:
-    for number, line in enumerate(text.split("\n"), 1):  # not splitlines: JSON may hold other line separators
+    for number, line in enumerate(text.split("\n"), 1):  # not splitlines, because JSON may hold other line separators
         if line.strip():
             yield number, _json_row(line, columns)
 
@@ -170,7 +170,7 @@ def _entry(row: Row, folder: Path, columns: Columns) -> Entry:
     if end is not None and end <= (start or 0.0):
         raise ValueError(f"'end' is {end}; it must lie after the start ({start or 0.0})")
     window = "" if start is None and end is None else f"@{_blank(start)}-{_blank(end)}"
-    return Entry(PurePath(path).as_posix() + window, folder / path, tidy(caption or ""), start, end)
+    return Entry(PurePath(path).as_posix() + window, folder / path, normalize_caption(caption or ""), start, end)
 
 
 def _path(path: object, column: str) -> str:
@@ -181,7 +181,7 @@ def _path(path: object, column: str) -> str:
     try:
         path.encode("utf-8")
     except UnicodeEncodeError:
-        raise ValueError(f"'{column}' is {path!r}; it is no Unicode text") from None
+        raise ValueError(f"'{column}' is {path!r}; it is not Unicode text") from None
     return path
 
 

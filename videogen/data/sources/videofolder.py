@@ -1,14 +1,14 @@
 """A videofolder of the Hugging Face hub: videos, and beside or above them a metadata.jsonl or metadata.csv.
 
-`file_name` is relative to the metadata, and captions stand under `text`, `caption` or `prompt`. There may be metadata
-in several folders, `train` and `test` for example. The key is the path below the folder of the set.
+`file_name` is relative to the metadata, and captions are under `text`, `caption` or `prompt`. There may be metadata in
+several folders, such as `train` and `test`. The key is the path below the folder of the set.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from videogen.data.sources.entry import Entry, Fault, is_video_name
+from videogen.data.sources.entry import Entry, ReadFailure, is_video_name
 from videogen.data.sources.manifest import is_metadata, manifest_entries
 from videogen.errors import DataError
 
@@ -17,12 +17,12 @@ PARQUET = "metadata.parquet"
 
 
 def metadata_in(files: Sequence[Path]) -> list[Path]:
-    """The metadata among the files of a folder; tables without a `file_name` are none."""
+    """The metadata files among the files of a folder; they have a column `file_name`."""
     return [path for path in files if path.name in NAMES and is_metadata(path)]
 
 
 def refuse_parquet(files: Sequence[Path]) -> None:
-    """DataError where the captions lie in a file that cannot be read here."""
+    """DataError if the captions are in a Parquet file."""
     for path in files:
         if path.name == PARQUET and not any(path.with_name(name) in files for name in NAMES):
             raise DataError(
@@ -32,7 +32,7 @@ def refuse_parquet(files: Sequence[Path]) -> None:
 
 
 def videofolder_entries(root: Path, tables: Sequence[Path], files: Sequence[Path]) -> list[Entry]:
-    """What the metadata lists; a video that they leave out is refused by name, for it has no caption."""
+    """The clips that the metadata lists; a video that is not listed has no caption and is refused."""
     entries = [_below(root, table, entry) for table in tables for entry in manifest_entries(table)]
     keys = [entry.key for entry in entries]
     if len(set(keys)) < len(keys):
@@ -42,8 +42,8 @@ def videofolder_entries(root: Path, tables: Sequence[Path], files: Sequence[Path
     names = ", ".join(table.relative_to(root).as_posix() for table in tables)
     for path in files:
         if is_video_name(path.name) and path not in listed:
-            fault = Fault("caption", f"not listed in {names}")
-            entries.append(Entry(path.relative_to(root).as_posix(), path, "", fault=fault))
+            failure = ReadFailure("caption", f"not listed in {names}")
+            entries.append(Entry(path.relative_to(root).as_posix(), path, "", failure=failure))
     return entries
 
 

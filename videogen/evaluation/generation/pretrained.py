@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from videogen.conditioning.loading import load_tokenizer, no_bars
+from videogen.conditioning.loading import load_tokenizer, without_progress_bars
 from videogen.errors import CheckpointError
 from videogen.evaluation.generation.features import sample_frames
 from videogen.evaluation.generation.prompts import Clips
@@ -82,7 +82,7 @@ def load_frozen(kind: str, folder: Path, device: str) -> Any:
     before = reports.get_verbosity()
     reports.set_verbosity(logging.CRITICAL)
     try:
-        with no_bars(), torch.random.fork_rng(devices=[]):
+        with without_progress_bars(), torch.random.fork_rng(devices=[]):
             network, report = getattr(transformers, kind).from_pretrained(
                 folder, local_files_only=True, use_safetensors=True, output_loading_info=True
             )

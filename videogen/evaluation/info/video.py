@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from videogen.data.sources.entry import is_video_name
-from videogen.io import probe, read_metadata, tags_of
+from videogen.io import probe, read_metadata, read_tags
 from videogen.metadata import in_words
 
 FRAME_FILE = "frame_[0-9]*.png"  # of a folder that a video was written into
@@ -40,7 +40,7 @@ def _describe_container(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
         "width": seen.width,
         "fps": seen.fps,
         "frames": frames,
-        "tags": tags_of(path),
+        "tags": read_tags(path),
     }
     seconds = f", {frames / seen.fps:.2f} seconds" if seen.fps else ""
     return figures, {
@@ -52,7 +52,7 @@ def _describe_container(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
 def _describe_frames(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     from PIL import Image
 
-    tags = tags_of(path)
+    tags = read_tags(path)
     pictures = sorted(path.glob(FRAME_FILE)) if path.is_dir() else [path]
     with Image.open(pictures[0]) as image:
         width, height = image.size

@@ -1,1 +1,6 @@
-"""Reading video: strict.py is the truth, random_access.py is fast where it was proven equal."""
+"""Reading video.
+
+scan.py           Scan: one strict pass over a file
+random_access.py  read: frames by number, each compared with the scan
+probe.py          probe: the scan that packets give without decoding
+"""

@@ -1,8 +1,8 @@
-"""What a container's own arithmetic says about its bytes: sizes, checksums and counters that FFmpeg reads past.
+"""Checks of sizes, checksums and counters of a container, which FFmpeg ignores.
 
-Decoders of VP8, VP9 and FFV1 make pictures of any bytes, and a file that was cut between two pictures is only shorter.
-Most muxers leave enough behind to notice: boxes must tile an MP4, checksums close the clusters of a Matroska file,
-transport streams come in packets of one size, RIFF and GIF say where they end.
+Decoders of VP8, VP9 and FFV1 make frames of any bytes, and a file that was cut between two frames is only shorter. But
+boxes must tile an MP4, clusters of a Matroska file have checksums, transport streams have packets of one size, and RIFF
+and GIF say where they end.
 """
 
 import zlib
@@ -16,12 +16,12 @@ MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide", b"st
 EBML, SEGMENT, CRC32 = 0x1A45DFA3, 0x18538067, 0xBF
 
 
-class BrokenError(Exception):
-    """The kind of a VideoError and its detail."""
+class ContainerError(Exception):
+    """Kind and detail of a VideoError, without the name of the file."""
 
 
-def check_bookkeeping(file: BinaryIO, name: str) -> None:
-    """VideoError if the file contradicts itself; says nothing about containers it does not know."""
+def check_container(file: BinaryIO, name: str) -> None:
+    """VideoError if the file contradicts itself; other kinds of containers pass unchecked."""
     file.seek(0)
     head = file.read(16)
     size = file.seek(0, 2)
@@ -36,14 +36,14 @@ def check_bookkeeping(file: BinaryIO, name: str) -> None:
             _check_gif(file, size)
         elif head[:1] == b"\x47":
             _check_transport(file, size)
-    except BrokenError as broken:
-        raise VideoError(broken.args[0], name, broken.args[1]) from None
+    except ContainerError as error:
+        raise VideoError(error.args[0], name, error.args[1]) from None
     finally:
         file.seek(0)
 
 
 def _check_mp4(file: BinaryIO, size: int) -> None:
-    """Boxes tile the file; fragments are numbered upwards."""
+    """Boxes tile the file; the numbers of fragments increase."""
     place, fragment = 0, 0
     while place < size:
         file.seek(place)
@@ -54,22 +54,22 @@ def _check_mp4(file: BinaryIO, size: int) -> None:
         if length == 0:  # the last box may run to the end of the file
             return
         if length < 8 or place + length > size:
-            raise BrokenError("truncated", f"the box at byte {place} does not end where it says")
+            raise ContainerError("truncated", f"the box at byte {place} does not end where it says")
         if head[4:8] == b"moof":
             file.seek(place + 20)  # sequence_number of the `mfhd` that comes first
             number = int.from_bytes(file.read(4), "big")
             if number <= fragment:
-                raise BrokenError("corrupt", f"fragment {number} comes after fragment {fragment}")
+                raise ContainerError("corrupt", f"fragment {number} comes after fragment {fragment}")
             fragment = number
         place += length
 
 
 def _check_matroska(file: BinaryIO, size: int) -> None:
-    """Elements tile the segment; those with a checksum keep it."""
+    """Elements tile the segment; checksums hold."""
     for identity, start, length in _elements(file, 0, size):
         if identity != SEGMENT:
             continue
-        if length is None:  # written live: its end is unknown, and so is that of its clusters
+        if length is None:  # written live: the ends of the segment and its clusters are unknown
             return
         for _, begin, extent in _elements(file, start, start + length):
             if extent is None:
@@ -78,7 +78,7 @@ def _check_matroska(file: BinaryIO, size: int) -> None:
 
 
 def _elements(file: BinaryIO, place: int, end: int) -> Iterator[tuple[int, int, int | None]]:
-    """(identity, place of the content, its length or None if unknown) of the elements that tile a range."""
+    """(identity, start of the content, its length or None if unknown) of the elements that tile a range."""
     while place < end:
         file.seek(place)
         head = file.read(12)
@@ -90,7 +90,7 @@ def _elements(file: BinaryIO, place: int, end: int) -> Iterator[tuple[int, int, 
         length = int.from_bytes(field, "big") - marker
         unknown = length == marker - 1
         if start > end or (not unknown and start + length > end):
-            raise BrokenError("truncated", f"the element at byte {place} does not end where it says")
+            raise ContainerError("truncated", f"the element at byte {place} does not end where it says")
         yield int.from_bytes(head[:identity_bytes], "big"), start, None if unknown else length
         if unknown:
             return
@@ -100,7 +100,7 @@ def _elements(file: BinaryIO, place: int, end: int) -> Iterator[tuple[int, int, 
 def _width(head: bytes, place: int) -> int:
     """Bytes of the variable-length number at `place`: one more than its leading zero bits."""
     if place >= len(head) or head[place] == 0:
-        raise BrokenError("corrupt", "an element of the container cannot be read")
+        raise ContainerError("corrupt", "an element of the container cannot be read")
     return 9 - head[place].bit_length()
 
 
@@ -113,16 +113,16 @@ def _check_sum(file: BinaryIO, start: int, length: int) -> None:
     while left > 0:
         piece = file.read(min(CHUNK, left))
         if not piece:
-            raise BrokenError("truncated", "an element of the container is cut off")
+            raise ContainerError("truncated", "an element of the container is cut off")
         found, left = zlib.crc32(piece, found), left - len(piece)
     if found != int.from_bytes(head[2:6], "little"):
-        raise BrokenError("corrupt", f"the checksum of the {length} bytes from byte {start} does not fit")
+        raise ContainerError("corrupt", f"the checksum of the {length} bytes from byte {start} does not fit")
 
 
 def _check_riff(size: int, promised: int) -> None:
     """The first chunk spans the file; above 1 GB more chunks follow it."""
     if promised not in (0, 0xFFFFFFFF) and size < promised + 8:
-        raise BrokenError("truncated", f"{size} of {promised + 8} bytes")
+        raise ContainerError("truncated", f"{size} of {promised + 8} bytes")
 
 
 def _check_gif(file: BinaryIO, size: int) -> None:
@@ -141,9 +141,9 @@ def gif_images(file: BinaryIO) -> int | None:
 
 
 def gif_blocks(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
-    """(its first two bytes, where its parts begin and end) of each block; BrokenError where they tile no whole file."""
+    """(its first two bytes, start and end of its parts) of each block; ContainerError if they do not tile the file."""
     if size < 13:
-        raise BrokenError("truncated", "the header does not end")
+        raise ContainerError("truncated", "the header does not end")
     file.seek(10)
     flags = file.read(3)[0]
     place = 13 + _palette_bytes(flags)
@@ -158,10 +158,10 @@ def gif_blocks(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
             file.seek(place + 9)
             place += 11 + _palette_bytes(file.read(1)[0] if place + 9 < size else 0)
         else:
-            raise BrokenError("corrupt", f"no block begins at byte {place}")
+            raise ContainerError("corrupt", f"no block begins at byte {place}")
         start, place = place, _after_parts(file, place, size)
         yield kind, start, place
-    raise BrokenError("truncated", "the end mark is missing")
+    raise ContainerError("truncated", "the end mark is missing")
 
 
 def _palette_bytes(flags: int) -> int:
@@ -175,16 +175,16 @@ def _after_parts(file: BinaryIO, place: int, size: int) -> int:
         place += 1 + length
         if length == 0:
             return place
-    raise BrokenError("truncated", "a block runs over the end of the file")
+    raise ContainerError("truncated", "a block runs over the end of the file")
 
 
 def _check_transport(file: BinaryIO, size: int) -> None:
-    """Packets of 188 bytes, each beginning with the same byte, whose counters go round without a gap."""
+    """Packets have 188 bytes, begin with the sync byte, and their counters have no gap."""
     file.seek(188)
     if file.read(1) != b"\x47":
-        return  # something else that begins with this byte
+        return  # another format that begins with this byte
     if size % 188:
-        raise BrokenError("truncated", f"{size} bytes are no whole number of packets")
+        raise ContainerError("truncated", f"{size} bytes are not a whole number of packets")
     file.seek(0)
     counters: dict[int, int] = {}
     place = 0
@@ -196,11 +196,11 @@ def _check_transport(file: BinaryIO, size: int) -> None:
 
 def _check_packet(head: bytes, place: int, counters: dict[int, int]) -> None:
     if head[0] != 0x47 or head[1] & 0x80:
-        raise BrokenError("corrupt", f"the packet at byte {place} is damaged")
+        raise ContainerError("corrupt", f"the packet at byte {place} is damaged")
     track, with_content, counter = (head[1] & 0x1F) << 8 | head[2], head[3] & 0x10, head[3] & 0x0F
-    if track == 0x1FFF or not with_content:  # padding and bare clocks do not count
+    if track == 0x1FFF or not with_content:  # padding and clock packets are not counted
         return
     expected = (counters.get(track, counter - 1) + 1) & 0x0F
     if counter not in (expected, (expected - 1) & 0x0F):  # the standard lets a packet come twice
-        raise BrokenError("corrupt", f"a packet is missing before byte {place}")
+        raise ContainerError("corrupt", f"a packet is missing before byte {place}")
     counters[track] = counter

@@ -1,4 +1,4 @@
-"""What one strict pass over a whole file proves about it, frame by frame."""
+"""One strict pass over a whole file: the time and the hash of each frame."""
 
 import hashlib
 from collections.abc import Iterator
@@ -8,16 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from videogen.io.errors import VideoError
-from videogen.io.source import Limits, Source
+from videogen.io.reader.container import open_checked, translate_errors
+from videogen.io.reader.strict import displayed, frames, quarter_turns, time_of, to_rgb
+from videogen.io.source import ReadLimits, Source
 
 
 @dataclass(frozen=True)
 class Scan:
-    """A video that was read whole. One entry a frame in `pts` (units of `time_base` seconds) and `hashes`.
+    """A video that was read whole, with one entry for each frame in `pts` (units of `time_base` seconds) and `hashes`.
 
-    `width`, `height` and the hashes are of the picture as displayed: turned by `rotation` degrees, as RGB. `keyframes`
-    are the numbers of the frames where decoding can begin. `transparent_frames` is how many were composed onto black,
-    `missing_frames` how many fewer there are than the header promises, in a file that is whole. JSON types only.
+    `width`, `height` and the hashes are of the frame as displayed: turned by `rotation` degrees, as RGB. Decoding can
+    begin at the frames `keyframes`. `transparent_frames` were composed onto black; `missing_frames` is how many fewer
+    there are than the header promises, in a file that is whole. JSON types only.
     """
 
     container: str
@@ -35,38 +37,36 @@ class Scan:
 
     @property
     def seconds(self) -> NDArray[np.float64]:
-        """When each frame comes on the screen, the first at 0."""
+        """When each frame is shown, the first at 0."""
         ticks = np.array(self.pts, dtype=np.int64) - self.pts[0]
         return np.asarray(ticks * (self.time_base[0] / self.time_base[1]), dtype=np.float64)
 
     @property
     def fps(self) -> float:
-        """Mean frames a second; 0 for a single frame."""
+        """Mean frame rate; 0 for a single frame."""
         last = float(self.seconds[-1])
         return (len(self.pts) - 1) / last if last > 0 else 0.0
 
 
-def scan(source: Source, limits: Limits = Limits()) -> Scan:  # noqa: B008 - frozen
-    """Read the whole file once, strictly; VideoError says why it cannot be trusted."""
-    from videogen.io.reader.strict import displayed, frames, opened_whole, quarter_turns, time_of, translated
-
+def scan(source: Source, limits: ReadLimits = ReadLimits()) -> Scan:  # noqa: B008 - frozen
+    """Read the whole file once, strictly; VideoError says why it is refused."""
     pts: list[int] = []
     keyframes: list[int] = []
     hashes: list[str] = []
     shape: tuple[int, ...] = ()
     rotation, pixel_format, transparent = 0, "", 0
-    with opened_whole(source, limits) as video, translated(video.name):
+    with open_checked(source, limits) as video, translate_errors(video.name):
         for frame in frames(video, limits):
-            picture, has_alpha = displayed(frame)
+            rgb, has_alpha = displayed(frame)
             transparent += has_alpha
             if not pts:
-                shape, rotation, pixel_format = picture.shape, 90 * quarter_turns(frame), frame.format.name
-            elif picture.shape != shape:
+                shape, rotation, pixel_format = rgb.shape, 90 * quarter_turns(frame), frame.format.name
+            elif rgb.shape != shape:
                 raise VideoError("corrupt", video.name, f"the rotation changes at frame {len(pts)}")
             if frame.key_frame:
                 keyframes.append(len(pts))
             pts.append(time_of(frame))
-            hashes.append(picture_hash(picture))
+            hashes.append(frame_hash(rgb))
         return Scan(
             container=video.container.format.name,
             codec=video.decoder.name,
@@ -83,20 +83,18 @@ def scan(source: Source, limits: Limits = Limits()) -> Scan:  # noqa: B008 - fro
         )
 
 
-def stream(source: Source, limits: Limits = Limits()) -> Iterator[tuple[float, NDArray[np.uint8]]]:  # noqa: B008
-    """(seconds since the first frame, uint8 [H, W, 3]) of each frame in order, strictly, at constant memory.
+def stream(source: Source, limits: ReadLimits = ReadLimits()) -> Iterator[tuple[float, NDArray[np.uint8]]]:  # noqa: B008
+    """(seconds since the first frame, uint8 [H, W, 3]) of each frame in order, strictly, in constant memory.
 
-    Damage is found where it lies, or at the end, so frames may have come before the VideoError.
+    Damage is found where it is, or at the end, so frames may come before the VideoError.
     """
-    from videogen.io.reader.strict import frames, opened_whole, time_of, to_rgb, translated
-
-    with opened_whole(source, limits) as video, translated(video.name):
+    with open_checked(source, limits) as video, translate_errors(video.name):
         first = None
         for frame in frames(video, limits):
             first = time_of(frame) if first is None else first
             yield float((time_of(frame) - first) * video.time_base), to_rgb(frame)
 
 
-def picture_hash(picture: NDArray[np.uint8]) -> str:
-    """16 hexadecimal digits of the SHA-256 of the picture's bytes (2 GB/s where the processor helps)."""
-    return hashlib.sha256(np.ascontiguousarray(picture).data).hexdigest()[:16]
+def frame_hash(frame: NDArray[np.uint8]) -> str:
+    """16 hexadecimal digits of the SHA-256 of the frame's bytes (2 GB/s with hardware support)."""
+    return hashlib.sha256(np.ascontiguousarray(frame).data).hexdigest()[:16]

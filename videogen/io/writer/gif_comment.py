@@ -1,14 +1,16 @@
-"""Comments in GIF files, which FFmpeg neither writes nor reads: a block of text before the end mark."""
+"""Comments in GIF files: a block of text before the end mark, which FFmpeg neither writes nor reads."""
 
 from pathlib import Path
 from typing import BinaryIO
 
+from videogen.io.reader.container_checks import ContainerError, gif_blocks
+
 END, COMMENT, PART = b";", b"!\xfe", 255
-MOST = 1 << 20  # bytes of a comment that is read
+MOST = 1 << 20  # longest comment in bytes that is read
 
 
 def add_comment(path: str | Path, text: str) -> None:
-    """Put a comment at the end of a whole GIF; one that was not finished is left alone."""
+    """Add a comment at the end of a GIF; a file without an end mark stays as it is."""
     raw = text.encode("ascii")
     parts = [raw[start : start + PART] for start in range(0, len(raw), PART)]
     with Path(path).open("r+b") as file:
@@ -21,8 +23,6 @@ def add_comment(path: str | Path, text: str) -> None:
 
 def read_comment(file: BinaryIO) -> str | None:
     """The last comment of a GIF; None without one, or if its blocks do not lead to the end mark."""
-    from videogen.io.reader.container_checks import BrokenError, gif_blocks
-
     size = file.seek(0, 2)
     comment = None
     try:
@@ -30,7 +30,7 @@ def read_comment(file: BinaryIO) -> str | None:
             if kind == COMMENT and end - start <= MOST:
                 file.seek(start)
                 comment = _joined(file.read(end - start))
-    except BrokenError:
+    except ContainerError:
         return None
     return comment
 

@@ -1,4 +1,4 @@
-"""How a video is shown in its file: at another frame rate, and larger or smaller than it was made."""
+"""Frame rate and size of a file, where they differ from those of the frames that are written."""
 
 import math
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 Resampling = Literal["nearest", "lanczos"]
-Picture = NDArray[np.uint8]  # [H, W, 3]
+Frame = NDArray[np.uint8]  # [H, W, 3]
 
 
 @dataclass(frozen=True)
 class OutputFormat:
-    """`fps` repeats or drops frames, so that the speed stays; `scale` is a factor, or a size (height, width)."""
+    """`fps` repeats or drops frames so that the speed stays; `scale` is a factor or a size (height, width)."""
 
     fps: float | None = None
     scale: float | tuple[int, int] | None = None
@@ -29,7 +29,7 @@ class OutputFormat:
             raise ValueError(f"scale is {self.scale}; it must be above 0")
 
     def size(self, height: int, width: int) -> tuple[int, int]:
-        """Of a picture that was made in this size."""
+        """The size in the file of a frame of this size."""
         if isinstance(self.scale, tuple):
             return self.scale
         factor = 1.0 if self.scale is None else self.scale
@@ -40,32 +40,32 @@ class OutputFormat:
 
 
 class FrameResampler:
-    """Pictures of one rate and size in, those of the format out, as soon as each is known."""
+    """Converts frames of one rate and size into those of the output format, one at a time."""
 
     def __init__(self, output: OutputFormat, fps: float, height: int, width: int) -> None:
-        self._size, self._made, self._resampling = output.size(height, width), (height, width), output.resampling
-        self._speed = exact(output.rate(fps)) / exact(fps)  # pictures out for each that comes in
-        self.taken = self.given = 0
+        self._size, self._input_size, self._resampling = output.size(height, width), (height, width), output.resampling
+        self._speed = exact_rate(output.rate(fps)) / exact_rate(fps)  # frames out for each frame in
+        self.frames_in = self.frames_out = 0
 
-    def push(self, picture: Picture) -> Iterator[Picture]:
-        """The pictures that begin while this one is shown: none, one or several."""
-        self.taken += 1
-        due = math.ceil(self.taken * self._speed) - self.given
+    def push(self, frame: Frame) -> Iterator[Frame]:
+        """The output frames that begin while this frame is shown: none, one or several."""
+        self.frames_in += 1
+        due = math.ceil(self.frames_in * self._speed) - self.frames_out
         if due <= 0:
             return
-        shown = picture if self._size == self._made else resized(picture, self._size, self._resampling)
+        shown = frame if self._size == self._input_size else resize_frame(frame, self._size, self._resampling)
         for _ in range(due):
-            self.given += 1
+            self.frames_out += 1
             yield shown
 
 
-def exact(fps: float) -> Fraction:
-    """The rate that a file keeps of it, such as 30000/1001."""
+def exact_rate(fps: float) -> Fraction:
+    """The rate as a file stores it, such as 30000/1001."""
     return max(Fraction(fps).limit_denominator(1001), Fraction(1, 1001))
 
 
-def resized(picture: Picture, size: tuple[int, int], resampling: Resampling) -> Picture:
+def resize_frame(frame: Frame, size: tuple[int, int], resampling: Resampling) -> Frame:
     from PIL import Image
 
-    how = Image.Resampling.NEAREST if resampling == "nearest" else Image.Resampling.LANCZOS
-    return np.asarray(Image.fromarray(picture).resize((size[1], size[0]), how))
+    method = Image.Resampling.NEAREST if resampling == "nearest" else Image.Resampling.LANCZOS
+    return np.asarray(Image.fromarray(frame).resize((size[1], size[0]), method))

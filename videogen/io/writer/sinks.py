@@ -1,4 +1,4 @@
-"""Where the pictures of a `VideoWriter` go: FFmpeg's encoders and containers, PNG files, a pipe."""
+"""Where a `VideoWriter` puts its frames: FFmpeg's encoders and containers, PNG files, a pipe."""
 
 import sys
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from videogen.io.errors import VideoError
 from videogen.io.metadata import Tags
 from videogen.io.writer.gif_comment import add_comment
-from videogen.io.writer.output_format import exact
+from videogen.io.writer.output_format import exact_rate
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -21,9 +21,9 @@ FRAGMENTS = "frag_keyframe+frag_every_frame+empty_moov+default_base_moof"
 
 
 class Sink(Protocol):
-    """Where pictures go, one at a time, all of one size."""
+    """Takes frames one at a time, all of one size."""
 
-    def put(self, picture: NDArray[np.uint8]) -> None: ...
+    def put(self, frame: NDArray[np.uint8]) -> None: ...
     def close(self) -> None: ...
 
 
@@ -31,15 +31,15 @@ SinkType: TypeAlias = Callable[[str, float, int, int, int, Tags], Sink]
 
 
 class RawPipe:
-    """RGB24 to standard output, for a player or an encoder at the other end of a pipe."""
+    """RGB24 to standard output, for a player or an encoder at the end of a pipe."""
 
     def __init__(self, path: str, fps: float, height: int, width: int, quality: int, tags: Tags) -> None:
         if sys.stdout.isatty():
             raise VideoError("encoder", path, "raw frames would fill the terminal; send them to a file or a program")
         self._out: BinaryIO = sys.stdout.buffer
 
-    def put(self, picture: NDArray[np.uint8]) -> None:
-        self._out.write(np.ascontiguousarray(picture).data)
+    def put(self, frame: NDArray[np.uint8]) -> None:
+        self._out.write(np.ascontiguousarray(frame).data)
         self._out.flush()
 
     def close(self) -> None:
@@ -56,25 +56,25 @@ class PngFolder:
         except OSError as error:
             raise VideoError("encoder", path, f"the folder cannot be made ({error.strerror})") from None
 
-    def put(self, picture: NDArray[np.uint8]) -> None:
+    def put(self, frame: NDArray[np.uint8]) -> None:
         from PIL import Image
         from PIL.PngImagePlugin import PngInfo
 
         text = PngInfo()
         for name, value in self._tags.items():
             text.add_itxt(name.capitalize(), value)
-        Image.fromarray(picture).save(self._folder / f"frame_{self._count:06}.png", pnginfo=text)
+        Image.fromarray(frame).save(self._folder / f"frame_{self._count:06}.png", pnginfo=text)
         self._count += 1
 
     def close(self) -> None:
         pass
 
 
-class Encoded:
-    """Pictures through one of FFmpeg's encoders into one of its containers."""
+class FFmpegSink:
+    """Frames through one of FFmpeg's encoders into one of its containers."""
 
     container, codec, pixel_format = "", "", ""
-    muxer: dict[str, str] = {}  # noqa: RUF012 - each form replaces it whole
+    muxer: dict[str, str] = {}  # noqa: RUF012 - each subclass replaces it
 
     def __init__(self, path: str, fps: float, height: int, width: int, quality: int, tags: Tags) -> None:
         import av
@@ -82,7 +82,7 @@ class Encoded:
         av.logging.set_level(None)
         self._count = 0
         size = self.coded_size(height, width)
-        rate = exact(fps)
+        rate = exact_rate(fps)
         options = {"fflags": "+bitexact", "flush_packets": "1", **self.muxer}
         try:
             self._check_encoder(rate, size, quality)
@@ -101,7 +101,7 @@ class Encoded:
             raise VideoError("encoder", path, f"cannot be written ({error})") from None
 
     def _check_encoder(self, rate: Fraction, size: tuple[int, int], quality: int) -> None:
-        """Open the encoder once on the side: nothing is written yet when it turns out to be missing."""
+        """Open the encoder once, so that a missing one is found before anything is written."""
         from av import VideoCodecContext
 
         trial = VideoCodecContext.create(self.codec, "w")
@@ -116,16 +116,16 @@ class Encoded:
     def settings(self, quality: int) -> dict[str, str]:
         return {}
 
-    def coded(self, picture: NDArray[np.uint8]) -> "VideoFrame":
+    def coded(self, rgb: NDArray[np.uint8]) -> "VideoFrame":
         from av import VideoFrame
 
-        return VideoFrame.from_ndarray(picture, format="rgb24")
+        return VideoFrame.from_ndarray(rgb, format="rgb24")
 
-    def put(self, picture: NDArray[np.uint8]) -> None:
-        frame = self.coded(np.ascontiguousarray(picture))
-        frame.pts, frame.time_base = self._count, self._stream.codec_context.time_base
+    def put(self, frame: NDArray[np.uint8]) -> None:
+        coded = self.coded(np.ascontiguousarray(frame))
+        coded.pts, coded.time_base = self._count, self._stream.codec_context.time_base
         self._count += 1
-        self._file.mux(self._stream.encode(frame))
+        self._file.mux(self._stream.encode(coded))
 
     def close(self) -> None:
         try:
@@ -134,19 +134,19 @@ class Encoded:
             self._file.close()
 
 
-class H264(Encoded):
+class H264(FFmpegSink):
     codec, pixel_format = "libx264", "yuv420p"
 
     def coded_size(self, height: int, width: int) -> tuple[int, int]:
         return height + height % 2, width + width % 2
 
     def settings(self, quality: int) -> dict[str, str]:
-        # No B-frames and no look-ahead: a frame is in the file as soon as it is written.
+        # No B-frames and no look-ahead, so that a frame is in the file as soon as it is written.
         return {"crf": str(quality), "preset": "veryfast", "tune": "zerolatency", "g": "48", "bf": "0"}
 
-    def coded(self, picture: NDArray[np.uint8]) -> "VideoFrame":
-        height, width, _ = picture.shape
-        even = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    def coded(self, rgb: NDArray[np.uint8]) -> "VideoFrame":
+        height, width, _ = rgb.shape
+        even = np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         return super().coded(even)
 
 
@@ -166,7 +166,7 @@ class Avi(H264):
     container = "avi"
 
 
-class WebM(Encoded):
+class WebM(FFmpegSink):
     container, codec, pixel_format = "webm", "libvpx-vp9", "yuv420p"
     muxer = {"cluster_time_limit": "1000"}  # noqa: RUF012
 
@@ -174,11 +174,11 @@ class WebM(Encoded):
         return {"crf": str(quality + 8), "b": "0", "deadline": "realtime", "cpu-used": "6", "lag-in-frames": "0"}
 
 
-class Gif(Encoded):
-    """Every frame is opaque and complete: no reader, whatever it makes of transparency, sees through to another one.
+class Gif(FFmpegSink):
+    """Every frame is opaque and complete, so that no reader shows parts of an earlier frame.
 
-    FFmpeg's encoder marks unchanged pixels with a transparent index by default. It takes one that the frame uses when
-    colours of the palette repeat, so that option is off, and no color stands in a palette twice.
+    By default FFmpeg's encoder marks unchanged pixels with a transparent index, which may be one that the frame uses
+    when colors of the palette repeat. So that option is off, and no color is in a palette twice.
     """
 
     container, codec, pixel_format = "gif", "gif", "pal8"
@@ -195,15 +195,15 @@ class Gif(Encoded):
     def settings(self, quality: int) -> dict[str, str]:
         return {"gifflags": "-transdiff"}
 
-    def coded(self, picture: NDArray[np.uint8]) -> "VideoFrame":
+    def coded(self, rgb: NDArray[np.uint8]) -> "VideoFrame":
         from av import VideoFrame
         from PIL import Image
 
-        few = Image.fromarray(picture).quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        few = Image.fromarray(rgb).quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
         listed = np.array(few.getpalette("RGB"), np.uint8).reshape(-1, 3)
         colors, place = np.unique(listed, axis=0, return_inverse=True)
         palette = np.full((256, 4), 255, np.uint8)  # alpha first
-        palette[:, 1:] = colors[0]  # what is left over repeats a color: the encoder leaves it out
+        palette[:, 1:] = colors[0]  # unused entries repeat a color, which the encoder leaves out
         palette[: len(colors), 1:] = colors
         indexed = (place.reshape(-1).astype(np.uint8)[np.asarray(few)], palette)
         return VideoFrame.from_ndarray(indexed, format="pal8")  # type: ignore[arg-type]  # PyAV's stub lacks this pair

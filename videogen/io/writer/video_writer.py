@@ -1,9 +1,10 @@
-"""Videos written while they are made; the form follows the name.
+"""Videos written frame by frame; the suffix of the name decides the format.
 
 `.mp4`, `.m4v` and `.mov` are H.264 in fragments of one frame, playable up to the last frame after a kill; so are
-`.mkv`, in clusters of a second, and `.webm`, which is VP9. `.avi` (H.264) and `.gif` (a palette a frame) are whole once
-they are closed. A name without a suffix is a folder of PNGs; `-` is raw RGB on standard output. Same frames and
-metadata, same bytes: no dates, no versions, one encoding thread. H.264 needs even sizes: an odd edge is repeated once.
+`.mkv`, in clusters of a second, and `.webm`, which is VP9. `.avi` (H.264) and `.gif` (one palette a frame) are complete
+only when they are closed. A name without a suffix is a folder of PNGs; `-` is raw RGB on standard output. The same
+frames and metadata give the same bytes: no dates, no versions, one encoding thread. H.264 needs even sizes: the last
+row or column of an odd one is repeated once.
 """
 
 from collections.abc import Mapping
@@ -19,17 +20,16 @@ from videogen.io.metadata import as_tags
 from videogen.io.writer.output_format import FrameResampler, OutputFormat
 from videogen.io.writer.sinks import Avi, Gif, Matroska, Mp4, PngFolder, QuickTime, RawPipe, Sink, SinkType, WebM
 
-FORMS = ".mp4, .m4v, .mov, .mkv, .webm, .avi, .gif, a folder for PNGs, or - for raw frames"
-LARGEST = 16384  # pixels a side: what H.264 and VP9 can be told
-QUALITY = 18  # x264's scale: 0 loses nothing it can keep, 18 is hard to tell from the original, 28 is moderate
+FORMATS = ".mp4, .m4v, .mov, .mkv, .webm, .avi, .gif, a folder for PNGs, or - for raw frames"
+LARGEST = 16384  # pixels a side: the limit of H.264 and VP9
+QUALITY = 18  # x264's crf: 0 is lossless, 18 is hard to tell from the original, 28 is moderate
 
 
 class VideoWriter:
-    """Takes uint8 frames [H, W, 3] or [T, H, W, 3] until it is closed; a context manager.
+    """Writes uint8 frames [H, W, 3] or [T, H, W, 3] until it is closed; a context manager.
 
-    The encoder is opened before the first frame is accepted, so that a missing one is found before anything is made.
-    `fps`, `height` and `width` are those of the frames that come; `output` says how the file shows them. `metadata` are
-    values of JSON that describe the video, see `read_metadata`.
+    The encoder is opened before the first frame is accepted, so that a missing one is found early. `fps`, `height` and
+    `width` are those of the frames; `output` may change them for the file. `metadata` is JSON, see `read_metadata`.
     """
 
     def __init__(
@@ -54,22 +54,22 @@ class VideoWriter:
 
     @property
     def written(self) -> int:
-        """Frames in the file so far; with another rate than that of the frames that came, another number."""
-        return self._resampler.given
+        """Frames in the file so far; with another output rate it is not the number of frames given."""
+        return self._resampler.frames_out
 
     def write(self, frames: NDArray[np.uint8]) -> None:
         if self._sink is None:
             raise VideoError("encoder", self.path, "is closed")
-        for picture in frames.reshape(-1, *frames.shape[-3:]):
-            if picture.shape != self._shape or picture.dtype != np.uint8:
+        for frame in frames.reshape(-1, *frames.shape[-3:]):
+            if frame.shape != self._shape or frame.dtype != np.uint8:
                 raise VideoError(
-                    "encoder", self.path, f"was opened for uint8 {self._shape}, not {picture.dtype} {picture.shape}"
+                    "encoder", self.path, f"was opened for uint8 {self._shape}, not {frame.dtype} {frame.shape}"
                 )
-            for shown in self._resampler.push(picture):
+            for shown in self._resampler.push(frame):
                 self._sink.put(shown)
 
     def close(self) -> None:
-        """Finish the file; closing twice is closing once."""
+        """Finish the file; closing again does nothing."""
         if self._sink is not None:
             sink, self._sink = self._sink, None
             sink.close()
@@ -80,7 +80,7 @@ class VideoWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()  # also after an error: what was made stays, and stays playable
+        self.close()  # also after an error: what was written stays playable
 
 
 def write_video(
@@ -90,7 +90,7 @@ def write_video(
     output: OutputFormat = OutputFormat(),  # noqa: B008 - frozen
     metadata: Mapping[str, Any] | None = None,
 ) -> None:
-    """All frames uint8 [T, H, W, 3] at once."""
+    """Write a whole clip uint8 [T, H, W, 3]."""
     height, width = frames.shape[1:3]
     with VideoWriter(path, fps, height, width, output=output, metadata=metadata) as writer:
         writer.write(frames)
@@ -106,5 +106,5 @@ def _sink_for(path: str) -> SinkType:
         ".mp4": Mp4, ".m4v": Mp4, ".mov": QuickTime, ".mkv": Matroska, ".webm": WebM, ".avi": Avi, ".gif": Gif
     }  # fmt: skip
     if suffix not in sinks:
-        raise VideoError("encoder", path, f"cannot be written as {suffix}; known are {FORMS}")
+        raise VideoError("encoder", path, f"cannot be written as {suffix}; known: {FORMATS}")
     return sinks[suffix]

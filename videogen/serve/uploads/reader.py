@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from videogen.io import Limits, Scan, VideoError, read_along, scan
+from videogen.io import ReadLimits, Scan, VideoError, read_along, scan
 from videogen.io.images import as_rgb, shown_numbers
 from videogen.serve.messages import MessageSocket, UploadRead, UploadRejected
 
@@ -76,7 +76,7 @@ def answer(descriptor: int, task: Task) -> UploadRead | UploadRejected:
 
 def of_video(path: Path, task: Task) -> UploadRead:
     """The last pictures of a clip at the frame rate and of the size that the model knows, every frame of it checked."""
-    seen = scan(path, Limits(2**62, task.pixels, task.frames, float(task.frames)))
+    seen = scan(path, ReadLimits(2**62, task.pixels, task.frames, float(task.frames)))
     numbers = shown_numbers(seen, task.fps)[-task.last :].tolist()
     pictures = np.concatenate(list(fitted(path, numbers, seen, task)))
     rate = (

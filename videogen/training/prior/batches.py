@@ -16,7 +16,7 @@ from torch import Tensor
 from interfaces.tokens import TokenSpec
 from prior.objective import BatchDraws, asked_counts, corrupt, frame_masks
 from videogen.data import Position
-from videogen.data.split import TO_KEEP_OTHERS, draw, kept_for_validation
+from videogen.data.split import SPLIT_ADVICE, describe_held_out, hash_fraction
 from videogen.tokens import TokenSet
 from videogen.tokens.windows import TokenWindow, TokenWindows, split_rows
 from videogen.training.loop.dataset_report import Used
@@ -76,8 +76,8 @@ class Lessons:
             others = np.arange(len(validation))
             self.held_out = TokenWindows(validation, others, frames, seed=0, called="clips to validate with")
         else:
-            called = kept_for_validation((train.label(int(row))[0] for row in held), len(held))
-            remedy = f"{TO_KEEP_OTHERS}; or lower phases.frames"
+            called = describe_held_out((train.label(int(row))[0] for row in held), len(held))
+            remedy = f"{SPLIT_ADVICE}; or lower phases.frames"
             self.held_out = TokenWindows(train, held, frames, seed=0, called=called, remedy=remedy)
 
     @property
@@ -172,7 +172,7 @@ class Lessons:
         return window if cut is None else windows.cut(window, number=cut[1], at=cut[0])
 
     def is_rollout(self, step: int) -> bool:
-        return draw(f"rollout {self.config.training.seed} {step}") < self.phase(step).rollout_share
+        return hash_fraction(f"rollout {self.config.training.seed} {step}") < self.phase(step).rollout_share
 
     def phase(self, step: int) -> PriorPhaseConfig:
         return self.config.phases[self.config.phase_at(step)]

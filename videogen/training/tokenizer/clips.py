@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from videogen.clip_spec import ClipSpec
 from videogen.data import Batch, ClipDataset, Index, Position, batches, load_index
-from videogen.data.split import TO_KEEP_OTHERS, draw, hold_out, kept_for_validation
+from videogen.data.split import SPLIT_ADVICE, describe_held_out, hash_fraction, hold_out
 from videogen.training.loop.dataset_report import Used
 from videogen.training.loop.stage import Json
 from videogen.training.tokenizer.config import PhaseConfig, TokenizerTrainingConfig
@@ -60,8 +60,8 @@ class Clips:
         last = self.spec(self.config.phases[-1], images=False)
         called, remedy = "clips to validate with", TO_FIT
         if data.validation is None:
-            called = kept_for_validation((clip.entry.key for clip in self.held_out.good), len(self.held_out.good))
-            remedy = f"{TO_KEEP_OTHERS}; or {TO_FIT}"
+            called = describe_held_out((clip.entry.key for clip in self.held_out.good), len(self.held_out.good))
+            remedy = f"{SPLIT_ADVICE}; or {TO_FIT}"
         return ClipDataset(self.held_out, last, 0, data.max_bad_fraction, called, remedy)
 
     def spec(self, phase: PhaseConfig, images: bool) -> ClipSpec:
@@ -113,7 +113,7 @@ class Clips:
 
     def takes_images(self, step: int) -> bool:
         phase = self.config.phases[self.config.phase_at(step)]
-        return draw(f"images {self.config.training.seed} {step}") < phase.image_share
+        return hash_fraction(f"images {self.config.training.seed} {step}") < phase.image_share
 
 
 def open_sets(config: TokenizerTrainingConfig) -> tuple[Index, ...]:

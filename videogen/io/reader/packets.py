@@ -1,31 +1,30 @@
-"""What the packets of a file add up to, against what its header promises."""
+"""Packets counted as they are read, and compared with what the header promises."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from videogen.io.errors import VideoError
+from videogen.io.reader.container import OpenVideo
 
 if TYPE_CHECKING:
     import av
 
-    from videogen.io.reader.strict import Opened
-
-# A packet of these may hold no picture of its own: hidden reference frames, packed or skipped ones.
+# Packets of these codecs may show no frame: they can be hidden reference frames, packed or skipped ones.
 HIDDEN_FRAMES = ("vp8", "mpeg4", "theora", "flv1", "msmpeg4v3", "wmv1", "wmv2", "wmv3", "vc1")
 
 
 @dataclass
-class Tally:
-    """What the packets of a file add up to."""
+class PacketCounter:
+    """How many packets a file has, and which time they span."""
 
-    sent: int = 0  # packets of the picture track, and those of them that are not to be shown
+    sent: int = 0  # packets of the video track; `hidden` of them are not shown
     hidden: int = 0
     first_second: float = float("inf")
     last_second: float = float("-inf")
 
-    def packets(self, video: "Opened") -> Iterator["av.Packet[Any]"]:
-        """All packets of the picture track, also the empty one at its end."""
+    def packets(self, video: OpenVideo) -> Iterator["av.Packet[Any]"]:
+        """All packets of the video track, with the empty one at its end."""
         for packet in video.container.demux():
             if packet.is_corrupt:
                 raise VideoError("corrupt", video.name, f"the container marks packet {self.sent} as damaged")
@@ -37,8 +36,8 @@ class Tally:
                 self.hidden += packet.size > 0 and packet.is_discard
                 yield packet
 
-    def check_ends(self, video: "Opened", shown: int) -> None:
-        """VideoError if these are not the frames and seconds that the header promises; notes the one that may miss."""
+    def check_ends(self, video: OpenVideo, shown: int) -> None:
+        """VideoError if frames or seconds differ from the header; records the one frame that may be missing."""
         name, sent, codec = video.name, self.sent, video.stream.codec_context.name
         if shown == 0:
             raise VideoError("empty", name, "holds no frame")
@@ -48,7 +47,7 @@ class Tally:
                 raise VideoError("truncated", name, f"{sent} of the {promise}")
             video.missing_frames = 1
         if video.container.format.name == "gif" and video.listed_frames is not None:
-            sent = video.listed_frames  # a comment that comes last is a packet of its own
+            sent = video.listed_frames  # a comment at the end is a packet of its own
         if codec not in HIDDEN_FRAMES and shown + self.hidden != sent:
             raise VideoError("corrupt", name, f"{sent - self.hidden - shown} of {sent} packets gave no frame")
         seconds = max(0.0, self.last_second - self.first_second)
