@@ -7,7 +7,6 @@ Discrete tokens are `codes` int64 [B, T, N, K], continuous ones float [B, T, N, 
 says which tokens are decided; what stands in `codes` where a token is not known has no meaning.
 """
 
-import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -133,20 +132,3 @@ class TokenSpec:
         for place, (low, high, size) in enumerate(reach):
             if low < 0 or high >= size:
                 raise ValueError(f"codes of codebook {place} reach from {low} to {high}; it has 0 to {size - 1}")
-
-
-@functools.lru_cache(maxsize=64)
-def coordinates(groups: tuple[TokenGroup, ...]) -> tuple[tuple[float, float], ...]:
-    """Row and column of the middle of each token, in cells of the finest group: whole numbers for a single grid.
-
-    A token of a coarse group stands in the middle of the fine ones that it covers. A line has one row.
-    """
-    rows = max((group.shape[0] for group in groups if len(group.shape) == 2), default=1)
-    columns = max(group.shape[-1] for group in groups)
-    return tuple(
-        ((row + 0.5) * rows / height - 0.5 if len(group.shape) == 2 else 0.0, (column + 0.5) * columns / width - 0.5)
-        for group in groups
-        for height, width in [(1, *group.shape)[-2:]]
-        for row in range(height)
-        for column in range(width)
-    )

@@ -119,14 +119,14 @@ class LlamaPrior(nn.Module):
         if self.context is not None:
             parts.append(self.embed_context(batch.text, batch.noise_B, len(batch.targets)))
         history = slice(layout.history)
-        clean_BTNC = self.embedding.tokens(batch.clean[:, history])
+        everywhere = torch.ones((), dtype=torch.bool, device=batch.clean.device)
+        clean_BTNC = self.embedding.tokens(batch.clean[:, history], everywhere)
         control = None if batch.control is None else batch.control[:, history]
+        # All weights take part in the loss of either objective, as distributed training needs it.
+        clean_BTNC = torch.where(everywhere, clean_BTNC, self.embedding.start)
         if batch.known is None:
             first_BC = self.embedding.start.expand(len(clean_BTNC), -1)
             clean_BTNC = shifted(clean_BTNC.flatten(1, 2), first_BC).view_as(clean_BTNC)
-        else:  # nothing starts here, but every weight takes part in the loss, as distributed training asks for
-            nowhere = torch.zeros((), dtype=torch.bool, device=clean_BTNC.device)
-            clean_BTNC = torch.where(nowhere, self.embedding.start, clean_BTNC)
         parts.append(self.embed_frames(clean_BTNC, batch.spec, control))
         if batch.known is not None:
             masked_BTNC = self.embedding.tokens(batch.targets, batch.known)

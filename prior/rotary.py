@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from interfaces.tokens import TokenGroup, coordinates
+from interfaces.tokens import TokenGroup
 
 TIME, AXES = 0, 3
 
@@ -26,7 +26,7 @@ def frame_rotary(
     times_T: Tensor, groups: tuple[TokenGroup, ...], channels: int, theta: float, timeless_T: Tensor
 ) -> RotaryCache:
     """Of whole latent frames at `times_T` (int64), in decode order; those that are `timeless_T` without their time."""
-    yx_N2 = torch.tensor(coordinates(groups), dtype=torch.float64, device=times_T.device)
+    yx_N2 = coordinates(groups, times_T.device)
     t_S1 = times_T.double().repeat_interleave(len(yx_N2))[:, None]
     places_SA = torch.cat([t_S1, yx_N2.repeat(len(times_T), 1)], 1)
     axis_P = pair_axes(channels, times_T.device)
@@ -39,6 +39,23 @@ def context_rotary(length: int, channels: int, device: torch.device | None = Non
     axis_P = pair_axes(channels, device)
     rotary = rotary_at(torch.zeros(length, channels // 2, dtype=torch.int64, device=device), channels, 2.0)
     return without(rotary, (axis_P == TIME).expand(length, -1))
+
+
+def coordinates(groups: tuple[TokenGroup, ...], device: torch.device | None = None) -> Tensor:
+    """Row and column of the middle of each token, float64 [N, 2], in cells of the finest group: whole numbers for a
+    single grid.
+
+    A token of a coarse group stands in the middle of the fine ones that it covers. A line has no rows.
+    """
+    sizes = [(1, *group.shape)[-2:] for group in groups]
+    rows, columns = (max([size[axis] for size in sizes]) for axis in range(2))
+    parts = []
+    for group, (height, width) in zip(groups, sizes, strict=True):
+        y, x = (torch.arange(count, dtype=torch.float64, device=device) for count in (height, width))
+        y = (y + 0.5) * rows / height - 0.5 if len(group.shape) == 2 else y
+        x = (x + 0.5) * columns / width - 0.5
+        parts.append(torch.stack(torch.meshgrid(y, x, indexing="ij"), -1).flatten(0, 1))
+    return torch.cat(parts)
 
 
 def pair_axes(channels: int, device: torch.device | None) -> Tensor:

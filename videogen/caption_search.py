@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interfaces.tokens import coordinates
 from prior.model import PriorBatch
+from prior.rotary import coordinates
 from videogen.conditioning.prompt_vocabulary import RULE_NAME
 from videogen.generate import Context
 from videogen.models import PriorModel
@@ -224,6 +224,5 @@ def asked(model: PriorModel, context: Context) -> Tensor:
     all."""
     asked_TN = torch.ones(context.codes_BTNK.shape[1:3], dtype=torch.bool, device=model.network.device)
     if model.config.objective == "masked":
-        given = [row % 2 == 0 and column % 2 == 0 for row, column in coordinates(context.spec.groups)]
-        asked_TN[0] = ~torch.tensor(given, device=asked_TN.device)
+        asked_TN[0] = (coordinates(context.spec.groups, asked_TN.device) % 2 != 0).any(-1)
     return asked_TN

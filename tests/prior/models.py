@@ -1,29 +1,39 @@
-"""Tiny priors with random weights, and lessons for them."""
-
-from typing import Literal
+"""Tiny priors with random weights, and batches for them."""
 
 import torch
 
-from prior.config import ContextConfig, PriorConfig
+from interfaces.tokens import TokenGroup, TokenSpec
+from prior.config import ContextConfig, ControlConfig, Objective, PriorConfig
 from prior.laws import random_batch
-from prior.model import Lesson, LlamaPrior
+from prior.model import LlamaPrior, PriorBatch
 
 WORDS = ContextConfig(length=3, vocabulary=7)
 FEATURES = ContextConfig(length=4, features=5)
+GRID = (2, 3)
+
+
+GROUPS_OF_TWO = TokenSpec((5, 3), (TokenGroup("coarse", (2, 2)), TokenGroup("fine", (4, 4))), 4)
+
+
+def grid_spec(codebooks: tuple[int, ...], shape: tuple[int, ...] = GRID) -> TokenSpec:
+    return TokenSpec(codebooks, (TokenGroup("tokens", shape),), 4)
 
 
 def tiny_config(
-    objective: Literal["masked", "next"] = "masked",
-    digits: tuple[int, ...] = (4, 3),
+    objective: Objective = "masked",
+    codebooks: tuple[int, ...] = (4, 3),
     window: int = 2,
     sinks: int = 0,
     context: ContextConfig | None = None,
     layers: int = 2,
     qk_norm: bool = True,
+    shape: tuple[int, ...] = GRID,
+    spec: TokenSpec | None = None,
+    control: ControlConfig | None = None,
 ) -> PriorConfig:
     return PriorConfig(
-        digits=digits,
-        width=32,
+        spec=spec or grid_spec(codebooks, shape),
+        width=48,  # heads of twelve channels, six pairs: two for each axis
         layers=layers,
         heads=4,
         kv_heads=2,
@@ -31,9 +41,9 @@ def tiny_config(
         window=window,
         objective=objective,
         context=context,
+        control=control,
         sink_frames=sinks,
         qk_norm=qk_norm,
-        head_width=12,  # six pairs: two for each axis
     )
 
 
@@ -50,12 +60,6 @@ def tiny_model(config: PriorConfig, seed: int = 0) -> LlamaPrior:
     return model
 
 
-def tiny_lesson(
-    config: PriorConfig,
-    batch: int = 2,
-    frames: int = 5,
-    grid: tuple[int, int] = (2, 3),
-    rate: float = 0.0,
-    seed: int = 0,
-) -> Lesson:
-    return random_batch(config, batch, frames, grid, torch.Generator().manual_seed(seed), rate)
+def tiny_batch(config: PriorConfig, batch: int = 2, frames: int = 5, noise: float = 0.0, seed: int = 0) -> PriorBatch:
+    generator = torch.Generator().manual_seed(seed)
+    return random_batch(config, batch, frames, config.spec, generator, noise)

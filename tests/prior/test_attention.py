@@ -5,8 +5,9 @@ import torch
 
 from prior import attention
 from prior.attention import attend, attend_all
+from prior.model import rotary_of
 from prior.visibility import Layout
-from tests.prior.models import FEATURES, WORDS, tiny_config, tiny_lesson, tiny_model
+from tests.prior.models import FEATURES, WORDS, tiny_batch, tiny_config, tiny_model
 
 # FlexAttention says that it is slow where it is not compiled, which on a CPU takes minutes.
 pytestmark = pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
@@ -55,16 +56,16 @@ def test_heads_share_keys_as_the_oracle_says(kernel, kv_heads):
     torch.testing.assert_close(attend(*inputs, layout, kernel), attend(*inputs, layout, "oracle"))
 
 
-@pytest.mark.parametrize("context", [None, WORDS, FEATURES], ids=["untold", "words", "features"])
-@pytest.mark.parametrize("objective", ["masked", "next"])
+@pytest.mark.parametrize("context", [None, WORDS, FEATURES], ids=["no context", "words", "features"])
+@pytest.mark.parametrize("objective", ["masked", "autoregressive"])
 def test_a_model_learns_the_same_from_every_kernel(objective, context):
     config = tiny_config(objective, sinks=1, context=context)
-    model, lesson = tiny_model(config), tiny_lesson(config, rate=0.5)
-    direction = torch.randn(2, 5, 2, 3, config.width, dtype=torch.float64)
+    model, batch = tiny_model(config), tiny_batch(config, noise=0.5)
+    direction = torch.randn(2, 5, 6, config.width, dtype=torch.float64)
     features, gradients = {}, {}
     for kernel in ("oracle", "gathered", "dense"):
         model.zero_grad()
-        features[kernel] = model.features(lesson, kernel)
+        features[kernel] = model.features(batch, kernel)
         features[kernel].backward(direction)
         gradients[kernel] = {name: each.grad for name, each in model.named_parameters() if each.grad is not None}
     silent = {name for name, _ in model.named_parameters()} - set(gradients["oracle"])
@@ -79,9 +80,9 @@ def test_a_model_learns_the_same_from_every_kernel(objective, context):
 
 def test_flex_teaches_as_the_oracle_does():
     config = tiny_config(sinks=1, context=WORDS)
-    model, lesson = tiny_model(config), tiny_lesson(config)
+    model, batch = tiny_model(config), tiny_batch(config)
     with torch.no_grad():
-        torch.testing.assert_close(model.features(lesson, "flex"), model.features(lesson, "oracle"), rtol=0, atol=1e-10)
+        torch.testing.assert_close(model.features(batch, "flex"), model.features(batch, "oracle"), rtol=0, atol=1e-10)
 
 
 def test_without_a_mask_all_keys_are_seen():
@@ -136,10 +137,10 @@ def test_all_three_are_of_one_type_where_autocast_leaves_norms_in_float32(kernel
 
     monkeypatch.setattr(torch.nn.functional, "rms_norm", as_on_a_gpu)
     config = tiny_config()
-    model, lesson = tiny_model(config).float(), tiny_lesson(config)
+    model, batch = tiny_model(config).float(), tiny_batch(config)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         q, k, v = model.blocks[0].project(
-            torch.randn(1, 2, config.width), model.turns(0, 1, (1, 2), torch.device("cpu"))
+            torch.randn(1, 6, config.width), rotary_of(config, 0, 1, config.spec.groups, torch.device("cpu"))
         )
         assert q.dtype == k.dtype == v.dtype == torch.bfloat16
-        assert model(lesson, kernel).loss.isfinite().all()
+        assert model(batch, kernel).loss.isfinite().all()

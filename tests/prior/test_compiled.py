@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.prior.models import tiny_config, tiny_lesson, tiny_model
+from tests.prior.models import tiny_batch, tiny_config, tiny_model
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # a compiler has many remarks about torch itself
 
@@ -23,14 +23,14 @@ class Counting:
 
 # flex has no gradients on a CPU, and without them nothing is made again
 @pytest.mark.parametrize(("kernel", "recompute"), [("gathered", False), ("gathered", True), ("flex", False)])
-@pytest.mark.parametrize("objective", ["masked", "next"])
+@pytest.mark.parametrize("objective", ["masked", "autoregressive"])
 def test_it_is_one_graph_without_a_block_mask_in_it(kernel, recompute, objective):
     torch._dynamo.reset()
     model = tiny_model(tiny_config(objective)).train().requires_grad_(kernel != "flex")
-    lesson, backend = tiny_lesson(model.config), Counting()
-    blocks = model.blocks_for(lesson, kernel)
+    batch, backend = tiny_batch(model.config), Counting()
+    blocks = model.blocks_for(batch, kernel)
     compiled = torch.compile(model, backend=backend)
-    got = compiled(lesson, kernel, 0.0, recompute, blocks)
+    got = compiled(batch, kernel, 0.0, recompute, blocks)
     assert len(backend.graphs) == 1
     assert "argsort" not in str(backend.graphs[0].code), "a block mask is sorted together"
-    torch.testing.assert_close(got.nats, model(lesson, kernel).nats)
+    torch.testing.assert_close(got.nats, model(batch, kernel).nats)

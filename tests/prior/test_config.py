@@ -6,7 +6,7 @@ import torch
 from interfaces.prior import Text
 from prior.config import ContextConfig
 from prior.model import LlamaPrior
-from tests.prior.models import FEATURES, WORDS, tiny_config, tiny_lesson, tiny_model
+from tests.prior.models import FEATURES, WORDS, tiny_batch, tiny_config, tiny_model
 
 
 @pytest.mark.parametrize(
@@ -15,13 +15,10 @@ from tests.prior.models import FEATURES, WORDS, tiny_config, tiny_lesson, tiny_m
         *(({name: 0}, f"{name} = 0 ") for name in ("width", "layers", "heads", "kv_heads", "hidden", "window")),
         ({"sink_frames": -1}, "sink_frames = -1 "),
         ({"kv_heads": 3}, "kv_heads = 3 "),
-        ({"heads": 6, "kv_heads": 2, "head_width": None}, "heads = 6 "),
-        ({"head_width": 7}, "head_width = 7 "),
+        ({"heads": 7, "kv_heads": 7}, "heads = 7 "),
+        ({"heads": 16}, "= 3 must be even"),
+        ({"objective": "backwards"}, "objective = backwards "),
         ({"theta": 1.0}, "theta = 1 "),
-        ({"positions": "line", "sink_frames": 1}, "sink_frames"),
-        ({"positions": "line", "context": WORDS}, "context"),
-        ({"digits": (4, 1)}, r"digits = \(4, 1\)"),
-        ({"digits": ()}, r"digits = \(\)"),
     ],
     ids=str,
 )
@@ -46,44 +43,44 @@ def test_a_context_is_words_or_features(fields, message):
 
 def test_derived_numbers():
     assert tiny_config().head_dim == 12
-    assert dataclasses.replace(tiny_config(), head_width=None).head_dim == 8
+    assert dataclasses.replace(tiny_config(), width=32).head_dim == 8
     assert tiny_config(context=WORDS).context_length == 4
     assert tiny_config().context_length == 0
-    assert tiny_config(digits=(5, 6)).vocabulary.size == 30
 
 
 @pytest.mark.parametrize("given", [WORDS, FEATURES], ids=["words", "features"])
 def test_text_of_another_shape_is_refused(given):
     config = tiny_config(context=given)
-    model, lesson = tiny_model(config), tiny_lesson(config)
-    assert lesson.text is not None
-    short = Text(lesson.text.content[:, 1:], lesson.text.mask[:, 1:])
+    model, batch = tiny_model(config), tiny_batch(config)
+    assert batch.text is not None
+    short = Text(batch.text.content[:, 1:], batch.text.mask[:, 1:])
     with pytest.raises(ValueError, match="text of shape"):
-        model.features(lesson._replace(text=short))
+        model.features(batch._replace(text=short))
     with pytest.raises(ValueError, match="text of shape"):
-        model.begin(short, 2, (2, 3))
+        model.begin(short, 2)
 
 
-def test_ids_of_another_shape_are_refused():
+def test_codes_of_another_shape_are_refused():
     config = tiny_config()
-    model, lesson = tiny_model(config), tiny_lesson(config)
-    past = model.begin(None, 2, (2, 3))
-    for ids in (lesson.clean[:1, 0], lesson.clean[:, 0].transpose(1, 2), lesson.clean[:, 0, :1]):
-        with pytest.raises(ValueError, match=r"this past holds streams of \(2, 2, 3\)"):
-            model.propose(ids, past)
-        with pytest.raises(ValueError, match=r"this past holds streams of \(2, 2, 3\)"):
-            model.advance(ids, past)
+    model, batch = tiny_model(config), tiny_batch(config)
+    past = model.begin(None, 2)
+    for codes in (batch.clean[:1, 0], batch.clean[:, 0].transpose(1, 2), batch.clean[:, 0, :1]):
+        known = torch.ones(codes.shape[:2], dtype=torch.bool)
+        with pytest.raises(ValueError, match="codes"):
+            model.propose(codes, known, past)
+        with pytest.raises(ValueError, match="codes"):
+            model.advance(codes, past)
 
 
 def test_no_caption_and_an_empty_one_are_the_same_and_a_word_is_not():
     config = tiny_config(context=WORDS)
-    model, lesson = tiny_model(config), tiny_lesson(config)
-    assert lesson.text is not None
-    untold = model.features(lesson._replace(text=None))
-    empty = lesson.text.without(torch.tensor([True, True]))
-    assert torch.equal(untold, model.features(lesson._replace(text=empty)))
-    told = Text(lesson.text.content, torch.tensor([[True, False, False], [False, False, False]]))
-    moved = (model.features(lesson._replace(text=told)) - untold).abs().amax((1, 2, 3, 4))
+    model, batch = tiny_model(config), tiny_batch(config)
+    assert batch.text is not None
+    untold = model.features(batch._replace(text=None))
+    empty = batch.text.without(torch.tensor([True, True]))
+    assert torch.equal(untold, model.features(batch._replace(text=empty)))
+    told = Text(batch.text.content, torch.tensor([[True, False, False], [False, False, False]]))
+    moved = (model.features(batch._replace(text=told)) - untold).abs().amax((1, 2, 3))
     assert moved[0] > 1e-3
     assert moved[1] == 0
 
@@ -91,13 +88,13 @@ def test_no_caption_and_an_empty_one_are_the_same_and_a_word_is_not():
 @pytest.mark.parametrize("given", [WORDS, FEATURES], ids=["words", "features"])
 def test_what_stands_where_no_token_is_does_not_matter(given):
     config = tiny_config(context=given)
-    model, lesson = tiny_model(config), tiny_lesson(config)
-    assert lesson.text is not None
+    model, batch = tiny_model(config), tiny_batch(config)
+    assert batch.text is not None
     mask = torch.arange(given.length) < torch.tensor([[1], [given.length - 1]])
-    content = lesson.text.content.clone()
+    content = batch.text.content.clone()
     content[~mask] = 1
-    one, other = (model.features(lesson._replace(text=Text(each, mask))) for each in (lesson.text.content, content))
-    assert not torch.equal(content, lesson.text.content)
+    one, other = (model.features(batch._replace(text=Text(each, mask))) for each in (batch.text.content, content))
+    assert not torch.equal(content, batch.text.content)
     assert torch.equal(one, other)
 
 

@@ -5,11 +5,13 @@ import dataclasses
 import pytest
 import torch
 
+from prior import model as prior_model
 from prior.config import PriorConfig
-from prior.laws import proposals
+from prior.laws import all_known, proposals
 from prior.llama import blocks_from_llama, whole_from_llama
-from prior.model import Lesson, LlamaPrior
-from tests.prior.models import tiny_config
+from prior.model import LlamaPrior, PriorBatch
+from prior.rotary import rotary_at
+from tests.prior.models import grid_spec, tiny_config
 
 VOCABULARY = 29
 
@@ -25,7 +27,7 @@ def llama(request):
         num_hidden_layers=3,
         num_attention_heads=4,
         num_key_value_heads=2,
-        head_dim=10,
+        head_dim=8,
         max_position_embeddings=64,
         rms_norm_eps=1e-5,
         rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
@@ -39,6 +41,19 @@ def llama(request):
     return model
 
 
+@pytest.fixture(autouse=True)
+def positions_on_a_line(monkeypatch):
+    """A language model's tokens stand on one line; ours stand in frames."""
+
+    def line(config, start, frames, groups, device):
+        tokens = sum(group.tokens for group in groups)
+        places_S1 = torch.arange(start * tokens, (start + frames) * tokens, device=device)[:, None]
+        return rotary_at(places_S1.expand(-1, config.head_dim // 2), config.head_dim, config.theta)
+
+    monkeypatch.setattr(prior_model, "rotary_of", line)
+    monkeypatch.setattr(prior_model, "cached_rotary", line)
+
+
 def checkpoint(llama):
     """As a file of weights has it: tied weights once."""
     tied = llama.config.tie_word_embeddings
@@ -47,19 +62,17 @@ def checkpoint(llama):
 
 def same_shape(layers: int = 3) -> PriorConfig:
     return PriorConfig(
-        digits=(VOCABULARY,),
+        spec=grid_spec((VOCABULARY,)),
         width=32,
         layers=layers,
         heads=4,
         kv_heads=2,
         hidden=44,
         window=4,
-        objective="next",
+        objective="autoregressive",
         context=None,
         qk_norm=False,
-        positions="line",
         theta=10_000.0,
-        head_width=10,
         epsilon=1e-5,
     )
 
@@ -76,18 +89,19 @@ def sentence(model, first, seed=0):
     """Words t0 .. tn, n = 4 x 2 x 3; the prior is told t0 by its vector of the start, the rest as clips."""
     words_BS = torch.randint(VOCABULARY, (2, 24), generator=torch.Generator().manual_seed(seed))
     model.embedding.start.data.copy_(model.embedding.tables[0].weight[first])
-    clip = words_BS.view(2, 4, 2, 3)
-    return torch.cat([torch.full((2, 1), first), words_BS], 1), Lesson(clip, clip, None, None, torch.zeros(2))
+    clip = words_BS.view(2, 4, 6, 1)
+    batch = PriorBatch(clip, clip, None, None, torch.zeros(2), model.spec)
+    return torch.cat([torch.full((2, 1), first), words_BS], 1), batch
 
 
 @torch.no_grad()
 def test_the_whole_has_the_logits_of_transformers(llama):
     model = language_model(llama)
-    words_BS, lesson = sentence(model, first=5)
+    words_BS, batch = sentence(model, first=5)
     expected = llama(words_BS[:, :-1]).logits
     assert expected.std() > 1
     for kernel in ("gathered", "dense", "oracle"):
-        features = model.features(lesson, kernel).flatten(1, 3)
+        features = model.features(batch, kernel).flatten(1, 2)
         logits = model.head(features, torch.zeros(2, 24, 0, dtype=torch.int64))
         assert (logits - expected).abs().max() < 1e-5 * expected.abs().max()
 
@@ -95,24 +109,25 @@ def test_the_whole_has_the_logits_of_transformers(llama):
 @torch.no_grad()
 def test_streamed_frame_by_frame_and_token_by_token_too(llama):
     model = language_model(llama)
-    words_BS, lesson = sentence(model, first=7, seed=1)
-    expected = llama(words_BS[:, :-1]).logits.view(2, 4, 2, 3, -1)
-    nothing = torch.zeros(2, 2, 3, 0, dtype=torch.int64)
-    for t, proposal in enumerate(proposals(model, lesson)):
-        assert (proposal.logits(nothing) - expected[:, t]).abs().max() < 1e-5 * expected.abs().max()
-    past = model.begin(None, 2, (2, 3))
+    words_BS, batch = sentence(model, first=7, seed=1)
+    expected = llama(words_BS[:, :-1]).logits.view(2, 4, 6, -1)
+    nothing = torch.zeros(2, 6, 0, dtype=torch.int64)
+    for t, proposal in enumerate(proposals(model, batch)):
+        logits = model.head(proposal.features, nothing)
+        assert (logits - expected[:, t]).abs().max() < 1e-5 * expected.abs().max()
+    past = model.begin(None, 2)
     for t in range(4):
         for n in range(6):
-            logits = model.next_token(lesson.clean[:, t].flatten(1)[:, :n], past).logits(nothing[:, :1, :1])
-            assert (logits[:, 0, 0] - expected[:, t].flatten(1, 2)[:, n]).abs().max() < 1e-5 * expected.abs().max()
-        past = model.commit(past, model.propose(lesson.clean[:, t], past)[1])
+            logits = model.head(model.next_token(batch.clean[:, t, :n], past).features, nothing[:, :1])
+            assert (logits[:, 0] - expected[:, t, n]).abs().max() < 1e-5 * expected.abs().max()
+        past = model.commit(past, model.propose(batch.clean[:, t], all_known(batch), past)[1])
 
 
 @torch.no_grad()
 def test_its_likelihood_is_that_of_transformers(llama):
     model = language_model(llama)
-    words_BS, lesson = sentence(model, first=3, seed=2)
-    nats = model(lesson).nats.flatten(1)
+    words_BS, batch = sentence(model, first=3, seed=2)
+    nats = model(batch).nats.flatten(1)
     expected = torch.nn.functional.cross_entropy(
         llama(words_BS[:, :-1]).logits.transpose(1, 2), words_BS[:, 1:], reduction="none"
     )
@@ -120,7 +135,7 @@ def test_its_likelihood_is_that_of_transformers(llama):
 
 
 def test_blocks_begin_a_prior_of_frames_with_fewer_layers(llama):
-    config = dataclasses.replace(tiny_config(layers=2), hidden=44, head_width=10)
+    config = dataclasses.replace(tiny_config(layers=2), hidden=44, width=32)
     model = LlamaPrior(config)
     weights = blocks_from_llama(checkpoint(llama), config)
     loaded = model.load_state_dict(weights, strict=False)
@@ -128,18 +143,18 @@ def test_blocks_begin_a_prior_of_frames_with_fewer_layers(llama):
     kept = ("embedding.", "head.", *(f"layers.{n}.{part}_norm." for n in range(2) for part in "qk"))
     assert all(name.startswith(kept) for name in loaded.missing_keys)
     theirs = llama.model.layers[1]
-    assert torch.equal(model.layers[1].qkv.weight[40:60], theirs.self_attn.k_proj.weight)
+    assert torch.equal(model.layers[1].qkv.weight[32:48], theirs.self_attn.k_proj.weight)
     assert torch.equal(model.layers[1].gate_up.weight[44:], theirs.mlp.up_proj.weight)
     assert torch.equal(model.norm.weight, llama.model.norm.weight)
 
 
 def test_norms_of_queries_and_keys_come_along_where_both_have_them(llama):
-    extra = {f"model.layers.{n}.self_attn.{part}_norm.weight": torch.randn(10) for n in range(3) for part in "qk"}
+    extra = {f"model.layers.{n}.self_attn.{part}_norm.weight": torch.randn(8) for n in range(3) for part in "qk"}
     config = dataclasses.replace(same_shape(), qk_norm=True)
     model = LlamaPrior(config)
     model.load_state_dict(blocks_from_llama(checkpoint(llama) | extra, config), strict=False)
     assert torch.equal(model.layers[2].k_norm.weight, extra["model.layers.2.self_attn.k_norm.weight"])
-    with pytest.raises(ValueError, match=r"layers\.0\.self_attn\.[qk]_norm\.weight of shape \(10,\) has no place"):
+    with pytest.raises(ValueError, match=r"layers\.0\.self_attn\.[qk]_norm\.weight of shape \(8,\) has no place"):
         blocks_from_llama(checkpoint(llama) | extra, same_shape())
 
 
@@ -148,11 +163,10 @@ def test_norms_of_queries_and_keys_come_along_where_both_have_them(llama):
     [
         ({"width": 40}, r"model\.embed_tokens\.weight has shape \(29, 32\); this prior takes \(29, 40\)"),
         ({"hidden": 48}, r"layers\.0\.mlp\.gate_proj\.weight has shape \(44, 32\); this prior takes \(48, 32\)"),
-        ({"kv_heads": 4}, r"layers\.0\.self_attn\.k_proj\.weight has shape \(20, 32\); this prior takes \(40, 32\)"),
-        ({"head_width": 8}, r"layers\.0\.self_attn\.q_proj\.weight has shape \(40, 32\); this prior takes \(32, 32\)"),
+        ({"kv_heads": 4}, r"layers\.0\.self_attn\.k_proj\.weight has shape \(16, 32\); this prior takes \(32, 32\)"),
         ({"layers": 4}, r"model\.layers\.3\.input_layernorm\.weight is not in the checkpoint"),
-        ({"digits": (30,)}, r"model\.embed_tokens\.weight has shape \(29, 32\); this prior takes \(30, 32\)"),
-        ({"digits": (4, 3)}, r"digits = \(4, 3\)"),
+        ({"spec": grid_spec((30,))}, r"model\.embed_tokens\.weight has shape \(29, 32\); this prior takes \(30, 32\)"),
+        ({"spec": grid_spec((4, 3))}, r"codebooks = \(4, 3\)"),
     ],
     ids=str,
 )
@@ -162,9 +176,9 @@ def test_what_does_not_fit_is_named(llama, change, message):
 
 
 def test_biases_are_refused_and_old_angles_ignored(llama):
-    angles = {"model.layers.0.self_attn.rotary_emb.inv_freq": torch.zeros(5)}
+    angles = {"model.layers.0.self_attn.rotary_emb.inv_freq": torch.zeros(4)}
     assert "layers.0.qkv.weight" in blocks_from_llama(checkpoint(llama) | angles, same_shape())
-    bias = {"model.layers.1.self_attn.q_proj.bias": torch.zeros(40)}
-    with pytest.raises(ValueError, match=r"layers\.1\.self_attn\.q_proj\.bias of shape \(40,\) has no place"):
+    bias = {"model.layers.1.self_attn.q_proj.bias": torch.zeros(32)}
+    with pytest.raises(ValueError, match=r"layers\.1\.self_attn\.q_proj\.bias of shape \(32,\) has no place"):
         blocks_from_llama(checkpoint(llama) | bias, same_shape())
     assert blocks_from_llama(checkpoint(llama) | bias, same_shape(layers=1))

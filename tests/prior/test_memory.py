@@ -7,10 +7,9 @@ from hypothesis import strategies as st
 from safetensors.torch import load, save
 
 from prior import laws
-from prior.laws import begun, lived, proposals
-from prior.memory import Past, copied, spot
-from prior.model import Lesson
-from tests.prior.models import WORDS, tiny_config, tiny_lesson, tiny_model
+from prior.laws import commit_frames, proposals, start_past
+from prior.memory import Past, cache_slot, copied
+from tests.prior.models import WORDS, tiny_batch, tiny_config, tiny_model
 
 
 @given(window=st.integers(1, 5), sinks=st.integers(0, 3), words=st.booleans(), frames=st.integers(1, 30))
@@ -18,7 +17,7 @@ def test_the_ring_holds_the_sinks_the_window_and_the_frame_itself_and_nothing_el
     config, tokens = tiny_config(window=window, sinks=sinks, context=WORDS if words else None), 3
     rows: dict[int, int] = {}
     for frame in range(frames):
-        place = spot(config, frame, tokens)
+        place = cache_slot(config, frame, tokens)
         assert place.end - place.start == tokens
         rows |= dict.fromkeys(range(place.start, place.end), frame)
         assert set(rows) == set(range(config.context_length, place.visible))
@@ -27,17 +26,17 @@ def test_the_ring_holds_the_sinks_the_window_and_the_frame_itself_and_nothing_el
         assert seen == needed
 
 
-@pytest.mark.parametrize("context", [None, WORDS], ids=["untold", "words"])
+@pytest.mark.parametrize("context", [None, WORDS], ids=["no context", "words"])
 @pytest.mark.parametrize("sinks", [0, 1, 2])
-@pytest.mark.parametrize("objective", ["masked", "next"])
+@pytest.mark.parametrize("objective", ["masked", "autoregressive"])
 def test_ten_rings_of_frames_equal_the_windowed_reference_in_the_same_memory(objective, sinks, context):
     config = tiny_config(objective, window=2, sinks=sinks, context=context)
-    model, lesson = tiny_model(config), tiny_lesson(config, batch=1, frames=10 * (2 + 1))
+    model, batch = tiny_model(config), tiny_batch(config, batch=1, frames=10 * (2 + 1))
     with torch.no_grad():
-        features = model.features(lesson)
-    past = begun(model, lesson)
+        features = model.features(batch)
+    past = start_past(model, batch)
     places = laws.memory(past)
-    for t, proposal in enumerate(proposals(model, lesson, past)):
+    for t, proposal in enumerate(proposals(model, batch, past)):
         torch.testing.assert_close(proposal.features, features[:, t], rtol=0, atol=1e-11)
     assert laws.memory(past) == places
 
@@ -45,35 +44,35 @@ def test_ten_rings_of_frames_equal_the_windowed_reference_in_the_same_memory(obj
 def test_cropping_the_clip_is_not_the_reference():
     """Keys carry what their frames saw: the window's frames alone give other answers than a stream."""
     config = tiny_config(window=2)
-    model, lesson = tiny_model(config), tiny_lesson(config, frames=8)
+    model, batch = tiny_model(config), tiny_batch(config, frames=8)
     with torch.no_grad():
-        whole = model.features(lesson)[:, -1]
-        last = (lesson.targets[:, -3:], lesson.clean[:, -3:], lesson.seen[:, -3:])
-        cropped = model.features(Lesson(*last, lesson.text, lesson.rate_B))
+        whole = model.features(batch)[:, -1]
+        last = {"targets": batch.targets[:, -3:], "clean": batch.clean[:, -3:], "known": batch.known[:, -3:]}
+        cropped = model.features(batch._replace(**last))
     assert (whole - cropped[:, -1]).abs().max() > 1e-3
 
 
 def test_a_saved_past_resumes_to_the_same_bits():
     config = tiny_config(sinks=1, context=WORDS)
-    model, lesson = tiny_model(config), tiny_lesson(config, frames=8)
-    past = lived(model, lesson, begun(model, lesson), 0, 5)
+    model, batch = tiny_model(config), tiny_batch(config, frames=8)
+    past = commit_frames(model, batch, start_past(model, batch), 0, 5)
     parts = {f"keys.{n}": each for n, each in enumerate(past.keys)}
     parts |= {f"values.{n}": each for n, each in enumerate(past.values)}
-    parts |= {"frames": past.frames, "grid": past.grid, "last_B": past.last_B}
+    parts |= {"frames": past.frames, "last": past.last}
     loaded = load(save(parts))
     layers = range(config.layers)
     keys, values = (tuple(loaded[f"{part}.{n}"] for n in layers) for part in ("keys", "values"))
-    resumed = Past(keys, values, loaded["frames"], loaded["grid"], loaded["last_B"])
-    for one, two in zip(proposals(model, lesson, past, 5), proposals(model, lesson, resumed, 5), strict=True):
+    resumed = Past(keys, values, loaded["frames"], loaded["last"], past.spec)
+    for one, two in zip(proposals(model, batch, past, 5), proposals(model, batch, resumed, 5), strict=True):
         assert torch.equal(one.features, two.features)
 
 
 def test_a_copy_shares_no_memory():
     config = tiny_config(context=WORDS)
-    model, lesson = tiny_model(config), tiny_lesson(config)
-    past = begun(model, lesson)
+    model, batch = tiny_model(config), tiny_batch(config)
+    past = start_past(model, batch)
     addresses = [
-        {each.data_ptr() for each in (*kept.keys, *kept.values, kept.frames, kept.grid, kept.last_B)}
+        {each.data_ptr() for each in (*kept.keys, *kept.values, kept.frames, kept.last)}
         for kept in (past, copied(past))
     ]
     assert not addresses[0] & addresses[1]
@@ -82,45 +81,46 @@ def test_a_copy_shares_no_memory():
 def test_a_present_outlives_other_questions():
     """A frame can be asked for, others after it, and the first be committed nevertheless."""
     config = tiny_config(sinks=1)
-    model, lesson = tiny_model(config), tiny_lesson(config)
-    past, expected = begun(model, lesson), begun(model, lesson)
+    model, batch = tiny_model(config), tiny_batch(config)
+    known = laws.all_known(batch)
+    past, expected = start_past(model, batch), start_past(model, batch)
     for t in range(4):
-        _, present = model.propose(lesson.clean[:, t], past)
-        for other in (lesson.clean[:, t].flip(-1), laws.nothing_decided(model, lesson)):
-            model.propose(other, past)
+        _, present = model.propose(batch.clean[:, t], known, past)
+        for other, told in ((batch.clean[:, t].flip(1), known), (batch.clean[:, t], ~known)):
+            model.propose(other, told, past)
         past = model.commit(past, present)
-        expected = model.commit(expected, model.propose(lesson.clean[:, t], expected)[1])
+        expected = model.commit(expected, model.propose(batch.clean[:, t], known, expected)[1])
         pairs = zip(laws.visible(config, past), laws.visible(config, expected), strict=True)
         assert all(torch.equal(*pair) for pair in pairs)
 
 
-@pytest.mark.parametrize("objective", ["masked", "next"])
-def test_ids_may_be_written_over_once_they_have_been_told(objective):
+@pytest.mark.parametrize("objective", ["masked", "autoregressive"])
+def test_codes_may_be_written_over_once_they_have_been_given(objective):
     """A sampler fills one frame in place, again and again."""
     config = tiny_config(objective)
-    model, lesson = tiny_model(config), tiny_lesson(config)
-    past, expected = begun(model, lesson), begun(model, lesson)
-    frame = torch.empty_like(lesson.clean[:, 0])
+    model, batch = tiny_model(config), tiny_batch(config)
+    past, expected = start_past(model, batch), start_past(model, batch)
+    frame = torch.empty_like(batch.clean[:, 0])
     for t in range(4):
-        _, present = model.propose(frame.copy_(lesson.clean[:, t]), past)
-        frame.fill_(config.vocabulary.mask)
-        past = model.commit(past, present)
-        expected = lived(model, lesson, expected, t, t + 1)
-        ahead = (model.advance(lesson.clean[:, t + 1], copied(each))[1].features for each in (past, expected))
-        assert torch.equal(*ahead)
-        fused, _ = model.advance(frame.copy_(lesson.clean[:, t + 1]), copied(past))
+        _, present = model.propose(frame.copy_(batch.clean[:, t]), laws.all_known(batch), past)
         frame.fill_(0)
-        assert torch.equal(fused.last_B, lesson.clean[:, t + 1, -1, -1])
+        past = model.commit(past, present)
+        expected = commit_frames(model, batch, expected, t, t + 1)
+        ahead = (model.advance(batch.clean[:, t + 1], copied(each))[1].features for each in (past, expected))
+        assert torch.equal(*ahead)
+        fused, _ = model.advance(frame.copy_(batch.clean[:, t + 1]), copied(past))
+        frame.fill_(0)
+        assert torch.equal(fused.last, batch.clean[:, t + 1, -1])
 
 
 @pytest.mark.slow
 def test_ten_thousand_frames_take_no_more_memory_than_a_thousand():
     config = tiny_config(window=3, sinks=1, context=WORDS)
-    model, lesson = tiny_model(config).float(), tiny_lesson(config, batch=1, frames=10)
-    past = begun(model, lesson)
+    model, batch = tiny_model(config).float(), tiny_batch(config, batch=1, frames=10)
+    past = start_past(model, batch)
     places, peaks = laws.memory(past), []
     for _ in range(1000):
-        past = lived(model, lesson, past, 0, 10)
+        past = commit_frames(model, batch, past, 0, 10)
         peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     assert int(past.frames) == 10_000
     assert laws.memory(past) == places

@@ -1,141 +1,203 @@
+import math
+
 import pytest
 import torch
 
-from prior.laws import begun, lived, nothing_decided, proposals, random_batch
-from prior.model import TokenProposal
-from tests.prior.models import FEATURES, WORDS, tiny_config, tiny_lesson, tiny_model
+from interfaces.tokens import TokenGroup, TokenSpec
+from prior import laws
+from prior.config import ControlConfig
+from prior.heads.base import TokenProposal
+from prior.laws import all_known, commit_frames, proposals, propose_nothing_known, start_past
+from tests.prior.models import FEATURES, WORDS, grid_spec, tiny_batch, tiny_config, tiny_model
 
 
-@pytest.mark.parametrize("digits", [(11,), (3, 2, 2)], ids=str)
-@pytest.mark.parametrize("context", [None, WORDS], ids=["untold", "words"])
+@pytest.mark.parametrize("codebooks", [(11,), (3, 2, 2)], ids=str)
+@pytest.mark.parametrize("context", [None, WORDS], ids=["no context", "words"])
 @pytest.mark.parametrize("sinks", [0, 2])
-def test_token_after_token_it_answers_as_in_training(sinks, context, digits):
-    config = tiny_config("next", digits, sinks=sinks, context=context)
-    model, lesson = tiny_model(config), tiny_lesson(config, frames=6)
+def test_token_after_token_it_answers_as_in_training(sinks, context, codebooks):
+    config = tiny_config("autoregressive", codebooks, sinks=sinks, context=context)
+    model, batch = tiny_model(config), tiny_batch(config, frames=6)
     with torch.no_grad():
-        features = model.features(lesson).flatten(2, 3)
-    written = config.vocabulary.to_digits(lesson.targets.flatten(2))
-    past = begun(model, lesson)
+        features = model.features(batch)
+    past = start_past(model, batch)
     for t in range(6):
-        ids_BN = lesson.clean[:, t].flatten(1)
         for n in range(6):
-            proposal = model.next_token(ids_BN[:, :n], past)
-            torch.testing.assert_close(proposal.features[:, 0, 0], features[:, t, n], rtol=0, atol=1e-12)
-            for place in range(len(digits)):
-                known = written[:, t, n, :place]
-                expected = model.head(features[:, t, n], known)
-                assert torch.equal(proposal.logits(known[:, None, None])[:, 0, 0], expected) or torch.allclose(
-                    proposal.logits(known[:, None, None])[:, 0, 0], expected, rtol=1e-6
-                )
-        past = lived(model, lesson, past, t, t + 1)
+            proposal = model.next_token(batch.clean[:, t, :n], past)
+            torch.testing.assert_close(proposal.features[:, 0], features[:, t, n], rtol=0, atol=1e-12)
+            readings = (
+                model.head.readings(each, batch.targets[:, t, n])
+                for each in (proposal.features[:, 0], features[:, t, n])
+            )
+            for one, other in zip(*readings, strict=True):
+                torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6)
+        past = commit_frames(model, batch, past, t, t + 1)
 
 
-def test_a_proposal_in_raster_order_knows_nothing_of_later_tokens():
-    config = tiny_config("next")
-    model, lesson = tiny_model(config), tiny_lesson(config)
-    past = lived(model, lesson, begun(model, lesson), 0, 3)
-    ids = lesson.clean[:, 3]
-    features = model.propose(ids, past)[0].features.flatten(1, 2)
+def test_a_proposal_in_decode_order_knows_nothing_of_later_tokens():
+    config = tiny_config("autoregressive")
+    model, batch = tiny_model(config), tiny_batch(config)
+    past = commit_frames(model, batch, start_past(model, batch), 0, 3)
+    codes, known = batch.clean[:, 3], all_known(batch)
+    features = model.propose(codes, known, past)[0].features
     for n in range(6):
-        other = ids.flatten(1).clone()
-        other[:, n:] = config.vocabulary.mask
-        again = model.propose(other.view_as(ids), past)[0].features.flatten(1, 2)
+        fewer = known.clone()
+        fewer[:, n:] = False
+        again = model.propose(codes, fewer, past)[0].features
         torch.testing.assert_close(again[:, : n + 1], features[:, : n + 1], rtol=0, atol=0)
         assert n == 5 or (again[:, n + 1 :] - features[:, n + 1 :]).abs().amax(-1).min() > 1e-6
 
 
-@pytest.mark.parametrize("objective", ["masked", "next"])
+@pytest.mark.parametrize("objective", ["masked", "autoregressive"])
 def test_a_corrupted_memory_is_remembered_and_the_truth_is_asked_for(objective):
     config = tiny_config(objective, context=WORDS)
-    model, lesson = tiny_model(config), tiny_lesson(config, rate=0.5)
-    assert (lesson.clean != lesson.targets).any()
-    answers = model(lesson)
-    features = model.features(lesson)
-    torch.testing.assert_close(answers.nats, model.head.answers(features, lesson.targets).nats)
-    other = lesson._replace(clean=lesson.targets)
+    model, batch = tiny_model(config), tiny_batch(config, noise=0.5)
+    assert (batch.clean != batch.targets).any()
+    losses = model(batch)
+    features = model.features(batch)
+    torch.testing.assert_close(losses.nats, model.head.losses(features, batch.targets).nats)
+    other = batch._replace(clean=batch.targets)
     assert (model.features(other) - features).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("objective", ["masked", "next"])
+@pytest.mark.parametrize("objective", ["masked", "autoregressive"])
 def test_making_activations_again_changes_no_bit_of_the_gradients(objective):
     config = tiny_config(objective, sinks=1, context=FEATURES, layers=3)
-    model, lesson = tiny_model(config), tiny_lesson(config, rate=0.5)
+    model, batch = tiny_model(config), tiny_batch(config, noise=0.5)
     gradients = []
     for recompute in (False, True):
         model.zero_grad()
-        answers = model(lesson, smoothing=0.1, recompute=recompute)
-        answers.loss.mean().backward()
+        losses = model(batch, smoothing=0.1, recompute=recompute)
+        losses.loss.mean().backward()
         gradients.append([parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None])
     assert len(gradients[0]) == len(gradients[1])
     assert all(torch.equal(*pair) for pair in zip(*gradients, strict=True))
 
 
-@pytest.mark.parametrize("objective", ["masked", "next"])
+@pytest.mark.parametrize("objective", ["masked", "autoregressive"])
 def test_every_weight_is_taught(objective):
     config = tiny_config(objective, sinks=1, context=WORDS)
-    model, lesson = tiny_model(config), tiny_lesson(config, batch=8, rate=0.5)
-    model(lesson).loss.mean().backward()
+    model, batch = tiny_model(config), tiny_batch(config, batch=8, noise=0.5)
+    model(batch).loss.mean().backward()
     idle = {name for name, parameter in model.named_parameters() if parameter.grad is None or not parameter.grad.any()}
     assert idle == ({"embedding.start"} if objective == "masked" else {"embedding.masked"})
 
 
 def test_both_objectives_load_each_others_weights():
-    states = [tiny_model(tiny_config(objective)).state_dict() for objective in ("masked", "next")]
+    states = [tiny_model(tiny_config(objective)).state_dict() for objective in ("masked", "autoregressive")]
     assert {name: each.shape for name, each in states[0].items()} == {n: each.shape for n, each in states[1].items()}
 
 
 @pytest.mark.parametrize("qk_norm", [True, False])
 @pytest.mark.parametrize("context", [WORDS, FEATURES], ids=["words", "features"])
-@pytest.mark.parametrize("objective", ["masked", "next"])
+@pytest.mark.parametrize("objective", ["masked", "autoregressive"])
 def test_it_trains_and_streams_under_autocast(objective, context, qk_norm):
     config = tiny_config(objective, (512, 125), context=context, sinks=1, qk_norm=qk_norm)
-    model, lesson = tiny_model(config).float(), tiny_lesson(config)
+    model, batch = tiny_model(config).float(), tiny_batch(config)
     with torch.no_grad():
-        exact = model.features(lesson)
+        exact = model.features(batch)
     with torch.autocast("cpu", torch.bfloat16):
-        ids = torch.arange(config.vocabulary.size)
-        assert torch.equal(config.vocabulary.to_ids(config.vocabulary.to_digits(ids)), ids)
-        answers = model(lesson)
-        answers.loss.mean().backward()
-        features = model.features(lesson)
-        streamed = torch.stack([proposal.features for proposal in proposals(model, lesson)], 1)
-        proposal = next(proposals(model, lesson))
-    assert answers.loss.dtype == answers.nats.dtype == proposal.logits(torch.zeros(2, 2, 3, 0).long()).dtype
-    assert answers.loss.dtype == torch.float32
+        losses = model(batch)
+        losses.loss.mean().backward()
+        features = model.features(batch)
+        streamed = torch.stack([proposal.features for proposal in proposals(model, batch)], 1)
+        proposal = next(proposals(model, batch))
+    logits = model.head(proposal.features, torch.zeros(2, 6, 0).long())
+    assert losses.loss.dtype == losses.nats.dtype == logits.dtype == torch.float32
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters() if parameter.grad is not None)
     for rounded in (features, streamed):
         assert (rounded.float() - exact).abs().max() < 0.1 * exact.abs().max()
 
 
-@pytest.mark.parametrize("context", [None, WORDS, FEATURES], ids=["untold", "words", "features"])
-@pytest.mark.parametrize("objective", ["masked", "next"])
+@pytest.mark.parametrize("context", [None, WORDS, FEATURES], ids=["no context", "words", "features"])
+@pytest.mark.parametrize("objective", ["masked", "autoregressive"])
 def test_it_runs_with_weights_in_bfloat16(objective, context):
     config = tiny_config(objective, context=context, sinks=1)
-    model, lesson = tiny_model(config).bfloat16(), tiny_lesson(config)
-    features = model.features(lesson)
+    model, batch = tiny_model(config).bfloat16(), tiny_batch(config)
+    features = model.features(batch)
     assert features.dtype == torch.bfloat16
-    for t, proposal in enumerate(proposals(model, lesson)):
+    for t, proposal in enumerate(proposals(model, batch)):
         assert (proposal.features - features[:, t]).abs().max() < 0.1 * features.abs().max()
-        assert proposal.logits(torch.zeros(2, 2, 3, 0).long()).dtype == torch.float32
+        assert model.head(proposal.features, torch.zeros(2, 6, 0).long()).dtype == torch.float32
 
 
 def test_what_is_proposed_has_the_shape_of_a_frame():
-    config = tiny_config(digits=(4, 3))
-    model, lesson = tiny_model(config), tiny_lesson(config)
-    past = begun(model, lesson)
-    proposal, present = model.propose(nothing_decided(model, lesson), past)
+    config = tiny_config(codebooks=(4, 3))
+    model, batch = tiny_model(config), tiny_batch(config)
+    past = start_past(model, batch)
+    proposal = propose_nothing_known(model, batch, past, 0)
     assert isinstance(proposal, TokenProposal)
-    assert proposal.logits(torch.zeros(2, 2, 3, 0).long()).shape == (2, 2, 3, 4)
-    assert proposal.logits(torch.zeros(2, 2, 3, 1).long()).shape == (2, 2, 3, 3)
+    assert [each.shape for each in model.head.readings(proposal.features, batch.targets[:, 0])] == [
+        (2, 6, 4),
+        (2, 6, 3),
+    ]
     assert not proposal.features.requires_grad
-    past, _ = model.advance(lesson.clean[:, 0], past)
-    assert (int(past.frames), past.last_B.tolist()) == (1, lesson.clean[:, 0, -1, -1].tolist())
+    _, present = model.propose(batch.clean[:, 0], all_known(batch), past)
+    past, _ = model.advance(batch.clean[:, 0], past)
+    assert int(past.frames) == 1
+    assert torch.equal(past.last, batch.clean[:, 0, -1])
     assert present.keys[0].shape == (2, config.kv_heads, 6, 12)
 
 
 def test_one_token_and_one_frame_are_enough():
-    config = tiny_config("masked", window=1)
-    lesson = random_batch(config, 1, 1, (1, 1), torch.Generator().manual_seed(0))
+    config = tiny_config("masked", window=1, shape=(1, 1))
+    batch = tiny_batch(config, batch=1, frames=1)
     model = tiny_model(config)
-    assert model(lesson).nats.shape == (1, 1, 1, 1)
-    assert next(proposals(model, lesson)).features.shape == (1, 1, 1, 32)
+    assert model(batch).nats.shape == (1, 1, 1)
+    assert next(proposals(model, batch)).features.shape == (1, 1, 48)
+
+
+GROUPS = (TokenGroup("coarse", (2, 2)), TokenGroup("fine", (4, 4)))
+LINE = (TokenGroup("latents", (7,)),)
+
+
+@pytest.mark.parametrize("objective", ["masked", "autoregressive"])
+@pytest.mark.parametrize(
+    ("spec", "control"),
+    [
+        (TokenSpec((5, 3), GROUPS, 4), None),
+        (TokenSpec((1024,) * 8, LINE, 4), None),
+        (grid_spec((4, 3)), ControlConfig(discrete=5)),
+        (TokenSpec((4,), GROUPS, 2), ControlConfig(floats=3)),
+    ],
+    ids=["coarse and fine", "a line of 80 bits", "actions", "numbers"],
+)
+def test_the_laws_hold_for_groups_lines_and_controls(objective, spec, control):
+    config = tiny_config(objective, spec=spec, control=control, context=WORDS, sinks=1)
+    model, batch = tiny_model(config), tiny_batch(config, frames=6, noise=0.3)
+    for verdict in (
+        laws.streaming_is_the_training_path(model, batch, 1e-6),
+        laws.proposing_twice_is_proposing_once(model, batch),
+        laws.a_copied_past_resumes(model, batch),
+        laws.advancing_is_committing_and_proposing(model, batch, 1e-6),
+        laws.shifting_a_stream_changes_nothing(model, batch, 1e-4),
+        laws.a_past_does_not_grow(model, batch, 2),
+        laws.a_row_of_a_batch_is_the_row_alone(model, batch, 1e-6),
+    ):
+        assert verdict.held, verdict
+
+
+@pytest.mark.parametrize("objective", ["masked", "autoregressive"])
+@pytest.mark.parametrize("control", [ControlConfig(discrete=5), ControlConfig(floats=3)], ids=str)
+def test_a_control_counts_from_its_frame_on_and_one_that_is_absent_is_none(objective, control):
+    config = tiny_config(objective, control=control)
+    model, batch = tiny_model(config), tiny_batch(config)
+    assert batch.control is not None
+    features = model.features(batch)
+    other = batch.control.clone()
+    other[:, 2] = other[:, 3]
+    moved = (model.features(batch._replace(control=other)) - features).abs().amax((0, 2, 3))
+    assert not moved[:2].any()
+    assert (moved[2:] > 1e-4).all()
+    absent = torch.full_like(batch.control, -1 if control.discrete else math.nan)
+    assert torch.equal(model.features(batch._replace(control=None)), model.features(batch._replace(control=absent)))
+    with pytest.raises(ValueError, match="takes no control"):
+        tiny_model(tiny_config(objective)).features(batch)
+    with pytest.raises(ValueError, match="control"):
+        model.features(batch._replace(control=batch.control[:, 1:]))
+
+
+def test_tokens_of_another_kind_are_refused():
+    model = tiny_model(tiny_config())
+    model.begin(None, 1, grid_spec((4, 3), (5, 5)))
+    with pytest.raises(ValueError, match="begin"):
+        model.begin(None, 1, grid_spec((4, 4)))

@@ -4,14 +4,15 @@ import math
 import pytest
 import torch
 
-from prior.rotary import context_turns, frame_turns, joined, line_turns, pair_axes, turn
+from interfaces.tokens import TokenGroup
+from prior.rotary import apply_rotary, concat, context_rotary, coordinates, frame_rotary, pair_axes
 
-CHANNELS, THETA, GRID = 12, 100.0, (2, 3)
+CHANNELS, THETA, GROUPS = 12, 100.0, (TokenGroup("tokens", (2, 3)),)
 
 
 def frames_at(*times, timeless=()):
     silent = torch.tensor([t in timeless for t in times])
-    return frame_turns(torch.tensor(times), GRID, CHANNELS, THETA, silent)
+    return frame_rotary(torch.tensor(times), GROUPS, CHANNELS, THETA, silent)
 
 
 def vectors(count, seed=0):
@@ -21,8 +22,8 @@ def vectors(count, seed=0):
 
 def scores(query, query_turns, key, key_turns):
     """What every position makes of every other, when all send the same query and the same key."""
-    q = turn(query.expand(-1, len(query_turns.cos), -1, -1), query_turns)[0, :, 0]
-    k = turn(key.expand(-1, len(key_turns.cos), -1, -1), key_turns)[0, :, 0]
+    q = apply_rotary(query.expand(-1, len(query_turns.cos), -1, -1), query_turns)[0, :, 0]
+    k = apply_rotary(key.expand(-1, len(key_turns.cos), -1, -1), key_turns)[0, :, 0]
     return q @ k.T
 
 
@@ -50,13 +51,13 @@ def test_only_the_distance_in_the_frame_counts():
 
 
 def test_turning_keeps_lengths():
-    turned = turn(vectors(12), frames_at(4, 9))
+    turned = apply_rotary(vectors(12), frames_at(4, 9))
     torch.testing.assert_close(turned.norm(dim=-1), vectors(12).norm(dim=-1))
 
 
 def test_what_is_timeless_looks_the_same_to_every_frame():
     query, key = vectors(1), vectors(1, seed=1)
-    for kept in (frames_at(0, 1, timeless=(0, 1)), context_turns(12, CHANNELS)):
+    for kept in (frames_at(0, 1, timeless=(0, 1)), context_rotary(12, CHANNELS)):
         for t in (2, 50, 1_000_000):
             torch.testing.assert_close(
                 scores(query, frames_at(t), key, kept), scores(query, frames_at(1), key, kept), rtol=0, atol=0
@@ -69,10 +70,10 @@ def test_the_silent_part_is_time_and_nothing_else():
     sink, plain = frames_at(0, timeless=(0,)), frames_at(0)
     assert torch.equal(sink.cos[:, ~time], plain.cos[:, ~time])
     assert torch.equal(sink.sin[:, ~time], plain.sin[:, ~time])
-    for turns in (sink, context_turns(3, CHANNELS)):
+    for turns in (sink, context_rotary(3, CHANNELS)):
         assert not turns.cos[:, time].any()
         assert not turns.sin[:, time].any()
-    assert context_turns(3, CHANNELS).cos[:, ~time].eq(1).all()
+    assert context_rotary(3, CHANNELS).cos[:, ~time].eq(1).all()
 
 
 def test_axes_take_turns_and_each_has_fast_and_slow_pairs():
@@ -94,19 +95,26 @@ def test_angles_are_exact_a_million_frames_on():
             assert turns.sin[row, pair].item() == pytest.approx(math.sin(angle), abs=1e-6)
 
 
-def test_a_line_is_turned_as_llama_turns_it():
-    turns = line_turns(5, 4, CHANNELS, 10_000.0)
-    for row in range(4):
-        for pair in range(6):
-            angle = (5 + row) * 10_000.0 ** (-2 * pair / CHANNELS)
-            assert turns.cos[row, pair].item() == pytest.approx(math.cos(angle), abs=1e-7)
+def test_a_pair_is_rotated_as_llama_rotates_it():
     first, second = torch.randn(2, 6)
-    turned = turn(torch.cat([first, second]).expand(1, 4, 1, -1), turns)[0, :, 0]
-    torch.testing.assert_close(turned[2, 1], first[1] * turns.cos[2, 1] - second[1] * turns.sin[2, 1])
-    torch.testing.assert_close(turned[2, 7], second[1] * turns.cos[2, 1] + first[1] * turns.sin[2, 1])
+    rotary = frames_at(5)
+    rotated = apply_rotary(torch.cat([first, second]).expand(1, 6, 1, -1), rotary)[0, :, 0]
+    torch.testing.assert_close(rotated[2, 1], first[1] * rotary.cos[2, 1] - second[1] * rotary.sin[2, 1])
+    torch.testing.assert_close(rotated[2, 7], second[1] * rotary.cos[2, 1] + first[1] * rotary.sin[2, 1])
+
+
+def test_a_coarse_token_stands_in_the_middle_of_the_fine_ones_that_it_covers():
+    groups = (TokenGroup("coarse", (2, 2)), TokenGroup("fine", (4, 4)), TokenGroup("line", (4,)))
+    places = [tuple(place) for place in coordinates(groups).tolist()]
+    assert places[:4] == [(0.5, 0.5), (0.5, 2.5), (2.5, 0.5), (2.5, 2.5)]
+    assert places[4:20] == list(itertools.product(range(4), range(4)))
+    assert places[20:] == [(0, 0), (0, 1), (0, 2), (0, 3)]
+    fine = frame_rotary(torch.tensor([3]), groups[1:2], CHANNELS, THETA, torch.tensor([False]))
+    both = frame_rotary(torch.tensor([3]), groups[:2], CHANNELS, THETA, torch.tensor([False]))
+    assert torch.equal(both.cos[4:], fine.cos)
 
 
 def test_joined_turns_stand_one_after_the_other():
-    both = joined(frames_at(3), frames_at(8))
+    both = concat([frames_at(3), frames_at(8)])
     assert torch.equal(both.cos, frames_at(3, 8).cos)
     assert torch.equal(both.sin, frames_at(3, 8).sin)

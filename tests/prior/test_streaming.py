@@ -4,12 +4,13 @@ import pytest
 import torch
 
 from prior import streaming
-from prior.laws import begun, lived
+from prior.heads.base import at_places
+from prior.laws import all_known, commit_frames, start_past
 from prior.linear import Linear, can_pack, pack
-from prior.model import LlamaPrior, at_places
-from prior.rotary import frame_turns
+from prior.model import LlamaPrior
+from prior.rotary import frame_rotary
 from prior.streaming import steps_for, suits
-from tests.prior.models import WORDS, tiny_config, tiny_lesson, tiny_model
+from tests.prior.models import WORDS, tiny_batch, tiny_config, tiny_model
 
 packing = pytest.mark.skipif(not can_pack(torch.zeros(1, 1)), reason="torch has no oneDNN here")
 PLACES = torch.tensor([[0, 3, 4], [5, 1, 2]])
@@ -19,7 +20,7 @@ PLACES = torch.tensor([[0, 3, 4], [5, 1, 2]])
 def test_a_block_streams_as_it_is_taught(qk_norm: bool) -> None:
     config = tiny_config(qk_norm=qk_norm)
     block = tiny_model(config).blocks[0]
-    turns = frame_turns(torch.tensor([3, 4]), (2, 3), 12, config.theta, torch.tensor([True, False]))
+    turns = frame_rotary(torch.tensor([3, 4]), config.spec.groups, 12, config.theta, torch.tensor([True, False]))
     x = torch.randn(2, 12, config.width, dtype=torch.float64)
     steps = steps_for(x, turns, config)
     assert steps.finish is streaming.finish
@@ -71,13 +72,13 @@ def test_half_precision_and_autocast_take_the_blocks_own_arithmetic() -> None:
 
 
 @pytest.mark.parametrize("context", [None, WORDS])
-@pytest.mark.parametrize("objective", ["masked", "next"])
+@pytest.mark.parametrize("objective", ["masked", "autoregressive"])
 def test_a_proposal_for_some_places_is_the_whole_one_at_them(objective, context) -> None:
     model = tiny_model(tiny_config(objective, context=context))
-    lesson = tiny_lesson(model.config)
-    past = lived(model, lesson, begun(model, lesson), 0, 4)
-    asked = lesson.clean[:, 4]
-    (whole, present), (some, same) = model.propose(asked, past), model.propose(asked, past, PLACES)
+    batch = tiny_batch(model.config)
+    past = commit_frames(model, batch, start_past(model, batch), 0, 4)
+    asked = batch.clean[:, 4], all_known(batch), past
+    (whole, present), (some, same) = model.propose(*asked), model.propose(*asked, places_BM=PLACES)
     torch.testing.assert_close(some.features, whole.at(PLACES).features, rtol=0, atol=1e-12)
     assert all(torch.equal(*pair) for pair in zip(present.keys + present.values, same.keys + same.values, strict=True))
 
@@ -86,16 +87,17 @@ def test_a_proposal_for_some_places_is_the_whole_one_at_them(objective, context)
 @pytest.mark.parametrize("count", [2, 3, 8, 21, 63])
 def test_packed_it_is_the_same_to_the_bit_however_many_are_asked(count: int) -> None:
     torch.manual_seed(count)
-    model = LlamaPrior(tiny_config()).requires_grad_(False)
+    config = tiny_config(shape=(8, 8))
+    model = LlamaPrior(config).requires_grad_(False)
     pack(model)
-    ids = torch.randint(model.vocabulary.mask + 1, (2, 8, 8))
-    past = model.begin(None, 2, (8, 8))
+    codes, known = torch.randint(3, (2, 64, 2)), torch.rand(2, 64) < 0.9
+    past = model.begin(None, 2)
     places = torch.stack([torch.randperm(64)[:count] for _ in range(2)])
-    whole, some = model.propose(ids, past)[0], model.propose(ids, past, places)[0]
-    assert torch.equal(some.features, at_places(whole.features.flatten(1, 2), places))
-    plain = LlamaPrior(tiny_config()).requires_grad_(False)
+    whole, some = model.propose(codes, known, past)[0], model.propose(codes, known, past, places_BM=places)[0]
+    assert torch.equal(some.features, at_places(whole.features, places))
+    plain = LlamaPrior(config).requires_grad_(False)
     plain.load_state_dict(model.state_dict())
-    slow = plain.propose(ids, plain.begin(None, 2, (8, 8)))[0]
+    slow = plain.propose(codes, known, plain.begin(None, 2))[0]
     torch.testing.assert_close(whole.features, slow.features, rtol=1e-5, atol=1e-5)
 
 

@@ -5,12 +5,12 @@ import itertools
 import pytest
 import torch
 
-from prior.model import LlamaPrior, taught
+from prior.model import LlamaPrior, run_block
 from prior.visibility import Layout
-from tests.prior.models import WORDS, tiny_config, tiny_lesson, tiny_model
+from tests.prior.models import WORDS, tiny_batch, tiny_config, tiny_model
 
-FRAMES, GRID = 5, (1, 2)
-CASES = list(itertools.product(("masked", "next"), (0, 1, 2), (None, WORDS)))
+FRAMES, SHAPE = 5, (1, 2)
+CASES = list(itertools.product(("masked", "autoregressive"), (0, 1, 2), (None, WORDS)))
 every_case = pytest.mark.parametrize(
     ("objective", "sinks", "context"), CASES, ids=lambda value: "words" if value is WORDS else str(value)
 )
@@ -48,7 +48,7 @@ def sees(asker, key, window, sinks, raster):
 
 def expected(objective, window, sinks, context, frames=FRAMES, tokens=2):
     written = positions(context, 2 if objective == "masked" else 1, frames, tokens)
-    rows = [[sees(asker, key, window, sinks, objective == "next") for key in written] for asker in written]
+    rows = [[sees(asker, key, window, sinks, objective == "autoregressive") for key in written] for asker in written]
     return written, torch.tensor(rows)
 
 
@@ -62,17 +62,17 @@ def feels(outputs_SC, inputs_SC):
 
 
 def lesson_and_sequence(config):
-    model, lesson = tiny_model(config), tiny_lesson(config, batch=1, frames=FRAMES, grid=GRID)
+    model, batch = tiny_model(config), tiny_batch(config, batch=1, frames=FRAMES)
     layout = model.layout(FRAMES, 2, config.objective == "masked")
-    x_SC = model.sequence(lesson, layout).detach()[0].requires_grad_()
-    return model, lesson, layout, x_SC
+    x_SC = model.sequence(batch, layout).detach()[0].requires_grad_()
+    return model, batch, layout, x_SC
 
 
 def through_blocks(model: LlamaPrior, layout, x_SC, kernel):
-    turns = model.sequence_turns(layout, GRID, x_SC.device)
+    rotary = model.sequence_rotary(layout, model.spec.groups, x_SC.device)
     x_BSC = x_SC[None]
     for block in model.blocks:
-        x_BSC = taught(block, x_BSC, turns, layout, kernel)
+        x_BSC = run_block(block, x_BSC, rotary, layout, kernel)
     return x_BSC[0]
 
 
@@ -96,7 +96,7 @@ def test_the_layout_is_the_definition(objective, sinks, context, window):
 @pytest.mark.parametrize("kernel", ["gathered", "dense", "oracle"])
 def test_one_layer_feels_exactly_what_may_be_seen(objective, sinks, context, kernel):
     """Nothing from outside the window, nothing of other masked frames, and all of the rest."""
-    config = tiny_config(objective, sinks=sinks, context=context, layers=1)
+    config = tiny_config(objective, sinks=sinks, context=context, layers=1, shape=SHAPE)
     model, _, layout, x_SC = lesson_and_sequence(config)
     felt = feels(through_blocks(model, layout, x_SC, kernel), x_SC)
     assert torch.equal(felt, expected(objective, config.window, sinks, layout.context)[1])
@@ -105,7 +105,7 @@ def test_one_layer_feels_exactly_what_may_be_seen(objective, sinks, context, ker
 @every_case
 @pytest.mark.parametrize("layers", [2, 3])
 def test_deep_down_nothing_is_felt_that_no_chain_of_looks_could_tell(objective, sinks, context, layers):
-    config = tiny_config(objective, window=1, sinks=sinks, context=context, layers=layers)
+    config = tiny_config(objective, window=1, sinks=sinks, context=context, layers=layers, shape=SHAPE)
     model, _, layout, x_SC = lesson_and_sequence(config)
     felt = feels(through_blocks(model, layout, x_SC, "gathered"), x_SC)
     written, seen = expected(objective, 1, sinks, layout.context)
@@ -121,33 +121,34 @@ def test_deep_down_nothing_is_felt_that_no_chain_of_looks_could_tell(objective, 
             assert objective == "masked" or of_frame < frame or of_token <= token
 
 
-@pytest.mark.parametrize("objective", ["masked", "next"])
+@pytest.mark.parametrize("objective", ["masked", "autoregressive"])
 def test_the_whole_model_answers_as_its_layout_allows(objective, monkeypatch):
-    config = tiny_config(objective, window=1, sinks=1, context=WORDS, layers=2)
-    model, lesson, layout, x_SC = lesson_and_sequence(config)
-    monkeypatch.setattr(model, "sequence", lambda lesson, layout: x_SC[None])
-    features = model.features(lesson).flatten(0, -2)
+    config = tiny_config(objective, window=1, sinks=1, context=WORDS, layers=2, shape=SHAPE)
+    model, batch, layout, x_SC = lesson_and_sequence(config)
+    monkeypatch.setattr(model, "sequence", lambda batch, layout: x_SC[None])
+    features = model.features(batch).flatten(0, -2)
     _, seen = expected(objective, 1, 1, layout.context)
     assert torch.equal(feels(features, x_SC), reachable(seen, 2)[-len(features) :])
 
 
 def test_the_last_answer_moves_with_nothing_but_what_it_may_know():
-    """The same by ids: changing a token changes exactly the answers that are told of it."""
-    config = tiny_config(window=1, layers=2)
-    model, lesson = tiny_model(config), tiny_lesson(config, batch=1, frames=FRAMES, grid=GRID)
-    assert lesson.seen is not None
+    """The same by codes: changing a token changes exactly the answers that are told of it."""
+    config = tiny_config(window=1, layers=2, shape=SHAPE)
+    model, batch = tiny_model(config), tiny_batch(config, batch=1, frames=FRAMES)
+    assert batch.known is not None
+    batch = batch._replace(known=torch.ones_like(batch.known))
     with torch.no_grad():
-        before = model.features(lesson)
+        before = model.features(batch)
         for t in range(FRAMES):
-            clean, seen = lesson.clean.clone(), lesson.seen.clone()
-            clean[:, t], seen[:, t] = (clean[:, t] + 1) % 12, (seen[:, t] + 1) % 12
-            told_T = changed(before, model.features(lesson._replace(clean=clean)))
+            clean, targets = batch.clean.clone(), batch.targets.clone()
+            clean[:, t], targets[:, t] = (clean[:, t] + 1) % 3, (targets[:, t] + 1) % 3
+            told_T = changed(before, model.features(batch._replace(clean=clean)))
             assert told_T == [t < frame <= t + 2 for frame in range(FRAMES)]
-            assert changed(before, model.features(lesson._replace(seen=seen))) == [f == t for f in range(FRAMES)]
+            assert changed(before, model.features(batch._replace(targets=targets))) == [f == t for f in range(FRAMES)]
 
 
 def changed(one, other):
-    return ((one - other).abs().amax((0, 2, 3, 4)) > 0).tolist()
+    return ((one - other).abs().amax((0, 2, 3)) > 0).tolist()
 
 
 def test_a_position_knows_its_place():
