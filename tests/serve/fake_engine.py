@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from videogen.serve.engine.events import Mark
+from videogen.serve.engine.events import PromptMark
 from videogen.serve.engine.fanout import PreviewEvent
 from videogen.serve.errors import BusyError, InvalidParamError, NotFoundError, UploadError, UploadTooLargeError
 from videogen.serve.limits import ServerLimits
@@ -68,7 +68,7 @@ class FakeStream:
     status: str = "playing"
     queue_position: int | None = None
     created_at: float = field(default_factory=time.time)
-    marks: list[Mark] = field(default_factory=list)
+    marks: list[PromptMark] = field(default_factory=list)
     error: str | None = None
     mime: str = MIME
     viewers: list[Viewer] = field(default_factory=list)
@@ -78,16 +78,16 @@ class FakeStream:
         self.seed = self.params.seed or 0
 
     @property
-    def figures(self) -> dict[str, Any]:
+    def stats(self) -> dict[str, Any]:
         return {"pictures": 9, "speed": 4.125, "first_picture": 0.1, "frames_per_second": 33.0, "steps": 8.0}
 
     async def change(self, prompt: str | None = None, paused: bool | None = None, transition: Any = None) -> None:
         if self.status == "stopped":
-            raise NotFoundError("the stream has ended; begin another one")
+            raise NotFoundError("the stream has ended; start another one")
         self.prompt = self.prompt if prompt is None else prompt
         self.transition = transition or self.transition
         if prompt is not None:
-            self.marks.append(Mark(5, prompt, False))
+            self.marks.append(PromptMark(5, prompt, False))
         if paused is not None:
             self.status = "paused" if paused else "playing"
 
@@ -105,11 +105,11 @@ class FakeStream:
     @asynccontextmanager
     async def watch_preview(self) -> AsyncIterator[Viewer]:
         seen = [
-            PreviewEvent("turn", 0, None, {"status": "playing", "queue_place": None}),
-            PreviewEvent("figures", 0, None, self.figures),
+            PreviewEvent("queue", 0, None, {"status": "playing", "queue_place": None}),
+            PreviewEvent("stats", 0, None, self.stats),
             PreviewEvent("mask", 1, None, {"height": 2, "width": 3, "decided": b"\0\1\0\1\1\1"}),
-            PreviewEvent("picture", 1, b"\xff\xd8jpeg\xff\xd9"),
-            PreviewEvent("mark", 5, None, Mark(5, "gr\u00fcn", False).told(INFO.fps)),
+            PreviewEvent("frame", 1, b"\xff\xd8jpeg\xff\xd9"),
+            PreviewEvent("mark", 5, None, PromptMark(5, "gr\u00fcn", False).to_json(INFO.fps)),
             PreviewEvent("end", 9, None, {"status": "stopped", "error": None}),
         ]
         async with self._watched(Viewer(seen, 0.001, False)) as viewer:
@@ -118,7 +118,7 @@ class FakeStream:
     @asynccontextmanager
     async def _watched(self, viewer: Viewer) -> AsyncIterator[Viewer]:
         if self.engine.full:
-            raise BusyError("400 viewers are watching, which is as many as there may be", 5)
+            raise BusyError("400 viewers are watching, the limit; try again later", 5)
         self.viewers.append(viewer)
         try:
             yield viewer
@@ -194,8 +194,8 @@ class FakeEngine:
 
     def _admit(self, params: GenerationParams) -> None:
         if self.full:
-            raise BusyError("20 streams and videos are being made or waiting; try again later", 7)
-        if params.top_k == 13:
+            raise BusyError("20 streams and videos are running or waiting; try again later", 7)
+        if params.sampling.get("top_k") == 13:
             raise InvalidParamError("top_k", "top_k is 13, which brings bad luck")
         self.submitted.append(params)
 
@@ -207,7 +207,7 @@ class FakeEngine:
 
     def stream(self, name: str) -> FakeStream:
         if name not in self.all_streams:
-            raise NotFoundError("no such stream, or none any more")
+            raise NotFoundError("there is no stream with this id, or it has been dropped")
         return self.all_streams[name]
 
     async def submit(self, params: GenerationParams, owner: str = "") -> FakeJob:
@@ -218,7 +218,7 @@ class FakeEngine:
 
     def job(self, name: str) -> FakeJob:
         if name not in self.all_jobs:
-            raise NotFoundError("no such video, or none any more")
+            raise NotFoundError("there is no video with this id, or it has been deleted")
         return self.all_jobs[name]
 
     def jobs(self) -> list[FakeJob]:

@@ -63,13 +63,13 @@ async def crowd(engine: Engine, viewers: int, seconds: float, seed: int = 0) -> 
     stream = await engine.open_stream(GenerationParams(RING, seed=1))
     draw, calm = random.Random(seed), {"tasks": tasks(), "descriptors": descriptors()}
     sent: list[bytes] = []
-    tell = stream.show.films.tell
+    send = stream.broadcast.video.send
 
     def listening(piece: bytes) -> int:
         sent.append(piece)
-        return tell(piece)
+        return send(piece)
 
-    stream.show.films.tell = listening  # type: ignore[method-assign]
+    stream.broadcast.video.send = listening  # type: ignore[method-assign]
     stay = [asyncio.create_task(pieces_of(stream)) for _ in range(viewers * 3 // 5)]
     stall = [asyncio.create_task(stalled(stream)) for _ in range(viewers // 5)]
     leave = [asyncio.create_task(leaving(stream, draw.uniform(0, seconds))) for _ in range(viewers // 5)]
@@ -77,7 +77,7 @@ async def crowd(engine: Engine, viewers: int, seconds: float, seed: int = 0) -> 
     begun = len(sent)
     await asyncio.sleep(seconds)
     await until(lambda: engine.counters["viewers_dropped"] >= len(stall))
-    attendance = stream.show.attendance
+    attendance = stream.broadcast.viewer_count
     await stream.stop()
     missed = [len(sent[begun:]) - len(pieces[1:]) for pieces in await asyncio.gather(*stay)]
     whole = [pieces[1:] == sent[begun:] for pieces in await asyncio.gather(*stay)]

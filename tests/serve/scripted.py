@@ -1,4 +1,4 @@
-"""An engine whose model process is a script: it hears what it is told, and says what a test wants, when it wants it."""
+"""An engine whose model process is a script: it records messages, and sends what a test wants."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,7 +7,7 @@ from dataclasses import asdict
 from types import SimpleNamespace
 from typing import Any
 
-from tests.serve.test_checking import MASKED
+from tests.serve.test_validation import MASKED
 from videogen.serve.engine.engine import Engine
 from videogen.serve.engine.video_job import VideoJob
 from videogen.serve.limits import ServerLimits
@@ -35,13 +35,13 @@ class Script:
     def send(self, message: Message) -> None:
         self.heard.append(message)
 
-    async def receive(self, largest: int) -> Message:
+    async def receive(self, max_payload: int) -> Message:
         message = await self._says.get()
         if message is None:
             raise EOFError
         return message
 
-    async def end(self, patience: float = 0.0) -> int:
+    async def stop(self, grace_seconds: float = 0.0) -> int:
         return 1
 
     def die(self) -> None:
@@ -52,19 +52,19 @@ class Script:
         name: str,
         first: int = 0,
         count: int = 1,
-        turned: bool = False,
-        cut_short: bool = False,
+        new_prompt: bool = False,
+        truncated: bool = False,
         seconds: float = 0.0,
         note: str = "",
     ) -> None:
         payload = bytes(count * MASKED.height * MASKED.width * 3)
-        made = FrameBatch(name, first, count, "x", turned, cut_short, 1, 8, 0.0, 0.0, seconds, payload, note)
+        made = FrameBatch(name, first, count, "x", new_prompt, truncated, 1, 8, 0.0, 0.0, seconds, payload, note)
         self._says.put_nowait(made)
 
     def ends(self, name: str, error: str | None = None) -> None:
         self._says.put_nowait(StreamEnded(name, error))
 
-    def begun(self) -> list[str]:
+    def started(self) -> list[str]:
         return [message.id for message in self.heard if isinstance(message, StartStream)]
 
     def pauses(self, name: str) -> list[bool]:
@@ -83,7 +83,7 @@ async def scripted(script: Script, **limits: Any) -> AsyncIterator[Engine]:
 
 
 async def job_done(engine: Engine, script: Script, params: GenerationParams, note: str = "") -> VideoJob:
-    """A job of one picture, from the params to the file."""
+    """A job of one picture, from the request to the file."""
     job = await engine.submit(params)
     script.makes(job.id, note=note)
     script.ends(job.id)

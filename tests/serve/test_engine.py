@@ -9,7 +9,7 @@ from tests.serve.scenes import RING, STAR, finished, pieces_of, until
 from videogen.io import read_metadata, scan
 from videogen.pipeline import VideoPipeline
 from videogen.serve.errors import BusyError, InvalidParamError, NotFoundError
-from videogen.serve.media.film import Mp4Encoder, film_of
+from videogen.serve.media.mp4 import Mp4Encoder, mux_mp4
 from videogen.serve.requests import GenerationParams, InitialFrames
 
 
@@ -41,7 +41,7 @@ def test_a_job_is_what_the_pipeline_makes_of_it(home, tiny_model_folder, tmp_pat
     pieces = [encoder.encode(expected[begin:end]) for begin, end in ((0, 1), (1, 5), (5, 9), (9, 13))]
     encoder.close()
     made_with = read_metadata(job.content())
-    assert job.content().read_bytes() == film_of(encoder.form, pieces, made_with)
+    assert job.content().read_bytes() == mux_mp4(encoder.format, pieces, made_with)
     assert made_with == {
         "prompt": RING, "seed": 3, "model": home.engine.info.name, "fingerprint": pipe.model.fingerprint,
         "settings": asdict(pipe.sampler),
@@ -111,14 +111,14 @@ def test_previews_show_what_happens(home):
     kinds = [preview.kind for preview in seen]
     assert kinds[-1] == "end"
     assert seen[-1].data == {"status": "stopped", "error": None}
-    assert [preview.number for preview in seen if preview.kind == "picture"] == list(range(21))
-    assert all(preview.jpeg[:2] == b"\xff\xd8" for preview in seen if preview.kind == "picture")
+    assert [preview.number for preview in seen if preview.kind == "frame"] == list(range(21))
+    assert all(preview.jpeg[:2] == b"\xff\xd8" for preview in seen if preview.kind == "frame")
     masks = [preview for preview in seen if preview.kind == "mask"]
     assert masks
     assert all(len(mask.data["decided"]) == mask.data["height"] * mask.data["width"] == 6 for mask in masks)
     assert [preview.data["prompt"] for preview in seen if preview.kind == "mark"] == [RING]
-    assert stream.figures["pictures"] == 21
-    assert stream.figures["seconds_to_first_frame"] > 0
+    assert stream.stats["pictures"] == 21
+    assert stream.stats["seconds_to_first_frame"] > 0
 
 
 def test_who_comes_first_misses_no_picture_that_was_made_before(home):
@@ -132,9 +132,9 @@ def test_who_comes_first_misses_no_picture_that_was_made_before(home):
         return found
 
     first, second = home.run(scene())
-    assert [preview.number for preview in first if preview.kind == "picture"] == list(range(9))
+    assert [preview.number for preview in first if preview.kind == "frame"] == list(range(9))
     assert [preview.kind for preview in first][-1] == "end"
-    assert not [preview for preview in second if preview.kind == "picture"]
+    assert not [preview for preview in second if preview.kind == "frame"]
 
 
 def test_a_prompt_changes_from_a_mark_on(home):
@@ -169,7 +169,7 @@ def test_a_stream_that_was_stopped_takes_no_orders(home):
             await stream.change(STAR)
         with pytest.raises(BusyError):
             await stream.recent_video()
-        assert await pieces_of(stream) == [stream.shared.form.header]
+        assert await pieces_of(stream) == [stream.context.format.header]
 
     home.run(scene())
 
@@ -181,13 +181,13 @@ def test_who_leaves_frees_the_model_and_may_come_back(home):
         await pieces_of(stream, 3)
         assert stream.status == "paused"
         await asyncio.sleep(0.3)  # what was on its way has come
-        made = stream.pictures
+        made = stream.frames_made
         await asyncio.sleep(1.2)  # longer than a stream is made ahead
-        assert stream.pictures == made
+        assert stream.frames_made == made
         async with stream.watch_video() as film:
             assert stream.status == "playing"
             await anext(film)
-            await until(lambda: stream.pictures > made)
+            await until(lambda: stream.frames_made > made)
         await stream.stop()
 
     home.run(scene())
@@ -201,11 +201,11 @@ def test_a_person_can_pause_and_go_on(home):
             await stream.change(paused=True)
             assert stream.status == "paused"
             await asyncio.sleep(0.3)
-            made = stream.pictures
+            made = stream.frames_made
             await asyncio.sleep(0.5)
-            assert stream.pictures == made
+            assert stream.frames_made == made
             await stream.change(paused=False)
-            await until(lambda: stream.pictures > made)
+            await until(lambda: stream.frames_made > made)
         await stream.stop()
 
     home.run(scene())

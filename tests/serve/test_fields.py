@@ -126,9 +126,9 @@ def test_objects_are_checked_inside():
 def test_a_wish_is_what_was_given_and_nothing_else():
     given = ASKING.video.check({"prompt": "x", "seconds": "1.5", "seed": 3, "top_k": 9, "negative_prompt": "y"})
     params = wish_of(given, INFO, BEGINNING)
-    assert (params.prompt, params.frames, params.seed, params.top_k, params.negative_prompt) == ("x", 12, 3, 9, "y")
+    assert (params.prompt, params.frames, params.seed, params.negative_prompt) == ("x", 12, 3, "y")
     assert params.initial_frames is BEGINNING
-    assert (params.steps, params.order, params.temperature, params.transition) == (None, None, None, "recache")
+    assert (params.sampling, params.transition) == ({"top_k": 9}, "recache")
     assert wish_of({"seconds": 0.001}, INFO, None).frames == 1
     assert wish_of({}, INFO, None).frames is None
     assert wish_of({}, INFO, BEGINNING).infer_prompt

@@ -22,10 +22,14 @@ from videogen.serve.messages import (
     receive,
     unpack,
 )
+from videogen.serve.requests import GenerationParams, InitialFrames
 
+CONTINUED = GenerationParams(
+    "a ring", None, 2**62, 9, {"steps": 3}, "cut", InitialFrames("image", b"\0\1\2", 1, "cropped"), True
+)
 MESSAGES = [
-    StartStream("1", "a ring", None, 2**62, {"steps": 3}, "cut", 9, 1.0, "image", 1, b"\0\1\2"),
-    StartStream("2", "\u2603 \"'\n", "no", 0, {}, "recache", 1, None, None, 0),
+    StartStream("1", CONTINUED, 1.0, CONTINUED.initial_frames.pixels),
+    StartStream("2", GenerationParams("\u2603 \"'\n", "no", 0, 1), None),
     ChangeStream("1", paused=True),
     Ack("1", 7),
     StopStream("1"),
@@ -49,10 +53,10 @@ def test_what_is_said_is_heard_on_either_side():
             speaking.start()
             assert [await receive(reader, 2**20) for _ in MESSAGES] == MESSAGES
             speaking.join()
-            assert not wire.waits(0.0)
+            assert not wire.poll(0.0)
             writer.writelines(map(pack, MESSAGES[:4]))
             await writer.drain()
-            assert wire.waits(None)
+            assert wire.poll(None)
             assert [wire.receive() for _ in MESSAGES[:4]] == MESSAGES[:4]
             writer.close()
             await writer.wait_closed()
@@ -63,7 +67,17 @@ def test_what_is_said_is_heard_on_either_side():
 
 
 @pytest.mark.parametrize(
-    "header", [b"", b"{}", b"[1, 2]", b'["Stop", {}]', b'["Stop", {"id": "1", "x": 2}]', b'["x", {}]']
+    "header",
+    [
+        b"",
+        b"{}",
+        b"[1, 2]",
+        b'["StopStream", {}]',
+        b'["StopStream", {"id": "1", "x": 2}]',
+        b'["StartStream", {"id": "1", "params": {}, "ahead_seconds": 1}]',
+        b'["StartStream", {"id": "1", "params": {"prompt": "x", "initial_frames": 3}, "ahead_seconds": 1}]',
+        b'["x", {}]',
+    ],
 )
 def test_what_is_no_message_is_refused(header):
     with pytest.raises(ValueError):
@@ -75,7 +89,7 @@ def test_no_memory_is_taken_for_lengths_that_are_not_expected(head, tail):
     async def scene():
         reader = asyncio.StreamReader()
         reader.feed_data(LENGTHS.pack(head, tail))
-        with pytest.raises(ValueError, match="expected at most"):
+        with pytest.raises(ValueError):
             await receive(reader, 1000)
 
     asyncio.run(scene())

@@ -55,7 +55,7 @@ def test_what_is_not_ours_stays(home):
 def test_a_folder_that_was_tidied_away_is_made_and_held_again(home):
     ours = ScratchFolder()
     ours.path.rmdir()
-    ours.make_again()
+    ours.recreate()
     assert remove_abandoned(home) == []
     assert ours.path.is_dir()
     ours.remove()

@@ -11,14 +11,14 @@ from PIL import Image
 from tests.io.clips import BY_NAME, make, number_in
 from tests.serve.probes import TEXTS, damage, picture_of, probes
 from tests.serve.scenes import descriptors
-from tests.serve.test_checking import MASKED
+from tests.serve.test_validation import MASKED
 from videogen.io import VideoError, scan
 from videogen.serve.child_process import ChildProcess
 from videogen.serve.errors import BusyError, UploadError, UploadTooLargeError
 from videogen.serve.limits import ServerLimits
 from videogen.serve.messages import UploadRejected
 from videogen.serve.requests import InitialFrames
-from videogen.serve.uploads.reader import Task, answer
+from videogen.serve.uploads.reader import ReadTask, read_upload
 from videogen.serve.uploads.receiver import UploadReceiver
 
 INFO = replace(MASKED, height=48, width=96, fps=8.0, frames_of_use=5)
@@ -35,7 +35,7 @@ async def chunks(data, size=60_000):
 
 
 def sent(data, kind="video", **limits):
-    return asyncio.run(uploads(**limits).take(chunks(data), kind))
+    return asyncio.run(uploads(**limits).receive(chunks(data), kind))
 
 
 def read_here(data, kind, tmp_path):
@@ -45,13 +45,15 @@ def read_here(data, kind, tmp_path):
     descriptor = os.open(path, os.O_RDONLY)
     try:
         bounds = (LIMITS.upload_memory, LIMITS.upload_pixels, LIMITS.upload_frames)
-        return answer(descriptor, Task(kind, INFO.fps, INFO.height, INFO.width, INFO.frames_of_use, 9, *bounds))
+        return read_upload(
+            descriptor, ReadTask(kind, INFO.fps, INFO.height, INFO.width, INFO.frames_of_use, 9, *bounds)
+        )
     finally:
         os.close(descriptor)
 
 
 def pictures_of(initial_frames):
-    return np.frombuffer(initial_frames.pictures, np.uint8).reshape(initial_frames.count, INFO.height, INFO.width, 3)
+    return np.frombuffer(initial_frames.pixels, np.uint8).reshape(initial_frames.count, INFO.height, INFO.width, 3)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +99,7 @@ def test_every_probe_gets_one_clear_line(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["hls", "sdp", "concat"])
 def test_probes_are_refused_by_the_process_too(name):
-    with pytest.raises(UploadError, match="the video cannot be used: "):
+    with pytest.raises(UploadError):
         sent(TEXTS[name].encode())
 
 
@@ -129,7 +131,7 @@ def test_damaged_clips_are_refused_or_whole(tmp_path):
 def test_a_reader_that_needs_too_much_is_ended(clip):
     with pytest.raises(UploadError, match="more memory"):
         sent(clip, upload_memory=2**27)
-    with pytest.raises(UploadError, match="time than there is"):
+    with pytest.raises(UploadError, match="memory or time"):
         sent(clip, upload_seconds=0.01)
 
 
@@ -142,9 +144,9 @@ def test_too_much_is_refused_while_it_arrives():
             yield bytes(2**20)
 
     with pytest.raises(UploadTooLargeError, match=str(2**22)):
-        asyncio.run(uploads().take(endless(), "video"))
+        asyncio.run(uploads().receive(endless(), "video"))
     assert sum(arrived) <= 2**22 + 2**20
-    with pytest.raises(UploadError, match="no bytes"):
+    with pytest.raises(UploadError):
         sent(b"")
 
 
@@ -153,8 +155,8 @@ def test_who_sends_slowly_is_not_waited_for():
         yield b"x"
         await asyncio.Event().wait()
 
-    with pytest.raises(UploadError, match="did not arrive"):
-        asyncio.run(uploads(receive_seconds=0.05).take(slow(), "video"))
+    with pytest.raises(UploadError, match=r"0\.05"):
+        asyncio.run(uploads(receive_seconds=0.05).receive(slow(), "video"))
 
 
 def test_only_so_many_wait():
@@ -165,15 +167,15 @@ def test_only_so_many_wait():
             await hold.wait()
             yield b"no clip"
 
-        waiting = [asyncio.create_task(taking.take(held(), "video")) for _ in range(2)]
+        waiting = [asyncio.create_task(taking.receive(held(), "video")) for _ in range(2)]
         await asyncio.sleep(0)
         with pytest.raises(BusyError) as caught:
-            await taking.take(chunks(b"x"), "video")
+            await taking.receive(chunks(b"x"), "video")
         assert caught.value.retry_after > 0
         hold.set()
         results = await asyncio.gather(*waiting, return_exceptions=True)
         assert [type(result) for result in results] == [UploadError] * 2
-        assert taking.tally == {"uploads_taken": 0, "uploads_refused": 2}
+        assert taking.totals == {"uploads_taken": 0, "uploads_refused": 2}
 
     asyncio.run(scene())
 
@@ -185,10 +187,10 @@ def test_a_file_of_our_own_is_one_of_those_that_wait(tmp_path):
 
     async def scene():
         taking = uploads(uploads=1, waiting_uploads=1)
-        results = await asyncio.gather(*(taking.read(place, "video") for _ in range(5)), return_exceptions=True)
+        results = await asyncio.gather(*(taking.read_file(place, "video") for _ in range(5)), return_exceptions=True)
         assert [type(result) for result in results] == [UploadError] * 2 + [BusyError] * 3
         with pytest.raises(UploadError):
-            await taking.read(place, "video")  # there is room again
+            await taking.read_file(place, "video")  # there is room again
 
     asyncio.run(scene())
 
@@ -206,7 +208,7 @@ def test_an_upload_that_is_broken_off_leaves_nothing(clip):
     async def scene():
         before = descriptors()
         taking = uploads()
-        task = asyncio.create_task(taking.take(chunks(clip), "video"))
+        task = asyncio.create_task(taking.receive(chunks(clip), "video"))
         while not taking._tasks:
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.1)

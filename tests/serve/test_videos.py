@@ -54,7 +54,7 @@ def test_openais_client_has_a_video_made(there, client, tmp_path):
     assert (video.object, video.model, video.prompt, video.error) == ("video", "fake", "a red ring", None)
     assert video.completed_at >= video.created_at > 1_700_000_000
     params = there.engine.submitted[0]
-    assert (params.prompt, params.frames, params.seed, params.steps) == ("a red ring", 16, 7, 4)
+    assert (params.prompt, params.frames, params.seed, params.sampling) == ("a red ring", 16, 7, {"steps": 4})
     client.videos.download_content(video.id, variant="video").write_to_file(tmp_path / "got.mp4")
     assert (tmp_path / "got.mp4").read_bytes() == FILM
     assert [one.id for one in client.videos.list()] == [video.id]
@@ -123,7 +123,7 @@ def test_openais_client_understands_every_refusal(there, client):
     with pytest.raises(openai.BadRequestError, match="steps is 0") as bad:
         client.videos.create(prompt="x", extra_body={"steps": 0})
     assert (bad.value.param, bad.value.code, bad.value.type) == ("steps", "wrong_value", "invalid_request_error")
-    with pytest.raises(openai.NotFoundError, match="no such video"):
+    with pytest.raises(openai.NotFoundError):
         client.videos.retrieve(f"video_{'0' * 32}")
     with pytest.raises(openai.ConflictError, match="not finished"):
         client.videos.download_content(video["id"])
@@ -139,8 +139,7 @@ def test_what_is_wished_for_reaches_the_engine(there):
              "negative_prompt": "blue", "seed": 2**53 - 1, "steps": 64}  # fmt: skip
     video = made(there, **asked)
     params = there.engine.submitted[0]
-    for name in set(asked) - {"seconds"}:
-        assert getattr(params, name) == asked[name]
+    assert {**params.sampling, "negative_prompt": params.negative_prompt, "seed": params.seed, "seconds": 1.5} == asked
     assert (params.frames, video["frames"], video["seconds"], video["seed"]) == (12, 12, "1.5", 2**53 - 1)
     assert made(there)["frames"] == 9
 

@@ -17,11 +17,23 @@ from videogen.generation_warnings import GenerationWarning, prompt_warnings
 from videogen.io import fit
 from videogen.pipeline import VideoPipeline
 from videogen.serve.messages import Ack, ChangeStream, FrameBatch, MaskUpdate, StartStream, StopStream, StreamEnded
-from videogen.serve.worker.active_stream import FRAMES_AHEAD
+from videogen.serve.requests import GenerationParams, InitialFrames
+from videogen.serve.worker.active_stream import MAX_UNACKED_LATENTS
 from videogen.serve.worker.model_description import examples_for
-from videogen.serve.worker.worker import Worker, loaded, reason, warmed_up
+from videogen.serve.worker.worker import Worker, error_line, load_pipeline, warm_up
 
-BEGIN = StartStream("a", RING, None, 3, {}, "recache", 13, None, None, 0)
+BEGIN = StartStream("a", GenerationParams(RING, seed=3, frames=13), None)
+
+
+def asked(**changes):
+    """BEGIN with other values of its own and of its params."""
+    own = {name: changes.pop(name) for name in ("id", "ahead_seconds", "payload") if name in changes}
+    return replace(BEGIN, params=replace(BEGIN.params, **changes), **own)
+
+
+def continued(kind, frames, **changes):
+    initial = InitialFrames(kind, frames.tobytes(), len(frames))
+    return asked(initial_frames=initial, payload=initial.pixels, **changes)
 
 
 class Script:
@@ -31,7 +43,7 @@ class Script:
         self.inbox, self.sent, self.now = deque(messages), [], 0.0
         self.takes, self.reaction, self.proposals = takes, reaction, 0
 
-    def waits(self, seconds):
+    def poll(self, seconds):
         if self.inbox or seconds is None:
             return True  # when nothing more is said and nothing can be done, the script is over
         self.now += seconds
@@ -79,12 +91,12 @@ def test_a_stream_is_what_the_pipeline_gives_and_then_it_ends(pipe):
     np.testing.assert_array_equal(script.frames(pipe), of_pipe(pipe))
     assert [(message.first, message.count) for message in script.pictures()] == [(0, 1), (1, 4), (5, 4), (9, 4)]
     assert script.sent[-1] == StreamEnded("a")
-    assert not worker.playing
-    assert not worker.turns
+    assert not worker.streams
+    assert not worker.order
 
 
 def test_the_last_latent_frame_is_cut_where_there_are_enough_pictures(pipe):
-    script = Script(replace(BEGIN, frames=7))
+    script = Script(asked(frames=7))
     worked(pipe, script)
     np.testing.assert_array_equal(script.frames(pipe), of_pipe(pipe, 7))
 
@@ -92,9 +104,7 @@ def test_the_last_latent_frame_is_cut_where_there_are_enough_pictures(pipe):
 @pytest.mark.parametrize("order", ["autoregressive", "raster"])
 def test_a_prior_that_is_asked_token_by_token(order, tmp_path):
     pipe = VideoPipeline.from_pretrained(write_model(tmp_path / "next", "next"))
-    script = Script(
-        replace(BEGIN, sampling={"order": order}), ChangeStream("a", masks=True), reaction=slowly(lambda: script)
-    )
+    script = Script(asked(sampling={"order": order}), ChangeStream("a", masks=True), reaction=slowly(lambda: script))
     worked(pipe, script)
     np.testing.assert_array_equal(script.frames(pipe), of_pipe(pipe, order=order))
 
@@ -108,7 +118,7 @@ def slowly(script):
 
 
 def test_streams_take_turns(pipe):
-    script = Script(*(replace(BEGIN, id=name, seed=number) for number, name in enumerate("abc")))
+    script = Script(*(asked(id=name, seed=number) for number, name in enumerate("abc")))
     worked(pipe, script)
     assert [message.id for message in script.sent if isinstance(message, FrameBatch)] == list("abc") * 4
     for number, name in enumerate("abc"):
@@ -117,12 +127,12 @@ def test_streams_take_turns(pipe):
 
 def test_settings_of_the_wish_reach_the_sampler(pipe):
     settings = {"steps": 2, "guidance_scale": 2.0, "temperature": 0.5, "top_k": 5}
-    script = Script(replace(BEGIN, sampling=settings, negative_prompt=STAR))
+    script = Script(asked(sampling=settings, negative_prompt=STAR))
     worked(pipe, script)
     more = {name: value for name, value in settings.items() if name != "steps"}
     expected = of_pipe(pipe, num_inference_steps=2, negative_prompt=STAR, **more)
     np.testing.assert_array_equal(script.frames(pipe), expected)
-    assert {message.proposals for message in script.pictures()} == {2}
+    assert {message.steps for message in script.pictures()} == {2}
 
 
 def test_a_change_counts_from_the_next_latent_frame_on(pipe):
@@ -131,7 +141,7 @@ def test_a_change_counts_from_the_next_latent_frame_on(pipe):
 
     script = Script(BEGIN, reaction=change)
     worked(pipe, script)
-    assert [(message.prompt, message.turned) for message in script.pictures()] == [
+    assert [(message.prompt, message.new_prompt) for message in script.pictures()] == [
         (RING, True),
         (RING, False),
         (STAR, True),
@@ -152,9 +162,9 @@ def test_a_prompt_that_the_model_does_not_read_to_its_end_is_told_once(pipe):
         turns = {1: ChangeStream("a", short), 5: ChangeStream("a", long)}
         return [turns[message.first]] if isinstance(message, FrameBatch) and message.first in turns else []
 
-    script = Script(replace(BEGIN, prompt=long), reaction=change)
+    script = Script(asked(prompt=long), reaction=change)
     worked(pipe, script)
-    assert [(message.turned, message.cut_short) for message in script.pictures()] == [
+    assert [(message.new_prompt, message.truncated) for message in script.pictures()] == [
         (True, True),
         (False, False),
         (True, False),
@@ -164,9 +174,9 @@ def test_a_prompt_that_the_model_does_not_read_to_its_end_is_told_once(pipe):
 
 def test_a_model_that_was_taught_without_text_cuts_no_prompt_short(tmp_path):
     pipe = VideoPipeline.from_pretrained(write_model(tmp_path / "untold", told=False))
-    script = Script(replace(BEGIN, frames=1))
+    script = Script(asked(frames=1))
     worked(pipe, script)
-    assert [message.cut_short for message in script.pictures()] == [False]
+    assert [message.truncated for message in script.pictures()] == [False]
 
 
 def test_a_paused_stream_goes_on_where_it_was(pipe):
@@ -196,7 +206,7 @@ def test_a_stream_that_is_stopped_costs_no_further_proposal(pipe, monkeypatch):
     monkeypatch.setattr(prior, "propose", counted)
 
     def stop(message):
-        if isinstance(message, MaskUpdate) and message.picture == 5:
+        if isinstance(message, MaskUpdate) and message.frame == 5:
             asked.clear()
             return [StopStream("a")]
         script.now += 1.0  # so that every mask is shown
@@ -212,8 +222,8 @@ def test_a_stream_that_is_stopped_costs_no_further_proposal(pipe, monkeypatch):
 
 def test_when_the_web_process_is_gone_the_latent_frame_in_the_making_is_too(pipe, capsys):
     class Broken(Script):
-        def waits(self, seconds):
-            return bool(self.sent) or super().waits(seconds)
+        def poll(self, seconds):
+            return bool(self.sent) or super().poll(seconds)
 
     script = Broken(BEGIN)
     worked(pipe, script)
@@ -226,10 +236,10 @@ def test_masks_show_a_latent_frame_being_filled_in(pipe):
     script.now = 1.0
     worked(pipe, script)
     masks = [message for message in script.sent if isinstance(message, MaskUpdate)]
-    assert {message.picture for message in masks} == {0, 1, 5, 9}
+    assert {message.frame for message in masks} == {0, 1, 5, 9}
     for before, after in pairwise(masks):
         assert (before.height, before.width, len(before.payload)) == (2, 3, 6)
-        if before.picture == after.picture:
+        if before.frame == after.frame:
             assert sum(before.payload) < sum(after.payload)
             assert all(a <= b for a, b in zip(before.payload, after.payload, strict=True)), "what is decided stays so"
         else:
@@ -243,9 +253,9 @@ def test_nobody_pays_for_masks_that_nobody_sees(pipe):
 
 
 def test_no_stream_runs_away_from_those_who_take_its_pictures(pipe):
-    script = Script(replace(BEGIN, frames=1000), takes=False)
+    script = Script(asked(frames=1000), takes=False)
     worked(pipe, script)
-    assert FRAMES_AHEAD * 4 <= sum(message.count for message in script.pictures()) < FRAMES_AHEAD * 4 + 4
+    assert MAX_UNACKED_LATENTS * 4 <= sum(message.count for message in script.pictures()) < MAX_UNACKED_LATENTS * 4 + 4
 
 
 def test_a_live_stream_keeps_to_real_time(pipe):
@@ -255,7 +265,7 @@ def test_a_live_stream_keeps_to_real_time(pipe):
         times.append(script.now)
         return ()
 
-    script = Script(replace(BEGIN, ahead=1.0, frames=65), reaction=note)
+    script = Script(asked(ahead_seconds=1.0, frames=65), reaction=note)
     worked(pipe, script)
     for message, now in zip(script.pictures(), times, strict=False):
         assert message.first / 8 - now <= 1.0 + 1e-9
@@ -265,7 +275,7 @@ def test_a_live_stream_keeps_to_real_time(pipe):
 @pytest.mark.parametrize("kind", ["image", "video"])
 def test_a_stream_goes_on_from_what_it_is_given(kind, pipe):
     pictures = np.random.default_rng(0).integers(0, 255, (1 if kind == "image" else 5, 16, 24, 3), np.uint8)
-    script = Script(replace(BEGIN, initial_kind=kind, initial_count=len(pictures), payload=pictures.tobytes()))
+    script = Script(continued(kind, pictures))
     worked(pipe, script)
     given = {"image": pictures[0]} if kind == "image" else {"video": pictures}
     np.testing.assert_array_equal(script.frames(pipe), of_pipe(pipe, **given))
@@ -276,7 +286,7 @@ def test_a_stream_goes_on_from_what_it_is_given(kind, pipe):
 def test_a_clip_of_another_world_is_told_with_the_first_picture(pipe):
     vocabulary = PromptVocabulary("playroom", RING, lowest_psnr=99.0)
     choosy = VideoPipeline(replace(pipe.model, prompt_vocabulary=vocabulary), pipe.sampler)
-    script = Script(replace(BEGIN, initial_kind="image", initial_count=1, payload=bytes(16 * 24 * 3)))
+    script = Script(continued("image", np.zeros((1, 16, 24, 3), np.uint8)))
     worked(choosy, script)
     notes = [message.note for message in script.pictures()]
     assert "outside the playroom" in notes[0]
@@ -287,9 +297,7 @@ def test_without_a_prompt_a_clip_goes_on_as_what_it_shows_and_the_prompt_is_told
     found = Continuation(STAR, (GenerationWarning("no_prompt", "a word about it"),))
     monkeypatch.setattr("videogen.serve.worker.active_stream.continuation_prompt", lambda model, known: found)
     pictures = of_pipe(pipe, 3)
-    begin = replace(
-        BEGIN, prompt="", infer_prompt=True, initial_kind="video", initial_count=3, payload=pictures.tobytes()
-    )
+    begin = continued("video", pictures, prompt="", infer_prompt=True)
     script = Script(begin)
     worked(pipe, script)
     assert np.array_equal(script.frames(pipe), of_pipe(pipe, prompt=STAR, video=pictures))
@@ -301,10 +309,10 @@ def test_without_a_prompt_a_clip_goes_on_as_what_it_shows_and_the_prompt_is_told
 
 
 def test_a_stream_that_cannot_go_on_ends_alone(pipe):
-    script = Script(replace(BEGIN, id="bad", sampling={"order": "autoregressive"}), BEGIN)
+    script = Script(asked(id="bad", sampling={"order": "autoregressive"}), BEGIN)
     worked(pipe, script)
     (failed,) = [message for message in script.sent if isinstance(message, StreamEnded) and message.id == "bad"]
-    assert "use halton" in failed.error
+    assert "autoregressive" in failed.error
     np.testing.assert_array_equal(script.frames(pipe), of_pipe(pipe))
 
 
@@ -319,9 +327,9 @@ def test_numbers_that_are_none_are_told(tmp_path):
 
 
 def test_reasons_are_one_line_for_the_client_and_all_of_it_for_the_server(caplog):
-    assert reason(CheckpointError("no model")) == "no model"
-    assert "out of memory" in reason(MemoryError())
-    assert reason(KeyError("secret")) == "internal error (KeyError)"
+    assert error_line(CheckpointError("no model")) == "no model"
+    assert "out of memory" in error_line(MemoryError())
+    assert error_line(KeyError("secret")) == "internal error (KeyError)"
     assert "secret" in caplog.text
 
 
@@ -332,10 +340,10 @@ def test_what_is_said_of_streams_that_are_gone_changes_nothing(pipe):
 
 
 def test_a_model_is_loaded_and_has_answered(tmp_path):
-    pipe = loaded(write_model(tmp_path / "model"), None, "float32", 1)
-    warmed_up(pipe)
+    pipe = load_pipeline(write_model(tmp_path / "model"), None, "float32", 1)
+    warm_up(pipe)
     with pytest.raises(CheckpointError):
-        loaded(Path(tmp_path / "nowhere"), None, None, None)
+        load_pipeline(Path(tmp_path / "nowhere"), None, None, None)
 
 
 def test_examples_are_for_models_that_know_the_words(pipe, tiny_model_folder):
@@ -351,12 +359,12 @@ def test_examples_are_for_models_that_know_the_words(pipe, tiny_model_folder):
 def test_the_reader_of_uploads_scales_as_the_pipeline_does():
     from PIL import Image
 
-    from videogen.serve.uploads.reader import Task, cover
+    from videogen.serve.uploads.reader import ReadTask, resize_to_cover
 
     draw = np.random.default_rng(1)
     for height, width in ((16, 24), (48, 96), (37, 41), (100, 30), (7, 9)):
         picture = draw.integers(0, 255, (height, width, 3), np.uint8)
-        ours = cover(Image.fromarray(picture), Task("video", 8, 16, 24, 5, 1, 1, 1, 1))
+        ours = resize_to_cover(Image.fromarray(picture), ReadTask("video", 8, 16, 24, 5, 1, 1, 1, 1))
         theirs = fit(picture[None], 16, 24)[0]
         assert np.abs(ours.astype(int) - theirs.astype(int)).max() <= 1
 
@@ -378,7 +386,7 @@ def test_the_time_that_a_latent_frame_took_is_that_of_the_clock_while_it_was_due
             return ()
         return [ChangeStream("a", paused=True), ChangeStream("b", paused=False)] if message.first == 1 else ()
 
-    script = Script(replace(BEGIN, frames=21, ahead=0.5), reaction=pauses)
+    script = Script(asked(frames=21, ahead_seconds=0.5), reaction=pauses)
     worker = Worker(script, pipe, lambda: script.now)
     with pytest.raises(EOFError):
         worker.run()

@@ -1,7 +1,7 @@
-"""A process of ours at the other end of a socket: begun, talked to, and in every case ended.
+"""A child process at the other end of a socket.
 
-Neither fork (which copies locks that are held) nor `multiprocessing` (which leaves a process and a descriptor of its
-own behind): a new interpreter that runs one module, and finds the number of its socket among its arguments.
+It is a new interpreter that runs one module and finds the number of its socket in its arguments. fork would copy locked
+locks, and `multiprocessing` would leave a process and a descriptor of its own behind.
 """
 
 import asyncio
@@ -18,14 +18,14 @@ from pathlib import Path
 
 from videogen.serve.messages import Message, pack, receive
 
-SECRET = "VIDEOGEN_TOKEN"  # no process of ours needs to know it
-BUFFER = 2**20  # bytes that are read ahead
-OFTEN = 0.01  # seconds between looks at a process that is about to end
+SECRET = "VIDEOGEN_TOKEN"  # no child process gets it
+READ_AHEAD_BYTES = 2**20
+POLL_SECONDS = 0.01  # between checks of a process that is about to end
 
 
 @dataclass(eq=False)
 class ChildProcess:
-    """Our end of it."""
+    """The parent's end of the socket."""
 
     process: subprocess.Popen[bytes]
     reader: StreamReader
@@ -37,9 +37,9 @@ class ChildProcess:
         arguments: Sequence[str],
         environment: Mapping[str, str],
         descriptors: Sequence[int] = (),
-        errors: int | None = None,
+        output: int | None = None,
     ) -> "ChildProcess":
-        """Run a module of this package; what it prints goes to `errors`, by default where ours goes."""
+        """Run a module; what it prints goes to `output`, by default to our stderr."""
         ours, theirs = socket.socketpair()
         with theirs:
             try:
@@ -47,16 +47,16 @@ class ChildProcess:
                     [sys.executable, "-P", "-m", module, str(theirs.fileno()), *arguments],
                     pass_fds=(theirs.fileno(), *descriptors),
                     stdin=subprocess.DEVNULL,
-                    stdout=2 if errors is None else errors,
-                    stderr=errors,
+                    stdout=2 if output is None else output,
+                    stderr=output,
                     env=dict(environment),
-                    start_new_session=True,  # Ctrl-C is the web process's to answer
+                    start_new_session=True,  # Ctrl-C reaches the web process alone
                 )
             except BaseException:
                 ours.close()
                 raise
         try:
-            return ChildProcess(process, *await asyncio.open_unix_connection(sock=ours, limit=BUFFER))
+            return ChildProcess(process, *await asyncio.open_unix_connection(sock=ours, limit=READ_AHEAD_BYTES))
         except BaseException:
             ours.close()
             process.kill()
@@ -64,46 +64,46 @@ class ChildProcess:
             raise
 
     def send(self, message: Message) -> None:
-        """Say something; to one that is gone, nothing."""
+        """Does nothing if the process is gone."""
         if not self.writer.is_closing():
             self.writer.write(pack(message))
 
-    async def receive(self, largest: int) -> Message:
-        """What it says next; EOFError when it has ended, ValueError if it makes no sense."""
+    async def receive(self, max_payload: int) -> Message:
+        """EOFError when the process has ended, ValueError for what is not a message."""
         try:
-            return await receive(self.reader, largest)
+            return await receive(self.reader, max_payload)
         except (asyncio.IncompleteReadError, ConnectionError):
             raise EOFError from None
 
-    async def end(self, patience: float = 0.0) -> int:
-        """Its exit code, or minus a signal's number: it sees that we are gone, and is killed if it stays for long."""
+    async def stop(self, grace_seconds: float = 0.0) -> int:
+        """Close the socket, and kill the process if it has not ended after the grace period. Returns the exit code."""
         try:
             self.writer.close()
             with suppress(ConnectionError):
                 await self.writer.wait_closed()
-            until = asyncio.get_running_loop().time() + patience
+            until = asyncio.get_running_loop().time() + grace_seconds
             while self.process.poll() is None and asyncio.get_running_loop().time() < until:
-                await asyncio.sleep(OFTEN)
+                await asyncio.sleep(POLL_SECONDS)
         finally:
-            self.process.kill()  # nothing happens to one that has ended
+            self.process.kill()  # has no effect on a process that has ended
         while (code := self.process.poll()) is None:
-            await asyncio.sleep(OFTEN)
+            await asyncio.sleep(POLL_SECONDS)
         return code
 
 
-def environment(threads: int | None = None) -> dict[str, str]:
-    """Ours for a process that finds the same packages, without what is secret."""
+def child_environment(threads: int | None = None) -> dict[str, str]:
+    """Our environment without the secret, for a child that finds the same packages."""
     inherited = {name: value for name, value in os.environ.items() if name != SECRET}
     counts = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
-    return {**inherited, **packages(), **counts}
+    return {**inherited, **python_path(), **counts}
 
 
-def packages() -> dict[str, str]:
+def python_path() -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join(str(Path(place).absolute()) for place in sys.path)}
 
 
 def describe_exit(code: int) -> str:
-    """For people: "signal SIGKILL", "exit code 1"."""
+    """An exit code in words: "signal SIGKILL", "exit code 1"."""
     if code >= 0:
         return f"exit code {code}"
     try:

@@ -1,4 +1,4 @@
-"""The ways in which the engine refuses a request; HTTP turns each into a status."""
+"""The errors of the engine that concern a client; HTTP turns each into a status and one line."""
 
 from videogen.errors import VideogenError
 
@@ -6,11 +6,11 @@ RETRY_AFTER = 5  # seconds
 
 
 class DomainError(VideogenError):
-    """A params that is not granted; one line for the client."""
+    """A request that cannot be met."""
 
 
 class InvalidParamError(DomainError):
-    """Something that cannot be had, and which part of the params it is about."""
+    """A parameter of a request is invalid."""
 
     def __init__(self, param: str | None, message: str):
         super().__init__(message)
@@ -18,20 +18,20 @@ class InvalidParamError(DomainError):
 
 
 class BusyError(DomainError):
-    """Not now; perhaps after so many seconds."""
+    """The request may succeed later."""
 
-    def __init__(self, message: str, retry_after: int):
+    def __init__(self, message: str, retry_after: int = RETRY_AFTER):
         super().__init__(message)
         self.message, self.retry_after = message, retry_after
 
 
 class NotFoundError(DomainError):
-    """No stream and no job of that name, or none any more."""
+    """There is no stream or job with this id, or it has been dropped."""
 
 
 class UploadError(DomainError):
-    """A clip or a picture that cannot be used."""
+    """A clip or an image cannot be used."""
 
 
 class UploadTooLargeError(UploadError):
-    """One with more bytes than are taken."""
+    """An upload has more bytes than the limit."""

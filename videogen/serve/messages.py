@@ -1,6 +1,6 @@
-"""What the web process and the processes behind it say to each other, and how it travels over a socket.
+"""Messages between the web process and its child processes, and their form on a socket.
 
-A message is a line of JSON and, where there are pictures, bytes after it: nothing that arrives can be more than data.
+A message is a line of JSON and, for frames, bytes after it. Nothing that arrives is executed: it is only data.
 """
 
 import json
@@ -13,45 +13,44 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeAlias, get_args
 
+from videogen.serve.requests import GenerationParams, Transition
+
 LENGTHS = struct.Struct(">II")  # of the JSON, and of the bytes after it
-LONGEST_JSON = 2**20
+MAX_JSON_BYTES = 2**20
+RECV_BYTES = 2**20
 
 
 @dataclass(frozen=True)
 class StartStream:
-    """A stream is to be made, from its first turn on; it is known by its id from now on."""
+    """Make a stream when its first turn comes."""
 
     id: str
-    prompt: str
-    negative_prompt: str | None
-    seed: int
-    sampling: Mapping[str, Any]  # settings of SamplerConfig that differ from the model's own
-    transition: str
-    frames: int  # pictures after which it ends
-    ahead: float | None  # seconds of video that it may be ahead of real time; None: as fast as it can be made
-    initial_kind: str | None  # "video" or "image" that the payload holds
-    initial_count: int  # frames in the payload
-    payload: bytes = field(default=b"", repr=False)  # uint8 [count, H, W, 3]
-    infer_prompt: bool = False  # what they show, in the model's words
+    params: GenerationParams  # seed and frames are set
+    ahead_seconds: float | None  # video time that it may run ahead of real time; None: as fast as possible
+    payload: bytes = field(default=b"", repr=False)  # pixels of the initial frames
+
+    def __post_init__(self) -> None:
+        if isinstance(self.params, Mapping):  # as it arrives
+            object.__setattr__(self, "params", GenerationParams.from_json(self.params, self.payload))
 
 
 @dataclass(frozen=True)
 class ChangeStream:
-    """From the next latent frame on; what is None stays."""
+    """Applies from the next latent frame on; None changes nothing."""
 
     id: str
     prompt: str | None = None
-    transition: str | None = None
+    transition: Transition | None = None
     paused: bool | None = None
-    masks: bool | None = None  # whether anybody wants to see how latent frames are filled in
+    masks: bool | None = None  # send MaskUpdates
 
 
 @dataclass(frozen=True)
 class Ack:
-    """So many pictures of a stream have been taken in; it may go on by a few more than that."""
+    """The web process has taken in this many frames of a stream; the stream may run a few ahead of that."""
 
     id: str
-    pictures: int
+    frames: int
 
 
 @dataclass(frozen=True)
@@ -61,9 +60,9 @@ class StopStream:
 
 @dataclass(frozen=True)
 class Ready:
-    """The model is loaded and has answered once."""
+    """The model is loaded, and has made a few frames."""
 
-    info: Mapping[str, Any]
+    info: Mapping[str, Any]  # the fields of ModelInfo
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ class MaskUpdate:
     """Which tokens of the latent frame in the making are decided."""
 
     id: str
-    picture: int  # number of the first picture that it will become
+    frame: int  # number of the first frame that it will become
     height: int
     width: int
     payload: bytes = field(default=b"", repr=False)  # 0 or 1 for each token, row by row
@@ -87,26 +86,26 @@ class MaskUpdate:
 
 @dataclass(frozen=True)
 class FrameBatch:
-    """A latent frame of a stream has been made."""
+    """The frames of a stream's next latent frame, and what they cost."""
 
     id: str
-    first: int  # number of its first picture
+    first: int  # number of the first frame
     count: int
-    prompt: str  # under which it was made
-    turned: bool  # whether it is the first under that prompt
-    cut_short: bool  # and the model reads that prompt without its end
-    latent_frames: int  # 0 for a picture that the stream was given to begin with
-    proposals: int
-    prior: float  # seconds
-    decoder: float
-    seconds: float  # by the clock since it could have been begun, with the work on other streams meanwhile
+    prompt: str
+    new_prompt: bool  # whether this is the first latent frame with this prompt
+    truncated: bool  # whether the model reads only the beginning of a new prompt
+    latent_frames: int  # 0 for an initial image
+    steps: int  # of sampling
+    prior_seconds: float
+    decoder_seconds: float
+    seconds: float  # since the latent frame could have been started, other streams' work included
     payload: bytes = field(default=b"", repr=False)  # uint8 [count, H, W, 3]
-    note: str = ""  # about what the stream was given to begin with; only with its first picture
+    note: str = ""  # about the initial frames; only with the first frame
 
 
 @dataclass(frozen=True)
 class StreamEnded:
-    """A stream has all its pictures, or cannot go on."""
+    """A stream has all its frames, or has failed."""
 
     id: str
     error: str | None = None
@@ -114,7 +113,7 @@ class StreamEnded:
 
 @dataclass(frozen=True)
 class UploadRead:
-    """An upload as the model sees it."""
+    """An upload at the model's frame size and rate."""
 
     count: int
     note: str
@@ -123,7 +122,7 @@ class UploadRead:
 
 @dataclass(frozen=True)
 class UploadRejected:
-    """An upload that cannot be used, in one line."""
+    """An upload that cannot be used."""
 
     message: str
 
@@ -141,58 +140,59 @@ Message: TypeAlias = (
     | UploadRead
     | UploadRejected
 )
-KINDS: Mapping[str, type[Message]] = {kind.__name__: kind for kind in get_args(Message)}
+MESSAGE_TYPES: Mapping[str, type[Message]] = {kind.__name__: kind for kind in get_args(Message)}
 
 
 def pack(message: Message) -> bytes:
-    """Its bytes on the way."""
     payload: bytes = getattr(message, "payload", b"")
-    plain = {part.name: getattr(message, part.name) for part in fields(message) if part.name != "payload"}
-    header = json.dumps([type(message).__name__, plain]).encode()
+    values = {part.name: getattr(message, part.name) for part in fields(message) if part.name != "payload"}
+    if isinstance(message, StartStream):
+        values["params"] = message.params.to_json()
+    header = json.dumps([type(message).__name__, values]).encode()
     return LENGTHS.pack(len(header), len(payload)) + header + payload
 
 
 def unpack(header: bytes, payload: bytes) -> Message:
-    """The message that was packed; ValueError if it is none."""
+    """ValueError if the bytes are not a message."""
     try:
         kind, values = json.loads(header)
-        made: Message = KINDS[kind](**(values | {"payload": payload} if payload else values))
-        return made
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"no message of ours ({error})") from None
+        message: Message = MESSAGE_TYPES[kind](**(values | {"payload": payload} if payload else values))
+        return message
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a message ({error})") from None
 
 
-async def receive(reader: StreamReader, largest: int) -> Message:
-    """The next message; EOFError where there is none any more, ValueError if it is none or larger than expected."""
+async def receive(reader: StreamReader, max_payload: int) -> Message:
+    """IncompleteReadError at the end, ValueError for what is not a message or is too large."""
     head, tail = LENGTHS.unpack(await reader.readexactly(LENGTHS.size))
-    if head > LONGEST_JSON or tail > largest:
-        raise ValueError(f"a message of {head} and {tail} bytes, where {largest} are expected at most")
+    if head > MAX_JSON_BYTES or tail > max_payload:
+        raise ValueError(f"a message has {head} and {tail} bytes; the limits are {MAX_JSON_BYTES} and {max_payload}")
     return unpack(await reader.readexactly(head), await reader.readexactly(tail))
 
 
 class MessageSocket:
-    """The same from the other end, in a process that does one thing at a time."""
+    """The blocking end of the socket, in a child process."""
 
     def __init__(self, connection: socket.socket):
-        self.connection, self._poll = connection, select.poll()  # of any descriptor, however high its number
+        self.connection, self._poll = connection, select.poll()  # select() fails for high descriptors
         self._poll.register(connection, select.POLLIN)
 
     def send(self, message: Message) -> None:
         self.connection.sendall(pack(message))
 
     def receive(self) -> Message:
-        """Waits for it; EOFError when the other end is gone."""
+        """Wait for a message; EOFError when the other end is closed."""
         head, tail = LENGTHS.unpack(self._exactly(LENGTHS.size))
         return unpack(self._exactly(head), self._exactly(tail))
 
-    def waits(self, seconds: float | None) -> bool:
-        """Whether a message is there within so many seconds; None is for as long as it takes."""
+    def poll(self, seconds: float | None) -> bool:
+        """Whether a message arrives within this time; None waits for one."""
         return bool(self._poll.poll(None if seconds is None else math.ceil(1000 * seconds)))
 
     def _exactly(self, count: int) -> bytes:
         parts, missing = [], count
         while missing:
-            part = self.connection.recv(min(missing, 2**20))
+            part = self.connection.recv(min(missing, RECV_BYTES))
             if not part:
                 raise EOFError
             parts.append(part)

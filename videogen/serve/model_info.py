@@ -1,4 +1,4 @@
-"""What a server knows of its model without asking it for anything."""
+"""What the web process knows of the model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,34 +9,33 @@ from videogen.conditioning.prompt_vocabulary import PromptVocabulary
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What can be known of a model without asking it for anything."""
+    """Made by the model process when it has loaded the model; most fields are public in `/v1/models`."""
 
     name: str
     objective: str  # "masked" or "autoregressive"
-    told: bool  # whether it was taught with text: without, prompts change nothing
-    playroom: bool  # whether it brings a vocabulary of the playroom, and knows nothing else
+    told: bool  # whether the model reads prompts
+    playroom: bool  # whether it knows the playroom's words alone
     fps: float
-    height: int  # of a picture
+    height: int  # of a frame
     width: int
-    frames_per_latent: int  # but for the first
-    groups: tuple[tuple[int, ...], ...]  # shapes of the groups of tokens of a latent frame
-    default_frames: int  # pictures
-    window_seconds: float  # how far back it sees
-    frames_of_use: int  # of a clip that is to be continued: its last so many
-    sampler: Mapping[str, Any]  # the settings that hold where a params says nothing
-    examples: tuple[str, ...]  # prompts from the model's own world, where it has one
+    frames_per_latent: int  # of a latent frame after the first
+    groups: tuple[tuple[int, ...], ...]  # shapes of the token groups of a latent frame
+    default_frames: int
+    window_seconds: float  # how much of its past the model sees
+    frames_of_use: int  # how many of the last frames of a clip the model sees
+    sampler: Mapping[str, Any]  # the model's own sampling settings
+    examples: tuple[str, ...]  # prompts in the words of its training, if they are known
     device: str
-    fingerprint: str = ""  # of all files of the model
-    mime: str = ""  # of the film of a stream, with its codecs
-    prompt_vocabulary: PromptVocabulary | None = None  # where the model brings one
+    fingerprint: str = ""  # hash of the model's files
+    mime: str = ""  # media type of a stream, with its codec
+    prompt_vocabulary: PromptVocabulary | None = None
 
     @staticmethod
-    def of(described: Mapping[str, Any]) -> "ModelInfo":
-        """Out of plain JSON."""
-        vocabulary = described["prompt_vocabulary"]
-        records = {
-            "groups": tuple(tuple(shape) for shape in described["groups"]),
-            "examples": tuple(described["examples"]),
+    def from_json(record: Mapping[str, Any]) -> "ModelInfo":
+        vocabulary = record["prompt_vocabulary"]
+        parsed = {
+            "groups": tuple(tuple(shape) for shape in record["groups"]),
+            "examples": tuple(record["examples"]),
             "prompt_vocabulary": None if vocabulary is None else PromptVocabulary.from_json(vocabulary),
         }
-        return ModelInfo(**{**described, **records})
+        return ModelInfo(**{**record, **parsed})

@@ -1,35 +1,44 @@
-"""What clients ask for."""
+"""What a client asks for: one record from HTTP to the model process."""
 
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
 
 Transition = Literal["recache", "cut"]
 
 
 @dataclass(frozen=True)
 class InitialFrames:
-    """Pictures that a video goes on from, as the model sees them: of its size and at its frame rate."""
+    """The frames that a video continues or starts with, at the model's frame size and rate."""
 
     kind: Literal["video", "image"]
-    pictures: bytes = field(repr=False)  # uint8 [count, height, width, 3]
+    pixels: bytes = field(repr=False)  # uint8 [count, height, width, 3]; empty once the model process has them
     count: int
-    note: str = ""  # what became of the upload on the way, for people; empty: nothing
+    note: str = ""  # how the upload was changed, in words; empty: not at all
 
 
 @dataclass(frozen=True)
 class GenerationParams:
-    """One video; what is None is as the model's own settings have it."""
+    """One video; None leaves a choice to the server."""
 
     prompt: str
     negative_prompt: str | None = None
-    seed: int | None = None  # None: drawn
-    steps: int | None = None
-    order: str | None = None
-    guidance_scale: float | None = None
-    temperature: float | None = None
-    top_k: int | None = None
-    top_p: float | None = None
-    transition: Transition = "recache"  # how later prompts take over
-    frames: int | None = None  # None: a stream is endless, a job as long as the clips of training
+    seed: int | None = None
+    frames: int | None = None  # by default a stream runs to its limit, and a job is as long as the training clips
+    sampling: Mapping[str, Any] = field(default_factory=dict)  # settings of SamplerConfig that replace the model's own
+    transition: Transition = "recache"  # how a later prompt takes over
     initial_frames: InitialFrames | None = None
-    infer_prompt: bool = False  # none was given: what the beginning shows is to be its prompt
+    infer_prompt: bool = False  # take the prompt from the initial frames
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON, without the pixels."""
+        initial = self.initial_frames
+        plain = None if initial is None else {"kind": initial.kind, "count": initial.count, "note": initial.note}
+        return {part.name: getattr(self, part.name) for part in fields(self)} | {"initial_frames": plain}
+
+    @staticmethod
+    def from_json(record: Mapping[str, Any], pixels: bytes) -> "GenerationParams":
+        """TypeError for a record that `to_json` did not make."""
+        initial = record.get("initial_frames")
+        frames = None if initial is None else InitialFrames(pixels=pixels, **initial)
+        return GenerationParams(**{**record, "initial_frames": frames})

@@ -1,9 +1,9 @@
-"""The engine: all that a server knows of its model. Begin reading here.
+"""The engine: all that the server knows of its model. Start reading here.
 
-a params -- checked -- a stream or a job -- its turn comes --> the model process, a latent frame of each in turn
-pictures of it --> film and previews, once for all viewers --> each viewer's own short queue
+request -> validation -> Stream or VideoJob -> Scheduler -> model process, one latent frame of each stream in turn
+its frames -> Broadcast: encoded once -> Fanout: a short queue for each viewer
 
-The model lives in a process of its own; when it dies, what was begun in it has failed, and the next params is served.
+The model runs in a process of its own. When it dies, the streams that it had started fail, and it is started again.
 """
 
 import asyncio
@@ -14,51 +14,50 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 from videogen.arguments import DRAWN_SEEDS
-from videogen.serve.engine.engine_context import EngineContext, now
-from videogen.serve.engine.retention import jobs_too_many, one_to_make_room, streams_too_many
+from videogen.serve.engine.engine_context import EngineContext, loop_time
+from videogen.serve.engine.retention import jobs_to_evict, stream_to_stop, streams_to_evict
 from videogen.serve.engine.scheduler import Scheduler
 from videogen.serve.engine.stream import Stream
 from videogen.serve.engine.supervisor import ModelProcessLauncher, Supervisor
-from videogen.serve.engine.validation import check
+from videogen.serve.engine.validation import validate_request
 from videogen.serve.engine.video_job import VideoJob
-from videogen.serve.errors import RETRY_AFTER, BusyError, NotFoundError
+from videogen.serve.errors import BusyError, NotFoundError
 from videogen.serve.limits import ServerLimits
-from videogen.serve.media.film import form_of
+from videogen.serve.media.mp4 import probe_format
 from videogen.serve.media.scratch_folder import ScratchFolder
 from videogen.serve.messages import Message, Ready
 from videogen.serve.model_info import ModelInfo
 from videogen.serve.requests import GenerationParams, InitialFrames
-from videogen.serve.uploads.receiver import UploadReceiver
+from videogen.serve.uploads.receiver import UploadKind, UploadReceiver
 
-SUMS = (
+COUNTERS = (
     *("streams_opened", "streams_stopped", "streams_failed", "streams_given_up", "jobs_opened", "jobs_completed"),
     *("jobs_stopped", "jobs_failed"),
     *("pictures", "latent_frames", "proposals", "prior_seconds", "decoder_seconds", "encoder_seconds"),
     *("viewers", "viewers_dropped", "previews_dropped", "uploads_taken", "uploads_refused", "refused_busy"),
 )
+ENCODER_THREADS = 2
+HOUSEKEEPING_SECONDS = 0.25
 LOG = logging.getLogger(__name__)
-THREADS = 2  # that encode pictures
-ROUND = 0.25  # seconds between looks at who is still there
 
 
 class Engine:
-    """Made by `start`, ended by `close`; everything in between happens in one event loop."""
+    """Made by `start`, ended by `close`; in between it runs in one event loop."""
 
-    def __init__(self, limits: ServerLimits, how: ModelProcessLauncher):
+    def __init__(self, limits: ServerLimits, launcher: ModelProcessLauncher):
         self.limits = limits
-        self._supervisor = Supervisor(how, lambda message: self.on_message(message), self._bereave)
-        self.on_message: Callable[[Message], None] = self._hear  # from the model process; may be listened to
+        self.on_message: Callable[[Message], None] = self._on_message  # benchmarks replace it
+        self._supervisor = Supervisor(launcher, lambda message: self.on_message(message), self._on_model_death)
         self._streams: dict[str, Stream] = {}
         self._jobs: dict[str, VideoJob] = {}
-        self._tasks: set[asyncio.Task[None]] = set()  # of streams, those that have been forgotten too
-        self._line = Scheduler(limits.streams, limits.turn_seconds)
-        self._tally = dict.fromkeys(SUMS, 0.0)
-        self._threads = ThreadPoolExecutor(THREADS, "videogen film")
+        self._tasks: set[asyncio.Task[None]] = set()  # of all streams, dropped ones included
+        self._scheduler = Scheduler(limits.streams, limits.turn_seconds)
+        self._totals = dict.fromkeys(COUNTERS, 0.0)
+        self._threads = ThreadPoolExecutor(ENCODER_THREADS, "videogen encoder")
         self._folder = ScratchFolder()
-        self._keeper: asyncio.Task[None] | None = None
+        self._housekeeper: asyncio.Task[None] | None = None
 
     @classmethod
     async def start(
@@ -69,7 +68,7 @@ class Engine:
         threads: int | None = None,
         dtype: str | None = None,
     ) -> "Engine":
-        """Returns when the model can be asked; CheckpointError and others of its kind if it never will be."""
+        """Returns when the model is loaded; VideogenError, for example CheckpointError, if it cannot be."""
         engine = cls(limits or ServerLimits(), ModelProcessLauncher(model, device, dtype, threads))
         try:
             await engine._open()
@@ -80,24 +79,24 @@ class Engine:
 
     async def _open(self) -> None:
         ready = await self._supervisor.start()
-        known = ModelInfo.of(ready.info)
+        info = ModelInfo.from_json(ready.info)
         loop = asyncio.get_running_loop()
-        form = await loop.run_in_executor(self._threads, form_of, known.fps, known.height, known.width)
-        self.info = replace(known, mime=form.mime)
-        send, arrange = self._supervisor.send, self._arrange
-        self._shared = EngineContext(self.info, self.limits, form, send, arrange, self._threads, self._tally)
-        self._uploads = UploadReceiver(self.info, self.limits, self._tally)
-        self._keeper = asyncio.create_task(self._keep_house(), name="videogen housekeeping")
+        mp4 = await loop.run_in_executor(self._threads, probe_format, info.fps, info.height, info.width)
+        self.info = replace(info, mime=mp4.mime)
+        send, reschedule = self._supervisor.send, self._reschedule
+        self._context = EngineContext(self.info, self.limits, mp4, send, reschedule, self._threads, self._totals)
+        self._uploads = UploadReceiver(self.info, self.limits, self._totals)
+        self._housekeeper = asyncio.create_task(self._keep_house(), name="videogen housekeeping")
 
     async def close(self) -> None:
-        """No process, no task, no thread and no file is left; whoever watches sees the end."""
-        if self._keeper is not None:
-            self._keeper.cancel()
+        """End all streams; leave no process, task, thread or file."""
+        if self._housekeeper is not None:
+            self._housekeeper.cancel()
             with suppress(asyncio.CancelledError):
-                await self._keeper
+                await self._housekeeper
             await self._uploads.close()
-        for stream in self._all():
-            stream.end("stopped", "the server is going down")
+        for stream in self._all_streams():
+            stream.end("stopped", "the server is shutting down")
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._supervisor.close()
         self._threads.shutdown()
@@ -108,30 +107,29 @@ class Engine:
         return self._supervisor.alive and self.supervised()
 
     def supervised(self) -> bool:
-        """Whether a model process that dies will be started again."""
-        return self._supervisor.supervising and self._keeper is not None and not self._keeper.done()
+        """Whether a model process that dies is started again."""
+        return self._supervisor.supervising and self._housekeeper is not None and not self._housekeeper.done()
 
-    def kill_model(self, why: str = "it was ended") -> None:
-        """End the model process, as if it had died: it is started again, and what it had begun has failed."""
-        self._supervisor.kill(why)
+    def kill_model(self, reason: str = "it was killed") -> None:
+        """Kill the model process; the rest is as if it had died."""
+        self._supervisor.kill(reason)
 
     # streams
 
     async def open_stream(self, params: GenerationParams, owner: str = "") -> Stream:
-        """WishError, or BusyError; endless unless it was said how long. `owner` is whoever it is counted for."""
-        longest = max(1, int(self.limits.stream_seconds * self.info.fps))
-        stream = self._admitted(params, longest, longest, owner, live=True)
+        """InvalidParamError, or BusyError. Limits of fairness count streams by `owner`."""
+        max_frames = max(1, int(self.limits.stream_seconds * self.info.fps))
+        stream = self._admit(params, max_frames, max_frames, owner, live=True)
         self._streams[stream.id] = stream
-        self._arrange()
-        for spare in streams_too_many(self._streams.values(), self.limits):
-            del self._streams[spare.id]
+        self._reschedule()
+        for old in streams_to_evict(self._streams.values(), self.limits):
+            del self._streams[old.id]
         return stream
 
-    def stream(self, name: str) -> Stream:
-        """Gone if there is none of that id, or none any more."""
-        if name not in self._streams:
-            raise NotFoundError("no such stream, or none any more")
-        return self._streams[name]
+    def stream(self, id: str) -> Stream:
+        if id not in self._streams:
+            raise NotFoundError("there is no stream with this id, or it has been dropped")
+        return self._streams[id]
 
     def streams(self) -> list[Stream]:
         """The newest first."""
@@ -140,147 +138,149 @@ class Engine:
     # jobs
 
     async def submit(self, params: GenerationParams, owner: str = "") -> VideoJob:
-        """WishError, or BusyError; as long as the clips of training unless it was said how long."""
-        stream = self._admitted(params, self.info.default_frames, self.limits.frames, owner, live=False)
+        """InvalidParamError, or BusyError."""
+        stream = self._admit(params, self.info.default_frames, self.limits.frames, owner, live=False)
         job = self._jobs[stream.id] = VideoJob(stream, self._folder, self._delete_oldest)
-        self._arrange()
-        for spare in jobs_too_many(self._jobs.values(), self.limits):
-            spare.forget()
-            del self._jobs[spare.id]
+        self._reschedule()
+        for old in jobs_to_evict(self._jobs.values(), self.limits):
+            old.discard()
+            del self._jobs[old.id]
         return job
 
-    def _delete_oldest(self) -> bool:
-        """The disk is full: of the videos that are kept, the one that was finished first; whether there was one."""
-        kept = [job for job in self._jobs.values() if job.completed_at is not None]
-        if not kept:
-            return False
-        oldest = min(kept, key=lambda job: job.stream.ended_at)
-        LOG.warning("the disk is full: the oldest of %d videos is deleted to make room for a new one", len(kept))
-        oldest.forget()
-        del self._jobs[oldest.id]
-        return True
-
-    def job(self, name: str) -> VideoJob:
-        """Gone if there is none of that id, or none any more."""
-        if name not in self._jobs:
-            raise NotFoundError("no such video, or none any more")
-        return self._jobs[name]
+    def job(self, id: str) -> VideoJob:
+        if id not in self._jobs:
+            raise NotFoundError("there is no video with this id, or it has been deleted")
+        return self._jobs[id]
 
     def jobs(self) -> list[VideoJob]:
         """The newest first."""
         return list(reversed(self._jobs.values()))
 
-    async def delete(self, name: str) -> None:
-        """A job or a stream ends and is forgotten; NotFoundError if there is none of that id."""
-        if name in self._streams:
-            self._streams.pop(name).end("stopped")
+    async def delete(self, id: str) -> None:
+        """Stop and drop a stream or a job; NotFoundError if there is none."""
+        if id in self._streams:
+            self._streams.pop(id).end("stopped")
         else:
-            self.job(name).forget()
-            del self._jobs[name]
+            self.job(id).discard()
+            del self._jobs[id]
 
-    # what videos go on from
+    def _delete_oldest(self) -> bool:
+        """When the disk is full: delete the oldest finished video. False if there is none."""
+        finished = [job for job in self._jobs.values() if job.completed_at is not None]
+        if not finished:
+            return False
+        oldest = min(finished, key=lambda job: job.stream.ended_at)
+        LOG.warning("the disk is full: the oldest of %d videos is deleted to make room for a new one", len(finished))
+        oldest.discard()
+        del self._jobs[oldest.id]
+        return True
 
-    async def take_upload(self, chunks: AsyncIterator[bytes], kind: Literal["video", "image"]) -> InitialFrames:
-        """What has been sent as the model sees it; UploadError if it cannot be used, BusyError if there is no room."""
-        self._check_room()  # before it is sent, not after
-        return await self._uploads.take(chunks, kind)
+    # initial frames
 
-    async def continue_job(self, name: str) -> InitialFrames:
-        """The last pictures of a job's video, to go on from; NotFoundError if it has none."""
+    async def take_upload(self, chunks: AsyncIterator[bytes], kind: UploadKind) -> InitialFrames:
+        """UploadError if it cannot be used, BusyError if there is no room for another stream."""
+        self._check_room()  # before the client sends it
+        return await self._uploads.receive(chunks, kind)
+
+    async def continue_job(self, id: str) -> InitialFrames:
+        """The last frames of a job's video; NotFoundError if it has none."""
         self._check_room()
-        return await self._uploads.read(self.job(name).content(), "video")
+        return await self._uploads.read_file(self.job(id).content(), "video")
 
-    # figures
+    # counters
 
     @property
     def at_work(self) -> int:
-        """Streams and jobs, those that have been forgotten too, of which something is still being done."""
+        """Streams with a running task, dropped ones included."""
         return len(self._tasks)
 
     @property
     def counters(self) -> dict[str, float]:
-        """Sums since the start, and how much there is now of what comes and goes."""
-        everything = self._all()
-        waiting = sum(stream.status == "queued" for stream in everything)
-        present = {
+        """Totals since the start, and current numbers."""
+        streams = self._all_streams()
+        waiting = sum(stream.status == "queued" for stream in streams)
+        current = {
             "streams_open": sum(stream.ended is None for stream in self._streams.values()),
             "jobs_open": sum(job.stream.ended is None for job in self._jobs.values()),
             "queue_length": waiting,
-            "playing": sum(stream.status == "playing" for stream in everything),
+            "playing": sum(stream.status == "playing" for stream in streams),
             "model_restarts": self._supervisor.restarts,
         }
-        return {**self._tally, **present}
+        return {**self._totals, **current}
 
-    # the inner life
+    # admission
 
-    def _all(self) -> list[Stream]:
-        return [*self._streams.values(), *(job.stream for job in self._jobs.values())]
-
-    def _admitted(self, params: GenerationParams, usual: int, longest: int, owner: str, live: bool) -> Stream:
-        check(params, self.info, self.limits, longest)
+    def _admit(self, params: GenerationParams, default_frames: int, max_frames: int, owner: str, live: bool) -> Stream:
+        validate_request(params, self.info, self.limits, max_frames)
         self._make_room(owner)
         seed = secrets.randbelow(DRAWN_SEEDS) if params.seed is None else params.seed
-        stream = Stream(self._shared, params, seed, params.frames or min(usual, longest), live, owner)
+        frames = params.frames or min(default_frames, max_frames)
+        stream = Stream(self._context, params, seed, frames, live, owner)
         self._tasks.add(stream.task)
         stream.task.add_done_callback(self._tasks.discard)
-        self._tally["streams_opened" if live else "jobs_opened"] += 1
+        self._totals["streams_opened" if live else "jobs_opened"] += 1
         return stream
 
     def _make_room(self, owner: str) -> None:
-        """For one more; BusyError if there is none, and no stream that nobody watches."""
-        spare = self._spare(owner)
-        if spare is not None:
-            spare.end("stopped", "nobody watched it, and its place was needed")
-            self._tally["streams_given_up"] += 1
+        """Stop an unwatched stream if there is no room; BusyError if there is no such stream."""
+        unwatched = self._stream_to_stop(owner)
+        if unwatched is not None:
+            unwatched.end("stopped", "it had no viewers, and another stream needed its place")
+            self._totals["streams_given_up"] += 1
         self._check_room(owner)
 
-    def _spare(self, owner: str) -> Stream | None:
-        """What would make room where there is none."""
-        there = [stream for stream in self._all() if stream.ended is None]
-        full = len(there) >= self.limits.streams + self.limits.queued
-        return one_to_make_room(there, owner, self.limits, now()) if full else None
+    def _stream_to_stop(self, owner: str) -> Stream | None:
+        """The stream to stop for a new one; None if there is room, or no such stream."""
+        running = [stream for stream in self._all_streams() if stream.ended is None]
+        full = len(running) >= self.limits.streams + self.limits.queued
+        return stream_to_stop(running, owner, self.limits, loop_time()) if full else None
 
     def _check_room(self, owner: str = "") -> None:
-        """BusyError if nobody else can be taken in."""
+        """BusyError if no stream can be started now."""
         room = self.limits.streams + self.limits.queued
-        if sum(stream.ended is None for stream in self._all()) >= room and self._spare(owner) is None:
-            self._tally["refused_busy"] += 1
-            raise BusyError(f"{room} streams and videos are being made or waiting; try again later", RETRY_AFTER)
+        running = sum(stream.ended is None for stream in self._all_streams())
+        if running >= room and self._stream_to_stop(owner) is None:
+            self._totals["refused_busy"] += 1
+            raise BusyError(f"{room} streams and videos are running or waiting; try again later")
         if self._supervisor.failure is not None:
-            raise BusyError(f"the model process cannot be started: {self._supervisor.failure}", RETRY_AFTER)
+            raise BusyError(f"the model process cannot be started: {self._supervisor.failure}")
 
-    def _arrange(self) -> None:
-        self._line.arrange(self._all(), self._supervisor.alive, now())
+    # the model process
 
-    def _hear(self, message: Message) -> None:
+    def _all_streams(self) -> list[Stream]:
+        """Those of jobs included."""
+        return [*self._streams.values(), *(job.stream for job in self._jobs.values())]
+
+    def _reschedule(self) -> None:
+        self._scheduler.update(self._all_streams(), self._supervisor.alive, loop_time())
+
+    def _on_message(self, message: Message) -> None:
+        id = getattr(message, "id", "")
         if isinstance(message, Ready):
-            self._arrange()
-        elif (stream := self._made_by(message)) is not None:
-            stream.hear(message)
+            self._reschedule()
+        elif id in self._jobs:
+            self._jobs[id].stream.on_message(message)
+        elif id in self._streams:
+            self._streams[id].on_message(message)
 
-    def _made_by(self, message: Message) -> Stream | None:
-        name = getattr(message, "id", "")
-        job = self._jobs.get(name)
-        return job.stream if job is not None else self._streams.get(name)
-
-    def _bereave(self, how: str) -> None:
-        """What the model process had begun is lost with it; who still waits goes on waiting for the next one."""
-        lost = [stream for stream in self._all() if stream.begun and not stream.whole and stream.ended is None]
+    def _on_model_death(self, reason: str) -> None:
+        """Streams that the process had started fail; the others wait for the next process."""
+        lost = [s for s in self._all_streams() if s.started and not s.complete and s.ended is None]
         for stream in lost:
-            stream.end("failed", f"the model process ended ({how}); it is being started again, please try again")
+            stream.end("failed", f"the model process ended ({reason}); it is being started again, please try again")
         if lost:
             live = sum(stream.live for stream in lost)
-            LOG.error("%d streams and %d videos that were being made have failed with it", live, len(lost) - live)
+            LOG.error("%d streams and %d videos failed with it", live, len(lost) - live)
         if self._supervisor.failure is not None:
-            for stream in self._all():
+            for stream in self._all_streams():
                 stream.end("failed", f"the model process cannot be started again: {self._supervisor.failure}")
 
     async def _keep_house(self) -> None:
         while True:
-            await asyncio.sleep(ROUND)
-            for stream in self._all():
-                stream.look_after(now())
-            self._arrange()  # somebody's turn may be over
-            silent = now() - self._supervisor.heard
-            if silent > self.limits.patience_seconds and any(stream.due for stream in self._all()):
-                self.kill_model("it was at work and said nothing for too long")
+            await asyncio.sleep(HOUSEKEEPING_SECONDS)
+            for stream in self._all_streams():
+                stream.expire_idle(loop_time())
+            self._reschedule()  # a turn may have ended
+            silent = loop_time() - self._supervisor.last_message_at
+            if silent > self.limits.patience_seconds and any(stream.due for stream in self._all_streams()):
+                self.kill_model("it was busy and sent nothing for too long")

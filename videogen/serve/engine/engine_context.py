@@ -1,4 +1,4 @@
-"""What all streams of a server have in common."""
+"""What all streams of a server share."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar, TypeVarTuple
 
-from videogen.serve.errors import RETRY_AFTER, BusyError
+from videogen.serve.errors import BusyError
 from videogen.serve.limits import ServerLimits
-from videogen.serve.media.film import Mp4Format
+from videogen.serve.media.mp4 import Mp4Format
 from videogen.serve.messages import Message
 from videogen.serve.model_info import ModelInfo
 
@@ -18,28 +18,25 @@ Result = TypeVar("Result")
 
 @dataclass(eq=False)
 class EngineContext:
-    """The model, what may be asked of it, and the threads that encode its pictures."""
+    """The model, the limits, and the threads that encode frames."""
 
     info: ModelInfo
     limits: ServerLimits
-    form: Mp4Format
+    format: Mp4Format
     send: Callable[[Message], None]  # to the model process
-    arrange: Callable[[], None]  # who works and who waits, after something has changed
+    reschedule: Callable[[], None]  # call it when a stream starts or stops wanting work
     threads: ThreadPoolExecutor
-    tally: dict[str, float]  # sums, and how many viewers there are
+    totals: dict[str, float]  # counters of the server, and the number of viewers
 
-    async def aside(self, work: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
-        """Do it in one of the threads; others go on meanwhile."""
+    async def run_in_thread(self, work: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self.threads, work, *arguments)
 
     def admit_viewer(self) -> None:
         """BusyError if there are too many."""
-        if self.tally["viewers"] >= self.limits.viewers:
-            raise BusyError(
-                f"{self.limits.viewers} viewers are watching, which is as many as there may be", RETRY_AFTER
-            )
-        self.tally["viewers"] += 1
+        if self.totals["viewers"] >= self.limits.viewers:
+            raise BusyError(f"{self.limits.viewers} viewers are watching, the limit; try again later")
+        self.totals["viewers"] += 1
 
 
-def now() -> float:
+def loop_time() -> float:
     return asyncio.get_running_loop().time()

@@ -1,36 +1,35 @@
-"""What the viewers of a preview are told of a stream, besides its pictures and masks."""
+"""What viewers of a preview receive besides frames and masks."""
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from videogen.serve.engine.fanout import PreviewEvent
 
-if TYPE_CHECKING:
-    from videogen.serve.engine.stream import Stream
 
+class PromptMark(NamedTuple):
+    """From which frame on a prompt applies."""
 
-class Mark(NamedTuple):
-    """Where a prompt begins to count."""
-
-    picture: int
+    frame: int
     prompt: str
-    cut_short: bool  # its end is more than the model reads
+    truncated: bool  # whether the model reads only its beginning
 
-    def told(self, fps: float) -> dict[str, Any]:
-        return {**self._asdict(), "seconds": self.picture / fps}
-
-
-def mark(stream: "Stream", mark: Mark) -> PreviewEvent:
-    return PreviewEvent("mark", mark.picture, None, mark.told(stream.shared.info.fps))
+    def to_json(self, fps: float) -> dict[str, Any]:
+        public = {"picture": self.frame, "prompt": self.prompt, "cut_short": self.truncated}
+        return {**public, "seconds": self.frame / fps}
 
 
-def turn(stream: "Stream") -> PreviewEvent:
-    """Whether it has the model's turns, or its place in the queue for them."""
-    return PreviewEvent("turn", stream.pictures, None, {"status": stream.status, "queue_place": stream.queue_position})
+def mark_event(mark: PromptMark, fps: float) -> PreviewEvent:
+    return PreviewEvent("mark", mark.frame, None, mark.to_json(fps))
 
 
-def figures(stream: "Stream") -> PreviewEvent:
-    return PreviewEvent("figures", stream.pictures, None, stream.figures)
+def queue_event(frames: int, status: str, position: int | None) -> PreviewEvent:
+    """Whether the model works on the stream, or its position in the queue."""
+    return PreviewEvent("queue", frames, None, {"status": status, "queue_place": position})
 
 
-def end(stream: "Stream") -> PreviewEvent:
-    return PreviewEvent("end", stream.pictures, None, {"status": stream.ended, "error": stream.error})
+def stats_event(frames: int, stats: Mapping[str, Any]) -> PreviewEvent:
+    return PreviewEvent("stats", frames, None, stats)
+
+
+def end_event(frames: int, status: str | None, error: str | None) -> PreviewEvent:
+    return PreviewEvent("end", frames, None, {"status": status, "error": error})

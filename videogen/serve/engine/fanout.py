@@ -1,4 +1,4 @@
-"""Viewers of one stream: each has a short queue of its own, and none can make the others wait."""
+"""Viewers of one stream, each with a short queue: none can delay the others."""
 
 import asyncio
 from collections import deque
@@ -11,49 +11,49 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class PreviewEvent:
-    """Something that a viewer of the preview sees; the last one is an "end".
+    """One event of a preview; the last one is an "end".
 
-    The data of a mask are {"height", "width", "decided": bytes, 0 or 1 for each token}; the others are in `news`.
+    The data of a mask are {"height", "width", "decided": bytes, 0 or 1 for each token}; see `events` for the others.
     """
 
-    kind: Literal["picture", "mask", "mark", "turn", "figures", "end"]
-    number: int  # of the picture; of a mask, of the first picture that it will become
-    jpeg: bytes | None = field(default=None, repr=False)  # of a picture
+    kind: Literal["frame", "mask", "mark", "queue", "stats", "end"]
+    number: int  # of the frame; of a mask, of the first frame that it will become
+    jpeg: bytes | None = field(default=None, repr=False)  # of a frame
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Queue(Protocol[Item]):
-    """What a viewer has not seen yet."""
+class ViewerQueue(Protocol[Item]):
+    """What a viewer has not read yet."""
 
     def put(self, item: Item) -> bool:
-        """Whether the viewer can go on: one that cannot follow is let go."""
+        """False if the viewer is too slow and must be dropped."""
 
     def get(self) -> Item:
-        """The oldest; IndexError if there is none."""
+        """The oldest item; IndexError if there is none."""
 
 
 class Viewer(Generic[Item]):
-    """An iterator that ends with the stream, or when its reader is too slow for its kind of queue.
+    """An iterator that ends with the stream, or when its reader is too slow for its queue.
 
-    A reader that hangs in sending what it has cannot see that end: `lost` is set at that moment, for others to see.
+    A reader that is blocked in sending does not see that end; `lost` is set at that moment.
     """
 
-    def __init__(self, queue: Queue[Item]):
+    def __init__(self, queue: ViewerQueue[Item]):
         self.queue, self.closed = queue, False
-        self.lost, self._news = asyncio.Event(), asyncio.Event()
+        self.lost, self._changed = asyncio.Event(), asyncio.Event()
 
-    def tell(self, item: Item) -> bool:
-        """Whether it can go on."""
+    def send(self, item: Item) -> bool:
+        """False if the viewer is closed, now or before."""
         if not self.queue.put(item):
             self.lost.set()
             self.close()
-        self._news.set()
+        self._changed.set()
         return not self.closed
 
     def close(self) -> None:
-        """Nothing more will come; what has come can still be read."""
+        """No more items; those in the queue can still be read."""
         self.closed = True
-        self._news.set()
+        self._changed.set()
 
     def __aiter__(self) -> AsyncIterator[Item]:
         return self
@@ -65,15 +65,16 @@ class Viewer(Generic[Item]):
             except IndexError:
                 if self.closed:
                     raise StopAsyncIteration from None
-            self._news.clear()
-            await self._news.wait()
+            self._changed.clear()
+            await self._changed.wait()
 
 
 class FragmentQueue:
-    """Of a film, nothing may be missing: who is so many pieces behind has stalled, and gets no more."""
+    """Video must be complete: a viewer that is this many fragments behind is dropped."""
 
-    def __init__(self, backlog: bytes, pieces: int):
-        self.waiting, self.pieces, self.room = deque([backlog]), pieces, pieces + 1
+    def __init__(self, backlog: bytes, max_fragments: int):
+        self.waiting, self.max_fragments = deque([backlog]), max_fragments
+        self.room = max_fragments + 1  # the backlog does not count
 
     def put(self, item: bytes) -> bool:
         if len(self.waiting) >= self.room:
@@ -83,24 +84,24 @@ class FragmentQueue:
         return True
 
     def get(self) -> bytes:
-        piece = self.waiting.popleft()
-        self.room = self.pieces
-        return piece
+        fragment = self.waiting.popleft()
+        self.room = self.max_fragments
+        return fragment
 
 
 class PreviewQueue:
-    """Of a preview, only the latest counts: the oldest pictures are left out, and of masks all but one."""
+    """Previews may have gaps: the oldest frames are dropped, and all masks but the latest."""
 
-    def __init__(self, pictures: int, on_drop: Callable[[], None]):
-        self.pictures, self.on_drop = pictures, on_drop
+    def __init__(self, max_frames: int, on_drop: Callable[[], None]):
+        self.max_frames, self.on_drop = max_frames, on_drop
         self.waiting: deque[PreviewEvent] = deque()
 
     def put(self, item: PreviewEvent) -> bool:
-        room = {"picture": self.pictures, "mask": 1, "turn": 1, "figures": 1}.get(item.kind)
+        room = {"frame": self.max_frames, "mask": 1, "queue": 1, "stats": 1}.get(item.kind)
         same = [one for one in self.waiting if one.kind == item.kind]
         if room is not None and len(same) >= room:
             self.waiting.remove(same[0])
-            if item.kind == "picture":
+            if item.kind == "frame":
                 self.on_drop()
         self.waiting.append(item)
         return True
@@ -110,31 +111,30 @@ class PreviewQueue:
 
 
 class Fanout(Generic[Item]):
-    """All viewers of one kind; what one is told, all are told."""
+    """All viewers of the video, or of the preview, of one stream."""
 
     def __init__(self) -> None:
         self.viewers: set[Viewer[Item]] = set()
         self.closed = False
 
     def join(self, viewer: Viewer[Item]) -> None:
-        """One that comes when all is over still reads what it begins with."""
+        """A viewer that joins after the end can still read its backlog."""
         if self.closed:
             viewer.close()
         else:
             self.viewers.add(viewer)
 
     def leave(self, viewer: Viewer[Item]) -> None:
-        """Of its own will; one that has been let go may leave too."""
+        """Does nothing for a viewer that was dropped."""
         self.viewers.discard(viewer)
 
-    def tell(self, item: Item) -> int:
-        """How many could not follow, and were let go."""
-        lost = [viewer for viewer in self.viewers if not viewer.tell(item)]
+    def send(self, item: Item) -> int:
+        """Returns how many viewers were too slow and were dropped."""
+        lost = [viewer for viewer in self.viewers if not viewer.send(item)]
         self.viewers.difference_update(lost)
         return len(lost)
 
     def close(self) -> None:
-        """Nobody is told anything any more."""
         self.closed = True
         for viewer in self.viewers:
             viewer.close()

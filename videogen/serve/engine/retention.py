@@ -1,4 +1,4 @@
-"""Of what has ended, only so much is kept: who ended longest ago is forgotten first. And who makes room for whom."""
+"""Which finished streams and jobs are dropped, and which unwatched stream is stopped for a new one."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -8,33 +8,34 @@ from videogen.serve.engine.video_job import VideoJob
 from videogen.serve.limits import ServerLimits
 
 
-def streams_too_many(streams: Iterable[Stream], limits: ServerLimits) -> list[Stream]:
+def streams_to_evict(streams: Iterable[Stream], limits: ServerLimits) -> list[Stream]:
+    """The oldest finished streams beyond the limit."""
     ended = sorted((stream for stream in streams if stream.ended is not None), key=lambda stream: stream.ended_at)
     return ended[: max(0, len(ended) - limits.kept_streams)]
 
 
-def jobs_too_many(jobs: Iterable[VideoJob], limits: ServerLimits) -> list[VideoJob]:
-    """They are too many, or their videos take too much room."""
+def jobs_to_evict(jobs: Iterable[VideoJob], limits: ServerLimits) -> list[VideoJob]:
+    """The oldest finished jobs beyond the limits of their number and of their files' size."""
     ended = sorted((job for job in jobs if job.stream.ended is not None), key=lambda job: job.stream.ended_at)
-    count, size, found = len(ended), sum(job.size for job in ended), list[VideoJob]()
+    count, size, evicted = len(ended), sum(job.size for job in ended), list[VideoJob]()
     for job in ended:
         if count <= limits.kept_videos and size <= limits.kept_bytes:
             break
-        found.append(job)
+        evicted.append(job)
         count, size = count - 1, size - job.size
-    return found
+    return evicted
 
 
-def one_to_make_room(open_ones: Sequence[Stream], newcomer: str, limits: ServerLimits, instant: float) -> Stream | None:
-    """Which stream nobody watches is ended, so that somebody else can begin; None: there is none.
+def stream_to_stop(streams: Sequence[Stream], newcomer: str, limits: ServerLimits, now: float) -> Stream | None:
+    """The unwatched stream that makes room for a new one of owner `newcomer`, or None.
 
-    It has not been watched for a while, or belongs to somebody who has more places than the newcomer would have.
+    It has been unwatched for a while, or its owner has more streams than the newcomer would have.
     """
-    held = Counter(one.owner for one in open_ones)
-    unwatched = [one for one in open_ones if one.live and one.unwatched_since is not None]
+    held = Counter(stream.owner for stream in streams)
+    unwatched = [stream for stream in streams if stream.live and stream.unwatched_since is not None]
     spare = [
-        one
-        for one in unwatched
-        if instant - (one.unwatched_since or 0.0) >= limits.spare_seconds or held[one.owner] > held[newcomer] + 1
+        stream
+        for stream in unwatched
+        if now - (stream.unwatched_since or 0.0) >= limits.spare_seconds or held[stream.owner] > held[newcomer] + 1
     ]
-    return max(spare, key=lambda one: (held[one.owner], -(one.unwatched_since or 0.0)), default=None)
+    return max(spare, key=lambda stream: (held[stream.owner], -(stream.unwatched_since or 0.0)), default=None)

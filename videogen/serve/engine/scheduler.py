@@ -1,4 +1,4 @@
-"""Who has the model's turns, and who waits for them."""
+"""Which streams the model works on, and which wait."""
 
 from collections.abc import Iterable
 
@@ -6,34 +6,35 @@ from videogen.serve.engine.stream import Stream
 
 
 class Scheduler:
-    """In the order in which they came to want work; who pauses leaves the line, who goes on stands at its end.
+    """A queue in the order in which streams began to want work; a paused stream leaves it and rejoins at its end.
 
-    While somebody waits, others do so too after `turn_seconds`, or who comes first would keep the rest away: a stream
-    for as long as it is watched, a job until it is done. One at a time, evenly, so that each has a whole turn again.
+    While others wait, a stream gives up its slot after `turn_seconds` and rejoins at the end of the queue: otherwise a
+    watched stream, or a job, would hold it until it ends. One stream at a time, spread evenly, gives up its slot, so
+    that each new turn is a whole one.
     """
 
-    def __init__(self, places: int, turn_seconds: float):
-        self.places, self.turn_seconds, self._line = places, turn_seconds, list[Stream]()
-        self._next_at = float("-inf")  # no turn ends before that
+    def __init__(self, slots: int, turn_seconds: float):
+        self.slots, self.turn_seconds, self._queue = slots, turn_seconds, list[Stream]()
+        self._next_turn_at = float("-inf")  # no turn ends before that
 
-    def arrange(self, everything: Iterable[Stream], alive: bool, instant: float) -> None:
-        """The first few have the turns, if there is a model to have them from; the rest have places in the queue."""
-        wanting = {stream: None for stream in self._line if stream.wants_work}
-        self._line = list(wanting | {stream: None for stream in everything if stream.wants_work})
-        self._end_a_turn(instant)
-        places = self.places if alive else 0
-        for stream in everything:
+    def update(self, streams: Iterable[Stream], model_alive: bool, now: float) -> None:
+        """Give the slots to the first streams in the queue, or to none without a model, and the others positions."""
+        waiting = {stream: None for stream in self._queue if stream.wants_work}
+        self._queue = list(waiting | {stream: None for stream in streams if stream.wants_work})
+        self._rotate(now)
+        slots = self.slots if model_alive else 0
+        for stream in streams:
             if not stream.wants_work:
-                stream.give(None, instant)
-        for number, stream in enumerate(self._line):
-            stream.give(None if number < places else number - places + 1, instant)
+                stream.schedule(None, now)
+        for number, stream in enumerate(self._queue):
+            stream.schedule(None if number < slots else number - slots + 1, now)
 
-    def _end_a_turn(self, instant: float) -> None:
-        if len(self._line) <= self.places or instant < self._next_at:
+    def _rotate(self, now: float) -> None:
+        if len(self._queue) <= self.slots or now < self._next_turn_at:
             return
-        for stream in self._line[: self.places]:
-            if stream.given and instant - stream.given_since >= self.turn_seconds:
-                self._line.remove(stream)
-                self._line.append(stream)
-                self._next_at = instant + self.turn_seconds / self.places
+        for stream in self._queue[: self.slots]:
+            if stream.has_slot and now - stream.slot_since >= self.turn_seconds:
+                self._queue.remove(stream)
+                self._queue.append(stream)
+                self._next_turn_at = now + self.turn_seconds / self.slots
                 return

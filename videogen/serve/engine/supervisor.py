@@ -1,4 +1,4 @@
-"""Keeps a model process alive: starts it, hears it, and starts it again when it dies."""
+"""Starts the model process, passes its messages on, and starts it again when it dies."""
 
 import asyncio
 import json
@@ -9,21 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from videogen.errors import CheckpointError, DataError, NumbersError, ResourceError, UsageError, VideogenError
-from videogen.serve.child_process import ChildProcess, describe_exit, environment
+from videogen.serve.child_process import ChildProcess, child_environment, describe_exit
 from videogen.serve.messages import ChangeStream, LoadFailed, Message, Ready, StartStream
 
 WORKER = "videogen.serve.worker.worker"
-LARGEST = 2**30  # bytes of pictures that a latent frame may have
-GRACE = 5.0  # seconds for it to leave by itself
-LONGEST_WAIT = 30.0  # seconds between attempts to start one
-PATIENCE = 1.0  # seconds to find out how one has died, before everybody hears that it has
+MAX_PAYLOAD_BYTES = 2**30  # frames of one message
+SHUTDOWN_GRACE_SECONDS = 5.0
+MAX_RESTART_DELAY = 30.0  # seconds between attempts
+EXIT_WAIT_SECONDS = 1.0  # for the exit code of a process that no longer answers, before its streams fail
+ERROR_TYPES = (UsageError, DataError, CheckpointError, ResourceError, NumbersError)
 LOG = logging.getLogger(__name__)
-KINDS = (UsageError, DataError, CheckpointError, ResourceError, NumbersError)
 
 
 @dataclass(frozen=True)
 class ModelProcessLauncher:
-    """How it is started."""
+    """The arguments of the model process."""
 
     model: Path
     device: str | None
@@ -31,7 +31,7 @@ class ModelProcessLauncher:
     threads: int | None
 
     async def start(self) -> tuple[ChildProcess, Ready]:
-        """Returns when the model is loaded; VideogenError, with the exit code of its kind, if it cannot be."""
+        """Returns when the model is loaded; VideogenError of the right kind if it cannot be."""
         options = {
             "model": str(self.model),
             "device": self.device,
@@ -39,115 +39,115 @@ class ModelProcessLauncher:
             "threads": self.threads,
         }
         try:
-            child = await ChildProcess.start(WORKER, [json.dumps(options)], environment(self.threads))
-        except OSError as error:  # of memory, processes or descriptors there are none left just now
+            child = await ChildProcess.start(WORKER, [json.dumps(options)], child_environment(self.threads))
+        except OSError as error:  # out of memory, processes or descriptors
             raise ResourceError(f"{self.model}: its process cannot be started ({error.strerror or error})") from None
         try:
-            said = await child.receive(0)
+            message = await child.receive(0)
         except (EOFError, ValueError):
-            how = describe_exit(await child.end())
-            raise ResourceError(f"{self.model}: its process ended while the model was loaded ({how})") from None
+            exit_line = describe_exit(await child.stop())
+            raise ResourceError(f"{self.model}: its process ended while loading the model ({exit_line})") from None
         except BaseException:
-            await child.end()
+            await child.stop()
             raise
-        if isinstance(said, LoadFailed):
-            await child.end()
-            raise as_error(said)
-        assert isinstance(said, Ready), said
-        return child, said
+        if isinstance(message, LoadFailed):
+            await child.stop()
+            raise to_exception(message)
+        assert isinstance(message, Ready), message
+        return child, message
 
 
 class Supervisor:
-    """One model process after the other; `on_message` and `on_death` are told, and never wait."""
+    """Keeps one model process running. `on_message` and `on_death` must not block."""
 
     def __init__(
-        self, how: ModelProcessLauncher, on_message: Callable[[Message], None], on_death: Callable[[str], None]
+        self, launcher: ModelProcessLauncher, on_message: Callable[[Message], None], on_death: Callable[[str], None]
     ):
-        self.how, self.on_message, self.on_death = how, on_message, on_death
-        self.child: ChildProcess | None = None  # None while there is none that could work
+        self.launcher, self.on_message, self.on_death = launcher, on_message, on_death
+        self.child: ChildProcess | None = None  # None while there is no usable process
         self.restarts = 0
-        self.failure: str | None = None  # why the last one could not be started
-        self.heard = 0.0  # when it last said something, by the loop's clock
+        self.failure: str | None = None  # why the last start failed
+        self.last_message_at = 0.0  # by the loop's clock
         self._task: asyncio.Task[None] | None = None
-        self._why = ""  # it was ended by us
+        self._kill_reason = ""
 
     async def start(self) -> Ready:
-        """The first one; it is looked after from now on."""
-        self.child, ready = await self.how.start()
+        """Start the first process, and supervise it from then on."""
+        self.child, ready = await self.launcher.start()
         self._touch()
-        self._task = asyncio.create_task(self._look_after(), name="videogen model process")
+        self._task = asyncio.create_task(self._supervise(), name="videogen model process")
         return ready
 
     async def close(self) -> None:
-        """Nothing is left: no process, no task."""
+        """Leave no process and no task."""
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
         if self.child is not None:
-            await self.child.end(GRACE)
+            await self.child.stop(SHUTDOWN_GRACE_SECONDS)
             self.child = None
 
     @property
     def alive(self) -> bool:
-        """Whether there is a process that can be asked."""
+        """Whether there is a process that can work."""
         return self.child is not None and self.supervising
 
     @property
     def supervising(self) -> bool:
-        """Whether it would notice if there were none, and start one."""
+        """Whether a process that dies will be replaced."""
         return self._task is not None and not self._task.done()
 
     def send(self, message: Message) -> None:
-        """Without a process to hear it, nothing is said."""
+        """Does nothing without a process."""
         if self.child is not None:
             self.child.send(message)
             if isinstance(message, StartStream | ChangeStream):
-                self._touch()  # it may have been silent for long because there was nothing to do
+                self._touch()  # it may have been silent because it had nothing to do
 
-    def kill(self, why: str) -> None:
-        """End a process that does not work any more; the rest follows as if it had died."""
+    def kill(self, reason: str) -> None:
+        """End the process; the rest is as if it had died."""
         if self.child is not None:
-            self._why = why
+            self._kill_reason = reason
             self.child.process.kill()
 
-    async def _look_after(self) -> None:
+    async def _supervise(self) -> None:
         while True:
             assert self.child is not None
-            await self._hear(self.child)
+            await self._receive_messages(self.child)
             child, self.child = self.child, None
-            ending = asyncio.ensure_future(child.end())
+            stopping = asyncio.ensure_future(child.stop())
             with suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(ending), PATIENCE)
-            how = describe_exit(ending.result()) if ending.done() else "it no longer answers"
-            how, self._why = self._why or how, ""
-            LOG.error("the model process (%d) has ended: %s; it is being started again", child.process.pid, how)
-            self.on_death(how)
-            await ending
-            await self._start_again()
+                await asyncio.wait_for(asyncio.shield(stopping), EXIT_WAIT_SECONDS)
+            exit_line = describe_exit(stopping.result()) if stopping.done() else "it no longer answers"
+            reason, self._kill_reason = self._kill_reason or exit_line, ""
+            LOG.error("the model process (%d) has ended: %s; it is being started again", child.process.pid, reason)
+            self.on_death(reason)
+            await stopping
+            await self._restart()
 
-    async def _hear(self, child: ChildProcess) -> None:
-        """Until it has ended; one that says what makes no sense is ended."""
+    async def _receive_messages(self, child: ChildProcess) -> None:
+        """Returns when the process has ended; one that sends an invalid message is killed."""
         try:
             while True:
-                message = await child.receive(LARGEST)
+                message = await child.receive(MAX_PAYLOAD_BYTES)
                 self._touch()
                 self.on_message(message)
         except EOFError:
             return
         except Exception:
-            LOG.exception("the model process is ended for what it has said")
+            LOG.exception("the model process is killed because of its message")
             child.process.kill()
 
-    async def _start_again(self) -> None:
-        wait = 0.0
+    async def _restart(self) -> None:
+        delay = 0.0
         while self.child is None:
-            await asyncio.sleep(wait)
+            await asyncio.sleep(delay)
             try:
-                self.child, ready = await self.how.start()
+                self.child, ready = await self.launcher.start()
             except VideogenError as error:
-                self.failure, wait = str(error), min(LONGEST_WAIT, 2 * wait + 1)
-                LOG.error("the model process cannot be started again: %s; tried again in %g s", error, wait)
+                self.failure, delay = str(error), min(MAX_RESTART_DELAY, 2 * delay + 1)
+                LOG.error("the model process cannot be started again: %s; next attempt in %g s", error, delay)
                 self.on_death(f"it cannot be started again: {error}")
             else:
                 self.failure, self.restarts = None, self.restarts + 1
@@ -156,10 +156,10 @@ class Supervisor:
                 self.on_message(ready)
 
     def _touch(self) -> None:
-        self.heard = asyncio.get_running_loop().time()
+        self.last_message_at = asyncio.get_running_loop().time()
 
 
-def as_error(said: LoadFailed) -> VideogenError:
-    """The same error as in the process that met it."""
-    kinds: dict[int, type[VideogenError]] = {kind.exit_code: kind for kind in KINDS}
-    return kinds.get(said.exit_code, VideogenError)(said.message)
+def to_exception(failure: LoadFailed) -> VideogenError:
+    """The error that the process had, as the same class."""
+    types: dict[int, type[VideogenError]] = {kind.exit_code: kind for kind in ERROR_TYPES}
+    return types.get(failure.exit_code, VideogenError)(failure.message)

@@ -1,4 +1,4 @@
-"""What a stream has brought and cost, and the sums of it for the whole server."""
+"""What a stream has produced and cost, and the totals of the server."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -7,46 +7,47 @@ from typing import Any
 from videogen.serve.messages import FrameBatch
 from videogen.stats import GenerationStats
 
-SUMMED = {"latent_frames": "latent_frames", "proposals": "proposals"}
-TIMED = {"prior": "prior_seconds", "decoder": "decoder_seconds"}
-SPEED_SECONDS = 4.0  # of video, of which the speed is told
+COUNTERS = {  # attribute of a FrameBatch: attribute of its GenerationStats, and counter of the server
+    "latent_frames": ("latent_frames", "latent_frames"),
+    "steps": ("proposals", "proposals"),
+    "prior_seconds": ("prior", "prior_seconds"),
+    "decoder_seconds": ("decoder", "decoder_seconds"),
+}
+SPEED_WINDOW = 4.0  # seconds of video from which the speed is computed
 
 
 @dataclass
 class StreamUsage:
-    """Of one stream; `sums` are those of all."""
-
-    sums: dict[str, float]
+    totals: dict[str, float]  # of the server
     fps: float
-    pictures: int = 0  # those that it was given to begin with among them
-    figures: GenerationStats = field(default_factory=GenerationStats)
-    latest: deque[tuple[int, float]] = field(default_factory=deque)  # pictures, and seconds by the clock they took
+    frames: int = 0  # initial frames included
+    stats: GenerationStats = field(default_factory=GenerationStats)
+    latest: deque[tuple[int, float]] = field(default_factory=deque)  # frames, and the wall-clock seconds they took
 
-    def add(self, made: FrameBatch, seconds: float) -> None:
-        """Pictures that can be seen from now on, so many seconds after they were wished for."""
-        figures = self.figures
-        if self.pictures == 0:
-            figures.first_frame = seconds
-        self.pictures += made.count
-        figures.frames += made.count if made.latent_frames else 0
-        self.sums["pictures"] += made.count
-        for name, sum_of_all in (SUMMED | TIMED).items():
-            setattr(figures, name, getattr(figures, name) + getattr(made, name))
-            self.sums[sum_of_all] += getattr(made, name)
-        if made.first > 0 and made.latent_frames:  # the first one waits for text and clip, and is often one picture
-            self.latest.append((made.count, made.seconds))
-            while sum(count for count, _ in self.latest) - self.latest[0][0] >= SPEED_SECONDS * self.fps:
+    def add(self, batch: FrameBatch, seconds: float) -> None:
+        """Frames that viewers can see now, this many seconds after the request."""
+        if self.frames == 0:
+            self.stats.first_frame = seconds
+        self.frames += batch.count
+        self.stats.frames += batch.count if batch.latent_frames else 0
+        self.totals["pictures"] += batch.count
+        for name, (stat, total) in COUNTERS.items():
+            setattr(self.stats, stat, getattr(self.stats, stat) + getattr(batch, name))
+            self.totals[total] += getattr(batch, name)
+        if batch.first > 0 and batch.latent_frames:  # the first one waits for text and clip, and is often one frame
+            self.latest.append((batch.count, batch.seconds))
+            while sum(count for count, _ in self.latest) - self.latest[0][0] >= SPEED_WINDOW * self.fps:
                 self.latest.popleft()
 
     @property
     def speed(self) -> float | None:
-        """Seconds of video that are made in a second of the clock while the stream has its turn; None: not known yet.
+        """Seconds of video made per wall-clock second while the stream has a slot; None until it is known.
 
-        Below 1 whoever watches has to wait. The time for other streams counts; that in which nothing was due does not.
+        Below 1, viewers have to wait. Work on other streams counts; time in which nothing was due does not.
         """
-        seconds = sum(taken for _, taken in self.latest)
+        seconds = sum(seconds for _, seconds in self.latest)
         return sum(count for count, _ in self.latest) / self.fps / seconds if seconds > 0 else None
 
     def report(self) -> dict[str, Any]:
         speed = None if self.speed is None else round(self.speed, 3)
-        return {"pictures": self.pictures, "speed": speed, **self.figures.report()}
+        return {"pictures": self.frames, "speed": speed, **self.stats.report()}

@@ -1,4 +1,4 @@
-"""What clients hold: streams, and jobs, which are streams of a given length whose film is kept as a file."""
+"""A job: a stream of fixed length whose video is kept as a file."""
 
 import errno
 import time
@@ -10,7 +10,7 @@ from typing import Literal
 from videogen.errors import ResourceError
 from videogen.serve.engine.stream import Stream
 from videogen.serve.errors import NotFoundError
-from videogen.serve.media.film import film_of
+from videogen.serve.media.mp4 import mux_mp4
 from videogen.serve.media.scratch_folder import ScratchFolder
 from videogen.serve.requests import GenerationParams
 
@@ -19,14 +19,14 @@ JobStatus = Literal["queued", "in_progress", "completed", "failed"]
 
 
 class VideoJob:
-    """What is in `folder` under its id is its own. `make_room` deletes another one's file, if there is any."""
+    """Owns the file in `folder` that is named after its id. `make_room` deletes another job's file, if there is one."""
 
     def __init__(self, stream: Stream, folder: ScratchFolder, make_room: Callable[[], bool]):
         self.stream, self._path = stream, folder.path / f"{stream.id}.mp4"
         self._folder, self._make_room = folder, make_room
         self.completed_at: float | None = None
-        self.size = 0  # bytes that are kept of it
-        stream.on_whole = self._keep
+        self.size = 0  # bytes of its file
+        stream.on_complete = self._save
 
     @property
     def id(self) -> str:
@@ -60,47 +60,47 @@ class VideoJob:
     def status(self) -> JobStatus:
         if self.stream.ended is not None:
             return "failed" if self.completed_at is None else "completed"
-        return "in_progress" if self.stream.begun else "queued"
+        return "in_progress" if self.stream.started else "queued"
 
     @property
     def progress(self) -> int:
-        """Per cent of its pictures; 100 only when it can be had."""
-        share = 100 * self.stream.pictures // self.frames
-        return 100 if self.completed_at is not None else min(99, share)
+        """Percent of its frames; 100 only when the file can be downloaded."""
+        percent = 100 * self.stream.frames_made // self.frames
+        return 100 if self.completed_at is not None else min(99, percent)
 
     def content(self) -> Path:
-        """The mp4; NotFoundError if it is not there, or not yet."""
+        """The mp4; NotFoundError if there is none."""
         if self.completed_at is None:
             raise NotFoundError(f"the video is {self.status.replace('_', ' ')}; it has no content")
-        if not self._path.exists():  # somebody tidies up folders of temporary files
-            raise NotFoundError("the video's file is not there any more; have it made again")
+        if not self._path.exists():  # something has cleaned up temporary folders
+            raise NotFoundError("the video's file has been deleted; make the video again")
         return self._path
 
-    def forget(self) -> None:
-        """No work for it any more, and no file of it."""
+    def discard(self) -> None:
+        """Stop it and delete its file."""
         self.stream.end("stopped", "deleted")
         self._path.unlink(missing_ok=True)
 
-    async def _keep(self) -> None:
-        show = self.stream.show
-        made = show.shared.form, list(show.recent.pieces), self.stream.metadata()
-        film = await self.stream.shared.aside(film_of, *made)
+    async def _save(self) -> None:
+        broadcast, context = self.stream.broadcast, self.stream.context
+        fragments = list(broadcast.buffer.fragments)
+        mp4 = await context.run_in_thread(mux_mp4, context.format, fragments, self.stream.metadata())
         while True:
             try:
-                self._folder.make_again()
-                await self.stream.shared.aside(write_whole, self._path, film)
+                self._folder.recreate()
+                await context.run_in_thread(write_atomically, self._path, mp4)
                 break
             except OSError as error:
                 if error.errno not in NO_SPACE or not self._make_room():
-                    raise ResourceError(f"the video cannot be kept: {error.strerror or error}") from None
-        if self.stream.ended is not None:  # deleted meanwhile
+                    raise ResourceError(f"the video cannot be saved: {error.strerror or error}") from None
+        if self.stream.ended is not None:  # discarded while it was being written
             self._path.unlink(missing_ok=True)
             return
         self.completed_at, self.size = time.time(), self._path.stat().st_size
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """All of it, or nothing."""
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write all of it or nothing."""
     part = path.with_suffix(".part")
     try:
         part.write_bytes(data)

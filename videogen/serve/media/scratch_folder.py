@@ -1,4 +1,4 @@
-"""The folder of a running server's videos: its own while it lives, and swept away by the next one if it is killed."""
+"""The folder of a running server's videos; the next server deletes it if this one is killed."""
 
 import fcntl
 import os
@@ -12,39 +12,39 @@ PREFIX = "videogen-serve-"
 
 
 class ScratchFolder:
-    """A lock on the folder says that its server lives: the system lets go of it however a process ends."""
+    """A temporary folder with a lock, which the system releases however the process ends."""
 
     def __init__(self) -> None:
         remove_abandoned(Path(tempfile.gettempdir()))
         while True:
             self.path = Path(tempfile.mkdtemp(prefix=PREFIX))
-            self._lock = locked(self.path)
-            if self._lock is not None and self.path.exists():  # else another server has taken it for an abandoned one
+            self._lock = try_lock(self.path)
+            if self._lock is not None and self.path.exists():  # else another server took it for an abandoned one
                 return
 
-    def make_again(self) -> None:
-        """Where somebody who tidies up folders of temporary files has taken it."""
+    def recreate(self) -> None:
+        """Make the folder again if something has cleaned up temporary folders."""
         if not self.path.exists():
             self.path.mkdir(0o700)
-            self._let_go()
-            self._lock = locked(self.path)
+            self._unlock()
+            self._lock = try_lock(self.path)
 
     def remove(self) -> None:
-        """With all that is in it."""
+        """Delete the folder and all that is in it."""
         shutil.rmtree(self.path, ignore_errors=True)
-        self._let_go()
+        self._unlock()
 
-    def _let_go(self) -> None:
+    def _unlock(self) -> None:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
 
-def remove_abandoned(home: Path) -> list[Path]:
-    """Folders of servers of ours that were killed."""
+def remove_abandoned(parent: Path) -> list[Path]:
+    """Delete the folders of servers that were killed."""
     removed = []
-    for path in home.glob(f"{PREFIX}*"):
-        lock = locked(path)
+    for path in parent.glob(f"{PREFIX}*"):
+        lock = try_lock(path)
         if lock is not None:
             shutil.rmtree(path, ignore_errors=True)
             os.close(lock)
@@ -52,8 +52,8 @@ def remove_abandoned(home: Path) -> list[Path]:
     return removed
 
 
-def locked(path: Path) -> int | None:
-    """A descriptor that holds the folder; None where it is somebody else's, or held already."""
+def try_lock(path: Path) -> int | None:
+    """A descriptor that locks the folder; None if another user owns it or another process has locked it."""
     with suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:

@@ -1,8 +1,8 @@
-"""Clips and pictures of strangers: written to a file without a name, read in a process of their own that has limits.
+"""Receives clips and images of clients into unnamed files, and has each read by a process of its own.
 
-Limits of memory, time, pixels and pictures; and it can write no file. It is no prison: it has the server's own rights.
-So what it answers is checked here: a count, a remark, and exactly as many bytes of pictures. The file that arrives is
-opened by that process alone, and nothing of the client's is ever used as a path.
+That process has limits of memory, time, pixels and frames, and can write no file; but it is not a sandbox: it runs with
+the server's rights. So its answer is validated here: a count, a note, and exactly as many bytes of frames. Only that
+process opens the uploaded file, and nothing from the client is used as a path.
 """
 
 import asyncio
@@ -16,64 +16,65 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from videogen.serve.child_process import ChildProcess, packages
-from videogen.serve.errors import RETRY_AFTER, BusyError, UploadError, UploadTooLargeError
+from videogen.serve.child_process import ChildProcess, python_path
+from videogen.serve.errors import BusyError, UploadError, UploadTooLargeError
 from videogen.serve.limits import ServerLimits
 from videogen.serve.messages import UploadRead, UploadRejected
 from videogen.serve.model_info import ModelInfo
 from videogen.serve.requests import InitialFrames
 
 READER = "videogen.serve.uploads.reader"
-Kind = Literal["video", "image"]
-GAVE_UP = "cannot be read: it needs more memory or time than there is for it, or its decoder gave up"
+UploadKind = Literal["video", "image"]
+GAVE_UP = "cannot be read: it needs more memory or time than the limits allow, or its decoder failed"
+NOTE_CHARS = 200
 
 
 class UploadReceiver:
-    """Only so many are read at once; the others wait, and not too many of them."""
+    """Reads a few uploads at once; a few others wait."""
 
-    def __init__(self, info: ModelInfo, limits: ServerLimits, tally: dict[str, float]):
-        self.info, self.limits, self.tally = info, limits, tally
-        self._turn = Semaphore(limits.uploads)
-        self._there = 0
+    def __init__(self, info: ModelInfo, limits: ServerLimits, totals: dict[str, float]):
+        self.info, self.limits, self.totals = info, limits, totals
+        self._readers = Semaphore(limits.uploads)
+        self._open = 0
         self._tasks: set[asyncio.Task[InitialFrames]] = set()
 
-    async def take(self, chunks: AsyncIterator[bytes], kind: Kind) -> InitialFrames:
-        """UploadError if it cannot be used, BusyError if too many others are there."""
+    async def receive(self, chunks: AsyncIterator[bytes], kind: UploadKind) -> InitialFrames:
+        """UploadError if the upload cannot be used, BusyError if too many others are open."""
         try:
-            with self._one_more(), tempfile.TemporaryFile() as file:
-                await self._receive(chunks, file)
+            with self._slot(), tempfile.TemporaryFile() as file:
+                await self._save(chunks, file)
                 initial_frames = await self._read(file, kind)
         except UploadError:
-            self.tally["uploads_refused"] += 1
+            self.totals["uploads_refused"] += 1
             raise
-        self.tally["uploads_taken"] += 1
+        self.totals["uploads_taken"] += 1
         return initial_frames
 
-    async def read(self, path: Path, kind: Kind) -> InitialFrames:
-        """A file of our own, with the same care and under the same limits."""
-        with self._one_more(), path.open("rb") as file:
+    async def read_file(self, path: Path, kind: UploadKind) -> InitialFrames:
+        """Read a file of the server's own, in the same process and under the same limits."""
+        with self._slot(), path.open("rb") as file:
             return await self._read(file, kind)
 
     async def close(self) -> None:
-        """Who is reading stops; their callers hear of it."""
+        """Cancel all reads."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     @contextmanager
-    def _one_more(self) -> Iterator[None]:
-        """Hold a place in the queue; BusyError if it is full, or if disk, memory or processes run out."""
-        if self._there >= self.limits.uploads + self.limits.waiting_uploads:
-            raise BusyError("many clips are being read; try again later", RETRY_AFTER)
-        self._there += 1
+    def _slot(self) -> Iterator[None]:
+        """BusyError if too many uploads are open, or if the system is out of disk, memory or processes."""
+        if self._open >= self.limits.uploads + self.limits.waiting_uploads:
+            raise BusyError("many clips are being read; try again later")
+        self._open += 1
         try:
             yield
         except OSError as error:
-            raise BusyError(f"the clip cannot be read now ({error.strerror or error})", RETRY_AFTER) from None
+            raise BusyError(f"the clip cannot be read now ({error.strerror or error})") from None
         finally:
-            self._there -= 1
+            self._open -= 1
 
-    async def _receive(self, chunks: AsyncIterator[bytes], file: BinaryIO) -> None:
+    async def _save(self, chunks: AsyncIterator[bytes], file: BinaryIO) -> None:
         size = 0
         try:
             async with asyncio.timeout(self.limits.receive_seconds):
@@ -87,17 +88,17 @@ class UploadReceiver:
         except TimeoutError:
             raise UploadError(f"the upload did not arrive within {self.limits.receive_seconds:g} seconds") from None
         if size == 0:
-            raise UploadError("the upload holds no bytes")
+            raise UploadError("the upload is empty")
         file.flush()
 
-    async def _read(self, file: BinaryIO, kind: Kind) -> InitialFrames:
-        async with self._turn:
-            task = asyncio.create_task(self._asked(file.fileno(), kind), name="videogen upload")
+    async def _read(self, file: BinaryIO, kind: UploadKind) -> InitialFrames:
+        async with self._readers:
+            task = asyncio.create_task(self._run_reader(file.fileno(), kind), name="videogen upload")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             return await task
 
-    async def _asked(self, descriptor: int, kind: Kind) -> InitialFrames:
+    async def _run_reader(self, descriptor: int, kind: UploadKind) -> InitialFrames:
         info, limits = self.info, self.limits
         task = {
             "kind": kind,
@@ -111,26 +112,28 @@ class UploadReceiver:
             "frames": limits.upload_frames,
         }
         arguments = [str(descriptor), json.dumps(task)]
-        child = await ChildProcess.start(READER, arguments, bare(), (descriptor,), subprocess.DEVNULL)
+        child = await ChildProcess.start(
+            READER, arguments, minimal_environment(), (descriptor,), output=subprocess.DEVNULL
+        )
         try:
             async with asyncio.timeout(limits.upload_seconds):
-                said = await child.receive(info.frames_of_use * info.height * info.width * 3)
+                answer = await child.receive(info.frames_of_use * info.height * info.width * 3)
         except (EOFError, ValueError, TimeoutError):
             raise UploadError(f"the {kind} {GAVE_UP}") from None
         finally:
-            await child.end()
-        return self._checked(said, kind)
+            await child.stop()
+        return self._validated(answer, kind)
 
-    def _checked(self, said: object, kind: Kind) -> InitialFrames:
-        if isinstance(said, UploadRejected):
-            raise UploadError(f"the {kind} cannot be used: {said.message}")
+    def _validated(self, answer: object, kind: UploadKind) -> InitialFrames:
+        if isinstance(answer, UploadRejected):
+            raise UploadError(f"the {kind} cannot be used: {answer.message}")
         size = self.info.height * self.info.width * 3
-        if not isinstance(said, UploadRead) or said.count * size != len(said.payload) or said.count < 1:
+        if not isinstance(answer, UploadRead) or answer.count * size != len(answer.payload) or answer.count < 1:
             raise UploadError(f"the {kind} {GAVE_UP}")
-        return InitialFrames(kind, said.payload, said.count, str(said.note)[:200])
+        return InitialFrames(kind, answer.payload, answer.count, str(answer.note)[:NOTE_CHARS])
 
 
-def bare() -> dict[str, str]:
-    """An environment that says where the packages are, and nothing else; one thread is enough."""
-    quiet = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    return {**packages(), **quiet, "PATH": os.defpath}
+def minimal_environment() -> dict[str, str]:
+    """Where the packages are, and one thread; nothing else of our environment."""
+    single = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    return {**python_path(), **single, "PATH": os.defpath}

@@ -1,9 +1,8 @@
-"""A stream inside the model process: made latent frame by latent frame, when its turn comes."""
+"""A stream inside the model process, made one latent frame at a time."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import cast
 
 import numpy as np
 
@@ -13,132 +12,142 @@ from videogen.generate import read_prompt
 from videogen.generation_warnings import input_warnings
 from videogen.pipeline import VideoPipeline
 from videogen.serve.messages import ChangeStream, FrameBatch, StartStream
-from videogen.stream import Frame, Transition, VideoStream
+from videogen.serve.requests import Transition
+from videogen.stream import Frame, VideoStream
 
-FRAMES_AHEAD = 4  # latent frames that may be made before anybody has taken them in
+MAX_UNACKED_LATENTS = 4  # latent frames that the web process has not taken in yet
 
 
 @dataclass
 class RateLimiter:
-    """A player that shows pictures at `fps` from the moment when it has the first, and waits where it has none."""
+    """How far a stream may run ahead of a player that shows `fps` frames a second and waits when it has none."""
 
     fps: float
-    ahead: float  # seconds of video
-    began: float | None = None  # when the first picture would have been shown, had the player never waited
+    ahead_seconds: float  # video time
+    started: float | None = None  # when the first frame would have been shown if the player had never waited
 
-    def made(self, before: int, now: float) -> None:
-        """Pictures have come at `now`, after `before` others; if the player had run out of them, it has waited."""
+    def add(self, before: int, now: float) -> None:
+        """Frames arrive now, after `before` others; if the player has run out of frames, it has waited."""
         late = now - before / self.fps
-        self.began = late if self.began is None else max(self.began, late)
+        self.started = late if self.started is None else max(self.started, late)
 
-    def due(self, made: int) -> float:
-        """When the picture after so many may be begun."""
-        return float("-inf") if self.began is None else self.began + made / self.fps - self.ahead
+    def due(self, count: int) -> float:
+        """When the frame after the first `count` frames may be started."""
+        return float("-inf") if self.started is None else self.started + count / self.fps - self.ahead_seconds
+
+
+@dataclass(frozen=True)
+class StreamSettings:
+    """What applies from the next latent frame on."""
+
+    prompt: str
+    transition: Transition
 
 
 @dataclass(eq=False)
 class ActiveStream:
-    """What was asked for, how far it is, and who wants to see what."""
+    """The request, how far it is, and what its viewers want."""
 
-    begin: StartStream
-    pace: RateLimiter | None
+    start: StartStream
+    settings: StreamSettings
+    limiter: RateLimiter | None  # None: as fast as possible
     stream: VideoStream | None = None  # None until its first turn
-    made: int = 0  # pictures handed out
-    taken: int = 0  # of these, by the other process
-    ready: float = 0.0  # the instant from which the next latent frame could be begun, whatever its pace says
+    made: int = 0  # frames sent
+    acked: int = 0  # frames that the web process has taken in
+    ready_at: float = 0.0  # when the next latent frame could have been started, limiter aside
     paused: bool = False
     masks: bool = False
-    note: str = ""  # about what it was given to begin with
-    told: ChangeStream = field(default_factory=lambda: ChangeStream(""))  # what holds from the next latent frame on
+    note: str = field(default="")  # about the initial frames
 
     @staticmethod
-    def of(begin: StartStream, fps: float, frames_per_latent: int, instant: float) -> "ActiveStream":
-        pace = None if begin.ahead is None else RateLimiter(fps, max(begin.ahead, frames_per_latent / fps))
-        return ActiveStream(begin, pace, ready=instant, told=ChangeStream(begin.id, begin.prompt, begin.transition))
+    def open(start: StartStream, fps: float, frames_per_latent: int, now: float) -> "ActiveStream":
+        ahead = start.ahead_seconds
+        limiter = None if ahead is None else RateLimiter(fps, max(ahead, frames_per_latent / fps))
+        settings = StreamSettings(start.params.prompt, start.params.transition)
+        return ActiveStream(start, settings, limiter, ready_at=now)
 
-    def change(self, change: ChangeStream, instant: float) -> None:
+    def change(self, change: ChangeStream, now: float) -> None:
         if self.paused and change.paused is False:
-            self.ready = instant
+            self.ready_at = now
         self.paused = self.paused if change.paused is None else change.paused
         self.masks = self.masks if change.masks is None else change.masks
-        prompt = self.told.prompt if change.prompt is None else change.prompt
-        self.told = ChangeStream(self.begin.id, prompt, change.transition or self.told.transition)
+        prompt = self.settings.prompt if change.prompt is None else change.prompt
+        self.settings = StreamSettings(prompt, change.transition or self.settings.transition)
 
     def due(self, frames_per_latent: int) -> float:
-        """When it may go on: an instant of the clock that its pace is told by, or never until something is said."""
-        if self.paused or self.made - self.taken >= FRAMES_AHEAD * frames_per_latent:
+        """When the next latent frame may be started; infinity while it waits for a message."""
+        if self.paused or self.made - self.acked >= MAX_UNACKED_LATENTS * frames_per_latent:
             return float("inf")
-        return float("-inf") if self.pace is None else self.pace.due(self.made)
+        return float("-inf") if self.limiter is None else self.limiter.due(self.made)
 
     @property
     def finished(self) -> bool:
         return self.stream is not None and self.stream.frames == 0
 
-    def go_on(self, pipe: VideoPipeline, clock: Callable[[], float]) -> FrameBatch:
-        """The next latent frame; the first one after the preparations that it needs."""
+    def step(self, pipe: VideoPipeline, clock: Callable[[], float]) -> FrameBatch:
+        """Make the next latent frame; the first call prepares the stream."""
         if self.stream is None:
-            self.stream, self.note = begun(pipe, self.begin)
-            if self.begin.infer_prompt and not self.told.prompt:
-                self.told = replace(self.told, prompt=self.stream.prompt)
+            self.stream, self.note = start_stream(pipe, self.start)
+            if self.start.params.infer_prompt and not self.settings.prompt:
+                self.settings = replace(self.settings, prompt=self.stream.prompt)
         stream, before, first = self.stream, replace(self.stream.stats), self.made
-        turned = first == 0 or self.told.prompt != stream.prompt
-        stream.prompt = self.told.prompt or ""
-        stream.transition = cast(Transition, self.told.transition)
-        pictures = together(stream)
+        new_prompt = first == 0 or self.settings.prompt != stream.prompt
+        stream.prompt, stream.transition = self.settings.prompt, self.settings.transition
+        frames = next_latent_frame(stream)
         now = clock()
-        seconds = now - max(self.ready, self.ready if self.pace is None else self.pace.due(first))
-        self.made += len(pictures)
-        self.ready = now
-        if self.pace is not None:
-            self.pace.made(first, now)
+        seconds = now - max(self.ready_at, self.ready_at if self.limiter is None else self.limiter.due(first))
+        self.made += len(frames)
+        self.ready_at = now
+        if self.limiter is not None:
+            self.limiter.add(first, now)
         after = stream.stats
         return FrameBatch(
-            id=self.begin.id,
+            id=self.start.id,
             first=first,
-            count=len(pictures),
+            count=len(frames),
             prompt=stream.prompt,
-            turned=turned,
-            cut_short=turned and cut_short(pipe, stream.prompt),
+            new_prompt=new_prompt,
+            truncated=new_prompt and is_truncated(pipe, stream.prompt),
             latent_frames=after.latent_frames - before.latent_frames,
-            proposals=after.proposals - before.proposals,
-            prior=after.prior - before.prior,
-            decoder=after.decoder - before.decoder,
+            steps=after.proposals - before.proposals,
+            prior_seconds=after.prior - before.prior,
+            decoder_seconds=after.decoder - before.decoder,
             seconds=seconds,
             note=self.note if first == 0 else "",
-            payload=np.stack(pictures).tobytes(),
+            payload=np.stack(frames).tobytes(),
         )
 
 
-def cut_short(pipe: VideoPipeline, prompt: str) -> bool:
-    """Whether the model reads a prompt without its end."""
+def is_truncated(pipe: VideoPipeline, prompt: str) -> bool:
+    """Whether the prompt is longer than the model reads."""
     conditioner = pipe.model.conditioner
     return conditioner is not None and conditioner.too_long((read_prompt(pipe.model, prompt),)) > 0
 
 
-def begun(pipe: VideoPipeline, begin: StartStream) -> tuple[VideoStream, str]:
-    """Before its first picture, with what it goes on from taken in, and what there is to say of that."""
-    given = known(pipe, begin)
-    prompt, warnings = continuation_prompt(pipe.model, given) if begin.infer_prompt else (begin.prompt, ())
-    request = pipe.request((prompt,), begin.negative_prompt, 1, begin.seed, dict(begin.sampling))
-    stream = VideoStream.begin(pipe.model, request, given, begin.frames, cast(Transition, begin.transition))
-    return stream, "; ".join(map(str, (*input_warnings(pipe.model, given), *warnings)))
+def start_stream(pipe: VideoPipeline, start: StartStream) -> tuple[VideoStream, str]:
+    """The stream with its initial frames read, and warnings about them."""
+    params = start.params
+    conditioning = encode_initial_frames(pipe, start)
+    prompt, warnings = continuation_prompt(pipe.model, conditioning) if params.infer_prompt else (params.prompt, ())
+    request = pipe.request((prompt,), params.negative_prompt, 1, params.seed, dict(params.sampling))
+    stream = VideoStream.begin(pipe.model, request, conditioning, params.frames, params.transition)
+    return stream, "; ".join(map(str, (*input_warnings(pipe.model, conditioning), *warnings)))
 
 
-def known(pipe: VideoPipeline, begin: StartStream) -> ConditioningFrames:
+def encode_initial_frames(pipe: VideoPipeline, start: StartStream) -> ConditioningFrames:
     rows, columns = pipe.size(None, None)
-    if begin.initial_kind is None:
+    initial = start.params.initial_frames
+    if initial is None:
         return pipe.conditioning(None, None, rows, columns)
-    pictures = np.frombuffer(bytearray(begin.payload), np.uint8).reshape(begin.initial_count, rows, columns, 3)
-    return (
-        condition_on_clip(pipe.model, pictures)
-        if begin.initial_kind == "video"
-        else condition_on_image(pipe.model, pictures[0])
-    )
+    frames = np.frombuffer(bytearray(start.payload), np.uint8).reshape(initial.count, rows, columns, 3)
+    if initial.kind == "video":
+        return condition_on_clip(pipe.model, frames)
+    return condition_on_image(pipe.model, frames[0])
 
 
-def together(stream: VideoStream) -> list[Frame]:
-    """All pictures of the next latent frame, or the one that the stream was given to begin with."""
+def next_latent_frame(stream: VideoStream) -> list[Frame]:
+    """All frames of the next latent frame, or the initial image."""
     before = stream.stats.frames
-    pictures = [next(stream)]
+    frames = [next(stream)]
     waiting = stream.stats.frames - before - 1
-    return pictures + list(islice(stream, max(0, waiting)))
+    return frames + list(islice(stream, max(0, waiting)))

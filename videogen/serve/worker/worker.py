@@ -1,6 +1,6 @@
-"""The model process: one thread, one model, a latent frame of each stream in turn.
+"""The model process: one thread and one model, which makes one latent frame of each stream in turn.
 
-`python -m videogen.serve.worker.worker SOCKET MODEL OPTIONS`; it ends when the web process does, or when it is told to.
+`python -m videogen.serve.worker.worker SOCKET OPTIONS`; it ends when the web process closes the socket.
 """
 
 import json
@@ -37,118 +37,116 @@ if TYPE_CHECKING:
     from videogen.pipeline import VideoPipeline
     from videogen.serve.worker.active_stream import ActiveStream
 
-GONE = (EOFError, ConnectionError)  # the other end, and with it all reason to go on
-MASKS_APART = 0.015  # seconds: nobody sees more of them than that
+DISCONNECTED = (EOFError, ConnectionError)
+MASK_INTERVAL = 0.015  # seconds between mask updates; viewers see no more of them
 OUT_OF_MEMORY = "the model's device is out of memory; try again when fewer streams run"
 
 
 class FrameCancelledError(Exception):
-    """The latent frame in the making is not wanted any more."""
+    """The latent frame in the making is no longer wanted."""
 
 
 class Worker:
-    """Listens between latent frames, and between the proposals of one."""
+    """Reads messages between latent frames, and between the forward passes of one."""
 
-    def __init__(self, wire: MessageSocket, pipe: "VideoPipeline", clock: Callable[[], float] = time.monotonic):
+    def __init__(self, connection: MessageSocket, pipe: "VideoPipeline", clock: Callable[[], float] = time.monotonic):
         from videogen.pipeline import VideoPipeline
         from videogen.serve.worker.progress_prior import ProgressPrior
 
-        overheard = cast("LlamaPrior", ProgressPrior(pipe.model.network, self.overhear))
-        self.pipe = VideoPipeline(replace(pipe.model, network=overheard), pipe.sampler)
-        self.wire, self.clock = wire, clock
+        prior = cast("LlamaPrior", ProgressPrior(pipe.model.network, self.on_proposal))
+        self.pipe = VideoPipeline(replace(pipe.model, network=prior), pipe.sampler)
+        self.connection, self.clock = connection, clock
         self.frames_per_latent = pipe.model.spec.frames_per_latent
-        self.playing: dict[str, ActiveStream] = {}
-        self.turns: deque[str] = deque()  # whose turn it is first
-        self.at_work: ActiveStream | None = None
+        self.streams: dict[str, ActiveStream] = {}
+        self.order: deque[str] = deque()  # the stream whose turn is next comes first
+        self.current: ActiveStream | None = None
         self.last_mask = 0.0
 
     def run(self) -> None:
-        """Until the other end is gone, which is told by one of GONE."""
+        """Runs until it raises one of DISCONNECTED."""
         while True:
-            self.listen(self.idle_for())
-            playing = self.next_in_turn()
-            if playing is not None:
-                self.work(playing)
+            self.read_messages(self.idle_seconds())
+            active = self.next_stream()
+            if active is not None:
+                self.step(active)
 
-    def listen(self, seconds: float | None = 0.0) -> None:
-        """Obey what has been said, and wait so long for it; None: until something is."""
-        while self.wire.waits(seconds):
-            self.obey(self.wire.receive())
+    def read_messages(self, seconds: float | None = 0.0) -> None:
+        """Handle the messages that have arrived; wait this long for the first one, or without end for None."""
+        while self.connection.poll(seconds):
+            self.handle(self.connection.receive())
             seconds = 0.0
 
-    def obey(self, message: Message) -> None:
+    def handle(self, message: Message) -> None:
         if isinstance(message, StartStream):
             from videogen.serve.worker.active_stream import ActiveStream
 
-            self.playing[message.id] = ActiveStream.of(message, self.pipe.fps, self.frames_per_latent, self.clock())
-            self.turns.append(message.id)
-        elif (
-            isinstance(message, ChangeStream | Ack | StopStream)
-            and (playing := self.playing.get(message.id)) is not None
-        ):
+            self.streams[message.id] = ActiveStream.open(message, self.pipe.fps, self.frames_per_latent, self.clock())
+            self.order.append(message.id)
+        elif isinstance(message, ChangeStream | Ack | StopStream) and message.id in self.streams:
+            active = self.streams[message.id]
             if isinstance(message, ChangeStream):
-                playing.change(message, self.clock())
+                active.change(message, self.clock())
             elif isinstance(message, Ack):
-                playing.taken = message.pictures
+                active.acked = message.frames
             else:
-                self.drop(message.id)
+                self.remove(message.id)
 
-    def drop(self, name: str) -> None:
-        del self.playing[name]
-        self.turns.remove(name)
+    def remove(self, id: str) -> None:
+        del self.streams[id]
+        self.order.remove(id)
 
-    def idle_for(self) -> float | None:
-        """Seconds until somebody's turn may come; None if that depends on what is said."""
-        soonest = min((playing.due(self.frames_per_latent) for playing in self.playing.values()), default=float("inf"))
+    def idle_seconds(self) -> float | None:
+        """Time until a stream is due; None if that depends on a message."""
+        soonest = min((active.due(self.frames_per_latent) for active in self.streams.values()), default=float("inf"))
         return None if soonest == float("inf") else max(0.0, soonest - self.clock())
 
-    def next_in_turn(self) -> "ActiveStream | None":
+    def next_stream(self) -> "ActiveStream | None":
         now = self.clock()
-        for name in list(self.turns):
-            if self.playing[name].due(self.frames_per_latent) <= now:
-                self.turns.remove(name)
-                self.turns.append(name)
-                return self.playing[name]
+        for id in list(self.order):
+            if self.streams[id].due(self.frames_per_latent) <= now:
+                self.order.remove(id)
+                self.order.append(id)
+                return self.streams[id]
         return None
 
-    def work(self, playing: "ActiveStream") -> None:
-        """One latent frame; what goes wrong with it is that stream's end alone."""
-        name, self.at_work = playing.begin.id, playing
+    def step(self, active: "ActiveStream") -> None:
+        """Make one latent frame; an error ends this stream alone."""
+        id, self.current = active.start.id, active
         try:
-            said: Message = playing.go_on(self.pipe, self.clock)
+            message: Message = active.step(self.pipe, self.clock)
         except FrameCancelledError:
             return
-        except GONE:
+        except DISCONNECTED:
             raise
         except Exception as error:
-            said = StreamEnded(name, reason(error))
+            message = StreamEnded(id, error_line(error))
         finally:
-            self.at_work = None
-        self.wire.send(said)
-        if playing.finished and not isinstance(said, StreamEnded):
-            said = StreamEnded(name)
-            self.wire.send(said)
-        if isinstance(said, StreamEnded):
-            self.drop(name)
+            self.current = None
+        self.connection.send(message)
+        if active.finished and not isinstance(message, StreamEnded):
+            message = StreamEnded(id)
+            self.connection.send(message)
+        if isinstance(message, StreamEnded):
+            self.remove(id)
 
-    def overhear(self, decided: "Callable[[], Tensor]") -> None:
-        """Before each proposal: is the latent frame wanted still, and does anybody want to see it come?"""
-        if self.at_work is None:
+    def on_proposal(self, decided: "Callable[[], Tensor]") -> None:
+        """Before each forward pass: cancel the latent frame if its stream has ended, and send masks to its viewers."""
+        if self.current is None:
             return
-        playing, name = self.at_work, self.at_work.begin.id
-        self.listen()
-        if self.playing.get(name) is not playing:
+        active, id = self.current, self.current.start.id
+        self.read_messages()
+        if self.streams.get(id) is not active:
             raise FrameCancelledError
-        if playing.masks and self.clock() - self.last_mask >= MASKS_APART:
+        if active.masks and self.clock() - self.last_mask >= MASK_INTERVAL:
             tokens = decided().cpu().numpy()
             height, width = self.pipe.model.spec.groups[0].shape
-            if len(tokens) == height * width and not tokens.all():  # else it is being remembered, not made
-                self.wire.send(MaskUpdate(name, playing.made, height, width, tokens.tobytes()))
+            if len(tokens) == height * width and not tokens.all():  # else this pass writes the past
+                self.connection.send(MaskUpdate(id, active.made, height, width, tokens.tobytes()))
                 self.last_mask = self.clock()
 
 
-def reason(error: Exception) -> str:
-    """For the client, in one line; what is our own mistake is shown in full where the server was started."""
+def error_line(error: Exception) -> str:
+    """One line for the client; the traceback of an internal error goes to the log."""
     if isinstance(error, VideogenError):
         return str(error)
     if is_out_of_memory(error):
@@ -157,8 +155,7 @@ def reason(error: Exception) -> str:
     return f"internal error ({type(error).__name__})"
 
 
-def loaded(model: Path, device: str | None, dtype: str | None, threads: int | None) -> "VideoPipeline":
-    """The model where it is to compute."""
+def load_pipeline(model: Path, device: str | None, dtype: str | None, threads: int | None) -> "VideoPipeline":
     from videogen.devices import use_device
     from videogen.pipeline import VideoPipeline
     from videogen.threads import use_threads
@@ -167,27 +164,27 @@ def loaded(model: Path, device: str | None, dtype: str | None, threads: int | No
     return VideoPipeline.from_pretrained(model, use_device(device or "cpu"), dtype)
 
 
-def warmed_up(pipe: "VideoPipeline") -> None:
-    """Its first latent frames are thrown away: they are slow ones, and show whether it can make any."""
+def warm_up(pipe: "VideoPipeline") -> None:
+    """Make a few frames: the first ones are slow, and show whether the model works."""
     for _ in zip(range(1 + 2 * pipe.model.spec.frames_per_latent), pipe.stream("", generator=0), strict=False):
         pass
 
 
 def main(arguments: list[str]) -> int:
-    wire = MessageSocket(socket.socket(fileno=int(arguments[0])))
+    connection = MessageSocket(socket.socket(fileno=int(arguments[0])))
     options: dict[str, Any] = json.loads(arguments[1])
-    with log_on_stderr(), suppress(*GONE):
+    with log_on_stderr(), suppress(*DISCONNECTED):
         try:
-            pipe = loaded(Path(options.pop("model")), **options)
-            warmed_up(pipe)
+            pipe = load_pipeline(Path(options.pop("model")), **options)
+            warm_up(pipe)
         except Exception as error:
             code = error.exit_code if isinstance(error, VideogenError) else 1
-            wire.send(LoadFailed(reason(error), code))
+            connection.send(LoadFailed(error_line(error), code))
             return code
-        from videogen.serve.worker.model_description import described
+        from videogen.serve.worker.model_description import describe_model
 
-        wire.send(Ready(described(pipe)))
-        Worker(wire, pipe).run()
+        connection.send(Ready(describe_model(pipe)))
+        Worker(connection, pipe).run()
     return 0
 
 

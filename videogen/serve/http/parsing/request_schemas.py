@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sampling.config import ORDERS
+from sampling.config import ORDERS, SETTINGS
 from videogen.serve.http.parsing.fields import Fields, Schema
 from videogen.serve.limits import ServerLimits
 from videogen.serve.model_info import ModelInfo
 from videogen.serve.requests import GenerationParams, InitialFrames
 
-SAMPLING = ("seed", "steps", "order", "guidance_scale", "temperature", "top_k", "top_p", "negative_prompt")
 LARGEST_SEED = 2**53 - 1  # the largest that JavaScript's numbers hold exactly
 COLDEST = 1e-6  # a temperature closer to 0 than this is refused by the samplers
 TRANSITION: Schema = {
@@ -110,17 +109,18 @@ def reference() -> Schema:
 
 
 def wish_of(given: Mapping[str, Any], info: ModelInfo, initial_frames: InitialFrames | None) -> GenerationParams:
-    sampling = {name: given.get(name) for name in SAMPLING}
     frames = given.get("frames", given.get("num_frames"))
     if "seconds" in given:
         frames = max(1, round(float(given["seconds"]) * info.fps))
     return GenerationParams(
         given.get("prompt", ""),
+        negative_prompt=given.get("negative_prompt"),
+        seed=given.get("seed"),
         frames=frames,
+        sampling={name: given[name] for name in SETTINGS if name in given},
         initial_frames=initial_frames,
         infer_prompt=initial_frames is not None and "prompt" not in given,
         transition=given.get("transition", "recache"),
-        **sampling,
     )
 
 

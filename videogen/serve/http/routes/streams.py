@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from videogen.serve.engine.fanout import PreviewEvent
     from videogen.serve.engine.stream import Stream
 
-KINDS = {"picture": 0, "mask": 1, "mark": 2, "end": 3, "figures": 4, "turn": 5}
+KINDS = {"frame": 0, "mask": 1, "mark": 2, "end": 3, "stats": 4, "queue": 5}
 RECORD = struct.Struct(">BII")  # kind, number of the picture, bytes that follow
 RECORDS = "application/octet-stream"
 
@@ -109,7 +109,7 @@ def record(preview: "PreviewEvent") -> bytes:
 
 
 def payload(preview: "PreviewEvent") -> bytes:
-    if preview.kind == "picture":
+    if preview.kind == "frame":
         return preview.jpeg or b""
     if preview.kind == "mask":
         decided: bytes = preview.data["decided"]
@@ -139,8 +139,8 @@ def stream_object(stream: "Stream", studio: Studio) -> dict[str, Any]:
         "note": warning_line(params, info),
         "warnings": [warning.to_json() for warning in request_warnings(params, info)],
         "created_at": int(stream.created_at),
-        "figures": dict(stream.figures),
-        "marks": [mark.told(info.fps) for mark in stream.marks],
+        "figures": dict(stream.stats),
+        "marks": [mark.to_json(info.fps) for mark in stream.marks],
         "error": stream.error,
         "urls": {"self": place, "video": f"{place}/video", "preview": f"{place}/preview", "recent": f"{place}/recent"},
     }

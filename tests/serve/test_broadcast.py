@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.serve.test_checking import MASKED
-from videogen.serve.engine import broadcast as shows
+from tests.serve.test_validation import MASKED
+from videogen.serve.engine import broadcast as broadcast
 from videogen.serve.engine.broadcast import Broadcast
 from videogen.serve.engine.engine_context import EngineContext
 from videogen.serve.limits import ServerLimits
-from videogen.serve.media.film import ClipBuffer, form_of
+from videogen.serve.media.mp4 import ClipBuffer, probe_format
 
 PICTURES = np.zeros((4, 16, 24, 3), np.uint8)
 
@@ -20,19 +20,19 @@ PICTURES = np.zeros((4, 16, 24, 3), np.uint8)
 @pytest.fixture
 def jpegs(monkeypatch):
     """How many have been made."""
-    made, as_jpeg = [], shows.as_jpeg
-    monkeypatch.setattr(shows, "as_jpeg", lambda picture: made.append(1) or as_jpeg(picture))
+    made, encode_jpeg = [], broadcast.encode_jpeg
+    monkeypatch.setattr(broadcast, "encode_jpeg", lambda picture: made.append(1) or encode_jpeg(picture))
     return made
 
 
 def played(scene, expected=True):
     async def play():
-        tally = dict.fromkeys(("encoder_seconds", "viewers", "viewers_dropped", "previews_dropped"), 0.0)
+        totals = dict.fromkeys(("encoder_seconds", "viewers", "viewers_dropped", "previews_dropped"), 0.0)
         with ThreadPoolExecutor(1) as threads:
-            form = form_of(8.0, 16, 24)
+            form = probe_format(8.0, 16, 24)
             info = replace(MASKED, mime=form.mime)
-            shared = EngineContext(info, ServerLimits(), form, lambda message: None, lambda: None, threads, tally)
-            show = Broadcast(shared, ClipBuffer(1000, 2**20), lambda: None, expected)
+            context = EngineContext(info, ServerLimits(), form, lambda message: None, lambda: None, threads, totals)
+            show = Broadcast(context, ClipBuffer(1000, 2**20), lambda: None, expected)
             await scene(show)
             await show.close()
 
@@ -41,8 +41,8 @@ def played(scene, expected=True):
 
 def test_the_first_who_comes_is_shown_what_was_made_before(jpegs):
     async def scene(show):
-        await show.take(PICTURES)
-        await show.take(PICTURES)
+        await show.add_frames(PICTURES)
+        await show.add_frames(PICTURES)
         with show.watch_previews([], []) as viewer:
             assert [(await anext(viewer)).number for _ in range(8)] == list(range(8))
         with show.watch_previews([], []) as viewer:
@@ -56,14 +56,14 @@ def test_pictures_that_nobody_can_see_any_more_become_no_previews(jpegs):
 
     async def scene(show):
         for _ in range(40):
-            await show.take(PICTURES)
-        assert len(jpegs) == show.behind * 4
+            await show.add_frames(PICTURES)
+        assert len(jpegs) == show.max_lag * 4
         with show.watch_previews([], []) as viewer:
             assert not viewer.queue.waiting
-            await show.take(PICTURES)
-            assert len(jpegs) == show.behind * 4 + 4
-        await show.take(PICTURES)
-        assert len(jpegs) == show.behind * 4 + 4, "nobody looks"
+            await show.add_frames(PICTURES)
+            assert len(jpegs) == show.max_lag * 4 + 4
+        await show.add_frames(PICTURES)
+        assert len(jpegs) == show.max_lag * 4 + 4, "nobody looks"
 
     played(scene)
 
@@ -71,10 +71,10 @@ def test_pictures_that_nobody_can_see_any_more_become_no_previews(jpegs):
 def test_of_a_job_nobody_expects_previews(jpegs):
     async def scene(show):
         for _ in range(5):
-            await show.take(PICTURES)
+            await show.add_frames(PICTURES)
         assert not jpegs
         with show.watch_previews([], []) as viewer:
-            await show.take(PICTURES)
+            await show.add_frames(PICTURES)
             assert len(viewer.queue.waiting) == len(jpegs) == 4
 
     played(scene, expected=False)

@@ -4,8 +4,8 @@ import pytest
 
 from tests.io.clips import number_in, numbered_frame
 from videogen.io import read, read_metadata, scan
-from videogen.serve.media.film import ClipBuffer, Mp4Encoder, film_of, form_of
-from videogen.serve.media.fragments import earlier, fragment, parts_of, with_lengths
+from videogen.serve.media.fragments import length_prefixed, make_fragment, nal_units, shift_earlier
+from videogen.serve.media.mp4 import ClipBuffer, Mp4Encoder, mux_mp4, probe_format
 
 FPS, HEIGHT, WIDTH = 8, 48, 96
 METADATA = {"prompt": "a ring", "seed": 3}
@@ -19,7 +19,7 @@ def filmed(plan=PLAN, height=HEIGHT, width=WIDTH, fps=FPS):
         pieces.append(encoder.encode(np.stack([numbered_frame(number, height, width) for number in numbers])))
         count += pictures
     encoder.close()
-    return encoder.form, pieces
+    return encoder.format, pieces
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +54,10 @@ def test_pieces_say_what_is_in_them(film, tmp_path):
 def test_nothing_reaches_over_a_key_picture(film, tmp_path):
     """A viewer that begins there sees, to the byte, what one sees that was there from the beginning."""
     form, pieces = film
-    whole, _ = seen(film_of(form, pieces, METADATA), tmp_path)
+    whole, _ = seen(mux_mp4(form, pieces, METADATA), tmp_path)
     for number, piece in enumerate(pieces):
         if piece.key:
-            part, numbers = seen(film_of(form, pieces[number:], METADATA), tmp_path)
+            part, numbers = seen(mux_mp4(form, pieces[number:], METADATA), tmp_path)
             assert numbers == list(range(piece.first, sum(PLAN)))
             assert part.hashes == whole.hashes[piece.first :]
             assert part.seconds[0] == 0
@@ -70,8 +70,8 @@ def test_a_picture_can_be_seen_without_the_one_after_it(tmp_path):
 
 def test_a_download_is_the_same_film_with_its_table_of_contents_in_front(film, tmp_path):
     form, pieces = film
-    data = film_of(form, pieces, METADATA)
-    assert data == film_of(form, pieces, METADATA)
+    data = mux_mp4(form, pieces, METADATA)
+    assert data == mux_mp4(form, pieces, METADATA)
     (tmp_path / "a.mp4").write_bytes(data)
     assert read_metadata(tmp_path / "a.mp4") == METADATA
     assert data.index(b"moov") < data.index(b"mdat")
@@ -92,12 +92,12 @@ def test_the_table_of_contents_is_moved_to_the_front_as_ffmpeg_does_it(plan, tmp
             if packet.dts is not None:
                 packet.stream = track
                 film.mux(packet)
-    assert film_of(form, pieces, {}) == (tmp_path / "a.mp4").read_bytes()
+    assert mux_mp4(form, pieces, {}) == (tmp_path / "a.mp4").read_bytes()
 
 
 def test_films_of_one_size_have_one_form(film):
     form, _ = film
-    assert form_of(FPS, HEIGHT, WIDTH) == form
+    assert probe_format(FPS, HEIGHT, WIDTH) == form
     assert form.mime.startswith('video/mp4; codecs="avc1.42')
 
 
@@ -105,7 +105,7 @@ def test_films_of_one_size_have_one_form(film):
 def test_odd_sizes_and_rates(fps, height, width, tmp_path):
     form, pieces = filmed((1, 4, 4), 48, 96, fps) if height == 48 else plain((1, 4, 4), fps, height, width)
     path = tmp_path / "film.mp4"
-    path.write_bytes(film_of(form, pieces, METADATA))
+    path.write_bytes(mux_mp4(form, pieces, METADATA))
     looked = scan(path)
     assert len(looked.pts) == 9
     assert looked.fps == pytest.approx(fps, rel=1e-3)
@@ -117,7 +117,7 @@ def plain(plan, fps, height, width):
     pieces = [encoder.encode(np.full((count, height, width, 3), 100, np.uint8)) for count in plan]
     encoder.close()
     encoder.close()  # twice is once
-    return encoder.form, pieces
+    return encoder.format, pieces
 
 
 def test_recent_pieces_are_few_and_begin_with_a_key_picture(film):
@@ -125,17 +125,17 @@ def test_recent_pieces_are_few_and_begin_with_a_key_picture(film):
     recent = ClipBuffer(20, 2**30)
     for piece in pieces:
         recent.add(piece)
-        assert recent.pieces[0].key
-        assert recent.pieces[-1] is piece
-        assert recent.size == sum(len(each.data) for each in recent.pieces)
+        assert recent.fragments[0].key
+        assert recent.fragments[-1] is piece
+        assert recent.size == sum(len(each.data) for each in recent.fragments)
         assert recent.count <= 20 + 2 * FPS
-    assert recent.pieces[0].first > 0
+    assert recent.fragments[0].first > 0
     small = ClipBuffer(10**6, 9000)
     for piece in pieces:
         small.add(piece)
     assert small.size <= 9000 + max(len(piece.data) for piece in pieces) * 4
     small.clear()
-    assert (small.size, small.count, small.from_key()) == (0, 0, [])
+    assert (small.size, small.count, small.from_key_frame()) == (0, 0, [])
 
 
 def test_late_viewers_begin_at_the_last_key_picture_that_is_far_enough_behind(film):
@@ -145,18 +145,18 @@ def test_late_viewers_begin_at_the_last_key_picture_that_is_far_enough_behind(fi
         recent.add(piece)
     total, keys = sum(PLAN), [piece.first for piece in pieces if piece.key]
     for wanted in range(1, total + 5):
-        begin = recent.from_key(wanted)[0]
+        begin = recent.from_key_frame(wanted)[0]
         assert begin.key
         assert begin.first == max((key for key in keys if key <= total - wanted), default=0)
-    assert recent.from_key() == pieces
+    assert recent.from_key_frame() == pieces
 
 
 def test_a_fragment_shown_earlier_is_one_that_was_made_so():
     pictures = [b"one", b"two"]
-    assert earlier(fragment(12, True, pictures, 5), 60)[24:] == fragment(0, True, pictures, 5)[24:]
+    assert shift_earlier(make_fragment(12, True, pictures, 5), 60)[24:] == make_fragment(0, True, pictures, 5)[24:]
 
 
 def test_start_codes_become_lengths():
     coded = b"\0\0\0\1\x67abc\0\0\1\x68d\0\0\0\1\x65\x01\x02\0\0\3\1"
-    assert parts_of(coded) == [b"\x67abc", b"\x68d", b"\x65\x01\x02\0\0\3\1"]
-    assert with_lengths(coded) == b"\0\0\0\4\x67abc\0\0\0\2\x68d\0\0\0\7\x65\x01\x02\0\0\3\1"
+    assert nal_units(coded) == [b"\x67abc", b"\x68d", b"\x65\x01\x02\0\0\3\1"]
+    assert length_prefixed(coded) == b"\0\0\0\4\x67abc\0\0\0\2\x68d\0\0\0\7\x65\x01\x02\0\0\3\1"

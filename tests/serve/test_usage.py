@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from videogen.serve.engine.engine import SUMS
-from videogen.serve.engine.usage import SPEED_SECONDS, StreamUsage
+from videogen.serve.engine.engine import COUNTERS
+from videogen.serve.engine.usage import SPEED_WINDOW, StreamUsage
 from videogen.serve.messages import FrameBatch
 
 PICTURES = FrameBatch("1", 5, 4, "x", True, False, 1, 6, 0.25, 0.5, 1.5)
 
 
 def account() -> StreamUsage:
-    return StreamUsage(dict.fromkeys(SUMS, 0.0), fps=8.0)
+    return StreamUsage(dict.fromkeys(COUNTERS, 0.0), fps=8.0)
 
 
 def made(first: int, seconds: float, count: int = 4, latent_frames: int = 1):
@@ -27,7 +27,7 @@ def test_the_speed_is_that_of_the_clock_over_the_last_seconds_of_video():
     for number in range(10):
         ours.add(made(1 + 4 * number, 8.0), 30.0)
     assert ours.report()["speed"] == pytest.approx(0.5 / 8, abs=0.001), "four pictures of half a second took eight"
-    for number in range(int(SPEED_SECONDS * 2)):
+    for number in range(int(SPEED_WINDOW * 2)):
         ours.add(made(41 + 4 * number, 0.25), 30.0)
     assert ours.report()["speed"] == 2.0, "and what was slow is over"
 

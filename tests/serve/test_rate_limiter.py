@@ -10,22 +10,22 @@ FPS, AHEAD, GROUP = 8, 1.0, 4
 @pytest.mark.parametrize("seed", range(50))
 def test_a_stream_is_never_far_ahead_of_a_player_and_never_waits_behind_it(seed):
     """A simulated player that waits where it has no picture, and a model that is slow at times."""
-    draw, pace = random.Random(seed), RateLimiter(FPS, AHEAD)
+    draw, limiter = random.Random(seed), RateLimiter(FPS, AHEAD)
     now, made, shown_from = 0.0, 0, None
     for _ in range(200):
-        now = max(now, pace.due(made))
+        now = max(now, limiter.due(made))
         ahead = 0.0 if shown_from is None else shown_from + made / FPS - now
         assert ahead <= AHEAD + 1e-9
         now += draw.choice((0.001, 0.1, 0.5, 3.0))
         if shown_from is None or now > shown_from + made / FPS:
             shown_from = now - made / FPS  # it has run out of pictures, and goes on when there are new ones
-        pace.made(made, now)
+        limiter.add(made, now)
         made += GROUP
-        assert pace.began == pytest.approx(shown_from)
+        assert limiter.started == pytest.approx(shown_from)
 
 
 def test_the_first_pictures_are_made_at_once():
-    pace = RateLimiter(FPS, AHEAD)
-    assert pace.due(0) == float("-inf")
-    pace.made(0, 100.0)
-    assert pace.due(1) < 100.0
+    limiter = RateLimiter(FPS, AHEAD)
+    assert limiter.due(0) == float("-inf")
+    limiter.add(0, 100.0)
+    assert limiter.due(1) < 100.0

@@ -1,9 +1,9 @@
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 
 import pytest
 
 from sampling.config import SamplerConfig
-from videogen.serve.engine.validation import check, sampling_overrides
+from videogen.serve.engine.validation import sampler_config, validate_request
 from videogen.serve.errors import InvalidParamError
 from videogen.serve.limits import ServerLimits
 from videogen.serve.model_info import ModelInfo
@@ -56,13 +56,20 @@ WRONG = [
     ("top_p", 1.1),
     ("top_p", "all"),
     ("transition", "fade"),
+    ("colour", "blue"),
 ]
+
+
+def asked(name, value):
+    ours = {part.name for part in fields(GenerationParams)}
+    changes = {name: value} if name in ours else {"sampling": {name: value}}
+    return replace(GenerationParams("a ring"), **changes)
 
 
 @pytest.mark.parametrize(("name", "value"), WRONG)
 def test_what_cannot_be_had_is_named(name, value):
     with pytest.raises(InvalidParamError) as caught:
-        check(replace(GenerationParams("a ring"), **{name: value}), MASKED, LIMITS, 100)
+        validate_request(asked(name, value), MASKED, LIMITS, 100)
     assert caught.value.param == name
     assert caught.value.message == str(caught.value)
     assert "\n" not in caught.value.message
@@ -70,10 +77,8 @@ def test_what_cannot_be_had_is_named(name, value):
 
 
 def test_what_can_be_had_passes():
-    check(GenerationParams(""), MASKED, LIMITS, 100)
-    most = GenerationParams("x" * 20, "y", 2**63 - 1, 16, "confidence", 100, 0, 10**6, 1, "cut", 100)
-    check(most, MASKED, LIMITS, 100)
-    assert sampling_overrides(most) == {
+    validate_request(GenerationParams(""), MASKED, LIMITS, 100)
+    sampling = {
         "steps": 16,
         "order": "confidence",
         "guidance_scale": 100,
@@ -81,10 +86,14 @@ def test_what_can_be_had_passes():
         "top_k": 10**6,
         "top_p": 1,
     }
-    assert sampling_overrides(GenerationParams("x")) == {}
-    check(GenerationParams("x", order="raster"), NEXT, LIMITS, 100)
+    most = GenerationParams("x" * 20, "y", 2**63 - 1, 100, sampling, "cut")
+    validate_request(most, MASKED, LIMITS, 100)
+    assert sampler_config(most, MASKED) == SamplerConfig(**sampling)
+    assert sampler_config(GenerationParams("x"), MASKED) == SamplerConfig()
+    validate_request(GenerationParams("x", sampling={"order": "raster"}), NEXT, LIMITS, 100)
 
 
 def test_a_model_is_not_asked_in_a_way_that_it_was_not_taught():
-    with pytest.raises(InvalidParamError, match="use autoregressive"):
-        check(GenerationParams("x", order="halton"), NEXT, LIMITS, 100)
+    with pytest.raises(InvalidParamError) as caught:
+        validate_request(GenerationParams("x", sampling={"order": "halton"}), NEXT, LIMITS, 100)
+    assert caught.value.param == "order"

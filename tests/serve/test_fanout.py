@@ -24,7 +24,7 @@ def test_who_keeps_up_misses_nothing_and_who_stalls_is_let_go():
         reading = asyncio.create_task(everything(good))
         lost = []
         for number in range(50):
-            lost.append(hub.tell(b"%d" % number))
+            lost.append(hub.send(b"%d" % number))
             await asyncio.sleep(0)
             await asyncio.sleep(0)
         hub.close()
@@ -42,7 +42,7 @@ def test_what_has_come_can_be_read_after_the_end():
     async def scene():
         hub, viewer = Fanout(), film_viewer()
         hub.join(viewer)
-        hub.tell(b"a")
+        hub.send(b"a")
         hub.close()
         assert await everything(viewer) == [b"head", b"a"]
         late = film_viewer(b"all")
@@ -58,7 +58,7 @@ def test_who_has_left_is_told_nothing():
         hub.join(viewer)
         hub.leave(viewer)
         hub.leave(viewer)
-        assert hub.tell(b"a") == 0
+        assert hub.send(b"a") == 0
         assert not hub.viewers
 
     asyncio.run(scene())
@@ -73,7 +73,7 @@ def test_an_iterator_that_is_cancelled_loses_nothing():
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        viewer.tell(b"a")
+        viewer.send(b"a")
         assert await anext(viewer) == b"a"
 
     asyncio.run(scene())
@@ -88,20 +88,20 @@ def test_a_slow_viewer_of_previews_sees_the_latest_in_order(seed):
         viewer = Viewer(PreviewQueue(4, lambda: drops.append(1)))
         got, pictures, marks = [], 0, 0
         for _ in range(300):
-            kind = draw.choice(["picture"] * 6 + ["mask"] * 3 + ["figures", "mark"])
-            pictures += kind == "picture"
+            kind = draw.choice(["frame"] * 6 + ["mask"] * 3 + ["stats", "mark"])
+            pictures += kind == "frame"
             marks += kind == "mark"
-            assert viewer.tell(PreviewEvent(kind, pictures, b"x" if kind == "picture" else None, {"n": pictures}))
+            assert viewer.send(PreviewEvent(kind, pictures, b"x" if kind == "frame" else None, {"n": pictures}))
             waiting = [item.kind for item in viewer.queue.waiting]
-            assert waiting.count("picture") <= 4
+            assert waiting.count("frame") <= 4
             assert waiting.count("mask") <= 1
-            assert waiting.count("figures") <= 1
+            assert waiting.count("stats") <= 1
             if draw.random() < 0.5 and waiting:
                 got.append(await anext(viewer))
-        viewer.tell(PreviewEvent("end", pictures))
+        viewer.send(PreviewEvent("end", pictures))
         viewer.close()
         got += await everything(viewer)
-        shown = [item.number for item in got if item.kind == "picture"]
+        shown = [item.number for item in got if item.kind == "frame"]
         assert shown == sorted(shown)
         assert shown[-1] == pictures
         assert len(shown) + len(drops) == pictures

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.serve.test_checking import MASKED
+from tests.serve.test_validation import MASKED
 from videogen.conditioning.prompt_vocabulary import PromptVocabulary
 from videogen.models import BUNDLED
 from videogen.serve.engine.validation import request_warnings, warning_line
@@ -22,13 +22,13 @@ PLAYROOM = replace(MASKED, playroom=True, prompt_vocabulary=PromptVocabulary.fro
         (
             GenerationParams("x", negative_prompt="y"),
             MASKED,
-            "negative_prompt changes nothing while guidance_scale is 1",
+            "negative_prompt",
         ),
-        (GenerationParams("x", negative_prompt="y", guidance_scale=3), MASKED, ""),
+        (GenerationParams("x", negative_prompt="y", sampling={"guidance_scale": 3}), MASKED, ""),
         (GenerationParams("x", negative_prompt="y"), GUIDED, ""),
-        (GenerationParams("x", negative_prompt="y", guidance_scale=1), GUIDED, "negative_prompt changes nothing"),
+        (GenerationParams("x", negative_prompt="y", sampling={"guidance_scale": 1}), GUIDED, "negative_prompt"),
         (GenerationParams("x", negative_prompt=""), MASKED, ""),
-        (GenerationParams("x"), UNTOLD, "taught without text"),
+        (GenerationParams("x"), UNTOLD, "trained without text"),
         (GenerationParams(""), UNTOLD, ""),
         (GenerationParams("a dragon"), PLAYROOM, "'a dragon' is outside the playroom"),
         (
@@ -51,11 +51,11 @@ PLAYROOM = replace(MASKED, playroom=True, prompt_vocabulary=PromptVocabulary.fro
         ),
         (GenerationParams("a tiny red hoop drifts left over plain black"), MASKED, ""),
         (GenerationParams("x", initial_frames=InitialFrames("video", b"", 1, "cropped")), MASKED, "cropped"),
-        (GenerationParams("x", steps=1000), MASKED, "tokens, and takes no more proposals than that"),
+        (GenerationParams("x", sampling={"steps": 1000}), MASKED, "tokens, and takes no more proposals than that"),
         (
             GenerationParams("x", initial_frames=InitialFrames("video", b"", 1, "cropped")),
             UNTOLD,
-            "cropped; the model was taught",
+            "cropped; the model was trained",
         ),
     ],
 )
