@@ -217,7 +217,7 @@ class Fake:
             "fps": FPS,
             "height": SIZE,
             "width": SIZE,
-            "grid": GRID,
+            "groups": [GRID],
             "told": True,
             "orders": ["halton", "confidence", "random", "threshold", "raster"],
         }

@@ -21,7 +21,7 @@ def watched(data, tmp_path):
 
 def test_what_is_known_of_a_model(home, tiny_model_folder):
     pipe, info = VideoPipeline.from_pretrained(tiny_model_folder), home.engine.info
-    assert (info.fps, info.height, info.width, info.f_t) == (8.0, 16, 24, 4)
+    assert (info.fps, info.height, info.width, info.frames_per_latent) == (8.0, 16, 24, 4)
     assert info.default_frames == pipe.pictures(None)
     assert info.name == "tiny"
     assert info.told

@@ -80,7 +80,7 @@ function load(prompt) {
   film.stop();
   player.load(reel, model.fps, model.width, model.height);
   timeline.load(reel, model.fps);
-  tokens.blank(...model.grid);
+  tokens.blank(...model.groups[0]);
   stage.dataset.view = "waiting";
   byId("canvas").setAttribute("aria-label", prompt || "A video without a prompt");
 }
@@ -306,7 +306,7 @@ async function start() {
   view.fit(model.width, model.height);
   settings.load(model, bounds);
   composer.load(model, bounds);
-  tokens.blank(...model.grid);
+  tokens.blank(...model.groups[0]);
   say("Ready", "idle");
   showFacts();
   composer.prompt.focus();
