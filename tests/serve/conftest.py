@@ -1,4 +1,4 @@
-"""A whole model small enough to answer at once, and an engine around it."""
+"""A tiny model and an engine around it."""
 
 import asyncio
 from collections.abc import Coroutine, Iterator
@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 
 @pytest.fixture(scope="session")
 def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random weights; pictures of 16 x 24 at 8 a second, 4 to a latent frame; it knows the playroom's words."""
+    """Random weights; 16 x 24 pixels, 8 frames a second, 4 frames per latent; its text tokenizer knows the playroom."""
     home = tmp_path_factory.mktemp("studio")
     captions = [caption(scene, number) for number, scene in enumerate(sample_scenes(300, 5))]
     conditioner = make_conditioner(BPEConfig(vocabulary=512, length=32), captions)
@@ -37,7 +37,7 @@ def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass(frozen=True, eq=False)
 class Home:
-    """An engine that lives from test to test, in a loop that runs only while a test waits for something."""
+    """One engine for all tests, in a loop that runs only while a test waits."""
 
     runner: asyncio.Runner
     engine: Engine
@@ -47,7 +47,7 @@ class Home:
 
 
 async def within(work: Coroutine[Any, Any, Result]) -> Result:
-    """Generous: it only ends what would never end."""
+    """The timeout only ends what would never end."""
     async with asyncio.timeout(120):
         return await work
 

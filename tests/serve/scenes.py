@@ -1,4 +1,4 @@
-"""What happens to an engine in tests of load: the same at a small and at the full size."""
+"""Scenes of the load tests, at a small and at the full size."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ def tasks() -> int:
 
 
 def children() -> list[int]:
-    """Processes that this one has started and that are not gone, those that nobody has waited for among them."""
+    """Child processes of this one, zombies included."""
     own, found = str(os.getpid()), []
     for place in Path("/proc").glob("[0-9]*"):
         try:
@@ -37,7 +37,7 @@ def children() -> list[int]:
 
 
 async def until(condition) -> None:
-    """Polls; the limit only ends what would never end."""
+    """Poll; the timeout only ends what would never end."""
     async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.01)
@@ -59,7 +59,7 @@ async def pieces_of(stream: Stream, count: int | None = None) -> list[bytes]:
 
 
 async def crowd(engine: Engine, viewers: int, seconds: float, seed: int = 0) -> dict[str, int]:
-    """One stream; a fifth of its viewers stall, a fifth leave at some moment. Pieces that good ones have missed."""
+    """One stream, where a fifth of the viewers stall and a fifth leave. Counts the fragments that the others missed."""
     stream = await engine.open_stream(GenerationParams(RING, seed=1))
     draw, calm = random.Random(seed), {"tasks": tasks(), "descriptors": descriptors()}
     sent: list[bytes] = []
@@ -88,7 +88,7 @@ async def crowd(engine: Engine, viewers: int, seconds: float, seed: int = 0) -> 
 
 
 async def stalled(stream: Stream) -> None:
-    """Looks at the beginning, and at nothing more until it is let go."""
+    """Reads the first fragment, and nothing more until it is dropped."""
     async with stream.watch_video() as film:
         await anext(film)
         await film.lost.wait()
@@ -103,7 +103,7 @@ async def leaving(stream: Stream, seconds: float) -> None:
 
 
 async def dropped(engine: Engine, count: int, seed: int = 0) -> dict[str, float]:
-    """Streams and jobs that are given up at random moments, in every way there is."""
+    """Streams and jobs that are stopped at random moments, in every way."""
     draw, before = random.Random(seed), engine.counters
     lives = [one_life(engine, draw.choice(("job", "stop", "delete", "leave", "unseen")), draw) for _ in range(count)]
     waiting = asyncio.Semaphore(engine.limits.streams + engine.limits.queued)
@@ -138,7 +138,7 @@ async def one_life(engine: Engine, end: str, draw: random.Random) -> None:
 
 
 async def killed(engine: Engine, times: int) -> list[dict[str, float]]:
-    """The model process dies in mid-stream, again and again; seconds until the client hears, and the next is served."""
+    """Kill the model process in mid-stream; measure the seconds until the client hears, and until the next job is done."""
     found = []
     for _ in range(times):
         stream = await engine.open_stream(GenerationParams(RING, seed=1))

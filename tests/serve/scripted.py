@@ -16,7 +16,7 @@ from videogen.serve.requests import GenerationParams
 
 
 class Script:
-    """Takes the place of ModelProcessLauncher, and of the ChildProcess that it starts."""
+    """Replaces ModelProcessLauncher and ChildProcess."""
 
     def __init__(self, *refusals: Exception) -> None:
         self.refusals = list(refusals)  # of starts after the first
@@ -83,7 +83,7 @@ async def scripted(script: Script, **limits: Any) -> AsyncIterator[Engine]:
 
 
 async def job_done(engine: Engine, script: Script, params: GenerationParams, note: str = "") -> VideoJob:
-    """A job of one picture, from the request to the file."""
+    """A job of one frame, from the request to the file."""
     job = await engine.submit(params)
     script.makes(job.id, note=note)
     script.ends(job.id)

@@ -1,4 +1,4 @@
-"""The pictures of one stream: which of them become previews, and for whom."""
+"""Which frames of a stream are encoded as previews."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +19,7 @@ PICTURES = np.zeros((4, 16, 24, 3), np.uint8)
 
 @pytest.fixture
 def jpegs(monkeypatch):
-    """How many have been made."""
+    """One entry for each encoded JPEG."""
     made, encode_jpeg = [], broadcast.encode_jpeg
     monkeypatch.setattr(broadcast, "encode_jpeg", lambda picture: made.append(1) or encode_jpeg(picture))
     return made
@@ -39,7 +39,7 @@ def played(scene, expected=True):
     asyncio.run(play())
 
 
-def test_the_first_who_comes_is_shown_what_was_made_before(jpegs):
+def test_first_viewer_gets_early_frames(jpegs):
     async def scene(show):
         await show.add_frames(PICTURES)
         await show.add_frames(PICTURES)
@@ -51,8 +51,8 @@ def test_the_first_who_comes_is_shown_what_was_made_before(jpegs):
     played(scene)
 
 
-def test_pictures_that_nobody_can_see_any_more_become_no_previews(jpegs):
-    """More than the first who comes could be shown were made: then none of them is, and no more are made in advance."""
+def test_early_frames_beyond_the_limit_are_not_encoded(jpegs):
+    """Beyond what the first viewer could get, early frames are discarded, and no more are encoded."""
 
     async def scene(show):
         for _ in range(40):
@@ -68,7 +68,7 @@ def test_pictures_that_nobody_can_see_any_more_become_no_previews(jpegs):
     played(scene)
 
 
-def test_of_a_job_nobody_expects_previews(jpegs):
+def test_jobs_keep_no_early_frames(jpegs):
     async def scene(show):
         for _ in range(5):
             await show.add_frames(PICTURES)

@@ -19,7 +19,7 @@ def watched(data, tmp_path):
     return scan(path)
 
 
-def test_what_is_known_of_a_model(home, tiny_model_folder):
+def test_model_info(home, tiny_model_folder):
     pipe, info = VideoPipeline.from_pretrained(tiny_model_folder), home.engine.info
     assert (info.fps, info.height, info.width, info.frames_per_latent) == (8.0, 16, 24, 4)
     assert info.default_frames == pipe.pictures(None)
@@ -30,7 +30,7 @@ def test_what_is_known_of_a_model(home, tiny_model_folder):
     assert home.engine.healthy()
 
 
-def test_a_job_is_what_the_pipeline_makes_of_it(home, tiny_model_folder, tmp_path):
+def test_job_equals_pipeline(home, tiny_model_folder, tmp_path):
     job = home.run(finished_job(home.engine, GenerationParams(RING, seed=3, frames=13)))
     assert (job.status, job.progress, job.error) == ("completed", 100, None)
     looked = scan(job.content())
@@ -58,14 +58,14 @@ async def finished_job(engine, params):
     return await finished(await engine.submit(params))
 
 
-def test_the_same_wish_is_the_same_film(home):
+def test_same_request_gives_same_bytes(home):
     first, second = (home.run(finished_job(home.engine, GenerationParams(RING, seed=5))) for _ in range(2))
     assert first.content().read_bytes() == second.content().read_bytes()
     assert first.id != second.id
     assert len(first.id) == 32
 
 
-def test_a_job_goes_on_where_another_has_ended(home):
+def test_job_continues_another_job(home):
     async def scene():
         first = await finished_job(home.engine, GenerationParams(RING, seed=1, frames=17))
         initial_frames = await home.engine.continue_job(first.id)
@@ -81,7 +81,7 @@ def test_a_job_goes_on_where_another_has_ended(home):
     home.run(scene())
 
 
-def test_viewers_share_one_film_and_see_all_of_it(home, tmp_path):
+def test_viewers_share_one_encoding(home, tmp_path):
     async def scene():
         stream = await home.engine.open_stream(GenerationParams(RING, seed=2, frames=21))
         assert stream.mime == home.engine.info.mime
@@ -101,7 +101,7 @@ def test_viewers_share_one_film_and_see_all_of_it(home, tmp_path):
     assert last.hashes == live.hashes[-len(last.pts) :]
 
 
-def test_previews_show_what_happens(home):
+def test_preview_events(home):
     async def scene():
         stream = await home.engine.open_stream(GenerationParams(RING, seed=2, frames=21))
         async with stream.watch_preview() as previews:
@@ -121,7 +121,7 @@ def test_previews_show_what_happens(home):
     assert stream.stats["seconds_to_first_frame"] > 0
 
 
-def test_who_comes_first_misses_no_picture_that_was_made_before(home):
+def test_first_preview_viewer_gets_early_frames(home):
     async def scene():
         stream = await home.engine.open_stream(GenerationParams(RING, seed=2, frames=9))
         await until(lambda: stream.ended is not None)
@@ -137,7 +137,7 @@ def test_who_comes_first_misses_no_picture_that_was_made_before(home):
     assert not [preview for preview in second if preview.kind == "frame"]
 
 
-def test_a_prompt_changes_from_a_mark_on(home):
+def test_prompt_change_sets_a_mark(home):
     async def scene():
         stream = await home.engine.open_stream(GenerationParams(RING, seed=2))
         async with stream.watch_video() as film:
@@ -159,7 +159,7 @@ def test_a_prompt_changes_from_a_mark_on(home):
     assert stream.prompt == STAR
 
 
-def test_a_stream_that_was_stopped_takes_no_orders(home):
+def test_stopped_stream_refuses_changes(home):
     async def scene():
         stream = await home.engine.open_stream(GenerationParams(RING))
         await stream.stop()
@@ -174,7 +174,7 @@ def test_a_stream_that_was_stopped_takes_no_orders(home):
     home.run(scene())
 
 
-def test_who_leaves_frees_the_model_and_may_come_back(home):
+def test_stream_pauses_without_viewers_and_resumes(home):
     async def scene():
         stream = await home.engine.open_stream(GenerationParams(RING, seed=4))
         assert stream.status == "playing"
@@ -193,7 +193,7 @@ def test_who_leaves_frees_the_model_and_may_come_back(home):
     home.run(scene())
 
 
-def test_a_person_can_pause_and_go_on(home):
+def test_client_can_pause_and_resume(home):
     async def scene():
         stream = await home.engine.open_stream(GenerationParams(RING, seed=4))
         async with stream.watch_video() as film:
@@ -211,7 +211,7 @@ def test_a_person_can_pause_and_go_on(home):
     home.run(scene())
 
 
-def test_some_wait_and_too_many_are_refused(home):
+def test_queue_and_admission_limit(home):
     async def scene():
         engine = home.engine
         streams = [await engine.open_stream(GenerationParams(RING, seed=number)) for number in range(5)]
@@ -238,7 +238,7 @@ def test_some_wait_and_too_many_are_refused(home):
     home.run(scene())
 
 
-def test_a_queued_job_is_served_when_its_turn_comes(home):
+def test_queued_job_runs_later(home):
     async def scene():
         streams = [await home.engine.open_stream(GenerationParams(RING, seed=number)) for number in range(2)]
         job = await home.engine.submit(GenerationParams(STAR, seed=1))
@@ -252,7 +252,7 @@ def test_a_queued_job_is_served_when_its_turn_comes(home):
     home.run(scene())
 
 
-def test_wishes_that_cannot_be_granted_are_refused_at_once(home):
+def test_invalid_requests_are_refused_at_once(home):
     async def scene():
         with pytest.raises(InvalidParamError) as caught:
             await home.engine.submit(GenerationParams(RING, frames=10**6))

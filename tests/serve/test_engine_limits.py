@@ -1,4 +1,4 @@
-"""What an engine lets go of by itself, and what is left of one that is closed."""
+"""What an engine releases by itself, and what remains of a closed one."""
 
 import asyncio
 import errno
@@ -25,7 +25,7 @@ from videogen.serve.messages import StartStream
 from videogen.serve.requests import GenerationParams, InitialFrames
 
 
-def test_no_model_no_engine(tmp_path):
+def test_missing_model_raises_checkpoint_error(tmp_path):
     async def scene():
         with pytest.raises(CheckpointError):
             await Engine.start(tmp_path / "nowhere")
@@ -35,8 +35,8 @@ def test_no_model_no_engine(tmp_path):
     asyncio.run(scene())
 
 
-def test_unwatched_streams_are_paused_and_then_ended(tiny_model_folder):
-    """And an engine that is closed while it works leaves nothing."""
+def test_unwatched_streams_are_paused_and_then_stopped(tiny_model_folder):
+    """An engine that is closed while it works leaves nothing."""
     limits = ServerLimits(streams=3, queued=1, idle_seconds=0.3, forget_seconds=1.0, paused_seconds=0.5, kept_streams=1)
 
     async def scene():
@@ -68,7 +68,7 @@ def test_unwatched_streams_are_paused_and_then_ended(tiny_model_folder):
     assert (descriptors(), threading.active_count(), children()) == before
 
 
-def test_finished_videos_are_kept_while_there_is_room(tiny_model_folder):
+def test_finished_videos_are_kept_up_to_the_limit(tiny_model_folder):
     async def scene():
         engine = await Engine.start(tiny_model_folder, ServerLimits(kept_videos=2), threads=1)
         jobs = [
@@ -86,8 +86,8 @@ def test_finished_videos_are_kept_while_there_is_room(tiny_model_folder):
 PICTURE = InitialFrames("image", b"x" * 16 * 24 * 3, 1, "a note")
 
 
-def test_of_what_a_stream_goes_on_from_only_the_note_is_kept():
-    """From the moment when the model process has it, or when it will never need it."""
+def test_initial_frames_are_released():
+    """When the model process has them, or when it will never need them."""
 
     async def scene():
         script = Script()
@@ -104,7 +104,7 @@ def test_of_what_a_stream_goes_on_from_only_the_note_is_kept():
     asyncio.run(scene())
 
 
-def test_of_a_job_that_fails_no_film_is_kept():
+def test_failed_job_keeps_no_fragments():
     async def scene():
         script = Script()
         async with scripted(script) as engine:
@@ -124,7 +124,7 @@ def test_of_a_job_that_fails_no_film_is_kept():
     asyncio.run(scene())
 
 
-def test_a_film_that_a_cleaner_has_taken_is_gone_and_others_are_made():
+def test_deleted_file_is_not_found_and_new_jobs_work():
     async def scene():
         script = Script()
         async with scripted(script) as engine:
@@ -143,8 +143,8 @@ def test_a_film_that_a_cleaner_has_taken_is_gone_and_others_are_made():
     asyncio.run(scene())
 
 
-def test_where_the_disk_is_full_the_oldest_videos_make_room_and_nothing_made_is_lost(monkeypatch, caplog):
-    """At last there is room for one only; when there is none for any, that video fails alone, and says why."""
+def test_full_disk_evicts_the_oldest_videos(monkeypatch, caplog):
+    """With no room for any video, the new one fails alone, with the reason."""
     room, write = [3], video_job.write_atomically
 
     def crowded(path, data):
@@ -181,8 +181,8 @@ def ended(name, at, size=0):
     return SimpleNamespace(id=name, stream=stream, size=size)
 
 
-def test_who_ended_longest_ago_is_forgotten_first():
-    """However long ago it was begun; and what has not ended is not forgotten at all."""
+def test_oldest_finished_are_evicted_first():
+    """The start time does not matter, and running ones stay."""
     jobs = [ended("old", 9.0, 10), ended("a", 1.0, 10), ended("on", None), ended("b", 2.0, 10), ended("c", 3.0, 10)]
 
     def names(found):
@@ -195,8 +195,8 @@ def test_who_ended_longest_ago_is_forgotten_first():
     assert names(jobs_to_evict(jobs, ServerLimits(kept_bytes=40))) == []
 
 
-def test_streams_that_nobody_watches_make_room_for_others():
-    """Twenty that were created and dropped keep the rest away for a moment at most; what is watched or made stays."""
+def test_unwatched_streams_make_room_for_others():
+    """Abandoned streams block others for a moment at most; watched streams and jobs stay."""
 
     async def scene():
         async with scripted(Script(), streams=2, queued=2, spare_seconds=0.3) as engine:
@@ -223,7 +223,7 @@ def test_streams_that_nobody_watches_make_room_for_others():
     asyncio.run(scene())
 
 
-def test_the_moment_of_its_end_is_known():
+def test_end_time_is_recorded():
     async def scene():
         async with scripted(Script()) as engine:
             stream = await engine.open_stream(GenerationParams("x"))
@@ -235,7 +235,7 @@ def test_the_moment_of_its_end_is_known():
     asyncio.run(scene())
 
 
-def test_a_full_house_says_so_before_a_clip_is_sent():
+def test_full_server_refuses_before_the_upload():
     async def never():
         raise AssertionError("the clip was asked for")
         yield b""
@@ -254,7 +254,7 @@ def test_a_full_house_says_so_before_a_clip_is_sent():
 
 
 @pytest.mark.slow
-def test_a_model_process_that_hangs_is_started_again(tiny_model_folder):
+def test_hanging_model_process_is_restarted(tiny_model_folder):
     async def scene():
         engine = await Engine.start(tiny_model_folder, ServerLimits(patience_seconds=10), threads=1)
         child = engine._supervisor.child
@@ -272,7 +272,7 @@ def test_a_model_process_that_hangs_is_started_again(tiny_model_folder):
     asyncio.run(scene())
 
 
-def test_what_the_model_says_of_a_clip_stands_beside_what_became_of_it():
+def test_notes_of_upload_and_model_are_joined():
     async def scene():
         script = Script()
         async with scripted(script) as engine:

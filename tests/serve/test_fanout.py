@@ -16,7 +16,7 @@ async def everything(viewer):
     return [item async for item in viewer]
 
 
-def test_who_keeps_up_misses_nothing_and_who_stalls_is_let_go():
+def test_stalled_viewer_is_dropped_and_others_miss_nothing():
     async def scene():
         hub, good, bad = Fanout(), film_viewer(), film_viewer()
         hub.join(good)
@@ -38,7 +38,7 @@ def test_who_keeps_up_misses_nothing_and_who_stalls_is_let_go():
     asyncio.run(scene())
 
 
-def test_what_has_come_can_be_read_after_the_end():
+def test_queue_can_be_read_after_the_end():
     async def scene():
         hub, viewer = Fanout(), film_viewer()
         hub.join(viewer)
@@ -52,7 +52,7 @@ def test_what_has_come_can_be_read_after_the_end():
     asyncio.run(scene())
 
 
-def test_who_has_left_is_told_nothing():
+def test_viewer_that_left_gets_nothing():
     async def scene():
         hub, viewer = Fanout(), film_viewer()
         hub.join(viewer)
@@ -64,7 +64,7 @@ def test_who_has_left_is_told_nothing():
     asyncio.run(scene())
 
 
-def test_an_iterator_that_is_cancelled_loses_nothing():
+def test_cancelled_read_loses_nothing():
     async def scene():
         viewer = film_viewer()
         assert await anext(viewer) == b"head"
@@ -80,8 +80,8 @@ def test_an_iterator_that_is_cancelled_loses_nothing():
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_a_slow_viewer_of_previews_sees_the_latest_in_order(seed):
-    """However items and looks alternate: never more than its share waits, marks and the end are never lost."""
+def test_slow_preview_viewer_gets_the_latest_in_order(seed):
+    """For any interleaving of writes and reads, the queue is bounded, and marks and the end are never lost."""
 
     async def scene():
         draw, drops = random.Random(seed), []

@@ -1,4 +1,4 @@
-"""Many viewers, many who give up, and a model process that dies; the full size of each is in the slow tier."""
+"""Many viewers, many abandoned streams, and a model process that dies; the full sizes are in the slow tier."""
 
 import asyncio
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.serve.scenes import children, crowd, descriptors, dropped, killed, ta
 
 @pytest.fixture
 def calm(home):
-    """Nothing is left of a test but the engine."""
+    """A test leaves nothing but the engine."""
 
     async def state():
         await until(lambda: not home.engine.at_work)
@@ -37,7 +37,7 @@ def test_streams_and_jobs_dropped_at_random_moments(home):
 
 
 async def silence(engine):
-    """The model process does nothing that nobody wants any more."""
+    """The model process sends nothing for streams that have ended."""
     await asyncio.sleep(0.5)
     last = engine._supervisor.last_message_at
     await asyncio.sleep(0.5)

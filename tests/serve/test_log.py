@@ -1,12 +1,12 @@
-"""The operator's log: when, how bad and what; and not the same thing ten thousand times."""
+"""The log: time, level and message, and repeats only counted."""
 
 import logging
 import re
 
-from videogen.serve.log import ALIKE, MOST_KINDS, WINDOW, Repeats, log_on_stderr
+from videogen.serve.log import MAX_REPEATS, MAX_KINDS, WINDOW_SECONDS, RepeatFilter, log_on_stderr
 
 
-def test_a_line_has_a_time_and_a_level(capsys):
+def test_line_has_a_time_and_a_level(capsys):
     with log_on_stderr():
         logging.getLogger("videogen.serve.engine.engine").info("it works again")
         logging.getLogger("asyncio").warning("socket.send() raised exception.")
@@ -18,7 +18,7 @@ def test_a_line_has_a_time_and_a_level(capsys):
     assert re.fullmatch(rf"{time} WARNING socket\.send\(\) raised exception\.", second)
 
 
-def test_a_quiet_server_says_what_is_wrong_alone(capsys):
+def test_quiet_leaves_warnings_and_errors(capsys):
     with log_on_stderr(quiet=True):
         logging.getLogger("videogen.serve.engine.engine").info("it works again")
         logging.getLogger("videogen.serve.engine.engine").warning("it does not")
@@ -26,25 +26,25 @@ def test_a_quiet_server_says_what_is_wrong_alone(capsys):
     assert line.endswith(" WARNING it does not")
 
 
-def written(repeats: Repeats, message: str, times: int = 1) -> list[str]:
+def written(repeats: RepeatFilter, message: str, times: int = 1) -> list[str]:
     records = [logging.LogRecord("asyncio", logging.WARNING, "", 0, message, (), None) for _ in range(times)]
     return [record.getMessage() for record in records if repeats.filter(record)]
 
 
-def test_what_repeats_itself_is_counted_and_told_later():
+def test_repeats_are_counted_and_reported_later():
     instant = [0.0]
-    repeats = Repeats(lambda: instant[0])
-    assert written(repeats, "a", 9033) == ["a"] * ALIKE
+    repeats = RepeatFilter(lambda: instant[0])
+    assert written(repeats, "a", 9033) == ["a"] * MAX_REPEATS
     assert written(repeats, "b") == ["b"], "another kind of message is written"
-    instant[0] = WINDOW
-    assert written(repeats, "a", 2) == [f"a (and {9033 - ALIKE} more like it in the meantime)", "a"]
-    instant[0] = 2 * WINDOW
+    instant[0] = WINDOW_SECONDS
+    assert written(repeats, "a", 2) == [f"a (and {9033 - MAX_REPEATS} more like it in the meantime)", "a"]
+    instant[0] = 2 * WINDOW_SECONDS
     assert written(repeats, "a") == ["a"], "nothing was left out"
 
 
-def test_one_kind_is_one_first_line_and_there_are_only_so_many():
-    repeats = Repeats(lambda: 0.0)
-    assert len([line for number in range(50) for line in written(repeats, f"no room\nsocket {number}")]) == ALIKE
-    for number in range(3 * MOST_KINDS):
+def test_kind_is_the_first_line_and_kinds_are_bounded():
+    repeats = RepeatFilter(lambda: 0.0)
+    assert len([line for number in range(50) for line in written(repeats, f"no room\nsocket {number}")]) == MAX_REPEATS
+    for number in range(3 * MAX_KINDS):
         written(repeats, str(number))
-    assert len(repeats._seen) <= MOST_KINDS
+    assert len(repeats._windows) <= MAX_KINDS

@@ -43,7 +43,7 @@ MESSAGES = [
 ]
 
 
-def test_what_is_said_is_heard_on_either_side():
+def test_messages_survive_the_socket_in_both_directions():
     async def scene():
         ours, theirs = socket.socketpair()
         reader, writer = await asyncio.open_unix_connection(sock=ours)
@@ -79,13 +79,13 @@ def test_what_is_said_is_heard_on_either_side():
         b'["x", {}]',
     ],
 )
-def test_what_is_no_message_is_refused(header):
+def test_invalid_message_is_refused(header):
     with pytest.raises(ValueError):
         unpack(header, b"")
 
 
 @pytest.mark.parametrize(("head", "tail"), [(2**21, 0), (10, 2**20), (2**32 - 1, 2**32 - 1)])
-def test_no_memory_is_taken_for_lengths_that_are_not_expected(head, tail):
+def test_too_large_lengths_are_refused_before_reading(head, tail):
     async def scene():
         reader = asyncio.StreamReader()
         reader.feed_data(LENGTHS.pack(head, tail))

@@ -34,7 +34,7 @@ def seen(data, tmp_path):
     return looked, [number_in(picture) for picture in read(path, range(len(looked.pts)))]
 
 
-def test_a_film_in_pieces_is_a_film_that_the_strict_reader_takes(film, tmp_path):
+def test_fragments_form_a_valid_file(film, tmp_path):
     form, pieces = film
     looked, numbers = seen(form.header + b"".join(piece.data for piece in pieces), tmp_path)
     assert numbers == list(range(sum(PLAN)))
@@ -42,7 +42,7 @@ def test_a_film_in_pieces_is_a_film_that_the_strict_reader_takes(film, tmp_path)
     assert (looked.height, looked.width) == (HEIGHT, WIDTH)
 
 
-def test_pieces_say_what_is_in_them(film, tmp_path):
+def test_fragments_describe_themselves(film, tmp_path):
     form, pieces = film
     looked, _ = seen(form.header + b"".join(piece.data for piece in pieces), tmp_path)
     assert [piece.count for piece in pieces] == list(PLAN)
@@ -51,8 +51,8 @@ def test_pieces_say_what_is_in_them(film, tmp_path):
     assert all(later - before <= 2 * FPS for before, later in zip(looked.keyframes, looked.keyframes[1:], strict=False))
 
 
-def test_nothing_reaches_over_a_key_picture(film, tmp_path):
-    """A viewer that begins there sees, to the byte, what one sees that was there from the beginning."""
+def test_no_reference_across_a_key_frame(film, tmp_path):
+    """A viewer that starts at a key frame decodes the same bytes as one that started at the beginning."""
     form, pieces = film
     whole, _ = seen(mux_mp4(form, pieces, METADATA), tmp_path)
     for number, piece in enumerate(pieces):
@@ -63,12 +63,12 @@ def test_nothing_reaches_over_a_key_picture(film, tmp_path):
             assert part.seconds[0] == 0
 
 
-def test_a_picture_can_be_seen_without_the_one_after_it(tmp_path):
+def test_frames_are_not_delayed(tmp_path):
     form, pieces = filmed((1,))
     assert seen(form.header + pieces[0].data, tmp_path)[1] == [0]
 
 
-def test_a_download_is_the_same_film_with_its_table_of_contents_in_front(film, tmp_path):
+def test_download_is_the_same_video_with_faststart(film, tmp_path):
     form, pieces = film
     data = mux_mp4(form, pieces, METADATA)
     assert data == mux_mp4(form, pieces, METADATA)
@@ -79,7 +79,7 @@ def test_a_download_is_the_same_film_with_its_table_of_contents_in_front(film, t
 
 
 @pytest.mark.parametrize("plan", [(1,), (1, 4, 4), (1, *(4,) * 100)])
-def test_the_table_of_contents_is_moved_to_the_front_as_ffmpeg_does_it(plan, tmp_path):
+def test_faststart_equals_ffmpeg(plan, tmp_path):
     form, pieces = filmed(plan)
     (tmp_path / "pieces.mp4").write_bytes(form.header + b"".join(piece.data for piece in pieces))
     options = {"movflags": "faststart", "fflags": "+bitexact"}
@@ -95,7 +95,7 @@ def test_the_table_of_contents_is_moved_to_the_front_as_ffmpeg_does_it(plan, tmp
     assert mux_mp4(form, pieces, {}) == (tmp_path / "a.mp4").read_bytes()
 
 
-def test_films_of_one_size_have_one_form(film):
+def test_one_format_for_one_frame_size(film):
     form, _ = film
     assert probe_format(FPS, HEIGHT, WIDTH) == form
     assert form.mime.startswith('video/mp4; codecs="avc1.42')
@@ -120,7 +120,7 @@ def plain(plan, fps, height, width):
     return encoder.format, pieces
 
 
-def test_recent_pieces_are_few_and_begin_with_a_key_picture(film):
+def test_clip_buffer_is_bounded_and_starts_with_a_key_frame(film):
     _, pieces = film
     recent = ClipBuffer(20, 2**30)
     for piece in pieces:
@@ -138,7 +138,7 @@ def test_recent_pieces_are_few_and_begin_with_a_key_picture(film):
     assert (small.size, small.count, small.from_key_frame()) == (0, 0, [])
 
 
-def test_late_viewers_begin_at_the_last_key_picture_that_is_far_enough_behind(film):
+def test_late_viewers_start_at_the_latest_suitable_key_frame(film):
     _, pieces = film
     recent = ClipBuffer(10**6, 2**30)
     for piece in pieces:
@@ -151,7 +151,7 @@ def test_late_viewers_begin_at_the_last_key_picture_that_is_far_enough_behind(fi
     assert recent.from_key_frame() == pieces
 
 
-def test_a_fragment_shown_earlier_is_one_that_was_made_so():
+def test_shifted_fragment_equals_earlier_fragment():
     pictures = [b"one", b"two"]
     assert shift_earlier(make_fragment(12, True, pictures, 5), 60)[24:] == make_fragment(0, True, pictures, 5)[24:]
 

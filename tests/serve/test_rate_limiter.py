@@ -8,8 +8,8 @@ FPS, AHEAD, GROUP = 8, 1.0, 4
 
 
 @pytest.mark.parametrize("seed", range(50))
-def test_a_stream_is_never_far_ahead_of_a_player_and_never_waits_behind_it(seed):
-    """A simulated player that waits where it has no picture, and a model that is slow at times."""
+def test_stream_stays_within_the_limit_of_a_player(seed):
+    """A simulated player that waits when it has no frame, and a model that is slow at times."""
     draw, limiter = random.Random(seed), RateLimiter(FPS, AHEAD)
     now, made, shown_from = 0.0, 0, None
     for _ in range(200):
@@ -24,7 +24,7 @@ def test_a_stream_is_never_far_ahead_of_a_player_and_never_waits_behind_it(seed)
         assert limiter.started == pytest.approx(shown_from)
 
 
-def test_the_first_pictures_are_made_at_once():
+def test_first_frames_are_due_at_once():
     limiter = RateLimiter(FPS, AHEAD)
     assert limiter.due(0) == float("-inf")
     limiter.add(0, 100.0)

@@ -59,12 +59,12 @@ PLAYROOM = replace(MASKED, playroom=True, prompt_vocabulary=PromptVocabulary.fro
         ),
     ],
 )
-def test_what_changes_nothing_is_said(params, info, note):
+def test_warnings(params, info, note):
     assert note in warning_line(params, info)
     assert bool(warning_line(params, info)) == bool(note)
 
 
-def test_programs_get_the_parts():
+def test_warnings_have_structured_parts():
     (warning,) = request_warnings(GenerationParams("a black dragon and a disc"), PLAYROOM)
     told = json.loads(json.dumps(warning.to_json()))
     assert told["kind"] == "prompt_rewritten"
@@ -75,14 +75,14 @@ def test_programs_get_the_parts():
 
 
 @pytest.mark.parametrize("control", ["\u202e", "\u2066", "\u200f", "\u061c", "\n", "\x1b[2J", "\u2028", "\r", "\u009b"])
-def test_a_prompt_cannot_turn_the_rest_of_a_note_around(control):
-    """Nor clear a terminal, nor begin a line of its own."""
+def test_control_characters_of_a_prompt_are_escaped(control):
+    """It cannot reverse the text, clear a terminal or start a line."""
     note = warning_line(GenerationParams(f"a dragon {control} over the sea"), PLAYROOM)
     assert "a dragon" in note
     assert note.isprintable(), ascii(note)
 
 
-def test_other_scripts_and_signs_stay_as_they_are():
+def test_other_scripts_stay():
     assert "\u05d3\u05e8\u05e7\u05d5\u05df \u9f8d \U0001f409" in warning_line(
         GenerationParams("\u05d3\u05e8\u05e7\u05d5\u05df \u9f8d \U0001f409"), PLAYROOM
     )

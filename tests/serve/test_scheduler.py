@@ -1,4 +1,4 @@
-"""Turns of the model: who came first has them first, and while others wait nobody has them for ever."""
+"""Scheduling: first come, first served, and no slot is held forever while others wait."""
 
 import asyncio
 from dataclasses import dataclass
@@ -38,14 +38,14 @@ def given(streams: list[Wanting]) -> str:
     return "".join(name for name, stream in zip("abcdefgh", streams, strict=False) if stream.has_slot)
 
 
-def test_who_comes_first_has_the_turns_while_nobody_waits():
+def test_no_rotation_while_nobody_waits():
     streams, ours = [Wanting() for _ in range(2)], scheduler(2)
     for instant in range(1000):
         ours.update(streams, True, instant)
         assert given(streams) == "ab"
 
 
-def test_who_waits_gets_a_turn_when_one_is_over():
+def test_waiting_stream_gets_the_slot_after_a_turn():
     streams, ours = [Wanting() for _ in range(3)], scheduler(2)
     ours.update(streams, True, 0.0)
     ours.update(streams, True, TURN - 0.1)
@@ -59,7 +59,7 @@ def test_who_waits_gets_a_turn_when_one_is_over():
 
 
 @pytest.mark.parametrize(("places", "count"), [(1, 2), (2, 3), (4, 5), (4, 8), (3, 8)])
-def test_over_time_all_have_the_same_share_and_every_turn_is_whole(places, count):
+def test_shares_are_equal_and_turns_are_whole(places, count):
     streams, ours, had = [Wanting() for _ in range(count)], scheduler(places), [0] * count
     turns: list[float] = []
     seconds = 40 * count * round(TURN)
@@ -77,7 +77,7 @@ def test_over_time_all_have_the_same_share_and_every_turn_is_whole(places, count
 
 
 def test_jobs_take_turns_like_streams():
-    """Four long ones came first, and still a stream that is watched is worked on after a turn."""
+    """Behind four long jobs, a stream gets a slot after one turn."""
     everything, ours = [*(Wanting(live=False) for _ in range(4)), Wanting()], scheduler(4)
     ours.update(everything, True, 0.0)
     assert given(everything) == "abcd"
@@ -91,7 +91,7 @@ def test_jobs_take_turns_like_streams():
     assert max(had.values()) - min(had.values()) <= 2 * TURN
 
 
-def test_without_a_model_nobody_has_a_turn_and_the_order_stays():
+def test_without_a_model_the_order_stays():
     streams, ours = [Wanting() for _ in range(3)], scheduler(2)
     ours.update(streams, True, 0.0)
     for instant in (1.0, 500.0):
@@ -101,7 +101,7 @@ def test_without_a_model_nobody_has_a_turn_and_the_order_stays():
     assert given(streams) == "ab"
 
 
-def test_a_stream_that_loses_its_turn_is_paused_and_its_viewers_are_told(monkeypatch):
+def test_stream_that_loses_its_slot_is_paused_and_reported(monkeypatch):
     clock = [0.0]
 
     async def scene():

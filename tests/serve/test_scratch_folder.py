@@ -1,4 +1,4 @@
-"""The folder of a server's videos: nobody else takes it while it lives, and nobody keeps it when it is dead."""
+"""The folder of a server's videos is locked while the server lives, and removed after it died."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ def home(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def test_what_a_killed_server_left_is_removed_by_the_next_one(home):
+def test_folder_of_a_killed_server_is_removed(home):
     with subprocess.Popen(
         [sys.executable, "-c", MAKES_ONE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -43,7 +43,7 @@ def test_what_a_killed_server_left_is_removed_by_the_next_one(home):
     assert list(home.iterdir()) == []
 
 
-def test_what_is_not_ours_stays(home):
+def test_other_files_stay(home):
     (home / "videogen-other").mkdir()
     (home / "precious").mkdir()
     (home / f"{PREFIX}link").symlink_to(home / "precious")
@@ -52,7 +52,7 @@ def test_what_is_not_ours_stays(home):
     assert len(list(home.iterdir())) == 4
 
 
-def test_a_folder_that_was_tidied_away_is_made_and_held_again(home):
+def test_deleted_folder_is_recreated_and_locked(home):
     ours = ScratchFolder()
     ours.path.rmdir()
     ours.recreate()

@@ -1,4 +1,4 @@
-"""A model process that dies is started again, however often that fails at first."""
+"""A model process that dies is restarted, even if several attempts fail."""
 
 import asyncio
 import errno
@@ -19,7 +19,7 @@ NO_MEMORY = OSError(errno.ENOMEM, "Cannot allocate memory")
 
 @pytest.fixture
 def crowded(monkeypatch):
-    """A machine that has no room for another process."""
+    """A machine that is out of memory for processes."""
 
     async def start(*arguments, **options):
         raise NO_MEMORY
@@ -28,18 +28,18 @@ def crowded(monkeypatch):
 
 
 @pytest.mark.usefixtures("crowded")
-def test_a_process_that_the_machine_has_no_room_for_is_an_error_that_is_expected():
+def test_failed_start_is_a_resource_error():
     with pytest.raises(ResourceError, match="Cannot allocate memory"):
         asyncio.run(ModelProcessLauncher(Path("play"), None, None, None).start())
 
 
 @pytest.mark.usefixtures("crowded")
-def test_it_is_tried_again_until_there_is_room(caplog):
-    """And the operator reads of each death, of each attempt and of the end of the trouble."""
+def test_restart_is_retried(caplog):
+    """The log reports each death, each attempt and the recovery."""
     caplog.set_level("INFO", "videogen")
 
     class Crowded(Script):
-        """The second start is a real one, on a machine without room."""
+        """The second start is a real one, and fails."""
 
         async def start(self):
             if self.starts == 1:

@@ -39,7 +39,7 @@ def sent(data, kind="video", **limits):
 
 
 def read_here(data, kind, tmp_path):
-    """By the reader, but in this process: for what it says, not for how it is held."""
+    """Run the reader in this process, without its limits."""
     path = tmp_path / "upload"
     path.write_bytes(data)
     descriptor = os.open(path, os.O_RDONLY)
@@ -61,21 +61,21 @@ def clip(tmp_path_factory):
     return make(BY_NAME["h264"], tmp_path_factory.mktemp("clip")).read_bytes()
 
 
-def test_a_clip_comes_as_the_model_sees_it(clip):
-    """36 pictures at 24 a second; at 8, counted from the end, the last ones are 35, 32, 29, 26, 23."""
+def test_clip_is_resampled_and_resized(clip):
+    """36 frames at 24 a second; at 8, counted from the end, the last ones are 35, 32, 29, 26, 23."""
     initial_frames = sent(clip)
     assert [number_in(picture) for picture in pictures_of(initial_frames)] == [23, 26, 29, 32, 35]
     assert (initial_frames.kind, initial_frames.note) == ("video", "as the model sees it, 24 become 8 a second")
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP"])
-def test_a_picture_comes_as_the_model_sees_it(form):
+def test_image_is_resized_and_cropped(form):
     initial_frames = sent(picture_of(form, (200, 50)), "image")
     assert (initial_frames.kind, initial_frames.count) == ("image", 1)
     assert initial_frames.note == "as the model sees it, 200 x 50 becomes 96 x 48, edges are cropped"
 
 
-def test_a_picture_is_turned_as_it_is_meant_to_be_seen():
+def test_exif_orientation_is_applied():
     out, lying = io.BytesIO(), np.zeros((96, 48, 3), np.uint8)
     lying[:48] = 255
     exif = Image.Exif()
@@ -86,7 +86,7 @@ def test_a_picture_is_turned_as_it_is_meant_to_be_seen():
     assert picture[:, :48].max() == 0
 
 
-def test_every_probe_gets_one_clear_line(tmp_path, monkeypatch):
+def test_every_probe_is_rejected_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
     for name, kind, data in probes(tmp_path):
         said = read_here(data, kind, tmp_path)
@@ -98,13 +98,13 @@ def test_every_probe_gets_one_clear_line(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["hls", "sdp", "concat"])
-def test_probes_are_refused_by_the_process_too(name):
+def test_probes_are_rejected_by_the_process(name):
     with pytest.raises(UploadError):
         sent(TEXTS[name].encode())
 
 
 @pytest.mark.slow
-def test_every_probe_through_the_process(tmp_path):
+def test_every_probe_is_rejected_by_the_process(tmp_path):
     before = descriptors()
     for name, kind, data in probes(tmp_path):
         with pytest.raises(UploadError) as caught:
@@ -115,7 +115,7 @@ def test_every_probe_through_the_process(tmp_path):
 
 
 @pytest.mark.slow
-def test_damaged_clips_are_refused_or_whole(tmp_path):
+def test_damaged_clips_are_rejected_or_complete(tmp_path):
     for number, data in enumerate(damage(tmp_path, 40)):
         place = tmp_path / f"{number}.mp4"
         place.write_bytes(data)
@@ -128,14 +128,14 @@ def test_damaged_clips_are_refused_or_whole(tmp_path):
             assert isinstance(sent(data), InitialFrames)
 
 
-def test_a_reader_that_needs_too_much_is_ended(clip):
+def test_reader_is_limited_in_memory_and_time(clip):
     with pytest.raises(UploadError, match="more memory"):
         sent(clip, upload_memory=2**27)
     with pytest.raises(UploadError, match="memory or time"):
         sent(clip, upload_seconds=0.01)
 
 
-def test_too_much_is_refused_while_it_arrives():
+def test_too_large_upload_is_refused_while_it_arrives():
     arrived = []
 
     async def endless():
@@ -150,7 +150,7 @@ def test_too_much_is_refused_while_it_arrives():
         sent(b"")
 
 
-def test_who_sends_slowly_is_not_waited_for():
+def test_slow_upload_times_out():
     async def slow():
         yield b"x"
         await asyncio.Event().wait()
@@ -159,7 +159,7 @@ def test_who_sends_slowly_is_not_waited_for():
         asyncio.run(uploads(receive_seconds=0.05).receive(slow(), "video"))
 
 
-def test_only_so_many_wait():
+def test_number_of_open_uploads_is_limited():
     async def scene():
         taking, hold = uploads(uploads=1, waiting_uploads=1), asyncio.Event()
 
@@ -180,8 +180,8 @@ def test_only_so_many_wait():
     asyncio.run(scene())
 
 
-def test_a_file_of_our_own_is_one_of_those_that_wait(tmp_path):
-    """Whoever asks for what comes next of a video a hundred times does not make a hundred readers wait."""
+def test_own_files_count_as_open_uploads(tmp_path):
+    """A hundred continuations of one video do not start a hundred readers."""
     place = tmp_path / "film.mp4"
     place.write_bytes(b"no clip")
 
@@ -195,7 +195,7 @@ def test_a_file_of_our_own_is_one_of_those_that_wait(tmp_path):
     asyncio.run(scene())
 
 
-def test_a_machine_without_room_for_a_reader_is_busy(monkeypatch):
+def test_failed_start_of_a_reader_is_busy(monkeypatch):
     async def start(*arguments, **options):
         raise OSError(errno.EMFILE, "Too many open files")
 
@@ -204,7 +204,7 @@ def test_a_machine_without_room_for_a_reader_is_busy(monkeypatch):
         sent(b"x")
 
 
-def test_an_upload_that_is_broken_off_leaves_nothing(clip):
+def test_cancelled_upload_leaves_nothing(clip):
     async def scene():
         before = descriptors()
         taking = uploads()

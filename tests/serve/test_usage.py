@@ -1,4 +1,4 @@
-"""What a stream has brought, and how fast that was."""
+"""The speed of a stream."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ def made(first: int, seconds: float, count: int = 4, latent_frames: int = 1):
     return replace(PICTURES, first=first, count=count, latent_frames=latent_frames, seconds=seconds)
 
 
-def test_the_speed_is_that_of_the_clock_over_the_last_seconds_of_video():
+def test_speed_over_the_last_seconds_of_video():
     ours = account()
     assert ours.report()["speed"] is None
     ours.add(made(0, 30.0, count=1), 30.0)
@@ -32,7 +32,7 @@ def test_the_speed_is_that_of_the_clock_over_the_last_seconds_of_video():
     assert ours.report()["speed"] == 2.0, "and what was slow is over"
 
 
-def test_a_picture_that_was_given_says_nothing_of_speed():
+def test_initial_image_does_not_count_for_speed():
     ours = account()
     ours.add(made(5, 9.0, latent_frames=0), 1.0)
     assert ours.report()["speed"] is None

@@ -67,7 +67,7 @@ def asked(name, value):
 
 
 @pytest.mark.parametrize(("name", "value"), WRONG)
-def test_what_cannot_be_had_is_named(name, value):
+def test_invalid_parameter_is_named(name, value):
     with pytest.raises(InvalidParamError) as caught:
         validate_request(asked(name, value), MASKED, LIMITS, 100)
     assert caught.value.param == name
@@ -76,7 +76,7 @@ def test_what_cannot_be_had_is_named(name, value):
     assert name in caught.value.message
 
 
-def test_what_can_be_had_passes():
+def test_valid_requests_pass():
     validate_request(GenerationParams(""), MASKED, LIMITS, 100)
     sampling = {
         "steps": 16,
@@ -93,7 +93,7 @@ def test_what_can_be_had_passes():
     validate_request(GenerationParams("x", sampling={"order": "raster"}), NEXT, LIMITS, 100)
 
 
-def test_a_model_is_not_asked_in_a_way_that_it_was_not_taught():
+def test_order_must_suit_the_objective():
     with pytest.raises(InvalidParamError) as caught:
         validate_request(GenerationParams("x", sampling={"order": "halton"}), NEXT, LIMITS, 100)
     assert caught.value.param == "order"

@@ -1,4 +1,4 @@
-"""The model process without a process: its wire is a script, and its clock moves when it waits."""
+"""The worker in this process: its socket is a script, and its clock moves when it waits."""
 
 from collections import deque
 from dataclasses import replace
@@ -26,7 +26,7 @@ BEGIN = StartStream("a", GenerationParams(RING, seed=3, frames=13), None)
 
 
 def asked(**changes):
-    """BEGIN with other values of its own and of its params."""
+    """BEGIN with other values in it or in its params."""
     own = {name: changes.pop(name) for name in ("id", "ahead_seconds", "payload") if name in changes}
     return replace(BEGIN, params=replace(BEGIN.params, **changes), **own)
 
@@ -37,7 +37,7 @@ def continued(kind, frames, **changes):
 
 
 class Script:
-    """What the web process says: some of it from the start, some of it when it hears something."""
+    """The messages of the web process: some at the start, some as a reaction."""
 
     def __init__(self, *messages, takes=True, reaction=lambda message: ()):
         self.inbox, self.sent, self.now = deque(messages), [], 0.0
@@ -85,7 +85,7 @@ def pipe(tmp_path_factory):
     return VideoPipeline.from_pretrained(write_model(tmp_path_factory.mktemp("model") / "masked"))
 
 
-def test_a_stream_is_what_the_pipeline_gives_and_then_it_ends(pipe):
+def test_stream_equals_pipeline_and_ends(pipe):
     script = Script(BEGIN)
     worker = worked(pipe, script)
     np.testing.assert_array_equal(script.frames(pipe), of_pipe(pipe))
@@ -95,14 +95,14 @@ def test_a_stream_is_what_the_pipeline_gives_and_then_it_ends(pipe):
     assert not worker.order
 
 
-def test_the_last_latent_frame_is_cut_where_there_are_enough_pictures(pipe):
+def test_last_latent_frame_is_cut(pipe):
     script = Script(asked(frames=7))
     worked(pipe, script)
     np.testing.assert_array_equal(script.frames(pipe), of_pipe(pipe, 7))
 
 
 @pytest.mark.parametrize("order", ["autoregressive", "raster"])
-def test_a_prior_that_is_asked_token_by_token(order, tmp_path):
+def test_prior_sampled_token_by_token(order, tmp_path):
     pipe = VideoPipeline.from_pretrained(write_model(tmp_path / "next", "next"))
     script = Script(asked(sampling={"order": order}), ChangeStream("a", masks=True), reaction=slowly(lambda: script))
     worked(pipe, script)
@@ -125,7 +125,7 @@ def test_streams_take_turns(pipe):
         np.testing.assert_array_equal(script.frames(pipe, name), of_pipe(pipe, seed=number))
 
 
-def test_settings_of_the_wish_reach_the_sampler(pipe):
+def test_sampling_settings_reach_the_sampler(pipe):
     settings = {"steps": 2, "guidance_scale": 2.0, "temperature": 0.5, "top_k": 5}
     script = Script(asked(sampling=settings, negative_prompt=STAR))
     worked(pipe, script)
@@ -135,7 +135,7 @@ def test_settings_of_the_wish_reach_the_sampler(pipe):
     assert {message.steps for message in script.pictures()} == {2}
 
 
-def test_a_change_counts_from_the_next_latent_frame_on(pipe):
+def test_change_applies_from_the_next_latent_frame(pipe):
     def change(message):
         return [ChangeStream("a", STAR)] if isinstance(message, FrameBatch) and message.first == 1 else []
 
@@ -153,8 +153,8 @@ def test_a_change_counts_from_the_next_latent_frame_on(pipe):
     np.testing.assert_array_equal(script.frames(pipe), np.stack(before + list(islice(stream, 8))))
 
 
-def test_a_prompt_that_the_model_does_not_read_to_its_end_is_told_once(pipe):
-    """With its first picture, and again when it is another one."""
+def test_truncation_is_reported_once_per_prompt(pipe):
+    """With its first frame, and again for another prompt."""
     long, short = f"{RING} {STAR} " * 4, "a"
     assert pipe.model.conditioner.too_long((long, short)) == 1
 
@@ -172,14 +172,14 @@ def test_a_prompt_that_the_model_does_not_read_to_its_end_is_told_once(pipe):
     ]
 
 
-def test_a_model_that_was_taught_without_text_cuts_no_prompt_short(tmp_path):
+def test_model_without_text_truncates_nothing(tmp_path):
     pipe = VideoPipeline.from_pretrained(write_model(tmp_path / "untold", told=False))
     script = Script(asked(frames=1))
     worked(pipe, script)
     assert [message.truncated for message in script.pictures()] == [False]
 
 
-def test_a_paused_stream_goes_on_where_it_was(pipe):
+def test_paused_stream_resumes_where_it_was(pipe):
     def pause(message):
         return [ChangeStream("a", paused=True)] if isinstance(message, FrameBatch) and message.first == 1 else []
 
@@ -194,8 +194,8 @@ def test_a_paused_stream_goes_on_where_it_was(pipe):
     np.testing.assert_array_equal(script.frames(pipe), of_pipe(pipe))
 
 
-def test_a_stream_that_is_stopped_costs_no_further_proposal(pipe, monkeypatch):
-    """Also in the middle of a latent frame: between two proposals."""
+def test_stopped_stream_costs_no_further_forward_pass(pipe, monkeypatch):
+    """Even between two forward passes of a latent frame."""
     asked, prior = [], type(pipe.model.network)
     propose = prior.propose
 
@@ -220,7 +220,7 @@ def test_a_stream_that_is_stopped_costs_no_further_proposal(pipe, monkeypatch):
     assert asked, "the other stream went on"
 
 
-def test_when_the_web_process_is_gone_the_latent_frame_in_the_making_is_too(pipe, capsys):
+def test_disconnect_cancels_the_latent_frame(pipe, capsys):
     class Broken(Script):
         def poll(self, seconds):
             return bool(self.sent) or super().poll(seconds)
@@ -231,7 +231,7 @@ def test_when_the_web_process_is_gone_the_latent_frame_in_the_making_is_too(pipe
     assert capsys.readouterr().err == ""
 
 
-def test_masks_show_a_latent_frame_being_filled_in(pipe):
+def test_masks_show_the_decided_tokens(pipe):
     script = Script(BEGIN, ChangeStream("a", masks=True), reaction=slowly(lambda: script))
     script.now = 1.0
     worked(pipe, script)
@@ -246,19 +246,19 @@ def test_masks_show_a_latent_frame_being_filled_in(pipe):
             assert sum(after.payload) == 0
 
 
-def test_nobody_pays_for_masks_that_nobody_sees(pipe):
+def test_no_masks_without_viewers(pipe):
     script = Script(BEGIN)
     worked(pipe, script)
     assert not any(isinstance(message, MaskUpdate) for message in script.sent)
 
 
-def test_no_stream_runs_away_from_those_who_take_its_pictures(pipe):
+def test_unacked_frames_are_limited(pipe):
     script = Script(asked(frames=1000), takes=False)
     worked(pipe, script)
     assert MAX_UNACKED_LATENTS * 4 <= sum(message.count for message in script.pictures()) < MAX_UNACKED_LATENTS * 4 + 4
 
 
-def test_a_live_stream_keeps_to_real_time(pipe):
+def test_live_stream_keeps_to_real_time(pipe):
     times = []
 
     def note(message):
@@ -273,7 +273,7 @@ def test_a_live_stream_keeps_to_real_time(pipe):
 
 
 @pytest.mark.parametrize("kind", ["image", "video"])
-def test_a_stream_goes_on_from_what_it_is_given(kind, pipe):
+def test_stream_continues_its_initial_frames(kind, pipe):
     pictures = np.random.default_rng(0).integers(0, 255, (1 if kind == "image" else 5, 16, 24, 3), np.uint8)
     script = Script(continued(kind, pictures))
     worked(pipe, script)
@@ -283,7 +283,7 @@ def test_a_stream_goes_on_from_what_it_is_given(kind, pipe):
     assert firsts[:2] == [(0, 1, 0), (1, 4, 1)] if kind == "image" else [(0, 4, 1), (4, 4, 1)]
 
 
-def test_a_clip_of_another_world_is_told_with_the_first_picture(pipe):
+def test_unfamiliar_clip_is_noted_with_the_first_frame(pipe):
     vocabulary = PromptVocabulary("playroom", RING, lowest_psnr=99.0)
     choosy = VideoPipeline(replace(pipe.model, prompt_vocabulary=vocabulary), pipe.sampler)
     script = Script(continued("image", np.zeros((1, 16, 24, 3), np.uint8)))
@@ -293,7 +293,7 @@ def test_a_clip_of_another_world_is_told_with_the_first_picture(pipe):
     assert not any(notes[1:])
 
 
-def test_without_a_prompt_a_clip_goes_on_as_what_it_shows_and_the_prompt_is_told(pipe, monkeypatch):
+def test_prompt_is_inferred_from_a_clip_and_reported(pipe, monkeypatch):
     found = Continuation(STAR, (GenerationWarning("no_prompt", "a word about it"),))
     monkeypatch.setattr("videogen.serve.worker.active_stream.continuation_prompt", lambda model, known: found)
     pictures = of_pipe(pipe, 3)
@@ -308,7 +308,7 @@ def test_without_a_prompt_a_clip_goes_on_as_what_it_shows_and_the_prompt_is_told
     assert {message.prompt for message in changed.pictures()} == {RING}
 
 
-def test_a_stream_that_cannot_go_on_ends_alone(pipe):
+def test_failed_stream_ends_alone(pipe):
     script = Script(asked(id="bad", sampling={"order": "autoregressive"}), BEGIN)
     worked(pipe, script)
     (failed,) = [message for message in script.sent if isinstance(message, StreamEnded) and message.id == "bad"]
@@ -316,7 +316,7 @@ def test_a_stream_that_cannot_go_on_ends_alone(pipe):
     np.testing.assert_array_equal(script.frames(pipe), of_pipe(pipe))
 
 
-def test_numbers_that_are_none_are_told(tmp_path):
+def test_nan_is_reported(tmp_path):
     pipe = VideoPipeline.from_pretrained(write_model(tmp_path / "broken"))
     with torch.no_grad():
         pipe.model.network.norm.weight.fill_(float("nan"))
@@ -326,27 +326,27 @@ def test_numbers_that_are_none_are_told(tmp_path):
     assert "NaN" in script.sent[0].error
 
 
-def test_reasons_are_one_line_for_the_client_and_all_of_it_for_the_server(caplog):
+def test_error_is_one_line_for_the_client_and_a_traceback_in_the_log(caplog):
     assert error_line(CheckpointError("no model")) == "no model"
     assert "out of memory" in error_line(MemoryError())
     assert error_line(KeyError("secret")) == "internal error (KeyError)"
     assert "secret" in caplog.text
 
 
-def test_what_is_said_of_streams_that_are_gone_changes_nothing(pipe):
+def test_messages_about_unknown_streams_are_ignored(pipe):
     script = Script(StopStream("x"), Ack("x", 3), ChangeStream("x", STAR), BEGIN)
     worked(pipe, script)
     assert len(script.pictures()) == 4
 
 
-def test_a_model_is_loaded_and_has_answered(tmp_path):
+def test_model_is_loaded_and_warmed_up(tmp_path):
     pipe = load_pipeline(write_model(tmp_path / "model"), None, "float32", 1)
     warm_up(pipe)
     with pytest.raises(CheckpointError):
         load_pipeline(Path(tmp_path / "nowhere"), None, None, None)
 
 
-def test_examples_are_for_models_that_know_the_words(pipe, tiny_model_folder):
+def test_examples_only_for_models_of_the_playroom(pipe, tiny_model_folder):
     bundled = VideoPipeline.from_pretrained().model
     assert examples_for(None, None) == ()
     assert examples_for(pipe.model.conditioner, None) == ()  # of a vocabulary that was made of two captions
@@ -356,7 +356,7 @@ def test_examples_are_for_models_that_know_the_words(pipe, tiny_model_folder):
     assert prompt_warnings(bundled.prompt_vocabulary, examples) == []
 
 
-def test_the_reader_of_uploads_scales_as_the_pipeline_does():
+def test_reader_resizes_as_the_pipeline():
     from PIL import Image
 
     from videogen.serve.uploads.reader import ReadTask, resize_to_cover
@@ -369,8 +369,8 @@ def test_the_reader_of_uploads_scales_as_the_pipeline_does():
         assert np.abs(ours.astype(int) - theirs.astype(int)).max() <= 1
 
 
-def test_the_time_that_a_latent_frame_took_is_that_of_the_clock_while_it_was_due(pipe):
-    """With the work on other streams; without that in which it was paused, or far enough ahead."""
+def test_seconds_of_a_latent_frame_count_while_it_is_due(pipe):
+    """Work on other streams counts; time when it was paused or far enough ahead does not."""
 
     def slow(message):
         if isinstance(message, FrameBatch):
