@@ -138,7 +138,7 @@ async def one_life(engine: Engine, end: str, draw: random.Random) -> None:
 
 
 async def killed(engine: Engine, times: int) -> list[dict[str, float]]:
-    """Kill the model process in mid-stream; measure the seconds until the client hears, and until the next job is done."""
+    """Kill the model process in mid-stream; seconds until the client hears of it, and until the next job is done."""
     found = []
     for _ in range(times):
         stream = await engine.open_stream(GenerationParams(RING, seed=1))

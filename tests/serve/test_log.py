@@ -3,7 +3,7 @@
 import logging
 import re
 
-from videogen.serve.log import MAX_REPEATS, MAX_KINDS, WINDOW_SECONDS, RepeatFilter, log_on_stderr
+from videogen.serve.log import MAX_KINDS, MAX_REPEATS, WINDOW_SECONDS, RepeatFilter, log_on_stderr
 
 
 def test_line_has_a_time_and_a_level(capsys):
