@@ -75,7 +75,7 @@ class LoadFailed:
 
 @dataclass(frozen=True)
 class MaskUpdate:
-    """Which tokens of the latent frame in the making are decided."""
+    """Which tokens of the latent frame in the making are decided; of several groups, in the last one."""
 
     id: str
     frame: int  # number of the first frame that it will become

@@ -5,6 +5,7 @@
 
 import json
 import logging
+import math
 import socket
 import sys
 import time
@@ -33,6 +34,7 @@ from videogen.serve.messages import (
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from interfaces.tokens import TokenSpec
     from prior.model import LlamaPrior
     from videogen.pipeline import VideoPipeline
     from videogen.serve.worker.active_stream import ActiveStream
@@ -138,11 +140,18 @@ class Worker:
         if self.streams.get(id) is not active:
             raise FrameCancelledError
         if active.masks and self.clock() - self.last_mask >= MASK_INTERVAL:
-            tokens = decided().cpu().numpy()
-            height, width = self.pipe.model.spec.groups[0].shape
-            if len(tokens) == height * width and not tokens.all():  # else this pass writes the past
-                self.connection.send(MaskUpdate(id, active.made, height, width, tokens.tobytes()))
+            tokens, spec = decided().cpu().numpy(), self.pipe.model.spec
+            if len(tokens) == spec.tokens and not tokens.all():  # else this pass writes the past
+                rows, columns = mask_shape(spec)
+                mask = tokens[-rows * columns :].tobytes()
+                self.connection.send(MaskUpdate(id, active.made, rows, columns, mask))
                 self.last_mask = self.clock()
+
+
+def mask_shape(spec: "TokenSpec") -> tuple[int, int]:
+    """Rows and columns of the last group of tokens, the finest one; a line is one row."""
+    shape = spec.groups[-1].shape
+    return (shape[0], shape[1]) if len(shape) == 2 else (1, math.prod(shape))
 
 
 def error_line(error: Exception) -> str:
