@@ -27,7 +27,7 @@ MASKED = ModelInfo(
     examples=(),
     device="cpu",
 )
-NEXT = replace(MASKED, objective="next", sampler=asdict(SamplerConfig(order="autoregressive")))
+NEXT = replace(MASKED, objective="autoregressive", sampler=asdict(SamplerConfig(order="autoregressive")))
 WRONG = [
     ("prompt", "x" * 21),
     ("prompt", None),

@@ -103,7 +103,7 @@ def test_last_latent_frame_is_cut(pipe):
 
 @pytest.mark.parametrize("order", ["autoregressive", "raster"])
 def test_prior_sampled_token_by_token(order, tmp_path):
-    pipe = VideoPipeline.from_pretrained(write_model(tmp_path / "next", "next"))
+    pipe = VideoPipeline.from_pretrained(write_model(tmp_path / "autoregressive", "autoregressive"))
     script = Script(asked(sampling={"order": order}), ChangeStream("a", masks=True), reaction=slowly(lambda: script))
     worked(pipe, script)
     np.testing.assert_array_equal(script.frames(pipe), of_pipe(pipe, order=order))
