@@ -70,7 +70,7 @@ def test_the_model_is_published(there):
 
 def test_a_prior_taught_to_say_what_is_next_has_other_orders(tmp_path):
     engine = FakeEngine(tmp_path)
-    engine.info = replace(INFO, objective="next")
+    engine.info = replace(INFO, objective="autoregressive")
     with served(tmp_path, engine=engine) as there:
         assert there.ask("GET", "/v1/models/fake").json()["orders"] == ["autoregressive", "raster"]
         assert problem(there.ask("POST", "/v1/streams", json={"order": "halton"}), 400)["param"] == "order"

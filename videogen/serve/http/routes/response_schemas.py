@@ -137,7 +137,7 @@ def model() -> Schema:
         object=one_of("model"),
         created=COUNT,
         owned_by=TEXT,
-        objective=one_of("masked", "next"),
+        objective=one_of("masked", "autoregressive"),
         told={"type": "boolean"},
         playroom={"type": "boolean"},
         fps=AMOUNT,
