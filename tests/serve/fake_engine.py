@@ -41,14 +41,14 @@ PIECE = b"\0\0\0\x10moof" + bytes(8)
 BEGINNING = InitialFrames("video", bytes(16 * 24 * 3), 1, "cropped to the shape of 16 x 24")
 
 
-class Viewer:
+class FakeViewer:
     """Pieces with a pause between them; a reader can be told that it is lost."""
 
     def __init__(self, items: list[Any], pause: float, endless: bool) -> None:
         self.items, self.pause, self.endless, self.count = items, pause, endless, 0
         self.lost, self.ended = asyncio.Event(), asyncio.Event()
 
-    def __aiter__(self) -> "Viewer":
+    def __aiter__(self) -> "FakeViewer":
         return self
 
     async def __anext__(self) -> Any:
@@ -71,7 +71,7 @@ class FakeStream:
     marks: list[PromptMark] = field(default_factory=list)
     error: str | None = None
     mime: str = MIME
-    viewers: list[Viewer] = field(default_factory=list)
+    viewers: list[FakeViewer] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.prompt, self.transition = self.params.prompt, self.params.transition
@@ -98,12 +98,14 @@ class FakeStream:
             viewer.ended.set()
 
     @asynccontextmanager
-    async def watch_video(self) -> AsyncIterator[Viewer]:
-        async with self._watched(Viewer([HEADER + PIECE, *self.engine.pieces], 0.005, self.engine.endless)) as viewer:
+    async def watch_video(self) -> AsyncIterator[FakeViewer]:
+        async with self._watched(
+            FakeViewer([HEADER + PIECE, *self.engine.pieces], 0.005, self.engine.endless)
+        ) as viewer:
             yield viewer
 
     @asynccontextmanager
-    async def watch_preview(self) -> AsyncIterator[Viewer]:
+    async def watch_preview(self) -> AsyncIterator[FakeViewer]:
         seen = [
             PreviewEvent("queue", 0, None, {"status": "playing", "queue_place": None}),
             PreviewEvent("stats", 0, None, self.stats),
@@ -112,11 +114,11 @@ class FakeStream:
             PreviewEvent("mark", 5, None, PromptMark(5, "gr\u00fcn", False).to_json(INFO.fps)),
             PreviewEvent("end", 9, None, {"status": "stopped", "error": None}),
         ]
-        async with self._watched(Viewer(seen, 0.001, False)) as viewer:
+        async with self._watched(FakeViewer(seen, 0.001, False)) as viewer:
             yield viewer
 
     @asynccontextmanager
-    async def _watched(self, viewer: Viewer) -> AsyncIterator[Viewer]:
+    async def _watched(self, viewer: FakeViewer) -> AsyncIterator[FakeViewer]:
         if self.engine.full:
             raise BusyError("400 viewers are watching, the limit; try again later", 5)
         self.viewers.append(viewer)

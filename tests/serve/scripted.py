@@ -15,7 +15,7 @@ from videogen.serve.messages import ChangeStream, FrameBatch, Message, Ready, St
 from videogen.serve.requests import GenerationParams
 
 
-class Script:
+class ScriptedProcess:
     """Replaces ModelProcessLauncher and ChildProcess."""
 
     def __init__(self, *refusals: Exception) -> None:
@@ -73,7 +73,7 @@ class Script:
 
 
 @asynccontextmanager
-async def scripted(script: Script, **limits: Any) -> AsyncIterator[Engine]:
+async def scripted(script: ScriptedProcess, **limits: Any) -> AsyncIterator[Engine]:
     engine = Engine(ServerLimits(**limits), script)  # type: ignore[arg-type]
     try:
         await engine._open()
@@ -82,7 +82,7 @@ async def scripted(script: Script, **limits: Any) -> AsyncIterator[Engine]:
         await engine.close()
 
 
-async def job_done(engine: Engine, script: Script, params: GenerationParams, note: str = "") -> VideoJob:
+async def job_done(engine: Engine, script: ScriptedProcess, params: GenerationParams, note: str = "") -> VideoJob:
     """A job of one frame, from the request to the file."""
     job = await engine.submit(params)
     script.makes(job.id, note=note)

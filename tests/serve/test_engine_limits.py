@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.serve.scenes import RING, children, descriptors, finished, tasks, until
-from tests.serve.scripted import Script, job_done, scripted
+from tests.serve.scripted import ScriptedProcess, job_done, scripted
 from videogen.errors import CheckpointError
 from videogen.serve.engine import video_job
 from videogen.serve.engine.engine import Engine
@@ -90,7 +90,7 @@ def test_initial_frames_are_released():
     """When the model process has them, or when it will never need them."""
 
     async def scene():
-        script = Script()
+        script = ScriptedProcess()
         async with scripted(script, streams=1) as engine:
             begun, waiting = [await engine.open_stream(GenerationParams("x", initial_frames=PICTURE)) for _ in range(2)]
             (message,) = [message for message in script.heard if isinstance(message, StartStream)]
@@ -106,7 +106,7 @@ def test_initial_frames_are_released():
 
 def test_failed_job_keeps_no_fragments():
     async def scene():
-        script = Script()
+        script = ScriptedProcess()
         async with scripted(script) as engine:
             job, stream = (
                 await engine.submit(GenerationParams("x", frames=5)),
@@ -126,7 +126,7 @@ def test_failed_job_keeps_no_fragments():
 
 def test_deleted_file_is_not_found_and_new_jobs_work():
     async def scene():
-        script = Script()
+        script = ScriptedProcess()
         async with scripted(script) as engine:
             job = await job_done(engine, script, GenerationParams("x", frames=1))
             size = job.content().stat().st_size
@@ -155,7 +155,7 @@ def test_full_disk_evicts_the_oldest_videos(monkeypatch, caplog):
     monkeypatch.setattr(video_job, "write_atomically", crowded)
 
     async def scene():
-        script = Script()
+        script = ScriptedProcess()
         async with scripted(script) as engine:
             jobs = [await job_done(engine, script, GenerationParams("x", frames=1)) for _ in range(5)]
             assert engine.jobs() == jobs[:1:-1]
@@ -199,7 +199,7 @@ def test_unwatched_streams_make_room_for_others():
     """Abandoned streams block others for a moment at most; watched streams and jobs stay."""
 
     async def scene():
-        async with scripted(Script(), streams=2, queued=2, spare_seconds=0.3) as engine:
+        async with scripted(ScriptedProcess(), streams=2, queued=2, spare_seconds=0.3) as engine:
             job = await engine.submit(GenerationParams("x"), "a")
             dropped = [await engine.open_stream(GenerationParams("x"), "a") for _ in range(3)]
             async with dropped[0].watch_video():
@@ -225,7 +225,7 @@ def test_unwatched_streams_make_room_for_others():
 
 def test_end_time_is_recorded():
     async def scene():
-        async with scripted(Script()) as engine:
+        async with scripted(ScriptedProcess()) as engine:
             stream = await engine.open_stream(GenerationParams("x"))
             assert stream.ended_at == math.inf
             before = asyncio.get_running_loop().time()
@@ -241,7 +241,7 @@ def test_full_server_refuses_before_the_upload():
         yield b""
 
     async def scene():
-        async with scripted(Script(), streams=1, queued=0) as engine:
+        async with scripted(ScriptedProcess(), streams=1, queued=0) as engine:
             job = await job_done(engine, engine._supervisor.launcher, GenerationParams("x"))
             await engine.open_stream(GenerationParams("x"))
             with pytest.raises(BusyError):
@@ -274,7 +274,7 @@ def test_hanging_model_process_is_restarted(tiny_model_folder):
 
 def test_notes_of_upload_and_model_are_joined():
     async def scene():
-        script = Script()
+        script = ScriptedProcess()
         async with scripted(script) as engine:
             params = GenerationParams(
                 "x", frames=1, initial_frames=InitialFrames("image", bytes(16 * 24 * 3), 1, "cropped")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.serve.scripted import Script, scripted
+from tests.serve.scripted import ScriptedProcess, scripted
 from videogen.serve.engine import engine as engines
 from videogen.serve.engine.scheduler import Scheduler
 from videogen.serve.requests import GenerationParams
@@ -105,7 +105,7 @@ def test_stream_that_loses_its_slot_is_paused_and_reported(monkeypatch):
     clock = [0.0]
 
     async def scene():
-        script = Script()
+        script = ScriptedProcess()
         async with scripted(script, streams=1, turn_seconds=TURN, idle_seconds=1e9, forget_seconds=1e9) as engine:
             monkeypatch.setattr(engines, "loop_time", lambda: clock[0])
             first, second = [await engine.open_stream(GenerationParams("x")) for _ in range(2)]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.serve.scenes import until
-from tests.serve.scripted import Script, job_done, scripted
+from tests.serve.scripted import ScriptedProcess, job_done, scripted
 from videogen.errors import ResourceError
 from videogen.serve.child_process import ChildProcess
 from videogen.serve.engine.supervisor import ModelProcessLauncher
@@ -38,7 +38,7 @@ def test_restart_is_retried(caplog):
     """The log reports each death, each attempt and the recovery."""
     caplog.set_level("INFO", "videogen")
 
-    class Crowded(Script):
+    class Crowded(ScriptedProcess):
         """The second start is a real one, and fails."""
 
         async def start(self):

@@ -36,7 +36,7 @@ def continued(kind, frames, **changes):
     return asked(initial_frames=initial, payload=initial.pixels, **changes)
 
 
-class Script:
+class ScriptedSocket:
     """The messages of the web process: some at the start, some as a reaction."""
 
     def __init__(self, *messages, takes=True, reaction=lambda message: ()):
@@ -86,7 +86,7 @@ def pipe(tmp_path_factory):
 
 
 def test_stream_equals_pipeline_and_ends(pipe):
-    script = Script(BEGIN)
+    script = ScriptedSocket(BEGIN)
     worker = worked(pipe, script)
     np.testing.assert_array_equal(script.frames(pipe), of_pipe(pipe))
     assert [(message.first, message.count) for message in script.pictures()] == [(0, 1), (1, 4), (5, 4), (9, 4)]
@@ -96,7 +96,7 @@ def test_stream_equals_pipeline_and_ends(pipe):
 
 
 def test_last_latent_frame_is_cut(pipe):
-    script = Script(asked(frames=7))
+    script = ScriptedSocket(asked(frames=7))
     worked(pipe, script)
     np.testing.assert_array_equal(script.frames(pipe), of_pipe(pipe, 7))
 
@@ -104,7 +104,9 @@ def test_last_latent_frame_is_cut(pipe):
 @pytest.mark.parametrize("order", ["autoregressive", "raster"])
 def test_prior_sampled_token_by_token(order, tmp_path):
     pipe = VideoPipeline.from_pretrained(write_model(tmp_path / "autoregressive", "autoregressive"))
-    script = Script(asked(sampling={"order": order}), ChangeStream("a", masks=True), reaction=slowly(lambda: script))
+    script = ScriptedSocket(
+        asked(sampling={"order": order}), ChangeStream("a", masks=True), reaction=slowly(lambda: script)
+    )
     worked(pipe, script)
     np.testing.assert_array_equal(script.frames(pipe), of_pipe(pipe, order=order))
 
@@ -118,7 +120,7 @@ def slowly(script):
 
 
 def test_streams_take_turns(pipe):
-    script = Script(*(asked(id=name, seed=number) for number, name in enumerate("abc")))
+    script = ScriptedSocket(*(asked(id=name, seed=number) for number, name in enumerate("abc")))
     worked(pipe, script)
     assert [message.id for message in script.sent if isinstance(message, FrameBatch)] == list("abc") * 4
     for number, name in enumerate("abc"):
@@ -127,7 +129,7 @@ def test_streams_take_turns(pipe):
 
 def test_sampling_settings_reach_the_sampler(pipe):
     settings = {"steps": 2, "guidance_scale": 2.0, "temperature": 0.5, "top_k": 5}
-    script = Script(asked(sampling=settings, negative_prompt=STAR))
+    script = ScriptedSocket(asked(sampling=settings, negative_prompt=STAR))
     worked(pipe, script)
     more = {name: value for name, value in settings.items() if name != "steps"}
     expected = of_pipe(pipe, num_inference_steps=2, negative_prompt=STAR, **more)
@@ -139,7 +141,7 @@ def test_change_applies_from_the_next_latent_frame(pipe):
     def change(message):
         return [ChangeStream("a", STAR)] if isinstance(message, FrameBatch) and message.first == 1 else []
 
-    script = Script(BEGIN, reaction=change)
+    script = ScriptedSocket(BEGIN, reaction=change)
     worked(pipe, script)
     assert [(message.prompt, message.new_prompt) for message in script.pictures()] == [
         (RING, True),
@@ -162,7 +164,7 @@ def test_truncation_is_reported_once_per_prompt(pipe):
         turns = {1: ChangeStream("a", short), 5: ChangeStream("a", long)}
         return [turns[message.first]] if isinstance(message, FrameBatch) and message.first in turns else []
 
-    script = Script(asked(prompt=long), reaction=change)
+    script = ScriptedSocket(asked(prompt=long), reaction=change)
     worked(pipe, script)
     assert [(message.new_prompt, message.truncated) for message in script.pictures()] == [
         (True, True),
@@ -174,7 +176,7 @@ def test_truncation_is_reported_once_per_prompt(pipe):
 
 def test_model_without_text_truncates_nothing(tmp_path):
     pipe = VideoPipeline.from_pretrained(write_model(tmp_path / "untold", told=False))
-    script = Script(asked(frames=1))
+    script = ScriptedSocket(asked(frames=1))
     worked(pipe, script)
     assert [message.truncated for message in script.pictures()] == [False]
 
@@ -183,7 +185,7 @@ def test_paused_stream_resumes_where_it_was(pipe):
     def pause(message):
         return [ChangeStream("a", paused=True)] if isinstance(message, FrameBatch) and message.first == 1 else []
 
-    script = Script(BEGIN, reaction=pause)
+    script = ScriptedSocket(BEGIN, reaction=pause)
     worker = Worker(script, pipe, lambda: script.now)
     with pytest.raises(EOFError):
         worker.run()
@@ -212,7 +214,7 @@ def test_stopped_stream_costs_no_further_forward_pass(pipe, monkeypatch):
         script.now += 1.0  # so that every mask is shown
         return []
 
-    script = Script(BEGIN, replace(BEGIN, id="b"), ChangeStream("a", masks=True), reaction=stop)
+    script = ScriptedSocket(BEGIN, replace(BEGIN, id="b"), ChangeStream("a", masks=True), reaction=stop)
     worked(pipe, script)
     assert len(script.pictures("a")) == 2
     np.testing.assert_array_equal(script.frames(pipe, "b"), of_pipe(pipe))
@@ -221,7 +223,7 @@ def test_stopped_stream_costs_no_further_forward_pass(pipe, monkeypatch):
 
 
 def test_disconnect_cancels_the_latent_frame(pipe, capsys):
-    class Broken(Script):
+    class Broken(ScriptedSocket):
         def poll(self, seconds):
             return bool(self.sent) or super().poll(seconds)
 
@@ -232,7 +234,7 @@ def test_disconnect_cancels_the_latent_frame(pipe, capsys):
 
 
 def test_masks_show_the_decided_tokens(pipe):
-    script = Script(BEGIN, ChangeStream("a", masks=True), reaction=slowly(lambda: script))
+    script = ScriptedSocket(BEGIN, ChangeStream("a", masks=True), reaction=slowly(lambda: script))
     script.now = 1.0
     worked(pipe, script)
     masks = [message for message in script.sent if isinstance(message, MaskUpdate)]
@@ -247,13 +249,13 @@ def test_masks_show_the_decided_tokens(pipe):
 
 
 def test_no_masks_without_viewers(pipe):
-    script = Script(BEGIN)
+    script = ScriptedSocket(BEGIN)
     worked(pipe, script)
     assert not any(isinstance(message, MaskUpdate) for message in script.sent)
 
 
 def test_unacked_frames_are_limited(pipe):
-    script = Script(asked(frames=1000), takes=False)
+    script = ScriptedSocket(asked(frames=1000), takes=False)
     worked(pipe, script)
     assert MAX_UNACKED_LATENTS * 4 <= sum(message.count for message in script.pictures()) < MAX_UNACKED_LATENTS * 4 + 4
 
@@ -265,7 +267,7 @@ def test_live_stream_keeps_to_real_time(pipe):
         times.append(script.now)
         return ()
 
-    script = Script(asked(ahead_seconds=1.0, frames=65), reaction=note)
+    script = ScriptedSocket(asked(ahead_seconds=1.0, frames=65), reaction=note)
     worked(pipe, script)
     for message, now in zip(script.pictures(), times, strict=False):
         assert message.first / 8 - now <= 1.0 + 1e-9
@@ -275,7 +277,7 @@ def test_live_stream_keeps_to_real_time(pipe):
 @pytest.mark.parametrize("kind", ["image", "video"])
 def test_stream_continues_its_initial_frames(kind, pipe):
     pictures = np.random.default_rng(0).integers(0, 255, (1 if kind == "image" else 5, 16, 24, 3), np.uint8)
-    script = Script(continued(kind, pictures))
+    script = ScriptedSocket(continued(kind, pictures))
     worked(pipe, script)
     given = {"image": pictures[0]} if kind == "image" else {"video": pictures}
     np.testing.assert_array_equal(script.frames(pipe), of_pipe(pipe, **given))
@@ -286,7 +288,7 @@ def test_stream_continues_its_initial_frames(kind, pipe):
 def test_unfamiliar_clip_is_noted_with_the_first_frame(pipe):
     vocabulary = PromptVocabulary("playroom", RING, lowest_psnr=99.0)
     choosy = VideoPipeline(replace(pipe.model, prompt_vocabulary=vocabulary), pipe.sampler)
-    script = Script(continued("image", np.zeros((1, 16, 24, 3), np.uint8)))
+    script = ScriptedSocket(continued("image", np.zeros((1, 16, 24, 3), np.uint8)))
     worked(choosy, script)
     notes = [message.note for message in script.pictures()]
     assert "outside the playroom" in notes[0]
@@ -298,18 +300,18 @@ def test_prompt_is_inferred_from_a_clip_and_reported(pipe, monkeypatch):
     monkeypatch.setattr("videogen.serve.worker.active_stream.continuation_prompt", lambda model, known: found)
     pictures = of_pipe(pipe, 3)
     begin = continued("video", pictures, prompt="", infer_prompt=True)
-    script = Script(begin)
+    script = ScriptedSocket(begin)
     worked(pipe, script)
     assert np.array_equal(script.frames(pipe), of_pipe(pipe, prompt=STAR, video=pictures))
     assert {message.prompt for message in script.pictures()} == {STAR}
     assert script.pictures()[0].note == "a word about it"
-    changed = Script(begin, ChangeStream("a", prompt=RING))  # before its first turn
+    changed = ScriptedSocket(begin, ChangeStream("a", prompt=RING))  # before its first turn
     worked(pipe, changed)
     assert {message.prompt for message in changed.pictures()} == {RING}
 
 
 def test_failed_stream_ends_alone(pipe):
-    script = Script(asked(id="bad", sampling={"order": "autoregressive"}), BEGIN)
+    script = ScriptedSocket(asked(id="bad", sampling={"order": "autoregressive"}), BEGIN)
     worked(pipe, script)
     (failed,) = [message for message in script.sent if isinstance(message, StreamEnded) and message.id == "bad"]
     assert "autoregressive" in failed.error
@@ -320,7 +322,7 @@ def test_nan_is_reported(tmp_path):
     pipe = VideoPipeline.from_pretrained(write_model(tmp_path / "broken"))
     with torch.no_grad():
         pipe.model.network.norm.weight.fill_(float("nan"))
-    script = Script(BEGIN)
+    script = ScriptedSocket(BEGIN)
     worked(pipe, script)
     assert [type(message) for message in script.sent] == [StreamEnded]
     assert "NaN" in script.sent[0].error
@@ -334,7 +336,7 @@ def test_error_is_one_line_for_the_client_and_a_traceback_in_the_log(caplog):
 
 
 def test_messages_about_unknown_streams_are_ignored(pipe):
-    script = Script(StopStream("x"), Ack("x", 3), ChangeStream("x", STAR), BEGIN)
+    script = ScriptedSocket(StopStream("x"), Ack("x", 3), ChangeStream("x", STAR), BEGIN)
     worked(pipe, script)
     assert len(script.pictures()) == 4
 
@@ -377,7 +379,7 @@ def test_seconds_of_a_latent_frame_count_while_it_is_due(pipe):
             script.now += 3.0  # before the other stream's frame, and between this one's
         return ()
 
-    script = Script(BEGIN, replace(BEGIN, id="b"), reaction=slow)
+    script = ScriptedSocket(BEGIN, replace(BEGIN, id="b"), reaction=slow)
     worked(pipe, script)
     assert [message.seconds for message in script.pictures()] == [0.0, 6.0, 6.0, 6.0]
 
@@ -386,7 +388,7 @@ def test_seconds_of_a_latent_frame_count_while_it_is_due(pipe):
             return ()
         return [ChangeStream("a", paused=True), ChangeStream("b", paused=False)] if message.first == 1 else ()
 
-    script = Script(asked(frames=21, ahead_seconds=0.5), reaction=pauses)
+    script = ScriptedSocket(asked(frames=21, ahead_seconds=0.5), reaction=pauses)
     worker = Worker(script, pipe, lambda: script.now)
     with pytest.raises(EOFError):
         worker.run()
