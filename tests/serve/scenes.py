@@ -50,8 +50,8 @@ async def finished(job: VideoJob) -> VideoJob:
 
 async def pieces_of(stream: Stream, count: int | None = None) -> list[bytes]:
     pieces = []
-    async with stream.watch_video() as film:
-        async for piece in film:
+    async with stream.watch_video() as video:
+        async for piece in video:
             pieces.append(piece)
             if len(pieces) == count:
                 break
@@ -89,9 +89,9 @@ async def crowd(engine: Engine, viewers: int, seconds: float, seed: int = 0) -> 
 
 async def stalled(stream: Stream) -> None:
     """Reads the first fragment, and nothing more until it is dropped."""
-    async with stream.watch_video() as film:
-        await anext(film)
-        await film.lost.wait()
+    async with stream.watch_video() as video:
+        await anext(video)
+        await video.lost.wait()
 
 
 async def leaving(stream: Stream, seconds: float) -> None:
@@ -142,14 +142,14 @@ async def killed(engine: Engine, times: int) -> list[dict[str, float]]:
     found = []
     for _ in range(times):
         stream = await engine.open_stream(GenerationParams(RING, seed=1))
-        async with stream.watch_video() as film, stream.watch_preview() as previews:
+        async with stream.watch_video() as video, stream.watch_preview() as previews:
             for _ in range(3):
-                await anext(film)
+                await anext(video)
             engine.kill_model()
             began = asyncio.get_running_loop().time()
             heard = [preview async for preview in previews][-1]
             told = asyncio.get_running_loop().time() - began
-            await until(lambda: film.closed)
+            await until(lambda: video.closed)
         assert heard.kind == "end"
         assert heard.data["status"] == stream.status == "failed", heard
         job = await finished(await engine.submit(GenerationParams(STAR, seed=2)))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.serve.test_validation import MASKED
-from videogen.serve.engine import broadcast as broadcast
+from videogen.serve.engine import broadcast
 from videogen.serve.engine.broadcast import Broadcast
 from videogen.serve.engine.engine_context import EngineContext
 from videogen.serve.limits import ServerLimits
@@ -25,56 +25,56 @@ def jpegs(monkeypatch):
     return made
 
 
-def played(scene, expected=True):
+def run(scene, expected=True):
     async def play():
         totals = dict.fromkeys(("encoder_seconds", "viewers", "viewers_dropped", "previews_dropped"), 0.0)
         with ThreadPoolExecutor(1) as threads:
             form = probe_format(8.0, 16, 24)
             info = replace(MASKED, mime=form.mime)
             context = EngineContext(info, ServerLimits(), form, lambda message: None, lambda: None, threads, totals)
-            show = Broadcast(context, ClipBuffer(1000, 2**20), lambda: None, expected)
-            await scene(show)
-            await show.close()
+            channel = Broadcast(context, ClipBuffer(1000, 2**20), lambda: None, expected)
+            await scene(channel)
+            await channel.close()
 
     asyncio.run(play())
 
 
 def test_first_viewer_gets_early_frames(jpegs):
-    async def scene(show):
-        await show.add_frames(PICTURES)
-        await show.add_frames(PICTURES)
-        with show.watch_previews([], []) as viewer:
+    async def scene(channel):
+        await channel.add_frames(PICTURES)
+        await channel.add_frames(PICTURES)
+        with channel.watch_previews([], []) as viewer:
             assert [(await anext(viewer)).number for _ in range(8)] == list(range(8))
-        with show.watch_previews([], []) as viewer:
+        with channel.watch_previews([], []) as viewer:
             assert not viewer.queue.waiting
 
-    played(scene)
+    run(scene)
 
 
 def test_early_frames_beyond_the_limit_are_not_encoded(jpegs):
     """Beyond what the first viewer could get, early frames are discarded, and no more are encoded."""
 
-    async def scene(show):
+    async def scene(channel):
         for _ in range(40):
-            await show.add_frames(PICTURES)
-        assert len(jpegs) == show.max_lag * 4
-        with show.watch_previews([], []) as viewer:
+            await channel.add_frames(PICTURES)
+        assert len(jpegs) == channel.max_lag * 4
+        with channel.watch_previews([], []) as viewer:
             assert not viewer.queue.waiting
-            await show.add_frames(PICTURES)
-            assert len(jpegs) == show.max_lag * 4 + 4
-        await show.add_frames(PICTURES)
-        assert len(jpegs) == show.max_lag * 4 + 4, "nobody looks"
+            await channel.add_frames(PICTURES)
+            assert len(jpegs) == channel.max_lag * 4 + 4
+        await channel.add_frames(PICTURES)
+        assert len(jpegs) == channel.max_lag * 4 + 4, "nobody looks"
 
-    played(scene)
+    run(scene)
 
 
 def test_jobs_keep_no_early_frames(jpegs):
-    async def scene(show):
+    async def scene(channel):
         for _ in range(5):
-            await show.add_frames(PICTURES)
+            await channel.add_frames(PICTURES)
         assert not jpegs
-        with show.watch_previews([], []) as viewer:
-            await show.add_frames(PICTURES)
+        with channel.watch_previews([], []) as viewer:
+            await channel.add_frames(PICTURES)
             assert len(viewer.queue.waiting) == len(jpegs) == 4
 
-    played(scene, expected=False)
+    run(scene, expected=False)

@@ -14,7 +14,7 @@ from videogen.serve.requests import GenerationParams, InitialFrames
 
 
 def watched(data, tmp_path):
-    path = tmp_path / "film.mp4"
+    path = tmp_path / "video.mp4"
     path.write_bytes(data)
     return scan(path)
 
@@ -140,9 +140,9 @@ def test_first_preview_viewer_gets_early_frames(home):
 def test_prompt_change_sets_a_mark(home):
     async def scene():
         stream = await home.engine.open_stream(GenerationParams(RING, seed=2))
-        async with stream.watch_video() as film:
-            await anext(film)
-            await anext(film)
+        async with stream.watch_video() as video:
+            await anext(video)
+            await anext(video)
             await stream.change(STAR)
             await until(lambda: len(stream.marks) == 2)
         async with stream.watch_preview() as previews:
@@ -184,9 +184,9 @@ def test_stream_pauses_without_viewers_and_resumes(home):
         made = stream.frames_made
         await asyncio.sleep(1.2)  # longer than a stream is made ahead
         assert stream.frames_made == made
-        async with stream.watch_video() as film:
+        async with stream.watch_video() as video:
             assert stream.status == "playing"
-            await anext(film)
+            await anext(video)
             await until(lambda: stream.frames_made > made)
         await stream.stop()
 
@@ -196,8 +196,8 @@ def test_stream_pauses_without_viewers_and_resumes(home):
 def test_client_can_pause_and_resume(home):
     async def scene():
         stream = await home.engine.open_stream(GenerationParams(RING, seed=4))
-        async with stream.watch_video() as film:
-            await anext(film)
+        async with stream.watch_video() as video:
+            await anext(video)
             await stream.change(paused=True)
             assert stream.status == "paused"
             await asyncio.sleep(0.3)

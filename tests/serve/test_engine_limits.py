@@ -53,11 +53,11 @@ def test_unwatched_streams_are_paused_and_then_stopped(tiny_model_folder):
         )
         with pytest.raises(NotFoundError):
             engine.stream(held.id)  # only so many are kept, and it ended first
-        async with stream.watch_video() as film:
-            await anext(film)
+        async with stream.watch_video() as video:
+            await anext(video)
             folder = Path(engine._folder.path)
             await engine.close()
-            await until(lambda: film.closed)
+            await until(lambda: video.closed)
         assert (stream.status, job.status) == ("stopped", "failed")
         assert not engine.healthy()
         assert not folder.exists()

@@ -8,7 +8,7 @@ from videogen.serve.engine.fanout import Fanout, FragmentQueue, PreviewEvent, Pr
 DEPTH = 3
 
 
-def film_viewer(backlog=b"head"):
+def video_viewer(backlog=b"head"):
     return Viewer(FragmentQueue(backlog, DEPTH))
 
 
@@ -18,16 +18,16 @@ async def everything(viewer):
 
 def test_stalled_viewer_is_dropped_and_others_miss_nothing():
     async def scene():
-        hub, good, bad = Fanout(), film_viewer(), film_viewer()
-        hub.join(good)
-        hub.join(bad)
+        fanout, good, bad = Fanout(), video_viewer(), video_viewer()
+        fanout.join(good)
+        fanout.join(bad)
         reading = asyncio.create_task(everything(good))
         lost = []
         for number in range(50):
-            lost.append(hub.send(b"%d" % number))
+            lost.append(fanout.send(b"%d" % number))
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-        hub.close()
+        fanout.close()
         assert await reading == [b"head", *(b"%d" % number for number in range(50))]
         assert not good.lost.is_set()
         assert sum(lost) == 1
@@ -40,13 +40,13 @@ def test_stalled_viewer_is_dropped_and_others_miss_nothing():
 
 def test_queue_can_be_read_after_the_end():
     async def scene():
-        hub, viewer = Fanout(), film_viewer()
-        hub.join(viewer)
-        hub.send(b"a")
-        hub.close()
+        fanout, viewer = Fanout(), video_viewer()
+        fanout.join(viewer)
+        fanout.send(b"a")
+        fanout.close()
         assert await everything(viewer) == [b"head", b"a"]
-        late = film_viewer(b"all")
-        hub.join(late)
+        late = video_viewer(b"all")
+        fanout.join(late)
         assert await everything(late) == [b"all"]
 
     asyncio.run(scene())
@@ -54,19 +54,19 @@ def test_queue_can_be_read_after_the_end():
 
 def test_viewer_that_left_gets_nothing():
     async def scene():
-        hub, viewer = Fanout(), film_viewer()
-        hub.join(viewer)
-        hub.leave(viewer)
-        hub.leave(viewer)
-        assert hub.send(b"a") == 0
-        assert not hub.viewers
+        fanout, viewer = Fanout(), video_viewer()
+        fanout.join(viewer)
+        fanout.leave(viewer)
+        fanout.leave(viewer)
+        assert fanout.send(b"a") == 0
+        assert not fanout.viewers
 
     asyncio.run(scene())
 
 
 def test_cancelled_read_loses_nothing():
     async def scene():
-        viewer = film_viewer()
+        viewer = video_viewer()
         assert await anext(viewer) == b"head"
         waiting = asyncio.create_task(anext(viewer))
         await asyncio.sleep(0)

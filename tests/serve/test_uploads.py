@@ -182,7 +182,7 @@ def test_number_of_open_uploads_is_limited():
 
 def test_own_files_count_as_open_uploads(tmp_path):
     """A hundred continuations of one video do not start a hundred readers."""
-    place = tmp_path / "film.mp4"
+    place = tmp_path / "video.mp4"
     place.write_bytes(b"no clip")
 
     async def scene():
