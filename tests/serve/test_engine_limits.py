@@ -211,7 +211,7 @@ def test_unwatched_streams_make_room_for_others():
                         await engine.open_stream(GenerationParams("x"), "a")
                     await asyncio.sleep(0.3)
                     with pytest.raises(NotFoundError):
-                        await engine.continue_job(job.id)  # there would be room, but it has no film yet
+                        await engine.continue_job(job.id)  # there would be room, but it has no video yet
                     assert dropped[2].ended is None, "nobody has come yet"
                     newest = await engine.open_stream(GenerationParams("x"), "a")
                     assert dropped[2].status == "stopped"
