@@ -141,11 +141,11 @@ def encoder_is_causal(tokenizer: ParallelTokenizer, clip: Tensor) -> Verdict:
     clip, spec = clip.detach().clone().requires_grad_(), spec_of(tokenizer, clip)
     latents = tokenizer.encode_latents_parallel(clip)
     for t in range(latents.shape[1]):
-        felt_T = influence(latents[:, t], clip, keep=2)
+        depends_T = influence(latents[:, t], clip, keep=2)
         first, end = spec.video_frames(t), spec.video_frames(t + 1)
-        if felt_T[end:].any():
-            return Verdict(CAUSAL_ENCODER, False, f"latent frame {t} depends on frame {int(felt_T.nonzero().max())}")
-        if not felt_T[first:end].all():
+        if depends_T[end:].any():
+            return Verdict(CAUSAL_ENCODER, False, f"latent frame {t} depends on frame {int(depends_T.nonzero().max())}")
+        if not depends_T[first:end].all():
             return Verdict(CAUSAL_ENCODER, False, f"a frame of {first}..{end - 1} does not move latent frame {t}")
     return Verdict(CAUSAL_ENCODER, True, f"gradients of {latents.shape[1]} latent frames")
 
@@ -157,9 +157,9 @@ def decoder_is_causal(tokenizer: ParallelTokenizer, clip: Tensor) -> Verdict:
     pixels = tokenizer.decode_latents_parallel(latents)
     for t in range(latents.shape[1]):
         own = pixels[:, :, spec.video_frames(t) : spec.video_frames(t + 1)]
-        felt_T = influence(own, latents, keep=1)
-        if felt_T[t + 1 + spec.delay :].any() or not felt_T[t]:
-            detail = f"pixels of latent frame {t} depend on {felt_T.nonzero().flatten().tolist()}"
+        depends_T = influence(own, latents, keep=1)
+        if depends_T[t + 1 + spec.delay :].any() or not depends_T[t]:
+            detail = f"pixels of latent frame {t} depend on {depends_T.nonzero().flatten().tolist()}"
             return Verdict(CAUSAL_DECODER, False, detail)
     return Verdict(CAUSAL_DECODER, True, f"gradients of {latents.shape[1]} latent frames")
 

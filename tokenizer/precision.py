@@ -1,4 +1,4 @@
-"""Where float32 is needed whatever a model runs in."""
+"""Float32 arithmetic where it is needed, whatever precision a model runs in."""
 
 import threading
 from collections.abc import Iterator
@@ -10,65 +10,65 @@ from torch import Tensor
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """float64 stays, everything below float32 becomes float32."""
+    """Float64 stays; everything below float32 becomes float32."""
     return x if x.dtype in (torch.float32, torch.float64) else x.float()
 
 
 def allow_tf32(convolutions: bool, products: bool) -> None:
-    """Whether NVIDIA GPUs may round the factors of float32 arithmetic to 10 bits: three digits instead of seven.
+    """Whether NVIDIA GPUs may round the factors of float32 arithmetic to 10 bits, in the whole process.
 
-    torch allows it in convolutions unless told otherwise. It holds for the whole process.
+    torch allows it in convolutions by default.
     """
     torch.backends.cudnn.allow_tf32 = convolutions
     torch.backends.cuda.matmul.allow_tf32 = products
 
 
 @contextmanager
-def exactly(device: torch.device) -> Iterator[None]:
-    """Inside, float32 means float32 under any autocast too."""
-    with torch.autocast(device.type, enabled=False), whole_float32():
+def full_float32(device: torch.device) -> Iterator[None]:
+    """Float32 arithmetic without rounding: no autocast, no TF32."""
+    with torch.autocast(device.type, enabled=False), without_tf32():
         yield
 
 
 @contextmanager
-def whole_float32() -> Iterator[None]:
-    """Inside, float32 means float32 on a GPU too; several threads may be inside at once.
+def without_tf32() -> Iterator[None]:
+    """Float32 arithmetic without TF32 on GPUs; several threads may be inside at once.
 
-    What was set before is read and put back by kind of arithmetic: torch refuses to tell by its older names what was
-    set by its newer ones.
+    The settings are read and restored for each kind of arithmetic, because torch raises an error where a setting made
+    with its newer names is read with its older ones.
     """
-    enter_whole_float32()
+    disable_tf32()
     try:
         yield
     finally:
-        leave_whole_float32()
+        restore_tf32()
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
-def enter_whole_float32() -> None:
-    with inside_lock:
+def disable_tf32() -> None:
+    with lock:
         if not inside:
-            before.extend(kind.fp32_precision for kind in rounded_kinds())
-            for kind in rounded_kinds():
-                kind.fp32_precision = "ieee"
+            settings.extend(backend.fp32_precision for backend in tf32_backends())
+            for backend in tf32_backends():
+                backend.fp32_precision = "ieee"
         inside.append(True)
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
-def leave_whole_float32() -> None:
-    with inside_lock:
+def restore_tf32() -> None:
+    with lock:
         inside.pop()
         if not inside:
-            for kind, was in zip(rounded_kinds(), before, strict=True):
-                kind.fp32_precision = was
-            before.clear()
+            for backend, setting in zip(tf32_backends(), settings, strict=True):
+                backend.fp32_precision = setting
+            settings.clear()
 
 
-def rounded_kinds() -> tuple[Any, ...]:
-    """Arithmetic of float32 whose factors NVIDIA GPUs may round."""
+def tf32_backends() -> tuple[Any, ...]:
+    """The kinds of float32 arithmetic that NVIDIA GPUs may round."""
     return torch.backends.cudnn.conv, torch.backends.cuda.matmul  # type: ignore[attr-defined]
 
 
-inside_lock = threading.Lock()
-inside: list[bool] = []  # one for each that is inside, of any thread
-before: list[str] = []  # what held for each kind when the first one entered
+lock = threading.Lock()
+inside: list[bool] = []  # one entry for each caller inside, of any thread
+settings: list[str] = []  # of each backend, before the first caller entered

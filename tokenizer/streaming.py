@@ -1,7 +1,7 @@
-"""The convention of every layer that remembers: (x, state) -> (y, state), where None begins a stream.
+"""The convention of every layer with a memory: (x, state) -> (y, state), where None starts a stream.
 
-A state is a tensor or a tuple of states. It goes in and comes out and never lives on a module, so it can be kept,
-moved, saved and used twice, and activation checkpointing stays exact. Activations are channel-last: x_BTHWC.
+A state is a tensor or a tuple of states. It goes in and comes out and is never stored on a module, so it can be copied,
+moved, saved and used twice, and activation checkpointing stays exact. Activations are channels-last: x_BTHWC.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -13,67 +13,67 @@ State: TypeAlias = Tensor | tuple["State", ...]
 
 
 class Streaming(nn.Module):
-    """A layer whose output at time t depends on inputs up to t only, and on the earlier ones only through its state."""
+    """A layer whose output at time t depends on the inputs up to t; on those of earlier calls through the state."""
 
     def forward(self, x_BTHWC: Tensor, state: State | None) -> tuple[Tensor, State]:
-        """What the whole stream would have given for these frames, and what the next call needs to know."""
+        """The output for these frames as in a pass over the whole stream, and the state for the next call."""
         raise NotImplementedError
 
 
-class Stack(Streaming):
-    """Layers one after the other; those that are not Streaming see each frame alone and keep nothing."""
+class StreamingSequential(Streaming):
+    """Layers in a row; those that are not Streaming work on each frame alone and have no state."""
 
     def __init__(self, layers: Iterable[nn.Module]):
         super().__init__()
         self.layers = nn.ModuleList(layers)
-        self.memories = sum(isinstance(layer, Streaming) for layer in self.layers)
+        self.streaming_layers = sum(isinstance(layer, Streaming) for layer in self.layers)
 
     def forward(self, x_BTHWC: Tensor, state: State | None) -> tuple[Tensor, State]:
-        before = iter([None] * self.memories if state is None else self._parts(state))
+        before = iter([None] * self.streaming_layers if state is None else self._split(state))
         after: list[State] = []
         for layer in self.layers:
             if isinstance(layer, Streaming):
-                x_BTHWC, kept = layer(x_BTHWC, next(before))
-                after.append(kept)
+                x_BTHWC, layer_state = layer(x_BTHWC, next(before))
+                after.append(layer_state)
             else:
                 x_BTHWC = layer(x_BTHWC)
         return x_BTHWC, tuple(after)
 
-    def _parts(self, state: State) -> tuple[State, ...]:
-        if not isinstance(state, tuple) or len(state) != self.memories:
+    def _split(self, state: State) -> tuple[State, ...]:
+        if not isinstance(state, tuple) or len(state) != self.streaming_layers:
             found = f"{len(state)} parts" if isinstance(state, tuple) else "a single tensor"
-            raise ValueError(f"this state belongs to another model: {found} where {self.memories} layers remember")
+            raise ValueError(f"the state of another model: {found}, expected {self.streaming_layers} parts")
         return state
 
 
-def leaves(state: State, count: int) -> tuple[Tensor, ...]:
-    """The state of a layer that keeps exactly so many tensors."""
+def state_tensors(state: State, count: int) -> tuple[Tensor, ...]:
+    """The state of a layer as a tuple of `count` tensors; ValueError for any other state."""
     if not isinstance(state, tuple) or len(state) != count or not all(isinstance(leaf, Tensor) for leaf in state):
-        raise ValueError(f"this state belongs to another layer: expected {count} tensors")
+        raise ValueError(f"the state of another layer: expected {count} tensors")
     return cast(tuple[Tensor, ...], state)
 
 
 def map_state(change: Callable[[Tensor], Tensor], state: State) -> State:
-    """The same nesting with every tensor changed, e.g. moved to another device."""
+    """The state with every tensor changed, e.g. moved to another device."""
     if isinstance(state, Tensor):
         return change(state)
     return tuple(map_state(change, part) for part in state)
 
 
 def flatten_state(state: State, name: str = "state") -> dict[str, Tensor]:
-    """Every tensor under the path that leads to it (`state.1.0`): what a file of named tensors can hold."""
+    """Every tensor by its path (`state.1.0`), as a file of named tensors holds them."""
     if isinstance(state, Tensor):
         return {name: state}
     return {path: leaf for i, part in enumerate(state) for path, leaf in flatten_state(part, f"{name}.{i}").items()}
 
 
 def unflatten_state(leaves: Mapping[str, Tensor], name: str = "state") -> State:
-    """The state that `flatten_state` took apart; tuples without tensors are not remembered."""
+    """The inverse of `flatten_state`, except that tuples without tensors are lost."""
     if name in leaves:
         return leaves[name]
     parts: list[State] = []
     while any(path == f"{name}.{len(parts)}" or path.startswith(f"{name}.{len(parts)}.") for path in leaves):
         parts.append(unflatten_state(leaves, f"{name}.{len(parts)}"))
     if not parts:
-        raise ValueError(f"no tensor of a state named {name!r} among {sorted(leaves)[:3]}")
+        raise ValueError(f"no tensor of a state {name!r} among {sorted(leaves)[:3]}")
     return tuple(parts)

@@ -28,7 +28,7 @@ from tokenizer.networks.cnn import CNNTokenizer
 from tokenizer.networks.config import TokenizerConfig
 from tokenizer.networks.convolution import FrameConv, TimeConv, last_frames
 from tokenizer.quantize import FSQConfig
-from tokenizer.streaming import State, flatten_state, leaves
+from tokenizer.streaming import State, flatten_state, state_tensors
 
 WINDOW = 8
 CONFIG = TokenizerConfig(
@@ -126,7 +126,7 @@ def frame_conv3d(layer: FrameConv, x_BTHWC: Tensor) -> Tensor:
 
 
 def time_conv3d(layer: TimeConv, x_BTHWC: Tensor, state: State | None) -> tuple[Tensor, State]:
-    past = (x_BTHWC[:, :1],) * layer.keep if state is None else leaves(state, layer.keep)
+    past = (x_BTHWC[:, :1],) * layer.keep if state is None else state_tensors(state, layer.keep)
     seen_BTHWC = torch.cat([*past, x_BTHWC], dim=1)
     y_BTHWC = as_conv3d(seen_BTHWC, layer.conv, layer.conv.weight[..., None], (0, 0, 0))
     return y_BTHWC, (*past, *last_frames(x_BTHWC, layer.keep))[-layer.keep :]

@@ -11,7 +11,7 @@ import torch
 
 from tokenizer import laws
 from tokenizer.networks.cnn import VideoTokenizer
-from tokenizer.precision import allow_tf32, rounded_kinds
+from tokenizer.precision import allow_tf32, tf32_backends
 from tokenizer.quantize import BSQConfig, FSQConfig, LFQConfig
 from videogen.cli import main
 from videogen.data import build_index
@@ -63,7 +63,7 @@ def test_refused_clips_are_counted_however_many(
 
 def test_exactness_is_promised_in_whole_float32(model: TokenizerModel, monkeypatch: pytest.MonkeyPatch) -> None:
     def rounded() -> list[str]:
-        return [kind.fp32_precision for kind in rounded_kinds()]
+        return [kind.fp32_precision for kind in tf32_backends()]
 
     def law(network: VideoTokenizer) -> laws.Verdict:
         return laws.Verdict("what is allowed", rounded() == ["ieee", "ieee"], "")

@@ -5,6 +5,7 @@ import random
 import torch
 from torch import Tensor
 
+from interfaces.tokens import TokenGroup, TokenSpec
 from tokenizer.networks.blocks import ResidualBlock
 from tokenizer.networks.cnn import CNNTokenizer
 from tokenizer.networks.config import TokenizerConfig
@@ -52,6 +53,34 @@ def small_model(config: TokenizerConfig, seed: int = 0) -> CNNTokenizer:
         if isinstance(layer, ResidualBlock):
             layer.time.conv.weight.data.mul_(10)
     return model
+
+
+class StripeTokenizer:
+    """Keeps the promise of a VideoTokenizer and offers nothing else: continuous tokens, the mean colors of 4 stripes.
+
+    Every latent frame holds 4 frames, the first one too.
+    """
+
+    device, channels, size_multiple = torch.device("cpu"), 3, 4
+
+    def spec(self, height: int, width: int) -> TokenSpec:
+        return TokenSpec((), (TokenGroup("stripes", (4,)),), frames_per_latent=4, first_frames=4, channels=3)
+
+    def encode(self, clip: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        frames = clip if state is None else torch.cat([state, clip], 2)
+        whole = frames.shape[2] // 4
+        groups = frames[:, :, : 4 * whole].unflatten(2, (whole, 4)).unflatten(-1, (4, -1))
+        tokens = groups.mean((3, 4, 6)).permute(0, 2, 3, 1)
+        started = state is not None or clip.shape[2] > 0
+        return tokens, frames[:, :, 4 * whole :].clone() if started else None
+
+    def encode_tail(self, state: Tensor) -> Tensor:
+        missing = -state.shape[2] % 4
+        return self.encode(torch.cat([state, state[:, :, -1:].expand(-1, -1, missing, -1, -1)], 2))[0]
+
+    def decode(self, codes: Tensor, spec: TokenSpec, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        colors = codes.permute(0, 3, 1, 2).repeat_interleave(4, 2)[:, :, :, None, :]
+        return colors.repeat_interleave(2, -1).expand(-1, -1, -1, 8, -1), torch.zeros(1)
 
 
 def noise_clip(batch: int, frames: int, height: int, width: int, channels: int = 3, seed: int = 0) -> Tensor:

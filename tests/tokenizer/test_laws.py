@@ -1,10 +1,12 @@
+import math
 import random
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.tokenizer.models import noise_clip, random_plan, small_config, small_model
+from tests.tokenizer.models import StripeTokenizer, noise_clip, random_plan, small_config, small_model
 from tests.tokenizer.quantize.families import FAMILIES
 from tokenizer import laws
 from tokenizer.networks.blocks import FrameAttention, ResidualBlock
@@ -60,7 +62,7 @@ def test_the_training_path_is_the_streaming_path_in_float32():
     assert verdict.held, verdict.detail
 
 
-def test_no_output_feels_the_future(shape):
+def test_no_output_depends_on_the_future(shape):
     draw = random.Random(str(shape))
     model = small_model(small_config(**shape))
     clip = random_clip(shape, draw, most_frames=1)[:1].expand(-1, -1, 1 + 3 * shape["f_t"], -1, -1)
@@ -99,6 +101,41 @@ def test_the_laws_hold_for_every_quantizer(family):
     assert laws.every_token_survives(model, most=10).held
 
 
+def test_all_laws_hold_and_none_is_skipped(shape):
+    model = small_model(small_config(**shape))
+    clip = noise_clip(1, 2 + 2 * shape["f_t"], shape["f_s"], 2 * shape["f_s"], shape.get("channels", 3))
+    verdicts = list(laws.check(model, clip, [[1, 0, 1]], 1e-4))
+    assert all(verdict.held for verdict in verdicts), verdicts
+    assert not any(verdict.skipped for verdict in verdicts)
+
+
+def test_laws_that_a_tokenizer_offers_nothing_for_are_skipped():
+    verdicts = {verdict.law: verdict for verdict in laws.check(StripeTokenizer(), noise_clip(1, 10, 8, 8), [[3]], 1e-4)}
+    assert all(verdict.held for verdict in verdicts.values()), verdicts
+    skipped = {law for law, verdict in verdicts.items() if verdict.skipped}
+    assert skipped == {
+        laws.TRAINING_PATH, laws.CAUSAL_ENCODER, laws.CAUSAL_DECODER, laws.STILL_CLIP, laws.ROUND_TRIP
+    }  # fmt: skip
+
+
+def test_a_wrong_count_of_frames_is_found(monkeypatch):
+    model, clip = StripeTokenizer(), noise_clip(1, 10, 8, 8)
+    assert laws.counts_are_those_of_the_spec(model, clip).held
+    monkeypatch.setattr(
+        model, "spec", lambda height, width: replace(StripeTokenizer().spec(height, width), first_frames=1)
+    )
+    assert not laws.counts_are_those_of_the_spec(model, clip).held
+
+
+@pytest.mark.parametrize("codebooks", [(3, 4), (1024,) * 8])
+def test_tokens_are_spread_over_the_whole_codebook(codebooks):
+    tokens = laws.spread_tokens(codebooks, most=4096)
+    assert len(tokens) == min(4096, math.prod(codebooks))
+    assert len(tokens.unique(dim=0)) == len(tokens)
+    assert tokens.amin(0).tolist() == [0] * len(codebooks)
+    assert (tokens.amax(0) < torch.tensor(codebooks)).all()
+
+
 def test_a_lost_code_is_found(monkeypatch):
     model = small_model(small_config())
     to_codes = model.quantizer.to_codes
@@ -113,13 +150,13 @@ class NormOverTime(nn.Module):
         return (x_BTHWC - x_BTHWC.mean((1, 2, 3), keepdim=True)) / x_BTHWC.std((1, 2, 3), keepdim=True)
 
 
-class DeafToTheFirst(FrameConv):
+class BlindToTheFirst(FrameConv):
     def forward(self, x_BTHWC: Tensor) -> Tensor:
         y = super().forward(x_BTHWC)
         return y * (torch.arange(y.shape[1]) > 0).view(1, -1, 1, 1, 1)
 
 
-def test_the_laws_catch_a_model_that_normalises_over_time():
+def test_the_laws_catch_a_model_that_normalizes_over_time():
     model, clip = small_model(small_config()), noise_clip(1, 13, 16, 16)
     for stack in (model.encoder, model.decoder):
         next(layer for layer in stack.layers if isinstance(layer, ResidualBlock)).norm = NormOverTime()
@@ -131,7 +168,7 @@ def test_the_laws_catch_a_model_that_normalises_over_time():
 def test_the_laws_catch_a_model_that_does_not_look_at_a_frame():
     model, clip = small_model(small_config()), noise_clip(1, 13, 16, 16)
     first = model.encoder.layers[0].conv
-    model.encoder.layers[0] = DeafToTheFirst(first.in_channels, first.out_channels, 3)
+    model.encoder.layers[0] = BlindToTheFirst(first.in_channels, first.out_channels, 3)
     verdict = laws.encoder_is_causal(model, clip)
     assert not verdict.held
     assert "does not move" in verdict.detail

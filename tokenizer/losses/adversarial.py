@@ -1,6 +1,7 @@
-"""The game between tokenizer and discriminator: its two losses, what keeps them in balance, and when it begins.
+"""Adversarial training of the tokenizer: the two losses, the adaptive weight, LeCam, and the schedule.
 
-Logits [B, ...] are the discriminator's; positive means real. Losses are one number a clip [B] unless said otherwise.
+The discriminator's logits are [B, ...], and positive means real. A loss is one number per clip [B] unless stated
+otherwise.
 """
 
 from collections.abc import Callable
@@ -20,13 +21,13 @@ MeanOverProcesses: TypeAlias = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class AdversarialConfig:
-    """The discriminator learns from `start_step` on; its say in the tokenizer's loss grows over `ramp_steps`."""
+    """The discriminator trains from `start_step` on; the weight of the adversarial loss ramps up over `ramp_steps`."""
 
     loss: AdversarialKind
     weight: float
     start_step: int
     ramp_steps: int
-    adaptive_bound: float | None  # the adaptive weight's largest value; null: the weight stays as it is
+    adaptive_bound: float | None  # upper limit of the adaptive weight; null: a constant weight
     lecam_weight: float
     lecam_decay: float
     discriminator: DiscriminatorConfig
@@ -41,34 +42,34 @@ class AdversarialConfig:
             raise ValueError(f"lecam_decay = {self.lecam_decay} must lie in [0, 1)")
 
 
-def has_begun(config: AdversarialConfig, step: int) -> bool:
-    """Whether the discriminator takes part at this step, counted from 0."""
+def is_active(config: AdversarialConfig, step: int) -> bool:
+    """Whether the discriminator trains at this step, counted from 0."""
     return step >= config.start_step
 
 
 def ramp(config: AdversarialConfig, step: int) -> float:
-    """The share of the adversarial weight at this step: 0 before the start, then in equal steps to 1."""
-    if not has_begun(config, step):
+    """The factor of the adversarial weight at this step: 0 before the start, then linearly to 1."""
+    if not is_active(config, step):
         return 0.0
     return min(1.0, (step - config.start_step + 1) / max(1, config.ramp_steps))
 
 
-def fooling_loss(kind: AdversarialKind, fake_logits: Tensor) -> Tensor:
-    """What the tokenizer pays for patches that look like reconstructions."""
+def gan_generator_loss(kind: AdversarialKind, fake_logits: Tensor) -> Tensor:
+    """The tokenizer's loss on the logits of its reconstructions."""
     fake = at_least_float32(fake_logits)
-    return mean_of_each(-fake if kind == "hinge" else F.softplus(-fake))
+    return mean_per_clip(-fake if kind == "hinge" else F.softplus(-fake))
 
 
-def judging_loss(kind: AdversarialKind, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """What the discriminator pays for patches it takes for the other kind."""
+def gan_discriminator_loss(kind: AdversarialKind, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """The discriminator's loss on the logits of clips and of reconstructions."""
     real, fake = at_least_float32(real_logits), at_least_float32(fake_logits)
     if kind == "hinge":
-        return mean_of_each(F.relu(1 - real)) + mean_of_each(F.relu(1 + fake))
-    return mean_of_each(F.softplus(-real)) + mean_of_each(F.softplus(fake))
+        return mean_per_clip(F.relu(1 - real)) + mean_per_clip(F.relu(1 + fake))
+    return mean_per_clip(F.softplus(-real)) + mean_per_clip(F.softplus(fake))
 
 
 def accuracy(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """The share of patches that the discriminator gets right, real and fake counting alike: a scalar in [0, 1]."""
+    """The share of patches that are classified correctly, the mean of real and fake: a scalar in [0, 1]."""
     return ((real_logits > 0).float().mean() + (fake_logits < 0).float().mean()) / 2
 
 
@@ -79,22 +80,23 @@ def adaptive_weight(
     bound: float,
     mean_over_processes: MeanOverProcesses = lambda norms: norms,
 ) -> Tensor:
-    """The factor in [0, bound] that makes the adversarial gradient as long as the reconstruction's, without a gradient.
+    """The factor in [0, bound] that scales the adversarial gradient to the norm of the reconstruction gradient.
 
-    Both losses are scalars, and `shared` is a tensor through which both depend on the tokenizer: the weight of the
-    decoder's last layer. Where parameters are sharded or the network is compiled it is the reconstructed clip itself.
+    Both losses are scalars. The gradients are taken at `shared`, through which both losses depend on the tokenizer:
+    the weight of the decoder's last layer, or the reconstructed clip where weights are sharded or compiled.
     """
     norms = [
         torch.autograd.grad(loss, shared, retain_graph=True)[0].float().norm() for loss in (reconstruction, adversarial)
     ]
-    wanted, given = mean_over_processes(torch.stack(norms))
-    return torch.clamp(wanted / (given + 1e-8), 0, bound).detach()
+    reconstruction_norm, adversarial_norm = mean_over_processes(torch.stack(norms))
+    return torch.clamp(reconstruction_norm / (adversarial_norm + 1e-8), 0, bound).detach()
 
 
 class LeCam(nn.Module):
-    """Slow averages of the discriminator's verdicts, and a penalty for leaving those of the other side behind.
+    """LeCam regularization: moving averages of the discriminator's logits, and a penalty for drifting away from them.
 
-    The averages are the only thing here that is remembered; they are buffers, so that they are saved and restored.
+    Published as Tseng et al., "Regularizing Generative Adversarial Networks under Limited Data" (2021). The averages
+    are buffers, so checkpoints hold them.
     """
 
     averages: Tensor
@@ -110,25 +112,25 @@ class LeCam(nn.Module):
     def update(
         self, real_logits: Tensor, fake_logits: Tensor, mean_over_processes: MeanOverProcesses = lambda means: means
     ) -> None:
-        """Takes in the verdicts of one step, of any device, once the step was accepted; what is not finite is not.
+        """Update the averages after a step, with logits of any device; averages that are not finite are skipped.
 
-        The first 1 / (1 - decay) updates count alike, so the beginning at zero is forgotten at once.
+        The first 1 / (1 - decay) updates have equal weights, so the initial zeros have none.
         """
-        verdicts = torch.stack([real_logits.float().mean(), fake_logits.float().mean()])
-        now = mean_over_processes(verdicts.to(self.averages.device))
+        means = torch.stack([real_logits.float().mean(), fake_logits.float().mean()])
+        now = mean_over_processes(means.to(self.averages.device))
         finite = now.isfinite().all()
         self.updates += finite
         rate = (1 / self.updates.clamp_min(1)).clamp_min(1 - self.decay)
         self.averages.copy_(torch.where(finite, self.averages.lerp(now, rate), self.averages))
 
     def penalty(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-        """How far real verdicts are above the average fake one and fake ones below the average real one, squared."""
+        """Squared distance of real logits above the average fake one, and of fake logits below the average real one."""
         real_average, fake_average = self.averages.unbind()
         above = F.relu(at_least_float32(real_logits) - fake_average).square()
         below = F.relu(real_average - at_least_float32(fake_logits)).square()
-        return mean_of_each(above) + mean_of_each(below)
+        return mean_per_clip(above) + mean_per_clip(below)
 
 
-def mean_of_each(x: Tensor) -> Tensor:
+def mean_per_clip(x: Tensor) -> Tensor:
     """[B, ...] -> [B]"""
     return x.flatten(1).mean(1)

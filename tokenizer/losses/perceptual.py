@@ -1,6 +1,6 @@
-"""How different two clips look: LPIPS with its pretrained network, and a loss that needs no network at all.
+"""Perceptual losses: LPIPS with its pretrained network, and a loss of structure and edges that needs no network.
 
-Both take clips [B, C, T, H, W] in [-1, 1] and give one number a clip [B], zero where the clips are equal.
+Both take clips [B, C, T, H, W] in [-1, 1] and return one number per clip [B], zero for equal clips.
 """
 
 from collections.abc import Mapping
@@ -16,21 +16,21 @@ from tokenizer.precision import at_least_float32
 
 
 class PerceptualLoss(Protocol):
-    """What every loss of this file promises; `name` is its name in the log."""
+    """The interface of both losses; `name` is the name in the log."""
 
     name: str
 
     def __call__(self, reconstruction: Tensor, target: Tensor, step: int) -> Tensor:
-        """One number a clip [B], with a gradient. The step says which frames are looked at, where not all are."""
+        """One number per clip [B], with a gradient. Where not all frames are compared, the step selects them."""
 
 
 @dataclass(frozen=True)
 class MultiscaleStructureConfig:
-    """A hand-made loss over edges and local contrast. It is not LPIPS and its numbers cannot be compared with LPIPS."""
+    """A loss of edges and local contrast. Its numbers are not comparable with LPIPS."""
 
     kind: Literal["multiscale_structure"]
     weight: float
-    edges: float = 1.0  # how much a difference of slopes counts beside a difference of local structure
+    edges: float = 1.0  # weight of the difference of slopes, relative to that of the structure
     scales: int = 4
 
     def __post_init__(self) -> None:
@@ -41,17 +41,17 @@ class MultiscaleStructureConfig:
 
 
 class MultiscaleStructure:
-    """Structure lost and edges moved, at several scales, in brightness and two colour differences. Not LPIPS.
+    """Differences of structure and edges at several scales, in brightness and two color differences. Not LPIPS.
 
-    At each scale two terms. Structure: the variance of the error in a small window over the variances of both images
+    Each scale has two terms. Structure: the variance of the error in a small window over the variances of both images
     there, which is 1 - (the contrast-structure factor of SSIM). So blur counts and a shift of brightness does not, and
-    an error counts more in a flat region than in a busy one. Edges: the absolute slope of the error in width, height
-    and time; the slope in time is flicker.
+    an error counts more in a flat region than in a detailed one. Edges: the absolute slope of the error in width,
+    height and time; the slope in time is flicker.
     """
 
     name = "multiscale_structure"
-    floor = 0.06**2  # SSIM's (0.03 * range)^2 for a range of 2: below such a contrast nobody sees structure
-    smallest = 8  # no scale has a side below this, unless the clip itself has
+    floor = 0.06**2  # SSIM's (0.03 * range)^2 for a range of 2: contrast below this is not visible
+    smallest = 8  # smallest side of a scale, where the clip itself is not smaller
 
     def __init__(self, config: MultiscaleStructureConfig):
         self.config = config
@@ -60,9 +60,9 @@ class MultiscaleStructure:
         x_BCTHW, y_BCTHW = opponent(at_least_float32(reconstruction)), opponent(at_least_float32(target).detach())
         scales = []
         for _ in range(self.config.scales):
-            x_half, y_half = halved(x_BCTHW), halved(y_BCTHW)
+            x_half, y_half = downsample_2x(x_BCTHW), downsample_2x(y_BCTHW)
             error = x_BCTHW - y_BCTHW
-            structure = lost_structure(x_BCTHW, y_BCTHW, x_half, y_half, self.floor)
+            structure = structure_error(x_BCTHW, y_BCTHW, x_half, y_half, self.floor)
             scales.append(structure + self.config.edges * slope(error))
             if min(x_half.shape[-2:]) < self.smallest:
                 break
@@ -70,21 +70,21 @@ class MultiscaleStructure:
         return torch.stack(scales).mean(0)
 
 
-def lost_structure(x: Tensor, y: Tensor, x_mean: Tensor, y_mean: Tensor, floor: float) -> Tensor:
+def structure_error(x: Tensor, y: Tensor, x_mean: Tensor, y_mean: Tensor, floor: float) -> Tensor:
     """var(x - y) / (var(x) + var(y) + floor) in windows of 4 x 4 whose means are given; the mean of each clip [B]."""
-    error = halved((x - y).square()) - (x_mean - y_mean).square()
-    contrast = halved(x.square()) - x_mean.square() + halved(y.square()) - y_mean.square()
+    error = downsample_2x((x - y).square()) - (x_mean - y_mean).square()
+    contrast = downsample_2x(x.square()) - x_mean.square() + downsample_2x(y.square()) - y_mean.square()
     return (error.clamp_min(0) / (contrast.clamp_min(0) + floor)).flatten(1).mean(1)
 
 
 def slope(error_BCTHW: Tensor) -> Tensor:
-    """The mean absolute difference of neighbours in width, height and time, summed over the three: [B]."""
+    """Mean absolute difference of neighbors in width, height and time, summed over the three: [B]."""
     directions = [d for d in (-1, -2, -3) if error_BCTHW.shape[d] > 1]
     return sum((error_BCTHW.diff(dim=d).abs().flatten(1).mean(1) for d in directions), error_BCTHW.new_zeros(()))
 
 
-def halved(x_BCTHW: Tensor) -> Tensor:
-    """Half the height and width; every value the mean of a window of 4 x 4, less where it leaves the frame."""
+def downsample_2x(x_BCTHW: Tensor) -> Tensor:
+    """Halves height and width; each value is the mean of a window of 4 x 4, cut off at the border of the frame."""
     if min(x_BCTHW.shape[-2:]) < 2:
         return x_BCTHW
     frames = rearrange(x_BCTHW, "b c t h w -> (b c) t h w")
@@ -93,7 +93,7 @@ def halved(x_BCTHW: Tensor) -> Tensor:
 
 
 def opponent(clip_BCTHW: Tensor) -> Tensor:
-    """RGB to brightness, blue against yellow and red against cyan, each in [-1, 1]; other channels as they are."""
+    """RGB to brightness, blue against yellow and red against cyan, each in [-1, 1]; other channels stay unchanged."""
     if clip_BCTHW.shape[1] != 3:
         return clip_BCTHW
     red, green, blue = clip_BCTHW.unbind(1)
@@ -103,12 +103,12 @@ def opponent(clip_BCTHW: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class LPIPSConfig:
-    """`weights` is a safetensors file of the user's: VGG16's convolutions and the five heads, as `LPIPS` names them."""
+    """`weights` is a safetensors file with VGG16's convolutions and the five heads, named as `LPIPS` expects them."""
 
     kind: Literal["lpips"]
     weight: float
     weights: str
-    frames: int | None = 4  # of each clip at a step, for the network is large; null: all
+    frames: int | None = 4  # compared per clip and step, because the network is large; null: all
 
     def __post_init__(self) -> None:
         if self.weight < 0:
@@ -118,11 +118,11 @@ class LPIPSConfig:
 
 
 class LPIPS(nn.Module):
-    """LPIPS version 0.1 on VGG16, the mean over the frames looked at, always in float32. Its weights are fixed.
+    """LPIPS version 0.1 on VGG16, the mean over the selected frames, always in float32, with frozen weights.
 
     `weights` holds torchvision's names for VGG16, `features.N.weight` and `features.N.bias` with N = 0, 2, 5, 7, 10,
     12, 14, 17, 19, 21, 24, 26, 28, and the published heads `lin0.model.1.weight` to `lin4.model.1.weight`, each
-    [1, channels, 1, 1]. Other tensors in it are left alone.
+    [1, channels, 1, 1]. Other tensors are ignored.
     """
 
     name = "lpips"
@@ -142,7 +142,7 @@ class LPIPS(nn.Module):
         vgg = {name.removeprefix("features."): weights[name].detach().float().clone() for name in expected}
         self.features.load_state_dict(vgg, assign=True)
         self.heads = nn.ParameterList(weights[name].detach().float().clone() for name in heads)
-        # The network's own training saw ImageNet's mean and deviation; here for pixels in [-1, 1].
+        # ImageNet's mean and deviation, for pixels in [-1, 1].
         self.register_buffer("mean", torch.tensor([-0.030, -0.088, -0.188])[:, None, None])
         self.register_buffer("deviation", torch.tensor([0.458, 0.448, 0.450])[:, None, None])
         self.requires_grad_(False)
@@ -151,32 +151,32 @@ class LPIPS(nn.Module):
     def forward(self, reconstruction: Tensor, target: Tensor, step: int) -> Tensor:
         b, c, t, height, width = target.shape
         if c != 3 or min(height, width) < self.smallest:
-            needs = f"3 channels and sides of {self.smallest} pixels or more"
-            raise ValueError(f"LPIPS needs {needs}, not {c} x {height} x {width}")
-        chosen = frames_to_look_at(t, self.frames, step)
+            expected = f"3 channels and sides of at least {self.smallest} pixels"
+            raise ValueError(f"LPIPS got {c} x {height} x {width}; expected {expected}")
+        selected = select_frames(t, self.frames, step)
         pattern = "b c t h w -> (b t) c h w"
         with torch.autocast(target.device.type, enabled=False):
-            frames = (rearrange(clip[:, :, chosen].float(), pattern) for clip in (reconstruction, target))
-            of_frames = self._distances(*frames)
-        return of_frames.reshape(b, -1).mean(1)
+            frames = (rearrange(clip[:, :, selected].float(), pattern) for clip in (reconstruction, target))
+            distances = self._distances(*frames)
+        return distances.reshape(b, -1).mean(1)
 
-    def _distances(self, frames_NCHW: Tensor, wanted_NCHW: Tensor) -> Tensor:
+    def _distances(self, frames_NCHW: Tensor, targets_NCHW: Tensor) -> Tensor:
         """[N]"""
         with torch.no_grad():
-            wanted = self._seen(wanted_NCHW)
-        pairs = zip(self._seen(frames_NCHW), wanted, self.heads, strict=True)
+            targets = self._features(targets_NCHW)
+        pairs = zip(self._features(frames_NCHW), targets, self.heads, strict=True)
         layers = [F.conv2d((x - y).square(), head) for x, y, head in pairs]
         return torch.stack([layer.mean((1, 2, 3)) for layer in layers]).sum(0)
 
-    def _seen(self, frames_NCHW: Tensor) -> list[Tensor]:
-        """The features of five depths, at each position scaled to length 1."""
+    def _features(self, frames_NCHW: Tensor) -> list[Tensor]:
+        """Features of five depths, scaled to length 1 at each position."""
         x = ((frames_NCHW - self.mean) / self.deviation).to(memory_format=torch.channels_last)
-        seen = []
+        features = []
         for i, layer in enumerate(self.features):
             x = layer(x)
             if i in self.taps:
-                seen.append(x / (x.square().sum(1, keepdim=True) + 1e-8).sqrt())
-        return seen
+                features.append(x / (x.square().sum(1, keepdim=True) + 1e-8).sqrt())
+        return features
 
 
 VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
@@ -206,11 +206,11 @@ def check_weights(
         if tuple(weights[name].shape) != shape:
             raise ValueError(f"LPIPS weights: '{name}' is {list(weights[name].shape)}; expected {list(shape)}")
         if not weights[name].isfinite().all() or (name in not_negative and weights[name].min() < 0):
-            raise ValueError(f"LPIPS weights: '{name}' holds values that no published LPIPS has (infinite or negative)")
+            raise ValueError(f"LPIPS weights: '{name}' holds infinite or negative values, which no published LPIPS has")
 
 
-def frames_to_look_at(total: int, count: int | None, step: int) -> list[int]:
-    """`count` frames evenly spaced over `total`; from step to step they move on by one, so that all have their turn."""
+def select_frames(total: int, count: int | None, step: int) -> list[int]:
+    """`count` frames evenly spaced over `total`; they move on by one each step, so all are used equally often."""
     if count is None or count >= total:
         return list(range(total))
     return sorted((step + i * total // count) % total for i in range(count))

@@ -16,16 +16,16 @@ from torch import Tensor, nn
 from interfaces.tokenizer import State as AnyState
 from interfaces.tokens import TokenGroup, TokenSpec
 from tokenizer.networks.config import TokenizerConfig
-from tokenizer.networks.encoder_decoder import make_decoder, make_encoder, make_front_end
-from tokenizer.precision import exactly
+from tokenizer.networks.encoder_decoder import make_decoder, make_encoder, make_patchify
+from tokenizer.precision import full_float32
 from tokenizer.quantize import make_quantizer
 from tokenizer.streaming import State
 
 
 class Reconstruction(NamedTuple):
-    clip: Tensor  # [B, C, T, H, W] as long as the input, not clamped
+    clip: Tensor  # [B, C, T, H, W], as long as the input, not clamped
     codes: Tensor  # int64 [B, T', N, K]
-    losses: dict[str, Tensor]  # named terms, weighted: the quantizer's and `spread`
+    losses: dict[str, Tensor]  # named, weighted terms: those of the quantizer and `spread`
     latents: Tensor  # [B, T', h, w, D] before quantization
     statistics: dict[str, Tensor]  # for the quantizer's `update` after the step; empty where it learns by gradients
 
@@ -33,9 +33,8 @@ class Reconstruction(NamedTuple):
 class CNNTokenizer(nn.Module):
     """Clips [B, C, T, H, W] in [-1, 1] to codes [B, T', N, K] and back; keeps `interfaces.tokenizer.VideoTokenizer`.
 
-    `encode` and `decode` stream: any split of a stream into calls gives the same bits, because they work through it one
-    latent frame at a time whatever they are given. `forward` sees the whole clip at once: faster, for training, equal
-    to float rounding.
+    `encode` and `decode` compute one latent frame at a time, so any split of a stream into calls gives the same bits.
+    `forward` computes the whole clip in parallel: faster, for training, and equal up to float rounding.
     """
 
     still_start: Literal[True] = True
@@ -43,7 +42,7 @@ class CNNTokenizer(nn.Module):
     def __init__(self, config: TokenizerConfig):
         super().__init__()
         self.config = config
-        self.front = make_front_end(config)
+        self.patchify = make_patchify(config)
         self.quantizer = make_quantizer(config.quantizer)
         self.encoder = make_encoder(config, self.quantizer.dim)
         self.decoder = make_decoder(config, self.quantizer.dim)
@@ -67,11 +66,11 @@ class CNNTokenizer(nn.Module):
         return TokenSpec(self.quantizer.codebooks, (grid,), frames_per_latent=self.config.f_t, first_frames=1)
 
     def forward(self, clip_BCTHW: Tensor) -> Reconstruction:
-        """A clip of any length from its first frame on, through the quantizer and back, with gradients."""
-        with exactly(clip_BCTHW.device) if self.encoder_frozen else nullcontext():
+        """Encode, quantize and decode a whole clip of any length, with gradients."""
+        with full_float32(clip_BCTHW.device) if self.encoder_frozen else nullcontext():
             latents_BThwD = self.encode_latents_parallel(clip_BCTHW)
         quantized = self.quantizer.quantize(latents_BThwD)
-        losses = {**quantized.losses, "spread": self.config.spread_weight * spread(latents_BThwD)}
+        losses = {**quantized.losses, "spread": self.config.spread_weight * latent_spread_loss(latents_BThwD)}
         clip = self.decode_latents_parallel(quantized.latents)[:, :, : clip_BCTHW.shape[2]]
         return Reconstruction(clip, quantized.codes.flatten(2, 3), losses, latents_BThwD, quantized.statistics)
 
@@ -81,15 +80,15 @@ class CNNTokenizer(nn.Module):
         return not any(parameter.requires_grad for parameter in self.encoder.parameters())
 
     def encode_latents_parallel(self, clip_BCTHW: Tensor) -> Tensor:
-        """Continuous latents of a whole clip in parallel; an unfinished group is filled with its last frame."""
+        """Continuous latents of a whole clip; an incomplete last group is filled with its last frame."""
         self._check(clip_BCTHW)
         missing = -(clip_BCTHW.shape[2] - 1) % self.config.f_t
-        groups = torch.cat([self._still(clip_BCTHW), clip_BCTHW, repeat_last(clip_BCTHW, missing)], dim=2)
-        return self.encoder(self.front(groups), None)[0]  # type: ignore[no-any-return]
+        frames = torch.cat([self._first_repeated(clip_BCTHW), clip_BCTHW, repeat_last(clip_BCTHW, missing)], dim=2)
+        return self.encoder(self.patchify(frames), None)[0]  # type: ignore[no-any-return]
 
     def decode_latents_parallel(self, latents_BThwD: Tensor) -> Tensor:
-        """Pixels of whole latents in parallel: 1 + f_t (T' - 1) frames, not clamped."""
-        return self.front.inverse(self.decoder(latents_BThwD, None)[0])[:, :, self.config.f_t - 1 :]
+        """Frames of all latents of a clip: 1 + f_t (T' - 1) of them, not clamped."""
+        return self.patchify.inverse(self.decoder(latents_BThwD, None)[0])[:, :, self.config.f_t - 1 :]
 
     @torch.no_grad()
     def encode(self, clip_BCTHW: Tensor, state: AnyState = None) -> tuple[Tensor, AnyState]:
@@ -97,14 +96,14 @@ class CNNTokenizer(nn.Module):
 
         The state stays None until the first frame has come. `encode_tail` gives what waits when the stream ends.
         """
-        with exactly(clip_BCTHW.device):
+        with full_float32(clip_BCTHW.device):
             latents_BThwD, state = self.encode_latents(clip_BCTHW, state)
         return self.quantizer.to_codes(self.quantizer.project(latents_BThwD)).flatten(2, 3), state
 
     @torch.no_grad()
     def encode_tail(self, state: AnyState) -> Tensor:
         """Codes [B, 0 or 1, N, K] of the frames that still wait, the last of them repeated until the group is full."""
-        waiting_BCTHW, _ = self._parts(state)
+        waiting_BCTHW, _ = self._split(state)
         missing = -waiting_BCTHW.shape[2] % self.config.f_t
         return self.encode(repeat_last(waiting_BCTHW, missing), state)[0]
 
@@ -118,54 +117,54 @@ class CNNTokenizer(nn.Module):
         return clip_BCTHW.clamp(-1, 1), state
 
     def encode_latents(self, clip_BCTHW: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
-        """As `encode`, but the continuous latents [B, T', h, w, D] before the quantizer."""
+        """Like `encode`, but returns the continuous latents [B, T', h, w, D] before the quantizer."""
         self._check(clip_BCTHW)
         if state is None and clip_BCTHW.shape[2] == 0:
-            return self._no_latents(clip_BCTHW), None
-        waiting, memory = (self._still(clip_BCTHW), None) if state is None else self._parts(state)
+            return self._empty_latents(clip_BCTHW), None
+        waiting, encoder_state = (self._first_repeated(clip_BCTHW), None) if state is None else self._split(state)
         frames = torch.cat([waiting, clip_BCTHW], dim=2)
         whole = frames.shape[2] // self.config.f_t * self.config.f_t
-        latents = [self._no_latents(clip_BCTHW)]
+        latents = [self._empty_latents(clip_BCTHW)]
         for start in range(0, whole, self.config.f_t):
-            x_BTHWC = self.front(frames[:, :, start : start + self.config.f_t])
-            latent_BThwD, memory = self.encoder(x_BTHWC, memory)
+            x_BTHWC = self.patchify(frames[:, :, start : start + self.config.f_t])
+            latent_BThwD, encoder_state = self.encoder(x_BTHWC, encoder_state)
             latents.append(latent_BThwD)
-        assert memory is not None
-        return torch.cat(latents, dim=1), (frames[:, :, whole:].clone(), memory)
+        assert encoder_state is not None
+        return torch.cat(latents, dim=1), (frames[:, :, whole:].clone(), encoder_state)
 
     def decode_latents(self, latents_BThwD: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
-        """As `decode`, from latents, and not clamped."""
+        """Like `decode`, but from latents, and not clamped."""
         b, frames, h, w, _ = latents_BThwD.shape
         clips = [latents_BThwD.new_empty(b, self.config.channels, 0, h * self.config.f_s, w * self.config.f_s)]
         for t in range(frames):
             skip = self.config.f_t - 1 if state is None else 0
             x_BTHWC, state = self.decoder(latents_BThwD[:, t : t + 1].contiguous(), state)
-            clips.append(self.front.inverse(x_BTHWC)[:, :, skip:])
+            clips.append(self.patchify.inverse(x_BTHWC)[:, :, skip:])
         return torch.cat(clips, dim=2), state
 
     def _grid(self, spec: TokenSpec) -> tuple[int, int]:
         f_s, shape = self.config.f_s, spec.groups[0].shape
         if len(shape) != 2 or spec != self.spec(shape[0] * f_s, shape[1] * f_s):
-            raise ValueError(f"these tokens are not of this tokenizer: {spec}")
+            raise ValueError(f"not the tokens of this tokenizer: {spec}")
         return shape[0], shape[1]
 
-    def _still(self, clip_BCTHW: Tensor) -> Tensor:
+    def _first_repeated(self, clip_BCTHW: Tensor) -> Tensor:
         return clip_BCTHW[:, :, :1].expand(-1, -1, self.config.f_t - 1, -1, -1)
 
-    def _no_latents(self, clip_BCTHW: Tensor) -> Tensor:
+    def _empty_latents(self, clip_BCTHW: Tensor) -> Tensor:
         b, _, _, height, width = clip_BCTHW.shape
         return clip_BCTHW.new_empty(b, 0, height // self.config.f_s, width // self.config.f_s, self.quantizer.dim)
 
-    def _parts(self, state: State) -> tuple[Tensor, State]:
+    def _split(self, state: State) -> tuple[Tensor, State]:
         if not (isinstance(state, tuple) and len(state) == 2 and isinstance(state[0], Tensor)):
-            raise ValueError("this is not the state of an encoder: expected (waiting frames, memory)")
+            raise ValueError("not the state of an encoder: expected (waiting frames, layer states)")
         return state[0], state[1]
 
     def _check(self, clip_BCTHW: Tensor) -> None:
         if clip_BCTHW.ndim != 5 or clip_BCTHW.shape[1] != self.config.channels:
-            raise ValueError(f"a clip is [B, {self.config.channels}, T, H, W], not {tuple(clip_BCTHW.shape)}")
+            raise ValueError(f"clip is {list(clip_BCTHW.shape)}; expected [B, {self.config.channels}, T, H, W]")
         if not clip_BCTHW.is_floating_point():
-            raise ValueError(f"a clip is float in [-1, 1], not {clip_BCTHW.dtype}: divide bytes by 127.5, less 1")
+            raise ValueError(f"clip is {clip_BCTHW.dtype}; expected float in [-1, 1] (of bytes: x / 127.5 - 1)")
         self._check_size(*clip_BCTHW.shape[3:])
 
     def _check_size(self, height: int, width: int) -> None:
@@ -175,16 +174,16 @@ class CNNTokenizer(nn.Module):
 
 
 def repeat_last(clip_BCTHW: Tensor, times: int) -> Tensor:
-    """The last frame `times` times: what fills a group that the stream left unfinished."""
+    """The last frame, `times` times."""
     return clip_BCTHW[:, :, -1:].expand(-1, -1, times, -1, -1)
 
 
-def spread(latents_BThwD: Tensor) -> Tensor:
-    """How far each dimension is from mean 0 and deviation 0.9, squared: there tanh fills [-1, 1] evenly.
+def latent_spread_loss(latents_BThwD: Tensor) -> Tensor:
+    """Squared distance of each dimension from mean 0 and deviation 0.9, where tanh fills [-1, 1] evenly.
 
-    Latents that drift beyond the range of the quantizer get no gradient and the codebook collapses. Measured on moving
-    shapes, 500 steps at a learning rate of 8e-4, FSQ of 1,000 codes: 348 codes in use and 19.6 dB with a weight of 0.1,
-    36 codes and 15.8 dB without.
+    Latents outside the range of the quantizer get no gradient, and the codebook collapses. Measured on moving shapes,
+    500 steps at a learning rate of 8e-4, FSQ of 1,000 codes: 348 codes in use and 19.6 dB with a weight of 0.1, 36
+    codes and 15.8 dB without.
     """
     latents_ND = latents_BThwD.float().flatten(0, -2)
     deviation_D = (latents_ND.var(0, correction=0) + 1e-6).sqrt()

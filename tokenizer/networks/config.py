@@ -1,19 +1,19 @@
-"""What defines the bundled tokenizer network."""
+"""The configuration of the convolutional tokenizer."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from tokenizer.quantize import QuantizerConfig
 
-DECODER = frozenset({"decoder_widths", "decoder_blocks"})  # the settings of a TokenizerConfig that are the decoder's
+DECODER_FIELDS = frozenset({"decoder_widths", "decoder_blocks"})  # of a TokenizerConfig
 
 
 @dataclass(frozen=True)
 class TokenizerConfig:
-    """Levels run from the finest to the coarsest; each further one has half the height and width.
+    """The network has levels from the finest to the coarsest; each halves the height and width of the one before.
 
-    The front end takes `front_t` x `front_s` x `front_s` pixels into one position without loss; the levels below do the
-    rest: log2(f_s / front_s) halvings in space and, at the coarsest of them, log2(f_t / front_t) in time.
+    The front end turns patches of `front_t` x `front_s` x `front_s` pixels into positions without loss. The levels do
+    the rest: log2(f_s / front_s) halvings in space, and at the coarsest of them log2(f_t / front_t) in time.
     """
 
     f_t: int
@@ -26,9 +26,9 @@ class TokenizerConfig:
     decoder_widths: tuple[int, ...]
     decoder_blocks: tuple[int, ...]
     attention: bool  # within a frame, at the coarsest level
-    kernel_t: int  # frames that one temporal layer sees, itself among them: at least 2
+    kernel_t: int  # frames of a temporal kernel: at least 2
     quantizer: QuantizerConfig
-    spread_weight: float  # of the training term that keeps every latent dimension where quantizers resolve it; 0: none
+    spread_weight: float  # weight of the loss that keeps latents in the range of the quantizer; 0: none
     channels: int = 3
 
     def __post_init__(self) -> None:
@@ -53,14 +53,15 @@ class TokenizerConfig:
 
     @property
     def time_factors(self) -> tuple[int, ...]:
-        """How much each step from a level to the next coarser one shortens time: 1 or 2."""
+        """The factor, 1 or 2, by which each step to the next coarser level shortens time."""
         halvings = (self.f_t // self.front_t).bit_length() - 1
         return (1,) * (self.levels - 1 - halvings) + (2,) * halvings
 
     @property
     def encoding(self) -> dict[str, Any]:
         """The settings that decide which codes a clip becomes."""
-        settings = {name: value for name, value in asdict(self).items() if name not in DECODER | {"spread_weight"}}
+        others = DECODER_FIELDS | {"spread_weight"}
+        settings = {name: value for name, value in asdict(self).items() if name not in others}
         kept = {name: value for name, value in settings["quantizer"].items() if name in ("kind", "levels", "bits")}
         return {**settings, "quantizer": kept}
 

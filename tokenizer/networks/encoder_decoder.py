@@ -1,7 +1,7 @@
-"""Encoder and decoder, put together from the config.
+"""Encoder and decoder, built from the configuration.
 
-A linear path leads from the patches to the latents and from the latents to the patches; norms and nonlinearities sit in
-the residual branches only. Brightness passes unnormalised, and training begins as a principal component analysis does.
+Patches and latents are connected by a linear path; norms and nonlinearities are in the residual branches only. So
+brightness is not normalized away, and training starts like a principal component analysis.
 """
 
 from collections.abc import Callable
@@ -11,60 +11,60 @@ from torch import nn
 
 from tokenizer.networks.blocks import FrameAttention, ResidualBlock
 from tokenizer.networks.config import TokenizerConfig
-from tokenizer.networks.convolution import Down, FrameConv, Up
-from tokenizer.networks.patchify import HaarFrontEnd, PatchFrontEnd
-from tokenizer.streaming import Stack
+from tokenizer.networks.convolution import Downsample, FrameConv, Upsample
+from tokenizer.networks.patchify import HaarPatchify, Patchify
+from tokenizer.streaming import StreamingSequential
 
 
-def make_front_end(config: TokenizerConfig) -> PatchFrontEnd:
-    kind = HaarFrontEnd if config.front == "haar" else PatchFrontEnd
+def make_patchify(config: TokenizerConfig) -> Patchify:
+    kind = HaarPatchify if config.front == "haar" else Patchify
     return kind(config.front_t, config.front_s)
 
 
-def make_encoder(config: TokenizerConfig, latent_dim: int) -> Stack:
+def make_encoder(config: TokenizerConfig, latent_dim: int) -> StreamingSequential:
     """Patches to latents, from the finest level to the coarsest."""
     widths, blocks = config.encoder_widths, config.encoder_blocks
     layers: list[nn.Module] = [FrameConv(patch_dim(config), widths[0], 3)]
     for i in range(config.levels):
         if i > 0:
-            layers.append(Down(widths[i - 1], widths[i], config.time_factors[i - 1], 2))
-        layers += level(widths[i], blocks[i], config, coarsest=i == config.levels - 1)
-    return Stack([*layers, FrameConv(widths[-1], latent_dim, 1)])
+            layers.append(Downsample(widths[i - 1], widths[i], config.time_factors[i - 1], 2))
+        layers += level_layers(widths[i], blocks[i], config, coarsest=i == config.levels - 1)
+    return StreamingSequential([*layers, FrameConv(widths[-1], latent_dim, 1)])
 
 
-def make_decoder(config: TokenizerConfig, latent_dim: int) -> Stack:
+def make_decoder(config: TokenizerConfig, latent_dim: int) -> StreamingSequential:
     """Latents to patches, from the coarsest level to the finest."""
     widths = config.decoder_widths
     make: dict[str, Callable[[int], nn.Module]] = {
         "first": lambda i: FrameConv(latent_dim, widths[i], 3),
         "block": lambda i: ResidualBlock(widths[i], config.kernel_t),
         "attention": lambda i: FrameAttention(widths[i]),
-        "up": lambda i: Up(widths[i], widths[i - 1], config.time_factors[i - 1], 2),
+        "up": lambda i: Upsample(widths[i], widths[i - 1], config.time_factors[i - 1], 2),
         "last": lambda i: FrameConv(widths[i], patch_dim(config), 3),
     }
-    return Stack([make[layer.kind](layer.level) for layer in decoder_layers(config)])
+    return StreamingSequential([make[layer.kind](layer.level) for layer in decoder_layers(config)])
 
 
-class Layer(NamedTuple):
-    """What a layer of the decoder is; this stays when a level gets more blocks, its place does not."""
+class DecoderLayer(NamedTuple):
+    """What a decoder layer is, independent of its index: more blocks in a level shift the layers after them."""
 
     kind: str
     level: int
-    number: int = 0  # of a block in its level
+    number: int = 0  # of a block within its level
 
 
-def decoder_layers(config: TokenizerConfig) -> list[Layer]:
-    """In order."""
+def decoder_layers(config: TokenizerConfig) -> list[DecoderLayer]:
+    """The layers of the decoder, in order."""
     coarsest = config.levels - 1
-    layers = [Layer("first", coarsest)]
+    layers = [DecoderLayer("first", coarsest)]
     for i in reversed(range(config.levels)):
-        layers += [Layer("block", i, number) for number in range(config.decoder_blocks[i])]
-        layers += [Layer("attention", i)] if i == coarsest and config.attention else []
-        layers += [Layer("up", i)] if i > 0 else []
-    return [*layers, Layer("last", 0)]
+        layers += [DecoderLayer("block", i, number) for number in range(config.decoder_blocks[i])]
+        layers += [DecoderLayer("attention", i)] if i == coarsest and config.attention else []
+        layers += [DecoderLayer("up", i)] if i > 0 else []
+    return [*layers, DecoderLayer("last", 0)]
 
 
-def level(dim: int, blocks: int, config: TokenizerConfig, coarsest: bool) -> list[nn.Module]:
+def level_layers(dim: int, blocks: int, config: TokenizerConfig, coarsest: bool) -> list[nn.Module]:
     layers: list[nn.Module] = [ResidualBlock(dim, config.kernel_t) for _ in range(blocks)]
     return [*layers, FrameAttention(dim)] if coarsest and config.attention else layers
 

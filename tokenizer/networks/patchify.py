@@ -1,6 +1,6 @@
-"""The lossless ends of the network: pixels to a coarser grid of patches and back, as they are or as Haar wavelets.
+"""Pixels to patches and back without loss, in the basis of pixels or of Haar wavelets.
 
-All of the network then runs at the reduced size; no convolution ever sees a full-resolution image of three channels.
+The network then runs at the reduced size: no convolution works on three channels at full resolution.
 """
 
 import math
@@ -10,8 +10,8 @@ from einops import rearrange
 from torch import Tensor, nn
 
 
-class PatchFrontEnd(nn.Module):
-    """[B, C, T, H, W] <-> [B, T / time, H / space, W / space, C * time * space * space], bit for bit."""
+class Patchify(nn.Module):
+    """[B, C, T, H, W] <-> [B, T / time, H / space, W / space, C * time * space * space], exact to the bit."""
 
     def __init__(self, time: int, space: int):
         super().__init__()
@@ -26,10 +26,10 @@ class PatchFrontEnd(nn.Module):
         return rearrange(x_BTHWC, "b t h w (c a p q) -> b c (t a) (h p) (w q)", **size)
 
 
-class HaarFrontEnd(PatchFrontEnd):
-    """The same patches in the orthonormal basis of Haar's wavelets: means and differences instead of pixels.
+class HaarPatchify(Patchify):
+    """Patches in the orthonormal basis of Haar wavelets: means and differences instead of pixels.
 
-    Energy is kept and the inverse exact to float rounding. A smooth patch is nearly all in its first coefficient.
+    It preserves energy and is invertible up to float rounding. Most of a smooth patch is in its first coefficient.
     """
 
     basis: Tensor
@@ -49,7 +49,7 @@ class HaarFrontEnd(PatchFrontEnd):
 
 
 def haar_basis(size: int) -> Tensor:
-    """The orthonormal Haar matrix [size, size] in float64, size a power of two: row 0 the mean, the last the finest."""
+    """The orthonormal Haar matrix [size, size] in float64, size a power of two: the mean first, the finest last."""
     if size == 1:
         return torch.ones(1, 1, dtype=torch.float64)
     one, step = torch.ones(2, dtype=torch.float64), torch.tensor([1.0, -1.0], dtype=torch.float64)

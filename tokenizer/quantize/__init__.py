@@ -1,9 +1,9 @@
 """Latents <-> codes: finite scalar (FSQ), lookup-free (LFQ) and binary spherical (BSQ) quantization.
 
-base.py     what every quantizer promises
-fsq.py, lfq.py, bsq.py    one family each
-entropy.py  the exact entropies of independent bits that LFQ and BSQ are trained with
-usage.py    which codes are used, and how evenly
+base.py     what every quantizer promises, and the base of those with levels per dimension
+fsq.py, lfq.py, bsq.py  one family each
+entropy.py  exact entropies of independent bits, the training losses of LFQ and BSQ
+usage.py    how many codes are used, and how evenly
 """
 
 from typing import TypeAlias

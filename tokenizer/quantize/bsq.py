@@ -1,7 +1,7 @@
-"""Binary spherical quantization: the latent goes to the unit sphere, and from there to the nearest corner of a cube.
+"""Binary spherical quantization: latents are projected to the unit sphere, then to the nearest corner of a cube.
 
 Published as Zhao et al., "Image and Video Tokenization with Binary Spherical Quantization" (2024). The distance from
-latent to code is bounded, so no commitment is needed; the entropies are those of LFQ, exact here in all bits jointly.
+latent to code is bounded, so there is no commitment loss. The entropies are those of LFQ, exact over all bits jointly.
 """
 
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from torch import Tensor
 
 from tokenizer.precision import at_least_float32
 from tokenizer.quantize.base import ScalarQuantizer
-from tokenizer.quantize.lfq import check_binary, entropies
+from tokenizer.quantize.lfq import check_binary_settings, entropy_losses
 
 
 @dataclass(frozen=True)
 class BSQConfig:
-    """2^bits codes. A token's belief in a code falls with `sharpness` times its squared distance on the sphere."""
+    """2^bits different tokens. The logit of a token falls with `sharpness` times its squared distance on the sphere."""
 
     bits: int
     sharpness: float
@@ -26,11 +26,11 @@ class BSQConfig:
     kind: Literal["bsq"] = "bsq"
 
     def __post_init__(self) -> None:
-        check_binary(self.bits, self.sharpness, self.sample_entropy_weight, self.batch_entropy_weight)
+        check_binary_settings(self.bits, self.sharpness, self.sample_entropy_weight, self.batch_entropy_weight)
 
 
 class BSQ(ScalarQuantizer):
-    """Codes are the corners of the cube {-r, r}^D that touches the unit sphere: r = D^-1/2."""
+    """The quantized latents are the corners of the cube {-r, r}^D inside the unit sphere: r = D^-1/2."""
 
     def __init__(self, config: BSQConfig):
         super().__init__((2,) * config.bits)
@@ -49,4 +49,4 @@ class BSQ(ScalarQuantizer):
     def losses(self, projected_ND: Tensor, quantized_ND: Tensor) -> dict[str, Tensor]:
         config = self.config
         logits_ND = 4 * config.sharpness * self.r * projected_ND
-        return entropies(logits_ND, config.sample_entropy_weight, config.batch_entropy_weight)
+        return entropy_losses(logits_ND, config.sample_entropy_weight, config.batch_entropy_weight)

@@ -8,9 +8,9 @@ from tokenizer.losses.adversarial import (
     LeCam,
     accuracy,
     adaptive_weight,
-    fooling_loss,
-    has_begun,
-    judging_loss,
+    gan_discriminator_loss,
+    gan_generator_loss,
+    is_active,
     ramp,
 )
 from tokenizer.losses.discriminator import DiscriminatorConfig
@@ -30,25 +30,25 @@ def test_losses_are_their_formulas():
     real, fake = logits(1).double(), logits(2).double()
     zero = torch.zeros(())
     hinge = (torch.maximum(1 - real, zero) + torch.maximum(1 + fake, zero)).mean((1, 2, 3))
-    torch.testing.assert_close(judging_loss("hinge", real, fake), hinge)
-    torch.testing.assert_close(fooling_loss("hinge", fake), -fake.mean((1, 2, 3)))
+    torch.testing.assert_close(gan_discriminator_loss("hinge", real, fake), hinge)
+    torch.testing.assert_close(gan_generator_loss("hinge", fake), -fake.mean((1, 2, 3)))
     cross_entropy = -(torch.sigmoid(real).log() + (1 - torch.sigmoid(fake)).log()).mean((1, 2, 3))
-    torch.testing.assert_close(judging_loss("non_saturating", real, fake), cross_entropy)
-    torch.testing.assert_close(fooling_loss("non_saturating", fake), -torch.sigmoid(fake).log().mean((1, 2, 3)))
+    torch.testing.assert_close(gan_discriminator_loss("non_saturating", real, fake), cross_entropy)
+    torch.testing.assert_close(gan_generator_loss("non_saturating", fake), -torch.sigmoid(fake).log().mean((1, 2, 3)))
 
 
 @pytest.mark.parametrize("kind", ["hinge", "non_saturating"])
 def test_the_two_sides_pull_the_fake_logits_in_opposite_directions(kind):
     fake = (logits(1) * 0.1).requires_grad_()
-    (fooling,) = torch.autograd.grad(fooling_loss(kind, fake).sum(), fake)
-    (judging,) = torch.autograd.grad(judging_loss(kind, logits(2), fake).sum(), fake)
+    (fooling,) = torch.autograd.grad(gan_generator_loss(kind, fake).sum(), fake)
+    (judging,) = torch.autograd.grad(gan_discriminator_loss(kind, logits(2), fake).sum(), fake)
     assert (fooling < 0).all()
     assert (judging > 0).all()
 
 
 def test_extreme_logits_stay_finite():
     far = torch.tensor([[1e4], [-1e4]], requires_grad=True)
-    for loss in (fooling_loss("non_saturating", far), judging_loss("non_saturating", far, far)):
+    for loss in (gan_generator_loss("non_saturating", far), gan_discriminator_loss("non_saturating", far, far)):
         (gradient,) = torch.autograd.grad(loss.sum(), far)
         assert loss.isfinite().all()
         assert gradient.isfinite().all()
@@ -61,9 +61,9 @@ def test_accuracy_counts_both_sides_alike():
     assert float(accuracy(-right, -wrong)) == 0
 
 
-def test_the_game_begins_at_its_step_and_grows_to_its_full_weight():
+def test_the_weight_ramps_up_from_the_start_step():
     begins = config(start_step=10, ramp_steps=4)
-    assert [has_begun(begins, step) for step in (0, 9, 10, 99)] == [False, False, True, True]
+    assert [is_active(begins, step) for step in (0, 9, 10, 99)] == [False, False, True, True]
     assert [ramp(begins, step) for step in (0, 9, 10, 11, 12, 13, 14, 999)] == [0, 0, 0.25, 0.5, 0.75, 1, 1, 1]
     assert [ramp(config(start_step=0, ramp_steps=0), step) for step in (0, 1)] == [1, 1]
 
@@ -109,7 +109,7 @@ def test_lecam_averages_first_all_alike_and_then_with_its_decay():
             torch.testing.assert_close(lecam.averages, torch.tensor(expected))
 
 
-def test_lecam_pulls_verdicts_towards_the_average_of_the_other_side():
+def test_lecam_pulls_logits_towards_the_average_of_the_other_kind():
     lecam = LeCam(decay=0.9)
     lecam.update(torch.full((1, 4), 3.0), torch.full((1, 4), -2.0))
     real, fake = torch.tensor([[1.0, -5.0]], requires_grad=True), torch.tensor([[1.0, 4.0]], requires_grad=True)
@@ -121,7 +121,7 @@ def test_lecam_pulls_verdicts_towards_the_average_of_the_other_side():
     assert not lecam.averages.requires_grad
 
 
-def test_lecam_is_saved_whole_and_goes_on_to_the_bit():
+def test_lecam_resumes_to_the_bit():
     whole = LeCam(decay=0.9)
     for seed in range(7):
         whole.update(logits(seed), logits(50 + seed))
@@ -136,7 +136,7 @@ def test_lecam_is_saved_whole_and_goes_on_to_the_bit():
     assert torch.equal(resumed.updates, whole.updates)
 
 
-def test_lecam_passes_over_verdicts_that_are_not_finite():
+def test_lecam_skips_logits_that_are_not_finite():
     lecam, same = LeCam(decay=0.9), LeCam(decay=0.9)
     for critic in (lecam, same):
         critic.update(logits(1), logits(2))
@@ -160,10 +160,10 @@ def test_lecam_of_two_processes_is_that_of_their_whole_batch():
     torch.testing.assert_close(one.averages, whole.averages)
 
 
-def test_half_precision_logits_are_judged_in_float32():
+def test_the_loss_of_half_precision_logits_is_float32():
     real, fake = logits(1).bfloat16(), logits(2).bfloat16()
-    assert judging_loss("hinge", real, fake).dtype == torch.float32
-    assert torch.equal(fooling_loss("non_saturating", fake), fooling_loss("non_saturating", fake.float()))
+    assert gan_discriminator_loss("hinge", real, fake).dtype == torch.float32
+    assert torch.equal(gan_generator_loss("non_saturating", fake), gan_generator_loss("non_saturating", fake.float()))
 
 
 @pytest.mark.parametrize(
@@ -171,11 +171,11 @@ def test_half_precision_logits_are_judged_in_float32():
     [("weight", -1.0), ("start_step", -1), ("ramp_steps", -1), ("adaptive_bound", 0.0), ("lecam_decay", 1.0)],
 )
 def test_configs_refuse_what_makes_no_sense(name, value):
-    with pytest.raises(ValueError, match=rf"^{name} = {value}"):
+    with pytest.raises(ValueError, match=f"{name} = {value}"):
         config(**{name: value})
 
 
-def test_lecam_takes_verdicts_of_any_device():
+def test_lecam_takes_logits_of_any_device():
     lecam = LeCam(decay=0.9).to("meta")  # stands for a GPU: mixing it with the CPU is an error there too
     lecam.update(torch.ones(2, 4), torch.zeros(2, 4))
     assert lecam.averages.device.type == "meta"

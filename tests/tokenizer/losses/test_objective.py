@@ -108,7 +108,7 @@ def test_a_discriminator_learns_to_tell_noise_from_flat_frames_and_a_clip_learns
 
 
 def test_configs_refuse_what_makes_no_sense():
-    with pytest.raises(ValueError, match=r"^l2 = -1"):
+    with pytest.raises(ValueError, match="l2 = -1"):
         LossConfig(1.0, -1.0, None, None)
-    with pytest.raises(ValueError, match=r"^l1 and l2 are both 0"):
+    with pytest.raises(ValueError, match="l1 and l2"):
         LossConfig(0.0, 0.0, STRUCTURE, None)

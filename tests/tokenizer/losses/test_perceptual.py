@@ -8,8 +8,8 @@ from tokenizer.losses.perceptual import (
     LPIPSConfig,
     MultiscaleStructure,
     MultiscaleStructureConfig,
-    frames_to_look_at,
-    halved,
+    downsample_2x,
+    select_frames,
 )
 
 MULTISCALE = MultiscaleStructure(MultiscaleStructureConfig("multiscale_structure", weight=1.0))
@@ -57,7 +57,7 @@ def test_lpips_is_its_equation_averaged_over_frames(weights, lpips):
     torch.testing.assert_close(lpips(a, b, 0), torch.tensor(expected), rtol=1e-4, atol=1e-6)
 
 
-def test_lpips_is_zero_for_equal_clips_symmetric_and_feels_every_pixel(lpips):
+def test_lpips_is_zero_for_equal_clips_symmetric_and_depends_on_every_pixel(lpips):
     a, b = noise_clip(1, 1, 32, 32, seed=1).requires_grad_(), noise_clip(1, 1, 32, 32, seed=2)
     assert torch.equal(lpips(b, b, 0), torch.zeros(1))
     torch.testing.assert_close(lpips(a, b, 0), lpips(b, a.detach(), 0))
@@ -72,7 +72,7 @@ def test_lpips_of_equal_clips_has_a_finite_gradient(lpips):
     assert gradient.isfinite().all()
 
 
-def test_lpips_trains_nothing_and_looks_at_the_frames_of_the_step(weights, lpips):
+def test_lpips_is_frozen_and_compares_the_frames_of_the_step(weights, lpips):
     assert not any(p.requires_grad for p in lpips.parameters())
     few = LPIPS(weights, frames=1)
     a, b = noise_clip(1, 3, 16, 16, seed=1), noise_clip(1, 3, 16, 16, seed=2)
@@ -82,25 +82,25 @@ def test_lpips_trains_nothing_and_looks_at_the_frames_of_the_step(weights, lpips
 
 
 def test_lpips_says_which_weights_are_wrong(weights):
-    with pytest.raises(ValueError, match=r"31 of 31 tensors are missing, the first 'features.0.weight'"):
+    with pytest.raises(ValueError, match=r"31 of 31 .*'features.0.weight'"):
         LPIPS({})
-    with pytest.raises(ValueError, match=r"'lin2.model.1.weight' is \[256\]; expected \[1, 256, 1, 1\]"):
+    with pytest.raises(ValueError, match=r"'lin2.model.1.weight' .*\[256\].*\[1, 256, 1, 1\]"):
         LPIPS(weights | {"lin2.model.1.weight": torch.ones(256)})
     for wrong in (torch.full((1, 64, 1, 1), -0.5), torch.full((1, 64, 1, 1), torch.nan)):
-        with pytest.raises(ValueError, match=r"'lin0.model.1.weight' holds values that no published LPIPS has"):
+        with pytest.raises(ValueError, match=r"'lin0.model.1.weight'"):
             LPIPS(weights | {"lin0.model.1.weight": wrong})
 
 
-def test_lpips_refuses_what_vgg_cannot_see(lpips):
-    with pytest.raises(ValueError, match="not 3 x 8 x 16"):
+def test_lpips_refuses_small_frames_and_other_channels(lpips):
+    with pytest.raises(ValueError, match="3 x 8 x 16"):
         lpips(noise_clip(1, 1, 8, 16), noise_clip(1, 1, 8, 16), 0)
-    with pytest.raises(ValueError, match="not 1 x 16 x 16"):
+    with pytest.raises(ValueError, match="1 x 16 x 16"):
         lpips(noise_clip(1, 1, 16, 16, channels=1), noise_clip(1, 1, 16, 16, channels=1), 0)
 
 
 @pytest.mark.parametrize(("total", "count"), [(17, 4), (5, 5), (3, 8), (7, 1), (9, None)])
-def test_every_frame_has_its_turn(total, count):
-    looks = [frames_to_look_at(total, count, step) for step in range(total)]
+def test_every_frame_is_selected_equally_often(total, count):
+    looks = [select_frames(total, count, step) for step in range(total)]
     assert {len(set(look)) for look in looks} == {min(total, count or total)}
     turns = [t for look in looks for t in look]
     assert {turns.count(t) for t in range(total)} == {min(total, count or total)}
@@ -114,7 +114,7 @@ def test_multiscale_is_zero_for_equal_clips_and_positive_for_others(shape):
     assert (MULTISCALE(x, y, 0) > 0).all()
 
 
-def test_multiscale_is_symmetric_and_judges_each_clip_alone():
+def test_multiscale_is_symmetric_and_compares_each_clip_alone():
     x, y = noise_clip(3, 4, 32, 32, seed=1), moving_squares(3, 4, 32)
     torch.testing.assert_close(MULTISCALE(x, y, 0), MULTISCALE(y, x, 0))
     alone = torch.cat([MULTISCALE(x[i : i + 1], y[i : i + 1], 0) for i in range(3)])
@@ -127,7 +127,7 @@ def test_multiscale_gradient_is_the_slope_of_its_value():
     assert torch.autograd.gradcheck(lambda x: MULTISCALE(x, y, 0), x, fast_mode=True)
 
 
-def test_multiscale_minds_blur_more_than_a_shift_of_brightness_of_the_same_size():
+def test_multiscale_weighs_blur_more_than_a_shift_of_brightness_of_the_same_size():
     clip = moving_squares(4, 3, 64)
     blurred = F.avg_pool3d(F.pad(clip, (2, 2, 2, 2, 0, 0), mode="replicate"), (1, 5, 5), stride=1)
     error = (blurred - clip).square().mean((1, 2, 3, 4), keepdim=True)
@@ -143,7 +143,7 @@ def test_multiscale_grows_with_blur():
     assert (torch.stack(scores).diff(dim=0) > 0).all()
 
 
-def test_multiscale_minds_an_error_that_flickers_more_than_one_that_stays():
+def test_multiscale_weighs_an_error_that_flickers_more_than_one_that_stays():
     clip, grain = moving_squares(1, 6, 32), 0.1 * noise_clip(1, 1, 32, 32, seed=3)
     turn = torch.tensor([1.0, -1.0] * 3)[:, None, None]
     assert MULTISCALE(clip + grain * turn, clip, 0) > 1.2 * MULTISCALE(clip + grain, clip, 0)
@@ -163,25 +163,25 @@ def test_structure_is_what_ssim_says_of_contrast():
 
 
 @pytest.mark.parametrize("side", range(2, 12))
-def test_halving_keeps_a_flat_frame_flat_and_feels_every_pixel(side):
+def test_halving_keeps_a_flat_frame_flat_and_depends_on_every_pixel(side):
     x = torch.full((1, 1, 1, side, side), 0.3, requires_grad=True)
-    y = halved(x)
+    y = downsample_2x(x)
     torch.testing.assert_close(y, torch.full((1, 1, 1, side // 2, side // 2), 0.3))
     (gradient,) = torch.autograd.grad(y.sum(), x)
     assert (gradient > 0).all()
 
 
-def test_half_precision_is_judged_in_float32():
+def test_half_precision_is_compared_in_float32():
     x, y = noise_clip(1, 2, 16, 16, seed=1).bfloat16(), noise_clip(1, 2, 16, 16, seed=2)
     assert torch.equal(MULTISCALE(x, y, 0), MULTISCALE(x.float(), y, 0))
 
 
 def test_configs_refuse_what_makes_no_sense():
-    with pytest.raises(ValueError, match=r"^weight must"):
+    with pytest.raises(ValueError, match="weight"):
         MultiscaleStructureConfig("multiscale_structure", weight=-1.0)
-    with pytest.raises(ValueError, match=r"^scales = 0"):
+    with pytest.raises(ValueError, match="scales = 0"):
         MultiscaleStructureConfig("multiscale_structure", weight=1.0, scales=0)
-    with pytest.raises(ValueError, match=r"^frames = 0"):
+    with pytest.raises(ValueError, match="frames = 0"):
         LPIPSConfig("lpips", weight=1.0, weights="vgg.safetensors", frames=0)
 
 

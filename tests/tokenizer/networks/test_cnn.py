@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 from interfaces.tokenizer import encode_clip
 from interfaces.tokens import TokenGroup, TokenSpec
 from tests.tokenizer.models import noise_clip, small_config, small_model
-from tokenizer.networks.cnn import spread
+from tokenizer.networks.cnn import latent_spread_loss
 from tokenizer.streaming import Streaming, flatten_state
 
 
@@ -63,7 +63,7 @@ def test_any_length_is_padded_by_its_last_frame(model, frames):
     assert model(clip).clip.shape == clip.shape
 
 
-def test_every_frame_that_comes_is_answered_as_soon_as_its_group_is_full(model):
+def test_codes_come_as_soon_as_a_group_of_frames_is_complete(model):
     clip, state, seen = noise_clip(1, 10, 8, 8), None, []
     for t in range(10):
         codes, state = model.encode(clip[:, :, t : t + 1], state)
@@ -72,7 +72,7 @@ def test_every_frame_that_comes_is_answered_as_soon_as_its_group_is_full(model):
     assert model.encode_tail(state).shape == (1, 1, 1, 4)
 
 
-def test_the_tail_can_be_asked_for_while_the_stream_goes_on(model):
+def test_encode_tail_leaves_the_stream_unchanged(model):
     clip = noise_clip(1, 9, 8, 8)
     _, state = model.encode(clip[:, :, :7])
     tail = model.encode_tail(state)
@@ -81,7 +81,7 @@ def test_the_tail_can_be_asked_for_while_the_stream_goes_on(model):
     assert torch.equal(last, encode_clip(model, clip)[:, -1:])
 
 
-def test_nothing_in_nothing_out(model):
+def test_no_frames_give_no_codes(model):
     none, begun = noise_clip(2, 0, 16, 8), noise_clip(2, 1, 16, 8)
     codes, state = model.encode(none)
     assert codes.shape == (2, 0, 2, 4)
@@ -93,7 +93,7 @@ def test_nothing_in_nothing_out(model):
     pixels, state = model.decode(codes[:, :0], model.spec(16, 8))
     assert pixels.shape == (2, 3, 0, 16, 8)
     assert state is None
-    with pytest.raises(ValueError, match="without frames"):
+    with pytest.raises(ValueError):
         encode_clip(model, none)
 
 
@@ -112,16 +112,21 @@ def test_a_later_code_does_not_change_an_earlier_pixel(model):
 
 
 @pytest.mark.parametrize(
-    ("shape", "words"),
-    [((1, 3, 5, 12, 16), "12 x 16"), ((1, 3, 5, 16, 0), "16 x 0"), ((1, 1, 5, 16, 16), "not"), ((3, 5, 16, 16), "not")],
+    ("shape", "named"),
+    [
+        ((1, 3, 5, 12, 16), "12 x 16"),
+        ((1, 3, 5, 16, 0), "16 x 0"),
+        ((1, 1, 5, 16, 16), r"\[1, 1, 5, 16, 16\]"),
+        ((3, 5, 16, 16), r"\[3, 5, 16, 16\]"),
+    ],
 )
-def test_what_does_not_fit_is_refused_with_its_size(model, shape, words):
-    with pytest.raises(ValueError, match=words):
+def test_clips_of_other_shapes_are_refused(model, shape, named):
+    with pytest.raises(ValueError, match=named):
         model.encode(torch.zeros(shape))
 
 
 def test_bytes_are_refused(model):
-    with pytest.raises(ValueError, match=r"float in \[-1, 1\], not torch.uint8"):
+    with pytest.raises(ValueError, match="uint8"):
         model.encode(torch.zeros(1, 3, 5, 16, 16, dtype=torch.uint8))
 
 
@@ -135,9 +140,9 @@ def test_the_state_of_the_decoder_is_no_state_of_the_encoder(model):
     clip = noise_clip(1, 5, 8, 8)
     codes, encoder_state = model.encode(clip)
     _, decoder_state = model.decode(codes, model.spec(8, 8))
-    with pytest.raises(ValueError, match="state"):
+    with pytest.raises(ValueError):
         model.encode(clip, decoder_state)
-    with pytest.raises(ValueError, match="state"):
+    with pytest.raises(ValueError):
         model.decode(codes, model.spec(8, 8), encoder_state)
 
 
@@ -151,7 +156,7 @@ def test_encode_and_decode_do_not_change_what_they_are_given(model):
     assert torch.equal(codes, kept_codes)
 
 
-def test_a_stream_keeps_no_graph_alive(model):
+def test_a_stream_keeps_no_autograd_graph(model):
     codes, state = model.encode(noise_clip(1, 5, 8, 8).requires_grad_())
     _, shown = model.decode(codes, model.spec(8, 8))
     assert not any(leaf.requires_grad for part in (state, shown) for leaf in flatten_state(part).values())
@@ -199,11 +204,11 @@ def test_a_batch_is_its_clips_side_by_side(model):
 
 def test_spread_is_least_where_tanh_fills_its_range_evenly():
     even = torch.atanh(torch.linspace(-0.999, 0.999, 2001)).view(1, 1, 1, -1, 1)
-    assert spread(even) < 1e-3
-    assert spread(even + 1) > 0.5
-    assert spread(even * 4) > 1
+    assert latent_spread_loss(even) < 1e-3
+    assert latent_spread_loss(even + 1) > 0.5
+    assert latent_spread_loss(even * 4) > 1
     collapsed = torch.zeros(1, 1, 2, 2, 3, requires_grad=True)
-    spread(collapsed).backward()
+    latent_spread_loss(collapsed).backward()
     assert collapsed.grad.isfinite().all()
 
 

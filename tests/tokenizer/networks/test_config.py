@@ -4,7 +4,7 @@ from tests.tokenizer.models import small_config
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "named"),
     [
         ({"f_t": 3}, "f_t = 3"),
         ({"f_s": 32, "front_s": 8}, "f_s = 32"),
@@ -16,8 +16,8 @@ from tests.tokenizer.models import small_config
         ({"channels": 0}, "channels = 0"),
     ],
 )
-def test_what_cannot_be_built_is_refused_by_name(changes, words):
-    with pytest.raises(ValueError, match=words):
+def test_impossible_settings_are_refused_by_name(changes, named):
+    with pytest.raises(ValueError, match=named):
         small_config(**changes)
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tokenizer.networks.convolution import Down, FrameConv, TimeConv, Up
+from tokenizer.networks.convolution import Downsample, FrameConv, TimeConv, Upsample
 
 
 def frames(*shape, seed=0):
@@ -48,7 +48,7 @@ def test_frame_conv_is_conv2d_on_every_frame():
 
 @pytest.mark.parametrize("time", [1, 2])
 def test_up_can_undo_down(time):
-    down, up = Down(3, 12 * time, time, 2).double(), Up(12 * time, 3, time, 2).double()
+    down, up = Downsample(3, 12 * time, time, 2).double(), Upsample(12 * time, 3, time, 2).double()
     with torch.no_grad():
         down.mix.conv.weight.copy_(torch.eye(12 * time)[..., None, None])
         up.mix.conv.weight.copy_(torch.eye(12 * time)[..., None, None])

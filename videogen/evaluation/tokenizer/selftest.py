@@ -7,7 +7,7 @@ import torch
 from interfaces.tokenizer import VideoTokenizer
 from interfaces.verdict import Verdict
 from tokenizer import laws
-from tokenizer.precision import whole_float32
+from tokenizer.precision import without_tf32
 
 TOLERANCE = 1e-4  # of clips in [-1, 1], where equality is up to float rounding
 PLANS = 3
@@ -23,7 +23,7 @@ def check_tokenizer_laws(tokenizer: VideoTokenizer, seed: int) -> list[Verdict]:
     clip = (torch.rand(shape, generator=generator) * 2 - 1).to(tokenizer.device)
     ragged = torch.cat([clip, clip[:, :, : spec.frames_per_latent // 2]], dim=2)
     plans = [[1] * ragged.shape[2], *(_random_plan(ragged.shape[2], draw) for _ in range(PLANS))]
-    with whole_float32():
+    with without_tf32():
         return list(laws.check(tokenizer, ragged, plans, TOLERANCE))
 
 

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tokenizer import diagnostics
-from tokenizer.losses.adversarial import LeCam, has_begun
+from tokenizer.losses.adversarial import LeCam, is_active
 from tokenizer.losses.discriminator import Discriminator
 from tokenizer.losses.objective import adversarial_loss, discriminator_loss, reconstruction_loss
 from tokenizer.losses.perceptual import PerceptualLoss
 from tokenizer.networks.cnn import CNNTokenizer, Reconstruction
-from tokenizer.networks.config import DECODER, TokenizerConfig
+from tokenizer.networks.config import DECODER_FIELDS, TokenizerConfig
 from tokenizer.networks.encoder_decoder import decoder_layers
 from tokenizer.quantize import batch_perplexity
 from videogen.checkpoint import Content
@@ -82,7 +82,7 @@ class TokenizerStage:
             **{name: term.detach() for name, term in out.losses.items()},
             **looks(clip, out, self.network.quantizer.codebooks),
         }
-        if self.adversarial is None or not has_begun(self.adversarial, step):
+        if self.adversarial is None or not is_active(self.adversarial, step):
             yield Turn(TOKENIZER, total, terms)
             return
         with team.bystander(DISCRIMINATOR) as critic:
@@ -197,7 +197,7 @@ def weights_of(wanted: TokenizerTrainingConfig, fresh: CNNTokenizer) -> dict[str
         model = load_tokenizer(path)
     given = dict(model.network.state_dict())
     others = {f.name for f in fields(config) if getattr(model.config, f.name) != getattr(config, f.name)}
-    if model.config.encoding == config.encoding and others.isdisjoint(DECODER):
+    if model.config.encoding == config.encoding and others.isdisjoint(DECODER_FIELDS):
         return given
     if model.config.encoding == config.encoding and wanted.phases[0].decoder_only:
         decoder = {name: weights for name, weights in fresh.state_dict().items() if name.startswith(DECODER_WEIGHTS)}
@@ -247,8 +247,8 @@ def looks(clip: Tensor, out: Reconstruction, codebooks: Sequence[int]) -> dict[s
     """Numbers that alarms look at."""
     return {
         "outside": diagnostics.share_out_of_range(clip),
-        "clip_variance": diagnostics.variance_within_frames(clip),
-        "variance": diagnostics.variance_within_frames(out.clip),
+        "clip_variance": diagnostics.within_frame_variance(clip),
+        "variance": diagnostics.within_frame_variance(out.clip),
         "perplexity": batch_perplexity(out.codes, codebooks),
         "tokens": torch.tensor(float(out.codes.shape[:-1].numel()), device=clip.device),
     }
