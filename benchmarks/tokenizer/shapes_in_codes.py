@@ -1,8 +1,8 @@
-"""What a tokenizer loses, and where: is a thing's shape in the ids, and does the decoder paint it?
+"""What a tokenizer loses, and where: is a thing's shape in the codes, and does the decoder draw it?
 
-Clips of the playroom with one thing in each. A small network learns to read the shape off the ids of some; on others it
-is compared with the oracle, which looks at the pictures that the decoder paints of the same ids. Where the first knows
-and the second does not, the decoder can still learn it, and no id has to change.
+Clips of the playroom with one thing in each. A small network learns to read the shape off the codes of some. On others
+it is compared with the oracle, which looks at the decoded frames. Where the network knows the shape and the oracle does
+not, the decoder can still learn it without a change of codes.
 """
 
 import argparse
@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.measuring.hardware import describe
-from tokenizer.quantize import FSQConfig
+from interfaces.tokenizer import encode_clip
+from interfaces.tokens import TokenSpec
 from videogen.evaluation.generation.prompts import true_clips
 from videogen.models import BUNDLED, TokenizerModel, load_tokenizer
 from videogen.pixels import to_clip, to_frames
@@ -26,24 +27,22 @@ WIDTH, CODE = 48, 8
 
 
 class ShapeClassifier(nn.Module):
-    """Ids [B, T, h, w] to a logit for each shape: digits embedded, some convolutions, what is seen anywhere."""
+    """Codes [B, T, N, K] to a logit for each shape: embeddings, convolutions, mean and maximum over positions."""
 
-    def __init__(self, levels: tuple[int, ...]):
+    def __init__(self, spec: TokenSpec):
         super().__init__()
-        self.levels = levels
-        self.digits = nn.ModuleList(nn.Embedding(count, CODE) for count in levels)
-        self.first = nn.Conv3d(CODE * len(levels), WIDTH, 3, padding=1)
+        self.grid = spec.groups[0].shape
+        self.codes = nn.ModuleList(nn.Embedding(size, CODE) for size in spec.codebooks)
+        self.first = nn.Conv3d(CODE * spec.depth, WIDTH, 3, padding=1)
         self.blocks = nn.ModuleList(
             nn.Sequential(nn.GroupNorm(4, WIDTH), nn.GELU(), nn.Conv3d(WIDTH, WIDTH, 3, padding=1)) for _ in range(4)
         )
         self.last = nn.Linear(2 * WIDTH, len(SHAPES))
 
-    def forward(self, ids_BThw: Tensor) -> Tensor:
-        codes = []
-        for level, digit in zip(self.levels, self.digits, strict=True):
-            codes.append(digit(ids_BThw % level))
-            ids_BThw = ids_BThw // level
-        x_BCThw = self.first(torch.cat(codes, -1).permute(0, 4, 1, 2, 3))
+    def forward(self, codes_BTNK: Tensor) -> Tensor:
+        embedded = [table(codes_BTN) for table, codes_BTN in zip(self.codes, codes_BTNK.unbind(-1), strict=True)]
+        x_BTNC = torch.cat(embedded, -1)
+        x_BCThw = self.first(x_BTNC.reshape(*x_BTNC.shape[:2], *self.grid, -1).permute(0, 4, 1, 2, 3))
         for block in self.blocks:
             x_BCThw = x_BCThw + block(x_BCThw)
         seen_BCN = x_BCThw.flatten(2)
@@ -55,17 +54,17 @@ def encode_scenes(tokenizer: TokenizerModel, scenes: list[Scene], pictures: int)
     pieces = []
     for start in range(0, len(scenes), CHUNK):
         clips = true_clips(tuple(scenes[start : start + CHUNK]), pictures, made.height, made.width, made.fps)
-        pieces.append(tokenizer.network.encode_clip(to_clip(clips.numpy())))
+        pieces.append(encode_clip(tokenizer.network, to_clip(clips.numpy())))
     return torch.cat(pieces)
 
 
-def train_classifier(levels: tuple[int, ...], ids: Tensor, shapes: Tensor, steps: int) -> ShapeClassifier:
-    reader = ShapeClassifier(levels)
+def train_classifier(spec: TokenSpec, codes: Tensor, shapes: Tensor, steps: int) -> ShapeClassifier:
+    reader = ShapeClassifier(spec)
     optimizer = torch.optim.AdamW(reader.parameters(), 3e-3, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1, step / 50) * (1 - step / steps))
     for _ in range(steps):
-        some = torch.randint(len(ids), (BATCH,))
-        loss = F.cross_entropy(reader(ids[some]), shapes[some])
+        some = torch.randint(len(codes), (BATCH,))
+        loss = F.cross_entropy(reader(codes[some]), shapes[some])
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -73,18 +72,18 @@ def train_classifier(levels: tuple[int, ...], ids: Tensor, shapes: Tensor, steps
     return reader.eval()
 
 
-def decoded_shapes(tokenizer: TokenizerModel, ids: Tensor, pictures: int) -> list[str]:
-    """The shapes that the oracle sees in what the decoder makes of the ids; of several things, that of the first."""
+def decoded_shapes(tokenizer: TokenizerModel, codes: Tensor, pictures: int) -> list[str]:
+    """The shapes that the oracle sees in the decoded clips; of several things, that of the first."""
     seen: list[str] = []
-    for start in range(0, len(ids), CHUNK):
-        clips = to_frames(tokenizer.network.decode(ids[start : start + CHUNK])[0])[:, :pictures].cpu().numpy()
+    for part in torch.split(codes, CHUNK):
+        clips = to_frames(tokenizer.network.decode(part, tokenizer.spec)[0])[:, :pictures].cpu().numpy()
         seen += [one.scene.things[0].shape if one.scene.things else "nothing" for one in look(clips)]
     return seen
 
 
 @torch.no_grad()
-def predicted_shapes(reader: ShapeClassifier, ids: Tensor) -> list[str]:
-    guesses = [reader(ids[start : start + CHUNK]).argmax(1) for start in range(0, len(ids), CHUNK)]
+def predicted_shapes(reader: ShapeClassifier, codes: Tensor) -> list[str]:
+    guesses = [reader(part).argmax(1) for part in torch.split(codes, CHUNK)]
     return [SHAPES[guess] for guess in torch.cat(guesses).tolist()]
 
 
@@ -115,25 +114,24 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(SEED)
     tokenizer, learned = load_tokenizer(arguments.model), arguments.clips
-    if not isinstance(tokenizer.config.quantizer, FSQConfig):
-        raise SystemExit("shapes_in_ids: ids are read by their FSQ levels; this tokenizer has none")
     scenes = sample_scenes(learned + arguments.judged, SEED, things=(1,))
-    things, ids = [scene.things[0] for scene in scenes], encode_scenes(tokenizer, scenes, arguments.pictures)
+    things, codes = [scene.things[0] for scene in scenes], encode_scenes(tokenizer, scenes, arguments.pictures)
     shapes = torch.tensor([SHAPES.index(thing.shape) for thing in things[:learned]])
-    reader = train_classifier(tokenizer.config.quantizer.levels, ids[:learned], shapes, arguments.steps)
-    read, drawn = predicted_shapes(reader, ids[learned:]), decoded_shapes(tokenizer, ids[learned:], arguments.pictures)
+    reader = train_classifier(tokenizer.spec, codes[:learned], shapes, arguments.steps)
+    read = predicted_shapes(reader, codes[learned:])
+    drawn = decoded_shapes(tokenizer, codes[learned:], arguments.pictures)
     rows = {
         kind: (*accuracy(read, things[learned:], kind), accuracy(drawn, things[learned:], kind)[1])
         for kind in ("all", *(f"{size} {shape}" for shape in SHAPES for size in SIZES))
     }
     if arguments.json:
-        columns = ("clips", "read off the ids", "seen in the pictures")
+        columns = ("clips", "read off the codes", "seen in the pictures")
         table = {kind: dict(zip(columns, row, strict=True)) for kind, row in rows.items()}
         print(json.dumps({"hardware": describe(), "shapes": table}, indent=2))
         return
-    print(f"{'':16} clips  read off the ids  seen in the pictures   ({describe()})")
-    for kind, (count, of_ids, of_pictures) in rows.items():
-        print(f"{kind:16} {count:5}  {of_ids:16.0%}  {of_pictures:20.0%}")
+    print(f"{'':16} clips  read off the codes  seen in the pictures   ({describe()})")
+    for kind, (count, of_codes, of_pictures) in rows.items():
+        print(f"{kind:16} {count:5}  {of_codes:18.0%}  {of_pictures:20.0%}")
 
 
 if __name__ == "__main__":
