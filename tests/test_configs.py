@@ -9,7 +9,7 @@ import torch
 
 from prior.config import ContextConfig, PriorConfig
 from prior.model import LlamaPrior
-from tokenizer.networks.cnn import VideoTokenizer
+from tokenizer.networks.cnn import CNNTokenizer
 from videogen.config import resolve
 from videogen.config.schemas import SCHEMAS
 
@@ -32,7 +32,7 @@ def test_it_resolves(path: Path) -> None:
 def test_a_tokenizer_can_be_built_from_it(path: Path) -> None:
     config = resolve(path, expected="tokenizer")[1].value
     with torch.device("meta"):
-        network = VideoTokenizer(config.tokenizer)
+        network = CNNTokenizer(config.tokenizer)
     assert sum(p.numel() for p in network.parameters()) > 1e5
     assert config.training.steps > config.phases[-1].from_step, "the last phase is never reached"
 

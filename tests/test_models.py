@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from interfaces.tokenizer import encode_clip
 from tests.tokenizer.models import noise_clip, small_config, small_model
 from tests.tokenizer.quantize.families import bsq, lfq
 from videogen.checkpoint import write_folder
@@ -29,7 +30,7 @@ def test_what_was_written_is_what_is_read(tmp_path: Path, quantizer) -> None:  #
     assert opened.config == config
     assert opened.clips == CLIPS
     clip = noise_clip(1, 6, 16, 16)
-    assert torch.equal(opened.network.encode_clip(clip), small_model(config).encode_clip(clip))
+    assert torch.equal(encode_clip(opened.network, clip), encode_clip(small_model(config), clip))
     assert not opened.network.training
     assert not any(p.requires_grad for p in opened.network.parameters())
 

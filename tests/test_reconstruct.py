@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from interfaces.tokenizer import encode_clip
 from tests.tokenizer.models import small_config, small_model
 from videogen import reconstruct
 from videogen.pixels import to_clip, to_frames
@@ -20,9 +21,9 @@ def test_a_stream_is_the_whole(frames: int, at_once: int, monkeypatch: pytest.Mo
     pieces = list(round_trip(network, iter(source)))
     originals, made = (torch.cat([getattr(p, name) for p in pieces]) for name in ("originals", "frames"))
     assert torch.equal(originals, torch.from_numpy(np.stack(source)))
-    ids = network.encode_clip(to_clip(np.stack(source)[None]))
-    assert torch.equal(torch.cat([p.ids_Thw for p in pieces])[None], ids)
-    assert torch.equal(made, to_frames(network.decode(ids)[0])[0][:frames])
+    codes = encode_clip(network, to_clip(np.stack(source)[None]))
+    assert torch.equal(torch.cat([p.codes_TNK for p in pieces])[None], codes)
+    assert torch.equal(made, to_frames(network.decode(codes, network.spec(16, 24))[0])[0][:frames])
 
 
 def test_frames_come_out_before_the_video_ends() -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from interfaces.verdict import Verdict
 from tokenizer import laws
-from tokenizer.networks.cnn import VideoTokenizer
+from tokenizer.networks.cnn import CNNTokenizer
 from tokenizer.precision import allow_tf32, tf32_backends
 from tokenizer.quantize import BSQConfig, FSQConfig, LFQConfig
 from videogen.cli import main
@@ -61,20 +62,20 @@ def test_refused_clips_are_counted_however_many(
     assert capsys.readouterr().out.startswith(f"2 clips of {tmp_path / 'toys'} (2 refused: skipped)\n")
 
 
-def test_exactness_is_promised_in_whole_float32(model: TokenizerModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exactness_is_checked_in_full_float32(model: TokenizerModel, monkeypatch: pytest.MonkeyPatch) -> None:
     def rounded() -> list[str]:
         return [kind.fp32_precision for kind in tf32_backends()]
 
-    def law(network: VideoTokenizer) -> laws.Verdict:
-        return laws.Verdict("what is allowed", rounded() == ["ieee", "ieee"], "")
+    def law(tokenizer: CNNTokenizer) -> Verdict:
+        return Verdict("what is allowed", rounded() == ["ieee", "ieee"], "")
 
-    monkeypatch.setattr(laws, "every_code_survives", law)
+    monkeypatch.setattr(laws, "every_token_survives", law)
     monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "1")
     before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     try:
         allow_tf32(convolutions=True, products=True)
         allowed = rounded()
-        assert check_tokenizer_laws(model.network, seed=0)[-1] == laws.Verdict("what is allowed", True, "")
+        assert check_tokenizer_laws(model.network, seed=0)[-1] == Verdict("what is allowed", True, "")
         assert rounded() == allowed, "as it was"
         use_device("cpu")  # what encode, reconstruct and evaluate begin with
         assert not torch.backends.cudnn.allow_tf32

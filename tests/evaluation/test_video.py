@@ -11,6 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from interfaces.tokenizer import encode_clip
 from videogen.cli import main
 from videogen.evaluation.tokenizer.metrics import Totals
 from videogen.evaluation.tokenizer.video import reconstruct_video
@@ -30,13 +31,13 @@ def film(tmp_path: Path) -> Path:
 def test_the_figures_are_those_of_the_frames(model: TokenizerModel, film: Path, tmp_path: Path) -> None:
     figures = reconstruct_video(model, film, tmp_path / "seen")  # a folder of PNGs: lossless
     originals = torch.from_numpy(read(film, range(10))[:, 2:42, 2:50].copy())  # 40 x 48 in the middle
-    ids = model.network.encode_clip(to_clip(originals[None]))
-    made = to_frames(model.network.decode(ids)[0])[0][:10]
+    codes = encode_clip(model.network, to_clip(originals[None]))
+    made = to_frames(model.network.decode(codes, model.spec_of(40, 48))[0])[0][:10]
     quality = Totals().plus_frames(made, originals).quality()
     assert figures["frames"] == 10
     assert (figures["psnr"], figures["ssim"]) == pytest.approx((quality.psnr, quality.ssim), abs=1e-9)
-    assert figures["tokens"] == ids.numel()
-    assert figures["bits_per_pixel"] == pytest.approx(ids.numel() * np.log2(1000) / (10 * 40 * 48))
+    assert figures["tokens"] == codes.shape[:-1].numel()
+    assert figures["bits_per_pixel"] == pytest.approx(figures["tokens"] * np.log2(1000) / (10 * 40 * 48))
     from PIL import Image
 
     pictures = [np.asarray(Image.open(place)) for place in sorted((tmp_path / "seen").glob("*.png"))]

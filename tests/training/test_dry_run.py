@@ -13,7 +13,7 @@ from tests.tokens.conftest import make_videos
 from tests.training.conftest import LENGTHS
 from tests.training.tiny import tiny_config as tiny_tokenizer
 from tests.training.tiny_prior import Set, tiny_config
-from tokenizer.networks.cnn import VideoTokenizer
+from tokenizer.networks.cnn import CNNTokenizer
 from videogen.cli import main
 from videogen.conditioning import EncoderConfig
 from videogen.config import resolve
@@ -38,14 +38,14 @@ Captured = pytest.CaptureFixture[str]
 def test_what_is_counted_without_memory_is_what_is_held(precision: str, tmp_path: Path) -> None:
     config = tiny_tokenizer(tmp_path).tokenizer
 
-    def bytes_of(network: VideoTokenizer) -> int:
+    def bytes_of(network: CNNTokenizer) -> int:
         clip = torch.zeros(2, 3, 9, 16, 16)
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
             return saved_bytes([network], lambda: network(clip).clip.mean())[1]
 
     with shapes_only():
-        counted = bytes_of(VideoTokenizer(config))
-    held = bytes_of(VideoTokenizer(config))
+        counted = bytes_of(CNNTokenizer(config))
+    held = bytes_of(CNNTokenizer(config))
     assert counted == pytest.approx(held, rel=0 if precision == "fp32" else 0.05)
     assert held > 10_000
 

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 
+from interfaces.tokenizer import encode_clip
 from tests.tokenizer.models import small_config
 from tests.training.fake import lines
 from tests.training.programs import CHECKOUT, ENVIRONMENT, same_bits, whole_lines
@@ -89,7 +90,7 @@ def test_while_the_decoder_alone_learns_tokens_stay(data: Path, tmp_path: Path) 
     before = load_tokenizer(tmp_path / "run")
     train(data, tmp_path / "run", resume=True, steps=9)
     after = load_tokenizer(tmp_path / "run")
-    assert torch.equal(before.network.encode_clip(clips), after.network.encode_clip(clips))
+    assert torch.equal(encode_clip(before.network, clips), encode_clip(after.network, clips))
     assert not torch.equal(before.network(clips).clip, after.network(clips).clip)
 
 
@@ -231,9 +232,9 @@ def test_a_new_decoder_is_trained_for_the_ids_of_another_model(data: Path, unbro
     still = replace(config.optimizer, learning_rate=1e-12)
     grown = replace(config, tokenizer=replace(wider, decoder_blocks=with_more), begin_with=tmp_path / "run")
     run_tokenizer(replace(grown, phases=resting, optimizer=still), tmp_path / "grown", resume=False)
-    larger, ids = load_tokenizer(tmp_path / "grown"), torch.arange(12).view(1, 3, 2, 2)
+    larger, codes = load_tokenizer(tmp_path / "grown"), torch.randint(5, (1, 3, 4, 4))
     assert larger.config.decoder_blocks == with_more
-    painted, before_it = (each.network.decode(ids)[0] for each in (larger, after))
+    painted, before_it = (each.network.decode(codes, each.spec_of(16, 16))[0] for each in (larger, after))
     assert torch.allclose(painted, before_it, atol=1e-6), "blocks that were added paint nothing yet"
     deeper = replace(wider, encoder_blocks=tuple(blocks + 1 for blocks in wider.encoder_blocks))
     with pytest.raises(UsageError, match="differs from this configuration in decoder_widths, encoder_blocks"):
@@ -376,7 +377,10 @@ def test_clips_out_of_range_raise_an_alarm(data: Path) -> None:
     told = []
     for scale in (1.0, 1.1, 127.5):
         clip = torch.linspace(-scale, scale, 3 * 5 * 16 * 16).reshape(1, 3, 5, 16, 16)
-        means = {name: float(value) for name, value in looks(clip, stage.network(clip)).items()}
+        means = {
+            name: float(value)
+            for name, value in looks(clip, stage.network(clip), stage.network.quantizer.codebooks).items()
+        }
         told.append(stage.alarms(10, means)["input outside [-1, 1]"])
     assert told[0] is None
     assert str(told[1]).startswith("9.")
