@@ -84,7 +84,7 @@ def test_what_is_no_tokenizer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"model_index\.json"):
         load_tokenizer(tmp_path / "other")
     write_folder(
-        tmp_path / "prior", {"model_index.json": {"format": "videogen-model", "version": 1, "parts": ["prior"]}}
+        tmp_path / "prior", {"model_index.json": {"format": "videogen-model", "version": 2, "parts": ["prior"]}}
     )
     with pytest.raises(CheckpointError, match="tokenizer, only prior"):
         load_tokenizer(tmp_path / "prior")

@@ -58,7 +58,7 @@ def tokenizer(
     opened = load_tokenizer(model, use_device(device))
     trained = opened.clips
     height, width = size or (trained.height, trained.width)
-    check_size(opened.config, height, width)
+    check_size(opened.network, height, width)
     spec = ClipSpec(height, width, fps or trained.fps, frames or trained.frames)
     with terminal.progress("evaluating", "clips") as on_progress:
         metrics = evaluate_tokenizer(opened, data, index, spec, clips, lpips, out, on_progress)
