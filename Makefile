@@ -56,11 +56,11 @@ demo-training: setup  ## make a captioned world, train a small tokenizer and a s
 CLIPS := data/playroom_64_clips
 OPENINGS := data/playroom_64_openings
 HELD_OUT := --config configs/playroom/held_out.yaml
-CLIPS_AGAIN := configs/prior/playroom_64_cpu.yaml data.opening_share=0.75
+CLIPS_AGAIN := configs/prior/playroom_64_cpu.yaml data.clip_start_share=0.75
 LAST := training.steps=3200 optimizer.learning_rate=1.5e-3 "phases=[{from_step: 0, frames: 5}, {from_step: 2800, frames: 5, rollout_share: 0.25}]"
 FRESH := data/playroom_64_fresh
 LAST_FRESH := data.train=$(FRESH)_tokens training.steps=3400 optimizer.learning_rate=1.5e-3 "phases=[{from_step: 0, frames: 5}, {from_step: 3000, frames: 5, rollout_share: 0.25}]"
-GROWN := begin_with=runs/playroom_64_cpu_decoder "tokenizer.decoder_blocks=[6, 4]" training.steps=6000 optimizer.learning_rate=1.5e-3
+GROWN := init_from=runs/playroom_64_cpu_decoder "tokenizer.decoder_blocks=[6, 4]" training.steps=6000 optimizer.learning_rate=1.5e-3
 
 train-playroom: setup  ## make the model that comes along from nothing; hours, can be stopped and run again
 	@$(RUN) videogen data playroom data/playroom_64 --clips 6000 --seed 1
@@ -74,19 +74,19 @@ train-playroom: setup  ## make the model that comes along from nothing; hours, c
 	@$(RUN) videogen data index data/playroom_64_pictures
 	@$(RUN) videogen encode data/playroom_64_pictures data/playroom_64_picture_tokens --model runs/playroom_64_cpu --workers 2
 	@$(RUN) videogen train prior configs/prior/playroom_64_cpu_pictures.yaml --tokenizer runs/playroom_64_cpu --resume
-	@$(RUN) videogen train prior configs/prior/playroom_64_cpu.yaml begin_with=runs/playroom_64_cpu_pictures --tokenizer runs/playroom_64_cpu --run runs/playroom_64_cpu_clips --resume
+	@$(RUN) videogen train prior configs/prior/playroom_64_cpu.yaml init_from=runs/playroom_64_cpu_pictures --tokenizer runs/playroom_64_cpu --run runs/playroom_64_cpu_clips --resume
 	@$(RUN) videogen data playroom $(OPENINGS) $(HELD_OUT) clips=48000 frames=5 seed=21
 	@$(RUN) videogen data index $(OPENINGS)
 	@$(RUN) videogen encode $(OPENINGS) data/playroom_64_opening_tokens --model runs/playroom_64_cpu --workers 2
 	@$(RUN) videogen train prior configs/prior/playroom_64_cpu_openings.yaml --tokenizer runs/playroom_64_cpu --resume
-	@$(RUN) videogen train prior $(CLIPS_AGAIN) begin_with=runs/playroom_64_cpu_openings --tokenizer runs/playroom_64_cpu --run runs/playroom_64_cpu_clips_2 --resume
-	@$(RUN) videogen train prior configs/prior/playroom_64_cpu_openings.yaml begin_with=runs/playroom_64_cpu_clips_2 training.steps=3600 --tokenizer runs/playroom_64_cpu --run runs/playroom_64_cpu_openings_2 --resume
-	@$(RUN) videogen train prior $(CLIPS_AGAIN) begin_with=runs/playroom_64_cpu_openings_2 $(LAST) --tokenizer runs/playroom_64_cpu --run runs/playroom_64_cpu_clips_3 --resume
+	@$(RUN) videogen train prior $(CLIPS_AGAIN) init_from=runs/playroom_64_cpu_openings --tokenizer runs/playroom_64_cpu --run runs/playroom_64_cpu_clips_2 --resume
+	@$(RUN) videogen train prior configs/prior/playroom_64_cpu_openings.yaml init_from=runs/playroom_64_cpu_clips_2 training.steps=3600 --tokenizer runs/playroom_64_cpu --run runs/playroom_64_cpu_openings_2 --resume
+	@$(RUN) videogen train prior $(CLIPS_AGAIN) init_from=runs/playroom_64_cpu_openings_2 $(LAST) --tokenizer runs/playroom_64_cpu --run runs/playroom_64_cpu_clips_3 --resume
 	@$(RUN) videogen data playroom $(FRESH)/short $(HELD_OUT) clips=24000 frames=17 seed=31
 	@$(RUN) videogen data playroom $(FRESH)/long $(HELD_OUT) clips=3000 seed=2
 	@$(RUN) videogen data index $(FRESH)
 	@$(RUN) videogen encode $(FRESH) $(FRESH)_tokens --model runs/playroom_64_cpu --workers 2
-	@$(RUN) videogen train prior $(CLIPS_AGAIN) begin_with=runs/playroom_64_cpu_clips_3 $(LAST_FRESH) --tokenizer runs/playroom_64_cpu --run runs/playroom_64_prior --resume
+	@$(RUN) videogen train prior $(CLIPS_AGAIN) init_from=runs/playroom_64_cpu_clips_3 $(LAST_FRESH) --tokenizer runs/playroom_64_cpu --run runs/playroom_64_prior --resume
 	@$(RUN) videogen train tokenizer configs/tokenizer/playroom_64_cpu_decoder.yaml --resume
 	@$(RUN) videogen train tokenizer configs/tokenizer/playroom_64_cpu_decoder.yaml $(GROWN) --run runs/playroom_64_cpu_grown_decoder --resume
 	@$(RUN) videogen export runs/playroom_64_prior runs/playroom_64_model --decoder runs/playroom_64_cpu_grown_decoder --prompt-vocabulary configs/playroom/prompt_vocabulary.yaml --dtype float16 --overwrite

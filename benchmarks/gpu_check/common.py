@@ -12,7 +12,7 @@ from torch import Tensor
 from benchmarks.gpu_check import Finding
 from benchmarks.measuring import DeviceSetting, synchronize, time_calls
 from videogen.evaluation.lab.roofline import Peaks, measured_peaks
-from videogen.training.estimate.machine import REACHED, this_gpu
+from videogen.training.estimate.machine import GPU_UTILIZATION, this_gpu
 
 SEED = 0
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -59,7 +59,7 @@ def peaks_of(setting: DeviceSetting) -> Peaks:
 def datasheet_flops(device: torch.device) -> float | None:
     """FLOP/s of a known GPU's dense products in bf16: what papers take shares of as MFU."""
     rate = this_gpu().rate if device.type == "cuda" else None
-    return None if rate is None else rate / REACHED
+    return None if rate is None else rate / GPU_UTILIZATION
 
 
 def format_ms(seconds: float) -> str:

@@ -13,10 +13,13 @@ from tests.training.test_resume import stopped_after
 from tests.training.tiny_prior import Set, train
 from videogen.checkpoint import read_folder
 from videogen.models import load_prior
-from videogen.training.loop.monitor import Best, Judged, is_better, is_overfit
-from videogen.training.loop.stage import Team
+from videogen.training.loop.monitor import BestModel, MonitoredMetric, is_better, is_overfit
+from videogen.training.loop.stage import Distributed
 
-LOSS, QUALITY = Judged("nats", "nats", lower_is_better=True), Judged("psnr", "l2", lower_is_better=False)
+LOSS, QUALITY = (
+    MonitoredMetric("nats", "nats", lower_is_better=True),
+    MonitoredMetric("psnr", "l2", lower_is_better=False),
+)
 COURSE = (5.0, 3.0, 3.01, 3.5, 4.0, 4.5, 5.0, 2.0)  # validation after steps 2, 4, ...: the second is the best for long
 OFTEN = FakeConfig(
     training=replace(SMALL, steps=14, log_every=1, validate_every=2, checkpoint_every=2, keep=20, sample_every=0)
@@ -29,13 +32,13 @@ class Memorizing(FakeStage):
     falls = True
     step = 0
 
-    def applied(self, step: int, means: Mapping[str, float]) -> None:
-        super().applied(step, means)
+    def after_step(self, step: int, means: Mapping[str, float], distributed: Distributed) -> None:
+        super().after_step(step, means, distributed)
         assert isinstance(means, dict)
         self.step, means["error"] = step + 1, 1 / (1 + step) if self.falls else 1.0 + step
 
-    def validate(self, team: Team) -> dict[str, float]:
-        return super().validate(team) | {"validation_error": COURSE[self.step // 2 - 1]}
+    def validate(self, distributed: Distributed) -> dict[str, float]:
+        return super().validate(distributed) | {"validation_error": COURSE[self.step // 2 - 1]}
 
 
 @pytest.fixture
@@ -69,7 +72,7 @@ def test_learning_by_heart_raises_an_alarm_once(memorizing: type[Memorizing], tm
     run(tmp_path / "run", OFTEN, on_alarm=lambda name, words: told.append((name, words)))
     ((name, words),) = [each for each in told if each[0] != "large"]
     assert name == "overfitting"
-    assert "validation_error of validation was 3 at step 4 and is 4.5" in words
+    assert "validation_error was 3 at step 4 and is 4.5" in words
     assert str(tmp_path / "run" / "best") in words
     rings = [line["step"] for line in lines(tmp_path / "run") if "overfitting" in line.get("alarms", [])]
     assert rings == [13, 14], "from the third validation on that was worse, which was after step 12"
@@ -89,7 +92,7 @@ def test_a_run_that_gets_worse_everywhere_learns_nothing_by_heart(
 
 
 @pytest.mark.parametrize(
-    ("judged", "value", "trained", "overfit"),
+    ("metric", "value", "trained", "overfit"),
     [
         (LOSS, 2.1, 0.5, True),
         (LOSS, 2.01, 0.5, False),  # chance
@@ -100,16 +103,16 @@ def test_a_run_that_gets_worse_everywhere_learns_nothing_by_heart(
         (QUALITY, 2.1, 0.5, False),
     ],
 )
-def test_what_is_overfit(judged: Judged, value: float, trained: float | None, overfit: bool) -> None:
-    best = Best(10, 2.0, 1.0)
-    assert is_overfit(judged, value, trained, best) == overfit
-    assert is_better(judged, value, best) == ((value < 2) if judged.lower_is_better else (value > 2))
-    assert is_better(judged, value, None)
+def test_what_is_overfit(metric: MonitoredMetric, value: float, trained: float | None, overfit: bool) -> None:
+    best = BestModel(10, 2.0, 1.0)
+    assert is_overfit(metric, value, trained, best) == overfit
+    assert is_better(metric, value, best) == ((value < 2) if metric.lower_is_better else (value > 2))
+    assert is_better(metric, value, None)
 
 
 def test_the_best_is_a_model_like_any_other(made: Set, tmp_path: Path) -> None:
     outcome = train(*made, tmp_path / "run")
     assert outcome.best is not None
     card = (outcome.best / "README.md").read_text()
-    assert f"The best of its run: nats {outcome.figures['nats']:.4g} at step {outcome.best_step}" in card
+    assert f"The best of its run: nats {outcome.metrics['nats']:.4g} at step {outcome.best_step}" in card
     assert load_prior(outcome.best).tokenizer.fingerprint == load_prior(tmp_path / "run").tokenizer.fingerprint

@@ -20,16 +20,16 @@ from videogen.config import resolve
 from videogen.data import build_index
 from videogen.errors import UsageError
 from videogen.tokens import TokenSet
-from videogen.training.estimate.machine import GIB, GPUS, Machine, machine_called, memory_here
-from videogen.training.estimate.memory_estimate import cost_of, saved_bytes, shapes_only
-from videogen.training.estimate.report import Need, memory_figures, what_fits
+from videogen.training.estimate.machine import GIB, GPUS, Machine, available_memory, find_machine
+from videogen.training.estimate.memory_estimate import fake_tensors, measure_cost, saved_bytes
+from videogen.training.estimate.report import MemoryNeed, memory_report, settings_that_fit
 from videogen.training.loop.config import TrainingConfig
 from videogen.training.prior import dry_run as prior_dry_run
-from videogen.training.prior.batches import Lessons
-from videogen.training.prior.dry_run import context_for, lesson_of, phase_cost, survey
+from videogen.training.prior.batches import TokenBatches
+from videogen.training.prior.dry_run import dry_run, find_context, phase_cost, zero_batch
 from videogen.training.tokenizer import dry_run as tokenizer_dry_run
 
-H100 = machine_called("h100")
+H100 = find_machine("h100")
 TRAINING = TrainingConfig(steps=10, batch_size=64)
 Captured = pytest.CaptureFixture[str]
 
@@ -43,7 +43,7 @@ def test_what_is_counted_without_memory_is_what_is_held(precision: str, tmp_path
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
             return saved_bytes([network], lambda: network(clip).clip.mean())[1]
 
-    with shapes_only():
+    with fake_tensors():
         counted = bytes_of(CNNTokenizer(config))
     held = bytes_of(CNNTokenizer(config))
     assert counted == pytest.approx(held, rel=0 if precision == "fp32" else 0.05)
@@ -51,45 +51,45 @@ def test_what_is_counted_without_memory_is_what_is_held(precision: str, tmp_path
 
 
 def test_operations_are_counted_of_attention_too() -> None:
-    with shapes_only():
+    with fake_tensors():
         q = torch.zeros(1, 2, 8, 4, requires_grad=True)
         attention = torch.nn.functional.scaled_dot_product_attention
-        cost = cost_of([], lambda: attention(q, q, q).mean(), "fp32")
+        cost = measure_cost([], lambda: attention(q, q, q).mean(), "fp32")
     product = 2 * 2 * 8 * 8 * 4
     assert cost.operations == 2 * product + 5 * product, "two products there, five on the way back"
 
 
-@pytest.mark.parametrize("objective", ["masked", "next"])
+@pytest.mark.parametrize("objective", ["masked", "autoregressive"])
 def test_two_layers_say_what_any_number_costs(objective: Any, tmp_path: Path) -> None:
     config = tiny_config(tmp_path, objective)
     config = replace(config, prior=replace(config.prior, layers=5))
-    context, _ = context_for(config.text)
-    source = prior_dry_run.source_of("video_64_cpu", config)
-    shape = prior_dry_run.network_config(config, source.network.quantizer, source.path, context)
+    context, _ = find_context(config.text)
+    source = prior_dry_run.find_tokenizer("video_64_cpu", config)
+    shape = prior_dry_run.make_prior_config(config, source, context)
     phase = config.phases[-1]
-    said = phase_cost(shape, config, phase, (4, 6), recompute=False)
+    said = phase_cost(shape, config, phase, recompute=False)
     network = LlamaPrior(shape)  # and nothing without memory is left behind in any cache
-    lesson = lesson_of(network, phase.frames, (4, 6), clips=1)
-    held = cost_of([network], lambda: prior_dry_run.loss_of(network, lesson, 0.1, False), "fp32")
+    batch = zero_batch(network, phase.frames, clips=1)
+    held = measure_cost([network], lambda: prior_dry_run.loss_of(network, batch, 0.1, False), "fp32")
     assert (said.bytes, said.operations) == (held.bytes, held.operations)
 
 
 def test_a_prior_that_is_not_encoded_yet(made: Set, tmp_path: Path) -> None:
     videos = make_videos(tmp_path / "videos", LENGTHS)
     build_index(videos, workers=1)
-    figures, text = survey(tiny_config(videos), str(made[0]), machine_called("cpu"))
-    lessons = Lessons(tiny_config(made[1]), TokenSet.open(made[1]), None)
-    encoded, _ = survey(tiny_config(made[1]), str(made[0]), machine_called("cpu"))
+    figures, text = dry_run(tiny_config(videos), str(made[0]), find_machine("cpu"))
+    token_batches = TokenBatches(tiny_config(made[1]), TokenSet.open(made[1]), None)
+    encoded, _ = dry_run(tiny_config(made[1]), str(made[0]), find_machine("cpu"))
     for found in (figures, encoded):
-        assert found["clips"] == len(lessons.windows[-1])
-        assert found["clips to validate with"] == min(len(lessons.held_out), 4)
-        assert found["clips too short"] == lessons.used().short
-        assert found["micro-batches"] == [[2, 2, 4, 6], [2, 3, 4, 6]]
-        assert found["codes"] == "1,000 as digits of 8 x 5 x 5 x 5"
+        assert found["clips"] == len(token_batches.windows[-1])
+        assert found["clips to validate with"] == min(len(token_batches.held_out), 4)
+        assert found["clips too short"] == token_batches.report().short
+        assert found["micro-batches"] == [[2, 2, 24], [2, 3, 24]]
+        assert found["a token"] == "9.97 bits, codebooks of 8 x 5 x 5 x 5"
         assert found["fits"]
         assert found["hours"] > 0
         assert json.loads(json.dumps(found)) == found
-    assert "2 x 3 x 4 x 6" in text
+    assert "2 x 3 x 24" in text
 
 
 @pytest.mark.parametrize(
@@ -106,13 +106,13 @@ def test_a_preset_needs_nothing_else(
     assert figures["to make it fit"] == []
     assert figures["hours"] > 0
     assert figures["clips"].startswith("not known: ")
-    assert "by its configuration alone" in figures["tokenizer"]
+    assert "from its configuration alone" in figures["tokenizer"]
     assert not list(tmp_path.iterdir())
 
 
 def test_the_largest_preset_is_never_built(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     """Its weights alone are 11 GB; what is guessed of its time here, nobody would wait for."""
-    monkeypatch.setattr("videogen.training.estimate.machine.memory_here", lambda: 8 * GIB)
+    monkeypatch.setattr("videogen.training.estimate.machine.available_memory", lambda: 8 * GIB)
     short = "phases=[{from_step: 0, frames: 2}]"
     assert main(["train", "prior", "video_3b", short, "--dry-run", "--json", "--processes", "64"]) == 0
     figures = json.loads(capsys.readouterr().out)
@@ -127,14 +127,14 @@ def test_hours_of_a_tokenizer(name: str, capsys: Captured) -> None:
     figures = json.loads(capsys.readouterr().out)
     assert figures["fits"]
     assert figures["hours"] > 0
-    assert figures["hours are"] == "at 30% of what the data sheet of NVIDIA H100 promises"
+    assert figures["hours are"] == "at 30% of the data sheet rate of NVIDIA H100"
 
 
 def test_only_phases_that_a_run_comes_to_cost_anything(tmp_path: Path) -> None:
     config = tiny_tokenizer(tmp_path / "nowhere")
     config = replace(config, phases=(replace(config.phases[0], image_share=0.0), config.phases[1]))
     whole, short = (
-        tokenizer_dry_run.survey(replace(config, training=replace(config.training, steps=steps)), H100)[0]
+        tokenizer_dry_run.dry_run(replace(config, training=replace(config.training, steps=steps)), H100)[0]
         for steps in (9, 3)
     )
     assert float(whole["operations of a clip"]) > float(short["operations of a clip"])
@@ -143,47 +143,51 @@ def test_only_phases_that_a_run_comes_to_cost_anything(tmp_path: Path) -> None:
 
 def test_what_makes_it_fit_is_named_and_fits() -> None:
     gpu = Machine("a GPU", 80 * GIB, 1e14)
-    need = Need(2 * GIB, 3 * GIB, GIB)
-    assert memory_figures(need, TRAINING, 1, gpu)["fits"] is False
-    assert what_fits(need, TRAINING, 1, gpu) == [
+    need = MemoryNeed(2 * GIB, 3 * GIB, GIB)
+    assert memory_report(need, TRAINING, 1, gpu)["fits"] is False
+    assert settings_that_fit(need, TRAINING, 1, gpu) == [
         "training.accumulation=4 (50.0 GiB)", "recompute=true training.accumulation=1 (66.0 GiB)"
     ]  # fmt: skip
-    for words in what_fits(need, TRAINING, 1, gpu):
+    for words in settings_that_fit(need, TRAINING, 1, gpu):
         parts, recompute = int(words.partition("accumulation=")[2].split()[0]), words.startswith("recompute")
         there = replace(need, clip=GIB) if recompute else need
-        assert memory_figures(there, replace(TRAINING, accumulation=parts), 1, gpu)["fits"]
-    assert what_fits(need, TRAINING, 8, gpu) == []
-    assert what_fits(Need(2 * GIB, 90 * GIB), TRAINING, 1, gpu) == [
+        assert memory_report(there, replace(TRAINING, accumulation=parts), 1, gpu)["fits"]
+    assert settings_that_fit(need, TRAINING, 8, gpu) == []
+    assert settings_that_fit(MemoryNeed(2 * GIB, 90 * GIB), TRAINING, 1, gpu) == [
         "a smaller network, or shorter or smaller clips in phases: one clip needs 90.0 GiB"
     ]
-    assert what_fits(Need(90 * GIB, GIB, sharded=True), TRAINING, 1, gpu)[0].startswith("FSDP over 2 such machines")
-    assert what_fits(Need(90 * GIB, GIB), TRAINING, 1, gpu)[0].startswith("a smaller network: 90.0 GiB stay")
-    with pytest.raises(UsageError, match="it cannot be shared out to 1 micro-batches of 3 processes"):
-        memory_figures(need, TRAINING, 3, gpu)
+    assert settings_that_fit(MemoryNeed(90 * GIB, GIB, sharded=True), TRAINING, 1, gpu)[0].startswith(
+        "FSDP over 2 such machines"
+    )
+    assert settings_that_fit(MemoryNeed(90 * GIB, GIB), TRAINING, 1, gpu)[0].startswith(
+        "a smaller network: it needs 90.0 GiB"
+    )
+    with pytest.raises(UsageError, match="1 micro-batches of 3 processes"):
+        memory_report(need, TRAINING, 3, gpu)
 
 
 def test_machines_have_names() -> None:
-    assert machine_called("cpu").memory == memory_here() > GIB
-    assert machine_called("cpu").rate is None
+    assert find_machine("cpu").memory == available_memory() > GIB
+    assert find_machine("cpu").rate is None
     for name in GPUS:
-        assert machine_called(name).memory > 10 * GIB
-    with pytest.raises(UsageError, match=r"--device abacus: .* expected cpu, or t4, "):
-        machine_called("abacus")
+        assert find_machine(name).memory > 10 * GIB
+    with pytest.raises(UsageError, match=r"abacus: .*cpu, or t4, "):
+        find_machine("abacus")
 
 
 def test_a_text_encoder_is_asked_for_its_size_alone(tmp_path: Path) -> None:
-    assert context_for(EncoderConfig("nobody/has-this"))[1] == {
+    assert find_context(EncoderConfig("nobody/has-this"))[1] == {
         "text encoder": "nobody/has-this is not here: 1024 features are assumed"
     }
     (tmp_path / "config.json").write_text('{"d_model": 48}')
-    context, assumed = context_for(EncoderConfig(str(tmp_path)))
+    context, assumed = find_context(EncoderConfig(str(tmp_path)))
     assert context is not None
     assert (context.features, assumed) == (48, {})
 
 
 def test_a_tokenizer_that_nobody_named_is_asked_for(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--tokenizer is missing: a model, a run, or for a dry run a configuration"):
-        survey(tiny_config(tmp_path / "nowhere"), None, H100)
+    with pytest.raises(UsageError, match="--tokenizer"):
+        dry_run(tiny_config(tmp_path / "nowhere"), None, H100)
 
 
 @pytest.mark.parametrize("schema", ["prior"])

@@ -2,14 +2,14 @@ import pytest
 import torch
 from torch import nn
 
-from videogen.training.loop.muon import Muon, orthogonal
+from videogen.training.loop.muon import Muon, orthogonalize
 
 
 @pytest.mark.parametrize("arithmetic", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 5, 40), (2, 40, 5)])
 def test_singular_values_come_near_one(shape: tuple[int, int, int], arithmetic: torch.dtype) -> None:
     torch.manual_seed(0)  # a matrix may be as near to singular as chance likes, and is then left so
-    made = orthogonal(torch.randn(shape) * 37, arithmetic)
+    made = orthogonalize(torch.randn(shape) * 37, arithmetic)
     assert made.dtype == torch.float32
     values = torch.linalg.svdvals(made)
     assert values.min() > 0.3
@@ -19,7 +19,7 @@ def test_singular_values_come_near_one(shape: tuple[int, int, int], arithmetic: 
 def test_directions_are_kept() -> None:
     matrix = torch.randn(1, 6, 9)
     left, _, right = torch.linalg.svd(matrix[0], full_matrices=False)
-    mixed = left.T @ orthogonal(matrix, torch.float32)[0] @ right.T
+    mixed = left.T @ orthogonalize(matrix, torch.float32)[0] @ right.T
     off = mixed - torch.diag(mixed.diagonal())
     assert off.abs().max() < 1e-3
 

@@ -1,5 +1,6 @@
 """Both stages of training on another device: the numbers of a CPU, and one wait for the device a step."""
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,23 +9,32 @@ import pytest
 import torch
 from accelerate.state import PartialState
 
-from prior.model import Lesson
+from interfaces.tokens import TokenGroup, TokenSpec
+from prior.config import ContextConfig, PriorConfig
+from prior.laws import random_batch
+from prior.model import LlamaPrior, PriorBatch
 from tests.fake_device import FAKE, FakeDevice
-from tests.prior.models import WORDS, tiny_config, tiny_lesson, tiny_model
 from tests.training import tiny, tiny_prior
 from tests.training.fake import lines
 from tests.training.tiny_prior import Set
 
+SPEC = TokenSpec(codebooks=(4, 3), groups=(TokenGroup("tokens", (2, 3)),), frames_per_latent=4)
+
 
 @pytest.mark.parametrize("kernel", ["gathered", "dense"])
-@pytest.mark.parametrize("objective", ["masked", "next"])
-def test_a_lesson_teaches_the_same_and_waits_for_nothing(kernel: Any, objective: Any) -> None:
-    config = tiny_config(objective, sinks=1, context=WORDS)
-    model, lesson = tiny_model(config), tiny_lesson(config, rate=0.5)
-    model(lesson, kernel, 0.1, recompute=True).loss.mean().backward()
+@pytest.mark.parametrize("objective", ["masked", "autoregressive"])
+def test_gradients_are_those_of_a_cpu_and_nothing_waits(kernel: Any, objective: Any) -> None:
+    config = PriorConfig(
+        width=32, layers=2, heads=4, kv_heads=2, hidden=40, window=2, objective=objective, sink_frames=1, spec=SPEC,
+        context=ContextConfig(length=3, vocabulary=7),
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = LlamaPrior(config).double()
+    there, batch = copy.deepcopy(model), random_batch(config, 2, 5, SPEC, torch.Generator().manual_seed(0), 0.5)
+    model(batch, kernel, 0.1, recompute=True).loss.mean().backward()
     with FakeDevice() as device:
-        there = tiny_model(config).to(FAKE)
-        there(moved(lesson), kernel, 0.1, recompute=True).loss.mean().backward()
+        there.to(FAKE)
+        there(moved(batch), kernel, 0.1, recompute=True).loss.mean().backward()
         assert device.waits == 0, device.places
         gradients = {name: each.grad.cpu() for name, each in there.named_parameters() if each.grad is not None}
     for name, parameter in model.named_parameters():
@@ -32,8 +42,8 @@ def test_a_lesson_teaches_the_same_and_waits_for_nothing(kernel: Any, objective:
             torch.testing.assert_close(gradients[name], parameter.grad, rtol=0, atol=1e-12, msg=name)
 
 
-def moved(lesson: Lesson) -> Lesson:
-    return Lesson(*(None if part is None else part.to(FAKE) for part in lesson))  # type: ignore[attr-defined]
+def moved(batch: PriorBatch) -> PriorBatch:
+    return PriorBatch(*(part.to(FAKE) if hasattr(part, "to") else part for part in batch))
 
 
 @pytest.mark.slow
@@ -47,7 +57,7 @@ def test_a_run_is_that_of_a_cpu(stage: str, made: Set, tmp_path: Path, monkeypat
     train[stage](tmp_path / "here")
     PartialState._reset_state()
     monkeypatch.setattr(PartialState, "default_device", property(lambda self: torch.device(FAKE)))
-    monkeypatch.setattr("videogen.training.prior.run.device_for_lessons", lambda: FAKE)
+    monkeypatch.setattr("videogen.training.prior.run.data_device", lambda: FAKE)
     try:
         with FakeDevice() as device:
             outcome = train[stage](tmp_path / "there")

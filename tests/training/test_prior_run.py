@@ -18,8 +18,10 @@ import torch
 from safetensors.torch import save_file
 
 from prior.config import PriorShape
-from prior.model import Lesson, LlamaPrior
-from sampling.config import Order, SamplerConfig
+from prior.heads.base import TokenLosses
+from prior.laws import random_codes
+from prior.model import LlamaPrior, PriorBatch
+from sampling.config import ORDERS, Order, SamplerConfig
 from tests.tokens.conftest import make_model, make_videos
 from tests.training.conftest import LENGTHS
 from tests.training.fake import lines
@@ -33,13 +35,13 @@ from videogen.evaluation.prior.likelihood import Baseline
 from videogen.models import check_order, load_prior, load_tokenizer, sampler_of
 from videogen.tokens import TokenSet, encode
 from videogen.tokens.windows import own_latent_frames, split_rows
-from videogen.training.estimate.machine import machine_called
-from videogen.training.loop.stage import Team
+from videogen.training.estimate.machine import find_machine
+from videogen.training.loop.stage import Distributed
 from videogen.training.prior import run as prior_run
-from videogen.training.prior.batches import Lessons
+from videogen.training.prior.batches import TokenBatches
 from videogen.training.prior.config import PriorPhaseConfig, TeachingConfig
-from videogen.training.prior.dry_run import survey
-from videogen.training.prior.init_weights import first_weights
+from videogen.training.prior.dry_run import dry_run
+from videogen.training.prior.init_weights import init_weights
 from videogen.training.prior.run import run_prior
 from videogen.training.prior.stage import PriorStage
 
@@ -105,9 +107,10 @@ def test_a_model_folder_holds_all_that_generation_needs(made: Set, unbroken: Pat
     assert model.config.context is not None
     assert model.config.context.vocabulary == model.conditioner.vocabulary
     assert (model.spec.groups[0].shape, model.latent_frames) == ((4, 6), 3)
-    past = model.network.begin(model.conditioner(["caption 1"]), 1, (4, 6))
-    proposal, _ = model.network.propose(torch.full((1, 4, 6), model.network.vocabulary.mask), past)
-    assert proposal.logits(torch.zeros(1, 4, 6, 0, dtype=torch.int64)).isfinite().all()
+    past = model.network.begin(model.conditioner(["caption 1"]), 1)
+    nothing_known = torch.zeros(1, model.spec.tokens, dtype=torch.bool)
+    proposal, _ = model.network.propose(model.spec.empty(1, 1)[:, 0], nothing_known, past)
+    assert proposal.features.isfinite().all()
 
 
 def test_a_prior_is_not_used_with_another_tokenizer(made: Set, unbroken: Path, tmp_path: Path) -> None:
@@ -116,9 +119,9 @@ def test_a_prior_is_not_used_with_another_tokenizer(made: Set, unbroken: Path, t
     files = {name: read(folder, name) for name in folder.hashes}
     files["tokenizer/model.safetensors"] = other.tensors("tokenizer/model.safetensors")
     write_folder(tmp_path / "mixed", files)
-    with pytest.raises(CheckpointError, match="of another tokenizer"):
+    with pytest.raises(CheckpointError, match="tokenizer"):
         load_prior(tmp_path / "mixed")
-    with pytest.raises(CheckpointError, match="encode the clips again"):
+    with pytest.raises(CheckpointError, match="encode"):
         train(tmp_path / "other", made[1], tmp_path / "run")
 
 
@@ -130,22 +133,22 @@ def test_what_begins_with_a_model_speaks_its_language(made: Set, unbroken: Path,
     encode(build_index(videos, workers=1), others, load_tokenizer(made[0]))
     config = tiny_config(others, steps=1)
     train(made[0], others, tmp_path / "anew", config=config)
-    train(made[0], others, tmp_path / "goes_on", config=replace(config, begin_with=unbroken))
+    train(made[0], others, tmp_path / "goes_on", config=replace(config, init_from=unbroken))
     assert spoken(tmp_path / "goes_on") == spoken(unbroken) != spoken(tmp_path / "anew")
-    other = replace(config, begin_with=unbroken, text=BPEConfig(vocabulary=300, length=7))
-    with pytest.raises(UsageError, match="whose text is another"):
+    other = replace(config, init_from=unbroken, text=BPEConfig(vocabulary=300, length=7))
+    with pytest.raises(UsageError, match="init_from"):
         train(made[0], others, tmp_path / "longer", config=other)
 
 
 def test_to_go_on_a_run_needs_no_more_the_model_it_began_with(made: Set, unbroken: Path, tmp_path: Path) -> None:
     other, run = tmp_path / "other", tmp_path / "run"
     shutil.copytree(unbroken / "model", other)
-    config = replace(tiny_config(made[1]), begin_with=other)
+    config = replace(tiny_config(made[1]), init_from=other)
     train(*made, run, config=config, steps=1)
     shutil.rmtree(other)
     assert train(*made, run, resume=True, config=config, steps=2).steps == 2
     assert spoken(run) == spoken(unbroken)
-    with pytest.raises(CheckpointError, match="no such folder"):
+    with pytest.raises(CheckpointError, match="init_from"):
         train(*made, tmp_path / "fresh", config=config, steps=1)
 
 
@@ -165,13 +168,13 @@ def test_how_a_model_is_to_be_asked_goes_along_and_may_change(made: Set, tmp_pat
 
 
 @pytest.mark.parametrize("order", get_args(Order))
-@pytest.mark.parametrize("objective", ["masked", "next"])
+@pytest.mark.parametrize("objective", ["masked", "autoregressive"])
 def test_how_a_model_is_to_be_asked_suits_how_it_is_taught(
-    objective: Literal["masked", "next"], order: Order, tmp_path: Path
+    objective: Literal["masked", "autoregressive"], order: Order, tmp_path: Path
 ) -> None:
     """What would be refused when the model is used is refused before it is trained, and nothing else is."""
-    config, suits = tiny_config(tmp_path, objective), order == "raster" or (order == "next") == (objective == "next")
-    with nullcontext() if suits else pytest.raises(ValueError, match=r"generation does not suit .*order = "):
+    config, suits = tiny_config(tmp_path, objective), order in ORDERS[objective]
+    with nullcontext() if suits else pytest.raises(ValueError, match="order = "):
         replace(config, generation=SamplerConfig(order=order))
     with nullcontext() if suits else pytest.raises(UsageError, match="order = "):
         check_order(order, objective)
@@ -187,7 +190,7 @@ def test_it_trains_straight_from_clips(made: Set, tmp_path: Path) -> None:
     assert [note for note in notes if "encoding" in note] == [
         f"encoding {len(LENGTHS)} clips first; `videogen encode --workers` shares the work"
     ]
-    used = Lessons(config, TokenSet.open(made[1]), None).used()
+    used = TokenBatches(config, TokenSet.open(made[1]), None).report()
     assert [note for note in notes if "to train on" in note] == [used.line()] * 2
     assert f"left out: {used.short} shorter than 3 latent frames" in used.line()
     train(*made, tmp_path / "tokens", steps=1)
@@ -203,7 +206,7 @@ def test_lessons_are_made_ready_where_the_run_trains(
     def told(function: Callable[..., Any]) -> Callable[..., Any]:
         return lambda *given: devices.append(given[-1]) or function(*given)
 
-    monkeypatch.setattr(prior_run, "device_for_lessons", lambda: "cpu:0")
+    monkeypatch.setattr(prior_run, "data_device", lambda: "cpu:0")
     monkeypatch.setattr(prior_run, "load_tokenizer", told(prior_run.load_tokenizer))
     monkeypatch.setattr(prior_run, "make_conditioner", told(prior_run.make_conditioner))
     train(*made, tmp_path / "run", steps=1)
@@ -211,17 +214,18 @@ def test_lessons_are_made_ready_where_the_run_trains(
 
 
 def test_the_two_objectives_load_each_others_weights(made: Set, unbroken: Path, tmp_path: Path) -> None:
-    config = replace(tiny_config(made[1], "next", steps=1), begin_with=unbroken)
+    config = replace(tiny_config(made[1], "autoregressive", steps=1), init_from=unbroken)
     given = load_prior(unbroken).network
-    weights = first_weights(LlamaPrior(replace(given.config, objective="next")), config)
+    weights = init_weights(LlamaPrior(replace(given.config, objective="autoregressive")), config)
     assert weights is not None
     assert all(torch.equal(weights()[name], tensor) for name, tensor in given.state_dict().items())
     train(*made, tmp_path / "run", config=config, steps=1)
-    assert load_prior(tmp_path / "run").config.objective == "next"
+    assert load_prior(tmp_path / "run").config.objective == "autoregressive"
     wider = replace(
-        config, prior=PriorShape(width=32, layers=2, heads=2, kv_heads=1, hidden=24, window=2, objective="next")
+        config,
+        prior=PriorShape(width=32, layers=2, heads=2, kv_heads=1, hidden=24, window=2, objective="autoregressive"),
     )
-    with pytest.raises(UsageError, match="does not fit this configuration"):
+    with pytest.raises(UsageError, match="init_from"):
         train(*made, tmp_path / "other", config=wider)
 
 
@@ -236,20 +240,22 @@ def test_a_llama_of_text_can_be_the_beginning(made: Set, tmp_path: Path) -> None
     }  # fmt: skip
     llama = {f"model.layers.{n}.{name}.weight": torch.randn(size) for n in range(2) for name, size in shapes.items()}
     save_file({**llama, "model.norm.weight": torch.ones(16)}, tmp_path / "llama.safetensors")
-    begun = replace(config, init_from=tmp_path / "llama.safetensors", optimizer=replace(config.optimizer, warmup=1000))
+    begun = replace(
+        config, init_from_llama=tmp_path / "llama.safetensors", optimizer=replace(config.optimizer, warmup=1000)
+    )
     train(*made, tmp_path / "run", config=begun)
     weights = load_prior(tmp_path / "run").network.state_dict()
     assert (weights["layers.1.down.weight"] - llama["model.layers.1.mlp.down_proj.weight"]).abs().max() < 1e-3
-    with pytest.raises(UsageError, match=r"init_from names .*q_proj"):
-        train(*made, tmp_path / "other", config=replace(begun, prior=replace(shape, heads=4, head_width=8)))
+    with pytest.raises(UsageError, match=r"init_from_llama .*self_attn"):
+        train(*made, tmp_path / "other", config=replace(begun, prior=replace(shape, heads=4)))
 
 
 @pytest.mark.parametrize("clips", [1, 3, 15, 40, 127])
 def test_however_many_processes_validate_each_clip_counts_once(made: Set, clips: int) -> None:
     config, tokenizer = replace(tiny_config(made[1]), text=None, teaching=NO_TEXT), load_tokenizer(made[0])
-    stage = PriorStage(config, Lessons(config, TokenSet.open(made[1]), None), tokenizer, None)
-    drawn = torch.Generator().manual_seed(clips)
-    vars(stage)["validation_ids"] = torch.randint(1000, (clips, 3, 4, 6), generator=drawn)
+    stage = PriorStage(config, TokenBatches(config, TokenSet.open(made[1]), None), tokenizer, None)
+    spec, drawn = stage.token_batches.spec, torch.Generator().manual_seed(clips)
+    vars(stage)["validation_codes"] = random_codes(spec, (clips, 3, spec.tokens), drawn)
     vars(stage)["validation_captions"] = ("",) * clips
     (whole,), _ = validated(stage, 1)
     assert whole[0][2].tolist() == [clips] * 3
@@ -266,33 +272,35 @@ def validated(stage: PriorStage, world: int) -> tuple[list[list[torch.Tensor]], 
     calls: list[list[int]] = [[] for _ in range(world)]
     for rank in range(world):
 
-        def answer(lesson: Lesson, kernel: str, blocks: Any, rank: int = rank) -> Answers:
-            calls[rank].append(len(lesson.targets))
-            return Answers(lesson.targets.float(), lesson.targets.float(), lesson.targets % 2 == 0)
+        def losses(batch: PriorBatch, kernel: str, blocks: Any, rank: int = rank) -> TokenLosses:
+            calls[rank].append(len(batch.targets))
+            first_BTN = batch.targets[..., 0]
+            return TokenLosses(first_BTN.float(), first_BTN.float(), first_BTN % 2 == 0)
 
         def mean(tensor: torch.Tensor, rank: int = rank) -> torch.Tensor:
             sums[rank].append(tensor)
             return torch.ones_like(tensor)
 
-        modules: Any = {"prior": answer}
+        modules: Any = {"prior": losses}
         device = torch.device("cpu")
-        stage.validate(Team(modules, lambda name: nullcontext(), mean, lambda x: [x], device, rank, world, False))
+        stage.validate(
+            Distributed(modules, lambda name: nullcontext(), mean, lambda x: [x], device, rank, world, False)
+        )
     return sums, [tuple(sizes) for sizes in calls]
 
 
 def test_baselines_are_what_they_say(made: Set) -> None:
     tokens = TokenSet.open(made[1])
-    baseline = Baseline.of(tokens, range(len(tokens)))
-    assert np.exp(baseline.logs_V).sum() == pytest.approx(1)
-    every = np.concatenate([tokens.ids(row).numpy().ravel() for row in range(len(tokens))])
-    counts = np.bincount(every, minlength=1000)
-    entropy = -(counts[counts > 0] / len(every) * np.log(counts[counts > 0] / len(every))).sum()
-    nats = baseline.nats([tokens.ids(row).numpy() for row in range(len(tokens))])
-    assert entropy < nats["nats_of_frequencies"] < entropy + 1
-    still = np.repeat(every[:1, None, None], 5, 0)
-    assert (
-        baseline.nats([still])["nats_of_copying"] < baseline.nats([still])["nats_of_frequencies"] or not baseline.stays
-    )
+    spec, baseline = tokens.description.spec, Baseline.of(tokens, range(len(tokens)))
+    assert baseline is not None
+    assert all(np.exp(logs).sum() == pytest.approx(1) for logs in baseline.logs)
+    clips: Any = [tokens.codes(row).numpy() for row in range(len(tokens))]
+    every = np.concatenate([clip.reshape(-1, spec.depth) for clip in clips])
+    counts = np.unique(every, axis=0, return_counts=True)[1]
+    entropy = -(counts / len(every) * np.log(counts / len(every))).sum()
+    assert entropy < baseline.nats(clips, spec)["nats_of_frequencies"] < entropy + 1
+    still = baseline.nats(np.repeat(every[None, None, :1], 5, 1), spec)
+    assert still["nats_of_copying"] < still["nats_of_frequencies"] or not baseline.stays
 
 
 def test_a_video_that_changed_is_named_before_any_is_encoded(made: Set, tmp_path: Path) -> None:
@@ -315,16 +323,14 @@ def test_that_kept_clips_are_too_short_is_told_of_them(made: Set) -> None:
     most = int(lengths[kept].max())
     assert lengths[train_on].max() > most, "so that the others are long enough"
     with pytest.raises(DataError) as caught:
-        Lessons(replace(config, phases=(PriorPhaseConfig(0, most + 1),)), tokens, None)
+        TokenBatches(replace(config, phases=(PriorPhaseConfig(0, most + 1),)), tokens, None)
     assert f"none of {len(kept)} clips kept for validation ({tokens.label(int(kept[0]))[0]}" in str(caught.value)
     assert f"holds {most + 1} latent frames, the longest has {most}; raise data.validation_share" in str(caught.value)
 
 
 def test_mistakes_are_told_before_anything_begins(made: Set, tmp_path: Path) -> None:
     config = tiny_config(made[1])
-    with pytest.raises(UsageError, match=r"digits are .* the tokenizer at .* has 1,000, for instance"):
-        train(*made, tmp_path / "run", config=replace(config, digits=(512, 125)))
-    with pytest.raises(DataError, match=r"none of .* clips to train on holds 40 latent frames"):
+    with pytest.raises(DataError, match="40 latent frames"):
         train(*made, tmp_path / "run", config=replace(config, phases=(PriorPhaseConfig(0, 40),)))
     for data, words in (
         (replace(config.data, validation=tmp_path / "nowhere"), "nowhere: no such file or folder"),
@@ -333,13 +339,13 @@ def test_mistakes_are_told_before_anything_begins(made: Set, tmp_path: Path) -> 
         for tokens in (made[1], made[1].parent / "videos"):
             wrong = replace(config, data=replace(data, train=tokens))
             with pytest.raises(DataError, match=words):
-                survey(wrong, str(made[0]), machine_called("cpu"))
+                dry_run(wrong, str(made[0]), find_machine("cpu"))
             with pytest.raises(DataError, match=words):
                 train(made[0], tokens, tmp_path / "run", config=wrong)
     with pytest.raises(ValueError, match=r"teaching.corruption"):
         replace(config, text=None)
     with pytest.raises(ValueError, match="rollout_share"):
-        replace(config, prior=replace(config.prior, objective="next"))
+        replace(config, prior=replace(config.prior, objective="autoregressive"))
 
 
 def read(folder: object, name: str) -> object:

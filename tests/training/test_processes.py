@@ -14,19 +14,22 @@ from accelerate.utils import FullyShardedDataParallelPlugin
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
+from interfaces.tokens import TokenGroup, TokenSpec
 from prior.config import PriorConfig
-from prior.model import Lesson, LlamaPrior
+from prior.laws import random_batch
+from prior.model import LlamaPrior
 from tests.training.fake import SMALL, FakeConfig, lines, run
 from tests.training.programs import last_tensors, run_in_processes, same_bits
 from videogen.errors import UsageError
 from videogen.training.loop.config import OptimizerConfig
-from videogen.training.loop.distributed import device_for_lessons, processes, sum_in_float32
-from videogen.training.loop.module_state import compile_in_place, gather_for_methods, seat, whole
-from videogen.training.loop.stage import Player
+from videogen.training.loop.distributed import data_device, processes, reduce_in_float32
+from videogen.training.loop.module_state import compile_in_place, full_tensor, prepare_module, register_fsdp_methods
+from videogen.training.loop.stage import TrainedModule
 from videogen.training.loop.train import reproducible
 
+SPEC = TokenSpec(codebooks=(8, 5, 5, 5), groups=(TokenGroup("tokens", (2, 3)),), frames_per_latent=4)
 PRIOR = PriorConfig(
-    width=16, layers=2, heads=2, kv_heads=1, hidden=24, window=2, objective="masked", digits=(8, 5, 5, 5), context=None
+    width=16, layers=2, heads=2, kv_heads=1, hidden=24, window=2, objective="masked", spec=SPEC, context=None
 )
 QUIET = FakeConfig(noise=False)  # each process draws its own noise, so there must be none to compare with one process
 
@@ -64,16 +67,16 @@ def test_compiling_is_not_accelerates_to_decide(monkeypatch: pytest.MonkeyPatch)
 
 def test_lessons_are_made_ready_on_the_gpu_of_each_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ACCELERATE_USE_CPU", raising=False)
-    assert device_for_lessons() == "cpu" or torch.cuda.is_available()
+    assert data_device() == "cpu" or torch.cuda.is_available()
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     monkeypatch.delenv("LOCAL_RANK", raising=False)
-    assert device_for_lessons() == "cuda:0"
+    assert data_device() == "cuda:0"
     assert not torch.backends.cudnn.allow_tf32, "ids would differ from those that `videogen encode` makes"
     monkeypatch.setenv("LOCAL_RANK", "3")
-    assert device_for_lessons() == "cuda:3"
+    assert data_device() == "cuda:3"
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
-    assert device_for_lessons() == "cpu"
+    assert data_device() == "cpu"
 
 
 def test_every_shape_is_compiled_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,10 +110,13 @@ def test_a_player_that_begins_later_warms_up_then() -> None:
     slow = OptimizerConfig(learning_rate=0.1, warmup=3, schedule="cosine", floor=0.1)
     with processes(bf16=False) as (accelerator, _):
         first, later = (
-            seat(Player(torch.nn.Linear(1, 1), slow, begins=begins), accelerator, compiled=False) for begins in (0, 50)
+            prepare_module(TrainedModule(torch.nn.Linear(1, 1), slow, first_step=begins), accelerator, compiled=False)
+            for begins in (0, 50)
         )
-    assert [later.rate(step, 100) for step in range(50)] == [0] * 50
-    assert [later.rate(step, 100) for step in range(50, 100)] == [first.rate(step, 50) for step in range(50)]
+    assert [later.learning_rate(step, 100) for step in range(50)] == [0] * 50
+    assert [later.learning_rate(step, 100) for step in range(50, 100)] == [
+        first.learning_rate(step, 50) for step in range(50)
+    ]
 
 
 @pytest.mark.slow
@@ -146,8 +152,7 @@ def test_blocks_whose_weights_are_cut_up_are_put_together_when_they_are_asked() 
     """One process stands for many: what FSDP has cut up is no whole tensor even there."""
     torch.manual_seed(0)
     network = LlamaPrior(PRIOR)
-    ids = torch.randint(1000, (2, 3, 2, 3))
-    lesson = Lesson(ids, ids, torch.where(ids % 2 == 0, network.vocabulary.mask, ids), None, torch.zeros(2))
+    batch = random_batch(PRIOR, 2, 3, SPEC, torch.Generator().manual_seed(0))
     losses, gradients = [], []
     dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     try:
@@ -158,11 +163,11 @@ def test_blocks_whose_weights_are_cut_up_are_put_together_when_they_are_asked() 
                 for block in other.blocks:
                     fully_shard(block, mesh=mesh)
                 fully_shard(other, mesh=mesh)
-                gather_for_methods(other)
-            loss = other(lesson).loss.mean()
+                register_fsdp_methods(other)
+            loss = other(batch).loss.mean()
             loss.backward()
             losses.append(loss.detach())
-            gradients.append({name: whole(p.grad) for name, p in other.named_parameters() if p.grad is not None})
+            gradients.append({name: full_tensor(p.grad) for name, p in other.named_parameters() if p.grad is not None})
     finally:
         dist.destroy_process_group()
     assert losses[0] == losses[1]
@@ -173,16 +178,16 @@ def test_blocks_whose_weights_are_cut_up_are_put_together_when_they_are_asked() 
 def test_sharded_training_in_bf16_keeps_losses_and_sums_of_gradients_in_float32() -> None:
     plugin = FullyShardedDataParallelPlugin(fsdp_version=2)
     plugin.set_mixed_precision("bf16")
-    sum_in_float32(plugin)
+    reduce_in_float32(plugin)
     assert plugin.mixed_precision_policy.reduce_dtype == torch.float32
-    network, ids = LlamaPrior(PRIOR), torch.randint(1000, (1, 2, 2, 3))
+    network, batch = LlamaPrior(PRIOR), random_batch(PRIOR, 1, 2, SPEC, torch.Generator().manual_seed(0))
     dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     try:
         mesh = init_device_mesh("cpu", (1,))
         for part in (*network.blocks, network):
             fully_shard(part, mesh=mesh, mp_policy=plugin.mixed_precision_policy)
-        gather_for_methods(network)
-        loss = network(Lesson(ids, ids, ids, None, torch.zeros(1))).loss
+        register_fsdp_methods(network)
+        loss = network(batch).loss
         loss.mean().backward()
         assert loss.dtype == torch.float32
         assert network.blocks[0].qkv.weight.grad is not None

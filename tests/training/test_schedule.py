@@ -6,32 +6,32 @@ import pytest
 import torch
 
 from videogen.training.loop.config import OptimizerConfig, TrainingConfig
-from videogen.training.loop.schedule import averaging_decay, every, rate, seed_everything
+from videogen.training.loop.schedule import ema_decay, is_due, lr_factor, seed_everything
 
 
 def test_the_rate_rises_then_falls_to_its_floor() -> None:
-    rates = [rate("cosine", step, steps=100, warmup=10, floor=0.1) for step in range(100)]
+    rates = [lr_factor("cosine", step, steps=100, warmup=10, floor=0.1) for step in range(100)]
     assert rates[:10] == pytest.approx([(step + 1) / 11 for step in range(10)])
     assert rates[10] == 1.0
     assert all(a > b for a, b in pairwise(rates[10:]))
     assert rates[-1] == pytest.approx(0.1)
-    assert rate("cosine", 1000, 100, 10, 0.1) == rates[-1], "a run made longer stays at the floor"
+    assert lr_factor("cosine", 1000, 100, 10, 0.1) == rates[-1], "a run made longer stays at the floor"
 
 
 def test_a_constant_rate_is_constant_after_its_warmup() -> None:
-    assert [rate("constant", step, 5, 2, 0.5) for step in range(5)] == pytest.approx([1 / 3, 2 / 3, 1, 1, 1])
+    assert [lr_factor("constant", step, 5, 2, 0.5) for step in range(5)] == pytest.approx([1 / 3, 2 / 3, 1, 1, 1])
 
 
 def test_the_average_forgets_its_beginning() -> None:
-    decays = [averaging_decay(0.99, step) for step in range(2000)]
+    decays = [ema_decay(0.99, step) for step in range(2000)]
     assert decays[0] == 0.1
     assert decays == sorted(decays)
     assert decays[-1] == 0.99
 
 
 def test_intervals() -> None:
-    assert [step for step in range(10) if every(3, step)] == [3, 6, 9]
-    assert not any(every(0, step) for step in range(10))
+    assert [step for step in range(10) if is_due(3, step)] == [3, 6, 9]
+    assert not any(is_due(0, step) for step in range(10))
 
 
 def draws() -> tuple[float, float, float]:

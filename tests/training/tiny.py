@@ -16,7 +16,7 @@ from tokenizer.losses.discriminator import DiscriminatorConfig
 from tokenizer.losses.objective import LossConfig
 from tokenizer.losses.perceptual import MultiscaleStructureConfig
 from videogen.training.loop.config import OptimizerConfig, TrainingConfig
-from videogen.training.loop.trainer import Outcome
+from videogen.training.loop.trainer import TrainingResult
 from videogen.training.tokenizer.config import DataConfig, PhaseConfig, TokenizerTrainingConfig
 from videogen.training.tokenizer.run import run_tokenizer
 
@@ -52,7 +52,7 @@ def tiny_config(data: Path, **training: int) -> TokenizerTrainingConfig:
     )
 
 
-def train(data: Path, folder: Path, resume: bool = False, **training: int) -> Outcome:
+def train(data: Path, folder: Path, resume: bool = False, **training: int) -> TrainingResult:
     return run_tokenizer(tiny_config(data, **training), folder, resume)
 
 

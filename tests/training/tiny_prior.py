@@ -14,7 +14,7 @@ import torch
 from prior.config import PriorShape
 from videogen.conditioning import BPEConfig
 from videogen.training.loop.config import OptimizerConfig, TrainingConfig
-from videogen.training.loop.trainer import Outcome
+from videogen.training.loop.trainer import TrainingResult
 from videogen.training.prior.config import PriorPhaseConfig, PriorTrainingConfig, TeachingConfig, TokenDataConfig
 from videogen.training.prior.run import run_prior
 
@@ -38,7 +38,7 @@ def tiny_config(
         prior=PriorShape(width=16, layers=2, heads=2, kv_heads=1, hidden=24, window=2, objective=objective),
         text=BPEConfig(vocabulary=300, length=6),
         teaching=TeachingConfig(
-            label_smoothing=0.1, corruption=0.3, corruption_share=0.7, text_dropout=0.2, cut_share=0.3
+            label_smoothing=0.1, corruption=0.3, corruption_share=0.7, text_dropout=0.2, scene_cut_probability=0.3
         ),
         optimizer=OptimizerConfig(learning_rate=3e-3, warmup=2, schedule="cosine", floor=0.1, algorithm="muon"),
         training=replace(TRAINING, **training),
@@ -52,7 +52,7 @@ def train(
     resume: bool = False,
     config: PriorTrainingConfig | None = None,
     **training: Any,
-) -> Outcome:
+) -> TrainingResult:
     config = config or tiny_config(tokens)
     return run_prior(replace(config, training=replace(config.training, **training)), model, folder, resume)
 

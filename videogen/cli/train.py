@@ -15,7 +15,7 @@ from videogen.errors import UsageError
 from videogen.threads import SPINS_IN_TRAINING, bound_spinning, use_threads
 
 if TYPE_CHECKING:
-    from videogen.training.loop.trainer import Outcome
+    from videogen.training.loop.trainer import TrainingResult
 
 NO_TENSORBOARD = "TensorBoard is not installed: metrics are in metrics.jsonl, images in samples/"
 RUN_OPTIONS = (
@@ -92,10 +92,10 @@ def tokenizer(
     use_threads(threads)
     refuse_ignored(dry_run, device, processes)
     if dry_run:
-        from videogen.training.estimate.machine import machine_called
-        from videogen.training.tokenizer.dry_run import survey
+        from videogen.training.estimate.machine import find_machine
+        from videogen.training.tokenizer.dry_run import dry_run as estimate
 
-        terminal.report(*survey(settings, machine_called(device), processes))
+        terminal.report(*estimate(settings, find_machine(device), processes))
         return
     run_stage(terminal, settings.training.steps, lambda **listeners: run_tokenizer(settings, run, resume, **listeners))
 
@@ -138,11 +138,11 @@ def prior(
     use_threads(threads)
     refuse_ignored(dry_run, device, processes)
     if dry_run:
-        from videogen.training.estimate.machine import machine_called
-        from videogen.training.prior.dry_run import survey
+        from videogen.training.estimate.machine import find_machine
+        from videogen.training.prior.dry_run import dry_run as estimate
 
         known = tokenizer or (str(tokenizer_of_run(run)) if run == Path(config) else None)
-        terminal.report(*survey(settings, known, machine_called(device), processes))
+        terminal.report(*estimate(settings, known, find_machine(device), processes))
         return
     path = None if tokenizer is None else Path(tokenizer)
     run_stage(
@@ -164,7 +164,7 @@ def resolve_run_config(
 ) -> tuple[Any, Path]:
     """The configuration and the run folder, from a file, a preset, or an existing run."""
     from videogen.config import resolve, resolve_run
-    from videogen.config.schemas import RUN_CONFIG
+    from videogen.config.run_config import RUN_CONFIG
 
     run = Path(config)
     if not (run / RUN_CONFIG).is_file():
@@ -176,7 +176,7 @@ def resolve_run_config(
     return resolve_run(run, overrides, schema).value, run
 
 
-def run_stage(terminal: Terminal, steps: int, run: "Callable[..., Outcome]") -> None:
+def run_stage(terminal: Terminal, steps: int, run: "Callable[..., TrainingResult]") -> None:
     """Train a stage with a progress bar and log lines, then print the result."""
     remaining = TimeLeft(steps)
     with terminal.progress("training", "steps") as bar:
@@ -198,11 +198,11 @@ def run_stage(terminal: Terminal, steps: int, run: "Callable[..., Outcome]") -> 
         )
     best = None if outcome.best is None else str(outcome.best)
     result = {"model": str(outcome.model), "steps": outcome.steps, "best": best, "best_step": outcome.best_step}
-    said = in_words(outcome.figures) or "nothing left to do"
+    said = in_words(outcome.metrics) or "nothing left to do"
     better = f"\n{best} is the best model by validation, from step {outcome.best_step}"
     ended = f"{outcome.model} after {outcome.steps} steps: {said}"
     terminal.report(
-        {**result, **outcome.figures}, ended + (better if outcome.best_step not in (None, outcome.steps) else "")
+        {**result, **outcome.metrics}, ended + (better if outcome.best_step not in (None, outcome.steps) else "")
     )
 
 

@@ -5,7 +5,6 @@ Importing this module imports none of them, for some stand beside code that need
 
 import dataclasses
 import importlib
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from videogen.checkpoint import as_json
 from videogen.config.bind import Resolved, bind
 from videogen.config.presets import find_config, shown_name
+from videogen.config.run_config import RUN_CONFIG, read_run_config
 from videogen.config.strict_yaml import ConfigError, Mapping, Scalar, nearest, parse, read
 from videogen.errors import CheckpointError, UsageError
 
@@ -22,7 +22,6 @@ SCHEMAS = {
     "tokenizer": "videogen.training.tokenizer.config:TokenizerTrainingConfig",
     "prior": "videogen.training.prior.config:PriorTrainingConfig",
 }
-RUN_CONFIG = "config.json"  # in a run folder: the whole configuration, and what else the run depends on
 PRIOR_ALONE = "teaching"  # a section that a prior's configuration has, and a tokenizer's has not
 
 
@@ -49,12 +48,10 @@ def resolve_run(run: Path, overrides: Iterable[str], expected: str) -> Resolved[
     """The configuration that a run of training wrote into its folder, with overrides on top."""
     place = run / RUN_CONFIG
     try:
-        data = json.loads(place.read_bytes())
+        data = read_run_config(place)
         kind = "prior" if PRIOR_ALONE in data else "tokenizer"
-    except (ValueError, TypeError):
-        raise CheckpointError(
-            f"{place}: not JSON, so nobody knows how this run began; give its configuration"
-        ) from None
+    except ValueError as error:
+        raise CheckpointError(f"{place}: {error}; resume with the configuration that the run began with") from None
     if kind != expected:
         raise UsageError(f"{run}: a run of the {kind}; `videogen train {kind} --resume {run}` goes on with it")
     schema = schema_class(kind)

@@ -98,6 +98,6 @@ class PriorModel:
         if tokenizer.fingerprint != self.tokenizer.fingerprint:
             raise UsageError(
                 f"{tokenizer.path}: encodes to other tokens than the tokenizer of {self.path}; train its decoder with "
-                "begin_with and decoder_only, which keep the tokens"
+                "init_from and decoder_only, which keep the tokens"
             )
         return replace(self, tokenizer=tokenizer)

@@ -40,11 +40,11 @@ class TokenWindows:
         rows: NDArray[np.int64],
         frames: int,
         seed: int,
-        opening_share: float = 0.0,
+        clip_start_share: float = 0.0,
         called: str = "clips",
         remedy: str = "ask for fewer in phases.frames, or encode longer clips",
     ):
-        self.tokens, self.frames, self.seed, self.opening_share = tokens, frames, seed, opening_share
+        self.tokens, self.frames, self.seed, self.clip_start_share = tokens, frames, seed, clip_start_share
         lengths = own_latent_frames(tokens)
         self.rows = rows[lengths[rows] >= frames]
         self.starts = lengths[self.rows] - frames + 1 if frames > 1 else np.ones_like(self.rows)
@@ -76,10 +76,10 @@ class TokenWindows:
         return TokenWindow(f"{window.key} cut to {other.key}", other.caption, codes, window.start, control)
 
     def start(self, epoch: int, index: int) -> int:
-        """Where the window begins: at the clip's beginning in at least the opening share, else anywhere."""
+        """Where the window begins: at the start of its clip in `clip_start_share` of the samples, else anywhere."""
         place = int(epoch_order(self.seed, epoch, len(self))[index])
         opens, where = random_words(self.seed, WINDOW, epoch, index, 2)
-        return 0 if int(opens) < self.opening_share * 2**64 else uniform_index(int(where), int(self.starts[place]))
+        return 0 if int(opens) < self.clip_start_share * 2**64 else uniform_index(int(where), int(self.starts[place]))
 
     def chance(self, epoch: int, index: int, count: int) -> NDArray[np.float32]:
         """Uniform numbers that belong to a sample; fewer of them are the beginning of more."""

@@ -9,7 +9,7 @@ from benchmarks.gpu_check.checks.training import TrainingRun, preset
 from benchmarks.gpu_check.common import attempt, format_ms
 from benchmarks.measuring import time_calls
 from videogen.training.prior.config import PriorPhaseConfig
-from videogen.training.prior.samples import own_history
+from videogen.training.prior.samples import rollout_history
 
 
 def check(device: str) -> Iterator[Finding]:
@@ -24,7 +24,7 @@ def check_rollout(device: str) -> Iterator[Finding]:
 
     def work() -> None:
         with torch.autocast(training.setting.device.type, torch.bfloat16):
-            made.append(own_history(training.network, training.lesson, phase, list(range(given.batch))))
+            made.append(rollout_history(training.network, training.lesson, phase, list(range(given.batch))))
 
     work()
     taken = time_calls(work, 1, training.setting)

@@ -69,7 +69,7 @@ def check_training(home: Path, small: bool) -> Iterator[Finding]:
         yield Finding("FSDP2 in one process", "skipped", why="accelerate cuts weights up on GPUs alone")
     config = configuration(home / "tokens", small)
     outcome = run_prior(config, BUNDLED, home / "whole", resume=False)
-    nats = outcome.figures["nats"]
+    nats = outcome.metrics["nats"]
     yield Finding(
         f"{what}: trained and saved", yes_or_no(bool(np.isfinite(nats)) and (in_shards or small)),
         f"{nats:.2f} nats a token", why=f"{STEPS} steps, bf16, checkpoint and model written; "

@@ -27,9 +27,9 @@ from prior.laws import random_batch
 from prior.model import Lesson, LlamaPrior
 from prior.visibility import Layout
 from videogen.evaluation.lab.roofline import head_parameters
-from videogen.training.estimate.memory_estimate import cost_of, kept_bytes, shapes_only
+from videogen.training.estimate.memory_estimate import fake_tensors, measure_cost, state_bytes
 from videogen.training.loop.config import OptimizerConfig
-from videogen.training.loop.stage import Player
+from videogen.training.loop.stage import TrainedModule
 
 STEPS, TIMED = 6, 5
 BACKWARD = 2  # a backward pass costs two forward passes: gradients of the weights and of the inputs
@@ -190,11 +190,12 @@ def memory(training: TrainingRun, peak: int) -> Finding:
 
 def estimated_bytes(given: PresetRun) -> int:
     """As a dry run counts, of one clip; the moving average of the weights is left out, as it is here."""
-    with shapes_only():
+    with fake_tensors():
         network = LlamaPrior(given.config)
         clip = random_batch(given.config, 1, given.frames, (given.side, given.side), torch.Generator())
-        held = cost_of([network], lambda: network(clip, "gathered", 0.1, given.recompute).loss.mean(), "bf16").bytes
-        return kept_bytes(Player(network, OptimizerConfig(1e-3, 0, "constant"), averaged=False)) + held * given.batch
+        trained = TrainedModule(network, OptimizerConfig(1e-3, 0, "constant"), averaged=False)
+        step = measure_cost([network], lambda: network(clip, "gathered", 0.1, given.recompute).loss.mean(), "bf16")
+        return state_bytes(trained) + given.batch * step.bytes
 
 
 def training_flop(config: PriorConfig, layout: Layout, batch: int) -> float:

@@ -12,7 +12,7 @@ import torch
 from videogen.errors import UsageError
 
 GIB = 2**30
-GPUS = {  # by their data sheets: GiB, and 10^12 operations a second of dense products in bfloat16 (T4: float16)
+GPUS = {  # from data sheets: GiB, and 10^12 operations a second of dense products in bfloat16 (T4: float16)
     "t4": ("NVIDIA T4", 15, 65),
     "l4": ("NVIDIA L4", 23, 121),
     "rtx3090": ("NVIDIA GeForce RTX 3090", 24, 71),
@@ -25,15 +25,15 @@ GPUS = {  # by their data sheets: GiB, and 10^12 operations a second of dense pr
     "h200": ("NVIDIA H200", 139, 989),
     "b200": ("NVIDIA B200", 179, 2250),
 }
-TRIES, ENOUGH = 5, 3.0  # of a step that is timed, and the seconds after which no more are made
-REACHED = 0.3  # of a data sheet's products, in training: what well kept trainers report, not measured here
-REACHED_BY_NETWORKS = 0.4  # of this CPU's own products of large matrices
-LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # of a container
+MAX_TRIES, MAX_SECONDS = 5, 3.0  # of a step that is timed
+GPU_UTILIZATION = 0.3  # share of the data sheet's rate in training: reported by good trainers, not measured here
+CPU_UTILIZATION = 0.4  # share of this CPU's own rate of large matrix products that networks reach
+CONTAINER_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 @dataclass(frozen=True)
 class Machine:
-    """`rate` is the operations a second that training would reach there, where that is known."""
+    """`rate` is the operations a second that training would reach, where known."""
 
     name: str
     memory: int
@@ -41,45 +41,44 @@ class Machine:
     is_here: bool = False  # this machine's CPU: its rate can be measured
 
 
-def machine_called(name: str | None) -> Machine:
+def find_machine(name: str | None) -> Machine:
     """A GPU of the list, `cpu`, or (None) what this machine would train on."""
     if name in GPUS:
-        called, memory, products = GPUS[name]
-        return Machine(called, memory * GIB, REACHED * products * 1e12)
+        full_name, memory, products = GPUS[name]
+        return Machine(full_name, memory * GIB, GPU_UTILIZATION * products * 1e12)
     if name not in (None, "cpu"):
-        raise UsageError(f"--device {name}: no machine of that name is known; expected cpu, or {', '.join(GPUS)}")
+        raise UsageError(f"--device {name}: unknown machine; expected cpu, or {', '.join(GPUS)}")
     if name is None and torch.cuda.is_available():
         return this_gpu()
-    return Machine("this machine", memory_here(), None, is_here=True)
+    return Machine("this machine", available_memory(), None, is_here=True)
 
 
 def this_gpu() -> Machine:
-    found = torch.cuda.get_device_properties(0)
-    known = [products for called, _, products in GPUS.values() if set(called.split()[:2]) <= set(found.name.split())]
-    return Machine(found.name, found.total_memory, REACHED * max(known) * 1e12 if known else None)
+    gpu = torch.cuda.get_device_properties(0)
+    known = [products for name, _, products in GPUS.values() if set(name.split()[:2]) <= set(gpu.name.split())]
+    return Machine(gpu.name, gpu.total_memory, GPU_UTILIZATION * max(known) * 1e12 if known else None)
 
 
-def memory_here() -> int:
-    """Bytes that programs can have here: the machine's, or what a container leaves of them."""
-    whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+def available_memory() -> int:
+    """Bytes of memory of this machine, or of the container."""
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     with suppress(OSError, ValueError):
-        return min(whole, *(int(place.read_text()) for place in map(Path, LIMITS) if place.is_file()))
-    return whole
+        return min(total, *(int(place.read_text()) for place in map(Path, CONTAINER_LIMITS) if place.is_file()))
+    return total
 
 
-def measured_rate(step: Callable[[], object], operations: float) -> float:
-    """Operations a second of a step that needs so many, at the best of a few tries: the first has more to do, and
-    others may be at work on the machine."""
+def measure_rate(step: Callable[[], object], operations: float) -> float:
+    """Operations a second of a step: the best of a few tries, because the machine may be busy."""
     spent: list[float] = []
-    while len(spent) < TRIES and sum(spent) < ENOUGH:
+    while len(spent) < MAX_TRIES and sum(spent) < MAX_SECONDS:
         began = time.perf_counter()
         step()
         spent.append(time.perf_counter() - began)
     return operations / min(spent)
 
 
-def guessed_rate(precision: str, side: int = 1536) -> float:
-    """Where a step is too large to be tried: a share of what products of matrices reach."""
+def estimate_rate(precision: str, side: int = 1536) -> float:
+    """For a step too large to time: a share of the rate of matrix products."""
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     a, b = (torch.ones(side, side, dtype=dtype) for _ in range(2))
-    return REACHED_BY_NETWORKS * measured_rate(lambda: a @ b, 2.0 * side**3)
+    return CPU_UTILIZATION * measure_rate(lambda: a @ b, 2.0 * side**3)

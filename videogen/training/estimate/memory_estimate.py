@@ -1,4 +1,4 @@
-"""What training costs, counted on tensors that have shapes and no memory: nothing is computed, and nothing held."""
+"""Memory and operations of a training step, counted on fake tensors: nothing is computed and nothing allocated."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils import flop_counter
 
-from videogen.training.loop.stage import Player
+from videogen.training.loop.stage import TrainedModule
 
 flops: Any = flop_counter  # its functions have no types
 ATEN = torch.ops.aten
-ATTENTION = {  # a CPU's own attention, which torch's counter does not know
+ATTENTION = {  # the CPU's own attention, which torch's counter does not know
     ATEN._scaled_dot_product_flash_attention_for_cpu: lambda q, k, v, *rest, **more: flops.sdpa_flop_count(q, k, v),
     ATEN._scaled_dot_product_flash_attention_for_cpu_backward: lambda grad, q, k, v, *rest, **more: (
         flops.sdpa_backward_flop_count(grad, q, k, v)
@@ -21,44 +21,44 @@ ATTENTION = {  # a CPU's own attention, which torch's counter does not know
 
 
 @dataclass(frozen=True)
-class Cost:
-    """Of forward and backward passes: bytes that are held between the two, and operations of both."""
+class StepCost:
+    """Bytes saved for the backward pass, and operations of both passes."""
 
     bytes: int
     operations: float
 
 
-def shapes_only() -> Any:
+def fake_tensors() -> Any:
     """Inside this context tensors have a shape and a type, and no memory."""
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     return FakeTensorMode()
 
 
-def kept_bytes(player: Player) -> int:
-    """Of a player's weights, gradients, moving average and optimizer, in float32."""
-    numbers = sum(p.numel() for p in player.module.parameters())
-    return 4 * numbers * (2 + (1 if player.optimizer.algorithm == "muon" else 2) + (1 if player.averaged else 0))
+def state_bytes(trained: TrainedModule) -> int:
+    """Bytes of weights, gradients, moving average and optimizer, in float32."""
+    numbers = sum(p.numel() for p in trained.module.parameters())
+    return 4 * numbers * (2 + (1 if trained.optimizer.algorithm == "muon" else 2) + (1 if trained.averaged else 0))
 
 
-def cost_of(modules: Iterable[nn.Module], step: Callable[[], Tensor], precision: str) -> Cost:
-    """Of `step`, which gives what is to be minimised."""
+def measure_cost(modules: Iterable[nn.Module], step: Callable[[], Tensor], precision: str) -> StepCost:
+    """The cost of `step`, which returns a loss."""
     counter = flops.FlopCounterMode(display=False, custom_mapping=ATTENTION)
     with counter:
-        total, saved = saved_bytes(modules, lambda: in_precision(step, precision))
+        total, saved = saved_bytes(modules, lambda: under_autocast(step, precision))
         total.backward()  # type: ignore[no-untyped-call]
-    return Cost(saved, float(counter.get_total_flops()))
+    return StepCost(saved, float(counter.get_total_flops()))
 
 
-def in_precision(step: Callable[[], Tensor], precision: str) -> Tensor:
+def under_autocast(step: Callable[[], Tensor], precision: str) -> Tensor:
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
         return step()
 
 
 def saved_bytes(modules: Iterable[nn.Module], forward: Callable[[], Tensor]) -> tuple[Tensor, int]:
-    """What it gives, and the bytes of all that its backward pass would need, each tensor's memory counted once."""
+    """The result of `forward`, and the bytes saved for its backward pass; each storage counts once."""
     seen: dict[int, int] = {}
-    kept: list[Tensor] = []  # so that no storage is given out twice
+    kept: list[Tensor] = []  # keeps storages alive, so that no address is used twice
 
     def pack(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()

@@ -1,4 +1,4 @@
-"""What both stages share in their configuration: how one network learns, and how the run goes."""
+"""The configuration that both stages share: optimizer and training loop."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,12 +8,12 @@ from videogen.training.loop.schedule import Shape
 CHANGEABLE = frozenset(
     f"training.{name}"
     for name in ("steps", "log_every", "validate_every", "sample_every", "checkpoint_every", "keep", "keep_every")
-)  # what a run may be resumed with other values of
+)  # keys that may differ when a run is resumed
 
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """How one player learns, and how its learning rate runs over the steps. Only matrices and kernels decay."""
+    """The optimizer of one network and its learning rate schedule. Only matrices and kernels have weight decay."""
 
     learning_rate: float
     warmup: int
@@ -21,9 +21,9 @@ class OptimizerConfig:
     algorithm: Literal["adamw", "muon"] = "adamw"
     floor: float = 0.0  # of the cosine, as a share of the learning rate
     betas: tuple[float, float] = (0.9, 0.99)
-    momentum: float = 0.95  # Muon's, of matrices and kernels; AdamW has betas
+    momentum: float = 0.95  # of Muon, for matrices and kernels; AdamW has betas
     weight_decay: float = 0.0
-    clip: float | None = 1.0  # the largest norm of a gradient; null: any
+    clip: float | None = 1.0  # the largest norm of a gradient; null: unlimited
 
     def __post_init__(self) -> None:
         if not 0 < self.learning_rate < 1:
@@ -42,22 +42,22 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How long, how much at once, and what is written down when; an interval of 0 means never (but at the end)."""
+    """Steps, batch size and intervals of the loop. An interval of 0 means only at the end."""
 
     steps: int
-    batch_size: int  # clips a step, in all micro-batches of all processes together
-    accumulation: int = 1  # micro-batches a step: less memory; terms over a batch (see docs) look at one of them
+    batch_size: int  # clips a step, over all micro-batches and processes
+    accumulation: int = 1  # micro-batches a step: less memory; losses over a batch (see docs) see one micro-batch
     seed: int = 0
     precision: Literal["fp32", "bf16"] = "fp32"
     compile: bool = False
-    deterministic: bool = False  # on a GPU, slower: the same bits each time, resumed or not; a CPU does it anyway
+    deterministic: bool = False  # on a GPU: slower, but the same bits every time; a CPU is deterministic anyway
     average_decay: float = 0.999
     log_every: int = 20
     validate_every: int = 500
     sample_every: int = 500
     checkpoint_every: int = 500
-    keep: int = 2  # so many of the last checkpoints stay
-    keep_every: int = 0  # and those of each so many steps
+    keep: int = 2  # how many of the last checkpoints stay
+    keep_every: int = 0  # besides those, keep one every so many steps
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "accumulation", "log_every", "keep"):

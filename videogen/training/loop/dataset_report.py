@@ -1,4 +1,4 @@
-"""How many clips a run uses, and why not the others: what a person looks at before hours are spent."""
+"""How many clips a run uses, and why the others are left out."""
 
 from dataclasses import dataclass
 
@@ -6,29 +6,30 @@ from videogen.training.loop.stage import Json
 
 
 @dataclass(frozen=True)
-class Used:
-    """Clips by what becomes of them in the last phase; `held_out` of them were kept, some are looked at."""
+class DatasetReport:
+    """Counts of clips for the last phase. `held_out` clips are not trained on; at most `requested` are validated."""
 
     train: int
     held_out: int
-    asked: int  # to validate with: at most so many are looked at
+    requested: int
     refused: int
     short: int
-    least: str  # what those that are too short do not hold
+    min_length: str  # for instance "9 frames at 8 a second"
 
     @property
     def validation(self) -> int:
-        return min(self.held_out, self.asked)
+        return min(self.held_out, self.requested)
 
     def line(self) -> str:
-        """As a remark when a run begins: nothing is said of what is as it was asked for."""
-        judged = f"{self.validation} of {self.held_out}" if self.held_out > self.asked else str(self.held_out)
-        fewer = f" ({self.asked} were asked for)" if self.held_out < self.asked else ""
+        """One line for the log; it mentions only what differs from the configuration."""
+        many = self.held_out > self.requested
+        validation = f"{self.validation} of {self.held_out}" if many else str(self.held_out)
+        fewer = f" ({self.requested} were requested)" if self.held_out < self.requested else ""
         refused = [f"{self.refused} refused"] if self.refused else []
-        short = [f"{self.short} shorter than {self.least}"] if self.short else []
+        short = [f"{self.short} shorter than {self.min_length}"] if self.short else []
         left_out = f"; left out: {', '.join(refused + short)}" if refused or short else ""
-        return f"{self.train} clips to train on, {judged} to validate with{fewer}{left_out}"
+        return f"{self.train} clips to train on, {validation} to validate with{fewer}{left_out}"
 
-    def figures(self) -> Json:
-        """As a dry run says it."""
+    def as_dict(self) -> Json:
+        """The counts of a dry run."""
         return {"clips": self.train, "clips to validate with": self.validation, "clips too short": self.short}

@@ -1,4 +1,4 @@
-"""A network, its optimizer and the moving average of its weights, wrapped for however many processes there are."""
+"""A trained module at work: its wrapped network, its optimizer and the moving average of its weights."""
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -10,100 +10,110 @@ from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
 
 from videogen.errors import UsageError
 from videogen.training.loop.config import OptimizerConfig
-from videogen.training.loop.distributed import Accelerator, DistributedType, from_everyone, mean_over_processes
+from videogen.training.loop.distributed import Accelerator, DistributedType, all_reduce_mean, gather_lists
 from videogen.training.loop.muon import Muon
-from videogen.training.loop.schedule import averaging_decay, rate
-from videogen.training.loop.stage import Player, Team
+from videogen.training.loop.schedule import lr_factor
+from videogen.training.loop.stage import Distributed, TrainedModule
 
-MOST_SHAPES = 64  # of clips and images, in training and validation, with and without a resting part
+MAX_COMPILED_SHAPES = 64  # clips and images, training and validation, with and without a frozen part
 
 
-class Seat:
-    """One player at work. `module` is what is called; parameters go by their names in `plain`, the network itself."""
+class ModuleState:
+    """One trained module. `module` is the wrapped network that is called; `unwrapped` has the names of parameters.
 
-    def __init__(self, player: Player, module: nn.Module, optimizer: torch.optim.Optimizer, accelerator: Accelerator):
-        self.config, self.begins = player.optimizer, player.begins
+    `tensors` are what the average follows: all parameters, and the buffers that `averaged_buffers` names.
+    """
+
+    def __init__(
+        self, trained: TrainedModule, module: nn.Module, optimizer: torch.optim.Optimizer, accelerator: Accelerator
+    ):
+        self.config, self.first_step = trained.optimizer, trained.first_step
         self.module, self.optimizer = module, optimizer
-        self.plain: nn.Module = accelerator.unwrap_model(module)
-        self.parameters = dict(self.plain.named_parameters())
+        self.unwrapped: nn.Module = accelerator.unwrap_model(module)
+        self.parameters = dict(self.unwrapped.named_parameters())
+        buffers = dict(self.unwrapped.named_buffers())
+        self.tensors: dict[str, Tensor] = {
+            **self.parameters,
+            **{name: buffers[name] for name in trained.averaged_buffers},
+        }
+        self.moving = set(self.tensors)
         self.average: dict[str, Tensor] | None = None
-        if player.averaged:
-            self.average = {name: p.detach().clone() for name, p in self.parameters.items()}
+        if trained.averaged:
+            self.average = {name: tensor.detach().clone() for name, tensor in self.tensors.items()}
 
-    def rest(self, resting: Callable[[str], bool]) -> None:
-        """Parameters that rest take on their average, for that is what is exported, and have no gradient."""
+    def freeze(self, frozen: Callable[[str], bool]) -> None:
+        """Set frozen tensors to their average, which is what is exported, and stop their gradients."""
+        for name, tensor in self.tensors.items():
+            if frozen(name) and name in self.moving and self.average is not None:
+                local_shard(tensor).copy_(local_shard(self.average[name]))
+        self.moving = {name for name in self.tensors if not frozen(name)}
         for name, parameter in self.parameters.items():
-            rests = resting(name)
-            if rests and parameter.requires_grad and self.average is not None:
-                local(parameter).copy_(local(self.average[name]))
-            parameter.requires_grad_(not rests)
+            parameter.requires_grad_(name in self.moving)
 
-    def clip(self) -> Tensor:
-        """Shorten the gradient to the configured norm; returns the norm it had."""
+    def clip_gradients(self) -> Tensor:
+        """Clip the gradients to the configured norm; returns the norm before."""
         gradients = [p for p in self.parameters.values() if p.grad is not None]
         norm = nn.utils.clip_grad_norm_(gradients, self.config.clip or float("inf"))
-        return whole(norm)
+        return full_tensor(norm)
 
-    def rate(self, step: int, steps: int) -> float:
-        """The learning rate of this step, counted from 0; before the player's first one it is 0."""
-        config, own = self.config, step - self.begins
+    def learning_rate(self, step: int, steps: int) -> float:
+        """The learning rate of this step, counted from 0; it is 0 before the module's first step."""
+        config, own = self.config, step - self.first_step
         if own < 0:
             return 0.0
-        return config.learning_rate * rate(config.schedule, own, steps - self.begins, config.warmup, config.floor)
+        factor = lr_factor(config.schedule, own, steps - self.first_step, config.warmup, config.floor)
+        return config.learning_rate * factor
 
-    def step(self, step: int, steps: int, decay: float) -> None:
-        """The optimizer's step at this step's rate, and the average after it."""
-        now = self.rate(step, steps)
+    def step(self, step: int, steps: int) -> None:
+        """The optimizer step, at the learning rate of this step."""
+        rate = self.learning_rate(step, steps)
         for group in self.optimizer.param_groups:
-            group["lr"] = now
+            group["lr"] = rate
         self.optimizer.step()
-        self.follow(averaging_decay(decay, step))
 
     @torch.no_grad()
-    def follow(self, decay: float) -> None:
-        if self.average is None:
-            return
-        moving = [name for name, p in self.parameters.items() if p.requires_grad]
-        if moving:
-            averages = [local(self.average[name]) for name in moving]
-            torch._foreach_lerp_(averages, [local(self.parameters[name]) for name in moving], 1 - decay)
+    def update_ema(self, decay: float) -> None:
+        moving = [name for name in self.tensors if name in self.moving]
+        if self.average is not None and moving:
+            averages = [local_shard(self.average[name]) for name in moving]
+            torch._foreach_lerp_(averages, [local_shard(self.tensors[name]) for name in moving], 1 - decay)
 
-    def forget_gradients(self) -> None:
+    def zero_grad(self) -> None:
         for parameter in self.parameters.values():
             parameter.grad = None
 
     @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """The weights are their average inside the block, and bit for bit what they were after it."""
+    def use_average(self) -> Iterator[None]:
+        """Inside the block the weights are their average; after it they have their own bits again."""
         if self.average is None:
             yield
             return
-        kept = {name: local(p).detach().clone() for name, p in self.parameters.items()}
-        fill(self.parameters, self.average)
+        kept = {name: local_shard(tensor).detach().clone() for name, tensor in self.tensors.items()}
+        copy_weights(self.tensors, self.average)
         try:
             yield
         finally:
-            fill(self.parameters, kept)
+            copy_weights(self.tensors, kept)
 
 
-def seat(player: Player, accelerator: Accelerator, compiled: bool) -> Seat:
-    """Put a player's network on its device and make its optimizer; wrapped as accelerate's own settings say."""
-    player.module.to(accelerator.device)
+def prepare_module(trained: TrainedModule, accelerator: Accelerator, compiled: bool) -> ModuleState:
+    """Move a network to its device, make its optimizer, and wrap it as accelerate's settings say."""
+    trained.module.to(accelerator.device)
     if compiled:
-        compile_in_place(player.module)
-    if player.optimizer.algorithm == "muon" and accelerator.distributed_type == DistributedType.FSDP:
-        raise UsageError("algorithm is muon, which needs whole matrices, and FSDP cuts them up; use adamw, or DDP")
+        compile_in_place(trained.module)
+    if trained.optimizer.algorithm == "muon" and accelerator.distributed_type == DistributedType.FSDP:
+        raise UsageError("algorithm is muon, which needs whole matrices, and FSDP shards them; use adamw, or DDP")
     cuda = accelerator.device.type == "cuda"
     bf16 = cuda or accelerator.mixed_precision == "bf16"
-    optimizer = make_optimizer(player.module, player.optimizer, fused=cuda, bf16=bf16)
-    module, prepared = accelerator.prepare(player.module, optimizer)
-    gather_for_methods(module)
-    return Seat(player, module, prepared, accelerator)
+    optimizer = make_optimizer(trained.module, trained.optimizer, fused=cuda, bf16=bf16)
+    module, prepared = accelerator.prepare(trained.module, optimizer)
+    register_fsdp_methods(module)
+    return ModuleState(trained, module, prepared, accelerator)
 
 
-def gather_for_methods(module: nn.Module) -> None:
-    """Where FSDP cuts up a part that is not called but asked by methods, these put its weights together first."""
-    warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view")  # which nobody changes in place
+def register_fsdp_methods(module: nn.Module) -> None:
+    """Let FSDP gather weights for parts that are used by methods other than forward."""
+    warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view")  # nothing changes it in place
     for part in module.modules():
         if isinstance(part, FSDPModule):
             for name in getattr(part, "called_by", ()):
@@ -111,10 +121,12 @@ def gather_for_methods(module: nn.Module) -> None:
 
 
 def compile_in_place(module: nn.Module) -> None:
-    """The names of parameters stay as they are. Each shape is compiled for itself: dynamic ones are slower, and round
-    otherwise, and which shapes are made dynamic depends on where a run was interrupted."""
+    """Compile without changing the names of parameters, each shape for itself.
+
+    Dynamic shapes are slower, round differently, and depend on where a run was interrupted.
+    """
     limit = torch._dynamo.config.recompile_limit
-    torch._dynamo.config.recompile_limit = max(limit, MOST_SHAPES)
+    torch._dynamo.config.recompile_limit = max(limit, MAX_COMPILED_SHAPES)
     module.compile(dynamic=False)
 
 
@@ -131,50 +143,50 @@ def make_optimizer(module: nn.Module, config: OptimizerConfig, fused: bool, bf16
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=fused or None)
 
 
-def local(tensor: Tensor) -> Tensor:
+def make_distributed(accelerator: Accelerator, states: Mapping[str, ModuleState]) -> Distributed:
+    return Distributed(
+        modules={name: state.module for name, state in states.items()},
+        frozen_module=_frozen_module(accelerator, states),
+        mean=lambda tensor: all_reduce_mean(accelerator, tensor),
+        gather=lambda value: gather_lists(accelerator, [value]),
+        device=accelerator.device,
+        rank=accelerator.process_index,
+        world_size=accelerator.num_processes,
+        sharded=accelerator.is_fsdp2,
+    )
+
+
+def _frozen_module(
+    accelerator: Accelerator, states: Mapping[str, ModuleState]
+) -> Callable[[str], AbstractContextManager[nn.Module]]:
+    @contextmanager
+    def frozen(name: str) -> Iterator[nn.Module]:
+        trained = [p for p in states[name].parameters.values() if p.requires_grad]
+        try:
+            for parameter in trained:
+                parameter.requires_grad_(False)
+            with accelerator.no_sync(states[name].module):
+                yield states[name].module
+        finally:
+            for parameter in trained:
+                parameter.requires_grad_(True)
+
+    return frozen
+
+
+def local_shard(tensor: Tensor) -> Tensor:
     """This process's part of a sharded tensor (the same memory), or the tensor itself."""
     part: Tensor = tensor.detach()
     return part.to_local() if hasattr(part, "to_local") else part
 
 
-def whole(tensor: Tensor) -> Tensor:
-    """A sharded tensor put together; every process has to call this."""
+def full_tensor(tensor: Tensor) -> Tensor:
+    """A sharded tensor as a whole; every process has to call this."""
     full: Tensor = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
     return full
 
 
 @torch.no_grad()
-def fill(targets: dict[str, Tensor] | dict[str, nn.Parameter], values: dict[str, Tensor]) -> None:
+def copy_weights(targets: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
     for name, target in targets.items():
-        local(target).copy_(local(values[name]))
-
-
-def make_team(accelerator: Accelerator, seats: Mapping[str, Seat]) -> Team:
-    return Team(
-        modules={name: seat.module for name, seat in seats.items()},
-        bystander=_bystander(accelerator, seats),
-        mean=lambda tensor: mean_over_processes(accelerator, tensor),
-        everyone=lambda value: from_everyone(accelerator, [value]),
-        device=accelerator.device,
-        rank=accelerator.process_index,
-        world=accelerator.num_processes,
-        sharded=accelerator.is_fsdp2,
-    )
-
-
-def _bystander(
-    accelerator: Accelerator, seats: Mapping[str, Seat]
-) -> Callable[[str], AbstractContextManager[nn.Module]]:
-    @contextmanager
-    def pass_through(name: str) -> Iterator[nn.Module]:
-        trained = [p for p in seats[name].parameters.values() if p.requires_grad]
-        try:
-            for parameter in trained:
-                parameter.requires_grad_(False)
-            with accelerator.no_sync(seats[name].module):
-                yield seats[name].module
-        finally:
-            for parameter in trained:
-                parameter.requires_grad_(True)
-
-    return pass_through
+        local_shard(target).copy_(local_shard(values[name]))

@@ -1,56 +1,56 @@
-"""The best a run has been by its validation, and whether it has begun to learn its clips by heart since."""
+"""Watches a run: the best model by validation, overfitting, and alarms that persist."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-PATIENCE = 3  # checks in a row that an alarm must hold; early in training some are right for a moment
-MARGIN = 0.01  # of the best figure: less than this is chance
+PATIENCE = 3  # consecutive checks before an alarm fires; early in training some are true for a moment
+MARGIN = 0.01  # of the best value: smaller differences are noise
 
 OnAlarm = Callable[[str, str], None]
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What a stage is judged by: a figure of its validation, and a term of its log that falls as clips are learned."""
+class MonitoredMetric:
+    """The validation metric that selects the best model, and the training metric that falls when a run overfits."""
 
-    figure: str
-    term: str
+    validation: str
+    training: str
     lower_is_better: bool
 
 
 @dataclass(frozen=True)
-class Best:
-    """The figure and its step; `trained` is what the term of the log was then, where there was one."""
+class BestModel:
+    """The step and value of the best validation so far; `trained` is the training metric of that time, if known."""
 
     step: int
     value: float
     trained: float | None
 
 
-def is_better(judged: Judged, value: float, best: Best | None) -> bool:
-    return best is None or (value < best.value if judged.lower_is_better else value > best.value)
+def is_better(metric: MonitoredMetric, value: float, best: BestModel | None) -> bool:
+    return best is None or (value < best.value if metric.lower_is_better else value > best.value)
 
 
-def is_overfit(judged: Judged, value: float, trained: float | None, best: Best) -> bool:
-    """Worse on clips that are never trained on, and yet better on those that are; a rate too high is worse on both."""
-    away = (value - best.value) if judged.lower_is_better else (best.value - value)
+def is_overfit(metric: MonitoredMetric, value: float, trained: float | None, best: BestModel) -> bool:
+    """Validation is worse than the best while training is better. A learning rate too high makes both worse."""
+    loss = (value - best.value) if metric.lower_is_better else (best.value - value)
     if trained is None or best.trained is None:
         return False
-    return away > MARGIN * abs(best.value) and trained < best.trained
+    return loss > MARGIN * abs(best.value) and trained < best.trained
 
 
-def words_for(judged: Judged, value: float, best: Best, place: object) -> str:
+def overfitting_message(metric: MonitoredMetric, value: float, best: BestModel, place: object) -> str:
     return (
-        f"{judged.figure} of validation was {best.value:.4g} at step {best.step} and is {value:.4g}, while training "
-        f"goes on falling: the run learns its clips by heart. The model of that step is in {place}; more different "
+        f"validation {metric.validation} was {best.value:.4g} at step {best.step} and is {value:.4g}, while the "
+        f"training loss still falls: the run overfits. The model of step {best.step} is in {place}; more different "
         "clips help, more steps do not"
     )
 
 
-def after_a_look(held: Mapping[str, int], alarms: Mapping[str, str | None], on_alarm: OnAlarm) -> dict[str, int]:
-    """For how many looks each alarm has held, now that these spoke (a message) or did not (None)."""
-    now = {name: held.get(name, 0) + 1 for name, message in alarms.items() if message is not None}
-    for name, looks in now.items():
-        if looks == PATIENCE:
+def debounce(counts: Mapping[str, int], alarms: Mapping[str, str | None], on_alarm: OnAlarm) -> dict[str, int]:
+    """Fires an alarm once, after PATIENCE consecutive checks; returns each alarm's new count of checks."""
+    now = {name: counts.get(name, 0) + 1 for name, message in alarms.items() if message is not None}
+    for name, count in now.items():
+        if count == PATIENCE:
             on_alarm(name, str(alarms[name]))
     return now

@@ -1,8 +1,8 @@
-"""Muon: momentum whose matrices are made orthogonal before they are applied, so that every direction learns alike.
+"""Muon: momentum whose update of each matrix is orthogonalized, so that all directions learn at the same rate.
 
 Published by Jordan et al. (2024); the scale that lets it share AdamW's learning rate is that of Liu et al., "Muon is
-Scalable for LLM Training" (2025). Kernels count as matrices [out, in * height * width]; vectors, and tables whose rows
-are looked up one by one, are left to AdamW.
+Scalable for LLM Training" (2025). Kernels count as matrices [out, in * height * width]; vectors and embedding tables
+are trained by AdamW.
 """
 
 from collections.abc import Callable, Iterable
@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-ROUNDS = 5
-A, B, C = 3.4445, -4.7750, 2.0315  # the quintic that brings singular values from (0, 1] near 1 in five rounds
-AS_LARGE_AS_ADAMW = 0.2  # the root mean square of AdamW's updates
+NEWTON_SCHULZ_STEPS = 5
+A, B, C = 3.4445, -4.7750, 2.0315  # the quintic that brings singular values from (0, 1] near 1 in five steps
+ADAMW_RMS = 0.2  # root mean square of AdamW's updates
 
 
 class Muon(torch.optim.Optimizer):
-    """Parameters of two and more dimensions by Muon, the others and `tables` by AdamW, at one learning rate."""
+    """Parameters of two or more dimensions by Muon, the others and `embeddings` by AdamW, at one learning rate."""
 
     def __init__(
         self,
@@ -26,14 +26,14 @@ class Muon(torch.optim.Optimizer):
         momentum: float,
         betas: tuple[float, float],
         decay: float,
-        tables: Iterable[nn.Parameter] = (),
+        embeddings: Iterable[nn.Parameter] = (),
         bf16: bool = False,
     ):
-        """With `bf16` the matrices are made orthogonal in bfloat16, which the five rounds forgive."""
-        self.arithmetic = torch.bfloat16 if bf16 else torch.float32
-        everything, looked_up = list(parameters), {id(table) for table in tables}
-        matrices = [p for p in everything if p.ndim >= 2 and id(p) not in looked_up]
-        vectors = [p for p in everything if p.ndim < 2 or id(p) in looked_up]
+        """With `bf16` the matrices are orthogonalized in bfloat16, whose rounding the five steps tolerate."""
+        self.dtype = torch.bfloat16 if bf16 else torch.float32
+        everything, tables = list(parameters), {id(table) for table in embeddings}
+        matrices = [p for p in everything if p.ndim >= 2 and id(p) not in tables]
+        vectors = [p for p in everything if p.ndim < 2 or id(p) in tables]
         shared = {"lr": lr, "momentum": momentum, "betas": betas, "weight_decay": decay}
         groups: list[dict[str, Any]] = [
             {"params": matrices, "matrices": True},
@@ -60,9 +60,9 @@ class Muon(torch.optim.Optimizer):
             gradients = [p.grad for p in alike if p.grad is not None]
             moments = [self.state[p]["momentum"] for p in alike]
             torch._foreach_lerp_(moments, gradients, 1 - group["momentum"])
-            ahead = torch._foreach_lerp(gradients, moments, group["momentum"])
-            directions = orthogonal(torch.stack([update.flatten(1) for update in ahead]), self.arithmetic)
-            rate = -group["lr"] * AS_LARGE_AS_ADAMW * max(shape) ** 0.5
+            nesterov = torch._foreach_lerp(gradients, moments, group["momentum"])
+            directions = orthogonalize(torch.stack([update.flatten(1) for update in nesterov]), self.dtype)
+            rate = -group["lr"] * ADAMW_RMS * max(shape) ** 0.5
             for p, direction in zip(alike, directions, strict=True):
                 p.add_(direction.reshape(p.shape), alpha=rate)
 
@@ -82,13 +82,13 @@ class Muon(torch.optim.Optimizer):
             p.addcdiv_(state["exp_avg"], deviation, value=-group["lr"] / (1 - first**count))
 
 
-def orthogonal(matrices_NRC: Tensor, arithmetic: torch.dtype) -> Tensor:
-    """The nearest (semi-)orthogonal matrix of each, roughly: singular values end between about 0.7 and 1.2."""
+def orthogonalize(matrices_NRC: Tensor, dtype: torch.dtype) -> Tensor:
+    """The nearest (semi-)orthogonal matrices, roughly: singular values end between about 0.7 and 1.2."""
     wide = matrices_NRC.shape[1] <= matrices_NRC.shape[2]
-    x = (matrices_NRC if wide else matrices_NRC.mT).to(arithmetic)
+    x = (matrices_NRC if wide else matrices_NRC.mT).to(dtype)
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
-    for _ in range(ROUNDS):
+    for _ in range(NEWTON_SCHULZ_STEPS):
         square = x @ x.mT
         x = A * x + (B * square + C * square @ square) @ x
-    made: Tensor = (x if wide else x.mT).to(matrices_NRC.dtype)
-    return made
+    nearest: Tensor = (x if wide else x.mT).to(matrices_NRC.dtype)
+    return nearest

@@ -1,14 +1,14 @@
-"""What a stage of training has to offer, and what the loop gives it in return; tokenizer and prior keep this promise.
+"""What the loop asks of a stage (tokenizer, prior), and what it gives the stage in return.
 
 A step of the loop, for each of its micro-batches:
 
-    for turn in stage.turns(batch, step, team):   # one turn a player, in the stage's own order
-        turn.total.backward()
-    ... then, if every number is finite: each player that had a turn takes its optimizer's step; stage.applied(...)
+    for output in stage.losses(batch, step, distributed):   # one a trained module, in the stage's own order
+        output.loss.backward()
+    ... then, if every number is finite: each module that had a loss takes its optimizer step; stage.after_step(...)
 """
 
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -17,111 +17,122 @@ import torch
 from torch import Tensor, nn
 
 from videogen.checkpoint import Content
+from videogen.errors import CheckpointError
 from videogen.training.loop.config import OptimizerConfig
-from videogen.training.loop.monitor import Judged
+from videogen.training.loop.monitor import MonitoredMetric
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Player:
-    """A network with an optimizer of its own; `averaged` ones are validated and exported by their moving average."""
+class TrainedModule:
+    """A network with its own optimizer; if `averaged`, its moving average (EMA) is validated and exported."""
 
     module: nn.Module
     optimizer: OptimizerConfig
     averaged: bool = True
-    rests: bool = False  # at some steps some of its parameters rest
-    begins: int = 0  # its first step: its warmup and its cosine count from there
-    first_weights: Callable[[], Mapping[str, Tensor]] | None = None  # read where a run begins, not where one goes on
+    may_freeze: bool = False  # some steps freeze some of its parameters
+    averaged_buffers: tuple[str, ...] = ()  # buffers that belong to the weights, such as an EMA codebook
+    first_step: int = 0  # its warmup and its cosine count from here
+    init_weights: Callable[[], Mapping[str, Tensor]] | None = None  # called when a run begins, not when it resumes
 
 
-class Turn(NamedTuple):
-    """What a player has to minimise on a micro-batch: a scalar, and named numbers for the log without a gradient."""
+class LossOutput(NamedTuple):
+    """The loss of one trained module on a micro-batch (a scalar), and detached numbers for the log."""
 
-    player: str
-    total: Tensor
-    terms: dict[str, Tensor]
+    module: str
+    loss: Tensor
+    metrics: dict[str, Tensor]
 
 
-class AnyBatch(Protocol):
-    """This process's part of a micro-batch. `next` is where the one after it begins: plain data, saved with the run."""
+class TrainingBatch(Protocol):
+    """This process's part of a micro-batch. `next_position` is where the next one begins: JSON, saved with the run."""
 
     @property
     def keys(self) -> tuple[str, ...]: ...
     @property
-    def next(self) -> Json: ...
+    def next_position(self) -> Json: ...
 
 
 @dataclass(frozen=True, eq=False)
-class Team:
-    """The players as the loop has wrapped them, and the other processes, for a stage to work with.
+class Distributed:
+    """The trained modules as the loop has wrapped them (DDP, FSDP), and the other processes.
 
-    `modules[name](...)` counts for the gradients of all processes; inside `bystander(name)` gradients pass through a
-    player without reaching its weights. `mean` is over processes, of a tensor that all of them have; `everyone` gives
-    what each of them has to say, in their order.
+    Call `modules[name](...)` for a forward pass whose gradients are averaged over processes. Inside
+    `frozen_module(name)` gradients pass through a module without reaching its weights. `mean` averages a tensor over
+    processes; `gather` returns one value per process, in order of rank.
     """
 
     modules: Mapping[str, nn.Module]
-    bystander: Callable[[str], AbstractContextManager[nn.Module]]
+    frozen_module: Callable[[str], AbstractContextManager[nn.Module]]
     mean: Callable[[Tensor], Tensor]
-    everyone: Callable[[Any], list[Any]]
+    gather: Callable[[Any], list[Any]]
     device: torch.device
     rank: int
-    world: int
-    sharded: bool  # each process holds a part of each weight
+    world_size: int
+    sharded: bool  # FSDP: each process holds a part of each weight
 
 
-BatchT = TypeVar("BatchT", bound=AnyBatch)
+BatchT = TypeVar("BatchT", bound=TrainingBatch)
 
 
-def begin(players: Mapping[str, Player]) -> None:
-    """Give the players the weights that a new run begins with, where they are not random."""
-    for player in players.values():
-        if player.first_weights is not None:
-            player.module.load_state_dict(player.first_weights())
+def init_weights(trained_modules: Mapping[str, TrainedModule]) -> None:
+    """Load the initial weights of a new run, where they are not random."""
+    for trained in trained_modules.values():
+        if trained.init_weights is not None:
+            trained.module.load_state_dict(trained.init_weights())
+
+
+@contextmanager
+def naming_init_from() -> Iterator[None]:
+    """Errors about the model of `init_from` name the key, because a preset may have set it."""
+    try:
+        yield
+    except CheckpointError as error:
+        raise CheckpointError(f"init_from: {error}; init_from=null starts from random weights") from None
 
 
 class Stage(Protocol[BatchT]):
-    """Everything about what is trained, nothing about how."""
+    """What is trained. How it is trained is the loop's part."""
 
     @property
     def name(self) -> str: ...
 
     @property
-    def players(self) -> Mapping[str, Player]:
-        """By the names that optimizers and checkpoints know them by."""
+    def trained_modules(self) -> Mapping[str, TrainedModule]:
+        """By the names that optimizers and checkpoints use."""
 
     @property
-    def memory(self) -> nn.Module | None:
-        """Buffers of the stage's own, such as running averages: saved, restored, alike in all processes."""
+    def extra_state(self) -> nn.Module | None:
+        """Buffers of the stage, such as running averages: saved and restored, and equal in all processes."""
 
-    def batches(self, position: Json, step: int, accumulation: int, rank: int, world: int) -> Generator[BatchT]:
-        """Micro-batches without end, `accumulation` for each step from `step` on; position {} is the beginning."""
+    def batches(self, position: Json, step: int, accumulation: int, rank: int, world_size: int) -> Generator[BatchT]:
+        """Endless micro-batches, `accumulation` a step, from `step` on. A new run starts at position {}."""
 
-    def resting(self, player: str, step: int) -> Callable[[str], bool]:
-        """Which parameters (by name) this step leaves alone: they take on their average and stay there."""
+    def frozen(self, module: str, step: int) -> Callable[[str], bool]:
+        """Which parameters (by name) this step freezes: they are set to their average and stay there."""
 
-    def turns(self, batch: BatchT, step: int, team: Team) -> Iterator[Turn]:
-        """One turn a player; every turn's gradients are taken before the next begins. No weight has changed yet."""
+    def losses(self, batch: BatchT, step: int, distributed: Distributed) -> Iterator[LossOutput]:
+        """One output per module; its backward pass ends before the next is computed. No weight has changed yet."""
 
-    def applied(self, step: int, means: Mapping[str, float]) -> None:
-        """The step was taken; `means` are its terms over all micro-batches and processes."""
+    def after_step(self, step: int, means: Mapping[str, float], distributed: Distributed) -> None:
+        """Called after the optimizer step and before averages move; all processes have the same `means` of the step."""
 
     def alarms(self, step: int, means: Mapping[str, float]) -> Mapping[str, str | None]:
-        """By name, what a person should know and do, or None; `means` are those since the last line of the log."""
+        """By name, a message (what is wrong, what to do) or None; `means` are those since the last line of the log."""
 
-    def validate(self, team: Team) -> dict[str, float]:
-        """Figures on data that is never trained on, the same in all processes; weights are the averages here."""
+    def validate(self, distributed: Distributed) -> dict[str, float]:
+        """Metrics on held-out data, equal in all processes. The weights are the averages here."""
 
     @property
-    def judged(self) -> Judged:
-        """The figure of `validate` that says which of two models is better."""
+    def monitored(self) -> MonitoredMetric:
+        """The validation metric that selects the best model."""
 
-    def draw_samples(self, team: Team, place: Path) -> None:
-        """Something to look at, in files whose names begin with `place`; process 0 alone writes them."""
+    def write_samples(self, distributed: Distributed, place: Path) -> None:
+        """Write images or videos to files whose names begin with `place`; only process 0 writes."""
 
     def export(self, weights: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Content]:
-        """The files of a model folder, from the players' (averaged) weights by name."""
+        """The files of a model folder, from the (averaged) weights of each module."""
 
-    def figures(self) -> dict[str, str]:
-        """What a dry run should say about this stage beside parameters and memory."""
+    def summary(self) -> dict[str, str]:
+        """Facts for a dry run and a model card, besides memory."""

@@ -1,4 +1,4 @@
-"""Train a stage in a run folder: agree on what is resumed, make stage and trainer, run to the end."""
+"""Train a stage in a run folder: check the configuration, find the checkpoint, run the trainer."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,10 +13,10 @@ from videogen.checkpoint import Folder
 from videogen.errors import CheckpointError, UsageError
 from videogen.signals import listening
 from videogen.training.loop.config import CHANGEABLE, TrainingConfig
-from videogen.training.loop.distributed import Accelerator, agreed, processes
+from videogen.training.loop.distributed import Accelerator, broadcast_int, processes
 from videogen.training.loop.schedule import seed_everything
-from videogen.training.loop.stage import BatchT, Stage, begin
-from videogen.training.loop.trainer import Listener, Outcome, Trainer
+from videogen.training.loop.stage import BatchT, Stage, init_weights
+from videogen.training.loop.trainer import Callbacks, Trainer, TrainingResult
 from videogen.training.records.run_folder import OnNote, RunFolder, newest_checkpoint
 
 
@@ -26,55 +26,55 @@ def train(
     folder: Path,
     resolved: Mapping[str, Any],
     resume: bool = False,
-    listener: Listener | None = None,
+    callbacks: Callbacks | None = None,
     changeable: frozenset[str] = CHANGEABLE,
-    remarks: Sequence[str] = (),
-) -> Outcome:
-    """Train in a run folder until `config.steps`; Interrupted, after saving, when a signal asks for it.
+    notes: Sequence[str] = (),
+) -> TrainingResult:
+    """Train in a run folder until `config.steps`; on a signal, save and raise Interrupted.
 
-    `resolved` is the whole configuration as plain data: a run is resumed with the one it began with, but for the
-    `changeable` keys. `resume` without an earlier run begins one. The `remarks` are told when nothing is in the way of
-    the first step any more.
+    `resolved` is the whole configuration as JSON data: a run must be resumed with the one it began with, except for
+    the `changeable` keys. `resume` begins a run if there is none. The `notes` are reported before the first step, once
+    all checks have passed.
     """
     run = RunFolder(folder)
     with ExitStack() as stack:
         accelerator, ddp = stack.enter_context(processes(config.precision == "bf16"))
-        listener = (accelerator.is_main_process and listener) or Listener()
+        callbacks = callbacks if callbacks is not None and accelerator.is_main_process else Callbacks()
         if accelerator.is_main_process:
             stack.enter_context(run)
-            _agree(run, resolved, resume, changeable, listener.on_note)
+            _check_config(run, resolved, resume, changeable, callbacks.on_note)
         accelerator.wait_for_everyone()
         stack.enter_context(reproducible(config.deterministic, accelerator.device))
-        checkpoint = _newest(accelerator, run, listener.on_note)
+        checkpoint = _find_checkpoint(accelerator, run, callbacks.on_note)
         seed_everything(config.seed, "weights")
         stage = make_stage()
         if checkpoint is None:
-            begin(stage.players)
-        ddp.find_unused_parameters = any(player.rests for player in stage.players.values())
-        trainer = Trainer(stage, config, run, accelerator, listener)
-        trainer.go_on_from(checkpoint)
+            init_weights(stage.trained_modules)
+        ddp.find_unused_parameters = any(trained.may_freeze for trained in stage.trained_modules.values())
+        trainer = Trainer(stage, config, run, accelerator, callbacks)
+        trainer.resume_from(checkpoint)
         if accelerator.is_main_process:
-            run.begin(resolved)  # not before: a mistake that stage or trainer found must not stand in the way
-        for remark in remarks:
-            listener.on_note(remark)
-        return trainer.run_to_the_end(stack.enter_context(listening()))
+            run.write_config(resolved)  # not earlier: a failed check must not leave a run behind
+        for note in notes:
+            callbacks.on_note(note)
+        return trainer.fit(stack.enter_context(listening()))
 
 
-def _agree(
+def _check_config(
     run: RunFolder, resolved: Mapping[str, Any], resume: bool, changeable: frozenset[str], on_note: OnNote
 ) -> None:
-    if run.begun and not resume:
+    if run.has_started and not resume:
         raise UsageError(f"{run.path}: a run has begun here; --resume goes on with it, or choose another folder")
-    if resume and not run.begun:
+    if resume and not run.has_started:
         on_note(f"{run.path}: no run has begun here; --resume begins one")
-    for note in run.compare(resolved, changeable):
+    for note in run.check_config(resolved, changeable):
         on_note(note)
 
 
-def _newest(accelerator: Accelerator, run: RunFolder, on_note: OnNote) -> Folder | None:
-    """Process 0 chooses; each process reads for itself, for only so does it know that it read what was written."""
+def _find_checkpoint(accelerator: Accelerator, run: RunFolder, on_note: OnNote) -> Folder | None:
+    """Process 0 chooses; every process reads, and checks, the same checkpoint for itself."""
     found = newest_checkpoint(run.checkpoints, on_note) if accelerator.is_main_process else None
-    step = agreed(accelerator, -1 if found is None else found[0])
+    step = broadcast_int(accelerator, -1 if found is None else found[0])
     if found is None and step >= 0:
         found = newest_checkpoint(run.checkpoints, on_note)
         if found is None or found[0] != step:
@@ -84,7 +84,7 @@ def _newest(accelerator: Accelerator, run: RunFolder, on_note: OnNote) -> Folder
 
 @contextmanager
 def reproducible(deterministic: bool, device: torch.device) -> Iterator[None]:
-    """On a GPU, the fastest kernels, or those alone that give the same bits each time."""
+    """On a GPU: deterministic kernels only, or else the fastest ones."""
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
     torch.use_deterministic_algorithms(deterministic or before[0], warn_only=True)
     torch.backends.cudnn.benchmark = not deterministic

@@ -1,7 +1,7 @@
-"""The batches of a prior's training; what is masked and corrupted is a function of seed, epoch and sample.
+"""The batches of stage two. What is masked, corrupted and dropped depends on seed, epoch and sample alone.
 
-The loss of a step is a mean over all tokens that are asked for in it, in every micro-batch of every process. Each
-knows their number beforehand, from the random numbers of all samples of the step.
+The loss of a step is a mean over all predicted tokens of the step, in every micro-batch of every process. Each process
+knows their number beforehand, because it draws the random numbers of all samples of the step.
 """
 
 from collections.abc import Generator
@@ -19,55 +19,56 @@ from videogen.data import Position
 from videogen.data.split import SPLIT_ADVICE, describe_held_out, hash_fraction
 from videogen.tokens import TokenSet
 from videogen.tokens.windows import TokenWindow, TokenWindows, split_rows
-from videogen.training.loop.dataset_report import Used
+from videogen.training.loop.dataset_report import DatasetReport
 from videogen.training.loop.stage import Json
 from videogen.training.prior.config import PriorPhaseConfig, PriorTrainingConfig, TeachingConfig
 
-RATE, SPOILS, WITHHOLDS, CUTS, CUT_AT, CUT_TO, FIXED = range(7)  # of a sample's chance; its frames and tokens follow
+# the first random numbers of a sample; those of its frames and tokens follow
+RATE, CORRUPT, DROP_TEXT, SCENE_CUT, CUT_FRAME, CUT_CLIP, FIXED = range(7)
 
 
 @dataclass(frozen=True, eq=False)
-class LessonBatch:
+class TokenBatch:
     """This process's part of a micro-batch, on the CPU."""
 
     keys: tuple[str, ...]
     captions: tuple[str, ...]
-    codes: Tensor  # [B, T, N, K], the truth
-    clean: Tensor  # the same as a history, partly corrupted
-    known: Tensor | None  # bool [B, T, N]: what frames know of themselves, in the objective that masks
-    counted: Tensor  # bool [B, T, N]: the tokens whose loss counts
+    codes: Tensor  # [B, T, N, K]: the targets
+    clean: Tensor  # the same, partly corrupted: what later frames see of them
+    known: Tensor | None  # bool [B, T, N]: what a frame sees of itself, for the masked objective
+    predicted: Tensor  # bool [B, T, N]: tokens that the loss is about
     control: Tensor | None  # of each latent frame
-    share: float  # 1 / tokens that count, in the mean micro-batch of this step
-    noise: Tensor  # float [B]: the rate of corruption
-    without_text: Tensor  # bool [B]: captions that are dropped
-    next: Json
+    loss_scale: float  # 1 / predicted tokens of the average micro-batch of this step
+    noise: Tensor  # float [B]: the rate of corrupted tokens in `clean`
+    drop_text: Tensor  # bool [B]
+    next_position: Json
 
 
-class Drawn(NamedTuple):
-    """What chance decides about a sample, drawn once: all processes count what it asks, one makes a lesson of it."""
+class SampledWindow(NamedTuple):
+    """The random choices of a sample. All processes draw them to count predicted tokens; one makes the window."""
 
     at: Position
     start: int  # of its window
-    cut: tuple[int, int] | None  # the frame at which it turns into another clip, and the number of that clip
-    counts_T: Tensor  # tokens of each frame that are asked for, where anything is
+    cut: tuple[int, int] | None  # the frame at which it cuts to another clip, and that clip's number
+    counts_T: Tensor  # predicted tokens of each frame, where the frame is predicted at all
 
     @property
-    def first_asked(self) -> int:
-        """The frame from which on something is asked: what comes before it is history alone."""
+    def first_predicted(self) -> int:
+        """The first predicted frame; the frames before it are history alone."""
         if self.cut is not None:
             return self.cut[0]
         return 0 if self.start == 0 else 1
 
 
-class Lessons:
-    """Everything that a run reads: endless batches to train on, and the clips it is judged by."""
+class TokenBatches:
+    """The data of a run: endless batches to train on, and clips to validate with."""
 
     def __init__(self, config: PriorTrainingConfig, train: TokenSet, validation: TokenSet | None):
         self.config = config
         rows, held = (np.arange(len(train)), None) if validation else split_rows(train, config.data.validation_share)
-        seed, opening = config.training.seed, config.data.opening_share
+        seed, start_share = config.training.seed, config.data.clip_start_share
         self.windows = [
-            TokenWindows(train, rows, phase.frames, seed, opening, called="clips to train on")
+            TokenWindows(train, rows, phase.frames, seed, start_share, called="clips to train on")
             for phase in config.phases
         ]
         frames = config.phases[-1].frames
@@ -84,48 +85,50 @@ class Lessons:
     def spec(self) -> TokenSpec:
         return self.windows[0].spec
 
-    def used(self) -> Used:
-        """In the last phase, which the run is judged by; refused clips have no tokens."""
+    def report(self) -> DatasetReport:
+        """For the last phase, which validation is about; refused clips have no tokens."""
         last, held = self.windows[-1], self.held_out
-        return Used(
+        return DatasetReport(
             train=len(last),
             held_out=len(held),
-            asked=self.config.data.validation_clips,
+            requested=self.config.data.validation_clips,
             refused=0,
             short=last.short + held.short,
-            least=f"{last.frames} latent frames",
+            min_length=f"{last.frames} latent frames",
         )
 
-    def for_validation(self) -> list[TokenWindow]:
-        """The beginnings of held-out clips, the same at every call."""
+    def validation_windows(self) -> list[TokenWindow]:
+        """The first frames of held-out clips, the same at every call."""
         windows = self.held_out
         return [windows.opening(int(row)) for row in windows.spread(self.config.data.validation_clips)]
 
-    def batches(self, position: Json, step: int, accumulation: int, rank: int, world: int) -> Generator[LessonBatch]:
+    def batches(
+        self, position: Json, step: int, accumulation: int, rank: int, world_size: int
+    ) -> Generator[TokenBatch]:
         places, size = dict(position), self.config.training.batch_size
         while True:
             number = self.config.phase_at(step)
             windows, name = self.windows[number], f"phase {number}"
-            cuts = not self.is_rollout(step)  # a history that the model makes itself is told one caption
+            cuts = not self.is_rollout(step)  # a rollout has one caption
             at = Position(**places.get(name, {}))
-            samples = [self.drawn(windows, at.after(offset, len(windows)), cuts) for offset in range(size)]
-            share = accumulation * world / tokens_that_count(samples)
+            samples = [self.sample(windows, at.after(offset, len(windows)), cuts) for offset in range(size)]
+            scale = accumulation * world_size / num_predicted_tokens(samples)
             for part in range(accumulation):
                 micro = samples[part * size // accumulation : (part + 1) * size // accumulation]
-                mine = micro[rank * len(micro) // world : (rank + 1) * len(micro) // world]
+                mine = micro[rank * len(micro) // world_size : (rank + 1) * len(micro) // world_size]
                 places = {**places, name: asdict(micro[-1].at.after(1, len(windows)))}
-                yield self.lesson(windows, mine, share, places)
+                yield self.batch(windows, mine, scale, places)
             step += 1
 
-    def drawn(self, windows: TokenWindows, at: Position, cuts: bool) -> Drawn:
-        chance = windows.chance(at.epoch, at.sample, FIXED + windows.frames)
-        cut = self.cut(windows, chance[:FIXED].astype(float)) if cuts else None
-        return Drawn(at, windows.start(at.epoch, at.sample), cut, self.counts(windows, chance[FIXED:]))
+    def sample(self, windows: TokenWindows, at: Position, cuts: bool) -> SampledWindow:
+        numbers = windows.chance(at.epoch, at.sample, FIXED + windows.frames)
+        cut = self.scene_cut(windows, numbers[:FIXED].astype(float)) if cuts else None
+        return SampledWindow(at, windows.start(at.epoch, at.sample), cut, self.counts(windows, numbers[FIXED:]))
 
-    def cut(self, windows: TokenWindows, chance: NDArray[np.float64]) -> tuple[int, int] | None:
-        if windows.frames == 1 or chance[CUTS] >= self.config.teaching.cut_share:
+    def scene_cut(self, windows: TokenWindows, numbers: NDArray[np.float64]) -> tuple[int, int] | None:
+        if windows.frames == 1 or numbers[SCENE_CUT] >= self.config.teaching.scene_cut_probability:
             return None
-        return 1 + int(chance[CUT_AT] * (windows.frames - 1)), int(chance[CUT_TO] * len(windows))
+        return 1 + int(numbers[CUT_FRAME] * (windows.frames - 1)), int(numbers[CUT_CLIP] * len(windows))
 
     def counts(self, windows: TokenWindows, ratio_T: NDArray[np.float32]) -> Tensor:
         if not self.masked:
@@ -136,8 +139,8 @@ class Lessons:
     def masked(self) -> bool:
         return self.config.prior.objective == "masked"
 
-    def lesson(self, windows: TokenWindows, samples: list[Drawn], share: float, places: Json) -> LessonBatch:
-        clips = [self.clip(windows, sample) for sample in samples]
+    def batch(self, windows: TokenWindows, samples: list[SampledWindow], scale: float, places: Json) -> TokenBatch:
+        clips = [self.window(windows, sample) for sample in samples]
         tokens = windows.spec.tokens
         numbers = FIXED + windows.frames * (1 + 3 * tokens)
         numbers_BR = np.stack([windows.chance(sample.at.epoch, sample.at.sample, numbers) for sample in samples])
@@ -146,28 +149,28 @@ class Lessons:
             split_draws(numbers_BR[:, FIXED:], windows.frames, tokens),
         )
         codes_BTNK = torch.from_numpy(np.stack([clip.codes for clip in clips]))
-        known, counted_BTN = None, torch.ones(codes_BTNK.shape[:3], dtype=torch.bool)
+        known, predicted_BTN = None, torch.ones(codes_BTNK.shape[:3], dtype=torch.bool)
         if self.masked:
-            known, counted_BTN = frame_masks(draws.ratio_BT, draws.order_BTN, sizes_of(windows.spec))
+            known, predicted_BTN = frame_masks(draws.ratio_BT, draws.order_BTN, sizes_of(windows.spec))
         for row, sample in enumerate(samples):
-            counted_BTN[row, : sample.first_asked] = False
+            predicted_BTN[row, : sample.first_predicted] = False
         noise_B = noise_rates(self.config.teaching, fixed)
         controls = [clip.control for clip in clips if clip.control is not None]
-        return LessonBatch(
+        return TokenBatch(
             keys=tuple(clip.key for clip in clips),
             captions=tuple(clip.caption for clip in clips),
             codes=codes_BTNK,
             clean=corrupt(codes_BTNK, noise_B, draws),
             known=known,
-            counted=counted_BTN,
+            predicted=predicted_BTN,
             control=torch.from_numpy(np.stack(controls)) if controls else None,
-            share=share,
+            loss_scale=scale,
             noise=noise_B,
-            without_text=fixed[:, WITHHOLDS] < self.config.teaching.text_dropout,
-            next=places,
+            drop_text=fixed[:, DROP_TEXT] < self.config.teaching.text_dropout,
+            next_position=places,
         )
 
-    def clip(self, windows: TokenWindows, sample: Drawn) -> TokenWindow:
+    def window(self, windows: TokenWindows, sample: SampledWindow) -> TokenWindow:
         window, cut = windows.sample(sample.at.epoch, sample.at.sample, sample.start), sample.cut
         return window if cut is None else windows.cut(window, number=cut[1], at=cut[0])
 
@@ -178,8 +181,8 @@ class Lessons:
         return self.config.phases[self.config.phase_at(step)]
 
 
-def tokens_that_count(samples: list[Drawn]) -> int:
-    return max(1, sum(int(sample.counts_T[sample.first_asked :].sum()) for sample in samples))
+def num_predicted_tokens(samples: list[SampledWindow]) -> int:
+    return max(1, sum(int(sample.counts_T[sample.first_predicted :].sum()) for sample in samples))
 
 
 def split_draws(numbers_BR: NDArray[np.float32], frames: int, tokens: int) -> BatchDraws:
@@ -194,5 +197,5 @@ def sizes_of(spec: TokenSpec) -> tuple[int, ...]:
 
 
 def noise_rates(teaching: TeachingConfig, fixed: Tensor) -> Tensor:
-    """The rate of corruption of each clip's history [B]."""
-    return torch.where(fixed[:, SPOILS] < teaching.corruption_share, fixed[:, RATE] * teaching.corruption, 0.0)
+    """The rate of corrupted tokens in each clip's history [B]."""
+    return torch.where(fixed[:, CORRUPT] < teaching.corruption_share, fixed[:, RATE] * teaching.corruption, 0.0)

@@ -1,7 +1,8 @@
-"""What `videogen train prior` is told: the schema `prior` of configuration files."""
+"""The schema `prior` of configuration files, for `videogen train prior`."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from prior.attention import Kernel
 from prior.config import PriorShape
@@ -12,17 +13,19 @@ from videogen.training.loop.config import OptimizerConfig, TrainingConfig
 
 @dataclass(frozen=True)
 class TokenDataConfig:
-    """Folders of tokens that `videogen encode` made, or indexed sets of clips, which are encoded first."""
+    """Token folders of `videogen encode`, or indexed sets of clips, which are encoded first."""
 
     train: Path
     validation: Path | None = None
-    validation_share: float = 0.02  # of the training set, where there is no other
-    validation_clips: int = 128  # at most so many are looked at
-    opening_share: float = 0.5  # of the windows that begin where their clip begins; the others begin anywhere
+    validation_share: float = 0.02  # of the training set, if there is no set for validation
+    validation_clips: int = 128  # at most
+    clip_start_share: float = 0.5  # of windows that start where their clip starts; the others start anywhere
+
+    RENAMED: ClassVar[dict[str, str]] = {"opening_share": "clip_start_share"}
 
     def __post_init__(self) -> None:
-        if not 0 <= self.opening_share <= 1:
-            raise ValueError(f"opening_share is {self.opening_share:g}; it must lie in [0, 1]")
+        if not 0 <= self.clip_start_share <= 1:
+            raise ValueError(f"clip_start_share is {self.clip_start_share:g}; it must lie in [0, 1]")
         if not 0 < self.validation_share < 1:
             raise ValueError(f"validation_share is {self.validation_share:g}; it must lie between 0 and 1")
         if self.validation_clips < 1:
@@ -31,16 +34,15 @@ class TokenDataConfig:
 
 @dataclass(frozen=True)
 class PriorPhaseConfig:
-    """From a step on: how many latent frames a clip has, and how often its history is the model's own rollout."""
+    """From a step on: how many latent frames a clip has, and how often its history is a rollout of the model."""
 
     from_step: int
     frames: int
-    rollout_share: float = 0.0  # of the steps: what came before a frame is what the model made of it
-    rollout_keep: int = 1  # so many true frames begin such a rollout
-    rollout_steps: int = 4  # proposals a frame
+    rollout_share: float = 0.0  # of the steps: the history is what the model makes of the first frame
+    rollout_steps: int = 4  # sampling steps a frame
 
     def __post_init__(self) -> None:
-        for name, least in (("from_step", 0), ("frames", 1), ("rollout_keep", 0), ("rollout_steps", 1)):
+        for name, least in (("from_step", 0), ("frames", 1), ("rollout_steps", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least {least}")
         if not 0 <= self.rollout_share <= 1:
@@ -49,51 +51,55 @@ class PriorPhaseConfig:
 
 @dataclass(frozen=True)
 class TeachingConfig:
-    """How lessons are made."""
+    """What teacher forcing changes about a clip and its caption."""
 
     label_smoothing: float = 0.0
-    corruption: float = 0.2  # the highest rate at which a history is spoilt; the model is told the rate
-    corruption_share: float = 0.5  # of the clips whose history is spoilt at all
-    text_dropout: float = 0.1  # of the clips whose caption is withheld, for guidance
-    cut_share: float = 0.0  # of the clips that turn into another one, told its caption: how a new prompt takes effect
+    corruption: float = 0.2  # the highest share of corrupted tokens in a history; the model is given the share
+    corruption_share: float = 0.5  # of clips with a corrupted history
+    text_dropout: float = 0.1  # of clips without their caption, for guidance
+    scene_cut_probability: float = 0.0  # of clips that cut to another one, with its caption: teaches prompt changes
+
+    RENAMED: ClassVar[dict[str, str]] = {"cut_share": "scene_cut_probability"}
 
     def __post_init__(self) -> None:
-        for name in ("label_smoothing", "corruption", "corruption_share", "text_dropout", "cut_share"):
+        for name in ("label_smoothing", "corruption", "corruption_share", "text_dropout", "scene_cut_probability"):
             if not 0 <= getattr(self, name) < 1 and not (name == "corruption_share" and getattr(self, name) == 1):
                 raise ValueError(f"{name} is {getattr(self, name):g}; it must lie in [0, 1)")
 
 
 @dataclass(frozen=True)
 class PriorTrainingConfig:
-    """Everything about a run of stage two."""
+    """The configuration of a run of stage two."""
 
     data: TokenDataConfig
     phases: tuple[PriorPhaseConfig, ...]
     prior: PriorShape
-    text: TextConfig | None  # null: neither captions nor the rate of corruption are told
+    text: TextConfig | None  # null: the model gets neither captions nor the share of corruption
     teaching: TeachingConfig
     optimizer: OptimizerConfig
     training: TrainingConfig
     kernel: Kernel = "auto"
-    recompute: bool = False  # activations of a block are made again in the backward pass: less memory, a third slower
-    generation: SamplerConfig | None = None  # how the model is to be asked: its generation_config.json
-    begin_with: Path | None = None  # a model whose prior's weights the run begins with, of either objective
-    tokenizer_preset: str | None = None  # whose tokens it is meant for: a dry run takes shapes from it; trains nothing
-    init_from: Path | None = None  # a Llama-family checkpoint in safetensors: the blocks begin with its weights
+    recompute: bool = False  # activation checkpointing of each block: less memory, a third slower
+    generation: SamplerConfig | None = None  # default sampling settings, for generation_config.json
+    init_from: Path | None = None  # a model or run: its prior's weights are the first, whatever its objective
+    init_from_llama: Path | None = None  # a Llama checkpoint in safetensors: its blocks are the first weights
+    tokenizer_preset: str | None = None  # the tokenizer that a dry run takes shapes from; training ignores it
+
+    RENAMED: ClassVar[dict[str, str]] = {"begin_with": "init_from"}
 
     def __post_init__(self) -> None:
-        begins = [phase.from_step for phase in self.phases]
-        if not begins or begins[0] != 0 or begins != sorted(set(begins)):
-            raise ValueError(f"phases begin at {begins}; the first begins at step 0, each other one later")
+        starts = [phase.from_step for phase in self.phases]
+        if not starts or starts[0] != 0 or starts != sorted(set(starts)):
+            raise ValueError(f"phases begin at {starts}; the first begins at step 0, each other one later")
         if self.text is None and self.teaching.corruption > 0:
-            raise ValueError("teaching.corruption needs text, beside which the rate is told; set it to 0")
+            raise ValueError("teaching.corruption needs text, which carries its share; set it to 0")
         if self.prior.objective == "autoregressive" and any(phase.rollout_share for phase in self.phases):
             raise ValueError("phases with rollout_share are for the objective 'masked'")
         if self.generation is not None and (why := incompatibility(self.generation.order, self.prior.objective)):
             raise ValueError(f"generation does not suit prior.objective: {why}")
-        if self.begin_with is not None and self.init_from is not None:
-            raise ValueError("begin_with and init_from are two beginnings; give one")
+        if self.init_from is not None and self.init_from_llama is not None:
+            raise ValueError("init_from and init_from_llama exclude each other; give one")
 
     def phase_at(self, step: int) -> int:
-        """The number of the phase that this step, counted from 0, belongs to."""
+        """The number of the phase of this step, both counted from 0."""
         return sum(phase.from_step <= step for phase in self.phases) - 1

@@ -21,32 +21,30 @@ from videogen.training.prior.config import PriorPhaseConfig
 
 
 @torch.no_grad()
-def own_history(network: LlamaPrior, batch: PriorBatch, phase: PriorPhaseConfig, seeds: Sequence[int]) -> Tensor:
-    """The clips as the prior continues them after their first `rollout_keep` latent frames [B, T, N, K].
+def rollout_history(network: LlamaPrior, batch: PriorBatch, phase: PriorPhaseConfig, seeds: Sequence[int]) -> Tensor:
+    """The clips as the prior continues their first latent frame [B, T, N, K].
 
-    So it learns to predict true frames after its own errors, which it will meet in every long stream.
+    Training on such histories teaches the prior to predict true frames after its own errors, as in a long stream.
     """
     clips, frames = batch.targets.shape[:2]
-    given = batch.targets[:, : phase.rollout_keep]
-    count = given.shape[1]
-    control = batch.control
+    first, control = batch.targets[:, :1], batch.control
     past = network.begin(batch.text, clips, batch.spec)
-    past = remember(network, past, given, None if control is None else control[:, :count])
-    rollout = start(network, past, seeds, batch.spec, first_frame=count)
-    sampler, missing = SamplerConfig(steps=phase.rollout_steps), max(0, frames - 1 - count)
-    sampled = roll_out(network, rollout, sampler, missing, control=None if control is None else control[:, count:])
-    last = batch.targets[:, -1:]  # nothing looks back at it
-    return torch.cat([given, *(each.codes_BNK.unsqueeze(1) for each in sampled), last], 1)[:, :frames]
+    past = remember(network, past, first, None if control is None else control[:, :1])
+    rollout = start(network, past, seeds, batch.spec, first_frame=1)
+    sampler, missing = SamplerConfig(steps=phase.rollout_steps), max(0, frames - 2)
+    sampled = roll_out(network, rollout, sampler, missing, control=None if control is None else control[:, 1:])
+    last = batch.targets[:, -1:]  # no later frame sees it
+    return torch.cat([first, *(each.codes_BNK.unsqueeze(1) for each in sampled), last], 1)[:, :frames]
 
 
-def seeds_of(keys: Sequence[str], seed: int, step: int) -> list[int]:
-    """One for each clip, whichever process has it."""
-    words = (hashlib.sha256(f"rollout {seed} {step} {key}".encode()).digest() for key in keys)
-    return [int.from_bytes(word[:8], "little") >> 1 for word in words]
+def rollout_seeds(keys: Sequence[str], seed: int, step: int) -> list[int]:
+    """One seed for each clip, whichever process has it."""
+    digests = (hashlib.sha256(f"rollout {seed} {step} {key}".encode()).digest() for key in keys)
+    return [int.from_bytes(digest[:8], "little") >> 1 for digest in digests]
 
 
 @torch.no_grad()
-def draw_rollouts(
+def write_samples(
     network: LlamaPrior,
     tokenizer: TokenizerModel,
     text: Text | None,
@@ -56,7 +54,7 @@ def draw_rollouts(
     fps: float,
     place: Path,
 ) -> None:
-    """Videos of these captions: a contact sheet (`place`.png) and a video (`place`.mp4)."""
+    """Write a video of each caption: as a contact sheet (`place`.png) and as one video (`place`.mp4)."""
     rollout = start(network, network.begin(text, len(captions), spec), range(len(captions)), spec)
     sampler = SamplerConfig(order="autoregressive" if network.autoregressive else "halton")
     codes_BTNK = torch.stack([each.codes_BNK for each in roll_out(network, rollout, sampler, latent_frames)], 1)

@@ -1,4 +1,4 @@
-"""Stage two: what the prior minimises, what is validated, drawn and exported."""
+"""Stage two: the prior's losses, validation, samples and export."""
 
 import math
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -25,20 +25,20 @@ from videogen.conditioning import Conditioner
 from videogen.errors import UsageError
 from videogen.evaluation.prior.likelihood import Baseline, LikelihoodSums, figures, frame_likelihoods
 from videogen.models import TokenizerModel, prior_files
-from videogen.training.loop.monitor import Judged
-from videogen.training.loop.stage import Json, Player, Team, Turn
-from videogen.training.prior.batches import LessonBatch, Lessons
+from videogen.training.loop.monitor import MonitoredMetric
+from videogen.training.loop.stage import Distributed, Json, LossOutput, TrainedModule
+from videogen.training.prior.batches import TokenBatch, TokenBatches
 from videogen.training.prior.config import PriorTrainingConfig
-from videogen.training.prior.init_weights import first_weights
-from videogen.training.prior.samples import draw_rollouts, own_history, seeds_of
+from videogen.training.prior.init_weights import init_weights
+from videogen.training.prior.samples import rollout_history, rollout_seeds, write_samples
 
 T = TypeVar("T")
 PRIOR = "prior"
-AT_ONCE = 16  # clips in a batch of validation
+VALIDATION_BATCH = 16
 
 
 class TokenKind(Protocol):
-    """What a prior is for: the description of a token set has it."""
+    """The tokens that a prior models; the description of a token set has these."""
 
     @property
     def spec(self) -> TokenSpec: ...
@@ -48,199 +48,207 @@ class TokenKind(Protocol):
 
 
 class PriorStage:
-    """The promise of `videogen.training.loop.stage.Stage`, kept for a prior."""
+    """The `Stage` of a prior."""
 
     name = PRIOR
-    judged = Judged("nats", "nats", lower_is_better=True)
-    memory: nn.Module | None = None
+    monitored = MonitoredMetric("nats", "nats", lower_is_better=True)
+    extra_state: nn.Module | None = None
 
     def __init__(
-        self, config: PriorTrainingConfig, lessons: Lessons, tokenizer: TokenizerModel, conditioner: Conditioner | None
+        self,
+        config: PriorTrainingConfig,
+        token_batches: TokenBatches,
+        tokenizer: TokenizerModel,
+        conditioner: Conditioner | None,
     ):
-        self.config, self.lessons, self.tokenizer, self.conditioner = config, lessons, tokenizer, conditioner
-        tokens = lessons.windows[0].tokens.description
-        self.network = LlamaPrior(network_config(config, tokens, context_of(conditioner)))
-        given = first_weights(self.network, config)
-        self.players = {PRIOR: Player(self.network, config.optimizer, first_weights=given)}
+        self.config, self.token_batches = config, token_batches
+        self.tokenizer, self.conditioner = tokenizer, conditioner
+        tokens = token_batches.windows[0].tokens.description
+        self.network = LlamaPrior(make_prior_config(config, tokens, make_context_config(conditioner)))
+        weights = init_weights(self.network, config)
+        self.trained_modules = {PRIOR: TrainedModule(self.network, config.optimizer, init_weights=weights)}
 
-    def batches(self, position: Json, step: int, accumulation: int, rank: int, world: int) -> Generator[LessonBatch]:
-        return one_ahead(self.lessons.batches(position, step, accumulation, rank, world))
+    def batches(
+        self, position: Json, step: int, accumulation: int, rank: int, world_size: int
+    ) -> Generator[TokenBatch]:
+        return prefetch(self.token_batches.batches(position, step, accumulation, rank, world_size))
 
-    def resting(self, player: str, step: int) -> Callable[[str], bool]:
+    def frozen(self, module: str, step: int) -> Callable[[str], bool]:
         return lambda name: False
 
-    def turns(self, batch: LessonBatch, step: int, team: Team) -> Iterator[Turn]:
+    def losses(self, batch: TokenBatch, step: int, distributed: Distributed) -> Iterator[LossOutput]:
         config = self.config
-        inputs = self.inputs(batch, team.device)
-        phase = self.lessons.phase(step)
-        if phase.rollout_share and self.lessons.is_rollout(step):
-            refuse_sharded(team)
-            seeds = seeds_of(batch.keys, config.training.seed, step)
-            history = own_history(self.network, inputs, phase, seeds)
+        inputs = self.inputs(batch, distributed.device)
+        phase = self.token_batches.phase(step)
+        if phase.rollout_share and self.token_batches.is_rollout(step):
+            refuse_sharded(distributed)
+            seeds = rollout_seeds(batch.keys, config.training.seed, step)
+            history = rollout_history(self.network, inputs, phase, seeds)
             inputs = inputs._replace(clean=history, noise_B=torch.zeros_like(inputs.noise_B))
         blocks, smoothing = self.network.blocks_for(inputs, config.kernel), config.teaching.label_smoothing
-        losses: TokenLosses = team.modules[PRIOR](inputs, config.kernel, smoothing, config.recompute, blocks)
-        counted = batch.counted.to(team.device)
-        total, nats, right = ((each * counted).sum() * batch.share for each in losses)
-        yield Turn(PRIOR, total, {"nats": nats.detach(), "top_guess": right.float()})
+        losses: TokenLosses = distributed.modules[PRIOR](inputs, config.kernel, smoothing, config.recompute, blocks)
+        predicted = batch.predicted.to(distributed.device)
+        loss, nats, right = ((each * predicted).sum() * batch.loss_scale for each in losses)
+        yield LossOutput(PRIOR, loss, {"nats": nats.detach(), "top_guess": right.float()})
 
-    def inputs(self, batch: LessonBatch, device: torch.device) -> PriorBatch:
+    def inputs(self, batch: TokenBatch, device: torch.device) -> PriorBatch:
         known, control = (None if each is None else each.to(device) for each in (batch.known, batch.control))
         text = self.text(batch.captions, device)
         return PriorBatch(
             targets=batch.codes.to(device),
             clean=batch.clean.to(device),
             known=known,
-            text=None if text is None else text.without(batch.without_text.to(device)),
+            text=None if text is None else text.without(batch.drop_text.to(device)),
             noise_B=batch.noise.to(device),
-            spec=self.lessons.spec,
+            spec=self.token_batches.spec,
             control=control,
         )
 
     def text(self, captions: tuple[str, ...], device: torch.device) -> Text | None:
         return None if self.conditioner is None else self.conditioner(captions).to(device)
 
-    def applied(self, step: int, means: Mapping[str, float]) -> None:
+    def after_step(self, step: int, means: Mapping[str, float], distributed: Distributed) -> None:
         pass
 
     def alarms(self, step: int, means: Mapping[str, float]) -> Mapping[str, str | None]:
-        """A prior that knows less than the frequencies of codes has not begun to learn."""
+        """Fires if the prior is still worse than the frequencies of codes."""
         if "nats" not in means:
             return {}
         frequencies = self.baseline_nats.get("nats_of_frequencies", math.inf)
         worse = step > self.config.optimizer.warmup + 200 and means["nats"] > frequencies
-        words = (
+        message = (
             f"{means['nats']:.2f} nats a token, while the frequencies of codes alone cost {frequencies:.2f}: "
             "lower the learning rate, or look at the tokens"
         )
-        return {"worse than frequencies": words if worse else None}
+        return {"worse than frequencies": message if worse else None}
 
     @cached_property
     def validation_codes(self) -> Tensor:
         """[B, T, N, K]"""
-        return torch.stack([torch.from_numpy(window.codes) for window in self.lessons.for_validation()])
+        return torch.stack([torch.from_numpy(window.codes) for window in self.token_batches.validation_windows()])
 
     @cached_property
     def validation_control(self) -> Tensor | None:
-        controls = [window.control for window in self.lessons.for_validation() if window.control is not None]
+        controls = [window.control for window in self.token_batches.validation_windows() if window.control is not None]
         return torch.from_numpy(np.stack(controls)) if controls else None
 
     @cached_property
     def validation_captions(self) -> tuple[str, ...]:
-        return tuple(window.caption for window in self.lessons.for_validation())
+        return tuple(window.caption for window in self.token_batches.validation_windows())
 
     @cached_property
     def baseline_nats(self) -> dict[str, float]:
-        windows = self.lessons.windows[-1]
+        windows = self.token_batches.windows[-1]
         baseline = Baseline.of(windows.tokens, windows.rows.tolist())
         return {} if baseline is None else baseline.nats(self.validation_codes.numpy(), windows.spec)
 
-    def validate(self, team: Team) -> dict[str, float]:
-        """The figures are those of all clips, each counted once.
+    def validate(self, distributed: Distributed) -> dict[str, float]:
+        """Metrics over all held-out clips, each counted once.
 
-        All processes ask their network equally often, for where weights are shared out they need each other: who has
-        run out of clips goes through some again.
+        All processes must run the network equally often, as sharded weights need every process, so a process that has
+        run out of clips repeats some of them.
         """
-        config, module = self.config, team.modules[PRIOR]
+        config, module = self.config, distributed.modules[PRIOR]
 
         def losses(batch: PriorBatch) -> TokenLosses:
             found: TokenLosses = module(batch, config.kernel, blocks=self.network.blocks_for(batch, config.kernel))
             return found
 
-        codes, control, spec = self.validation_codes, self.validation_control, self.lessons.spec
+        codes, control, spec = self.validation_codes, self.validation_control, self.token_batches.spec
         count, sums = len(codes), LikelihoodSums.none(codes.shape[1])
-        each, masked = -(-count // team.world), config.prior.objective == "masked"
-        for first in range(team.rank * each, (team.rank + 1) * each, AT_ONCE):
-            numbers = range(first, min(first + AT_ONCE, (team.rank + 1) * each))
+        each, masked = -(-count // distributed.world_size), config.prior.objective == "masked"
+        end = (distributed.rank + 1) * each
+        for first in range(distributed.rank * each, end, VALIDATION_BATCH):
+            numbers = range(first, min(first + VALIDATION_BATCH, end))
             rows = [number % count for number in numbers]
-            text = self.text(tuple(self.validation_captions[row] for row in rows), team.device)
-            told = None if control is None else control[rows].to(team.device)
-            found = frame_likelihoods(losses, codes[rows].to(team.device), spec, masked, text, told, first)
+            text = self.text(tuple(self.validation_captions[row] for row in rows), distributed.device)
+            given = None if control is None else control[rows].to(distributed.device)
+            found = frame_likelihoods(losses, codes[rows].to(distributed.device), spec, masked, text, given, first)
             sums = sums.plus(found.of(slice(max(0, min(len(numbers), count - first)))))
-        sums = sums.over_processes(team.mean)
-        clips = self.lessons.windows[-1].tokens.description.clips
+        sums = sums.over_processes(distributed.mean)
+        clips = self.token_batches.windows[-1].tokens.description.clips
         return {**figures(sums, spec, clips.height * clips.width), **self.baseline_nats}
 
-    def draw_samples(self, team: Team, place: Path) -> None:
-        """Videos of held-out captions; only where each process has all weights."""
-        if team.rank == 0 and not team.sharded:
+    def write_samples(self, distributed: Distributed, place: Path) -> None:
+        """Videos of held-out captions, unless the weights are sharded."""
+        if distributed.rank == 0 and not distributed.sharded:
             captions = self.validation_captions[:4]
-            windows = self.lessons.held_out
-            draw_rollouts(
-                self.network, self.tokenizer, self.text(captions, team.device), captions, windows.spec,
+            windows = self.token_batches.held_out
+            write_samples(
+                self.network, self.tokenizer, self.text(captions, distributed.device), captions, windows.spec,
                 windows.frames, windows.tokens.description.clips.fps, place,
             )  # fmt: skip
 
     def export(self, weights: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Content]:
-        windows = self.lessons.windows[-1]
+        windows = self.token_batches.windows[-1]
         encoded = windows.tokens.description.clips
         clips = ClipSpec(encoded.height, encoded.width, encoded.fps, windows.spec.video_frames(windows.frames))
         parts = self.tokenizer, self.network.config, clips, weights[PRIOR], self.conditioner
         return prior_files(*parts, self.card(), self.config.generation)
 
     def card(self) -> str:
-        facts = "\n".join(f"- {name}: {value}" for name, value in self.figures().items())
+        facts = "\n".join(f"- {name}: {value}" for name, value in self.summary().items())
         made = f"Trained by `videogen train prior` on `{self.config.data.train.name}`."
         return f"# A tokenizer and a prior\n\n{made}\n\n{facts}\n"
 
-    def figures(self) -> dict[str, str]:
-        windows = self.lessons.windows[-1]
-        return facts_of(self.network, windows.tokens.description.clips.fps, self.config.kernel)
+    def summary(self) -> dict[str, str]:
+        windows = self.token_batches.windows[-1]
+        return describe_network(self.network, windows.tokens.description.clips.fps, self.config.kernel)
 
 
-def facts_of(network: LlamaPrior, fps: float, kernel: Kernel) -> dict[str, str]:
-    """About the prior, and the latent frames that it is for, at this frame rate."""
+def describe_network(network: LlamaPrior, fps: float, kernel: Kernel) -> dict[str, str]:
+    """Facts about the prior and its latent frames, at this frame rate."""
     config, spec = network.config, network.spec
     text = "none" if config.context is None else f"{config.context.length} tokens a caption"
     on_cpu, on_gpu = (choose(kernel, torch.device(kind)) for kind in ("cpu", "cuda"))
     groups = " then ".join(" x ".join(map(str, group.shape)) for group in spec.groups)
     return {
         "parameters": f"{sum(p.numel() for p in network.parameters()):,}",
-        "a token": token_words(spec),
+        "a token": describe_token(spec),
         "objective": {"masked": "masked frames", "autoregressive": "token after token"}[config.objective],
         "tokens a latent frame": f"{spec.tokens} ({groups})",
         "tokens a second of video": f"{spec.tokens * fps / spec.frames_per_latent:.0f}",
         "window": f"{config.window} latent frames, {config.window * spec.frames_per_latent / fps:.1f} s",
         "text": text,
-        **({} if config.control is None else {"control": control_words(config.control)}),
+        **({} if config.control is None else {"control": describe_control(config.control)}),
         "attention in training": f"{on_cpu} on a CPU, {on_gpu} on a GPU",
     }
 
 
-def token_words(spec: TokenSpec) -> str:
+def describe_token(spec: TokenSpec) -> str:
     if spec.continuous:
         return f"{spec.channels} numbers"
     return f"{spec.bits:.3g} bits, codebooks of {' x '.join(map(str, spec.codebooks))}"
 
 
-def control_words(control: ControlConfig) -> str:
+def describe_control(control: ControlConfig) -> str:
     return f"{control.floats} numbers" if control.discrete is None else f"one of {control.discrete} actions"
 
 
-def network_config(config: PriorTrainingConfig, tokens: TokenKind, context: ContextConfig | None) -> PriorConfig:
-    """What the configuration leaves open follows from the tokens and the text."""
+def make_prior_config(config: PriorTrainingConfig, tokens: TokenKind, context: ContextConfig | None) -> PriorConfig:
+    """The network's configuration, completed from the tokens and the text."""
     return PriorConfig(**asdict(config.prior), spec=tokens.spec, context=context, control=tokens.control)
 
 
-def context_of(conditioner: Conditioner | None) -> ContextConfig | None:
+def make_context_config(conditioner: Conditioner | None) -> ContextConfig | None:
     if conditioner is None:
         return None
     return ContextConfig(conditioner.length, conditioner.vocabulary, conditioner.features)
 
 
-def refuse_sharded(team: Team) -> None:
-    if team.sharded:
+def refuse_sharded(distributed: Distributed) -> None:
+    if distributed.sharded:
         raise UsageError("phases with rollout_share need all weights in each process; use DDP, or FSDP without them")
 
 
-def one_ahead(batches: Generator[T]) -> Generator[T]:
-    """The same batches, each made in a thread while the one before it is worked with; `batches` is closed with it.
+def prefetch(batches: Generator[T]) -> Generator[T]:
+    """The same batches; a thread makes the next one while the current one is used. Closes `batches` when closed.
 
-    A batch says itself where the next one begins: one that was made and never asked for leaves no trace.
+    Each batch holds the position after it, so a batch that was made and not used has no effect on a resumed run.
     """
-    end = object()  # for a future cannot carry StopIteration
-    with closing(batches), ThreadPoolExecutor(1, thread_name_prefix="videogen-ahead") as thread:
-        coming = thread.submit(next, batches, end)
-        while (batch := coming.result()) is not end:
-            coming = thread.submit(next, batches, end)
+    end = object()  # a future cannot carry StopIteration
+    with closing(batches), ThreadPoolExecutor(1, thread_name_prefix="videogen-prefetch") as thread:
+        future = thread.submit(next, batches, end)
+        while (batch := future.result()) is not end:
+            future = thread.submit(next, batches, end)
             yield batch  # type: ignore[misc]  # whatever is not the end is a T

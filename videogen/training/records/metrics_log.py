@@ -1,4 +1,4 @@
-"""The numbers of a run: one line of JSON each, and TensorBoard's events where TensorBoard is installed."""
+"""metrics.jsonl, one JSON object a line, and TensorBoard events where TensorBoard is installed."""
 
 import json
 import math
@@ -8,22 +8,22 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from videogen.checkpoint import sync
-from videogen.training.records.tensorboard import Board, is_installed
+from videogen.training.records.tensorboard import TensorBoardWriter, is_installed
 
 
 class MetricsLog:
-    """Lines `{"step": ..., "kind": "train" | "validation", name: number, ...}` in the order of steps, each once.
+    """Lines `{"step": ..., "kind": "train" | "validation", name: number, ...}`, one for each step and kind, in order.
 
-    What is under "speed" depends on the machine; everything else is the same however often a run was interrupted.
+    Only "speed" depends on the machine; everything else is the same however often a run was interrupted.
     """
 
     def __init__(self, path: Path, events: Path):
         self.path, self.events = path, events
         self._file: TextIO | None = None
-        self._board: Board | None = None
+        self._tensorboard: TensorBoardWriter | None = None
 
     def rewind(self, step: int) -> None:
-        """Open for appending, without the lines (whole or torn) of later steps: the run goes on from this one."""
+        """Drop the lines (whole or torn) of later steps, and open the file for appending."""
         self.close()
         raw = self.path.read_bytes() if self.path.exists() else b""
         kept = b"".join(line for line in raw.splitlines(keepends=True) if _step_of(line) <= step)
@@ -34,33 +34,33 @@ class MetricsLog:
             partial.replace(self.path)
             sync(self.path.parent)
         self._file = self.path.open("a", encoding="utf-8")
-        self._board = Board(self.events, step + 1) if is_installed() else None
+        self._tensorboard = TensorBoardWriter(self.events, step + 1) if is_installed() else None
 
     def append(self, step: int, kind: str, numbers: Mapping[str, Any]) -> dict[str, Any]:
-        """Writes one line and returns it; a number that is not finite becomes null, for JSON has no word for it."""
+        """Write one line and return it; NaN and infinity, which JSON does not have, become null."""
         assert self._file is not None, "rewind comes first"
-        line = {"step": step, "kind": kind, **{name: _plain(value) for name, value in numbers.items()}}
+        line = {"step": step, "kind": kind, **{name: _finite_or_none(value) for name, value in numbers.items()}}
         self._file.write(json.dumps(line, allow_nan=False) + "\n")
         self._file.flush()
-        if self._board is not None:
-            self._board.add(kind, line, step)
+        if self._tensorboard is not None:
+            self._tensorboard.add_scalars(kind, line, step)
         return line
 
-    def show(self, place: Path, step: int) -> None:
-        """Samples in files whose names begin with `place`, for who looks at a board."""
-        if self._board is not None:
-            self._board.show(place, step)
+    def add_samples(self, place: Path, step: int) -> None:
+        """Show the samples in files whose names begin with `place` in TensorBoard."""
+        if self._tensorboard is not None:
+            self._tensorboard.add_samples(place, step)
 
     def sync(self) -> None:
-        """Make the lines so far survive a power cut: a checkpoint must not outlive them."""
+        """Write all lines to the disk: they must survive a power cut if a checkpoint does."""
         if self._file is not None:
             os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        for part in (self._file, self._board):
+        for part in (self._file, self._tensorboard):
             if part is not None:
                 part.close()
-        self._file = self._board = None
+        self._file = self._tensorboard = None
 
 
 def _step_of(line: bytes) -> float:
@@ -70,7 +70,7 @@ def _step_of(line: bytes) -> float:
         return math.inf
 
 
-def _plain(value: Any) -> Any:
+def _finite_or_none(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {name: _plain(item) for name, item in value.items()}
+        return {name: _finite_or_none(item) for name, item in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""Where a run lives: one process writes, and whoever finds the folder later can go on from it.
+"""A run folder, which one process at a time writes and any later process can resume.
 
 .lock  config.json  metrics.jsonl  events/  samples/  checkpoints/step_00001000/  model/  best/
 """
@@ -17,23 +17,23 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 from videogen.checkpoint import Content, Folder, as_json, read_folder, sync, write_folder
-from videogen.config.schemas import RUN_CONFIG
+from videogen.config.run_config import RUN_CONFIG, VERSION, read_run_config
 from videogen.errors import CheckpointError, LockedError, UsageError
 from videogen.training.records.metrics_log import MetricsLog
 
 OnNote = Callable[[str], None]
 STEP = "step_"
-AGAIN = "or begin a new run with begin_with={run} in another folder"
-FACTS = {  # what a run depends on beside its configuration, and what to do: nobody can read the hashes of it
-    "clips": ("the clips of data.train are others", f"put them back, {AGAIN}"),
-    "tokens": ("the tokens of data.train or data.validation are others", f"put them back, {AGAIN}"),
-    "conditioner": ("what reads the captions is another", f"put it back, {AGAIN}"),
-    "tokenizer": ("the tokenizer is another", "give the same, or begin a new run in another folder"),
+NEW_RUN = "or begin a new run with init_from={run} in another folder"
+DEPENDENCIES = {  # recorded beside the configuration, most as hashes: what changed, and what to do about it
+    "clips": ("the clips of data.train have changed", f"put them back, {NEW_RUN}"),
+    "tokens": ("the tokens of data.train or data.validation have changed", f"put them back, {NEW_RUN}"),
+    "conditioner": ("the text encoder or its vocabulary has changed", f"put it back, {NEW_RUN}"),
+    "tokenizer": ("the tokenizer has changed", "give the same one, or begin a new run in another folder"),
 }
 
 
 class RunFolder:
-    """A context manager that holds the folder's lock; LockedError says who else holds it."""
+    """A context manager that holds the folder's lock; LockedError names the process that holds it already."""
 
     def __init__(self, path: Path):
         self.path = Path(path)
@@ -48,7 +48,7 @@ class RunFolder:
                 folder.mkdir(parents=True, exist_ok=True)
             except (FileExistsError, NotADirectoryError):
                 raise UsageError(f"{self.path}: a file is in the way; name a folder for the run") from None
-        self._lock = _locked(self.path)
+        self._lock = _acquire_lock(self.path)
         for leftover in self.checkpoints.glob(f".{STEP}*"):
             shutil.rmtree(leftover, ignore_errors=True)
         return self
@@ -62,47 +62,53 @@ class RunFolder:
             self._lock = None
 
     @property
-    def begun(self) -> bool:
+    def has_started(self) -> bool:
         return self._config.exists()
 
     @property
     def _config(self) -> Path:
         return self.path / RUN_CONFIG
 
-    def fact(self, key: str) -> Any:
-        """What the run wrote down under this key when it began; None if it has not begun, or knows no such key."""
-        return json.loads(self._config.read_bytes()).get(key) if self.begun else None
+    def recorded(self, key: str) -> Any:
+        """The value of this key in config.json; None if the run has not begun or has no such key."""
+        return self._read_config().get(key) if self.has_started else None
 
-    def compare(self, config: Mapping[str, Any], changeable: frozenset[str]) -> list[str]:
-        """With the configuration of the run that began here, and its facts, if one did: UsageError if they differ.
+    def check_config(self, config: Mapping[str, Any], changeable: frozenset[str]) -> list[str]:
+        """Compare with the configuration and dependencies that the run began with; UsageError if they differ.
 
-        Returns a note for each of the `changeable` keys that has another value than before.
+        Returns a note for each `changeable` key whose value has changed.
         """
-        if not self.begun:
+        if not self.has_started:
             return []
         notes = []
-        for key, before, now in differences(json.loads(self._config.read_bytes()), json.loads(as_json(config))):
-            if key in FACTS:
-                what, remedy = FACTS[key]
-                raise UsageError(f"{self.path}: {what} than when the run began; {remedy.format(run=self.path)}")
+        for key, before, now in differences(self._read_config(), json.loads(as_json(config))):
+            if key in DEPENDENCIES:
+                what, remedy = DEPENDENCIES[key]
+                raise UsageError(f"{self.path}: {what} since the run began; {remedy.format(run=self.path)}")
             if key not in changeable:
                 raise UsageError(
                     f"{self._config}: '{key}' was {json.dumps(before)} and is now {json.dumps(now)}; a run is resumed "
-                    "with what it began with; begin a new one in another folder"
+                    "with the configuration it began with; begin a new one in another folder"
                 )
             notes.append(f"'{key}' was {json.dumps(before)} and is now {json.dumps(now)}")
         return notes
 
-    def begin(self, config: Mapping[str, Any]) -> None:
-        """Write the configuration down: from now on a run has begun here."""
+    def _read_config(self) -> dict[str, Any]:
+        try:
+            return read_run_config(self._config)
+        except ValueError as error:
+            raise CheckpointError(f"{self._config}: {error}") from None
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        """Write config.json; from now on the run has started."""
         partial = self._config.with_name(".config.json.partial")
-        partial.write_text(as_json(config), encoding="utf-8")
+        partial.write_text(as_json({"version": VERSION, **config}), encoding="utf-8")
         sync(partial)
         partial.replace(self._config)
         sync(self.path)
 
     def save(self, step: int, files: Mapping[str, Content], keep: int, keep_every: int) -> Path:
-        """A checkpoint, whole or not at all; the last `keep` stay, and those of each `keep_every` steps."""
+        """Write a checkpoint atomically; keep the last `keep` and those of every `keep_every` steps."""
         self.metrics.sync()
         path = self.checkpoints / f"{STEP}{step:08}"
         write_folder(path, files)
@@ -113,8 +119,8 @@ class RunFolder:
         return path
 
 
-def plain(config: Any) -> dict[str, Any]:
-    """The configuration as JSON would hold it."""
+def config_dict(config: Any) -> dict[str, Any]:
+    """A configuration dataclass as JSON data."""
 
     def path(value: object) -> str:
         assert isinstance(value, Path)
@@ -124,12 +130,12 @@ def plain(config: Any) -> dict[str, Any]:
 
 
 def newest_checkpoint(checkpoints: Path, on_note: OnNote) -> tuple[int, Folder] | None:
-    """The last checkpoint that is as it was written; those that are not are named in a note and passed over."""
+    """The last intact checkpoint and its step; damaged ones are reported and skipped."""
     for step in reversed(steps_in(checkpoints)):
         try:
             return step, read_folder(checkpoints / f"{STEP}{step:08}")
         except CheckpointError as error:
-            on_note(f"{error}; passed over for an older one")
+            on_note(f"{error}; using an older checkpoint")
     return None
 
 
@@ -139,7 +145,7 @@ def steps_in(checkpoints: Path) -> list[int]:
 
 
 def differences(before: Any, now: Any, key: str = "") -> list[tuple[str, Any, Any]]:
-    """Dotted key, value before, value now, of each leaf that is not the same."""
+    """(dotted key, value before, value now) of each leaf that differs."""
     if not (isinstance(before, dict) and isinstance(now, dict)):
         return [] if before == now and type(before) is type(now) else [(key, before, now)]
     found = []
@@ -154,7 +160,7 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(hidden, ignore_errors=True)
 
 
-def _locked(path: Path) -> BinaryIO:
+def _acquire_lock(path: Path) -> BinaryIO:
     file = (path / ".lock").open("a+b")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

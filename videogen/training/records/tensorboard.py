@@ -1,7 +1,7 @@
-"""TensorBoard, where it is installed (the extra `trackers`): numbers, and samples as pictures that move.
+"""TensorBoard events, where TensorBoard is installed (the extra `trackers`): scalars, images and videos.
 
-A film is put there as a GIF, which a board's list of images plays: torch's own `add_video` needs a package that has
-changed since, and without it adds nothing and says nothing.
+Videos are added as GIFs, which TensorBoard plays in its list of images. torch's own `add_video` needs a package whose
+interface has changed, and without it adds nothing, silently.
 """
 
 import io
@@ -15,15 +15,15 @@ import numpy as np
 
 from videogen.io import stream, write_video
 
-STILL, FILM = ".png", ".mp4"  # what a stage draws
+IMAGE, VIDEO = ".png", ".mp4"  # suffixes of a stage's samples
 
 
 def is_installed() -> bool:
     return find_spec("tensorboard") is not None
 
 
-class Board:
-    """Events in a folder, from a step on: what was written of later steps before a run was resumed is not shown."""
+class TensorBoardWriter:
+    """Events in a folder. Events at or after `first_step`, from before a run was resumed, are hidden."""
 
     def __init__(self, events: Path, first_step: int):
         from torch.utils.tensorboard import SummaryWriter
@@ -31,17 +31,17 @@ class Board:
         writer: Any = SummaryWriter
         self._writer = writer(str(events), purge_step=first_step)
 
-    def add(self, kind: str, line: Mapping[str, Any], step: int) -> None:
-        for name, value in scalars(line):
+    def add_scalars(self, kind: str, line: Mapping[str, Any], step: int) -> None:
+        for name, value in flatten_scalars(line):
             self._writer.add_scalar(f"{kind}/{name}", value, step)
 
-    def show(self, place: Path, step: int) -> None:
-        """The samples that were drawn into files whose names begin with `place`."""
-        still, film = place.with_suffix(STILL), place.with_suffix(FILM)
-        if still.is_file():
-            self._add_image("samples/still", still.read_bytes(), step)
-        if film.is_file():
-            self._add_image("samples/film", as_gif(film), step)
+    def add_samples(self, place: Path, step: int) -> None:
+        """Add the image and the video in files whose names begin with `place`."""
+        image, video = place.with_suffix(IMAGE), place.with_suffix(VIDEO)
+        if image.is_file():
+            self._add_image("samples/image", image.read_bytes(), step)
+        if video.is_file():
+            self._add_image("samples/video", as_gif(video), step)
 
     def close(self) -> None:
         self._writer.close()
@@ -55,20 +55,20 @@ class Board:
         self._writer.file_writer.add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
 
 
-def as_gif(film: Path) -> bytes:
-    seconds, pictures = zip(*stream(film), strict=True)
+def as_gif(video: Path) -> bytes:
+    seconds, frames = zip(*stream(video), strict=True)
     fps = (len(seconds) - 1) / seconds[-1] if len(seconds) > 1 else 1.0
     with tempfile.TemporaryDirectory() as scratch:
-        place = Path(scratch) / "film.gif"
-        write_video(place, np.stack(pictures), fps)
+        place = Path(scratch) / "video.gif"
+        write_video(place, np.stack(frames), fps)
         return place.read_bytes()
 
 
-def scalars(line: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float]]:
+def flatten_scalars(line: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float]]:
     found: list[tuple[str, float]] = []
     for name, value in line.items():
         if isinstance(value, Mapping):
-            found += scalars(value, f"{prefix}{name}/")
+            found += flatten_scalars(value, f"{prefix}{name}/")
         elif isinstance(value, int | float) and name != "step":
             found.append((prefix + name, float(value)))
     return found

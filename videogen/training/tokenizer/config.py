@@ -1,8 +1,9 @@
-"""What `videogen train tokenizer` is told: the schema `tokenizer` of configuration files."""
+"""The schema `tokenizer` of configuration files, for `videogen train tokenizer`."""
 
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from tokenizer.losses.objective import LossConfig
 from tokenizer.losses.perceptual import LPIPS, LPIPSConfig
@@ -10,19 +11,19 @@ from tokenizer.networks.config import TokenizerConfig
 from videogen.evaluation.tokenizer.metrics import WINDOW
 from videogen.training.loop.config import OptimizerConfig, TrainingConfig
 
-COLOURS = 3
+COLORS = 3
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Indexed sets of clips. Without a set for validation, a share of the training set's keys is kept for it."""
+    """Indexed sets of clips. Without a set for validation, a share of the training set is held out by key."""
 
     train: Path
     fps: float
     validation: Path | None = None
-    validation_share: float = 0.02  # of the training set, where there is no other
-    validation_clips: int = 64  # at most so many are looked at
-    flip: bool = False  # mirror half of the clips; not if captions will say left or right
+    validation_share: float = 0.02  # of the training set, if there is no set for validation
+    validation_clips: int = 64  # at most
+    flip: bool = False  # mirror half of the clips; wrong where captions say left and right
     workers: int = 2  # threads that decode
     max_bad_fraction: float = 0.05  # more refused clips than this stop the run
 
@@ -40,15 +41,15 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class PhaseConfig:
-    """From a step on: the clips' size and length, how many steps see images instead, and whether the encoder rests."""
+    """From a step on: the size and length of clips, the share of image steps, and whether the encoder is frozen."""
 
     from_step: int
     height: int
     width: int
     frames: int
-    image_share: float = 0.0  # of the steps: single frames, which are images to a tokenizer
-    image_batches: int = 4  # an image batch holds so many times as many
-    decoder_only: bool = False  # tokens stay what they are while pixels still improve
+    image_share: float = 0.0  # of the steps: single frames, which the tokenizer encodes as images
+    image_batches: int = 4  # an image batch is so many times as large
+    decoder_only: bool = False  # the encoder is frozen: tokens stay the same while the decoder improves
 
     def __post_init__(self) -> None:
         for name, least in (("from_step", 0), ("height", 1), ("width", 1), ("frames", 1), ("image_batches", 1)):
@@ -60,7 +61,7 @@ class PhaseConfig:
 
 @dataclass(frozen=True)
 class TokenizerTrainingConfig:
-    """Everything about a run of stage one."""
+    """The configuration of a run of stage one."""
 
     data: DataConfig
     phases: tuple[PhaseConfig, ...]
@@ -69,45 +70,44 @@ class TokenizerTrainingConfig:
     optimizer: OptimizerConfig
     training: TrainingConfig
     discriminator_optimizer: OptimizerConfig | None = None
-    begin_with: Path | None = None  # a model whose weights the run begins with, such as one to be tuned to other videos
+    init_from: Path | None = None  # a model or run whose weights are the first, such as one to finetune
+
+    RENAMED: ClassVar[dict[str, str]] = {"begin_with": "init_from"}
 
     def __post_init__(self) -> None:
-        begins = [phase.from_step for phase in self.phases]
-        if not begins or begins[0] != 0 or begins != sorted(set(begins)):
-            raise ValueError(f"phases begin at {begins}; the first begins at step 0, each other one later")
+        starts = [phase.from_step for phase in self.phases]
+        if not starts or starts[0] != 0 or starts != sorted(set(starts)):
+            raise ValueError(f"phases begin at {starts}; the first begins at step 0, each other one later")
         for phase in self.phases:
             if phase.height % self.tokenizer.f_s or phase.width % self.tokenizer.f_s:
                 size = f"{phase.height} x {phase.width}"
                 raise ValueError(f"phases hold clips of {size}; both must be multiples of f_s = {self.tokenizer.f_s}")
         for number, phase in enumerate(self.phases):
-            for who, least in self.smallest_sides(number).items():
+            for user, least in self.smallest_sides(number).items():
                 if min(phase.height, phase.width) < least:
                     size = f"{phase.height} x {phase.width}"
-                    raise ValueError(f"phases hold clips of {size}; {who} needs sides of at least {least}")
-        if self.tokenizer.channels != COLOURS:
-            raise ValueError(f"tokenizer has channels = {self.tokenizer.channels}; videos have {COLOURS}")
-        resting = [phase.decoder_only for phase in self.phases]
-        if resting != sorted(resting):
-            raise ValueError(
-                "phases train the encoder again after one with decoder_only; tokens would change once more"
-            )
+                    raise ValueError(f"phases hold clips of {size}; {user} needs sides of at least {least}")
+        if self.tokenizer.channels != COLORS:
+            raise ValueError(f"tokenizer has channels = {self.tokenizer.channels}; videos have {COLORS}")
+        decoder_only = [phase.decoder_only for phase in self.phases]
+        if decoder_only != sorted(decoder_only):
+            raise ValueError("phases train the encoder again after one with decoder_only; tokens would change again")
         if (self.loss.adversarial is None) != (self.discriminator_optimizer is None):
             raise ValueError("discriminator_optimizer and loss.adversarial go together: give both or neither")
-
-        if self.loss.adversarial is not None and self.loss.adversarial.discriminator.channels != COLOURS:
+        if self.loss.adversarial is not None and self.loss.adversarial.discriminator.channels != COLORS:
             channels = self.loss.adversarial.discriminator.channels
-            raise ValueError(f"loss has a discriminator with channels = {channels}; videos have {COLOURS}")
+            raise ValueError(f"loss has a discriminator with channels = {channels}; videos have {COLORS}")
 
     def smallest_sides(self, phase: int) -> dict[str, int]:
-        """Who needs how many pixels of a side in this phase."""
-        last, critic = phase + 1 == len(self.phases), self.loss.adversarial
+        """The smallest side in pixels that each part needs in this phase."""
+        last, adversarial = phase + 1 == len(self.phases), self.loss.adversarial
         needed = {"validation (SSIM)": WINDOW} if last else {}
         if isinstance(self.loss.perceptual, LPIPSConfig):
             needed["LPIPS"] = LPIPS.smallest
-        if critic is not None and (last or self.phases[phase + 1].from_step > critic.start_step):
-            needed["the discriminator"] = critic.discriminator.smallest_side
+        if adversarial is not None and (last or self.phases[phase + 1].from_step > adversarial.start_step):
+            needed["the discriminator"] = adversarial.discriminator.smallest_side
         return needed
 
     def phase_at(self, step: int) -> int:
-        """The number of the phase that this step, counted from 0, belongs to."""
+        """The number of the phase of this step, both counted from 0."""
         return sum(phase.from_step <= step for phase in self.phases) - 1

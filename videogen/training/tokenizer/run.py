@@ -6,30 +6,30 @@ from pathlib import Path
 from videogen.data import refuse_changed
 from videogen.training.loop.config import CHANGEABLE
 from videogen.training.loop.train import train
-from videogen.training.loop.trainer import Listener, Outcome
-from videogen.training.records.run_folder import plain
-from videogen.training.tokenizer.clips import Clips
+from videogen.training.loop.trainer import Callbacks, TrainingResult
+from videogen.training.records.run_folder import config_dict
+from videogen.training.tokenizer.clips import ClipBatches
 from videogen.training.tokenizer.config import TokenizerTrainingConfig
 from videogen.training.tokenizer.stage import TokenizerStage
 
-ELSEWHERE = frozenset({"data.train", "data.validation", "data.workers"})  # a set may be moved; its clips may not change
+PLACES = frozenset({"data.train", "data.validation", "data.workers"})  # a set may move; its clips must stay the same
 
 
 def run_tokenizer(
-    config: TokenizerTrainingConfig, folder: Path, resume: bool, **listener: Callable[..., None]
-) -> Outcome:
-    """Train in `folder`; the listeners are those of `Listener`."""
-    clips = Clips(config)
+    config: TokenizerTrainingConfig, folder: Path, resume: bool, **callbacks: Callable[..., None]
+) -> TrainingResult:
+    """Train in `folder`; the callbacks are those of `Callbacks`."""
+    clips = ClipBatches(config)
     for index in clips.indexed:
         refuse_changed(index)
-    resolved = {**plain(config), "clips": clips.fingerprint()}
+    resolved = {**config_dict(config), "clips": clips.fingerprint()}
     return train(
         lambda: TokenizerStage(config, clips),
         config.training,
         folder,
         resolved,
         resume,
-        Listener(**listener),
-        CHANGEABLE | ELSEWHERE,
-        remarks=(clips.used().line(),),
+        Callbacks(**callbacks),
+        CHANGEABLE | PLACES,
+        notes=(clips.report().line(),),
     )

@@ -1,8 +1,7 @@
-"""Stage one: what the tokenizer and its discriminator minimise, what is validated, drawn and exported."""
+"""Stage one: the losses of the tokenizer and its discriminator, validation, samples and export."""
 
 import math
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import fields
 from functools import cached_property, partial, reduce
 from pathlib import Path
 
@@ -17,105 +16,116 @@ from tokenizer.losses.discriminator import Discriminator
 from tokenizer.losses.objective import adversarial_loss, discriminator_loss, reconstruction_loss
 from tokenizer.losses.perceptual import PerceptualLoss
 from tokenizer.networks.cnn import CNNTokenizer, Reconstruction
-from tokenizer.networks.config import DECODER_FIELDS, TokenizerConfig
-from tokenizer.networks.encoder_decoder import decoder_layers
 from tokenizer.quantize import batch_perplexity
 from videogen.checkpoint import Content
 from videogen.clip_spec import ClipSpec
-from videogen.errors import UsageError
 from videogen.evaluation.tokenizer.reconstruction import ReconstructionMetrics, draw_pairs
-from videogen.models import DECODER_WEIGHTS, load_tokenizer, tokenizer_files
+from videogen.models import tokenizer_files
 from videogen.models.perceptual import load_perceptual
 from videogen.pixels import to_clip, to_frames
-from videogen.training.loop.monitor import Judged
-from videogen.training.loop.stage import Json, Player, Team, Turn
-from videogen.training.prior.init_weights import beginning
-from videogen.training.tokenizer.clips import ClipBatch, Clips
+from videogen.training.loop.monitor import MonitoredMetric
+from videogen.training.loop.stage import Distributed, Json, LossOutput, TrainedModule
+from videogen.training.tokenizer.clips import ClipBatch, ClipBatches
 from videogen.training.tokenizer.config import TokenizerTrainingConfig
+from videogen.training.tokenizer.init_weights import init_weights
+from videogen.training.tokenizer.quantizer_statistics import QuantizerStatistics
 
 TOKENIZER, DISCRIMINATOR = "tokenizer", "discriminator"
-DRAWN = 8  # clips in a sample grid
-AT_ONCE = 8  # clips in a batch of validation
+SAMPLE_CLIPS, VALIDATION_BATCH = 8, 8
 
 
 class TokenizerStage:
-    """The promise of `videogen.training.loop.stage.Stage`, kept for a tokenizer."""
+    """The `Stage` of a tokenizer and its discriminator."""
 
     name = "tokenizer"
-    judged = Judged("psnr", "l2", lower_is_better=False)
+    monitored = MonitoredMetric("psnr", "l2", lower_is_better=False)
 
-    def __init__(self, config: TokenizerTrainingConfig, clips: Clips):
+    def __init__(self, config: TokenizerTrainingConfig, clips: ClipBatches):
         self.config, self.clips = config, clips
         self.network = CNNTokenizer(config.tokenizer)
-        self.players = {
-            TOKENIZER: Player(
+        self.statistics = QuantizerStatistics(self.network.quantizer)
+        self.trained_modules = {
+            TOKENIZER: TrainedModule(
                 self.network,
                 config.optimizer,
-                rests=config.phases[-1].decoder_only,
-                first_weights=None if config.begin_with is None else partial(weights_of, config, self.network),
+                may_freeze=config.phases[-1].decoder_only,
+                averaged_buffers=self.statistics.buffers("quantizer."),
+                init_weights=None if config.init_from is None else partial(init_weights, config, self.network),
             )
         }
         self.adversarial = config.loss.adversarial
-        self.memory: LeCam | None = None
+        self.extra_state: LeCam | None = None
         if self.adversarial is not None and config.discriminator_optimizer is not None:
-            critic = Discriminator(self.adversarial.discriminator)
-            self.players[DISCRIMINATOR] = Player(
-                critic, config.discriminator_optimizer, averaged=False, begins=self.adversarial.start_step
+            discriminator = Discriminator(self.adversarial.discriminator)
+            optimizer, start = config.discriminator_optimizer, self.adversarial.start_step
+            self.trained_modules[DISCRIMINATOR] = TrainedModule(
+                discriminator, optimizer, averaged=False, first_step=start
             )
-            self.memory = LeCam(self.adversarial.lecam_decay)
+            self.extra_state = LeCam(self.adversarial.lecam_decay)
         self._perceptual = load_perceptual(config.loss.perceptual)
 
-    def batches(self, position: Json, step: int, accumulation: int, rank: int, world: int) -> Generator[ClipBatch]:
-        return self.clips.batches(position, step, accumulation, rank, world)
+    def batches(self, position: Json, step: int, accumulation: int, rank: int, world_size: int) -> Generator[ClipBatch]:
+        return self.clips.batches(position, step, accumulation, rank, world_size)
 
-    def resting(self, player: str, step: int) -> Callable[[str], bool]:
-        decoder_only = player == TOKENIZER and self.config.phases[self.config.phase_at(step)].decoder_only
-        return lambda name: decoder_only and name.startswith("encoder.")
+    def frozen(self, module: str, step: int) -> Callable[[str], bool]:
+        decoder_only = module == TOKENIZER and self.is_decoder_only(step)
+        return lambda name: decoder_only and name.startswith(("encoder.", "quantizer."))
 
-    def turns(self, batch: ClipBatch, step: int, team: Team) -> Iterator[Turn]:
-        clip = to_clip(sent(batch.clips, team.device))
-        out: Reconstruction = team.modules[TOKENIZER](clip)
-        loss = reconstruction_loss(self.config.loss, self.perceptual(team.device), out.clip, clip, step)
+    def is_decoder_only(self, step: int) -> bool:
+        return self.config.phases[self.config.phase_at(step)].decoder_only
+
+    def losses(self, batch: ClipBatch, step: int, distributed: Distributed) -> Iterator[LossOutput]:
+        clip = to_clip(to_device(batch.clips, distributed.device))
+        out: Reconstruction = distributed.modules[TOKENIZER](clip)
+        if not self.is_decoder_only(step):
+            self.statistics.collect(step, out.statistics)
+        loss = reconstruction_loss(self.config.loss, self.perceptual(distributed.device), out.clip, clip, step)
         total = loss.total + torch.stack([term.float() for term in out.losses.values()]).sum()
-        terms = {
+        metrics = {
             **loss.terms,
             **{name: term.detach() for name, term in out.losses.items()},
-            **looks(clip, out, self.network.quantizer.codebooks),
+            **alarm_metrics(clip, out, self.network.quantizer.codebooks),
         }
         if self.adversarial is None or not is_active(self.adversarial, step):
-            yield Turn(TOKENIZER, total, terms)
+            yield LossOutput(TOKENIZER, total, metrics)
             return
-        with team.bystander(DISCRIMINATOR) as critic:
-            fooling = adversarial_loss(
-                self.adversarial, critic(out.clip), loss.total, self.shared(out, team), step, team.mean
+        with distributed.frozen_module(DISCRIMINATOR) as discriminator:
+            generator = adversarial_loss(
+                self.adversarial,
+                discriminator(out.clip),
+                loss.total,
+                self.last_layer(out, distributed),
+                step,
+                distributed.mean,
             )
-        yield Turn(TOKENIZER, total + fooling.total, {**terms, **fooling.terms})
-        assert self.memory is not None
-        real, fake = team.modules[DISCRIMINATOR](torch.cat([clip, out.clip.detach()])).chunk(2)
-        judging = discriminator_loss(self.adversarial, self.memory, real, fake)
-        yield Turn(DISCRIMINATOR, judging.total, judging.terms)
+        yield LossOutput(TOKENIZER, total + generator.total, {**metrics, **generator.terms})
+        assert self.extra_state is not None
+        real, fake = distributed.modules[DISCRIMINATOR](torch.cat([clip, out.clip.detach()])).chunk(2)
+        judging = discriminator_loss(self.adversarial, self.extra_state, real, fake)
+        yield LossOutput(DISCRIMINATOR, judging.total, judging.terms)
 
-    def shared(self, out: Reconstruction, team: Team) -> Tensor:
-        """What the adaptive weight compares gradients at: the last layer, if it can be reached alone, or the clip.
+    def last_layer(self, out: Reconstruction, distributed: Distributed) -> Tensor:
+        """Where the adaptive weight compares gradients: the weights of the last layer, or the reconstructed clip.
 
-        Weights that are cut up are not whole anywhere, and a compiled network has one backward pass, of all its layers.
+        Sharded weights are nowhere whole, and a compiled network has a single backward pass through all its layers.
         """
-        if team.sharded or self.config.training.compile:
+        if distributed.sharded or self.config.training.compile:
             return out.clip
-        return self.network.decoder.layers[-1].conv.weight  # type: ignore[union-attr, return-value]
+        return self.network.decoder.layers[-1].conv.weight  # type: ignore[return-value, union-attr]
 
     def perceptual(self, device: torch.device) -> PerceptualLoss | None:
         if isinstance(self._perceptual, nn.Module):
             self._perceptual.to(device)
         return self._perceptual
 
-    def applied(self, step: int, means: Mapping[str, float]) -> None:
-        if self.memory is not None and "discriminator_real" in means:
+    def after_step(self, step: int, means: Mapping[str, float], distributed: Distributed) -> None:
+        self.statistics.apply(step, distributed)
+        if self.extra_state is not None and "discriminator_real" in means:
             real, fake = (torch.tensor(means[f"discriminator_{kind}"]) for kind in ("real", "fake"))
-            self.memory.update(real, fake)
+            self.extra_state.update(real, fake)
 
     def alarms(self, step: int, means: Mapping[str, float]) -> Mapping[str, str | None]:
-        if "perplexity" not in means:  # no step was taken since the last look
+        if "perplexity" not in means:  # no step was taken since the last line of the log
             return {}
         codebooks, accuracy = self.network.quantizer.codebooks, means.get("discriminator_accuracy", 0.0)
         return {
@@ -128,17 +138,18 @@ class TokenizerStage:
     @cached_property
     def validation_clips(self) -> Tensor:
         """uint8 [N, T, H, W, 3]"""
-        return torch.stack([torch.from_numpy(clip) for clip in self.clips.for_validation()])
+        return torch.stack([torch.from_numpy(clip) for clip in self.clips.validation_clips()])
 
-    def validate(self, team: Team) -> dict[str, float]:
-        """Each process takes every world-th clip; the figures are those of all clips, each counted once."""
-        judged = ReconstructionMetrics.none(self.network.quantizer.codebooks)
-        for numbers in torch.split(shares(len(self.validation_clips), team.rank, team.world), AT_ONCE):
-            part = self.validation_clips[numbers % len(self.validation_clips)]
-            out: Reconstruction = team.modules[TOKENIZER](to_clip(part.to(team.device)))
-            own = int((numbers < len(self.validation_clips)).sum())
-            judged = judged.plus(to_frames(out.clip[:own]).cpu(), part[:own], out.codes[:own])
-        together = reduce(ReconstructionMetrics.joined, team.everyone(judged))
+    def validate(self, distributed: Distributed) -> dict[str, float]:
+        """Each process evaluates every world_size-th clip; the metrics are over all clips, each counted once."""
+        metrics = ReconstructionMetrics.none(self.network.quantizer.codebooks)
+        count = len(self.validation_clips)
+        for numbers in torch.split(numbers_of_rank(count, distributed.rank, distributed.world_size), VALIDATION_BATCH):
+            part = self.validation_clips[numbers % count]
+            out: Reconstruction = distributed.modules[TOKENIZER](to_clip(part.to(distributed.device)))
+            own = int((numbers < count).sum())
+            metrics = metrics.plus(to_frames(out.clip[:own]).cpu(), part[:own], out.codes[:own])
+        together = reduce(ReconstructionMetrics.joined, distributed.gather(metrics))
         quality, usage = together.totals.quality(), together.usage
         return {
             "psnr": quality.psnr,
@@ -150,10 +161,10 @@ class TokenizerStage:
             "perplexity": usage.perplexity,
         }
 
-    def draw_samples(self, team: Team, place: Path) -> None:
-        clips = self.validation_clips[:DRAWN]
-        out: Reconstruction = team.modules[TOKENIZER](to_clip(clips.to(team.device)))
-        if team.rank == 0:
+    def write_samples(self, distributed: Distributed, place: Path) -> None:
+        clips = self.validation_clips[:SAMPLE_CLIPS]
+        out: Reconstruction = distributed.modules[TOKENIZER](to_clip(clips.to(distributed.device)))
+        if distributed.rank == 0:
             draw_pairs(clips.numpy(), to_frames(out.clip).cpu().numpy(), self.config.data.fps, place)
 
     def export(self, weights: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Content]:
@@ -162,11 +173,11 @@ class TokenizerStage:
         return tokenizer_files(self.config.tokenizer, clips, weights[TOKENIZER], self.card())
 
     def card(self) -> str:
-        facts = "\n".join(f"- {name}: {value}" for name, value in self.figures().items())
+        facts = "\n".join(f"- {name}: {value}" for name, value in self.summary().items())
         made = f"Trained by `videogen train tokenizer` on `{self.config.data.train.name}`."
         return f"# A video tokenizer\n\n{made}\n\n{facts}\n"
 
-    def figures(self) -> dict[str, str]:
+    def summary(self) -> dict[str, str]:
         phase, fps, side = self.config.phases[-1], self.config.data.fps, self.network.size_multiple
         spec = self.network.spec(phase.height, phase.width)
         pixels = spec.frames_per_latent * phase.height * phase.width
@@ -177,74 +188,36 @@ class TokenizerStage:
             "tokens a latent frame": f"{spec.tokens} ({grid})",
             "tokens a second of video": f"{spec.tokens * fps / spec.frames_per_latent:.0f} at {fps:g} frames a second",
             "bits a pixel": f"{spec.bits * spec.tokens / pixels:.4f} (raw video: 24)",
-            **{f"parameters of the {name}": f"{count(part):,}" for name, part in self.parts()},
+            **{f"parameters of the {name}": f"{num_parameters(part):,}" for name, part in self.parts()},
         }
 
     def parts(self) -> list[tuple[str, nn.Module]]:
-        critic = [("discriminator", self.players[DISCRIMINATOR].module)] if DISCRIMINATOR in self.players else []
-        return [("encoder", self.network.encoder), ("decoder", self.network.decoder), *critic]
+        trained = self.trained_modules
+        discriminator = [("discriminator", trained[DISCRIMINATOR].module)] if DISCRIMINATOR in trained else []
+        return [("encoder", self.network.encoder), ("decoder", self.network.decoder), *discriminator]
 
 
-def weights_of(wanted: TokenizerTrainingConfig, fresh: CNNTokenizer) -> dict[str, Tensor]:
-    """The weights of the model that the configuration begins with; UsageError if it is built otherwise.
-
-    Where only the decoder is ever trained, it may be built otherwise: one of the same widths with more blocks begins by
-    painting what the smaller one did, any other with its `fresh` weights.
-    """
-    config, path = wanted.tokenizer, wanted.begin_with
-    assert path is not None
-    with beginning():
-        model = load_tokenizer(path)
-    given = dict(model.network.state_dict())
-    others = {f.name for f in fields(config) if getattr(model.config, f.name) != getattr(config, f.name)}
-    if model.config.encoding == config.encoding and others.isdisjoint(DECODER_FIELDS):
-        return given
-    if model.config.encoding == config.encoding and wanted.phases[0].decoder_only:
-        decoder = {name: weights for name, weights in fresh.state_dict().items() if name.startswith(DECODER_WEIGHTS)}
-        grown = grown_from(given, model.config, config, decoder)
-        return {name: weights for name, weights in given.items() if not name.startswith(DECODER_WEIGHTS)} | grown
-    named = ", ".join(sorted(others - {"spread_weight"}))
-    raise UsageError(f"begin_with names {path}, which differs from this configuration in {named}")
-
-
-def grown_from(
-    given: Mapping[str, Tensor], theirs: TokenizerConfig, ours: TokenizerConfig, fresh: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
-    """A decoder of ours out of one that has fewer blocks: those that are new add nothing yet."""
-    fewer = all(old <= new for old, new in zip(theirs.decoder_blocks, ours.decoder_blocks, strict=True))
-    if theirs.decoder_widths != ours.decoder_widths or not fewer:
-        return dict(fresh)
-    before, now = {layer: place for place, layer in enumerate(decoder_layers(theirs))}, decoder_layers(ours)
-    grown, layers = {}, f"{DECODER_WEIGHTS}layers."
-    for name, weights in fresh.items():
-        place, rest = name.removeprefix(layers).split(".", 1)
-        old = before.get(now[int(place)])
-        new = torch.zeros_like(weights) if rest.startswith("time.") else weights
-        grown[name] = new if old is None else given[f"{layers}{old}.{rest}"]
-    return grown
-
-
-def sent(clips_BTHWC: NDArray[np.uint8], device: torch.device) -> Tensor:
-    """To a GPU from pinned memory, while it is still busy with what came before."""
+def to_device(clips_BTHWC: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """Copies to a GPU from pinned memory, while the GPU is still busy with earlier work."""
     clips = torch.from_numpy(clips_BTHWC)
     return clips.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else clips.to(device)
 
 
-def shares(count: int, rank: int, world: int) -> Tensor:
-    """Every world-th number from `rank` on: equally many for each process, so the last ones may lie beyond `count`.
+def numbers_of_rank(count: int, rank: int, world_size: int) -> Tensor:
+    """Every world_size-th number from `rank` on, equally many for each process; the last may lie beyond `count`.
 
     All processes have to call a sharded network equally often.
     """
-    return torch.arange(rank, -(-count // world) * world, world)
+    return torch.arange(rank, -(-count // world_size) * world_size, world_size)
 
 
-def count(module: nn.Module) -> int:
+def num_parameters(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
 @torch.no_grad()
-def looks(clip: Tensor, out: Reconstruction, codebooks: Sequence[int]) -> dict[str, Tensor]:
-    """Numbers that alarms look at."""
+def alarm_metrics(clip: Tensor, out: Reconstruction, codebooks: Sequence[int]) -> dict[str, Tensor]:
+    """The metrics that alarms are based on."""
     return {
         "outside": diagnostics.share_out_of_range(clip),
         "clip_variance": diagnostics.within_frame_variance(clip),

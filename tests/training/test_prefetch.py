@@ -5,16 +5,16 @@ from collections.abc import Generator
 
 import pytest
 
-from videogen.training.prior.stage import one_ahead
+from videogen.training.prior.stage import prefetch
 
 
 def threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("videogen-ahead")]
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("videogen-prefetch")]
 
 
 def test_the_same_batches_come_until_there_are_no_more() -> None:
-    assert list(one_ahead(number for number in range(5))) == [0, 1, 2, 3, 4]
-    assert list(one_ahead(number for number in range(0))) == []
+    assert list(prefetch(number for number in range(5))) == [0, 1, 2, 3, 4]
+    assert list(prefetch(number for number in range(0))) == []
     assert threads() == []
 
 
@@ -26,7 +26,7 @@ def test_while_one_is_worked_with_the_next_is_made() -> None:
         asked.set()
         yield 1
 
-    batches = one_ahead(counting())
+    batches = prefetch(counting())
     assert next(batches) == 0
     assert asked.wait(timeout=600)
     assert list(batches) == [1]
@@ -44,7 +44,7 @@ def test_closed_it_closes_what_it_reads_and_leaves_no_thread() -> None:
         finally:
             closed.append(number)
 
-    batches = one_ahead(endless())
+    batches = prefetch(endless())
     assert [next(batches) for _ in range(3)] == [0, 1, 2]
     assert len(threads()) == 1
     batches.close()
@@ -57,7 +57,7 @@ def test_what_goes_wrong_is_told_in_its_place() -> None:
         yield 0
         raise ValueError("the second batch")
 
-    batches = one_ahead(failing())
+    batches = prefetch(failing())
     assert next(batches) == 0
     with pytest.raises(ValueError, match="the second batch"):
         next(batches)

@@ -9,18 +9,18 @@ import torch
 from tests.training.fake import SMALL, FakeConfig, FakeStage, lines, run
 from tests.training.programs import last_tensors
 from videogen.errors import NumbersError
-from videogen.training.loop.stage import Turn
+from videogen.training.loop.stage import LossOutput
 
 
-def spoilt(*steps: int) -> FakeConfig:
-    return FakeConfig(training=replace(SMALL, log_every=1, checkpoint_every=1, keep=99), spoilt=steps)
+def nonfinite_at(*steps: int) -> FakeConfig:
+    return FakeConfig(training=replace(SMALL, log_every=1, checkpoint_every=1, keep=99), nonfinite=steps)
 
 
 def test_a_bad_step_changes_nothing_but_the_place_in_the_data(tmp_path: Path) -> None:
     from videogen.checkpoint import read_folder
 
     notes: list[str] = []
-    run(tmp_path / "run", spoilt(4), on_note=notes.append)
+    run(tmp_path / "run", nonfinite_at(4), on_note=notes.append)
     before, after = (read_folder(tmp_path / "run" / "checkpoints" / f"step_{step:08}") for step in (4, 5))
     for name in before.hashes:
         if name.endswith(".safetensors"):
@@ -36,10 +36,10 @@ def test_a_bad_step_changes_nothing_but_the_place_in_the_data(tmp_path: Path) ->
 
 
 def test_two_in_a_row_are_survived_and_three_are_not(tmp_path: Path) -> None:
-    run(tmp_path / "two", spoilt(2, 3, 5, 6))
+    run(tmp_path / "two", nonfinite_at(2, 3, 5, 6))
     assert all(bool(tensor.isfinite().all()) for tensor in last_tensors(tmp_path / "two").values())
-    with pytest.raises(NumbersError, match=r"step 5: .*total/network.* 3 steps in a row.*clip16.*clip24.*clip32"):
-        run(tmp_path / "three", spoilt(2, 3, 4))
+    with pytest.raises(NumbersError, match=r"step 5: .*total/network.*clip16.*clip24.*clip32"):
+        run(tmp_path / "three", nonfinite_at(2, 3, 4))
     assert all(bool(tensor.isfinite().all()) for tensor in last_tensors_of_checkpoint(tmp_path / "three").values())
 
 
@@ -49,18 +49,18 @@ def last_tensors_of_checkpoint(folder: Path) -> dict[str, torch.Tensor]:
 
 def test_the_count_survives_a_restart(tmp_path: Path) -> None:
     with pytest.raises(NumbersError, match=r"clip16.*clip24"):
-        run(tmp_path / "run", spoilt(2, 3, 4))
+        run(tmp_path / "run", nonfinite_at(2, 3, 4))
     with pytest.raises(NumbersError, match=r"clip16.*clip24"):
-        run(tmp_path / "run", spoilt(2, 3, 4), resume=True)
+        run(tmp_path / "run", nonfinite_at(2, 3, 4), resume=True)
 
 
 class SteepStage(FakeStage):
     """Finite losses, a gradient that is not."""
 
-    def turns(self, batch, step, team):  # type: ignore[no-untyped-def]
-        y = team.modules["network"](batch.x)
+    def losses(self, batch, step, distributed):  # type: ignore[no-untyped-def]
+        y = distributed.modules["network"](batch.x)[0]
         zero = (y - y.detach()).square().sum()
-        yield Turn("network", y.square().mean() + (zero.sqrt() if step == 1 else 0), {})
+        yield LossOutput("network", y.square().mean() + (zero.sqrt() if step == 1 else 0), {})
 
 
 def test_a_gradient_counts_as_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

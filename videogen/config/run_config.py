@@ -1,0 +1,29 @@
+"""The config.json of a run folder: the configuration that the run began with, and what else the run depends on."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+RUN_CONFIG = "config.json"
+VERSION = 2  # 1 had no "version", and other names of some keys
+
+
+def read_run_config(path: Path) -> dict[str, Any]:
+    """The file's data under the keys of this version; ValueError if it is damaged or of an unknown version."""
+    try:
+        data = dict(json.loads(path.read_bytes()))
+    except (ValueError, TypeError):
+        raise ValueError("not a JSON object") from None
+    version = data.pop("version", 1)
+    if version not in (1, VERSION):
+        raise ValueError(f"version {version} is newer than this program, which reads up to {VERSION}")
+    return upgraded(data) if version == 1 else data
+
+
+def upgraded(data: dict[str, Any]) -> dict[str, Any]:
+    """The configuration of a version 1 run, with the keys of version 2."""
+    if "teaching" in data:  # a prior's
+        raise ValueError("a prior's run of version 1, whose tokens have another form; begin a new run")
+    if "begin_with" in data:
+        data["init_from"] = data.pop("begin_with")
+    return data
