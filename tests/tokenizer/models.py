@@ -99,11 +99,11 @@ def random_plan(frames: int, draw: random.Random) -> list[int]:
 def moving_squares(batch: int, frames: int, size: int, seed: int = 0) -> Tensor:
     """A bright square gliding over a plain dark ground, with soft edges."""
     g = torch.Generator().manual_seed(seed)
-    ground, colour = torch.rand(2, batch, 3, 1, 1, 1, generator=g)
+    ground, color = torch.rand(2, batch, 3, 1, 1, 1, generator=g)
     ground = ground - 1
     start, speed = torch.rand(batch, 2, 1, generator=g) * size / 2, torch.rand(batch, 2, 1, generator=g) * size / 16
     corner = start + speed * torch.arange(frames)
     line = torch.arange(size)[:, None, None, None] - corner  # [S, B, 2, T]
     inside = ((line + 1).clamp(0, 1) * (size / 3 - line).clamp(0, 1)).permute(1, 2, 3, 0)
     mask = (inside[:, 0, :, :, None] * inside[:, 1, :, None, :])[:, None]
-    return ground * (1 - mask) + colour * mask
+    return ground * (1 - mask) + color * mask

@@ -96,11 +96,15 @@ def selftest(terminal: Terminal, model: Path, seed: int, threads: int | None, de
     tokenizer = load_tokenizer(model, device) if whole is None else whole.tokenizer
     verdicts = [asdict(verdict) for verdict in check_tokenizer_laws(tokenizer.network, seed)]
     verdicts += [] if whole is None else [asdict(verdict) for verdict in check_prior_laws(whole, seed)]
-    lines = ["{}  {law}: {detail}".format("holds " if each["held"] else "BROKEN", **each) for each in verdicts]
+    lines = [f"{outcome(each):7} {each['law']}: {each['detail']}" for each in verdicts]
     terminal.report({"verdicts": verdicts}, "\n".join(lines))
     broken = [each["law"] for each in verdicts if not each["held"]]
     if broken:
         raise VideogenError(f"{model}: {len(broken)} of {len(verdicts)} checks failed: {'; '.join(broken)}")
+
+
+def outcome(verdict: dict[str, Any]) -> str:
+    return "skipped" if verdict["skipped"] else "holds" if verdict["held"] else "BROKEN"
 
 
 @click.command("info")

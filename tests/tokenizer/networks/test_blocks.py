@@ -31,7 +31,7 @@ def test_attention_is_the_textbook_formula():
     torch.testing.assert_close(layer(x), x + out.view(1, 1, 2, 3, 8))
 
 
-def test_a_block_reaches_its_neighbours_and_its_own_past():
+def test_a_block_reaches_its_neighbors_and_its_own_past():
     block, x = ResidualBlock(4, 2).double(), torch.randn(1, 4, 5, 5, 4, dtype=torch.float64, requires_grad=True)
     y, _ = block(x, None)
     (gradient,) = torch.autograd.grad(y[0, 2, 2, 2].sum(), x)

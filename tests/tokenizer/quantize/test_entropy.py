@@ -1,4 +1,4 @@
-"""The factorised entropies against the sum over every code, in values and in every element of the gradient."""
+"""The factorized entropies against the sum over every code, in values and in every element of the gradient."""
 
 import math
 

@@ -9,7 +9,7 @@ from tokenizer.quantize.base import group_radices
 radices = st.lists(st.integers(2, 9), min_size=1, max_size=6)
 
 
-def test_codes_are_grouped_as_evenly_as_neighbours_allow():
+def test_codes_are_grouped_as_evenly_as_neighbors_allow():
     assert group_radices((8, 8, 8, 5, 5, 5)) == (8, 8, 8, 5, 5, 5)
     assert group_radices((8, 8, 8, 5, 5, 5), largest=1024) == (512, 125)
     assert group_radices([2] * 18) == (4, 16, 16, 16, 16)
