@@ -29,9 +29,10 @@ def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     captions = [caption(scene, number) for number, scene in enumerate(sample_scenes(300, 5))]
     conditioner = make_conditioner(BPEConfig(vocabulary=512, length=32), captions)
     context = ContextConfig(32, vocabulary=conditioner.vocabulary)
-    config = tiny_config("masked", digits=(40, 25), context=context)
+    tokenizer = tiny_tokenizer(home)
+    config = tiny_config("masked", spec=tokenizer.spec, context=context)
     weights = tiny_model(config).float().state_dict()
-    write_folder(home / "tiny", prior_files(tiny_tokenizer(home), config, CLIPS, weights, conditioner, "# a card"))
+    write_folder(home / "tiny", prior_files(tokenizer, config, CLIPS, weights, conditioner, "# a card"))
     return home / "tiny"
 
 
