@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from sampling.config import SamplerConfig
+from sampling.config import DRAWN_SEEDS, SamplerConfig
 from videogen.conditioning_frames import ConditioningFrames
 from videogen.errors import UsageError
 
@@ -38,7 +38,6 @@ OTHER_NAMES = {  # of arguments, in other libraries
     "pretrained_model_name_or_path": "folder",
 }
 RENAMED = {**SamplerConfig.RENAMED, "rate": "history_noise"}
-DRAWN_SEEDS = 2**32  # few enough digits to be typed again
 
 
 def refuse_unknown(given: Iterable[str], known: Iterable[str], what: str) -> None:

@@ -1,4 +1,6 @@
 import asyncio
+import subprocess
+import sys
 from dataclasses import asdict
 from itertools import islice
 
@@ -19,10 +21,15 @@ def watched(data, tmp_path):
     return scan(path)
 
 
+def test_web_process_imports_no_torch():
+    program = "import sys, videogen.serve.engine.engine, videogen.serve.http.app; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_model_info(home, tiny_model_folder):
     pipe, info = VideoPipeline.from_pretrained(tiny_model_folder), home.engine.info
     assert (info.fps, info.height, info.width, info.frames_per_latent) == (8.0, 16, 24, 4)
-    assert info.default_frames == pipe.pictures(None)
+    assert info.default_frames == pipe.frame_count(None)
     assert info.name == "tiny"
     assert info.told
     assert info.sampler["order"] == "halton"

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from videogen.arguments import DRAWN_SEEDS
+from sampling.config import DRAWN_SEEDS
 from videogen.serve.engine.engine_context import EngineContext, loop_time
 from videogen.serve.engine.retention import jobs_to_evict, stream_to_stop, streams_to_evict
 from videogen.serve.engine.scheduler import Scheduler
