@@ -52,6 +52,7 @@ class PriorShape:
     qk_norm: bool = True
     theta: float = 100.0  # rotary base: positions within a latent frame are small numbers
     epsilon: float = 1e-5
+    head: str = "chain"  # the kind of `prior.heads` that draws tokens
 
     def __post_init__(self) -> None:
         for name in ("width", "layers", "heads", "kv_heads", "hidden", "window"):
@@ -83,7 +84,6 @@ class PriorConfig(PriorShape):
     spec: TokenSpec
     context: ContextConfig | None
     control: ControlConfig | None = None
-    head: str = "chain"  # the kind of `prior.heads` that draws tokens
 
     @property
     def context_length(self) -> int:

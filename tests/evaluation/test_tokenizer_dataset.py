@@ -75,7 +75,7 @@ def test_exactness_is_checked_in_full_float32(model: TokenizerModel, monkeypatch
     try:
         allow_tf32(convolutions=True, products=True)
         allowed = rounded()
-        assert check_tokenizer_laws(model.network, seed=0)[-1] == Verdict("what is allowed", True, "")
+        assert check_tokenizer_laws(model, seed=0)[-1] == Verdict("what is allowed", True, "")
         assert rounded() == allowed, "as it was"
         use_device("cpu")  # what encode, reconstruct and evaluate begin with
         assert not torch.backends.cudnn.allow_tf32

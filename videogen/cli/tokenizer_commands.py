@@ -94,7 +94,7 @@ def selftest(terminal: Terminal, model: Path, seed: int, threads: int | None, de
     device = use_device(device)
     whole = VideoPipeline.from_pretrained(model, device).model if has_prior(model) else None
     tokenizer = load_tokenizer(model, device) if whole is None else whole.tokenizer
-    verdicts = [asdict(verdict) for verdict in check_tokenizer_laws(tokenizer.network, seed)]
+    verdicts = [asdict(verdict) for verdict in check_tokenizer_laws(tokenizer, seed)]
     verdicts += [] if whole is None else [asdict(verdict) for verdict in check_prior_laws(whole, seed)]
     lines = [f"{outcome(each):7} {each['law']}: {each['detail']}" for each in verdicts]
     terminal.report({"verdicts": verdicts}, "\n".join(lines))

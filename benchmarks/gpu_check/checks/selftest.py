@@ -24,5 +24,5 @@ def prior(model: PriorModel) -> Iterator[Finding]:
 
 
 def tokenizer(model: PriorModel) -> Iterator[Finding]:
-    for each in check_tokenizer_laws(model.tokenizer.network, SEED):
+    for each in check_tokenizer_laws(model.tokenizer, SEED):
         yield Finding(f"law: {each.law}", yes_or_no(each.held), why=f"tokenizer: {each.detail}")

@@ -40,7 +40,6 @@ def format_tokenizer(model: TokenizerModel) -> dict[str, str]:
     data, clips, spec = describe_tokenizer(model), model.clips, model.spec
     parameters, quantizer = data["parameters"], getattr(model.config, "quantizer", None)
     first = "" if spec.first_frames == spec.frames_per_latent else f"; the first latent frame holds {spec.first_frames}"
-    bits = {"bits a token": f"{spec.bits:.3f}", "bits a pixel": f"{data['bits_per_pixel']:.5f}{first}"}
     return {
         "folder": data["folder"],
         "kind": data["kind"],
@@ -48,7 +47,7 @@ def format_tokenizer(model: TokenizerModel) -> dict[str, str]:
         "frames a latent frame": f"{spec.frames_per_latent}{first}",
         "codes": format_codes(spec),
         **({} if quantizer is None else {"quantizer": format_quantizer(quantizer)}),
-        **({} if spec.continuous else bits),
+        **({} if spec.continuous else format_bits(data, first)),
         "tokens a latent frame": f"{spec.tokens} ({format_groups(spec)})",
         "latent frames a second": f"{data['latent_frames_per_second']:g}",
         "parameters": f"{parameters['tokenizer']:,}",
@@ -56,6 +55,10 @@ def format_tokenizer(model: TokenizerModel) -> dict[str, str]:
         "of the decoder": f"{parameters['decoder']:,}",
         "fingerprint": data["fingerprint"],
     }
+
+
+def format_bits(data: dict[str, Any], first: str) -> dict[str, str]:
+    return {"bits a token": f"{data['bits_per_token']:.3f}", "bits a pixel": f"{data['bits_per_pixel']:.5f}{first}"}
 
 
 def format_quantizer(config: QuantizerConfig) -> str:

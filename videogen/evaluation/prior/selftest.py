@@ -14,6 +14,7 @@ from interfaces.verdict import Verdict
 from prior import laws
 from tokenizer.precision import without_tf32
 from videogen.conditioning_frames import ConditioningFrames, unconditioned
+from videogen.evaluation.tokenizer.selftest import small_size
 from videogen.generate import GenerationRequest, generate
 from videogen.models import PriorModel, sampler_of
 from videogen.pixels import to_frames
@@ -101,20 +102,9 @@ def single_request(request: GenerationRequest, row: int) -> GenerationRequest:
     return replace(request, prompts=prompts, negative_prompts=negatives, seeds=seeds)
 
 
-def small_size(model: PriorModel) -> tuple[int, int]:
-    """A frame size that takes seconds; that of training for a tokenizer that has only one."""
-    tokenizer = model.tokenizer.network
-    rows, columns = (tokenizer.size_multiple * count for count in MULTIPLES)
-    try:
-        tokenizer.spec(rows, columns)
-    except ValueError:
-        return model.clips.height, model.clips.width
-    return rows, columns
-
-
 def small_spec(model: PriorModel) -> TokenSpec:
-    return model.tokenizer.spec_of(*small_size(model))
+    return model.tokenizer.spec_of(*small_size(model.tokenizer, MULTIPLES))
 
 
 def small_start(model: PriorModel, videos: int) -> ConditioningFrames:
-    return unconditioned(model, videos, small_size(model))
+    return unconditioned(model, videos, small_size(model.tokenizer, MULTIPLES))

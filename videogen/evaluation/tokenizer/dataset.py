@@ -75,17 +75,21 @@ def evaluate_tokenizer(
 
 
 def write_charts(out: Path, fps: float, psnr_T: Tensor, usage: Usage, pairs: list[tuple[Tensor, Tensor]]) -> None:
-    """`psnr.svg`, `codes.svg`, and the reconstructions as `reconstructions.png` and `.mp4`."""
+    """`psnr.svg`, `codes.svg` where tokens have codes, and `reconstructions.png` and `.mp4`."""
     frames = list(range(len(psnr_T)))
     quality = Series("all clips", frames, psnr_T.tolist())
     (out / "psnr.svg").write_text(line_chart("PSNR along the clip", "frame", "dB", [quality]), encoding="utf-8")
+    if usage.tables:
+        (out / "codes.svg").write_text(code_chart(usage), encoding="utf-8")
+    originals, reconstructions = (torch.stack(side).numpy() for side in zip(*pairs, strict=True))
+    draw_pairs(originals, reconstructions, fps, out / "reconstructions")
+
+
+def code_chart(usage: Usage) -> str:
     named = ["seen"] if len(usage.tables) == 1 else [f"codebook {place}" for place in range(len(usage.tables))]
     ranks = [ranks_of(table, name) for table, name in zip(usage.tables, named, strict=True)]
     even = Series("if all were used alike", [1, max(table.size for table in usage.tables)], [1.0, 1.0])
-    text = line_chart("Use of codes, from the most common on", "code", "times its even share", [*ranks, even])
-    (out / "codes.svg").write_text(text, encoding="utf-8")
-    originals, reconstructions = (torch.stack(side).numpy() for side in zip(*pairs, strict=True))
-    draw_pairs(originals, reconstructions, fps, out / "reconstructions")
+    return line_chart("Use of codes, from the most common on", "code", "times its even share", [*ranks, even])
 
 
 def ranks_of(table: TableUsage, name: str) -> Series:

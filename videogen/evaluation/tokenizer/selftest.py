@@ -4,20 +4,21 @@ import random
 
 import torch
 
-from interfaces.tokenizer import VideoTokenizer
 from interfaces.verdict import Verdict
 from tokenizer import laws
 from tokenizer.precision import without_tf32
+from videogen.models import TokenizerModel
 
 TOLERANCE = 1e-4  # of clips in [-1, 1], where equality is up to float rounding
 PLANS = 3
 LATENT_FRAMES = 4
+MULTIPLES = (2, 3)  # of the smallest frame size: small enough to take seconds, and no square
 
 
-def check_tokenizer_laws(tokenizer: VideoTokenizer, seed: int) -> list[Verdict]:
+def check_tokenizer_laws(model: TokenizerModel, seed: int) -> list[Verdict]:
     """A verdict for each law, on clips of noise small enough to take seconds; in full float32 on a GPU too."""
     draw, generator = random.Random(seed), torch.Generator().manual_seed(seed)
-    height, width = 2 * tokenizer.size_multiple, 3 * tokenizer.size_multiple
+    tokenizer, (height, width) = model.network, small_size(model)
     spec = tokenizer.spec(height, width)
     shape = (1, tokenizer.channels, spec.video_frames(LATENT_FRAMES), height, width)
     clip = (torch.rand(shape, generator=generator) * 2 - 1).to(tokenizer.device)
@@ -25,6 +26,16 @@ def check_tokenizer_laws(tokenizer: VideoTokenizer, seed: int) -> list[Verdict]:
     plans = [[1] * ragged.shape[2], *(_random_plan(ragged.shape[2], draw) for _ in range(PLANS))]
     with without_tf32():
         return list(laws.check(tokenizer, ragged, plans, TOLERANCE))
+
+
+def small_size(model: TokenizerModel, multiples: tuple[int, int] = MULTIPLES) -> tuple[int, int]:
+    """A frame size that takes seconds; that of training for a tokenizer that has only one."""
+    rows, columns = (model.network.size_multiple * count for count in multiples)
+    try:
+        model.spec_of(rows, columns)
+    except ValueError:
+        return model.clips.height, model.clips.width
+    return rows, columns
 
 
 def _random_plan(frames: int, draw: random.Random) -> list[int]:

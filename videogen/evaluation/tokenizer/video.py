@@ -98,16 +98,9 @@ def check_size(tokenizer: VideoTokenizer, height: int, width: int) -> None:
 
 
 def reconstruction_figures(totals: Totals, usage: Usage, spec: TokenSpec, pixels: int) -> dict[str, Any]:
-    """The figures of any number of frames of so many pixels."""
+    """The figures of any number of frames of so many pixels; those of codes are None where tokens are continuous."""
     quality, bits = totals.quality(), spec.bits
-    return {
-        "frames": quality.frames,
-        "psnr": quality.psnr,
-        "psnr_pooled": quality.psnr_pooled,
-        "psnr_worst": quality.psnr_worst,
-        "ssim": quality.ssim,
-        "flicker": quality.flicker,
-        "tokens": usage.tokens,
+    codes = {
         "bits_per_token": bits,
         "bits_per_pixel": usage.tokens * bits / (quality.frames * pixels),
         "codes": usage.entries,
@@ -116,12 +109,21 @@ def reconstruction_figures(totals: Totals, usage: Usage, spec: TokenSpec, pixels
         "dead_codes": usage.dead,
         "perplexity": usage.perplexity,
     }
+    return {
+        "frames": quality.frames,
+        "psnr": quality.psnr,
+        "psnr_pooled": quality.psnr_pooled,
+        "psnr_worst": quality.psnr_worst,
+        "ssim": quality.ssim,
+        "flicker": quality.flicker,
+        "tokens": usage.tokens,
+        **(dict.fromkeys(codes) if spec.continuous else codes),
+    }
 
 
 def as_table(figures: dict[str, Any]) -> str:
     """For people: what each figure is, and in what unit."""
     f = figures
-    reach = f"; so many tokens could reach {f['code_use_reachable']:.2%}" if f["code_use_reachable"] < 0.995 else ""
     rows = [
         ("frames", f"{f['frames']:,}"),
         *([("size", format_size(f))] if "original" in f else []),
@@ -129,12 +131,19 @@ def as_table(figures: dict[str, Any]) -> str:
         ("SSIM", f"{f['ssim']:.4f}"),
         *([("LPIPS", f"{f['lpips']:.4f}")] if f.get("lpips") is not None else []),
         ("flicker", f"{f['flicker']:.2f} grey levels from frame to frame"),
+        *(code_rows(f) if f["codes"] is not None else [("tokens", f"{f['tokens']:,}, continuous")]),
+    ]
+    return "\n".join(f"{name:<14}{value}" for name, value in rows)
+
+
+def code_rows(f: dict[str, Any]) -> list[tuple[str, str]]:
+    reach = f"; so many tokens could reach {f['code_use_reachable']:.2%}" if f["code_use_reachable"] < 0.995 else ""
+    return [
         ("tokens", f"{f['tokens']:,} of {f['bits_per_token']:.2f} bits"),
         ("bits a pixel", f"{f['bits_per_pixel']:.4f} (raw video: 24)"),
         ("code use", f"{f['code_use']:.2%} of {f['codes']:,}{reach}; {f['dead_codes']:,} never seen"),
         ("perplexity", f"{f['perplexity']:,.1f}"),
     ]
-    return "\n".join(f"{name:<14}{value}" for name, value in rows)
 
 
 def format_size(figures: dict[str, Any]) -> str:
