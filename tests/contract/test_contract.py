@@ -181,8 +181,9 @@ def test_other_commands_take_it_too(
     assert main(["reconstruct", one, str(tmp_path / "copy.mp4"), "--model", run]) == 0
     assert main(["generate", PROMPTS[0], "-o", str(tmp_path / "made.mp4"), "--frames", "5", "--model", run]) == 0
     for name, source in (("tokenizer", data), ("prior", folder / "tokens")):
-        capsys.readouterr()
         command = ["evaluate", name, str(source), "--clips", "2", "--model", run]
+        assert main(command) == 0
+        capsys.readouterr()
         assert main([*command, "--out", str(tmp_path / name), "--json"]) == 0
         assert "NaN" not in capsys.readouterr().out
 

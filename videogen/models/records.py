@@ -61,6 +61,10 @@ class TokenizerModel:
         """The tokens of a latent frame of this frame size; ValueError for a size that it cannot take."""
         return self.network.spec(height, width)
 
+    def parameters_of(self, part: str) -> "list[nn.Parameter]":
+        """Those whose names begin with `part`, such as decoder."""
+        return [weights for name, weights in self.network.named_parameters() if name.startswith(f"{part}.")]
+
 
 @dataclass(frozen=True, eq=False)
 class PriorModel:

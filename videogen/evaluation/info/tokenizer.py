@@ -28,8 +28,8 @@ def describe_tokenizer(model: TokenizerModel) -> dict[str, Any]:
         "latent_frames_per_second": clips.fps / spec.frames_per_latent,
         "parameters": {
             "tokenizer": count_parameters(model.network),
-            "encoder": count_part(model, "encoder"),
-            "decoder": count_part(model, "decoder"),
+            "encoder": sum(map(Tensor.numel, model.parameters_of("encoder"))),
+            "decoder": sum(map(Tensor.numel, model.parameters_of("decoder"))),
         },
         "fingerprint": model.fingerprint,
     }
@@ -73,8 +73,3 @@ class HasParameters(Protocol):
 
 def count_parameters(module: HasParameters) -> int:
     return sum(weights.numel() for weights in module.parameters())
-
-
-def count_part(model: TokenizerModel, part: str) -> int:
-    """The parameters whose names begin with that of a part."""
-    return sum(each.numel() for name, each in model.network.named_parameters() if name.startswith(f"{part}."))

@@ -212,15 +212,8 @@ def decoder_cost(model: PriorModel, state: GenerationState) -> PassCost:
     network = model.tokenizer.network
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         network.decode(state.context.codes_BTNK[:, -1:], state.context.spec, state.decoder)
-    weights = sum(p.numel() * p.element_size() for p in decoder_parameters(model))
+    weights = sum(p.numel() * p.element_size() for p in model.tokenizer.parameters_of("decoder"))
     return PassCost(float(counter.get_total_flops()), float(weights))
-
-
-def decoder_parameters(model: PriorModel) -> Iterator[torch.nn.Parameter]:
-    """Of the decoder; of a tokenizer that has no such part, all."""
-    network: Any = model.tokenizer.network
-    decoder: torch.nn.Module = getattr(network, "decoder", network)
-    return decoder.parameters()
 
 
 def case_figures(way: BenchmarkCase, ways: Sequence[BenchmarkCase], model: PriorModel, peaks: Peaks) -> dict[str, Any]:
@@ -258,7 +251,7 @@ def describe_model(model: PriorModel) -> dict[str, Any]:
     return {
         "path": str(model.path),
         "parameters": count_parameters(model.network),
-        "parameters_of_decoder": sum(p.numel() for p in decoder_parameters(model)),
+        "parameters_of_decoder": sum(p.numel() for p in model.tokenizer.parameters_of("decoder")),
         "tokens": " + ".join(" x ".join(map(str, group.shape)) for group in model.spec.groups),
         "window": model.config.window,
         "pictures_per_latent_frame": model.spec.frames_per_latent,

@@ -66,7 +66,7 @@ def evaluate_prior(
         "latent_frames": windows.frames,
         "tokens": len(rows) * windows.frames * windows.spec.tokens,
         "exact": model.config.objective == "autoregressive",
-        "nats_if_all_codes_were_alike": windows.spec.bits * float(np.log(2)),
+        "nats_if_all_codes_were_alike": None if windows.spec.continuous else windows.spec.bits * float(np.log(2)),
         **with_text.figures,
         "nats_95": bootstrap_interval(with_text.nats_C),
         "without_text": None,
@@ -200,12 +200,13 @@ def as_table(figures: dict[str, Any]) -> str:
     """For people: what each figure is, and what it is to be compared with."""
     f = figures
     short = f" ({f['skipped']['too short']:,} too short)" if f["skipped"]["too short"] else ""
-    bound, alike = "exactly" if f["exact"] else "at most", f["nats_if_all_codes_were_alike"]
+    bound, uniform = "exactly" if f["exact"] else "at most", f["nats_if_all_codes_were_alike"]
+    alike = "" if uniform is None else f"; {uniform:.2f} if all codes were alike"
     rows = [
         ("clips", f"{f['clips']:,} of {f['latent_frames']} latent frames{short}"),
         (
             "nats a token",
-            f"{f['nats']:.3f}{format_interval(f['nats_95'])}, {bound}; {alike:.2f} if all codes were alike",
+            f"{f['nats']:.3f}{format_interval(f['nats_95'])}, {bound}{alike}",
         ),
         ("  by frame", "  ".join(f"{nats:.2f}" for nats in nats_by_frame(f))),
     ]
