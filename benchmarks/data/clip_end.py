@@ -21,13 +21,13 @@ from PIL import Image
 
 from benchmarks.measuring import DeviceSetting, peak_memory_mb, reset_peak_memory
 from benchmarks.measuring.hardware import describe
-from videogen.conditioning_frames import clip_as_seen
 from videogen.io import fit, probe, read, scan
+from videogen.io.images import clip_frames
 
 HEIGHT, WIDTH, FPS, CLIP, SIZE = 2160, 3840, 30, 13, 64
 METHODS: dict[str, Callable[[Path], Any]] = {
-    "the end, scan": lambda path: list(clip_as_seen(path, scan(path), 8, SIZE, SIZE, CLIP)),
-    "the end, probe": lambda path: list(clip_as_seen(path, probe(path), 8, SIZE, SIZE, CLIP)),
+    "the end, scan": lambda path: list(clip_frames(path, scan(path), 8, SIZE, SIZE, CLIP)),
+    "the end, probe": lambda path: list(clip_frames(path, probe(path), 8, SIZE, SIZE, CLIP)),
     "the middle, at once": lambda path: fit(read(path, middle(path), probe(path)), SIZE, SIZE),
     "the middle, one by one": lambda path: read(path, middle(path), probe(path), size=(SIZE, SIZE)),
 }

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 
 from benchmarks.measuring.hardware import describe
+from interfaces.tokenizer import encode_clip
 from videogen.evaluation.generation.prompts import Clips, Prompts, read_prompts, true_clips
-from videogen.generate import generate
+from videogen.generate import Context, generate
 from videogen.pipeline import VideoPipeline
 from videogen.pixels import to_clip, to_frames
 from videogen.playroom.oracle import look
@@ -29,12 +30,12 @@ def complete_clips(pipe: VideoPipeline, prompts: Prompts, true: Clips, given: in
     """The clips, of which the first `given` latent frames are true."""
     tokenizer, whole = pipe.model.tokenizer.network, []
     for start in range(0, len(true), BATCH):
-        ids_BThw = tokenizer.encode_clip(to_clip(true[start : start + BATCH]))
-        seeds = list(range(start, start + len(ids_BThw)))
-        job = pipe.job(tuple(prompts.captions[start : start + BATCH]), None, 1, seeds, {})
-        made = generate(pipe.model, job, ids_BThw[:, :given])
-        seen = [to_frames(tokenizer.decode(ids_BThw[:, :given])[0])] if given else []
-        rest = [next(made).pictures for _ in range(ids_BThw.shape[1] - given)]
+        codes_BTNK = encode_clip(tokenizer, to_clip(true[start : start + BATCH]))
+        seeds = list(range(start, start + len(codes_BTNK)))
+        request = pipe.request(tuple(prompts.captions[start : start + BATCH]), None, 1, seeds, {})
+        made = generate(pipe.model, request, Context(codes_BTNK[:, :given], pipe.model.spec))
+        seen = [to_frames(tokenizer.decode(codes_BTNK[:, :given], pipe.model.spec)[0])] if given else []
+        rest = [next(made).frames for _ in range(codes_BTNK.shape[1] - given)]
         whole.append(torch.cat([*seen, *rest], 1)[:, : true.shape[1]].cpu().numpy())
     return np.concatenate(whole)
 

@@ -16,10 +16,11 @@ import numpy as np
 import torch
 
 from benchmarks.measuring.hardware import describe
-from videogen.conditioning_frames import clip_known
+from interfaces.tokenizer import encode_clip
+from videogen.conditioning_frames import condition_on_clip
 from videogen.continuation_prompt import continuation_prompt
 from videogen.evaluation.generation.prompts import Clips, true_clips
-from videogen.generate import generate
+from videogen.generate import Context, generate
 from videogen.io.contact_sheet import contact_sheet
 from videogen.pipeline import VideoPipeline
 from videogen.pixels import to_clip, to_frames
@@ -44,22 +45,22 @@ GROUPS = {
 }
 
 
-def continue_clips(pipe: VideoPipeline, ids_BThw: torch.Tensor, prompts: Sequence[str], latent_frames: int) -> Clips:
-    """The pictures that follow each clip; number i of them is drawn from seed i."""
+def continue_clips(pipe: VideoPipeline, codes_BTNK: torch.Tensor, prompts: Sequence[str], latent_frames: int) -> Clips:
+    """The frames that follow each clip; number i of them is drawn from seed i."""
     parts = []
     for start in range(0, len(prompts), BATCH):
         some = slice(start, start + BATCH)
         count = len(prompts[some])
-        job = pipe.job(prompts[some], None, 1, list(range(start, start + count)), {})
-        made = generate(pipe.model, job, ids_BThw[some])
-        parts.append(torch.cat([next(made).pictures for _ in range(latent_frames)], 1).cpu().numpy())
+        request = pipe.request(prompts[some], None, 1, list(range(start, start + count)), {})
+        made = generate(pipe.model, request, Context(codes_BTNK[some], pipe.model.spec))
+        parts.append(torch.cat([next(made).frames for _ in range(latent_frames)], 1).cpu().numpy())
     return np.concatenate(parts)
 
 
 @torch.no_grad()
 def reconstruct(pipe: VideoPipeline, clips: Clips) -> Clips:
-    network = pipe.model.tokenizer.network
-    parts = [to_frames(network.decode(network.encode_clip(to_clip(clip[None])))[0]) for clip in clips]
+    network, spec = pipe.model.tokenizer.network, pipe.model.spec
+    parts = [to_frames(network.decode(encode_clip(network, to_clip(clip[None])), spec)[0]) for clip in clips]
     return torch.cat(parts)[:, PREFIX_FRAMES : clips.shape[1]].cpu().numpy()
 
 
@@ -77,10 +78,10 @@ def measure(
 ) -> dict[str, Any]:
     scenes = tuple(sample_scenes(clips_wanted, SEED, first))
     rows, columns = pipe.size(None, None)
-    after = latent_frames * pipe.model.tokenizer.config.f_t
+    after = latent_frames * pipe.model.spec.frames_per_latent
     clips = true_clips(scenes, PREFIX_FRAMES + after, rows, columns, pipe.fps).numpy()
-    known = [clip_known(pipe.model, clip[:PREFIX_FRAMES]) for clip in clips]
-    ids_BThw = torch.cat([each.ids_BThw for each in known])
+    known = [condition_on_clip(pipe.model, clip[:PREFIX_FRAMES]) for clip in clips]
+    codes_BTNK = torch.cat([each.context.codes_BTNK for each in known])
     vocabulary = pipe.model.prompt_vocabulary
     held_out = vocabulary.held_out_words if vocabulary is not None else ()
     true = [caption(scene, SEED + number, held_out) for number, scene in enumerate(scenes)]
@@ -88,7 +89,7 @@ def measure(
     found = [continuation_prompt(pipe.model, each).prompt for each in known]
     seconds = time.perf_counter() - began, time.process_time() - spent
     ways = {"none": [""] * len(true), "true caption": true, "found caption": found}
-    videos = {name: continue_clips(pipe, ids_BThw, prompts, latent_frames) for name, prompts in ways.items()}
+    videos = {name: continue_clips(pipe, codes_BTNK, prompts, latent_frames) for name, prompts in ways.items()}
     if sheet is not None:
         whole = [
             np.concatenate([clip[:PREFIX_FRAMES], video])
@@ -110,7 +111,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=24)
     parser.add_argument("--first", type=int, default=0, help="number of the first of the clips")
     parser.add_argument("--latent-frames", type=int, default=4, help="of what follows")
-    parser.add_argument("--sheet", type=Path, help="a picture of the first eight, continued as found")
+    parser.add_argument("--sheet", type=Path, help="a picture of the first eight, continue_clips as found")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()

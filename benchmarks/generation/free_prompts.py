@@ -142,8 +142,8 @@ def main() -> None:
             right = []
             for number, (prompt, ground, things) in enumerate(PROMPTS):
                 seeds = [100 * number + seed for seed in range(arguments.seeds)]
-                job = pipe.job(prompt, None, len(seeds), seeds, {})
-                clips = generate_clips(pipe, job)
+                request = pipe.request(prompt, None, len(seeds), seeds, {})
+                clips = generate_clips(pipe, request)
                 shown += [(prompt if pipe is raw else read.model.prompt_vocabulary.read(prompt).text, clips[0])]  # type: ignore[union-attr]
                 for scene in detect_scenes(clips, pipe.fps):
                     rows = score_attributes(ground, things, scene)
@@ -173,12 +173,10 @@ def main() -> None:
               f"attributes {figures['attributes']:.0%}: {shares}")  # fmt: skip
 
 
-def generate_clips(pipe: VideoPipeline, job: Any) -> Any:
-    from videogen.stats import Figures
+def generate_clips(pipe: VideoPipeline, request: Any) -> Any:
+    from videogen.generate import generate
 
-    rows, columns = pipe.size(None, None)
-    known = pipe.known(None, None, rows, columns, len(job.seeds))
-    pieces = [one.pictures.cpu().numpy() for one in pipe.until(FRAMES, job, known, Figures())]
+    pieces = [output.frames.cpu().numpy() for output in generate(pipe.model, request, num_frames=FRAMES)]
     return np.concatenate(pieces, 1)[:, :FRAMES]
 
 

@@ -17,39 +17,49 @@ import torch
 from benchmarks.generation.after_true_frames import ATTRIBUTES, score_clips
 from benchmarks.measuring.hardware import describe
 from videogen.evaluation.generation.prompts import Clips, read_prompts
-from videogen.generate import Going, Job, begin, cut_to_new_prompts, go_on, kept, under_new_prompts
+from videogen.generate import (
+    GenerationRequest,
+    GenerationState,
+    clone_state,
+    new_scene,
+    prefill,
+    step,
+    switch_prompt,
+)
 from videogen.models import PriorModel
 from videogen.pipeline import VideoPipeline
 
 BATCH = 16
 BEFORE, AFTER = 5, 6  # latent frames
 SCORED = 17  # pictures at the end
-PromptChange = Callable[[PriorModel, Job, Going], Going]
+PromptChange = Callable[[PriorModel, GenerationRequest, GenerationState], GenerationState]
 CHANGES: dict[str, tuple[PromptChange, dict[str, Any]]] = {
-    "recache": (under_new_prompts, {}),
-    "recache without an opening": (under_new_prompts, {"first_frames_step_multiplier": 1}),
-    "cut": (cut_to_new_prompts, {}),
+    "recache": (switch_prompt, {}),
+    "recache without an opening": (switch_prompt, {"first_frames_step_multiplier": 1}),
+    "cut": (new_scene, {}),
 }
 
 
 def change_prompts(pipe: VideoPipeline, first: list[str], then: list[str], seeds: list[int]) -> dict[str, Clips]:
     """The last pictures of streams that began with one prompt and go on with another, in each of the ways."""
-    model, job = pipe.model, pipe.job(first, None, 1, seeds, {})
-    going, _ = advance(model, job, begin(model, job), BEFORE)
+    model, request = pipe.model, pipe.request(first, None, 1, seeds, {})
+    state, _ = run_steps(model, request, prefill(model, request), BEFORE)
     seen = {}
     for name, (turn, settings) in CHANGES.items():
-        told = replace(job, prompts=tuple(then), sampler=replace(job.sampler, **settings))
-        _, pictures = advance(model, told, turn(model, told, kept(going)), AFTER)
-        seen[name] = pictures[:, -SCORED:]
+        told = replace(request, prompts=tuple(then), sampler=replace(request.sampler, **settings))
+        _, frames = run_steps(model, told, turn(model, told, clone_state(state)), AFTER)
+        seen[name] = frames[:, -SCORED:]
     return seen
 
 
-def advance(model: PriorModel, job: Job, going: Going, frames: int) -> tuple[Going, Clips]:
-    pictures = []
-    for _ in range(frames):
-        going, made = go_on(model, job, going)
-        pictures.append(made.pictures.cpu().numpy())
-    return going, np.concatenate(pictures, 1)
+def run_steps(
+    model: PriorModel, request: GenerationRequest, state: GenerationState, latent_frames: int
+) -> tuple[GenerationState, Clips]:
+    frames = []
+    for _ in range(latent_frames):
+        state, output = step(model, request, state)
+        frames.append(output.frames.cpu().numpy())
+    return state, np.concatenate(frames, 1)
 
 
 def main() -> None:

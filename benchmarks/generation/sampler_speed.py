@@ -29,7 +29,7 @@ def measure_grid(grid: int, rounds: int) -> dict[str, Any]:
         began = time.perf_counter()
         pipe = VideoPipeline.from_pretrained(model)
         loading = time.perf_counter() - began
-        return {"loading_seconds": loading, **bench(pipe.model, pipe.job([PROMPT], None, 1, 0, {}), rounds)}
+        return {"loading_seconds": loading, **bench(pipe.model, pipe.request([PROMPT], None, 1, 0, {}), rounds)}
 
 
 def main() -> None:

@@ -1,12 +1,12 @@
 """A prior whose proposals are recorded once as a CUDA graph and then replayed: one launch instead of hundreds.
 
-Applied from outside, as a stand-in: the network knows nothing of it. A graph reads and writes fixed memory, so what
-changes from call to call (ids, places in the ring, rotary positions) lies in buffers that are filled before a replay,
-and the past is the stream's own, in which nothing moves. It holds from where the window is full, for then every pass
-sees the whole buffer; before that, and for priors in raster order, the prior answers itself.
+It wraps a prior, which knows nothing of it. A graph reads and writes fixed memory, so what changes from call to call
+(embedded tokens, slots in the ring, rotary positions) lies in buffers that are filled before a replay; the past is the
+stream's own, and does not move. Graphs are used once the window is full, because then every pass sees the whole buffer;
+before that, and for autoregressive priors, the prior itself is called.
 
-On a CPU the same function runs without a graph, which is how tests hold it to be what the prior does. Only the check of
-proposals uses this: `VideoPipeline` does not.
+On a CPU the same function runs without a graph, so that tests can compare it with the prior. Only the check of
+proposals uses this; `VideoPipeline` does not.
 """
 
 from collections.abc import Callable
@@ -17,9 +17,11 @@ import torch
 from torch import Tensor
 
 from prior.attention import attend_all
-from prior.memory import Past, Present, copied, spot
-from prior.model import LlamaPrior, TokenProposal, cached_rotary
-from prior.wrappers import StandIn
+from prior.heads.base import TokenProposal
+from prior.memory import Past, Present, cache_slot, copied
+from prior.model import LlamaPrior, cached_rotary, one_frame
+from prior.rotary import RotaryCache
+from prior.wrappers import PriorWrapper
 
 WARM_UP = 3  # runs before a recording: libraries choose kernels and take memory in the first ones
 MAX_STREAMS = 4  # streams, each with two recordings, whose pasts stay in memory
@@ -30,83 +32,93 @@ class GraphRecording:
     """A pass over one frame of a stream, or two after each other; `run` reads the inputs and fills the outputs."""
 
     past: Past  # held, so that its memory is given to nobody else
-    ids_BS: Tensor
+    x_BSC: Tensor  # embedded tokens
     rows_FN: Tensor  # where in the buffers the keys of each frame go
-    turns: Turns
+    rotary: RotaryCache
     features_BSC: Tensor
     kept_LKBHSD: Tensor  # keys and values of each layer
     run: Callable[[], None]
-    frame: int = -1  # that rows and turns are set for
+    frame: int = -1  # that `rows_FN` and `rotary` are set for
 
 
-class GraphedPrior(StandIn):
-    """Answers as the prior behind it does; tokens are decided in parallel, by masks."""
+class GraphedPrior(PriorWrapper):
+    """Answers as the prior behind it does; for masked priors."""
 
     def __init__(self, prior: LlamaPrior):
         super().__init__(prior)
         self.recordings: dict[tuple[int, int], GraphRecording] = {}
 
     @torch.no_grad()
-    def propose(self, ids_Bhw: Tensor, past: Past, places_BM: Tensor | None = None) -> tuple[TokenProposal, Present]:
-        if not self.holds(past):
-            return self.prior.propose(ids_Bhw, past, places_BM)
-        ids_BN = self.prior.checked(ids_Bhw, past)
-        features, kept = self.replayed(ids_BN, past, frames=1)
+    def propose(
+        self,
+        codes_BNK: Tensor,
+        known_BN: Tensor,
+        past: Past,
+        control: Tensor | None = None,
+        places_BM: Tensor | None = None,
+    ) -> tuple[TokenProposal, Present]:
+        if not self.is_full(past):
+            return self.prior.propose(codes_BNK, known_BN, past, control, places_BM)
+        features, kept = self.replayed(self.embedded(codes_BNK, known_BN, past, control), past, frames=1)
         keys, values = (part.unbind(0) for part in kept.unbind(1))
-        proposal = self.prior.proposal(features, past)
-        present = Present(keys, values, ids_BN[:, -1].clone())
+        proposal, present = TokenProposal(features, self.prior.head), Present(keys, values, codes_BNK[:, -1].clone())
         return (proposal if places_BM is None else proposal.at(places_BM)), present
 
     @torch.no_grad()
-    def advance(self, ids_Bhw: Tensor, past: Past) -> tuple[Past, TokenProposal]:
-        if not self.holds(past):
-            return self.prior.advance(ids_Bhw, past)
-        ids_BN = self.prior.checked(ids_Bhw, past)
-        both = torch.cat([ids_BN, torch.full_like(ids_BN, self.vocabulary.mask)], 1)
+    def advance(
+        self, codes_BNK: Tensor, past: Past, control: Tensor | None = None, next_control: Tensor | None = None
+    ) -> tuple[Past, TokenProposal]:
+        if not self.is_full(past):
+            return self.prior.advance(codes_BNK, past, control, next_control)
+        known_BN = torch.ones(codes_BNK.shape[:2], dtype=torch.bool, device=codes_BNK.device)
+        pairs = ((known_BN, control), (~known_BN, next_control))
+        both = torch.cat([self.embedded(codes_BNK, known, past, each) for known, each in pairs], 1)
         features, _ = self.replayed(both, past, frames=2)
-        past = past._replace(frames=past.frames + 1, last_B=ids_BN[:, -1].clone())
-        return past, self.prior.proposal(features[:, ids_BN.shape[1] :], past)
+        past = past._replace(frames=past.frames + 1, last=codes_BNK[:, -1].clone())
+        return past, TokenProposal(features[:, codes_BNK.shape[1] :], self.prior.head)
 
-    def holds(self, past: Past) -> bool:
+    def embedded(self, codes_BNK: Tensor, known_BN: Tensor, past: Past, control: Tensor | None) -> Tensor:
+        x_B1NC = self.prior.embedding.tokens(codes_BNK, known_BN).unsqueeze(1)
+        return self.prior.embed_frames(x_B1NC, past.spec, one_frame(control))
+
+    def is_full(self, past: Past) -> bool:
         """Whether the window is full, so that the frame to be decided sees all of the buffer."""
         full = self.config.sink_frames + self.config.window + 1
         return self.config.objective == "masked" and int(past.frames) + 1 >= full
 
-    def replayed(self, ids_BS: Tensor, past: Past, frames: int) -> tuple[Tensor, Tensor]:
+    def replayed(self, x_BSC: Tensor, past: Past, frames: int) -> tuple[Tensor, Tensor]:
         """Features, and keys and values: copies, for the next replay writes over them."""
         number = past.keys[0].data_ptr(), frames
         if number not in self.recordings:
             while len(self.recordings) >= 2 * MAX_STREAMS:
                 self.recordings.pop(next(iter(self.recordings)))
-            self.recordings[number] = self.recorded(ids_BS, past, frames)
+            self.recordings[number] = self.recorded(x_BSC, past, frames)
         recording = self.recordings[number]
         self.set_frame(recording, int(past.frames), frames)
-        recording.ids_BS.copy_(ids_BS)
+        recording.x_BSC.copy_(x_BSC)
         recording.run()
         return recording.features_BSC.clone(), recording.kept_LKBHSD.clone()
 
     def set_frame(self, recording: GraphRecording, frame: int, frames: int) -> None:
         if recording.frame == frame:
             return
-        height, width = recording.past.grid.tolist()
-        tokens, device = height * width, recording.ids_BS.device
+        spec, device = recording.past.spec, recording.x_BSC.device
         for number in range(frames):
-            place = spot(self.config, frame + number, tokens)
-            recording.rows_FN[number].copy_(torch.arange(place.start, place.end, device=device))
-        for buffer, now in zip(
-            recording.turns, cached_rotary(self.config, frame, frames, (height, width), device), strict=True
-        ):
+            slot = cache_slot(self.config, frame + number, spec.tokens)
+            recording.rows_FN[number].copy_(torch.arange(slot.start, slot.end, device=device))
+        rotary = cached_rotary(self.config, frame, frames, spec.groups, device)
+        for buffer, now in zip(recording.rotary, rotary, strict=True):
             buffer.copy_(now)
         recording.frame = frame
 
-    def recorded(self, ids_BS: Tensor, past: Past, frames: int) -> GraphRecording:
-        device, config = ids_BS.device, self.config
-        (batch, length), kind = ids_BS.shape, past.keys[0]
+    def recorded(self, x_BSC: Tensor, past: Past, frames: int) -> GraphRecording:
+        device, config = x_BSC.device, self.config
+        (batch, length, _), kind = x_BSC.shape, past.keys[0]
         recording = GraphRecording(
             past,
-            ids_BS.clone(),
+            x_BSC.clone(),
             torch.zeros(frames, length // frames, dtype=torch.int64, device=device),
-            Turns(*(torch.zeros(length, config.head_dim // 2, device=device) for _ in range(2))),
+            RotaryCache(*(torch.zeros(length, config.head_dim // 2, device=device) for _ in range(2))),
             kind.new_zeros(batch, length, config.width),
             kind.new_zeros(config.layers, 2, batch, config.kv_heads, length, config.head_dim),
             lambda: None,
@@ -126,11 +138,11 @@ class GraphedPrior(StandIn):
 
 
 def run_recording(prior: LlamaPrior, recording: GraphRecording) -> tuple[Tensor, Tensor]:
-    """`LlamaPrior.stream` with a full window, places and positions being tensors."""
-    past, x_BSC, kept = recording.past, prior.embedding(recording.ids_BS), []
+    """`LlamaPrior.stream` with a full window, slots and positions being tensors."""
+    past, x_BSC, kept = recording.past, recording.x_BSC, []
     tokens = recording.rows_FN.shape[1]
     for block, keys, values in zip(prior.blocks, past.keys, past.values, strict=True):
-        q, k, v = block.project(x_BSC, recording.turns)
+        q, k, v = block.project(x_BSC, recording.rotary)
         k, v = k.transpose(1, 2), v.transpose(1, 2)
         looked = []
         for number, part in enumerate(torch.split(q, tokens, dim=1)):

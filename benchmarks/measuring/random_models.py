@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from interfaces.tokens import TokenGroup, TokenSpec
 from prior.config import ContextConfig, PriorConfig
 from prior.model import LlamaPrior
 from tokenizer.networks.cnn import CNNTokenizer
@@ -43,18 +44,23 @@ def write_random_model(home: Path, grid: int = GRID, shape: PriorSize = PriorSiz
     clips = ClipSpec(F_S * grid, F_S * grid, FPS, 17)
     files = tokenizer_files(tokenizer.config, clips, tokenizer.state_dict(), "# made up")
     write_folder(home / "tokenizer", files)
+    known = load_tokenizer(home / "tokenizer")
     context = ContextConfig(conditioner.length, vocabulary=conditioner.vocabulary)
     config = PriorConfig(
-        digits=(40, 25),
+        spec=known.spec,
         **asdict(shape),
         window=4,
         objective="masked",
         context=context,
     )
     weights = LlamaPrior(config).state_dict()
-    known = load_tokenizer(home / "tokenizer")
     write_folder(home / "model", prior_files(known, config, clips, weights, conditioner, "# made up"))
     return home / "model"
+
+
+def grid_spec(codebooks: tuple[int, ...], side: int) -> TokenSpec:
+    """Latent frames of side x side tokens."""
+    return TokenSpec(codebooks, (TokenGroup("tokens", (side, side)),), frames_per_latent=F_T)
 
 
 def tokenizer_config() -> TokenizerConfig:

@@ -44,24 +44,28 @@ def main() -> None:
 def measure(model: Path, clips: int, rounds: int, threads: int) -> dict[str, Any]:
     where, pipe = device_setting(threads), VideoPipeline.from_pretrained(model)
     prompts = list(read_prompts(f"playroom:{clips}").captions)
-    ids_BThw = torch.as_tensor(pipe(prompts, num_frames=1, generator=0, output_type="ids").frames)
+    codes_BNK = torch.as_tensor(pipe(prompts, num_frames=1, generator=0, output_type="codes").frames)[:, 0]
     assert pipe.model.conditioner is not None, "a model that takes text is asked for"
     text, exact = pipe.model.conditioner(prompts), pipe.model.network
     rounded = quantize(exact)
     chance = torch.Generator().manual_seed(0)
-    masked = torch.rand(ids_BThw[:, 0].shape, generator=chance) < MASKED
-    seen = torch.where(masked, exact.vocabulary.mask, ids_BThw[:, 0])
-    noise = -torch.log(-torch.log(torch.rand(*seen.shape, sum(exact.vocabulary.digits), generator=chance)))
-    same = draw_digits(exact, seen, text, noise) == draw_digits(rounded, seen, text, noise)
-    ways = {name: proposal_call(each, seen[:1], text.rows(slice(0, 1))) for name, each in
-            (("float32", exact), ("int8", rounded))}  # fmt: skip
+    known_BN = torch.rand(codes_BNK.shape[:2], generator=chance) >= MASKED
+    choices = sum(exact.spec.codebooks)
+    noise = -torch.log(-torch.log(torch.rand(*known_BN.shape, choices, generator=chance)))
+    given = codes_BNK, known_BN
+    same = draw_codes(exact, *given, text, noise) == draw_codes(rounded, *given, text, noise)
+    one = text.rows(slice(0, 1))
+    ways = {
+        name: proposal_call(each, codes_BNK[:1], known_BN[:1], one)
+        for name, each in (("float32", exact), ("int8", rounded))
+    }
     times = time_alternately(ways, rounds, where)
     return {
         "hardware": describe(),
         **where.words,
         "float32_over_int8": ratio(times["float32"], times["int8"]),
-        "digits_equal": float(same[masked].float().mean()),
-        "tokens_equal": float(same.all(-1)[masked].float().mean()),
+        "codes_equal": float(same[~known_BN].float().mean()),
+        "tokens_equal": float(same.all(-1)[~known_BN].float().mean()),
     }
 
 
@@ -76,27 +80,27 @@ def quantize(network: LlamaPrior) -> LlamaPrior:
     return rounded
 
 
-def draw_digits(network: LlamaPrior, seen_Bhw: Tensor, text: Text, noise: Tensor) -> Tensor:
-    """The digits of every token [B, h, w, digits], drawn by the largest of logits and noise."""
-    past = network.begin(text, len(seen_Bhw), (seen_Bhw.shape[1], seen_Bhw.shape[2]))
-    proposal, _ = network.propose(seen_Bhw, past)
-    known = seen_Bhw.new_zeros(*seen_Bhw.shape, 0)
-    for part in torch.split(noise, list(network.vocabulary.digits), -1):
-        digit = (proposal.logits(known).log_softmax(-1) + part).argmax(-1, keepdim=True)
-        known = torch.cat([known, digit], -1)
-    return known
+def draw_codes(network: LlamaPrior, codes_BNK: Tensor, known_BN: Tensor, text: Text, noise: Tensor) -> Tensor:
+    """Codes of every token [B, N, K], drawn by the largest of logits and noise."""
+    past = network.begin(text, len(codes_BNK))
+    proposal, _ = network.propose(codes_BNK, known_BN, past)
+    drawn = codes_BNK[..., :0]
+    for part in torch.split(noise, list(network.spec.codebooks), -1):
+        logits = network.head(proposal.features, drawn)
+        drawn = torch.cat([drawn, (logits.log_softmax(-1) + part).argmax(-1, keepdim=True)], -1)
+    return drawn
 
 
-def proposal_call(network: LlamaPrior, seen_Bhw: Tensor, text: Text) -> Call:
-    past = network.begin(text, len(seen_Bhw), (seen_Bhw.shape[1], seen_Bhw.shape[2]))
-    return lambda: network.propose(seen_Bhw, past)
+def proposal_call(network: LlamaPrior, codes_BNK: Tensor, known_BN: Tensor, text: Text) -> Call:
+    past = network.begin(text, len(codes_BNK))
+    return lambda: network.propose(codes_BNK, known_BN, past)
 
 
 def table(figures: dict[str, Any]) -> str:
     return (
         "{hardware}, torch {torch}, {device}, {clock}\n"
         "a proposal in float32 takes {float32_over_int8:.2f} x the time of one in int8\n"
-        "equal under the same chance: {tokens_equal:.1%} of tokens, {digits_equal:.1%} of digits"
+        "equal under the same chance: {tokens_equal:.1%} of tokens, {codes_equal:.1%} of codes"
     ).format(**figures)
 
 

@@ -17,7 +17,7 @@ class LlamaBaseline:
     def __init__(self, config: PriorConfig, where: DeviceSetting):
         from transformers import LlamaConfig, LlamaForCausalLM
 
-        (vocabulary,) = config.digits
+        (vocabulary,) = config.spec.codebooks
         self.where, self.vocabulary = where, vocabulary
         shape = LlamaConfig(
             vocab_size=vocabulary + 1,  # and the mask

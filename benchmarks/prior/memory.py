@@ -18,12 +18,15 @@ from torch import Tensor
 
 from benchmarks.measuring import Call, DeviceSetting, device_setting, ratio, synchronize, time_alternately
 from benchmarks.measuring.hardware import describe
+from benchmarks.measuring.random_models import grid_spec
 from prior.config import ContextConfig, PriorConfig
+from prior.laws import random_codes
 from prior.memory import Past, copied
 from prior.model import LlamaPrior
 
+SIDE, TENTHS = 4, 10
 CONFIG = PriorConfig(
-    digits=(32, 32),
+    spec=grid_spec((32, 32), SIDE),
     width=64,
     layers=2,
     heads=4,
@@ -34,7 +37,6 @@ CONFIG = PriorConfig(
     objective="masked",
     context=ContextConfig(length=8, vocabulary=64),
 )
-SIDE, TENTHS = 4, 10
 
 
 def main() -> None:
@@ -51,7 +53,7 @@ def main() -> None:
 @torch.no_grad()
 def measure(frames: int, where: DeviceSetting) -> dict[str, Any]:
     model = LlamaPrior(CONFIG).to(where.device, where.dtype)
-    past, parts, pasts = model.begin(None, 1, (SIDE, SIDE)), [], []
+    past, parts, pasts = model.begin(None, 1), [], []
     for number in range(TENTHS):
         past, milliseconds = advance_stream(model, past, frames // TENTHS, where)
         parts.append({"frames": int(past.frames), "ms_a_frame": milliseconds, "resident_mb": resident_mb(where)})
@@ -70,28 +72,28 @@ def measure(frames: int, where: DeviceSetting) -> dict[str, Any]:
 
 def advance_stream(model: LlamaPrior, past: Past, frames: int, where: DeviceSetting) -> tuple[Past, float]:
     """So many frames on, and the median milliseconds of one: process time on a CPU."""
-    masked = all_masked(model, where)
-    decided, times = torch.randint_like(masked, model.vocabulary.size), []
+    unknown, times = nothing_known(where), []
+    decided = random_codes(CONFIG.spec, (1, CONFIG.spec.tokens), torch.Generator(where.device).manual_seed(0))
     clock = time.process_time if where.device.type == "cpu" else time.perf_counter
     for number in range(frames):
         start = clock()
         if number % 10 == 9:
             past, _ = model.advance(decided, past)
         else:
-            model.propose(masked, past)
-            past = model.commit(past, model.propose(decided, past)[1])
+            model.propose(decided, unknown, past)
+            past = model.commit(past, model.propose(decided, ~unknown, past)[1])
         synchronize(where)
         times.append(clock() - start)
     return past, 1e3 * statistics.median(times)
 
 
 def proposal_call(model: LlamaPrior, past: Past, where: DeviceSetting) -> Call:
-    masked = all_masked(model, where)
-    return lambda: model.propose(masked, past)
+    codes, unknown = CONFIG.spec.empty(1, 1, where.device)[:, 0], nothing_known(where)
+    return lambda: model.propose(codes, unknown, past)
 
 
-def all_masked(model: LlamaPrior, where: DeviceSetting) -> Tensor:
-    return torch.full((1, SIDE, SIDE), model.vocabulary.mask, device=where.device)
+def nothing_known(where: DeviceSetting) -> Tensor:
+    return torch.zeros(1, CONFIG.spec.tokens, dtype=torch.bool, device=where.device)
 
 
 def resident_mb(where: DeviceSetting) -> float:

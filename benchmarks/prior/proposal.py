@@ -27,6 +27,7 @@ import torch
 
 from benchmarks.measuring import ROOT, DeviceSetting, device_setting, time_calls
 from benchmarks.measuring.hardware import describe
+from prior.laws import random_codes
 from prior.linear import Linear
 from prior.model import LlamaPrior
 from videogen.evaluation.lab.roofline import Peaks, pass_cost
@@ -81,34 +82,35 @@ def measure(given: argparse.Namespace) -> dict[str, dict[str, float]]:
 
 
 def one_batch(network: LlamaPrior, batch: int, compiling: bool, where: DeviceSetting) -> dict[str, float]:
-    past = network.begin(None, batch, (8, 8))
-    ids = torch.randint(network.vocabulary.size, (batch, 8, 8))
-    for _ in range(network.window + 1):
-        past = network.commit(past, network.propose(ids, past)[1])
-    seen = torch.where(torch.rand(ids.shape) < 0.5, network.vocabulary.mask, ids)
-    places = torch.arange(0, 64, STEPS).expand(batch, -1)
-    ways: dict[str, Callable[[], object]] = {"whole": lambda: network.propose(seen, past)}
-    if "places_BM" in inspect.signature(network.propose).parameters:  # another checkout may be older
-        ways["asked"] = lambda: network.propose(seen, past, places)
+    if "known_BN" not in inspect.signature(network.propose).parameters:
+        sys.exit("another checkout must be of this contract: codes and known")
+    spec, past = network.spec, network.begin(None, batch)
+    codes = random_codes(spec, (batch, spec.tokens), torch.Generator().manual_seed(0))
+    all_known, known = torch.ones(codes.shape[:2], dtype=torch.bool), torch.rand(codes.shape[:2]) < 0.5
+    for _ in range(network.config.window + 1):
+        past = network.commit(past, network.propose(codes, all_known, past)[1])
+    places = torch.arange(0, spec.tokens, STEPS).expand(batch, -1)
+    ways: dict[str, Callable[[], object]] = {
+        "whole": lambda: network.propose(codes, known, past),
+        "asked": lambda: network.propose(codes, known, past, None, places),
+    }
     compiled_after = 0.0
     if compiling:
         compiled: Any = torch.compile(network.propose)
         began = time.perf_counter()
-        compiled(seen, past)
+        compiled(codes, known, past)
         compiled_after = time.perf_counter() - began
-        ways["compiled"] = lambda: compiled(seen, past)
+        ways["compiled"] = lambda: compiled(codes, known, past)
     weight, taken = network.norm.weight, {}
     for name, way in ways.items():
         way()
         taken[name] = statistics.median(time_calls(way, 1, where) for _ in range(CALLS))
-    if "asked" not in taken:
-        taken["asked"] = taken["whole"]
     rate, bandwidth = machine_rates(weight.dtype, where)
     return {
         **{f"{name}_ms": 1000 * seconds for name, seconds in taken.items()},
         "gflops": rate / 1e9,
         "floor_ms": 1000
-        * Peaks(rate, bandwidth).floor(pass_cost(network.config, 1, 64, batch, weight.itemsize, read=0)),
+        * Peaks(rate, bandwidth).floor(pass_cost(network.config, 1, spec.tokens, batch, weight.itemsize, read=0)),
         "compiling_s": compiled_after,
     }
 

@@ -37,6 +37,7 @@ from benchmarks.measuring import (
     time_alternately,
 )
 from benchmarks.measuring.hardware import describe
+from benchmarks.measuring.random_models import grid_spec
 from benchmarks.prior.llama import LlamaBaseline
 from benchmarks.prior.workloads import (
     make_prior,
@@ -83,7 +84,10 @@ def main() -> None:
 
 def measure(given: argparse.Namespace, where: DeviceSetting) -> dict[str, Any]:
     config = PriorConfig(
-        **{name: getattr(given, name) for name in SIZES}, digits=(given.codes,), objective="masked", context=None
+        **{name: getattr(given, name) for name in SIZES},
+        spec=grid_spec((given.codes,), 8),
+        objective="masked",
+        context=None,
     )
     torch._dynamo.config.recompile_limit = 64  # of flex_attention, for a block mask each
     return {
@@ -121,7 +125,7 @@ def training_case(config: PriorConfig, given: argparse.Namespace, where: DeviceS
 
 def growth_case(config: PriorConfig, given: argparse.Namespace, where: DeviceSetting) -> dict[str, Any]:
     model = make_prior(config, where)
-    ways = {frames: training_step(model, random_batch(config, frames, 8, where)) for frames in given.growth}
+    ways = {frames: training_step(model, random_batch(config, frames, config.spec, where)) for frames in given.growth}
     times = time_alternately(ways, max(2, given.rounds // 2), where)
     each = {str(frames): 1e3 * statistics.median(seconds) / frames for frames, seconds in times.items()}
     return {"ms_a_frame": each, "slope": slope(given.growth, [times[frames] for frames in given.growth])}
@@ -162,7 +166,7 @@ def milliseconds(times: Mapping[str, list[float]], names: tuple[str, ...]) -> di
 
 def training_calls(config: PriorConfig, frames: int, where: DeviceSetting) -> dict[str, Callable[[], Call]]:
     """To be made by need: a process that measures the memory of one holds no other."""
-    clips = random_batch(config, frames, 8, where)
+    clips = random_batch(config, frames, config.spec, where)
 
     def llama() -> Call:
         peer = LlamaBaseline(config, where)
@@ -176,7 +180,7 @@ def training_calls(config: PriorConfig, frames: int, where: DeviceSetting) -> di
 
 
 def streaming_calls(config: PriorConfig, side: int, where: DeviceSetting) -> dict[str, Callable[[], Call]]:
-    past = config.window * side * side
+    past, spec = config.window * side * side, grid_spec(config.spec.codebooks, side)
 
     def llama(tokens: int) -> Call:
         peer = LlamaBaseline(config, where)
@@ -184,9 +188,9 @@ def streaming_calls(config: PriorConfig, side: int, where: DeviceSetting) -> dic
         return lambda: peer.look(ids, cache)
 
     return {
-        "proposal": lambda: proposal_call(make_prior(config, where), side),
+        "proposal": lambda: proposal_call(make_prior(config, where), spec),
         "llama_proposal": lambda: llama(side * side),
-        "token": lambda: token_call(make_prior(replace(config, objective="next"), where), side),
+        "token": lambda: token_call(make_prior(replace(config, objective="autoregressive"), where), spec),
         "llama_token": lambda: llama(1),
     }
 
@@ -195,14 +199,14 @@ def memory_growth(
     names: tuple[str, ...], config: PriorConfig, frames: int, side: int, threads: int
 ) -> dict[str, float]:
     sizes = {name: getattr(config, name) for name in SIZES}
-    task = {"codes": config.digits[0], "frames": frames, "side": side, **sizes}
+    task = {"codes": config.spec.codebooks[0], "frames": frames, "side": side, **sizes}
     module = "benchmarks.prior.steps"
     return {name: run_in_fresh_process(module, threads, {"name": name, **task})["grown_mb"] for name in names}
 
 
 def memory(where: DeviceSetting, name: str, codes: int, frames: int, side: int, **sizes: int) -> dict[str, float]:
     """What a process needs for one step or question beyond weights and past; nothing else has run in it."""
-    config = PriorConfig(**sizes, digits=(codes,), objective="masked", context=None)  # type: ignore[arg-type]
+    config = PriorConfig(**sizes, spec=grid_spec((codes,), 8), objective="masked", context=None)  # type: ignore[arg-type]
     ways = training_calls(config, frames, where) if name in TRAINING else streaming_calls(config, side, where)
     return {"grown_mb": memory_growth_mb(ways[name](), where)}
 

@@ -4,7 +4,6 @@ import platform
 from collections.abc import Iterator
 
 import torch
-from sampling.chance import chance_of
 
 from benchmarks.gpu_check import Finding, yes_or_no
 from benchmarks.gpu_check.common import attempt, device_setting
@@ -47,7 +46,7 @@ def check_random_numbers(device: str) -> Iterator[Finding]:
     place = device_setting(device).device
     seeds, frame = (0, 1, 2**63, -7), 1_000_000
     here, there = (
-        chance_of(seeds, frame, kind).uniforms("digits", 3, 16, 16, 6) for kind in (torch.device("cpu"), place)
+        counter_rng(seeds, frame, kind).uniforms("codes", 3, 16, 16, 6) for kind in (torch.device("cpu"), place)
     )
     equal = torch.equal(here, there.cpu())
     yield Finding("draws are those of a CPU", yes_or_no(equal), why=f"{here.numel()} uniform numbers, to the bit")

@@ -24,16 +24,17 @@ def check_rollout(device: str) -> Iterator[Finding]:
 
     def work() -> None:
         with torch.autocast(training.setting.device.type, torch.bfloat16):
-            made.append(rollout_history(training.network, training.lesson, phase, list(range(given.batch))))
+            made.append(rollout_history(training.network, training.batch, phase, list(range(given.batch))))
 
     work()
     taken = time_calls(work, 1, training.setting)
-    first, again, known = made[0], made[1], training.lesson.targets[:, :1]
-    codes = bool(((first >= 0) & (first < training.network.vocabulary.size)).all())
-    held = codes and torch.equal(first[:, :1], known) and torch.equal(first, again)
+    first, again, known = made[0], made[1], training.batch.targets[:, :1]
+    training.network.spec.check_range(first)
+    held = torch.equal(first[:, :1], known) and torch.equal(first, again)
     yield Finding(
         f"rollout in training, {given.name}, bf16: codes, and the same twice", yes_or_no(held), format_ms(taken),
         f"{format_ms(taken / given.frames)} a latent frame",
-        f"{given.batch} clips of {given.frames} frames of {given.side**2} tokens, {phase.rollout_steps} proposals each",
+        f"{given.batch} clips of {given.frames} frames of {given.config.spec.tokens} tokens, "
+        f"{phase.rollout_steps} proposals each",
         {"seconds": taken},
     )  # fmt: skip

@@ -17,8 +17,8 @@ from prior.config import PriorShape
 from videogen.checkpoint import read_folder
 from videogen.conditioning import BPEConfig
 from videogen.models import BUNDLED, TokenizerModel, load_tokenizer
-from videogen.tokens.description import Cut, Description, agree
-from videogen.tokens.shards import Contents, write_shard
+from videogen.tokens.description import Description, EncodeSpec, write_description
+from videogen.tokens.shards import ShardMetadata, write_shard
 from videogen.training.loop.config import OptimizerConfig, TrainingConfig
 from videogen.training.loop.distributed import processes
 from videogen.training.prior.config import PriorPhaseConfig, PriorTrainingConfig, TeachingConfig, TokenDataConfig
@@ -94,18 +94,17 @@ def is_sharded() -> bool:
         return bool(accelerator.is_fsdp2)
 
 
-def write_tokens(folder: Path, tokenizer: TokenizerModel) -> None:
-    """Random ids of the bundled tokenizer: what a set of encoded clips would be."""
+def write_tokens(folder: Path, model: TokenizerModel) -> None:
+    """Random codes of the bundled tokenizer, as a set of encoded clips."""
     folder.mkdir()
-    made, config = tokenizer.clips, tokenizer.config
-    pictures, size = config.video_frames(FRAMES), tokenizer.network.quantizer.size
-    grid = made.height // config.f_s, made.width // config.f_s
-    cut = Cut(made.height, made.width, made.fps, pictures)
-    agree(folder, Description(tokenizer.fingerprint, cut, "made up", size, config.f_t, config.f_s, CLIPS, CLIPS))
+    spec, frames = model.spec, model.spec.video_frames(FRAMES)
+    clips = EncodeSpec(model.clips.height, model.clips.width, model.clips.fps, frames)
+    write_description(folder, Description(model.fingerprint, spec, clips, "random codes", CLIPS, CLIPS))
     names = tuple(f"clip {number}" for number in range(CLIPS))
-    contents = Contents(names, tuple(f"a small ring, {name}" for name in names), (pictures,) * CLIPS, (FRAMES,) * CLIPS)
-    draw = np.random.default_rng(0)
-    write_shard(folder, 0, contents, grid, size, (draw.integers(0, size, (FRAMES, *grid)) for _ in names))
+    captions = tuple(f"a small ring, {name}" for name in names)
+    draw, shape = np.random.default_rng(0), (FRAMES, spec.tokens, spec.depth)
+    codes = (draw.integers(0, spec.codebooks, shape) for _ in names)
+    write_shard(folder, 0, ShardMetadata(names, captions, (frames,) * CLIPS, (FRAMES,) * CLIPS), spec, codes)
 
 
 def configuration(data: Path, small: bool) -> PriorTrainingConfig:
@@ -117,7 +116,6 @@ def configuration(data: Path, small: bool) -> PriorTrainingConfig:
         data=TokenDataConfig(train=data, validation_share=0.25, validation_clips=4),
         phases=(PriorPhaseConfig(from_step=0, frames=FRAMES),),
         prior=shape,
-        digits=None,
         text=BPEConfig(vocabulary=300, length=6),
         teaching=TeachingConfig(label_smoothing=0.1),
         optimizer=OptimizerConfig(learning_rate=1e-3, warmup=2, schedule="constant"),

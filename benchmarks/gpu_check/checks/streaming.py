@@ -9,7 +9,7 @@ from torch import Tensor
 
 from benchmarks.gpu_check import Finding, yes_or_no
 from benchmarks.gpu_check.common import attempt, is_small
-from videogen.generate import Job, begin, device_of, exact_clock, go_on
+from videogen.generate import Context, GenerationRequest, exact_clock, prefill, step
 from videogen.models import PriorModel
 from videogen.pipeline import VideoPipeline
 from videogen.pixels import to_frames
@@ -23,50 +23,52 @@ TYPES = {"float32": EQUAL_SHARE, "bfloat16": EQUAL_SHARE_BF16}
 def check(device: str) -> Iterator[Finding]:
     frames = 3 if is_small(device) else 12
     pipe = VideoPipeline.from_pretrained()
-    job = pipe.job([PROMPT], None, 1, 0, {})
-    expected, on_cpu = stream_tokens(pipe.model, job, frames)
+    request = pipe.request([PROMPT], None, 1, 0, {})
+    expected, on_cpu = stream_tokens(pipe.model, request, frames)
     yield from attempt("frames", lambda: compare_frames(pipe.model, expected, device))
     for dtype, allowed in TYPES.items():
         model = VideoPipeline.from_pretrained(device=device, dtype=dtype).model
-        compare = partial(compare_tokens, model, job, expected, dtype, allowed)
+        compare = partial(compare_tokens, model, request, expected, dtype, allowed)
         yield from attempt(f"tokens, {dtype}", compare)
-        yield from attempt(f"stream, {dtype}", partial(time_stream, model, job, frames, dtype, on_cpu))
+        yield from attempt(f"stream, {dtype}", partial(time_stream, model, request, frames, dtype, on_cpu))
 
 
 @torch.no_grad()
-def stream_tokens(model: PriorModel, job: Job, frames: int) -> tuple[Tensor, float]:
-    """int64 [1, T, h, w], and seconds a latent frame."""
-    going, ids, clock = begin(model, job), [], exact_clock(model)
+def stream_tokens(model: PriorModel, request: GenerationRequest, frames: int) -> tuple[Tensor, float]:
+    """Codes [1, T, N, K], and seconds a latent frame."""
+    state, codes, clock = prefill(model, request), [], exact_clock(model)
     began = clock()
     for _ in range(frames):
-        going, made = go_on(model, job, going)
-        ids.append(made.ids_Bhw)
-    return torch.stack(ids, 1), (clock() - began) / frames
+        state, output = step(model, request, state)
+        codes.append(output.codes_BNK)
+    return torch.stack(codes, 1), (clock() - began) / frames
 
 
-def compare_tokens(model: PriorModel, job: Job, expected: Tensor, dtype: str, allowed: float) -> Iterator[Finding]:
+def compare_tokens(
+    model: PriorModel, request: GenerationRequest, expected: Tensor, dtype: str, allowed: float
+) -> Iterator[Finding]:
     """Each latent frame decided anew after the CPU's own history: so one other draw does not spoil the rest."""
-    device = device_of(model)
     equal = []
     for t in range(expected.shape[1]):
-        _, made = go_on(model, job, begin(model, job, expected[:, :t].to(device)))
-        equal.append(float((made.ids_Bhw.cpu() == expected[:, t]).float().mean()))
-    share, free = sum(equal) / len(equal), stream_tokens(model, job, expected.shape[1])[0].cpu()
-    whole = float((free == expected).float().mean())
+        context = Context(expected[:, :t].to(model.device), model.spec)
+        _, output = step(model, request, prefill(model, request, context))
+        equal.append(float((output.codes_BNK.cpu() == expected[:, t]).all(-1).float().mean()))
+    share, free = sum(equal) / len(equal), stream_tokens(model, request, expected.shape[1])[0].cpu()
+    whole = float((free == expected).all(-1).float().mean())
     yield Finding(
         f"bundled model, {dtype}: tokens of a CPU in float32", yes_or_no(share >= allowed),
         f"{100 * share:.2f} % equal", f"at least {100 * allowed:.0f} %",
-        f"{expected.numel()} tokens, each latent frame after the same history; in a stream {100 * whole:.1f} %",
+        f"{expected[..., 0].numel()} tokens, each latent frame after the same history; in a stream {100 * whole:.1f} %",
         {"equal": share, "equal_in_a_stream": whole},
     )  # fmt: skip
 
 
 @torch.no_grad()
-def compare_frames(model: PriorModel, ids: Tensor, device: str) -> Iterator[Finding]:
+def compare_frames(model: PriorModel, codes: Tensor, device: str) -> Iterator[Finding]:
     """The same tokens through the decoder here and there."""
-    expected = to_frames(model.tokenizer.network.decode(ids)[0])
+    expected = to_frames(model.tokenizer.network.decode(codes, model.spec)[0])
     there = VideoPipeline.from_pretrained(device=device).model.tokenizer.network
-    got = to_frames(there.decode(ids.to(device))[0]).cpu()
+    got = to_frames(there.decode(codes.to(device), model.spec)[0]).cpu()
     difference = got.double() - expected.double()
     error, worst = float(difference.square().mean()), int(difference.abs().max())
     decibel = 10 * torch.log10(torch.tensor(255.0**2 / max(error, 1e-12))).item()
@@ -78,11 +80,13 @@ def compare_frames(model: PriorModel, ids: Tensor, device: str) -> Iterator[Find
     )  # fmt: skip
 
 
-def time_stream(model: PriorModel, job: Job, frames: int, dtype: str, on_cpu: float) -> Iterator[Finding]:
-    first = first_frame(model, job)
-    _, taken = stream_tokens(model, job, frames)
-    steps = job.sampler.steps
-    rate = model.tokenizer.config.f_t / taken
+def time_stream(
+    model: PriorModel, request: GenerationRequest, frames: int, dtype: str, on_cpu: float
+) -> Iterator[Finding]:
+    first = first_frame(model, request)
+    _, taken = stream_tokens(model, request, frames)
+    steps = request.sampler.steps
+    rate = model.spec.frames_per_latent / taken
     yield Finding(
         f"bundled model, {dtype}: a stream", "timed",
         f"{rate:.0f} frames a second, the first after {1e3 * first:.0f} ms",
@@ -92,11 +96,11 @@ def time_stream(model: PriorModel, job: Job, frames: int, dtype: str, on_cpu: fl
     )  # fmt: skip
 
 
-def first_frame(model: PriorModel, job: Job) -> float:
-    """Seconds from a prompt to its first picture in memory, the second time: the first time kernels are loaded."""
+def first_frame(model: PriorModel, request: GenerationRequest) -> float:
+    """Seconds from a prompt to its first frame in memory, the second time: the first time kernels are loaded."""
     taken = 0.0
     for _ in range(2):
         began = time.perf_counter()
-        go_on(model, job, begin(model, job))[1].pictures.cpu()
+        step(model, request, prefill(model, request))[1].frames.cpu()
         taken = time.perf_counter() - began
     return taken

@@ -22,9 +22,10 @@ from benchmarks.gpu_check.common import (
     read_section,
 )
 from benchmarks.measuring import reset_peak_memory, time_calls
+from benchmarks.measuring.random_models import grid_spec
 from prior.config import ContextConfig, PriorConfig, PriorShape
 from prior.laws import random_batch
-from prior.model import Lesson, LlamaPrior
+from prior.model import LlamaPrior, PriorBatch
 from prior.visibility import Layout
 from videogen.evaluation.lab.roofline import head_parameters
 from videogen.training.estimate.memory_estimate import fake_tensors, measure_cost, state_bytes
@@ -42,7 +43,6 @@ class PresetRun(NamedTuple):
     name: str
     config: PriorConfig
     frames: int
-    side: int
     batch: int
     recompute: bool
 
@@ -52,19 +52,19 @@ def preset(name: str, device: str) -> PresetRun:
     if is_small(device):
         shape = PriorShape(width=64, layers=1, heads=4, kv_heads=2, hidden=128, window=3, objective="masked")
         context = ContextConfig(length=6, features=32)
-        return PresetRun(f"small, for {name}", make_config(shape, (8, 5), context), 2, 4, 2, name == "700 M")
-    file, digits, text, batch = {
+        return PresetRun(f"small, for {name}", make_config(shape, (8, 5), 4, context), 2, 2, name == "700 M")
+    file, codebooks, text, batch = {
         "80 M": ("video_80m", (8, 8, 8, 5, 5, 5), ContextConfig(length=64, features=768), 16),
         "700 M": ("video_700m", (4, 16, 16, 16, 16), ContextConfig(length=96, features=1024), 8),
     }[name]
     given = read_config(f"prior/{file}.yaml")
     frames = max(phase["frames"] for phase in given["phases"])
     shape = read_section(f"prior/{file}.yaml", "prior", PriorShape)
-    return PresetRun(name, make_config(shape, digits, text), frames, 16, batch, given["recompute"])
+    return PresetRun(name, make_config(shape, codebooks, 16, text), frames, batch, given["recompute"])
 
 
-def make_config(shape: PriorShape, digits: tuple[int, ...], context: ContextConfig) -> PriorConfig:
-    return PriorConfig(**asdict(shape), digits=digits, context=context)
+def make_config(shape: PriorShape, codebooks: tuple[int, ...], side: int, context: ContextConfig) -> PriorConfig:
+    return PriorConfig(**asdict(shape), spec=grid_spec(codebooks, side), context=context)
 
 
 def eager_80m(device: str) -> Iterator[Finding]:
@@ -93,15 +93,15 @@ class TrainingRun:
         on_gpu = self.setting.device.type == "cuda"
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=2e-4, fused=on_gpu or None)
         generator = torch.Generator(self.setting.device).manual_seed(SEED)
-        self.lesson: Lesson = random_batch(given.config, given.batch, given.frames, (given.side, given.side), generator)
-        self.blocks = self.network.blocks_for(self.lesson, "auto")
+        self.batch: PriorBatch = random_batch(given.config, given.batch, given.frames, given.config.spec, generator)
+        self.blocks = self.network.blocks_for(self.batch, "auto")
         self.norm = torch.zeros(())
 
     def loss(self) -> Tensor:
-        assert self.lesson.seen is not None
-        masked = self.lesson.seen == self.network.vocabulary.mask
+        assert self.batch.known is not None
+        masked = ~self.batch.known
         with torch.autocast(self.setting.device.type, torch.bfloat16):
-            loss = self.network(self.lesson, "auto", 0.1, self.given.recompute, self.blocks).loss
+            loss = self.network(self.batch, "auto", 0.1, self.given.recompute, self.blocks).loss
             return (loss * masked).sum() / masked.sum()  # type: ignore[no-any-return]
 
     def step(self) -> Tensor:
@@ -158,10 +158,10 @@ def timing(what: str, training: TrainingRun, beside: float | None = None) -> Fin
     given, setting = training.given, training.setting
     taken, needed = (
         seconds(training),
-        training_flop(given.config, training.network.layout_of(training.lesson), given.batch),
+        training_flop(given.config, training.network.layout_of(training.batch), given.batch),
     )
     reached, rate, sheet = needed / taken, peaks_of(setting).operations, datasheet_flops(setting.device)
-    tokens = given.batch * given.frames * given.side**2
+    tokens = given.batch * given.frames * given.config.spec.tokens
     share = "" if sheet is None else f", MFU {100 * reached / sheet:.0f} % of {sheet / 1e12:.0f} TFLOP/s"
     ratio = "" if beside is None else f", {beside / taken:.2f} x the step that is not compiled"
     return Finding(
@@ -174,8 +174,9 @@ def timing(what: str, training: TrainingRun, beside: float | None = None) -> Fin
 
 def size(training: TrainingRun) -> str:
     given, numbers = training.given, sum(p.numel() for p in training.network.parameters())
-    again = ", activations made again" if given.recompute else ""
-    return f"{numbers / 1e6:.3g} M parameters, {given.batch} x {given.frames} frames x {given.side**2} tokens{again}"
+    again = ", activations make_config again" if given.recompute else ""
+    clips = f"{given.batch} x {given.frames} frames x {given.config.spec.tokens} tokens"
+    return f"{numbers / 1e6:.3g} M parameters, {clips}{again}"
 
 
 def memory(training: TrainingRun, peak: int) -> Finding:
@@ -192,14 +193,14 @@ def estimated_bytes(given: PresetRun) -> int:
     """As a dry run counts, of one clip; the moving average of the weights is left out, as it is here."""
     with fake_tensors():
         network = LlamaPrior(given.config)
-        clip = random_batch(given.config, 1, given.frames, (given.side, given.side), torch.Generator())
+        clip = random_batch(given.config, 1, given.frames, given.config.spec, torch.Generator())
         trained = TrainedModule(network, OptimizerConfig(1e-3, 0, "constant"), averaged=False)
         step = measure_cost([network], lambda: network(clip, "gathered", 0.1, given.recompute).loss.mean(), "bf16")
         return state_bytes(trained) + given.batch * step.bytes
 
 
 def training_flop(config: PriorConfig, layout: Layout, batch: int) -> float:
-    """Forward and backward of a batch. Nothing masked away is counted, nothing padded, nothing made again.
+    """Forward and backward of a batch. Nothing masked away is counted, nothing padded, nothing make_config again.
 
     After the last block only the frames that are asked about are read: the others give it keys and values alone.
     """
