@@ -12,6 +12,7 @@ import torch
 from benchmarks.gpu_check import checks, report, runner
 from benchmarks.gpu_check.checks import training
 from benchmarks.gpu_check.runner import Check, Outcome, run_all
+from benchmarks.measuring.random_models import grid_spec
 from prior.config import PriorConfig
 from prior.model import LlamaPrior
 from prior.visibility import Layout
@@ -136,7 +137,15 @@ def test_the_cheapest_checks_hold_on_a_cpu(name: str, monkeypatch: pytest.Monkey
 
 def test_what_a_training_step_needs_is_six_operations_a_weight_and_token_and_attention() -> None:
     config = PriorConfig(
-        width=64, layers=50, heads=4, kv_heads=4, hidden=128, window=2, objective="masked", digits=(8,), context=None
+        width=64,
+        layers=50,
+        heads=4,
+        kv_heads=4,
+        hidden=128,
+        window=2,
+        objective="masked",
+        context=None,
+        spec=grid_spec((8,), 3),
     )
     layout = Layout(0, 6, 9, 2, 0, 2, "together")
     weights = 50 * 64 * (4 * 64 + 3 * 128)

@@ -5,7 +5,7 @@ import torch
 
 from benchmarks.gpu_check.graphed_prior import GraphedPrior
 from prior.memory import copied
-from tests.prior.models import WORDS, tiny_config, tiny_lesson, tiny_model
+from tests.prior.models import WORDS, tiny_batch, tiny_config, tiny_model
 
 
 def same(one: torch.Tensor, other: torch.Tensor) -> None:
@@ -17,23 +17,23 @@ def same(one: torch.Tensor, other: torch.Tensor) -> None:
 def test_proposals_and_commits_are_those_of_the_prior(sinks: int) -> None:
     """Over many frames of two streams in turns, with another question before each commit, and copies in between."""
     config = tiny_config(sinks=sinks, context=WORDS)
-    model, lesson = tiny_model(config), tiny_lesson(config, frames=12)
+    model, batch = tiny_model(config), tiny_batch(config, frames=12)
     graphed = GraphedPrior(model)
-    ours, theirs = (each.begin(lesson.text, 2, (2, 3)) for each in (graphed, model))
-    masked = torch.full_like(lesson.clean[:, 0], config.vocabulary.mask)
+    ours, theirs = (each.begin(batch.text, 2) for each in (graphed, model))
+    known = torch.ones(2, config.spec.tokens, dtype=torch.bool)
     for t in range(12):
-        ids = lesson.clean[:, t]
+        codes = batch.clean[:, t]
         if t % 3 == 2:
             (ours, one), (theirs, other) = (
-                each.advance(ids, past) for each, past in ((graphed, ours), (model, theirs))
+                each.advance(codes, past) for each, past in ((graphed, ours), (model, theirs))
             )
             same(one.features, other.features)
             continue
-        first = graphed.propose(masked, ours)[0]
-        same(first.features, model.propose(masked, theirs)[0].features)
-        present = graphed.propose(ids, ours)[1]
-        same(first.features, model.propose(masked, theirs)[0].features)  # which a later replay has not written over
-        graphed.propose(masked, ours)
-        ours, theirs = graphed.commit(ours, present), model.commit(theirs, model.propose(ids, theirs)[1])
+        first = graphed.propose(codes, ~known, ours)[0]
+        same(first.features, model.propose(codes, ~known, theirs)[0].features)
+        present = graphed.propose(codes, known, ours)[1]
+        same(first.features, model.propose(codes, ~known, theirs)[0].features)  # a later replay did not overwrite it
+        graphed.propose(codes, ~known, ours)
+        ours, theirs = graphed.commit(ours, present), model.commit(theirs, model.propose(codes, known, theirs)[1])
         ours = copied(ours) if t == 8 else ours
     assert len(graphed.recordings) >= 2, "nothing was recorded"

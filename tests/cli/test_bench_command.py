@@ -206,7 +206,7 @@ def test_every_way_takes_its_turns(tmp_path: Path, capsys: pytest.CaptureFixture
 
 @pytest.mark.usefixtures("small_peaks")
 def test_a_prior_taught_in_raster_order_has_no_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    model = write_whole_model(tmp_path, "next")
+    model = write_whole_model(tmp_path, "autoregressive")
     run("--model", str(model), "--rounds", "1")
     said = capsys.readouterr().out
     assert "as configured" in said

@@ -27,7 +27,7 @@ from videogen.pipeline import VideoPipeline
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("home")
     write_model(home / "model")
-    write_model(home / "next", "next")
+    write_model(home / "next", "autoregressive")
     write_model(home / "untold", told=False)
     clip = np.stack([numbered_frame(number, 32, 48) for number in range(40)])
     write_video(home / "clip.mp4", clip, 25)

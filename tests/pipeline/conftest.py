@@ -11,7 +11,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     home = tmp_path_factory.mktemp("models")
     return {
         "masked": write_model(home / "masked"),
-        "next": write_model(home / "next", "next"),
+        "next": write_model(home / "next", "autoregressive"),
         "sinks": write_model(home / "sinks", sinks=1),
         "untold": write_model(home / "untold", told=False),
     }

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from prior.config import ContextConfig
+from prior.config import ContextConfig, Objective
 from tests.prior.models import tiny_config, tiny_model
 from tests.tokenizer.models import small_config, small_model
 from videogen.checkpoint import write_folder
@@ -23,14 +23,19 @@ MASKED_ORDERS = ("halton", "confidence", "random", "threshold", "raster")
 
 
 def write_model(
-    folder: Path, objective: str = "masked", told: bool = True, sinks: int = 0, settings: dict[str, Any] | None = None
+    folder: Path,
+    objective: Objective = "masked",
+    told: bool = True,
+    sinks: int = 0,
+    settings: dict[str, Any] | None = None,
 ) -> Path:
-    """A model folder: latent frames of 2 x 3 tokens out of 1,000, a window of 2, pictures of 16 x 24."""
+    """A model folder: latent frames of 2 x 3 tokens out of 1,000, a window of 2, frames of 16 x 24."""
     conditioner = make_conditioner(BPEConfig(vocabulary=300, length=LENGTH), [RING, STAR]) if told else None
     context = None if conditioner is None else ContextConfig(LENGTH, vocabulary=conditioner.vocabulary)
-    config = tiny_config(objective, digits=(40, 25), sinks=sinks, context=context)  # type: ignore[arg-type]
+    tokenizer = tiny_tokenizer(folder.parent)
+    config = tiny_config(objective, spec=tokenizer.spec, sinks=sinks, context=context)
     weights = tiny_model(config).float().state_dict()
-    files = prior_files(tiny_tokenizer(folder.parent), config, CLIPS, weights, conditioner, "# a card")
+    files = prior_files(tokenizer, config, CLIPS, weights, conditioner, "# a card")
     write_folder(folder, files if settings is None else {**files, "generation_config.json": settings})
     return folder
 
