@@ -7,6 +7,7 @@ import torch
 
 from benchmarks.gpu_check import Finding, yes_or_no
 from benchmarks.gpu_check.common import attempt, device_setting
+from sampling.rng import counter_rng
 from videogen.evaluation.lab.roofline import measured_peaks
 
 

@@ -13,7 +13,7 @@ from benchmarks.gpu_check.common import attempt, device_setting, format_ms, is_s
 from benchmarks.gpu_check.graphed_prior import GraphedPrior
 from benchmarks.measuring import DeviceSetting
 from interfaces.tokens import TokenSpec
-from prior.laws import random_codes
+from prior.laws import random_codes, random_text
 from prior.memory import Past
 from prior.model import LlamaPrior
 from videogen.evaluation.lab.roofline import measured_peaks, pass_cost

@@ -4,7 +4,7 @@ All ways take turns, round after round, so that what disturbs the machine distur
 the rounds' ratios. Every round measures one latent frame of a stream whose window is full.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any, cast
