@@ -138,7 +138,7 @@ def test_a_single_thing_that_was_misread_alone_is_not_told_as_two(monkeypatch):
     [
         ({"caption": ("a {ball}",)}, (), "no rule ball"),
         ({"caption": ("a ball",)}, ("motion",), "no rule motion"),
-        ({"caption": ("a {ball}",), "ball": ("{caption}",)}, (), "comes back to itself"),
+        ({"caption": ("a {ball}",), "ball": ("{caption}",)}, (), "cycle"),
     ],
 )
 def test_rules_that_make_no_caption_are_refused(rules, over_time, message):

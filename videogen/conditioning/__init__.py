@@ -1,9 +1,9 @@
-"""Captions for the prior: ids of a small vocabulary made of the captions themselves, or features of a frozen encoder.
+"""Captions for the prior: ids of a small vocabulary trained on the captions, or features of a frozen encoder.
 
 text = make_conditioner(BPEConfig(), captions)          # or EncoderConfig("google/flan-t5-base"), cache=folder
-text(["a small red ring drifts left on plain black", ""])  # prior.text.Text: content, mask; "" is no text at all
+text(["a small red ring drifts left on plain black", ""])  # prior.text.Text: content, mask; "" is no text
 files |= text.files()                                   # into a model folder
-text = load_conditioner(folder)                         # out of it: the same, or a CheckpointError
+text = load_conditioner(folder)                         # the same conditioner from it, or a CheckpointError
 """
 
 from videogen.conditioning.base import Conditioner, normalize_text

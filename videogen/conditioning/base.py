@@ -1,4 +1,4 @@
-"""What every way of reading captions promises, and what all of them call the same caption."""
+"""Conditioner, the interface of text conditioning, and the normalization that all of them apply to captions."""
 
 import re
 from abc import ABC, abstractmethod
@@ -10,40 +10,40 @@ from videogen.checkpoint import Content
 if TYPE_CHECKING:
     from interfaces.prior import Text
 
-# Controls that are no blanks, halves of surrogate pairs (no text can hold them), and two marks of no width that come
-# from files and web pages. Joiners stay: emoji and some scripts are made of them.
+# Control characters other than white space, halves of surrogate pairs, and two zero-width marks of files and web pages.
+# Joiners stay, because emoji and some scripts need them.
 DROPPED = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ud800-\udfff\u200b\ufeff]")
-LONGEST_TEXT = 20_000  # characters: far more than any caption needs, and a book given as one costs no more
+LONGEST_TEXT = 20_000  # characters; the rest of a longer caption is ignored
 
 
 class Conditioner(ABC):
-    """Captions in, `Text` for the prior out; each caption's row depends on that caption alone."""
+    """Turns captions into `Text` for the prior; each row depends on its caption alone."""
 
-    length: int  # places of a caption
-    vocabulary: int | None  # how many ids there are, the padding included; None for features
-    features: int | None  # how wide the features are; None for ids
-    fingerprint: str  # equal for two that make the same of every caption
+    length: int  # tokens of a caption, padding included
+    vocabulary: int | None  # number of ids, padding included; None for features
+    features: int | None  # width of the features; None for ids
+    fingerprint: str  # equal for conditioners that give equal texts for every caption
 
     @abstractmethod
     def __call__(self, captions: Sequence[str]) -> "Text":
-        """The captions, on the CPU: cut to `length` tokens, padded with zeros; an empty or blank one is no text."""
+        """The captions on the CPU, cut to `length` tokens and padded with zeros; a blank caption is no text."""
 
     @abstractmethod
     def files(self) -> dict[str, Content]:
-        """What a model folder keeps to make the same conditioner again, under `text/`."""
+        """The files under `text/` in a model folder, from which the same conditioner is loaded."""
 
     @abstractmethod
     def token_ids(self, caption: str) -> list[int]:
-        """All tokens of one caption, however long; none for a blank one."""
+        """All tokens of one caption, not cut; none for a blank one."""
 
-    def to(self, device: str) -> None:  # noqa: B027 - most need no network, and stay where they are
-        """Read captions there from now on; what is read lies on the CPU all the same."""
+    def to(self, device: str) -> None:  # noqa: B027 - only encoders have a network
+        """Move the encoder's network; texts stay on the CPU."""
 
     def too_long(self, captions: Iterable[str]) -> int:
-        """How many of the captions lose their end because they have more than `length` tokens."""
+        """How many captions have more than `length` tokens and are cut."""
         return sum(len(self.token_ids(caption)) > self.length for caption in captions)
 
 
 def normalize_text(caption: str) -> str:
-    """The caption in one line: control characters dropped, runs of blanks one blank, none at the ends; or its start."""
+    """The caption on one line: no control characters, single blanks, none at the ends; only its start if it is long."""
     return " ".join(DROPPED.sub("", caption[:LONGEST_TEXT]).split())

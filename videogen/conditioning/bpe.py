@@ -1,9 +1,9 @@
-"""Byte-level BPE trained on the captions themselves: whatever the script, every caption has ids.
+"""Byte-level BPE trained on the captions: captions in any script have ids.
 
     <pad> 0    the 256 bytes 1..256    merges 257..
 
-Captions are compared without case and in one Unicode form: NFKC, lower case, NFC (lower case can come apart). The files
-are those of a `transformers` fast tokenizer: `AutoTokenizer.from_pretrained(model / "text")` gives the same ids.
+Captions are normalized by NFKC, lower case, NFC (lower case can decompose letters). The files are those of a
+`transformers` fast tokenizer: `AutoTokenizer.from_pretrained(model / "text")` gives the same ids.
 """
 
 import hashlib
@@ -27,16 +27,16 @@ PAD, PAD_ID = "<pad>", 0
 
 
 class BPEConditioner(Conditioner):
-    """Ids of a vocabulary that the prior embeds."""
+    """Ids of a trained vocabulary, which the prior embeds."""
 
     features = None
 
     def __init__(self, config: BPEConfig, tokenizer: "Tokenizer"):
         self.config, self.tokenizer, self.length = config, tokenizer, config.length
         self.vocabulary: int = tokenizer.get_vocab_size()
-        tokenizer.encode_special_tokens = True  # a caption that says "<pad>" is text like any other
-        written = json.dumps(self.files(), sort_keys=True)
-        self.fingerprint = hashlib.sha256(written.encode()).hexdigest()
+        tokenizer.encode_special_tokens = True  # "<pad>" in a caption is text
+        files = json.dumps(self.files(), sort_keys=True)
+        self.fingerprint = hashlib.sha256(files.encode()).hexdigest()
 
     def __call__(self, captions: Sequence[str]) -> "Text":
         import torch
@@ -56,7 +56,7 @@ class BPEConditioner(Conditioner):
         return ids
 
     def files(self) -> dict[str, Content]:
-        described = {
+        tokenizer_config = {
             "tokenizer_class": "PreTrainedTokenizerFast",
             "pad_token": PAD,
             "padding_side": "right",
@@ -67,12 +67,12 @@ class BPEConditioner(Conditioner):
         return {
             "text/config.json": {"text": asdict(self.config)},
             "text/tokenizer.json": json.loads(self.tokenizer.to_str()),
-            "text/tokenizer_config.json": described,
+            "text/tokenizer_config.json": tokenizer_config,
         }
 
 
 def train_bpe(config: BPEConfig, captions: Iterable[str]) -> BPEConditioner:
-    """A vocabulary of at most `config.vocabulary` ids; the same for the same captions in any order."""
+    """Train a vocabulary of at most `config.vocabulary` ids; the order of the captions does not matter."""
     from tokenizers import trainers
     from tokenizers.pre_tokenizers import ByteLevel
 
@@ -96,11 +96,11 @@ def _untrained() -> "Tokenizer":
             normalizers.NFKC(),
             normalizers.Lowercase(),
             normalizers.NFC(),
-            normalizers.Replace(Regex(r"\s+"), " "),  # NFKC makes blanks of what was none
+            normalizers.Replace(Regex(r"\s+"), " "),  # NFKC can create blanks
             normalizers.Strip(),
         ]
     )
-    # The blank before the first word makes it the same token there as anywhere else.
+    # With a blank before it, the first word has the same token as elsewhere.
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.decoder = decoders.ByteLevel()
     return tokenizer
@@ -114,15 +114,15 @@ def _in_order(captions: Iterable[str]) -> Iterator[str]:
 
 
 def load_bpe(config: BPEConfig, data: Any, place: str) -> BPEConditioner:
-    """The conditioner that `files` wrote; `data` is what `tokenizer.json` holds, `place` where that was."""
+    """The conditioner from the content `data` of `tokenizer.json`; errors call it `place`."""
     from tokenizers import Tokenizer
 
     try:
         tokenizer = Tokenizer.from_str(json.dumps(data))
-    except Exception as error:  # the library raises nothing more precise
+    except Exception as error:  # the library raises plain exceptions
         raise CheckpointError(f"{place}: not a tokenizer ({_line(error)})") from None
     if tokenizer.token_to_id(PAD) != PAD_ID:
-        raise CheckpointError(f"{place}: not a vocabulary of ours, whose id {PAD_ID} is {PAD}")
+        raise CheckpointError(f"{place}: not a vocabulary of videogen, whose id {PAD_ID} is {PAD}")
     if not BYTES_AND_PAD <= tokenizer.get_vocab_size() <= config.vocabulary:
         raise CheckpointError(
             f"{place}: {tokenizer.get_vocab_size()} ids; expected {BYTES_AND_PAD} to {config.vocabulary}"

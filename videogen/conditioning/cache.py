@@ -1,7 +1,7 @@
-"""Features of captions that were encoded before: the newest in memory, all of them in a folder if there is one.
+"""A cache of the features of captions: recent ones in memory, and all of them in a folder if there is one.
 
-Each caption has a file of its own, written beside its place and renamed, so that processes can share the folder; a file
-that is not what was written (its hash is inside) counts as not there.
+Each caption has a file, written under another name and renamed, so that processes can share the folder. A file that
+does not match the hash inside it is ignored.
 """
 
 import hashlib
@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-MEMORY = 256 << 20  # bytes of features kept in memory
+MEMORY = 256 << 20  # bytes of features in memory
 
 
 class FeatureCache:
-    """Float32 features [n, `width`] by the SHA-256 of what they are features of."""
+    """Float32 features [n, `width`] by the SHA-256 of encoder and caption."""
 
     def __init__(self, folder: Path | None, width: int, memory: int = MEMORY):
         self.folder, self.width, self.memory = folder, width, memory
@@ -30,15 +30,15 @@ class FeatureCache:
             return self._newest[key]
         features = None if self.folder is None else _read(self._place(self.folder, key), self.width)
         if features is not None:
-            self._remember(key, features)
+            self._keep(key, features)
         return features
 
     def put(self, key: str, features: "Tensor") -> None:
-        self._remember(key, features)
+        self._keep(key, features)
         if self.folder is not None:
             _write(self._place(self.folder, key), features)
 
-    def _remember(self, key: str, features: "Tensor") -> None:
+    def _keep(self, key: str, features: "Tensor") -> None:
         self._newest[key] = features
         self._bytes += features.nbytes
         while self._bytes > self.memory and len(self._newest) > 1:

@@ -1,4 +1,4 @@
-"""How captions reach the prior: ids of a small vocabulary of their own, or features of a frozen encoder."""
+"""Settings of text conditioning: a vocabulary trained on the captions, or a frozen encoder."""
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -10,10 +10,10 @@ LONGEST = 1024
 
 @dataclass(frozen=True)
 class BPEConfig:
-    """Byte-level BPE, trained on the captions themselves and embedded by the prior: nothing to download."""
+    """Byte-level BPE, trained on the captions and embedded by the prior; nothing is downloaded."""
 
     kind: Literal["bpe"] = "bpe"
-    vocabulary: int = 512  # ids at most: few captions need fewer
+    vocabulary: int = 512  # ids at most; few captions need fewer
     length: int = 32  # tokens of a caption; the rest is cut off
 
     def __post_init__(self) -> None:
@@ -31,10 +31,10 @@ class EncoderConfig:
 
     model: str  # a folder, or a name on the hub, which is downloaded once
     kind: Literal["encoder"] = "encoder"
-    length: int = 32  # tokens of a caption, those that the encoder's tokenizer adds included
-    revision: str | None = None  # of a name on the hub: a commit, for it to be the same model for ever
-    subfolder: str | None = None  # where in the model the encoder lies, such as text_encoder
-    tokenizer_subfolder: str | None = None  # and its tokenizer, if not in the same place
+    length: int = 32  # tokens of a caption, with those that the encoder's tokenizer adds
+    revision: str | None = None  # of a name on the hub; a commit fixes the model
+    subfolder: str | None = None  # of the encoder in the model, such as text_encoder
+    tokenizer_subfolder: str | None = None  # of its tokenizer, if it is another folder
 
     def __post_init__(self) -> None:
         if not self.model.strip():

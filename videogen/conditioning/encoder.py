@@ -1,7 +1,7 @@
-"""Captions through a frozen encoder of `transformers`: its last hidden states, float32, encoded once each.
+"""Captions through a frozen encoder of `transformers`: its last hidden states in float32, computed once and cached.
 
-Captions are encoded one at a time and without padding, so that neither the batch nor the fixed length can move a bit
-of what a caption is to the prior; then they are padded with zeros.
+Captions are encoded one at a time and without padding, so that features do not depend on the batch or the length to the
+bit; then they are padded with zeros.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class EncoderConditioner(Conditioner):
-    """Features of an encoder that never trains; it is loaded when a caption comes that no cache knows."""
+    """Features of a frozen encoder, which is loaded at the first caption that is not cached."""
 
     vocabulary = None
 
@@ -63,7 +63,7 @@ class EncoderConditioner(Conditioner):
         return self._tokens(normalize_text(caption), None) if normalize_text(caption) else []
 
     def files(self) -> dict[str, Content]:
-        """Only what it takes to find the encoder again and to know it: its weights stay where they are."""
+        """The place of the encoder and the hashes of its files; the weights are not copied."""
         known = {"text": asdict(self.config), "features": self.features, "sha256": dict(self.source.hashes)}
         return {"text/config.json": known}
 
@@ -95,7 +95,7 @@ class EncoderConditioner(Conditioner):
         return states_1nF[0].float().cpu().contiguous()
 
     def _tokens(self, caption: str, length: int | None) -> list[int]:
-        """Cut to `length` if there is one; what looks like a special token in a caption is text all the same."""
+        """Tokens, cut to `length` if it is given; special tokens in a caption are read as text."""
         tokens: list[int] = self.tokenizer(
             caption, truncation=length is not None, max_length=length, split_special_tokens=True, verbose=False
         )["input_ids"]

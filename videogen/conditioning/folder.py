@@ -1,4 +1,4 @@
-"""A conditioner from a configuration, and the same one again from a model folder."""
+"""Make a conditioner from a configuration, or load one from a model folder."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ CONFIG, VOCABULARY = "text/config.json", "text/tokenizer.json"
 
 @dataclass(frozen=True)
 class SavedConditioner:
-    """What `text/config.json` holds."""
+    """The contents of `text/config.json`."""
 
     text: TextConfig
     features: int | None = None  # of an encoder
@@ -25,9 +25,9 @@ class SavedConditioner:
 def make_conditioner(
     config: TextConfig, captions: Iterable[str], cache: Path | None = None, device: str = "cpu"
 ) -> Conditioner:
-    """For a new prior: a vocabulary trained on `captions`, or the encoder, its features kept in the folder `cache`.
+    """For a new prior: a vocabulary trained on `captions`, or an encoder with the folder `cache` for its features.
 
-    The encoder runs on `device`; what it gives is on the CPU, as ids are.
+    The encoder runs on `device`; features are on the CPU, as ids are.
     """
     if isinstance(config, BPEConfig):
         from videogen.conditioning.bpe import train_bpe
@@ -42,9 +42,9 @@ def make_conditioner(
 def load_conditioner(
     folder: Folder, cache: Path | None = None, device: str = "cpu", encoder: str | None = None
 ) -> Conditioner:
-    """The one whose `files` are in a model folder; a frozen encoder may have moved to the folder or name `encoder`.
+    """The conditioner of a model folder; `encoder` is a new folder or name of its frozen encoder.
 
-    CheckpointError if it is missing or not the very encoder that the prior was trained with.
+    CheckpointError if the encoder is missing or is not the one that the prior was trained with.
     """
     place = f"{folder.path}/{CONFIG}"
     saved: SavedConditioner = from_json(SavedConditioner, folder.json(CONFIG), place)

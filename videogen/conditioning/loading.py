@@ -1,4 +1,4 @@
-"""A text encoder out of a folder by `transformers`: no network, no pickles, no code of the folder's, not a word."""
+"""Load a text encoder from a folder by `transformers`: no network, no pickles, no code from the folder, no output."""
 
 import logging
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ from videogen.errors import CheckpointError
 if TYPE_CHECKING:
     from torch import nn
 
-UNUSED = ("pooler.",)  # what many checkpoints lack and no hidden state passes through
+UNUSED = ("pooler.",)  # missing in many checkpoints, and not used for hidden states
 
 
 def load_config(folder: Path) -> Any:
-    """The configuration of the model's reading half, if it has others too (as CLIP has)."""
+    """The configuration of the text model, also where it is a part of another one (as in CLIP)."""
     from transformers import AutoConfig
 
     with _quiet(folder):
@@ -31,7 +31,7 @@ def load_tokenizer(folder: Path) -> Any:
 
 
 def load_model(folder: Path) -> "nn.Module":
-    """The encoder in float32 on the CPU, frozen; no number is drawn from the program's random generator."""
+    """The encoder in float32 on the CPU, frozen; torch's random state does not change."""
     import torch
 
     kind = encoder_class(load_config(folder), folder)
@@ -52,7 +52,7 @@ def load_model(folder: Path) -> "nn.Module":
 
 
 def encoder_class(config: Any, folder: Path) -> Any:
-    """The class that `transformers` has for reading text: of a model that writes too, only the half that reads."""
+    """The class of the text encoder in `transformers`; for an encoder-decoder, of its encoder."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_TEXT_ENCODING_MAPPING, MODEL_MAPPING
 
     classes = MODEL_FOR_TEXT_ENCODING_MAPPING
@@ -65,7 +65,7 @@ def encoder_class(config: Any, folder: Path) -> Any:
 
 @contextmanager
 def without_progress_bars() -> Iterator[None]:
-    """No progress bars of `transformers` and its hub."""
+    """Turn off the progress bars of `transformers` and its hub."""
     from transformers.utils import logging
 
     bars: Any = logging  # its switches have no types
@@ -80,7 +80,7 @@ def without_progress_bars() -> Iterator[None]:
 
 @contextmanager
 def _quiet(folder: Path) -> Iterator[None]:
-    """No tables and warnings while loading, and one line in place of whatever goes wrong."""
+    """Silence reports and warnings while loading; any error becomes a CheckpointError of one line."""
     from safetensors import SafetensorError
     from transformers.utils import logging as reports
 

@@ -1,8 +1,8 @@
-"""The words that a model knows, and how a prompt in other words is read: data that a model may bring.
+"""The words that a model knows, and how prompts in other words are rewritten: data in a model folder.
 
-A model trained on the captions of a small world is lost outside of it: one unknown word changes all that it draws. Such
-a model has a `prompt_vocabulary.json` in its folder. Prompts in the model's own words stay as they are, to the byte;
-others are rewritten before the text encoder reads them. A model without the file reads every prompt as it is.
+For a model trained on the captions of a small world, one unknown word can change the whole video. Such a model has a
+`prompt_vocabulary.json` in its folder. Prompts in the model's own words stay as they are, to the byte; others are
+rewritten before the text encoder reads them. Without the file, every prompt stays as it is.
 """
 
 import graphlib
@@ -22,7 +22,7 @@ READERS = {"playroom": "videogen.playroom.free_text:read"}
 
 @dataclass(frozen=True)
 class UnknownWord:
-    """A word of a prompt that the model does not know, and the nearest words that it does know."""
+    """A word of a prompt that the model does not know, and the nearest words that it knows."""
 
     word: str
     suggestions: tuple[str, ...]
@@ -30,18 +30,16 @@ class UnknownWord:
 
 @dataclass(frozen=True)
 class Reading:
-    """How a model reads a prompt."""
+    """A prompt, the text that the model gets for it, and how they differ."""
 
     prompt: str
-    text: (
-        str  # what the text encoder gets; the prompt itself where it is in the model's words, or nothing could be done
-    )
-    replaced: tuple[tuple[str, str], ...] = ()  # (a phrase of the prompt, what the model calls it)
-    added: tuple[str, ...] = ()  # what the prompt did not say, and the text does: "size medium"
-    missing: tuple[str, ...] = ()  # what the prompt does not say: "size", "motion", "ground"
+    text: str  # what the text encoder gets; the prompt itself if it needs no rewriting, or cannot be rewritten
+    replaced: tuple[tuple[str, str], ...] = ()  # (a phrase of the prompt, the model's phrase)
+    added: tuple[str, ...] = ()  # what the text adds to the prompt: "size medium"
+    missing: tuple[str, ...] = ()  # what the prompt leaves out: "size", "motion", "ground"
     unknown: tuple[UnknownWord, ...] = ()
-    held_out: tuple[UnknownWord, ...] = ()  # words of the world that the model was not trained on; they stay
-    impossible: str = ""  # why no picture of the world can show this
+    held_out: tuple[UnknownWord, ...] = ()  # words that the model was not trained on; they are not replaced
+    impossible: str = ""  # why the world cannot show it
 
     @property
     def rewritten(self) -> bool:
@@ -50,31 +48,33 @@ class Reading:
 
 @dataclass(frozen=True)
 class PromptVocabulary:
-    """What `prompt_vocabulary.json` holds. The world says what its sentences are like, the rest is which words."""
+    """The contents of `prompt_vocabulary.json`: the world, which defines the sentences, and the words."""
 
     world: Literal["playroom"]
     example: str  # a prompt in the model's own words
     held_out_words: tuple[str, ...] = ()
-    defaults: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of a slot such as "size"
+    defaults: dict[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # of a slot such as "size", in order of preference
     synonyms: dict[str, dict[str, tuple[str, ...]]] = field(default_factory=dict)  # slot -> value -> other words for it
     ignored: tuple[str, ...] = ()
-    lowest_psnr: float | None = None  # dB, of clips through its tokenizer: what is worse is not of this world
-    # How captions are built, to find that of a clip: rule -> what it can be, where {name} is another rule. The first is
-    # a whole caption, its shortest form first; the others come in the order in which they are decided.
+    lowest_psnr: float | None = None  # dB of a clip through the tokenizer; a clip below it is not of this world
+    # The grammar of captions, to search that of a clip: rule -> alternatives, where {name} is another rule. The first
+    # rule is a whole caption, its shortest form first; the others are decided in this order.
     caption_rules: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    rules_over_time: tuple[str, ...] = ()  # of these, what a single frame cannot show
+    rules_over_time: tuple[str, ...] = ()  # rules that a single frame cannot show
 
     def __post_init__(self) -> None:
         check_rules(self.caption_rules, self.rules_over_time)
         self._reader(self, "")  # ValueError for slots and values that the world does not have
 
     def possible(self, caption: str) -> bool:
-        """Whether a picture of the world can show what a caption in the model's own words says."""
+        """Whether the world can show a caption in the model's own words."""
         reading = self.read(caption)
         return not (reading.impossible or reading.rewritten or reading.missing)
 
     def read(self, prompt: str, complete: bool = True) -> Reading:
-        """`complete` adds what the prompt does not say; otherwise a prompt that says too little stays as it is."""
+        """How the model reads a prompt; without `complete`, a prompt with missing parts stays as it is."""
         reading = self._reader(self, prompt) if prompt.strip() else Reading(prompt, prompt)
         return reading if complete or not reading.added else Reading(prompt, prompt)
 
@@ -94,7 +94,7 @@ class PromptVocabulary:
 
 
 def check_rules(rules: Mapping[str, Sequence[str]], over_time: Sequence[str]) -> None:
-    """ValueError for names that are no rules, rules that say nothing, and rules that come back to themselves."""
+    """ValueError for unknown rules, empty rules and cycles."""
     within = {rule: {name for text in texts for name in RULE_NAME.findall(text)} for rule, texts in rules.items()}
     for name in {*over_time, *itertools.chain(*within.values())}:
         if not rules.get(name):
@@ -102,4 +102,4 @@ def check_rules(rules: Mapping[str, Sequence[str]], over_time: Sequence[str]) ->
     try:
         tuple(graphlib.TopologicalSorter(within).static_order())
     except graphlib.CycleError as error:
-        raise ValueError(f"caption_rules comes back to itself: {' -> '.join(error.args[1])}") from None
+        raise ValueError(f"caption_rules has a cycle: {' -> '.join(error.args[1])}") from None

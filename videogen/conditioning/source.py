@@ -1,7 +1,7 @@
-"""Where a frozen encoder lies and what it consists of: safetensors and JSON, known by their hashes.
+"""The files of a frozen encoder: safetensors and JSON, identified by their hashes.
 
-A name on the hub is looked for among what was downloaded before, and only then downloaded, so that a run goes on with
-the files it began with, and without a network.
+A name on the hub is downloaded only if it is not in the local cache, so that a run continues with the files it started
+with, and without a network.
 """
 
 import json
@@ -32,23 +32,23 @@ class EncoderSource:
 
     @cached_property
     def hashes(self) -> dict[str, str]:
-        """SHA-256 of every file that decides what the encoder makes of a caption."""
+        """SHA-256 of every file that decides the features of a caption."""
         model = {f"model/{name}": sha256_of(self.model / name) for name in (CONFIG, *self._weights())}
         return model | {f"tokenizer/{name}": sha256_of(self.tokenizer / name) for name in self._tokenizer()}
 
     def check(self) -> None:
-        """UsageError or CheckpointError for what is missing, or is there only in a form that is never opened."""
+        """UsageError or CheckpointError if files are missing, or are there only as pickles."""
         if not (self.model / CONFIG).is_file():
-            raise UsageError(f"{self.model}: no {CONFIG} in it, so it is no text encoder that transformers can load")
+            raise UsageError(f"{self.model}: has no {CONFIG}, so it is not a text encoder that transformers can load")
         if not self._tokenizer():
-            raise UsageError(f"{self.tokenizer}: no tokenizer in it; save the encoder's tokenizer there")
+            raise UsageError(f"{self.tokenizer}: has no tokenizer; save the encoder's tokenizer there")
         self._weights()
 
     def _tokenizer(self) -> list[str]:
         return [name for name in TOKENIZER_FILES if (self.tokenizer / name).is_file()]
 
     def _weights(self) -> list[str]:
-        """The safetensors files, the list of shards included."""
+        """The safetensors files, with the list of shards if there is one."""
         if (self.model / WEIGHTS).is_file():
             return [WEIGHTS]
         if (self.model / SHARDS).is_file():
@@ -61,7 +61,7 @@ class EncoderSource:
 
 
 def find_encoder(config: EncoderConfig, elsewhere: str | None = None) -> EncoderSource:
-    """The encoder of a configuration, or the one at another place; UsageError if it cannot be found."""
+    """The encoder of a configuration, or the one at `elsewhere`; UsageError if it cannot be found."""
     place = config.model if elsewhere is None else elsewhere
     folder = Path(place).expanduser()
     source = _inside(folder, config) if folder.is_dir() else _from_hub(place, config)
@@ -86,7 +86,7 @@ def _from_hub(name: str, config: EncoderConfig) -> EncoderSource:
             source = _inside(_snapshot(name, config, downloaded=False), config)
     except (OSError, ValueError):
         raise UsageError(
-            f"{name}: no folder here, and not to be had from the hub; "
+            f"{name}: not a folder here, and it cannot be downloaded from the hub; "
             "check the name, the network and your access, or give a folder with the text encoder in it"
         ) from None
     return source
@@ -110,5 +110,5 @@ def _shards(place: Path) -> list[str]:
         raise CheckpointError(f"{place}: not a list of shards") from None
     for shard in shards:
         if "/" in shard or not shard.endswith(".safetensors") or not (place.parent / shard).is_file():
-            raise CheckpointError(f"{place}: lists {shard}, which is missing or no safetensors file")
+            raise CheckpointError(f"{place}: lists {shard}, which is missing or not a safetensors file")
     return shards

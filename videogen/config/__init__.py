@@ -1,7 +1,7 @@
-"""YAML files and `key.sub=value` overrides, mapped to the frozen dataclasses above the classes they configure.
+"""YAML files and `key.sub=value` overrides, read into frozen dataclasses.
 
-`load(path, overrides, schema)` gives the dataclass and where each value came from; `resolve` looks up the schema that a
-file names itself. Every mistake is one `ConfigError` line with the file, the line, the key and the nearest valid name.
+`load(schema, path, overrides)` gives the dataclass and the origin of each value; `resolve` uses the schema that the
+file names. Every mistake is a `ConfigError` of one line with the file, the line, the key and the nearest valid name.
 """
 
 from videogen.config.bind import Resolved, load

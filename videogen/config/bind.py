@@ -1,8 +1,8 @@
-"""From a tree of text to frozen dataclasses: the field's type decides what a word means.
+"""Build frozen dataclasses from a tree of text; the type of a field decides how its text is read.
 
 Supported field types: str, int, float, bool, Path, Literal, `X | None`, tuple[X, ...], tuple[X, Y], dict[str, X],
-dataclasses, and unions of dataclasses told apart by a field `kind: Literal[...]`. A `ValueError` that a dataclass
-raises about an impossible combination is reported at the line of the field its message begins with.
+dataclasses, and unions of dataclasses with a field `kind: Literal[...]`. A `ValueError` of a dataclass is reported at
+the line of the field that its message begins with.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ COMMAND_LINE = "command line"
 
 @dataclass(frozen=True)
 class Resolved(Generic[T]):
-    """A configuration and the place each of its values came from, by dotted key."""
+    """A configuration, and the origin of each value by dotted key."""
 
     value: T
     origins: dict[str, str]
@@ -111,7 +111,7 @@ def _refuse_renamed(schema: type, name: str, node: Node, key: str, where: str) -
 
 
 def _hint(name: str, key: str, hints: dict[str, Any]) -> str:
-    """The name that was meant, in full: a setting of one of the sections here, or one that is written much alike."""
+    """A suggestion: the full name of a setting in one of the sections here, or of one with similar spelling."""
     meant = [f"{section}.{name}" for section, kind in hints.items() if name in _settings_of(kind)]
     meant = meant or difflib.get_close_matches(name, hints, n=1)
     if not meant:
@@ -120,7 +120,7 @@ def _hint(name: str, key: str, hints: dict[str, Any]) -> str:
 
 
 def _settings_of(kind: Any) -> set[str]:
-    """The names in a section; of one that may be left out, or be of several kinds, of all of them."""
+    """The names of settings in a section, of all its kinds."""
     choices = typing.get_args(kind) if typing.get_origin(kind) in (types.UnionType, typing.Union) else (kind,)
     return {
         field.name for choice in choices if dataclasses.is_dataclass(choice) for field in dataclasses.fields(choice)
@@ -148,7 +148,7 @@ def _union(node: Node, choices: tuple[Any, ...], key: str, origins: dict[str, st
 
 
 def _kinds(choice: Any) -> tuple[str, ...]:
-    assert dataclasses.is_dataclass(choice), f"only dataclasses can be told apart by their kind, not {choice}"
+    assert dataclasses.is_dataclass(choice), f"a union of kinds holds dataclasses only, not {choice}"
     return typing.get_args(typing.get_type_hints(choice)["kind"])
 
 
@@ -160,7 +160,7 @@ def _tuple(node: Node, kinds: tuple[Any, ...], key: str, origins: dict[str, str]
         kinds = (kinds[0],) * len(node.items)
     if len(kinds) != len(node.items):
         raise _wrong(node, key, f"a list of {len(kinds)}")
-    ignored: dict[str, str] = {}  # a list is one value: its origin is the list's
+    ignored: dict[str, str] = {}  # a list is one value with one origin
     pairs = enumerate(zip(node.items, kinds, strict=True))
     return tuple(_convert(item, kind, f"{key}[{i}]", ignored) for i, (item, kind) in pairs)
 
@@ -201,7 +201,7 @@ def _scalar(node: Node, kind: Any, key: str) -> Any:
 
 
 def _home(node: Scalar, key: str) -> Path:
-    """`~` at the beginning is a home folder, as a shell has it."""
+    """A path; `~` at its start is the home folder."""
     try:
         return Path(node.text).expanduser()
     except RuntimeError:

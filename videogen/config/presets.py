@@ -1,6 +1,6 @@
-"""The configurations that come with the program, by name: `video_128`, or `tokenizer/video_128` where two share a name.
+"""Presets by name: `video_128`, or `tokenizer/video_128` if two share a name.
 
-They live in `configs/` of the checkout; `videogen/presets` is a link to it, and in an installed package a copy.
+They are in `configs/` of the checkout; `videogen/presets` is a link to it, and a copy in an installed package.
 """
 
 import itertools
@@ -11,7 +11,7 @@ from pathlib import Path
 from videogen.config.strict_yaml import ConfigError, nearest
 
 PRESETS = Path(__file__).parents[1] / "presets"
-LAUNCHERS = "accelerate"  # the folder of files that are not for this program, but for accelerate's launcher
+LAUNCHERS = "accelerate"  # files for the launcher of accelerate, not for this program
 
 
 def presets(folders: Iterable[str]) -> dict[str, Path]:
@@ -20,7 +20,7 @@ def presets(folders: Iterable[str]) -> dict[str, Path]:
 
 
 def find_config(word: str | Path, folders: Iterable[str]) -> Path:
-    """The file of this path, or the preset of this name; ConfigError with the names there are for any other word."""
+    """The file of this path, or the preset of this name; otherwise a ConfigError with the known names."""
     path, name = Path(word), Path(word).as_posix().removesuffix(".yaml")
     if path.is_file():
         return path
@@ -37,19 +37,19 @@ def find_config(word: str | Path, folders: Iterable[str]) -> Path:
 
 
 def short_names(names: Iterable[str]) -> list[str]:
-    """Without their folders, where that is enough."""
+    """The names without their folders where that is unambiguous."""
     names = list(names)
     stems = [name.partition("/")[2] for name in names]
     return [stem if stems.count(stem) == 1 else name for name, stem in zip(names, stems, strict=True)]
 
 
 def shown_name(path: Path) -> str:
-    """How messages call a configuration file: presets by their names, for nobody knows where a package lies."""
+    """The name of a configuration file in messages: for presets, the path below their folder."""
     return path.relative_to(PRESETS).as_posix() if path.is_relative_to(PRESETS) else str(path)
 
 
 def purpose(path: Path) -> str:
-    """What a file is for: the first sentence of its first comment."""
+    """The purpose of a file: the first sentence of its first comment."""
     lines = itertools.takewhile(lambda line: line.startswith("#"), path.read_text(encoding="utf-8").splitlines())
     words = " ".join(line.lstrip("#").strip() for line in lines)
     return re.split(r"(?<=[.:]) (?=[A-Zv])", words, maxsplit=1)[0].rstrip(":.")

@@ -1,6 +1,6 @@
-"""Which dataclass a configuration file is for: its first line says `schema: NAME`, one of these.
+"""The dataclass of a configuration file: its first line says `schema: NAME`, one of SCHEMAS.
 
-Importing this module imports none of them, for some stand beside code that needs torch.
+This module imports none of them until they are used, because some are in modules that need torch.
 """
 
 import dataclasses
@@ -22,12 +22,11 @@ SCHEMAS = {
     "tokenizer": "videogen.training.tokenizer.config:TokenizerTrainingConfig",
     "prior": "videogen.training.prior.config:PriorTrainingConfig",
 }
-PRIOR_ALONE = "teaching"  # a section that a prior's configuration has, and a tokenizer's has not
+PRIOR_ALONE = "teaching"  # a section of priors only
 
 
 def resolve(word: str | Path, overrides: Iterable[str] = (), expected: str | None = None) -> tuple[str, Resolved[Any]]:
-    """The schema's name and the configuration of a file, or of the preset of that name; it must be of the `expected`
-    schema where one is given."""
+    """Name of the schema and configuration of a file or preset; UsageError if another schema is `expected`."""
     path = find_config(word, SCHEMAS if expected is None else [expected])
     tree = read(path, shown_name(path))
     name = tree.items.get("schema")
@@ -45,7 +44,7 @@ def resolve(word: str | Path, overrides: Iterable[str] = (), expected: str | Non
 
 
 def resolve_run(run: Path, overrides: Iterable[str], expected: str) -> Resolved[Any]:
-    """The configuration that a run of training wrote into its folder, with overrides on top."""
+    """The configuration in the folder of a training run, with overrides on top."""
     place = run / RUN_CONFIG
     try:
         data = read_run_config(place)

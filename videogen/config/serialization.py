@@ -1,4 +1,4 @@
-"""Settings that were saved as JSON, read back with the same care as a configuration file."""
+"""Read dataclasses from JSON as strictly as from a configuration file."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from videogen.errors import CheckpointError
 
 
 def from_json(schema: Any, data: Any, place: str) -> Any:
-    """A dataclass out of plain data; CheckpointError if it is not one."""
+    """The dataclass `schema` from JSON data; CheckpointError if they do not fit."""
     try:
         tree = parse(as_json(data), place, line_numbers=False)
         assert isinstance(tree, Mapping)

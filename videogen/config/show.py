@@ -1,4 +1,4 @@
-"""A resolved configuration for people and for programs; the YAML it prints is read back to the same configuration."""
+"""A resolved configuration as YAML or JSON; the YAML reads back as the same configuration."""
 
 import dataclasses
 import json
@@ -15,7 +15,7 @@ def as_json(resolved: Resolved[Any]) -> dict[str, Any]:
 
 
 def as_yaml(schema: str, resolved: Resolved[Any]) -> str:
-    """The whole configuration, every value with a comment that says where it came from."""
+    """The whole configuration, with the origin of every value as a comment."""
     lines = [(f"schema: {schema}", ""), *_lines(_plain(resolved.value), "", 0, resolved.origins)]
     width = min(60, max(len(text) for text, _ in lines))
     return "\n".join(f"{text:<{width}}  # {origin}" if origin else text for text, origin in lines) + "\n"

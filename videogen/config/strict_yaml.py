@@ -1,7 +1,7 @@
-"""The part of YAML that a configuration needs, read without guessing.
+"""The subset of YAML that configurations need, read without guessing types.
 
-Left out on purpose, each an error with its line: anchors and aliases, tags, several documents, duplicate keys. Scalars
-stay text here; what `1e-4`, `no` or `010` means is decided by the type of the field they are for (see bind.py).
+Anchors and aliases, tags, several documents and duplicate keys are errors with their line. Scalars stay text here; the
+type of the field decides what `1e-4`, `no` or `010` means (see bind.py).
 """
 
 import difflib
@@ -18,7 +18,7 @@ MAX_DEPTH = 32
 
 
 class ConfigError(UsageError):
-    """A configuration that cannot be used: one line that starts with the file and the line."""
+    """An error in a configuration: one line that starts with the file and the line number."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ Node = Scalar | Sequence | Mapping
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:
-    """`; did you mean 'x'?` when a choice is close, the whole list when there are few, else nothing."""
+    """`; did you mean 'x'?` if a choice is close, the whole list if there are few, else nothing."""
     choices = list(choices)
     close = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
     if close:
@@ -54,8 +54,7 @@ def nearest(word: str, choices: Iterable[str]) -> str:
 
 
 def read(path: Path, shown: str | None = None) -> Mapping:
-    """The file as a tree of text with line numbers; an empty file is an empty mapping. `shown` is what messages call
-    it."""
+    """The file as a tree of text with line numbers; an empty file is an empty mapping. Messages call it `shown`."""
     try:
         size = path.stat().st_size
         if not path.is_file():
@@ -78,7 +77,7 @@ def read(path: Path, shown: str | None = None) -> Mapping:
 
 
 def parse(text: str, name: str, line_numbers: bool = True) -> Node:
-    """One YAML document as a tree; `name` (with `:line` behind it unless told otherwise) opens every message."""
+    """One YAML document as a tree; messages begin with `name`, followed by `:line` with `line_numbers`."""
     builder = _Builder(name, line_numbers)
     try:
         for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
@@ -94,7 +93,7 @@ def parse(text: str, name: str, line_numbers: bool = True) -> Node:
 
 
 class _Builder:
-    """Turns the parser's events into nodes with an explicit stack: deep nesting is an error, never a crash."""
+    """Turns the parser's events into nodes with an explicit stack, so that deep nesting is an error and not a crash."""
 
     def __init__(self, name: str, line_numbers: bool) -> None:
         self.name, self.line_numbers = name, line_numbers
@@ -127,7 +126,7 @@ class _Builder:
 
 
 class _Open:
-    """A mapping or sequence whose end has not been seen yet."""
+    """A mapping or sequence that is not complete yet."""
 
     def __init__(self, is_mapping: bool, origin: str) -> None:
         self.is_mapping, self.origin = is_mapping, origin

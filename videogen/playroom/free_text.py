@@ -1,7 +1,7 @@
-"""Prompts in free words as captions of the playroom: "crimson disc on navy" is a red one over a dark blue background.
+"""Rewrite prompts in free words as captions of the playroom: "crimson disc on navy" is a red disc on dark blue.
 
-Words are looked up, longest phrase first; a shape closes a thing, "over" opens the ground, and what stands before or
-after them belongs to the nearest. What was not said is filled in, and listed. Nothing here is learned.
+Words are looked up, longest phrase first. A shape completes a thing, "over" begins the ground, and other words belong
+to the nearest of them. Missing parts are filled in and listed. Nothing here is learned.
 """
 
 import difflib
@@ -26,9 +26,9 @@ from videogen.playroom.grammar import (
 from videogen.playroom.scene import COLOURS, GROUNDS
 
 MOST_THINGS = 2
-NEAR = 3  # known words named beside an unknown one
-MOST_UNKNOWN = 6  # unknown words that are named
-LONGEST = 300  # words of a prompt that are looked at
+NEAR = 3  # known words that are suggested for an unknown one
+MOST_UNKNOWN = 6  # unknown words that are listed
+LONGEST = 300  # words of a prompt that are read
 ARTICLES = ("a", "an", "the")
 WORDS: Mapping[str, Mapping[str, Sequence[str]]] = {  # slot -> value -> the playroom's own words for it
     "shape": SHAPE_WORDS,
@@ -49,7 +49,7 @@ Meanings = Mapping[str, str]  # slot -> value: "blue" is a colour of things, and
 
 
 def read(vocabulary: PromptVocabulary, prompt: str) -> Reading:
-    """A caption of the playroom stays as it is; of anything else as much as can be understood."""
+    """How the model reads a prompt: captions of the playroom stay as they are, others are rewritten."""
     lexicon = Lexicon.of(vocabulary_key(vocabulary))
     try:
         parse(prompt)
@@ -64,7 +64,7 @@ Key = tuple[tuple[str, ...], tuple[tuple[str, str, tuple[str, ...]], ...], tuple
 
 
 def vocabulary_key(vocabulary: PromptVocabulary) -> Key:
-    """The same in tuples, for a cache."""
+    """The vocabulary in tuples, as the key of a cache."""
     synonyms = [(slot, *pair) for slot, values in vocabulary.synonyms.items() for pair in values.items()]
     synonyms.append(("ignored", "ignored", vocabulary.ignored))
     return vocabulary.held_out_words, tuple(synonyms), tuple(vocabulary.defaults.items())
@@ -72,8 +72,10 @@ def vocabulary_key(vocabulary: PromptVocabulary) -> Key:
 
 @dataclass(frozen=True)
 class Lexicon:
+    """The phrases of the playroom and of a vocabulary, with their meanings."""
+
     phrases: Mapping[tuple[str, ...], Meanings]
-    words: Mapping[str, Mapping[str, Sequence[str]]]  # the playroom's own that the model was trained on
+    words: Mapping[str, Mapping[str, Sequence[str]]]  # words of the playroom that the model was trained on
     held_out: tuple[str, ...]
     defaults: Mapping[str, Sequence[str]]
     longest: int
@@ -99,7 +101,7 @@ class Lexicon:
         return Lexicon(phrases, heard, held_out, dict(defaults), max(map(len, phrases)))
 
     def scan(self, text: str) -> Iterator[tuple[str, Meanings]]:
-        """Phrases and what they can mean, the longest first; a comma or a full stop joins as "and" does."""
+        """Phrases and their meanings, the longest first; commas and full stops count as "and"."""
         words = re.findall(r"[\w'-]+|[,.;:]", text.lower().replace("’", "'"))[:LONGEST]
         start = 0
         while start < len(words):
@@ -122,21 +124,21 @@ class Lexicon:
         return tuple(itertools.chain(*(self.words[slot][value] for slot, value in meanings.items())))[:NEAR]
 
     def suggestions(self, word: str, missing: Sequence[str]) -> tuple[str, ...]:
-        """Known words that are spelled alike; without any, or for a word in the wrong place, what the prompt lacks."""
+        """Known words of similar spelling; if there are none, or the word is known, words for a missing part."""
         known = [" ".join(phrase) for phrase, meanings in self.phrases.items() if meanings.keys() & {*THING, "ground"}]
         alike = [] if word in known else difflib.get_close_matches(word, known, NEAR, cutoff=0.75)
         lacking = [slot for slot in ("shape", "colour", "ground", "motion", "size") if slot in missing]
         return tuple(alike or (words[0] for slot in lacking[:1] for words in self.words[slot].values()))
 
     def word_for(self, slot: str, value: str, said: str = "") -> str:
-        """The user's own word where the model was trained on it."""
+        """The word of the prompt if the model was trained on it, else the first word for the value."""
         words = self.words[slot][value]
         return said if said in words else words[0]
 
 
 @dataclass
 class Part:
-    """A thing or the ground, as far as it was said: slot -> (value, the words for it)."""
+    """What a prompt says of a thing or the ground: slot -> (value, the words for it)."""
 
     said: dict[str, tuple[str, str]] = field(default_factory=dict)
 
@@ -148,9 +150,9 @@ class PromptParser:
         self.lexicon, self.prompt = lexicon, prompt
         self.things: list[Part] = []
         self.ground = Part()
-        self.pending: dict[str, tuple[str, Meanings]] = {}  # adjectives and verbs before the word that they belong to
+        self.pending: dict[str, tuple[str, Meanings]] = {}  # adjectives and verbs before their noun
         self.unknown: list[str] = []
-        self.in_ground = self.opened = False  # inside "over ..."; after an article that began something new
+        self.in_ground = self.opened = False  # inside "over ..."; after an article
         for phrase, meanings in lexicon.scan(prompt):
             self.take(phrase, meanings)
         self.flush_pending()
@@ -192,7 +194,7 @@ class PromptParser:
 
     def close_thing(self, phrase: str, meanings: Meanings) -> None:
         if self.in_ground and "ground" in self.ground.said and "pattern" not in self.ground.said:
-            value, said = self.ground.said.pop("ground")  # "on a blue box": that was no ground
+            value, said = self.ground.said.pop("ground")  # "on a blue box" is a thing, not a ground
             self.pending.setdefault("colour", (said, self.lexicon.phrases.get(tuple(said.split()), {"ground": value})))
         self.in_ground = False
         if self.things and not self.opened and not self.pending:
@@ -230,7 +232,7 @@ class PromptParser:
         self.in_ground, self.opened = "ground" not in self.ground.said, False
 
     def flush_pending(self) -> None:
-        """What belongs to nothing that followed: to the last thing, to the ground, or nowhere."""
+        """Give words without a noun after them to the last thing or to the ground."""
         for slot, (said, others) in self.pending.items():
             thing = self.things[-1] if self.things else Part({slot: ("", "")})
             if slot in others and thing.said.setdefault(slot, (others[slot], said))[0] == others[slot]:
@@ -265,7 +267,7 @@ class PromptParser:
         return (*dict.fromkeys(lacking), *(() if "ground" in self.ground.said else ("ground",)))
 
     def complete(self) -> tuple[str, ...]:
-        """Fills in what was not said, and where there is a choice not with what the other thing has."""
+        """Fill in missing parts, if possible with other values than those of the other thing."""
         added = []
         for thing in self.things:
             for slot in THING:
@@ -297,7 +299,7 @@ class PromptParser:
         return f"a {' '.join(words)}"
 
     def replaced(self) -> tuple[tuple[str, str], ...]:
-        """Words of the prompt that the model gets other words for."""
+        """Words of the prompt that are replaced, with their replacements."""
         parts = [(slot, *pair) for thing in (*self.things, self.ground) for slot, pair in thing.said.items()]
         pairs = [(said, self.lexicon.word_for(slot, value, said)) for slot, value, said in parts if said]
         return tuple(dict.fromkeys((said, becomes) for said, becomes in pairs if said != becomes))

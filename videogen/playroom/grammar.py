@@ -1,7 +1,7 @@
-"""What a scene is called, and back: every caption of the playroom can be read, and nothing else can.
+"""Captions from scenes, and scenes from captions; other text is refused.
 
-A caption is a function of the scene and of a seed that chooses the words and their order. Words can be held out, so
-that a model can be judged on synonyms that it never saw in training.
+A caption is a function of the scene and of a seed that chooses the words and their order. Words can be held out, to
+evaluate a model on synonyms that it never saw in training.
 """
 
 import functools
@@ -45,22 +45,22 @@ PATTERN_WORDS = {
     "checkered": ("a checkered {} background", "a {} checkerboard"),
 }
 OVER = ("over", "on", "in front of")
-BEFORE_VERB = ("slowly", "gently", "quickly", "rapidly")  # "fast" only comes after it
+BEFORE_VERB = ("slowly", "gently", "quickly", "rapidly")  # "fast" comes after the verb only
 ORDERS = ("{0} {over} {ground}", "{over} {ground}, {0}")
-SHOWN = 80  # letters of a text that is not understood
+SHOWN = 80  # letters of a refused text in an error
 ORDERS_OF_TWO = ("{0} {over} {ground} while {1}", "{0} while {1}, {over} {ground}", "{over} {ground}, {0} and {1}")
 
 
 class OutsideWorldError(UsageError):
-    """A text that is no caption of the playroom."""
+    """A text that is not a caption of the playroom."""
 
 
 class ImpossibleSceneError(OutsideWorldError):
-    """A caption in the playroom's words of something that it cannot show."""
+    """A caption in the playroom's words for something that it cannot show."""
 
 
 def caption(scene: Scene, seed: int, held_out: Collection[str] = ()) -> str:
-    """One of the many captions of a scene; none of the `held_out` words and phrases is used."""
+    """One of the many captions of a scene, without the `held_out` words and phrases."""
     rng = np.random.default_rng([seed, len(scene.things)])
 
     def pick(choices: Sequence[str]) -> str:
@@ -69,13 +69,13 @@ def caption(scene: Scene, seed: int, held_out: Collection[str] = ()) -> str:
             raise UsageError(f"all of {', '.join(choices)} are held out; leave at least one")
         return allowed[int(rng.integers(len(allowed)))]
 
-    said = [_say_thing(thing, pick) for thing in scene.things]
+    phrases = [_describe_thing(thing, pick) for thing in scene.things]
     ground = pick(PATTERN_WORDS[scene.backdrop.pattern]).format(scene.backdrop.colour)
-    order = pick(ORDERS if len(said) == 1 else ORDERS_OF_TWO)
-    return order.format(*said, over=pick(OVER), ground=ground)
+    order = pick(ORDERS if len(phrases) == 1 else ORDERS_OF_TWO)
+    return order.format(*phrases, over=pick(OVER), ground=ground)
 
 
-def _say_thing(thing: Thing, pick: Callable[[Sequence[str]], str]) -> str:
+def _describe_thing(thing: Thing, pick: Callable[[Sequence[str]], str]) -> str:
     size, shape, motion = pick(SIZE_WORDS[thing.size]), pick(SHAPE_WORDS[thing.shape]), pick(MOTION_WORDS[thing.motion])
     if thing.speed is not None:
         speed = pick(SPEED_WORDS[thing.speed])
@@ -85,13 +85,13 @@ def _say_thing(thing: Thing, pick: Callable[[Sequence[str]], str]) -> str:
 
 
 def parse(text: str) -> Scene:
-    """The scene in words that a caption describes; OutsideWorldError if it is no caption of the playroom.
+    """The scene that a caption describes; OutsideWorldError if it is not a caption of the playroom.
 
-    A motion without a word for its speed is understood too; its speed is None, and not judged.
+    The word for the speed may be missing; then the speed is None and is not scored.
     """
-    tidy = " ".join(text.lower().replace(".", " ").split())
+    plain = " ".join(text.lower().replace(".", " ").split())
     for pattern in _patterns():
-        if (match := pattern.fullmatch(tidy)) is not None:
+        if (match := pattern.fullmatch(plain)) is not None:
             return _scene(match.groupdict())
     shown = text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
     raise OutsideWorldError(
@@ -113,7 +113,7 @@ def _thing(found: Mapping[str, str | None], number: str) -> Thing:
     shape, motion = _meaning(SHAPE_WORDS, found["shape" + number]), _meaning(MOTION_WORDS, found["motion" + number])
     before, after = found["before" + number], found["after" + number]
     if motion == "spins" and shape in NEVER_SPIN:
-        raise ImpossibleSceneError(f"in the playroom no {shape} spins: nobody could see it")
+        raise ImpossibleSceneError(f"in the playroom no {shape} spins, because it would look the same")
     if (before and after) or (motion == "still" and (before or after)):
         raise ImpossibleSceneError(f"'{before or after}' is one word too many for '{found['motion' + number]}'")
     spoken = before or after
@@ -127,7 +127,7 @@ def _meaning(words: Mapping[str, Sequence[str]], spoken: str | None) -> str:
 
 @functools.cache
 def _patterns() -> tuple[re.Pattern[str], ...]:
-    """One expression for each order of the sentence."""
+    """One regular expression for each order of the sentence."""
     grounds = "|".join(GROUNDS)
     phrases = [
         phrase.format(f"(?P<{pattern}>{grounds})") for pattern, choices in PATTERN_WORDS.items() for phrase in choices

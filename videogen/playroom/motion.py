@@ -1,4 +1,4 @@
-"""From the track of one thing to the motion that made it: the law with the least misfit wins."""
+"""The motion of one thing from its track: the law of motion that fits best."""
 
 from dataclasses import dataclass
 
@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 from videogen.playroom.scene import CYCLE, DRIFT, DRIFTS, GROWTH, ORBIT, ORBIT_RADIUS, SPEEDS, SPIN
 
 Array = NDArray[np.float64]
-STILL = 0.02  # sides that the middle of a thing at rest may seem to wander
+STILL = 0.02  # sides: apparent movement of a thing at rest
 GROWS = 0.13  # relative spread of the radius above which a thing changes its size
 
 
 @dataclass(frozen=True)
 class Track:
-    """A thing by frame, as `Outline` gives it; `symmetry` corners say when a turn looks like none."""
+    """A thing in each frame, from `Outline`; a turn by 1 / `symmetry` looks like no turn."""
 
     x: Array
     y: Array
@@ -25,7 +25,7 @@ class Track:
 
 
 def read_motion(track: Track, fps: float, shape: str) -> tuple[str, str | None, float]:
-    """(motion, speed, size): the size is the radius halfway through growth, in sides of the picture."""
+    """(motion, speed, size): the size is the radius halfway through growth, in sides of the frame."""
     good = track.trust > 0
     radius = float(np.median(track.radius[good]))
     spread = float(track.radius[good].std() / radius) if radius > 0 else 0.0
@@ -47,7 +47,7 @@ def _unwrapped(place: Array) -> Array:
 
 
 def _growth(radius: Array, good: NDArray[np.bool_], fps: float) -> tuple[str, str]:
-    """Whether the size rises or falls between its jumps, and how fast, from steps between trusted neighbours."""
+    """Whether the size rises or falls between its jumps, and how fast, from steps between trusted neighbors."""
     both = good[1:] & good[:-1]
     steps = np.diff(radius)[both] * fps
     middle = (np.percentile(radius[good], 5) + np.percentile(radius[good], 95)) / 2
@@ -57,7 +57,7 @@ def _growth(radius: Array, good: NDArray[np.bool_], fps: float) -> tuple[str, st
 
 
 def _turning(track: Track, good: NDArray[np.bool_], fps: float) -> tuple[str, str | None]:
-    """A thing in its place either spins or stays still."""
+    """A thing that does not move either spins or stays still."""
     if track.symmetry == 0 or len(track.turn) < 2:
         return "still", None
     turn = np.unwrap(track.turn, period=1.0 / track.symmetry)
@@ -68,7 +68,7 @@ def _turning(track: Track, good: NDArray[np.bool_], fps: float) -> tuple[str, st
 
 
 def _course(seconds: Array, x: Array, y: Array) -> tuple[str, str]:
-    """The law whose best fit leaves the least."""
+    """The law of motion with the smallest misfit."""
     left: dict[tuple[str, str], float] = {}
     for speed in SPEEDS:
         for sense in (1, -1):
@@ -83,7 +83,7 @@ def _course(seconds: Array, x: Array, y: Array) -> tuple[str, str]:
 
 
 def _straight(seconds: Array, x: Array, y: Array) -> tuple[str, str, float]:
-    """Along the one axis on which it moves: the direction, the speed, and what a straight line leaves."""
+    """Direction and speed along one axis, and the misfit of a straight line."""
     slope_x, slope_y = (float(np.polyfit(seconds, place, 1)[0]) for place in (x, y))
     motion = ("right" if slope_x > 0 else "left") if abs(slope_x) > abs(slope_y) else ("down" if slope_y > 0 else "up")
     along, across = (x, y) if motion in ("left", "right") else (y, x)
@@ -93,7 +93,7 @@ def _straight(seconds: Array, x: Array, y: Array) -> tuple[str, str, float]:
 
 
 def _circle_misfit(seconds: Array, x: Array, y: Array, turns: float) -> float:
-    """What is left of the track around the best circle of the known radius at this pace."""
+    """The misfit of the best circle of the known radius at this speed."""
     angle = 2 * np.pi * turns * seconds
     position = x + 1j * y
     wheel = np.exp(1j * angle)
@@ -110,7 +110,7 @@ def _pace(seconds: Array, x: Array, y: Array) -> float:
 
 
 def _bounce_misfit(seconds: Array, x: Array, y: Array) -> float:
-    """How far the track is from one of constant speed on both axes with a few reversals, each axis for itself."""
+    """The misfit of constant speed on each axis with a few reversals."""
     left = 0.0
     for place in (x, y):
         steps = np.diff(place) / np.diff(seconds)
@@ -121,6 +121,6 @@ def _bounce_misfit(seconds: Array, x: Array, y: Array) -> float:
 
 
 def _nearest_speed(pace: float, speeds: dict[str, float]) -> str:
-    """Of the two speeds the one with the smaller ratio to the pace."""
+    """The speed that is nearer to the pace by ratio."""
     border = float(np.sqrt(speeds["slowly"] * speeds["quickly"]))
     return "slowly" if pace < border else "quickly"

@@ -1,8 +1,8 @@
-"""What a clip shows, read from its pixels alone: it never sees the scene, and judges what a model made as well.
+"""Read a clip from its pixels alone, without the scene: rendered clips and those of a model alike.
 
-In this order: the backdrop that explains most pixels; the colours that explain the rest, by unmixing each pixel into
-backdrop and palette; for each colour a soft mask, its place, area and outline; the shape by comparison with templates
-brought to the same size; the motion by fitting the few laws of motion that the playroom has.
+In this order: the backdrop that explains most pixels; the colors that explain the rest, by unmixing each pixel into
+backdrop and palette; for each color a soft mask with its place, area and outline; the shape by comparison with
+templates of the same size; the motion by fitting the laws of motion of the playroom.
 """
 
 from collections.abc import Iterator
@@ -20,21 +20,21 @@ from videogen.playroom.render import backdrop_picture
 from videogen.playroom.scene import COLOURS, GROUNDS, PATTERNS, SIZES, Backdrop, Scene, Thing
 
 AT_ONCE = 16  # clips
-FEWEST_PIXELS = 0.004  # of the picture: less than half of the smallest thing at its smallest
-FAINT = 900.0  # squared differences of colour below this are noise
-CAP = 60.0  # a pixel that no backdrop explains counts like this difference in colour
+FEWEST_PIXELS = 0.004  # of the frame: less than half of the smallest thing at its smallest
+FAINT = 900.0  # squared color differences below this are noise
+CAP = 60.0  # largest color difference that a pixel counts for a backdrop
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What the oracle saw: a scene in words, and how much of the picture each thing takes up on average."""
+    """The scene that the oracle saw, and the mean share of the frame that each thing covers."""
 
     scene: Scene
     areas: tuple[float, ...]
 
 
 def look(clips: Tensor | NDArray[np.uint8], fps: float = 8.0) -> list[Seen]:
-    """What each clip of uint8 [B, T, H, W, 3] shows; at most the two colours that take up most of the picture."""
+    """What each clip of uint8 [B, T, H, W, 3] shows; at most the two colors that cover most of the frame."""
     pixels = torch.as_tensor(clips)
     return [seen for first in range(0, len(pixels), AT_ONCE) for seen in _look(pixels[first : first + AT_ONCE], fps)]
 
@@ -64,10 +64,10 @@ def _backdrops(pixels: Tensor) -> list[Backdrop]:
 
 
 def _unmixed(pixels: Tensor, ground: Tensor) -> tuple[Tensor, Tensor]:
-    """How much of each pixel each colour of the palette would cover, and how much that explains.
+    """How much of each pixel each color of the palette would cover, and how much that explains.
 
-    pixel = ground + cover (colour - ground) is solved for every colour alone: cover in 0..1, and by how much the
-    squared difference to the pixel falls, both [colours, B, T, H, W].
+    pixel = ground + cover (color - ground) is solved for every color alone: cover in 0..1, and the decrease of the
+    squared difference to the pixel, both [colors, B, T, H, W].
     """
     palette = torch.tensor(list(COLOURS.values()), device=pixels.device).float()
     difference = pixels - ground
@@ -79,7 +79,7 @@ def _unmixed(pixels: Tensor, ground: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _colours(cover: Tensor, gain: Tensor) -> list[int]:
-    """At most two colours that something solid has, the larger first: edges blurred by a codec are thin."""
+    """At most two colors of solid things, the larger first; edges blurred by a codec are thin."""
     best, owner = gain.max(dim=0)
     solid = torch.stack([_core((owner == k) & (cover[k] > 0.5) & (best > FAINT)) for k in range(len(COLOURS))])
     share = solid.mean((1, 2, 3))
@@ -87,7 +87,7 @@ def _colours(cover: Tensor, gain: Tensor) -> list[int]:
 
 
 def _masks(cover: Tensor, gain: Tensor) -> Tensor:
-    """Soft masks [things, T, H, W] of the colours that are there; a pixel belongs to one whose core is near."""
+    """Soft masks [things, T, H, W] of the colors; a pixel belongs to a color whose core is near."""
     if len(cover) == 0:
         return cover
     best, owner = gain.max(dim=0)
@@ -99,13 +99,13 @@ def _masks(cover: Tensor, gain: Tensor) -> Tensor:
 
 
 def _core(mask: Tensor) -> Tensor:
-    """1 where a pixel [T, H, W] lies in some square of 2 x 2 that is all in the mask: thin lines vanish."""
+    """1 where a pixel [T, H, W] is in a 2 x 2 square inside the mask, so that thin lines vanish."""
     squares = -functional.max_pool2d(-mask.float(), 2, 1)
     return functional.max_pool2d(functional.pad(squares, (1, 1, 1, 1)), 2, 1)
 
 
 def _things(masks: Tensor, colours: list[str], fps: float) -> Iterator[Thing]:
-    """What is in each of the masks [things, T, H, W]."""
+    """The thing in each of the masks [things, T, H, W]."""
     for number, colour in enumerate(colours):
         others = masks.sum(0) - masks[number]
         outline = read_outlines(masks[number], others)

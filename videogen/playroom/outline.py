@@ -1,4 +1,4 @@
-"""The outline of one thing: where it is in each frame, how large, which shape, and turned how far."""
+"""The outline of one thing: its place, size, shape and orientation in each frame."""
 
 import functools
 import math
@@ -13,15 +13,15 @@ from torch.nn import functional
 from videogen.playroom.render import signed_distance
 from videogen.playroom.scene import SHAPES
 
-PATCH = 25  # pixels a side of the patch that every outline is brought to
+PATCH = 25  # pixels a side of the patch to which every outline is scaled
 REACH = 2.0  # half a side of the patch, in radii of a disc of the same area
 TURNS = 24  # templates over the period of a shape's symmetry
-PERIODS = {"circle": 0, "ring": 0, "square": 4, "triangle": 3, "star": 5}  # corners; 0: no turn can be seen
+PERIODS = {"circle": 0, "ring": 0, "square": 4, "triangle": 3, "star": 5}  # corners; 0: a turn is invisible
 
 
 @dataclass(frozen=True)
 class Outline:
-    """By frame: place in 0..1, radius in sides, orientation in turns, and how far they can be trusted (0..1)."""
+    """In each frame: place in 0..1, radius in sides, orientation in turns, and a weight of trust in 0..1."""
 
     shape: str
     symmetry: int
@@ -33,7 +33,7 @@ class Outline:
 
 
 def read_outlines(mask: Tensor, others: Tensor) -> Outline:
-    """The outline in each frame of a soft mask [T, H, W]; where it touches the masks of others it is not trusted."""
+    """The outline in each frame of a soft mask [T, H, W]; frames where it touches `others` are not trusted."""
     frames, size, _ = mask.shape
     area = mask.sum((1, 2))
     x, y = _middle(mask.sum(1)), _middle(mask.sum(2))
@@ -52,16 +52,16 @@ def read_outlines(mask: Tensor, others: Tensor) -> Outline:
 
 
 def _middle(profile: Tensor) -> Tensor:
-    """The middle of a profile [T, N] on a circle: right also for what lies across the border of the picture."""
+    """The middle of a profile [T, N] on a circle, so that things across the border of the frame count as whole."""
     count = profile.shape[1]
     angle = 2 * math.pi * (torch.arange(count, device=profile.device) + 0.5) / count
     return torch.atan2((profile * angle.sin()).sum(1), (profile * angle.cos()).sum(1)) / (2 * math.pi) % 1.0
 
 
 def _likeness(mask: Tensor, x: Tensor, y: Tensor, area: Tensor) -> Tensor:
-    """How alike each frame's outline and each template are: 1 at most, [T, shapes, TURNS]."""
+    """Similarity of each frame's outline and each template, at most 1, [T, shapes, TURNS]."""
     size = mask.shape[-1]
-    scale = REACH * (area / math.pi).sqrt().clamp(min=0.5) * 2 / size  # in halves of the picture
+    scale = REACH * (area / math.pi).sqrt().clamp(min=0.5) * 2 / size  # in halves of the frame
     steps = torch.linspace(-1, 1, PATCH, device=mask.device) * scale[:, None]
     rest_x, rest_y, centred = _centred(mask, x, y)
     across, down = rest_x[:, None] + steps, rest_y[:, None] + steps
@@ -74,9 +74,9 @@ def _likeness(mask: Tensor, x: Tensor, y: Tensor, area: Tensor) -> Tensor:
 
 
 def _centred(mask: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Each frame rolled by whole pixels so that the thing is in the middle, and how far beside it, in halves of a side.
+    """Each frame rolled by whole pixels so that the thing is in the middle, and the rest of the offset, in half sides.
 
-    Things may lie across the border of the picture; after this none does.
+    Things may be across the border of the frame; afterwards none is.
     """
     size = mask.shape[-1]
     steps = torch.arange(size, device=mask.device)
@@ -87,7 +87,7 @@ def _centred(mask: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor
 
 
 def _finest(likeness: Tensor) -> Tensor:
-    """The best turn in 0..1 of the period, between the templates by a parabola through the three best."""
+    """The best turn in 0..1 of the period, interpolated by a parabola through the three best templates."""
     best = likeness.argmax(-1)
     left, middle, right = (likeness.gather(-1, ((best + step) % TURNS)[:, None])[:, 0] for step in (-1, 0, 1))
     bend = (left - 2 * middle + right).clamp(max=-1e-9)
@@ -104,7 +104,7 @@ def area_of(shape: str) -> float:
 
 @functools.cache
 def templates() -> Tensor:
-    """Every shape at every turn, of the area of a disc of radius 1, [shapes, TURNS, PATCH * PATCH]."""
+    """Every shape at every turn, with the area of a disc of radius 1, [shapes, TURNS, PATCH * PATCH]."""
     steps = torch.linspace(-REACH, REACH, PATCH)
     u, v = _plane(steps)
     step = 2 * REACH / (PATCH - 1)

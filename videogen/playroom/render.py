@@ -1,7 +1,7 @@
-"""Scenes to pixels: a formula of (scene, time, pixel), in batches, without a loop over frames or pixels.
+"""Render scenes: a function of (scene, time, pixel), in batches, without loops over frames or pixels.
 
 Each shape is a signed distance in units of its radius; coverage is the distance in pixels, clamped, so edges are smooth
-at any size. Any stretch of frames is rendered alone exactly as it is within the whole.
+at any size. A part of the frames renders exactly as within the whole clip.
 """
 
 import functools
@@ -14,13 +14,13 @@ from torch import Tensor
 
 from videogen.playroom.scene import COLOURS, DRIFTS, GROUNDS, PATTERNS, Backdrop, Scene, Thing, pose
 
-PIXELS_AT_ONCE = 1 << 20  # of one thing: what keeps the intermediate results in the processor's cache
+PIXELS_AT_ONCE = 1 << 20  # of one thing; intermediate results stay in the processor's cache
 
-# Radius of each shape's outline against the thing's radius: chosen so that shapes of one size look alike in size.
+# Radius of each shape's outline relative to the thing's radius, so that shapes of one size look equally large.
 SQUARE = 0.86
-TRIANGLE = 1.12  # from the centre to a corner
+TRIANGLE = 1.12  # from the center to a corner
 RING = (0.52, 1.0)
-STAR = (0.50, 1.12)  # from the centre to the inner and the outer corners
+STAR = (0.50, 1.12)  # from the center to the inner and the outer corners
 
 
 def render(
@@ -58,7 +58,7 @@ def _render_some(scenes: Sequence[Scene], seconds: np.ndarray, size: int, device
 
 @functools.lru_cache(maxsize=256)
 def backdrop_picture(backdrop: Backdrop, size: int) -> Tensor:
-    """float [3, H, W] in 0..255; pixel centres lie at (i + 0.5) / size."""
+    """float [3, H, W] in 0..255; pixel centers are at (i + 0.5) / size."""
     colour = torch.tensor(GROUNDS[backdrop.colour]).float()[:, None, None]
     place = (torch.arange(size) + 0.5) / size
     if backdrop.pattern == PATTERNS[0]:
@@ -105,10 +105,10 @@ def signed_distance(shape: str, u: Tensor, v: Tensor) -> Tensor:
 
 
 def _star_distance(u: Tensor, v: Tensor) -> Tensor:
-    """Five corners, one up: the plane is folded into a tenth of a turn, where the outline is one straight line."""
+    """A star with one corner up: the plane is folded into a tenth of a turn, where the outline is a straight line."""
     tenth = math.pi / 5
     u = u.abs()
-    for angle in (tenth, math.pi - tenth):  # with these every point comes between a corner and the hollow next to it
+    for angle in (tenth, math.pi - tenth):  # folds every point between a corner and the hollow next to it
         u, v = _mirrored(u, v, angle)
     u = u.abs()
     corner = (0.0, -STAR[1])
@@ -120,7 +120,7 @@ def _star_distance(u: Tensor, v: Tensor) -> Tensor:
 
 
 def _mirrored(u: Tensor, v: Tensor, angle: float) -> tuple[Tensor, Tensor]:
-    """Points on the far side of a line through the centre, reflected in it; `angle` is that of the line's normal."""
+    """Reflect the points on the far side of a line through the center; `angle` is that of its normal."""
     across = (math.cos(angle), math.sin(angle))
     over = (u * across[0] + v * across[1]).clamp_(min=0.0).mul_(2.0)
     return u - over * across[0], v - over * across[1]

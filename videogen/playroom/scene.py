@@ -1,11 +1,11 @@
-"""What there is in the playroom: one or two things that move over a background, and how scenes are drawn at random.
+"""Scenes of the playroom, one or two things that move over a background, and how they are sampled.
 
-Lengths are in sides of the picture, times in seconds, angles in turns. The words of a `Thing` and a `Backdrop` are what
-a caption says and the oracle reads; the numbers beside them (where, which way round) are free.
+Lengths are in sides of the frame, times in seconds, angles in turns. A caption tells the words of a `Thing` and a
+`Backdrop`, and the oracle reads them; the numbers (place, direction, phase) are free.
 
-Only what can be seen exists: circles and rings do not spin, two things never share a colour, and in the first two
-seconds two things lie apart for most of the time. Drifting things leave on one side and come back on the other at the
-same time, so nothing is ever out of sight; growing and shrinking start over once a cycle.
+Everything in a scene is visible: circles and rings do not spin, two things never share a color, and in the first two
+seconds two things are apart for most of the time. Drifting things leave on one side and enter on the other at the same
+time, so nothing is ever out of sight; growing and shrinking start over once a cycle.
 """
 
 import math
@@ -47,16 +47,16 @@ ORBIT = {"slowly": 0.25, "quickly": 0.7}  # turns a second
 ORBIT_RADIUS = 0.19
 SPIN = {"slowly": 0.11, "quickly": 0.36}  # turns a second
 CYCLE = {"slowly": 0.5, "quickly": 1.1}  # cycles of growth a second
-GROWTH = (0.6, 1.4)  # times the size, from the beginning to the end of a cycle
+GROWTH = (0.6, 1.4)  # times the size, at the start and the end of a cycle
 NEVER_SPIN = ("circle", "ring")
-JUDGED_SECONDS = 2.0  # how long a new scene must show all it has
+JUDGED_SECONDS = 2.0  # within which a new scene must show everything
 
 
 @dataclass(frozen=True)
 class Thing:
-    """A thing in words, and where its motion begins: a place, a direction and a phase, all in 0..1.
+    """A thing in words, and the start of its motion: place, heading and phase, all in 0..1.
 
-    A speed of None belongs to what stays still; elsewhere it means that nobody said how fast.
+    The speed is None for things that stay still, and where a caption does not say it.
     """
 
     shape: str
@@ -71,31 +71,34 @@ class Thing:
     def __post_init__(self) -> None:
         for value, known in ((self.shape, SHAPES), (self.colour, COLOURS), (self.size, SIZES), (self.motion, MOTIONS)):
             if value not in known:
-                raise ValueError(f"'{value}' is none of {', '.join(known)}")
+                raise ValueError(f"'{value}' is not one of {', '.join(known)}")
         if self.speed is not None and (self.speed not in SPEEDS or self.motion == "still"):
             raise ValueError(f"'{self.speed}' does not go with '{self.motion}'")
         if self.motion == "spins" and self.shape in NEVER_SPIN:
             raise ValueError(f"a {self.shape} that spins looks like one that does not")
 
     def words(self) -> "Thing":
-        """The same in words alone, for comparisons."""
+        """The thing without numbers, for comparisons."""
         return Thing(self.shape, self.colour, self.size, self.motion, self.speed)
 
 
 @dataclass(frozen=True)
 class Backdrop:
+    """The background: a pattern and its color."""
+
     pattern: str
     colour: str
 
 
 @dataclass(frozen=True)
 class Scene:
-    """The first of the things is in front of the second."""
+    """Things over a backdrop; the first is in front."""
 
     things: tuple[Thing, ...]
     backdrop: Backdrop
 
     def words(self) -> "Scene":
+        """The scene without numbers, for comparisons."""
         return replace(self, things=tuple(thing.words() for thing in self.things))
 
 
@@ -108,7 +111,7 @@ def sample_scenes(
 ) -> list[Scene]:
     """Scenes `start` to `start + count` of an endless list; each is a function of (seed, its number) alone.
 
-    `held_out_pairs` are (colour, shape) that never occur.
+    `held_out_pairs` are pairs of color and shape that never occur.
     """
     return [_sample(np.random.default_rng([seed, start + number]), things, held_out_pairs) for number in range(count)]
 
@@ -143,11 +146,11 @@ def _sample_thing(rng: np.random.Generator, colour: str, held_out: Collection[tu
 
 
 def _apart(front: Thing, back: Thing) -> bool:
-    """Whether two things lie apart for three quarters of the first two seconds."""
+    """Whether two things are apart for three quarters of the first two seconds."""
     seconds = np.arange(17) / 16 * JUDGED_SECONDS
     (x1, y1, r1, _), (x2, y2, r2, _) = pose(front, seconds), pose(back, seconds)
     dx, dy = np.abs(x1 - x2), np.abs(y1 - y2)
-    if DRIFTS & {front.motion, back.motion}:  # they pass through the borders of the picture
+    if DRIFTS & {front.motion, back.motion}:  # they cross the borders of the frame
         dx, dy = np.minimum(dx, 1 - dx), np.minimum(dy, 1 - dy)
     return bool((np.hypot(dx, dy) > 1.15 * (r1 + r2)).mean() >= 0.75)
 
@@ -158,7 +161,7 @@ Pose = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDAr
 
 
 def pose(thing: Thing, seconds: NDArray[np.float64]) -> Pose:
-    """Where a thing is at given times: x, y in 0..1, radius in sides, orientation in turns; any time, no history."""
+    """A thing at given times: x, y in 0..1, radius in sides, orientation in turns."""
     size = SIZES[thing.size]
     reach = size * (GROWTH[1] if thing.motion in ("grows", "shrinks") else 1.0) * 1.12
     still = np.zeros_like(seconds)
@@ -171,7 +174,7 @@ def pose(thing: Thing, seconds: NDArray[np.float64]) -> Pose:
         way = DRIFT[thing.speed] * seconds
         return (x + along * way) % 1.0, (y + across * way) % 1.0, radius, turn
     if thing.motion == "bounces":
-        quarter, within = divmod(thing.heading * 4, 1)  # never along an axis: that would look like drifting
+        quarter, within = divmod(thing.heading * 4, 1)  # never along an axis, which would look like drifting
         slant = math.pi / 2 * (quarter + 0.3 + 0.4 * within)
         way = DRIFT[thing.speed] * seconds
         x = _between_walls(thing.place[0], math.cos(slant) * way, reach)
@@ -192,7 +195,7 @@ def pose(thing: Thing, seconds: NDArray[np.float64]) -> Pose:
 
 
 def _between_walls(place: float, way: NDArray[np.float64], reach: float) -> NDArray[np.float64]:
-    """To and fro between the walls at constant speed, as a triangle wave of the way."""
+    """Back and forth between the walls at constant speed: a triangle wave."""
     room = 1 - 2 * reach
     unfolded = (place * room + way) % (2 * room)
     return reach + np.where(unfolded < room, unfolded, 2 * room - unfolded)

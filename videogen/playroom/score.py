@@ -1,4 +1,4 @@
-"""How well videos show what their captions ask for, attribute by attribute."""
+"""Score how well videos show what their captions ask for, attribute by attribute."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -21,14 +21,14 @@ NOTHING = "nothing"
 
 @dataclass
 class Score:
-    """Counts over judged clips: `pairs[attribute][wanted, seen]`, and how many clips were right in all."""
+    """Counts over scored clips: `pairs[attribute][wanted, seen]`, and clips that are right in every attribute."""
 
     clips: int = 0
     all_correct: int = 0
     pairs: dict[str, Counter[tuple[str, str]]] = field(default_factory=dict)
 
     def add(self, wanted: Scene, seen: Scene) -> bool:
-        """Judge one clip; whether all was right."""
+        """Score one clip; returns whether every attribute is right."""
         judged = judge(wanted, seen)
         for attribute, asked, shown in judged:
             self.pairs.setdefault(attribute, Counter())[asked, shown] += 1
@@ -38,7 +38,7 @@ class Score:
         return right
 
     def figures(self) -> dict[str, Any]:
-        """JSON types: the rate of each attribute, of all attributes together, of clips right in all, and confusions."""
+        """Rates of each attribute, of all attributes, of clips right in every attribute, and confusions; JSON types."""
         total = sum((counts for counts in self.pairs.values()), Counter[tuple[str, str]]())
         return {
             "clips": self.clips,
@@ -50,9 +50,9 @@ class Score:
 
 
 def judge(wanted: Scene, seen: Scene) -> list[tuple[str, str, str]]:
-    """(attribute, asked for, shown) for everything a caption asks for; things are told apart by their colours.
+    """(attribute, asked for, shown) for everything that a caption asks for; things are matched by color.
 
-    Of a thing whose colour is not there nothing else can be right. A speed that was not asked for is not judged.
+    If the color is missing, every attribute of the thing is wrong. A speed that was not asked for is not scored.
     """
     rows = [("objects", str(len(wanted.things)), str(len(seen.things)))]
     rows += [(f"ground {name}", getattr(wanted.backdrop, name), getattr(seen.backdrop, name)) for name in GROUND]
@@ -79,10 +79,9 @@ def _confusions(counts: Counter[tuple[str, str]]) -> list[dict[str, Any]]:
 
 
 def score_folder(data: Path, on_progress: OnProgress | None = None) -> dict[str, Any]:
-    """The oracle over every good clip of an indexed set, or of a folder that gets its index now.
+    """Score every good clip of a set, which is indexed if it is not yet.
 
-    Captions from outside the playroom cannot be judged: they are counted. Videos are brought to a square picture at
-    their own frame rate.
+    Captions from outside the playroom are counted but not scored. Frames are cropped to squares.
     """
     from videogen.data import build_index, load_index
     from videogen.data.sources.find import default_index
@@ -117,15 +116,15 @@ def _look_at(clip: "IndexedClip") -> Scene:
 
 
 def describe(figures: dict[str, Any]) -> str:
-    """The figures as lines a person can read."""
+    """The figures as lines for people."""
     lines = [
         f"{figures['clips']} clips judged by their pixels: {figures['all_correct']:.1%} right in all, "
         f"{figures['attributes']:.1%} of all attributes"
     ]
     for attribute, rate in figures["by_attribute"].items():
         worst = figures["confusions"][attribute][:2]
-        remarks = ", ".join(f"{row['clips']} x {row['asked']} seen as {row['shown']}" for row in worst)
-        lines.append(f"  {attribute:15} {rate:7.2%}  {remarks}".rstrip())
+        examples = ", ".join(f"{row['clips']} x {row['asked']} seen as {row['shown']}" for row in worst)
+        lines.append(f"  {attribute:15} {rate:7.2%}  {examples}".rstrip())
     if figures.get("outside"):
         lines.append(
             f"  {len(figures['outside'])} captions are not about the playroom, such as {figures['outside'][0]}"

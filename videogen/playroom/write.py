@@ -1,4 +1,4 @@
-"""Training sets made of nothing: playroom clips with their captions, in a folder like any other."""
+"""Write a synthetic training set: playroom clips with captions, in a folder like any other."""
 
 import difflib
 import json
@@ -18,10 +18,10 @@ PREVIEWED = 12
 
 @dataclass(frozen=True)
 class PlayroomConfig:
-    """A set of playroom clips: clip i depends on everything here but the number of clips.
+    """A set of playroom clips; clip i depends on all settings but the number of clips.
 
-    `held_out_pairs` such as "red star" never occur; `held_out_words` such as "hoop" are never said. Both serve to judge
-    a model on what it has not seen. `quality` is H.264's (0 keeps most, 18 is hard to tell from the original).
+    `held_out_pairs` such as "red star" never occur, and `held_out_words` such as "hoop" are never used, to evaluate a
+    model on them. `quality` is the crf of H.264 (0 is lossless, 18 is hard to tell from the original).
     """
 
     clips: int = 100
@@ -54,7 +54,7 @@ class PlayroomConfig:
             if word not in said:
                 near = difflib.get_close_matches(word, said, 1)
                 hint = f"; did you mean '{near[0]}'?" if near else f"; they are {', '.join(said)}"
-                raise ValueError(f"held_out_words holds '{word}', which captions never say{hint}")
+                raise ValueError(f"held_out_words holds '{word}', which no caption uses{hint}")
         for table in tables:
             for meaning, choices in table.items():
                 if set(choices) <= set(self.held_out_words):
@@ -66,10 +66,10 @@ class PlayroomConfig:
 
 
 def write_playroom(out: Path, config: PlayroomConfig, on_progress: OnProgress | None = None) -> None:
-    """clip_000000.mp4 with clip_000000.txt and so on; clips that are there from an earlier run are kept.
+    """Write clip_000000.mp4 with clip_000000.txt and so on; clips of an earlier run are kept.
 
-    A file gets its name when it is whole, so a killed run is finished by the next. A folder that was begun with other
-    settings is refused; more clips than last time extend it.
+    A file gets its name when it is complete, so a killed run resumes. More clips than last time extend the set;
+    a folder with other settings is refused.
     """
     out.mkdir(parents=True, exist_ok=True)
     _check_recipe(out, config)
@@ -99,7 +99,7 @@ def preview(out: Path, fps: float, sheet: Path | None, reel: Path | None) -> Non
 
 
 def _check_recipe(out: Path, config: PlayroomConfig) -> None:
-    """What the folder was begun with, apart from the number of clips, must be what is asked for now."""
+    """DataError if the folder was written with other settings; the number of clips may differ."""
     recipe = {key: value for key, value in json.loads(json.dumps(asdict(config))).items() if key != "clips"}
     path = out / RECIPE
     if not path.exists():
@@ -110,11 +110,11 @@ def _check_recipe(out: Path, config: PlayroomConfig) -> None:
     try:
         before = json.loads(path.read_text())
     except ValueError:
-        raise DataError(f"{path}: not JSON; it told how these clips were made: choose another folder") from None
+        raise DataError(f"{path}: not JSON, so the settings of these clips are lost; choose another folder") from None
     other = [key for key in recipe if before.get(key) != recipe[key]]
     if other:
         key = other[0]
-        raise DataError(f"{out}: was begun with {key} {before.get(key)}, not {recipe[key]}; choose another folder")
+        raise DataError(f"{out}: was written with {key} {before.get(key)}, not {recipe[key]}; choose another folder")
 
 
 def _write_some(out: Path, config: PlayroomConfig, numbers: Sequence[int]) -> None:
