@@ -34,11 +34,11 @@ def index(terminal: Terminal, source: Path, out: Path | None, workers: int | Non
       videogen data index ~/videos
       videogen data index clips.csv --out clips.index.jsonl
     """
-    from videogen.data import build_index, describe
+    from videogen.data import build_index, describe, summarize
 
     with terminal.progress("indexing", "files") as on_progress:
         built = build_index(source, out=out, workers=workers, on_progress=on_progress)
-    summary = built.summary()
+    summary = summarize(built)
     terminal.report(summary, describe(summary))
     refuse_empty(source, summary)
 
@@ -66,7 +66,7 @@ def check(
     Example:
       videogen data check ~/videos --sheet sheet.png
     """
-    from videogen.data import check_files, describe, draw_sheet, load_index
+    from videogen.data import check_files, describe, draw_sheet, load_index, summarize
 
     refuse_overwrite(sheet, overwrite)
     known = load_index(source, index)
@@ -75,7 +75,7 @@ def check(
     if sheet is not None:
         draw_sheet(known, clips).save(sheet)
         terminal.note(f"wrote {sheet}")
-    summary: dict[str, Any] = {**known.summary(), "changed": changed}
+    summary: dict[str, Any] = {**summarize(known), "changed": changed}
     terminal.report(summary, describe(summary))
     if changed:
         raise DataError(

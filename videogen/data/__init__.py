@@ -7,9 +7,10 @@ for batch in batches(dataset, batch_size=32): ...       # batch.next can be save
 
 from videogen.data.batches import Batch, Position, batches
 from videogen.data.dataset import ClipDataset, Sample
-from videogen.data.index.build import Index, IndexedClip, RefusedClip, build_index, load_index
+from videogen.data.index.build import build_index, load_index
 from videogen.data.index.check import check_files, draw_sheet, refuse_changed
-from videogen.data.index.summary import describe
+from videogen.data.index.clip_index import Index, IndexedClip, RefusedClip
+from videogen.data.index.summary import describe, summarize
 from videogen.data.sources.entry import Entry, ReadFailure
 from videogen.data.sources.find import find_entries
 
@@ -31,4 +32,5 @@ __all__ = [
     "find_entries",
     "load_index",
     "refuse_changed",
+    "summarize",
 ]

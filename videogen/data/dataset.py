@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from videogen.clip_spec import ClipSpec
-from videogen.data.index.build import Index, IndexedClip
+from videogen.data.index.clip_index import Index, IndexedClip
 from videogen.data.index.probe import stamp_of
+from videogen.data.index.summary import summarize
 from videogen.data.rng import AUGMENTATION, epoch_order, epoch_places, random_words, uniform_index
 from videogen.data.sources.entry import ReadFailure
 from videogen.data.window import frame_numbers, possible_starts
@@ -129,7 +130,7 @@ def _refuse_if_bad(index: Index, max_bad_fraction: float) -> None:
     """DataError if too many of all clips of the set are refused, held-out clips included."""
     bad, total = len(index.refused), len(index.entries)
     if bad and bad / total > max_bad_fraction:
-        kinds = ", ".join(f"{kind} {damage['count']}" for kind, damage in index.summary()["damage"].items())
+        kinds = ", ".join(f"{kind} {damage['count']}" for kind, damage in summarize(index)["damage"].items())
         raise DataError(
             f"{index.data}: {bad} of {total} clips cannot be used ({kinds}), more than {max_bad_fraction:.1%}; "
             f"look at them with `videogen data check {index.data}`, or allow them: "

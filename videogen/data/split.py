@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from videogen.data.index.build import Index
+from videogen.data.index.clip_index import Index
 from videogen.errors import DataError
 
 NAMED = 3  # clips that an error names

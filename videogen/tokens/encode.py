@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interfaces.tokens import TokenSpec
-from videogen.data.index.build import Index, cores
+from videogen.data.index.build import cores
+from videogen.data.index.clip_index import Index
 from videogen.errors import DataError, UsageError
 from videogen.tokens.control import with_controls
 from videogen.tokens.description import Description, EncodeSpec, write_or_compare

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from videogen.data.index.build import Index, IndexedClip
+from videogen.data.index.clip_index import Index, IndexedClip
 from videogen.data.index.jsonl import json_line
 from videogen.data.window import Times, duration, frames_between, possible_starts
 from videogen.tokens.description import EncodeSpec

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from videogen.data.index.build import IndexedClip
+from videogen.data.index.clip_index import IndexedClip
 from videogen.data.index.probe import stamp_of
 from videogen.data.sources.entry import ReadFailure
 from videogen.data.window import frame_numbers

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from tests.data.conftest import MakeClip, MakeSet
-from videogen.data import build_index, check_files, describe, draw_sheet
+from videogen.data import build_index, check_files, describe, draw_sheet, summarize
 
 
 def test_an_untouched_set_has_no_changes(tmp_path: Path, make_set: MakeSet) -> None:
@@ -30,7 +30,7 @@ def test_every_change_is_listed(tmp_path: Path, make_set: MakeSet, make_clip: Ma
         ("clip_002.mp4", "changed"),
         ("new.mp4", "new"),
     ]
-    text = describe({**index.summary(), "changed": changes})
+    text = describe({**summarize(index), "changed": changes})
     assert "clip_002.mp4: its caption" in text
     assert f"run `videogen data index {data}` again" in text
 

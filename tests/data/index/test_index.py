@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests.data.conftest import MakeClip, MakeSet
-from videogen.data import Entry, Index, ReadFailure, RefusedClip, build_index, describe, load_index
+from videogen.data import Entry, Index, ReadFailure, RefusedClip, build_index, describe, load_index, summarize
 from videogen.data.index.jsonl import FileRecord, Stamp, json_line
 from videogen.data.index.probe import ProbeTask, record_of
 from videogen.data.workers import TIMED_OUT, TaskResult
@@ -126,8 +126,8 @@ def test_entries_of_one_file_share_its_scan(tmp_path: Path, make_clip: MakeClip)
     assert index.path == tmp_path / f"clips.csv.{DEFAULT}"
     assert [clip.entry.caption for clip in index.good] == ["one", "two"]
     assert kinds(index) == {"gone.mp4": "missing", "long.mp4@99.0-100.0": "range"}
-    assert index.summary()["frames"] == 16
-    assert index.summary()["files"] == 2
+    assert summarize(index)["frames"] == 16
+    assert summarize(index)["files"] == 2
 
 
 def test_shards_are_indexed_where_they_lie(tmp_path: Path, make_set: MakeSet) -> None:
@@ -153,7 +153,7 @@ def test_every_kind_of_refusal_is_listed_and_counted(tmp_path: Path, make_set: M
     found = kinds(index)
     assert found.pop("empty.mp4")
     assert found == {os.fsdecode(b"caf\xe9.mp4"): "missing", "pipe.mp4": "not-a-file", "latin.mp4": "caption"}
-    summary = json.loads(json.dumps(index.summary()))
+    summary = json.loads(json.dumps(summarize(index)))
     assert (summary["clips"], summary["good"], summary["refused"], summary["frames"]) == (6, 2, 4, 18)
     assert summary["files"] == 6, "one that is refused for its caption is a file too"
     assert sum(damage["count"] for damage in summary["damage"].values()) == 4

@@ -7,60 +7,22 @@ depend on the files alone, not on the number of processes or on interruptions.
 import errno
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from videogen.data.index.clip_index import Index, IndexedClip, RefusedClip
 from videogen.data.index.index_file import OPENING, header_of, read_index, sync_folder, write_index
 from videogen.data.index.journal import open_journal
-from videogen.data.index.jsonl import Backend, FileRecord, Stamp, place_of
+from videogen.data.index.jsonl import FileRecord, place_of
 from videogen.data.index.probe import TRANSIENT, ProbeTask, prober, record_of, size_of, stamp_of, timeout
-from videogen.data.index.summary import summarize
 from videogen.data.sources.entry import Entry, ReadFailure
 from videogen.data.sources.find import default_index, find_entries, refuse_other_forms, root_of
 from videogen.data.window import duration
 from videogen.data.workers import run_each
 from videogen.errors import DataError
-from videogen.io import ReadLimits, Scan, Source, Span, path_of
+from videogen.io import ReadLimits, Source, Span, path_of
 
 OnProgress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class IndexedClip:
-    """An entry whose file was read, with its scan and the stamp of the file."""
-
-    entry: Entry
-    scan: Scan
-    backend: Backend
-    stamp: Stamp
-
-
-@dataclass(frozen=True)
-class RefusedClip:
-    """An entry that cannot be used, and why."""
-
-    key: str
-    path: str
-    kind: str
-    detail: str
-
-
-@dataclass(frozen=True)
-class Index:
-    """A training set as it was read: every entry is in `good` or in `refused`, in the order of the keys."""
-
-    data: Path
-    path: Path
-    limits: ReadLimits
-    entries: tuple[Entry, ...]
-    files: tuple[FileRecord, ...]
-    good: tuple[IndexedClip, ...]
-    refused: tuple[RefusedClip, ...]
-
-    def summary(self) -> dict[str, Any]:
-        """The figures of the set, of JSON types; `describe` turns them into text."""
-        return summarize(self)
 
 
 def build_index(

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from videogen.data.index.build import Index, IndexedClip, OnProgress, cores
+from videogen.data.index.build import OnProgress, cores
+from videogen.data.index.clip_index import Index, IndexedClip
 from videogen.data.index.jsonl import FileRecord, Stamp, source_at
 from videogen.data.index.probe import ProbeTask, prober, record_of, stamp_of, timeout
 from videogen.data.sources.entry import ReadFailure

@@ -1,17 +1,13 @@
 """An index as figures for programs, and as a few lines for people."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from videogen.data.index.clip_index import Index, IndexedClip, RefusedClip
 from videogen.data.index.jsonl import place_of
 from videogen.data.sources.find import root_of
 from videogen.data.window import duration, frames_between
-
-if TYPE_CHECKING:
-    from videogen.data.index.build import Index, IndexedClip, RefusedClip
 
 NOTES = {
     "one_frame_fewer": "one frame fewer than the header promises (used as they are)",
