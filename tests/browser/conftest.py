@@ -11,7 +11,7 @@ import pytest
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
-    from tests.browser.fake import Fake
+    from tests.browser.fake_server import FakeServer
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PATIENCE = 180_000  # milliseconds before something that should be seen counts as missing; shared machines are slow
@@ -25,7 +25,7 @@ class Studio:
     """The page as a person sees it, and the server as it was asked."""
 
     page: "Page"
-    fake: "Fake"
+    fake: "FakeServer"
     url: str
     complaints: list[str] = field(default_factory=list)
 
@@ -65,7 +65,7 @@ class Studio:
         self.until(f"({PIXELS})(document.getElementById('canvas')).near({list(colour)}) > 0.04")
 
     def place(self) -> int:
-        return int(self.page.get_by_label("Picture shown").input_value())
+        return int(self.page.get_by_label("Current frame").input_value())
 
 
 # Shares of a canvas: what is painted at all, and what is near a colour. It is copied first, and so stays fast itself.
@@ -111,9 +111,9 @@ def browser() -> "Iterator[Browser]":
 @pytest.fixture
 def studio(browser: "Browser") -> Iterator[Studio]:
     """The page, not yet opened. At the end nothing may have been asked of another server, nor anything gone wrong."""
-    from tests.browser.fake import Fake, serving
+    from tests.browser.fake_server import FakeServer, serving
 
-    fake = Fake()
+    fake = FakeServer()
     with serving(fake.app()) as url:
         context = browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
         context.set_default_timeout(PATIENCE)

@@ -15,10 +15,10 @@ NAME = "holiday <b>in</b> May.mp4"  # what looks like markup stays text
 def clip(tmp_path: Path) -> Path:
     """An mp4 that others could have made."""
     pytest.importorskip("uvicorn", reason="the server's packages are not installed: the extra [serve]")
-    from tests.browser.films import picture, whole_film
+    from tests.browser.fake_video import render, whole_mp4
 
     path = tmp_path / NAME.replace("/", "_")
-    path.write_bytes(whole_film(picture(number, GREEN) for number in range(12)))
+    path.write_bytes(whole_mp4(render(number, GREEN) for number in range(12)))
     return path
 
 
@@ -33,13 +33,13 @@ def drop(studio: Studio, path: Path) -> None:
 def test_a_dropped_clip_goes_on(studio: Studio, clip: Path) -> None:
     studio.open()
     drop(studio, clip)
-    studio.page.locator("#beginning").get_by_text(clip.name).wait_for()
+    studio.page.locator("#source").get_by_text(clip.name).wait_for()
     studio.page.get_by_label("Prompt", exact=True).fill(GREEN)
-    studio.page.get_by_role("button", name="Continue it").click()
+    studio.page.get_by_role("button", name="Continue").click()
     studio.plays()
     assert studio.fake.uploads == [("clip", clip.read_bytes())]
-    assert studio.fake.wishes == [{"prompt": GREEN, "transition": "recache"}]
-    assert not studio.page.locator("#beginning").is_visible()  # the next video begins anew
+    assert studio.fake.requests == [{"prompt": GREEN, "transition": "recache"}]
+    assert not studio.page.locator("#source").is_visible()  # the next video begins anew
 
 
 def test_a_chosen_picture_goes_on(studio: Studio, tmp_path: Path) -> None:
@@ -47,17 +47,17 @@ def test_a_chosen_picture_goes_on(studio: Studio, tmp_path: Path) -> None:
     Image.new("RGB", (40, 30), "olive").save(path)
     studio.open()
     studio.page.locator("#file").set_input_files(path)
-    studio.page.locator("#beginning-picture").wait_for()
-    studio.page.get_by_role("button", name="Continue it").click()
+    studio.page.locator("#source-image").wait_for()
+    studio.page.get_by_role("button", name="Continue").click()
     studio.plays()
     assert studio.fake.uploads == [("image", path.read_bytes())]
-    assert studio.fake.wishes == [{"transition": "recache"}]  # no prompt: the server finds out what it shows
+    assert studio.fake.requests == [{"transition": "recache"}]  # no prompt: the server finds out what it shows
 
 
 def test_what_was_chosen_can_be_left_out_again(studio: Studio, clip: Path) -> None:
     studio.open()
     studio.page.locator("#file").set_input_files(clip)
-    studio.page.get_by_role("button", name="Do not continue from this").click()
+    studio.page.get_by_role("button", name="Remove this file").click()
     studio.begin()
     studio.plays()
     assert studio.fake.uploads == []
@@ -67,9 +67,9 @@ def test_the_picture_that_is_looked_at_goes_on(studio: Studio) -> None:
     studio.open()
     studio.begin()
     studio.plays()
-    studio.page.get_by_role("button", name="Begin a new video from this picture").click()
-    studio.page.get_by_role("button", name="Continue it").click()
-    studio.until("document.getElementById('beginning').hidden")
+    studio.page.get_by_role("button", name="Start a new video from this frame").click()
+    studio.page.get_by_role("button", name="Continue").click()
+    studio.until("document.getElementById('source').hidden")
     [(name, content)] = studio.fake.uploads
     assert (name, Image.open(io.BytesIO(content)).size) == ("image", (64, 64))
 
@@ -78,10 +78,10 @@ def test_a_kept_video_goes_on(studio: Studio) -> None:
     studio.open()
     studio.begin()
     studio.plays()
-    studio.page.get_by_role("button", name="Keep this video").click()
-    studio.page.locator("#gallery").get_by_role("button", name="Continue it").click()
-    studio.page.get_by_role("button", name="Continue it", exact=True).click()
-    studio.until("document.getElementById('beginning').hidden")
+    studio.page.get_by_role("button", name="Save this video").click()
+    studio.page.locator("#gallery").get_by_role("button", name="Continue").click()
+    studio.page.get_by_role("button", name="Continue", exact=True).click()
+    studio.until("document.getElementById('source').hidden")
     assert [name for name, _ in studio.fake.uploads] == ["clip"]
 
 
@@ -90,8 +90,8 @@ def test_what_is_no_clip_is_not_sent(studio: Studio, tmp_path: Path) -> None:
     path.write_text("no clip")
     studio.open()
     drop(studio, path)
-    studio.warns("notes.txt is neither a clip nor a picture")
-    assert not studio.page.locator("#beginning").is_visible()
+    studio.warns("notes.txt is neither a clip nor an image")
+    assert not studio.page.locator("#source").is_visible()
 
 
 def test_what_is_too_large_is_not_sent(studio: Studio, tmp_path: Path) -> None:
@@ -99,16 +99,16 @@ def test_what_is_too_large_is_not_sent(studio: Studio, tmp_path: Path) -> None:
     path.write_bytes(bytes(2_000_001))
     studio.open()
     studio.page.locator("#file").set_input_files(path)
-    studio.warns("long.mp4 has 2.0 MB; the server takes at most 2.0 MB")
+    studio.warns("long.mp4 has 2.0 MB; the server accepts at most 2.0 MB")
 
 
 def test_a_clip_that_the_server_cannot_read_is_kept_at_hand(studio: Studio, clip: Path) -> None:
-    studio.fake.moods.refuse = (400, {"message": "the clip is damaged after picture 3", "code": "upload_refused"})
+    studio.fake.behavior.refuse = (400, {"message": "the clip is damaged after frame 3", "code": "upload_refused"})
     studio.open()
     studio.page.locator("#file").set_input_files(clip)
-    studio.page.get_by_role("button", name="Continue it").click()
-    studio.warns("The clip is damaged after picture 3.")
-    assert studio.page.locator("#beginning").is_visible()
+    studio.page.get_by_role("button", name="Continue").click()
+    studio.warns("The clip is damaged after frame 3.")
+    assert studio.page.locator("#source").is_visible()
 
 
 PASTE = """([bytes, name, text]) => {
@@ -126,9 +126,9 @@ def test_a_pasted_picture_goes_on(studio: Studio) -> None:
     Image.new("RGB", (40, 30), "olive").save(out, "PNG")
     studio.open()
     assert not studio.page.evaluate(PASTE, [list(out.getvalue()), "image.png", "a table cell"])  # text stays text
-    assert not studio.page.locator("#beginning").is_visible()
+    assert not studio.page.locator("#source").is_visible()
     assert studio.page.evaluate(PASTE, [list(out.getvalue()), "image.png", ""])
-    studio.page.locator("#beginning").get_by_text("pasted picture").wait_for()
-    studio.page.get_by_role("button", name="Continue it").click()
+    studio.page.locator("#source").get_by_text("pasted image").wait_for()
+    studio.page.get_by_role("button", name="Continue").click()
     studio.plays()
     assert studio.fake.uploads == [("image", out.getvalue())]

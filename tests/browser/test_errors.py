@@ -4,16 +4,16 @@ from tests.browser.conftest import GREEN, RING, Studio
 
 
 def test_a_busy_server_is_asked_again_when_it_says_so(studio: Studio) -> None:
-    studio.fake.moods.refuse = (503, {"message": "the model works on 4 videos and 16 wait", "code": "busy"})
-    studio.fake.moods.retry_after = 600
+    studio.fake.behavior.refuse = (503, {"message": "the model works on 4 videos and 16 wait", "code": "busy"})
+    studio.fake.behavior.retry_after = 600
     studio.open()
     studio.begin()
     studio.warns("The model works on 4 videos and 16 wait.")
     assert studio.page.locator("#notice-action").is_disabled()
-    studio.fake.moods.retry_after = 1
+    studio.fake.behavior.retry_after = 1
     studio.page.get_by_role("button", name="Generate").click()
     studio.until("!document.getElementById('notice-action').disabled")
-    studio.fake.moods.refuse = None
+    studio.fake.behavior.refuse = None
     studio.page.get_by_role("button", name="Try again", exact=True).click()
     studio.plays()
     assert not studio.page.locator("#notice").is_visible()
@@ -23,7 +23,7 @@ def test_a_refused_wish_leaves_what_is_on(studio: Studio) -> None:
     studio.open()
     studio.begin()
     studio.plays()
-    studio.fake.moods.refuse = (503, {"message": "too many wait", "code": "busy"})
+    studio.fake.behavior.refuse = (503, {"message": "too many wait", "code": "busy"})
     studio.page.get_by_role("button", name="New video", exact=True).click()
     studio.warns("Too many wait.")
     studio.says("Playing")
@@ -31,13 +31,13 @@ def test_a_refused_wish_leaves_what_is_on(studio: Studio) -> None:
 
 
 def test_a_place_in_the_queue_is_shown_until_it_plays(studio: Studio) -> None:
-    studio.fake.moods.queue = 2
+    studio.fake.behavior.queue = 2
     studio.open()
     studio.begin()
-    studio.says("Waiting, place 2")
-    studio.fake.moods.queue = 1
-    studio.says("Waiting, place 1")
-    studio.fake.moods.queue = 0
+    studio.says("Waiting, position 2")
+    studio.fake.behavior.queue = 1
+    studio.says("Waiting, position 1")
+    studio.fake.behavior.queue = 0
     studio.plays()
 
 
@@ -45,16 +45,16 @@ def test_a_turn_that_is_lost_and_comes_back_is_shown(studio: Studio) -> None:
     studio.open()
     studio.begin()
     studio.plays()
-    studio.fake.moods.queue = 2
-    studio.says("Waiting, place 2")
-    studio.fake.moods.queue = 1
-    studio.says("Waiting, place 1")
-    studio.fake.moods.queue = 0
+    studio.fake.behavior.queue = 2
+    studio.says("Waiting, position 2")
+    studio.fake.behavior.queue = 1
+    studio.says("Waiting, position 1")
+    studio.fake.behavior.queue = 0
     studio.says("Playing")
 
 
 def test_a_wrong_setting_is_led_to(studio: Studio) -> None:
-    studio.fake.moods.refuse = (400, {"message": "top_p is 3; it must be at most 1", "param": "top_p"})
+    studio.fake.behavior.refuse = (400, {"message": "top_p is 3; it must be at most 1", "param": "top_p"})
     studio.open()
     studio.begin()
     studio.warns("top_p is 3; it must be at most 1")
@@ -63,7 +63,7 @@ def test_a_wrong_setting_is_led_to(studio: Studio) -> None:
 
 
 def test_a_wrong_prompt_is_led_to(studio: Studio) -> None:
-    studio.fake.moods.refuse = (400, {"message": "prompt is too long for the model", "param": "prompt"})
+    studio.fake.behavior.refuse = (400, {"message": "prompt is too long for the model", "param": "prompt"})
     studio.open()
     studio.begin()
     studio.warns("prompt is too long for the model")
@@ -73,21 +73,21 @@ def test_a_wrong_prompt_is_led_to(studio: Studio) -> None:
 def test_a_prompt_that_the_model_does_not_read_to_its_end_is_told(studio: Studio) -> None:
     studio.open()
     studio.begin(f"{RING} {'on and on ' * 20}")
-    studio.warns("its end is more than the model reads")
+    studio.warns("the model ignores the end of it")
     studio.plays()
 
 
 def test_a_stream_that_fails_says_why_and_stays(studio: Studio) -> None:
-    studio.fake.moods.fail_at = 9
+    studio.fake.behavior.fail_at = 9
     studio.open()
     studio.begin()
     studio.warns("The model process died; it was started again.")
     studio.says("Failed")
-    assert int(str(studio.page.get_by_label("Picture shown").get_attribute("max"))) >= 8
+    assert int(str(studio.page.get_by_label("Current frame").get_attribute("max"))) >= 8
 
 
 def test_a_line_that_is_cut_is_taken_up_again(studio: Studio) -> None:
-    studio.fake.moods.cut_at = 9
+    studio.fake.behavior.cut_at = 9
     studio.open()
     studio.begin()
     studio.until("document.getElementById('scrub').max > 16")
@@ -99,7 +99,7 @@ def test_a_stream_that_is_gone_is_not_waited_for(studio: Studio) -> None:
     studio.open()
     studio.begin()
     studio.plays()
-    studio.fake.moods.cut_at = 0
+    studio.fake.behavior.cut_at = 0
     studio.fake.streams.clear()
     studio.warns("There is no such stream.")
     studio.says("Failed")
@@ -119,16 +119,16 @@ def test_what_is_no_answer_of_the_server_is_said_too(studio: Studio) -> None:
     studio.open()
     studio.page.route("**/v1/streams", lambda route: route.fulfill(status=502, body="<h1>Bad gateway</h1>"))
     studio.begin()
-    studio.warns("The server answers 502, and does not say why.")
+    studio.warns("The server answers 502 without a reason.")
 
 
 def test_text_from_anywhere_stays_text(studio: Studio) -> None:
     sharp = "<img src=x onerror=alert(1)> &amp; <script>alert(2)</script>"
-    studio.fake.moods.refuse = (400, {"message": sharp})
+    studio.fake.behavior.refuse = (400, {"message": sharp})
     studio.open()
     studio.begin(sharp)
     studio.warns(sharp)
-    studio.fake.moods.refuse = None
+    studio.fake.behavior.refuse = None
     studio.page.get_by_role("button", name="Generate").click()
     studio.plays()
     assert studio.page.locator("#caption").text_content() == sharp
@@ -136,7 +136,7 @@ def test_text_from_anywhere_stays_text(studio: Studio) -> None:
 
 
 def test_a_token_is_asked_for_and_remembered(studio: Studio) -> None:
-    studio.fake.moods.token = "correct horse battery"
+    studio.fake.behavior.token = "correct horse battery"
     studio.page.goto(studio.url)
     field = studio.page.get_by_label("Token", exact=True)
     field.fill("wrong")
@@ -158,7 +158,7 @@ def test_a_session_that_has_run_out_is_renewed_in_place(studio: Studio) -> None:
     studio.open()
     studio.begin()
     studio.plays()
-    studio.fake.moods.token = "correct horse battery"
+    studio.fake.behavior.token = "correct horse battery"
     studio.page.get_by_label("Prompt", exact=True).fill(GREEN)
     studio.page.get_by_role("button", name="Change prompt").click()
     studio.page.get_by_label("Token", exact=True).fill("correct horse battery")

@@ -45,11 +45,11 @@ def test_the_whole_way_by_keyboard_alone(studio: Studio) -> None:
     keys.press("Enter")
     studio.says("Ended")
     studio.until(f"{FOCUSED} === 'prompt'")  # the focus is not lost with the button
-    tab_to(studio, "kept")
+    tab_to(studio, "saved")
     keys.press("Enter")
     studio.until("document.getElementById('viewer').open")
     keys.press("Escape")
-    studio.until(f"{FOCUSED} === 'kept'")
+    studio.until(f"{FOCUSED} === 'saved'")
 
 
 def test_everything_that_can_be_focused_shows_it(studio: Studio) -> None:
@@ -85,7 +85,7 @@ def test_where_one_is_is_told_in_words(studio: Studio) -> None:
     studio.open()
     studio.begin()
     studio.plays()
-    assert str(studio.page.get_by_label("Picture shown").get_attribute("aria-valuetext")).endswith("seconds, newest")
+    assert str(studio.page.get_by_label("Current frame").get_attribute("aria-valuetext")).endswith("seconds, newest")
     assert studio.page.locator("#canvas").get_attribute("aria-label") == RING
     assert studio.page.locator("#notice").get_attribute("role") == "alert"
 
@@ -125,7 +125,7 @@ FAINT = """(() => {
     return numbers(getComputedStyle(document.documentElement).backgroundColor);
   };
   return [...document.querySelectorAll("p, h1, h2, span, button, label, dt, dd, output, legend")]
-    .filter((one) => one.checkVisibility() && one.textContent.trim() && !one.disabled && !one.closest(".facts"))
+    .filter((one) => one.checkVisibility() && one.textContent.trim() && !one.disabled && !one.closest(".details"))
     .map((one) => {
       const [first, second] = [numbers(getComputedStyle(one).color).slice(0, 3), behind(one)].map(light);
       return [one.textContent.trim().slice(0, 40), (Math.max(first, second) + 0.05) / (Math.min(first, second) + 0.05)];

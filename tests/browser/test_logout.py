@@ -1,13 +1,13 @@
 """Leaving a studio that asks for a token."""
 
 from tests.browser.conftest import RING, Studio
-from tests.browser.test_keeping import STORED
+from tests.browser.test_saving import STORED
 
 TOKEN = "correct horse battery"
 
 
 def log_in(studio: Studio) -> None:
-    studio.fake.moods.token = TOKEN
+    studio.fake.behavior.token = TOKEN
     studio.page.goto(studio.url)
     studio.page.get_by_label("Token", exact=True).fill(TOKEN)
     studio.page.get_by_label("Token", exact=True).press("Enter")
@@ -40,7 +40,7 @@ def test_a_logout_can_leave_nothing_in_the_browser(studio: Studio) -> None:
     log_in(studio)
     studio.begin()
     studio.plays()
-    studio.page.get_by_role("button", name="Keep this video").click()
+    studio.page.get_by_role("button", name="Save this video").click()
     studio.page.locator("#gallery li").wait_for()
     studio.page.get_by_role("button", name="Log out").click()
     studio.page.get_by_label("Also remove my videos and prompts from this browser").check()

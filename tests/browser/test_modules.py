@@ -6,7 +6,7 @@ import struct
 from tests.browser.conftest import Studio
 
 READ = """async ([bytes, cuts]) => {
-  const { records } = await import("/page/records.js");
+  const { records } = await import("/page/preview_records.js");
   async function* chunks() {
     for (let at = 1; at < cuts.length; at += 1) yield new Uint8Array(bytes.slice(cuts[at - 1], cuts[at]));
   }
@@ -20,7 +20,7 @@ def test_records_are_the_same_however_they_are_cut(studio: Studio) -> None:
     chance = random.Random(5)
     told = [(number, chance.randbytes(chance.choice((0, 1, 8, 9, 300)))) for number in range(40)]
     data = b"".join(struct.pack(">BII", 0, number, len(jpeg)) + jpeg for number, jpeg in told)
-    wanted = [["picture", number, list(jpeg)] for number, jpeg in told]
+    wanted = [["frame", number, list(jpeg)] for number, jpeg in told]
     studio.open()
     for count in (0, 1, 30, 900):
         cuts = sorted(chance.randrange(len(data)) for _ in range(count))
@@ -31,7 +31,7 @@ def test_records_are_the_same_however_they_are_cut(studio: Studio) -> None:
 
 def test_records_of_other_kinds(studio: Studio) -> None:
     studio.open()
-    mark = '{"picture": 7, "prompt": "é"}'.encode()
+    mark = '{"frame": 7, "prompt": "é"}'.encode()
     mask = bytes((2, 3, 1, 0, 1, 0, 0, 1))
     data = (
         struct.pack(">BII", 2, 7, len(mark))
@@ -43,7 +43,7 @@ def test_records_of_other_kinds(studio: Studio) -> None:
     )
     read = studio.page.evaluate(
         """async (bytes) => {
-          const { records } = await import("/page/records.js");
+          const { records } = await import("/page/preview_records.js");
           const chunks = (async function* () { yield new Uint8Array(bytes); })();
           const read = [];
           for await (const record of records(chunks)) read.push(record);
@@ -53,7 +53,7 @@ def test_records_of_other_kinds(studio: Studio) -> None:
     )
     assert read == [
         2,
-        {"picture": 7, "prompt": "é"},
+        {"frame": 7, "prompt": "é"},
         2,
         3,
         [1, 0, 1, 0, 0, 1],
@@ -63,27 +63,28 @@ def test_records_of_other_kinds(studio: Studio) -> None:
 def test_what_announces_too_much_is_refused(studio: Studio) -> None:
     studio.open()
     refused = studio.page.evaluate("""async () => {
-      const { records } = await import("/page/records.js");
+      const { records } = await import("/page/preview_records.js");
       const chunks = (async function* () { yield new Uint8Array([0, 0, 0, 0, 0, 255, 255, 255, 255]); })();
       return records(chunks).next().then(() => "read", (error) => error.message);
     }""")
-    assert refused == "what the server sends is no preview"
+    assert refused == "the server sent something that is not a preview"
 
 
-def test_a_reel_forgets_the_oldest_and_finds_the_rest(studio: Studio) -> None:
+def test_a_buffer_forgets_the_oldest_and_finds_the_rest(studio: Studio) -> None:
     studio.open()
     found = studio.page.evaluate("""async () => {
-      const { Reel } = await import("/page/reel.js");
-      const reel = new Reel(1000, 50);
+      const { FrameBuffer } = await import("/page/frame_buffer.js");
+      const buffer = new FrameBuffer(1000, 50);
       const faults = [];
       for (let number = 0; number < 400; number += 1 + (number % 3)) {
-        reel.add(number, new Uint8Array(number % 40));
-        reel.add(number, new Uint8Array(39)); // again, after the line was cut
-        if (reel.bytes > 1000 || reel.length > 50 || reel.last !== number) faults.push(number);
+        buffer.add(number, new Uint8Array(number % 40));
+        buffer.add(number, new Uint8Array(39)); // again, after the line was cut
+        if (buffer.bytes > 1000 || buffer.length > 50 || buffer.last !== number) faults.push(number);
       }
       const numbers = [];
-      for (let place = reel.first; place <= reel.last; place += 1) numbers.push(reel.at(place).number <= place);
-      return [faults, numbers.every(Boolean), reel.at(-5).number === reel.first, reel.at(1e9).number === reel.last];
+      for (let place = buffer.first; place <= buffer.last; place += 1) numbers.push(buffer.at(place).number <= place);
+      const ends = [buffer.at(-5).number === buffer.first, buffer.at(1e9).number === buffer.last];
+      return [faults, numbers.every(Boolean), ...ends];
     }""")
     assert found == [[], True, True, True]
 
@@ -91,10 +92,10 @@ def test_a_reel_forgets_the_oldest_and_finds_the_rest(studio: Studio) -> None:
 def test_marks_are_in_order_and_there_once(studio: Studio) -> None:
     studio.open()
     assert studio.page.evaluate("""async () => {
-      const { Reel } = await import("/page/reel.js");
-      const reel = new Reel();
-      const new_ = [[9, "b"], [0, "a"], [9, "b"], [20, "a"]].map(([picture, prompt]) => reel.mark(picture, prompt));
-      return [new_, [0, 8, 9, 19, 99].map((number) => reel.promptAt(number)), reel.story];
+      const { FrameBuffer } = await import("/page/frame_buffer.js");
+      const buffer = new FrameBuffer();
+      const new_ = [[9, "b"], [0, "a"], [9, "b"], [20, "a"]].map(([frame, prompt]) => buffer.mark(frame, prompt));
+      return [new_, [0, 8, 9, 19, 99].map((number) => buffer.promptAt(number)), buffer.prompts];
     }""") == [[True, True, False, True], ["a", "a", "b", "b", "a"], ["a", "b", "a"]]
 
 
@@ -107,7 +108,7 @@ def test_the_playhead_keeps_time_waits_and_catches_up(studio: Studio) -> None:
       for (let tick = 0; tick < 50; tick += 1) head.advance(0.02, 0, 0); // and then nothing comes
       shown.push(head.advance(0.02, 0, 4)); // who has waited sees the next at once
       for (let tick = 0; tick < 10; tick += 1) head.advance(0.05, 0, 8);
-      shown.push(Math.round(head.place)); // half a second later
+      shown.push(Math.round(head.position)); // half a second later
       shown.push(head.advance(0, 0, 100)); // hopelessly behind
       head.seek(3, 100);
       shown.push(head.advance(0.125, 0, 200), head.following); // the past stays the past

@@ -14,7 +14,7 @@ WIDTHS = (320, 360, 390, 414)
 WATCH = """(() => {
   window.wide = new Set();
   const scrolls = (one) => ["auto", "scroll"].includes(getComputedStyle(one).overflowX);
-  const inside = (one) => one.closest(".unseen, svg, #stage") || [...ancestors(one)].some(scrolls);
+  const inside = (one) => one.closest(".visually-hidden, svg, #stage") || [...ancestors(one)].some(scrolls);
   function* ancestors(one) {
     for (let up = one.parentElement; up && up !== document.body; up = up.parentElement) yield up;
   }
@@ -33,8 +33,8 @@ WATCH = """(() => {
 })()"""
 
 SMALL = """[...document.querySelectorAll("button, a[href], select, textarea, summary, input, label:has(input)")]
-  .filter((one) => one.checkVisibility({ visibilityProperty: true }) && !one.closest(".unseen"))
-  .filter((one) => !(one.matches(".unseen, fieldset input")))  // a radio button is pressed by its label
+  .filter((one) => one.checkVisibility({ visibilityProperty: true }) && !one.closest(".visually-hidden"))
+  .filter((one) => !(one.matches(".visually-hidden, fieldset input")))  // a radio button is pressed by its label
   .map((one) => [one.id || one.className || one.textContent, one.getBoundingClientRect()])
   .filter(([, { width, height }]) => width < 24 || height < 24)
   .map(([name, { width, height }]) => `${name}: ${width} x ${height}`)"""
@@ -47,11 +47,11 @@ def wide(studio: Studio) -> list[str]:
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_nothing_is_ever_wider_than_a_phone(studio: Studio, width: int, tmp_path: Path) -> None:
-    page, moods = studio.page, studio.fake.moods
+    page, behavior = studio.page, studio.fake.behavior
     page.set_viewport_size({"width": width, "height": 640})
     studio.open()
     page.evaluate(WATCH)
-    moods.note = (
+    behavior.note = (
         "the model does not know 'crimson', 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'; it knows red"
     )
     studio.begin(LONG)
@@ -60,28 +60,28 @@ def test_nothing_is_ever_wider_than_a_phone(studio: Studio, width: int, tmp_path
         page.get_by_label("Prompt", exact=True).fill(prompt)
         page.get_by_role("button", name="Change prompt").click()
         studio.until(f"document.getElementById('caption').textContent === {prompt.strip()!r}")
-    moods.speed = 0.06
+    behavior.speed = 0.06
     studio.says("Slower than real time")
-    moods.queue = 12
-    studio.says("Waiting, place 12")
-    moods.queue, moods.speed = 0, None
+    behavior.queue = 12
+    studio.says("Waiting, position 12")
+    behavior.queue, behavior.speed = 0, None
     studio.says("Playing")
     picture = tmp_path / f"{'a very long name ' * 6}{'x' * 80}.png"
     Image.new("RGB", (40, 30), "olive").save(picture)
     page.locator("#file").set_input_files(picture)
     page.get_by_text("Settings", exact=True).click()
     page.get_by_text("View", exact=True).click()
-    moods.refuse = (503, {"message": f"too many {'y' * 120} wait", "code": "busy"})
-    moods.retry_after = 600
-    page.get_by_role("button", name="Continue it").click()
+    behavior.refuse = (503, {"message": f"too many {'y' * 120} wait", "code": "busy"})
+    behavior.retry_after = 600
+    page.get_by_role("button", name="Continue").click()
     studio.warns("Too many")
     page.get_by_role("button", name="Earlier prompts").click()
     page.get_by_role("button", name="Close", exact=True).click()
     page.get_by_role("button", name="Stop").click()
     page.locator("#gallery").get_by_role("button", name="Watch").click()
     page.get_by_role("button", name="Close", exact=True).click()
-    moods.token = "correct horse battery"
-    page.get_by_role("button", name="Continue it", exact=True).click()
+    behavior.token = "correct horse battery"
+    page.get_by_role("button", name="Continue", exact=True).click()
     page.get_by_label("Token", exact=True).fill("wrong")
     page.get_by_label("Token", exact=True).press("Enter")
     page.get_by_text("That is not the token.").wait_for()
@@ -98,7 +98,7 @@ def test_what_can_be_pressed_is_large_enough(studio: Studio, width: int) -> None
     studio.page.get_by_label("Prompt", exact=True).fill(GREEN)
     studio.page.get_by_role("button", name="Change prompt").click()
     studio.sees((47, 168, 79))
-    studio.page.get_by_role("button", name="Keep this video").click()
+    studio.page.get_by_role("button", name="Save this video").click()
     studio.page.locator("#gallery li").wait_for()
     small = set()
     for name in ("settings", "view"):

@@ -16,7 +16,7 @@ def tell(studio: Studio, prompt: str) -> None:
 
 
 def test_a_remark_on_the_prompt_stands_beside_it(studio: Studio) -> None:
-    studio.fake.moods.note = NOTE
+    studio.fake.behavior.note = NOTE
     studio.open()
     studio.begin("a crimson ring")
     note = studio.page.locator("#composer").get_by_text(NOTE.capitalize().replace("Crimson", "crimson"))
@@ -24,7 +24,7 @@ def test_a_remark_on_the_prompt_stands_beside_it(studio: Studio) -> None:
     described = str(studio.page.get_by_label("Prompt", exact=True).get_attribute("aria-describedby"))
     assert note.get_attribute("id") in described.split()
     studio.plays()
-    studio.fake.moods.note = ""
+    studio.fake.behavior.note = ""
     tell(studio, GREEN)
     assert not note.is_visible()
 
@@ -45,7 +45,7 @@ def test_earlier_prompts_are_chosen_from_a_list_that_survives_a_reload(studio: S
     assert shown(studio) == GREEN
     studio.until("document.activeElement.id === 'prompt'")
     studio.page.get_by_role("button", name="Earlier prompts").click()
-    studio.page.get_by_role("button", name="Remove all of them").click()
+    studio.page.get_by_role("button", name="Remove all", exact=True).click()
     assert studio.page.get_by_role("button", name="Earlier prompts").is_disabled()
     studio.page.reload()
     studio.says("Ready")

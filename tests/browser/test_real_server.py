@@ -41,11 +41,11 @@ def address(tmp_path: Path) -> Iterator[str]:
 
 
 def test_the_page_and_the_server_understand_each_other(browser: "Browser", address: str, tmp_path: Path) -> None:
-    from tests.browser.fake import Fake
+    from tests.browser.fake_server import FakeServer
 
     context = browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
     context.set_default_timeout(PATIENCE)
-    studio = Studio(context.new_page(), Fake(), address)
+    studio = Studio(context.new_page(), FakeServer(), address)
     watch(studio)
     page = studio.page
     page.goto(address)
@@ -58,18 +58,20 @@ def test_the_page_and_the_server_understand_each_other(browser: "Browser", addre
     page.get_by_label("Prompt", exact=True).fill("a green star")
     page.get_by_role("button", name="Change prompt").click()
     studio.until("document.getElementById('caption').textContent === 'a green star'")
-    assert page.get_by_role("group", name="Changes of prompt").get_by_role("button").count() == 2
+    assert page.get_by_role("group", name="Prompt changes").get_by_role("button").count() == 2
     with page.expect_download() as download:
         page.get_by_role("button", name="Download as mp4").click()
     clip = tmp_path / "clip.mp4"
     download.value.save_as(clip)
     page.locator("#file").set_input_files(clip)
-    page.get_by_role("button", name="Continue it").click()
-    studio.until("document.getElementById('beginning').hidden")
+    page.get_by_role("button", name="Continue").click()
+    studio.until("document.getElementById('source').hidden")
     studio.plays()
     page.get_by_text("View", exact=True).click()
-    page.get_by_label("Film").check()
-    studio.until("!document.getElementById('film').hidden && document.getElementById('film').currentTime > 0.5")
+    page.get_by_role("radio", name="Video").check()
+    studio.until(
+        "!document.getElementById('live-video').hidden && document.getElementById('live-video').currentTime > 0.5"
+    )
     page.get_by_role("button", name="Pause").click()
     studio.says("Paused")
     page.get_by_role("button", name="Stop").click()
@@ -80,7 +82,7 @@ def test_the_page_and_the_server_understand_each_other(browser: "Browser", addre
     page.get_by_role("button", name="Generate").click()
     studio.warns("top_p")
     studio.until("document.activeElement.id === 'top_p'")
-    page.get_by_role("button", name="As the model has them").click()
+    page.get_by_role("button", name="Reset to the model's defaults").click()
     renamed = {"origin": "https://studio.example.org"}  # as the server sees it where a proxy replaces the Host
     page.route("**/v1/streams", lambda route: route.fulfill(response=route.fetch(headers=renamed)))
     page.get_by_role("button", name="Generate").click()

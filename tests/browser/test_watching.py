@@ -15,23 +15,23 @@ def test_a_prompt_becomes_a_video(studio: Studio) -> None:
     studio.begin()
     studio.sees(RED_SEEN)
     studio.plays()
-    assert studio.fake.wishes == [{"prompt": RING, "transition": "recache"}]  # what nobody has changed is not sent
+    assert studio.fake.requests == [{"prompt": RING, "transition": "recache"}]  # what nobody has changed is not sent
     assert studio.page.locator("#caption").text_content() == RING
 
 
 def test_settings_between_the_steps_of_a_slider_are_the_models_own(studio: Studio) -> None:
-    """A slider shows 4 where the model has 4.1: that is nobody's wish."""
-    studio.fake.moods.sampler |= {"guidance_scale": 4.1, "temperature": 0.93}
+    """A slider shows 4 where the model has 4.1: that is nobody's params."""
+    studio.fake.behavior.sampler |= {"guidance_scale": 4.1, "temperature": 0.93}
     studio.open()
     studio.begin()
     studio.plays()
-    assert studio.fake.wishes == [{"prompt": RING, "transition": "recache"}]
+    assert studio.fake.requests == [{"prompt": RING, "transition": "recache"}]
     studio.page.get_by_text("Settings", exact=True).click()
     studio.page.get_by_label("Guidance").fill("2")
     studio.page.get_by_label("Prompt", exact=True).fill(GREEN)
     studio.page.get_by_role("button", name="New video", exact=True).click()
     studio.until(f"document.getElementById('caption').textContent === {GREEN!r}")
-    assert studio.fake.wishes[1:] == [{"prompt": GREEN, "transition": "recache", "guidance_scale": 2}]
+    assert studio.fake.requests[1:] == [{"prompt": GREEN, "transition": "recache", "guidance_scale": 2}]
 
 
 def test_an_example_fills_the_prompt(studio: Studio) -> None:
@@ -60,7 +60,7 @@ def test_a_new_prompt_shows_as_a_mark(studio: Studio) -> None:
     studio.page.get_by_label("Prompt", exact=True).fill(GREEN)
     studio.page.get_by_role("button", name="Change prompt").click()
     studio.sees(GREEN_SEEN)
-    marks = studio.page.get_by_role("group", name="Changes of prompt").get_by_role("button").all()
+    marks = studio.page.get_by_role("group", name="Prompt changes").get_by_role("button").all()
     titles = [str(mark.get_attribute("title")) for mark in marks]
     assert [title.partition(" s: ")[2] for title in titles] == [RING, GREEN]
     assert studio.page.locator("#caption").text_content() == GREEN
@@ -74,7 +74,7 @@ def test_a_mark_leads_back_to_where_it_was_made(studio: Studio) -> None:
     studio.plays()
     studio.page.get_by_role("button", name="Pause").click()
     studio.says("Paused")
-    studio.page.get_by_role("group", name="Changes of prompt").get_by_role("button").first.click()
+    studio.page.get_by_role("group", name="Prompt changes").get_by_role("button").first.click()
     studio.until("document.getElementById('scrub').value === '0'")
     assert studio.page.get_by_role("button", name="Live").get_attribute("aria-pressed") == "false"
     studio.page.get_by_role("button", name="Live").click()
@@ -89,7 +89,7 @@ def test_looking_back_shows_the_same_picture_again(studio: Studio) -> None:
     studio.says("Paused")
     seen = []
     for place in ("2", "4", "2"):
-        studio.page.get_by_label("Picture shown").fill(place)
+        studio.page.get_by_label("Current frame").fill(place)
         studio.until(f"document.getElementById('clock').textContent === ({place} / 8).toFixed(1) + ' s'")
         studio.page.wait_for_timeout(100)
         seen.append(studio.page.evaluate("canvas.toDataURL()"))
@@ -133,7 +133,7 @@ def test_a_video_of_a_length_ends_and_is_kept(studio: Studio) -> None:
     studio.begin()
     studio.says("Ended")
     studio.page.locator("#gallery li").wait_for()
-    assert studio.fake.wishes[0]["seconds"] == 2
+    assert studio.fake.requests[0]["seconds"] == 2
 
 
 def test_a_new_video_ends_the_old_one(studio: Studio) -> None:
@@ -152,31 +152,33 @@ def test_settings_that_differ_are_sent(studio: Studio) -> None:
     studio.page.get_by_text("Settings", exact=True).click()
     studio.page.get_by_label("Seed").fill("7")
     studio.page.get_by_label("Steps").fill("4")
-    studio.page.get_by_label("Order").select_option("by lot")
+    studio.page.get_by_label("Order").select_option("random")
     studio.begin()
     studio.plays()
-    assert studio.fake.wishes == [{"prompt": RING, "transition": "recache", "seed": 7, "steps": 4, "order": "random"}]
-    assert studio.page.locator("#figures").get_by_text("7", exact=True).count() == 1
+    assert studio.fake.requests == [{"prompt": RING, "transition": "recache", "seed": 7, "steps": 4, "order": "random"}]
+    assert studio.page.locator("#stats").get_by_text("7", exact=True).count() == 1
 
 
-def test_the_film_plays_by_media_source(studio: Studio) -> None:
+def test_the_video_plays_by_media_source(studio: Studio) -> None:
     studio.open()
     studio.page.get_by_text("View", exact=True).click()
-    studio.page.get_by_label("Film").check()
+    studio.page.get_by_role("radio", name="Video").check()
     studio.begin()
-    studio.until("!document.getElementById('film').hidden && document.getElementById('film').currentTime > 0.5")
-    assert studio.page.evaluate("document.getElementById('film').videoWidth") == 64
+    studio.until(
+        "!document.getElementById('live-video').hidden && document.getElementById('live-video').currentTime > 0.5"
+    )
+    assert studio.page.evaluate("document.getElementById('live-video').videoWidth") == 64
 
 
 def test_the_mask_is_shown_while_it_fills(studio: Studio) -> None:
-    studio.fake.moods.hold_mask = 5
+    studio.fake.behavior.hold_mask = 5
     studio.open()
     studio.begin()
     studio.plays()
     studio.until("document.getElementById('stage').dataset.deciding === 'yes'")
     share = f"({PIXELS})(document.getElementById('tokens')).painted"
     held = studio.page.evaluate(share)
-    studio.fake.moods.hold_mask = None
+    studio.fake.behavior.hold_mask = None
     studio.until("document.getElementById('stage').dataset.deciding === 'no'")
     assert 0.05 < held < 0.4 < studio.page.evaluate(share)
 
@@ -207,11 +209,11 @@ def test_slower_than_real_time_is_not_called_playing(studio: Studio) -> None:
     studio.open()
     studio.begin()
     studio.plays()
-    studio.fake.moods.speed = 0.0625
+    studio.fake.behavior.speed = 0.0625
     studio.says("Slower than real time")
-    studio.until("document.getElementById('pace').textContent === '0.5 of 8.0 frames a second'")
+    studio.until("document.getElementById('pace').textContent === '0.5 of 8.0 frames per second'")
     assert "Playing" not in str(studio.page.locator("header").text_content())
-    studio.fake.moods.speed = 0.99
+    studio.fake.behavior.speed = 0.99
     studio.says("Playing")
     assert studio.page.locator("#pace").text_content() == ""
 

@@ -1,16 +1,16 @@
-// The server's HTTP interface, as far as the page needs it. Every failure is a Failure with one line for people.
+// The parts of the HTTP API that the page uses. Every failure is an ApiError with a one-line message.
 
-const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, ""); // where a proxy has put the server; "" at the top
+const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, ""); // path prefix behind a proxy; "" without one
 
-export class Failure extends Error {
+export class ApiError extends Error {
   constructor(message, { status = 0, param = null, code = null, retryAfter = null } = {}) {
     super(message);
     Object.assign(this, { status, param, code, retryAfter });
   }
 }
 
-/** A response that went well; anything else is a Failure. */
-export async function ask(path, { method = "GET", json, form, signal, keepalive = false } = {}) {
+/** A successful response; throws an ApiError otherwise. */
+export async function send(path, { method = "GET", json, form, signal, keepalive = false } = {}) {
   const headers = json === undefined ? {} : { "Content-Type": "application/json" };
   const body = json === undefined ? form : JSON.stringify(json);
   let response;
@@ -18,17 +18,17 @@ export async function ask(path, { method = "GET", json, form, signal, keepalive 
     response = await fetch(ROOT + path, { method, headers, body, signal, keepalive, cache: "no-store", redirect: "error" });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Failure("The server does not answer. Is videogen serve still running?", { code: "unreachable" });
+    throw new ApiError("The server does not answer. Is videogen serve still running?", { code: "unreachable" });
   }
-  if (!response.ok) throw await failureOf(response);
+  if (!response.ok) throw await errorOf(response);
   return response;
 }
 
-async function failureOf(response) {
+async function errorOf(response) {
   const { error } = await response.json().catch(() => ({}));
   const known = error && typeof error.message === "string";
   const retry = Number(response.headers.get("Retry-After"));
-  return new Failure(known ? error.message : `The server answers ${response.status}, and does not say why.`, {
+  return new ApiError(known ? error.message : `The server answers ${response.status} without a reason.`, {
     status: response.status,
     param: known ? error.param : null,
     code: known ? error.code : null,
@@ -36,65 +36,65 @@ async function failureOf(response) {
   });
 }
 
-/** The token is sent this once; from then on a cookie that no script can read stands for it. */
+/** Exchange the token for a cookie that scripts cannot read. */
 export async function logIn(token) {
-  await ask("/login", { method: "POST", json: { token } });
+  await send("/login", { method: "POST", json: { token } });
 }
 
-/** Ends the login, here and wherever its cookie was copied to. */
+/** End the login, for every copy of its cookie. */
 export async function logOut() {
-  await ask("/logout", { method: "POST" });
+  await send("/logout", { method: "POST" });
 }
 
-/** {needed, logged_in}: whether the server asks for a token, and whether this browser has shown it. */
+/** {needed, logged_in}: whether the server requires a token, and whether this browser has logged in. */
 export async function loginState() {
-  return (await ask("/login")).json();
+  return (await send("/login")).json();
 }
 
 export async function firstModel() {
-  const { data } = await (await ask("/v1/models")).json();
-  if (!data?.length) throw new Failure("The server has no model.");
+  const { data } = await (await send("/v1/models")).json();
+  if (!data?.length) throw new ApiError("The server has no model.");
   return data[0];
 }
 
 export async function limits() {
-  return (await ask("/v1/limits")).json();
+  return (await send("/v1/limits")).json();
 }
 
-/** Begin a stream. A beginning is {kind: "clip" | "image", blob, name}. */
-export function openStream(wish, beginning, signal) {
-  return posted("/v1/streams", wish, beginning, beginning?.kind, signal);
+/** Start a stream; `source` is null or {kind: "clip" | "image", blob, name}. */
+export function openStream(params, source, signal) {
+  return post("/v1/streams", params, source, source?.kind, signal);
 }
 
-/** Have a video of a length made, without watching. */
-export function createVideo(wish, beginning) {
-  return posted("/v1/videos", wish, beginning, "input_reference");
+/** Create a job that generates a video of fixed length. */
+export function createVideo(params, source) {
+  return post("/v1/videos", params, source, "input_reference");
 }
 
-/** A file makes the request a form. */
-async function posted(path, wish, file, field, signal) {
-  if (!file) return (await ask(path, { method: "POST", json: wish, signal })).json();
+/** POST JSON, or a form if there is a file. */
+async function post(path, params, file, field, signal) {
+  if (!file) return (await send(path, { method: "POST", json: params, signal })).json();
   const form = new FormData();
-  for (const [name, value] of Object.entries(wish)) form.append(name, String(value));
+  for (const [name, value] of Object.entries(params)) form.append(name, String(value));
   form.append(field, file.blob, file.name);
-  return (await ask(path, { method: "POST", form, signal })).json();
+  return (await send(path, { method: "POST", form, signal })).json();
 }
 
-const placeOfVideo = (id) => `/v1/videos/${encodeURIComponent(id)}`;
+const videoPath = (id) => `/v1/videos/${encodeURIComponent(id)}`;
 
 export const video = {
-  get: async (id) => (await ask(placeOfVideo(id))).json(),
-  content: async (id) => (await ask(`${placeOfVideo(id)}/content`)).blob(),
-  remove: (id) => ask(placeOfVideo(id), { method: "DELETE" }),
+  get: async (id) => (await send(videoPath(id))).json(),
+  content: async (id) => (await send(`${videoPath(id)}/content`)).blob(),
+  remove: (id) => send(videoPath(id), { method: "DELETE" }),
 };
 
-const place = (id) => `/v1/streams/${encodeURIComponent(id)}`;
+const streamPath = (id) => `/v1/streams/${encodeURIComponent(id)}`;
 
 export const stream = {
-  get: async (id) => (await ask(place(id))).json(),
-  change: async (id, changes) => (await ask(place(id), { method: "PATCH", json: changes })).json(),
-  close: (id, keepalive = false) => ask(place(id), { method: "DELETE", keepalive }),
-  preview: (id, signal) => ask(`${place(id)}/preview`, { signal }),
-  film: (id, signal) => ask(`${place(id)}/video`, { signal }),
-  recent: async (id, seconds) => (await ask(`${place(id)}/recent?seconds=${seconds}`)).blob(),
+  get: async (id) => (await send(streamPath(id))).json(),
+  change: async (id, changes) => (await send(streamPath(id), { method: "PATCH", json: changes })).json(),
+  close: (id, keepalive = false) => send(streamPath(id), { method: "DELETE", keepalive }),
+  preview: (id, signal) => send(`${streamPath(id)}/preview`, { signal }),
+  video: (id, signal) => send(`${streamPath(id)}/video`, { signal }),
+  recent: async (id, seconds) => (await send(`${streamPath(id)}/recent?seconds=${seconds}`)).blob(),
 };

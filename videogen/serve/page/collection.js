@@ -1,81 +1,81 @@
-// The person's videos, from what they were asked for with to a tab in which they are seen again.
+// The user's videos: saved videos, variations in progress, and videos recovered after a reload.
 
-import { confirmed } from "./confirm.js";
+import { askToConfirm } from "./confirm.js";
 import { Gallery } from "./gallery.js";
-import { Keeping } from "./keeping.js";
 import { Library } from "./library.js";
-import { admitted } from "./login.js";
-import { say, warn, warnOf } from "./notices.js";
+import { withLogin } from "./login.js";
+import { setStatus, showError, showNotice } from "./notices.js";
+import { VideoSaver } from "./saving.js";
 import { Variations } from "./variations.js";
 
 export class Collection {
   #library = new Library();
-  #storage = this.#library.open();
+  #opened = this.#library.open();
 
   constructor(composer, settings) {
     Object.assign(this, { composer, settings });
     this.gallery = new Gallery(this.#library, {
-      continueFrom: (beginning) => composer.goOnFrom(beginning),
-      again: (video) => this.#again(video),
-      settingsOf: (video) => settings.described(video.settings),
-      confirm: confirmed,
-      fail: warn,
+      continueFrom: (source) => composer.setSource(source),
+      reuse: (video) => this.#reuse(video),
+      describeSettings: (video) => settings.describe(video.settings),
+      confirm: askToConfirm,
+      fail: showNotice,
     });
-    const on = { ready: () => say("A variation is ready"), failed: (error) => warnOf(error) };
+    const on = { ready: () => setStatus("A variation is ready"), failed: (error) => showError(error) };
     this.variations = new Variations(this.#library, this.gallery, on);
   }
 
   async prepare(model, canvas, longest) {
     this.model = model;
-    this.keeping = new Keeping(this.#library, this.gallery, canvas, model.fps, longest);
-    await this.#storage;
+    this.saver = new VideoSaver(this.#library, this.gallery, canvas, model.fps, longest);
+    await this.#opened;
   }
 
-  /** Show what is stored, and fetch what was being made when the page was left; `running` is this tab's own stream. */
+  /** Show the stored videos and fetch those that were unfinished when the page was left; `running` is this tab's stream. */
   async load(running = null) {
     await this.gallery.load();
-    for (const one of await this.#library.all("unfinished")) {
-      if (one.id === running) continue;
-      if (one.kind === "job") this.variations.follow(one);
-      else this.keeping.recover(one).catch(warnOf);
+    for (const item of await this.#library.all("unfinished")) {
+      if (item.id === running) continue;
+      if (item.kind === "job") this.variations.follow(item);
+      else this.saver.recover(item).catch(showError);
     }
   }
 
-  /** What a video is asked for with now, as it is kept with it. */
-  asked() {
+  /** What the form asks for now, as it is stored with the video. */
+  currentRequest() {
     const { id, fps, width, height } = this.model;
-    const { text: prompt, beginning } = this.composer;
-    return { model: id, fps, width, height, prompt, settings: this.settings.values, beginning };
+    const { text: prompt, source } = this.composer;
+    return { model: id, fps, width, height, prompt, settings: this.settings.values, source };
   }
 
-  /** Several videos of one prompt, which nobody watches while they are made. */
-  async vary(count) {
-    const { transition: _, ...wish } = { ...this.composer.asked, ...this.settings.wish }; // one prompt each
-    const about = this.asked();
-    say("Asking for the variations");
-    this.composer.note = await admitted(() => this.variations.make(count, wish, about));
-    this.composer.history.add(about.prompt);
-    say(`${count} variations are being made; they come to your videos`);
+  /** Generate several videos of one prompt as jobs. */
+  async makeVariations(count) {
+    const { transition: _, ...params } = { ...this.composer.promptFields, ...this.settings.overrides }; // jobs have one prompt
+    const request = this.currentRequest();
+    setStatus("Requesting variations");
+    this.composer.note = await withLogin(() => this.variations.make(count, params, request));
+    this.composer.history.add(request.prompt);
+    setStatus(`Generating ${count} variations; they will appear in your videos`);
   }
 
-  /** What has ended need not be looked for when the page is loaded again. */
-  async keepWhole(session, reel, still) {
-    if (reel.length) await this.keeping.keep(session, reel, still);
-    await this.keeping.end(session);
+  /** Save a finished stream; it need not be recovered after a reload. */
+  async saveFinished(session, buffer, thumbnail) {
+    if (buffer.length) await this.saver.save(session, buffer, thumbnail);
+    await this.saver.end(session);
   }
 
-  /** Nothing of it stays in this browser. */
-  async forget() {
+  /** Remove everything from this browser. */
+  async clear() {
     this.composer.history.clear();
     await this.variations.cancelAll();
     await this.#library.clear();
   }
 
-  #again(video) {
+  #reuse(video) {
     this.settings.apply({ ...video.settings, seed: video.seed });
-    this.composer.goOnFrom(video.beginning?.blob ? video.beginning : null);
+    this.composer.setSource(video.source?.blob ? video.source : null);
     this.composer.write(video.prompt);
-    if (!video.beginning || video.beginning.blob) return say("These are its prompt, settings and seed");
-    return warn(`It went on from ${video.beginning.name}, which is too large to be kept: choose that file again.`);
+    if (!video.source || video.source.blob) return setStatus("Loaded its prompt, settings and seed");
+    return showNotice(`The video continued ${video.source.name}, which was too large to store: choose that file again.`);
   }
 }

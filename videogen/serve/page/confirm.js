@@ -1,21 +1,21 @@
-// A question before something that cannot be undone.
+// A question before an action that cannot be undone.
 
 import { byId, setText } from "./dom.js";
 
 const dialog = byId("confirm");
-const choice = byId("confirm-choice");
+const option = byId("confirm-option");
 
-/** Ask {title, text, word, choice}; null if the person does not want it, otherwise {chosen}: whether the box was ticked. */
-export function confirmed({ title, text, word, choice: words = "" }) {
+/** Ask {title, text, action, option}; null if the user cancels, otherwise {checked}: whether the option was ticked. */
+export function askToConfirm({ title, text, action, option: label = "" }) {
   setText(byId("confirm-title"), title);
   setText(byId("confirm-text"), text);
-  setText(byId("confirm-act"), word);
-  setText(byId("confirm-choice-text"), words);
-  byId("confirm-choice-line").hidden = !words;
-  choice.checked = false;
+  setText(byId("confirm-act"), action);
+  setText(byId("confirm-option-text"), label);
+  byId("confirm-option-line").hidden = !label;
+  option.checked = false;
   dialog.returnValue = "";
   dialog.showModal();
   return new Promise((resolve) => {
-    dialog.onclose = () => resolve(dialog.returnValue === "yes" ? { chosen: choice.checked } : null);
+    dialog.onclose = () => resolve(dialog.returnValue === "yes" ? { checked: option.checked } : null);
   });
 }

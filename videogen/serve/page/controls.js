@@ -1,35 +1,34 @@
-// The buttons of the player, and the words for how a stream is doing.
+// The buttons of the player, and the status of a stream.
 
 import { byId, setIcon } from "./dom.js";
-import { rate } from "./words.js";
+import { rate } from "./format.js";
 
-const OF_PICTURES = ["play", "keep", "download", "branch"];
-const SLOW = 0.95; // of real time: below, a person sees the video stall
-const FAST_AGAIN = 0.98; // what is near the border is not called this and that in turn
+const NEED_FRAMES = ["play", "save", "download", "branch"];
+const SLOW = 0.95; // of real time: below this, viewers see the video stall
+const FAST_AGAIN = 0.98; // hysteresis: near the threshold the status does not flicker
 
-/** What can be pressed, while a stream is live or not, with so many pictures. */
-export function showControls(live, pictures) {
+/** Enable the buttons that can be used while a stream is live or not, with this many frames. */
+export function updateControls(live, frames) {
   byId("stop").disabled = !live;
   byId("live").disabled = !live;
-  for (const id of OF_PICTURES) byId(id).disabled = pictures === 0;
+  for (const id of NEED_FRAMES) byId(id).disabled = frames === 0;
   byId("stage").dataset.live = live ? "yes" : "no";
 }
 
-/** Whether the button pauses or plays. */
-export function showPlaying(playing) {
+export function updatePlayButton(playing) {
   setIcon(byId("play"), playing ? "pause" : "play");
   byId("play").setAttribute("aria-label", playing ? "Pause" : "Play");
 }
 
-/** How a session is doing: {words, look, pace}; `pace` has the figure where it is slower than real time, or is "". */
-export function conditionOf({ state, facts }, pictures) {
-  const border = byId("status").dataset.state === "slow" ? FAST_AGAIN : SLOW;
-  const place = facts?.queue_place;
-  const speed = facts?.figures?.speed; // seconds of video for a second of time
-  if (state === "playing" && pictures && Number.isFinite(speed) && speed < border) {
-    return { words: "Slower than real time", look: "slow", pace: `${rate(speed * facts.fps)} of ${rate(facts.fps)} frames a second` };
+/** The status of a session as {text, state, pace}; `pace` is "" unless it is slower than real time. */
+export function statusOf({ state, info }, frames) {
+  const threshold = byId("status").dataset.state === "slow" ? FAST_AGAIN : SLOW;
+  const position = info?.queue_place;
+  const speed = info?.stats?.speed; // seconds of video per second
+  if (state === "playing" && frames && Number.isFinite(speed) && speed < threshold) {
+    return { text: "Slower than real time", state: "slow", pace: `${rate(speed * info.fps)} of ${rate(info.fps)} frames per second` };
   }
-  const playing = pictures ? "Playing" : "Making the first picture";
-  const queued = place ? `Waiting, place ${place}` : "Waiting";
-  return { words: { queued, playing, paused: "Paused", stopped: "Ended", failed: "Failed" }[state], look: state, pace: "" };
+  const playing = frames ? "Playing" : "Generating the first frame";
+  const queued = position ? `Waiting, position ${position} in the queue` : "Waiting";
+  return { text: { queued, playing, paused: "Paused", stopped: "Ended", failed: "Failed" }[state], state, pace: "" };
 }

@@ -1,8 +1,8 @@
-// Small words for the document. Text goes in as textContent and in no other way.
+// Small helpers for the document. Text is only ever set as textContent.
 
 export function byId(id) {
   const element = document.getElementById(id);
-  if (!element) throw new Error(`the page has no element called ${id}`);
+  if (!element) throw new Error(`the page has no element with id ${id}`);
   return element;
 }
 
@@ -29,7 +29,7 @@ export function setIcon(button, name) {
   button.querySelector("use").setAttribute("href", `#icon-${name}`);
 }
 
-/** What the text of an element or attribute already is, is not set again: nothing is announced twice. */
+/** Leaves unchanged text alone, so that screen readers do not announce it twice. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }

@@ -1,19 +1,19 @@
-// The videos that this browser keeps, newest first, and those that are still being made for them.
+// The saved videos of this browser, newest first, and placeholders for those that are being generated.
 
 import { byId, fileName, icon, make, saveAs, setText } from "./dom.js";
-import { playOnHover } from "./hover.js";
+import { seconds, shorten, size } from "./format.js";
+import { previewOnHover } from "./hover_preview.js";
 import { promptOf, Viewer } from "./viewer.js";
-import { seconds, shortened, size } from "./words.js";
 
-const MOST = 100;
-const MOST_BYTES = 500_000_000;
-const LASTING = `They stay in this browser until you remove them: at most ${MOST} and ${MOST_BYTES / 1_000_000} MB, then the oldest make room.`;
-const PASSING = "This browser stores nothing for this page: they stay until it is closed.";
+const MAX_VIDEOS = 100;
+const MAX_BYTES = 500_000_000;
+const PERSISTENT = `They stay in this browser until you remove them: at most ${MAX_VIDEOS} videos and ${MAX_BYTES / 1_000_000} MB, then the oldest are removed.`;
+const TEMPORARY = "This browser stores nothing for this page: videos are lost when you close it.";
 
 export class Gallery {
-  #kept = new Map(); // the id of a video -> {video, element, url, stored}
+  #items = new Map(); // id of a video -> {video, element, url, stored}
 
-  /** `on` has continueFrom({kind, blob, name}), again(video), confirm(question) and fail(text). */
+  /** `on` has continueFrom({kind, blob, name}), reuse(video), confirm(question) and fail(text). */
   constructor(library, on) {
     Object.assign(this, { library, on });
     this.list = byId("gallery");
@@ -22,64 +22,67 @@ export class Gallery {
     library.onChange(() => this.load());
   }
 
-  /** Show what is stored: at the beginning, and when another tab has changed it. */
+  /** Show the stored videos; called at the start, and when another tab has changed them. */
   async load() {
-    const videos = (await this.library.all("videos")).sort((one, other) => one.made - other.made);
+    const videos = (await this.library.all("videos")).sort((one, other) => one.createdAt - other.createdAt);
     const ids = new Set(videos.map(({ id }) => id));
-    for (const [id, { stored }] of this.#kept) if (stored && !ids.has(id)) this.#drop(id);
-    for (const video of videos) if (!this.#kept.has(video.id)) this.#place(video, true);
-    this.#show();
+    for (const [id, { stored }] of this.#items) if (stored && !ids.has(id)) this.#drop(id);
+    for (const video of videos) if (!this.#items.has(video.id)) this.#place(video, true);
+    this.#showTotals();
   }
 
-  /** Keep a video: {id, made, model, prompts, settings, seed, fps, length, film, still, beginning}. The oldest make room. */
+  /**
+   * Add a video: {id, createdAt, model, prompts, settings, seed, fps, duration, mp4, thumbnail, source}.
+   * Evicts the oldest videos if there are too many.
+   */
   async add(video) {
-    if (this.#kept.has(video.id)) this.#drop(video.id); // it has grown
+    if (this.#items.has(video.id)) this.#drop(video.id); // replaced by a longer version
     this.#place(video, false);
-    for (const id of this.#tooMany()) await this.#remove(id);
+    for (const id of this.#excess()) await this.#remove(id);
     try {
       await this.#store(video);
-      Object.assign(this.#kept.get(video.id) ?? {}, { stored: this.library.lasts });
+      Object.assign(this.#items.get(video.id) ?? {}, { stored: this.library.persistent });
     } catch {
-      this.on.fail("The browser has no room for this video: it stays until this page is closed.");
+      this.on.fail("The browser has no room for this video: it is lost when you close this page.");
     }
-    this.#show();
+    this.#showTotals();
   }
 
-  /** A place for a video that is being made: {element, show(text, share), done()}. */
-  expect(prompt, cancel) {
+  /** A placeholder for a video in progress: {element, show(text, share), done()}. */
+  addPlaceholder(prompt, cancel) {
     const text = make("p", { textContent: "" });
-    const progress = make("progress", { max: 1, "aria-label": `Being made: ${shortened(prompt, 80)}` });
-    const button = make("button", { type: "button", className: "icon quiet", "aria-label": "Cancel it", title: "Cancel it" }, [icon("remove")]);
+    const progress = make("progress", { max: 1, "aria-label": `Generating: ${shorten(prompt, 80)}` });
+    const button = make("button", { type: "button", className: "icon quiet", "aria-label": "Cancel", title: "Cancel" }, [icon("remove")]);
     button.addEventListener("click", cancel);
-    const element = make("li", { className: "expected" }, [progress, text, make("p", { textContent: prompt }), button]);
+    const element = make("li", { className: "placeholder" }, [progress, text, make("p", { textContent: prompt }), button]);
     this.list.prepend(element);
-    const show = (words, share) => {
-      setText(text, words);
+    const show = (status, share) => {
+      setText(text, status);
       if (share === null) progress.removeAttribute("value");
       else progress.value = share;
     };
-    return { element, show, done: () => leave(element) };
+    return { element, show, done: () => removeItem(element) };
   }
 
   #place(video, stored) {
-    const url = URL.createObjectURL(video.still);
+    const url = URL.createObjectURL(video.thumbnail);
     const element = this.#item(video, url);
-    this.#kept.set(video.id, { video, element, url, stored });
-    const older = [...this.list.children].find((one) => Number(one.dataset.made ?? Infinity) < video.made);
+    this.#items.set(video.id, { video, element, url, stored });
+    const older = [...this.list.children].find((one) => Number(one.dataset.createdAt ?? Infinity) < video.createdAt);
     if (older) older.before(element);
     else this.list.append(element);
   }
 
   #drop(id) {
-    const { element, url } = this.#kept.get(id);
-    this.#kept.delete(id);
-    leave(element);
+    const { element, url } = this.#items.get(id);
+    this.#items.delete(id);
+    removeItem(element);
     URL.revokeObjectURL(url);
   }
 
   async #remove(id) {
     this.#drop(id);
-    this.#show();
+    this.#showTotals();
     await this.library.remove("videos", id);
   }
 
@@ -96,69 +99,70 @@ export class Gallery {
   }
 
   #byAge() {
-    return [...this.#kept.values()].map(({ video }) => video).sort((one, other) => one.made - other.made);
+    return [...this.#items.values()].map(({ video }) => video).sort((one, other) => one.createdAt - other.createdAt);
   }
 
-  #tooMany() {
+  /** Ids of the oldest videos beyond the limits. */
+  #excess() {
     const videos = this.#byAge();
     let bytes = videos.reduce((sum, video) => sum + bytesOf(video), 0);
-    const found = [];
-    while (videos.length > MOST || (videos.length > 1 && bytes > MOST_BYTES)) {
+    const excess = [];
+    while (videos.length > MAX_VIDEOS || (videos.length > 1 && bytes > MAX_BYTES)) {
       const oldest = videos.shift();
       bytes -= bytesOf(oldest);
-      found.push(oldest.id);
+      excess.push(oldest.id);
     }
-    return found;
+    return excess;
   }
 
   async #clear() {
-    const count = this.#kept.size;
-    const question = { title: "Remove all videos?", text: `${count} ${count === 1 ? "video is" : "videos are"} removed from this browser.`, word: "Remove all" };
+    const count = this.#items.size;
+    const question = { title: "Remove all videos?", text: `This removes ${count} ${count === 1 ? "video" : "videos"} from this browser.`, action: "Remove all" };
     if (!(await this.on.confirm(question))) return;
-    for (const id of [...this.#kept.keys()]) await this.#remove(id);
+    for (const id of [...this.#items.keys()]) await this.#remove(id);
     byId("prompt").focus();
   }
 
-  #show() {
-    const videos = [...this.#kept.values()].map(({ video }) => video);
+  #showTotals() {
+    const videos = [...this.#items.values()].map(({ video }) => video);
     const count = `${videos.length} ${videos.length === 1 ? "video" : "videos"}, ${size(videos.reduce((sum, video) => sum + bytesOf(video), 0))}. `;
-    const place = this.library.lasts ? LASTING : PASSING;
-    setText(byId("gallery-note"), videos.length ? count + place : `What you keep and what has ended comes here. ${place}`);
+    const storage = this.library.persistent ? PERSISTENT : TEMPORARY;
+    setText(byId("gallery-note"), videos.length ? count + storage : `Saved and finished videos appear here. ${storage}`);
     byId("gallery-clear").hidden = videos.length === 0;
   }
 
   #item(video, url) {
-    const words = shortened(promptOf(video), 80);
-    const facts = make("span", { className: "facts", textContent: `${seconds(video.length)}, ${size(video.film.size)}` });
-    const open = make("button", { type: "button", className: "kept", "aria-label": `Watch: ${words}`, title: promptOf(video) });
-    open.append(make("img", { src: url, alt: "" }), facts);
+    const prompt = shorten(promptOf(video), 80);
+    const details = make("span", { className: "details", textContent: `${seconds(video.duration)}, ${size(video.mp4.size)}` });
+    const open = make("button", { type: "button", className: "saved", "aria-label": `Watch: ${prompt}`, title: promptOf(video) });
+    open.append(make("img", { src: url, alt: "" }), details);
     open.addEventListener("click", () => this.viewer.open(video));
-    playOnHover(open, video.film);
-    const act = (name, label, action) => {
-      const button = make("button", { type: "button", className: "icon quiet", "aria-label": `${label}: ${words}`, title: label }, [icon(name)]);
+    previewOnHover(open, video.mp4);
+    const tool = (name, label, action) => {
+      const button = make("button", { type: "button", className: "icon quiet", "aria-label": `${label}: ${prompt}`, title: label }, [icon(name)]);
       button.addEventListener("click", action);
       return button;
     };
-    const tools = make("span", { className: "kept-tools" }, [
-      act("download", "Download", () => saveAs(video.film, fileName(promptOf(video), "mp4"))),
-      act("branch", "Continue it", () => this.viewer.continueFrom(video)),
-      act("again", "Use these settings again", () => this.on.again(video)),
-      act("remove", "Remove", () => this.#remove(video.id)),
+    const tools = make("span", { className: "saved-tools" }, [
+      tool("download", "Download", () => saveAs(video.mp4, fileName(promptOf(video), "mp4"))),
+      tool("branch", "Continue", () => this.viewer.continueFrom(video)),
+      tool("reuse", "Reuse settings", () => this.on.reuse(video)),
+      tool("remove", "Remove", () => this.#remove(video.id)),
     ]);
-    const element = make("li", {}, [open, make("p", { textContent: words }), tools]);
-    element.dataset.made = video.made;
+    const element = make("li", {}, [open, make("p", { textContent: prompt }), tools]);
+    element.dataset.createdAt = video.createdAt;
     return element;
   }
 }
 
-/** Take an item out of a list; the focus goes to the next one, or to the prompt. */
-function leave(element) {
+/** Remove an item from a list and move the focus to its neighbor, or to the prompt. */
+function removeItem(element) {
   const next = element.nextElementSibling ?? element.previousElementSibling;
   const focused = element.contains(document.activeElement);
   element.remove();
   if (focused) (next?.querySelector("button") ?? byId("prompt")).focus();
 }
 
-function bytesOf({ film, still, beginning }) {
-  return film.size + still.size + (beginning?.blob?.size ?? 0);
+function bytesOf({ mp4, thumbnail, source }) {
+  return mp4.size + thumbnail.size + (source?.blob?.size ?? 0);
 }

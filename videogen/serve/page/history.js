@@ -1,17 +1,17 @@
-// The prompts that were asked for before: in a list, and by the arrow keys as a shell has them. Kept by the browser.
+// Earlier prompts: in a list, and with the arrow keys as in a shell. Stored in the browser.
 
 import { byId, make } from "./dom.js";
-import { forget, recall, remember } from "./remembered.js";
+import { loadItem, removeItem, storeItem } from "./local_storage.js";
 
 const KEY = "prompts";
-const MOST = 100;
+const MAX_PROMPTS = 100;
 
 export class PromptHistory {
-  #prompts = stored(); // newest first
-  #at = -1; // the one that the arrow keys have led to; -1: none
+  #prompts = storedPrompts(); // newest first
+  #at = -1; // index that the arrow keys have reached; -1: none
   #draft = "";
 
-  /** `onPick` is called with a prompt that was chosen. */
+  /** Calls `onPick` with a prompt that was chosen. */
   constructor(field, onPick) {
     Object.assign(this, { field, onPick, dialog: byId("history") });
     byId("history-open").addEventListener("click", () => this.#open());
@@ -24,19 +24,19 @@ export class PromptHistory {
   add(prompt) {
     this.#at = -1;
     if (!prompt) return;
-    this.#prompts = [prompt, ...stored().filter((other) => other !== prompt)].slice(0, MOST); // another tab's are kept
-    remember(KEY, JSON.stringify(this.#prompts));
+    this.#prompts = [prompt, ...storedPrompts().filter((other) => other !== prompt)].slice(0, MAX_PROMPTS); // with those of other tabs
+    storeItem(KEY, JSON.stringify(this.#prompts));
     this.#show();
   }
 
   clear() {
     this.#prompts = [];
-    forget(KEY);
+    removeItem(KEY);
     this.#show();
     if (this.dialog.open) this.dialog.close();
   }
 
-  /** Up at the beginning of the text leads to older prompts, Down at its end back; true if a key was one of these. */
+  /** Up at the start of the text goes to older prompts, Down at its end back; true if the key was handled. */
   onKey({ key, shiftKey, ctrlKey, altKey, metaKey }) {
     if (shiftKey || ctrlKey || altKey || metaKey) return false;
     const { selectionStart: start, selectionEnd: end, value } = this.field;
@@ -74,11 +74,11 @@ export class PromptHistory {
   }
 }
 
-function stored() {
+function storedPrompts() {
   try {
-    const prompts = JSON.parse(recall(KEY) ?? "[]");
+    const prompts = JSON.parse(loadItem(KEY) ?? "[]");
     return Array.isArray(prompts) ? prompts.filter((prompt) => typeof prompt === "string") : [];
   } catch {
-    return []; // not ours
+    return []; // not JSON: not written by this page
   }
 }

@@ -1,35 +1,35 @@
-// The field for the token, where the server wants one.
+// The login dialog, shown if the server requires a token.
 
-import { Failure, logIn } from "./api.js";
+import { ApiError, logIn } from "./api.js";
 import { byId, setText } from "./dom.js";
 
 const dialog = byId("login");
 const field = byId("token");
 
-/** Do it; where the server asks for a token first, ask the person for it. */
-export async function admitted(act) {
+/** Run `act`; if the server requires a token, ask the user for it and run it again. */
+export async function withLogin(act) {
   try {
     return await act();
   } catch (error) {
-    if (!(error instanceof Failure) || error.status !== 401) throw error;
-    await loggedIn();
+    if (!(error instanceof ApiError) || error.status !== 401) throw error;
+    await askUntilLoggedIn();
     return act();
   }
 }
 
-async function loggedIn() {
+async function askUntilLoggedIn() {
   for (let complaint = ""; ; ) {
     try {
-      return await logIn(await typed(complaint));
+      return await logIn(await askForToken(complaint));
     } catch (error) {
-      if (!(error instanceof Failure)) throw error;
+      if (!(error instanceof ApiError)) throw error;
       complaint = error.status === 401 ? "That is not the token." : error.message;
     }
   }
 }
 
-/** What is typed in; the field forgets it at once. */
-function typed(complaint) {
+/** The token that the user enters; the field is cleared at once. */
+function askForToken(complaint) {
   setText(byId("login-error"), complaint);
   field.setAttribute("aria-invalid", complaint ? "true" : "false");
   if (!dialog.open) dialog.showModal();
@@ -45,4 +45,4 @@ function typed(complaint) {
   });
 }
 
-dialog.addEventListener("cancel", (event) => event.preventDefault()); // there is nothing behind it to go back to
+dialog.addEventListener("cancel", (event) => event.preventDefault()); // without a login the page has nothing to show

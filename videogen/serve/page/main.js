@@ -1,113 +1,119 @@
-// The studio: what each part of the page does when something happens in another. The parts know nothing of each other.
+// The studio: connects the parts of the page, which do not import each other. Begin reading here.
 
-import { Failure, firstModel, limits } from "./api.js";
+import { ApiError, firstModel, limits } from "./api.js";
 import { Collection } from "./collection.js";
 import { Composer } from "./composer.js";
-import { conditionOf, showControls, showPlaying } from "./controls.js";
+import { statusOf, updateControls, updatePlayButton } from "./controls.js";
 import { byId, setText } from "./dom.js";
-import { figuresOf, showFigures } from "./figures.js";
-import { Film } from "./film.js";
-import { listenForKeys } from "./keys.js";
-import { admitted } from "./login.js";
-import { offerLogout } from "./logout.js";
-import { clear, say, warn, warnOf } from "./notices.js";
+import { seconds } from "./format.js";
+import { FrameBuffer } from "./frame_buffer.js";
+import { LiveVideo } from "./live_video.js";
+import { withLogin } from "./login.js";
+import { setUpLogout } from "./logout.js";
+import { clearNotice, setStatus, showError, showNotice } from "./notices.js";
 import { Player } from "./player.js";
-import { Reel } from "./reel.js";
 import { Session } from "./session.js";
 import { Settings } from "./settings.js";
-import { stillOf } from "./stills.js";
+import { listenForShortcuts } from "./shortcuts.js";
+import { showStats, statsOf } from "./stats.js";
+import { thumbnailOf } from "./thumbnails.js";
 import { Timeline } from "./timeline.js";
-import { Tokens } from "./tokens.js";
-import { View } from "./view.js";
-import { seconds } from "./words.js";
+import { TokenGrid } from "./token_grid.js";
+import { ViewOptions } from "./view_options.js";
 
 const stage = byId("stage");
 let model = null;
-let session = null; // the one that is seen
-let opening = null; // the one that is asked for
-let reel = new Reel();
-let firstPicture = null; // seconds since the click
+let session = null; // the one on screen
+let opening = null; // the one that has been requested
+let buffer = new FrameBuffer();
+let firstFrameDelay = null; // seconds since the click
 
-const tokens = new Tokens(byId("tokens"), stage);
-const player = new Player(byId("canvas"), onMoved, onFirst);
-const film = new Film(byId("film"));
-const timeline = new Timeline(seek, (held) => (player.held = held));
+const tokens = new TokenGrid(byId("tokens"), stage);
+const player = new Player(byId("canvas"), onFrameShown, onFirstFrame);
+const liveVideo = new LiveVideo(byId("live-video"));
+const timeline = new Timeline(seek, (dragging) => (player.frozen = dragging));
 const settings = new Settings();
-const composer = new Composer({ begin, change, vary, refused: (text) => warn(text) });
+const composer = new Composer({ generate, changePrompt, makeVariations, refused: (text) => showNotice(text) });
 const collection = new Collection(composer, settings);
-const view = new View(stage, showFilm);
+const view = new ViewOptions(stage, showLiveVideo);
 
-// ---- a video from its wish to its end
+// ---- a video from its request to its end
 
-async function begin() {
+async function generate() {
   if (opening) return;
-  clear();
-  const [wish, beginning, prompt] = [{ ...composer.asked, ...settings.wish }, composer.beginning, composer.text];
-  opening = new Session({ state: onState, record: onRecord, failed: onFailed }, collection.asked());
+  clearNotice();
+  const [params, source, prompt] = [{ ...composer.promptFields, ...settings.overrides }, composer.source, composer.text];
+  opening = new Session({ state: onState, record: onRecord, failed: onFailed }, collection.currentRequest());
   showOpening(true);
   try {
-    await admitted(() => opening.open(wish, beginning));
-    take(opening, prompt);
+    await withLogin(() => opening.open(params, source));
+    replaceSession(opening, prompt);
     composer.history.add(prompt);
-    if (beginning) composer.goOnFrom(null);
+    if (source) composer.setSource(null);
   } catch (error) {
-    onRefused(error, begin);
+    onRefused(error, generate);
   } finally {
     opening = null;
     showOpening(false);
   }
 }
 
-/** What was on before has played on until now. */
-function take(opened, prompt) {
-  if (session) finish(session, reel);
+/** Rows and columns of the last group of tokens, which masks show; a line of tokens is one row. */
+function gridOf({ groups }) {
+  const shape = groups.at(-1);
+  return shape.length === 2 ? shape : [1, shape[0]];
+}
+
+/** The previous video plays until the new one has been accepted. */
+function replaceSession(opened, prompt) {
+  if (session) finish(session, buffer);
   session = opened;
-  collection.keeping.begin(session);
+  collection.saver.begin(session);
   load(prompt);
   onState(session);
 }
 
 function showOpening(on) {
   composer.busy = on;
-  if (on) say(composer.beginning ? "Sending the beginning" : "Asking the model", "opening");
-  else showStanding();
+  if (on) setStatus(composer.source ? "Uploading" : "Sending the request", "opening");
+  else showIdleOrStatus();
   if (!session) stage.dataset.view = on ? "waiting" : "empty";
 }
 
 function load(prompt) {
-  reel = new Reel();
-  firstPicture = null;
-  film.stop();
-  player.load(reel, model.fps, model.width, model.height);
-  timeline.load(reel, model.fps);
-  tokens.blank(...model.groups[0]);
+  buffer = new FrameBuffer();
+  firstFrameDelay = null;
+  liveVideo.stop();
+  player.load(buffer, model.fps, model.width, model.height);
+  timeline.load(buffer, model.fps);
+  tokens.blank(...gridOf(model));
   stage.dataset.view = "waiting";
   byId("canvas").setAttribute("aria-label", prompt || "A video without a prompt");
 }
 
-async function vary(count) {
+async function makeVariations(count) {
   if (opening) return;
-  clear();
+  clearNotice();
   composer.busy = true;
   try {
-    await collection.vary(count);
+    await collection.makeVariations(count);
   } catch (error) {
-    showStanding();
+    showIdleOrStatus();
     onRefused(error, null);
   } finally {
     composer.busy = false;
   }
 }
 
-async function change(prompt) {
-  const mine = session;
-  clear();
+async function changePrompt(prompt) {
+  const changed = session;
+  clearNotice();
   try {
-    await admitted(() => mine.change({ prompt, transition: settings.transition }));
+    await withLogin(() => changed.change({ prompt, transition: settings.transition }));
     composer.history.add(prompt);
-    if (mine === session) say("The new prompt counts from the next frame on");
+    if (changed === session) setStatus("The new prompt applies from the next frame");
   } catch (error) {
-    onRefused(error, () => change(prompt));
+    onRefused(error, () => changePrompt(prompt));
   }
 }
 
@@ -115,225 +121,224 @@ async function playOrPause() {
   if (!session || session.over) return replay();
   const paused = session.state !== "paused";
   player.move(!paused);
-  film.pause(paused);
+  liveVideo.pause(paused);
   try {
-    await admitted(() => session.change({ paused }));
+    await withLogin(() => session.change({ paused }));
   } catch (error) {
     player.move(paused);
-    warnOf(error);
+    showError(error);
   }
 }
 
-/** What has ended is played again, from where one looks at it or from its beginning. */
+/** Replay a finished video from the current position, or from its start. */
 function replay() {
-  if (!reel.length) return;
-  const moving = player.head.moving && player.head.place < reel.last;
-  if (player.head.place >= reel.last) seek(reel.first);
+  if (!buffer.length) return;
+  const moving = player.head.moving && player.head.position < buffer.last;
+  if (player.head.position >= buffer.last) seek(buffer.first);
   player.move(!moving);
-  showPlaying(!moving);
+  updatePlayButton(!moving);
 }
 
 function stop() {
-  if (session && !session.over) finish(session, reel);
-  composer.prompt.focus(); // the button that had the focus can be pressed no more
+  if (session && !session.over) finish(session, buffer);
+  composer.prompt.focus(); // the Stop button is now disabled and cannot keep the focus
 }
 
-/** Stop it, and keep what there is of it. */
-async function finish(ending, pictures) {
+/** Stop a stream and save what it has generated. */
+async function finish(ending, frames) {
   if (ending.over) return;
-  const still = stillOf(player.canvas); // the next video is about to be drawn over it
+  const thumbnail = thumbnailOf(player.canvas); // before the next video is drawn over it
   try {
-    await admitted(() => ending.stop());
-    await collection.keepWhole(ending, pictures, still);
+    await withLogin(() => ending.stop());
+    await collection.saveFinished(ending, frames, thumbnail);
   } catch (error) {
-    warnOf(error);
+    showError(error);
   }
 }
 
-// ---- what comes from the server
+// ---- records from the server
 
 function onRecord(record) {
-  if (record.kind === "picture") {
-    reel.add(record.number, record.jpeg);
-    player.arrived();
-    tokens.becomePicture(record.number);
+  if (record.kind === "frame") {
+    buffer.add(record.number, record.jpeg);
+    player.frameArrived();
+    tokens.markDecoded(record.number);
   } else if (record.kind === "mask") {
     tokens.show(record);
   } else if (record.kind === "mark") {
     onMark(record.data);
-  } else if (record.kind === "figures") {
-    Object.assign(session.facts.figures, record.data);
-    if (conditionOf(session, reel.length).look !== byId("status").dataset.state) showCondition();
+  } else if (record.kind === "stats") {
+    Object.assign(session.info.stats, record.data);
+    if (statusOf(session, buffer.length).state !== byId("status").dataset.state) showStatus();
     showPace();
   }
 }
 
 function onMark(mark) {
-  if (!marked(mark) || mark.picture === reel.marks[0].picture) return;
-  say(`New prompt from ${seconds(mark.picture / model.fps)} on`);
+  if (!addMark(mark) || mark.frame === buffer.marks[0].frame) return;
+  setStatus(`New prompt from ${seconds(mark.frame / model.fps)} on`);
 }
 
-/** Whether a mark is new; a prompt of which the model reads only the beginning is not passed over in silence. */
-function marked({ picture, prompt, cut_short: cutShort }) {
-  const fresh = reel.mark(picture, prompt);
-  if (fresh && cutShort) warn("The prompt is long: its end is more than the model reads, and changes nothing.");
-  return fresh;
+/** Whether a mark is new; warns if the model truncates the prompt. */
+function addMark({ frame, prompt, truncated }) {
+  const added = buffer.mark(frame, prompt);
+  if (added && truncated) showNotice("The prompt is too long: the model ignores the end of it.");
+  return added;
 }
 
 function onState(changed) {
   if (changed !== session) return;
-  for (const mark of changed.facts?.marks ?? []) marked(mark);
-  composer.note = changed.facts?.note;
-  showCondition();
-  showState();
-  showFacts();
+  for (const mark of changed.info?.marks ?? []) addMark(mark);
+  composer.note = changed.info?.note;
+  showStatus();
+  showButtons();
+  updateStats();
   if (changed.over) onOver(changed);
 }
 
 function onOver(over) {
-  film.stop();
-  if (!reel.length) stage.dataset.view = "empty";
-  if (over.facts && over.ended) collection.keepWhole(over, reel).catch(() => {});
+  liveVideo.stop();
+  if (!buffer.length) stage.dataset.view = "empty";
+  if (over.info && over.endedOnServer) collection.saveFinished(over, buffer).catch(() => {});
 }
 
 function onFailed(failure) {
-  warnOf(failure, begin);
+  showError(failure, generate);
 }
 
-/** A wish that was not granted, shown where it can be mended. */
-function onRefused(error, again) {
-  if (!(error instanceof Failure)) throw error;
-  warnOf(error, again);
-  if (error.param === "prompt") composer.complain();
-  else if (error.param) settings.complain(error.param);
+/** Show a refused request at the field that caused it. */
+function onRefused(error, retry) {
+  if (!(error instanceof ApiError)) throw error;
+  showError(error, retry);
+  if (error.param === "prompt") composer.markInvalid();
+  else if (error.param) settings.markInvalid(error.param);
 }
 
 // ---- what is on screen
 
-function onFirst() {
-  firstPicture = (performance.now() - session.began) / 1000;
+function onFirstFrame() {
+  firstFrameDelay = (performance.now() - session.began) / 1000;
   stage.dataset.view = "playing";
   onState(session);
-  showFilm(view.playback);
+  showLiveVideo(view.playback);
 }
 
-function onMoved() {
+function onFrameShown() {
   timeline.show(player.shown, player.head.following);
-  film.cover(player.head.following);
-  if (session?.over) showPlaying(replaying());
+  liveVideo.cover(player.head.following);
+  if (session?.over) updatePlayButton(isReplaying());
 }
 
 function seek(number) {
-  if (!reel.length) return;
+  if (!buffer.length) return;
   timeline.show(player.seek(number), player.head.following);
-  film.cover(player.head.following);
+  liveVideo.cover(player.head.following);
 }
 
-async function showFilm(playback) {
-  film.stop();
-  if (playback !== "film" || !session?.facts || session.over) return;
+async function showLiveVideo(playback) {
+  liveVideo.stop();
+  if (playback !== "video" || !session?.info || session.over) return;
   try {
-    await film.play(session.facts);
+    await liveVideo.play(session.info);
   } catch (error) {
-    film.stop();
-    view.playback = "pictures";
-    warnOf(error);
+    liveVideo.stop();
+    view.playback = "frames";
+    showError(error);
   }
 }
 
-function showStanding() {
-  if (session) showCondition();
-  else say("Ready", "idle");
+function showIdleOrStatus() {
+  if (session) showStatus();
+  else setStatus("Ready", "idle");
 }
 
-/** In the line at the top; its figure stands apart, so that a screen reader does not read out each change of it. */
-function showCondition() {
-  const { words, look } = conditionOf(session, reel.length);
-  say(words, look);
+/** The pace is a separate element, so that screen readers do not announce each new number. */
+function showStatus() {
+  const { text, state } = statusOf(session, buffer.length);
+  setStatus(text, state);
   showPace();
 }
 
 function showPace() {
-  setText(byId("pace"), session ? conditionOf(session, reel.length).pace : "");
+  setText(byId("pace"), session ? statusOf(session, buffer.length).pace : "");
 }
 
-function showState() {
+function showButtons() {
   const live = Boolean(session) && !session.over;
   composer.running = live;
-  showControls(live, reel.length);
-  showPlaying(live ? session.state !== "paused" : replaying());
+  updateControls(live, buffer.length);
+  updatePlayButton(live ? session.state !== "paused" : isReplaying());
 }
 
-/** What has ended, and is seen once more. */
-function replaying() {
-  return Boolean(player.head?.moving) && player.shown < reel.last;
+function isReplaying() {
+  return Boolean(player.head?.moving) && player.shown < buffer.last;
 }
 
-function showFacts() {
-  showFigures(figuresOf(session?.facts, firstPicture, reel, model));
+function updateStats() {
+  showStats(statsOf(session?.info, firstFrameDelay, buffer, model));
 }
 
-/** Do something with the film so far, and say so; what goes wrong is said too. */
-async function withFilm(act, done) {
-  const mine = session;
+/** Do something with the video so far, then show `done` or the error. */
+async function withCurrentVideo(act, done) {
+  const current = session;
   try {
-    await admitted(() => act(mine, reel));
-    say(done);
+    await withLogin(() => act(current, buffer));
+    setStatus(done);
   } catch (error) {
-    warnOf(error);
+    showError(error);
   }
 }
 
-/** A new video from the picture that is looked at. */
+/** Use the frame on screen as the start of a new video. */
 function branch() {
-  const picture = reel.at(player.shown ?? reel.last);
-  const name = `picture at ${seconds(picture.number / model.fps)}.jpg`;
-  composer.goOnFrom({ kind: "image", blob: new Blob([picture.jpeg], { type: "image/jpeg" }), name });
+  const frame = buffer.at(player.shown ?? buffer.last);
+  const name = `frame at ${seconds(frame.number / model.fps)}.jpg`;
+  composer.setSource({ kind: "image", blob: new Blob([frame.jpeg], { type: "image/jpeg" }), name });
 }
 
-// ---- the beginning
+// ---- start and end of the page
 
 async function start() {
   let bounds;
   try {
-    [model, bounds] = await admitted(() => Promise.all([firstModel(), limits()]));
+    [model, bounds] = await withLogin(() => Promise.all([firstModel(), limits()]));
     await collection.prepare(model, byId("canvas"), bounds.recent_seconds);
   } catch (error) {
-    say("Not connected", "failed");
-    return warnOf(error, start);
+    setStatus("Not connected", "failed");
+    return showError(error, start);
   }
   byId("model").textContent = model.id;
   view.fit(model.width, model.height);
   settings.load(model, bounds);
   composer.load(model, bounds);
-  tokens.blank(...model.groups[0]);
-  say("Ready", "idle");
-  showFacts();
+  tokens.blank(...gridOf(model));
+  setStatus("Ready", "idle");
+  updateStats();
   composer.prompt.focus();
-  offerLogout(leave, warnOf).catch(warnOf);
-  showCollection();
+  setUpLogout(leave, showError).catch(showError);
+  loadCollection();
 }
 
-function showCollection() {
-  collection.load(session && !session.over ? session.facts.id : null).catch(warnOf);
+function loadCollection() {
+  collection.load(session && !session.over ? session.info.id : null).catch(showError);
 }
 
-/** Before a logout: what runs ends, and is kept unless everything shall be forgotten. */
-async function leave(forget) {
-  if (session && !session.over) await (forget ? session.stop() : finish(session, reel));
-  if (forget) await collection.forget();
+/** Before a logout: stop the running stream, and save it unless the browser's data are to be removed. */
+async function leave(removeData) {
+  if (session && !session.over) await (removeData ? session.stop() : finish(session, buffer));
+  if (removeData) await collection.clear();
 }
 
 byId("play").addEventListener("click", playOrPause);
 byId("stop").addEventListener("click", stop);
-byId("keep").addEventListener("click", () => withFilm((mine, pictures) => collection.keeping.keep(mine, pictures), "Kept among your videos"));
-byId("download").addEventListener("click", () => withFilm((mine, pictures) => collection.keeping.download(mine, pictures), "Downloaded"));
+byId("save").addEventListener("click", () => withCurrentVideo((current, frames) => collection.saver.save(current, frames), "Saved to your videos"));
+byId("download").addEventListener("click", () => withCurrentVideo((current, frames) => collection.saver.download(current, frames), "Downloaded"));
 byId("branch").addEventListener("click", branch);
-listenForKeys(stage, { playOrPause, seek, place: () => [player.shown ?? 0, reel] });
+listenForShortcuts(stage, { playOrPause, seek, position: () => [player.shown ?? 0, buffer] });
 addEventListener("pagehide", () => session?.leaveForGood());
-addEventListener("pageshow", ({ persisted }) => persisted && showCollection()); // the browser's button Back has led here
+addEventListener("pageshow", ({ persisted }) => persisted && loadCollection()); // restored by the Back button
 addEventListener("beforeunload", (event) => {
-  if (session && !session.over) event.preventDefault(); // the browser asks whether the page may be left
+  if (session && !session.over) event.preventDefault(); // the browser asks for confirmation
 });
-setInterval(showFacts, 1000);
+setInterval(updateStats, 1000);
 start();

@@ -1,39 +1,39 @@
-// Which picture should be on screen: a place that moves with the clock, follows the newest picture or lags behind it.
+// Which frame should be on screen: a position that moves with the clock, and follows the newest frame or lags behind it.
 
-const FARTHEST_BEHIND = 2.5; // seconds of video; whoever follows and falls farther behind jumps
-const COMFORTABLE = 0.5; // seconds behind, after a jump
-const ALMOST_ONE = 0.999; // who has waited at the end for the time of a picture shows the next as soon as it comes
+const MAX_LAG = 2.5; // seconds of video; while following, a larger lag makes the position jump
+const LAG_AFTER_JUMP = 0.5; // seconds of video
+const ALMOST_ONE = 0.999; // a position that has waited at the end for a frame's time shows the next one at once
 
 export class Playhead {
-  place = 0; // a number of a picture, with fractions
-  following = true; // the newest; otherwise the past is looked at
+  position = 0; // a frame number, with fractions
+  following = true; // the newest frame; otherwise the past is on screen
   moving = true;
-  begun = false;
+  started = false;
 
   constructor(fps) {
     this.fps = fps;
   }
 
-  /** Move by so many seconds within what there is; returns the number to show. */
-  advance(passed, first, last) {
-    if (!this.begun) return this.#begin(last);
-    if (this.moving) this.place += passed * this.fps;
-    if (this.following && last - this.place > FARTHEST_BEHIND * this.fps) this.place = last - COMFORTABLE * this.fps;
-    this.place = Math.min(Math.max(this.place, first), last + ALMOST_ONE);
-    if (this.moving && this.place >= last) this.following = true;
-    return Math.floor(this.place);
+  /** Move by some seconds within the buffered frames; returns the number of the frame to show. */
+  advance(elapsed, first, last) {
+    if (!this.started) return this.#start(last);
+    if (this.moving) this.position += elapsed * this.fps;
+    if (this.following && last - this.position > MAX_LAG * this.fps) this.position = last - LAG_AFTER_JUMP * this.fps;
+    this.position = Math.min(Math.max(this.position, first), last + ALMOST_ONE);
+    if (this.moving && this.position >= last) this.following = true;
+    return Math.floor(this.position);
   }
 
-  #begin(last) {
-    this.begun = true;
-    this.place = last;
+  #start(last) {
+    this.started = true;
+    this.position = last;
     return last;
   }
 
-  /** Look at one picture; the newest one is followed. */
+  /** Jump to a frame; at the newest one, start following. */
   seek(number, last) {
-    this.begun = true;
-    this.place = number;
+    this.started = true;
+    this.position = number;
     this.following = number >= last;
   }
 }

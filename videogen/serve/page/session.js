@@ -1,21 +1,21 @@
-// One stream from the wish to its end: opened, watched, changed, paused, stopped. It shows nothing by itself.
+// One stream from its request to its end: open, watch, change, pause, stop. Shows nothing itself.
 //
-// It tells its listener, by the methods named here: state(session), record(record), failed(failure).
+// Calls these methods of its listener: state(session), record(record), failed(error).
 
-import { Failure, openStream, stream } from "./api.js";
-import { chunksOf, records } from "./records.js";
+import { ApiError, openStream, stream } from "./api.js";
+import { chunksOf, records } from "./preview_records.js";
 
-const PATIENCE = [300, 1000, 3000]; // milliseconds before each further attempt, when the line is cut
+const RETRY_DELAYS = [300, 1000, 3000]; // milliseconds before each attempt to reconnect
 
 export class Session {
-  state = "opening"; // then queued, playing, paused, and at last stopped or failed
-  facts = null; // the stream as the server describes it
-  ended = false; // by itself: at its wished length, or by a failure
-  #left = new AbortController();
+  state = "opening"; // then queued, playing, paused, and finally stopped or failed
+  info = null; // the stream as the server describes it
+  endedOnServer = false; // reached its length or failed; not stopped by the user
+  #abort = new AbortController();
 
-  /** `about` is what the video was asked for with, for whoever keeps it. */
-  constructor(listener, about) {
-    Object.assign(this, { listener, about });
+  /** `request` is stored with the video when it is saved. */
+  constructor(listener, request) {
+    Object.assign(this, { listener, request });
     this.began = performance.now();
   }
 
@@ -23,36 +23,36 @@ export class Session {
     return this.state === "stopped" || this.state === "failed";
   }
 
-  async open(wish, beginning) {
-    this.facts = await openStream(wish, beginning, this.#left.signal);
-    this.#turn(this.facts.status);
+  async open(params, source) {
+    this.info = await openStream(params, source, this.#abort.signal);
+    this.#setState(this.info.status);
     this.#watch();
   }
 
   async change(changes) {
-    this.facts = await stream.change(this.facts.id, changes);
-    if (!this.over) this.#turn(this.facts.status);
+    this.info = await stream.change(this.info.id, changes);
+    if (!this.over) this.#setState(this.info.status);
   }
 
-  /** Nothing more is made, and the page listens no longer; what was made the server still gives out for a while. */
+  /** Stop generating and watching; the server keeps the frames so far for a while. */
   async stop() {
     this.leave();
-    if (this.facts) await stream.close(this.facts.id);
+    if (this.info) await stream.close(this.info.id);
   }
 
-  /** For a page that is being closed: the server hears of it even so. */
+  /** Stop while the page is being closed: the request outlives the page. */
   leaveForGood() {
-    const known = this.facts && !this.over;
+    const running = this.info && !this.over;
     this.leave();
-    if (known) stream.close(this.facts.id, true).catch(() => {});
+    if (running) stream.close(this.info.id, true).catch(() => {});
   }
 
   leave() {
-    this.#left.abort();
-    if (!this.over) this.#turn("stopped");
+    this.#abort.abort();
+    if (!this.over) this.#setState("stopped");
   }
 
-  #turn(state) {
+  #setState(state) {
     this.state = state;
     this.listener.state(this);
   }
@@ -61,59 +61,59 @@ export class Session {
     for (let attempt = 0; !this.over; attempt += 1) {
       try {
         if (await this.#read(() => (attempt = 0))) return;
-        await this.#ask(); // the line was cut: does the stream still exist?
+        await this.#refresh(); // the connection was lost: does the stream still exist?
       } catch (error) {
         if (this.over || error.name === "AbortError") return;
-        const lasting = error instanceof Failure && error.status >= 400 && error.status < 500;
-        if (lasting || attempt >= PATIENCE.length) return this.#fail(error);
+        const permanent = error instanceof ApiError && error.status >= 400 && error.status < 500;
+        if (permanent || attempt >= RETRY_DELAYS.length) return this.#fail(error);
       }
-      await pause(PATIENCE[Math.min(attempt, PATIENCE.length - 1)]);
+      await sleep(RETRY_DELAYS[Math.min(attempt, RETRY_DELAYS.length - 1)]);
     }
   }
 
-  /** All records until the line is cut (false) or the stream has ended (true). */
+  /** Read records until the connection is lost (false) or the stream ends (true). */
   async #read(onRecord) {
-    const response = await stream.preview(this.facts.id, this.#left.signal);
+    const response = await stream.preview(this.info.id, this.#abort.signal);
     for await (const record of records(chunksOf(response.body))) {
       if (this.over) return true;
       onRecord();
       if (record.kind === "end") return this.#end(record.data);
-      if (record.kind === "turn") this.#told(record.data);
+      if (record.kind === "queue") this.#onQueue(record.data);
       else this.listener.record(record);
     }
     return false;
   }
 
-  /** It has the model's turns, or a place in the queue for them: while others wait, it has them for a while only. */
-  #told({ status, queue_place }) {
-    Object.assign(this.facts, { status, queue_place });
-    this.#turn(status);
+  /** The model works on it, or it has a place in the queue: streams take turns while others wait. */
+  #onQueue({ status, queue_place }) {
+    Object.assign(this.info, { status, queue_place });
+    this.#setState(status);
   }
 
   #end(data) {
     if (data.status === "failed" || data.error) {
-      this.#fail(new Failure(messageOf(data.error) ?? "The stream has failed on the server."));
+      this.#fail(new ApiError(messageOf(data.error) ?? "The stream failed on the server."));
     } else {
-      this.ended = true;
-      this.#turn("stopped");
+      this.endedOnServer = true;
+      this.#setState("stopped");
     }
     return true;
   }
 
   #fail(error) {
-    const failure = error instanceof Failure ? error : new Failure("The line to the server was cut.");
-    this.ended = true;
-    this.#turn("failed");
-    this.#left.abort();
+    const failure = error instanceof ApiError ? error : new ApiError("The connection to the server was lost.");
+    this.endedOnServer = true;
+    this.#setState("failed");
+    this.#abort.abort();
     this.listener.failed(failure);
   }
 
-  async #ask() {
-    const facts = await stream.get(this.facts.id);
+  async #refresh() {
+    const info = await stream.get(this.info.id);
     if (this.over) return;
-    this.facts = facts;
-    if (facts.status === "failed") this.#end({ status: "failed", error: facts.error });
-    else this.#turn(facts.status);
+    this.info = info;
+    if (info.status === "failed") this.#end({ status: "failed", error: info.error });
+    else this.#setState(info.status);
   }
 }
 
@@ -121,6 +121,6 @@ function messageOf(error) {
   return typeof error === "string" ? error : error?.message;
 }
 
-function pause(milliseconds) {
+function sleep(milliseconds) {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }

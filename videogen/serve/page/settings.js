@@ -1,4 +1,4 @@
-// The settings of the next video: what differs from the model's own is sent, nothing else.
+// The settings of the next video. Only values that differ from the model's defaults are sent.
 
 import { byId, make, setText } from "./dom.js";
 
@@ -9,74 +9,74 @@ const SAMPLING = [...SLIDERS, ...TEXTS, ...NUMBERS];
 const CHOICES = ["length", "transition"];
 const ORDERS = {
   halton: "evenly spread",
-  confidence: "surest first",
-  random: "by lot",
-  threshold: "all that is sure",
+  confidence: "most confident first",
+  random: "random",
+  threshold: "all confident tokens",
   raster: "row by row",
   autoregressive: "row by row, cached",
 };
 
 export class Settings {
-  #own = {}; // the model's
-  #given = {}; // what each field was set to, {value, shown}: a slider rounds to its steps
+  #defaults = {}; // of the model
+  #initial = {}; // what each field was set to, {value, shown}: a slider shows a rounded value
 
   constructor() {
     this.form = byId("settings-form");
     this.form.addEventListener("reset", (event) => {
       event.preventDefault();
-      this.#restore();
+      this.#reset();
     });
     this.form.addEventListener("submit", (event) => event.preventDefault());
     this.form.addEventListener("input", (event) => this.#onInput(event.target));
   }
 
-  /** Show what the model has where nothing is chosen. */
+  /** Show the model's defaults. */
   load({ sampler, orders }, limits) {
-    this.#own = sampler;
+    this.#defaults = sampler;
     const options = orders.map((name) => make("option", { value: name, textContent: ORDERS[name] ?? name }));
     byId("order").replaceChildren(...options);
     byId("steps").max = Math.min(limits.steps, 64);
     byId("negative_prompt").maxLength = limits.prompt_chars;
-    this.#restore();
+    this.#reset();
   }
 
-  /** The fields of a wish that differ from the model's own settings. */
-  get wish() {
-    const wish = {};
+  /** The request fields that differ from the model's defaults. */
+  get overrides() {
+    const overrides = {};
     for (const name of SAMPLING) {
       const value = this.#valueOf(name);
-      if (value !== null && value !== this.#ownOf(name)) wish[name] = value;
+      if (value !== null && value !== this.#defaultOf(name)) overrides[name] = value;
     }
-    if (byId("length").value) wish.seconds = Number(byId("length").value);
-    wish.transition = this.transition;
-    return wish;
+    if (byId("length").value) overrides.seconds = Number(byId("length").value);
+    overrides.transition = this.transition;
+    return overrides;
   }
 
   get transition() {
     return byId("transition").value;
   }
 
-  /** Everything that the next video is made with, by the names of the fields. */
+  /** All settings of the next video, by field name. */
   get values() {
-    const sampling = SAMPLING.map((name) => [name, this.#valueOf(name) ?? this.#ownOf(name)]);
+    const sampling = SAMPLING.map((name) => [name, this.#valueOf(name) ?? this.#defaultOf(name)]);
     return Object.fromEntries([...sampling, ...CHOICES.map((name) => [name, byId(name).value])]);
   }
 
-  /** Set the fields to what an earlier video was made with; what this model does not have stays as it is. */
+  /** Set the fields to the settings of an earlier video; choices that this model lacks stay unchanged. */
   apply(values) {
     for (const name of SAMPLING) this.#set(name, values[name] ?? null);
-    for (const name of CHOICES) this.#choose(byId(name), values[name]);
+    for (const name of CHOICES) this.#select(byId(name), values[name]);
     byId("settings").open = true;
   }
 
-  /** Pairs of a name and a value, as the page names them. */
-  described(values) {
-    const named = [...SLIDERS, "order", "top_k", "top_p", "negative_prompt"].filter((name) => (values[name] ?? "") !== "");
-    return named.map((name) => [this.#label(name), name === "order" ? (ORDERS[values.order] ?? values.order) : String(values[name])]);
+  /** Pairs of a label and a value. */
+  describe(values) {
+    const given = [...SLIDERS, "order", "top_k", "top_p", "negative_prompt"].filter((name) => (values[name] ?? "") !== "");
+    return given.map((name) => [this.#label(name), name === "order" ? (ORDERS[values.order] ?? values.order) : String(values[name])]);
   }
 
-  /** Lead to the field that the server complains about; false if it is none of these. */
-  complain(name) {
+  /** Focus the field that the server rejected; false if the form does not have it. */
+  markInvalid(name) {
     const field = { seconds: "length", frames: "length" }[name] ?? name;
     if (![...SAMPLING, ...CHOICES].includes(field)) return false;
     byId("settings").open = true;
@@ -89,32 +89,32 @@ export class Settings {
     return this.form.querySelector(`label[for="${name}"]`).textContent;
   }
 
-  #ownOf(name) {
-    return this.#own[name] ?? null;
+  #defaultOf(name) {
+    return this.#defaults[name] ?? null;
   }
 
-  /** What a field stands for: a number that a slider has rounded is meant as it was given. */
+  /** The value of a field; an untouched slider stands for the exact value that it was set to. */
   #valueOf(name) {
     const text = byId(name).value.trim();
-    if (text === this.#given[name].shown) return this.#given[name].value;
+    if (text === this.#initial[name].shown) return this.#initial[name].value;
     if (text === "") return null;
     return TEXTS.includes(name) ? text : Number(text);
   }
 
   #set(name, value) {
     const field = byId(name);
-    if (field.tagName === "SELECT") this.#choose(field, value);
+    if (field.tagName === "SELECT") this.#select(field, value);
     else field.value = value === null ? "" : String(value);
-    this.#given[name] = { value: field.tagName === "SELECT" ? field.value : value, shown: field.value.trim() };
+    this.#initial[name] = { value: field.tagName === "SELECT" ? field.value : value, shown: field.value.trim() };
     this.#onInput(field);
   }
 
-  #choose(field, value) {
+  #select(field, value) {
     if ([...field.options].some((option) => option.value === value)) field.value = value;
   }
 
-  #restore() {
-    for (const name of SAMPLING) this.#set(name, this.#ownOf(name));
+  #reset() {
+    for (const name of SAMPLING) this.#set(name, this.#defaultOf(name));
     byId("length").value = "";
     byId("transition").value = "recache";
   }

@@ -1,25 +1,24 @@
-// Colours as the system has them, light, or dark. A classic script, so that it runs before the first paint.
+// The theme: system, light or dark. A classic script, so that it runs before the first paint.
 "use strict";
 
 (() => {
-  const WORDS = { system: "as the system has them", light: "light", dark: "dark" };
-  const ORDER = Object.keys(WORDS);
+  const THEMES = ["system", "light", "dark"];
   const KEY = "videogen.theme";
 
-  function remembered() {
+  function loadTheme() {
     try {
       const theme = localStorage.getItem(KEY);
-      return ORDER.includes(theme) ? theme : "system";
+      return THEMES.includes(theme) ? theme : "system";
     } catch {
-      return "system"; // a browser that stores nothing
+      return "system"; // no storage
     }
   }
 
-  function remember(theme) {
+  function storeTheme(theme) {
     try {
       localStorage.setItem(KEY, theme);
     } catch {
-      // then it holds until the page is closed
+      // no storage: it lasts until the page is closed
     }
   }
 
@@ -27,21 +26,21 @@
     document.documentElement.dataset.theme = theme;
     const button = document.getElementById("theme");
     if (button) {
-      button.setAttribute("aria-label", `Colours: ${WORDS[theme]}`);
-      button.title = `Colours: ${WORDS[theme]}`;
+      button.setAttribute("aria-label", `Theme: ${theme}`);
+      button.title = `Theme: ${theme}`;
     }
   }
 
   function next() {
     const now = document.documentElement.dataset.theme;
-    const theme = ORDER[(ORDER.indexOf(now) + 1) % ORDER.length];
-    remember(theme);
+    const theme = THEMES[(THEMES.indexOf(now) + 1) % THEMES.length];
+    storeTheme(theme);
     apply(theme);
   }
 
-  apply(remembered());
+  apply(loadTheme());
   document.addEventListener("DOMContentLoaded", () => {
-    apply(remembered());
+    apply(loadTheme());
     document.getElementById("theme").addEventListener("click", next);
   });
 })();

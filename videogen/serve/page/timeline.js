@@ -1,57 +1,57 @@
-// Time as a slider: where one is, how far back one can go, and where the prompt changed.
+// The timeline: a slider over the buffered frames, with marks where the prompt changed.
 
 import { byId, make, setText } from "./dom.js";
-import { seconds, shortened, spokenSeconds } from "./words.js";
+import { seconds, shorten, spellSeconds } from "./format.js";
 
 const slider = byId("scrub");
 const marks = byId("marks");
 
 export class Timeline {
-  #shownMarks = new Map(); // a mark of the reel -> its button
+  #buttons = new Map(); // mark -> its button
 
-  /** `onSeek` is told the number of the picture that is asked for, `onHold` whether the slider is being held. */
-  constructor(onSeek, onHold) {
+  /** Calls `onSeek` with a frame number, and `onDrag` with whether the slider is being dragged. */
+  constructor(onSeek, onDrag) {
     this.onSeek = onSeek;
     slider.addEventListener("input", () => onSeek(Number(slider.value)));
-    slider.addEventListener("pointerdown", () => onHold(true));
-    for (const name of ["pointerup", "pointercancel"]) slider.addEventListener(name, () => onHold(false));
+    slider.addEventListener("pointerdown", () => onDrag(true));
+    for (const name of ["pointerup", "pointercancel"]) slider.addEventListener(name, () => onDrag(false));
     byId("live").addEventListener("click", () => onSeek(Infinity));
   }
 
-  load(reel, fps) {
-    Object.assign(this, { reel, fps });
-    this.#shownMarks.clear();
+  load(buffer, fps) {
+    Object.assign(this, { buffer, fps });
+    this.#buttons.clear();
     marks.replaceChildren();
     setText(byId("caption"), "");
   }
 
-  /** Show the picture `number`, and whether the newest is followed. */
+  /** Show the position, and whether playback follows the newest frame. */
   show(number, following) {
-    const { first, last } = this.reel;
+    const { first, last } = this.buffer;
     Object.assign(slider, { min: first, max: Math.max(last, first + 1), value: number, disabled: false });
-    slider.setAttribute("aria-valuetext", `${spokenSeconds(number / this.fps)}${following ? ", newest" : ""}`);
+    slider.setAttribute("aria-valuetext", `${spellSeconds(number / this.fps)}${following ? ", newest" : ""}`);
     slider.style.setProperty("--part", String((number - first) / Math.max(1, last - first)));
     setText(byId("clock"), seconds(number / this.fps));
     byId("live").setAttribute("aria-pressed", String(following));
     this.#showMarks(first, last);
-    setText(byId("caption"), this.reel.promptAt(number));
+    setText(byId("caption"), this.buffer.promptAt(number));
   }
 
   #showMarks(first, last) {
-    const begun = this.reel.marks.findLastIndex(({ picture }) => picture <= first); // the one that holds at the left end
-    for (const [place, mark] of this.reel.marks.entries()) {
-      if (!this.#shownMarks.has(mark)) this.#shownMarks.set(mark, this.#button(mark));
-      const button = this.#shownMarks.get(mark);
-      const part = Math.max(0, mark.picture - first) / Math.max(1, last - first);
-      button.hidden = place < begun || part > 1; // forgotten, or not made yet
+    const start = this.buffer.marks.findLastIndex(({ frame }) => frame <= first); // the mark in effect at the left end
+    for (const [index, mark] of this.buffer.marks.entries()) {
+      if (!this.#buttons.has(mark)) this.#buttons.set(mark, this.#button(mark));
+      const button = this.#buttons.get(mark);
+      const part = Math.max(0, mark.frame - first) / Math.max(1, last - first);
+      button.hidden = index < start || part > 1; // evicted, or not generated yet
       button.style.setProperty("--part", String(part));
     }
   }
 
-  #button({ picture, prompt }) {
-    const text = `${seconds(picture / this.fps)}: ${shortened(prompt, 120)}`;
+  #button({ frame, prompt }) {
+    const text = `${seconds(frame / this.fps)}: ${shorten(prompt, 120)}`;
     const button = make("button", { type: "button", className: "tick", title: text, "aria-label": `Go to ${text}` });
-    button.addEventListener("click", () => this.onSeek(picture));
+    button.addEventListener("click", () => this.onSeek(frame));
     marks.append(button);
     return button;
   }

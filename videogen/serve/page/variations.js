@@ -1,95 +1,95 @@
-// Several videos of one prompt, each with another seed: jobs of the server, whose results come to the kept videos.
+// Several videos of one prompt, each with its own seed: jobs on the server, whose results are saved to the gallery.
 
 import { createVideo, video } from "./api.js";
-import { found, recordOf, storable } from "./keeping.js";
-import { stillOfFilm } from "./stills.js";
+import { orNull, videoRecord, withoutLargeSource } from "./saving.js";
+import { thumbnailOfVideo } from "./thumbnails.js";
 
-const LOOK_AGAIN = 1000; // milliseconds
-const PATIENCE = 20; // looks in a row that may fail
+const POLL_INTERVAL = 1000; // milliseconds
+const MAX_FAILED_POLLS = 20; // in a row
 
 export class Variations {
   #followed = new Set(); // ids
 
-  /** `on` has ready(), once for each of them, and failed(error). */
+  /** `on` has ready(), called once per variation, and failed(error). */
   constructor(library, gallery, on) {
     Object.assign(this, { library, gallery, on });
   }
 
-  /** Ask for `count` of them, from the first seed on or with seeds of the server's; returns the server's remark. */
-  async make(count, wish, about) {
-    const seed = (number) => (wish.seed === undefined ? {} : { seed: wish.seed + number });
+  /** Request `count` variations, with consecutive seeds if one is given; returns the server's note. */
+  async make(count, params, request) {
+    const seed = (number) => (params.seed === undefined ? {} : { seed: params.seed + number });
     let note = "";
     for (let number = 0; number < count; number += 1) {
-      const job = await createVideo({ ...wish, ...seed(number) }, about.beginning);
-      const unfinished = { id: job.id, kind: "job", about: storable({ ...about, prompts: [{ seconds: 0, prompt: about.prompt }] }) };
-      await this.library.put("unfinished", unfinished).catch(() => {}); // then a page that is loaded again does not find it
+      const job = await createVideo({ ...params, ...seed(number) }, request.source);
+      const unfinished = { id: job.id, kind: "job", request: withoutLargeSource({ ...request, prompts: [{ seconds: 0, prompt: request.prompt }] }) };
+      await this.library.put("unfinished", unfinished).catch(() => {}); // then it cannot be recovered after a reload
       this.follow(unfinished);
       note = job.note;
     }
     return note;
   }
 
-  /** Also those of another tab. */
+  /** Includes those of other tabs. */
   async cancelAll() {
     const jobs = (await this.library.all("unfinished")).filter(({ kind }) => kind === "job");
     await Promise.all(jobs.map(({ id }) => this.#end(id)));
   }
 
-  /** Show how one is getting on until it can be kept. */
-  async follow({ id, about }) {
-    if (this.#followed.has(id)) return; // the browser's button Back has led here
+  /** Show the progress of a job until it can be saved. */
+  async follow({ id, request }) {
+    if (this.#followed.has(id)) return; // the page was restored by the Back button
     this.#followed.add(id);
     let cancelled = false;
-    const place = this.gallery.expect(about.prompt, () => {
+    const placeholder = this.gallery.addPlaceholder(request.prompt, () => {
       cancelled = true;
-      place.done();
+      placeholder.done();
       this.#end(id);
     });
-    place.show("Waiting", null);
+    placeholder.show("Waiting", null);
     try {
-      const job = await this.#finished(id, place, () => cancelled);
-      if (job) await this.#keep(job, about);
+      const job = await this.#finished(id, placeholder, () => cancelled);
+      if (job) await this.#save(job, request);
       if (!cancelled) await this.#end(id);
       if (job) this.on.ready();
     } catch (error) {
-      if (error instanceof JobFailed) await this.#end(id); // what has only not been reached is looked for after a reload
+      if (error instanceof JobFailed) await this.#end(id); // after a network error the job is recovered by a reload
       this.on.failed(error);
     }
-    place.done();
+    placeholder.done();
   }
 
-  /** The job once it is completed; null where it is not there any more. */
-  async #finished(id, place, cancelled) {
+  /** The job once it is completed; null if it no longer exists. */
+  async #finished(id, placeholder, cancelled) {
     for (let failures = 0; !cancelled(); ) {
       try {
-        const job = await found(() => video.get(id));
+        const job = await orNull(() => video.get(id));
         if (!job || job.status === "completed") return job;
         if (job.status === "failed") throw new JobFailed(job.error?.message);
-        place.show(...(job.status === "queued" ? ["Waiting", null] : [`${job.progress} %`, job.progress / 100]));
+        placeholder.show(...(job.status === "queued" ? ["Waiting", null] : [`${job.progress} %`, job.progress / 100]));
         failures = 0;
       } catch (error) {
         failures += 1;
-        if (error instanceof JobFailed || error.status === 401 || failures > PATIENCE) throw error;
+        if (error instanceof JobFailed || error.status === 401 || failures > MAX_FAILED_POLLS) throw error;
       }
-      await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN));
+      await new Promise((resolve) => setTimeout(resolve, POLL_INTERVAL));
     }
     return null;
   }
 
-  async #keep(job, about) {
-    const film = await video.content(job.id);
-    await this.gallery.add(await recordOf(job.id, about, job.seed, film, await stillOfFilm(film), job.frames / job.fps));
+  async #save(job, request) {
+    const mp4 = await video.content(job.id);
+    await this.gallery.add(await videoRecord(job.id, request, job.seed, mp4, await thumbnailOfVideo(mp4), job.frames / job.fps));
   }
 
-  /** The server need not keep it, nor this browser look for it. */
+  /** Delete the job from the server and from the list of unfinished requests. */
   async #end(id) {
     await this.library.remove("unfinished", id).catch(() => {});
-    await video.remove(id).catch(() => {}); // it may be gone already
+    await video.remove(id).catch(() => {}); // it may be deleted already
   }
 }
 
 class JobFailed extends Error {
   constructor(reason) {
-    super(reason ? `One of the variations failed: ${reason}` : "One of the variations failed on the server.");
+    super(reason ? `A variation failed: ${reason}` : "A variation failed on the server.");
   }
 }

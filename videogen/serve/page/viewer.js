@@ -1,10 +1,10 @@
-// One of the kept videos, large, with everything that it was made with.
+// A dialog with one saved video and the request that it was generated from.
 
 import { byId, fileName, make, setText } from "./dom.js";
-import { seconds, shortened } from "./words.js";
+import { seconds, shorten } from "./format.js";
 
 export class Viewer {
-  /** `on` has continueFrom({kind, blob, name}), again(video) and settingsOf(video): pairs of a name and a value. */
+  /** `on` has continueFrom({kind, blob, name}), reuse(video) and describeSettings(video): pairs of a label and a value. */
   constructor(on) {
     this.on = on;
     this.dialog = byId("viewer");
@@ -13,33 +13,33 @@ export class Viewer {
   }
 
   open(video) {
-    const url = URL.createObjectURL(video.film);
+    const url = URL.createObjectURL(video.mp4);
     byId("viewer-video").src = url;
-    setText(byId("viewer-title"), shortened(promptOf(video), 120));
-    byId("viewer-facts").replaceChildren(...this.#facts(video));
+    setText(byId("viewer-title"), shorten(promptOf(video), 120));
+    byId("viewer-details").replaceChildren(...this.#details(video));
     Object.assign(byId("viewer-download"), { href: url, download: fileName(promptOf(video), "mp4") });
-    this.#leadTo("viewer-continue", () => this.continueFrom(video));
-    this.#leadTo("viewer-again", () => this.on.again(video));
+    this.#onClick("viewer-continue", () => this.continueFrom(video));
+    this.#onClick("viewer-reuse", () => this.on.reuse(video));
     this.dialog.showModal();
-    byId("viewer-video").play().catch(() => {}); // the person can begin it
+    byId("viewer-video").play().catch(() => {}); // the user can start it
   }
 
   continueFrom(video) {
-    this.on.continueFrom({ kind: "clip", blob: video.film, name: fileName(promptOf(video), "mp4") });
+    this.on.continueFrom({ kind: "clip", blob: video.mp4, name: fileName(promptOf(video), "mp4") });
   }
 
-  #leadTo(id, act) {
+  #onClick(id, act) {
     byId(id).onclick = () => {
       this.dialog.close();
       act();
     };
   }
 
-  #facts(video) {
-    const prompts = video.prompts.map((one) => [`From ${seconds(one.seconds)}`, one.prompt || "without a prompt"]);
-    const from = video.beginning ? [["Continued from", video.beginning.name]] : [];
-    const made = [["Model", video.model], ["Made", new Date(video.made).toLocaleString()]];
-    const rows = [...prompts, ...from, ["Seed", String(video.seed)], ...this.on.settingsOf(video), ...made];
+  #details(video) {
+    const prompts = video.prompts.map(({ seconds: start, prompt }) => [`From ${seconds(start)}`, prompt || "without a prompt"]);
+    const source = video.source ? [["Continued from", video.source.name]] : [];
+    const origin = [["Model", video.model], ["Created", new Date(video.createdAt).toLocaleString()]];
+    const rows = [...prompts, ...source, ["Seed", String(video.seed)], ...this.on.describeSettings(video), ...origin];
     return rows.map(([name, value]) => make("div", {}, [make("dt", { textContent: name }), make("dd", { textContent: value })]));
   }
 
@@ -52,7 +52,7 @@ export class Viewer {
   }
 }
 
-/** All that a video was told, in one line. */
+/** All prompts of a video in one line. */
 export function promptOf({ prompts }) {
   return prompts.map(({ prompt }) => prompt).filter(Boolean).join(" → ") || "without a prompt";
 }

@@ -1,4 +1,4 @@
-"""Videos that the browser keeps: over a reload, with what they were made with, within bounds, until removed."""
+"""Videos saved in the browser: across reloads, with their requests, within limits, until removed."""
 
 import io
 
@@ -13,16 +13,17 @@ STORED = """async () => {
   return { videos: (await library.all("videos")).length, unfinished: (await library.all("unfinished")).length };
 }"""
 
-# Fills the storage through the gallery's own way, with films of so many bytes.
+# Stores videos of a size in bytes.
 FILL = """async ([count, bytes]) => {
   const { Library } = await import("/page/library.js");
   const library = new Library();
   await library.open();
   for (let number = 0; number < count; number += 1) {
     const prompts = [{ seconds: 0, prompt: `video ${number}` }];
-    const [film, still] = [new Blob([new Uint8Array(bytes)]), new Blob([new Uint8Array(10)])];
-    const about = { model: "m", prompt: "p", settings: {}, seed: 1, beginning: null };
-    await library.put("videos", { id: `id ${number}`, made: 1000 + number, prompts, film, still, length: 2, ...about });
+    const [mp4, thumbnail] = [new Blob([new Uint8Array(bytes)]), new Blob([new Uint8Array(10)])];
+    const about = { model: "m", prompt: "p", settings: {}, seed: 1, source: null };
+    const video = { id: `id ${number}`, createdAt: 1000 + number, prompts, mp4, thumbnail, duration: 2 };
+    await library.put("videos", { ...video, ...about });
   }
 }"""
 
@@ -56,37 +57,37 @@ def test_a_kept_video_survives_a_reload_with_its_seed_and_settings(studio: Studi
     studio.page.get_by_text("Settings", exact=True).click()
     studio.page.get_by_label("Steps").fill("4")
     studio.page.get_by_label("Seed").fill("77")
-    studio.page.get_by_label("Not wanted").fill("a disc")
+    studio.page.get_by_label("Negative prompt").fill("a disc")
     make_one(studio)
     again(studio)
     studio.page.locator("#gallery").get_by_role("button", name="Watch").click()
     studio.until("document.getElementById('viewer-video').videoWidth === 64")
-    facts = studio.page.locator("#viewer-facts div").all_inner_texts()
+    facts = studio.page.locator("#viewer-details div").all_inner_texts()
     told = dict(fact.split("\n") for fact in facts)
     assert told["From 0.0 s"] == RING
-    assert (told["Seed"], told["Steps"], told["Not wanted"], told["Model"]) == ("77", "4", "a disc", "playroom")
+    assert (told["Seed"], told["Steps"], told["Negative prompt"], told["Model"]) == ("77", "4", "a disc", "playroom")
     with studio.page.expect_download() as download:
         studio.page.locator("#viewer-download").click()
     assert download.value.suggested_filename.endswith(".mp4")
 
 
 def test_its_settings_are_used_again(studio: Studio) -> None:
-    studio.fake.moods.sampler |= {"guidance_scale": 4.1}  # between the steps of the slider
+    studio.fake.behavior.sampler |= {"guidance_scale": 4.1}  # between the steps of the slider
     studio.open()
     studio.page.get_by_text("Settings", exact=True).click()
     studio.page.get_by_label("Steps").fill("4")
     studio.page.get_by_label("Length").select_option("2 seconds")
-    studio.page.get_by_label("Order").select_option("by lot")
+    studio.page.get_by_label("Order").select_option("random")
     studio.begin()
     studio.says("Ended")
     studio.page.locator("#gallery li").wait_for()
     again(studio)
-    studio.page.locator("#gallery").get_by_role("button", name="Use these settings again").click()
+    studio.page.locator("#gallery").get_by_role("button", name="Reuse settings").click()
     assert studio.page.get_by_label("Prompt", exact=True).input_value() == RING
     assert studio.page.get_by_label("Seed").is_visible()  # what was changed is shown
     studio.page.get_by_role("button", name="Generate").click()
     studio.says("Ended")
-    first, second = studio.fake.wishes
+    first, second = studio.fake.requests
     assert second == {**first, "seed": 20240}  # that of the first one, which the server had drawn
 
 
@@ -96,13 +97,13 @@ def test_what_a_video_went_on_from_is_used_again_too(studio: Studio) -> None:
     studio.open()
     file = {"name": "tree.png", "mimeType": "image/png", "buffer": out.getvalue()}
     studio.page.locator("#file").set_input_files([file])  # type: ignore[list-item]
-    studio.page.get_by_role("button", name="Continue it").click()
+    studio.page.get_by_role("button", name="Continue").click()
     studio.plays()
     studio.page.get_by_role("button", name="Stop").click()
     studio.page.locator("#gallery li").wait_for()
     again(studio)
-    studio.page.locator("#gallery").get_by_role("button", name="Use these settings again").click()
-    studio.page.get_by_role("button", name="Continue it", exact=True).click()
+    studio.page.locator("#gallery").get_by_role("button", name="Reuse settings").click()
+    studio.page.get_by_role("button", name="Continue", exact=True).click()
     studio.plays()
     assert studio.fake.uploads == [("image", out.getvalue())] * 2
 
@@ -126,14 +127,42 @@ def test_what_has_grown_is_there_once(studio: Studio) -> None:
     studio.open()
     studio.begin()
     studio.plays()
-    studio.page.get_by_role("button", name="Keep this video").click()
+    studio.page.get_by_role("button", name="Save this video").click()
     studio.page.locator("#gallery li").wait_for()
     studio.until("document.getElementById('scrub').max > 20")
     studio.page.get_by_role("button", name="Stop").click()
-    studio.until("!document.querySelector('#gallery .facts').textContent.startsWith('0')")
+    studio.until("!document.querySelector('#gallery .details').textContent.startsWith('0')")
     studio.until("document.querySelectorAll('#gallery li').length === 1")
     again(studio)
     has(studio, 1)
+
+
+# Writes records of version 1 of the database.
+FILL_VERSION_1 = """() => new Promise((resolve, reject) => {
+  const request = indexedDB.open("videogen", 1);
+  request.onupgradeneeded = () => {
+    for (const name of ["videos", "unfinished"]) request.result.createObjectStore(name, { keyPath: "id" });
+    const about = { model: "m", prompt: "p", settings: {}, beginning: { kind: "clip", blob: null, name: "old.mp4" } };
+    const [film, still] = [new Blob([new Uint8Array(9)]), new Blob([new Uint8Array(9)])];
+    const prompts = [{ seconds: 0, prompt: "old" }];
+    const video = { id: "old", made: 1000, prompts, film, still, length: 2, seed: 1 };
+    request.transaction.objectStore("videos").put({ ...video, ...about });
+    request.transaction.objectStore("unfinished").put({ id: "gone", kind: "stream", about });
+  };
+  request.onerror = () => reject(request.error);
+  request.onsuccess = () => { request.result.close(); resolve(); };
+})"""
+
+
+def test_videos_of_an_older_version_are_upgraded(studio: Studio) -> None:
+    studio.page.goto(f"{studio.url}/page/icon.svg")
+    studio.page.evaluate(FILL_VERSION_1)
+    studio.open()
+    has(studio, 1)
+    assert "2.0 s, 9 bytes" in studio.page.locator("#gallery li").inner_text()
+    studio.until(f"({STORED})().then((stored) => (window.left = stored.unfinished), () => {{}}) && window.left === 0")
+    studio.page.locator("#gallery").get_by_role("button", name="Reuse settings").click()
+    studio.warns("old.mp4")
 
 
 def test_one_is_removed_and_all_are(studio: Studio) -> None:
@@ -164,8 +193,8 @@ def test_the_oldest_make_room(studio: Studio) -> None:
     studio.page.get_by_text("100 videos").wait_for()
     studio.begin()
     studio.plays()
-    studio.page.get_by_role("button", name="Keep this video").click()
-    studio.says("Kept among your videos")
+    studio.page.get_by_role("button", name="Save this video").click()
+    studio.says("Saved to your videos")
     studio.until("!document.getElementById('gallery').textContent.includes('video 0')")
     has(studio, 100)
     assert studio.page.evaluate(STORED)["videos"] == 100
@@ -192,7 +221,7 @@ def test_a_browser_that_stores_nothing_says_so(studio: Studio) -> None:
 
 def test_a_browser_without_room_says_so_and_shows_the_video_all_the_same(studio: Studio) -> None:
     studio.page.add_init_script("""IDBObjectStore.prototype.put = function (record) {
-      if (record.film) throw new DOMException("", "QuotaExceededError");
+      if (record.mp4) throw new DOMException("", "QuotaExceededError");
     }""")
     studio.open()
     make_one(studio)
@@ -205,7 +234,7 @@ def test_a_browser_without_room_says_so_and_shows_the_video_all_the_same(studio:
 
 
 def test_several_variations_of_one_prompt(studio: Studio) -> None:
-    studio.fake.moods.job_progress = 40
+    studio.fake.behavior.job_progress = 40
     studio.open()
     studio.page.get_by_text("Settings", exact=True).click()
     studio.page.get_by_label("Variations").select_option("3")
@@ -213,14 +242,14 @@ def test_several_variations_of_one_prompt(studio: Studio) -> None:
     studio.page.get_by_label("Prompt", exact=True).fill(RING)
     studio.page.get_by_role("button", name="3 variations").click()
     studio.until("document.querySelectorAll('#gallery progress[value=\"0.4\"]').length === 3")
-    assert [job.wish for job in studio.fake.jobs] == [{"prompt": RING, "steps": 4}] * 3
+    assert [job.params for job in studio.fake.jobs] == [{"prompt": RING, "steps": 4}] * 3
     again(studio)  # they are found again
     studio.until("document.querySelectorAll('#gallery progress').length === 3")
-    studio.page.get_by_role("button", name="Cancel it").first.click()
+    studio.page.get_by_role("button", name="Cancel").first.click()
     studio.until("document.querySelectorAll('#gallery progress').length === 2")
-    studio.fake.moods.job_progress = 100
-    studio.until("document.querySelectorAll('#gallery .kept').length === 2")
-    studio.page.locator("#gallery").get_by_role("button", name="Use these settings again").first.click()
+    studio.fake.behavior.job_progress = 100
+    studio.until("document.querySelectorAll('#gallery .saved').length === 2")
+    studio.page.locator("#gallery").get_by_role("button", name="Reuse settings").first.click()
     seed = int(studio.page.get_by_label("Seed").input_value())
     assert seed in {job.seed for job in studio.fake.jobs}
     studio.until("document.querySelectorAll('#gallery progress').length === 0")
@@ -235,7 +264,7 @@ def test_variations_have_seeds_beside_a_chosen_one(studio: Studio) -> None:
     studio.page.get_by_label("Seed").fill("7")
     studio.page.get_by_label("Prompt", exact=True).fill(RING)
     studio.page.get_by_role("button", name="4 variations").click()
-    studio.until("document.querySelectorAll('#gallery .kept').length === 4")
+    studio.until("document.querySelectorAll('#gallery .saved').length === 4")
     assert [job.seed for job in studio.fake.jobs] == [7, 8, 9, 10]
 
 
@@ -243,16 +272,16 @@ def test_kept_videos_play_where_the_pointer_is(studio: Studio) -> None:
     studio.page.emulate_media(reduced_motion="no-preference")
     studio.open()
     make_one(studio)
-    studio.page.locator("#gallery .kept").hover()
-    studio.until("document.querySelector('#gallery .kept video')?.currentTime > 0.2")
+    studio.page.locator("#gallery .saved").hover()
+    studio.until("document.querySelector('#gallery .saved video')?.currentTime > 0.2")
     studio.page.mouse.move(5, 5)
-    studio.until("!document.querySelector('#gallery .kept video')")
+    studio.until("!document.querySelector('#gallery .saved video')")
 
 
 def test_a_variation_that_fails_says_why(studio: Studio) -> None:
-    studio.fake.moods.job_error = "the model process died; it was started again"
+    studio.fake.behavior.job_error = "the model process died; it was started again"
     studio.open()
     studio.page.get_by_role("button", name="4 variations").click()
-    studio.warns("One of the variations failed: the model process died")
+    studio.warns("A variation failed: the model process died")
     studio.until("document.querySelectorAll('#gallery li').length === 0")
     assert studio.page.evaluate(STORED) == {"videos": 0, "unfinished": 0}

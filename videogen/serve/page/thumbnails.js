@@ -1,28 +1,28 @@
-// One picture that stands for a video: of what is on screen, or out of a film.
+// Thumbnails of videos: from a canvas, or from an mp4.
 
 import { make } from "./dom.js";
 
-const WIDEST = 256; // pixels
+const MAX_WIDTH = 256; // pixels
 const ATTEMPTS = 40;
 
-/** What a canvas shows now, as a canvas of its own. */
-export function stillOf(source, width = source.width, height = source.height) {
-  const scale = Math.min(1, WIDEST / width);
+/** A scaled copy of what a canvas or video shows now. */
+export function thumbnailOf(source, width = source.width, height = source.height) {
+  const scale = Math.min(1, MAX_WIDTH / width);
   const size = { width: Math.max(1, Math.round(width * scale)), height: Math.max(1, Math.round(height * scale)) };
   const copy = make("canvas", size);
   copy.getContext("2d").drawImage(source, 0, 0, size.width, size.height);
   return copy;
 }
 
-/** The middle of an mp4; an empty picture if it cannot be decoded. */
-export async function stillOfFilm(film) {
-  const url = URL.createObjectURL(film);
+/** The middle frame of an mp4; a blank canvas if it cannot be decoded. */
+export async function thumbnailOfVideo(mp4) {
+  const url = URL.createObjectURL(mp4);
   const video = make("video", { muted: true, preload: "auto", src: url });
   try {
-    await happened(video, "loadeddata");
+    await eventOf(video, "loadeddata");
     video.currentTime = video.duration / 2;
-    await happened(video, "seeked");
-    return await paintedStill(video);
+    await eventOf(video, "seeked");
+    return await paintedThumbnail(video);
   } catch {
     return make("canvas", { width: 16, height: 16 });
   } finally {
@@ -31,14 +31,14 @@ export async function stillOfFilm(film) {
   }
 }
 
-/** On a busy machine a place in a film can be found before its picture can be drawn. */
-async function paintedStill(video) {
-  let still = stillOf(video, video.videoWidth, video.videoHeight);
-  for (let attempt = 0; attempt < ATTEMPTS && !isPainted(still); attempt += 1) {
+/** On a busy machine a seek can finish before its frame can be drawn. */
+async function paintedThumbnail(video) {
+  let thumbnail = thumbnailOf(video, video.videoWidth, video.videoHeight);
+  for (let attempt = 0; attempt < ATTEMPTS && !isPainted(thumbnail); attempt += 1) {
     await new Promise((resolve) => setTimeout(resolve, 50));
-    still = stillOf(video, video.videoWidth, video.videoHeight);
+    thumbnail = thumbnailOf(video, video.videoWidth, video.videoHeight);
   }
-  return still;
+  return thumbnail;
 }
 
 function isPainted(canvas) {
@@ -49,7 +49,7 @@ export function asJpeg(canvas) {
   return new Promise((resolve) => canvas.toBlob((blob) => resolve(blob ?? new Blob()), "image/jpeg", 0.9));
 }
 
-function happened(video, name) {
+function eventOf(video, name) {
   return new Promise((resolve, reject) => {
     video.addEventListener(name, resolve, { once: true });
     video.addEventListener("error", reject, { once: true });

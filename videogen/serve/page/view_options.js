@@ -1,23 +1,23 @@
-// How the video is looked at: pictures or film, crisp or smooth, and where the tokens are. Remembered by the browser.
+// View options: frames or video, crisp or smooth scaling, and where the token grid is. Stored in the browser.
 
 import { byId } from "./dom.js";
-import { recall, remember } from "./remembered.js";
+import { loadItem, storeItem } from "./local_storage.js";
 
-const SMALL = 96; // pixels
+const SMALL_WIDTH = 96; // pixels
 const NAMES = ["playback", "scaling", "tokens"];
 
-export class View {
-  /** `onPlayback` is told "pictures" or "film" when that changes. */
+export class ViewOptions {
+  /** Calls `onPlayback` with "frames" or "video" when that changes. */
   constructor(stage, onPlayback) {
     Object.assign(this, { stage, onPlayback });
     for (const name of NAMES) {
-      const before = recall(name);
-      if (before && radio(name, before)) radio(name, before).checked = true;
+      const stored = loadItem(name);
+      if (stored && radio(name, stored)) radio(name, stored).checked = true;
       this.#apply(name);
     }
     byId("view").addEventListener("change", (event) => this.#onChange(event.target.name));
-    byId("whole").addEventListener("click", () => this.#toggleWhole());
-    byId("whole").hidden = !document.fullscreenEnabled;
+    byId("fullscreen").addEventListener("click", () => this.#toggleFullscreen());
+    byId("fullscreen").hidden = !document.fullscreenEnabled;
   }
 
   get playback() {
@@ -26,19 +26,19 @@ export class View {
 
   set playback(value) {
     radio("playback", value).checked = true;
-    remember("playback", value);
+    storeItem("playback", value);
   }
 
-  /** Make room for pictures of a size; small ones are enlarged by whole numbers, so that all their pixels are alike. */
+  /** Fit the stage to a frame size; small frames are scaled by whole numbers, so that all pixels have one size. */
   fit(width, height) {
     const { style } = document.documentElement;
     style.setProperty("--wide", String(width));
     style.setProperty("--high", String(height));
-    style.setProperty("--snap", width <= SMALL ? `${width}px` : "1px");
+    style.setProperty("--snap", width <= SMALL_WIDTH ? `${width}px` : "1px");
   }
 
   #onChange(name) {
-    remember(name, chosen(name));
+    storeItem(name, chosen(name));
     this.#apply(name);
     if (name === "playback") this.onPlayback(chosen(name));
   }
@@ -47,9 +47,9 @@ export class View {
     if (name !== "playback") this.stage.dataset[name] = chosen(name);
   }
 
-  #toggleWhole() {
+  #toggleFullscreen() {
     if (document.fullscreenElement) document.exitFullscreen();
-    else this.stage.requestFullscreen().catch(() => {}); // refused by the browser: it says so itself
+    else this.stage.requestFullscreen().catch(() => {}); // the browser shows why it refused
   }
 }
 

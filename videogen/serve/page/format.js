@@ -1,4 +1,4 @@
-// Numbers and sizes as people read them.
+// Numbers, sizes and messages as text.
 
 export function seconds(value) {
   if (value < 60) return `${value.toFixed(1)} s`;
@@ -6,7 +6,7 @@ export function seconds(value) {
   return `${minutes}:${(value - 60 * minutes).toFixed(1).padStart(4, "0")}`;
 }
 
-export function spokenSeconds(value) {
+export function spellSeconds(value) {
   return `${value.toFixed(1)} seconds`;
 }
 
@@ -24,12 +24,12 @@ export function rate(value) {
   return value < 10 ? value.toFixed(1) : String(Math.round(value));
 }
 
-/** A line of the server's, which has no capital at its beginning and no stop at its end. */
-export function sentence(text) {
-  const whole = text.slice(0, 1).toUpperCase() + text.slice(1);
-  return /[.?!…]$/.test(whole) ? whole : `${whole}.`;
+/** Capitalize a message of the server and end it with a period. */
+export function asSentence(text) {
+  const capitalized = text.slice(0, 1).toUpperCase() + text.slice(1);
+  return /[.?!…]$/.test(capitalized) ? capitalized : `${capitalized}.`;
 }
 
-export function shortened(text, length) {
+export function shorten(text, length) {
   return text.length <= length ? text : `${text.slice(0, length - 1).trimEnd()}…`;
 }

@@ -1,41 +1,41 @@
-// The tokens of the latent frame that is being decided: a grid on a canvas, filled in as the sampler goes on.
+// The tokens of the latent frame that is being sampled: a grid on a canvas that fills up step by step.
 
-const CELL = 48; // pixels of the canvas for each token
+const CELL = 48; // canvas pixels per token
 
-export class Tokens {
-  #shown = null; // drawn again when the colours change
+export class TokenGrid {
+  #shown = null; // drawn again when the theme changes
 
   constructor(canvas, stage) {
     Object.assign(this, { canvas, stage });
     this.brush = canvas.getContext("2d");
-    const again = () => this.#shown && this.show(this.#shown);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
-    new MutationObserver(again).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+    const redraw = () => this.#shown && this.show(this.#shown);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+    new MutationObserver(redraw).observe(document.documentElement, { attributeFilter: ["data-theme"] });
   }
 
-  /** `decided` has one 0 or 1 for each of height x width tokens, row by row. */
+  /** `decided` holds a 0 or 1 for each of height x width tokens, row by row. */
   show(grid) {
     const { height, width, decided } = grid;
     if (!height || !width || decided.length < height * width) return;
     this.#shown = grid;
     this.#fit(height, width);
     this.brush.clearRect(0, 0, this.canvas.width, this.canvas.height);
-    const colours = getComputedStyle(this.canvas);
-    const [open, done] = ["--token-open", "--token-decided"].map((name) => colours.getPropertyValue(name));
-    for (let place = 0; place < height * width; place += 1) {
-      this.brush.fillStyle = decided[place] ? done : open;
-      this.#cell(place % width, Math.floor(place / width), decided[place] === 1);
+    const style = getComputedStyle(this.canvas);
+    const [open, done] = ["--token-open", "--token-decided"].map((name) => style.getPropertyValue(name));
+    for (let index = 0; index < height * width; index += 1) {
+      this.brush.fillStyle = decided[index] ? done : open;
+      this.#cell(index % width, Math.floor(index / width), decided[index] === 1);
     }
     this.stage.dataset.deciding = decided.includes(0) ? "yes" : "no";
   }
 
-  /** The last proposal decides the rest: nobody tells of that but the picture that the tokens become. */
-  becomePicture(number) {
+  /** The last step sends no mask of its own: the arrival of the decoded frame completes the grid. */
+  markDecoded(number) {
     if (this.#shown?.number !== number) return;
     this.show({ ...this.#shown, decided: this.#shown.decided.map(() => 1) });
   }
 
-  /** All of them open: what stands on the stage before anything is made. */
+  /** All tokens undecided: what the stage shows before anything is generated. */
   blank(height, width) {
     this.show({ height, width, decided: new Uint8Array(height * width) });
     this.stage.dataset.deciding = "no";

@@ -1,4 +1,4 @@
-"""What the stand-in for the server sends: pictures of a disc that drifts, as JPEG and as a fragmented mp4."""
+"""What the fake server sends: frames of a drifting disc, as JPEG and as fragmented mp4."""
 
 import io
 import math
@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 SIZE, FPS = 64, 8
 MIME = 'video/mp4; codecs="avc1.42C00A"'
-COLOURS = {
+COLORS = {
     "red": "#d8392f",
     "blue": "#3d6bff",
     "green": "#2fa84f",
@@ -20,22 +20,22 @@ COLOURS = {
     "pink": "#f77fc4",
     "white": "#f2f2ef",
 }
-GROUNDS = {"dark blue": "#141c5c", "maroon": "#5a1620", "black": "#0b0b0d", "grey": "#57575c"}
+BACKGROUNDS = {"dark blue": "#141c5c", "maroon": "#5a1620", "black": "#0b0b0d", "grey": "#57575c"}
 
 
-def picture(number: int, prompt: str) -> Image.Image:
-    """The scene of a prompt at a time; the colours of the disc and of the background are read from the words."""
-    # A background is looked for first, so that the blue of a dark blue one does not colour the disc.
-    ground = next((name for name in GROUNDS if name in prompt), "dark blue")
-    words = prompt.replace(ground, "")
-    colour = next((COLOURS[name] for name in COLOURS if name in words), COLOURS["white"])
-    image = Image.new("RGB", (SIZE * 2, SIZE * 2), GROUNDS[ground])
+def render(number: int, prompt: str) -> Image.Image:
+    """A frame of the scene of a prompt; the colors of the disc and of the background are read from its words."""
+    # The background first, so that the blue of "dark blue" does not color the disc.
+    background = next((name for name in BACKGROUNDS if name in prompt), "dark blue")
+    words = prompt.replace(background, "")
+    color = next((COLORS[name] for name in COLORS if name in words), COLORS["white"])
+    image = Image.new("RGB", (SIZE * 2, SIZE * 2), BACKGROUNDS[background])
     x, y = 64 + 36 * math.cos(number / 9), 64 + 24 * math.sin(number / 6)
     brush = ImageDraw.Draw(image)
     if "ring" in prompt:
-        brush.ellipse((x - 26, y - 26, x + 26, y + 26), outline=colour, width=13)
+        brush.ellipse((x - 26, y - 26, x + 26, y + 26), outline=color, width=13)
     else:
-        brush.ellipse((x - 22, y - 22, x + 22, y + 22), fill=colour)
+        brush.ellipse((x - 22, y - 22, x + 22, y + 22), fill=color)
     return image.resize((SIZE, SIZE), Image.Resampling.LANCZOS)
 
 
@@ -45,8 +45,8 @@ def jpeg(image: Image.Image) -> bytes:
     return out.getvalue()
 
 
-class Film:
-    """A fragmented mp4, piece by piece: closed groups of pictures, no B-frames, baseline."""
+class Mp4Encoder:
+    """Encodes a fragmented mp4 incrementally: closed GOPs, no B-frames, baseline profile."""
 
     def __init__(self) -> None:
         self._out = io.BytesIO()
@@ -68,7 +68,7 @@ class Film:
         self._stream, self._count, self._sent = stream, 0, 0
 
     def add(self, image: Image.Image) -> bytes:
-        """One picture more; returns the bytes that it adds."""
+        """Encodes a frame; returns the bytes that it adds."""
         frame = av.VideoFrame.from_ndarray(np.asarray(image), format="rgb24")
         frame.pts, frame.time_base = self._count, Fraction(1, FPS)
         self._count += 1
@@ -86,17 +86,17 @@ class Film:
         return piece
 
 
-CODEC = threading.Lock()  # an encoder at a time: the tests have few cores
+CODEC = threading.Lock()  # one encoder at a time: test machines have few cores
 
 
-def whole_film(images: Iterable[Image.Image]) -> bytes:
+def whole_mp4(images: Iterable[Image.Image]) -> bytes:
     with CODEC:
-        film = Film()
-        return b"".join([*(film.add(image) for image in images), film.close()])
+        encoder = Mp4Encoder()
+        return b"".join([*(encoder.add(image) for image in images), encoder.close()])
 
 
-def filling(tokens: int, steps: int) -> Iterator[bytes]:
-    """Which of the tokens are decided, before each proposal: spread over the grid, more and more of them."""
+def mask_sequence(tokens: int, steps: int) -> Iterator[bytes]:
+    """The mask before each step: more and more tokens are decided, spread over the grid."""
     for step in range(steps):
         known = round(tokens * (1 - math.cos(math.pi / 2 * step / steps)))
         decided = {(37 * place) % tokens for place in range(known)}
