@@ -21,7 +21,7 @@ MIME = 'video/mp4; codecs="avc1.42E01E"'
 INFO = ModelInfo(
     name="fake",
     objective="masked",
-    told=True,
+    text_conditioned=True,
     playroom=False,
     fps=8.0,
     height=16,
@@ -79,7 +79,7 @@ class FakeStream:
 
     @property
     def stats(self) -> dict[str, Any]:
-        return {"pictures": 9, "speed": 4.125, "first_picture": 0.1, "frames_per_second": 33.0, "steps": 8.0}
+        return {"frames": 9, "speed": 4.125, "first_frame": 0.1, "frames_per_second": 33.0, "steps": 8.0}
 
     async def change(self, prompt: str | None = None, paused: bool | None = None, transition: Any = None) -> None:
         if self.status == "stopped":

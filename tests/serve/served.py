@@ -13,10 +13,10 @@ from typing import Any
 import httpx
 
 from tests.serve.fake_engine import FakeEngine
-from videogen.serve.http.access.security import Access, access_to
+from videogen.serve.http.access.security import AccessPolicy, access_policy
 from videogen.serve.http.app import make_app
-from videogen.serve.http.app_context import Studio, open_studio
-from videogen.serve.http.server import StudioServer, address_of, bound
+from videogen.serve.http.app_context import AppContext, make_context
+from videogen.serve.http.server import StudioServer, bind, url_of
 
 ERROR_TYPES = {"invalid_request_error", "not_found", "busy", "server_error"}
 
@@ -24,7 +24,9 @@ ERROR_TYPES = {"invalid_request_error", "not_found", "busy", "server_error"}
 class Served:
     """Where a server can be reached, and what it is made of."""
 
-    def __init__(self, engine: Any, studio: Studio, url: str, server: StudioServer, loop: asyncio.AbstractEventLoop):
+    def __init__(
+        self, engine: Any, studio: AppContext, url: str, server: StudioServer, loop: asyncio.AbstractEventLoop
+    ):
         self.engine, self.studio, self.url, self.server, self.loop = engine, studio, url, server, loop
         self.client = httpx.Client(base_url=url, timeout=30)
 
@@ -61,7 +63,7 @@ class Served:
 @contextmanager
 def served(
     folder: Path,
-    access: Access | None = None,
+    access: AccessPolicy | None = None,
     engine: Any = None,
     loop: asyncio.AbstractEventLoop | None = None,
     root: str = "",
@@ -69,11 +71,11 @@ def served(
     """With a fake engine, unless there is one; in a loop that runs already, or in one of its own."""
     with nullcontext(loop) if loop is not None else running_loop() as loop:
         engine = engine or FakeEngine(folder)
-        listener = bound("127.0.0.1", 0)
-        studio = open_studio(engine, access or access_to("127.0.0.1"), root)
+        listener = bind("127.0.0.1", 0)
+        studio = make_context(engine, access or access_policy("127.0.0.1"), root)
         server = StudioServer(make_app(studio), studio.closing, engine.limits.body_bytes)
         serving = asyncio.run_coroutine_threadsafe(server.serve([listener]), loop)
-        there = Served(engine, studio, address_of(listener), server, loop)
+        there = Served(engine, studio, url_of(listener), server, loop)
         try:
             yield there
         finally:

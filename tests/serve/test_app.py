@@ -17,12 +17,12 @@ from tests.serve.fake_engine import HEADER, INFO, PIECE, FakeEngine
 from tests.serve.served import Served, problem, raw_problem, served, until_it_hangs_up
 from videogen.errors import ResourceError, UsageError
 from videogen.serve.http import body_drain, connection_protocol, server
-from videogen.serve.http.access.security import access_to
+from videogen.serve.http.access.security import access_policy
 from videogen.serve.http.page_files import FOLDER, read_page
-from videogen.serve.http.parsing.bodies import first_repeated
-from videogen.serve.http.root_path import checked_root
-from videogen.serve.http.routes.metrics import exposition
-from videogen.serve.http.server import address_of, bound
+from videogen.serve.http.parsing.bodies import first_duplicate
+from videogen.serve.http.root_path import normalize_root_path
+from videogen.serve.http.routes.metrics import to_prometheus
+from videogen.serve.http.server import bind, url_of
 
 TOKEN = "correct horse battery staple"
 
@@ -89,7 +89,7 @@ def test_figures_are_text_for_prometheus(there):
 
 
 def test_every_figure_has_a_name_a_kind_and_a_number():
-    lines = exposition({"up": 1, "pictures": 10**9, "prior_seconds": 0.1}).splitlines()
+    lines = to_prometheus({"up": 1, "frames": 10**9, "prior_seconds": 0.1}).splitlines()
     for about, kind, sample in zip(lines[::3], lines[1::3], lines[2::3], strict=True):
         name, number = sample.split()
         assert about.startswith(f"# HELP {name} ")
@@ -179,7 +179,7 @@ def test_who_asks_for_nothing_is_hung_up_on(tmp_path, monkeypatch, sent):
 
 
 def test_a_body_that_nobody_reads_is_taken_for_a_while(tmp_path, monkeypatch):
-    monkeypatch.setattr(body_drain, "PATIENCE", 0.2)
+    monkeypatch.setattr(body_drain, "DRAIN_SECONDS", 0.2)
     with served(tmp_path) as there, socket.create_connection(("127.0.0.1", there.port), 20) as connection:
         head = f"POST /v1/nothing HTTP/1.1\r\nHost: 127.0.0.1:{there.port}\r\nTransfer-Encoding: chunked\r\n\r\n"
         connection.sendall(head.encode() + b"1\r\nx\r\n")  # and no more
@@ -217,13 +217,13 @@ async def tasks_of_this_loop() -> int:
 
 
 def test_a_port_that_is_taken_is_told():
-    with bound("127.0.0.1", 0) as taken:
+    with bind("127.0.0.1", 0) as taken:
         taken.listen()
-        with pytest.raises(ResourceError, match="choose another --port"):
-            bound("127.0.0.1", taken.getsockname()[1])
-        assert address_of(taken) == f"http://127.0.0.1:{taken.getsockname()[1]}"
-    with pytest.raises(ResourceError, match="choose another"):
-        bound("no.such.host.invalid", 0)
+        with pytest.raises(ResourceError, match="--port"):
+            bind("127.0.0.1", taken.getsockname()[1])
+        assert url_of(taken) == f"http://127.0.0.1:{taken.getsockname()[1]}"
+    with pytest.raises(ResourceError):
+        bind("no.such.host.invalid", 0)
 
 
 class Compared(str):
@@ -241,9 +241,9 @@ class Compared(str):
 
 def test_that_names_are_there_once_is_seen_in_one_pass():
     names = [Compared(number) for number in range(2000)]
-    assert first_repeated(names) is None
+    assert first_duplicate(names) is None
     assert Compared.times < 100
-    assert first_repeated([*names, names[7], names[3]]) == "7"
+    assert first_duplicate([*names, names[7], names[3]]) == "7"
     assert Compared.times < 200
 
 
@@ -271,7 +271,7 @@ def test_headers_have_a_limit_however_they_arrive(there, where, pieces):
 
 @pytest.mark.parametrize("left_on", [True, False])
 def test_a_proxy_may_put_the_server_under_a_path(tmp_path, left_on):
-    with served(tmp_path, access_to("127.0.0.1", (), TOKEN), root="/studio") as there:
+    with served(tmp_path, access_policy("127.0.0.1", (), TOKEN), root="/studio") as there:
         path = "/studio" if left_on else ""
         assert there.ask("GET", f"{path}/").content == (FOLDER / "index.html").read_bytes()
         assert there.ask("GET", f"{path}/page/api.js").status_code == 200
@@ -299,10 +299,10 @@ def test_the_path_itself_leads_to_what_ends_with_a_slash(tmp_path):
 
 @pytest.mark.parametrize(("given", "root"), [("", ""), ("/", ""), ("/studio", "/studio"), ("/a/b/", "/a/b")])
 def test_a_root_path_has_no_slash_at_its_end(given, root):
-    assert checked_root(given) == root
+    assert normalize_root_path(given) == root
 
 
 @pytest.mark.parametrize("path", ["studio", "//evil.example.org", "/a/../b", "/a b", "/ü", "http://x/studio", "/a;b"])
 def test_a_root_path_that_is_none_is_refused(path):
-    with pytest.raises(UsageError, match="--root-path is"):
-        checked_root(path)
+    with pytest.raises(UsageError, match="--root-path"):
+        normalize_root_path(path)

@@ -10,14 +10,20 @@ import pytest
 from uvicorn.server import ServerState
 
 from videogen.serve.http import connection_protocol, connections
-from videogen.serve.http.connection_protocol import Protocol
-from videogen.serve.http.connections import MOST, fitting, most_connections, one_to_end, share_of
+from videogen.serve.http.connection_protocol import HttpProtocol
+from videogen.serve.http.connections import (
+    MAX_CONNECTIONS,
+    client_key,
+    connection_limit,
+    connection_to_close,
+    connections_for,
+)
 from videogen.serve.http.server import StudioServer
 
 ASKS = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
-class Line:
+class FakeTransport:
     """The other end's transport: what it has not taken is `left`."""
 
     def __init__(self) -> None:
@@ -45,7 +51,7 @@ class Line:
     def close(self) -> None: ...
 
 
-class Clock:
+class FakeClock:
     """A loop's timers, which go off when a test says so; its time is a later one whenever somebody looks."""
 
     instants = count()
@@ -72,7 +78,7 @@ class Clock:
 
 
 class Timer:
-    def __init__(self, clock: Clock, seconds: float, call: Callable[[], None]) -> None:
+    def __init__(self, clock: FakeClock, seconds: float, call: Callable[[], None]) -> None:
         self.clock, self.seconds, self.call = clock, seconds, call
 
     def cancel(self) -> None:
@@ -80,7 +86,7 @@ class Timer:
             self.clock.timers.remove(self)
 
 
-def connected(scene: Callable[[Protocol, Line, Clock, asyncio.Event], Any]) -> None:
+def connected(scene: Callable[[HttpProtocol, FakeTransport, FakeClock, asyncio.Event], Any]) -> None:
     """A scene with a connection to an application that answers with five bytes, when it is allowed to."""
 
     async def play() -> None:
@@ -93,8 +99,8 @@ def connected(scene: Callable[[Protocol, Line, Clock, asyncio.Event], Any]) -> N
 
         config = StudioServer(app, asyncio.Event(), 1000).config
         config.load()
-        clock, line = Clock(asyncio.get_running_loop()), Line()
-        protocol = Protocol(config, ServerState(), {}, clock)  # type: ignore[arg-type]
+        clock, line = FakeClock(asyncio.get_running_loop()), FakeTransport()
+        protocol = HttpProtocol(config, ServerState(), {}, clock)  # type: ignore[arg-type]
         protocol.connection_made(line)  # type: ignore[arg-type]
         await scene(protocol, line, clock, allowed)
         allowed.set()
@@ -177,9 +183,9 @@ def test_who_reads_nothing_of_an_answer_that_goes_on_is_hung_up_on():
 def test_there_are_only_so_many_and_who_has_been_idle_longest_makes_room(most):
     async def scene() -> None:
         config = StudioServer(None, asyncio.Event(), 1000).config  # type: ignore[arg-type]
-        state, lines, loop = ServerState(), [Line() for _ in range(most + 1)], asyncio.get_running_loop()
+        state, lines, loop = ServerState(), [FakeTransport() for _ in range(most + 1)], asyncio.get_running_loop()
         config.load()
-        protocols = [Protocol(config, state, {}, Clock(loop), most=most) for _ in lines]
+        protocols = [HttpProtocol(config, state, {}, FakeClock(loop), max_connections=most) for _ in lines]
         for protocol, line in zip(protocols, lines, strict=True):
             protocol.connection_made(line)  # type: ignore[arg-type]
         assert [line.aborted for line in lines] == [True] + [False] * most
@@ -200,35 +206,35 @@ class Connected:
 def test_an_address_that_has_the_most_makes_room_and_nobody_else():
     crowd = [Connected("a", number, 10.0 + number) for number in range(5)]
     alone = Connected("b", 0.0, 1.0)  # idle for longer than all of them
-    assert one_to_end(Connected("c"), [*crowd, alone]) is crowd[0]
-    assert one_to_end(Connected("a"), [*crowd, alone]) is crowd[0]
+    assert connection_to_close(Connected("c"), [*crowd, alone]) is crowd[0]
+    assert connection_to_close(Connected("a"), [*crowd, alone]) is crowd[0]
     busy = [Connected("a", number) for number in range(5)]
-    assert one_to_end(Connected("b"), busy) is busy[4], "its latest"
+    assert connection_to_close(Connected("b"), busy) is busy[4], "its latest"
     last = Connected("a")
-    assert one_to_end(last, busy) is last
-    assert one_to_end(last, [*busy, alone]) is last, "it must not push out somebody who has less"
+    assert connection_to_close(last, busy) is last
+    assert connection_to_close(last, [*busy, alone]) is last, "it must not push out somebody who has less"
     even = [Connected("a"), Connected("b"), Connected("a"), Connected("b")]
-    assert one_to_end(newcomer := Connected("b"), even) is newcomer
+    assert connection_to_close(newcomer := Connected("b"), even) is newcomer
 
 
 def test_who_is_counted_together():
-    assert share_of("127.0.0.1") == share_of("::ffff:127.0.0.1") == "127.0.0.1"
-    assert share_of("2001:db8::1") == share_of("2001:db8::ffff") != share_of("2001:db8:0:1::1")
-    assert share_of("testclient") == "testclient"
+    assert client_key("127.0.0.1") == client_key("::ffff:127.0.0.1") == "127.0.0.1"
+    assert client_key("2001:db8::1") == client_key("2001:db8::ffff") != client_key("2001:db8:0:1::1")
+    assert client_key("testclient") == "testclient"
 
 
 def test_there_are_no_more_connections_than_files_for_them(monkeypatch, caplog):
     limits = [256, 256]
     monkeypatch.setattr(connections.resource, "getrlimit", lambda which: tuple(limits))
     monkeypatch.setattr(connections.resource, "setrlimit", lambda which, asked: limits.__setitem__(0, asked[0]))
-    assert 64 <= most_connections() < 256 - connections.RESERVED
-    assert "may open 256 files" in caplog.text
+    assert 64 <= connection_limit() < 256 - connections.RESERVED_FILES
+    assert "256" in caplog.text
     caplog.clear()
     limits[1] = 4096
-    assert most_connections() == MOST
+    assert connection_limit() == MAX_CONNECTIONS
     assert 256 < limits[0] < 4096, "raised as far as it is of use"
     assert not caplog.text
     limits[:] = [-1, -1]
-    assert most_connections() == MOST
+    assert connection_limit() == MAX_CONNECTIONS
     for files in range(0, 3000, 10):
-        assert 1 <= fitting(files) <= MOST
+        assert 1 <= connections_for(files) <= MAX_CONNECTIONS

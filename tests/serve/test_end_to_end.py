@@ -174,6 +174,6 @@ def test_the_figures_add_up(there):
     lines = dict(line.rsplit(" ", 1) for line in there.ask("GET", "/metrics").text.splitlines() if line[0] != "#")
     assert float(lines["videogen_up"]) == 1
     assert float(lines["videogen_jobs_opened_total"]) >= 4
-    assert float(lines["videogen_pictures_total"]) > 30
+    assert float(lines["videogen_frames_total"]) > 30
     assert float(lines["videogen_model_restarts_total"]) == 0
     assert float(lines["videogen_uploads_refused_total"]) >= len(UPLOADS)

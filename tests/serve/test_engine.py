@@ -31,7 +31,7 @@ def test_model_info(home, tiny_model_folder):
     assert (info.fps, info.height, info.width, info.frames_per_latent) == (8.0, 16, 24, 4)
     assert info.default_frames == pipe.frame_count(None)
     assert info.name == "tiny"
-    assert info.told
+    assert info.text_conditioned
     assert info.sampler["order"] == "halton"
     assert info.examples
     assert home.engine.healthy()
@@ -124,7 +124,7 @@ def test_preview_events(home):
     assert masks
     assert all(len(mask.data["decided"]) == mask.data["height"] * mask.data["width"] == 6 for mask in masks)
     assert [preview.data["prompt"] for preview in seen if preview.kind == "mark"] == [RING]
-    assert stream.stats["pictures"] == 21
+    assert stream.stats["frames"] == 21
     assert stream.stats["seconds_to_first_frame"] > 0
 
 

@@ -1,22 +1,30 @@
-"""What requests may say: the schema that is published and the check are one thing."""
+"""Request schemas: checks, the published schema, and the table of sampling settings agree."""
 
 import re
 
+import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sampling.config import SETTINGS
 from tests.serve.fake_engine import BEGINNING, INFO
-from videogen.serve.http.errors import Problem
-from videogen.serve.http.parsing.fields import Fields, fits
-from videogen.serve.http.parsing.request_schemas import asking, seconds_pattern, up_to, wish_of
+from videogen.cli.options import sampling_options
+from videogen.serve.http.errors import ApiError
+from videogen.serve.http.parsing.fields import RequestSchema, matches
+from videogen.serve.http.parsing.request_schemas import (
+    build_request_schemas,
+    generation_params,
+    integer_pattern,
+    seconds_pattern,
+)
 from videogen.serve.limits import ServerLimits
 
-ASKING = asking(INFO, ServerLimits())
+SCHEMAS = build_request_schemas(INFO, ServerLimits())
 
 
-def refused(fields: Fields, given: object) -> Problem:
-    with pytest.raises(Problem) as caught:
+def refused(fields: RequestSchema, given: object) -> ApiError:
+    with pytest.raises(ApiError) as caught:
         fields.check(given)
     assert caught.value.status == 400
     assert "\n" not in caught.value.message
@@ -25,7 +33,7 @@ def refused(fields: Fields, given: object) -> Problem:
 
 @pytest.mark.parametrize("highest", [0, 1, 9, 10, 19, 60, 100, 119, 120, 999, 1000, 1234])
 def test_the_pattern_of_whole_numbers_is_exact(highest):
-    matching = [number for number in range(2000) if re.fullmatch(up_to(highest) or "(?!)", str(number))]
+    matching = [number for number in range(2000) if re.fullmatch(integer_pattern(highest) or "(?!)", str(number))]
     assert matching == list(range(1, highest + 1))
 
 
@@ -39,53 +47,82 @@ def test_seconds_as_text_are_from_one_to_the_longest(longest, whole, fraction):
 
 
 @pytest.mark.parametrize(
-    ("given", "param", "says"),
+    ("given", "param", "code", "fact"),
     [
-        ([], None, "must be a JSON object"),
-        ({}, "prompt", "prompt is missing"),
-        ({"prompt": None}, "prompt", "prompt is missing"),
-        ({"prompt": ""}, "prompt", "text of 1 to 2000 characters"),
-        ({"prompt": "x" * 2001}, "prompt", "text of 1 to 2000 characters"),
-        ({"prompt": 7}, "prompt", "prompt is 7"),
-        ({"prompt": "x", "promt": "y"}, None, "did you mean prompt?"),
-        ({"prompt": "x", "\n\x1b[2J": "y"}, None, r"'\n\x1b[2J'"),
-        ({"prompt": "x", "steps": 0}, "steps", "a whole number from 1 to 64"),
-        ({"prompt": "x", "steps": 65}, "steps", "steps is 65"),
-        ({"prompt": "x", "steps": 2.5}, "steps", "a whole number"),
-        ({"prompt": "x", "steps": True}, "steps", "steps is True"),
-        ({"prompt": "x", "seed": -1}, "seed", "from 0 to 9007199254740991"),
-        ({"prompt": "x", "seed": 2**53}, "seed", "from 0 to 9007199254740991"),
-        ({"prompt": "x", "temperature": 1e-9}, "temperature", "0 or a number from 1e-06 to 100"),
-        ({"prompt": "x", "temperature": float("nan")}, "temperature", "temperature is nan"),
-        ({"prompt": "x", "guidance_scale": float("inf")}, "guidance_scale", "guidance_scale is inf"),
-        ({"prompt": "x", "guidance_scale": 10**400}, "guidance_scale", "a number from 0 to 100"),
-        ({"prompt": "x", "top_p": 0}, "top_p", "above 0 and at most 1"),
-        ({"prompt": "x", "order": "autoregressive"}, "order", "one of halton, confidence"),
-        ({"prompt": "x", "size": "1280x720"}, "size", "it must be 24x16"),
-        ({"prompt": "x", "model": "sora-2"}, "model", "it must be fake"),
-        ({"prompt": "x", "seconds": "121"}, "seconds", "from 1 to 120"),
-        ({"prompt": "x", "seconds": "4; rm"}, "seconds", "seconds is '4; rm'"),
-        ({"prompt": "x", "seconds": 2, "frames": 16}, "seconds", "frames and seconds say the same thing"),
+        ([], None, "not_an_object", ""),
+        ({}, "prompt", "missing", ""),
+        ({"prompt": None}, "prompt", "missing", ""),
+        ({"prompt": ""}, "prompt", "wrong_value", "1 to 2000"),
+        ({"prompt": "x" * 2001}, "prompt", "wrong_value", "1 to 2000"),
+        ({"prompt": 7}, "prompt", "wrong_value", "prompt is 7"),
+        ({"prompt": "x", "promt": "y"}, None, "unknown_field", "prompt?"),
+        ({"prompt": "x", "\n\x1b[2J": "y"}, None, "unknown_field", r"'\n\x1b[2J'"),
+        ({"prompt": "x", "opening": 2}, None, "unknown_field", "first_frames_step_multiplier"),
+        ({"prompt": "x", "steps": 0}, "steps", "wrong_value", "1 to 64"),
+        ({"prompt": "x", "steps": 65}, "steps", "wrong_value", "steps is 65"),
+        ({"prompt": "x", "steps": 2.5}, "steps", "wrong_value", "whole number"),
+        ({"prompt": "x", "steps": True}, "steps", "wrong_value", "True"),
+        ({"prompt": "x", "seed": -1}, "seed", "wrong_value", "0 to 9007199254740991"),
+        ({"prompt": "x", "seed": 2**53}, "seed", "wrong_value", "0 to 9007199254740991"),
+        ({"prompt": "x", "temperature": 1e-9}, "temperature", "wrong_value", "1e-06 to 100"),
+        ({"prompt": "x", "temperature": float("nan")}, "temperature", "wrong_value", "nan"),
+        ({"prompt": "x", "guidance_scale": float("inf")}, "guidance_scale", "wrong_value", "inf"),
+        ({"prompt": "x", "guidance_scale": 10**400}, "guidance_scale", "wrong_value", "0 to 100"),
+        ({"prompt": "x", "top_p": 0}, "top_p", "wrong_value", "above 0"),
+        ({"prompt": "x", "order": "autoregressive"}, "order", "wrong_value", "halton, confidence"),
+        ({"prompt": "x", "order": "next"}, "order", "wrong_value", "order=autoregressive"),
+        ({"prompt": "x", "size": "1280x720"}, "size", "wrong_value", "24x16"),
+        ({"prompt": "x", "model": "sora-2"}, "model", "wrong_value", "fake"),
+        ({"prompt": "x", "seconds": "121"}, "seconds", "wrong_value", "1 to 120"),
+        ({"prompt": "x", "seconds": "4; rm"}, "seconds", "wrong_value", "'4; rm'"),
+        ({"prompt": "x", "seconds": 2, "frames": 16}, "seconds", "twice", "frames and seconds"),
     ],
 )
-def test_each_mistake_is_told_in_one_line(given, param, says):
-    problem = refused(ASKING.video, given)
-    assert problem.param == param
-    assert says in problem.message
+def test_each_error_is_one_line_with_param_and_code(given, param, code, fact):
+    error = refused(SCHEMAS.video, given)
+    assert (error.param, error.code) == (param, code)
+    assert fact in error.message
 
 
-def test_nothing_is_asked_for_by_nothing():
-    assert "prompt or paused or transition" in refused(ASKING.change, {}).message
-    assert "nothing is asked for" in refused(ASKING.change, {"prompt": None}).message
+def test_a_change_needs_a_field():
+    assert refused(SCHEMAS.change, {}).code == "missing"
+    assert refused(SCHEMAS.change, {"prompt": None}).code == "missing"
+
+
+def test_sampling_fields_are_the_table_and_the_command_line():
+    generation_schemas = (SCHEMAS.video, SCHEMAS.extension, SCHEMAS.extension_form, SCHEMAS.stream, SCHEMAS.session)
+    published = generation_schemas[0].schema()["properties"]
+    for name, spec in SETTINGS.items():
+        own = spec.json_schema()
+        for request in generation_schemas:
+            assert request.schemas[name]["description"] == own["description"] == spec.help
+            assert request.schemas[name].get("type") == own.get("type")
+        [schema] = [one for one in published[name]["anyOf"] if one != {"type": "null"}]
+        assert schema == SCHEMAS.video.schemas[name]
+        assert schema.get("default") == INFO.sampler.get(name)
+    described = {"prompt", "negative_prompt", "model", "size", "seed", "frames", "seconds"}
+    assert set(SCHEMAS.video.schemas) - described == set(SETTINGS)
+    command = sampling_options(click.Command("generate"))
+    flags = {option.name: option.help for option in command.params if isinstance(option, click.Option)}
+    assert {name: flags.get(name) for name in SETTINGS} == {name: spec.help for name, spec in SETTINGS.items()}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_every_sampling_setting_is_checked_and_passed_on(name):
+    spec = SETTINGS[name]
+    value = SCHEMAS.video.schemas[name].get("enum", [spec.minimum or spec.maximum or 1])[-1]
+    given = SCHEMAS.video.check({"prompt": "x", name: value})
+    assert generation_params(given, INFO, None).sampling == {name: value}
+    assert refused(SCHEMAS.video, {"prompt": "x", name: -1}).param == name
 
 
 def test_null_is_not_given():
     given = {"prompt": "x", "frames": None, "seconds": 2, "seed": None}
-    assert ASKING.video.check(given) == {"prompt": "x", "seconds": 2}
+    assert SCHEMAS.video.check(given) == {"prompt": "x", "seconds": 2}
 
 
 VALUES = st.none() | st.booleans() | st.integers(-3, 200) | st.floats(-2, 130) | st.text(max_size=3) | st.just("2.5")
-SOME = st.dictionaries(st.sampled_from(sorted(ASKING.video.schemas)), VALUES, max_size=4)
+SOME = st.dictionaries(st.sampled_from(sorted(SCHEMAS.video.schemas)), VALUES, max_size=4)
 
 
 @given(SOME, st.booleans())
@@ -93,26 +130,26 @@ def test_the_check_is_the_published_schema(given, told):
     jsonschema_rs = pytest.importorskip("jsonschema_rs", reason="an independent reader of JSON Schema")
     given = {**given, **({"prompt": "x"} if told else {})}
     try:
-        ASKING.video.check(given)
+        SCHEMAS.video.check(given)
         taken = True
-    except Problem:
+    except ApiError:
         taken = False
-    assert jsonschema_rs.validator_for(ASKING.video.schema()).is_valid(given) == taken
+    assert jsonschema_rs.validator_for(SCHEMAS.video.schema()).is_valid(given) == taken
 
 
 def test_a_form_is_text_that_stands_for_the_same():
     form = {"prompt": "7", "steps": "4", "temperature": "0.5", "seconds": "1.25", "seed": "12", "top_p": "1e-1"}
     given = {"prompt": "7", "steps": 4, "temperature": 0.5, "seconds": 1.25, "seed": 12, "top_p": 0.1}
-    assert ASKING.video.check_form(form) == given
+    assert SCHEMAS.video.check_form(form) == given
     for text in ("", " 4", "4 ", "0x4", "1_0", "٤", "nan", "inf", "true", "9" * 5000, "1e999"):
-        with pytest.raises(Problem) as caught:
-            ASKING.video.check_form({"prompt": "x", "steps": text})
+        with pytest.raises(ApiError) as caught:
+            SCHEMAS.video.check_form({"prompt": "x", "steps": text})
         assert caught.value.param == "steps"
 
 
 def test_objects_are_checked_inside():
-    schema = ASKING.extension.schemas["video"]
-    assert fits({"id": f"video_{'0' * 32}"}, schema)
+    schema = SCHEMAS.extension.schemas["video"]
+    assert matches({"id": f"video_{'0' * 32}"}, schema)
     for wrong in (
         {},
         {"id": "../../etc/passwd"},
@@ -120,17 +157,17 @@ def test_objects_are_checked_inside():
         {"id": f"video_{'0' * 32}\n"},
         {"id": f"video_{'0' * 32}", "x": 1},
     ):
-        assert not fits(wrong, schema)
+        assert not matches(wrong, schema)
 
 
 def test_a_wish_is_what_was_given_and_nothing_else():
-    given = ASKING.video.check({"prompt": "x", "seconds": "1.5", "seed": 3, "top_k": 9, "negative_prompt": "y"})
-    params = wish_of(given, INFO, BEGINNING)
+    given = SCHEMAS.video.check({"prompt": "x", "seconds": "1.5", "seed": 3, "top_k": 9, "negative_prompt": "y"})
+    params = generation_params(given, INFO, BEGINNING)
     assert (params.prompt, params.frames, params.seed, params.negative_prompt) == ("x", 12, 3, "y")
     assert params.initial_frames is BEGINNING
     assert (params.sampling, params.transition) == ({"top_k": 9}, "recache")
-    assert wish_of({"seconds": 0.001}, INFO, None).frames == 1
-    assert wish_of({}, INFO, None).frames is None
-    assert wish_of({}, INFO, BEGINNING).infer_prompt
-    assert not wish_of({"prompt": ""}, INFO, BEGINNING).infer_prompt
-    assert not wish_of({}, INFO, None).infer_prompt
+    assert generation_params({"seconds": 0.001}, INFO, None).frames == 1
+    assert generation_params({}, INFO, None).frames is None
+    assert generation_params({}, INFO, BEGINNING).infer_prompt
+    assert not generation_params({"prompt": ""}, INFO, BEGINNING).infer_prompt
+    assert not generation_params({}, INFO, None).infer_prompt

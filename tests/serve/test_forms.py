@@ -15,10 +15,10 @@ from starlette.requests import Request
 
 from tests.serve.fake_engine import BEGINNING
 from videogen.serve.errors import UploadError
-from videogen.serve.http.errors import Problem
+from videogen.serve.http.errors import ApiError
 from videogen.serve.http.parsing import bodies, forms
-from videogen.serve.http.parsing.bodies import chunks_of, parsed, read_json
-from videogen.serve.http.parsing.forms import Form, kind_of, read_form
+from videogen.serve.http.parsing.bodies import parse_json, read_chunks, read_json
+from videogen.serve.http.parsing.forms import Form, read_form, sniff_kind
 from videogen.serve.limits import ServerLimits
 from videogen.serve.requests import InitialFrames
 
@@ -62,8 +62,8 @@ def read(pieces: Iterable[bytes], take: Any = None, **settings: str) -> Form:
     return asyncio.run(read_form(request(pieces, **settings), FILES, take or Taker(), LIMITS))
 
 
-def refusal(body: bytes, status: int, **settings: str) -> Problem:
-    with pytest.raises(Problem) as caught:
+def refusal(body: bytes, status: int, **settings: str) -> ApiError:
+    with pytest.raises(ApiError) as caught:
         read([body], **settings)
     assert caught.value.status == status
     return caught.value
@@ -97,7 +97,7 @@ def test_its_first_bytes_tell_what_a_reference_is(start, kind):
     taker = Taker()
     read([whole(part("input_reference", start))], taker)
     assert (taker.kind, taker.data) == (kind, start)
-    assert kind_of(start) == kind
+    assert sniff_kind(start) == kind
 
 
 def test_a_file_is_passed_on_while_it_arrives_and_not_kept():
@@ -129,7 +129,7 @@ def test_limits_hold_before_anything_is_read():
 
     body = request([])
     body.scope["headers"].append((b"content-length", b"99999999999"))
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(ApiError) as caught:
         asyncio.run(read_form(body, FILES, never, LIMITS))
     assert (caught.value.status, caught.value.code) == (413, "body_too_large")
 
@@ -137,7 +137,7 @@ def test_limits_hold_before_anything_is_read():
 def test_a_body_that_never_ends_is_cut():
     endless = iter(lambda: bytes(65536), None)
     first = [part("clip", b"")[:-2]]
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(ApiError) as caught:
         read(chain(first, endless))
     assert caught.value.status == 413
 
@@ -148,36 +148,36 @@ def test_text_has_a_limit_of_its_own():
     assert refusal(whole(*(part(str(n), b"x") for n in range(41))), 400).code == "too_many_fields"
 
 
-def test_what_is_not_a_form_is_told():
+def test_an_invalid_form_is_refused():
     assert refusal(whole(part("prompt", b"x"), part("prompt", b"y")), 400).code == "twice"
     assert refusal(whole(part("clip", b"x"), part("image", b"y")), 400).code == "twice"
     assert refusal(whole(part("prompt", b"\xff\xfe")), 400).code == "wrong_value"
-    assert "too early" in refusal(BODY[:-10], 400).message
-    assert "too early" in refusal(b"", 400).message
-    assert "boundary" in refusal(b"no form at all", 400).message
-    assert "no name" in refusal(whole(part("", b"x")), 400).message
-    assert "no name" in refusal(whole(part("n" * 101, b"x")), 400).message
+    assert refusal(BODY[:-10], 400).code == "not_a_form"
+    assert refusal(b"", 400).code == "not_a_form"
+    assert refusal(b"no form at all", 400).code == "not_a_form"
+    assert refusal(whole(part("", b"x")), 400).code == "not_a_form"
+    assert refusal(whole(part("n" * 101, b"x")), 400).code == "not_a_form"
     assert refusal(whole(part("prompt", b"x", "; a=" + "x" * 9000)), 400).code == "not_a_form"
-    assert "names no boundary" in refusal(BODY, 400, content_type="multipart/form-data").message
-    assert "names no boundary" in refusal(BODY, 400, content_type=f"multipart/form-data; boundary={'x' * 71}").message
+    assert refusal(BODY, 400, content_type="multipart/form-data").code == "not_a_form"
+    assert refusal(BODY, 400, content_type=f"multipart/form-data; boundary={'x' * 71}").code == "not_a_form"
     for other in ("", "text/plain", "application/x-www-form-urlencoded", "multipart/mixed; boundary=x"):
         assert refusal(BODY, 415, content_type=other).code == "content_type"
 
 
 def test_an_empty_file_is_told():
-    with pytest.raises(UploadError, match="empty"):
+    with pytest.raises(UploadError):
         read([whole(part("clip", b""))])
 
 
 def test_a_body_that_stops_coming_is_told(monkeypatch):
-    monkeypatch.setattr(bodies, "PATIENCE", 0.02)
+    monkeypatch.setattr(bodies, "IDLE_SECONDS", 0.02)
 
     async def receive() -> dict[str, Any]:
         await asyncio.sleep(60)
         raise AssertionError
 
     headers = [(b"content-type", b"application/json")]
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(ApiError) as caught:
         asyncio.run(read_json(Request({"type": "http", "method": "POST", "headers": headers}, receive), 100))
     assert (caught.value.status, caught.value.code) == (408, "too_slow")
 
@@ -193,7 +193,7 @@ def test_a_body_that_comes_byte_by_byte_has_an_end(monkeypatch):
     monkeypatch.setattr(forms, "BODY_SECONDS", 0.1)
     for kind, limits in (("application/json", LIMITS), (FORM, replace(LIMITS, receive_seconds=0.1))):
         asked = Request({"type": "http", "method": "POST", "headers": [(b"content-type", kind.encode())]}, byte_by_byte)
-        with pytest.raises(Problem) as caught:
+        with pytest.raises(ApiError) as caught:
             asyncio.run(read_json(asked, 10**6) if kind != FORM else read_form(asked, FILES, Taker(), limits))
         assert (caught.value.status, caught.value.code) == (408, "too_slow")
 
@@ -201,7 +201,7 @@ def test_a_body_that_comes_byte_by_byte_has_an_end(monkeypatch):
 def test_only_waiting_counts_and_not_what_is_done_with_a_body(monkeypatch):
     async def slow_reader() -> int:
         found = 0
-        async for _ in chunks_of(request([b"x"] * 20), 100, 0.1):
+        async for _ in read_chunks(request([b"x"] * 20), 100, 0.1):
             await asyncio.sleep(0.02)
             found += 1
         return found
@@ -217,7 +217,7 @@ def test_only_waiting_counts_and_not_what_is_done_with_a_body(monkeypatch):
     )
 )
 def test_json_is_read_as_it_is(value):
-    assert parsed(json.dumps(value)) == value
+    assert parse_json(json.dumps(value)) == value
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_json_is_read_as_it_is(value):
     ],
 )
 def test_json_that_is_none_is_told(text):
-    with pytest.raises(Problem) as caught:
-        parsed(text)
+    with pytest.raises(ApiError) as caught:
+        parse_json(text)
     assert (caught.value.status, caught.value.code) == (400, "not_json")
     assert len(caught.value.message) < 200

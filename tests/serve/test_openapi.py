@@ -12,8 +12,8 @@ import pytest
 
 from tests.serve.fake_engine import INFO
 from tests.serve.served import Served, served
-from videogen.serve.http.access.guesses import Guesses
-from videogen.serve.http.access.security import access_to
+from videogen.serve.http.access.security import access_policy
+from videogen.serve.http.access.token_throttle import TokenThrottle
 
 ROOT = Path(__file__).parent.parent.parent
 TOKEN = "correct horse battery staple"
@@ -66,7 +66,7 @@ def test_much_of_everything_about_streams(there, tmp_path):
 @needs_schemathesis
 @pytest.mark.slow
 def test_nothing_without_the_token(tmp_path):
-    access = replace(access_to("127.0.0.1", (), TOKEN), guesses=Guesses(longest=0.0))
+    access = replace(access_policy("127.0.0.1", (), TOKEN), token_throttle=TokenThrottle(longest=0.0))
     with served(tmp_path, access) as there:
         tried(there, tmp_path, 20, "--exclude-path-regex", "^/v1/streams", "--header", f"Authorization: Bearer {TOKEN}")
 
@@ -92,7 +92,7 @@ def test_every_address_is_described(there):
 
 
 def test_the_token_is_described_where_there_is_one(tmp_path):
-    with served(tmp_path, access_to("127.0.0.1", (), TOKEN)) as there:
+    with served(tmp_path, access_policy("127.0.0.1", (), TOKEN)) as there:
         document = there.ask("GET", "/openapi.json", headers={"Authorization": f"Bearer {TOKEN}"}).json()
         assert document["security"] == [{"token": []}]
         assert document["paths"]["/healthz"]["get"]["security"] == []

@@ -161,7 +161,7 @@ HANDSHAKE = f"{UPGRADE}Sec-WebSocket-Version: 13\r\n{KEY}"
 )
 def test_what_only_looks_like_a_websocket(there, monkeypatch, line, headers, status):
     """It is answered, in our own words, and not held."""
-    monkeypatch.setattr(body_drain, "PATIENCE", 0.05)
+    monkeypatch.setattr(body_drain, "DRAIN_SECONDS", 0.05)
     answer = there.raw(f"{line} HTTP/1.1\r\nHost: 127.0.0.1:{there.port}\r\n{headers}\r\n".encode())
     raw_problem(answer, status)
     assert b"\r\nx-content-type-options: nosniff\r\n" in answer.lower()

@@ -85,7 +85,7 @@ def test_a_prompt_meanwhile_is_acknowledged_and_marked(there):
         assert (queued["request_id"], queued["event_id"]) == (id, "mine")
         assert (queued["note"], queued["warnings"]) == ("", [])
         mark = heard(socket, "video.mark")
-        assert (mark["picture"], mark["prompt"]) == (5, "a blue ring")
+        assert (mark["frame"], mark["prompt"]) == (5, "a blue ring")
         assert (there.engine.stream(id).prompt, there.engine.stream(id).transition) == ("a blue ring", "cut")
         socket.send('{"type": "session.ping"}')
         heard(socket, "session.pong")
@@ -96,26 +96,26 @@ def test_a_prompt_meanwhile_is_acknowledged_and_marked(there):
 
 
 @pytest.mark.parametrize(
-    ("message", "says"),
+    ("message", "param", "code"),
     [
-        ("{", "not JSON"),
-        ("[]", "a JSON object"),
-        (b"\x00", "JSON text"),
-        ('{"type": "session.begin"}', "begins with session.start"),
-        ('{"type": "session.start", "steps": 0}', "steps is 0"),
-        ('{"type": "session.start", "width": 1280}', "width is 1280; it must be 24"),
-        ('{"type": "session.start", "format": "mp4"}', "it must be m4s"),
-        ('{"type": "session.start", "frames": 8, "num_frames": 8}', "say the same thing"),
-        ('{"type": "session.start", "clip": "file:///etc/passwd"}', "no field 'clip'"),
-        ('{"type": "session.start", "top_k": 13}', "bad luck"),
+        ("{", None, "not_json"),
+        ("[]", None, "not_an_object"),
+        (b"\x00", None, "not_json"),
+        ('{"type": "session.begin"}', "type", "no_session"),
+        ('{"type": "session.start", "steps": 0}', "steps", "wrong_value"),
+        ('{"type": "session.start", "width": 1280}', "width", "wrong_value"),
+        ('{"type": "session.start", "format": "mp4"}', "format", "wrong_value"),
+        ('{"type": "session.start", "frames": 8, "num_frames": 8}', "num_frames", "twice"),
+        ('{"type": "session.start", "clip": "file:///etc/passwd"}', None, "unknown_field"),
+        ('{"type": "session.start", "top_k": 13}', "top_k", "not_possible"),
     ],
 )
-def test_what_is_no_beginning_is_told_and_ends_it(there, message, says):
+def test_an_invalid_first_message_ends_the_session(there, message, param, code):
     with connected(there) as socket:
         socket.send(message)
         error = json.loads(socket.recv(20))
         assert error["type"] == "error"
-        assert says in error["message"]
+        assert (error["error"]["param"], error["code"]) == (param, code)
         assert set(error["error"]) == {"message", "type", "param", "code"}
         assert hung_up(socket) == 1008
     assert there.engine.all_streams == {}
@@ -164,7 +164,7 @@ def test_the_stream_ends_with_its_connection(there):
 
 
 def test_who_stalls_is_cut_off(there, monkeypatch):
-    monkeypatch.setattr(streaming_response, "STALLED", 0.2)
+    monkeypatch.setattr(streaming_response, "STALL_SECONDS", 0.2)
     there.engine.endless, there.engine.pieces = True, [bytes(2**20)]
     with connected(there, prompt="x") as socket:
         id = heard(socket, "video.start")["request_id"]
@@ -179,8 +179,8 @@ def frame(kind: int, payload: bytes) -> bytes:
 
 def test_who_says_goodbye_and_does_not_read_the_rest_is_cut_off(there, monkeypatch):
     """Closing alone would wait until such a client has taken what is on the way."""
-    monkeypatch.setattr(over_socket, "GOODBYE", 0.1)
-    monkeypatch.setattr(streaming_response, "STALLED", 600.0)
+    monkeypatch.setattr(over_socket, "CLOSE_SECONDS", 0.1)
+    monkeypatch.setattr(streaming_response, "STALL_SECONDS", 600.0)
     there.engine.endless, there.engine.pieces = True, [bytes(2**20)]
     upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
     head = f"GET /v1/realtime/video HTTP/1.1\r\nHost: localhost\r\n{upgrade}Sec-WebSocket-Key: {'A' * 22}==\r\n\r\n"
@@ -195,7 +195,7 @@ def test_who_says_goodbye_and_does_not_read_the_rest_is_cut_off(there, monkeypat
 
 
 def test_who_says_nothing_is_not_waited_for(there, monkeypatch):
-    monkeypatch.setattr(over_socket, "FIRST_WORD", 0.05)
+    monkeypatch.setattr(over_socket, "START_SECONDS", 0.05)
     with connected(there) as socket:
         assert heard(socket, "error")["code"] == "too_slow"
         assert hung_up(socket) == 1008

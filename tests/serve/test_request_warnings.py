@@ -10,7 +10,7 @@ from videogen.serve.engine.validation import request_warnings, warning_line
 from videogen.serve.requests import GenerationParams, InitialFrames
 
 GUIDED = replace(MASKED, sampler={**MASKED.sampler, "guidance_scale": 4.0})
-UNTOLD = replace(MASKED, told=False)
+UNTOLD = replace(MASKED, text_conditioned=False)
 RECORD = json.loads((BUNDLED / "prompt_vocabulary.json").read_text())
 PLAYROOM = replace(MASKED, playroom=True, prompt_vocabulary=PromptVocabulary.from_json(RECORD))
 

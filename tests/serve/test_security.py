@@ -15,18 +15,18 @@ from websockets.exceptions import InvalidStatus
 
 from tests.serve.served import Served, checked_problem, problem, raw_problem, served
 from videogen.errors import UsageError
-from videogen.serve.http.access import guesses as wrong_tokens
 from videogen.serve.http.access import login_sessions
-from videogen.serve.http.access.guesses import Guesses
+from videogen.serve.http.access import token_throttle as wrong_tokens
 from videogen.serve.http.access.login_sessions import LoginSessions
-from videogen.serve.http.access.security import COOKIE, access_to, is_loopback, is_simple
+from videogen.serve.http.access.security import COOKIE, access_policy, is_guessable, is_loopback
+from videogen.serve.http.access.token_throttle import TokenThrottle
 
 TOKEN = "correct horse battery staple"
 
 
 @pytest.fixture(scope="module")
 def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    access = replace(access_to("127.0.0.1", (), TOKEN), guesses=Guesses(longest=0.0))
+    access = replace(access_policy("127.0.0.1", (), TOKEN), token_throttle=TokenThrottle(longest=0.0))
     with served(tmp_path_factory.mktemp("locked"), access) as there:
         yield there
 
@@ -44,14 +44,14 @@ def with_token(token: str = TOKEN) -> dict[str, str]:
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.0.1", "localhost", "LOCALHOST", "::1"])
 def test_here_no_token_is_needed(host):
     assert is_loopback(host)
-    assert access_to(host).token is None
+    assert access_policy(host).token is None
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "studio.example.org", "127.0.0.1.example.org", ""])
 def test_elsewhere_a_token_is_needed(host):
-    with pytest.raises(UsageError, match="give a token"):
-        access_to(host)
-    assert access_to(host, (), TOKEN).token == TOKEN
+    with pytest.raises(UsageError, match="--token-file"):
+        access_policy(host)
+    assert access_policy(host, (), TOKEN).token == TOKEN
 
 
 SIMPLE = ["a" * 16, "ab" * 20, "1234567890123456", "abcdefghijklmnopqrstuvwxyz", "passwordpassword", "0123456789abcdef"]
@@ -59,8 +59,8 @@ SIMPLE = ["a" * 16, "ab" * 20, "1234567890123456", "abcdefghijklmnopqrstuvwxyz",
 
 @pytest.mark.parametrize("token", SIMPLE)
 def test_a_long_token_that_is_easy_to_guess_is_refused(token):
-    with pytest.raises(UsageError, match="easy to guess") as caught:
-        access_to("0.0.0.0", (), token)
+    with pytest.raises(UsageError, match="openssl rand") as caught:
+        access_policy("0.0.0.0", (), token)
     assert token not in str(caught.value)
 
 
@@ -68,32 +68,32 @@ def test_random_tokens_are_taken():
     draw = random.Random(7)
     for alphabet in ("0123456789abcdef", string.ascii_letters + string.digits):
         for _ in range(2000):
-            assert not is_simple("".join(draw.choices(alphabet, k=16)))
+            assert not is_guessable("".join(draw.choices(alphabet, k=16)))
 
 
 def test_wrong_tokens_are_answered_later_each_time_and_the_operator_hears(caplog):
     instant = [0.0]
-    guesses = Guesses(clock=lambda: instant[0])
-    waits = [guesses.note("a") for _ in range(200)]
+    token_throttle = TokenThrottle(clock=lambda: instant[0])
+    waits = [token_throttle.record_failure("a") for _ in range(200)]
     assert waits[:7] == [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 10.0]
     assert set(waits[7:]) == {10.0}
-    assert guesses.note("b") == 0.25, "others do not wait for it"
+    assert token_throttle.record_failure("b") == 0.25, "others do not wait for it"
     lines = [record.getMessage() for record in caplog.records]
-    assert [line.split()[0] for line in lines if " a;" in line] == ["1", "10", "100"]
+    assert [line.split()[0] for line in lines if " from a;" in line] == ["1", "10", "100"]
     instant[0] = 1000.0
-    assert guesses.note("a") == 0.25, "what is long ago is forgotten"
+    assert token_throttle.record_failure("a") == 0.25, "what is long ago is forgotten"
 
 
 def test_only_so_many_addresses_are_remembered(monkeypatch):
-    monkeypatch.setattr(wrong_tokens, "MOST_ADDRESSES", 5)
-    guesses = Guesses()
+    monkeypatch.setattr(wrong_tokens, "MAX_ADDRESSES", 5)
+    token_throttle = TokenThrottle()
     for number in range(50):
-        guesses.note(str(number))
-    assert list(guesses._wrong) == ["45", "46", "47", "48", "49"]
+        token_throttle.record_failure(str(number))
+    assert list(token_throttle._wrong) == ["45", "46", "47", "48", "49"]
 
 
 def test_a_guess_is_held_and_the_right_token_is_not(tmp_path):
-    access = replace(access_to("127.0.0.1", (), TOKEN), guesses=Guesses(first=600.0, longest=600.0))
+    access = replace(access_policy("127.0.0.1", (), TOKEN), token_throttle=TokenThrottle(first=600.0, longest=600.0))
     with served(tmp_path, access) as there:
         for ask in (
             {"method": "POST", "url": "/login", "json": {"token": "x" * 20}},
@@ -109,22 +109,22 @@ def test_a_guess_is_held_and_the_right_token_is_not(tmp_path):
 
 @pytest.mark.parametrize("token", ["", "short", "x" * 15, "ü" * 20])
 def test_a_token_that_could_be_guessed_is_refused(token):
-    with pytest.raises(UsageError, match="at least 16 characters"):
-        access_to("127.0.0.1", (), token)
+    with pytest.raises(UsageError, match="16"):
+        access_policy("127.0.0.1", (), token)
 
 
 def test_a_token_is_not_shown():
-    assert TOKEN not in repr(access_to("127.0.0.1", (), TOKEN))
+    assert TOKEN not in repr(access_policy("127.0.0.1", (), TOKEN))
 
 
 def test_names_that_are_ours():
-    access = access_to("127.0.0.1", ("Studio.example.org",))
+    access = access_policy("127.0.0.1", ("Studio.example.org",))
     for host in ("127.0.0.1", "127.0.0.1:8000", "localhost:9", "LocalHost", "[::1]:8000", "studio.example.org:443"):
         assert access.serves(host), host
     for host in ("", "example.org", "127.0.0.1.example.org", "localhost:", "localhost:x", "localhost@example.org",
                  "127.0.0.1:80:80", " localhost", "localhost\n", "::1", "[::1", "0.0.0.0", "10.0.0.1"):  # fmt: skip
         assert not access.serves(host), host
-    everywhere = access_to("0.0.0.0", (), TOKEN)
+    everywhere = access_policy("0.0.0.0", (), TOKEN)
     assert everywhere.serves("10.0.0.1:8000")
     assert everywhere.serves("[fe80::1]:8000")
     assert not everywhere.serves("rebound.example.org:8000")
@@ -132,7 +132,7 @@ def test_names_that_are_ours():
 
 @given(st.text())
 def test_any_host_header_is_judged(host):
-    assert not access_to("127.0.0.1").serves(f"{host}x.example.org")
+    assert not access_policy("127.0.0.1").serves(f"{host}x.example.org")
 
 
 @pytest.mark.parametrize("path", ["/", "/page/index.html", "/healthz"])
@@ -209,7 +209,7 @@ def test_cookies_of_others_are_in_nobodys_way(locked, others):
 @pytest.mark.parametrize("text", [b'{"token": "\\ud800"}', b'{"token": "\\udfff\\ud800"}'])
 def test_a_token_that_is_no_text_is_told(locked, text):
     answer = locked.ask("POST", "/login", content=text, headers={"Content-Type": "application/json"})
-    assert "surrogate" in problem(answer, 400)["message"]
+    assert problem(answer, 400)["code"] == "not_json"
 
 
 @pytest.mark.parametrize("body", [{}, {"token": 5}, {"token": None}, {"token": TOKEN, "x": 1}, [], "x"])
@@ -221,22 +221,22 @@ def test_a_login_is_a_token_and_nothing_else(locked, body):
 def test_a_cookie_ends_and_cannot_be_made(monkeypatch):
     ours, others = LoginSessions(), LoginSessions()
     cookie = ours.begin()
-    assert ours.holds(cookie)
-    assert not others.holds(cookie)
+    assert ours.is_valid(cookie)
+    assert not others.is_valid(cookie)
     for forged in ("", "0" * 64, cookie[:-1], cookie + "0", cookie.upper() + "x", "\u00fc", "\udcff"):
-        assert not ours.holds(forged)
+        assert not ours.is_valid(forged)
     now = time.time()
-    monkeypatch.setattr(login_sessions.time, "time", lambda: now + login_sessions.SECONDS + 1)
-    assert not ours.holds(cookie)
-    assert ours.holds(ours.begin())
+    monkeypatch.setattr(login_sessions.time, "time", lambda: now + login_sessions.LOGIN_SECONDS + 1)
+    assert not ours.is_valid(cookie)
+    assert ours.is_valid(ours.begin())
     assert len(ours._until) == 1, "what has ended is forgotten"
 
 
 def test_there_are_only_so_many_logins(monkeypatch):
-    monkeypatch.setattr(login_sessions, "MOST", 3)
+    monkeypatch.setattr(login_sessions, "MAX_LOGINS", 3)
     ours = LoginSessions()
     cookies = [ours.begin() for _ in range(5)]
-    assert [ours.holds(cookie) for cookie in cookies] == [False, False, True, True, True]
+    assert [ours.is_valid(cookie) for cookie in cookies] == [False, False, True, True, True]
 
 
 def test_a_logout_ends_the_login_at_once_wherever_the_cookie_was_copied_to(locked):

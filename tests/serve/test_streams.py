@@ -15,7 +15,7 @@ from tests.serve.fake_engine import HEADER, MIME, PIECE
 from tests.serve.served import Served, problem, served
 from videogen.serve.http import connection_protocol, streaming_response
 
-KINDS = ("picture", "mask", "mark", "end", "figures", "turn")
+KINDS = ("frame", "mask", "mark", "end", "stats", "queue")
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_a_stream_as_its_clients_see_it(there):
     assert (stream["object"], stream["status"], stream["queue_place"]) == ("stream", "playing", None)
     assert (stream["fps"], stream["width"], stream["height"], stream["mime"]) == (8, 24, 16, MIME)
     assert (stream["prompt"], stream["seed"], stream["marks"], stream["error"]) == ("a ring", 3, [], None)
-    assert stream["figures"]["frames_per_second"] == 33
+    assert stream["stats"]["frames_per_second"] == 33
     assert (there.engine.submitted[0].transition, there.engine.submitted[0].frames) == ("cut", 800)
     assert there.ask("GET", stream["urls"]["self"]).json() == stream
 
@@ -67,7 +67,7 @@ def test_it_is_told_anew(there):
     place = begun(there, prompt="a red ring")["urls"]["self"]
     changed = there.ask("PATCH", place, json={"prompt": "a blue ring", "transition": "cut"}).json()
     assert changed["prompt"] == "a blue ring"
-    assert changed["marks"] == [{"picture": 5, "seconds": 0.625, "prompt": "a blue ring", "cut_short": False}]
+    assert changed["marks"] == [{"frame": 5, "seconds": 0.625, "prompt": "a blue ring", "truncated": False}]
     assert there.ask("PATCH", place, json={"paused": True}).json()["status"] == "paused"
     assert there.ask("PATCH", place, json={"paused": False, "prompt": None}).json()["status"] == "playing"
     assert problem(there.ask("PATCH", place, json={}), 400)["code"] == "missing"
@@ -114,11 +114,11 @@ def test_a_film_whose_making_fails_ends_like_no_whole_answer(there):
 
 def test_its_preview_is_records(there):
     seen = records(there.ask("GET", begun(there)["urls"]["preview"]).content)
-    assert [kind for kind, _, _ in seen] == ["turn", "figures", "mask", "picture", "mark", "end"]
+    assert [kind for kind, _, _ in seen] == ["queue", "stats", "mask", "frame", "mark", "end"]
     assert json.loads(seen[0][2]) == {"status": "playing", "queue_place": None}
     assert seen[2] == ("mask", 1, bytes([2, 3, 0, 1, 0, 1, 1, 1]))
-    assert seen[3] == ("picture", 1, b"\xff\xd8jpeg\xff\xd9")
-    assert json.loads(seen[4][2]) == {"picture": 5, "seconds": 0.625, "prompt": "grün", "cut_short": False}
+    assert seen[3] == ("frame", 1, b"\xff\xd8jpeg\xff\xd9")
+    assert json.loads(seen[4][2]) == {"frame": 5, "seconds": 0.625, "prompt": "grün", "truncated": False}
     assert json.loads(seen[5][2]) == {"status": "stopped", "error": None}
 
 
@@ -193,7 +193,7 @@ def until_the_end(connection: socket.socket) -> bytes:
 @pytest.mark.parametrize("told", [True, False])
 def test_a_viewer_who_stalls_is_cut_off(there, monkeypatch, told):
     """By the engine, which says that it was left behind, or after a while in any case."""
-    monkeypatch.setattr(streaming_response, "STALLED", 600.0 if told else 0.2)
+    monkeypatch.setattr(streaming_response, "STALL_SECONDS", 600.0 if told else 0.2)
     there.engine.endless, there.engine.pieces = True, [bytes(2**20)]
     stream = begun(there)
     film = there.engine.stream(stream["id"])

@@ -13,7 +13,7 @@ LIMITS = ServerLimits(prompt_chars=20, steps=16)
 MASKED = ModelInfo(
     name="m",
     objective="masked",
-    told=True,
+    text_conditioned=True,
     playroom=False,
     fps=8.0,
     height=16,

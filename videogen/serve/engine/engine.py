@@ -35,7 +35,7 @@ from videogen.serve.uploads.receiver import UploadKind, UploadReceiver
 COUNTERS = (
     *("streams_opened", "streams_stopped", "streams_failed", "streams_given_up", "jobs_opened", "jobs_completed"),
     *("jobs_stopped", "jobs_failed"),
-    *("pictures", "latent_frames", "proposals", "prior_seconds", "decoder_seconds", "encoder_seconds"),
+    *("frames", "latent_frames", "proposals", "prior_seconds", "decoder_seconds", "encoder_seconds"),
     *("viewers", "viewers_dropped", "previews_dropped", "uploads_taken", "uploads_refused", "refused_busy"),
 )
 ENCODER_THREADS = 2

@@ -14,8 +14,7 @@ class PromptMark(NamedTuple):
     truncated: bool  # whether the model reads only its beginning
 
     def to_json(self, fps: float) -> dict[str, Any]:
-        public = {"picture": self.frame, "prompt": self.prompt, "cut_short": self.truncated}
-        return {**public, "seconds": self.frame / fps}
+        return {**self._asdict(), "seconds": self.frame / fps}
 
 
 def mark_event(mark: PromptMark, fps: float) -> PreviewEvent:

@@ -30,7 +30,7 @@ class StreamUsage:
             self.stats.first_frame = seconds
         self.frames += batch.count
         self.stats.frames += batch.count if batch.latent_frames else 0
-        self.totals["pictures"] += batch.count
+        self.totals["frames"] += batch.count
         for name, (stat, total) in COUNTERS.items():
             setattr(self.stats, stat, getattr(self.stats, stat) + getattr(batch, name))
             self.totals[total] += getattr(batch, name)
@@ -50,4 +50,4 @@ class StreamUsage:
 
     def report(self) -> dict[str, Any]:
         speed = None if self.speed is None else round(self.speed, 3)
-        return {"pictures": self.frames, "speed": speed, **self.stats.report()}
+        return {**self.stats.report(), "frames": self.frames, "frames_generated": self.stats.frames, "speed": speed}

@@ -84,7 +84,7 @@ def request_warnings(params: GenerationParams, info: ModelInfo) -> list[Generati
     """Warnings about what the model ignores, or reads in another way."""
     sampler, initial = sampler_config(params, info), params.initial_frames
     warnings = [GenerationWarning("input_changed", initial.note)] if initial and initial.note else []
-    if params.prompt and not info.told:
+    if params.prompt and not info.text_conditioned:
         text = "the model was trained without text: the prompt has no effect"
         warnings.append(GenerationWarning("no_effect", text, params.prompt))
     warnings += prompt_warnings(info.prompt_vocabulary, [params.prompt])

@@ -1,6 +1,6 @@
 """The HTTP server.
 
-app.py                   which address does what; begin here
+app.py                   all routes; begin here
 app_context.py           what every handler reads: engine, access, schemas, page
 errors.py                every error as clients see it
 server.py                uvicorn with our limits and shutdown

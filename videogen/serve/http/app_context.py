@@ -1,4 +1,4 @@
-"""What every answer is made from: the engine, what may be asked of it and by whom, and the page."""
+"""What all handlers share: the engine, the access policy, the request schemas and the page."""
 
 import asyncio
 import time
@@ -8,31 +8,31 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.requests import HTTPConnection, Request
 
-from videogen.serve.http.access.security import Access
-from videogen.serve.http.connections import share_of
-from videogen.serve.http.errors import Problem
+from videogen.serve.http.access.security import AccessPolicy
+from videogen.serve.http.connections import client_key
+from videogen.serve.http.errors import ApiError
 from videogen.serve.http.page_files import PageFile, read_page
-from videogen.serve.http.parsing.bodies import content_type, first_repeated, read_json
-from videogen.serve.http.parsing.fields import Fields, shown
-from videogen.serve.http.parsing.forms import Kind, read_form
-from videogen.serve.http.parsing.request_schemas import Asking, asking
+from videogen.serve.http.parsing.bodies import content_type, first_duplicate, read_json
+from videogen.serve.http.parsing.fields import RequestSchema, quote
+from videogen.serve.http.parsing.forms import UploadKind, read_form
+from videogen.serve.http.parsing.request_schemas import RequestSchemas, build_request_schemas
 from videogen.serve.model_info import ModelInfo
 from videogen.serve.requests import InitialFrames
 
 if TYPE_CHECKING:
     from videogen.serve.engine.engine import Engine
 
-NOTHING = Fields({})
+NOTHING = RequestSchema({})
 
 
 @dataclass(frozen=True, eq=False)
-class Studio:
+class AppContext:
     engine: "Engine"
-    access: Access
-    asking: Asking
+    access: AccessPolicy
+    request_schemas: RequestSchemas
     pages: Mapping[str, PageFile]
-    root: str = ""  # the path that a proxy has put it under
-    closing: asyncio.Event = field(default_factory=asyncio.Event)  # set: whatever goes on without end, ends
+    root: str = ""  # path prefix behind a proxy
+    closing: asyncio.Event = field(default_factory=asyncio.Event)  # set at shutdown: endless responses end
     started_at: int = field(default_factory=lambda: int(time.time()))
 
     @property
@@ -40,40 +40,40 @@ class Studio:
         return self.engine.info
 
     def at(self, path: str) -> str:
-        """An address of this server as a browser has to ask for it."""
+        """A path with the prefix that clients need."""
         return self.root + path
 
 
-def open_studio(engine: "Engine", access: Access, root: str = "") -> Studio:
-    return Studio(engine, access, asking(engine.info, engine.limits), read_page(), root)
+def make_context(engine: "Engine", access: AccessPolicy, root: str = "") -> AppContext:
+    return AppContext(engine, access, build_request_schemas(engine.info, engine.limits), read_page(), root)
 
 
-def studio_of(connection: HTTPConnection) -> Studio:
-    studio: Studio = connection.app.state.studio
-    return studio
+def context_of(connection: HTTPConnection) -> AppContext:
+    context: AppContext = connection.app.state.context
+    return context
 
 
 def owner_of(connection: HTTPConnection) -> str:
-    """Whoever asks, as far as that can be told: all behind one proxy are one."""
-    return share_of(connection.client.host) if connection.client else ""
+    """The client that a request is counted for; all clients behind one proxy count as one."""
+    return client_key(connection.client.host) if connection.client else ""
 
 
-def query_of(request: Request, fields: Fields = NOTHING) -> dict[str, Any]:
-    """What the address asks for, which is nothing that is not in the table."""
+def check_query(request: Request, fields: RequestSchema = NOTHING) -> dict[str, Any]:
+    """The query parameters, checked; by default there may be none."""
     given = request.query_params.multi_items()
     names = [name for name, _ in given]
-    if (twice := first_repeated(names)) is not None:
-        raise Problem(400, f"the parameter {shown(twice)} is there twice", twice, "twice")
+    if (twice := first_duplicate(names)) is not None:
+        raise ApiError(400, f"the parameter {quote(twice)} is given twice", twice, "twice")
     return fields.check_form(dict(given))
 
 
-async def read_wish(
-    request: Request, fields: Fields, files: Mapping[str, Kind | None]
+async def read_params(
+    request: Request, fields: RequestSchema, files: Mapping[str, UploadKind | None]
 ) -> tuple[dict[str, Any], InitialFrames | None]:
-    """The fields of a body, and the pictures of a file that came with it."""
-    studio = studio_of(request)
-    limits = studio.engine.limits
+    """The checked fields of a JSON or form body, and the frames of a file in the form."""
+    context = context_of(request)
+    limits = context.engine.limits
     if content_type(request) == "application/json":
         return fields.check(await read_json(request, limits.body_bytes)), None
-    form = await read_form(request, files, studio.engine.take_upload, limits)
+    form = await read_form(request, files, context.engine.take_upload, limits)
     return fields.check_form(form.fields), form.initial_frames

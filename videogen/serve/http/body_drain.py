@@ -1,6 +1,6 @@
-"""A request that is answered before its body has arrived: what still comes is thrown away, for a while, and then cut.
+"""Middleware that reads and discards the rest of a body that was answered early, for a limited time.
 
-Clients send all before they listen: hung up on in the middle, they would see a broken connection and never the answer.
+Clients send the complete body before they read: if the server closed at once, they would never see the answer.
 """
 
 import asyncio
@@ -8,43 +8,45 @@ import asyncio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-PATIENCE = 5.0  # seconds
+DRAIN_SECONDS = 5.0
 
 
-class Leftovers:
+class BodyDrain:
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not announces_body(Headers(scope=scope)):
+        if scope["type"] != "http" or not has_body(Headers(scope=scope)):
             await self.app(scope, receive, send)
             return
-        begun = whole = False
+        started = complete = False
 
         async def receive_watched() -> Message:
-            nonlocal begun, whole
+            nonlocal started, complete
             message = await receive()
-            begun, whole = True, not message.get("more_body", False)
+            started, complete = True, not message.get("more_body", False)
             return message
 
         async def send_after_body(message: Message) -> None:
-            if message["type"] == "http.response.start" and not whole:
-                if begun or Headers(scope=scope).get("expect") is None:  # who still waits to be asked sends nothing
-                    await thrown_away(receive_watched)
-                if not whole:
+            if message["type"] == "http.response.start" and not complete:
+                if (
+                    started or Headers(scope=scope).get("expect") is None
+                ):  # a client that waits for 100 Continue sends nothing
+                    await drain(receive_watched)
+                if not complete:
                     MutableHeaders(scope=message)["Connection"] = "close"
             await send(message)
 
         await self.app(scope, receive_watched, send_after_body)
 
 
-def announces_body(headers: Headers) -> bool:
+def has_body(headers: Headers) -> bool:
     return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
 
 
-async def thrown_away(receive: Receive) -> None:
+async def drain(receive: Receive) -> None:
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(DRAIN_SECONDS):
             while (await receive()).get("more_body", False):
                 pass
     except TimeoutError:

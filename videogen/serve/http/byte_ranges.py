@@ -1,4 +1,4 @@
-"""A finished film, whole or the part of it that was asked for."""
+"""A finished video file, whole or in part."""
 
 import re
 from pathlib import Path
@@ -8,19 +8,19 @@ from starlette.requests import Request
 from starlette.responses import FileResponse
 from starlette.types import Receive, Scope, Send
 
-from videogen.serve.http.errors import Problem
+from videogen.serve.http.errors import ApiError
 
 RANGE = re.compile(r"bytes=([0-9]{1,18})?-([0-9]{1,18})?", re.IGNORECASE)
 
 
-class Film(FileResponse):
-    """One range is served, one beyond the end is refused; what is no range, or several, is answered with the whole."""
+class VideoFileResponse(FileResponse):
+    """Serves one range and refuses one beyond the end; invalid or multiple ranges get the whole file."""
 
     def __init__(self, path: Path, name: str, request: Request) -> None:
         size, asked = path.stat().st_size, request.headers.get("range", "")
-        if is_range(asked) and not within(asked, size):
-            message = f"there are {size} bytes, and none in the range that was asked for"
-            raise Problem(416, message, code="range", headers={"Content-Range": f"bytes */{size}"})
+        if is_range(asked) and not overlaps(asked, size):
+            message = f"the range is beyond the end of the file, which has {size} bytes"
+            raise ApiError(416, message, code="range", headers={"Content-Range": f"bytes */{size}"})
         self._whole = not is_range(asked)
         super().__init__(path, media_type="video/mp4", filename=name, headers={"Cache-Control": "private, no-cache"})
 
@@ -39,8 +39,8 @@ def is_range(asked: str) -> bool:
     return first is None or last is None or int(first) <= int(last)
 
 
-def within(asked: str, size: int) -> bool:
-    """Whether a range has any byte of so many."""
+def overlaps(asked: str, size: int) -> bool:
+    """Whether a range contains a byte of a file of this size."""
     found = RANGE.fullmatch(asked)
     assert found is not None
     first, last = found.groups()

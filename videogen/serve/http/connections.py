@@ -1,4 +1,4 @@
-"""How many connections there may be, and whose ends where there is no room for another one."""
+"""The limit of connections, and which connection is closed for a new one at the limit."""
 
 import ipaddress
 import logging
@@ -7,56 +7,60 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Protocol, TypeVar
 
-MOST = 800  # more than there may be viewers
-RESERVED = 64  # files that are no connections: the model's process, uploads and those who read them, libraries
-FILES_A_CONNECTION = 4 / 3  # some of them read a film from the disk
-BACKLOG = 64  # connections that are taken in at once, before the first of them can be refused
-LEAST = 8
+MAX_CONNECTIONS = 800  # more than the limit of viewers
+RESERVED_FILES = 64  # files other than connections: the model process, uploads and their readers, libraries
+FILES_PER_CONNECTION = 4 / 3  # some of them read a video from disk
+BACKLOG = 64  # connections that the system accepts before the first can be refused
+MIN_CONNECTIONS = 8
 
 
 class Connection(Protocol):
-    """What is known of one, by the loop's clock."""
+    """Times are those of the event loop."""
 
     address: str
     began: float
 
     @property
     def idle_since(self) -> float | None:
-        """None: it is being answered, or speaks WebSocket."""
+        """None while a response is sent, and for WebSockets."""
 
 
-Some = TypeVar("Some", bound=Connection)
+ConnectionT = TypeVar("ConnectionT", bound=Connection)
 
 
-def most_connections() -> int:
-    """As many as this process can open files for; its limit is raised, as far as that is allowed and of use."""
-    wanted = RESERVED + BACKLOG + round(MOST * FILES_A_CONNECTION)
+def connection_limit() -> int:
+    """The connections that fit the limit of open files, which is raised as far as useful and allowed."""
+    wanted = RESERVED_FILES + BACKLOG + round(MAX_CONNECTIONS * FILES_PER_CONNECTION)
     files, allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files != resource.RLIM_INFINITY and files < wanted:
         raised = wanted if allowed == resource.RLIM_INFINITY else min(wanted, allowed)
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (raised, allowed))
-        except (OSError, ValueError):  # of some systems the limit that they tell is not the one that they keep
+        except (OSError, ValueError):  # some systems report a limit that they do not grant
             raised = files
         files = raised
-    most = MOST if files == resource.RLIM_INFINITY else fitting(files)
-    if most < MOST:
+    most = MAX_CONNECTIONS if files == resource.RLIM_INFINITY else connections_for(files)
+    if most < MAX_CONNECTIONS:
         logging.getLogger(__name__).warning(
-            "this process may open %d files (`ulimit -n`): at most %d connections; %d files would do for %d",
-            *(files, most, wanted, MOST),
+            "the limit of open files is %d (`ulimit -n`): at most %d connections; %d files are needed for %d",
+            *(files, most, wanted, MAX_CONNECTIONS),
         )
     return most
 
 
-def fitting(files: int) -> int:
-    """Connections of a process that may open so many files."""
-    return max(LEAST, min(MOST, int((files - RESERVED - min(BACKLOG, files // 4)) / FILES_A_CONNECTION)))
+def connections_for(files: int) -> int:
+    """The connections that fit a limit of open files."""
+    return max(
+        MIN_CONNECTIONS,
+        min(MAX_CONNECTIONS, int((files - RESERVED_FILES - min(BACKLOG, files // 4)) / FILES_PER_CONNECTION)),
+    )
 
 
-def one_to_end(newcomer: Some, others: Iterable[Some]) -> Some:
-    """Of an address that has the most, the one that has asked for nothing for the longest time.
+def connection_to_close(newcomer: ConnectionT, others: Iterable[ConnectionT]) -> ConnectionT:
+    """The connection to close: the longest idle one of the address with the most connections.
 
-    Where nobody is idle, an address that has more than the newcomer's loses its latest; else the newcomer itself ends.
+    If none is idle, an address that has more connections than the newcomer's loses its latest; else the newcomer is
+    closed itself.
     """
     others = list(others)
     held = Counter(one.address for one in others)
@@ -70,8 +74,8 @@ def one_to_end(newcomer: Some, others: Iterable[Some]) -> Some:
     return max((one for one in others if one.address == address), key=lambda one: one.began)
 
 
-def share_of(host: str) -> str:
-    """Who is counted together: an IPv4 address, or the network of an IPv6 one, of which anybody has 2^64."""
+def client_key(host: str) -> str:
+    """What a client is counted by: its IPv4 address, or its IPv6 network, since one client has 2^64 addresses."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

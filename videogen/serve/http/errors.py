@@ -1,4 +1,4 @@
-"""Every way in which a request is refused, and the one form that clients hear of it in."""
+"""ApiError, and the conversion of all other exceptions to it."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,12 +17,12 @@ from videogen.serve.errors import (
     UploadTooLargeError,
 )
 
-INTERNAL = "internal error; the server's own output says more, please report it"
+INTERNAL = "internal error; see the log of the server, and please report it"
 
 
 @dataclass(eq=False)
-class Problem(Exception):  # noqa: N818 - whoever made it is not ourselves
-    """A status of HTTP, and one line that says what is wrong and what to do."""
+class ApiError(Exception):
+    """An HTTP status and a one-line message: what is wrong and what to do."""
 
     status: int
     message: str
@@ -34,7 +34,7 @@ class Problem(Exception):  # noqa: N818 - whoever made it is not ourselves
         return self.message
 
     @property
-    def kind(self) -> str:
+    def type(self) -> str:
         if self.status == 404:
             return "not_found"
         if self.status == 503:
@@ -42,53 +42,51 @@ class Problem(Exception):  # noqa: N818 - whoever made it is not ourselves
         return "server_error" if self.status >= 500 else "invalid_request_error"
 
     def body(self) -> dict[str, Any]:
-        """As JSON: the form of the errors of OpenAI's API, which clients know how to read."""
-        return {"error": {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}}
+        """The JSON body, in the format of OpenAI's API."""
+        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
 
     def response(self) -> JSONResponse:
         return JSONResponse(self.body(), self.status, dict(self.headers))
 
 
-def problem_of(error: Exception) -> Problem:
-    """What the client is told of an error; what is none of its business stays here."""
-    if isinstance(error, Problem):
+def to_api_error(error: Exception) -> ApiError:
+    """The error that the client receives; details of internal errors stay on the server."""
+    if isinstance(error, ApiError):
         return error
     if isinstance(error, DomainError):
-        return problem_of_refusal(error)
+        return from_domain_error(error)
     if isinstance(error, HTTPException):
-        return problem_of_routing(error)
-    return Problem(500, INTERNAL, code="internal_error")
+        return from_http_exception(error)
+    return ApiError(500, INTERNAL, code="internal_error")
 
 
-def problem_of_refusal(error: DomainError) -> Problem:
+def from_domain_error(error: DomainError) -> ApiError:
     if isinstance(error, BusyError):
-        return Problem(503, error.message, code="busy", headers={"Retry-After": str(max(1, round(error.retry_after)))})
+        return ApiError(503, error.message, code="busy", headers={"Retry-After": str(max(1, round(error.retry_after)))})
     if isinstance(error, NotFoundError):
-        return Problem(404, str(error), code="gone")
+        return ApiError(404, str(error), code="gone")
     if isinstance(error, UploadTooLargeError):
-        return Problem(413, str(error), code="upload_too_large")
+        return ApiError(413, str(error), code="upload_too_large")
     if isinstance(error, UploadError):
-        return Problem(400, str(error), code="upload_refused")
-    return Problem(400, str(error), error.param if isinstance(error, InvalidParamError) else None, code="not_possible")
+        return ApiError(400, str(error), code="upload_refused")
+    return ApiError(400, str(error), error.param if isinstance(error, InvalidParamError) else None, code="not_possible")
 
 
-def problem_of_routing(error: HTTPException) -> Problem:
+def from_http_exception(error: HTTPException) -> ApiError:
     if error.status_code == 404:
-        return Problem(
-            404, "there is nothing at this address; /openapi.json lists what there is", code="unknown_address"
-        )
-    return Problem(error.status_code, str(error.detail), headers=dict(error.headers or {}))
+        return ApiError(404, "this path does not exist; see /openapi.json", code="unknown_address")
+    return ApiError(error.status_code, str(error.detail), headers=dict(error.headers or {}))
 
 
-def no_such_method(known: Iterable[str]) -> Problem:
-    ways = ", ".join(sorted(known))
-    return Problem(
-        405, f"this address does not know that method; it knows {ways}", code="method", headers={"Allow": ways}
+def method_not_allowed(known: Iterable[str]) -> ApiError:
+    allowed = ", ".join(sorted(known))
+    return ApiError(
+        405, f"this path does not support the method; it supports {allowed}", code="method", headers={"Allow": allowed}
     )
 
 
-async def answer(request: Request, error: Exception) -> Response:
-    """The handler of all exceptions; Starlette raises those that are our fault again, so that they are logged."""
+async def handle_exception(request: Request, error: Exception) -> Response:
+    """Handles all exceptions; Starlette re-raises unexpected ones, so that they are logged."""
     if isinstance(error, ClientDisconnect):
-        return Response(status_code=400)  # to nobody
-    return problem_of(error).response()
+        return Response(status_code=400)  # the client is gone
+    return to_api_error(error).response()

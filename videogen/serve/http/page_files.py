@@ -1,4 +1,4 @@
-"""The page: a fixed table of files, read once. No name from a client ever becomes a path."""
+"""The files of the page, read once into a table. No name from a client ever becomes a path."""
 
 import hashlib
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from videogen.serve.http.errors import Problem
+from videogen.serve.http.errors import ApiError
 
 FOLDER = Path(__file__).parents[1] / "page"
 INDEX = "index.html"
@@ -29,7 +29,7 @@ class PageFile:
     tag: str
 
     def response(self, request: Request) -> Response:
-        """Browsers ask each time whether it is still the same, so that an update of the server is one of the page."""
+        """Browsers revalidate each time, so that an update of the server updates the page."""
         headers = {"ETag": self.tag, "Cache-Control": "no-cache"}
         if request.headers.get("if-none-match") == self.tag:
             return Response(status_code=304, headers=headers)
@@ -47,15 +47,15 @@ def page_file(file: Path) -> PageFile:
 
 
 async def index(request: Request) -> Response:
-    return served(request, INDEX)
+    return serve(request, INDEX)
 
 
 async def file(request: Request) -> Response:
-    return served(request, request.path_params["name"])
+    return serve(request, request.path_params["name"])
 
 
-def served(request: Request, name: str) -> Response:
-    pages: Mapping[str, PageFile] = request.app.state.studio.pages
+def serve(request: Request, name: str) -> Response:
+    pages: Mapping[str, PageFile] = request.app.state.context.pages
     if name not in pages:
-        raise Problem(404, "the page has no such file", code="unknown_address")
+        raise ApiError(404, "the page has no file with this name", code="unknown_address")
     return pages[name].response(request)

@@ -1,4 +1,4 @@
-"""A server under a path of somebody's site: a proxy in front may leave that path on, or take it away."""
+"""Middleware for a server under a path prefix; a proxy in front may keep the prefix or strip it."""
 
 import re
 
@@ -10,23 +10,23 @@ from videogen.errors import UsageError
 PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 
 
-def checked_root(path: str) -> str:
-    """Without a slash at its end; "" at the top of a site. UsageError if it is no path."""
+def normalize_root_path(path: str) -> str:
+    """Without a trailing slash; "" for no prefix. UsageError if it is not a path."""
     root = path.rstrip("/")
     if root and (not PATH.fullmatch(root) or {".", ".."} & set(root.split("/"))):
-        raise UsageError(f"--root-path is {path!a}; it is a path such as /studio")
+        raise UsageError(f"--root-path is {path!a}; it must be a path such as /studio")
     return root
 
 
-class RootPath:
-    """Takes the path away where it is still there; addresses in answers begin with it, see `Studio.at`."""
+class RootPathMiddleware:
+    """Strips the prefix if it is there; paths in responses have it, see `AppContext.at`."""
 
     def __init__(self, app: ASGIApp, root: str) -> None:
         self.app, self.root = app, root
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope.get("path", "")
-        if scope["type"] == "http" and path == self.root:  # the page's own addresses are relative to what ends with /
+        if scope["type"] == "http" and path == self.root:  # the page uses relative URLs, which need the slash
             await RedirectResponse(f"{self.root}/", 308)(scope, receive, send)
             return
         if path.startswith(f"{self.root}/"):

@@ -1,4 +1,4 @@
-"""uvicorn, told what it does not do by itself: its limits, and streams that end before the server does."""
+"""uvicorn with our limits, and a shutdown that ends endless responses properly."""
 
 import asyncio
 import logging
@@ -12,22 +12,24 @@ from starlette.types import ASGIApp
 from uvicorn import Config, Server
 
 from videogen.errors import ResourceError
-from videogen.serve.http.connection_protocol import Protocol, SocketProtocol
-from videogen.serve.http.connections import BACKLOG, MOST
+from videogen.serve.http.connection_protocol import HttpProtocol, WebSocketProtocol
+from videogen.serve.http.connections import BACKLOG, MAX_CONNECTIONS
 
-SENT_AHEAD = 128 * 1024  # bytes that the system keeps for a viewer who does not read: no more, so that stalling shows
-GRACE_SECONDS = 5.0  # for what can end by itself
+SEND_BUFFER_BYTES = 128 * 1024  # of the socket: small, so that a viewer that stops reading is noticed soon
+GRACE_SECONDS = 5.0  # for responses to end by themselves
 
 
 class StudioServer(Server):
-    """Serves until a signal says otherwise, which is kept for whoever started it."""
+    """Serves until a signal arrives, and keeps that signal for the caller."""
 
-    def __init__(self, app: ASGIApp, closing: asyncio.Event, body_bytes: int, most_connections: int = MOST) -> None:
+    def __init__(
+        self, app: ASGIApp, closing: asyncio.Event, body_bytes: int, connection_limit: int = MAX_CONNECTIONS
+    ) -> None:
         super().__init__(
             Config(
                 app,
-                http=partial(Protocol, most=most_connections),  # type: ignore[arg-type]
-                ws=SocketProtocol,
+                http=partial(HttpProtocol, max_connections=connection_limit),  # type: ignore[arg-type]
+                ws=WebSocketProtocol,
                 backlog=BACKLOG,
                 ws_max_size=body_bytes,
                 ws_max_queue=8,
@@ -39,34 +41,34 @@ class StudioServer(Server):
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
-                timeout_graceful_shutdown=1,  # after our own
+                timeout_graceful_shutdown=1,  # after our own grace period
             )
         )
-        logging.getLogger("python_multipart").setLevel(logging.ERROR)  # broken forms are their senders' affair
+        logging.getLogger("python_multipart").setLevel(logging.ERROR)  # invalid forms are errors of clients
         self._closing = closing
         self.stopped_by: int | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self.force_exit = self.should_exit  # asked twice
+        self.force_exit = self.should_exit  # the second signal
         self.should_exit, self.stopped_by = True, sig
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for listener in self.servers:
             listener.close()
-        answers = len(self.server_state.tasks)
-        logging.getLogger(__name__).info("going down; answers that are still being given: %d", answers)
+        responses = len(self.server_state.tasks)
+        logging.getLogger(__name__).info("shutting down; open responses: %d", responses)
         self._closing.set()
-        await self._settled(0.1)  # streams end with a last whole piece
+        await self._wait_idle(0.1)  # streams end with a complete fragment
         for connection in list(self.server_state.connections):
             connection.shutdown()
-        await self._settled(GRACE_SECONDS)
+        await self._wait_idle(GRACE_SECONDS)
         for connection in list(self.server_state.connections):
-            connection.transport.abort()  # who still hangs on; their answers end as if they had left
-        await self._settled(GRACE_SECONDS)
+            connection.transport.abort()  # the rest ends as if the client had disconnected
+        await self._wait_idle(GRACE_SECONDS)
         await super().shutdown(sockets)
 
-    async def _settled(self, seconds: float) -> None:
-        """Until nothing is being answered any more, or so long."""
+    async def _wait_idle(self, seconds: float) -> None:
+        """Wait until there is no response and no connection, at most this long."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while self.server_state.tasks or self.server_state.connections:
@@ -77,14 +79,14 @@ class StudioServer(Server):
         return self.stopped_by == signal.SIGINT
 
 
-def bound(host: str, port: int) -> socket.socket:
-    """A socket that will listen there; ResourceError where that cannot be."""
+def bind(host: str, port: int) -> socket.socket:
+    """A bound socket; ResourceError if the address cannot be used."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SENT_AHEAD)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
             listener.bind(address)
         except OSError:
             listener.close()
@@ -96,6 +98,6 @@ def bound(host: str, port: int) -> socket.socket:
     return listener
 
 
-def address_of(listener: socket.socket) -> str:
+def url_of(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,7 +1,7 @@
-"""Responses that go on while something is made, and end as soon as their reader has gone, stalls, or we close.
+"""Responses of unknown length, which end when the client disconnects or stalls, or the server shuts down.
 
-What failed on the way has no proper end: the connection is closed where another piece or the last chunk would come, and
-every client of HTTP/1.1 reports that as an answer that is not whole.
+If the stream fails, the connection is closed without the final chunk, so that HTTP/1.1 clients report an incomplete
+response.
 """
 
 import asyncio
@@ -12,94 +12,99 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-AS_IT_COMES = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # the second is for nginx
-STALLED = 10.0  # seconds that a reader may take for one piece; a film says before that when it has been left behind
+UNBUFFERED = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # the second for nginx
+STALL_SECONDS = 10.0  # for a client to read one chunk; a slow video viewer is dropped before that
 
 
-class Live(Response):
-    """Pieces of bytes from a context that is entered for each reader; entering may still refuse it."""
+class LiveResponse(Response):
+    """Sends chunks from a context manager, which is entered per client and may refuse it."""
 
     def __init__(
         self,
-        pieces: AbstractAsyncContextManager[AsyncIterator[bytes]],
+        chunks: AbstractAsyncContextManager[AsyncIterator[bytes]],
         media_type: str,
         headers: Mapping[str, str],
         closing: asyncio.Event,
         failed: Callable[[], bool] = lambda: False,
     ) -> None:
-        super().__init__(None, media_type=media_type, headers={**AS_IT_COMES, **headers})
+        super().__init__(None, media_type=media_type, headers={**UNBUFFERED, **headers})
         del self.headers["content-length"]
-        self._pieces, self._closing, self._failed = pieces, closing, failed
+        self._chunks, self._closing, self._failed = chunks, closing, failed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with self._pieces as pieces:
+        async with self._chunks as chunks:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             try:
-                ways = (send_all(pieces, send), gone_away(receive), left_behind(pieces), self._closing.wait())
-                gone = await first_of(*ways)
+                waits = (
+                    send_all(chunks, send),
+                    wait_for_disconnect(receive),
+                    raise_when_dropped(chunks),
+                    self._closing.wait(),
+                )
+                gone = await first_completed(*waits)
                 if gone != "gone" and self._failed():
-                    await broken_off(scope, receive)
+                    await close_without_end(scope, receive)
                 elif gone != "gone":
-                    await within(send({"type": "http.response.body", "body": b"", "more_body": False}))
-            except Stalled:
-                await cut_off(scope, receive)
+                    await send_within(send({"type": "http.response.body", "body": b"", "more_body": False}))
+            except ReaderStalledError:
+                await abort_connection(scope, receive)
 
 
-class Stalled(Exception):  # noqa: N818
-    """A reader that takes no more."""
+class ReaderStalledError(Exception):
+    """The client does not read."""
 
 
-async def send_all(pieces: AsyncIterator[bytes], send: Send) -> None:
-    async for piece in pieces:
-        await within(send({"type": "http.response.body", "body": piece, "more_body": True}))
-    if lost_by(pieces).is_set():
-        raise Stalled
+async def send_all(chunks: AsyncIterator[bytes], send: Send) -> None:
+    async for chunk in chunks:
+        await send_within(send({"type": "http.response.body", "body": chunk, "more_body": True}))
+    if dropped_event(chunks).is_set():
+        raise ReaderStalledError
 
 
-def lost_by(pieces: AsyncIterator[bytes]) -> asyncio.Event:
-    """Set when the pieces go on without their reader, which hangs in taking an earlier one; not all can say so."""
-    lost: asyncio.Event = getattr(pieces, "lost", None) or asyncio.Event()
+def dropped_event(chunks: AsyncIterator[bytes]) -> asyncio.Event:
+    """Set when the source drops a client that is blocked in an earlier chunk; some sources never do."""
+    lost: asyncio.Event = getattr(chunks, "lost", None) or asyncio.Event()
     return lost
 
 
-async def left_behind(pieces: AsyncIterator[bytes]) -> None:
-    await lost_by(pieces).wait()
-    raise Stalled
+async def raise_when_dropped(chunks: AsyncIterator[bytes]) -> None:
+    await dropped_event(chunks).wait()
+    raise ReaderStalledError
 
 
-async def within(sending: Awaitable[None]) -> None:
+async def send_within(sending: Awaitable[None]) -> None:
     try:
-        async with asyncio.timeout(STALLED):
+        async with asyncio.timeout(STALL_SECONDS):
             await sending
     except TimeoutError:
-        raise Stalled from None
+        raise ReaderStalledError from None
 
 
-async def gone_away(receive: Receive) -> str:
+async def wait_for_disconnect(receive: Receive) -> str:
     while (await receive())["type"] != "http.disconnect":
         pass
     return "gone"
 
 
-async def cut_off(scope: Scope, receive: Receive) -> None:
-    """Close the connection without waiting until its reader has taken what is on the way."""
+async def abort_connection(scope: Scope, receive: Receive) -> None:
+    """Close the connection without waiting for the client to read what was sent."""
     abort = scope.get("state", {}).get("abort")
     if abort is not None:
         abort()
-        await gone_away(receive)
+        await wait_for_disconnect(receive)
 
 
-async def broken_off(scope: Scope, receive: Receive) -> None:
-    """Close the connection after all that was sent, and without the end that an answer has."""
+async def close_without_end(scope: Scope, receive: Receive) -> None:
+    """Close the connection after all that was sent, but without the end of the response."""
     close = scope.get("state", {}).get("close")
     if close is not None:
         close()
-        await gone_away(receive)
+        await wait_for_disconnect(receive)
 
 
-async def first_of(*works: Coroutine[Any, Any, Any]) -> Any:
-    """What the first to end gives; the others are cancelled, and have ended too when this returns."""
-    tasks = [asyncio.ensure_future(work) for work in works]
+async def first_completed(*coroutines: Coroutine[Any, Any, Any]) -> Any:
+    """The result of the first to complete; the others are cancelled and have ended when this returns."""
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:

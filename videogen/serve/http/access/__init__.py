@@ -2,5 +2,5 @@
 
 security.py        Host, Origin and token checks before any handler
 login_sessions.py  logins of browsers
-guesses.py         delays after wrong tokens
+token_throttle.py  delays after wrong tokens
 """

@@ -1,34 +1,34 @@
-"""Who has logged in: a random name for each login, known to the browser's cookie, and forgotten at logout."""
+"""Logins of browsers: a random cookie for each, valid until logout or expiry."""
 
 import hashlib
 import secrets
 import time
 
-SECONDS = 12 * 3600  # that a login holds
-MOST = 10_000  # logins at once; beyond that the oldest one ends
+LOGIN_SECONDS = 12 * 3600  # until a login expires
+MAX_LOGINS = 10_000  # then the oldest one ends
 
 
 class LoginSessions:
-    """In memory: when the server ends, every login ends. Only digests are held, so that nothing here opens a door."""
+    """In memory, so all logins end with the server. Stores only digests, which are useless as cookies."""
 
     def __init__(self) -> None:
-        self._until: dict[str, float] = {}  # in the order in which they began, which is that in which they end
+        self._until: dict[str, float] = {}  # digest: time of expiry, in ascending order
 
     def begin(self) -> str:
         """The value of a new cookie."""
         self._expire()
-        while len(self._until) >= MOST:
+        while len(self._until) >= MAX_LOGINS:
             del self._until[next(iter(self._until))]
         cookie = secrets.token_hex(32)
-        self._until[digest(cookie)] = time.time() + SECONDS
+        self._until[digest(cookie)] = time.time() + LOGIN_SECONDS
         return cookie
 
-    def holds(self, cookie: str) -> bool:
-        """Whether this login has begun, and has not ended."""
+    def is_valid(self, cookie: str) -> bool:
+        """Whether a cookie belongs to a login that has not ended."""
         return self._until.get(digest(cookie), 0.0) > time.time()
 
     def end(self, cookie: str) -> None:
-        """From now on the cookie opens nothing, wherever a copy of it may be."""
+        """Invalidate a cookie and all its copies."""
         self._until.pop(digest(cookie), None)
 
     def _expire(self) -> None:

@@ -1,43 +1,44 @@
-"""What can be asked of one model, and what is then wished for."""
+"""The schemas of all requests for one model, and the GenerationParams that they make."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
-from sampling.config import ORDERS, SETTINGS
-from videogen.serve.http.parsing.fields import Fields, Schema
+from sampling.config import ORDERS, SETTINGS, SamplerConfig
+from videogen.serve.http.parsing.fields import RequestSchema, Schema
 from videogen.serve.limits import ServerLimits
 from videogen.serve.model_info import ModelInfo
-from videogen.serve.requests import GenerationParams, InitialFrames
+from videogen.serve.requests import GenerationParams, InitialFrames, Transition
 
-LARGEST_SEED = 2**53 - 1  # the largest that JavaScript's numbers hold exactly
-COLDEST = 1e-6  # a temperature closer to 0 than this is refused by the samplers
+MAX_SEED = 2**53 - 1  # the largest that JavaScript's numbers hold exactly
+MAX_SETTING, MAX_MULTIPLIER, MAX_TOP_K = 100, 8, 2**31 - 1  # of settings that have no maximum in the table
+LENGTH = ("frames", "seconds")  # only one of them may be given
 TRANSITION: Schema = {
     "type": "string",
-    "enum": ["recache", "cut"],
-    "description": "How later prompts take over: the scene goes on, told otherwise; or another one begins.",
+    "enum": list(get_args(Transition)),
+    "description": "How later prompts take over: recache continues the scene, cut starts a new one.",
 }
 VIDEO_ID: Schema = {"type": "string", "pattern": "^video_[0-9a-f]{32}$"}
 STREAM_ID: Schema = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
 
 
 @dataclass(frozen=True)
-class Asking:
-    """The fields of every request that has a body."""
+class RequestSchemas:
+    """The schema of every request that has a body."""
 
-    video: Fields
-    extension: Fields
-    extension_form: Fields  # where the video is a file, or its id a field
-    stream: Fields
-    change: Fields
-    session: Fields  # over a WebSocket
-    interaction: Fields
+    video: RequestSchema
+    extension: RequestSchema
+    extension_form: RequestSchema  # the video is a file, or its id is a field
+    stream: RequestSchema
+    change: RequestSchema
+    session: RequestSchema  # of WebSockets
+    interaction: RequestSchema
 
 
-def asking(info: ModelInfo, limits: ServerLimits) -> Asking:
-    common = sampling_fields(info, limits)
-    prompt = text_of(limits.prompt_chars, "What is to be seen.")
-    told = {**prompt, "minLength": 1}
+def build_request_schemas(info: ModelInfo, limits: ServerLimits) -> RequestSchemas:
+    common = {**request_fields(info, limits), **sampling_fields(info, limits)}
+    prompt = text_schema(limits.prompt_chars, "What the video shows.")
+    required_prompt = {**prompt, "minLength": 1}
     length = length_fields(info.fps, min(limits.frames / info.fps, limits.stream_seconds), limits.frames)
     longest = limits.stream_seconds
     stream = {
@@ -47,68 +48,86 @@ def asking(info: ModelInfo, limits: ServerLimits) -> Asking:
         "transition": TRANSITION,
     }
     change = {"prompt": prompt, "paused": {"type": "boolean"}, "transition": TRANSITION}
-    return Asking(
-        Fields({"prompt": told, **common, **length}, ("prompt",), ("frames", "seconds")),
-        Fields({"prompt": prompt, **common, **length, "video": reference()}, ("video",), ("frames", "seconds")),
-        Fields({"prompt": prompt, **common, **length, "video[id]": VIDEO_ID}, (), ("frames", "seconds")),
-        Fields(stream, (), ("frames", "seconds")),
-        Fields(change, at_least_one=True),
-        Fields({**stream, **session_fields(info, limits)}, ("type",), ("frames", "seconds", "num_frames")),
-        Fields(interaction_fields(prompt), ("type", "interaction")),
+
+    def generation(
+        fields: Mapping[str, Schema], required: tuple[str, ...], exclusive: tuple[str, ...]
+    ) -> RequestSchema:
+        return RequestSchema(fields, required, exclusive, renamed=SamplerConfig.RENAMED)
+
+    return RequestSchemas(
+        generation({"prompt": required_prompt, **common, **length}, ("prompt",), LENGTH),
+        generation({"prompt": prompt, **common, **length, "video": video_reference()}, ("video",), LENGTH),
+        generation({"prompt": prompt, **common, **length, "video[id]": VIDEO_ID}, (), LENGTH),
+        generation(stream, (), LENGTH),
+        RequestSchema(change, at_least_one=True),
+        generation({**stream, **session_fields(info, limits)}, ("type",), (*LENGTH, "num_frames")),
+        RequestSchema(interaction_fields(prompt), ("type", "interaction")),
     )
 
 
-def sampling_fields(info: ModelInfo, limits: ServerLimits) -> dict[str, Schema]:
-    cold = {"type": "number", "enum": [0]}
+def request_fields(info: ModelInfo, limits: ServerLimits) -> dict[str, Schema]:
     return {
         "model": {"type": "string", "enum": [info.name]},
         "size": {"type": "string", "enum": [size_of(info)], "description": "Width x height; a model has one."},
-        "negative_prompt": text_of(limits.prompt_chars, "What guidance leads away from."),
-        "seed": whole(0, LARGEST_SEED, "The same seed gives the same video."),
-        "steps": whole(1, limits.steps, "Proposals a latent frame; fewer are faster."),
-        "order": {"type": "string", "enum": list(ORDERS[info.objective])},
-        "guidance_scale": number(0, 100, "Above 1: closer to the prompt, at twice the cost."),
-        "temperature": {"anyOf": [cold, number(COLDEST, 100, "Below 1 more likely, above 1 more varied.")]},
-        "top_k": whole(0, 2**31 - 1, "Draw among the k most probable; 0: among all."),
-        "top_p": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+        "negative_prompt": text_schema(limits.prompt_chars, "What the video should not show."),
+        "seed": integer_schema(0, MAX_SEED, "The same seed gives the same video."),
     }
 
 
+def sampling_fields(info: ModelInfo, limits: ServerLimits) -> dict[str, Schema]:
+    """All settings of the sampler, with the limits of the server and the model's own settings as defaults."""
+    maxima = {"steps": limits.steps, "first_frames_step_multiplier": MAX_MULTIPLIER, "top_k": MAX_TOP_K}
+    schemas = {name: spec.json_schema(maxima.get(name, MAX_SETTING)) for name, spec in SETTINGS.items()}
+    schemas["order"]["enum"] = list(ORDERS[info.objective])
+    for name, schema in schemas.items():
+        if info.sampler.get(name) is not None:
+            schema["default"] = info.sampler[name]
+    return schemas
+
+
 def length_fields(fps: float, longest: float, frames: int) -> dict[str, Schema]:
-    """How long: in pictures, or in seconds, which may be text as OpenAI's clients have it."""
+    """The length in frames, or in seconds, which OpenAI's clients send as text."""
     as_number: Schema = {"type": "number", "exclusiveMinimum": 0, "maximum": longest}
-    title = f"that as text, from 1 to {int(longest)}"
+    title = f"the same as text, from 1 to {int(longest)}"
     as_text: Schema = {"type": "string", "pattern": seconds_pattern(int(longest)), "title": title}
-    return {"seconds": {"anyOf": [as_number, as_text]}, "frames": whole(1, frames, "Pictures.")}
+    return {"seconds": {"anyOf": [as_number, as_text]}, "frames": integer_schema(1, frames, "Length in frames.")}
 
 
 def session_fields(info: ModelInfo, limits: ServerLimits) -> dict[str, Schema]:
-    """What a session says beyond a stream, in the words of the servers that have such sessions."""
+    """The fields of session.start that a stream does not have, as other servers of live video name them."""
     return {
         "type": {"type": "string", "enum": ["session.start"]},
         "format": {"type": "string", "enum": ["m4s"]},
         "width": {"type": "integer", "enum": [info.width]},
         "height": {"type": "integer", "enum": [info.height]},
         "fps": {"type": "number", "enum": [info.fps]},
-        "num_frames": whole(1, int(limits.stream_seconds * info.fps), "Pictures."),
+        "num_frames": integer_schema(1, int(limits.stream_seconds * info.fps), "Length in frames."),
     }
 
 
 def interaction_fields(prompt: Schema) -> dict[str, Schema]:
     event: Schema = {"type": "object", "properties": {"prompt": prompt}, "required": ["prompt"]}
-    about = {"event_id": text_of(100, "Yours, to tell answers apart."), "event": event, "transition": TRANSITION}
+    event_id = text_schema(100, "Chosen by the client, and repeated in the answer.")
+    interaction = {"event_id": event_id, "event": event, "transition": TRANSITION}
     return {
         "type": {"type": "string", "enum": ["session.interaction"]},
-        "interaction": {"type": "object", "properties": about, "required": ["event"], "additionalProperties": False},
+        "interaction": {
+            "type": "object",
+            "properties": interaction,
+            "required": ["event"],
+            "additionalProperties": False,
+        },
     }
 
 
-def reference() -> Schema:
-    """A video that is there already."""
+def video_reference() -> Schema:
+    """A finished video of the server."""
     return {"type": "object", "properties": {"id": VIDEO_ID}, "required": ["id"], "additionalProperties": False}
 
 
-def wish_of(given: Mapping[str, Any], info: ModelInfo, initial_frames: InitialFrames | None) -> GenerationParams:
+def generation_params(
+    given: Mapping[str, Any], info: ModelInfo, initial_frames: InitialFrames | None
+) -> GenerationParams:
     frames = given.get("frames", given.get("num_frames"))
     if "seconds" in given:
         frames = max(1, round(float(given["seconds"]) * info.fps))
@@ -118,9 +137,9 @@ def wish_of(given: Mapping[str, Any], info: ModelInfo, initial_frames: InitialFr
         seed=given.get("seed"),
         frames=frames,
         sampling={name: given[name] for name in SETTINGS if name in given},
+        transition=given.get("transition", "recache"),
         initial_frames=initial_frames,
         infer_prompt=initial_frames is not None and "prompt" not in given,
-        transition=given.get("transition", "recache"),
     )
 
 
@@ -128,32 +147,29 @@ def size_of(info: ModelInfo) -> str:
     return f"{info.width}x{info.height}"
 
 
-def whole(lowest: int, highest: int, about: str) -> Schema:
-    return {"type": "integer", "minimum": lowest, "maximum": highest, "description": about}
+def integer_schema(minimum: int, maximum: int, description: str) -> Schema:
+    return {"type": "integer", "minimum": minimum, "maximum": maximum, "description": description}
 
 
-def number(lowest: float, highest: float, about: str) -> Schema:
-    return {"type": "number", "minimum": lowest, "maximum": highest, "description": about}
-
-
-def text_of(longest: int, about: str) -> Schema:
-    return {"type": "string", "maxLength": longest, "description": about}
+def text_schema(max_length: int, description: str) -> Schema:
+    return {"type": "string", "maxLength": max_length, "description": description}
 
 
 def seconds_pattern(longest: int) -> str:
-    """Of seconds as text: whole ones up to the longest, and below it with up to three decimals."""
-    below = up_to(longest - 1)
+    """A pattern for seconds as text: whole numbers up to the longest, and below it up to three decimals."""
+    below = integer_pattern(longest - 1)
     fraction = rf"(({below})\.[0-9]{{1,3}})|" if below else ""
-    return f"^({fraction}{up_to(longest) or '1'})$"
+    return f"^({fraction}{integer_pattern(longest) or '1'})$"
 
 
-def up_to(highest: int) -> str:
-    """A pattern of the whole numbers from 1 to the highest, in the decimal system; of none, the empty one."""
+def integer_pattern(highest: int) -> str:
+    """A pattern for the whole numbers from 1 to the highest; empty if there are none."""
     digits = str(max(highest, 0))
     shorter = [f"[1-9][0-9]{{{length - 1}}}" for length in range(1, len(digits))]
-    same = []
-    for place, digit in enumerate(digits):
-        lowest = 1 if place == 0 else 0
+    same_length = []
+    for position, digit in enumerate(digits):
+        lowest = 1 if position == 0 else 0
         if int(digit) > lowest:
-            same.append(f"{digits[:place]}[{lowest}-{int(digit) - 1}][0-9]{{{len(digits) - place - 1}}}")
-    return "|".join([*shorter, *same, digits]) if highest > 0 else ""
+            rest = len(digits) - position - 1
+            same_length.append(f"{digits[:position]}[{lowest}-{int(digit) - 1}][0-9]{{{rest}}}")
+    return "|".join([*shorter, *same_length, digits]) if highest > 0 else ""

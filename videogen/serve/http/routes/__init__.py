@@ -1,4 +1,4 @@
-"""Handlers, one file for each group of addresses.
+"""Handlers, one file for each group of paths.
 
 videos.py            /v1/videos
 streams.py           /v1/streams

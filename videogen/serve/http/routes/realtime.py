@@ -1,8 +1,8 @@
-"""/v1/realtime/video: a stream over one WebSocket, in the messages that servers of live video have agreed upon.
+"""/v1/realtime/video: a stream over one WebSocket, with the messages of vLLM-Omni.
 
-From the client: session.start, session.interaction, session.ping, session.stop. To it: video.start, and for each piece
-of the film video.chunk_metadata followed by the piece itself; session.interaction.queued, video.mark, session.pong,
-error, and session.done at the end. The stream belongs to the connection, and ends with it.
+From the client: session.start, session.interaction, session.ping, session.stop. To the client: video.start; for each
+fragment of the mp4 video.chunk_metadata and then the fragment as a binary message; session.interaction.queued,
+video.mark, session.pong, error; and session.done at the end. The stream ends with the connection.
 """
 
 import asyncio
@@ -15,178 +15,180 @@ from typing import TYPE_CHECKING, Any
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from videogen.errors import VideogenError
-from videogen.serve.http.app_context import Studio, owner_of, studio_of
-from videogen.serve.http.errors import Problem, problem_of
-from videogen.serve.http.parsing.bodies import parsed
-from videogen.serve.http.parsing.request_schemas import wish_of
+from videogen.serve.http.app_context import AppContext, context_of, owner_of
+from videogen.serve.http.errors import ApiError, to_api_error
+from videogen.serve.http.parsing.bodies import parse_json
+from videogen.serve.http.parsing.request_schemas import generation_params
 from videogen.serve.http.routes.streams import stream_object
-from videogen.serve.http.streaming_response import Stalled, first_of, left_behind, within
+from videogen.serve.http.streaming_response import ReaderStalledError, first_completed, raise_when_dropped, send_within
 
 if TYPE_CHECKING:
     from videogen.serve.engine.stream import Stream
 
-FIRST_WORD = 30.0  # seconds until a session must have been started
-GOODBYE = 15.0  # seconds for a client to read the last of what was sent
-GOING_AWAY, REFUSED, BROKEN_OFF, NOT_NOW = 1001, 1008, 1011, 1013  # codes of WebSockets
+START_SECONDS = 30.0  # for session.start to arrive
+CLOSE_SECONDS = 15.0  # for the client to read the last messages
+GOING_AWAY, POLICY_VIOLATION, INTERNAL_ERROR, TRY_AGAIN_LATER = 1001, 1008, 1011, 1013  # close codes
 
 
 @dataclass(eq=False)
-class Session:
-    """One connection, its stream, and what it was told of it."""
+class RealtimeSession:
+    """A connection, its stream, and how many chunks and marks were sent."""
 
     socket: WebSocket
-    studio: Studio
+    context: AppContext
     stream: "Stream"
     chunks: int = 0
     marks: int = 0
-    _speaking: asyncio.Lock = field(default_factory=asyncio.Lock)  # a piece follows its description at once
+    _sending: asyncio.Lock = field(default_factory=asyncio.Lock)  # keeps a fragment next to its metadata
 
-    async def say(self, message: dict[str, Any], piece: bytes | None = None) -> None:
-        async with self._speaking:
-            await within(self.socket.send_text(json.dumps(message, ensure_ascii=False)))
-            if piece is not None:
-                await within(self.socket.send_bytes(piece))
+    async def send(self, message: dict[str, Any], fragment: bytes | None = None) -> None:
+        async with self._sending:
+            await send_within(self.socket.send_text(json.dumps(message, ensure_ascii=False)))
+            if fragment is not None:
+                await send_within(self.socket.send_bytes(fragment))
 
 
 async def realtime(socket: WebSocket) -> None:
     try:
-        await met(socket, studio_of(socket))
-    finally:  # what is closed would wait for its reader without end
-        asyncio.get_running_loop().call_later(GOODBYE, cut, socket)
+        await serve_client(socket, context_of(socket))
+    finally:  # closing would wait for the client without a limit
+        asyncio.get_running_loop().call_later(CLOSE_SECONDS, abort, socket)
 
 
-async def met(socket: WebSocket, studio: Studio) -> None:
-    """A client from the first word to the last."""
+async def serve_client(socket: WebSocket, context: AppContext) -> None:
+    """Serve a client from its first message to its last."""
     await socket.accept()
     try:
-        async with asyncio.timeout(FIRST_WORD):
-            stream = await started(socket, studio)
+        async with asyncio.timeout(START_SECONDS):
+            stream = await start_session(socket, context)
     except WebSocketDisconnect:
         return
     except TimeoutError:
-        await refuse(socket, Problem(408, f"no session.start came for {FIRST_WORD:g} seconds", code="too_slow"))
+        await close_with_error(
+            socket, ApiError(408, f"no session.start arrived within {START_SECONDS:g} seconds", code="too_slow")
+        )
         return
-    except (Problem, VideogenError) as error:
-        await refuse(socket, problem_of(error))
+    except (ApiError, VideogenError) as error:
+        await close_with_error(socket, to_api_error(error))
         return
     try:
-        await run(Session(socket, studio, stream))
+        await run(RealtimeSession(socket, context, stream))
     finally:
         await stream.stop()
 
 
-async def started(socket: WebSocket, studio: Studio) -> "Stream":
-    message = await heard(socket)
+async def start_session(socket: WebSocket, context: AppContext) -> "Stream":
+    message = await receive_message(socket)
     if message.get("type") != "session.start":
-        raise Problem(400, "a session begins with session.start", "type", "no_session")
-    given = studio.asking.session.check(message)
-    return await studio.engine.open_stream(wish_of(given, studio.info, None), owner_of(socket))
+        raise ApiError(400, "the first message must be session.start", "type", "no_session")
+    given = context.request_schemas.session.check(message)
+    return await context.engine.open_stream(generation_params(given, context.info, None), owner_of(socket))
 
 
-async def run(session: Session) -> None:
-    """Until the stream ends, or the client stops it, leaves or stalls, or the server closes."""
+async def run(session: RealtimeSession) -> None:
+    """Run until the stream ends, the client stops it, disconnects or stalls, or the server shuts down."""
     socket, stream = session.socket, session.stream
-    about = stream_object(stream, session.studio)
+    about = stream_object(stream, session.context)
     try:
-        await session.say({"type": "video.start", "request_id": stream.id, "format": "m4s", "config": about})
-        ended = await first_of(send_film(session), listen(session), session.studio.closing.wait())
-        if ended in ("film", "stop"):
+        await session.send({"type": "video.start", "request_id": stream.id, "format": "m4s", "config": about})
+        ended = await first_completed(send_video(session), receive_until_end(session), session.context.closing.wait())
+        if ended in ("end", "stop"):
             await stream.stop()
             done = {"type": "session.done", "request_id": stream.id, "chunks": session.chunks}
-            await session.say({**done, "stopped": ended == "stop", "error": stream.error})
-        whole = BROKEN_OFF if stream.status == "failed" else 1000
-        await hang_up(socket, whole if ended in ("film", "stop") else GOING_AWAY)
-    except Problem as problem:
-        await refuse(socket, problem)
+            await session.send({**done, "stopped": ended == "stop", "error": stream.error})
+        code = INTERNAL_ERROR if stream.status == "failed" else 1000
+        await close(socket, code if ended in ("end", "stop") else GOING_AWAY)
+    except ApiError as problem:
+        await close_with_error(socket, problem)
     except WebSocketDisconnect:
         pass
-    except Stalled:
-        cut(socket)
+    except ReaderStalledError:
+        abort(socket)
 
 
-async def send_film(session: Session) -> str:
+async def send_video(session: RealtimeSession) -> str:
     try:
-        async with session.stream.watch_video() as pieces:
-            await first_of(send_pieces(session, pieces), left_behind(pieces))
+        async with session.stream.watch_video() as fragments:
+            await first_completed(send_fragments(session, fragments), raise_when_dropped(fragments))
     except VideogenError as error:
-        raise problem_of(error) from error
-    return "film"
+        raise to_api_error(error) from error
+    return "end"
 
 
-async def send_pieces(session: Session, pieces: AsyncIterator[bytes]) -> None:
+async def send_fragments(session: RealtimeSession, fragments: AsyncIterator[bytes]) -> None:
     stream = session.stream
     about = {"type": "video.chunk_metadata", "request_id": stream.id, "mime": stream.mime}
-    async for piece in pieces:
-        await tell_marks(session)
-        kind = "init" if piece[4:8] == b"ftyp" else "media"
-        chunk = {"kind": kind, "transport_chunk_index": session.chunks, "byte_length": len(piece)}
-        await session.say({**about, **chunk}, piece)
+    async for fragment in fragments:
+        await send_marks(session)
+        kind = "init" if fragment[4:8] == b"ftyp" else "media"
+        chunk = {"kind": kind, "transport_chunk_index": session.chunks, "byte_length": len(fragment)}
+        await session.send({**about, **chunk}, fragment)
         session.chunks += 1
 
 
-async def tell_marks(session: Session) -> None:
-    new = stream_object(session.stream, session.studio)["marks"][session.marks :]
+async def send_marks(session: RealtimeSession) -> None:
+    new = stream_object(session.stream, session.context)["marks"][session.marks :]
     for mark in new:
-        await session.say({"type": "video.mark", "request_id": session.stream.id, **mark})
+        await session.send({"type": "video.mark", "request_id": session.stream.id, **mark})
     session.marks += len(new)
 
 
-async def listen(session: Session) -> str:
-    """What the client says meanwhile; a mistake is answered, and ends nothing."""
+async def receive_until_end(session: RealtimeSession) -> str:
+    """Answer messages of the client; an error does not end the session."""
     while True:
         try:
-            message = await heard(session.socket)
+            message = await receive_message(session.socket)
             if message.get("type") == "session.stop":
                 return "stop"
-            await session.say(await reply(session, message))
-        except (Problem, VideogenError) as error:
-            await session.say(error_message(problem_of(error)))
+            await session.send(await reply(session, message))
+        except (ApiError, VideogenError) as error:
+            await session.send(error_message(to_api_error(error)))
 
 
-async def reply(session: Session, message: dict[str, Any]) -> dict[str, Any]:
+async def reply(session: RealtimeSession, message: dict[str, Any]) -> dict[str, Any]:
     if message.get("type") == "session.ping":
         return {"type": "session.pong"}
     if message.get("type") != "session.interaction":
-        known = "session.interaction, session.ping or session.stop"
-        raise Problem(400, f"a session that has begun knows {known}", "type", "unknown_message")
-    interaction = session.studio.asking.interaction.check(message)["interaction"]
+        allowed = "session.interaction, session.ping or session.stop"
+        raise ApiError(400, f"after session.start, the type must be {allowed}", "type", "unknown_message")
+    interaction = session.context.request_schemas.interaction.check(message)["interaction"]
     await session.stream.change(interaction["event"]["prompt"], transition=interaction.get("transition"))
     queued = {"type": "session.interaction.queued", "request_id": session.stream.id}
-    about = stream_object(session.stream, session.studio)
-    told = {name: about[name] for name in ("note", "warnings")}
-    return {**queued, "event_id": interaction.get("event_id"), **told}
+    about = stream_object(session.stream, session.context)
+    notes = {name: about[name] for name in ("note", "warnings")}
+    return {**queued, "event_id": interaction.get("event_id"), **notes}
 
 
-async def heard(socket: WebSocket) -> dict[str, Any]:
+async def receive_message(socket: WebSocket) -> dict[str, Any]:
     message = await socket.receive()
     if message["type"] == "websocket.disconnect":
         raise WebSocketDisconnect(message.get("code", 1005))
     if message.get("text") is None:
-        raise Problem(400, "messages are JSON text; pieces of film go the other way", code="not_json")
-    said = parsed(message["text"])
-    if not isinstance(said, dict):
-        raise Problem(400, "a message must be a JSON object", code="not_an_object")
-    return said
+        raise ApiError(400, "messages must be JSON text, not binary", code="not_json")
+    parsed = parse_json(message["text"])
+    if not isinstance(parsed, dict):
+        raise ApiError(400, "a message must be a JSON object", code="not_an_object")
+    return parsed
 
 
-def error_message(problem: Problem) -> dict[str, Any]:
+def error_message(problem: ApiError) -> dict[str, Any]:
     return {"type": "error", "message": problem.message, "code": problem.code, **problem.body()}
 
 
-async def refuse(socket: WebSocket, problem: Problem) -> None:
-    """Say why, and hang up."""
+async def close_with_error(socket: WebSocket, problem: ApiError) -> None:
+    """Send the error and close."""
     with suppress(WebSocketDisconnect):
         await socket.send_text(json.dumps(error_message(problem)))
-        await hang_up(socket, NOT_NOW if problem.status == 503 else REFUSED)
+        await close(socket, TRY_AGAIN_LATER if problem.status == 503 else POLICY_VIOLATION)
 
 
-def cut(socket: WebSocket) -> None:
-    """Close the connection without waiting for its reader; where it is closed, nothing happens."""
+def abort(socket: WebSocket) -> None:
+    """Drop the connection without waiting for the client; does nothing if it is closed."""
     abort = socket.scope.get("state", {}).get("abort")
     if abort is not None:
         abort()
 
 
-async def hang_up(socket: WebSocket, code: int) -> None:
-    with suppress(RuntimeError):  # the server that closes has said so already
+async def close(socket: WebSocket, code: int) -> None:
+    with suppress(RuntimeError):  # the server has closed it already
         await socket.close(code)

@@ -1,75 +1,78 @@
-"""What answers look like, for the OpenAPI document; tests hold every answer against these."""
+"""The schemas of responses, for the OpenAPI document; tests check every response against them."""
 
 from dataclasses import fields
 from typing import Any, get_args
 
+from sampling.config import ORDERS
 from videogen.generation_warnings import Kind
 from videogen.serve.http.parsing.fields import Schema
 from videogen.serve.limits import ServerLimits
 
-ABOUT = (
-    "Videos as jobs, and streams without end. A stream can also be had over one WebSocket, at /v1/realtime/video. "
-    "Every problem is one JSON object with one clear line."
+DESCRIPTION = (
+    "Videos as jobs, and live streams. A stream can also use one WebSocket, at /v1/realtime/video. "
+    "Every error is a JSON object with a one-line message."
 )
-PROBLEMS = {
-    400: "something in the request is wrong; param says what",
-    401: "a token is needed",
-    403: "a page of another origin may not ask",
-    404: "there is no such thing, or not any more",
-    405: "the address does not know this method",
-    408: "the body stopped coming, or came too slowly",
-    409: "not in this state",
+ERROR_DESCRIPTIONS = {
+    400: "the request is invalid; param names the field",
+    401: "a token is required",
+    403: "the request comes from a page of another origin",
+    404: "not found, or deleted",
+    405: "the path does not support this method",
+    408: "the body did not arrive in time",
+    409: "not possible in this state",
     413: "too large",
     415: "neither JSON nor a form",
-    416: "no such range",
-    500: "our fault",
-    503: "too busy; come back later",
+    416: "the range is beyond the end",
+    500: "internal error",
+    503: "too busy; try again later",
 }
 TEXT: Schema = {"type": "string"}
-COUNT: Schema = {"type": "integer", "minimum": 0}
-AMOUNT: Schema = {"type": "number"}
+NON_NEGATIVE_INTEGER: Schema = {"type": "integer", "minimum": 0}
+NUMBER: Schema = {"type": "number"}
 ANY_OBJECT: Schema = {"type": "object"}
 
 
-def maybe(schema: Schema) -> Schema:
+def nullable(schema: Schema) -> Schema:
     return {"anyOf": [schema, {"type": "null"}]}
 
 
-def record(**properties: Schema) -> Schema:
-    """An object with exactly these."""
+def object_of(**properties: Schema) -> Schema:
+    """An object with exactly these properties."""
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
-def one_of(*words: str) -> Schema:
+def enum_of(*words: str) -> Schema:
     return {"type": "string", "enum": list(words)}
 
 
-def listed(schema: Schema) -> Schema:
+def array_of(schema: Schema) -> Schema:
     return {"type": "array", "items": schema}
 
 
-def named(name: str) -> Schema:
+def ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
 def all_schemas() -> dict[str, Any]:
     return {
-        "Error": record(error=record(message=TEXT, type=one_of(*ERROR_TYPES), param=maybe(TEXT), code=maybe(TEXT))),
+        "Error": object_of(
+            error=object_of(message=TEXT, type=enum_of(*ERROR_TYPES), param=nullable(TEXT), code=nullable(TEXT))
+        ),
         "Video": video(),
-        "VideoList": record(
-            object=one_of("list"),
-            data=listed(named("Video")),
-            first_id=maybe(TEXT),
-            last_id=maybe(TEXT),
+        "VideoList": object_of(
+            object=enum_of("list"),
+            data=array_of(ref("Video")),
+            first_id=nullable(TEXT),
+            last_id=nullable(TEXT),
             has_more={"type": "boolean"},
         ),
-        "VideoDeleted": record(id=TEXT, object=one_of("video.deleted"), deleted={"type": "boolean"}),
+        "VideoDeleted": object_of(id=TEXT, object=enum_of("video.deleted"), deleted={"type": "boolean"}),
         "Stream": stream(),
         "Model": model(),
-        "ModelList": record(object=one_of("list"), data=listed(named("Model"))),
-        "Limits": record(**{one.name: AMOUNT for one in fields(ServerLimits)}),
-        "Health": record(status=one_of("ok")),
-        "Ready": record(status=one_of("ready")),
+        "ModelList": object_of(object=enum_of("list"), data=array_of(ref("Model"))),
+        "Limits": object_of(**{one.name: NUMBER for one in fields(ServerLimits)}),
+        "Health": object_of(status=enum_of("ok")),
+        "Ready": object_of(status=enum_of("ready")),
     }
 
 
@@ -77,81 +80,83 @@ ERROR_TYPES = ("invalid_request_error", "not_found", "busy", "server_error")
 
 
 def video() -> Schema:
-    return record(
+    return object_of(
         id=TEXT,
-        object=one_of("video"),
-        status=one_of("queued", "in_progress", "completed", "failed"),
+        object=enum_of("video"),
+        status=enum_of("queued", "in_progress", "completed", "failed"),
         progress={"type": "integer", "minimum": 0, "maximum": 100},
         model=TEXT,
         prompt=TEXT,
         seconds=TEXT,
         size=TEXT,
-        frames=COUNT,
-        fps=AMOUNT,
-        seed=COUNT,
+        frames=NON_NEGATIVE_INTEGER,
+        fps=NUMBER,
+        seed=NON_NEGATIVE_INTEGER,
         note=TEXT,
-        warnings=listed(warning()),
-        created_at=COUNT,
-        completed_at=maybe(COUNT),
-        error=maybe(record(code=TEXT, message=TEXT)),
+        warnings=array_of(warning()),
+        created_at=NON_NEGATIVE_INTEGER,
+        completed_at=nullable(NON_NEGATIVE_INTEGER),
+        error=nullable(object_of(code=TEXT, message=TEXT)),
     )
 
 
 def warning() -> Schema:
-    return record(
-        kind=one_of(*get_args(Kind)),
+    return object_of(
+        kind=enum_of(*get_args(Kind)),
         text=TEXT,
         prompt=TEXT,
         read_as=TEXT,
-        missing=listed(TEXT),
-        words=listed(record(word=TEXT, suggestions=listed(TEXT))),
+        missing=array_of(TEXT),
+        words=array_of(object_of(word=TEXT, suggestions=array_of(TEXT))),
     )
 
 
 def stream() -> Schema:
-    return record(
+    return object_of(
         id=TEXT,
-        object=one_of("stream"),
-        status=one_of("queued", "playing", "paused", "stopped", "failed"),
-        queue_place=maybe(COUNT),
+        object=enum_of("stream"),
+        status=enum_of("queued", "playing", "paused", "stopped", "failed"),
+        queue_place=nullable(NON_NEGATIVE_INTEGER),
         model=TEXT,
         prompt=TEXT,
-        seed=COUNT,
-        fps=AMOUNT,
-        width=COUNT,
-        height=COUNT,
+        seed=NON_NEGATIVE_INTEGER,
+        fps=NUMBER,
+        width=NON_NEGATIVE_INTEGER,
+        height=NON_NEGATIVE_INTEGER,
         mime=TEXT,
         note=TEXT,
-        warnings=listed(warning()),
-        created_at=COUNT,
-        figures=ANY_OBJECT,
-        marks=listed(record(picture=COUNT, seconds=AMOUNT, prompt=TEXT, cut_short={"type": "boolean"})),
-        error=maybe(TEXT),
-        urls=record(self=TEXT, video=TEXT, preview=TEXT, recent=TEXT),
+        warnings=array_of(warning()),
+        created_at=NON_NEGATIVE_INTEGER,
+        stats=ANY_OBJECT,
+        marks=array_of(
+            object_of(frame=NON_NEGATIVE_INTEGER, seconds=NUMBER, prompt=TEXT, truncated={"type": "boolean"})
+        ),
+        error=nullable(TEXT),
+        urls=object_of(self=TEXT, video=TEXT, preview=TEXT, recent=TEXT),
     )
 
 
 def model() -> Schema:
-    return record(
+    return object_of(
         id=TEXT,
-        object=one_of("model"),
-        created=COUNT,
+        object=enum_of("model"),
+        created=NON_NEGATIVE_INTEGER,
         owned_by=TEXT,
-        objective=one_of("masked", "autoregressive"),
-        told={"type": "boolean"},
+        objective=enum_of(*ORDERS),
+        text_conditioned={"type": "boolean"},
         playroom={"type": "boolean"},
-        fps=AMOUNT,
-        height=COUNT,
-        width=COUNT,
+        fps=NUMBER,
+        height=NON_NEGATIVE_INTEGER,
+        width=NON_NEGATIVE_INTEGER,
         size=TEXT,
-        frames_per_latent=COUNT,
-        groups=listed(listed(COUNT)),
-        default_frames=COUNT,
-        window_seconds=AMOUNT,
-        frames_of_use=COUNT,
-        orders=listed(TEXT),
+        frames_per_latent=NON_NEGATIVE_INTEGER,
+        groups=array_of(array_of(NON_NEGATIVE_INTEGER)),
+        default_frames=NON_NEGATIVE_INTEGER,
+        window_seconds=NUMBER,
+        frames_of_use=NON_NEGATIVE_INTEGER,
+        orders=array_of(TEXT),
         sampler=ANY_OBJECT,
-        examples=listed(TEXT),
+        examples=array_of(TEXT),
         device=TEXT,
         fingerprint=TEXT,
         mime=TEXT,

@@ -1,4 +1,4 @@
-"""/v1/streams: videos without end, watched while they are made and told anew at any time."""
+"""/v1/streams: videos that are watched while they are generated, and whose prompt can change."""
 
 import json
 import struct
@@ -12,103 +12,105 @@ from starlette.responses import JSONResponse, Response
 
 from videogen.serve.engine.validation import request_warnings, warning_line
 from videogen.serve.errors import NotFoundError
-from videogen.serve.http.app_context import Studio, owner_of, query_of, read_wish, studio_of
-from videogen.serve.http.errors import Problem
+from videogen.serve.http.app_context import AppContext, check_query, context_of, owner_of, read_params
+from videogen.serve.http.errors import ApiError
 from videogen.serve.http.parsing.bodies import read_json
-from videogen.serve.http.parsing.fields import Fields
-from videogen.serve.http.parsing.request_schemas import wish_of
-from videogen.serve.http.streaming_response import Live
+from videogen.serve.http.parsing.fields import RequestSchema
+from videogen.serve.http.parsing.request_schemas import generation_params
+from videogen.serve.http.streaming_response import LiveResponse
 
 if TYPE_CHECKING:
     from videogen.serve.engine.fanout import PreviewEvent
     from videogen.serve.engine.stream import Stream
 
 KINDS = {"frame": 0, "mask": 1, "mark": 2, "end": 3, "stats": 4, "queue": 5}
-RECORD = struct.Struct(">BII")  # kind, number of the picture, bytes that follow
+RECORD = struct.Struct(">BII")  # kind, frame number, length of the payload
 RECORDS = "application/octet-stream"
 
 
 async def create(request: Request) -> Response:
-    query_of(request)
-    studio = studio_of(request)
-    given, initial_frames = await read_wish(request, studio.asking.stream, {"clip": "video", "image": "image"})
-    stream = await studio.engine.open_stream(wish_of(given, studio.info, initial_frames), owner_of(request))
-    return JSONResponse(stream_object(stream, studio), 201, {"Location": place_of(stream, studio)})
+    check_query(request)
+    context = context_of(request)
+    given, initial_frames = await read_params(
+        request, context.request_schemas.stream, {"clip": "video", "image": "image"}
+    )
+    stream = await context.engine.open_stream(generation_params(given, context.info, initial_frames), owner_of(request))
+    return JSONResponse(stream_object(stream, context), 201, {"Location": stream_path(stream, context)})
 
 
 async def retrieve(request: Request) -> Response:
-    query_of(request)
-    return JSONResponse(stream_object(stream_of(request), studio_of(request)))
+    check_query(request)
+    return JSONResponse(stream_object(stream_of(request), context_of(request)))
 
 
 async def change(request: Request) -> Response:
-    """Another prompt from the next latent frame on; or a pause, or its end."""
-    query_of(request)
-    studio, stream = studio_of(request), stream_of(request)
-    changes = studio.asking.change.check(await read_json(request, studio.engine.limits.body_bytes))
+    """Change the prompt from the next latent frame on, pause or resume."""
+    check_query(request)
+    context, stream = context_of(request), stream_of(request)
+    changes = context.request_schemas.change.check(await read_json(request, context.engine.limits.body_bytes))
     try:
         await stream.change(**changes)
     except NotFoundError as error:
-        raise Problem(409, str(error), code="ended") from None
-    return JSONResponse(stream_object(stream, studio))
+        raise ApiError(409, str(error), code="ended") from None
+    return JSONResponse(stream_object(stream, context))
 
 
 async def stop(request: Request) -> Response:
-    """It is made no further; what was made can still be fetched for a while."""
-    query_of(request)
+    """Stop generating; the frames so far can be fetched for a while."""
+    check_query(request)
     stream = stream_of(request)
     await stream.stop()
-    return JSONResponse(stream_object(stream, studio_of(request)))
+    return JSONResponse(stream_object(stream, context_of(request)))
 
 
 async def video(request: Request) -> Response:
-    query_of(request)
+    check_query(request)
     stream = stream_of(request)
     headers = {"X-Videogen-Mime": stream.mime}
-    if request.method == "HEAD":  # looking is not watching
+    if request.method == "HEAD":  # HEAD does not count as a viewer
         return Response(media_type="video/mp4", headers=headers)
-    closing = studio_of(request).closing
-    return Live(stream.watch_video(), "video/mp4", headers, closing, lambda: stream.status == "failed")
+    closing = context_of(request).closing
+    return LiveResponse(stream.watch_video(), "video/mp4", headers, closing, lambda: stream.status == "failed")
 
 
 async def preview(request: Request) -> Response:
-    query_of(request)
+    check_query(request)
     stream = stream_of(request)
     if request.method == "HEAD":
         return Response(media_type=RECORDS)
-    return Live(records_of(stream), RECORDS, {}, studio_of(request).closing)
+    return LiveResponse(preview_records(stream), RECORDS, {}, context_of(request).closing)
 
 
 async def recent(request: Request) -> Response:
-    """The last seconds, as a file; by default all that is kept."""
-    studio = studio_of(request)
-    asked = query_of(request, recent_fields(studio.engine.limits.recent_seconds))
+    """The last seconds as a file; by default all that is kept."""
+    context = context_of(request)
+    asked = check_query(request, recent_query(context.engine.limits.recent_seconds))
     stream = stream_of(request)
-    film = await stream.recent_video(asked.get("seconds"))
+    mp4 = await stream.recent_video(asked.get("seconds"))
     headers = {"Content-Disposition": f'attachment; filename="stream_{stream.id}.mp4"', "Cache-Control": "no-store"}
-    return Response(film, media_type="video/mp4", headers=headers)
+    return Response(mp4, media_type="video/mp4", headers=headers)
 
 
-def recent_fields(longest: float) -> Fields:
-    return Fields({"seconds": {"type": "number", "exclusiveMinimum": 0, "maximum": longest}})
+def recent_query(longest: float) -> RequestSchema:
+    return RequestSchema({"seconds": {"type": "number", "exclusiveMinimum": 0, "maximum": longest}})
 
 
 def stream_of(request: Request) -> "Stream":
-    return studio_of(request).engine.stream(request.path_params["id"])
+    return context_of(request).engine.stream(request.path_params["id"])
 
 
 @asynccontextmanager
-async def records_of(stream: "Stream") -> AsyncIterator[AsyncIterator[bytes]]:
+async def preview_records(stream: "Stream") -> AsyncIterator[AsyncIterator[bytes]]:
     async with stream.watch_preview() as previews:
-        yield (record(preview) async for preview in previews)
+        yield (encode_record(preview) async for preview in previews)
 
 
-def record(preview: "PreviewEvent") -> bytes:
-    body = payload(preview)
+def encode_record(preview: "PreviewEvent") -> bytes:
+    body = encode_payload(preview)
     return RECORD.pack(KINDS[preview.kind], preview.number, len(body)) + body
 
 
-def payload(preview: "PreviewEvent") -> bytes:
+def encode_payload(preview: "PreviewEvent") -> bytes:
     if preview.kind == "frame":
         return preview.jpeg or b""
     if preview.kind == "mask":
@@ -117,13 +119,13 @@ def payload(preview: "PreviewEvent") -> bytes:
     return json.dumps(preview.data, ensure_ascii=False).encode()
 
 
-def place_of(stream: "Stream", studio: Studio) -> str:
-    return studio.at(f"/v1/streams/{stream.id}")
+def stream_path(stream: "Stream", context: AppContext) -> str:
+    return context.at(f"/v1/streams/{stream.id}")
 
 
-def stream_object(stream: "Stream", studio: Studio) -> dict[str, Any]:
-    """A stream as clients see it."""
-    info, place, params = studio.info, place_of(stream, studio), replace(stream.params, prompt=stream.prompt)
+def stream_object(stream: "Stream", context: AppContext) -> dict[str, Any]:
+    """The JSON of a stream."""
+    info, path, params = context.info, stream_path(stream, context), replace(stream.params, prompt=stream.prompt)
     return {
         "id": stream.id,
         "object": "stream",
@@ -139,8 +141,8 @@ def stream_object(stream: "Stream", studio: Studio) -> dict[str, Any]:
         "note": warning_line(params, info),
         "warnings": [warning.to_json() for warning in request_warnings(params, info)],
         "created_at": int(stream.created_at),
-        "figures": dict(stream.stats),
+        "stats": dict(stream.stats),
         "marks": [mark.to_json(info.fps) for mark in stream.marks],
         "error": stream.error,
-        "urls": {"self": place, "video": f"{place}/video", "preview": f"{place}/preview", "recent": f"{place}/recent"},
+        "urls": {"self": path, "video": f"{path}/video", "preview": f"{path}/preview", "recent": f"{path}/recent"},
     }
