@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from interfaces.tokenizer import encode_clip
+from tests.prior.models import tiny_config, tiny_model
 from tests.tokenizer.models import noise_clip, small_config, small_model
 from tests.tokenizer.quantize.families import bsq, lfq
 from videogen.checkpoint import write_folder
 from videogen.clip_spec import ClipSpec
 from videogen.errors import CheckpointError
-from videogen.models import load_tokenizer, tokenizer_files
+from videogen.models import load_prior, load_tokenizer, prior_files, tokenizer_files
 
 CLIPS = ClipSpec(32, 48, 7.5, 9)
 
@@ -58,10 +59,10 @@ def test_the_fingerprint_is_of_all_that_decides_ids_and_of_nothing_else(tmp_path
         for quantizer in (lfq(9), bsq(9))
     }
     assert len(prints) == 2, "equal weights, other quantizers"
-    taught_otherwise = replace(
+    trained_otherwise = replace(
         config, quantizer=replace(lfq(9), sharpness=3.0, commitment_weight=0.5), spread_weight=0.7
     )
-    assert load_tokenizer(write(tmp_path / "f", taught_otherwise)).fingerprint in prints, "training alone reads these"
+    assert load_tokenizer(write(tmp_path / "f", trained_otherwise)).fingerprint in prints, "only training reads these"
 
 
 def test_damage_is_named(tmp_path: Path) -> None:
@@ -103,6 +104,26 @@ def test_a_configuration_that_makes_no_sense_is_named(tmp_path: Path) -> None:
         write_folder(folder, {**files, "tokenizer/config.json": broken})
         with pytest.raises(CheckpointError, match=words):
             load_tokenizer(folder)
+
+
+def test_a_kind_that_is_not_registered_is_refused(tmp_path: Path) -> None:
+    folder = write(tmp_path / "model", small_config())
+    config = json.loads((folder / "tokenizer" / "config.json").read_text())
+    files = tokenizer_files(small_config(), CLIPS, small_model(small_config()).state_dict(), "")
+    write_folder(folder, {**files, "tokenizer/config.json": {**config, "kind": "wavelet"}})
+    with pytest.raises(CheckpointError, match="wavelet"):
+        load_tokenizer(folder)
+    with pytest.raises(ValueError, match="ClipSpec"):
+        tokenizer_files(CLIPS, CLIPS, {}, "")
+
+
+def test_a_prior_for_other_tokens_than_its_tokenizer_makes_is_refused(tmp_path: Path) -> None:
+    tokenizer = load_tokenizer(write(tmp_path / "tokenizer", small_config()))
+    other = replace(tokenizer.spec, codebooks=(40, 25))
+    prior = tiny_model(tiny_config(spec=other))
+    write_folder(tmp_path / "model", prior_files(tokenizer, prior.config, CLIPS, prior.state_dict(), None, "# a card"))
+    with pytest.raises(CheckpointError, match="40, 25"):
+        load_prior(tmp_path / "model")
 
 
 def test_weights_of_another_configuration_are_refused(tmp_path: Path) -> None:

@@ -181,12 +181,12 @@ def configured_figures(
 ) -> dict[str, Any]:
     """Speed and its limit of the way that the model is configured for."""
     seconds, steps = median(own.seconds), sum(own.steps) / len(own.steps)
-    weight, f_t = model.network.norm.weight, model.spec.frames_per_latent
+    weight, frames_per_latent = model.network.norm.weight, model.spec.frames_per_latent
     decoding = peaks.floor(decoder_cost(model, state))
     figures = {
         "latent_frame_ms": 1000 * seconds,
         "steps": steps,
-        "pictures_per_second": len(request.seeds) * f_t / seconds,
+        "pictures_per_second": len(request.seeds) * frames_per_latent / seconds,
         "split": split,
         "decoder_floor_ms": 1000 * decoding,
         "decoder_fraction": decoding / (seconds * split["decoder"]),

@@ -1,4 +1,4 @@
-"""The model that comes along: it is there, it is small, and it draws what it is asked for far better than by chance."""
+"""The bundled model: it is there, it is small, and it follows prompts far better than chance."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from videogen.playroom.oracle import look
 from videogen.playroom.scene import Scene
 from videogen.playroom.score import Score
 
-pytestmark = [  # they are asked for too, and read in the model's words
+pytestmark = [  # some prompts have such words, and are read in the model's own
     pytest.mark.filterwarnings("ignore:.* held out of the training of this model"),
     pytest.mark.filterwarnings("ignore:.*in the model's own words"),
     pytest.mark.filterwarnings("ignore:.*read as"),
@@ -33,11 +33,11 @@ def attributes_right(wanted: list[Scene], clips: np.ndarray) -> float:
     return float(score.figures()["attributes"])
 
 
-def test_it_is_small_enough_to_come_along() -> None:
+def test_it_is_small() -> None:
     assert sum(file.stat().st_size for file in BUNDLED.rglob("*")) < 40e6
 
 
-def test_it_draws_what_it_is_asked_for(pipe: VideoPipeline) -> None:
+def test_it_follows_prompts(pipe: VideoPipeline) -> None:
     prompts = read_prompts("playroom:32")
     clips = pipe(list(prompts.captions), num_frames=17, generator=0, output_type="uint8").frames
     wanted = [scene for scene in prompts.wanted if scene is not None]
@@ -46,14 +46,14 @@ def test_it_draws_what_it_is_asked_for(pipe: VideoPipeline) -> None:
 
 
 def test_it_keeps_the_scene_of_a_long_stream(pipe: VideoPipeline) -> None:
-    """The backdrop that was asked for is there after half a minute."""
+    """The backdrop of the prompt is still there after half a minute."""
     prompts = read_prompts("playroom:4")
     clips = pipe(list(prompts.captions), num_frames=241, generator=0, output_type="uint8").frames[:, -17:]
     pairs = zip(look(clips), prompts.wanted, strict=True)
     assert sum(wanted is not None and seen.scene.backdrop == wanted.backdrop for seen, wanted in pairs) >= 3
 
 
-def test_it_is_used_where_none_is_named_and_says_what_it_does_not_know(
+def test_it_is_the_default_and_warns_of_what_it_does_not_know(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("VIDEOGEN_MODEL", raising=False)
