@@ -1,4 +1,4 @@
-"""Every caption has ids, the same caption the same ids, and the ids say what the caption said."""
+"""Every caption has ids, equal captions have equal ids, and ids decode to the caption."""
 
 import json
 import random
@@ -33,7 +33,7 @@ def normal(text: str) -> str:
 
 
 def said(ids: torch.Tensor) -> str:
-    """What a row of ids says; the first word has a blank of its own."""
+    """The text of a row of ids; the first word has a blank before it."""
     return str(TRAINED.tokenizer.decode(ids.tolist(), skip_special_tokens=False)).removeprefix(" ")
 
 

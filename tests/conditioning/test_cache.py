@@ -1,4 +1,4 @@
-"""The newest features stay in memory, and no more of them than there is room for."""
+"""The newest features stay in memory, up to its limit."""
 
 from pathlib import Path
 

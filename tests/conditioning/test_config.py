@@ -1,4 +1,4 @@
-"""What a configuration may say about text, and what the package costs to import."""
+"""The settings of text conditioning, and the imports of the package."""
 
 import subprocess
 import sys

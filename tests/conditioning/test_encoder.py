@@ -1,4 +1,4 @@
-"""A frozen encoder gives a caption its own hidden states, whatever stands beside it, and gives them once."""
+"""A frozen encoder gives each caption its own hidden states, whatever the batch, and computes them once."""
 
 import hashlib
 import json

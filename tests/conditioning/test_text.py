@@ -1,4 +1,4 @@
-"""Text as the prior takes it: dropping, choosing and moving captions leaves the others as they were."""
+"""Text for the prior: dropping, choosing and moving captions leaves the others unchanged."""
 
 import pytest
 import torch

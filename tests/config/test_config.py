@@ -1,4 +1,4 @@
-"""Every mistake in a configuration is one line that says where, what, and what was probably meant."""
+"""Every mistake in a configuration is one line with its place, the error and a suggestion."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Presets are found by name, wherever the program is called from, and are in the package that is installed."""
+"""Presets are found by name from any folder, and are in the installed package."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Small real videos: frame n of clip s is told from every other frame of every other clip by its colours."""
+"""Small real videos; the colors of each frame differ from those of every other frame of every clip."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ MakeSet = Callable[..., Path]
 
 
 def pictures(seed: int, frames: int, height: int = 64, width: int = 96) -> NDArray[np.uint8]:
-    """uint8 [T, H, W, 3]: four blocks of colour that change from frame to frame."""
+    """uint8 [T, H, W, 3]: four blocks of color that change from frame to frame."""
     colours = np.random.default_rng(seed).integers(0, 256, (frames, 2, 2, 3), dtype=np.uint8)
     return colours.repeat(height // 2, axis=1).repeat(width // 2, axis=2)
 

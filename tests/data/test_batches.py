@@ -1,4 +1,4 @@
-"""For any number of processes and threads, and any point of restart, the global sequence is one, pixels included."""
+"""The global sequence is the same for any number of processes and threads, and after any restart, pixels included."""
 
 import json
 import os

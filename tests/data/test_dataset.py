@@ -1,4 +1,4 @@
-"""What a sample shows is a pure function of (seed, epoch, index), and is what the file holds."""
+"""A sample is a function of (seed, epoch, index), and equals the frames of the file."""
 
 import os
 import shutil

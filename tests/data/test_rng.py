@@ -1,4 +1,4 @@
-"""Chance is a pure function, and stays the same from one version of NumPy to the next."""
+"""Random numbers are a function of their arguments, in any version of NumPy."""
 
 import numpy as np
 

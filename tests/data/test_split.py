@@ -1,4 +1,4 @@
-"""Which clips are kept for validation, and what is said where a share keeps none."""
+"""Which clips are held out for validation, and the error where a share holds out none."""
 
 import random
 import re

@@ -1,4 +1,4 @@
-"""A set of clips is a map-style dataset: torch's own loaders, samplers and subsets take it."""
+"""A set of clips is a map-style dataset for torch's loaders, samplers and subsets."""
 
 import pickle
 

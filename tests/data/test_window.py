@@ -1,4 +1,4 @@
-"""A clip lies within its window, keeps its rate, and does not stumble over the rounding of times in files."""
+"""A clip is within its window, keeps its rate, and tolerates the rounding of times in files."""
 
 import numpy as np
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""A task that kills its process costs itself; the real death of real processes, by signal and by waiting."""
+"""A task that kills its process costs itself alone; real processes die by signal and by timeout."""
 
 import multiprocessing
 import os

@@ -1,4 +1,4 @@
-"""Clean clips of many kinds whose every frame carries its own number, and ways to damage them."""
+"""Clean clips of many kinds whose frames show their numbers, and ways to damage them."""
 
 import itertools
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ BLOCK = 8  # pixels a side of one bit: large enough to survive any codec here
 
 
 def numbered_frame(number: int, height: int, width: int) -> NDArray[np.uint8]:
-    """A picture with texture and motion that shows `number` as a row of black and white blocks on top."""
+    """A frame with texture and motion that shows `number` as a row of black and white blocks on top."""
     rows, columns = np.mgrid[0:height, 0:width]
     texture = (np.sin(columns / 7 + number / 3) + np.cos(rows / 9 - number / 5)) * 40 + 128
     picture = np.stack([texture, np.roll(texture, number, 1), 255 - texture], axis=-1)
@@ -26,7 +26,7 @@ def numbered_frame(number: int, height: int, width: int) -> NDArray[np.uint8]:
 
 
 def number_in(picture: NDArray[np.uint8]) -> int:
-    """The number that a picture shows."""
+    """The number that a frame shows."""
     middles = [picture[2:6, 2 + bit * BLOCK + 2 : 2 + bit * BLOCK + 6].mean() for bit in range(BITS)]
     return sum(int(middle > 128) << bit for bit, middle in enumerate(middles))
 
@@ -136,7 +136,7 @@ def turned(movie: bytes) -> bytes:
 
 
 def damaged(clean: bytes, rng: np.random.Generator) -> bytes:
-    """The bytes after one of the accidents that happen to files."""
+    """The bytes with one kind of damage."""
     size = len(clean)
     accident = rng.integers(0, 6)
     start = int(rng.integers(0, size))

@@ -1,4 +1,4 @@
-"""An AVI whose header counts one frame too many is whole if its index lists those that are there; nothing else is."""
+"""An AVI whose header counts one frame too many is accepted if its index lists the frames that are there."""
 
 import struct
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""No clean file is refused, and every frame that is read is the frame that was asked for."""
+"""No clean file is refused, and every frame is the one that was asked for."""
 
 import json
 from dataclasses import asdict, replace

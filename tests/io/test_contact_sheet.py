@@ -1,4 +1,4 @@
-"""Sheets show the frames they were given, in order, and every caption has room."""
+"""Sheets show the given frames in order, and every caption fits."""
 
 import unicodedata
 

@@ -1,4 +1,4 @@
-"""A damaged file gives a VideoError, not a crash, not a hang, and hardly ever a wrong picture."""
+"""A damaged file gives a VideoError, not a crash or a hang, and hardly ever a wrong frame."""
 
 import contextlib
 import subprocess

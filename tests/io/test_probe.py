@@ -1,4 +1,4 @@
-"""The end of a clip without decoding what comes before it: the same frames as those of a whole reading."""
+"""The end of a clip without decoding the rest has the same frames as in a full read."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Going along a video gives the frames that single reads give, and decodes none of them twice."""
+"""`read_along` gives the frames of single reads and decodes none of them twice."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Which frame is on the screen when, and what becomes of pictures of another size."""
+"""Which frame is on screen at a time, and how frames are scaled and cropped."""
 
 import numpy as np
 import pytest

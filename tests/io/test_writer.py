@@ -1,4 +1,4 @@
-"""Written while made: readable after a kill, the same bytes for the same frames, no surprise at the end."""
+"""Files are readable after a kill and have the same bytes for the same frames."""
 
 import io
 import signal

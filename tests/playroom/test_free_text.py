@@ -1,4 +1,4 @@
-"""Free words are read as the playroom's own; captions of the playroom stay what they are, to the byte."""
+"""Free words are rewritten in the playroom's words; captions of the playroom stay the same, to the byte."""
 
 import json
 from dataclasses import replace

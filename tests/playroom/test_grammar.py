@@ -1,4 +1,4 @@
-"""Every caption is understood as the scene it was made of, and other text is not."""
+"""Every caption parses to its scene, and other text is refused."""
 
 import pytest
 from hypothesis import given

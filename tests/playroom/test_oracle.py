@@ -1,4 +1,4 @@
-"""The oracle is right about what was drawn, through codecs and noise, and does not simply agree with captions."""
+"""The oracle reads what was rendered, through codecs and noise, and does not simply agree with captions."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +20,7 @@ def untouched(clips: torch.Tensor, folder: Path) -> torch.Tensor:
 
 
 def through_h264(clips: torch.Tensor, folder: Path) -> torch.Tensor:
-    """Written and read back at moderate quality (crf 28), colours at half the resolution."""
+    """Written and read back at moderate quality (crf 28), colors at half the resolution."""
     from videogen.io import VideoWriter
 
     path = folder / "clip.mp4"

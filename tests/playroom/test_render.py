@@ -1,4 +1,4 @@
-"""Pixels are a formula of scene and time: any window alone is that part of the whole, at any size the same picture."""
+"""Pixels are a function of scene and time: any window equals that part of the whole, and sizes look alike."""
 
 import numpy as np
 import torch

@@ -1,4 +1,4 @@
-"""The world is what the captions say: scenes are functions of seed and number, and any time is a formula."""
+"""Scenes are functions of seed and number, and poses are functions of time."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A playroom set is a function of its configuration, can be extended and resumed, and never mixes two worlds."""
+"""A playroom set is a function of its configuration, can be extended and resumed, and never mixes settings."""
 
 from dataclasses import replace
 from pathlib import Path

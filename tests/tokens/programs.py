@@ -1,4 +1,4 @@
-"""Encoding in processes of their own, slowly enough to be killed in the middle."""
+"""Encoding in separate processes, slow enough to be killed in the middle."""
 
 import os
 import subprocess

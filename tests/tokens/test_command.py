@@ -1,4 +1,4 @@
-"""`videogen encode`, from the command line to figures and exit codes."""
+"""`videogen encode`: figures and exit codes."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""A control file beside each video reaches the latent frames, or one line says what is wrong with it."""
+"""Rows of control files reach their latent frames; a file that does not fit gives one line."""
 
 from pathlib import Path
 from typing import Any

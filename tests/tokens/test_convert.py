@@ -1,4 +1,4 @@
-"""A token set of version 1 becomes the set that encoding anew gives, byte for byte."""
+"""A converted token set of version 1 equals a newly encoded one, byte for byte."""
 
 import json
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""What is on disk is what the tokenizer says of the whole clip at once, at any length, rate, window and vocabulary."""
+"""Tokens on disk equal those of the whole clip at once, at any length, rate, window and vocabulary."""
 
 import math
 from pathlib import Path

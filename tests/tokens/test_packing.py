@@ -1,4 +1,4 @@
-"""Codes and controls of every kind of tokens come back from a shard as they went in, and damage is noticed."""
+"""Codes and controls of every kind of tokens survive a shard unchanged, and damage is noticed."""
 
 import json
 from dataclasses import replace

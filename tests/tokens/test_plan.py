@@ -1,4 +1,4 @@
-"""How many pictures a clip has: the longest clip that fits, by the same arithmetic that training uses."""
+"""A clip has as many frames as fit, by the same arithmetic as in training."""
 
 import numpy as np
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Stopped anywhere and begun again, by one process or several, the folder ends with the same bytes."""
+"""Stopped anywhere and resumed, by one process or several, the folder ends with the same bytes."""
 
 import itertools
 import random
@@ -21,7 +21,7 @@ TOTAL = len(LENGTHS)
 
 
 class Killed(BaseException):
-    """As hard as an exception can be."""
+    """Stands for a kill: nothing catches it."""
 
 
 class Steps:

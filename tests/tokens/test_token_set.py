@@ -1,4 +1,4 @@
-"""A set opens whole and right, or says what is wrong with it."""
+"""A set opens whole and right, or the error names the damage."""
 
 import pickle
 import shutil

@@ -1,4 +1,4 @@
-"""A set that is no longer the one that was indexed says so, and can be looked at."""
+"""Changes since the indexing are reported, and a contact sheet can be drawn."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The index depends on the files alone: not on workers, kills, or what was there before."""
+"""The index depends on the files alone, not on workers, kills or earlier runs."""
 
 import hashlib
 import json

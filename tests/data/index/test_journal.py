@@ -1,4 +1,4 @@
-"""Whatever a kill leaves of a journal, the next run believes exactly the lines that are whole."""
+"""Whatever a kill leaves of a journal, the next run uses exactly the whole lines."""
 
 from pathlib import Path
 

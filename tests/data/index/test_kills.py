@@ -1,4 +1,4 @@
-"""Killed at any moment, as often as you like, indexing ends with the same bytes."""
+"""Killed at any moment and any number of times, indexing ends with the same bytes."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""Compressed shards are the set that they are unpacked."""
+"""A compressed shard is the same set as the plain one."""
 
 import bz2
 import gzip

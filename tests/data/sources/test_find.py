@@ -1,4 +1,4 @@
-"""What belongs to a set depends on names and captions alone; nothing is dropped unsaid."""
+"""The entries of a set depend on names and captions alone; nothing is dropped silently."""
 
 import os
 from pathlib import Path

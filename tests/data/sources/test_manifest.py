@@ -1,4 +1,4 @@
-"""Tables of clips: every wrong line is reported with its place, nothing is guessed."""
+"""Tables of clips: every wrong line is reported with its number, and nothing is guessed."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A videofolder as the Hugging Face hub has them: metadata name the files and their captions."""
+"""A videofolder of the Hugging Face hub: metadata name the files and their captions."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Archives are read where they lie; a damaged one never loses clips unsaid."""
+"""Archives are read in place; a damaged one never loses clips silently."""
 
 import io
 import tarfile
@@ -119,7 +119,7 @@ def test_every_cut_is_noticed(tmp_path: Path) -> None:
     cut = tmp_path / "cut.tar"
     for length in [*range(0, end, 97), *range(0, end + 1024, 512)]:
         cut.write_bytes(whole[:length])
-        _nothing_lost_unsaid(cut, dict(files))
+        _nothing_lost_silently(cut, dict(files))
 
 
 def test_damaged_headers_are_noticed(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_damaged_headers_are_noticed(tmp_path: Path) -> None:
             raw = bytearray(whole)
             raw[header + int(random.integers(257))] ^= int(random.integers(1, 256))  # the fields the checksum is for
             damaged.write_bytes(raw)
-            _nothing_lost_unsaid(damaged, dict(files))
+            _nothing_lost_silently(damaged, dict(files))
 
 
 def test_what_is_no_plain_tar_is_a_fault(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_what_is_no_plain_tar_is_a_fault(tmp_path: Path) -> None:
         assert [entry.failure.kind for entry in find_entries(path) if entry.failure] == ["shard"]
 
 
-def _nothing_lost_unsaid(path: Path, files: dict[str, bytes]) -> None:
+def _nothing_lost_silently(path: Path, files: dict[str, bytes]) -> None:
     entries = find_entries(path)
     good = {
         entry.key.removeprefix(f"{path.name}/"): content(entry.source) for entry in entries if entry.failure is None
