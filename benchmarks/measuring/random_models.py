@@ -9,7 +9,7 @@ from interfaces.tokens import TokenGroup, TokenSpec
 from prior.config import ContextConfig, PriorConfig
 from prior.model import LlamaPrior
 from tokenizer.networks.cnn import CNNTokenizer
-from tokenizer.networks.config import TokenizerConfig
+from tokenizer.networks.config import CNNTokenizerConfig
 from tokenizer.quantize import FSQConfig
 from videogen.checkpoint import write_folder
 from videogen.clip_spec import ClipSpec
@@ -63,8 +63,8 @@ def grid_spec(codebooks: tuple[int, ...], side: int) -> TokenSpec:
     return TokenSpec(codebooks, (TokenGroup("tokens", (side, side)),), frames_per_latent=F_T)
 
 
-def tokenizer_config() -> TokenizerConfig:
-    return TokenizerConfig(
+def tokenizer_config() -> CNNTokenizerConfig:
+    return CNNTokenizerConfig(
         f_t=F_T,
         f_s=F_S,
         front="haar",

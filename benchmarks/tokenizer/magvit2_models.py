@@ -84,10 +84,10 @@ def prepare(name: str) -> Callable[[], Contender]:
 def ours() -> Contender:
     from interfaces.tokenizer import encode_clip
     from tokenizer.networks.cnn import CNNTokenizer
-    from tokenizer.networks.config import TokenizerConfig
+    from tokenizer.networks.config import CNNTokenizerConfig
     from tokenizer.quantize import FSQConfig
 
-    config = TokenizerConfig(
+    config = CNNTokenizerConfig(
         f_t=4,
         f_s=8,
         front="haar",

@@ -25,13 +25,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.measuring.hardware import describe
 from interfaces.tokens import TokenSpec
 from tokenizer.networks.cnn import CNNTokenizer
-from tokenizer.networks.config import TokenizerConfig
+from tokenizer.networks.config import CNNTokenizerConfig
 from tokenizer.networks.convolution import FrameConv, TimeConv, last_frames
 from tokenizer.quantize import FSQConfig
 from tokenizer.streaming import State, flatten_state, state_tensors
 
 WINDOW = 8
-CONFIG = TokenizerConfig(
+CONFIG = CNNTokenizerConfig(
     f_t=4,
     f_s=8,
     front="haar",

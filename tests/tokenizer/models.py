@@ -8,7 +8,7 @@ from torch import Tensor
 from interfaces.tokens import TokenGroup, TokenSpec
 from tokenizer.networks.blocks import ResidualBlock
 from tokenizer.networks.cnn import CNNTokenizer
-from tokenizer.networks.config import TokenizerConfig
+from tokenizer.networks.config import CNNTokenizerConfig
 from tokenizer.quantize import FSQConfig, QuantizerConfig
 
 FSQ_1000 = FSQConfig(levels=(8, 5, 5, 5))
@@ -23,11 +23,11 @@ def small_config(
     kernel_t: int = 3,
     quantizer: QuantizerConfig = FSQ_1000,
     channels: int = 3,
-) -> TokenizerConfig:
+) -> CNNTokenizerConfig:
     """Few channels; as many levels as the factors ask for."""
     front_s = front_s or max(2, f_s // 4)
     levels = (f_s // front_s).bit_length()
-    return TokenizerConfig(
+    return CNNTokenizerConfig(
         f_t=f_t,
         f_s=f_s,
         front=front,  # type: ignore[arg-type]
@@ -45,7 +45,7 @@ def small_config(
     )
 
 
-def small_model(config: TokenizerConfig, seed: int = 0) -> CNNTokenizer:
+def small_model(config: CNNTokenizerConfig, seed: int = 0) -> CNNTokenizer:
     """Random weights, the branches as strong as the path around them: what training makes of them."""
     torch.manual_seed(seed)
     model = CNNTokenizer(config).eval()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from interfaces.tokenizer import State as AnyState
 from interfaces.tokens import TokenGroup, TokenSpec
-from tokenizer.networks.config import TokenizerConfig
+from tokenizer.networks.config import CNNTokenizerConfig
 from tokenizer.networks.encoder_decoder import make_decoder, make_encoder, make_patchify
 from tokenizer.precision import full_float32
 from tokenizer.quantize import make_quantizer
@@ -39,7 +39,7 @@ class CNNTokenizer(nn.Module):
 
     still_start: Literal[True] = True
 
-    def __init__(self, config: TokenizerConfig):
+    def __init__(self, config: CNNTokenizerConfig):
         super().__init__()
         self.config = config
         self.patchify = make_patchify(config)

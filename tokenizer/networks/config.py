@@ -5,11 +5,11 @@ from typing import Any, Literal
 
 from tokenizer.quantize import QuantizerConfig
 
-DECODER_FIELDS = frozenset({"decoder_widths", "decoder_blocks"})  # of a TokenizerConfig
+DECODER_FIELDS = frozenset({"decoder_widths", "decoder_blocks"})  # of a CNNTokenizerConfig
 
 
 @dataclass(frozen=True)
-class TokenizerConfig:
+class CNNTokenizerConfig:
     """The network has levels from the finest to the coarsest; each halves the height and width of the one before.
 
     The front end turns patches of `front_t` x `front_s` x `front_s` pixels into positions without loss. The levels do

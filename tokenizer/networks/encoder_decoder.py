@@ -10,18 +10,18 @@ from typing import NamedTuple
 from torch import nn
 
 from tokenizer.networks.blocks import FrameAttention, ResidualBlock
-from tokenizer.networks.config import TokenizerConfig
+from tokenizer.networks.config import CNNTokenizerConfig
 from tokenizer.networks.convolution import Downsample, FrameConv, Upsample
 from tokenizer.networks.patchify import HaarPatchify, Patchify
 from tokenizer.streaming import StreamingSequential
 
 
-def make_patchify(config: TokenizerConfig) -> Patchify:
+def make_patchify(config: CNNTokenizerConfig) -> Patchify:
     kind = HaarPatchify if config.front == "haar" else Patchify
     return kind(config.front_t, config.front_s)
 
 
-def make_encoder(config: TokenizerConfig, latent_dim: int) -> StreamingSequential:
+def make_encoder(config: CNNTokenizerConfig, latent_dim: int) -> StreamingSequential:
     """Patches to latents, from the finest level to the coarsest."""
     widths, blocks = config.encoder_widths, config.encoder_blocks
     layers: list[nn.Module] = [FrameConv(patch_dim(config), widths[0], 3)]
@@ -32,7 +32,7 @@ def make_encoder(config: TokenizerConfig, latent_dim: int) -> StreamingSequentia
     return StreamingSequential([*layers, FrameConv(widths[-1], latent_dim, 1)])
 
 
-def make_decoder(config: TokenizerConfig, latent_dim: int) -> StreamingSequential:
+def make_decoder(config: CNNTokenizerConfig, latent_dim: int) -> StreamingSequential:
     """Latents to patches, from the coarsest level to the finest."""
     widths = config.decoder_widths
     make: dict[str, Callable[[int], nn.Module]] = {
@@ -53,7 +53,7 @@ class DecoderLayer(NamedTuple):
     number: int = 0  # of a block within its level
 
 
-def decoder_layers(config: TokenizerConfig) -> list[DecoderLayer]:
+def decoder_layers(config: CNNTokenizerConfig) -> list[DecoderLayer]:
     """The layers of the decoder, in order."""
     coarsest = config.levels - 1
     layers = [DecoderLayer("first", coarsest)]
@@ -64,10 +64,10 @@ def decoder_layers(config: TokenizerConfig) -> list[DecoderLayer]:
     return [*layers, DecoderLayer("last", 0)]
 
 
-def level_layers(dim: int, blocks: int, config: TokenizerConfig, coarsest: bool) -> list[nn.Module]:
+def level_layers(dim: int, blocks: int, config: CNNTokenizerConfig, coarsest: bool) -> list[nn.Module]:
     layers: list[nn.Module] = [ResidualBlock(dim, config.kernel_t) for _ in range(blocks)]
     return [*layers, FrameAttention(dim)] if coarsest and config.attention else layers
 
 
-def patch_dim(config: TokenizerConfig) -> int:
+def patch_dim(config: CNNTokenizerConfig) -> int:
     return config.channels * config.front_t * config.front_s**2

@@ -13,7 +13,7 @@ from torch import nn
 from prior.config import PriorConfig
 from prior.model import LlamaPrior
 from tokenizer.networks.cnn import CNNTokenizer
-from tokenizer.networks.config import TokenizerConfig
+from tokenizer.networks.config import CNNTokenizerConfig
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Kind:
     make: Callable[[Any], nn.Module]
 
 
-def _make_cnn(config: TokenizerConfig) -> nn.Module:
+def _make_cnn(config: CNNTokenizerConfig) -> nn.Module:
     # With weights in another layout than pixels, every call would convert them.
     return CNNTokenizer(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
-TOKENIZERS: dict[str, Kind] = {"cnn": Kind(TokenizerConfig, _make_cnn)}
+TOKENIZERS: dict[str, Kind] = {"cnn": Kind(CNNTokenizerConfig, _make_cnn)}
 PRIORS: dict[str, Kind] = {"llama": Kind(PriorConfig, LlamaPrior)}
 
 

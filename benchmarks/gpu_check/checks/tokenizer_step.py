@@ -21,7 +21,7 @@ from benchmarks.gpu_check.common import (
 )
 from benchmarks.measuring import time_calls
 from tokenizer.networks.cnn import CNNTokenizer
-from tokenizer.networks.config import TokenizerConfig
+from tokenizer.networks.config import CNNTokenizerConfig
 
 
 def check(device: str) -> Iterator[Finding]:
@@ -33,7 +33,7 @@ def stepped(device: str) -> Iterator[Finding]:
     file, setting = f"tokenizer/{name}.yaml", device_setting(device)
     phase = read_config(file)["phases"][0]
     with setting.device:
-        network = CNNTokenizer(read_section(file, "tokenizer", TokenizerConfig))
+        network = CNNTokenizer(read_section(file, "tokenizer", CNNTokenizerConfig))
     frames = 5 if is_small(device) else phase["frames"]
     generator = torch.Generator(setting.device).manual_seed(SEED)
     shape = (batch, 3, frames, phase["height"], phase["width"])

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tokenizer.networks.cnn import CNNTokenizer
-from tokenizer.networks.config import DECODER_FIELDS, TokenizerConfig
+from tokenizer.networks.config import DECODER_FIELDS, CNNTokenizerConfig
 from tokenizer.networks.encoder_decoder import decoder_layers
 from videogen.errors import UsageError
 from videogen.models import DECODER_WEIGHTS, load_tokenizer
@@ -38,7 +38,7 @@ def init_weights(training: TokenizerTrainingConfig, fresh: CNNTokenizer) -> dict
 
 
 def grow_decoder(
-    given: Mapping[str, Tensor], old: TokenizerConfig, new: TokenizerConfig, fresh: Mapping[str, Tensor]
+    given: Mapping[str, Tensor], old: CNNTokenizerConfig, new: CNNTokenizerConfig, fresh: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
     """The weights of a decoder with more blocks than the given one; the new blocks add nothing yet."""
     fewer = all(before <= now for before, now in zip(old.decoder_blocks, new.decoder_blocks, strict=True))
