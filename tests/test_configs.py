@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from interfaces.tokens import TokenGroup, TokenSpec
 from prior.config import ContextConfig, PriorConfig
 from prior.model import LlamaPrior
 from tokenizer.networks.cnn import CNNTokenizer
@@ -44,8 +45,9 @@ def test_a_tokenizer_can_be_built_from_it(path: Path) -> None:
 def test_a_prior_can_be_built_from_it(name: str, millions: int) -> None:
     config = resolve(CONFIGS / "prior" / f"{name}.yaml", expected="prior")[1].value
     context = ContextConfig(config.text.length, vocabulary=1024)
+    spec = TokenSpec((512, 125), (TokenGroup("tokens", (8, 8)),), frames_per_latent=4)
     with torch.device("meta"):
-        network = LlamaPrior(PriorConfig(**asdict(config.prior), digits=(512, 125), context=context))
+        network = LlamaPrior(PriorConfig(**asdict(config.prior), spec=spec, context=context))
     assert sum(p.numel() for p in network.parameters()) == pytest.approx(millions * 1e6, rel=0.1)
     assert config.training.steps > config.phases[-1].from_step, "the last phase is never reached"
 
