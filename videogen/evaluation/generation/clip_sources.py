@@ -1,4 +1,4 @@
-"""Where clips to be judged come from: a model, the playroom itself, or the playroom through a model's tokens."""
+"""Sources of clips to evaluate: a model, the playroom renderer, or rendered clips reconstructed by a tokenizer."""
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -18,15 +18,15 @@ from videogen.playroom.scene import Scene
 
 class ClipBatch(NamedTuple):
     clips: Clips  # uint8 [B, T, H, W, 3]
-    steps: float = 0.0  # proposals a latent frame, in the mean
+    steps: float = 0.0  # mean number per latent frame
 
 
-ClipSource = Callable[[range], ClipBatch]  # the clips of the prompts with these numbers
-ChunkStream = Iterator[Clips]  # of streams that never end: uint8 [B, t, H, W, 3], any t
+ClipSource = Callable[[range], ClipBatch]  # from prompt numbers to their clips
+ChunkStream = Iterator[Clips]  # endless streams: uint8 [B, t, H, W, 3], any t
 
 
 def model_clips(pipe: VideoPipeline, prompts: Prompts, variant: SamplerVariant, frames: int, seed: int) -> ClipSource:
-    """Prompt number i with seed + i, whatever else is in its batch."""
+    """Clips of a model; prompt i is sampled with seed + i, in whatever batch."""
 
     def make(numbers: range) -> ClipBatch:
         captions = tuple(prompts.captions[number] for number in numbers)
@@ -40,21 +40,21 @@ def model_clips(pipe: VideoPipeline, prompts: Prompts, variant: SamplerVariant, 
 def stream_outputs(
     pipe: VideoPipeline, captions: tuple[str, ...], variant: SamplerVariant, seed: int, frames: int | None = None
 ) -> Iterator[LatentOutput]:
-    """A stream for each caption, all at once; number i of them has seed + i."""
+    """A batch of streams, one for each caption; stream i has seed + i."""
     seeds = [seed + number for number in range(len(captions))]
     request = pipe.request(captions, None, 1, seeds, dict(variant.overrides))
     return generate(pipe.model, request, num_frames=frames)
 
 
 def rendered_clips(scenes: tuple[Scene, ...], frames: int, height: int, width: int, fps: float) -> ClipSource:
-    """What a perfect generator would make."""
+    """True clips: what a perfect generator would produce."""
     return lambda numbers: ClipBatch(
         true_clips(tuple(scenes[number] for number in numbers), frames, height, width, fps).numpy()
     )
 
 
 def reconstructed_clips(source: ClipSource, tokenizer: TokenizerModel) -> ClipSource:
-    """What is left of clips as tokens: what a perfect prior would make."""
+    """Clips after the tokenizer: what a perfect prior would produce."""
     network = tokenizer.network
 
     @torch.no_grad()
@@ -79,9 +79,9 @@ def rendered_stream(scenes: tuple[Scene, ...], height: int, width: int, fps: flo
 
 
 def sliding_windows(chunks: ChunkStream, length: int, hop: int, total: int) -> Iterator[tuple[int, Clips]]:
-    """(number of its first picture, `length` pictures of every stream), every `hop` pictures, within the first `total`.
+    """Windows (number of the first frame, `length` frames of each stream), every `hop` frames up to `total`.
 
-    Only a window is ever held, however long the streams.
+    Memory holds one window.
     """
     held, start = next(chunks), 0
     while start + length <= total:

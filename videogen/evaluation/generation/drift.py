@@ -1,4 +1,4 @@
-"""What becomes of a stream as it goes on and on: each measure on windows along it, as a curve over time."""
+"""Drift of long streams: each measure on windows along the streams, as a curve over time."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -19,24 +19,24 @@ OnProgress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class DriftPlan:
-    """So many streams of so many pictures; a window is as long as the clips that are judged."""
+    """The number and length of the streams, and of the windows along them."""
 
     streams: int
-    pictures: int
+    frames: int
     window: int
     hop: int
 
     def starts(self) -> range:
-        return range(0, self.pictures - self.window + 1, self.hop)
+        return range(0, self.frames - self.window + 1, self.hop)
 
 
 @dataclass
 class DriftCurve:
-    """A value of each measure for each window."""
+    """One value of each measure for each window."""
 
     seconds: list[float] = field(default_factory=list)  # of the middle of the window
     measures: dict[str, list[float]] = field(default_factory=dict)
-    stills: list[Clips] = field(default_factory=list)  # the first picture of each window, [streams, H, W, 3]
+    stills: list[Clips] = field(default_factory=list)  # the first frame of each window, [streams, H, W, 3]
 
     def add(self, second: float, measures: dict[str, float], still: Clips) -> None:
         self.seconds.append(second)
@@ -56,13 +56,12 @@ def measure_drift(
     captions: Sequence[str] = (),
     on_progress: OnProgress | None = None,
 ) -> DriftCurve:
-    """The streams window by window: are things still there, of the shape, colour and size and in the motion asked for?
+    """Oracle rates, change, Frechet distance and CLIP score on each window of the streams.
 
-    `change` is by how many grey levels a picture differs from the one before: a stream that freezes has little of it,
-    and a window of one picture none to tell.
+    `change` is the mean absolute difference of consecutive frames in gray levels: a frozen stream has little.
     """
     curve, starts = DriftCurve(), plan.starts()
-    for done, (start, clips) in enumerate(sliding_windows(chunks, plan.window, plan.hop, plan.pictures), 1):
+    for done, (start, clips) in enumerate(sliding_windows(chunks, plan.window, plan.hop, plan.frames), 1):
         measures = {
             **attribute_rates(wanted, detect_scenes(clips, evaluator.fps)),
             **other_measures(clips, evaluator, captions),
@@ -74,7 +73,7 @@ def measure_drift(
 
 
 def attribute_rates(wanted: Sequence[Scene | None], seen: Sequence[Scene]) -> dict[str, float]:
-    """The rate of clips right in all, of all attributes, and of each; a window where nothing can be judged has none."""
+    """Rates of clips that are entirely right, of right attributes, and of each attribute; empty without an oracle."""
     oracle = OracleScores.of(wanted, seen).figures()
     if oracle is None:
         return {}
@@ -94,7 +93,7 @@ def other_measures(clips: Clips, evaluator: Evaluator, captions: Sequence[str]) 
 
 
 def attribute_loss(curve: DriftCurve, measure: str = "attributes") -> float | None:
-    """How much of a measure is gone: the mean over the last quarter of the windows, less that over the first."""
+    """The mean of a measure over the last quarter of the windows, minus that over the first quarter."""
     values = curve.measures.get(measure)
     if not values or len(values) < 2:
         return None
@@ -103,7 +102,7 @@ def attribute_loss(curve: DriftCurve, measure: str = "attributes") -> float | No
 
 
 def choose_streams(wanted: Sequence[Scene | None], count: int) -> tuple[int, ...]:
-    """Numbers of the prompts that get a stream: those that can be judged come first, as many things as there are."""
+    """Numbers of the prompts to stream: those the oracle can judge first, alternating by number of objects."""
     things = [len(scene.things) if scene is not None else 0 for scene in wanted]
     seen: Counter[int] = Counter()
     turns = []

@@ -1,4 +1,4 @@
-"""Generated clips judged: by the playroom's oracle, by their distance from true ones, and by what else is at hand."""
+"""Evaluates clips by the playroom oracle, the Frechet distance and the CLIP score."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -21,23 +21,23 @@ from videogen.evaluation.generation.prompts import Clips, Prompts, reference_sce
 from videogen.playroom.scene import Scene
 
 OnProgress = Callable[[int, int], None]
-SAMPLES = 16  # clips on a contact sheet
-REFERENCE_BATCH = 64  # clips of a reference in memory
+SAMPLES = 16  # clips of a contact sheet
+REFERENCE_BATCH = 64  # clips in memory
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluator:
-    """What clips are judged with, pinned for all rows of a report."""
+    """The measures of clips, the same for all rows of a report."""
 
     fps: float
     extractor: Extractor
-    frames: int  # pictures of a clip
+    frames: int  # of a clip
     reference: FeatureStatistics | None = None  # of true clips
     reference_name: str = ""
     clip_score: ClipScore | None = None
 
     def pinned(self) -> dict[str, Any]:
-        """All that a Frechet distance and a CLIP score depend on beside the clips."""
+        """Everything but the clips that the Frechet distance and the CLIP score depend on."""
         bank = self.extractor
         return {
             "oracle": "videogen.playroom.oracle",
@@ -55,10 +55,10 @@ class Evaluator:
 
 @dataclass
 class ClipSetResult:
-    """One way of making clips, and what the clips are like."""
+    """The measures of one set of clips, accumulated batch by batch."""
 
     name: str
-    sampler: dict[str, Any] | None = None  # settings, where a model made them
+    sampler: dict[str, Any] | None = None  # settings; None if no model made the clips
     seen: list[Scene] = field(default_factory=list)
     features: list[Tensor] = field(default_factory=list)
     clip_scores: list[float] = field(default_factory=list)
@@ -84,7 +84,7 @@ class ClipSetResult:
         }
 
     def captions(self, prompts: Prompts) -> list[str]:
-        """Each prompt that is drawn, with the verdict on its clip."""
+        """Captions of the sample clips: the prompt and what is wrong."""
         return [
             f"{prompts.captions[number]}  --  {describe_errors(prompts.wanted[number], self.seen[number])}"
             for number in range(len(self.drawn))
@@ -100,7 +100,7 @@ def evaluate_clips(
     sampler: dict[str, Any] | None = None,
     on_progress: OnProgress | None = None,
 ) -> ClipSetResult:
-    """A clip of each prompt, judged batch after batch; only some are kept, to be drawn."""
+    """Evaluates a clip of each prompt, batch by batch; only `SAMPLES` clips are kept."""
     row, total = ClipSetResult(name, sampler), len(prompts.captions)
     for first in range(0, total, batch):
         numbers = range(first, min(first + batch, total))
@@ -120,7 +120,7 @@ def evaluate_clips(
 
 
 def shuffled_baseline(row: ClipSetResult, prompts: Prompts, evaluator: Evaluator) -> dict[str, Any]:
-    """The same clips judged by the prompts of others: what is right by chance."""
+    """The same clips against the prompts of other clips: the rates of chance."""
     half = max(1, len(prompts.wanted) // 2)
     others = Prompts(prompts.name, prompts.captions, prompts.wanted[half:] + prompts.wanted[:half])
     chance = ClipSetResult(f"{row.name}, prompts shuffled", seen=row.seen)
@@ -134,7 +134,7 @@ def statistics_of(extractor: Extractor, batches: Iterable[Clips]) -> FeatureStat
 def playroom_reference(
     extractor: Extractor, clips: int, frames: int, height: int, width: int, fps: float
 ) -> FeatureStatistics:
-    """Of scenes that no prompt asks for, so that it can be had again without any files."""
+    """Feature statistics of rendered scenes that no prompt asks for, reproducible without files."""
     starts = range(0, clips, REFERENCE_BATCH)
     scenes = (reference_scenes(min(REFERENCE_BATCH, clips - start), start) for start in starts)
     return statistics_of(extractor, (true_clips(some, frames, height, width, fps).numpy() for some in scenes))
@@ -143,7 +143,7 @@ def playroom_reference(
 def data_reference(
     extractor: Extractor, data: Path, clips: int, frames: int, height: int, width: int, fps: float
 ) -> FeatureStatistics:
-    """Of the first clips of an indexed set, or of all there are."""
+    """Feature statistics of the first clips of an indexed dataset."""
     dataset = ClipDataset(load_index(data), ClipSpec(height, width, fps, frames), seed=0, max_bad_fraction=1.0)
     numbers = range(min(clips, len(dataset)))
     return statistics_of(extractor, (dataset.sample(0, number).clip[None] for number in numbers))
@@ -154,7 +154,7 @@ def mean(values: Sequence[float]) -> float | None:
 
 
 def split_progress(parts: int, on_progress: OnProgress | None) -> Callable[[], OnProgress | None]:
-    """One bar, in percent, for several parts of equal weight: each call gives the next part's."""
+    """Splits one progress bar into parts of equal weight; each call returns the next part's callback."""
     numbers = count()
 
     def begun() -> OnProgress | None:

@@ -1,4 +1,4 @@
-"""Features of clips for the Frechet distance that are always at hand: fixed random filters of pictures and motion."""
+"""Features for the Frechet distance without a pretrained network: fixed random filters of frames and motion."""
 
 import math
 from functools import cached_property
@@ -16,22 +16,22 @@ BATCH = 16  # clips
 
 
 class Extractor(Protocol):
-    """Clips to rows of features, with all that makes the figures what they are."""
+    """Clips to features, with what identifies them in a report."""
 
     name: str
     frames: int
     size: int
-    comparable: bool  # with figures that were published
+    comparable: bool  # with published figures
 
     def __call__(self, clips_BTHWC: Clips) -> Tensor:
         """float [B, F]."""
 
 
 class RandomMotionBank:
-    """Means and spreads of what fixed random filters answer to pictures and their changes, at three scales.
+    """Means and standard deviations of fixed random filters of frames and their differences, at three scales.
 
-    Each feature is measured in units of its spread over a fixed set of playroom clips. Its weights are numbers of a
-    hash, so they are the same everywhere and for ever; its distances compare with nothing but themselves.
+    Features are normalized over a fixed set of playroom clips. The weights come from a hash, so they are the same on
+    every machine. The distances are comparable only with each other.
     """
 
     name, frames, size, comparable = "random-motion-1", 16, 64, False
@@ -69,14 +69,14 @@ class RandomMotionBank:
 
 
 def random_filters(number: int, channels: int, count: int, kernel: tuple[int, int, int]) -> Tensor:
-    """float32 [count, channels, *kernel], even in distribution, of the size that keeps a signal's strength."""
+    """float32 [count, channels, *kernel], uniform, scaled as in Kaiming initialization."""
     uniforms = counter_rng([number], 0).uniforms("codes", 0, count, channels * math.prod(kernel))[0]
     weights = (uniforms * 2 - 1) * math.sqrt(6 / (channels * math.prod(kernel)))
     return weights.float().view(count, channels, *kernel)
 
 
 def sample_frames(clips_BTHWC: Clips, frames: int, size: int) -> Tensor:
-    """float [B, 3, frames, size, size] in [0, 1]: the first pictures, the last repeated where there are too few."""
+    """float [B, 3, frames, size, size] in [0, 1]: the first frames, the last one repeated if there are too few."""
     chosen = np.minimum(np.arange(frames), clips_BTHWC.shape[1] - 1)
     x = torch.from_numpy(clips_BTHWC[:, chosen]).permute(0, 4, 1, 2, 3).float() / 255
     flat = F.interpolate(x.flatten(1, 2), size=(size, size), mode="bilinear", antialias=True)

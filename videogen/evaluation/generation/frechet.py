@@ -1,8 +1,8 @@
-"""How far two sets of clips are apart, as two clouds of features: the Frechet distance of their Gaussians.
+"""The Frechet distance of two sets of clips: the distance of Gaussians fitted to their features.
 
-Published for pictures as Heusel et al., "GANs trained by a two time-scale update rule" (2017). The figure depends on
-what the features are and on how many clips there are: it falls towards its true value as the sets grow. So it is read
-beside that of true clips in the same number.
+Introduced for images by Heusel et al., "GANs trained by a two time-scale update rule" (2017). It depends on the
+features and on the number of clips: it falls towards its true value as the sets grow. So compare it with that of the
+same number of true clips.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class FeatureStatistics:
-    """Mean and spread of any number of features; covariance = axes diag(lengths^2) axes^T."""
+    """Mean and covariance of features; covariance = axes diag(lengths^2) axes^T."""
 
     mean_F: Tensor
     axes_FR: Tensor
@@ -29,10 +29,10 @@ class FeatureStatistics:
 
 
 def frechet_distance(one: FeatureStatistics, other: FeatureStatistics) -> float:
-    """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)); 0 for equal clouds.
+    """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)); 0 for equal statistics.
 
-    The trace of the root is the sum of the singular values of C1^(1/2) C2^(1/2), which stays exact where there are
-    fewer clips than features.
+    The trace of the root is the sum of the singular values of C1^(1/2) C2^(1/2), which is exact also with fewer clips
+    than features.
     """
     means = (one.mean_F - other.mean_F).square().sum()
     spreads = one.lengths_R.square().sum() + other.lengths_R.square().sum()

@@ -1,4 +1,4 @@
-"""What the playroom's oracle says of generated clips: attribute by attribute, one and two things apart."""
+"""Scores of clips by the playroom oracle: each attribute, and clips of one and of two objects separately."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -11,19 +11,19 @@ from videogen.evaluation.generation.prompts import Clips
 from videogen.playroom.scene import Scene
 from videogen.playroom.score import NOTHING, Score, judge
 
-Z_95 = 1.96  # standard deviations: intervals of 95 %
+Z_95 = 1.96  # standard deviations
 
 
 @dataclass
 class OracleScores:
-    """Counts over judged clips: of all, and of those that ask for one thing or for two."""
+    """Counts over all judged clips, and by the number of objects in the prompt."""
 
     everything: Score = field(default_factory=Score)
     by_things: dict[int, Score] = field(default_factory=dict)
 
     @staticmethod
     def of(wanted: Iterable[Scene | None], seen: Iterable[Scene]) -> "OracleScores":
-        """Clips beside what was asked for; where that is not about the playroom, there is no verdict."""
+        """Compares the requested and the detected scenes; None for prompts that are not about the playroom."""
         verdicts = OracleScores()
         for asked, shown in zip(wanted, seen, strict=True):
             if asked is not None:
@@ -32,7 +32,7 @@ class OracleScores:
         return verdicts
 
     def figures(self) -> dict[str, Any] | None:
-        """JSON types; None without a single verdict."""
+        """JSON types; None if no clip was judged."""
         if not self.everything.clips:
             return None
         return {
@@ -48,7 +48,7 @@ def summary(score: Score) -> dict[str, Any]:
 
 
 def wilson_interval(right: int, clips: int) -> tuple[float, float]:
-    """Where the true rate lies with 95 % after so many right of so many (Wilson, 1927)."""
+    """The 95 % confidence interval of a rate (Wilson, 1927)."""
     rate, weight = right / clips, Z_95**2 / clips
     middle = rate + weight / 2
     reach = Z_95 * math.sqrt(rate * (1 - rate) / clips + weight / (4 * clips))
@@ -56,7 +56,7 @@ def wilson_interval(right: int, clips: int) -> tuple[float, float]:
 
 
 def detect_scenes(clips: Clips, fps: float) -> list[Scene]:
-    """What the oracle sees in the middle square of each clip."""
+    """The scene that the oracle detects in the middle square of each clip."""
     from videogen.io import fit
     from videogen.playroom.oracle import look
 
@@ -67,7 +67,7 @@ def detect_scenes(clips: Clips, fps: float) -> list[Scene]:
 
 
 def describe_errors(wanted: Scene | None, seen: Scene) -> str:
-    """A verdict for people."""
+    """`right`, or each wrong attribute."""
     if wanted is None:
         return "not judged: no prompt of the playroom"
     wrong = [f"{name} {asked}, seen {shown}" for name, asked, shown in judge(wanted, seen) if asked != shown]
@@ -75,5 +75,5 @@ def describe_errors(wanted: Scene | None, seen: Scene) -> str:
 
 
 def drop_redundant(wrong: Sequence[str]) -> list[str]:
-    """Of a thing that is not there, its colour says enough."""
-    return [remark for remark in wrong if not remark.endswith(NOTHING) or remark.startswith("colour")]
+    """Of a missing object, only the color."""
+    return [error for error in wrong if not error.endswith(NOTHING) or error.startswith("colour")]

@@ -1,4 +1,4 @@
-"""Networks that others judge by too, out of local folders by `transformers`: VideoMAE and CLIP. None is downloaded."""
+"""Pretrained networks for published measures, VideoMAE and CLIP, read from local folders by `transformers`."""
 
 import logging
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ from videogen.evaluation.generation.prompts import Clips
 Color = tuple[float, float, float]
 IMAGENET: tuple[Color, Color] = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CLIP: tuple[Color, Color] = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-CLIP_FRAMES = 4  # pictures of a clip that CLIP sees
+CLIP_FRAMES = 4  # of a clip, for the CLIP score
 
 
 class VideoMAEFeatures:
-    """Mean of the last hidden states, as the published "content-debiased FVD" has them (Ge et al., 2024)."""
+    """The mean of the last hidden states, as in content-debiased FVD (Ge et al., 2024)."""
 
     comparable = True
 
@@ -43,14 +43,14 @@ class VideoMAEFeatures:
 
 
 class ClipScore:
-    """100 times the cosine between prompt and pictures, the mean over a few of each clip (Hessel et al., 2021)."""
+    """100 times the cosine similarity of prompt and frames, averaged over frames of each clip (Hessel et al., 2021)."""
 
     def __init__(self, folder: Path, device: str = "cpu"):
         self.network: Any = load_frozen("CLIPModel", folder, device)
-        self.words, self.device = load_tokenizer(folder), device
+        self.tokenizer, self.device = load_tokenizer(folder), device
         self.size: int = self.network.config.vision_config.image_size
         self.longest: int = self.network.config.text_config.max_position_embeddings
-        self.name = f"CLIP {folder.name}, {CLIP_FRAMES} pictures of {self.size} x {self.size}"
+        self.name = f"CLIP {folder.name}, {CLIP_FRAMES} frames of {self.size} x {self.size}"
 
     @torch.no_grad()
     def __call__(self, clips_BTHWC: Clips, captions: Sequence[str]) -> list[float]:
@@ -61,20 +61,20 @@ class ClipScore:
         pixels = normalize_colors(sample_frames(clip_THWC[chosen][None], len(chosen), self.size), CLIP)[0].transpose(
             0, 1
         )
-        told = self.words([caption], truncation=True, max_length=self.longest, return_tensors="pt")
-        inputs = {name: told[name].to(self.device) for name in ("input_ids", "attention_mask")}
-        answer = self.network(pixel_values=pixels.to(self.device), **inputs)
-        return 100 * float(F.cosine_similarity(answer.image_embeds, answer.text_embeds).mean())
+        text = self.tokenizer([caption], truncation=True, max_length=self.longest, return_tensors="pt")
+        inputs = {name: text[name].to(self.device) for name in ("input_ids", "attention_mask")}
+        output = self.network(pixel_values=pixels.to(self.device), **inputs)
+        return 100 * float(F.cosine_similarity(output.image_embeds, output.text_embeds).mean())
 
 
 def normalize_colors(x_BCTHW: Tensor, tone: tuple[Color, Color]) -> Tensor:
-    """Colours as a network knows them, out of those in [0, 1]."""
+    """Normalizes colors in [0, 1] by mean and standard deviation."""
     mean, deviation = (torch.tensor(part)[:, None, None, None] for part in tone)
     return (x_BCTHW - mean) / deviation
 
 
 def load_frozen(kind: str, folder: Path, device: str) -> Any:
-    """A network of a class of `transformers`, frozen: no network, no pickles, no code of the folder's."""
+    """A frozen `transformers` network, without downloads, pickles or code from the folder."""
     import transformers
     from safetensors import SafetensorError
     from transformers.utils import logging as reports
@@ -88,11 +88,11 @@ def load_frozen(kind: str, folder: Path, device: str) -> Any:
             )
     except (OSError, LookupError, TypeError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(
-            f"{folder}: no {kind} that transformers loads ({' '.join(str(error).split())[:200]})"
+            f"{folder}: transformers cannot load a {kind} from it ({' '.join(str(error).split())[:200]})"
         ) from None
     finally:
         reports.set_verbosity(before)
     if report["missing_keys"]:
         missing = sorted(report["missing_keys"])
-        raise CheckpointError(f"{folder}: {len(missing)} tensors of a {kind} are missing from it, such as {missing[0]}")
+        raise CheckpointError(f"{folder}: {len(missing)} tensors of a {kind} are missing, such as {missing[0]}")
     return network.eval().requires_grad_(False).to(device)

@@ -1,4 +1,4 @@
-"""What a generator is asked for when it is judged, and the true clips that it is compared with."""
+"""Prompts of an evaluation, and the true clips to compare with."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
     import torch
 
 PLAYROOM = "playroom:"
-MAX_CAPTIONS = 100_000  # captions that are looked through
+MAX_CAPTIONS = 100_000  # that are searched for phrases
 PROMPT_SEED, REFERENCE_SEED = (
     20_260_101,
     20_260_102,
-)  # seeds of scenes: the prompts are the same for every model and run
+)  # fixed, so that prompts are the same for every model and run
 Clips = NDArray[np.uint8]  # [B, T, H, W, 3]
 
 
 @dataclass(frozen=True)
 class Prompts:
-    """Captions, and what each asks for as a scene in words; None where it is not about the playroom."""
+    """Captions, and the scene that each describes; None if it is not about the playroom."""
 
     name: str
     captions: tuple[str, ...]
     wanted: tuple[Scene | None, ...]
-    drawn: tuple[Scene, ...] | None = None  # scenes that can be rendered, where the captions were made from such
+    drawn: tuple[Scene, ...] | None = None  # scenes to render, if the captions were made from scenes
 
     @property
     def about_playroom(self) -> bool:
@@ -41,41 +41,43 @@ class Prompts:
 
 
 def read_prompts(source: str) -> Prompts:
-    """`playroom:N` for the first N of a fixed list of scenes, `playroom:N:red star,hoop` for the first N whose captions
-    say one of these, `playroom:N:-hoop` for those that do not, or a text file with a prompt on each line."""
+    """Prompts from `playroom:N`, the first N of a fixed list, or from a text file with a prompt on each line.
+
+    `playroom:N:red star,hoop` takes captions that contain one of the phrases, `playroom:N:-hoop` those without it.
+    """
     if source.startswith(PLAYROOM):
         return playroom_prompts(source)
     try:
         lines = Path(source).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{source}: no text of prompts ({error}); give a file, or {PLAYROOM}N") from None
+        raise DataError(f"{source}: cannot read prompts ({error}); give a text file, or {PLAYROOM}N") from None
     captions = tuple(line.strip() for line in lines if line.strip())
     if not captions:
-        raise DataError(f"{source}: holds no prompt; write one on each line")
+        raise DataError(f"{source}: contains no prompt; write one on each line")
     return Prompts(source, captions, tuple(map(scene_of, captions)))
 
 
 def playroom_prompts(source: str) -> Prompts:
     number, _, phrases = source.removeprefix(PLAYROOM).partition(":")
     if not number.isdecimal() or int(number) < 1:
-        raise UsageError(f"--prompts is '{source}'; after {PLAYROOM} comes a number of at least 1")
-    said = tuple(phrase.strip() for phrase in phrases.split(",") if phrase.strip())
-    told = list(islice(captioned_scenes(said), int(number)))
-    if len(told) < int(number):
-        raise UsageError(f"--prompts is '{source}'; of {MAX_CAPTIONS:,} captions {len(told)} are of that kind")
-    captions, drawn = zip(*told, strict=True)
+        raise UsageError(f"--prompts is '{source}'; {PLAYROOM} must be followed by a number of at least 1")
+    wanted = tuple(phrase.strip() for phrase in phrases.split(",") if phrase.strip())
+    found = list(islice(captioned_scenes(wanted), int(number)))
+    if len(found) < int(number):
+        raise UsageError(f"--prompts is '{source}'; of {MAX_CAPTIONS:,} captions only {len(found)} match")
+    captions, drawn = zip(*found, strict=True)
     return Prompts(source, captions, tuple(scene.words() for scene in drawn), drawn)
 
 
 def captioned_scenes(phrases: tuple[str, ...]) -> Iterator[tuple[str, Scene]]:
-    """The fixed list, or what of it says one of the phrases in whole words, and none of those with a minus before."""
+    """The fixed list, filtered by phrases in whole words; a minus before a phrase excludes it."""
     wanted = [phrase for phrase in phrases if not phrase.startswith("-")]
     unwanted = [phrase.removeprefix("-") for phrase in phrases if phrase.startswith("-")]
     for index in range(MAX_CAPTIONS):
         scene = sample_scenes(1, PROMPT_SEED, index)[0]
-        told = caption(scene, PROMPT_SEED + index)
-        if (not wanted or contains_any(told, wanted)) and not contains_any(told, unwanted):
-            yield told, scene
+        text = caption(scene, PROMPT_SEED + index)
+        if (not wanted or contains_any(text, wanted)) and not contains_any(text, unwanted):
+            yield text, scene
 
 
 def contains_any(caption: str, phrases: Sequence[str]) -> bool:
@@ -92,7 +94,7 @@ def scene_of(text: str) -> Scene | None:
 def true_clips(
     scenes: tuple[Scene, ...], frames: int, height: int, width: int, fps: float, start: int = 0
 ) -> "torch.Tensor":
-    """uint8 [B, frames, height, width, 3] of the playroom itself, from picture number `start` on."""
+    """Rendered clips, uint8 [B, frames, height, width, 3], from frame number `start` on."""
     import torch
 
     from videogen.io import fit
@@ -105,5 +107,5 @@ def true_clips(
 
 
 def reference_scenes(count: int, start: int = 0) -> tuple[Scene, ...]:
-    """Scenes that no prompt of ours asks for."""
+    """Scenes that no prompt asks for."""
     return tuple(sample_scenes(count, REFERENCE_SEED, start))

@@ -1,4 +1,4 @@
-"""The whole judgement of a model's videos: rows to compare, curves over time, tables, charts and sheets to look at."""
+"""`videogen evaluate generation`: figures of sampler variants, drift over time, tables, charts and contact sheets."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -32,21 +32,21 @@ from videogen.pipeline import VideoPipeline
 
 OnProgress = Callable[[int, int], None]
 TRUE, TOKENS = "true clips", "true clips as tokens"
-DRIFT_ATTRIBUTES = ("objects", "colour", "shape", "size", "motion", "ground colour")  # as many as a chart has colours
-MAX_LABEL = 16  # letters
+DRIFT_ATTRIBUTES = ("objects", "colour", "shape", "size", "motion", "ground colour")  # as many as a chart has colors
+MAX_LABEL = 16  # characters
 CHARTS = {
     "attributes": "share of attributes right",
     "frechet": "Frechet distance",
-    "change": "grey levels from picture to picture",
+    "change": "gray levels between frames",
 }
 
 
 @dataclass(frozen=True)
 class EvaluationPlan:
-    """What is to be done with every variant."""
+    """What to evaluate for each sampler variant."""
 
     variants: tuple[SamplerVariant, ...]
-    frames: int  # pictures of a clip
+    frames: int  # of a clip
     batch: int
     seed: int
     drift: DriftPlan | None = None
@@ -60,11 +60,11 @@ def evaluate_generation(
     out: Path,
     on_progress: OnProgress | None = None,
 ) -> dict[str, Any]:
-    """Figures of each variant, with what true clips and chance would get; all of it is drawn and written into `out`."""
+    """Figures of each variant, of true clips and of chance, written to `out` with charts and contact sheets."""
     parts = len(plan.variants) + (plan.drift is not None) + 2 * (prompts.drawn is not None)
     next_part = split_progress(parts, on_progress)
     bounds = reference_results(pipe, prompts, plan, evaluator, next_part)
-    next(model_stream(pipe, prompts.captions[:1], plan.variants[0], plan.seed))  # what is done once is not counted
+    next(model_stream(pipe, prompts.captions[:1], plan.variants[0], plan.seed))  # warm-up
     rows = []
     for variant in plan.variants:
         source = model_clips(pipe, prompts, variant, plan.frames, plan.seed)
@@ -94,7 +94,7 @@ def reference_results(
     evaluator: Evaluator,
     next_part: Callable[[], OnProgress | None],
 ) -> list[ClipSetResult]:
-    """What a perfect generator gets, and a perfect prior with this tokenizer; where the prompts' scenes are known."""
+    """True clips and their reconstructions, if the scenes of the prompts are known: upper bounds."""
     if prompts.drawn is None:
         return []
     height, width = frame_size(pipe)
@@ -107,7 +107,6 @@ def reference_results(
 
 
 def effective_batch(prompts: Prompts, plan: EvaluationPlan) -> int:
-    """A batch is no larger than there are prompts."""
     return min(plan.batch, len(prompts.captions))
 
 
@@ -122,10 +121,7 @@ def drift_curves(
     evaluator: Evaluator,
     next_part: Callable[[], OnProgress | None],
 ) -> dict[str, DriftCurve]:
-    """Curves of the first variant, for a long stream takes as long as hundreds of clips, and of the playroom itself.
-
-    There too things come to lie behind each other.
-    """
+    """Drift of the first variant only, because long streams are slow, and of true clips, where objects also overlap."""
     if plan.drift is None:
         return {}
     numbers = choose_streams(prompts.wanted, plan.drift.streams)
@@ -143,7 +139,7 @@ def drift_curves(
 
 def drift_figures(plan: DriftPlan, curves: dict[str, DriftCurve]) -> dict[str, Any]:
     each = {name: {**curve.figures(), "attributes_lost": attribute_loss(curve)} for name, curve in curves.items()}
-    return {**asdict(plan), "curves": each}
+    return {"streams": plan.streams, "pictures": plan.frames, "window": plan.window, "hop": plan.hop, "curves": each}
 
 
 def frame_size(pipe: VideoPipeline) -> tuple[int, int]:
@@ -153,19 +149,19 @@ def frame_size(pipe: VideoPipeline) -> tuple[int, int]:
 def write_charts(
     out: Path, prompts: Prompts, rows: Sequence[ClipSetResult], figures: dict[str, Any], curves: dict[str, DriftCurve]
 ) -> None:
-    """`attributes.svg`, `speed.svg`, `drift_*.svg`, and `clips_*.png` with a verdict on each clip."""
+    """Writes `attributes.svg`, `speed.svg`, `drift_*.svg`, and `clips_*.png` with the errors of each clip."""
     judged = [row for row in figures["rows"] if row["oracle"] is not None]
     series = [
         Bars(row["name"], {"all right": row["oracle"]["all_correct"], **row["oracle"]["by_attribute"]})
         for row in judged
     ]
     if series:
-        write_text(out / "attributes.svg", bar_chart("What is as the prompt says, by the oracle", series))
+        write_text(out / "attributes.svg", bar_chart("Share of attributes as in the prompt, by the oracle", series))
     dots = [
         Dot(row["name"], row["pictures_per_second"], row["oracle"]["attributes"]) for row in judged if row["sampler"]
     ]
     if len(dots) > 1:
-        write_text(out / "speed.svg", dot_chart("Quality over speed", "pictures a second", "attributes right", dots))
+        write_text(out / "speed.svg", dot_chart("Quality and speed", "frames per second", "attributes right", dots))
     for number, row in enumerate(rows):
         contact_sheet(row.drawn, row.captions(prompts)).save(out / f"clips_{number}_{slug(row.name)}.png")
     write_drift_charts(out, prompts, curves, figures["drift"])
@@ -181,7 +177,7 @@ def write_drift_charts(
             Series(shorten(name), c.seconds, c.measures[measure]) for name, c in curves.items() if measure in c.measures
         ]
         if lines:
-            title = f"Drift: {label}, in windows of {drift['window']} pictures along {drift['streams']} streams"
+            title = f"Drift: {label}, in windows of {drift['window']} frames along {drift['streams']} streams"
             write_text(out / f"drift_{measure}.svg", line_chart(title, "seconds", "", lines))
     numbers = choose_streams(prompts.wanted, drift["streams"])
     captions = [prompts.captions[number] for number in numbers]
@@ -198,7 +194,7 @@ def write_drift_charts(
 
 
 def shorten(name: str) -> str:
-    """A name that a chart has room for: of a long one, the values alone."""
+    """A label for a chart; of a long name only the values."""
     return name if len(name) <= MAX_LABEL else ",".join(pair.rpartition("=")[2] for pair in name.split(","))[:MAX_LABEL]
 
 
@@ -207,12 +203,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def slug(name: str) -> str:
-    """A name as a part of a file's name."""
+    """A name as part of a file name."""
     return "".join(letter if letter.isalnum() else "_" for letter in name).strip("_")
 
 
 def as_table(figures: dict[str, Any]) -> str:
-    """For people: a line for each row, what the distance is, what was not judged, and what drift there was."""
+    """A table for people, with notes on the Frechet distance, on missing measures and on drift."""
     cells = drop_empty_columns([HEADER, *(table_row(row) for row in figures["rows"])])
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
@@ -220,15 +216,15 @@ def as_table(figures: dict[str, Any]) -> str:
 
 
 def drop_empty_columns(cells: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """What no row has a figure of is not shown; the first line are the heads of the columns."""
+    """Drops the columns without figures; the first line is the header."""
     kept = [column for column in range(len(cells[0])) if any(line[column] != EMPTY for line in cells[1:])]
     return [tuple(line[column] for column in kept) for line in cells]
 
 
 EMPTY = "-"
 HEADER = (
-    "", "all right", "(95 %)", "1 thing", "2 things", "attributes", "shape", "colour", "size", "motion", "speed",
-    "Frechet", "CLIP", "steps", "pictures/s",
+    "", "all right", "(95 %)", "1 thing", "2 things", "attributes", "shape", "color", "size", "motion", "speed",
+    "Frechet", "CLIP", "steps", "frames/s",
 )  # fmt: skip
 
 
@@ -251,7 +247,7 @@ def percent(rate: float | None) -> str:
 
 def notes(figures: dict[str, Any]) -> list[str]:
     clips, drift = figures["clips"], figures["drift"]
-    lines = [f"clips: {clips['frames']} pictures at {clips['fps']:g} a second; speed at batch {clips['batch']}"]
+    lines = [f"clips: {clips['frames']} frames at {clips['fps']:g} per second; speed at batch {clips['batch']}"]
     lines += frechet_note(figures) + missing_note(figures)
     for name, curve in (drift["curves"] if drift else {}).items():
         lines += drift_note(name, curve)
@@ -259,24 +255,24 @@ def notes(figures: dict[str, Any]) -> list[str]:
 
 
 def frechet_note(figures: dict[str, Any]) -> list[str]:
-    """What the Frechet distance was measured with and from, where there was something to measure from."""
+    """The extractor and the reference of the Frechet distance, if there is a reference."""
     bank = figures["pinned"]["frechet"]
     if not bank["reference"]:
         return []
     side = f"{bank['resolution'][0]} x {bank['resolution'][1]}"
-    how = f"{bank['extractor']}, {bank['frames']} pictures of {side}, {figures['prompts']['count']} clips"
+    how = f"{bank['extractor']}, {bank['frames']} frames of {side}, {figures['prompts']['count']} clips"
     warning = "" if bank["comparable_with_published_figures"] else "; not comparable with published FVD"
     return [f"Frechet: {how}, against {bank['reference_clips']} of {bank['reference']}{warning}"]
 
 
 def missing_note(figures: dict[str, Any]) -> list[str]:
-    """Of prompts that are not about the playroom: what would fill the columns that are left out."""
+    """The missing measures, and which option adds them."""
     pinned = figures["pinned"]
     has_oracle, has_reference = any(row["oracle"] for row in figures["rows"]), bool(pinned["frechet"]["reference"])
     if has_oracle and has_reference:
         return []
     lacking = {
-        "attributes (the oracle knows the playroom alone)": has_oracle,
+        "attributes (the oracle knows only the playroom)": has_oracle,
         "Frechet distance (--reference DATA)": has_reference,
         "CLIP score (--clip-model FOLDER)": pinned["clip_score"] is not None,
     }
@@ -284,7 +280,7 @@ def missing_note(figures: dict[str, Any]) -> list[str]:
 
 
 def drift_note(name: str, curve: dict[str, Any]) -> list[str]:
-    """Attributes at the first and the last window; where no oracle can tell them, how much still moves there."""
+    """Attributes in the first and the last window; without an oracle, the change between frames."""
     if len(curve["seconds"]) < 2:
         return []
     begin, end = (f"{curve['seconds'][place]:.0f} s" for place in (0, -1))
@@ -293,5 +289,5 @@ def drift_note(name: str, curve: dict[str, Any]) -> list[str]:
         return [f"drift, {name}: attributes {first} at {begin}, {last} at {end}"]
     if "change" in curve:
         first, last = (f"{curve['change'][place]:.3g}" for place in (0, -1))
-        return [f"drift, {name}: grey levels from picture to picture {first} at {begin}, {last} at {end}"]
+        return [f"drift, {name}: gray levels between frames {first} at {begin}, {last} at {end}"]
     return []

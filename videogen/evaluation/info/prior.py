@@ -1,4 +1,4 @@
-"""What a prior is: as figures for programs, and in words."""
+"""Description of a prior: figures for programs, and lines for people."""
 
 from dataclasses import asdict
 from typing import Any
@@ -8,7 +8,7 @@ from videogen.models import PriorModel, sampler_of
 
 
 def describe_prior(model: PriorModel) -> dict[str, Any]:
-    """Plain figures."""
+    """JSON types."""
     config, clips = model.config, model.clips
     places = config.context_length + (config.sink_frames + config.window + 1) * model.spec.tokens
     return {
@@ -25,7 +25,7 @@ def describe_prior(model: PriorModel) -> dict[str, Any]:
 
 
 def format_prior(model: PriorModel) -> dict[str, str]:
-    """What `videogen info` says of a prior, after what it says of the tokenizer."""
+    """The lines of `videogen info` for a prior, which follow those for its tokenizer."""
     figures, config, clips = describe_prior(model), model.config, model.clips
     sampler = sampler_of(model)
     sinks = f" and the first {config.sink_frames}" if config.sink_frames else ""
@@ -49,7 +49,7 @@ def format_prior(model: PriorModel) -> dict[str, str]:
 
 
 def format_prompts(model: PriorModel) -> dict[str, str]:
-    """For a model that brings a vocabulary."""
+    """One line if the model has a prompt vocabulary."""
     vocabulary = model.prompt_vocabulary
     if vocabulary is None:
         return {}

@@ -1,4 +1,4 @@
-"""Describes a tokenizer: as plain data for programs, and in words."""
+"""Description of a tokenizer: figures for programs, and lines for people."""
 
 import math
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from videogen.models import TokenizerModel
 
 
 def describe_tokenizer(model: TokenizerModel) -> dict[str, Any]:
-    """Plain data."""
+    """JSON types."""
     clips, spec = model.clips, model.spec
     pixels = spec.frames_per_latent * clips.height * clips.width
     return {
@@ -36,7 +36,7 @@ def describe_tokenizer(model: TokenizerModel) -> dict[str, Any]:
 
 
 def format_tokenizer(model: TokenizerModel) -> dict[str, str]:
-    """The same in words."""
+    """The lines of `videogen info` for a tokenizer."""
     data, clips, spec = describe_tokenizer(model), model.clips, model.spec
     parameters, quantizer = data["parameters"], getattr(model.config, "quantizer", None)
     first = "" if spec.first_frames == spec.frames_per_latent else f"; the first latent frame holds {spec.first_frames}"
@@ -44,12 +44,12 @@ def format_tokenizer(model: TokenizerModel) -> dict[str, str]:
         "folder": data["folder"],
         "kind": data["kind"],
         "trained on": f"{clips.frames} frames of {clips.height} x {clips.width} at {clips.fps:g} a second",
-        "frames a latent frame": f"{spec.frames_per_latent}{first}",
+        "frames per latent frame": f"{spec.frames_per_latent}{first}",
         "codes": format_codes(spec),
         **({} if quantizer is None else {"quantizer": format_quantizer(quantizer)}),
         **({} if spec.continuous else format_bits(data, first)),
-        "tokens a latent frame": f"{spec.tokens} ({format_groups(spec)})",
-        "latent frames a second": f"{data['latent_frames_per_second']:g}",
+        "tokens per latent frame": f"{spec.tokens} ({format_groups(spec)})",
+        "latent frames per second": f"{data['latent_frames_per_second']:g}",
         "parameters": f"{parameters['tokenizer']:,}",
         "of the encoder": f"{parameters['encoder']:,}",
         "of the decoder": f"{parameters['decoder']:,}",
@@ -58,7 +58,7 @@ def format_tokenizer(model: TokenizerModel) -> dict[str, str]:
 
 
 def format_bits(data: dict[str, Any], first: str) -> dict[str, str]:
-    return {"bits a token": f"{data['bits_per_token']:.3f}", "bits a pixel": f"{data['bits_per_pixel']:.5f}{first}"}
+    return {"bits per token": f"{data['bits_per_token']:.3f}", "bits per pixel": f"{data['bits_per_pixel']:.5f}{first}"}
 
 
 def format_quantizer(config: QuantizerConfig) -> str:

@@ -1,4 +1,4 @@
-"""What a token set is: as figures for programs, and in words."""
+"""Description of a token set: figures for programs, and lines for people."""
 
 from dataclasses import asdict
 from typing import Any
@@ -8,7 +8,7 @@ from videogen.tokens import TokenSet
 
 
 def describe_tokens(tokens: TokenSet) -> dict[str, Any]:
-    """Plain figures."""
+    """JSON types."""
     known, spec = tokens.description, tokens.description.spec
     latent_frames = int(tokens.latent_frames().sum())
     return {
@@ -27,23 +27,23 @@ def describe_tokens(tokens: TokenSet) -> dict[str, Any]:
 
 
 def format_tokens(tokens: TokenSet) -> dict[str, str]:
-    """What `videogen info` says of a folder that `videogen encode` made."""
+    """The lines of `videogen info` for a token set."""
     figures, clips, spec = describe_tokens(tokens), tokens.description.clips, tokens.description.spec
     longest = "" if clips.frames is None else f", at most {clips.frames} of a clip"
     control = tokens.description.control
-    actions = {} if control is None else {"control": _in_words(control.discrete, control.floats)}
+    actions = {} if control is None else {"control": _format_control(control.discrete, control.floats)}
     return {
         "folder": figures["folder"],
         "clips": f"{figures['clips']:,} in {figures['shards']:,} {'shard' if figures['shards'] == 1 else 'shards'}",
         "frames": f"{figures['pictures']:,} of {clips.height} x {clips.width} at {clips.fps:g} a second{longest}",
         "latent frames": f"{figures['latent_frames']:,} of {spec.tokens} tokens ({format_groups(spec)})",
         "tokens": f"{figures['tokens']:,} of {format_codes(spec)}",
-        "frames a latent frame": f"{spec.frames_per_latent}, the first {spec.first_frames}",
+        "frames per latent frame": f"{spec.frames_per_latent}, the first {spec.first_frames}",
         **actions,
         "tokenizer's fingerprint": figures["tokenizer"],
         "clips' fingerprint": figures["data"],
     }
 
 
-def _in_words(discrete: int | None, floats: int | None) -> str:
-    return f"one of {discrete} actions a latent frame" if floats is None else f"{floats} numbers a latent frame"
+def _format_control(discrete: int | None, floats: int | None) -> str:
+    return f"one of {discrete} actions per latent frame" if floats is None else f"{floats} numbers per latent frame"

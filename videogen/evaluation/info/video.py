@@ -1,4 +1,4 @@
-"""A video file in figures and in words: what its container says, and what it was made with."""
+"""Description of a video file: its container, and how it was generated."""
 
 from pathlib import Path
 from typing import Any
@@ -7,18 +7,18 @@ from videogen.data.sources.entry import is_video_name
 from videogen.io import probe, read_metadata, read_tags
 from videogen.metadata import in_words
 
-FRAME_FILE = "frame_[0-9]*.png"  # of a folder that a video was written into
+FRAME_FILE = "frame_[0-9]*.png"  # in a folder of frames
 
 
 def is_video(path: Path) -> bool:
-    """A file with the name of a video or of one of its pictures, or a folder of such pictures."""
+    """Whether the path is a video file, a PNG, or a folder of numbered PNG frames."""
     if path.is_dir():
         return next(path.glob(FRAME_FILE), None) is not None
     return is_video_name(path.name) or path.suffix.lower() == ".png"
 
 
 def describe_video(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """Figures and lines; VideoError for a file that cannot be read."""
+    """Figures and lines; VideoError for an unreadable file."""
     metadata = read_metadata(path)
     figures, lines = (
         _describe_frames(path) if path.is_dir() or path.suffix.lower() == ".png" else _describe_container(path)
@@ -26,7 +26,7 @@ def describe_video(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     if metadata:
         lines |= in_words(metadata)
     else:
-        lines["made with"] = "unknown: it holds no metadata of videogen"
+        lines["made with"] = "unknown: no videogen metadata"
     return {**figures, "metadata": metadata}, lines
 
 

@@ -1,7 +1,7 @@
-"""How fast a model makes pictures here, how fast it could, and how fast other ways with the same weights are.
+"""`videogen bench`: the speed of a model, its share of the roofline, and the speed of other samplers with its weights.
 
-All ways take turns, round after round, so that what disturbs the machine disturbs all of them; a ratio is the median of
-the rounds' ratios. Every round measures one latent frame of a stream whose window is full.
+The cases take turns, so that a disturbance of the machine affects all of them; a ratio is the median over rounds.
+Each round measures one latent frame of a stream whose window is full.
 """
 
 from collections.abc import Callable, Sequence
@@ -41,24 +41,24 @@ from videogen.stats import peak_memory_mib
 
 OnProgress = Callable[[int, int], None]
 CONFIGURED, CACHED_RASTER = "as configured", "token by token, cached"
-MAX_SECONDS = 10.0  # seconds a latent frame from which on once is enough
+MAX_SECONDS = 10.0  # a case that takes longer is measured once
 
 
 @dataclass
 class BenchmarkCase:
-    """A way of making the next latent frame, and what it has cost in each round."""
+    """A sampler and a prior to time, and its seconds and steps in each round."""
 
     name: str
     model: PriorModel
     request: GenerationRequest
     state: GenerationState
     remark: str = ""
-    faithful: bool = True  # whether its clips are worth judging, and not those of another way
+    faithful: bool = True  # whether its clips are worth evaluating
     seconds: list[float] = field(default_factory=list)
     steps: list[float] = field(default_factory=list)
 
     def run(self, round_number: int) -> None:
-        """One latent frame; the draws differ from round to round."""
+        """One latent frame, with other random numbers in each round."""
         seeds = tuple(seed + round_number for seed in self.request.seeds)
         state = clone_state(self.state)
         state = state._replace(rollout=state.rollout._replace(seeds=seeds))
@@ -71,7 +71,7 @@ class BenchmarkCase:
 def bench(
     model: PriorModel, request: GenerationRequest, rounds: int = 7, on_progress: OnProgress | None = None
 ) -> dict[str, Any]:
-    """JSON types. Memory is read before the other ways begin, which would add theirs."""
+    """JSON types. The peak memory is read before the other cases add theirs."""
     device, weight = model.network.device, model.network.norm.weight
     first = [time_to_first_frame(model, request) for _ in range(3)]
     state = fill_window(model, request)
@@ -79,7 +79,7 @@ def bench(
     memory = peak_memory_mib(model)
     ways = benchmark_cases(model, request, state)
     for way in ways:
-        way.run(0)  # what is done once is not counted
+        way.run(0)  # warm-up
     quick = [way for way in ways if way.seconds[0] < MAX_SECONDS]
     for way in quick:
         way.seconds.clear()
@@ -103,12 +103,12 @@ def bench(
 
 
 def time_to_first_frame(model: PriorModel, request: GenerationRequest) -> float:
-    """Seconds from the prompt to the first picture on the CPU."""
+    """Seconds from the prompt to the first frame in CPU memory."""
     return time_call(lambda: step(model, request, prefill(model, request))[1].frames.cpu(), model.network.device)
 
 
 def fill_window(model: PriorModel, request: GenerationRequest) -> GenerationState:
-    """A stream that has come so far that its window is full."""
+    """A stream whose window is full."""
     state = prefill(model, request)
     for _ in range(model.config.window + model.config.sink_frames + 2):
         state, _ = step(model, request, state)
@@ -116,7 +116,7 @@ def fill_window(model: PriorModel, request: GenerationRequest) -> GenerationStat
 
 
 def time_split(model: PriorModel, request: GenerationRequest, state: GenerationState, rounds: int) -> dict[str, float]:
-    """Shares of a latent frame's time: the prior's network, the sampler with all the rest, and the decoder."""
+    """Shares of the time of a latent frame: the prior, the sampler with all the rest, and the decoder."""
     clock = exact_clock(model)
     watched = TimedPrior(model.network, clock)
     stand_in, deciding, decoding = replace(model, network=cast(LlamaPrior, watched)), 0.0, 0.0
@@ -132,7 +132,7 @@ def time_split(model: PriorModel, request: GenerationRequest, state: GenerationS
 
 
 def benchmark_cases(model: PriorModel, request: GenerationRequest, state: GenerationState) -> list[BenchmarkCase]:
-    """As the model is configured; fewer, more and adaptive steps; token by token; and without a cache."""
+    """As configured; fewer, more and adaptive steps; token by token; and without a cache."""
     ways, masked = [BenchmarkCase(CONFIGURED, model, request, state)], model.config.objective == "masked"
     if masked:
         for name, changes in (
@@ -144,8 +144,8 @@ def benchmark_cases(model: PriorModel, request: GenerationRequest, state: Genera
             ways.append(BenchmarkCase(name, model, override_sampler(request, **changes), state))
         ways.append(uncached_case(model, override_sampler(request, order="halton", steps=8), state))
         whole = override_sampler(request, order="raster")
-        ways.append(BenchmarkCase("token by token, proposals", model, whole, state, "a whole proposal for each token"))
-    remark = "speed alone: it was taught to fill masks" if masked else "as it was taught"
+        ways.append(BenchmarkCase("token by token, proposals", model, whole, state, "one proposal per token"))
+    remark = "speed only: the prior was trained with masks" if masked else "as trained"
     ways.append(
         BenchmarkCase(
             CACHED_RASTER, model, override_sampler(request, order="autoregressive"), state, remark, faithful=not masked
@@ -163,7 +163,12 @@ def uncached_case(model: PriorModel, request: GenerationRequest, state: Generati
     prior = cast(LlamaPrior, UncachedPrior(model.network))
     begun = state._replace(rollout=state.rollout._replace(past=past))  # type: ignore[arg-type]
     return BenchmarkCase(
-        "8 steps, no cache", replace(model, network=prior), request, begun, "window computed for each proposal", False
+        "8 steps, no cache",
+        replace(model, network=prior),
+        request,
+        begun,
+        "recomputes the window for each proposal",
+        False,
     )
 
 
@@ -179,7 +184,7 @@ def configured_figures(
     split: dict[str, float],
     peaks: Peaks,
 ) -> dict[str, Any]:
-    """Speed and its limit of the way that the model is configured for."""
+    """Speed of the configured sampler, and its share of the roofline."""
     seconds, steps = median(own.seconds), sum(own.steps) / len(own.steps)
     weight, frames_per_latent = model.network.norm.weight, model.spec.frames_per_latent
     decoding = peaks.floor(decoder_cost(model, state))
@@ -197,7 +202,7 @@ def configured_figures(
     tokens = tokens_per_latent(model)
     asked = (
         tokens / steps if request.sampler.order in STATIC_ORDERS else None
-    )  # the others look at all that is undecided
+    )  # the other orders read all undecided tokens
     deciding = frame_floor(model.config, steps, tokens, streams, weight.dtype.itemsize, peaks, asked)
     return {
         **figures,
@@ -208,7 +213,7 @@ def configured_figures(
 
 
 def decoder_cost(model: PriorModel, state: GenerationState) -> PassCost:
-    """Of one latent frame; torch counts operations of attention only where it is made of plain products."""
+    """Cost of decoding one latent frame; torch counts the operations of attention only in the math backend."""
     network = model.tokenizer.network
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         network.decode(state.context.codes_BTNK[:, -1:], state.context.spec, state.decoder)
@@ -217,7 +222,7 @@ def decoder_cost(model: PriorModel, state: GenerationState) -> PassCost:
 
 
 def case_figures(way: BenchmarkCase, ways: Sequence[BenchmarkCase], model: PriorModel, peaks: Peaks) -> dict[str, Any]:
-    """A way beside the configured one and beside token by token with a cache, which is what it has to beat."""
+    """A case compared to the configured one and to cached token-by-token sampling, the baseline."""
     own, raster = ways[0], next(each for each in ways if each.name == CACHED_RASTER)
     steps, width = sum(way.steps) / len(way.steps), model.network.norm.weight.dtype.itemsize
     frames = len(way.request.seeds) * model.spec.frames_per_latent
@@ -237,7 +242,7 @@ def case_figures(way: BenchmarkCase, ways: Sequence[BenchmarkCase], model: Prior
 
 
 def ratio(one: BenchmarkCase, other: BenchmarkCase) -> float:
-    """The median of the rounds' ratios; where one was run once only, of that to the other's median."""
+    """The median ratio over rounds; if one case ran only once, the ratio of medians."""
     if len(one.seconds) == len(other.seconds):
         return median(a / b for a, b in zip(one.seconds, other.seconds, strict=True))
     return median(one.seconds) / median(other.seconds)

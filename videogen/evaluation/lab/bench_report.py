@@ -1,4 +1,4 @@
-"""A benchmark for people: a few lines about the model and the machine, a row for each way, and its quality if asked."""
+"""The table of `videogen bench`: model and machine, a row for each case, and quality if prompts are given."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -13,11 +13,11 @@ from videogen.evaluation.generation.sampler_variants import SamplerVariant
 from videogen.pipeline import VideoPipeline
 
 OnProgress = Callable[[int, int], None]
-HEADER = ("", "steps", "ms a latent frame", "pictures/s", "x configured", "x cached raster", "bound", "attributes", "")
+HEADER = ("", "steps", "ms per latent frame", "frames/s", "x configured", "x cached raster", "bound", "attributes", "")
 LEGEND = (
-    "x configured: time against the first row's; x cached raster: how many times faster than the last row",
-    "bound: min(tokens, break-even) / (steps + 1), what that ratio could be with both sides at the machine's limit;",
-    "it is passed where token by token stays further from its own limit",
+    "x configured: time relative to the first row; x cached raster: speed relative to the last row",
+    "bound: min(tokens, break-even) / (steps + 1), the latter ratio if both ran at the machine's limit;",
+    "a row exceeds it if token by token is further from its own limit",
 )
 BATCH = 16
 
@@ -30,7 +30,7 @@ def score_cases(
     seed: int,
     on_progress: OnProgress | None = None,
 ) -> list[dict[str, Any]]:
-    """The ways with what the oracle says of clips of these prompts, where a way makes the clips it was taught to."""
+    """Adds oracle scores of clips of these prompts to the cases that sample as the prior was trained."""
     evaluator = Evaluator(pipe.fps, RandomMotionBank(), pipe.frame_count(None))
     next_part = split_progress(sum(way["settings"] is not None for way in ways), on_progress)
     rows = []
@@ -57,22 +57,22 @@ def summary(figures: dict[str, Any]) -> list[str]:
     model, machine, split = figures["model"], figures["machine"], figures["split"]
     shares = ", ".join(f"{who} {share:.0%}" for who, share in split.items())
     lines = [
-        f"{'model':<15}{model['parameters'] / 1e6:.1f} M parameters, {model['tokens']} tokens a latent frame, "
-        f"{model['pictures_per_latent_frame']} pictures each; window {model['window']}",
+        f"{'model':<15}{model['parameters'] / 1e6:.1f} M parameters, {model['tokens']} tokens per latent frame, "
+        f"{model['pictures_per_latent_frame']} frames each; window {model['window']}",
         f"{'machine':<15}{machine['device']}, {machine['threads']} threads, {machine['dtype']}: "
         f"{machine['gemm_gflops']:.0f} GFLOP/s, {machine['bandwidth_gb']:.1f} GB/s, "
-        f"break-even {machine['break_even_tokens']:.0f} tokens a pass",
+        f"break-even {machine['break_even_tokens']:.0f} tokens per pass",
         f"{'loading':<15}{figures['loading_seconds']:.2f} s",
-        f"{'first picture':<15}{figures['first_picture_ms']:.0f} ms after the prompt, batch {figures['batch']}",
-        f"{'speed':<15}{figures['pictures_per_second']:.1f} pictures/s ({model['fps']:g} are real time); "
-        f"{figures['latent_frame_ms']:.0f} ms a latent frame of {figures['steps']:.1f} proposals: {shares}",
-        f"{'memory':<15}{figures['peak_memory_mib']:.0f} MiB at the most",
+        f"{'first frame':<15}{figures['first_picture_ms']:.0f} ms after the prompt, batch {figures['batch']}",
+        f"{'speed':<15}{figures['pictures_per_second']:.1f} frames/s ({model['fps']:g} is real time); "
+        f"{figures['latent_frame_ms']:.0f} ms per latent frame of {figures['steps']:.1f} proposals: {shares}",
+        f"{'memory':<15}{figures['peak_memory_mib']:.0f} MiB peak",
     ]
     if "fraction_of_floor" in figures:
         lines.append(
-            f"{'of the limit':<15}{figures['fraction_of_floor']:.0%} "
-            f"(prior {figures['prior_fraction']:.0%} of its own, {figures['prior_floor_ms']:.1f} ms; "
-            f"decoder {figures['decoder_fraction']:.0%}, {figures['decoder_floor_ms']:.1f} ms)"
+            f"{'roofline':<15}{figures['fraction_of_floor']:.0%} "
+            f"(prior {figures['prior_fraction']:.0%} of {figures['prior_floor_ms']:.1f} ms; "
+            f"decoder {figures['decoder_fraction']:.0%} of {figures['decoder_floor_ms']:.1f} ms)"
         )
     return lines
 

@@ -1,14 +1,14 @@
-"""How fast a latent frame could be made at all: its arithmetic over the machine's, its bytes over the memory's.
+"""The roofline of a latent frame: its operations over the machine's rate, its bytes over the memory bandwidth.
 
-For one pass of n tokens of each of B streams, with P more in sight, through L blocks of width D:
+For one pass of n tokens of each of B streams that attend to P more tokens, through L blocks of width D:
 
-    parameters = L (D (H + 2 K) + H D + 3 D F), H and K being the widths of all queries and of all keys
+    parameters = L (D (H + 2 K) + H D + 3 D F), where H and K are the widths of all queries and of all keys
     operations = B n (2 parameters + 4 L H (P + n)), and B n 2 head for the tokens whose logits are read;
-                 the last block answers for these alone, and has keys and queries for the others
+                 the last block computes only keys and values for the other tokens
     bytes      = (parameters + head) w + 2 B L K (P + n) w
     floor      = the larger of operations / peak and bytes / bandwidth
 
-A frame costs as many passes as it has proposals; the first of them carries the frame before it too.
+A latent frame costs one pass per proposal; the first pass also carries the latent frame before it.
 """
 
 import time
@@ -26,7 +26,7 @@ TRIAD_BYTES = {"cpu": 256 * 2**20, "cuda": 2 * 2**30}
 
 @dataclass(frozen=True)
 class PassCost:
-    """Operations and bytes, of which the slower sets the time."""
+    """Operations, and bytes to read; the slower of the two sets the time."""
 
     operations: float = 0.0
     bytes: float = 0.0
@@ -34,7 +34,7 @@ class PassCost:
 
 @dataclass(frozen=True)
 class Peaks:
-    """What a machine reached: operations and bytes a second."""
+    """Measured rates of a machine: operations per second, and bytes per second."""
 
     operations: float
     bandwidth: float
@@ -92,17 +92,17 @@ def frame_floor(
 
 
 def break_even(width: int, peaks: Peaks) -> float:
-    """Tokens of a pass from which on arithmetic, not the reading of weights, sets the time."""
+    """Tokens per pass above which arithmetic takes longer than reading the weights."""
     return width / 2 * peaks.operations / peaks.bandwidth
 
 
 def speedup_bound(tokens: int, steps: float, width: int, peaks: Peaks) -> float:
-    """How many times faster than token by token so many proposals a frame can be, where both are at their floors."""
+    """The speedup of `steps` proposals per latent frame over token by token, both at the roofline."""
     return min(tokens, break_even(width, peaks)) / (steps + 1)
 
 
 def measured_peaks(device: torch.device, dtype: torch.dtype) -> Peaks:
-    """A product of large matrices, multiplied as a prior multiplies, and a sum of long rows, each the best of three."""
+    """The rates of a large matrix product in the prior's own linear layer, and of a triad; the best of three each."""
     side = GEMM_SIDE.get(device.type, 2048)
     matrix = Linear(side, side, bias=False, device=device, dtype=dtype).requires_grad_(False)
     matrix.pack()
@@ -121,7 +121,7 @@ def best_of(work: Callable[[], object], device: torch.device, times: int = 3) ->
 
 
 def time_call(work: Callable[[], object], device: torch.device) -> float:
-    """Seconds until it is done, on a GPU too."""
+    """Seconds, waiting for a GPU to finish."""
     synchronize(device)
     began = time.perf_counter()
     work()

@@ -1,4 +1,4 @@
-"""Runs of training side by side: their last figures, and how they came there."""
+"""Compares training runs: their last validation, and one figure over steps."""
 
 import json
 from collections.abc import Sequence
@@ -8,34 +8,34 @@ from typing import Any
 from videogen.errors import DataError
 from videogen.evaluation.report.line_charts import Series, line_chart
 
-MAIN_FIGURES = ("psnr", "nats")  # of tokenizers, of priors
+MAIN_FIGURES = ("psnr", "nats")  # of a tokenizer, of a prior
 
 
 def validations(run: Path) -> list[dict[str, Any]]:
-    """The lines of a run's validation, oldest first."""
+    """The validation lines of a run, oldest first."""
     metrics = run / "metrics.jsonl"
     if not metrics.is_file():
-        raise DataError(f"{run}: no metrics.jsonl in it, so it is not the folder of a run")
+        raise DataError(f"{run}: contains no metrics.jsonl; expected a run folder")
     try:
         lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
     except ValueError:
-        raise DataError(f"{metrics}: a line of it is not JSON; --resume the run, which mends it") from None
+        raise DataError(f"{metrics}: contains a line that is not JSON; --resume the run to repair it") from None
     return [line for line in lines if line["kind"] == "validation"]
 
 
 def compare(runs: Sequence[Path], figure: str | None = None) -> tuple[list[dict[str, Any]], str]:
-    """The last validation of each run, and one figure over the steps as an SVG chart.
+    """The last validation of each run, and an SVG chart of one figure over the steps.
 
-    The figure is by default what the first run is judged by. A run that was not validated yet has the step None.
+    The figure is by default the main one of the first run. A run without validation has the step None.
     """
     known = {run: validations(run) for run in runs}
     validated = {run: lines for run, lines in known.items() if lines}
     if not validated:
-        raise DataError(f"{', '.join(map(str, runs))}: not validated yet, so there is nothing to compare")
+        raise DataError(f"{', '.join(map(str, runs))}: no run was validated yet")
     drawn = figure or _main_figure(next(iter(validated.values()))[-1])
     curves = [Series(run.name, *_curve(run, lines, drawn)) for run, lines in validated.items()]
     rows = [{"run": run.name, "step": None, **_figures(known[run][-1] if known[run] else {})} for run in runs]
-    return rows, line_chart(f"{drawn} on clips held out", "step", drawn, curves)
+    return rows, line_chart(f"{drawn} on held-out clips", "step", drawn, curves)
 
 
 def _main_figure(line: dict[str, Any]) -> str:
@@ -46,7 +46,7 @@ def _main_figure(line: dict[str, Any]) -> str:
 def _curve(run: Path, lines: Sequence[dict[str, Any]], figure: str) -> tuple[list[float], list[float]]:
     if figure not in lines[-1]:
         known = ", ".join(name for name in lines[-1] if name not in ("step", "kind"))
-        raise DataError(f"{run}: its validation has no '{figure}', but {known}; name one that all have with --figure")
+        raise DataError(f"{run}: its validation has no '{figure}', only {known}; choose one of these with --figure")
     return [line["step"] for line in lines], [line[figure] for line in lines]
 
 

@@ -1,4 +1,4 @@
-"""A prior judged on clips of anybody's: how well it foretells them, and how much of that it has from their captions."""
+"""Evaluates a prior's negative log-likelihood on clips, with and without captions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -23,19 +23,19 @@ from videogen.tokens.plan import plan
 from videogen.tokens.windows import TokenWindows, split_rows, spread
 
 OnProgress = Callable[[int, int], None]
-BATCH = 16  # clips of a batch, as in the validation of a training
+BATCH = 16  # clips, as in validation during training
 NUM_HARDEST = 3
-FRAME, MASKED = "nats_frame_", "nats_masked_"  # how figures by latent frame, and by share of masked tokens, begin
-MIN_CLIPS, RESAMPLES = 6, 4000  # clips that an interval needs; times that as many are drawn from them
+FRAME, MASKED = "nats_frame_", "nats_masked_"  # prefixes of figures by latent frame, and by share of masked tokens
+MIN_CLIPS, RESAMPLES = 6, 4000  # of a bootstrap interval
 
 
 @dataclass(frozen=True)
 class ClipSelection:
-    """Which clips are asked about: the beginnings of so many, evenly spread over the set."""
+    """Which clips are evaluated: the first frames of at most `most` clips, spread evenly over the set."""
 
-    pictures: int  # of each
+    frames: int  # of each clip
     most: int | None = None  # None: all
-    validation_share: float | None = None  # of the set, only what a run with this setting keeps for validation
+    validation_share: float | None = None  # only what a run with this setting holds out
 
 
 def evaluate_prior(
@@ -47,10 +47,10 @@ def evaluate_prior(
     out: Path | None = None,
     on_progress: OnProgress | None = None,
 ) -> dict[str, Any]:
-    """Of a set of tokens, or of indexed clips, which are encoded into `scratch` as the prior was taught on them.
+    """Figures on a token set, or on indexed clips, which are encoded into `scratch` first.
 
-    What is masked depends on a clip's place among those that are asked about: a run's validation of the same clips is
-    the same figure, and so is every later one.
+    The masks depend only on a clip's position in the selection, so a run's own validation of the same clips gives the
+    same figures.
     """
     windows, short = select_windows(model, data, choice, scratch, index)
     rows = windows.spread(choice.most or len(windows))
@@ -83,17 +83,17 @@ def evaluate_prior(
 
 
 class PriorScores(NamedTuple):
-    """Of all clips together, and of each by itself."""
+    """Figures over all clips, and the nats of each clip."""
 
     figures: dict[str, float]
-    nats_C: NDArray[np.float64]  # a token
+    nats_C: NDArray[np.float64]  # per token
 
 
 @torch.no_grad()
 def score_clips(
     model: PriorModel, windows: TokenWindows, rows: NDArray[np.int64], told: bool, on_clips: Callable[[int], None]
 ) -> PriorScores:
-    """The beginnings of the clips in these rows; `told`: with their captions."""
+    """Evaluates the clips in these rows, with their captions if `with_text`."""
     device, spec, masked = model.network.device, windows.spec, model.config.objective == "masked"
     sums, nats = LikelihoodSums.none(windows.frames), []
     for first in range(0, len(rows), BATCH):
@@ -118,8 +118,8 @@ def offset_progress(on_progress: OnProgress | None, done: int, all_of_it: int) -
 def select_windows(
     model: PriorModel, data: Path, choice: ClipSelection, scratch: Path, index: Path | None
 ) -> tuple[TokenWindows, int]:
-    """The clips that are asked about, and how many are too short for it."""
-    latent_frames = max(1, model.spec.whole_latent_frames(choice.pictures))
+    """The selected clips, and how many others are too short."""
+    latent_frames = max(1, model.spec.whole_latent_frames(choice.frames))
     if not (data / NAME).is_file():
         tokens, short = encode_selection(model, data, choice, scratch, index)
         return TokenWindows(tokens, np.arange(len(tokens)), latent_frames, seed=0), short
@@ -133,26 +133,26 @@ def select_windows(
 def encode_selection(
     model: PriorModel, data: Path, choice: ClipSelection, scratch: Path, index: Path | None
 ) -> tuple[TokenSet, int]:
-    """Tokens of the clips that are asked about, and of no others; and how many are too short."""
+    """Encodes only the selected clips; also returns how many others are too short."""
     found, clips = load_index(data, index), model.clips
     if choice.validation_share is not None:
         found = hold_out(found, choice.validation_share)[1]
-    cut = EncodeSpec(clips.height, clips.width, clips.fps, choice.pictures)
+    cut = EncodeSpec(clips.height, clips.width, clips.fps, choice.frames)
     planned, _ = plan(found, cut)
-    long = [each.clip for each in planned if each.frames == choice.pictures]
+    long = [each.clip for each in planned if each.frames == choice.frames]
     if not long:
-        raise DataError(f"{data}: none of {len(found.good)} clips shows {choice.pictures} pictures; ask for fewer")
+        raise DataError(f"{data}: none of {len(found.good)} clips has {choice.frames} frames; use fewer")
     chosen = tuple(long[place] for place in spread(len(long), choice.most or len(long)))
     encode(replace(found, good=chosen), scratch, model.tokenizer, cut)
     return TokenSet.open(scratch), len(found.good) - len(long)
 
 
 def bootstrap_interval(values_C: NDArray[np.float64]) -> list[float] | None:
-    """Where the mean of all such clips lies, with 95 % certainty; None of fewer than six clips, which cannot say.
+    """A 95 % confidence interval of the mean over clips; None for fewer than six clips.
 
-    A bootstrap over clips, so that it never leaves the values that were seen; its tails are as small as those of
-    Student's t make them, without which it is too narrow for few clips. Drawn from normal, gamma and lognormal values,
-    it holds the mean 90 to 95 times of 100 from six on, as often as the t-interval does.
+    A percentile bootstrap, so it stays within the values seen, with its tails widened as Student's t widens those of a
+    normal distribution. On normal, gamma and lognormal samples of six or more values it covers the mean in 90 to 95 %
+    of the trials, as often as the t-interval does.
     """
     count = len(values_C)
     if count < MIN_CLIPS:
@@ -166,7 +166,7 @@ def bootstrap_interval(values_C: NDArray[np.float64]) -> list[float] | None:
 
 
 def student_t_quantile(freedom: int) -> float:
-    """The 97.5 % quantile of Student's t, from its density."""
+    """The 97.5 % quantile of Student's t, integrated from its density."""
     x = np.linspace(0, 50, 100_001)
     density = (1 + x * x / freedom) ** (-(freedom + 1) / 2)
     grown = density.cumsum()
@@ -174,7 +174,7 @@ def student_t_quantile(freedom: int) -> float:
 
 
 def hardest_clips(windows: TokenWindows, rows: NDArray[np.int64], nats_C: NDArray[np.float64]) -> dict[str, float]:
-    """The clips that it foretells worst, by their keys."""
+    """The clips with the highest negative log-likelihood, by key."""
     worst = np.argsort(-nats_C, kind="stable")[:NUM_HARDEST]
     return {windows.tokens.label(int(rows[place]))[0]: float(nats_C[place]) for place in worst}
 
@@ -184,11 +184,11 @@ def nats_by_frame(figures: dict[str, Any]) -> list[float]:
 
 
 def write_chart(figures: dict[str, Any], place: Path) -> None:
-    """How surprising each latent frame is, with the caption and without."""
-    lines = [Series("with its caption", *frame_curve(figures))]
+    """A chart of nats per token for each latent frame, with and without captions."""
+    lines = [Series("with caption", *frame_curve(figures))]
     if figures["without_text"] is not None:
-        lines.append(Series("without", *frame_curve(figures["without_text"])))
-    place.write_text(line_chart("Nats a token along the clip", "latent frame", "nats", lines), encoding="utf-8")
+        lines.append(Series("without caption", *frame_curve(figures["without_text"])))
+    place.write_text(line_chart("Nats per token along the clip", "latent frame", "nats", lines), encoding="utf-8")
 
 
 def frame_curve(figures: dict[str, Any]) -> tuple[list[float], list[float]]:
@@ -197,15 +197,15 @@ def frame_curve(figures: dict[str, Any]) -> tuple[list[float], list[float]]:
 
 
 def as_table(figures: dict[str, Any]) -> str:
-    """For people: what each figure is, and what it is to be compared with."""
+    """A table for people, with what each figure is compared to."""
     f = figures
     short = f" ({f['skipped']['too short']:,} too short)" if f["skipped"]["too short"] else ""
     bound, uniform = "exactly" if f["exact"] else "at most", f["nats_if_all_codes_were_alike"]
-    alike = "" if uniform is None else f"; {uniform:.2f} if all codes were alike"
+    alike = "" if uniform is None else f"; uniform: {uniform:.2f}"
     rows = [
         ("clips", f"{f['clips']:,} of {f['latent_frames']} latent frames{short}"),
         (
-            "nats a token",
+            "nats per token",
             f"{f['nats']:.3f}{format_interval(f['nats_95'])}, {bound}{alike}",
         ),
         ("  by frame", "  ".join(f"{nats:.2f}" for nats in nats_by_frame(f))),
@@ -214,11 +214,11 @@ def as_table(figures: dict[str, Any]) -> str:
         masked = ", ".join(f"{nats:.2f} up to {share} %" for share, nats in quarters.items())
         rows.append(("  by masked", masked))
     if f["without_text"] is not None:
-        worth = f"captions are worth {f['nats_of_text']:.3f}{format_interval(f['nats_of_text_95'])}"
+        worth = f"captions save {f['nats_of_text']:.3f}{format_interval(f['nats_of_text_95'])}"
         rows.append(("without text", f"{f['without_text']['nats']:.3f}: {worth}"))
     rows += [
-        ("bits a pixel", f"{f['bits_per_pixel']:.4f}"),
-        ("right at once", f"{f['top_guess']:.1%} of the tokens"),
+        ("bits per pixel", f"{f['bits_per_pixel']:.4f}"),
+        ("top-1 accuracy", f"{f['top_guess']:.1%} of the tokens"),
         ("hardest", ", ".join(f"{key} ({nats:.2f})" for key, nats in f["hardest"].items())),
     ]
     return "\n".join(f"{name:<15}{value}" for name, value in rows)

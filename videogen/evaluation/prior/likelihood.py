@@ -1,11 +1,11 @@
-"""How well a prior predicts codes of clips that it has not seen: nats a token, and what to compare them with.
+"""Negative log-likelihood of held-out clips in nats per token, and baselines without a network.
 
-For masked frames every number of masked tokens, 1 .. N, is asked for equally often. The mean over a frame's masked
-tokens is then, in the mean over numbers and orders, the cost of deciding the frame token after token in a random order:
-an upper bound of -log p(frame) / N. For the autoregressive objective the figure is that likelihood itself. So the two
-compare, and in bits a pixel so do different tokenizers.
+Under the masked objective every number of masked tokens, 1 .. N, is equally frequent. The mean over masked tokens then
+estimates the cost of sampling the frame token by token in a random order: an upper bound of -log p(frame) / N. Under
+the autoregressive objective the figure is that likelihood itself, so the two are comparable, and in bits per pixel so
+are different tokenizers.
 
-Where tokens come in groups, every group is asked for in a pass of its own, with the earlier groups known.
+Each group of tokens is evaluated in its own pass, with the earlier groups known.
 """
 
 import math
@@ -26,15 +26,15 @@ from prior.objective import even_counts, masks, mean_over_frames
 from videogen.tokens import TokenSet
 
 QUARTERS = 4
-GOLDEN = (math.sqrt(5) - 1) / 2  # multiples of it fill [0, 1) evenly, however many there are
-MAX_CLIPS = 4096  # clips of the training set that a baseline is made of
-MOST_JOINT = 1 << 22  # different tokens that are counted as wholes; of more, each code is counted by itself
+GOLDEN = (math.sqrt(5) - 1) / 2  # its multiples modulo 1 are spread evenly over [0, 1)
+MAX_CLIPS = 4096  # of the training set, for a baseline
+MAX_JOINT = 1 << 22  # different tokens; above that a baseline counts each code separately
 Losses = Callable[[PriorBatch], TokenLosses]
 
 
 @dataclass(frozen=True)
 class LikelihoodSums:
-    """Nats, right guesses and frames, by place in the clip [T] and by the quarter of masked tokens [4]."""
+    """Sums of nats, correct top-1 guesses and frames, by latent frame and by quarter of the masking ratio."""
 
     by_frame: Tensor  # float64 [3, T]
     by_quarter: Tensor  # float64 [3, 4]
@@ -53,12 +53,12 @@ class LikelihoodSums:
         return LikelihoodSums(self.by_frame + values.sum(1), self.by_quarter + by_quarter)
 
     def over_processes(self, mean: Callable[[Tensor], Tensor]) -> "LikelihoodSums":
-        """The mean does as well as the sum: all figures are ratios."""
+        """Averaged over processes; the mean serves as well as the sum, because all figures are ratios."""
         return LikelihoodSums(mean(self.by_frame).cpu(), mean(self.by_quarter).cpu())
 
 
 class FrameLikelihoods(NamedTuple):
-    """Of each latent frame of some clips: nats a token, the share of right guesses, and of tokens that were masked."""
+    """For each latent frame of a batch: nats per token, top-1 accuracy, and the share of masked tokens."""
 
     nats_BT: Tensor
     right_BT: Tensor
@@ -77,7 +77,7 @@ def frame_likelihoods(
     control: Tensor | None,
     first: int,
 ) -> FrameLikelihoods:
-    """What a batch costs a prior; `first` is the number of its first clip, which chooses the masks."""
+    """Evaluates a batch; `first` is the number of its first clip, which determines the masks."""
     clips = range(first, first + len(codes_BTNK))
     noise_B = torch.zeros(len(codes_BTNK), device=codes_BTNK.device)
 
@@ -95,7 +95,7 @@ def frame_likelihoods(
 
 
 def mean_over_groups(parts: Sequence[FrameLikelihoods], spec: TokenSpec) -> FrameLikelihoods:
-    """Each group counts by its tokens; the share of masked tokens is that of the whole frame, in the mean of passes."""
+    """Groups weighted by their tokens; the masking ratio is the mean over the passes."""
     shares = torch.tensor([group.tokens / spec.tokens for group in spec.groups])
     nats_BT, right_BT = (
         torch.stack(each, -1) @ shares.to(each[0])
@@ -110,7 +110,7 @@ def of_frames(losses: TokenLosses, asked_BTN: Tensor) -> FrameLikelihoods:
 
 
 def group_masks(clips: range, frames: int, spec: TokenSpec) -> Iterable[tuple[Tensor, Tensor]]:
-    """For each group, what frames know of themselves and what is asked: bool [B, T, N], by the clips' numbers alone."""
+    """For each group the known and the evaluated tokens, bool [B, T, N], determined by the numbers of the clips."""
     numbers = torch.tensor([[clip * frames + frame for frame in range(frames)] for clip in clips], dtype=torch.float64)
     orders = [torch.rand(frames, spec.tokens, generator=torch.Generator().manual_seed(clip)) for clip in clips]
     ratio_BT, order_BTN = numbers * GOLDEN % 1, torch.stack(orders)
@@ -123,7 +123,7 @@ def group_masks(clips: range, frames: int, spec: TokenSpec) -> Iterable[tuple[Te
 
 
 def figures(sums: LikelihoodSums, spec: TokenSpec, pixels: int) -> dict[str, float]:
-    """`pixels` are those of one frame."""
+    """Ratios of the sums; `pixels` counts those of one frame."""
     nats_T, right_T, count_T = sums.by_frame
     frames_T = torch.full_like(count_T, spec.frames_per_latent)
     frames_T[0] = spec.first_frames
@@ -145,10 +145,9 @@ def figures(sums: LikelihoodSums, spec: TokenSpec, pixels: int) -> dict[str, flo
 
 @dataclass(frozen=True)
 class Baseline:
-    """What needs no network: how often each token occurs, and how often a token stays what it was.
+    """Predictions without a network: token frequencies, and the share of tokens that repeat the latent frame before.
 
-    Where there are too many different tokens to count, each code is counted by itself; of continuous tokens there is
-    nothing to count.
+    If there are too many different tokens, each code is counted separately. Continuous tokens have no baseline.
     """
 
     logs: tuple[NDArray[np.float64], ...]  # of the frequencies of tokens, or of each code
@@ -169,7 +168,7 @@ class Baseline:
         return Baseline(tuple(log_frequencies(count) for count in counts), same / max(1, pairs))
 
     def nats(self, codes_BTNK: NDArray[np.int64], spec: TokenSpec) -> dict[str, float]:
-        """Nats a token: by frequency alone, and by copying the latent frame before."""
+        """Nats per token, by frequency alone and by copying the latent frame before."""
         frequencies, copying, count = 0.0, 0.0, 0
         for codes_TNK in codes_BTNK:
             symbols_TNS = counted_symbols(codes_TNK, spec)
@@ -184,7 +183,7 @@ class Baseline:
 
 def counted_sizes(spec: TokenSpec) -> tuple[int, ...]:
     whole = math.prod(spec.codebooks)
-    return (whole,) if whole <= MOST_JOINT else spec.codebooks
+    return (whole,) if whole <= MAX_JOINT else spec.codebooks
 
 
 def counted_symbols(codes_TNK: NDArray[np.int64], spec: TokenSpec) -> NDArray[np.int64]:
@@ -197,7 +196,7 @@ def counted_symbols(codes_TNK: NDArray[np.int64], spec: TokenSpec) -> NDArray[np
 
 
 def log_frequencies(counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Good and Turing: the share of what occurred once is the probability of what has not occurred."""
+    """Good-Turing: the share of symbols seen once is the probability of an unseen one."""
     total = counts.sum()
     unseen = ((counts == 1).sum() + 1) / (total + 1)
     logs: NDArray[np.float64] = np.log((1 - unseen) * counts / total + unseen / len(counts))

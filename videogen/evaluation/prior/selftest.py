@@ -1,4 +1,4 @@
-"""The laws of a prior, and of the whole way from a prompt to frames, checked on somebody's own weights."""
+"""`videogen selftest` for a prior and for generation with it: exact streaming, resuming and batching."""
 
 import copy
 from collections.abc import Iterator
@@ -20,14 +20,14 @@ from videogen.models import PriorModel, sampler_of
 from videogen.pixels import to_frames
 from videogen.stream import VideoStream
 
-TOLERANCE = 1e-4  # relative to the largest value, for what is equal to float rounding only, on any device
-MULTIPLES = (3, 4)  # of the smallest frame size: small enough to take seconds, and no square
+TOLERANCE = 1e-4  # relative to the largest value, where results may differ by float rounding
+MULTIPLES = (3, 4)  # of the smallest frame size: small, and not square
 LATENT_FRAMES = 6
 PROMPTS = ("a small red ring drifts left", "a big yellow star spins", "")
 
 
 def check_prior_laws(model: PriorModel, seed: int) -> list[Verdict]:
-    """A verdict a law, in full float32 on a GPU too."""
+    """One verdict for each law, in full float32 on a GPU too."""
     with without_tf32():
         return [*_check_prior(model, seed), *_check_generation(model, seed)]
 
@@ -55,7 +55,7 @@ def _check_generation(model: PriorModel, seed: int) -> Iterator[Verdict]:
 
 @torch.no_grad()
 def a_stream_is_the_offline_result(model: PriorModel, request: GenerationRequest) -> Verdict:
-    """Frames one by one are those of all codes decoded at once, byte by byte."""
+    """Streamed frames equal those of all codes decoded at once, byte for byte."""
     start = small_start(model, 1)
     outputs = islice(generate(model, request, start.context), LATENT_FRAMES)
     codes_BTNK = torch.stack([output.codes_BNK for output in outputs], 1)
@@ -67,7 +67,7 @@ def a_stream_is_the_offline_result(model: PriorModel, request: GenerationRequest
 
 
 def a_restored_stream_is_unbroken(model: PriorModel, request: GenerationRequest) -> Verdict:
-    """A saved stream has the same future twice, also with a change of prompt to come."""
+    """A restored stream continues identically, also across a pending change of prompt."""
     start = small_start(model, 1)
     stream = VideoStream.begin(model, request, start, None, "recache")
     frames = start.context.spec.video_frames(LATENT_FRAMES)
@@ -81,7 +81,7 @@ def a_restored_stream_is_unbroken(model: PriorModel, request: GenerationRequest)
 
 
 def a_video_of_a_batch_is_the_video_alone(model: PriorModel, request: GenerationRequest) -> Verdict:
-    """In codes, with guidance. In float64: nothing then lies within rounding of a draw's border."""
+    """Compares codes, with guidance, in float64 so that rounding moves no draw across a border."""
     exact = replace(model, network=copy.deepcopy(model.network).double())
     together, wrong = codes_of(exact, request), 0
     for row in range(len(request.seeds)):

@@ -1,4 +1,4 @@
-"""Rates side by side, and quality over speed, as SVG text: what `plot` has no lines for."""
+"""Bar charts of rates and dot charts, as SVG text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,20 +6,20 @@ from xml.sax.saxutils import escape
 
 from videogen.evaluation.report.line_charts import BOTTOM, COLORS, HEIGHT, LEFT, STYLE, TOP, WIDTH, Axis, axis, grid
 
-LABEL_WIDTH, BAR, GAP, LEGEND_LINE = 150, 9, 10, 16  # pixels: room for names, a bar, between groups, of a legend
+LABEL_WIDTH, BAR, GAP, LEGEND_LINE = 150, 9, 10, 16  # pixels
 FOOTER = 34
 
 
 @dataclass(frozen=True)
 class Bars:
-    """One colour of bars: a rate in 0..1 for each of the names that it has."""
+    """One series of bars: rates in 0..1 by name."""
 
     name: str
     rates: dict[str, float]
 
 
 def bar_chart(title: str, series: Sequence[Bars]) -> str:
-    """A group of bars for each name, in the order of the first of the series."""
+    """A group of bars for each name, in order of appearance."""
     names = list(dict.fromkeys(name for bars in series for name in bars.rates))
     group = BAR * len(series) + GAP
     top = TOP + LEGEND_LINE * len(series)
@@ -40,11 +40,11 @@ def bar_chart(title: str, series: Sequence[Bars]) -> str:
     return "\n".join([*parts, "</svg>\n"])
 
 
-def bar(across: Axis, y: float, rate: float, colour: str) -> list[str]:
+def bar(across: Axis, y: float, rate: float, color: str) -> list[str]:
     start, end = across.at(0.0), across.at(rate)
     shape = f"x='{start:.1f}' y='{y:.1f}' width='{max(1.0, end - start):.1f}' height='{BAR - 1}'"
     figure = f"<text x='{end + 4:.1f}' y='{y + BAR - 1:.1f}' {STYLE.replace('12', '9')}>{rate:.0%}</text>"
-    return [f"<rect {shape} fill='{colour}'/>", figure]
+    return [f"<rect {shape} fill='{color}'/>", figure]
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Dot:
 
 
 def dot_chart(title: str, x_label: str, y_label: str, dots: Sequence[Dot]) -> str:
-    """A named dot for each, with room above and beside."""
+    """Named dots."""
     across = axis([0.0, *(dot.x * 1.1 for dot in dots)], LEFT, WIDTH - 16)
     up = axis([dot.y for dot in dots], HEIGHT - BOTTOM, TOP + LEGEND_LINE * (len(dots) + 1))
     parts = [*svg_header(title, WIDTH, HEIGHT), *legend([dot.name for dot in dots], LEFT + 8, TOP)]
@@ -80,7 +80,7 @@ def svg_header(title: str, width: int, height: int) -> list[str]:
 def legend(names: Sequence[str], x: float, top: float) -> list[str]:
     parts = []
     for number, name in enumerate(names):
-        y, colour = top + LEGEND_LINE * number, COLORS[number % len(COLORS)]
-        parts.append(f"<rect x='{x}' y='{y - 8}' width='9' height='9' fill='{colour}'/>")
+        y, color = top + LEGEND_LINE * number, COLORS[number % len(COLORS)]
+        parts.append(f"<rect x='{x}' y='{y - 8}' width='9' height='9' fill='{color}'/>")
         parts.append(f"<text x='{x + 15}' y='{y}' {STYLE}>{escape(name)}</text>")
     return parts

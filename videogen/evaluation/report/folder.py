@@ -1,4 +1,4 @@
-"""The folder of a report: figures.json and what is drawn beside it, of one evaluation and never of two."""
+"""The folder of a report: figures.json and the charts and images of one evaluation."""
 
 import json
 from pathlib import Path
@@ -14,13 +14,13 @@ CHART_FILES = (
 
 
 def check_report_folder(out: Path, overwrite: bool) -> None:
-    """UsageError for a folder that holds a report which is not to be replaced."""
+    """UsageError if the folder contains a report and `overwrite` is false."""
     if not overwrite and (out / FIGURES).exists():
-        raise UsageError(f"{out}: holds a report already; --overwrite replaces it")
+        raise UsageError(f"{out}: already contains a report; --overwrite replaces it")
 
 
 def write_figures(out: Path, figures: dict[str, Any]) -> None:
-    """The figures; an earlier report goes only now that there is another, and what belongs to none stays."""
+    """Writes figures.json; first deletes the charts of an earlier report, but no other files."""
     text = json.dumps(figures, indent=2, allow_nan=False) + "\n"
     out.mkdir(parents=True, exist_ok=True)
     if (out / FIGURES).exists():

@@ -1,4 +1,4 @@
-"""Line charts as SVG text: small, sharp, and without a plotting library."""
+"""Line charts as SVG text, without a plotting library."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from xml.sax.saxutils import escape
 
 WIDTH, HEIGHT = 640, 360
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 40, 48
-LEGEND = 112  # names beside the curves, where there is more than one
+LEGEND = 112  # beside the curves, if there is more than one
 COLORS = ("#1f6fb4", "#d1602b", "#2c8a57", "#8a4fb0", "#b8901a", "#555555")
 STYLE = "font-family='sans-serif' font-size='12' fill='#333'"
 
@@ -21,7 +21,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Axis:
-    """From numbers to pixels."""
+    """Maps numbers to pixels."""
 
     low: float
     high: float
@@ -38,7 +38,7 @@ class Axis:
 
 
 def line_chart(title: str, x_label: str, y_label: str, lines: Sequence[Series]) -> str:
-    """An SVG document; points that are not finite are left out."""
+    """An SVG document, without points that are not finite."""
     points = {line.name: [(x, y) for x, y in zip(line.x, line.y, strict=True) if math.isfinite(y)] for line in lines}
     everything = [point for some in points.values() for point in some]
     across = axis([x for x, _ in everything], LEFT, WIDTH - RIGHT - (LEGEND if len(lines) > 1 else 0))
@@ -52,12 +52,12 @@ def line_chart(title: str, x_label: str, y_label: str, lines: Sequence[Series]) 
         *grid(across, up),
     ]
     for number, (name, some) in enumerate(points.items()):
-        colour = COLORS[number % len(COLORS)]
+        color = COLORS[number % len(COLORS)]
         path = " ".join(f"{across.at(x):.1f},{up.at(y):.1f}" for x, y in some)
-        parts.append(f"<polyline points='{path}' fill='none' stroke='{colour}' stroke-width='1.8'/>")
+        parts.append(f"<polyline points='{path}' fill='none' stroke='{color}' stroke-width='1.8'/>")
         if len(lines) > 1:
             place = f"x='{across.end + 10:.0f}' y='{TOP + 16 + 16 * number}'"
-            parts.append(f"<text {place} {STYLE.replace('#333', colour)}>{escape(name)}</text>")
+            parts.append(f"<text {place} {STYLE.replace('#333', color)}>{escape(name)}</text>")
     return "\n".join([*parts, "</svg>\n"])
 
 

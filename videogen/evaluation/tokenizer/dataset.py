@@ -1,4 +1,4 @@
-"""A tokenizer judged on a whole set of clips."""
+"""Evaluates a tokenizer on an indexed dataset."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -33,10 +33,10 @@ def evaluate_tokenizer(
     out: Path | None = None,
     on_progress: OnProgress | None = None,
 ) -> dict[str, Any]:
-    """One clip of every entry of an indexed set (at most so many), as the tokenizer was trained to see them.
+    """Figures over one clip of each entry, at most `most`, at the tokenizer's own clip size or that of `spec`.
 
-    Clips are encoded and decoded as a stream. Refused and short entries are skipped, however many, and counted. With
-    `out`, plots and a grid of reconstructions are drawn there.
+    Clips are encoded and decoded in streaming form. Refused and short entries are skipped and counted. Charts and
+    reconstructions are written to `out`.
     """
     dataset = ClipDataset(load_index(data, index), spec or model.clips, seed=0, max_bad_fraction=1.0)
     tokens = model.network.spec(dataset.spec.height, dataset.spec.width)
@@ -75,7 +75,7 @@ def evaluate_tokenizer(
 
 
 def write_charts(out: Path, fps: float, psnr_T: Tensor, usage: Usage, pairs: list[tuple[Tensor, Tensor]]) -> None:
-    """`psnr.svg`, `codes.svg` where tokens have codes, and `reconstructions.png` and `.mp4`."""
+    """Writes `psnr.svg`, `codes.svg` for discrete tokens, `reconstructions.png` and `reconstructions.mp4`."""
     frames = list(range(len(psnr_T)))
     quality = Series("all clips", frames, psnr_T.tolist())
     (out / "psnr.svg").write_text(line_chart("PSNR along the clip", "frame", "dB", [quality]), encoding="utf-8")
@@ -88,8 +88,8 @@ def write_charts(out: Path, fps: float, psnr_T: Tensor, usage: Usage, pairs: lis
 def code_chart(usage: Usage) -> str:
     named = ["seen"] if len(usage.tables) == 1 else [f"codebook {place}" for place in range(len(usage.tables))]
     ranks = [ranks_of(table, name) for table, name in zip(usage.tables, named, strict=True)]
-    even = Series("if all were used alike", [1, max(table.size for table in usage.tables)], [1.0, 1.0])
-    return line_chart("Use of codes, from the most common on", "code", "times its even share", [*ranks, even])
+    even = Series("uniform use", [1, max(table.size for table in usage.tables)], [1.0, 1.0])
+    return line_chart("Code usage, most common first", "code rank", "multiple of uniform use", [*ranks, even])
 
 
 def ranks_of(table: TableUsage, name: str) -> Series:

@@ -1,7 +1,6 @@
-"""How close a reconstruction is to its original: PSNR, SSIM and flicker of uint8 frames, frame by frame or as a stream.
+"""PSNR, SSIM and flicker of a reconstruction, per frame or accumulated over a stream.
 
-Frames are tensors uint8 [T, H, W, C] on any device (`torch.from_numpy` shares an array's memory). What is judged is
-what would be shown: pixels after rounding. This module needs torch; import it where it is used.
+Frames are uint8 tensors [T, H, W, C] on any device: metrics are computed after rounding, on what a viewer sees.
 """
 
 import math
@@ -15,18 +14,18 @@ from torch import Tensor
 from videogen.errors import DataError
 
 PEAK = 255.0
-BEST_PSNR = 100.0  # what equal frames count as, so that means stay finite
+BEST_PSNR = 100.0  # of identical frames, so that means stay finite
 WINDOW, SIGMA = 11, 1.5
 LUMINANCE_FLOOR, CONTRAST_FLOOR = (0.01 * PEAK) ** 2, (0.03 * PEAK) ** 2
 
 
 @dataclass(frozen=True)
 class Quality:
-    """PSNR in dB, SSIM at most 1, flicker in grey levels of 255."""
+    """PSNR in dB, SSIM at most 1, flicker in gray levels of 255."""
 
     frames: int
-    psnr: float  # the mean of the frames' own
-    psnr_pooled: float  # of the squared error of all frames together
+    psnr: float  # mean over frames
+    psnr_pooled: float  # of the mean squared error of all frames
     psnr_worst: float
     ssim: float
     flicker: float  # 0 for a single frame
@@ -34,19 +33,19 @@ class Quality:
 
 @dataclass(frozen=True)
 class Totals:
-    """What a stream of frames adds up to: a few numbers and its last frame, however long it is."""
+    """Running sums over a stream of frames, of constant size."""
 
     frames: int = 0
-    squared_error: float = 0.0  # sum over frames of the mean over a frame, and so below
+    squared_error: float = 0.0  # this and the next: sums over frames of the mean of each frame
     psnr: float = 0.0
     psnr_worst: float = BEST_PSNR
     ssim: float = 0.0
     flicker: float = 0.0
-    steps: int = 0  # from one frame to the next
+    steps: int = 0  # pairs of consecutive frames
     last: tuple[Tensor, Tensor] | None = None
 
     def plus_frames(self, reconstruction: Tensor, original: Tensor) -> "Totals":
-        """The same stream with its next frames; any cut into calls gives the same totals to float rounding."""
+        """Adds the next frames; any split into calls gives the same totals up to float rounding."""
         check_same_shape(reconstruction, original)
         if len(original) == 0:
             return self
@@ -70,9 +69,9 @@ class Totals:
         return flicker(torch.cat([self.last[0], reconstruction]), torch.cat([self.last[1], original]))
 
     def quality(self) -> Quality:
-        """The means so far; at least one frame must have been seen."""
+        """The means so far; DataError if there were no frames."""
         if self.frames == 0:
-            raise DataError("no frames were compared, so there is no quality to report")
+            raise DataError("no frames were compared")
         return Quality(
             frames=self.frames,
             psnr=self.psnr / self.frames,
@@ -84,37 +83,37 @@ class Totals:
 
 
 def merge_totals(streams: Sequence[Totals]) -> Totals:
-    """The totals of several streams, every frame counting alike; there is no step from one stream to the next."""
+    """The totals of several streams, weighted by frames; no step joins one stream to the next."""
     summed = ("frames", "squared_error", "psnr", "ssim", "flicker", "steps")
     sums = {name: sum(getattr(stream, name) for stream in streams) for name in summed}
     return Totals(**sums, psnr_worst=min((stream.psnr_worst for stream in streams), default=BEST_PSNR))
 
 
 def psnr(reconstruction: Tensor, original: Tensor) -> Tensor:
-    """Of each frame: float64 [T] in dB, at most 100, over all channels."""
+    """PSNR of each frame over all channels: float64 [T] in dB, at most 100."""
     check_same_shape(reconstruction, original)
     return decibels(mean_squared_error(reconstruction, original))
 
 
 def ssim(reconstruction: Tensor, original: Tensor) -> Tensor:
-    """Of each frame: float64 [T], as first published: a Gaussian window of 11 x 11 with deviation 1.5 wherever it fits.
+    """SSIM of each frame: float64 [T], with the published Gaussian window of 11 x 11 and sigma 1.5, without padding.
 
-    For colour it is the mean over the channels, as in scikit-image.
+    For color it is the mean over channels, as in scikit-image.
     """
     check_same_shape(reconstruction, original)
     if min(original.shape[1:3]) < WINDOW:
         raise DataError(
             f"SSIM needs frames of at least {WINDOW} x {WINDOW} pixels; these are {describe_shape(original)}"
         )
-    frames = zip(reconstruction, original, strict=True)  # one at a time: eight float64 maps of a frame are large
+    frames = zip(reconstruction, original, strict=True)  # one at a time: a frame has eight float64 maps
     values = [ssim_of_frame(channels_first(x), channels_first(y)) for x, y in frames]
     return torch.stack(values) if values else torch.empty(0, dtype=torch.float64, device=original.device)
 
 
 def flicker(reconstruction: Tensor, original: Tensor) -> Tensor:
-    """Of each step to the next frame: float64 [T - 1], how much the error changes, in mean absolute grey levels.
+    """Change of the error from each frame to the next: float64 [T - 1], in mean absolute gray levels.
 
-    Zero where the reconstruction changes exactly as the original does, whatever a constant error may be.
+    A constant error has no flicker.
     """
     check_same_shape(reconstruction, original)
     errors = [difference(x, y) for x, y in zip(reconstruction, original, strict=True)]
@@ -123,7 +122,7 @@ def flicker(reconstruction: Tensor, original: Tensor) -> Tensor:
 
 
 def mean_squared_error(reconstruction: Tensor, original: Tensor) -> Tensor:
-    """Of each frame, exactly: float64 [T]. Squares of bytes are summed as integers."""
+    """Mean squared error of each frame: float64 [T], exact, because squares are summed as integers."""
     squares = [difference(x, y).square().sum(dtype=torch.int64) for x, y in zip(reconstruction, original, strict=True)]
     total = torch.stack(squares) if squares else torch.empty(0, dtype=torch.int64, device=original.device)
     return total.double() / math.prod(original.shape[1:])
@@ -143,7 +142,7 @@ def ssim_of_frame(x_CHW: Tensor, y_CHW: Tensor) -> Tensor:
 
 
 def gaussian_means(maps: Tensor) -> Tensor:
-    """Gaussian means [..., H - 10, W - 10]: rows, then columns; sums of shifted slices are the fastest on CPUs."""
+    """Gaussian means [..., H - 10, W - 10], separable; sums of shifted slices are the fastest way on CPUs."""
     height, width = maps.shape[-2] - WINDOW + 1, maps.shape[-1] - WINDOW + 1
     weights = [math.exp(-((i - WINDOW // 2) ** 2) / (2 * SIGMA**2)) for i in range(WINDOW)]
     weights = [weight / sum(weights) for weight in weights]

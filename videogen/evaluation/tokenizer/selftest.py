@@ -1,4 +1,4 @@
-"""The laws of a tokenizer, checked on its own weights."""
+"""`videogen selftest` for a tokenizer: exact streaming, causality and lossless codes, checked on its weights."""
 
 import random
 
@@ -12,11 +12,11 @@ from videogen.models import TokenizerModel
 TOLERANCE = 1e-4  # of clips in [-1, 1], where equality is up to float rounding
 PLANS = 3
 LATENT_FRAMES = 4
-MULTIPLES = (2, 3)  # of the smallest frame size: small enough to take seconds, and no square
+MULTIPLES = (2, 3)  # of the smallest frame size: small, and not square
 
 
 def check_tokenizer_laws(model: TokenizerModel, seed: int) -> list[Verdict]:
-    """A verdict for each law, on clips of noise small enough to take seconds; in full float32 on a GPU too."""
+    """One verdict for each law, on small clips of noise, in full float32 on a GPU too."""
     draw, generator = random.Random(seed), torch.Generator().manual_seed(seed)
     tokenizer, (height, width) = model.network, small_size(model)
     spec = tokenizer.spec(height, width)

@@ -1,4 +1,4 @@
-"""One video file reconstructed: written as it is made, and summed up."""
+"""Reconstructs one video file: frames are written as they are decoded, and metrics are summed."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -32,13 +32,13 @@ def reconstruct_video(
     output: OutputFormat = OutputFormat(),  # noqa: B008 - frozen
     with_metadata: bool = True,
 ) -> dict[str, Any]:
-    """Every frame of `source` through the model into `target`; returns the figures.
+    """Encodes and decodes every frame of `source`, writes `target` and returns the figures.
 
-    By default frames keep their size, less what does not fill a token at the borders; `size` (height, width) scales
-    them to cover it and crops. Asked to stop, it finishes the file, which can be played, and raises Interrupted.
+    Frames keep their size except for a border that does not fill a token; `size` (height, width) scales and crops
+    them instead. A request to stop finishes a playable file and raises Interrupted.
     """
     if str(target) != "-" and Path(target).resolve() == source.resolve():
-        raise UsageError(f"{target}: is the video that is read; write the reconstruction somewhere else")
+        raise UsageError(f"{target}: is also the input; write the reconstruction somewhere else")
     seen = scan(source)
     height, width = size or crop_to_tokens(model.network, seen.height, seen.width, source)
     check_size(model.network, height, width)
@@ -60,7 +60,7 @@ def reconstruct_video(
             if asked.number:
                 break
     if asked.number:
-        raise Interrupted(f"stopped after {totals.frames} of {frames} frames, which are written", asked.number)
+        raise Interrupted(f"stopped after writing {totals.frames} of {frames} frames", asked.number)
     return {
         **reconstruction_figures(totals, usage, model.network.spec(height, width), height * width),
         "height": height,
@@ -71,14 +71,14 @@ def reconstruct_video(
 
 
 def cropped_frames(source: Path, height: int, width: int) -> Iterator[NDArray[np.uint8]]:
-    """Frames as they are, without what is too much at the borders."""
+    """Frames at their own size, cropped at the borders."""
     for _, frame in stream(source):
         top, left = (frame.shape[0] - height) // 2, (frame.shape[1] - width) // 2
         yield frame[top : top + height, left : left + width]
 
 
 def resized_frames(source: Path, height: int, width: int) -> Iterator[NDArray[np.uint8]]:
-    """Frames scaled to cover the size, then cropped."""
+    """Frames scaled to cover the size and cropped."""
     for _, frame in stream(source):
         yield fit(frame[None], height, width)[0]
 
@@ -98,7 +98,7 @@ def check_size(tokenizer: VideoTokenizer, height: int, width: int) -> None:
 
 
 def reconstruction_figures(totals: Totals, usage: Usage, spec: TokenSpec, pixels: int) -> dict[str, Any]:
-    """The figures of any number of frames of so many pixels; those of codes are None where tokens are continuous."""
+    """The figures of frames of `pixels` pixels each; those of codes are None for continuous tokens."""
     quality, bits = totals.quality(), spec.bits
     codes = {
         "bits_per_token": bits,
@@ -122,7 +122,7 @@ def reconstruction_figures(totals: Totals, usage: Usage, spec: TokenSpec, pixels
 
 
 def as_table(figures: dict[str, Any]) -> str:
-    """For people: what each figure is, and in what unit."""
+    """A table for people, with units."""
     f = figures
     rows = [
         ("frames", f"{f['frames']:,}"),
@@ -130,17 +130,17 @@ def as_table(figures: dict[str, Any]) -> str:
         ("PSNR", f"{f['psnr']:.2f} dB (worst frame {f['psnr_worst']:.2f}, of the pooled error {f['psnr_pooled']:.2f})"),
         ("SSIM", f"{f['ssim']:.4f}"),
         *([("LPIPS", f"{f['lpips']:.4f}")] if f.get("lpips") is not None else []),
-        ("flicker", f"{f['flicker']:.2f} grey levels from frame to frame"),
+        ("flicker", f"{f['flicker']:.2f} gray levels from frame to frame"),
         *(code_rows(f) if f["codes"] is not None else [("tokens", f"{f['tokens']:,}, continuous")]),
     ]
     return "\n".join(f"{name:<14}{value}" for name, value in rows)
 
 
 def code_rows(f: dict[str, Any]) -> list[tuple[str, str]]:
-    reach = f"; so many tokens could reach {f['code_use_reachable']:.2%}" if f["code_use_reachable"] < 0.995 else ""
+    reach = f"; this many tokens can reach {f['code_use_reachable']:.2%}" if f["code_use_reachable"] < 0.995 else ""
     return [
         ("tokens", f"{f['tokens']:,} of {f['bits_per_token']:.2f} bits"),
-        ("bits a pixel", f"{f['bits_per_pixel']:.4f} (raw video: 24)"),
+        ("bits per pixel", f"{f['bits_per_pixel']:.4f} (raw video: 24)"),
         ("code use", f"{f['code_use']:.2%} of {f['codes']:,}{reach}; {f['dead_codes']:,} never seen"),
         ("perplexity", f"{f['perplexity']:,.1f}"),
     ]
@@ -152,11 +152,11 @@ def format_size(figures: dict[str, Any]) -> str:
 
 
 def crop_notice(figures: dict[str, Any]) -> str | None:
-    """What to tell who asked for no size and gets another one than that of the video."""
+    """A notice if whole tokens do not cover the video, or None."""
     height, width, original = figures["height"], figures["width"], figures["original"]
     if (height, width) == (original["height"], original["width"]):
         return None
     return (
-        f"the video is {original['height']} x {original['width']}, which whole tokens do not fill: "
-        f"its middle, {height} x {width}, is what you get"
+        f"the video is {original['height']} x {original['width']}, which is not a multiple of the token size; "
+        f"cropped to its middle, {height} x {width}"
     )
