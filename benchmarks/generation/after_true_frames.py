@@ -1,7 +1,7 @@
-"""Where along a clip a prior loses what its prompt says: clips that begin with more and more true latent frames.
+"""Where a prior departs from its prompt: oracle scores of clips that start with 0, 1, ... true latent frames.
 
-With none it makes all of a clip, with all of them the tokenizer alone is judged; what a row gains over the one above is
-what the latent frame between them costs. Clips are of the playroom, and judged by its oracle.
+With none, the prior generates the whole clip; with all of them, only the tokenizer is measured. The difference of two
+rows is the cost of the latent frame between them. The clips are of the playroom.
 """
 
 import argparse
@@ -27,16 +27,17 @@ ATTRIBUTES = ("shape", "size", "motion", "speed")
 
 @torch.no_grad()
 def complete_clips(pipe: VideoPipeline, prompts: Prompts, true: Clips, given: int) -> Clips:
-    """The clips, of which the first `given` latent frames are true."""
-    tokenizer, whole = pipe.model.tokenizer.network, []
+    """Clips that continue the first `given` latent frames of the true ones."""
+    tokenizer, spec, whole = pipe.model.tokenizer.network, pipe.model.spec, []
     for start in range(0, len(true), BATCH):
         codes_BTNK = encode_clip(tokenizer, to_clip(true[start : start + BATCH]))
         seeds = list(range(start, start + len(codes_BTNK)))
         request = pipe.request(tuple(prompts.captions[start : start + BATCH]), None, 1, seeds, {})
-        made = generate(pipe.model, request, Context(codes_BTNK[:, :given], pipe.model.spec))
-        seen = [to_frames(tokenizer.decode(codes_BTNK[:, :given], pipe.model.spec)[0])] if given else []
-        rest = [next(made).frames for _ in range(codes_BTNK.shape[1] - given)]
-        whole.append(torch.cat([*seen, *rest], 1)[:, : true.shape[1]].cpu().numpy())
+        context = Context(codes_BTNK[:, :given], spec)
+        missing = true.shape[1] - spec.video_frames(given)
+        known = [to_frames(tokenizer.decode(context.codes_BTNK, spec)[0])] if given else []
+        outputs = generate(pipe.model, request, context, missing)
+        whole.append(torch.cat([*known, *(each.frames for each in outputs)], 1)[:, : true.shape[1]].cpu().numpy())
     return np.concatenate(whole)
 
 
@@ -50,9 +51,9 @@ def score_clips(clips: Clips, prompts: Prompts) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, help="the one that comes along by default")
+    parser.add_argument("--model", type=Path, help="default: the bundled model")
     parser.add_argument("--prompts", type=int, default=64)
-    parser.add_argument("--pictures", type=int, default=17)
+    parser.add_argument("--frames", type=int, default=17)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
@@ -60,8 +61,8 @@ def main() -> None:
     pipe, prompts = VideoPipeline.from_pretrained(arguments.model), read_prompts(f"playroom:{arguments.prompts}")
     assert prompts.drawn is not None
     size = pipe.model.clips.height
-    true = true_clips(prompts.drawn, arguments.pictures, size, size, pipe.fps).numpy()
-    frames = pipe.model.spec.latent_frames(arguments.pictures)
+    true = true_clips(prompts.drawn, arguments.frames, size, size, pipe.fps).numpy()
+    frames = pipe.model.spec.latent_frames(arguments.frames)
     found = {given: score_clips(complete_clips(pipe, prompts, true, given), prompts) for given in range(frames + 1)}
     if arguments.json:
         print(json.dumps({"hardware": describe(), "true latent frames": found}, indent=2))

@@ -1,8 +1,7 @@
-"""What stays of a clip that a model goes on with: without a caption, with the true one, and with the one that it finds.
+"""What a continuation keeps of a clip: without a caption, with the true caption, and with the caption that is found.
 
-Fresh clips of the playroom are cut after 17 pictures, and the pictures after that are judged by the oracle against the
-true scene, on the same clips and seeds in all rows; the last row are the true pictures through the tokenizer, above
-which no row can come.
+Held-out playroom clips are cut after 17 frames. The oracle compares the frames that follow to the true scene, with the
+same clips and seeds in all rows. The last row, true frames through the tokenizer, is the upper bound.
 """
 
 import argparse
@@ -29,8 +28,8 @@ from videogen.playroom.oracle import look
 from videogen.playroom.scene import Scene, sample_scenes
 from videogen.playroom.score import judge
 
-SEED = 20_260_117  # of scenes that nothing was trained or tuned on
-PREFIX_FRAMES = 17  # pictures of a clip
+SEED = 20_260_117  # of held-out scenes
+PREFIX_FRAMES = 17
 BATCH = 12
 KEPT = ("objects", "ground pattern", "ground colour", "colour", "shape")  # the same things over the same ground
 GROUPS = {
@@ -45,15 +44,16 @@ GROUPS = {
 }
 
 
-def continue_clips(pipe: VideoPipeline, codes_BTNK: torch.Tensor, prompts: Sequence[str], latent_frames: int) -> Clips:
-    """The frames that follow each clip; number i of them is drawn from seed i."""
+def continue_clips(pipe: VideoPipeline, contexts: Sequence[Context], prompts: Sequence[str], frames: int) -> Clips:
+    """The frames that follow each clip; clip i is continued with seed i."""
     parts = []
     for start in range(0, len(prompts), BATCH):
         some = slice(start, start + BATCH)
         count = len(prompts[some])
         request = pipe.request(prompts[some], None, 1, list(range(start, start + count)), {})
-        made = generate(pipe.model, request, Context(codes_BTNK[some], pipe.model.spec))
-        parts.append(torch.cat([next(made).frames for _ in range(latent_frames)], 1).cpu().numpy())
+        codes_BTNK = torch.cat([each.codes_BTNK for each in contexts[some]])
+        outputs = generate(pipe.model, request, Context(codes_BTNK, contexts[0].spec), frames)
+        parts.append(torch.cat([each.frames for each in outputs], 1).cpu().numpy())
     return np.concatenate(parts)
 
 
@@ -65,7 +65,7 @@ def reconstruct(pipe: VideoPipeline, clips: Clips) -> Clips:
 
 
 def count_kept(scenes: Sequence[Scene], clips: Clips) -> dict[str, int]:
-    """In how many clips each of these is as it was."""
+    """The number of clips in which each group of attributes is unchanged."""
     rows = [judge(scene.words(), seen.scene) for scene, seen in zip(scenes, look(clips), strict=True)]
     return {
         name: sum(all(wanted == shown for attribute, wanted, shown in row if attribute in attributes) for row in rows)
@@ -81,15 +81,15 @@ def measure(
     after = latent_frames * pipe.model.spec.frames_per_latent
     clips = true_clips(scenes, PREFIX_FRAMES + after, rows, columns, pipe.fps).numpy()
     known = [condition_on_clip(pipe.model, clip[:PREFIX_FRAMES]) for clip in clips]
-    codes_BTNK = torch.cat([each.context.codes_BTNK for each in known])
+    contexts = [each.context for each in known]
     vocabulary = pipe.model.prompt_vocabulary
     held_out = vocabulary.held_out_words if vocabulary is not None else ()
     true = [caption(scene, SEED + number, held_out) for number, scene in enumerate(scenes)]
     began, spent = time.perf_counter(), time.process_time()
     found = [continuation_prompt(pipe.model, each).prompt for each in known]
     seconds = time.perf_counter() - began, time.process_time() - spent
-    ways = {"none": [""] * len(true), "true caption": true, "found caption": found}
-    videos = {name: continue_clips(pipe, codes_BTNK, prompts, latent_frames) for name, prompts in ways.items()}
+    prompt_sets = {"none": [""] * len(true), "true caption": true, "found caption": found}
+    videos = {name: continue_clips(pipe, contexts, prompts, after) for name, prompts in prompt_sets.items()}
     if sheet is not None:
         whole = [
             np.concatenate([clip[:PREFIX_FRAMES], video])
@@ -107,11 +107,11 @@ def measure(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, help="the one that comes along by default")
+    parser.add_argument("--model", type=Path, help="default: the bundled model")
     parser.add_argument("--clips", type=int, default=24)
     parser.add_argument("--first", type=int, default=0, help="number of the first of the clips")
     parser.add_argument("--latent-frames", type=int, default=4, help="of what follows")
-    parser.add_argument("--sheet", type=Path, help="a picture of the first eight, continue_clips as found")
+    parser.add_argument("--sheet", type=Path, help="write an image of the first eight, with the found captions")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()

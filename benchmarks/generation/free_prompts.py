@@ -18,6 +18,8 @@ import torch
 from benchmarks.measuring.hardware import describe
 from videogen.cli.terminal import Terminal
 from videogen.evaluation.generation.oracle_scores import detect_scenes, wilson_interval
+from videogen.evaluation.generation.prompts import Clips
+from videogen.generate import GenerationRequest, generate
 from videogen.io.contact_sheet import contact_sheet
 from videogen.pipeline import VideoPipeline
 from videogen.playroom.scene import Scene, Thing
@@ -173,11 +175,9 @@ def main() -> None:
               f"attributes {figures['attributes']:.0%}: {shares}")  # fmt: skip
 
 
-def generate_clips(pipe: VideoPipeline, request: Any) -> Any:
-    from videogen.generate import generate
-
-    pieces = [output.frames.cpu().numpy() for output in generate(pipe.model, request, num_frames=FRAMES)]
-    return np.concatenate(pieces, 1)[:, :FRAMES]
+def generate_clips(pipe: VideoPipeline, request: GenerationRequest) -> Clips:
+    outputs = generate(pipe.model, request, num_frames=FRAMES)
+    return np.concatenate([each.frames.cpu().numpy() for each in outputs], 1)[:, :FRAMES]
 
 
 if __name__ == "__main__":

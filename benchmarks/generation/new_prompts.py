@@ -1,7 +1,7 @@
-"""What becomes of a new prompt in the middle of a stream: as many streams as prompts, each told another prompt later.
+"""A new prompt in the middle of a stream: oracle scores of the last frames after each kind of change.
 
-The prompt is changed after some latent frames, in the ways that a stream offers and without the opening that it gives a
-new prompt; the last pictures are judged by the playroom's oracle, which knows nothing of what was there before.
+As many streams as prompts change from one prompt to another after some latent frames: as a stream offers it, and
+without the additional steps of the first latent frames after a change. The oracle does not know the frames before.
 """
 
 import argparse
@@ -31,28 +31,28 @@ from videogen.pipeline import VideoPipeline
 
 BATCH = 16
 BEFORE, AFTER = 5, 6  # latent frames
-SCORED = 17  # pictures at the end
+SCORED = 17  # last frames
 PromptChange = Callable[[PriorModel, GenerationRequest, GenerationState], GenerationState]
 CHANGES: dict[str, tuple[PromptChange, dict[str, Any]]] = {
     "recache": (switch_prompt, {}),
-    "recache without an opening": (switch_prompt, {"first_frames_step_multiplier": 1}),
+    "recache, as many steps as later frames": (switch_prompt, {"first_frames_step_multiplier": 1}),
     "cut": (new_scene, {}),
 }
 
 
 def change_prompts(pipe: VideoPipeline, first: list[str], then: list[str], seeds: list[int]) -> dict[str, Clips]:
-    """The last pictures of streams that began with one prompt and go on with another, in each of the ways."""
+    """The last frames of streams that start with one prompt and continue with another, for each kind of change."""
     model, request = pipe.model, pipe.request(first, None, 1, seeds, {})
-    state, _ = run_steps(model, request, prefill(model, request), BEFORE)
-    seen = {}
-    for name, (turn, settings) in CHANGES.items():
-        told = replace(request, prompts=tuple(then), sampler=replace(request.sampler, **settings))
-        _, frames = run_steps(model, told, turn(model, told, clone_state(state)), AFTER)
-        seen[name] = frames[:, -SCORED:]
-    return seen
+    state, _ = advance(model, request, prefill(model, request), BEFORE)
+    found = {}
+    for name, (change, settings) in CHANGES.items():
+        changed = replace(request, prompts=tuple(then), sampler=replace(request.sampler, **settings))
+        _, frames = advance(model, changed, change(model, changed, clone_state(state)), AFTER)
+        found[name] = frames[:, -SCORED:]
+    return found
 
 
-def run_steps(
+def advance(
     model: PriorModel, request: GenerationRequest, state: GenerationState, latent_frames: int
 ) -> tuple[GenerationState, Clips]:
     frames = []
@@ -64,7 +64,7 @@ def run_steps(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, help="the one that comes along by default")
+    parser.add_argument("--model", type=Path, help="default: the bundled model")
     parser.add_argument("--prompts", default="playroom:64:-hoop,-tiny,-rotates")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", action="store_true")
@@ -81,7 +81,7 @@ def main() -> None:
     if arguments.json:
         print(json.dumps({"hardware": describe(), "ways": found}, indent=2))
         return
-    print(f"{prompts.name}, judged {SCORED} pictures of each, {describe()}")
+    print(f"{prompts.name}, the last {SCORED} frames of each, {describe()}")
     width = max(map(len, CHANGES))
     print(f"{'':{width}}  all right  attributes  {'  '.join(ATTRIBUTES)}")
     for name, figures in found.items():

@@ -1,7 +1,7 @@
-"""Ways of deciding a latent frame, at 64 and at 256 tokens: what parallel decisions save beside token by token.
+"""Speed of the samplers at 64 and 256 tokens per latent frame: parallel decoding compared to token by token.
 
-The model is made up, of the shape of the one that comes along. What has been learned does not change speed, but in the
-adaptive way, which is never sure here and takes all of its steps.
+The model has random weights and the shape of the bundled one. Weights do not change the speed, except of the adaptive
+order, which never reaches its threshold here and takes all of its steps.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def measure_grid(grid: int, rounds: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--grids", type=int, nargs="+", default=[8, 16], help="tokens a side")
+    parser.add_argument("--grids", type=int, nargs="+", default=[8, 16], help="tokens of a row and of a column")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", action="store_true")

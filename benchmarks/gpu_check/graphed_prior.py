@@ -1,12 +1,12 @@
 """A prior whose proposals are recorded once as a CUDA graph and then replayed: one launch instead of hundreds.
 
-It wraps a prior, which knows nothing of it. A graph reads and writes fixed memory, so what changes from call to call
-(embedded tokens, slots in the ring, rotary positions) lies in buffers that are filled before a replay; the past is the
-stream's own, and does not move. Graphs are used once the window is full, because then every pass sees the whole buffer;
-before that, and for autoregressive priors, the prior itself is called.
+It wraps the network from outside. A graph reads and writes fixed memory, so everything that changes from call to call
+(embeddings, rows of the ring, rotary positions) is copied into buffers before a replay; the past is that of the stream,
+whose memory does not move. Recording needs a full window, because every pass then sees the whole buffer. Before that,
+and for autoregressive priors, calls go to the wrapped prior.
 
-On a CPU the same function runs without a graph, so that tests can compare it with the prior. Only the check of
-proposals uses this; `VideoPipeline` does not.
+On a CPU the same function runs without a graph, so that tests can compare it to the prior. Only the check of proposals
+uses this class; `VideoPipeline` does not.
 """
 
 from collections.abc import Callable
@@ -23,26 +23,26 @@ from prior.model import LlamaPrior, cached_rotary, one_frame
 from prior.rotary import RotaryCache
 from prior.wrappers import PriorWrapper
 
-WARM_UP = 3  # runs before a recording: libraries choose kernels and take memory in the first ones
-MAX_STREAMS = 4  # streams, each with two recordings, whose pasts stay in memory
+WARM_UP = 3  # runs before a recording: in the first ones libraries choose kernels and allocate memory
+MAX_STREAMS = 4  # with two recordings each
 
 
 @dataclass
 class GraphRecording:
-    """A pass over one frame of a stream, or two after each other; `run` reads the inputs and fills the outputs."""
+    """A pass over one latent frame of a stream, or over two consecutive ones; `run` fills the outputs."""
 
-    past: Past  # held, so that its memory is given to nobody else
-    x_BSC: Tensor  # embedded tokens
-    rows_FN: Tensor  # where in the buffers the keys of each frame go
+    past: Past  # held, so that its memory is not reused
+    x_BSC: Tensor
+    rows_FN: Tensor  # where in the buffers the keys of each latent frame go
     rotary: RotaryCache
     features_BSC: Tensor
     kept_LKBHSD: Tensor  # keys and values of each layer
     run: Callable[[], None]
-    frame: int = -1  # that `rows_FN` and `rotary` are set for
+    frame: int = -1  # that rows and rotary positions are set for
 
 
 class GraphedPrior(PriorWrapper):
-    """Answers as the prior behind it does; for masked priors."""
+    """Gives the proposals of the wrapped prior; for masked priors."""
 
     def __init__(self, prior: LlamaPrior):
         super().__init__(prior)
@@ -57,42 +57,45 @@ class GraphedPrior(PriorWrapper):
         control: Tensor | None = None,
         places_BM: Tensor | None = None,
     ) -> tuple[TokenProposal, Present]:
-        if not self.is_full(past):
+        if not self.is_recordable(past):
             return self.prior.propose(codes_BNK, known_BN, past, control, places_BM)
-        features, kept = self.replayed(self.embedded(codes_BNK, known_BN, past, control), past, frames=1)
+        self.prior.check(codes_BNK, past)
+        features, kept = self.replay(self.embed(codes_BNK, known_BN, past, control), past, frames=1)
         keys, values = (part.unbind(0) for part in kept.unbind(1))
-        proposal, present = TokenProposal(features, self.prior.head), Present(keys, values, codes_BNK[:, -1].clone())
+        proposal = TokenProposal(features, self.prior.head)
+        present = Present(keys, values, codes_BNK[:, -1].clone())
         return (proposal if places_BM is None else proposal.at(places_BM)), present
 
     @torch.no_grad()
     def advance(
         self, codes_BNK: Tensor, past: Past, control: Tensor | None = None, next_control: Tensor | None = None
     ) -> tuple[Past, TokenProposal]:
-        if not self.is_full(past):
+        if not self.is_recordable(past):
             return self.prior.advance(codes_BNK, past, control, next_control)
+        self.prior.check(codes_BNK, past)
         known_BN = torch.ones(codes_BNK.shape[:2], dtype=torch.bool, device=codes_BNK.device)
         pairs = ((known_BN, control), (~known_BN, next_control))
-        both = torch.cat([self.embedded(codes_BNK, known, past, each) for known, each in pairs], 1)
-        features, _ = self.replayed(both, past, frames=2)
+        x_BSC = torch.cat([self.embed(codes_BNK, known, past, each) for known, each in pairs], 1)
+        features, _ = self.replay(x_BSC, past, frames=2)
         past = past._replace(frames=past.frames + 1, last=codes_BNK[:, -1].clone())
         return past, TokenProposal(features[:, codes_BNK.shape[1] :], self.prior.head)
 
-    def embedded(self, codes_BNK: Tensor, known_BN: Tensor, past: Past, control: Tensor | None) -> Tensor:
+    def embed(self, codes_BNK: Tensor, known_BN: Tensor, past: Past, control: Tensor | None) -> Tensor:
         x_B1NC = self.prior.embedding.tokens(codes_BNK, known_BN).unsqueeze(1)
         return self.prior.embed_frames(x_B1NC, past.spec, one_frame(control))
 
-    def is_full(self, past: Past) -> bool:
-        """Whether the window is full, so that the frame to be decided sees all of the buffer."""
+    def is_recordable(self, past: Past) -> bool:
+        """Whether the window is full, so that the next latent frame sees the whole buffer."""
         full = self.config.sink_frames + self.config.window + 1
         return self.config.objective == "masked" and int(past.frames) + 1 >= full
 
-    def replayed(self, x_BSC: Tensor, past: Past, frames: int) -> tuple[Tensor, Tensor]:
-        """Features, and keys and values: copies, for the next replay writes over them."""
+    def replay(self, x_BSC: Tensor, past: Past, frames: int) -> tuple[Tensor, Tensor]:
+        """Copies of the features, keys and values: the next replay overwrites the buffers."""
         number = past.keys[0].data_ptr(), frames
         if number not in self.recordings:
             while len(self.recordings) >= 2 * MAX_STREAMS:
                 self.recordings.pop(next(iter(self.recordings)))
-            self.recordings[number] = self.recorded(x_BSC, past, frames)
+            self.recordings[number] = self.record(x_BSC, past, frames)
         recording = self.recordings[number]
         self.set_frame(recording, int(past.frames), frames)
         recording.x_BSC.copy_(x_BSC)
@@ -106,14 +109,14 @@ class GraphedPrior(PriorWrapper):
         for number in range(frames):
             slot = cache_slot(self.config, frame + number, spec.tokens)
             recording.rows_FN[number].copy_(torch.arange(slot.start, slot.end, device=device))
-        rotary = cached_rotary(self.config, frame, frames, spec.groups, device)
-        for buffer, now in zip(recording.rotary, rotary, strict=True):
-            buffer.copy_(now)
+        now = cached_rotary(self.config, frame, frames, spec.groups, device)
+        for buffer, part in zip(recording.rotary, now, strict=True):
+            buffer.copy_(part)
         recording.frame = frame
 
-    def recorded(self, x_BSC: Tensor, past: Past, frames: int) -> GraphRecording:
-        device, config = x_BSC.device, self.config
-        (batch, length, _), kind = x_BSC.shape, past.keys[0]
+    def record(self, x_BSC: Tensor, past: Past, frames: int) -> GraphRecording:
+        device, config, kind = x_BSC.device, self.config, past.keys[0]
+        batch, length = x_BSC.shape[:2]
         recording = GraphRecording(
             past,
             x_BSC.clone(),
@@ -132,40 +135,40 @@ class GraphedPrior(PriorWrapper):
 
         before = copied(past)
         recording.run = capture(work, device)
-        for buffer, was in zip((*past.keys, *past.values), (*before.keys, *before.values), strict=True):
-            buffer.copy_(was)  # a second run of the same frames would find the keys of the first where older ones were
+        for buffer, old in zip((*past.keys, *past.values), (*before.keys, *before.values), strict=True):
+            buffer.copy_(old)  # a second run would find the keys of the first in place of the oldest
         return recording
 
 
 def run_recording(prior: LlamaPrior, recording: GraphRecording) -> tuple[Tensor, Tensor]:
-    """`LlamaPrior.stream` with a full window, slots and positions being tensors."""
+    """`LlamaPrior.stream` with a full window, with rows and positions as tensors."""
     past, x_BSC, kept = recording.past, recording.x_BSC, []
     tokens = recording.rows_FN.shape[1]
     for block, keys, values in zip(prior.blocks, past.keys, past.values, strict=True):
         q, k, v = block.project(x_BSC, recording.rotary)
         k, v = k.transpose(1, 2), v.transpose(1, 2)
-        looked = []
+        attended = []
         for number, part in enumerate(torch.split(q, tokens, dim=1)):
             rows = slice(number * tokens, (number + 1) * tokens)
             keys.index_copy_(2, recording.rows_FN[number], k[:, :, rows].to(keys.dtype))
             values.index_copy_(2, recording.rows_FN[number], v[:, :, rows].to(values.dtype))
-            looked.append(attend_all(part, keys, values))
-        x_BSC = block.finish(x_BSC, torch.cat(looked, 1))
+            attended.append(attend_all(part, keys, values))
+        x_BSC = block.finish(x_BSC, torch.cat(attended, 1))
         kept.append(torch.stack([k, v]))
     return prior.norm(x_BSC), torch.stack(kept)
 
 
 def capture(work: Callable[[], None], device: torch.device) -> Callable[[], None]:
-    """The kernels that `work` launches, recorded; it must read and write fixed memory only. On a CPU, work itself."""
+    """Records the kernels of `work`, which must read and write only fixed memory; on a CPU returns `work` itself."""
     if device.type != "cuda":
         work()
         return work
-    aside: Any = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-    aside.wait_stream(torch.cuda.current_stream(device))
-    with torch.cuda.stream(aside):
+    side_stream: Any = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    side_stream.wait_stream(torch.cuda.current_stream(device))
+    with torch.cuda.stream(side_stream):
         for _ in range(WARM_UP):
             work()
-    torch.cuda.current_stream(device).wait_stream(aside)
+    torch.cuda.current_stream(device).wait_stream(side_stream)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         work()

@@ -19,6 +19,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 
+from interfaces.tokens import TokenGroup, TokenSpec
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 MIN_SECONDS = 0.02  # seconds: what takes less is repeated within a measurement
 GEMM, TRIAD = 2048, 2**24
@@ -149,6 +151,11 @@ def peak_memory_mb(where: DeviceSetting) -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) / 1024
+
+
+def grid_spec(codebooks: tuple[int, ...], side: int) -> TokenSpec:
+    """Tokens in a grid of side x side, four frames per latent frame."""
+    return TokenSpec(codebooks, (TokenGroup("tokens", (side, side)),), frames_per_latent=4)
 
 
 def slope(sizes: list[int], times: list[list[float]]) -> float:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import torch
 
-from interfaces.tokens import TokenGroup, TokenSpec
 from prior.config import ContextConfig, PriorConfig
 from prior.model import LlamaPrior
 from tokenizer.networks.cnn import CNNTokenizer
@@ -56,11 +55,6 @@ def write_random_model(home: Path, grid: int = GRID, shape: PriorSize = PriorSiz
     weights = LlamaPrior(config).state_dict()
     write_folder(home / "model", prior_files(known, config, clips, weights, conditioner, "# made up"))
     return home / "model"
-
-
-def grid_spec(codebooks: tuple[int, ...], side: int) -> TokenSpec:
-    """Latent frames of side x side tokens."""
-    return TokenSpec(codebooks, (TokenGroup("tokens", (side, side)),), frames_per_latent=F_T)
 
 
 def tokenizer_config() -> CNNTokenizerConfig:

@@ -45,21 +45,20 @@ def measure(model: Path, clips: int, rounds: int, threads: int) -> dict[str, Any
     where, pipe = device_setting(threads), VideoPipeline.from_pretrained(model)
     prompts = list(read_prompts(f"playroom:{clips}").captions)
     codes_BNK = torch.as_tensor(pipe(prompts, num_frames=1, generator=0, output_type="codes").frames)[:, 0]
-    assert pipe.model.conditioner is not None, "a model that takes text is asked for"
+    assert pipe.model.conditioner is not None, "the model must take text"
     text, exact = pipe.model.conditioner(prompts), pipe.model.network
     rounded = quantize(exact)
-    chance = torch.Generator().manual_seed(0)
-    known_BN = torch.rand(codes_BNK.shape[:2], generator=chance) >= MASKED
-    choices = sum(exact.spec.codebooks)
-    noise = -torch.log(-torch.log(torch.rand(*known_BN.shape, choices, generator=chance)))
-    given = codes_BNK, known_BN
-    same = draw_codes(exact, *given, text, noise) == draw_codes(rounded, *given, text, noise)
-    one = text.rows(slice(0, 1))
-    ways = {
-        name: proposal_call(each, codes_BNK[:1], known_BN[:1], one)
+    generator = torch.Generator().manual_seed(0)
+    known_BN = torch.rand(codes_BNK.shape[:2], generator=generator) >= MASKED
+    uniforms = torch.rand(*codes_BNK.shape[:2], sum(exact.spec.codebooks), generator=generator)
+    noise = -torch.log(-torch.log(uniforms))
+    same = draw_codes(exact, codes_BNK, known_BN, text, noise) == draw_codes(rounded, codes_BNK, known_BN, text, noise)
+    one = slice(0, 1)
+    calls = {
+        name: proposal_call(each, codes_BNK[one], known_BN[one], text.rows(one))
         for name, each in (("float32", exact), ("int8", rounded))
     }
-    times = time_alternately(ways, rounds, where)
+    times = time_alternately(calls, rounds, where)
     return {
         "hardware": describe(),
         **where.words,
@@ -81,13 +80,13 @@ def quantize(network: LlamaPrior) -> LlamaPrior:
 
 
 def draw_codes(network: LlamaPrior, codes_BNK: Tensor, known_BN: Tensor, text: Text, noise: Tensor) -> Tensor:
-    """Codes of every token [B, N, K], drawn by the largest of logits and noise."""
+    """Codes [B, N, K] of every token, drawn as the maximum of log-probability plus Gumbel noise."""
     past = network.begin(text, len(codes_BNK))
     proposal, _ = network.propose(codes_BNK, known_BN, past)
     drawn = codes_BNK[..., :0]
     for part in torch.split(noise, list(network.spec.codebooks), -1):
-        logits = network.head(proposal.features, drawn)
-        drawn = torch.cat([drawn, (logits.log_softmax(-1) + part).argmax(-1, keepdim=True)], -1)
+        log_p = network.head(proposal.features, drawn).log_softmax(-1)
+        drawn = torch.cat([drawn, (log_p + part).argmax(-1, keepdim=True)], -1)
     return drawn
 
 

@@ -1,7 +1,6 @@
-"""transformers' LlamaForCausalLM at the size of a prior, doing what the prior does.
+"""transformers' LlamaForCausalLM at the size of a prior, as a baseline.
 
-It keeps its past in a DynamicCache, and is made to look both ways within a frame by a mask of zeros to be added:
-without one it takes the frame for text.
+It keeps its past in a DynamicCache; an additive mask of zeros makes its attention bidirectional within a latent frame.
 """
 
 from typing import Any
@@ -34,7 +33,7 @@ class LlamaBaseline:
         self.model: Any = LlamaForCausalLM(shape).to(where.device, where.dtype)  # type: ignore[arg-type]
 
     def step(self, ids_BS: Tensor) -> None:
-        """Forward and backward of a causal step, each token taught from those before it."""
+        """Forward and backward of a causal training step."""
         self.model.zero_grad()
         self.model(input_ids=ids_BS, labels=ids_BS, use_cache=False).loss.backward()
 
@@ -43,21 +42,21 @@ class LlamaBaseline:
         from transformers import DynamicCache
 
         cache = DynamicCache()
-        self.model(input_ids=self.some(tokens), past_key_values=cache, use_cache=True)
+        self.model(input_ids=self.random_ids(tokens), past_key_values=cache, use_cache=True)
         return cache
 
     @torch.no_grad()
-    def look(self, ids_BN: Tensor, cache: Any) -> Tensor:
-        """Logits of tokens that see the past and each other; the past is as before."""
+    def propose(self, ids_BN: Tensor, cache: Any) -> Tensor:
+        """Logits of tokens that see the past and each other; the past stays unchanged."""
         past, tokens = cache.get_seq_length(), ids_BN.shape[1]
         shape = (1, 1, tokens, past + tokens)
-        open_to_all = torch.zeros(shape, device=self.where.device, dtype=self.where.dtype)
+        no_mask = torch.zeros(shape, device=self.where.device, dtype=self.where.dtype)
         logits: Tensor = self.model(
-            input_ids=ids_BN, past_key_values=cache, attention_mask=open_to_all, use_cache=True
+            input_ids=ids_BN, past_key_values=cache, attention_mask=no_mask, use_cache=True
         ).logits
-        cache.crop(-tokens)  # a count to be dropped
+        cache.crop(-tokens)  # a negative length drops as many
         assert cache.get_seq_length() == past
         return logits
 
-    def some(self, tokens: int) -> Tensor:
+    def random_ids(self, tokens: int) -> Tensor:
         return torch.randint(self.vocabulary, (1, tokens), device=self.where.device)

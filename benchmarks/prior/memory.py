@@ -14,19 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from benchmarks.measuring import Call, DeviceSetting, device_setting, ratio, synchronize, time_alternately
+from benchmarks.measuring import Call, DeviceSetting, device_setting, grid_spec, ratio, synchronize, time_alternately
 from benchmarks.measuring.hardware import describe
-from benchmarks.measuring.random_models import grid_spec
 from prior.config import ContextConfig, PriorConfig
 from prior.laws import random_codes
 from prior.memory import Past, copied
 from prior.model import LlamaPrior
 
-SIDE, TENTHS = 4, 10
 CONFIG = PriorConfig(
-    spec=grid_spec((32, 32), SIDE),
+    spec=grid_spec((32, 32), 4),
     width=64,
     layers=2,
     heads=4,
@@ -37,6 +34,7 @@ CONFIG = PriorConfig(
     objective="masked",
     context=ContextConfig(length=8, vocabulary=64),
 )
+TENTHS = 10
 
 
 def main() -> None:
@@ -72,28 +70,26 @@ def measure(frames: int, where: DeviceSetting) -> dict[str, Any]:
 
 def advance_stream(model: LlamaPrior, past: Past, frames: int, where: DeviceSetting) -> tuple[Past, float]:
     """So many frames on, and the median milliseconds of one: process time on a CPU."""
-    unknown, times = nothing_known(where), []
-    decided = random_codes(CONFIG.spec, (1, CONFIG.spec.tokens), torch.Generator(where.device).manual_seed(0))
+    generator = torch.Generator(where.device).manual_seed(0)
+    codes_BNK = random_codes(model.spec, (1, model.spec.tokens), generator)
+    known_BN, times = torch.ones(codes_BNK.shape[:2], dtype=torch.bool, device=where.device), []
     clock = time.process_time if where.device.type == "cpu" else time.perf_counter
     for number in range(frames):
         start = clock()
         if number % 10 == 9:
-            past, _ = model.advance(decided, past)
+            past, _ = model.advance(codes_BNK, past)
         else:
-            model.propose(decided, unknown, past)
-            past = model.commit(past, model.propose(decided, ~unknown, past)[1])
+            model.propose(codes_BNK, ~known_BN, past)
+            past = model.commit(past, model.propose(codes_BNK, known_BN, past)[1])
         synchronize(where)
         times.append(clock() - start)
     return past, 1e3 * statistics.median(times)
 
 
 def proposal_call(model: LlamaPrior, past: Past, where: DeviceSetting) -> Call:
-    codes, unknown = CONFIG.spec.empty(1, 1, where.device)[:, 0], nothing_known(where)
-    return lambda: model.propose(codes, unknown, past)
-
-
-def nothing_known(where: DeviceSetting) -> Tensor:
-    return torch.zeros(1, CONFIG.spec.tokens, dtype=torch.bool, device=where.device)
+    codes_BNK = model.spec.empty(1, 1, where.device)[:, 0]
+    known_BN = torch.zeros(codes_BNK.shape[:2], dtype=torch.bool, device=where.device)
+    return lambda: model.propose(codes_BNK, known_BN, past)
 
 
 def resident_mb(where: DeviceSetting) -> float:

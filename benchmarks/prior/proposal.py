@@ -12,7 +12,6 @@ median of the rounds' ratios. Time is wall time; on a busy machine take `--threa
 """
 
 import argparse
-import inspect
 import json
 import os
 import statistics
@@ -82,29 +81,28 @@ def measure(given: argparse.Namespace) -> dict[str, dict[str, float]]:
 
 
 def one_batch(network: LlamaPrior, batch: int, compiling: bool, where: DeviceSetting) -> dict[str, float]:
-    if "known_BN" not in inspect.signature(network.propose).parameters:
-        sys.exit("another checkout must be of this contract: codes and known")
     spec, past = network.spec, network.begin(None, batch)
-    codes = random_codes(spec, (batch, spec.tokens), torch.Generator().manual_seed(0))
-    all_known, known = torch.ones(codes.shape[:2], dtype=torch.bool), torch.rand(codes.shape[:2]) < 0.5
+    codes_BNK = random_codes(spec, (batch, spec.tokens), torch.Generator().manual_seed(0))
+    known_BN = torch.ones(codes_BNK.shape[:2], dtype=torch.bool)
     for _ in range(network.config.window + 1):
-        past = network.commit(past, network.propose(codes, all_known, past)[1])
+        past = network.commit(past, network.propose(codes_BNK, known_BN, past)[1])
+    known_BN = torch.rand(known_BN.shape) >= 0.5
     places = torch.arange(0, spec.tokens, STEPS).expand(batch, -1)
-    ways: dict[str, Callable[[], object]] = {
-        "whole": lambda: network.propose(codes, known, past),
-        "asked": lambda: network.propose(codes, known, past, None, places),
+    calls: dict[str, Callable[[], object]] = {
+        "whole": lambda: network.propose(codes_BNK, known_BN, past),
+        "asked": lambda: network.propose(codes_BNK, known_BN, past, places_BM=places),
     }
     compiled_after = 0.0
     if compiling:
         compiled: Any = torch.compile(network.propose)
         began = time.perf_counter()
-        compiled(codes, known, past)
+        compiled(codes_BNK, known_BN, past)
         compiled_after = time.perf_counter() - began
-        ways["compiled"] = lambda: compiled(codes, known, past)
+        calls["compiled"] = lambda: compiled(codes_BNK, known_BN, past)
     weight, taken = network.norm.weight, {}
-    for name, way in ways.items():
-        way()
-        taken[name] = statistics.median(time_calls(way, 1, where) for _ in range(CALLS))
+    for name, call in calls.items():
+        call()
+        taken[name] = statistics.median(time_calls(call, 1, where) for _ in range(CALLS))
     rate, bandwidth = machine_rates(weight.dtype, where)
     return {
         **{f"{name}_ms": 1000 * seconds for name, seconds in taken.items()},

@@ -37,9 +37,9 @@ from benchmarks.measuring import (
     time_alternately,
 )
 from benchmarks.measuring.hardware import describe
-from benchmarks.measuring.random_models import grid_spec
 from benchmarks.prior.llama import LlamaBaseline
 from benchmarks.prior.workloads import (
+    make_config,
     make_prior,
     proposal_call,
     random_batch,
@@ -54,6 +54,7 @@ from prior.config import PriorConfig
 from prior.model import LlamaPrior
 
 SIZES = ("width", "layers", "heads", "kv_heads", "hidden", "window")
+TRAINING_SIDE = 8  # tokens of a row and of a column
 TRAINING, STREAMING = ("train", "llama", "passes"), ("proposal", "llama_proposal", "token", "llama_token")
 
 
@@ -83,12 +84,7 @@ def main() -> None:
 
 
 def measure(given: argparse.Namespace, where: DeviceSetting) -> dict[str, Any]:
-    config = PriorConfig(
-        **{name: getattr(given, name) for name in SIZES},
-        spec=grid_spec((given.codes,), 8),
-        objective="masked",
-        context=None,
-    )
+    config = make_config({name: getattr(given, name) for name in SIZES}, given.codes, TRAINING_SIDE)
     torch._dynamo.config.recompile_limit = 64  # of flex_attention, for a block mask each
     return {
         "hardware": describe(),
@@ -105,7 +101,7 @@ def measure(given: argparse.Namespace, where: DeviceSetting) -> dict[str, Any]:
 
 
 def training_case(config: PriorConfig, given: argparse.Namespace, where: DeviceSetting) -> dict[str, Any]:
-    frames, tokens = given.frames, 64
+    frames, tokens = given.frames, config.spec.tokens
     ways = training_calls(config, frames, where)
     times = time_alternately(
         {**{name: way() for name, way in ways.items()}, **machine_calls(where)}, given.rounds, where
@@ -117,22 +113,23 @@ def training_case(config: PriorConfig, given: argparse.Namespace, where: DeviceS
         "tokens_per_second": frames * tokens / statistics.median(times["train"]),
         "train_over_llama": ratio(times["train"], times["llama"]),
         "passes_over_train": ratio(times["passes"], times["train"]),
-        "fraction_of_floor": fraction_of_floor(training_work(config, frames, tokens), times, "train"),
-        "grown_mb": memory_growth(TRAINING, config, frames, 8, given.threads),
+        "fraction_of_floor": fraction_of_floor(training_work(config, frames), times, "train"),
+        "grown_mb": memory_growth(TRAINING, config, frames, TRAINING_SIDE, given.threads),
         **rates(times),
     }
 
 
 def growth_case(config: PriorConfig, given: argparse.Namespace, where: DeviceSetting) -> dict[str, Any]:
     model = make_prior(config, where)
-    ways = {frames: training_step(model, random_batch(config, frames, config.spec, where)) for frames in given.growth}
+    ways = {frames: training_step(model, random_batch(config, frames, where)) for frames in given.growth}
     times = time_alternately(ways, max(2, given.rounds // 2), where)
     each = {str(frames): 1e3 * statistics.median(seconds) / frames for frames, seconds in times.items()}
     return {"ms_a_frame": each, "slope": slope(given.growth, [times[frames] for frames in given.growth])}
 
 
 def streaming_case(config: PriorConfig, side: int, given: argparse.Namespace, where: DeviceSetting) -> dict[str, Any]:
-    ways = streaming_calls(config, side, where)
+    config = replace(config, spec=config.spec.resized([(side, side)]))
+    ways = streaming_calls(config, where)
     times = time_alternately(
         {**{name: way() for name, way in ways.items()}, **machine_calls(where)}, given.rounds, where
     )
@@ -166,7 +163,7 @@ def milliseconds(times: Mapping[str, list[float]], names: tuple[str, ...]) -> di
 
 def training_calls(config: PriorConfig, frames: int, where: DeviceSetting) -> dict[str, Callable[[], Call]]:
     """To be made by need: a process that measures the memory of one holds no other."""
-    clips = random_batch(config, frames, config.spec, where)
+    clips = random_batch(config, frames, where)
 
     def llama() -> Call:
         peer = LlamaBaseline(config, where)
@@ -179,18 +176,19 @@ def training_calls(config: PriorConfig, frames: int, where: DeviceSetting) -> di
     }
 
 
-def streaming_calls(config: PriorConfig, side: int, where: DeviceSetting) -> dict[str, Callable[[], Call]]:
-    past, spec = config.window * side * side, grid_spec(config.spec.codebooks, side)
+def streaming_calls(config: PriorConfig, where: DeviceSetting) -> dict[str, Callable[[], Call]]:
+    tokens = config.spec.tokens
+    past = config.window * tokens
 
-    def llama(tokens: int) -> Call:
+    def llama(count: int) -> Call:
         peer = LlamaBaseline(config, where)
-        cache, ids = peer.past_of(past), peer.some(tokens)
-        return lambda: peer.look(ids, cache)
+        cache, ids = peer.past_of(past), peer.random_ids(count)
+        return lambda: peer.propose(ids, cache)
 
     return {
-        "proposal": lambda: proposal_call(make_prior(config, where), spec),
-        "llama_proposal": lambda: llama(side * side),
-        "token": lambda: token_call(make_prior(replace(config, objective="autoregressive"), where), spec),
+        "proposal": lambda: proposal_call(make_prior(config, where)),
+        "llama_proposal": lambda: llama(tokens),
+        "token": lambda: token_call(make_prior(replace(config, objective="autoregressive"), where)),
         "llama_token": lambda: llama(1),
     }
 
@@ -206,8 +204,8 @@ def memory_growth(
 
 def memory(where: DeviceSetting, name: str, codes: int, frames: int, side: int, **sizes: int) -> dict[str, float]:
     """What a process needs for one step or question beyond weights and past; nothing else has run in it."""
-    config = PriorConfig(**sizes, spec=grid_spec((codes,), 8), objective="masked", context=None)  # type: ignore[arg-type]
-    ways = training_calls(config, frames, where) if name in TRAINING else streaming_calls(config, side, where)
+    config = make_config(sizes, codes, side)
+    ways = training_calls(config, frames, where) if name in TRAINING else streaming_calls(config, where)
     return {"grown_mb": memory_growth_mb(ways[name](), where)}
 
 

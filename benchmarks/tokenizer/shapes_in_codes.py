@@ -1,8 +1,8 @@
-"""What a tokenizer loses, and where: is a thing's shape in the codes, and does the decoder draw it?
+"""What a tokenizer loses, and where: is a thing's shape in the codes, and does the decoder paint it?
 
-Clips of the playroom with one thing in each. A small network learns to read the shape off the codes of some. On others
-it is compared with the oracle, which looks at the decoded frames. Where the network knows the shape and the oracle does
-not, the decoder can still learn it without a change of codes.
+Clips of the playroom with one thing in each. A small network learns to read the shape off the codes of some; on others
+it is compared with the oracle, which looks at the frames that the decoder paints of the same codes. Where the first
+knows and the second does not, the decoder can still learn it, and no code has to change.
 """
 
 import argparse
@@ -27,7 +27,7 @@ WIDTH, CODE = 48, 8
 
 
 class ShapeClassifier(nn.Module):
-    """Codes [B, T, N, K] to a logit for each shape: embeddings, convolutions, mean and maximum over positions."""
+    """Codes [B, T, N, K] to a logit for each shape: embeddings, some convolutions, mean and maximum over positions."""
 
     def __init__(self, spec: TokenSpec):
         super().__init__()
@@ -73,7 +73,7 @@ def train_classifier(spec: TokenSpec, codes: Tensor, shapes: Tensor, steps: int)
 
 
 def decoded_shapes(tokenizer: TokenizerModel, codes: Tensor, pictures: int) -> list[str]:
-    """The shapes that the oracle sees in the decoded clips; of several things, that of the first."""
+    """The shapes that the oracle sees in what the decoder makes of the codes; of several things, that of the first."""
     seen: list[str] = []
     for part in torch.split(codes, CHUNK):
         clips = to_frames(tokenizer.network.decode(part, tokenizer.spec)[0])[:, :pictures].cpu().numpy()
@@ -118,8 +118,10 @@ def main() -> None:
     things, codes = [scene.things[0] for scene in scenes], encode_scenes(tokenizer, scenes, arguments.pictures)
     shapes = torch.tensor([SHAPES.index(thing.shape) for thing in things[:learned]])
     reader = train_classifier(tokenizer.spec, codes[:learned], shapes, arguments.steps)
-    read = predicted_shapes(reader, codes[learned:])
-    drawn = decoded_shapes(tokenizer, codes[learned:], arguments.pictures)
+    read, drawn = (
+        predicted_shapes(reader, codes[learned:]),
+        decoded_shapes(tokenizer, codes[learned:], arguments.pictures),
+    )
     rows = {
         kind: (*accuracy(read, things[learned:], kind), accuracy(drawn, things[learned:], kind)[1])
         for kind in ("all", *(f"{size} {shape}" for shape in SHAPES for size in SIZES))

@@ -12,7 +12,7 @@ import torch
 from benchmarks.gpu_check import checks, report, runner
 from benchmarks.gpu_check.checks import training
 from benchmarks.gpu_check.runner import Check, Outcome, run_all
-from benchmarks.measuring.random_models import grid_spec
+from benchmarks.measuring import grid_spec
 from prior.config import PriorConfig
 from prior.model import LlamaPrior
 from prior.visibility import Layout

@@ -29,12 +29,11 @@ def check_rollout(device: str) -> Iterator[Finding]:
     work()
     taken = time_calls(work, 1, training.setting)
     first, again, known = made[0], made[1], training.batch.targets[:, :1]
-    training.network.spec.check_range(first)
+    training.batch.spec.check_range(first)
     held = torch.equal(first[:, :1], known) and torch.equal(first, again)
     yield Finding(
         f"rollout in training, {given.name}, bf16: codes, and the same twice", yes_or_no(held), format_ms(taken),
         f"{format_ms(taken / given.frames)} a latent frame",
-        f"{given.batch} clips of {given.frames} frames of {given.config.spec.tokens} tokens, "
-        f"{phase.rollout_steps} proposals each",
+        f"{given.batch} clips of {given.frames} frames of {given.side**2} tokens, {phase.rollout_steps} proposals each",
         {"seconds": taken},
     )  # fmt: skip

@@ -17,7 +17,7 @@ from prior.config import PriorShape
 from videogen.checkpoint import read_folder
 from videogen.conditioning import BPEConfig
 from videogen.models import BUNDLED, TokenizerModel, load_tokenizer
-from videogen.tokens.description import Description, EncodeSpec, write_description
+from videogen.tokens.description import Description, EncodeSpec, write_or_compare
 from videogen.tokens.shards import ShardMetadata, write_shard
 from videogen.training.loop.config import OptimizerConfig, TrainingConfig
 from videogen.training.loop.distributed import processes
@@ -94,17 +94,20 @@ def is_sharded() -> bool:
         return bool(accelerator.is_fsdp2)
 
 
-def write_tokens(folder: Path, model: TokenizerModel) -> None:
-    """Random codes of the bundled tokenizer, as a set of encoded clips."""
+def write_tokens(folder: Path, tokenizer: TokenizerModel) -> None:
+    """A token set of random codes of the bundled tokenizer."""
     folder.mkdir()
-    spec, frames = model.spec, model.spec.video_frames(FRAMES)
-    clips = EncodeSpec(model.clips.height, model.clips.width, model.clips.fps, frames)
-    write_description(folder, Description(model.fingerprint, spec, clips, "random codes", CLIPS, CLIPS))
+    spec, clips = tokenizer.spec, tokenizer.clips
+    frames = spec.video_frames(FRAMES)
+    encoded = EncodeSpec(clips.height, clips.width, clips.fps, frames)
+    write_or_compare(folder, Description(tokenizer.fingerprint, spec, encoded, "random", CLIPS, CLIPS))
     names = tuple(f"clip {number}" for number in range(CLIPS))
     captions = tuple(f"a small ring, {name}" for name in names)
-    draw, shape = np.random.default_rng(0), (FRAMES, spec.tokens, spec.depth)
-    codes = (draw.integers(0, spec.codebooks, shape) for _ in names)
-    write_shard(folder, 0, ShardMetadata(names, captions, (frames,) * CLIPS, (FRAMES,) * CLIPS), spec, codes)
+    metadata = ShardMetadata(names, captions, (frames,) * CLIPS, (FRAMES,) * CLIPS)
+    rng = np.random.default_rng(0)
+    write_shard(
+        folder, 0, metadata, spec, (rng.integers(0, spec.codebooks, (FRAMES, spec.tokens, spec.depth)) for _ in names)
+    )
 
 
 def configuration(data: Path, small: bool) -> PriorTrainingConfig:

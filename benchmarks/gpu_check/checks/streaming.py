@@ -35,7 +35,7 @@ def check(device: str) -> Iterator[Finding]:
 
 @torch.no_grad()
 def stream_tokens(model: PriorModel, request: GenerationRequest, frames: int) -> tuple[Tensor, float]:
-    """Codes [1, T, N, K], and seconds a latent frame."""
+    """Codes [1, T, N, K], and seconds per latent frame."""
     state, codes, clock = prefill(model, request), [], exact_clock(model)
     began = clock()
     for _ in range(frames):
@@ -47,14 +47,14 @@ def stream_tokens(model: PriorModel, request: GenerationRequest, frames: int) ->
 def compare_tokens(
     model: PriorModel, request: GenerationRequest, expected: Tensor, dtype: str, allowed: float
 ) -> Iterator[Finding]:
-    """Each latent frame decided anew after the CPU's own history: so one other draw does not spoil the rest."""
+    """Samples each latent frame after the history of the CPU, so that one different draw does not change the rest."""
     equal = []
     for t in range(expected.shape[1]):
         context = Context(expected[:, :t].to(model.device), model.spec)
         _, output = step(model, request, prefill(model, request, context))
-        equal.append(float((output.codes_BNK.cpu() == expected[:, t]).all(-1).float().mean()))
+        equal.append(equal_tokens(output.codes_BNK.cpu(), expected[:, t]))
     share, free = sum(equal) / len(equal), stream_tokens(model, request, expected.shape[1])[0].cpu()
-    whole = float((free == expected).all(-1).float().mean())
+    whole = equal_tokens(free, expected)
     yield Finding(
         f"bundled model, {dtype}: tokens of a CPU in float32", yes_or_no(share >= allowed),
         f"{100 * share:.2f} % equal", f"at least {100 * allowed:.0f} %",
@@ -63,9 +63,13 @@ def compare_tokens(
     )  # fmt: skip
 
 
+def equal_tokens(one: Tensor, other: Tensor) -> float:
+    return float((one == other).all(-1).float().mean())
+
+
 @torch.no_grad()
 def compare_frames(model: PriorModel, codes: Tensor, device: str) -> Iterator[Finding]:
-    """The same tokens through the decoder here and there."""
+    """Decodes the same tokens on the CPU and on the device."""
     expected = to_frames(model.tokenizer.network.decode(codes, model.spec)[0])
     there = VideoPipeline.from_pretrained(device=device).model.tokenizer.network
     got = to_frames(there.decode(codes.to(device), model.spec)[0]).cpu()
@@ -97,7 +101,7 @@ def time_stream(
 
 
 def first_frame(model: PriorModel, request: GenerationRequest) -> float:
-    """Seconds from a prompt to its first frame in memory, the second time: the first time kernels are loaded."""
+    """Seconds from a prompt to its first frame in CPU memory, the second time: the first call loads kernels."""
     taken = 0.0
     for _ in range(2):
         began = time.perf_counter()

@@ -21,17 +21,17 @@ from benchmarks.gpu_check.common import (
     read_config,
     read_section,
 )
-from benchmarks.measuring import reset_peak_memory, time_calls
-from benchmarks.measuring.random_models import grid_spec
+from benchmarks.measuring import grid_spec, reset_peak_memory, time_calls
 from prior.config import ContextConfig, PriorConfig, PriorShape
 from prior.laws import random_batch
-from prior.model import LlamaPrior, PriorBatch
+from prior.model import LlamaPrior
 from prior.visibility import Layout
 from videogen.evaluation.lab.roofline import head_parameters
 from videogen.training.estimate.memory_estimate import fake_tensors, measure_cost, state_bytes
 from videogen.training.loop.config import OptimizerConfig
 from videogen.training.loop.stage import TrainedModule
 
+SIDE = 16  # tokens of a row and of a column, on a GPU
 STEPS, TIMED = 6, 5
 BACKWARD = 2  # a backward pass costs two forward passes: gradients of the weights and of the inputs
 LOSS, GRADIENT = 1e-2, 5e-2  # how far a compiled step may be from one that is not, in bf16
@@ -43,6 +43,7 @@ class PresetRun(NamedTuple):
     name: str
     config: PriorConfig
     frames: int
+    side: int
     batch: int
     recompute: bool
 
@@ -52,7 +53,7 @@ def preset(name: str, device: str) -> PresetRun:
     if is_small(device):
         shape = PriorShape(width=64, layers=1, heads=4, kv_heads=2, hidden=128, window=3, objective="masked")
         context = ContextConfig(length=6, features=32)
-        return PresetRun(f"small, for {name}", make_config(shape, (8, 5), 4, context), 2, 2, name == "700 M")
+        return PresetRun(f"small, for {name}", make_config(shape, (8, 5), 4, context), 2, 4, 2, name == "700 M")
     file, codebooks, text, batch = {
         "80 M": ("video_80m", (8, 8, 8, 5, 5, 5), ContextConfig(length=64, features=768), 16),
         "700 M": ("video_700m", (4, 16, 16, 16, 16), ContextConfig(length=96, features=1024), 8),
@@ -60,7 +61,7 @@ def preset(name: str, device: str) -> PresetRun:
     given = read_config(f"prior/{file}.yaml")
     frames = max(phase["frames"] for phase in given["phases"])
     shape = read_section(f"prior/{file}.yaml", "prior", PriorShape)
-    return PresetRun(name, make_config(shape, codebooks, 16, text), frames, batch, given["recompute"])
+    return PresetRun(name, make_config(shape, codebooks, SIDE, text), frames, SIDE, batch, given["recompute"])
 
 
 def make_config(shape: PriorShape, codebooks: tuple[int, ...], side: int, context: ContextConfig) -> PriorConfig:
@@ -93,7 +94,7 @@ class TrainingRun:
         on_gpu = self.setting.device.type == "cuda"
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=2e-4, fused=on_gpu or None)
         generator = torch.Generator(self.setting.device).manual_seed(SEED)
-        self.batch: PriorBatch = random_batch(given.config, given.batch, given.frames, given.config.spec, generator)
+        self.batch = random_batch(given.config, given.batch, given.frames, given.config.spec, generator)
         self.blocks = self.network.blocks_for(self.batch, "auto")
         self.norm = torch.zeros(())
 
@@ -161,7 +162,7 @@ def timing(what: str, training: TrainingRun, beside: float | None = None) -> Fin
         training_flop(given.config, training.network.layout_of(training.batch), given.batch),
     )
     reached, rate, sheet = needed / taken, peaks_of(setting).operations, datasheet_flops(setting.device)
-    tokens = given.batch * given.frames * given.config.spec.tokens
+    tokens = given.batch * given.frames * given.side**2
     share = "" if sheet is None else f", MFU {100 * reached / sheet:.0f} % of {sheet / 1e12:.0f} TFLOP/s"
     ratio = "" if beside is None else f", {beside / taken:.2f} x the step that is not compiled"
     return Finding(
@@ -174,9 +175,8 @@ def timing(what: str, training: TrainingRun, beside: float | None = None) -> Fin
 
 def size(training: TrainingRun) -> str:
     given, numbers = training.given, sum(p.numel() for p in training.network.parameters())
-    again = ", activations make_config again" if given.recompute else ""
-    clips = f"{given.batch} x {given.frames} frames x {given.config.spec.tokens} tokens"
-    return f"{numbers / 1e6:.3g} M parameters, {clips}{again}"
+    again = ", activations made again" if given.recompute else ""
+    return f"{numbers / 1e6:.3g} M parameters, {given.batch} x {given.frames} frames x {given.side**2} tokens{again}"
 
 
 def memory(training: TrainingRun, peak: int) -> Finding:
@@ -194,13 +194,13 @@ def estimated_bytes(given: PresetRun) -> int:
     with fake_tensors():
         network = LlamaPrior(given.config)
         clip = random_batch(given.config, 1, given.frames, given.config.spec, torch.Generator())
-        trained = TrainedModule(network, OptimizerConfig(1e-3, 0, "constant"), averaged=False)
         step = measure_cost([network], lambda: network(clip, "gathered", 0.1, given.recompute).loss.mean(), "bf16")
+        trained = TrainedModule(network, OptimizerConfig(1e-3, 0, "constant"), averaged=False)
         return state_bytes(trained) + given.batch * step.bytes
 
 
 def training_flop(config: PriorConfig, layout: Layout, batch: int) -> float:
-    """Forward and backward of a batch. Nothing masked away is counted, nothing padded, nothing make_config again.
+    """Forward and backward of a batch. Nothing masked away is counted, nothing padded, nothing made again.
 
     After the last block only the frames that are asked about are read: the others give it keys and values alone.
     """
