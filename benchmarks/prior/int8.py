@@ -40,7 +40,7 @@ def main() -> None:
     print(json.dumps(figures, indent=2) if given.json else table(figures))
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def measure(model: Path, clips: int, rounds: int, threads: int) -> dict[str, Any]:
     where, pipe = device_setting(threads), VideoPipeline.from_pretrained(model)
     prompts = list(read_prompts(f"playroom:{clips}").captions)
