@@ -94,7 +94,7 @@ def test_a_file_says_how_to_make_it_again(capsys):
     said = json.loads(capsys.readouterr().out)
     assert (said["frames"], said["height"], said["width"], said["tags"]["title"]) == (3, 16, 24, RING)
     pipe = VideoPipeline.from_pretrained("model")
-    settings = pipe.job(RING, "blue", 1, 7, {"steps": 3, "guidance_scale": 2}).sampler
+    settings = pipe.request(RING, "blue", 1, 7, {"steps": 3, "guidance_scale": 2}).sampler
     assert said["metadata"] == {
         "prompt": RING, "negative_prompt": "blue", "seed": 7, "model": pipe.model.path.resolve().parent.name,
         "fingerprint": pipe.model.fingerprint, "dtype": "float32", "settings": asdict(settings),

@@ -11,7 +11,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     home = tmp_path_factory.mktemp("models")
     return {
         "masked": write_model(home / "masked"),
-        "next": write_model(home / "next", "autoregressive"),
+        "autoregressive": write_model(home / "autoregressive", "autoregressive"),
         "sinks": write_model(home / "sinks", sinks=1),
         "untold": write_model(home / "untold", told=False),
     }
@@ -23,8 +23,8 @@ def pipe(folders: dict[str, Path]) -> VideoPipeline:
 
 
 @pytest.fixture(scope="session")
-def next_pipe(folders: dict[str, Path]) -> VideoPipeline:
-    return VideoPipeline.from_pretrained(folders["next"])
+def autoregressive_pipe(folders: dict[str, Path]) -> VideoPipeline:
+    return VideoPipeline.from_pretrained(folders["autoregressive"])
 
 
 @pytest.fixture(scope="session")

@@ -67,7 +67,7 @@ def test_it_says_what_it_is(pipe, folders):
 
 
 def test_a_tuple_and_latents_where_they_are_asked_for(pipe):
-    ids = pipe(RING, num_frames=9, generator=1, output_type="ids").frames
+    ids = pipe(RING, num_frames=9, generator=1, output_type="codes").frames
     given = pipe(RING, num_frames=9, generator=1, output_type="latent", return_dict=False)
     assert isinstance(given, tuple)
     assert len(given) == 1
@@ -130,9 +130,9 @@ def test_a_new_prompt_in_a_stream_is_warned_of_where_it_is_set():
 def test_free_words_and_the_words_that_they_stand_for_make_the_same_bytes():
     pipe = VideoPipeline.from_pretrained()
     with pytest.warns(PipelineWarning, match="is read as"):
-        free = pipe("crimson disk on navy", num_frames=1, generator=3, output_type="ids").frames
+        free = pipe("crimson disk on navy", num_frames=1, generator=3, output_type="codes").frames
     own = pipe(
-        pipe.model.prompt_vocabulary.read("crimson disk on navy").text, num_frames=1, generator=3, output_type="ids"
+        pipe.model.prompt_vocabulary.read("crimson disk on navy").text, num_frames=1, generator=3, output_type="codes"
     )
     assert torch.equal(free, own.frames)
 

@@ -7,10 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
+from interfaces.tokenizer import encode_clip
 from tests.io.clips import number_in, numbered_frame
 from tests.pipeline.tiny import RING
 from videogen.conditioning_frames import condition_on_clip, frames_of_use
 from videogen.errors import DataError
+from videogen.generate import Context, generate
 from videogen.io import Scan, VideoError, scan, write_video
 from videogen.io.images import as_frames, clip_frames, load_image, shown_numbers
 from videogen.io.reader import strict
@@ -81,24 +83,21 @@ def test_a_file_that_changes_under_way_is_noticed(tmp_path):
 def test_what_is_known_ends_with_the_last_picture_in_whole_groups(name, frames, request):
     pipe = request.getfixturevalue(name)
     clip = numbered(frames, 16, 24)
-    known = condition_on_clip(pipe.model, clip)
+    given = condition_on_clip(pipe.model, clip)
     latent_frames = min(1 + (frames - 1) // 4, pipe.model.config.window + pipe.model.config.sink_frames)
     used = clip[-(1 + 4 * (latent_frames - 1)) :]
     assert len(used) <= frames_of_use(pipe.model)
-    assert torch.equal(known.ids_BThw, pipe.model.tokenizer.network.encode_clip(to_clip(used[None])))
-    assert known.pictures.shape == (1, 0, 16, 24, 3)
+    assert torch.equal(given.context.codes_BTNK, encode_clip(pipe.model.tokenizer.network, to_clip(used[None])))
+    assert given.frames.shape == (1, 0, 16, 24, 3)
 
 
 def test_a_continuation_is_what_the_unbroken_video_was(pipe):
     """Tokens of the model itself are continued as if there had been no break: no seam, no repeat."""
-    whole = pipe(RING, num_frames=33, generator=3, output_type="ids").frames
+    whole = pipe(RING, num_frames=33, generator=3, output_type="codes").frames
     made = pipe(RING, num_frames=33, generator=3, output_type="uint8").frames[0]
-    job = pipe.job(RING, None, 1, 3, {})
-    from videogen.conditioning_frames import ConditioningFrames
-    from videogen.stats import Figures
-
-    known = ConditioningFrames(whole[:, :2], torch.zeros(1, 0, 16, 24, 3, dtype=torch.uint8))
-    after = torch.cat([one.pictures for one in pipe.until(8, job, known, Figures())], 1)[0].numpy()
+    request = pipe.request(RING, None, 1, 3, {})
+    outputs = generate(pipe.model, request, Context(whole[:, :2], pipe.model.spec), num_frames=8)
+    after = torch.cat([output.frames for output in outputs], 1)[0].numpy()
     assert np.array_equal(after, made[5:13])
 
 

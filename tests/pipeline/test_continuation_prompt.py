@@ -205,9 +205,9 @@ def test_a_clip_without_a_prompt_goes_on_as_what_it_shows(bundled):
     clip = rendered(BALL)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        made = bundled(video=clip, num_frames=1, generator=3, output_type="ids")
+        made = bundled(video=clip, num_frames=1, generator=3, output_type="codes")
     assert parse(made.metadata[0]["prompt"]).words() == Scene((BALL.words(),), GROUND)
-    same = bundled(made.metadata[0]["prompt"], video=clip, num_frames=1, generator=3, output_type="ids")
+    same = bundled(made.metadata[0]["prompt"], video=clip, num_frames=1, generator=3, output_type="codes")
     assert torch.equal(torch.as_tensor(made.frames), torch.as_tensor(same.frames))
 
 
@@ -224,12 +224,12 @@ def test_a_clip_of_another_world_is_told_and_gets_no_caption(bundled):
 def test_a_model_without_rules_goes_on_freely_and_says_so(pipe):
     clip = np.zeros((5, 16, 24, 3), np.uint8)
     with pytest.warns(UserWarning, match="no prompt: the continuation is free") as caught:
-        free = pipe(video=clip, num_frames=2, generator=1, output_type="ids")
+        free = pipe(video=clip, num_frames=2, generator=1, output_type="codes")
     assert caught[0].message.detail.kind == "no_prompt"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert torch.equal(
-            torch.as_tensor(pipe("", video=clip, num_frames=2, generator=1, output_type="ids").frames),
+            torch.as_tensor(pipe("", video=clip, num_frames=2, generator=1, output_type="codes").frames),
             torch.as_tensor(free.frames),
         )
     with pytest.warns(UserWarning, match="no prompt"):
@@ -244,8 +244,8 @@ def test_nothing_to_go_on_from_needs_a_prompt(pipe):
 
 
 @pytest.mark.parametrize("which", ["masked", "next"])
-def test_a_caption_costs_the_same_alone_and_among_others(which, pipe, next_pipe):
-    model = {"masked": pipe, "next": next_pipe}[which].model
+def test_a_caption_costs_the_same_alone_and_among_others(which, pipe, autoregressive_pipe):
+    model = {"masked": pipe, "next": autoregressive_pipe}[which].model
     ids_Thw = torch.randint(0, 1000, (3, 2, 3), generator=torch.Generator().manual_seed(1))
     together = nats_of(model, [RING, STAR, ""], ids_Thw)
     alone = torch.cat([nats_of(model, [caption], ids_Thw) for caption in (RING, STAR, "")])
@@ -255,4 +255,7 @@ def test_a_caption_costs_the_same_alone_and_among_others(which, pipe, next_pipe)
 
 def test_a_model_without_text_has_nothing_to_look_for(pipe):
     silent = replace(pipe.model, conditioner=None)
-    assert continuation_prompt(silent, pipe.known(np.zeros((5, 16, 24, 3), np.uint8), None, None, None, 1)) == ("", ())
+    assert continuation_prompt(silent, pipe.conditioning(np.zeros((5, 16, 24, 3), np.uint8), None, None, None)) == (
+        "",
+        (),
+    )

@@ -10,7 +10,7 @@ import torch
 
 from tests.fake_device import FAKE, FakeDevice
 from tests.pipeline.tiny import RING, STAR
-from videogen.generate import begin, go_on, under_new_prompts
+from videogen.generate import prefill, step, switch_prompt
 from videogen.models import PriorModel
 from videogen.pipeline import VideoPipeline
 
@@ -26,43 +26,45 @@ def moved(pipe: VideoPipeline, device: str | None = None) -> VideoPipeline:
 
 
 def made(pipe: VideoPipeline, **settings: Any) -> tuple[torch.Tensor, np.ndarray]:
-    """Ids and pictures of two videos, with guidance, across a change of prompt."""
-    job = pipe.job([RING, STAR], None, 1, 7, {"guidance_scale": 2.0, "guidance_schedule": "linear", **settings})
+    """Codes and frames of two videos, with guidance, across a change of prompt."""
+    request = pipe.request([RING, STAR], None, 1, 7, {"guidance_scale": 2.0, "guidance_schedule": "linear", **settings})
     model: PriorModel = pipe.model
-    going, ids, pictures = begin(model, job), [], []
+    state, codes, frames = prefill(model, request), [], []
     for number in range(FRAMES):
         if number == FRAMES - 1:
-            job = replace(job, prompts=(STAR, RING))
-            going = under_new_prompts(model, job, going)
-        going, one = go_on(model, job, going)
-        ids.append(one.ids_Bhw.cpu())
-        pictures.append(one.pictures.cpu().numpy())
-    return torch.stack(ids, 1), np.concatenate(pictures, 1)
+            request = replace(request, prompts=(STAR, RING))
+            state = switch_prompt(model, request, state)
+        state, output = step(model, request, state)
+        codes.append(output.codes_BNK.cpu())
+        frames.append(output.frames.cpu().numpy())
+    return torch.stack(codes, 1), np.concatenate(frames, 1)
 
 
 @pytest.mark.parametrize("order", ["halton", "threshold", "autoregressive"])
-def test_tokens_and_pictures_are_those_of_the_cpu(order: str, pipe: VideoPipeline, next_pipe: VideoPipeline) -> None:
-    here = next_pipe if order == "autoregressive" else pipe
-    ids, pictures = made(moved(here), order=order, steps=2)
+def test_tokens_and_frames_are_those_of_the_cpu(
+    order: str, pipe: VideoPipeline, autoregressive_pipe: VideoPipeline
+) -> None:
+    here = autoregressive_pipe if order == "autoregressive" else pipe
+    codes, frames = made(moved(here), order=order, steps=2)
     with FakeDevice():
         there, seen = made(moved(here, FAKE), order=order, steps=2)
-    assert torch.equal(there, ids)
-    assert np.abs(seen.astype(int) - pictures).max() <= 1
+    assert torch.equal(there, codes)
+    assert np.abs(seen.astype(int) - frames).max() <= 1
 
 
 @pytest.mark.parametrize("order", ["halton", "confidence"])
 def test_a_latent_frame_waits_for_the_device_as_often_however_many_proposals_it_has(
     order: str, pipe: VideoPipeline
 ) -> None:
-    """What is masked, whether all answers were numbers, whether all ids are codes: three times a frame."""
+    """How many tokens are unknown, whether all numbers were finite, whether all codes are in range: three times a frame."""
     waits = []
     for steps in (2, 6):
         with FakeDevice() as device:
             there = moved(pipe, FAKE)
-            job = there.job([RING], None, 1, 7, {"order": order, "steps": steps, "guidance_scale": 2.0})
-            going = begin(there.model, job)
+            request = there.request([RING], None, 1, 7, {"order": order, "steps": steps, "guidance_scale": 2.0})
+            state = prefill(there.model, request)
             device.places.clear()
-            go_on(there.model, job, going)
+            step(there.model, request, state)
             waits.append(dict(device.places))
     assert waits[0] == waits[1]
     assert sum(waits[0].values()) == 3, waits[0]

@@ -20,7 +20,7 @@ from videogen.pipeline import PipelineWarning, VideoPipeline
 
 
 def ids_of(pipe, prompt, **options):
-    return pipe(prompt, num_frames=9, output_type="ids", **options).frames
+    return pipe(prompt, num_frames=9, output_type="codes", **options).frames
 
 
 @pytest.mark.parametrize("order", [*MASKED_ORDERS, "autoregressive"])
@@ -38,7 +38,7 @@ def test_a_video_of_a_batch_is_the_video_alone(folders, order, scale):
 
 def test_each_video_of_a_prompt_has_the_next_seed(folders):
     pipe = exact(VideoPipeline.from_pretrained(folders["masked"]))
-    out = pipe([RING, STAR], num_videos_per_prompt=2, num_frames=9, generator=7, output_type="ids")
+    out = pipe([RING, STAR], num_videos_per_prompt=2, num_frames=9, generator=7, output_type="codes")
     assert out.seeds == (7, 8, 9, 10)
     for row, prompt in enumerate([RING, RING, STAR, STAR]):
         assert torch.equal(ids_of(pipe, prompt, generator=7 + row)[0], out.frames[row])
@@ -73,7 +73,7 @@ def test_the_prompt_and_the_guidance_matter(pipe):
 
 def test_without_text_nothing_is_asked_twice(folders):
     pipe = VideoPipeline.from_pretrained(folders["untold"])
-    assert not pipe.job(RING, None, 1, 3, {"guidance_scale": 4.0}).sampler.guided
+    assert not pipe.request(RING, None, 1, 3, {"guidance_scale": 4.0}).sampler.guided
     with pytest.warns(UserWarning, match="taught without text; the prompt and guidance change nothing"):
         asked = ids_of(pipe, RING, generator=3, guidance_scale=4.0)
     assert torch.equal(asked, ids_of(pipe, "", generator=3))
@@ -172,7 +172,7 @@ def test_the_text_encoder_goes_where_the_networks_go(folders, monkeypatch):
 
 def test_every_type_of_output_is_the_same_video(pipe):
     out = {kind: pipe([RING, STAR], num_frames=6, generator=1, output_type=kind).frames
-           for kind in ("np", "pt", "pil", "uint8", "ids")}  # fmt: skip
+           for kind in ("np", "pt", "pil", "uint8", "codes")}  # fmt: skip
     frames = out["uint8"]
     assert frames.dtype == np.uint8
     assert frames.shape == (2, 6, 16, 24, 3)
@@ -182,7 +182,7 @@ def test_every_type_of_output_is_the_same_video(pipe):
     assert np.array_equal((out["pt"] * 255).round().permute(0, 1, 3, 4, 2).numpy().astype(np.uint8), frames)
     assert isinstance(out["pil"][0][0], Image.Image)
     assert np.array_equal(np.stack([np.stack(video) for video in out["pil"]]), frames)
-    assert out["ids"].shape == (2, 3, 2, 3)
+    assert out["codes"].shape == (2, 3, 2, 3)
     with pytest.raises(UsageError, match="'mp4'; expected one of np"):
         pipe(RING, output_type="mp4")
 
@@ -207,7 +207,7 @@ def test_a_video_can_begin_with_an_image(pipe, tmp_path):
     several = pipe([RING, STAR], num_frames=6, image=Image.fromarray(image), generator=1, output_type="uint8").frames
     assert np.array_equal(several[0, 0], several[1, 0])
     assert np.array_equal(several[0, :1], frames[0])
-    assert pipe(RING, num_frames=6, image=image, output_type="ids").frames.shape[1] == 3
+    assert pipe(RING, num_frames=6, image=image, output_type="codes").frames.shape[1] == 3
 
 
 def test_the_callback_sees_each_latent_frame_and_may_end_it(pipe):
@@ -227,8 +227,8 @@ def test_the_callback_sees_each_latent_frame_and_may_end_it(pipe):
 def test_what_it_cost_is_said(pipe):
     out = pipe([RING, STAR], num_frames=9, num_inference_steps=2)
     assert out.steps == 2
-    assert (out.figures.pictures, out.figures.latent_frames, out.figures.videos) == (18, 3, 2)
-    assert out.figures.first_picture < out.figures.prior + out.figures.decoder + 60
+    assert (out.stats.frames, out.stats.latent_frames, out.stats.videos) == (18, 3, 2)
+    assert out.stats.first_frame < out.stats.prior + out.stats.decoder + 60
 
 
 def test_the_models_own_settings_are_obeyed_and_overridden(tmp_path):
@@ -250,9 +250,9 @@ def test_what_a_model_says_of_sampling_is_checked(tmp_path):
             sampler_of(model)
 
 
-def test_without_settings_the_order_is_how_the_prior_was_taught(pipe, next_pipe):
+def test_without_settings_the_order_is_how_the_prior_was_taught(pipe, autoregressive_pipe):
     assert pipe.sampler == SamplerConfig()
-    assert next_pipe.sampler == SamplerConfig(order="autoregressive")
+    assert autoregressive_pipe.sampler == SamplerConfig(order="autoregressive")
 
 
 @pytest.mark.parametrize("name", ["masked", "next", "sinks", "untold"])
@@ -310,9 +310,9 @@ def test_half_precision_makes_videos_too(folders):
 
 
 @pytest.mark.parametrize("order", MASKED_ORDERS[:-1])
-def test_many_tokens_at_once_are_refused_for_a_prior_taught_one_by_one(next_pipe, order):
+def test_many_tokens_at_once_are_refused_for_a_prior_taught_one_by_one(autoregressive_pipe, order):
     with pytest.raises(UsageError, match=f"order = {order} .*use autoregressive, raster"):
-        next_pipe(RING, order=order)
+        autoregressive_pipe(RING, order=order)
 
 
 def test_token_by_token_is_refused_for_a_prior_taught_with_masks(pipe):

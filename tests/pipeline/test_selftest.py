@@ -24,7 +24,7 @@ def test_a_stream_that_forgets_is_found(folders, monkeypatch):
     restore = VideoStream.restore
 
     def forgetting(model, state, frames=None):
-        return restore(model, state._replace(prompt=state.job.prompts[0]), frames)
+        return restore(model, state._replace(prompt=state.request.prompts[0]), frames)
 
     monkeypatch.setattr(VideoStream, "restore", staticmethod(forgetting))
     assert "a restored stream is unbroken" in broken(model)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from tests.pipeline.oracle import ids_of, pictures_of
+from tests.pipeline.oracle import codes_of, frames_of
 from tests.pipeline.tiny import MASKED_ORDERS, RING, STAR
 from tests.tokenizer.models import noise_clip
 from videogen.errors import UsageError
-from videogen.generate import begin, cut_to_new_prompts, go_on, nothing_known, under_new_prompts
+from videogen.generate import empty_context, new_scene, prefill, step, switch_prompt
 from videogen.pipeline import VideoPipeline
 from videogen.pixels import to_frames
 
@@ -38,23 +38,24 @@ def test_a_stream_is_the_call_and_both_are_the_slow_way(pipe, options):
     offline = called(pipe, RING, generator=5, num_inference_steps=3, **options)
     streamed = taken(pipe.stream(RING, generator=5, num_inference_steps=3, **options), PICTURES)
     assert np.array_equal(streamed, offline)
-    ids = pipe(RING, num_frames=PICTURES, generator=5, num_inference_steps=3, output_type="ids", **options).frames
+    ids = pipe(RING, num_frames=PICTURES, generator=5, num_inference_steps=3, output_type="codes", **options).frames
     sampler = pipe.sampler_with({"steps": 3, **options})
-    slow = ids_of(pipe, [(RING, ids.shape[1])], 5, sampler, nothing_known(pipe.model, 1))
+    slow = codes_of(pipe, [(RING, ids.shape[1])], 5, sampler, empty_context(pipe.model, 1).codes_BTNK)
     assert torch.equal(ids, slow[0])
-    assert np.array_equal(pictures_of(pipe, slow[0][:, :0], slow)[:PICTURES], offline)
+    assert np.array_equal(frames_of(pipe, slow[0][:, :0], slow)[:PICTURES], offline)
 
 
-def test_token_by_token_too(next_pipe):
+def test_token_by_token_too(autoregressive_pipe):
     for options in (
         {"order": "autoregressive"},
         {"order": "raster"},
         {"order": "autoregressive", "guidance_scale": 3.0},
     ):
-        offline = called(next_pipe, RING, generator=5, **options)
-        assert np.array_equal(taken(next_pipe.stream(RING, generator=5, **options), PICTURES), offline)
+        offline = called(autoregressive_pipe, RING, generator=5, **options)
+        assert np.array_equal(taken(autoregressive_pipe.stream(RING, generator=5, **options), PICTURES), offline)
     surest = [
-        called(next_pipe, RING, generator=5, order=order, temperature=0) for order in ("autoregressive", "raster")
+        called(autoregressive_pipe, RING, generator=5, order=order, temperature=0)
+        for order in ("autoregressive", "raster")
     ]
     assert np.array_equal(*surest)
 
@@ -68,10 +69,10 @@ def test_a_change_of_prompt_is_another_past_of_the_same_frames(name, scale, tran
     first = taken(stream, 1 + 4 * 4 - 2)  # two pictures of the fifth latent frame are still to come
     stream.prompt = STAR
     second = taken(stream, 2 + (1 if cut else 4) + 8)
-    known = nothing_known(pipe.model, 1)
+    known = empty_context(pipe.model, 1).codes_BTNK
     sampler = pipe.sampler_with({"steps": 3, "guidance_scale": scale})
-    slow = ids_of(pipe, [(RING, 5), (STAR, 3)], 9, sampler, known, cut)
-    assert np.array_equal(np.concatenate([first, second]), pictures_of(pipe, known, slow, cut))
+    slow = codes_of(pipe, [(RING, 5), (STAR, 3)], 9, sampler, known, cut)
+    assert np.array_equal(np.concatenate([first, second]), frames_of(pipe, known, slow, cut))
 
 
 def test_the_same_prompt_again_is_no_change(pipe):
@@ -89,10 +90,10 @@ def test_a_continuation_is_streamed_as_it_is_called(pipe, beginning):
     given = {"video": clip()} if beginning == "video" else {"image": clip()[0]}
     offline = called(pipe, RING, generator=5, **given)
     assert np.array_equal(taken(pipe.stream(RING, generator=5, **given), PICTURES), offline)
-    known = pipe.known(given.get("video"), given.get("image"), None, None, 1)
-    slow = ids_of(pipe, [(RING, 6)], 5, pipe.sampler, known.ids_BThw)
-    after = pictures_of(pipe, known.ids_BThw, slow)
-    shown = len(known.pictures[0])
+    known = pipe.conditioning(given.get("video"), given.get("image"), None, None)
+    slow = codes_of(pipe, [(RING, 6)], 5, pipe.sampler, known.context.codes_BTNK)
+    after = frames_of(pipe, known.context.codes_BTNK, slow)
+    shown = len(known.frames[0])
     assert shown == (beginning == "image")
     assert np.array_equal(offline[shown:], after[: PICTURES - shown])
 
@@ -107,8 +108,8 @@ def test_it_does_not_matter_in_what_pieces_it_is_read(pipe):
 
 
 @pytest.mark.parametrize("order", [*MASKED_ORDERS, "autoregressive"])
-def test_a_saved_stream_has_the_same_future_twice(pipe, next_pipe, order):
-    pipe = next_pipe if order == "autoregressive" else pipe
+def test_a_saved_stream_has_the_same_future_twice(pipe, autoregressive_pipe, order):
+    pipe = autoregressive_pipe if order == "autoregressive" else pipe
     stream = pipe.stream(RING, generator=4, order=order, guidance_scale=1.5, num_inference_steps=3)
     taken(stream, 7)
     state = stream.state()
@@ -138,7 +139,7 @@ def test_a_stream_ends_where_it_is_told(pipe):
     assert list(stream) == []
     stream = pipe.stream(RING, generator=0)
     next(stream)
-    past = weakref.ref(stream.going.rollout.past.keys[0])
+    past = weakref.ref(stream.generation.rollout.past.keys[0])
     stream.close()
     assert past() is None, "what it remembered is most of its memory"
     assert list(stream) == []
@@ -155,14 +156,14 @@ def test_one_that_was_broken_off_inside_a_frame_does_not_go_on(pipe, monkeypatch
         next(stream)
     monkeypatch.undo()
     assert list(stream) == []
-    with pytest.raises(UsageError, match="broken off"):
+    with pytest.raises(UsageError, match="interrupted"):
         stream.state()
 
 
 def test_what_it_cost_is_counted(pipe):
     stream = pipe.stream(RING, generator=0, num_inference_steps=2, num_frames=10)
     list(stream)
-    report = stream.figures.report()
+    report = stream.stats.report()
     assert (report["latent_frames"], report["frames"], report["proposals_per_latent_frame"]) == (4, 13, 2.0)
     assert report["seconds_to_first_frame"] > 0
     assert report["frames_per_second"] > 0
@@ -203,14 +204,14 @@ def test_what_is_no_prompt_or_transition_is_refused_where_it_is_set(pipe, name, 
     assert np.array_equal(np.concatenate([first, taken(stream, 9)]), offline), "and nothing has happened"
 
 
-@pytest.mark.parametrize("turn", [cut_to_new_prompts, under_new_prompts])
+@pytest.mark.parametrize("turn", [new_scene, switch_prompt])
 def test_a_new_prompt_has_an_opening_of_its_own(pipe, turn):
-    job = pipe.job((RING,), None, 1, [4], {"steps": 3, "first_frames_step_multiplier": 2})
-    going, counts = begin(pipe.model, job), []
+    request = pipe.request((RING,), None, 1, [4], {"steps": 3, "first_frames_step_multiplier": 2})
+    state, counts = prefill(pipe.model, request), []
     for number in range(6):
         if number == 3:
-            job = replace(job, prompts=(STAR,))
-            going = turn(pipe.model, job, going)
-        going, made = go_on(pipe.model, job, going)
-        counts += made.steps_B.tolist()
+            request = replace(request, prompts=(STAR,))
+            state = turn(pipe.model, request, state)
+        state, output = step(pipe.model, request, state)
+        counts += output.steps_B.tolist()
     assert counts == [6, 6, 3, 6, 6, 3]
