@@ -50,7 +50,7 @@ def test_wrong_names_where_there_is_none_alike(pipe, folders):
         pipe(RING, zzz=1)
     with pytest.raises(UsageError, match="from_pretrained has no argument tourch_dtype; did you mean torch_dtype"):
         VideoPipeline.from_pretrained(folders["masked"], tourch_dtype="float32")
-    with pytest.raises(UsageError, match="callback_on_step_end_tensor_inputs has 'noise'; there are pictures, ids"):
+    with pytest.raises(UsageError, match="callback_on_step_end_tensor_inputs has 'noise'; there are frames, codes"):
         pipe(RING, callback_on_step_end=lambda *_: None, callback_on_step_end_tensor_inputs=["noise"])
 
 

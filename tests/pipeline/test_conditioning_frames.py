@@ -15,7 +15,7 @@ from videogen.errors import DataError
 from videogen.generate import Context, generate
 from videogen.io import Scan, VideoError, scan, write_video
 from videogen.io.images import as_frames, clip_frames, load_image, shown_numbers
-from videogen.io.reader import strict
+from videogen.io.reader import random_access
 from videogen.pipeline import PipelineWarning, VideoPipeline
 from videogen.pixels import to_clip
 from videogen.playroom.render import render
@@ -64,8 +64,8 @@ def test_a_file_is_read_at_the_models_rate_and_size(tmp_path):
 
 def test_a_long_file_is_decoded_once(tmp_path, monkeypatch):
     write_video(tmp_path / "clip.mp4", numbered(75), 25)
-    seen, decoded, time_of = scan(tmp_path / "clip.mp4"), [], strict.time_of
-    monkeypatch.setattr(strict, "time_of", lambda frame: decoded.append(time_of(frame)) or decoded[-1])
+    seen, decoded, time_of = scan(tmp_path / "clip.mp4"), [], random_access.time_of
+    monkeypatch.setattr(random_access, "time_of", lambda frame: decoded.append(time_of(frame)) or decoded[-1])
     assert len(list(clip_frames(tmp_path / "clip.mp4", seen, 25, 48, 96))) == 75
     assert decoded == list(seen.pts)
 
@@ -169,7 +169,7 @@ def test_pictures_come_in_many_kinds():
 @pytest.mark.parametrize(
     ("video", "words"),
     [
-        ([], "a list of pictures"),
+        ([], "a list of images"),
         ("clip.mp4", "not str"),
         (7, "not int"),
         ([np.zeros((4, 6, 3)), np.zeros((4, 5, 3))], "all of one size"),
@@ -200,11 +200,11 @@ def test_pictures_are_read_from_files(tmp_path):
         with Image.open(tmp_path / name) as image:
             assert np.array_equal(as_frames([image])[0], read)
     (tmp_path / "b.png").write_text("no picture")
-    with pytest.raises(DataError, match=r"b\.png: not a picture"):
+    with pytest.raises(DataError, match=r"b\.png: not an image"):
         load_image(tmp_path / "b.png")
     with pytest.raises(DataError, match=r"c\.png: no such file"):
         load_image(tmp_path / "c.png")
-    with pytest.raises(DataError, match="not a picture"):
+    with pytest.raises(DataError, match="not an image"):
         load_image(tmp_path)
 
 

@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 import torch
 
+from prior.laws import random_codes
 from tests.pipeline.tiny import RING, STAR
+from tests.prior.models import grid_spec
 from videogen import caption_search
 from videogen.caption_search import Phrase, Search, find_caption, nats_of
 from videogen.conditioning.prompt_vocabulary import PromptVocabulary
 from videogen.continuation_prompt import continuation_prompt, stored_prompt
 from videogen.errors import UsageError
+from videogen.generate import Context
 from videogen.io import write_video
 from videogen.pipeline import VideoPipeline
 from videogen.playroom.grammar import parse
@@ -42,6 +45,11 @@ def rendered(*things, count=5):
     return render([Scene(things, GROUND)], count, 64)[0].numpy()
 
 
+def clip_of(latent_frames):
+    spec = grid_spec((4, 3), (2, 2))
+    return Context(spec.empty(1, latent_frames), spec)
+
+
 class World:
     """In place of a prior: a clip costs what its true caption and another one differ by; motion is seen from two
     frames on, and a word in the wrong place is as wrong as any."""
@@ -49,11 +57,12 @@ class World:
     def __init__(self, monkeypatch, truth):
         self.truth, self.asked = Counter(balls_of(truth)), []
         monkeypatch.setattr(caption_search, "nats_of", self.nats_of)
-        monkeypatch.setattr(caption_search, "asked", lambda model, ids_Thw: torch.ones(10))
+        monkeypatch.setattr(caption_search, "asked", lambda model, context: torch.ones(10))
 
-    def nats_of(self, model, captions, ids_Thw):
-        self.asked += [(caption, len(ids_Thw)) for caption in captions]
-        return torch.tensor([self.cost(caption, len(ids_Thw)) for caption in captions], dtype=torch.float64)
+    def nats_of(self, model, captions, context):
+        frames = context.codes_BTNK.shape[1]
+        self.asked += [(caption, frames) for caption in captions]
+        return torch.tensor([self.cost(caption, frames) for caption in captions], dtype=torch.float64)
 
     def cost(self, caption, frames):
         said, true = list(Counter(balls_of(caption)).elements()), list(self.truth.elements())
@@ -88,7 +97,7 @@ def balls_of(caption):
 )
 def test_the_most_likely_caption_is_found_and_none_is_asked_about_twice(monkeypatch, truth, frames):
     world = World(monkeypatch, truth)
-    found = find_caption(None, RULES, torch.zeros(frames, 2, 2), ("motion",), lambda caption: True)
+    found = find_caption(None, RULES, clip_of(frames), ("motion",), lambda caption: True)
     assert world.cost(found, frames) == 0
     assert len(balls_of(found)) == len(balls_of(truth))
     assert len(world.asked) == len(set(world.asked)) < 300
@@ -96,7 +105,7 @@ def test_the_most_likely_caption_is_found_and_none_is_asked_about_twice(monkeypa
 
 def test_what_the_world_cannot_show_is_never_the_answer(monkeypatch):
     World(monkeypatch, "a big blue ball jumps on snow")
-    found = find_caption(None, RULES, torch.zeros(4, 2, 2), ("motion",), lambda caption: "blue" not in caption)
+    found = find_caption(None, RULES, clip_of(4), ("motion",), lambda caption: "blue" not in caption)
     assert found.startswith("a big")
     assert "blue" not in found
 
@@ -130,7 +139,7 @@ def test_a_single_thing_that_was_misread_alone_is_not_told_as_two(monkeypatch):
         return described(search, phrase) if len(balls_of(phrase.text(RULES))) > 1 else astray
 
     monkeypatch.setattr(Search, "described", misled)
-    assert find_caption(None, RULES, torch.zeros(4, 2, 2), ("motion",), lambda caption: True) == truth
+    assert find_caption(None, RULES, clip_of(4), ("motion",), lambda caption: True) == truth
 
 
 @pytest.mark.parametrize(
@@ -243,12 +252,13 @@ def test_nothing_to_go_on_from_needs_a_prompt(pipe):
             make()
 
 
-@pytest.mark.parametrize("which", ["masked", "next"])
+@pytest.mark.parametrize("which", ["masked", "autoregressive"])
 def test_a_caption_costs_the_same_alone_and_among_others(which, pipe, autoregressive_pipe):
-    model = {"masked": pipe, "next": autoregressive_pipe}[which].model
-    ids_Thw = torch.randint(0, 1000, (3, 2, 3), generator=torch.Generator().manual_seed(1))
-    together = nats_of(model, [RING, STAR, ""], ids_Thw)
-    alone = torch.cat([nats_of(model, [caption], ids_Thw) for caption in (RING, STAR, "")])
+    model = {"masked": pipe, "autoregressive": autoregressive_pipe}[which].model
+    codes = random_codes(model.spec, (1, 3, 6), torch.Generator().manual_seed(1))
+    clip = Context(codes, model.spec)
+    together = nats_of(model, [RING, STAR, ""], clip)
+    alone = torch.cat([nats_of(model, [caption], clip) for caption in (RING, STAR, "")])
     torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-4)
     assert len(set(together.tolist())) == 3
 

@@ -11,7 +11,7 @@ from videogen.models import load_prior
 from videogen.stream import VideoStream
 
 
-@pytest.mark.parametrize("name", ["masked", "next", "sinks", "untold"])
+@pytest.mark.parametrize("name", ["masked", "autoregressive", "sinks", "untold"])
 def test_the_laws_hold_on_sound_models(folders, name):
     verdicts = check_prior_laws(load_prior(folders[name]), seed=1)
     assert [verdict for verdict in verdicts if not verdict.held] == []
@@ -42,17 +42,17 @@ def test_a_prior_is_described(folders):
     said = format_prior(load_prior(folders["sinks"]))
     assert said["trained"] == "with masks, on clips of 9 frames of 16 x 24 at 8 a second"
     assert said["looks back"] == "2 latent frames (1 s) and the first 1"
-    assert said["digits of an id"] == "40 x 25"
+    assert said["a token"] == "codes of 8 x 5 x 5 x 5"
     assert "order halton, 6 proposals" in said["sampled"]
     assert format_prior(load_prior(folders["untold"]))["text"] == "none"
     figures = describe_prior(load_prior(folders["sinks"]))
-    assert (figures["digits"], figures["window"], figures["window_seconds"]) == ((40, 25), 2, 1.0)
+    assert (figures["spec"]["codebooks"], figures["window"], figures["window_seconds"]) == ((8, 5, 5, 5), 2, 1.0)
     assert figures["clips"] == {"height": 16, "width": 24, "fps": 8.0, "frames": 9}
 
 
 def test_the_commands_cover_both_parts(folders, capsys):
     assert main(["selftest", str(folders["masked"]), "--json"]) == 0
-    assert len(json.loads(capsys.readouterr().out)["verdicts"]) == 20
+    assert len(json.loads(capsys.readouterr().out)["verdicts"]) == 21
     assert main(["info", str(folders["masked"]), "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
     assert figures["clips"] == {"height": 16, "width": 24, "fps": 8.0, "frames": 9}

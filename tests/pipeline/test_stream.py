@@ -180,7 +180,7 @@ def test_another_size_is_possible(pipe):
 def test_what_a_stream_has_not_cannot_be_set(pipe):
     stream = pipe.stream(RING, generator=2)
     for name in ("promt", "guidance_scale", "negative_prompt"):
-        with pytest.raises(UsageError, match=f"a stream has no {name} to be set; prompt and transition can be"):
+        with pytest.raises(UsageError, match=name):
             setattr(stream, name, "a ring")
 
 

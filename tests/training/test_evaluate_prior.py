@@ -81,19 +81,19 @@ def test_the_hardest_clips_are_named(made: Set, run: Path, tmp_path: Path) -> No
     assert nats[-1] > found["nats"]
 
 
-@pytest.mark.parametrize("objective", ["masked", "next"])
+@pytest.mark.parametrize("objective", ["masked", "autoregressive"])
 def test_without_text_and_in_either_objective(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], objective: str
 ) -> None:
-    model = write_whole_model(tmp_path, "next" if objective == "next" else "masked")
+    model = write_whole_model(tmp_path, objective)
     write_playroom(tmp_path / "toys", PlayroomConfig(clips=3, seed=1, size=16, frames=5))
     build_index(tmp_path / "toys", workers=1)
     words = ["evaluate", "prior", str(tmp_path / "toys"), "--model", str(model)]
     assert main([*words, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert (found["clips"], found["tokens"], found["exact"]) == (3, 3 * 2 * 4, objective == "next")
+    assert (found["clips"], found["tokens"], found["exact"]) == (3, 3 * 2 * 4, objective == "autoregressive")
     assert main([*words, "--clips", "1"]) == 0  # one clip has no interval
-    assert ("exactly" if objective == "next" else "at most") in capsys.readouterr().out
+    assert ("exactly" if objective == "autoregressive" else "at most") in capsys.readouterr().out
 
 
 def test_what_is_wrong_is_told_in_a_line(
