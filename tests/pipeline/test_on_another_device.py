@@ -56,7 +56,7 @@ def test_tokens_and_frames_are_those_of_the_cpu(
 def test_a_latent_frame_waits_for_the_device_as_often_however_many_proposals_it_has(
     order: str, pipe: VideoPipeline
 ) -> None:
-    """How many tokens are unknown, whether all numbers were finite, whether all codes are in range: three times a frame."""
+    """Three times a frame: how many tokens are unknown, whether numbers were finite, whether codes are in range."""
     waits = []
     for steps in (2, 6):
         with FakeDevice() as device:

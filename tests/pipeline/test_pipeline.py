@@ -19,7 +19,7 @@ from videogen.models import load_prior, sampler_of
 from videogen.pipeline import PipelineWarning, VideoPipeline
 
 
-def ids_of(pipe, prompt, **options):
+def codes_of(pipe, prompt, **options):
     return pipe(prompt, num_frames=9, output_type="codes", **options).frames
 
 
@@ -30,9 +30,9 @@ def test_a_video_of_a_batch_is_the_video_alone(folders, order, scale):
     pipe = exact(VideoPipeline.from_pretrained(folders["autoregressive" if order == "autoregressive" else "masked"]))
     settings = {"order": order, "guidance_scale": scale, "num_inference_steps": 4}
     negative = ["", "blue", RING]
-    together = ids_of(pipe, [RING, STAR, ""], generator=[5, 6, 5], negative_prompt=negative, **settings)
+    together = codes_of(pipe, [RING, STAR, ""], generator=[5, 6, 5], negative_prompt=negative, **settings)
     for row, (prompt, seed) in enumerate(zip([RING, STAR, ""], [5, 6, 5], strict=True)):
-        alone = ids_of(pipe, prompt, generator=seed, negative_prompt=negative[row], **settings)
+        alone = codes_of(pipe, prompt, generator=seed, negative_prompt=negative[row], **settings)
         assert torch.equal(alone[0], together[row])
 
 
@@ -41,7 +41,7 @@ def test_each_video_of_a_prompt_has_the_next_seed(folders):
     out = pipe([RING, STAR], num_videos_per_prompt=2, num_frames=9, generator=7, output_type="codes")
     assert out.seeds == (7, 8, 9, 10)
     for row, prompt in enumerate([RING, RING, STAR, STAR]):
-        assert torch.equal(ids_of(pipe, prompt, generator=7 + row)[0], out.frames[row])
+        assert torch.equal(codes_of(pipe, prompt, generator=7 + row)[0], out.frames[row])
     assert len({tuple(row.flatten().tolist()) for row in out.frames}) == 4
 
 
@@ -61,22 +61,22 @@ def test_where_seeds_come_from():
 
 
 def test_the_prompt_and_the_guidance_matter(pipe):
-    first = ids_of(pipe, RING, generator=0)
-    assert not torch.equal(first, ids_of(pipe, STAR, generator=0))
-    assert not torch.equal(first, ids_of(pipe, RING, generator=0, guidance_scale=4.0))
-    assert not torch.equal(first, ids_of(pipe, RING, generator=0, history_noise=1.0))
-    away = ids_of(pipe, RING, generator=0, guidance_scale=4.0, negative_prompt=STAR)
-    assert not torch.equal(away, ids_of(pipe, RING, generator=0, guidance_scale=4.0))
-    nothing = ids_of(pipe, RING, generator=0, guidance_scale=0.0)
-    assert torch.equal(nothing, ids_of(pipe, STAR, generator=0, guidance_scale=0.0))
+    first = codes_of(pipe, RING, generator=0)
+    assert not torch.equal(first, codes_of(pipe, STAR, generator=0))
+    assert not torch.equal(first, codes_of(pipe, RING, generator=0, guidance_scale=4.0))
+    assert not torch.equal(codes_of(pipe, RING, generator=2), codes_of(pipe, RING, generator=2, history_noise=0.5))
+    away = codes_of(pipe, RING, generator=0, guidance_scale=4.0, negative_prompt=STAR)
+    assert not torch.equal(away, codes_of(pipe, RING, generator=0, guidance_scale=4.0))
+    nothing = codes_of(pipe, RING, generator=0, guidance_scale=0.0)
+    assert torch.equal(nothing, codes_of(pipe, STAR, generator=0, guidance_scale=0.0))
 
 
 def test_without_text_nothing_is_asked_twice(folders):
     pipe = VideoPipeline.from_pretrained(folders["untold"])
     assert not pipe.request(RING, None, 1, 3, {"guidance_scale": 4.0}).sampler.guided
     with pytest.warns(UserWarning, match="taught without text; the prompt and guidance change nothing"):
-        asked = ids_of(pipe, RING, generator=3, guidance_scale=4.0)
-    assert torch.equal(asked, ids_of(pipe, "", generator=3))
+        asked = codes_of(pipe, RING, generator=3, guidance_scale=4.0)
+    assert torch.equal(asked, codes_of(pipe, "", generator=3))
 
 
 def test_what_a_model_will_not_take_in_is_told_once_for_each_call(pipe):
@@ -125,7 +125,7 @@ def test_settings_that_change_nothing_are_told_where_they_were_given(pipe, setti
 
 def test_under_inference_mode_it_is_the_same_and_can_be_left(folders):
     def ids(pipe):
-        return ids_of(pipe, RING, generator=1)
+        return codes_of(pipe, RING, generator=1)
 
     with torch.inference_mode():
         pipe = VideoPipeline.from_pretrained(folders["masked"])
@@ -157,8 +157,8 @@ def test_what_users_of_diffusers_type(folders):
 def test_a_cut_of_the_models_own_can_be_switched_off(tmp_path):
     pipe = VideoPipeline.from_pretrained(write_model(tmp_path / "cut", settings={"top_k": 1}))
     free = VideoPipeline.from_pretrained(write_model(tmp_path / "free"))
-    assert not torch.equal(ids_of(pipe, RING, generator=1), ids_of(free, RING, generator=1))
-    assert torch.equal(ids_of(pipe, RING, generator=1, top_k=0), ids_of(free, RING, generator=1))
+    assert not torch.equal(codes_of(pipe, RING, generator=1), codes_of(free, RING, generator=1))
+    assert torch.equal(codes_of(pipe, RING, generator=1, top_k=0), codes_of(free, RING, generator=1))
 
 
 def test_the_text_encoder_goes_where_the_networks_go(folders, monkeypatch):
@@ -237,10 +237,10 @@ def test_the_models_own_settings_are_obeyed_and_overridden(tmp_path):
     pipe = VideoPipeline.from_pretrained(folder)
     assert pipe.sampler == SamplerConfig(**settings)
     plain = VideoPipeline(pipe.model, SamplerConfig())
-    assert torch.equal(ids_of(pipe, RING, generator=1), ids_of(plain, RING, generator=1, **settings))
+    assert torch.equal(codes_of(pipe, RING, generator=1), codes_of(plain, RING, generator=1, **settings))
     changed = {**settings, "order": "halton", "steps": 5, "top_k": 1000}
-    again = ids_of(pipe, RING, generator=1, num_inference_steps=5, order="halton", top_k=1000, top_p=None)
-    assert torch.equal(again, ids_of(plain, RING, generator=1, **changed))
+    again = codes_of(pipe, RING, generator=1, num_inference_steps=5, order="halton", top_k=1000, top_p=None)
+    assert torch.equal(again, codes_of(plain, RING, generator=1, **changed))
 
 
 def test_what_a_model_says_of_sampling_is_checked(tmp_path):
