@@ -29,9 +29,9 @@ class GaussianHead(nn.Module):
     def sample(self, features_BMC: Tensor, settings: DrawSettings, rng: TokenRNG) -> tuple[Tensor, Tensor]:
         mean, width = self(features_BMC)
         if settings.guidance is not None:
-            (told, untold), (width, _) = mean.chunk(2), width.chunk(2)
+            (with_text, without), (width, _) = mean.chunk(2), width.chunk(2)
             scale = settings.guidance
-            mean = untold + (scale if isinstance(scale, float) else scale.view(-1, 1, 1)) * (told - untold)
+            mean = without + (scale if isinstance(scale, float) else scale.view(-1, 1, 1)) * (with_text - without)
         codes = mean + settings.temperature * width.exp() * rng.normals(mean.shape[-1]).to(mean)
         return codes, -nats_of(codes, mean, width)
 

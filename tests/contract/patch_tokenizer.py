@@ -1,6 +1,6 @@
-"""A tokenizer that is a few matrices, for tokens of any layout: what the contract allows and no product model is yet.
+"""A tokenizer of a few random matrices, for tokens of any layout.
 
-A latent frame is a patch of pixels for each token of a grid, or for a line the whole frame at once, times a matrix.
+A token of a grid is a patch of pixels times a matrix; a line of tokens is the whole frame times a matrix.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,6 @@ from torch.nn import functional as F
 from interfaces.tokens import TokenGroup, TokenSpec
 
 LINE_SIDE = 8  # a line sees the frame as so many rows and columns
-Layout = tuple[tuple[int, int], int]  # rows and columns of vectors, and how many tokens each of them is
 
 
 @dataclass(frozen=True)
@@ -116,14 +115,13 @@ class PatchTokenizer(nn.Module):
     # Continuous latents [B, T', N, D]
 
     def encode_latents(self, clip: Tensor, state: Any = None) -> tuple[Tensor, Any]:
-        frames, size = self.config.frames_per_latent, clip.shape[3:]
+        frames = self.config.frames_per_latent
         if state is None and clip.shape[2] == 0:
             return self._no_latents(clip), None
         clip = torch.cat([self._before_first(clip) if state is None else state[0], clip], 2)
         whole = clip.shape[2] // frames * frames
         latents = [self._latent(clip[:, :, start : start + frames].clone()) for start in range(0, whole, frames)]
-        size_kept = torch.tensor(size) if state is None else state[1]
-        return torch.cat([self._no_latents(clip), *latents], 1), (clip[:, :, whole:].clone(), size_kept)
+        return torch.cat([self._no_latents(clip), *latents], 1), (clip[:, :, whole:].clone(),)
 
     def encode_latents_parallel(self, clip: Tensor) -> Tensor:
         frames = self.config.frames_per_latent

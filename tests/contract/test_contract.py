@@ -9,14 +9,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from interfaces.tokenizer import encode_clip
-from prior.config import PriorShape
+from prior.config import Objective, PriorShape
 from prior.heads import HEADS
+from sampling.config import ORDERS
 from tests.contract.gaussian_head import GaussianHead
 from tests.contract.patch_tokenizer import PatchConfig, PatchTokenizer
 from videogen.checkpoint import write_folder
@@ -35,7 +37,7 @@ from videogen.training.loop.config import OptimizerConfig, TrainingConfig
 from videogen.training.prior.config import PriorPhaseConfig, PriorTrainingConfig, TeachingConfig, TokenDataConfig
 from videogen.training.prior.run import run_prior
 
-SIZE, FRAMES, LATENT_FRAMES = 64, 9, 3
+SIZE, FRAMES = 64, 9
 PROMPTS = ("a small red ring drifts left", "a big blue disc spins")
 
 
@@ -47,6 +49,7 @@ class Family:
     tokens: int
     bits: float
     head: str = "chain"
+    objective: Objective = "masked"
     control: int | None = None  # numbers of a control for each frame
 
 
@@ -54,6 +57,9 @@ FAMILIES = {
     "residual": Family(PatchConfig((1024,) * 8), tokens=64, bits=80),
     "coarse then fine": Family(PatchConfig((512,), cells=(16, 8)), tokens=16 + 64, bits=9),
     "a line": Family(PatchConfig((4096,), cells=(64,), line=16, size=(SIZE, SIZE)), tokens=16, bits=12),
+    "a line, token by token": Family(
+        PatchConfig((4096,), cells=(64,), line=16, size=(SIZE, SIZE)), tokens=16, bits=12, objective="autoregressive"
+    ),
     "continuous": Family(PatchConfig((), channels_of_token=16), tokens=64, bits=float("nan"), head="gaussian"),
     "no first frame": Family(PatchConfig((512,), first_frames=4), tokens=64, bits=9),
     "control": Family(PatchConfig((512,), cells=(16,)), tokens=16, bits=9, control=3),
@@ -96,15 +102,16 @@ def folder(family: Family, clips: dict[bool, Path], tmp_path_factory: pytest.Tem
     write_folder(folder / "tokenizer", tokenizer_files(family.tokenizer, spec, weights, "# a test's"))
     data = str(clips[family.control is not None])
     assert main(["encode", data, str(folder / "tokens"), "--model", str(folder / "tokenizer"), "--quiet"]) == 0
-    run_prior(training(folder / "tokens", family.head), folder / "tokenizer", folder / "run", resume=False)
+    run_prior(training(folder / "tokens", family), folder / "tokenizer", folder / "run", resume=False)
     return folder
 
 
-def training(tokens: Path, head: str) -> PriorTrainingConfig:
+def training(tokens: Path, family: Family) -> PriorTrainingConfig:
+    sizes = {"width": 24, "layers": 2, "heads": 2, "kv_heads": 1, "hidden": 32, "window": 2}
     return PriorTrainingConfig(
         data=TokenDataConfig(train=tokens, validation_share=0.3, validation_clips=2),
         phases=(PriorPhaseConfig(from_step=0, frames=2),),
-        prior=PriorShape(width=24, layers=2, heads=2, kv_heads=1, hidden=32, window=2, objective="masked", head=head),
+        prior=PriorShape(**sizes, objective=family.objective, head=family.head),
         text=BPEConfig(vocabulary=300, length=24),
         teaching=TeachingConfig(),
         optimizer=OptimizerConfig(learning_rate=1e-2, warmup=1, schedule="constant"),
@@ -142,7 +149,7 @@ def test_the_step_has_changed_the_prior(folder: Path, family: Family) -> None:
 
 def test_a_stream_is_the_video_and_a_seed_its_bytes(folder: Path) -> None:
     pipe = VideoPipeline.from_pretrained(folder / "run")
-    settings = {"num_frames": 11, "guidance_scale": 1.5, "steps": 3}
+    settings: dict[str, Any] = {"num_frames": 11, "guidance_scale": 1.5, "steps": 3}
     video = pipe(PROMPTS[0], generator=5, output_type="uint8", **settings).frames[0]
     assert video.shape == (11, SIZE, SIZE, 3)
     assert np.array_equal(np.stack(list(pipe.stream(PROMPTS[0], generator=5, **settings))), video)
@@ -150,13 +157,13 @@ def test_a_stream_is_the_video_and_a_seed_its_bytes(folder: Path) -> None:
     assert not np.array_equal(pipe(PROMPTS[0], generator=6, output_type="uint8", **settings).frames[0], video)
 
 
-@pytest.mark.parametrize("order", ["halton", "confidence", "raster"])
-def test_alone_is_in_a_batch(folder: Path, order: str) -> None:
+def test_alone_is_in_a_batch(folder: Path, family: Family) -> None:
     pipe = VideoPipeline.from_pretrained(folder / "run").to(torch.float64)
-    settings = {"num_frames": 6, "order": order, "steps": 3, "output_type": "codes"}
-    both = pipe(list(PROMPTS), generator=[1, 2], **settings).frames
-    alone = pipe(PROMPTS[1], generator=2, **settings).frames
-    assert np.array_equal(np.asarray(both)[1:], np.asarray(alone))
+    for order in {"halton", "confidence", "autoregressive"} & set(ORDERS[family.objective]):
+        settings: dict[str, Any] = {"num_frames": 6, "order": order, "steps": 3, "output_type": "codes"}
+        both = pipe(list(PROMPTS), generator=[1, 2], **settings).frames
+        alone = pipe(PROMPTS[1], generator=2, **settings).frames
+        assert np.array_equal(np.asarray(both)[1:], np.asarray(alone)), order
 
 
 def test_a_clip_and_an_image_are_continued(folder: Path) -> None:

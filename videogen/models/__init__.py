@@ -19,6 +19,7 @@ folder.py     opens a folder and checks its version
 loading.py    folder -> model
 saving.py     model -> folder
 convert.py    folders of version 1
+perceptual.py weights of the perceptual losses
 sampler.py    the sampling settings of a model
 
 Importing this package does not import torch; its names are loaded when they are used.
