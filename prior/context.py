@@ -8,7 +8,7 @@ from prior.config import ContextConfig
 from prior.linear import Linear
 
 
-class Context(nn.Module):
+class ContextEmbedding(nn.Module):
     """One position for the rate, one for each token of text. They see each other, and every frame sees them."""
 
     def __init__(self, config: ContextConfig, width: int):

@@ -16,7 +16,7 @@ from interfaces.tokens import TokenGroup, TokenSpec
 from prior.attention import Kernel, attend, attend_all, blocks_of
 from prior.blocks import Block, start_weights
 from prior.config import PriorConfig
-from prior.context import Context
+from prior.context import ContextEmbedding
 from prior.embedding import Embedding
 from prior.heads import make_head
 from prior.heads.base import Head, TokenLosses, TokenProposal, at_places
@@ -50,7 +50,7 @@ class LlamaPrior(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = Embedding(config)
-        self.context = None if config.context is None else Context(config.context, config.width)
+        self.context = None if config.context is None else ContextEmbedding(config.context, config.width)
         self.layers = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.RMSNorm(config.width, config.epsilon)
         self.head = make_head(config)

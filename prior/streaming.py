@@ -17,21 +17,21 @@ from prior.linear import unit
 from prior.rotary import RotaryCache
 
 
-class Steps(NamedTuple):
+class BlockArithmetic(NamedTuple):
     """What a block does before attention and after it."""
 
     project: Callable[[Block, Tensor], tuple[Tensor, Tensor, Tensor]]
     finish: Callable[[Block, Tensor, Tensor], Tensor]
 
 
-def steps_for(x: Tensor, rotary: RotaryCache, config: PriorConfig, rows: slice = slice(None)) -> Steps:
+def steps_for(x: Tensor, rotary: RotaryCache, config: PriorConfig, rows: slice = slice(None)) -> BlockArithmetic:
     """For tokens that stand at these rows of `rotary`."""
     if not suits(x):
         at = RotaryCache(*(part[rows] for part in rotary))
-        return Steps(lambda block, x_BSC: block.project(x_BSC, at), Block.finish)
+        return BlockArithmetic(lambda block, x_BSC: block.project(x_BSC, at), Block.finish)
     scale = config.head_dim**0.5 if config.qk_norm else 1.0
     wide = RotaryCache(*(part[rows] for part in widened(rotary, x.dtype, scale)))
-    return Steps(lambda block, x_BSC: project(block, x_BSC, wide), finish)
+    return BlockArithmetic(lambda block, x_BSC: project(block, x_BSC, wide), finish)
 
 
 def suits(x: Tensor) -> bool:

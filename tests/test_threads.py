@@ -11,7 +11,7 @@ from videogen import threads
 from videogen.threads import CoreTimes, FreeCores, cores, on_free_cores, use_threads
 
 
-class Machine:
+class FakeMachine:
     """Four cores; others use so many of them."""
 
     def __init__(self) -> None:
@@ -27,21 +27,21 @@ class Machine:
 
 
 @pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
-    made = Machine()
+def machine(monkeypatch: pytest.MonkeyPatch) -> FakeMachine:
+    made = FakeMachine()
     monkeypatch.setattr(threads.time, "monotonic", lambda: made.now)
     return made
 
 
 @pytest.mark.parametrize(("others", "free"), [(0, 4), (0.2, 4), (0.5, 3), (1, 3), (2.9, 1), (4, 1), (9, 1)])
-def test_cores_that_others_use_are_not_free_and_one_always_is(machine: Machine, others: float, free: int) -> None:
+def test_cores_that_others_use_are_not_free_and_one_always_is(machine: FakeMachine, others: float, free: int) -> None:
     count = FreeCores(machine.core_times, lambda: 4)
     machine.others, machine.own = others, 2.0
     machine.passes(1)
     assert count() == free
 
 
-def test_it_follows_what_others_do_and_asks_only_from_time_to_time(machine: Machine) -> None:
+def test_it_follows_what_others_do_and_asks_only_from_time_to_time(machine: FakeMachine) -> None:
     count, seen = FreeCores(machine.core_times, lambda: 2), []
     for others, seconds in ((1, 1.0), (0, 0.1), (0, 1.0), (1, 0.1), (1, 1.0)):
         machine.others = others

@@ -58,7 +58,7 @@ class FakeBehavior:
 
 
 @dataclass
-class FakeStream:
+class PageStream:
     params: dict[str, Any]
     behavior: FakeBehavior
     id: str = field(default_factory=lambda: secrets.token_hex(16))
@@ -106,7 +106,7 @@ class FakeStream:
 
 
 @dataclass
-class FakeJob:
+class PageJob:
     params: dict[str, Any]
     behavior: FakeBehavior
     seed: int
@@ -128,8 +128,8 @@ class FakeServer:
 
     def __init__(self) -> None:
         self.behavior = FakeBehavior()
-        self.streams: list[FakeStream] = []
-        self.jobs: list[FakeJob] = []
+        self.streams: list[PageStream] = []
+        self.jobs: list[PageJob] = []
         self.requests: list[dict[str, Any]] = []
         self.uploads: list[tuple[str, bytes]] = []
         self._working: set[asyncio.Task[None]] = set()
@@ -191,10 +191,10 @@ class FakeServer:
         if self.behavior.refuse:
             status, error = self.behavior.refuse
             return error_response(status, retry_after=self.behavior.retry_after, **error)
-        self.jobs.append(FakeJob(params, self.behavior, seed=params.get("seed", 500 + len(self.jobs))))
+        self.jobs.append(PageJob(params, self.behavior, seed=params.get("seed", 500 + len(self.jobs))))
         return JSONResponse(self.jobs[-1].to_json())
 
-    def found_job(self, request: Request) -> "FakeJob | None":
+    def found_job(self, request: Request) -> "PageJob | None":
         return next((job for job in self.jobs if job.id == request.path_params["id"] and not job.deleted), None)
 
     async def video_job(self, request: Request) -> Response:
@@ -235,7 +235,7 @@ class FakeServer:
         if self.behavior.refuse:
             status, error = self.behavior.refuse
             return error_response(status, retry_after=self.behavior.retry_after, **error)
-        stream = FakeStream(
+        stream = PageStream(
             params,
             self.behavior,
             status="queued" if self.behavior.queue else "playing",
@@ -260,7 +260,7 @@ class FakeServer:
         await form.close()
         return params
 
-    async def work(self, stream: FakeStream) -> None:
+    async def work(self, stream: PageStream) -> None:
         """Wait in the queue, then generate latent frames at the rate at which they play."""
         wanted = float(stream.params.get("seconds", 3600)) * FPS
         await self.wait_for_turn(stream)
@@ -275,7 +275,7 @@ class FakeServer:
         stream.record(END, json.dumps({"status": stream.status, "error": stream.error}).encode())
         stream.end_sent = True
 
-    async def wait_for_turn(self, stream: FakeStream) -> None:
+    async def wait_for_turn(self, stream: PageStream) -> None:
         while self.behavior.queue and not stream.over:
             if stream.position != self.behavior.queue:
                 stream.set_position(self.behavior.queue)
@@ -283,7 +283,7 @@ class FakeServer:
         if stream.position is not None and not stream.over:
             stream.set_position(None)
 
-    async def latent_frame(self, stream: FakeStream) -> None:
+    async def latent_frame(self, stream: PageStream) -> None:
         for step, decided in enumerate(mask_sequence(GRID[0] * GRID[1], STEPS)):
             stream.record(MASK, bytes(GRID) + decided)
             await asyncio.sleep(self.behavior.proposal_seconds)
@@ -302,7 +302,7 @@ class FakeServer:
         if len(stream.frames) > FPS:
             await asyncio.sleep(count / FPS - STEPS * self.behavior.proposal_seconds)
 
-    def found(self, request: Request) -> FakeStream | None:
+    def found(self, request: Request) -> PageStream | None:
         return next((stream for stream in self.streams if stream.id == request.path_params["id"]), None)
 
     async def stream(self, request: Request) -> Response:
@@ -326,7 +326,7 @@ class FakeServer:
             return error_response(404, "there is no such stream", code="gone")
         return StreamingResponse(self.records_of(stream), media_type="application/octet-stream")
 
-    async def records_of(self, stream: FakeStream) -> AsyncIterator[bytes]:
+    async def records_of(self, stream: PageStream) -> AsyncIterator[bytes]:
         sent = 0
         while sent < len(stream.records) or not stream.end_sent:
             if sent == len(stream.records):
@@ -342,7 +342,7 @@ class FakeServer:
         stream = self.found(request)
         return StreamingResponse(self.mp4_of(stream), media_type="video/mp4") if stream else error_response(404, "gone")
 
-    async def mp4_of(self, stream: FakeStream) -> AsyncIterator[bytes]:
+    async def mp4_of(self, stream: PageStream) -> AsyncIterator[bytes]:
         encoder, sent = Mp4Encoder(), max(0, len(stream.frames) - 1)
         while not stream.over:
             for image in stream.frames[sent:]:

@@ -45,7 +45,7 @@ def jpeg(image: Image.Image) -> bytes:
     return out.getvalue()
 
 
-class Mp4Encoder:
+class FakeEncoder:
     """Encodes a fragmented mp4 incrementally: closed GOPs, no B-frames, baseline profile."""
 
     def __init__(self) -> None:
@@ -91,7 +91,7 @@ CODEC = threading.Lock()  # one encoder at a time: test machines have few cores
 
 def whole_mp4(images: Iterable[Image.Image]) -> bytes:
     with CODEC:
-        encoder = Mp4Encoder()
+        encoder = FakeEncoder()
         return b"".join([*(encoder.add(image) for image in images), encoder.close()])
 
 

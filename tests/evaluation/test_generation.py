@@ -20,7 +20,7 @@ from videogen.cli.evaluate.generation import generation
 from videogen.errors import CheckpointError, DataError, UsageError
 from videogen.evaluation.generation.clip_sources import (
     ChunkStream,
-    ClipBatch,
+    SourceClips,
     rendered_clips,
     rendered_stream,
     sliding_windows,
@@ -450,7 +450,7 @@ def test_the_same_seed_gives_the_same_clips_in_any_batch(whole_model: Path) -> N
     pipe, prompts = VideoPipeline.from_pretrained(whole_model), read_prompts("playroom:4")
     make = model_clips(pipe, prompts, SamplerVariant("", {"steps": 2}), 5, seed=3)
     alone, together = make(range(2, 3)), make(range(0, 4))
-    assert isinstance(alone, ClipBatch)
+    assert isinstance(alone, SourceClips)
     assert alone.clips.shape == (1, 5, 16, 16, 3)
     assert alone.steps == 2
     assert np.abs(alone.clips[0].astype(int) - together.clips[2].astype(int)).max() <= 1

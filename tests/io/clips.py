@@ -32,7 +32,7 @@ def number_in(picture: NDArray[np.uint8]) -> int:
 
 
 @dataclass(frozen=True)
-class Kind:
+class ClipKind:
     """A way to make a clip: container by suffix, codec, and what is special about it."""
 
     name: str
@@ -48,37 +48,37 @@ class Kind:
 
 
 KINDS = (
-    Kind("h264", ".mp4", "libx264", options={"g": "12", "bf": "2"}),
-    Kind("h264-faststart", ".mp4", "libx264", options={"g": "12"}, muxer={"movflags": "faststart"}),
-    Kind("h264-fragments", ".mp4", "libx264", muxer={"movflags": "frag_keyframe+empty_moov"}, options={"g": "6"}),
-    Kind("h264-mkv", ".mkv", "libx264", options={"g": "12", "bf": "3"}),
-    Kind("h264-ts", ".ts", "libx264", options={"g": "12", "bf": "2"}),
-    Kind("h264-odd", ".mkv", "libx264", "yuv444p", size=(49, 97)),
-    Kind("h264-10bit", ".mp4", "libx264", "yuv420p10le", options={"g": "12"}),
-    Kind("h264-variable", ".mp4", "libx264", options={"g": "12", "bf": "2"}, variable=True),
-    Kind("h264-rotated", ".mov", "libx264", options={"g": "12"}, rotated=True),
-    Kind("h264-sound", ".mp4", "libx264", options={"g": "12"}, sound=True),
-    Kind("h264-lossless", ".mp4", "libx264rgb", "rgb24", options={"crf": "0"}),
-    Kind("hevc-open-gop", ".mp4", "libx265", options={"x265-params": "keyint=12:open-gop=1:bframes=3:log-level=none"}),
-    Kind("hevc-mkv", ".mkv", "libx265", options={"x265-params": "keyint=12:log-level=none"}),
-    Kind("hevc-ts", ".ts", "libx265", options={"x265-params": "keyint=12:open-gop=1:bframes=3:log-level=none"}),
-    Kind("vp8", ".webm", "libvpx", options={"g": "12", "b": "1M", "auto-alt-ref": "1", "lag-in-frames": "10"}),
-    Kind("vp9", ".webm", "libvpx-vp9", options={"g": "12", "cpu-used": "8", "deadline": "realtime"}),
-    Kind("vp9-odd", ".webm", "libvpx-vp9", options={"cpu-used": "8", "deadline": "realtime"}, size=(51, 99)),
-    Kind("vp9-altref", ".webm", "libvpx-vp9", options={"g": "12", "cpu-used": "8", "auto-alt-ref": "1"}),
-    Kind("av1", ".mp4", "libsvtav1", options={"preset": "12", "g": "12", "svtav1-params": "lp=1"}),
-    Kind("av1-mkv", ".mkv", "libsvtav1", options={"preset": "12", "g": "12"}, size=(64, 96)),
-    Kind("mpeg2-ts", ".ts", "mpeg2video", options={"g": "12", "bf": "2", "b": "2M"}),
-    Kind("mpeg4-avi", ".avi", "mpeg4", options={"g": "12", "q": "3"}),
-    Kind("mjpeg-avi", ".avi", "mjpeg", "yuvj420p", options={"q": "3"}),
-    Kind("ffv1", ".mkv", "ffv1", "bgr0"),
-    Kind("gif", ".gif", "gif", "rgb8"),
-    Kind("prores", ".mov", "prores_ks", "yuv422p10le"),
+    ClipKind("h264", ".mp4", "libx264", options={"g": "12", "bf": "2"}),
+    ClipKind("h264-faststart", ".mp4", "libx264", options={"g": "12"}, muxer={"movflags": "faststart"}),
+    ClipKind("h264-fragments", ".mp4", "libx264", muxer={"movflags": "frag_keyframe+empty_moov"}, options={"g": "6"}),
+    ClipKind("h264-mkv", ".mkv", "libx264", options={"g": "12", "bf": "3"}),
+    ClipKind("h264-ts", ".ts", "libx264", options={"g": "12", "bf": "2"}),
+    ClipKind("h264-odd", ".mkv", "libx264", "yuv444p", size=(49, 97)),
+    ClipKind("h264-10bit", ".mp4", "libx264", "yuv420p10le", options={"g": "12"}),
+    ClipKind("h264-variable", ".mp4", "libx264", options={"g": "12", "bf": "2"}, variable=True),
+    ClipKind("h264-rotated", ".mov", "libx264", options={"g": "12"}, rotated=True),
+    ClipKind("h264-sound", ".mp4", "libx264", options={"g": "12"}, sound=True),
+    ClipKind("h264-lossless", ".mp4", "libx264rgb", "rgb24", options={"crf": "0"}),
+    ClipKind("hevc-open-gop", ".mp4", "libx265", options={"x265-params": "keyint=12:open-gop=1:bframes=3:log-level=none"}),
+    ClipKind("hevc-mkv", ".mkv", "libx265", options={"x265-params": "keyint=12:log-level=none"}),
+    ClipKind("hevc-ts", ".ts", "libx265", options={"x265-params": "keyint=12:open-gop=1:bframes=3:log-level=none"}),
+    ClipKind("vp8", ".webm", "libvpx", options={"g": "12", "b": "1M", "auto-alt-ref": "1", "lag-in-frames": "10"}),
+    ClipKind("vp9", ".webm", "libvpx-vp9", options={"g": "12", "cpu-used": "8", "deadline": "realtime"}),
+    ClipKind("vp9-odd", ".webm", "libvpx-vp9", options={"cpu-used": "8", "deadline": "realtime"}, size=(51, 99)),
+    ClipKind("vp9-altref", ".webm", "libvpx-vp9", options={"g": "12", "cpu-used": "8", "auto-alt-ref": "1"}),
+    ClipKind("av1", ".mp4", "libsvtav1", options={"preset": "12", "g": "12", "svtav1-params": "lp=1"}),
+    ClipKind("av1-mkv", ".mkv", "libsvtav1", options={"preset": "12", "g": "12"}, size=(64, 96)),
+    ClipKind("mpeg2-ts", ".ts", "mpeg2video", options={"g": "12", "bf": "2", "b": "2M"}),
+    ClipKind("mpeg4-avi", ".avi", "mpeg4", options={"g": "12", "q": "3"}),
+    ClipKind("mjpeg-avi", ".avi", "mjpeg", "yuvj420p", options={"q": "3"}),
+    ClipKind("ffv1", ".mkv", "ffv1", "bgr0"),
+    ClipKind("gif", ".gif", "gif", "rgb8"),
+    ClipKind("prores", ".mov", "prores_ks", "yuv422p10le"),
 )
 BY_NAME = {kind.name: kind for kind in KINDS}
 
 
-def make(kind: Kind, folder: Path, frames: int = 36) -> Path:
+def make(kind: ClipKind, folder: Path, frames: int = 36) -> Path:
     """Write a clean clip of this kind; frame number n shows n."""
     path = folder / f"{kind.name}{kind.suffix}"
     with av.open(str(path), "w", options=kind.muxer) as container:

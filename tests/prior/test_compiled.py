@@ -10,7 +10,7 @@ from tests.prior.models import tiny_batch, tiny_config, tiny_model
 pytestmark = pytest.mark.filterwarnings("ignore")  # a compiler has many remarks about torch itself
 
 
-class Counting:
+class CountingBackend:
     """A compiler's backend that runs the graphs as they are."""
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Counting:
 def test_it_is_one_graph_without_a_block_mask_in_it(kernel, recompute, objective):
     torch._dynamo.reset()
     model = tiny_model(tiny_config(objective)).train().requires_grad_(kernel != "flex")
-    batch, backend = tiny_batch(model.config), Counting()
+    batch, backend = tiny_batch(model.config), CountingBackend()
     blocks = model.blocks_for(batch, kernel)
     compiled = torch.compile(model, backend=backend)
     got = compiled(batch, kernel, 0.0, recompute, blocks)

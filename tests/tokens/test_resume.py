@@ -24,7 +24,7 @@ class Killed(BaseException):
     """Stands for a kill: nothing catches it."""
 
 
-class Steps:
+class EncodingSteps:
     """Dies at step `last`: a step is a clip, a sync or a rename, before it is done."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +65,7 @@ def test_dying_at_every_step_leaves_no_trace(
 ) -> None:
     index = replace(index, good=index.good[:3])
     encode(index, tmp_path / "calm", model, clips_per_shard=2)
-    calm, steps = contents(tmp_path / "calm"), Steps(monkeypatch)
+    calm, steps = contents(tmp_path / "calm"), EncodingSteps(monkeypatch)
     for last in itertools.count(1):
         steps.taken, steps.last = 0, last
         out = tmp_path / str(last)
@@ -83,7 +83,7 @@ def test_dying_at_every_step_leaves_no_trace(
 def test_dying_again_and_again(
     index: Index, model: TokenizerModel, tmp_path: Path, calm: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chance, steps, deaths = random.Random(1), Steps(monkeypatch), 0
+    chance, steps, deaths = random.Random(1), EncodingSteps(monkeypatch), 0
     while deaths < 30:
         steps.taken, steps.last = 0, chance.randint(1, 12)
         try:

@@ -48,6 +48,11 @@ class CNNTokenizerConfig:
                 raise ValueError(f"{name} = {getattr(self, name)} must be at least {least}")
 
     @property
+    def size_multiple(self) -> int:
+        """Height and width of frames must be multiples of it."""
+        return self.f_s
+
+    @property
     def levels(self) -> int:
         return (self.f_s // self.front_s).bit_length()
 

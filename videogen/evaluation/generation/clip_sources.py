@@ -16,23 +16,23 @@ from videogen.pixels import to_clip, to_frames
 from videogen.playroom.scene import Scene
 
 
-class ClipBatch(NamedTuple):
+class SourceClips(NamedTuple):
     clips: Clips  # uint8 [B, T, H, W, 3]
     steps: float = 0.0  # mean number per latent frame
 
 
-ClipSource = Callable[[range], ClipBatch]  # from prompt numbers to their clips
+ClipSource = Callable[[range], SourceClips]  # from prompt numbers to their clips
 ChunkStream = Iterator[Clips]  # endless streams: uint8 [B, t, H, W, 3], any t
 
 
 def model_clips(pipe: VideoPipeline, prompts: Prompts, variant: SamplerVariant, frames: int, seed: int) -> ClipSource:
     """Clips of a model; prompt i is sampled with seed + i, in whatever batch."""
 
-    def make(numbers: range) -> ClipBatch:
+    def make(numbers: range) -> SourceClips:
         captions = tuple(prompts.captions[number] for number in numbers)
         outputs = list(stream_outputs(pipe, captions, variant, seed + numbers.start, frames))
         steps = sum(float(output.steps_B.float().mean()) for output in outputs) / len(outputs)
-        return ClipBatch(torch.cat([output.frames for output in outputs], 1)[:, :frames].cpu().numpy(), steps)
+        return SourceClips(torch.cat([output.frames for output in outputs], 1)[:, :frames].cpu().numpy(), steps)
 
     return make
 
@@ -48,7 +48,7 @@ def stream_outputs(
 
 def rendered_clips(scenes: tuple[Scene, ...], frames: int, height: int, width: int, fps: float) -> ClipSource:
     """True clips: what a perfect generator would produce."""
-    return lambda numbers: ClipBatch(
+    return lambda numbers: SourceClips(
         true_clips(tuple(scenes[number] for number in numbers), frames, height, width, fps).numpy()
     )
 
@@ -58,11 +58,11 @@ def reconstructed_clips(source: ClipSource, tokenizer: TokenizerModel) -> ClipSo
     network = tokenizer.network
 
     @torch.no_grad()
-    def make(numbers: range) -> ClipBatch:
+    def make(numbers: range) -> SourceClips:
         clips = source(numbers).clips
         codes_BTNK = encode_clip(network, to_clip(clips).to(network.device))
         decoded, _ = network.decode(codes_BTNK, network.spec(*clips.shape[2:4]))
-        return ClipBatch(to_frames(decoded)[:, : clips.shape[1]].cpu().numpy())
+        return SourceClips(to_frames(decoded)[:, : clips.shape[1]].cpu().numpy())
 
     return make
 

@@ -79,9 +79,10 @@ class TokenizerTrainingConfig:
         if not starts or starts[0] != 0 or starts != sorted(set(starts)):
             raise ValueError(f"phases begin at {starts}; the first begins at step 0, each other one later")
         for phase in self.phases:
-            if phase.height % self.tokenizer.f_s or phase.width % self.tokenizer.f_s:
+            multiple = self.tokenizer.size_multiple
+            if phase.height % multiple or phase.width % multiple:
                 size = f"{phase.height} x {phase.width}"
-                raise ValueError(f"phases hold clips of {size}; both must be multiples of f_s = {self.tokenizer.f_s}")
+                raise ValueError(f"phases hold clips of {size}; both must be multiples of {multiple}")
         for number, phase in enumerate(self.phases):
             for user, least in self.smallest_sides(number).items():
                 if min(phase.height, phase.width) < least:
