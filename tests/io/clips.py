@@ -59,7 +59,9 @@ KINDS = (
     ClipKind("h264-rotated", ".mov", "libx264", options={"g": "12"}, rotated=True),
     ClipKind("h264-sound", ".mp4", "libx264", options={"g": "12"}, sound=True),
     ClipKind("h264-lossless", ".mp4", "libx264rgb", "rgb24", options={"crf": "0"}),
-    ClipKind("hevc-open-gop", ".mp4", "libx265", options={"x265-params": "keyint=12:open-gop=1:bframes=3:log-level=none"}),
+    ClipKind(
+        "hevc-open-gop", ".mp4", "libx265", options={"x265-params": "keyint=12:open-gop=1:bframes=3:log-level=none"}
+    ),
     ClipKind("hevc-mkv", ".mkv", "libx265", options={"x265-params": "keyint=12:log-level=none"}),
     ClipKind("hevc-ts", ".ts", "libx265", options={"x265-params": "keyint=12:open-gop=1:bframes=3:log-level=none"}),
     ClipKind("vp8", ".webm", "libvpx", options={"g": "12", "b": "1M", "auto-alt-ref": "1", "lag-in-frames": "10"}),
