@@ -141,3 +141,13 @@ def test_other_controls_do_not_mix(model: TokenizerModel, tmp_path: Path) -> Non
     np.save(tmp_path / "videos" / "clip_001.control.npy", actions(9)[::-1])
     with pytest.raises(UsageError, match="controls"):
         encode(index, tmp_path / "out", model)
+
+
+def test_a_prior_of_another_control_is_refused(model: TokenizerModel, tmp_path: Path) -> None:
+    encode(with_controls(tmp_path / "videos"), tmp_path / "out", model)
+    tokens = TokenSet.open(tmp_path / "out")
+    tokens.require_control(ControlConfig(discrete=4))
+    tokens.require_control(ControlConfig(discrete=9))
+    for other in (None, ControlConfig(discrete=3), ControlConfig(floats=4)):
+        with pytest.raises(DataError, match="4 actions"):
+            tokens.require_control(other)

@@ -87,7 +87,7 @@ def test_a_scene_cut_has_the_caption_of_the_second_clip(made: Set) -> None:
 
 
 def test_random_numbers_are_drawn_once_a_sample(made: Set, monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn = {"start": 0, "chance": 0}
+    drawn = {"start": 0, "uniform": 0}
     for name in drawn:
         kept = getattr(TokenWindows, name)
 
@@ -100,7 +100,7 @@ def test_random_numbers_are_drawn_once_a_sample(made: Set, monkeypatch: pytest.M
     micro = token_batches(made[1]).batches({}, 0, 1, 1, 2)
     for _ in range(6):
         next(micro)
-    assert drawn == {"start": 6 * 4, "chance": 6 * (4 + 2)}, "of a global batch of 4, this process has 2"
+    assert drawn == {"start": 6 * 4, "uniform": 6 * (4 + 2)}, "of a global batch of 4, this process has 2"
     assert (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()) == before
 
 

@@ -52,7 +52,7 @@ def resolve_run(run: Path, overrides: Iterable[str], expected: str) -> Resolved[
     except ValueError as error:
         raise CheckpointError(f"{place}: {error}; resume with the configuration that the run began with") from None
     if kind != expected:
-        raise UsageError(f"{run}: a run of the {kind}; `videogen train {kind} --resume {run}` goes on with it")
+        raise UsageError(f"{run}: a run of the {kind}; `videogen train {kind} --resume {run}` continues it")
     schema = schema_class(kind)
     own = {field.name: data[field.name] for field in dataclasses.fields(schema) if field.name in data}
     tree = parse(as_json(own), str(place), line_numbers=False)

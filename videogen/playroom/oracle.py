@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from videogen.playroom.motion import Track, read_motion
 from videogen.playroom.outline import read_outlines
-from videogen.playroom.render import backdrop_picture
+from videogen.playroom.render import backdrop_image
 from videogen.playroom.scene import COLOURS, GROUNDS, PATTERNS, SIZES, Backdrop, Scene, Thing
 
 AT_ONCE = 16  # clips
@@ -42,7 +42,7 @@ def look(clips: Tensor | NDArray[np.uint8], fps: float = 8.0) -> list[Seen]:
 def _look(clips: Tensor, fps: float) -> Iterator[Seen]:
     pixels = clips.permute(0, 4, 1, 2, 3).float()  # [B, 3, T, H, W]
     backdrops = _backdrops(pixels)
-    ground = torch.stack([backdrop_picture(backdrop, pixels.shape[-1]) for backdrop in backdrops])[:, :, None]
+    ground = torch.stack([backdrop_image(backdrop, pixels.shape[-1]) for backdrop in backdrops])[:, :, None]
     cover, gain = _unmixed(pixels, ground.to(pixels.device))
     for number, backdrop in enumerate(backdrops):
         colours = _colours(cover[:, number], gain[:, number])
@@ -57,7 +57,7 @@ def _backdrops(pixels: Tensor) -> list[Backdrop]:
     known = [Backdrop(pattern, colour) for pattern in PATTERNS for colour in GROUNDS]
     typical = pixels.median(dim=2).values if pixels.shape[2] > 1 else pixels[:, :, 0]
     cost = [
-        (typical - backdrop_picture(backdrop, size).to(pixels.device)).abs().sum(1).clamp(max=CAP).mean((1, 2))
+        (typical - backdrop_image(backdrop, size).to(pixels.device)).abs().sum(1).clamp(max=CAP).mean((1, 2))
         for backdrop in known
     ]
     return [known[index] for index in torch.stack(cost).argmin(0).tolist()]

@@ -42,8 +42,8 @@ def render(
 
 
 def _render_some(scenes: Sequence[Scene], seconds: np.ndarray, size: int, device: torch.device) -> Tensor:
-    grounds = torch.stack([backdrop_picture(scene.backdrop, size) for scene in scenes]).to(device)
-    picture = grounds[:, :, None].expand(-1, -1, len(seconds), -1, -1).contiguous()  # [B, 3, T, H, W]
+    grounds = torch.stack([backdrop_image(scene.backdrop, size) for scene in scenes]).to(device)
+    pixels = grounds[:, :, None].expand(-1, -1, len(seconds), -1, -1).contiguous()  # [B, 3, T, H, W]
     for layer in reversed(range(max(len(scene.things) for scene in scenes))):  # the back first
         rows = [row for row, scene in enumerate(scenes) if layer < len(scene.things)]
         for shape in sorted({scenes[row].things[layer].shape for row in rows}):
@@ -52,12 +52,12 @@ def _render_some(scenes: Sequence[Scene], seconds: np.ndarray, size: int, device
             cover = coverage(shape, things, seconds, size, device)[:, None]
             colour = torch.tensor([COLOURS[thing.colour] for thing in things], device=device).float()
             index = torch.tensor(some, device=device)
-            picture[index] = torch.lerp(picture[index], colour[:, :, None, None, None], cover)
-    return picture.round_().to(torch.uint8).permute(0, 2, 3, 4, 1).contiguous()
+            pixels[index] = torch.lerp(pixels[index], colour[:, :, None, None, None], cover)
+    return pixels.round_().to(torch.uint8).permute(0, 2, 3, 4, 1).contiguous()
 
 
 @functools.lru_cache(maxsize=256)
-def backdrop_picture(backdrop: Backdrop, size: int) -> Tensor:
+def backdrop_image(backdrop: Backdrop, size: int) -> Tensor:
     """float [3, H, W] in 0..255; pixel centers are at (i + 0.5) / size."""
     colour = torch.tensor(GROUNDS[backdrop.colour]).float()[:, None, None]
     place = (torch.arange(size) + 0.5) / size

@@ -49,17 +49,12 @@ def convert_tokens(old: Path, new: Path, model: "TokenizerModel", on_progress: O
     return TokenSet.open(new, model.fingerprint)
 
 
-def tokenizer_of_version_1(folder: Path) -> str:
-    """The fingerprint of the tokenizer that made a set of version 1; DataError if the folder holds none."""
-    return _read(folder).tokenizer
-
-
 def _converted(old: Path, model: "TokenizerModel") -> Description:
     known = _read(old)
     if known.tokenizer != model.fingerprint:
         raise CheckpointError(
             f"{old}: tokens of the tokenizer {known.tokenizer[:12]}, not of {model.fingerprint[:12]} ({model.path}); "
-            "name the model that made them"
+            "name the model that made them (--model)"
         )
     spec = model.network.spec(known.cut.height, known.cut.width)
     if math.prod(spec.codebooks) != known.vocabulary or spec.frames_per_latent != known.f_t:

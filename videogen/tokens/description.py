@@ -54,7 +54,7 @@ def read_description(folder: Path) -> Description:
     """The description of the set in `folder`; DataError if there is none, or one that this program cannot read."""
     known = read_json(folder)
     if (version := known.pop("version", None)) != VERSION:
-        remedy = f"; convert it: `videogen convert {folder} NEW`" if version == 1 else ""
+        remedy = f"; convert it: `videogen convert {folder} NEW --model MODEL`" if version == 1 else ""
         raise DataError(f"{folder}: a token set of version {version!r}; this program reads version {VERSION}{remedy}")
     try:
         return cast(Description, from_json(Description, known, str(folder / NAME)))
@@ -98,6 +98,13 @@ def write_description(folder: Path, description: Description) -> None:
     sync(partial)
     partial.replace(place)
     sync(place.parent)
+
+
+def describe_control(control: ControlConfig | None) -> str:
+    """A control in a few words."""
+    if control is None:
+        return "nothing"
+    return f"{control.floats} numbers" if control.discrete is None else f"one of {control.discrete} actions"
 
 
 MEANING = {

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from prior.config import ControlConfig
 from videogen.checkpoint import sha256_of
 from videogen.errors import CheckpointError, DataError
-from videogen.tokens.description import Description, read_description
+from videogen.tokens.description import Description, describe_control, read_description
 from videogen.tokens.packing import DTYPES, check_control, packing_of, packing_of_control, unpack
 from videogen.tokens.shards import labels_at, labels_hash, layout_of, tensors_at
 
@@ -106,6 +106,16 @@ class TokenSet:
         except ValueError as error:
             raise self._damage_at(index, error) from None
         return torch.from_numpy(found)
+
+    def require_control(self, control: ControlConfig | None) -> None:
+        """DataError unless a prior of this control can be given the set's."""
+        own = self.description.control
+        fits = own == control
+        if own is not None and control is not None:
+            fits = own.floats == control.floats and (own.discrete or 0) <= (control.discrete or 0)
+        if not fits:
+            has, takes = (describe_control(each) for each in (own, control))
+            raise DataError(f"{self.folder}: its clips have {has} for control, the prior takes {takes}")
 
     def latent_frames(self) -> NDArray[np.int64]:
         """How many latent frames each clip has [clips]."""

@@ -81,7 +81,7 @@ class TokenWindows:
         opens, where = random_words(self.seed, WINDOW, epoch, index, 2)
         return 0 if int(opens) < self.clip_start_share * 2**64 else uniform_index(int(where), int(self.starts[place]))
 
-    def chance(self, epoch: int, index: int, count: int) -> NDArray[np.float32]:
+    def uniform(self, epoch: int, index: int, count: int) -> NDArray[np.float32]:
         """Uniform numbers that belong to a sample; fewer of them are the beginning of more."""
         return uniform(self.seed, MASKING, epoch, index, count)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from videogen.evaluation.info.spec import format_codes, format_groups
 from videogen.tokens import TokenSet
+from videogen.tokens.description import describe_control
 
 
 def describe_tokens(tokens: TokenSet) -> dict[str, Any]:
@@ -31,7 +32,7 @@ def format_tokens(tokens: TokenSet) -> dict[str, str]:
     figures, clips, spec = describe_tokens(tokens), tokens.description.clips, tokens.description.spec
     longest = "" if clips.frames is None else f", at most {clips.frames} of a clip"
     control = tokens.description.control
-    actions = {} if control is None else {"control": _format_control(control.discrete, control.floats)}
+    actions = {} if control is None else {"control": f"{describe_control(control)} per latent frame"}
     return {
         "folder": figures["folder"],
         "clips": f"{figures['clips']:,} in {figures['shards']:,} {'shard' if figures['shards'] == 1 else 'shards'}",
@@ -43,7 +44,3 @@ def format_tokens(tokens: TokenSet) -> dict[str, str]:
         "tokenizer's fingerprint": figures["tokenizer"],
         "clips' fingerprint": figures["data"],
     }
-
-
-def _format_control(discrete: int | None, floats: int | None) -> str:
-    return f"one of {discrete} actions per latent frame" if floats is None else f"{floats} numbers per latent frame"

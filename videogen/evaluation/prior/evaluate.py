@@ -124,6 +124,7 @@ def select_windows(
         tokens, short = encode_selection(model, data, choice, scratch, index)
         return TokenWindows(tokens, np.arange(len(tokens)), latent_frames, seed=0), short
     tokens = TokenSet.open(data, model.tokenizer.fingerprint)
+    tokens.require_control(model.config.control)
     share = choice.validation_share
     rows = np.arange(len(tokens)) if share is None else split_rows(tokens, share)[1]
     windows = TokenWindows(tokens, rows, latent_frames, seed=0)
@@ -144,7 +145,9 @@ def encode_selection(
         raise DataError(f"{data}: none of {len(found.good)} clips has {choice.frames} frames; use fewer")
     chosen = tuple(long[place] for place in spread(len(long), choice.most or len(long)))
     encode(replace(found, good=chosen), scratch, model.tokenizer, cut)
-    return TokenSet.open(scratch), len(found.good) - len(long)
+    tokens = TokenSet.open(scratch)
+    tokens.require_control(model.config.control)
+    return tokens, len(found.good) - len(long)
 
 
 def bootstrap_interval(values_C: NDArray[np.float64]) -> list[float] | None:

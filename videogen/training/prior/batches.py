@@ -121,7 +121,7 @@ class TokenBatches:
             step += 1
 
     def sample(self, windows: TokenWindows, at: Position, cuts: bool) -> SampledWindow:
-        numbers = windows.chance(at.epoch, at.sample, FIXED + windows.frames)
+        numbers = windows.uniform(at.epoch, at.sample, FIXED + windows.frames)
         cut = self.scene_cut(windows, numbers[:FIXED].astype(float)) if cuts else None
         return SampledWindow(at, windows.start(at.epoch, at.sample), cut, self.counts(windows, numbers[FIXED:]))
 
@@ -143,7 +143,7 @@ class TokenBatches:
         clips = [self.window(windows, sample) for sample in samples]
         tokens = windows.spec.tokens
         numbers = FIXED + windows.frames * (1 + 3 * tokens)
-        numbers_BR = np.stack([windows.chance(sample.at.epoch, sample.at.sample, numbers) for sample in samples])
+        numbers_BR = np.stack([windows.uniform(sample.at.epoch, sample.at.sample, numbers) for sample in samples])
         fixed, draws = (
             torch.from_numpy(numbers_BR[:, :FIXED]),
             split_draws(numbers_BR[:, FIXED:], windows.frames, tokens),

@@ -52,6 +52,8 @@ def run_prior(
             refuse_changed(load_index(data))
     sets = [None if data is None else open_tokens(data, tokenizer, place, on_note) for data, place in places]
     assert sets[0] is not None
+    if sets[1] is not None:
+        sets[1].require_control(sets[0].description.control)
     token_batches = TokenBatches(config, sets[0], sets[1])
     conditioner = load_text(config, token_batches, folder, device)
     dependencies = {

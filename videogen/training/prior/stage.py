@@ -25,6 +25,7 @@ from videogen.conditioning import Conditioner
 from videogen.errors import UsageError
 from videogen.evaluation.prior.likelihood import Baseline, LikelihoodSums, figures, frame_likelihoods
 from videogen.models import TokenizerModel, prior_files
+from videogen.tokens.description import describe_control
 from videogen.training.loop.monitor import MonitoredMetric
 from videogen.training.loop.stage import Distributed, Json, LossOutput, TrainedModule
 from videogen.training.prior.batches import TokenBatch, TokenBatches
@@ -219,10 +220,6 @@ def describe_token(spec: TokenSpec) -> str:
     if spec.continuous:
         return f"{spec.channels} numbers"
     return f"{spec.bits:.3g} bits, codebooks of {' x '.join(map(str, spec.codebooks))}"
-
-
-def describe_control(control: ControlConfig) -> str:
-    return f"{control.floats} numbers" if control.discrete is None else f"one of {control.discrete} actions"
 
 
 def make_prior_config(config: PriorTrainingConfig, tokens: TokenKind, context: ContextConfig | None) -> PriorConfig:
