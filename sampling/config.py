@@ -13,7 +13,7 @@ ORDERS: dict[str, tuple[Order, ...]] = {  # that a prior can be sampled in, by t
     "masked": ("halton", "confidence", "random", "threshold", "raster"),
     "autoregressive": ("autoregressive", "raster"),
 }
-DRAWN_SEEDS = 2**32  # seeds that are drawn at random; few enough digits to type again
+RANDOM_SEEDS = 2**32  # random seeds are below this, short enough to type
 LOWEST_TEMPERATURE = 1e-6  # closer to 0 than this, float32 overflows
 FIRST_FRAMES = 2  # latent frames at the start of a scene: the first sets out its content, the second its motion
 

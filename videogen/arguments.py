@@ -1,4 +1,4 @@
-"""What people hand to a pipeline and get from it, one kind of argument at a time."""
+"""Converts the arguments of a pipeline call, and its frames to the output type that was asked for."""
 
 import difflib
 import operator
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from sampling.config import DRAWN_SEEDS, SamplerConfig
+from sampling.config import RANDOM_SEEDS, SamplerConfig
 from videogen.conditioning_frames import ConditioningFrames
 from videogen.errors import UsageError
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 OutputType = Literal["np", "pt", "pil", "uint8", "codes", "latent"]  # "latent" is another name of "codes"
 Prompts = str | Sequence[str]
-Seeds = Any  # a number, a torch.Generator, or one of these for each video; None draws from torch's own generator
+Seeds = Any  # an integer, a torch.Generator, or one of these for each video; None uses torch's default generator
 CallbackInput = Literal["frames", "codes", "latents"]  # "latents" is another name of "codes"
-OTHER_NAMES = {  # of arguments, in other libraries
+OTHER_NAMES = {  # names of the same argument in other libraries
     "seed": "generator",
     "frames": "num_frames",
     "length": "num_frames",
@@ -41,7 +41,7 @@ RENAMED = {**SamplerConfig.RENAMED, "rate": "history_noise"}
 
 
 def refuse_unknown(given: Iterable[str], known: Iterable[str], what: str) -> None:
-    """UsageError for the first argument that does not exist, with the one that was probably meant."""
+    """UsageError for the first unknown argument, with its new name or the most similar one."""
     known = sorted(known)
     for name in sorted(set(given) - set(known)):
         if (new := RENAMED.get(name)) in known:
@@ -52,28 +52,26 @@ def refuse_unknown(given: Iterable[str], known: Iterable[str], what: str) -> Non
         raise UsageError(f"{what} has no argument {name}; {hint}")
 
 
-def callback_inputs(wanted: Sequence[str], output: "LatentOutput") -> dict[str, Any]:
-    """What a callback is told of a latent frame, by the names that it asks for."""
+def callback_tensors(names: Sequence[str], output: "LatentOutput") -> dict[str, Any]:
+    """The tensors of a latent frame that a callback asked for, by name."""
     known = get_args(CallbackInput)
-    for name in wanted:
+    for name in names:
         if name not in known:
             raise UsageError(f"callback_on_step_end_tensor_inputs has {name!r}; there are {', '.join(known)}")
-    return {name: output.frames if name == "frames" else output.codes_BNK for name in wanted}
+    return {name: output.frames if name == "frames" else output.codes_BNK for name in names}
 
 
-def ends_video(answer: Any, told: dict[str, Any]) -> bool:
-    """Whether a callback's answer ends the video: True does; the dictionary that it was told, or None, goes on."""
-    if isinstance(answer, dict) and any(value is not told.get(name) for name, value in answer.items()):
-        raise UsageError(
-            "callback_on_step_end gave other tensors back; a latent frame that is decided cannot be changed"
-        )
+def stops_generation(answer: Any, tensors: dict[str, Any]) -> bool:
+    """Whether a callback returned True; UsageError if it returned other tensors than it got."""
+    if isinstance(answer, dict) and any(value is not tensors.get(name) for name, value in answer.items()):
+        raise UsageError("callback_on_step_end returned other tensors; a sampled latent frame cannot be changed")
     return answer is True
 
 
 def as_output(
     conditioning: ConditioningFrames, outputs: "list[LatentOutput]", num_frames: int, kind: OutputType
 ) -> Any:
-    """All that was generated, as it was asked for; an image that a video begins with is part of it."""
+    """All frames or codes in the output type that was asked for, with those of the image that a video starts from."""
     import torch
 
     if kind in ("codes", "latent"):
@@ -97,47 +95,50 @@ def as_frame_type(frames_BTHWC: "Tensor", kind: OutputType) -> Any:
     return frames.astype(np.float32) / 255
 
 
-def worded(name: str, words: Any) -> tuple[str, ...]:
-    """One text or several, as several."""
-    given = (words,) if isinstance(words, str) else tuple(words) if isinstance(words, Iterable) else (words,)
+def as_prompts(name: str, prompts: Any) -> tuple[str, ...]:
+    """A string or several strings, as a tuple."""
+    given = (prompts,) if isinstance(prompts, str) else tuple(prompts) if isinstance(prompts, Iterable) else (prompts,)
     if not all(isinstance(each, str) for each in given):
-        raise UsageError(f"{name} is {str(words)[:80]}; give a text, or a list of texts")
+        raise UsageError(f"{name} is {str(prompts)[:80]}; give a string, or a list of strings")
     return given
 
 
-def whole(name: str, number: Any) -> int:
+def as_int(name: str, number: Any) -> int:
     try:
         return operator.index(number)
     except TypeError:
         raise UsageError(f"{name} is {number}; it must be a whole number") from None
 
 
-def listed(words: Prompts, count: int) -> tuple[str, ...]:
-    given = (words,) * count if isinstance(words, str) else worded("negative_prompt", words)
+def as_list(prompts: Prompts, count: int) -> tuple[str, ...]:
+    """A negative prompt for each of `count` prompts."""
+    given = (prompts,) * count if isinstance(prompts, str) else as_prompts("negative_prompt", prompts)
     if len(given) != count:
-        raise UsageError(f"{len(given)} negative prompts for {count} prompts; give one, or one each")
+        raise UsageError(f"{len(given)} negative prompts for {count} prompts; give one, or one for each prompt")
     return given
 
 
-def seeds_from(generator: Seeds, count: int) -> tuple[int, ...]:
-    """A seed for each video: numbers are taken as they are, one number counts up, generators are drawn from."""
+def as_seeds(generator: Seeds, count: int) -> tuple[int, ...]:
+    """A seed for each video: an integer counts up, a generator is drawn from."""
     import torch
 
     if generator is None or isinstance(generator, torch.Generator):
         device = None if generator is None else generator.device
-        return tuple(torch.randint(DRAWN_SEEDS, (count,), generator=generator, device=device).tolist())
-    if is_number(generator):
+        return tuple(torch.randint(RANDOM_SEEDS, (count,), generator=generator, device=device).tolist())
+    if is_int(generator):
         return tuple(operator.index(generator) + number for number in range(count))
     if isinstance(generator, str) or not isinstance(generator, Iterable):
-        raise UsageError(f"generator is {generator}; give a whole number, a torch.Generator, or one of these a video")
+        raise UsageError(
+            f"generator is {generator}; give an integer, a torch.Generator, or one of these for each video"
+        )
     each = tuple(generator)
     if len(each) != count:
-        raise UsageError(f"{len(each)} generators or seeds for {count} videos; give one, or one each")
-    return tuple(seeds_from(one, 1)[0] for one in each)
+        raise UsageError(f"{len(each)} generators or seeds for {count} videos; give one, or one for each video")
+    return tuple(as_seeds(one, 1)[0] for one in each)
 
 
-def is_number(value: Any) -> bool:
-    """A whole one; arrays have an `__index__` too, and refuse it if they hold several."""
+def is_int(value: Any) -> bool:
+    """Whether it is one integer; an array has `__index__` too, which fails if it holds several."""
     try:
         operator.index(value)
     except TypeError:

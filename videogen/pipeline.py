@@ -21,14 +21,14 @@ from videogen.arguments import (
     OutputType,
     Prompts,
     Seeds,
+    as_int,
+    as_list,
     as_output,
-    callback_inputs,
-    ends_video,
-    listed,
+    as_prompts,
+    as_seeds,
+    callback_tensors,
     refuse_unknown,
-    seeds_from,
-    whole,
-    worded,
+    stops_generation,
 )
 from videogen.conditioning_frames import (
     ConditioningFrames,
@@ -288,8 +288,8 @@ class VideoPipeline:
             for number, output in enumerate(self.generate(wanted, request, conditioning, stats)):
                 outputs.append(output)
                 if callback_on_step_end is not None:
-                    inputs = callback_inputs(callback_on_step_end_tensor_inputs, output)
-                    if ends_video(callback_on_step_end(self, number, count, inputs), inputs) or self.interrupt:
+                    inputs = callback_tensors(callback_on_step_end_tensor_inputs, output)
+                    if stops_generation(callback_on_step_end(self, number, count, inputs), inputs) or self.interrupt:
                         break
                 count += output.frames.shape[1]
                 bar.update(min(count, wanted) - bar.n)
@@ -370,8 +370,8 @@ class VideoPipeline:
     ) -> "GenerationRequest":
         from videogen.generate import GenerationRequest
 
-        prompts, each = worded("prompt", prompt), whole("num_videos_per_prompt", each)
-        negatives = ("",) * len(prompts) if negative is None else listed(negative, len(prompts))
+        prompts, each = as_prompts("prompt", prompt), as_int("num_videos_per_prompt", each)
+        negatives = ("",) * len(prompts) if negative is None else as_list(negative, len(prompts))
         if not prompts or each < 1:
             raise UsageError("nothing to generate: give at least one prompt, and num_videos_per_prompt of at least 1")
         prompts, negatives = (tuple(p for p in some for _ in range(each)) for some in (prompts, negatives))
@@ -379,7 +379,7 @@ class VideoPipeline:
         if self.model.conditioner is None:  # with the text and without it are one: to ask for both is to pay twice
             sampler = replace(sampler, guidance_scale=1.0)
         try:
-            return GenerationRequest(prompts, negatives, seeds_from(generator, len(prompts)), sampler, history_noise)
+            return GenerationRequest(prompts, negatives, as_seeds(generator, len(prompts)), sampler, history_noise)
         except ValueError as error:
             raise UsageError(str(error)) from None
 
@@ -398,16 +398,16 @@ class VideoPipeline:
     def frame_count(self, num_frames: int | None) -> int:
         if num_frames is None:
             return self.model.clips.frames
-        if whole("num_frames", num_frames) < 1:
+        if as_int("num_frames", num_frames) < 1:
             raise UsageError(f"num_frames is {num_frames}; it must be at least 1")
-        return whole("num_frames", num_frames)
+        return as_int("num_frames", num_frames)
 
     def size(self, height: int | None, width: int | None) -> tuple[int, int]:
         """Height and width of frames; by default those of the clips that the prior was trained on."""
         clips = self.model.clips
         size = (
-            clips.height if height is None else whole("height", height),
-            clips.width if width is None else whole("width", width),
+            clips.height if height is None else as_int("height", height),
+            clips.width if width is None else as_int("width", width),
         )
         try:
             self.model.tokenizer.network.spec(*size)

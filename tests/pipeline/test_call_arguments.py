@@ -87,7 +87,7 @@ def test_a_callback_as_in_diffusers(pipe):
     assert seen == [(0, 0, ["latents"]), (1, 1, ["latents"])]
     assert frames.shape[1] == 5
     assert pipe(RING, num_frames=9, generator=1).frames.shape[1] == 9, "the next call is not interrupted"
-    with pytest.raises(UsageError, match="that is decided cannot be changed"):
+    with pytest.raises(UsageError, match="callback_on_step_end"):
         pipe(RING, num_frames=9, callback_on_step_end=lambda *got: {"latents": got[3]["latents"] * 0})
 
 

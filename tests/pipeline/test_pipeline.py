@@ -11,7 +11,7 @@ from PIL import Image
 
 from sampling.config import SamplerConfig
 from tests.pipeline.tiny import MASKED_ORDERS, RING, STAR, exact, write_model
-from videogen.arguments import seeds_from
+from videogen.arguments import as_seeds
 from videogen.checkpoint import write_folder
 from videogen.conditioning.bpe import BPEConditioner
 from videogen.errors import CheckpointError, DataError, NumbersError, ResourceError, UsageError
@@ -46,18 +46,18 @@ def test_each_video_of_a_prompt_has_the_next_seed(folders):
 
 
 def test_where_seeds_come_from():
-    assert seeds_from(3, 2) == seeds_from(np.int64(3), 2) == (3, 4)
-    assert seeds_from([9, np.int64(1)], 2) == seeds_from(np.array([9, 1]), 2) == seeds_from(torch.tensor([9, 1]), 2)
-    assert seeds_from([9, np.int64(1)], 2) == (9, 1)
+    assert as_seeds(3, 2) == as_seeds(np.int64(3), 2) == (3, 4)
+    assert as_seeds([9, np.int64(1)], 2) == as_seeds(np.array([9, 1]), 2) == as_seeds(torch.tensor([9, 1]), 2)
+    assert as_seeds([9, np.int64(1)], 2) == (9, 1)
     one, same = (torch.Generator().manual_seed(1) for _ in range(2))
-    assert seeds_from(one, 3) == seeds_from(same, 3)
-    assert seeds_from(one, 3) != seeds_from(torch.Generator().manual_seed(1), 3)
+    assert as_seeds(one, 3) == as_seeds(same, 3)
+    assert as_seeds(one, 3) != as_seeds(torch.Generator().manual_seed(1), 3)
     torch.manual_seed(5)
-    drawn = seeds_from(None, 2)
+    drawn = as_seeds(None, 2)
     torch.manual_seed(5)
-    assert seeds_from(None, 2) == drawn
+    assert as_seeds(None, 2) == drawn
     with pytest.raises(UsageError, match="2 generators or seeds for 3 videos"):
-        seeds_from([1, 2], 3)
+        as_seeds([1, 2], 3)
 
 
 def test_the_prompt_and_the_guidance_matter(pipe):
@@ -337,10 +337,10 @@ def test_token_by_token_is_refused_for_a_prior_taught_with_masks(pipe):
         ({"num_inference_steps": 2.5}, "steps = 2.5 must be a whole number"),
         ({"top_k": 1.5}, "top_k = 1.5 must be a whole number"),
         ({"width": 24.5}, "width is 24.5; it must be a whole number"),
-        ({"generator": 1.5}, "generator is 1.5; give a whole number"),
-        ({"generator": "seed"}, "generator is seed; give a whole number"),
-        ({"generator": [None, 1.5], "num_videos_per_prompt": 2}, "generator is 1.5; give a whole number"),
-        ({"negative_prompt": [None]}, r"negative_prompt is \[None\]; give a text"),
+        ({"generator": 1.5}, "generator is 1.5"),
+        ({"generator": "seed"}, "generator is seed"),
+        ({"generator": [None, 1.5], "num_videos_per_prompt": 2}, "generator is 1.5"),
+        ({"negative_prompt": [None]}, r"negative_prompt is \[None\]"),
         ({"negative_prompt": ["a", "b"]}, "2 negative prompts for 1 prompts"),
         ({"image": np.zeros((16, 24, 3), np.uint8), "video": np.zeros((1, 16, 24, 3), np.uint8)}, "give one"),
     ],
@@ -351,7 +351,7 @@ def test_mistakes_are_named(pipe, options, words):
     with pytest.raises(UsageError):
         pipe([], num_frames=1)
     for prompt in (7, [RING, None]):
-        with pytest.raises(UsageError, match=r"prompt is .*; give a text, or a list of texts"):
+        with pytest.raises(UsageError, match="^prompt is "):
             pipe(prompt, num_frames=1)
 
 

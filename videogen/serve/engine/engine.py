@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from sampling.config import DRAWN_SEEDS
+from sampling.config import RANDOM_SEEDS
 from videogen.serve.engine.engine_context import EngineContext, loop_time
 from videogen.serve.engine.retention import jobs_to_evict, stream_to_stop, streams_to_evict
 from videogen.serve.engine.scheduler import Scheduler
@@ -213,7 +213,7 @@ class Engine:
     def _admit(self, params: GenerationParams, default_frames: int, max_frames: int, owner: str, live: bool) -> Stream:
         validate_request(params, self.info, self.limits, max_frames)
         self._make_room(owner)
-        seed = secrets.randbelow(DRAWN_SEEDS) if params.seed is None else params.seed
+        seed = secrets.randbelow(RANDOM_SEEDS) if params.seed is None else params.seed
         frames = params.frames or min(default_frames, max_frames)
         stream = Stream(self._context, params, seed, frames, live, owner)
         self._tasks.add(stream.task)
