@@ -64,7 +64,7 @@ def test_a_prompt_becomes_the_video_of_the_pipeline(capsys):
                    "--steps", "3", "--guidance-scale", "2", "--temperature", "0.9", "--order", "random")  # fmt: skip
     options = {"num_inference_steps": 3, "guidance_scale": 2, "temperature": 0.9, "order": "random"}
     assert np.array_equal(pictures("ring"), offline(RING, 11, 3, **options))
-    assert said["pictures"] == 11
+    assert said["frames"] == 11
     assert said["seeds"] == [3]
     assert said["proposals_per_latent_frame"] == 3
     assert {"seconds_to_first_frame", "frames_per_second", "prior_ms_per_latent_frame", "peak_memory_mib",
@@ -112,7 +112,7 @@ def test_metadata_of_a_stream_a_wall_and_a_reconstruction(capsys):
     changes = ["--prompt-at", f"4:{STAR}", "--transition", "cut"]
     assert main(["stream", RING, "-o", "story.gif", *MODEL, "--frames", "9", "--seed", "2", *changes]) == 0
     told = read_metadata("story.gif")
-    assert (told["prompt_changes"], told["transition"]) == ([{"picture": 4, "prompt": STAR}], "cut")
+    assert (told["prompt_changes"], told["transition"]) == ([{"frame": 4, "prompt": STAR}], "cut")
     assert main(["generate", RING, STAR, "-o", "wall", *MODEL, "--frames", "1", "--seed", "4", "--grid"]) == 0
     told = read_metadata("wall")
     assert (told["prompt"], told["seed"], told["model"]) == ([RING, STAR], [4, 5], told["model"])
@@ -130,7 +130,7 @@ def test_a_file_shows_the_video_larger_and_at_another_rate(capsys):
     figures(capsys, *make, "-o", "small")
     said = figures(capsys, *make, "-o", "large", "--scale", "3", "--resampling", "nearest", "--fps", "16")
     assert said["written"] == {"frames": 10, "height": 48, "width": 72, "fps": 16.0}
-    assert (said["pictures"], said["fps"]) == (5, 8.0)
+    assert (said["frames"], said["fps"]) == (5, 8.0)
     expected = pictures("small").repeat(3, axis=1).repeat(3, axis=2).repeat(2, axis=0)
     assert np.array_equal(pictures("large"), expected)
     assert main([*make, "-o", "wide.mp4", "--scale", "40x90"]) == 0
@@ -172,7 +172,7 @@ def test_a_folder_of_pictures_goes_on_as_the_clip_that_it_is(capsys):
     assert main(["generate", RING, "-o", "first", *MODEL, "--frames", "11", "--seed", "3"]) == 0
     before, _ = pictures("first"), capsys.readouterr()
     said = figures(capsys, "continue", "first", "-o", "more", *MODEL, "--prompt", RING, "--seed", "2", "--frames", "7")
-    assert said["pictures_of_the_clip"] == 11
+    assert said["clip_frames"] == 11
     assert np.array_equal(pictures("more"), np.concatenate([before, offline(RING, 7, 2, video=before)]))
     only = ["--only-new", "--seed", "2", "--frames", "7"]
     assert main(["continue", "first", "-o", "rest", *MODEL, "--prompt", RING, *only]) == 0
@@ -238,8 +238,8 @@ def test_a_clip_and_what_comes_next_without_a_seam(capsys):
     )
     new = offline(RING, 7, 2, video="clip.mp4")
     both = pictures("more")
-    old = said["pictures_of_the_clip"]
-    assert said["pictures"] == len(both) == old + 7
+    old = said["clip_frames"]
+    assert said["frames"] == len(both) == old + 7
     assert old == round(40 / 25 * 8)
     assert np.array_equal(both[old:], new)
     last = read(Path("clip.mp4"), [39])
@@ -303,7 +303,7 @@ def test_every_setting_of_the_sampler_can_be_given():
 def test_a_stream_changes_its_prompt_on_time(capsys):
     said = figures(capsys, "stream", RING, "-o", "story", "--model", "model", "--frames", "20", "--seed", "2",
                    "--prompt-at", f"12:{STAR}", "--prompt-at", "0.7s:a blue disc", "--transition", "cut")  # fmt: skip
-    assert said["prompt_changes"] == [{"picture": 9, "prompt": "a blue disc"}, {"picture": 14, "prompt": STAR}], (
+    assert said["prompt_changes"] == [{"frame": 9, "prompt": "a blue disc"}, {"frame": 14, "prompt": STAR}], (
         "the first pictures of a latent frame each"
     )
     made = VideoPipeline.from_pretrained("model").stream(RING, generator=2, transition="cut")

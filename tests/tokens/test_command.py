@@ -33,7 +33,7 @@ def test_figures(videos: Path, model: TokenizerModel, tmp_path: Path, capsys: Ca
     figures = json.loads(capsys.readouterr().out)
     tokens = TokenSet.open(out, model.fingerprint)
     assert (figures["clips"], figures["encoded_now"], figures["shards"]) == (len(LENGTHS), len(LENGTHS), 3)
-    assert figures["pictures"] == sum(LENGTHS)
+    assert figures["frames"] == sum(LENGTHS)
     assert figures["latent_frames"] == tokens.latent_frames().sum()
     assert figures["tokens"] == figures["latent_frames"] * 4 * 6
     assert figures["bytes"] == sum(place.stat().st_size for place in out.glob("*.safetensors"))

@@ -91,7 +91,7 @@ def _figures(out: Path, encoded: "EncodeResult", seconds: float) -> dict[str, An
         "tokenizer": encoded.description.tokenizer,
         "clips": encoded.description.count,
         "shards": encoded.description.shards,
-        "pictures": encoded.frames,
+        "frames": encoded.frames,
         "latent_frames": encoded.latent_frames,
         "tokens": encoded.tokens,
         "bytes": encoded.bytes,
@@ -108,7 +108,7 @@ def _describe(figures: dict[str, Any]) -> str:
     pace = f", {figures['clips_per_second']:.2f} per second" if figures["encoded_now"] else ""
     return "\n".join(
         [
-            f"{figures['folder']}: {figures['clips']} clips of {figures['pictures']} frames in "
+            f"{figures['folder']}: {figures['clips']} clips of {figures['frames']} frames in "
             f"{figures['shards']} shards",
             f"  {figures['latent_frames']} latent frames, {figures['tokens']} tokens, {figures['bytes']} bytes" + bits,
             f"  {figures['encoded_now']} clips encoded now in {figures['seconds']:.1f} s{pace}",

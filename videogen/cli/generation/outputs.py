@@ -183,7 +183,7 @@ def report_of(run: GenerationRun, targets: Sequence[str], count: int, written: d
 
     return {
         "files": list(targets),
-        "pictures": count,
+        "frames": count,
         "height": run.size[0],
         "width": run.size[1],
         "fps": run.pipe.fps,
@@ -208,7 +208,7 @@ def as_text(report: dict[str, Any]) -> str:
     files, seeds, written = report["files"], report["seeds"], report["written"]
     where = files[0] if len(files) == 1 else f"{files[0]} to {files[-1]}"
     seed = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))}"
-    made = {"frames": report["pictures"], **{name: report[name] for name in ("height", "width", "fps")}}
+    made = {name: report[name] for name in ("frames", "height", "width", "fps")}
     lines = [f"{where}: {format_text(made)}, {seed}"]
     if written != made:
         lines.append(f"  written as {format_text(written)}")

@@ -142,7 +142,7 @@ def continue_clip(setup: GenerationSetup, source: GenerationInput, only_new: boo
         stats,
         old + new,
         label=lambda: setup.prompts[0],
-        extra={"pictures_of_the_clip": old, "found_prompt": setup.found_prompt},
+        extra={"clip_frames": old, "found_prompt": setup.found_prompt},
         metadata=setup.metadata(request, source),
     )
 
@@ -159,7 +159,7 @@ def stream_video(
     stream = VideoStream.begin(pipe.model, request, conditioning, total, transition)
     schedule = sorted((change.frame(pipe.fps), change.prompt) for change in changes)
     shown: list[dict[str, Any]] = []
-    asked = [{"picture": frame, "prompt": prompt} for frame, prompt in schedule]
+    asked = [{"frame": frame, "prompt": prompt} for frame, prompt in schedule]
     return setup.run(
         request,
         stream_batches(stream, schedule, shown, setup.terminal.note),
@@ -187,7 +187,7 @@ def stream_batches(
                 note(f"'{prompt}' comes too late to be seen in {count} frames")
             return
         if stream.request.prompts != before:
-            shown.append({"picture": count, "prompt": stream.prompt})
+            shown.append({"frame": count, "prompt": stream.prompt})
         yield frame[None, None]
         count += 1
 
