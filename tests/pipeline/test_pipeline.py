@@ -337,9 +337,9 @@ def test_token_by_token_is_refused_for_a_prior_taught_with_masks(pipe):
         ({"num_inference_steps": 2.5}, "steps = 2.5 must be a whole number"),
         ({"top_k": 1.5}, "top_k = 1.5 must be a whole number"),
         ({"width": 24.5}, "width is 24.5; it must be a whole number"),
-        ({"generator": 1.5}, "generator is 1.5"),
+        ({"generator": 1.5}, r"generator is 1\.5"),
         ({"generator": "seed"}, "generator is seed"),
-        ({"generator": [None, 1.5], "num_videos_per_prompt": 2}, "generator is 1.5"),
+        ({"generator": [None, 1.5], "num_videos_per_prompt": 2}, r"generator is 1\.5"),
         ({"negative_prompt": [None]}, r"negative_prompt is \[None\]"),
         ({"negative_prompt": ["a", "b"]}, "2 negative prompts for 1 prompts"),
         ({"image": np.zeros((16, 24, 3), np.uint8), "video": np.zeros((1, 16, 24, 3), np.uint8)}, "give one"),
@@ -351,7 +351,7 @@ def test_mistakes_are_named(pipe, options, words):
     with pytest.raises(UsageError):
         pipe([], num_frames=1)
     for prompt in (7, [RING, None]):
-        with pytest.raises(UsageError, match="^prompt is "):
+        with pytest.raises(UsageError, match=r"^prompt is "):
             pipe(prompt, num_frames=1)
 
 
