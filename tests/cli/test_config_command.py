@@ -20,7 +20,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_every_value_with_its_origin(file: Path, capsys: Captured) -> None:
+def test_each_value_has_its_origin(file: Path, capsys: Captured) -> None:
     assert main(["config", "show", str(file), "size=128"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "schema: playroom"
@@ -42,7 +42,7 @@ def test_as_json(file: Path, capsys: Captured) -> None:
     assert shown["config"].keys() == shown["origins"].keys()
 
 
-def test_what_is_shown_is_a_configuration_again(file: Path, tmp_path: Path, capsys: Captured) -> None:
+def test_the_output_is_a_valid_configuration(file: Path, tmp_path: Path, capsys: Captured) -> None:
     assert main(["config", "show", str(file), "size=128", "--json"]) == 0
     before = json.loads(capsys.readouterr().out)["config"]
     assert main(["config", "show", str(file), "size=128"]) == 0
@@ -65,7 +65,7 @@ def test_what_is_shown_is_a_configuration_again(file: Path, tmp_path: Path, caps
         (TEXT, ["size"], ["'size'"]),
     ],
 )
-def test_a_mistake_is_one_line_that_says_where(
+def test_an_error_names_the_line(
     text: str, overrides: list[str], words: list[str], file: Path, capsys: Captured
 ) -> None:
     file.write_text(text)
@@ -77,7 +77,7 @@ def test_a_mistake_is_one_line_that_says_where(
     assert all(word in err for word in words), err
 
 
-def test_a_folder_is_no_configuration(tmp_path: Path, capsys: Captured) -> None:
+def test_a_folder_is_not_a_configuration(tmp_path: Path, capsys: Captured) -> None:
     assert main(["config", "show", str(tmp_path)]) in (2, 3)
     err = capsys.readouterr().err
     assert err.count("\n") == 1

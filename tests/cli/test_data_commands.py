@@ -63,7 +63,7 @@ def damage(clip: Path) -> None:
     clip.write_bytes(clip.read_bytes()[: clip.stat().st_size * 2 // 3])
 
 
-def test_playroom_writes_what_it_was_asked_for(tmp_path: Path, capsys: Captured) -> None:
+def test_playroom_writes_the_requested_clips(tmp_path: Path, capsys: Captured) -> None:
     out = tmp_path / "toys"
     assert main(["data", "playroom", str(out), *SMALL, "fps=12", "things=[1]"]) == 0
     assert capsys.readouterr().out == f"4 clips of 5 frames, 64 x 64, in {out}\n"
@@ -76,7 +76,7 @@ def test_playroom_writes_what_it_was_asked_for(tmp_path: Path, capsys: Captured)
         assert len(parse(path.with_suffix(".txt").read_text()).things) == 1
 
 
-def test_playroom_follows_a_configuration_and_the_command_line_wins(tmp_path: Path, capsys: Captured) -> None:
+def test_the_command_line_overrides_the_playroom_configuration(tmp_path: Path, capsys: Captured) -> None:
     config = tmp_path / "small.yaml"
     config.write_text("schema: playroom\nclips: 2\nsize: 32\nframes: 3\nseed: 5\n")
     assert figures(capsys, "playroom", tmp_path / "toys", "--config", config, "--frames", "2") == {
@@ -87,14 +87,14 @@ def test_playroom_follows_a_configuration_and_the_command_line_wins(tmp_path: Pa
     assert (seen.width, len(seen.pts)) == (32, 2)
 
 
-def test_the_help_says_the_defaults_that_hold(capsys: Captured) -> None:
+def test_the_help_states_the_defaults(capsys: Captured) -> None:
     assert main(["data", "playroom", "--help"]) == 0
     said, holds = " ".join(capsys.readouterr().out.split()), PlayroomConfig()
     for name in ("clips", "seed", "size", "frames", "fps"):
         assert re.search(rf"--{name} [^-]*\[default: {getattr(holds, name):g}\]", said), name
 
 
-def test_playroom_extends_a_set_and_keeps_to_one_world(toys: Path, capsys: Captured) -> None:
+def test_playroom_extends_a_set_of_the_same_configuration_only(toys: Path, capsys: Captured) -> None:
     before = (toys / "clip_000000.mp4").stat()
     assert figures(capsys, "playroom", toys, *SMALL, "--clips", "5")["clips"] == 5
     assert len(list(toys.glob("*.mp4"))) == 5
@@ -103,7 +103,7 @@ def test_playroom_extends_a_set_and_keeps_to_one_world(toys: Path, capsys: Captu
 
 
 @pytest.mark.parametrize("out", ["notes.txt", "notes.txt/toys", "notes.txt/toys/more"])
-def test_a_file_in_the_way_is_said_before_any_work(
+def test_a_file_in_the_way_is_an_error_before_any_work(
     out: str, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -137,7 +137,7 @@ def test_a_wrong_key_names_the_nearest_one(tmp_path: Path, capsys: Captured) -> 
     assert not (tmp_path / "toys").exists()
 
 
-def test_index_counts_what_is_there(toys: Path, capsys: Captured) -> None:
+def test_index_counts_clips(toys: Path, capsys: Captured) -> None:
     found = figures(capsys, "index", toys, "--workers", "1")
     assert {name: found[name] for name in ("data", "files", "clips", "good", "refused", "frames")} == {
         "data": str(toys),
@@ -167,7 +167,7 @@ def test_a_damaged_clip_is_refused_by_name_and_counted(toys: Path, capsys: Captu
     assert f"  {next(iter(found['damage']))}: 1, such as clip_000002.mp4: {told['detail']}\n" in out
 
 
-def test_a_set_without_a_good_clip_is_no_set(toys: Path, capsys: Captured) -> None:
+def test_a_set_without_a_good_clip_is_an_error(toys: Path, capsys: Captured) -> None:
     for clip in toys.glob("*.mp4"):
         damage(clip)
     for command in (["index", toys, "--workers", "1"], ["check", toys]):
@@ -175,7 +175,7 @@ def test_a_set_without_a_good_clip_is_no_set(toys: Path, capsys: Captured) -> No
         assert (found["good"], found["refused"]) == (0, 4), "it is told all the same what was found"
 
 
-def test_an_index_can_lie_elsewhere(toys: Path, tmp_path: Path, capsys: Captured) -> None:
+def test_the_index_can_be_in_another_place(toys: Path, tmp_path: Path, capsys: Captured) -> None:
     (toys / "videogen-index.jsonl").unlink()
     elsewhere = tmp_path / "elsewhere.jsonl"
     assert figures(capsys, "index", toys, "--out", elsewhere, "--workers", "1")["index"] == str(elsewhere)
@@ -184,7 +184,7 @@ def test_an_index_can_lie_elsewhere(toys: Path, tmp_path: Path, capsys: Captured
     assert "no index there" in refusal(capsys, 3, "check", toys)
 
 
-def test_check_tells_what_changed(toys: Path, capsys: Captured) -> None:
+def test_check_lists_changed_files(toys: Path, capsys: Captured) -> None:
     assert figures(capsys, "check", toys)["changed"] == []
     damage(toys / "clip_000001.mp4")
     (toys / "clip_000003.txt").write_text("something else")
@@ -199,7 +199,7 @@ def test_check_tells_what_changed(toys: Path, capsys: Captured) -> None:
     assert f"run `videogen data index {toys}` again" in out
 
 
-def test_a_full_check_notices_what_times_and_sizes_do_not(toys: Path, capsys: Captured) -> None:
+def test_a_full_check_compares_frames(toys: Path, capsys: Captured) -> None:
     clip = toys / "clip_000000.mp4"
     status, raw = clip.stat(), bytearray(clip.read_bytes())
     raw[len(raw) // 2] ^= 0xFF
@@ -210,7 +210,7 @@ def test_a_full_check_notices_what_times_and_sizes_do_not(toys: Path, capsys: Ca
     assert [change["key"] for change in changed] == [clip.name]
 
 
-def test_check_draws_a_sheet(toys: Path, tmp_path: Path, capsys: Captured) -> None:
+def test_check_draws_a_contact_sheet(toys: Path, tmp_path: Path, capsys: Captured) -> None:
     sheet = tmp_path / "sheet.png"
     assert main(["data", "check", str(toys), "--sheet", str(sheet), "--clips", "2"]) == 0
     assert str(sheet) in capsys.readouterr().err
@@ -223,7 +223,7 @@ def test_check_draws_a_sheet(toys: Path, tmp_path: Path, capsys: Captured) -> No
     assert np.array_equal(shown, drawn.repeat(2, axis=0).repeat(2, axis=1))
 
 
-def test_a_sheet_that_is_there_is_not_replaced_unasked(toys: Path, tmp_path: Path, capsys: Captured) -> None:
+def test_an_existing_sheet_is_kept_without_overwrite(toys: Path, tmp_path: Path, capsys: Captured) -> None:
     sheet = tmp_path / "sheet.png"
     sheet.write_text("mine")
     assert f"{sheet}: already exists; --overwrite" in refusal(capsys, 2, "check", toys, "--sheet", sheet)
@@ -237,7 +237,7 @@ def _first_frame(picture: Image.Image, top: int) -> NDArray[np.uint8]:
     return np.asarray(picture.convert("RGB"))[top : top + FRAME, GAP : GAP + FRAME]
 
 
-def test_score_judges_captions_by_pixels(tmp_path: Path, capsys: Captured) -> None:
+def test_score_compares_captions_with_pixels(tmp_path: Path, capsys: Captured) -> None:
     assert main(["data", "playroom", str(tmp_path / "toys"), *SMALL, "--frames", "17", "--quiet"]) == 0
     right = figures(capsys, "score", tmp_path / "toys")
     assert right["clips"] == 4
@@ -261,7 +261,7 @@ def test_score_prints_a_table(toys: Path, capsys: Captured) -> None:
     assert "  ground colour   100.00%\n" in out
 
 
-def test_score_needs_captions_of_the_playroom(toys: Path, capsys: Captured) -> None:
+def test_score_needs_playroom_captions(toys: Path, capsys: Captured) -> None:
     for path in toys.glob("*.txt"):
         path.write_text("a dog runs along a beach")
     (toys / "videogen-index.jsonl").unlink()
@@ -269,7 +269,7 @@ def test_score_needs_captions_of_the_playroom(toys: Path, capsys: Captured) -> N
 
 
 @pytest.mark.parametrize("command", ["index", "check", "score"])
-def test_what_is_not_there_is_one_line(command: str, tmp_path: Path, capsys: Captured) -> None:
+def test_a_missing_path_is_one_line(command: str, tmp_path: Path, capsys: Captured) -> None:
     assert str(tmp_path / "nowhere") in refusal(capsys, 3, command, tmp_path / "nowhere")
 
 
@@ -279,13 +279,13 @@ def test_a_folder_without_videos_is_one_line(command: str, tmp_path: Path, capsy
     assert "holds no videos" in refusal(capsys, 3, command, tmp_path)
 
 
-def test_a_wrong_line_of_a_manifest_is_named(tmp_path: Path, capsys: Captured) -> None:
+def test_a_bad_manifest_line_is_named(tmp_path: Path, capsys: Captured) -> None:
     manifest = tmp_path / "clips.csv"
     manifest.write_text("path,caption,start,end\na.mp4,a thing,2,1\n")
     assert f"{manifest}:2: 'end' is 1.0" in refusal(capsys, 3, "index", manifest)
 
 
-def test_quiet_prints_the_result_alone(toys: Path, tmp_path: Path, capsys: Captured) -> None:
+def test_quiet_prints_only_the_result(toys: Path, tmp_path: Path, capsys: Captured) -> None:
     assert main(["data", "check", str(toys), "--sheet", str(tmp_path / "sheet.png"), "--quiet"]) == 0
     out, err = capsys.readouterr()
     assert out != ""
@@ -301,7 +301,7 @@ def test_quiet_prints_the_result_alone(toys: Path, tmp_path: Path, capsys: Captu
         (["check", "nowhere"], 3, "nowhere: no such file or folder"),
     ],
 )
-def test_mistakes_are_found_before_any_work(
+def test_errors_come_before_any_work(
     arguments: list[str],
     code: int,
     words: str,
@@ -315,7 +315,7 @@ def test_mistakes_are_found_before_any_work(
     assert not list(tmp_path.rglob("*.mp4"))
 
 
-def test_a_recipe_that_is_damaged_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_recipe_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "playroom.json").write_text("{")
     assert main(["data", "playroom", str(tmp_path), "--clips", "1"]) == 3
     assert "not JSON" in capsys.readouterr().err

@@ -42,9 +42,7 @@ from videogen.cli.exit_codes import Stopped, print_error
         (Stopped(signal.SIGHUP), 129),
     ],
 )
-def test_each_kind_of_failure_has_its_exit_code(
-    error: BaseException, code: int, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_each_error_has_its_exit_code(error: BaseException, code: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert print_error(error, debug=False) == code
     out, err = capsys.readouterr()
     assert out == ""
@@ -52,7 +50,7 @@ def test_each_kind_of_failure_has_its_exit_code(
     assert err.count("\n") == 1
 
 
-def test_a_real_shortage_of_memory_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+def test_out_of_memory_exits_with_5(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**50)
     assert print_error(caught.value, debug=False) == 5
@@ -61,7 +59,7 @@ def test_a_real_shortage_of_memory_says_what_to_do(capsys: pytest.CaptureFixture
     assert said.count("\n") == 1
 
 
-def test_debug_shows_where(capsys: pytest.CaptureFixture[str]) -> None:
+def test_debug_prints_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     try:
         raise errors.DataError("clips.csv:3: no such file")
     except errors.DataError as error:
@@ -90,12 +88,12 @@ def test_wrong_usage_is_one_line_and_exit_2(
     assert all(word in err for word in words), err
 
 
-def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_command_prints_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     assert capsys.readouterr().err.startswith("Usage: videogen")
 
 
-def test_a_reader_that_leaves_is_no_error() -> None:
+def test_a_closed_pipe_is_no_error() -> None:
     program = (
         "import sys, click; from videogen.cli import main, videogen_command\n"
         "@videogen_command.command()\n"

@@ -39,7 +39,7 @@ def video(folder: Path) -> np.ndarray:
     return pipe(RING, num_frames=9, generator=3, output_type="uint8").frames[0]
 
 
-def test_it_makes_the_same_videos_somewhere_else(model: Path, tmp_path: Path, capsys) -> None:
+def test_an_exported_model_generates_the_same_videos(model: Path, tmp_path: Path, capsys) -> None:
     assert main(["export", str(model), str(tmp_path / "out"), "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["fingerprint"] == read_folder(tmp_path / "out").fingerprint
@@ -47,7 +47,7 @@ def test_it_makes_the_same_videos_somewhere_else(model: Path, tmp_path: Path, ca
     assert (tmp_path / "out" / "README.md").read_text() == (model / "README.md").read_text()
 
 
-def test_settings_weights_and_card_are_those_asked_for(model: Path, tmp_path: Path, capsys) -> None:
+def test_settings_dtype_and_card_are_changed(model: Path, tmp_path: Path, capsys) -> None:
     (tmp_path / "card.md").write_text("# Ours\n")
     options = [
         "--dtype",
@@ -66,7 +66,11 @@ def test_settings_weights_and_card_are_those_asked_for(model: Path, tmp_path: Pa
     assert (tmp_path / "out" / "README.md").read_text() == "# Ours\n"
 
 
+<<<<<<< HEAD
 def test_another_decoder_decodes_the_same_codes(model: Path, tmp_path: Path, capsys) -> None:
+=======
+def test_another_decoder_keeps_the_encoder(model: Path, tmp_path: Path, capsys) -> None:
+>>>>>>> 121dca0 (tests/cli: names say what is tested, errors are compared by facts)
     other = painter(model, tmp_path / "painter", same_ids=True)
     assert main(["export", str(model), str(tmp_path / "out"), "--decoder", str(other)]) == 0
     before, after = load_prior(model), load_prior(tmp_path / "out")
@@ -100,7 +104,7 @@ def test_another_decoder_decodes_the_same_codes(model: Path, tmp_path: Path, cap
         (["model", "out", "--decoder", "stranger"], 2, "decoder_only"),
     ],
 )
-def test_mistakes_are_one_line_and_change_nothing(
+def test_errors_are_one_line_and_write_nothing(
     model: Path, tmp_path: Path, monkeypatch, capsys, arguments: list[str], code: int, words: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -118,7 +122,7 @@ def test_mistakes_are_one_line_and_change_nothing(
     assert sorted(tmp_path.rglob("*")) == there
 
 
-def test_what_is_there_is_replaced_when_asked(model: Path, tmp_path: Path) -> None:
+def test_overwrite_replaces_a_model(model: Path, tmp_path: Path) -> None:
     assert main(["export", str(model), str(tmp_path / "out"), "first_frames_step_multiplier=2"]) == 0
     assert main(["export", str(tmp_path / "out"), str(tmp_path / "out"), "steps=3", "--overwrite"]) == 0
     sampler = VideoPipeline.from_pretrained(tmp_path / "out").sampler

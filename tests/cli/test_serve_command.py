@@ -38,7 +38,7 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]
     return code, err.splitlines()[-1]
 
 
-def test_a_missing_extra_is_told_how_to_get(capsys, monkeypatch):
+def test_a_missing_extra_is_a_usage_error(capsys, monkeypatch):
     monkeypatch.setattr(command, "find_spec", lambda name: None if name in ("uvicorn", "websockets") else object())
     code, line = said(capsys)
     assert code == 2
@@ -46,13 +46,13 @@ def test_a_missing_extra_is_told_how_to_get(capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.7", "studio.example.org"])
-def test_elsewhere_than_here_only_with_a_token(capsys, host):
+def test_other_addresses_need_a_token(capsys, host):
     code, line = said(capsys, "--host", host)
     assert code == 2
     assert "give a token" in line
 
 
-def test_a_token_that_could_be_guessed_is_refused(capsys, monkeypatch, tmp_path):
+def test_a_weak_token_is_refused(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv(command.TOKEN, "12345")
     code, line = said(capsys)
     assert (code, "at least 16 characters" in line, "12345" in line) == (2, True, False)
@@ -61,7 +61,7 @@ def test_a_token_that_could_be_guessed_is_refused(capsys, monkeypatch, tmp_path)
     assert (code, "at least 16 characters" in line, "67890" in line) == (2, True, False)
 
 
-def test_a_token_file_that_cannot_be_read_is_told(capsys, tmp_path):
+def test_an_unreadable_token_file_is_an_error(capsys, tmp_path):
     code, line = said(capsys, "--token-file", str(tmp_path / "none"))
     assert code == 3
     assert "No such file" in line
@@ -69,14 +69,14 @@ def test_a_token_file_that_cannot_be_read_is_told(capsys, tmp_path):
     assert said(capsys, "--token-file", str(tmp_path / "binary"))[0] == 3
 
 
-def test_a_token_leaves_the_environment(capsys, monkeypatch):
+def test_the_token_is_removed_from_the_environment(capsys, monkeypatch):
     monkeypatch.setenv(command.TOKEN, TOKEN)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         said(capsys, "--port", str(taken.getsockname()[1]))
     assert command.TOKEN not in os.environ
 
 
-def test_a_token_that_others_can_read_is_noted(capsys, tmp_path):
+def test_a_token_file_readable_by_others_is_noted(capsys, tmp_path):
     (tmp_path / "token").write_text(TOKEN)
     (tmp_path / "token").chmod(0o644)
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -86,21 +86,21 @@ def test_a_token_that_others_can_read_is_noted(capsys, tmp_path):
     assert TOKEN not in noted
 
 
-def test_a_port_that_is_taken_is_told_before_the_model_is_loaded(capsys, tmp_path):
+def test_a_taken_port_is_an_error_before_the_model_is_loaded(capsys, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         code, line = said(capsys, "--port", str(taken.getsockname()[1]), "--model", str(tmp_path / "none"))
     assert code == 5
     assert "choose another --port" in line
 
 
-def test_a_model_that_is_none_is_told(capsys, tmp_path):
+def test_a_folder_without_a_model_is_an_error(capsys, tmp_path):
     code, line = said(capsys, "--port", "0", "--model", str(tmp_path))
     assert code == 4
     assert str(tmp_path) in line
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_it_serves_until_it_is_told_to_end(model, number, code):
+def test_it_serves_until_a_signal(model, number, code):
     program = "import sys; from videogen.cli import main; sys.exit(main(sys.argv[1:]))"
     arguments = ["serve", "--model", str(model), "--port", "0", "--threads", "1", "--json"]
     with subprocess.Popen(

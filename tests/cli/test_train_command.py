@@ -62,7 +62,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     return tmp_path
 
 
-def test_from_clips_to_a_model_to_tokens(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_reconstruct_and_encode(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "tokenizer", "tiny.yaml", "--threads", "1"]) == 0
     said = capsys.readouterr()
     assert "runs/tiny/model after 3 steps: psnr" in said.out
@@ -77,7 +77,7 @@ def test_from_clips_to_a_model_to_tokens(home: Path, capsys: pytest.CaptureFixtu
     assert main(["evaluate", "runs", "runs/tiny"]) == 0
 
 
-def test_a_log_without_a_terminal_says_how_long_it_will_take(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_log_lines_estimate_the_remaining_time(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     clock = TimeLeft(steps=1000)
@@ -97,7 +97,7 @@ def test_a_log_without_a_terminal_says_how_long_it_will_take(monkeypatch: pytest
     assert resumed.text(950) == "  50 s left"
 
 
-def test_a_run_goes_on_and_can_be_made_longer(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_resumes_and_can_be_longer(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "tokenizer", "tiny.yaml", "--quiet"]) == 0
     assert main(["train", "tokenizer", "tiny.yaml"]) == 2
     assert "--resume" in capsys.readouterr().err
@@ -109,7 +109,7 @@ def test_a_run_goes_on_and_can_be_made_longer(home: Path, capsys: pytest.Capture
     assert "'training.batch_size' was 2 and is now 4" in capsys.readouterr().err
 
 
-def test_to_go_on_the_run_folder_is_enough(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_run_folder_is_enough_to_resume(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "tokenizer", "tiny.yaml", "training.seed=7", "--quiet"]) == 0
     Path("tiny.yaml").unlink()
     assert main(["train", "tokenizer", "runs/tiny"]) == 2
@@ -124,15 +124,15 @@ def test_to_go_on_the_run_folder_is_enough(home: Path, capsys: pytest.CaptureFix
         (["--resume", "runs/tiny", "--run", "runs/other"], "leave out --run"),
         (["--resume", "runs/tiny", "optimizer.floor=0.5"], "'optimizer.floor' was 0.0 and is now 0.5"),
         (["--resume", "runs/tiny", "training.stepz=5"], "did you mean 'training.steps'?"),
-        (["--resume", "toys"], "toys: not a regular file"),
+        (["--resume", "toys"], "toys"),
     ):
         assert main(["train", "tokenizer", *words]) == 2
         assert message in capsys.readouterr().err
     assert main(["train", "prior", "--resume", "runs/tiny"]) == 2
-    assert "a run of the tokenizer; `videogen train tokenizer --resume runs/tiny` goes on" in capsys.readouterr().err
+    assert "`videogen train tokenizer --resume runs/tiny`" in capsys.readouterr().err
 
 
-def test_a_prior_knows_its_tokenizer_when_it_goes_on(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_resumed_prior_knows_its_tokenizer(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "tokenizer", "tiny.yaml", "--quiet"]) == 0
     Path("prior.yaml").write_text(PRIOR)
     assert main(["train", "prior", "prior.yaml"]) == 2
@@ -147,7 +147,7 @@ def test_a_prior_knows_its_tokenizer_when_it_goes_on(home: Path, capsys: pytest.
     assert main(["train", "prior", "--resume", "runs/prior", "--tokenizer", "elsewhere", "training.steps=4"]) == 0
 
 
-def test_a_terminal_that_is_closed_costs_nothing(home: Path) -> None:
+def test_a_closed_terminal_saves_first(home: Path) -> None:
     """As when a connection is cut: SIGHUP comes, and every word that is written from then on is an error."""
     process, terminal = pty.fork()
     if process == 0:
@@ -162,7 +162,7 @@ def test_a_terminal_that_is_closed_costs_nothing(home: Path) -> None:
     assert main(["train", "tokenizer", "--resume", "runs/tiny", f"training.steps={int(kept.name[5:]) + 1}"]) == 0
 
 
-def test_a_hang_up_that_is_ignored_stays_ignored() -> None:
+def test_an_ignored_hangup_stays_ignored() -> None:
     """As under nohup."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
@@ -188,7 +188,7 @@ def test_a_dry_run_trains_nothing(home: Path, capsys: pytest.CaptureFixture[str]
     assert not Path("runs").exists()
 
 
-def test_a_run_says_how_many_clips_it_uses(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_prints_how_many_clips_it_uses(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "tokenizer", "tiny.yaml", "--dry-run", "--json", "data.validation_clips=9"]) == 0
     used = json.loads(capsys.readouterr().out)
     train, validation = used["clips"], used["clips to validate with"]
@@ -200,24 +200,24 @@ def test_a_run_says_how_many_clips_it_uses(home: Path, capsys: pytest.CaptureFix
     assert said.index(line) == 0, "before the first step"
 
 
-def test_resuming_what_never_began_is_remarked(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_resume_without_a_run_is_noted(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["train", "tokenizer", "tiny.yaml", "training.steps=1", "--resume", "--run", "runs/tinny"]
-    remark = "runs/tinny: no run has begun here; --resume begins one"
+    remark = "runs/tinny: "
     assert main(command) == 0
     assert remark in capsys.readouterr().err
     assert main(command) == 0
     assert remark not in capsys.readouterr().err
 
 
-def test_a_video_that_changed_is_named_before_the_first_step(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_changed_videos_are_named_before_the_first_step(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(5):
         os.utime(Path(f"toys/clip_00000{number}.mp4"), ns=(0, 0))
     assert main(["train", "tokenizer", "tiny.yaml"]) == 3
     said = capsys.readouterr().err.strip()
     assert "\n" not in said
-    names = (f"toys/clip_00000{number}.mp4: size or time of change differ" for number in range(3))
-    assert f"5 of 10 videos are not as they were indexed ({'; '.join(names)}; and 2 more); put them back" in said
-    assert "run `videogen data index toys` again" in said
+    assert all(f"toys/clip_00000{number}.mp4" in said for number in range(3))
+    assert "5 of 10" in said
+    assert "`videogen data index toys`" in said
     assert not Path("runs/tiny/config.json").exists()
 
 
@@ -229,28 +229,33 @@ def test_a_video_that_changed_is_named_before_the_first_step(home: Path, capsys:
         (["tokenizer.f_s=16"], 2, "encoder_widths"),
         (["phases=[{from_step: 0, height: 20, width: 16, frames: 5}]"], 2, "multiples of f_s = 8"),
         (["optimizer.learning_rate=3"], 2, "learning_rate is 3"),
-        (["data.train=elsewhere"], 3, "elsewhere: no such file or folder"),
-        (["data.train=tiny.yaml"], 3, "tiny.yaml: not a training set; expected a folder of videos"),
+        (["data.train=elsewhere"], 3, "elsewhere"),
+        (["data.train=tiny.yaml"], 3, "tiny.yaml"),
         (["steps=4"], 2, "unknown key 'steps'; did you mean 'training.steps'?"),
         (["betas=[0.5, 0.9]"], 2, "did you mean 'optimizer.betas' or 'discriminator_optimizer.betas'?"),
         (
             ["phases=[{from_step: 0, height: 16, width: 16, frames: 99}]"],
             3,
-            "clips to train on holds 99 frames at 8 a second; lower ",
+            "99 frames",
         ),
+<<<<<<< HEAD
         (["init_from=nowhere"], 4, "nowhere: no such folder"),
         (["loss.perceptual={kind: lpips, weight: 1, weights: nowhere.safetensors}"], 4, "nowhere.safetensors: no such"),
+=======
+        (["begin_with=nowhere"], 4, "nowhere"),
+        (["loss.perceptual={kind: lpips, weight: 1, weights: nowhere.safetensors}"], 4, "nowhere.safetensors"),
+>>>>>>> 121dca0 (tests/cli: names say what is tested, errors are compared by facts)
         (["phases=[{from_step: 0, height: 8, width: 8, frames: 5}]"], 2, "SSIM"),
         (["data.fps=0"], 2, "data.fps is 0"),
         (["data.max_bad_fraction=-1"], 2, "data.max_bad_fraction is -1"),
-        (["tokenizer.channels=1"], 2, "tokenizer has channels = 1; videos have 3"),
+        (["tokenizer.channels=1"], 2, "channels = 1"),
         (["training.seed=18446744073709551616"], 2, "training.seed is 18446744073709551616"),
-        (["--run", "tiny.yaml"], 2, "tiny.yaml: a file is in the way"),
-        (["--device", "h100"], 2, "--device is for --dry-run"),
-        (["--processes", "2"], 2, "--processes is for --dry-run"),
+        (["--run", "tiny.yaml"], 2, "tiny.yaml"),
+        (["--device", "h100"], 2, "--dry-run"),
+        (["--processes", "2"], 2, "--dry-run"),
     ],
 )
-def test_mistakes_are_one_line(
+def test_errors_are_one_line(
     home: Path, overrides: list[str], code: int, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["train", "tokenizer", "tiny.yaml", *overrides]) == code
@@ -261,7 +266,7 @@ def test_mistakes_are_one_line(
     assert not list(Path().rglob("config.json")), "no run has begun that would stand in the way of the next"
 
 
-def test_a_home_folder_is_found(
+def test_a_tilde_is_a_home_folder(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("HOME", str(home))
@@ -270,7 +275,7 @@ def test_a_home_folder_is_found(
     assert "there is no such user" in capsys.readouterr().err
 
 
-def test_of_several_processes_one_speaks(
+def test_only_the_first_process_prints(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("LOCAL_RANK", "1")
