@@ -7,7 +7,7 @@ import typing
 from dataclasses import dataclass
 from typing import Any
 
-NAMES = {int: "integer", float: "number", str: "string"}  # in JSON Schema
+JSON_TYPES = {int: "integer", float: "number", str: "string"}  # in JSON Schema
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class SettingSpec:
 
     def json_schema(self, maximum: float | None = None) -> dict[str, Any]:
         """The JSON Schema of a value that is given; `maximum` is a tighter bound of the caller's."""
-        schema: dict[str, Any] = {"type": NAMES[self.kind]}
+        schema: dict[str, Any] = {"type": JSON_TYPES[self.kind]}
         if self.choices:
             return {**schema, "enum": list(self.choices), "description": self.help}
         highest = min((bound for bound in (self.maximum, maximum) if bound is not None), default=None)
