@@ -205,13 +205,8 @@ def test_every_case_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.usefixtures("small_peaks")
-<<<<<<< HEAD
-def test_a_prior_taught_in_raster_order_has_no_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    model = write_whole_model(tmp_path, "autoregressive")
-=======
 def test_an_autoregressive_prior_has_no_other_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    model = write_whole_model(tmp_path, "next")
->>>>>>> 121dca0 (tests/cli: names say what is tested, errors are compared by facts)
+    model = write_whole_model(tmp_path, "autoregressive")
     run("--model", str(model), "--rounds", "1")
     said = capsys.readouterr().out
     assert "as configured" in said

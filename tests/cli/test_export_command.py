@@ -66,11 +66,7 @@ def test_settings_dtype_and_card_are_changed(model: Path, tmp_path: Path, capsys
     assert (tmp_path / "out" / "README.md").read_text() == "# Ours\n"
 
 
-<<<<<<< HEAD
 def test_another_decoder_decodes_the_same_codes(model: Path, tmp_path: Path, capsys) -> None:
-=======
-def test_another_decoder_keeps_the_encoder(model: Path, tmp_path: Path, capsys) -> None:
->>>>>>> 121dca0 (tests/cli: names say what is tested, errors are compared by facts)
     other = painter(model, tmp_path / "painter", same_ids=True)
     assert main(["export", str(model), str(tmp_path / "out"), "--decoder", str(other)]) == 0
     before, after = load_prior(model), load_prior(tmp_path / "out")
