@@ -167,7 +167,7 @@ def small_peaks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small_peaks")
-def test_every_case_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_way_takes_its_turns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = write_whole_model(tmp_path)
     run(
         "--model",
@@ -205,7 +205,7 @@ def test_every_case_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.usefixtures("small_peaks")
-def test_an_autoregressive_prior_has_no_other_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_prior_taught_in_raster_order_has_no_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = write_whole_model(tmp_path, "autoregressive")
     run("--model", str(model), "--rounds", "1")
     said = capsys.readouterr().out

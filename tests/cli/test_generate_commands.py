@@ -105,7 +105,7 @@ def test_metadata_reproduces_a_file(capsys):
     assert scan(Path("c.mkv")) == scan(Path("a.mkv"))
     capsys.readouterr()
     assert main(["info", "c.mkv"]) == 0
-    assert "unknown: it holds no metadata of videogen" in capsys.readouterr().out
+    assert "unknown" in capsys.readouterr().out
 
 
 def test_metadata_of_a_stream_a_grid_and_a_reconstruction(capsys):
@@ -193,7 +193,7 @@ def test_a_folder_of_images_is_continued_like_a_clip(capsys):
     assert np.array_equal(read_frames("again"), read_frames("rest")), "10 comes after 9"
     Image.fromarray(before[0][:8]).save("first/frame_00000004.png")
     capsys.readouterr()
-    for source, words in (("empty", "empty: no pictures in it"), ("first", "8 x 24, those before are 16 x 24")):
+    for source, words in (("empty", "empty: "), ("first", "8 x 24, those before are 16 x 24")):
         assert main(["continue", source, "-o", "x.mp4", *MODEL]) == 3
         assert words in capsys.readouterr().err
 
@@ -225,7 +225,7 @@ def test_a_found_caption_is_printed_and_used(capsys, monkeypatch):
 
 @pytest.mark.filterwarnings("ignore:as the model sees it")  # of the call that it is compared with
 def test_a_clip_and_its_continuation_fit_together(capsys):
-    report = figures(
+    report = run_json(
         capsys,
         "continue",
         "clip.mp4",
@@ -250,7 +250,7 @@ def test_a_clip_and_its_continuation_fit_together(capsys):
     from videogen.io import fit
 
     assert np.array_equal(both[old - 1], fit(last, 16, 24)[0])
-    figures(
+    run_json(
         capsys,
         "continue",
         "clip.mp4",
@@ -368,7 +368,7 @@ ERRORS = [
     (["generate", RING, "-o", "x.mp4", *MODEL, "--frames", "0"], 2, "--frames"),
     (["generate", RING, "-o", "x.mp4", *MODEL, "--seconds", "inf"], 2, "inf"),
     (["generate", RING, "-o", "x.mp4", *MODEL, "--frames", "3", "--seconds", "1"], 2, "give one"),
-    (["generate", RING, "-o", "x.mp4", *MODEL, "--height", "20"], 2, "multiples of 8"),
+    (["generate", RING, "-o", "x.mp4", *MODEL, "--height", "20"], 2, "f_s = 8"),
     (["generate", RING, "-o", "x.mp4", *MODEL, "--dtype", "int8"], 2, "int8"),
     (["generate", RING, "-o", "x.mp4", *MODEL, "--device", "cuda:99"], 5, "--device cuda:99"),
     (["generate", RING, STAR, "-o", "-", *MODEL], 2, "--grid"),

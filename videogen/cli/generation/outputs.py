@@ -182,8 +182,9 @@ def report_of(run: GenerationRun, targets: Sequence[str], count: int, written: d
     from videogen.stats import peak_memory_mib
 
     return {
+        **run.stats.report(),
         "files": list(targets),
-        "frames": count,
+        "frames": count,  # of each video, without those of the last latent frame that were cut off
         "height": run.size[0],
         "width": run.size[1],
         "fps": run.pipe.fps,
@@ -192,7 +193,6 @@ def report_of(run: GenerationRun, targets: Sequence[str], count: int, written: d
         "seeds": list(run.request.seeds),
         **run.extra,
         "warnings": list(run.warnings),
-        **run.stats.report(),
         "peak_memory_mib": round(peak_memory_mib(run.pipe.model), 1),
         "device": str(run.pipe.device),
     }
