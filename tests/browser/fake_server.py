@@ -21,7 +21,7 @@ from starlette.responses import FileResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Route
 
 import videogen.serve
-from tests.browser.fake_video import CODEC, FPS, MIME, SIZE, Mp4Encoder, jpeg, mask_sequence, render, whole_mp4
+from tests.browser.fake_video import CODEC, FPS, MIME, SIZE, FakeEncoder, jpeg, mask_sequence, render, whole_mp4
 
 PAGE = Path(videogen.serve.__file__).parent / "page"
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -343,7 +343,7 @@ class FakeServer:
         return StreamingResponse(self.mp4_of(stream), media_type="video/mp4") if stream else error_response(404, "gone")
 
     async def mp4_of(self, stream: PageStream) -> AsyncIterator[bytes]:
-        encoder, sent = Mp4Encoder(), max(0, len(stream.frames) - 1)
+        encoder, sent = FakeEncoder(), max(0, len(stream.frames) - 1)
         while not stream.over:
             for image in stream.frames[sent:]:
                 with CODEC:
