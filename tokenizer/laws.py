@@ -1,8 +1,8 @@
 """What every tokenizer must hold, as checks that anyone can run on their own weights: each returns a Verdict.
 
-Most laws ask for nothing but `VideoTokenizer`. Some need more, and say so by a protocol: `ParallelTokenizer` for
-gradients, `QuantizedTokenizer` for the codebook, `StillStart` for what lies before the first frame. `check` runs all of
-them and leaves out those that a tokenizer does not offer.
+Most laws need nothing but a `VideoTokenizer`. Some need more and name it by a protocol: `ParallelTokenizer` for
+gradients, `QuantizedTokenizer` for the codebook, `StillStart` for the past of a new stream. `check` runs all laws and
+skips those that a tokenizer does not offer enough for.
 
 The clip [B, C, T, H, W] is any clip of at least two latent frames that the tokenizer can take; small is enough.
 """
@@ -18,7 +18,10 @@ from interfaces.tokens import TokenSpec
 from interfaces.verdict import Verdict
 from tokenizer.streaming import flatten_state, map_state, unflatten_state
 
-MOST_TOKENS = 1 << 18  # whose round trip is looked at
+MAX_TOKENS = 1 << 18  # whose round trip is checked
+TRAINING_PATH = "streaming equals the training path"
+CAUSAL_ENCODER, CAUSAL_DECODER = "the encoder is causal", "the decoder is causal"
+STILL_CLIP, ROUND_TRIP = "a still clip has still codes", "every token survives a round trip"
 
 
 @runtime_checkable
@@ -56,7 +59,7 @@ class QuantizedTokenizer(Protocol):
 
 @runtime_checkable
 class StillStart(VideoTokenizer, Protocol):
-    """A tokenizer to which a new stream looks as if its first frame had stood still forever."""
+    """A tokenizer that starts a stream as if its first frame had been repeated before it."""
 
     still_start: Literal[True]
 
@@ -77,26 +80,21 @@ def check(
             yield decoder_is_causal(tokenizer, whole)
     else:
         for law in (TRAINING_PATH, CAUSAL_ENCODER, CAUSAL_DECODER):
-            yield left_out(law, "it offers no continuous latents")
+            yield skipped(law, "the tokenizer offers no continuous latents")
     yield a_state_can_be_used_twice(tokenizer, clip)
     yield a_state_does_not_grow(tokenizer, clip, rounds=4)
     if isinstance(tokenizer, StillStart):
         yield a_still_clip_has_still_codes(tokenizer, clip, spec.latent_frames(clip.shape[2]))
     else:
-        yield left_out(STILL_CLIP, "it does not promise a still start")
+        yield skipped(STILL_CLIP, "the tokenizer promises no still start")
     if isinstance(tokenizer, QuantizedTokenizer):
         yield every_token_survives(tokenizer)
     else:
-        yield left_out(ROUND_TRIP, "it has no quantizer")
+        yield skipped(ROUND_TRIP, "the tokenizer has no quantizer")
 
 
-TRAINING_PATH = "streaming equals the training path"
-CAUSAL_ENCODER, CAUSAL_DECODER = "the encoder is causal", "the decoder is causal"
-STILL_CLIP, ROUND_TRIP = "a still clip has still codes", "every token survives a round trip"
-
-
-def left_out(law: str, reason: str) -> Verdict:
-    return Verdict(law, True, f"left out: {reason}", skipped=True)
+def skipped(law: str, reason: str) -> Verdict:
+    return Verdict(law, True, reason, skipped=True)
 
 
 def counts_are_those_of_the_spec(tokenizer: VideoTokenizer, clip: Tensor) -> Verdict:
@@ -204,7 +202,7 @@ def a_still_clip_has_still_codes(tokenizer: StillStart, clip: Tensor, latent_fra
 
 
 @torch.no_grad()
-def every_token_survives(tokenizer: QuantizedTokenizer, most: int = MOST_TOKENS) -> Verdict:
+def every_token_survives(tokenizer: QuantizedTokenizer, most: int = MAX_TOKENS) -> Verdict:
     """Each token gives its codes back through its latent, also when the latent has been rounded to bfloat16.
 
     Where there are more than `most` different tokens, so many random ones are looked at.

@@ -84,6 +84,7 @@ def grid_case(model: CNNTokenizer, side: int, rounds: int, frames: int, machine:
     window = torch.stack([torch.randint(size, shape, generator=generator) for size in spec.codebooks], dim=-1)
     newest = window[:, -1:]
     _, state = model.decode(window[:, :-1], spec)
+    assert state is not None
     slow = with_conv3d(model)
 
     def latents() -> Tensor:

@@ -13,7 +13,6 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from interfaces.tokenizer import State as AnyState
 from interfaces.tokens import TokenGroup, TokenSpec
 from tokenizer.networks.config import CNNTokenizerConfig
 from tokenizer.networks.encoder_decoder import make_decoder, make_encoder, make_patchify
@@ -37,7 +36,7 @@ class CNNTokenizer(nn.Module):
     `forward` computes the whole clip in parallel: faster, for training, and equal up to float rounding.
     """
 
-    still_start: Literal[True] = True
+    still_start: Literal[True] = True  # see `tokenizer.laws.StillStart`
 
     def __init__(self, config: CNNTokenizerConfig):
         super().__init__()
@@ -91,7 +90,7 @@ class CNNTokenizer(nn.Module):
         return self.patchify.inverse(self.decoder(latents_BThwD, None)[0])[:, :, self.config.f_t - 1 :]
 
     @torch.no_grad()
-    def encode(self, clip_BCTHW: Tensor, state: AnyState = None) -> tuple[Tensor, AnyState]:
+    def encode(self, clip_BCTHW: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
         """Codes of the latent frames that these frames complete; the other frames wait in the state.
 
         The state stays None until the first frame has come. `encode_tail` gives what waits when the stream ends.
@@ -101,14 +100,14 @@ class CNNTokenizer(nn.Module):
         return self.quantizer.to_codes(self.quantizer.project(latents_BThwD)).flatten(2, 3), state
 
     @torch.no_grad()
-    def encode_tail(self, state: AnyState) -> Tensor:
+    def encode_tail(self, state: State) -> Tensor:
         """Codes [B, 0 or 1, N, K] of the frames that still wait, the last of them repeated until the group is full."""
         waiting_BCTHW, _ = self._split(state)
         missing = -waiting_BCTHW.shape[2] % self.config.f_t
         return self.encode(repeat_last(waiting_BCTHW, missing), state)[0]
 
     @torch.no_grad()
-    def decode(self, codes_BTNK: Tensor, spec: TokenSpec, state: AnyState = None) -> tuple[Tensor, AnyState]:
+    def decode(self, codes_BTNK: Tensor, spec: TokenSpec, state: State | None = None) -> tuple[Tensor, State | None]:
         """Frames in [-1, 1] of any number of latent frames: one for the first of a stream, f_t for each later one."""
         grid = self._grid(spec)
         spec.check(codes_BTNK)
