@@ -1,4 +1,4 @@
-"""A tokenizer, and tokens of it, that several files teach priors with."""
+"""A tokenizer and a token set that several test files train priors on."""
 
 import pytest
 

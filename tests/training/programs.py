@@ -21,7 +21,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(CHECKOUT), "ACCELERATE_USE_CPU": 
 
 
 class Nursery:
-    """A process that has imported everything and forks a trainer for each line it is told: quick to start and kill."""
+    """A process that has imported everything and forks a trainer for each line it reads, so trainers start quickly."""
 
     def __init__(self, process: "subprocess.Popen[str]"):
         assert process.stdin is not None
@@ -45,7 +45,7 @@ class Nursery:
 
 @contextmanager
 def nursery(spare: Path) -> Iterator[Nursery]:
-    """`spare` is a folder for a run that nobody looks at."""
+    """`spare` is a folder for a run that warms the process up."""
     command = [sys.executable, "-m", "tests.training.fake", "nursery", str(spare)]
     with subprocess.Popen(
         command, cwd=CHECKOUT, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -1,4 +1,4 @@
-"""The best model by validation is kept beside the last, and a run that learns its clips by heart says so."""
+"""The best model by validation is kept beside the last, and overfitting fires an alarm."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -27,7 +27,7 @@ OFTEN = FakeConfig(
 
 
 class Memorizing(FakeStage):
-    """Validation goes as COURSE says, while the term of the log falls all the time, or rises."""
+    """Validation follows COURSE, while the training metric falls all the time, or rises."""
 
     falls = True
     step = 0
@@ -47,7 +47,7 @@ def memorizing(monkeypatch: pytest.MonkeyPatch) -> type[Memorizing]:
     return Memorizing
 
 
-def test_the_best_stays_while_others_come(memorizing: type[Memorizing], tmp_path: Path) -> None:
+def test_best_keeps_the_best_model(memorizing: type[Memorizing], tmp_path: Path) -> None:
     outcome = run(tmp_path / "run", OFTEN)
     assert (outcome.steps, outcome.best, outcome.best_step) == (14, tmp_path / "run" / "best", 4)
     for place, step in (("best", 4), ("model", 14)):
@@ -56,9 +56,7 @@ def test_the_best_stays_while_others_come(memorizing: type[Memorizing], tmp_path
         assert all(torch.equal(weights[name], tensor) for name, tensor in then.items()), place
 
 
-def test_the_best_is_best_even_when_the_run_was_stopped_in_between(
-    memorizing: type[Memorizing], tmp_path: Path
-) -> None:
+def test_best_is_the_same_after_a_resumed_run(memorizing: type[Memorizing], tmp_path: Path) -> None:
     for step in (3, 5, 9):
         config = replace(OFTEN, training=replace(OFTEN.training, checkpoint_every=3))
         run(tmp_path / f"calm_{step}", config)
@@ -67,10 +65,10 @@ def test_the_best_is_best_even_when_the_run_was_stopped_in_between(
         assert same_bits(tmp_path / f"calm_{step}", tmp_path / f"stopped_{step}")
 
 
-def test_learning_by_heart_raises_an_alarm_once(memorizing: type[Memorizing], tmp_path: Path) -> None:
-    told: list[tuple[str, str]] = []
-    run(tmp_path / "run", OFTEN, on_alarm=lambda name, words: told.append((name, words)))
-    ((name, words),) = [each for each in told if each[0] != "large"]
+def test_overfitting_fires_an_alarm_once(memorizing: type[Memorizing], tmp_path: Path) -> None:
+    seen: list[tuple[str, str]] = []
+    run(tmp_path / "run", OFTEN, on_alarm=lambda name, words: seen.append((name, words)))
+    ((name, words),) = [each for each in seen if each[0] != "large"]
     assert name == "overfitting"
     assert "validation_error was 3 at step 4 and is 4.5" in words
     assert str(tmp_path / "run" / "best") in words
@@ -82,13 +80,13 @@ def test_learning_by_heart_raises_an_alarm_once(memorizing: type[Memorizing], tm
     assert rings == [13, 14, 15, 16]
 
 
-def test_a_run_that_gets_worse_everywhere_learns_nothing_by_heart(
+def test_a_run_whose_training_loss_rises_is_not_overfit(
     memorizing: type[Memorizing], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memorizing, "falls", False)
-    told: list[str] = []
-    run(tmp_path / "run", OFTEN, on_alarm=lambda name, words: told.append(name))
-    assert "overfitting" not in told
+    seen: list[str] = []
+    run(tmp_path / "run", OFTEN, on_alarm=lambda name, words: seen.append(name))
+    assert "overfitting" not in seen
 
 
 @pytest.mark.parametrize(
@@ -110,7 +108,7 @@ def test_what_is_overfit(metric: MonitoredMetric, value: float, trained: float |
     assert is_better(metric, value, None)
 
 
-def test_the_best_is_a_model_like_any_other(made: Set, tmp_path: Path) -> None:
+def test_best_is_a_model_folder(made: Set, tmp_path: Path) -> None:
     outcome = train(*made, tmp_path / "run")
     assert outcome.best is not None
     card = (outcome.best / "README.md").read_text()

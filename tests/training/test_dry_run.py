@@ -1,4 +1,4 @@
-"""A dry run needs nothing but a configuration: it counts what a step would need, and says what makes it fit."""
+"""A dry run needs only a configuration; it counts the memory of a step and names settings that fit."""
 
 import json
 from dataclasses import replace
@@ -35,7 +35,7 @@ Captured = pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_what_is_counted_without_memory_is_what_is_held(precision: str, tmp_path: Path) -> None:
+def test_saved_bytes_of_fake_tensors_are_those_of_real_ones(precision: str, tmp_path: Path) -> None:
     config = tiny_tokenizer(tmp_path).tokenizer
 
     def bytes_of(network: CNNTokenizer) -> int:
@@ -50,7 +50,7 @@ def test_what_is_counted_without_memory_is_what_is_held(precision: str, tmp_path
     assert held > 10_000
 
 
-def test_operations_are_counted_of_attention_too() -> None:
+def test_operations_of_attention_are_counted() -> None:
     with fake_tensors():
         q = torch.zeros(1, 2, 8, 4, requires_grad=True)
         attention = torch.nn.functional.scaled_dot_product_attention
@@ -60,7 +60,7 @@ def test_operations_are_counted_of_attention_too() -> None:
 
 
 @pytest.mark.parametrize("objective", ["masked", "autoregressive"])
-def test_two_layers_say_what_any_number_costs(objective: Any, tmp_path: Path) -> None:
+def test_costs_of_two_layers_give_those_of_five(objective: Any, tmp_path: Path) -> None:
     config = tiny_config(tmp_path, objective)
     config = replace(config, prior=replace(config.prior, layers=5))
     context, _ = find_context(config.text)
@@ -111,7 +111,7 @@ def test_a_preset_needs_nothing_else(
 
 
 def test_the_largest_preset_is_never_built(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
-    """Its weights alone are 11 GB; what is guessed of its time here, nobody would wait for."""
+    """Its weights alone are 11 GB."""
     monkeypatch.setattr("videogen.training.estimate.machine.available_memory", lambda: 8 * GIB)
     short = "phases=[{from_step: 0, frames: 2}]"
     assert main(["train", "prior", "video_3b", short, "--dry-run", "--json", "--processes", "64"]) == 0
@@ -130,7 +130,7 @@ def test_hours_of_a_tokenizer(name: str, capsys: Captured) -> None:
     assert figures["hours are"] == "at 30% of the data sheet rate of NVIDIA H100"
 
 
-def test_only_phases_that_a_run_comes_to_cost_anything(tmp_path: Path) -> None:
+def test_phases_after_the_last_step_cost_nothing(tmp_path: Path) -> None:
     config = tiny_tokenizer(tmp_path / "nowhere")
     config = replace(config, phases=(replace(config.phases[0], image_share=0.0), config.phases[1]))
     whole, short = (
@@ -141,7 +141,7 @@ def test_only_phases_that_a_run_comes_to_cost_anything(tmp_path: Path) -> None:
     assert whole["hours"] > 3 * short["hours"]
 
 
-def test_what_makes_it_fit_is_named_and_fits() -> None:
+def test_settings_that_fit() -> None:
     gpu = Machine("a GPU", 80 * GIB, 1e14)
     need = MemoryNeed(2 * GIB, 3 * GIB, GIB)
     assert memory_report(need, TRAINING, 1, gpu)["fits"] is False
@@ -175,7 +175,7 @@ def test_machines_have_names() -> None:
         find_machine("abacus")
 
 
-def test_a_text_encoder_is_asked_for_its_size_alone(tmp_path: Path) -> None:
+def test_only_the_size_of_a_text_encoder_is_read(tmp_path: Path) -> None:
     assert find_context(EncoderConfig("nobody/has-this"))[1] == {
         "text encoder": "nobody/has-this is not here: 1024 features are assumed"
     }
@@ -185,13 +185,13 @@ def test_a_text_encoder_is_asked_for_its_size_alone(tmp_path: Path) -> None:
     assert (context.features, assumed) == (48, {})
 
 
-def test_a_tokenizer_that_nobody_named_is_asked_for(tmp_path: Path) -> None:
+def test_a_missing_tokenizer_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--tokenizer"):
         dry_run(tiny_config(tmp_path / "nowhere"), None, H100)
 
 
 @pytest.mark.parametrize("schema", ["prior"])
-def test_presets_know_the_tokenizer_that_they_are_meant_for(schema: str) -> None:
+def test_presets_name_their_tokenizer(schema: str) -> None:
     from videogen.config.presets import presets
 
     for name in presets([schema]):

@@ -1,4 +1,4 @@
-"""`videogen evaluate prior`: the figures of a run's own validation, of any clips."""
+"""`videogen evaluate prior`: the metrics of a run's validation, for any clips."""
 
 import json
 from dataclasses import replace
@@ -25,7 +25,7 @@ from videogen.models import load_prior
 from videogen.playroom.write import PlayroomConfig, write_playroom
 from videogen.tokens.windows import spread
 
-SHARE, PICTURES = 0.3, 9  # of the tiny run: what it keeps back, and three latent frames
+SHARE, PICTURES = 0.3, 9  # of the tiny run: what it holds out, and three latent frames
 
 
 @pytest.fixture(scope="module")
@@ -35,17 +35,17 @@ def run(made: Set, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_it_says_what_the_run_said_when_it_validated(made: Set, run: Path, tmp_path: Path) -> None:
+def test_it_equals_the_validation_of_the_run(made: Set, run: Path, tmp_path: Path) -> None:
     config = tiny_config(made[1])
     choice = ClipSelection(PICTURES, config.data.validation_clips, config.data.validation_share)
     found = evaluate_prior(load_prior(run), made[1], choice, tmp_path / "tokens")
     said = [line for line in lines(run) if line["kind"] == "validation"][-1]
-    told = {name: value for name, value in said.items() if name in found and name.startswith(("nats", "bits", "top"))}
-    assert {"nats", "nats_frame_2", "nats_masked_25", "bits_per_pixel", "top_guess"} <= told.keys()
-    assert {name: found[name] for name in told} == told
+    seen = {name: value for name, value in said.items() if name in found and name.startswith(("nats", "bits", "top"))}
+    assert {"nats", "nats_frame_2", "nats_masked_25", "bits_per_pixel", "top_guess"} <= seen.keys()
+    assert {name: found[name] for name in seen} == seen
 
 
-def test_clips_are_encoded_as_the_prior_was_taught_on_them(made: Set, run: Path, tmp_path: Path) -> None:
+def test_clips_are_encoded_as_for_training(made: Set, run: Path, tmp_path: Path) -> None:
     videos = make_videos(tmp_path / "videos", LENGTHS)
     build_index(videos, workers=1)
     model = load_prior(run)
@@ -60,8 +60,8 @@ def test_clips_are_encoded_as_the_prior_was_taught_on_them(made: Set, run: Path,
     assert (tmp_path / "report/nats.svg").read_text().count("<polyline") == 2
 
 
-def test_captions_are_worth_what_is_lost_without_them(made: Set, run: Path, tmp_path: Path) -> None:
-    """A prior that is made to say the same whatever it is told loses nothing."""
+def test_the_gain_from_captions(made: Set, run: Path, tmp_path: Path) -> None:
+    """A prior that ignores its text loses nothing without it."""
     model = load_prior(run)
     found = evaluate_prior(model, made[1], ClipSelection(PICTURES), tmp_path / "tokens")
     assert found["nats_of_text"] == pytest.approx(found["without_text"]["nats"] - found["nats"], abs=1e-6)
@@ -96,9 +96,7 @@ def test_without_text_and_in_either_objective(
     assert ("exactly" if objective == "autoregressive" else "at most") in capsys.readouterr().out
 
 
-def test_what_is_wrong_is_told_in_a_line(
-    made: Set, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_errors_are_one_line(made: Set, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = make_model(tmp_path / "other", seed=1)
     videos = make_videos(tmp_path / "videos", (5, 9))
     build_index(videos, workers=1)
@@ -126,7 +124,7 @@ def test_clips_are_spread_over_the_set() -> None:
 
 
 @pytest.mark.parametrize("count", [6, 20, 400])
-def test_an_interval_is_that_of_a_mean_and_never_leaves_what_is_possible(count: int) -> None:
+def test_the_interval_is_that_of_a_mean_and_stays_possible(count: int) -> None:
     values = np.random.default_rng(count).gamma(0.3, 5.0, count)  # nats: none below 0, most small, few large
     low, high = bootstrap_interval(values) or [0, 0]
     assert values.min() <= low < values.mean() < high <= values.max()

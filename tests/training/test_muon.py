@@ -24,7 +24,7 @@ def test_directions_are_kept() -> None:
     assert off.abs().max() < 1e-3
 
 
-def test_vectors_go_as_adamw_goes() -> None:
+def test_vectors_are_trained_by_adamw() -> None:
     ours, theirs = (nn.Parameter(torch.linspace(-1, 1, 7)) for _ in range(2))
     muon = Muon([ours], lr=0.1, momentum=0.9, betas=(0.9, 0.99), decay=0.3)
     adamw = torch.optim.AdamW([theirs], lr=0.1, betas=(0.9, 0.99), weight_decay=0.0)
@@ -35,7 +35,7 @@ def test_vectors_go_as_adamw_goes() -> None:
     torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)
 
 
-def test_kernels_of_one_shape_are_stepped_alike_alone_or_together() -> None:
+def test_kernels_of_one_shape_are_updated_alone_as_together() -> None:
     gradients = torch.randn(2, 4, 3, 3, 3)
     together = [nn.Parameter(torch.zeros(4, 3, 3, 3)) for _ in range(2)]
     alone = [nn.Parameter(torch.zeros(4, 3, 3, 3)) for _ in range(2)]
@@ -49,7 +49,7 @@ def test_kernels_of_one_shape_are_stepped_alike_alone_or_together() -> None:
         assert p.detach().square().mean().sqrt() == pytest.approx(0.1 * 0.2, rel=0.2)
 
 
-def test_what_has_no_gradient_stays() -> None:
+def test_parameters_without_gradient_stay() -> None:
     p, q = nn.Parameter(torch.ones(3, 3)), nn.Parameter(torch.ones(3))
     Muon([p, q], 0.1, 0.9, (0.9, 0.99), 0.1).step()
     assert torch.equal(p, torch.ones(3, 3))

@@ -1,4 +1,4 @@
-"""A step whose numbers are not finite is never taken; three in a row stop the run and name the clips."""
+"""A step with numbers that are not finite is skipped; three in a row stop the run and name the clips."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ def nonfinite_at(*steps: int) -> FakeConfig:
     return FakeConfig(training=replace(SMALL, log_every=1, checkpoint_every=1, keep=99), nonfinite=steps)
 
 
-def test_a_bad_step_changes_nothing_but_the_place_in_the_data(tmp_path: Path) -> None:
+def test_a_skipped_step_changes_only_the_position(tmp_path: Path) -> None:
     from videogen.checkpoint import read_folder
 
     notes: list[str] = []
@@ -35,7 +35,7 @@ def test_a_bad_step_changes_nothing_but_the_place_in_the_data(tmp_path: Path) ->
     assert [line["skipped"] for line in lines(tmp_path / "run") if line["kind"] == "train"] == [0] * 4 + [1] + [0] * 7
 
 
-def test_two_in_a_row_are_survived_and_three_are_not(tmp_path: Path) -> None:
+def test_three_nonfinite_steps_in_a_row_stop_the_run(tmp_path: Path) -> None:
     run(tmp_path / "two", nonfinite_at(2, 3, 5, 6))
     assert all(bool(tensor.isfinite().all()) for tensor in last_tensors(tmp_path / "two").values())
     with pytest.raises(NumbersError, match=r"step 5: .*total/network.*clip16.*clip24.*clip32"):
@@ -63,7 +63,7 @@ class SteepStage(FakeStage):
         yield LossOutput("network", y.square().mean() + (zero.sqrt() if step == 1 else 0), {})
 
 
-def test_a_gradient_counts_as_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_nonfinite_gradient_skips_the_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import tests.training.fake as fake
 
     monkeypatch.setattr(fake, "FakeStage", SteepStage)

@@ -49,7 +49,7 @@ def moved(batch: PriorBatch) -> PriorBatch:
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", ["tokenizer", "prior"])
 def test_a_run_is_that_of_a_cpu(stage: str, made: Set, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With everything there is: rollouts, a discriminator, accumulation, averages, Muon, validation, checkpoints."""
+    """With rollouts, a discriminator, accumulation, averages, Muon, validation and checkpoints."""
     train: dict[str, Callable[[Path], Any]] = {
         "tokenizer": lambda folder: tiny.train(made[1].parent / "videos", folder),
         "prior": lambda folder: tiny_prior.train(*made, folder),

@@ -1,4 +1,4 @@
-"""Reading ahead changes when batches are made, and nothing else."""
+"""Prefetching changes when batches are made, and nothing else."""
 
 import threading
 from collections.abc import Generator
@@ -12,13 +12,13 @@ def threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("videogen-prefetch")]
 
 
-def test_the_same_batches_come_until_there_are_no_more() -> None:
+def test_the_batches_are_the_same() -> None:
     assert list(prefetch(number for number in range(5))) == [0, 1, 2, 3, 4]
     assert list(prefetch(number for number in range(0))) == []
     assert threads() == []
 
 
-def test_while_one_is_worked_with_the_next_is_made() -> None:
+def test_the_next_batch_is_made_while_one_is_used() -> None:
     asked = threading.Event()
 
     def counting() -> Generator[int]:
@@ -32,7 +32,7 @@ def test_while_one_is_worked_with_the_next_is_made() -> None:
     assert list(batches) == [1]
 
 
-def test_closed_it_closes_what_it_reads_and_leaves_no_thread() -> None:
+def test_closing_closes_the_source_and_the_thread() -> None:
     closed = []
 
     def endless() -> Generator[int]:
@@ -52,7 +52,7 @@ def test_closed_it_closes_what_it_reads_and_leaves_no_thread() -> None:
     assert threads() == []
 
 
-def test_what_goes_wrong_is_told_in_its_place() -> None:
+def test_an_error_is_raised_in_its_place() -> None:
     def failing() -> Generator[int]:
         yield 0
         raise ValueError("the second batch")

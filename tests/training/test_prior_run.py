@@ -1,4 +1,4 @@
-"""Stage two, trained: resumed to the bit, the same in two processes, and the model it leaves."""
+"""Runs of stage two: resumed to the bit, equal in two processes, and the exported model."""
 
 import random
 import shutil
@@ -56,7 +56,7 @@ def unbroken(made: Set, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("cut", [2, 6])
-def test_resumed_it_ends_with_the_bits_of_a_run_that_never_stopped(made: Set, tmp_path: Path, cut: int) -> None:
+def test_resumed_equals_never_stopped(made: Set, tmp_path: Path, cut: int) -> None:
     """Not compared with `unbroken`: learning rates depend on the number of steps, and a stop at the end validates."""
     stopped, calm = tmp_path / "stopped", tmp_path / "calm"
     for folder, marks in ((stopped, (cut, 8)), (calm, (8,))):
@@ -71,7 +71,7 @@ def test_resumed_it_ends_with_the_bits_of_a_run_that_never_stopped(made: Set, tm
 
 
 @pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.slow)])
-def test_killed_at_random_moments_it_ends_with_the_same_bits(made: Set, tmp_path: Path, kills: int) -> None:
+def test_killed_at_random_moments_equals_never_stopped(made: Set, tmp_path: Path, kills: int) -> None:
     steps, draw = 3 * kills + 6, random.Random(kills)
     calm, killed = tmp_path / "calm", tmp_path / "killed"
     train(*made, calm, steps=steps, log_every=1, checkpoint_every=2)
@@ -87,7 +87,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bits(made: Set, tmp_path
     assert same_bits(calm, killed)
 
 
-def test_two_processes_train_what_one_would_to_rounding(made: Set, tmp_path: Path) -> None:
+def test_two_processes_equal_one_to_rounding(made: Set, tmp_path: Path) -> None:
     train(*made, tmp_path / "one", steps=3, log_every=1)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     program = ["-m", "tests.training.tiny_prior", *map(str, made), str(tmp_path / "two"), "steps=3", "log_every=1"]
@@ -113,7 +113,7 @@ def test_a_model_folder_holds_all_that_generation_needs(made: Set, unbroken: Pat
     assert proposal.features.isfinite().all()
 
 
-def test_a_prior_is_not_used_with_another_tokenizer(made: Set, unbroken: Path, tmp_path: Path) -> None:
+def test_a_prior_refuses_another_tokenizer(made: Set, unbroken: Path, tmp_path: Path) -> None:
     folder = read_folder(unbroken / "model")
     other = read_folder(make_model(tmp_path / "other", seed=1).path)
     files = {name: read(folder, name) for name in folder.hashes}
@@ -125,7 +125,7 @@ def test_a_prior_is_not_used_with_another_tokenizer(made: Set, unbroken: Path, t
         train(tmp_path / "other", made[1], tmp_path / "run")
 
 
-def test_what_begins_with_a_model_speaks_its_language(made: Set, unbroken: Path, tmp_path: Path) -> None:
+def test_init_from_keeps_the_vocabulary(made: Set, unbroken: Path, tmp_path: Path) -> None:
     videos = make_videos(tmp_path / "videos", LENGTHS)
     for place in videos.glob("*.txt"):
         place.write_text("quite other words")
@@ -140,7 +140,7 @@ def test_what_begins_with_a_model_speaks_its_language(made: Set, unbroken: Path,
         train(made[0], others, tmp_path / "longer", config=other)
 
 
-def test_to_go_on_a_run_needs_no_more_the_model_it_began_with(made: Set, unbroken: Path, tmp_path: Path) -> None:
+def test_resuming_does_not_need_the_init_from_model(made: Set, unbroken: Path, tmp_path: Path) -> None:
     other, run = tmp_path / "other", tmp_path / "run"
     shutil.copytree(unbroken / "model", other)
     config = replace(tiny_config(made[1]), init_from=other)
@@ -158,7 +158,7 @@ def spoken(run: Path) -> str:
     return conditioner.fingerprint
 
 
-def test_how_a_model_is_to_be_asked_goes_along_and_may_change(made: Set, tmp_path: Path) -> None:
+def test_sampling_settings_are_exported_and_may_change(made: Set, tmp_path: Path) -> None:
     config, run = tiny_config(made[1], steps=1), tmp_path / "run"
     train(*made, run, config=config)
     assert load_prior(run).generation is None
@@ -169,10 +169,10 @@ def test_how_a_model_is_to_be_asked_goes_along_and_may_change(made: Set, tmp_pat
 
 @pytest.mark.parametrize("order", get_args(Order))
 @pytest.mark.parametrize("objective", ["masked", "autoregressive"])
-def test_how_a_model_is_to_be_asked_suits_how_it_is_taught(
+def test_the_order_must_suit_the_objective(
     objective: Literal["masked", "autoregressive"], order: Order, tmp_path: Path
 ) -> None:
-    """What would be refused when the model is used is refused before it is trained, and nothing else is."""
+    """An order that generation would refuse is refused before training, and no other."""
     config, suits = tiny_config(tmp_path, objective), order in ORDERS[objective]
     with nullcontext() if suits else pytest.raises(ValueError, match="order = "):
         replace(config, generation=SamplerConfig(order=order))
@@ -180,7 +180,7 @@ def test_how_a_model_is_to_be_asked_suits_how_it_is_taught(
         check_order(order, objective)
 
 
-def test_it_trains_straight_from_clips(made: Set, tmp_path: Path) -> None:
+def test_it_trains_from_clips(made: Set, tmp_path: Path) -> None:
     videos = make_videos(tmp_path / "videos", LENGTHS)
     build_index(videos, workers=1)
     notes: list[str] = []
@@ -198,22 +198,22 @@ def test_it_trains_straight_from_clips(made: Set, tmp_path: Path) -> None:
     assert lines(tmp_path / "clips") == lines(tmp_path / "tokens")
 
 
-def test_lessons_are_made_ready_where_the_run_trains(
+def test_tokenizer_and_text_run_on_the_training_device(
     made: Set, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     devices: list[str] = []
 
-    def told(function: Callable[..., Any]) -> Callable[..., Any]:
+    def recording(function: Callable[..., Any]) -> Callable[..., Any]:
         return lambda *given: devices.append(given[-1]) or function(*given)
 
     monkeypatch.setattr(prior_run, "data_device", lambda: "cpu:0")
-    monkeypatch.setattr(prior_run, "load_tokenizer", told(prior_run.load_tokenizer))
-    monkeypatch.setattr(prior_run, "make_conditioner", told(prior_run.make_conditioner))
+    monkeypatch.setattr(prior_run, "load_tokenizer", recording(prior_run.load_tokenizer))
+    monkeypatch.setattr(prior_run, "make_conditioner", recording(prior_run.make_conditioner))
     train(*made, tmp_path / "run", steps=1)
     assert devices == ["cpu:0", "cpu:0"]
 
 
-def test_the_two_objectives_load_each_others_weights(made: Set, unbroken: Path, tmp_path: Path) -> None:
+def test_init_from_a_prior_of_the_other_objective(made: Set, unbroken: Path, tmp_path: Path) -> None:
     config = replace(tiny_config(made[1], "autoregressive", steps=1), init_from=unbroken)
     given = load_prior(unbroken).network
     weights = init_weights(LlamaPrior(replace(given.config, objective="autoregressive")), config)
@@ -229,7 +229,7 @@ def test_the_two_objectives_load_each_others_weights(made: Set, unbroken: Path, 
         train(*made, tmp_path / "other", config=wider)
 
 
-def test_a_llama_of_text_can_be_the_beginning(made: Set, tmp_path: Path) -> None:
+def test_init_from_llama(made: Set, tmp_path: Path) -> None:
     config = tiny_config(made[1], steps=1)
     shape = config.prior
     heads, keys = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
@@ -251,7 +251,7 @@ def test_a_llama_of_text_can_be_the_beginning(made: Set, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("clips", [1, 3, 15, 40, 127])
-def test_however_many_processes_validate_each_clip_counts_once(made: Set, clips: int) -> None:
+def test_each_clip_is_validated_once_by_any_number_of_processes(made: Set, clips: int) -> None:
     config, tokenizer = replace(tiny_config(made[1]), text=None, teaching=NO_TEXT), load_tokenizer(made[0])
     stage = PriorStage(config, TokenBatches(config, TokenSet.open(made[1]), None), tokenizer, None)
     spec, drawn = stage.token_batches.spec, torch.Generator().manual_seed(clips)
@@ -261,13 +261,13 @@ def test_however_many_processes_validate_each_clip_counts_once(made: Set, clips:
     assert whole[0][2].tolist() == [clips] * 3
     for world in (2, 4, 8):
         parts, calls = validated(stage, world)
-        assert len(set(calls)) == 1, "where weights are shared out, one that asks less often lets the others wait"
+        assert len(set(calls)) == 1, "with sharded weights, a process that calls less often blocks the others"
         for own, one in zip(zip(*parts, strict=True), whole, strict=True):
             assert torch.allclose(torch.stack(own).sum(0), one), world
 
 
 def validated(stage: PriorStage, world: int) -> tuple[list[list[torch.Tensor]], list[tuple[int, ...]]]:
-    """What each of so many processes adds up, and the sizes of the batches that it asked about."""
+    """The sums of each process, and the sizes of its batches."""
     sums: list[list[torch.Tensor]] = [[] for _ in range(world)]
     calls: list[list[int]] = [[] for _ in range(world)]
     for rank in range(world):
@@ -289,7 +289,7 @@ def validated(stage: PriorStage, world: int) -> tuple[list[list[torch.Tensor]], 
     return sums, [tuple(sizes) for sizes in calls]
 
 
-def test_baselines_are_what_they_say(made: Set) -> None:
+def test_baselines(made: Set) -> None:
     tokens = TokenSet.open(made[1])
     spec, baseline = tokens.description.spec, Baseline.of(tokens, range(len(tokens)))
     assert baseline is not None
@@ -303,7 +303,7 @@ def test_baselines_are_what_they_say(made: Set) -> None:
     assert still["nats_of_copying"] < still["nats_of_frequencies"] or not baseline.stays
 
 
-def test_a_video_that_changed_is_named_before_any_is_encoded(made: Set, tmp_path: Path) -> None:
+def test_a_changed_video_is_an_error_before_encoding(made: Set, tmp_path: Path) -> None:
     videos = make_videos(tmp_path / "videos", LENGTHS)
     build_index(videos, workers=1)
     config = tiny_config(videos, steps=1)
@@ -316,7 +316,7 @@ def test_a_video_that_changed_is_named_before_any_is_encoded(made: Set, tmp_path
     assert not (tmp_path / "other").exists()
 
 
-def test_that_kept_clips_are_too_short_is_told_of_them(made: Set) -> None:
+def test_too_short_validation_clips_are_named(made: Set) -> None:
     config, tokens = tiny_config(made[1]), TokenSet.open(made[1])
     lengths = own_latent_frames(tokens)
     train_on, kept = split_rows(tokens, config.data.validation_share)
@@ -328,7 +328,7 @@ def test_that_kept_clips_are_too_short_is_told_of_them(made: Set) -> None:
     assert f"holds {most + 1} latent frames, the longest has {most}; raise data.validation_share" in str(caught.value)
 
 
-def test_mistakes_are_told_before_anything_begins(made: Set, tmp_path: Path) -> None:
+def test_errors_come_before_training(made: Set, tmp_path: Path) -> None:
     config = tiny_config(made[1])
     with pytest.raises(DataError, match="40 latent frames"):
         train(*made, tmp_path / "run", config=replace(config, phases=(PriorPhaseConfig(0, 40),)))

@@ -1,4 +1,4 @@
-"""Two processes are one: the same losses at the same global batch to rounding, and the same exactness of resuming."""
+"""Two processes equal one: the same losses for the same global batch to rounding, and resumed to the bit."""
 
 import copy
 import os
@@ -51,7 +51,7 @@ def assert_alike(a: Path, b: Path) -> None:
             assert last_tensors(b)[name].double().numpy() == pytest.approx(tensor.double().numpy(), abs=1e-5), name
 
 
-def test_what_a_launcher_was_told_of_accumulation_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_accumulation_of_the_launcher_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
     weight = torch.ones((), requires_grad=True)
     with processes(bf16=False) as (accelerator, _):
@@ -59,13 +59,13 @@ def test_what_a_launcher_was_told_of_accumulation_changes_nothing(monkeypatch: p
     assert weight.grad == 3
 
 
-def test_compiling_is_not_accelerates_to_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiling_by_accelerate_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "INDUCTOR")
     with pytest.raises(UsageError, match=r"dynamo backend inductor.*training\.compile"), processes(bf16=False):
         pass
 
 
-def test_lessons_are_made_ready_on_the_gpu_of_each_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_device_is_the_gpu_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ACCELERATE_USE_CPU", raising=False)
     assert data_device() == "cpu" or torch.cuda.is_available()
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -79,16 +79,16 @@ def test_lessons_are_made_ready_on_the_gpu_of_each_process(monkeypatch: pytest.M
     assert data_device() == "cpu"
 
 
-def test_every_shape_is_compiled_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[dict[str, object]] = []
-    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **options: told.append(options))
+def test_each_shape_is_compiled_separately(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[dict[str, object]] = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **options: seen.append(options))
     monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 8)
     compile_in_place(torch.nn.Linear(1, 1))
-    assert told == [{"dynamic": False}]
+    assert seen == [{"dynamic": False}]
     assert torch._dynamo.config.recompile_limit >= 64
 
 
-def test_on_a_gpu_kernels_that_round_anew_each_time_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deterministic_training_avoids_nondeterministic_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     backends: Any = torch.backends.cuda
 
     def state() -> tuple[bool, ...]:
@@ -106,7 +106,7 @@ def test_on_a_gpu_kernels_that_round_anew_each_time_are_left_out(monkeypatch: py
         assert backends.flash_sdp_enabled(), "a CPU's are the same each time anyway"
 
 
-def test_a_player_that_begins_later_warms_up_then() -> None:
+def test_warmup_counts_from_the_first_step() -> None:
     slow = OptimizerConfig(learning_rate=0.1, warmup=3, schedule="cosine", floor=0.1)
     with processes(bf16=False) as (accelerator, _):
         first, later = (
@@ -137,7 +137,7 @@ def test_two_processes_resume_to_the_bit(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "alone" / "checkpoints" / "step_00000012")
     notes: list[str] = []
     run(tmp_path / "alone", resume=True, on_note=notes.append)
-    assert notes == ["2 processes before, 1 now: the run goes on, but draws other random numbers"]
+    assert notes == ["2 processes before, 1 now: the run continues, but draws other random numbers"]
 
 
 def test_bf16_trains(tmp_path: Path) -> None:
@@ -148,8 +148,8 @@ def test_bf16_trains(tmp_path: Path) -> None:
     assert all(tensor.dtype.itemsize >= 4 for tensor in last_tensors(tmp_path / "run").values())
 
 
-def test_blocks_whose_weights_are_cut_up_are_put_together_when_they_are_asked() -> None:
-    """One process stands for many: what FSDP has cut up is no whole tensor even there."""
+def test_sharded_blocks_are_gathered_for_methods() -> None:
+    """In one process: what FSDP has sharded is not a plain tensor even there."""
     torch.manual_seed(0)
     network = LlamaPrior(PRIOR)
     batch = random_batch(PRIOR, 2, 3, SPEC, torch.Generator().manual_seed(0))
@@ -175,7 +175,7 @@ def test_blocks_whose_weights_are_cut_up_are_put_together_when_they_are_asked() 
     assert len(gradients[0]) > 10
 
 
-def test_sharded_training_in_bf16_keeps_losses_and_sums_of_gradients_in_float32() -> None:
+def test_fsdp_in_bf16_reduces_in_float32() -> None:
     plugin = FullyShardedDataParallelPlugin(fsdp_version=2)
     plugin.set_mixed_precision("bf16")
     reduce_in_float32(plugin)

@@ -1,4 +1,4 @@
-"""Law 8: killed at any moment, as often as you like, a resumed run ends with the bits of one that never stopped."""
+"""Law 8: a run that is killed at any moments and resumed ends with the bits of one that never stopped."""
 
 import os
 import random
@@ -26,7 +26,7 @@ class EnoughError(Exception):
 
 
 def stopped_after(folder: Path, step: int, config: FakeConfig = PLAIN) -> None:
-    """Torn down right after a step, before anybody could save."""
+    """Stopped right after a step, before a checkpoint."""
 
     def on_progress(done: int, total: int) -> None:
         if done == step:
@@ -61,14 +61,14 @@ def test_resumed_after_any_step(unbroken: Path, tmp_path: Path, step: int) -> No
     assert same_bits(unbroken, tmp_path / "run")
 
 
-def test_looking_changes_nothing(unbroken: Path, tmp_path: Path) -> None:
+def test_validation_and_samples_change_nothing(unbroken: Path, tmp_path: Path) -> None:
     often = replace(SMALL, validate_every=1, sample_every=1, checkpoint_every=1)
     run(tmp_path / "run", FakeConfig(training=often))
     trained = [line for line in lines(tmp_path / "run") if line["kind"] == "train"]
     assert trained == [line for line in lines(unbroken) if line["kind"] == "train"]
 
 
-def test_a_damaged_checkpoint_is_named_and_passed_over(unbroken: Path, tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_reported_and_skipped(unbroken: Path, tmp_path: Path) -> None:
     stopped_after(tmp_path / "run", 11)
     newest = tmp_path / "run" / "checkpoints" / "step_00000009" / "network.weights.safetensors"
     raw = bytearray(newest.read_bytes())
@@ -103,21 +103,19 @@ def test_a_checkpoint_of_another_network_is_refused(unbroken: Path, tmp_path: Pa
         fake.Network = before  # type: ignore[misc]
 
 
-def test_a_run_does_not_begin_twice(unbroken: Path) -> None:
+def test_a_run_is_not_overwritten(unbroken: Path) -> None:
     with pytest.raises(UsageError, match="--resume"):
         run(unbroken)
 
 
-def test_a_finished_run_stays_as_it_is(unbroken: Path, tmp_path: Path) -> None:
+def test_a_finished_run_does_not_change(unbroken: Path, tmp_path: Path) -> None:
     shutil.copytree(unbroken, tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "model")
     run(tmp_path / "run", resume=True)
     assert same_bits(unbroken, tmp_path / "run")
 
 
-def test_a_run_killed_before_its_last_model_was_in_place_gets_it(
-    unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_export_is_made_on_resume(unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def killed(path: Path, files: object) -> None:
         if (tmp_path / "run" / "checkpoints" / "step_00000012").exists():
             raise EnoughError
@@ -132,14 +130,14 @@ def test_a_run_killed_before_its_last_model_was_in_place_gets_it(
     assert same_bits(unbroken, tmp_path / "run")
 
 
-def test_two_processes_put_a_missing_model_in_place(programs: Nursery, unbroken: Path, tmp_path: Path) -> None:
+def test_two_processes_make_a_missing_export(programs: Nursery, unbroken: Path, tmp_path: Path) -> None:
     shutil.copytree(unbroken, tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "model")
     assert programs.run(str(tmp_path / "run"), processes=2) == 0
     assert same_bits(unbroken, tmp_path / "run")
 
 
-def test_two_processes_name_the_clips_of_the_one_that_met_them(programs: Nursery, tmp_path: Path) -> None:
+def test_two_processes_name_the_nonfinite_clips(programs: Nursery, tmp_path: Path) -> None:
     assert programs.run(str(tmp_path / "run"), "nonfinite=[4]", processes=2) == 0
     note = (tmp_path / "run" / "notes").read_text()
     assert note.startswith("step 5: ")
@@ -147,7 +145,7 @@ def test_two_processes_name_the_clips_of_the_one_that_met_them(programs: Nursery
 
 
 @pytest.mark.parametrize(("step", "micro"), [(4, 0), (5, 1), (6, 0)])
-def test_what_cannot_be_read_costs_none_of_the_steps_before(
+def test_a_data_error_saves_first(
     unbroken: Path, tmp_path: Path, step: int, micro: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batches = FakeStage.batches
@@ -160,7 +158,7 @@ def test_what_cannot_be_read_costs_none_of_the_steps_before(
 
     with monkeypatch.context() as patched:
         patched.setattr(FakeStage, "batches", torn)
-        words = f"clip.mp4: no such file. Saved first: .*run holds step {step} of 12; --resume goes on"
+        words = f"clip.mp4: no such file. Saved first: .*run holds step {step} of 12; --resume"
         with pytest.raises(DataError, match=words):
             run(tmp_path / "run")
     assert steps_in(tmp_path / "run" / "checkpoints")[-1] == step
@@ -168,7 +166,7 @@ def test_what_cannot_be_read_costs_none_of_the_steps_before(
     assert same_bits(unbroken, tmp_path / "run")
 
 
-def test_where_no_step_was_taken_nothing_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_data_error_before_the_first_step_saves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def torn(self: FakeStage, *place: Any) -> Generator[FakeBatch]:
         raise DataError("clip.mp4: no such file")
         yield
@@ -179,9 +177,7 @@ def test_where_no_step_was_taken_nothing_is_saved(tmp_path: Path, monkeypatch: p
     assert steps_in(tmp_path / "run" / "checkpoints") == []
 
 
-def test_what_is_found_out_before_the_first_step_does_not_stand_in_the_way(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_error_before_the_first_step_leaves_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*arguments: object) -> None:
         raise UsageError("no such critic")
 
@@ -192,7 +188,7 @@ def test_what_is_found_out_before_the_first_step_does_not_stand_in_the_way(
     run(tmp_path / "run", FakeConfig(training=replace(SMALL, steps=1)))
 
 
-def test_a_run_can_be_made_longer(unbroken: Path, tmp_path: Path) -> None:
+def test_a_run_can_be_extended(unbroken: Path, tmp_path: Path) -> None:
     shutil.copytree(unbroken, tmp_path / "run")
     notes: list[str] = []
     run(tmp_path / "run", FakeConfig(training=replace(SMALL, steps=15)), resume=True, on_note=notes.append)
@@ -201,7 +197,7 @@ def test_a_run_can_be_made_longer(unbroken: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("keep", "keep_every", "left"), [(1, 0, [12]), (2, 0, [10, 12]), (1, 4, [4, 8, 12])])
-def test_old_checkpoints_go(tmp_path: Path, keep: int, keep_every: int, left: list[int]) -> None:
+def test_old_checkpoints_are_removed(tmp_path: Path, keep: int, keep_every: int, left: list[int]) -> None:
     training = replace(SMALL, checkpoint_every=2, keep=keep, keep_every=keep_every)
     run(tmp_path / "run", FakeConfig(training=training))
     assert steps_in(tmp_path / "run" / "checkpoints") == left
@@ -222,9 +218,7 @@ def test_killed_at_random_moments(programs: Nursery, tmp_path: Path, kills: int)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
-def test_asked_to_stop_it_saves_first(
-    programs: Nursery, tmp_path: Path, unbroken: Path, number: int, code: int
-) -> None:
+def test_a_signal_saves_first(programs: Nursery, tmp_path: Path, unbroken: Path, number: int, code: int) -> None:
     process = programs.start(str(tmp_path / "run"), "slow=0.2")
     wait_for_lines(process, tmp_path / "run", 2)
     os.kill(process, number)

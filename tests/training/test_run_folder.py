@@ -1,4 +1,4 @@
-"""One run a folder, one line a step, whoever died when."""
+"""A run folder has one run and one line a step, whatever was killed when."""
 
 import io
 import json
@@ -27,7 +27,7 @@ def test_the_holder_of_a_lock_is_named(tmp_path: Path) -> None:
         pass
 
 
-def test_a_holder_that_was_killed_holds_nothing(tmp_path: Path) -> None:
+def test_a_killed_process_releases_the_lock(tmp_path: Path) -> None:
     child = os.fork()
     if child == 0:
         RunFolder(tmp_path / "run").__enter__()
@@ -38,14 +38,14 @@ def test_a_holder_that_was_killed_holds_nothing(tmp_path: Path) -> None:
         assert (tmp_path / "run" / ".lock").read_text().startswith(f"process {os.getpid()} ")
 
 
-def test_half_written_checkpoints_are_cleared_away(tmp_path: Path) -> None:
+def test_partial_checkpoints_are_removed(tmp_path: Path) -> None:
     leftover = tmp_path / "run" / "checkpoints" / ".step_00000004.partial"
     leftover.mkdir(parents=True)
     with RunFolder(tmp_path / "run"):
         assert not leftover.exists()
 
 
-def test_differences_are_found_by_dotted_key() -> None:
+def test_differences_have_dotted_keys() -> None:
     before = {"a": 1, "b": {"c": [1, 2], "d": None}, "e": True}
     assert differences(before, before) == []
     now = {"a": 1.0, "b": {"c": [1, 3], "d": None, "f": "new"}, "e": 1}
@@ -53,11 +53,11 @@ def test_differences_are_found_by_dotted_key() -> None:
     assert differences(before, now) == found
 
 
-def test_a_run_keeps_its_configuration(tmp_path: Path) -> None:
+def test_a_changed_configuration_is_refused(tmp_path: Path) -> None:
     with RunFolder(tmp_path / "run") as run:
         assert not run.has_started
         assert run.check_config({"steps": 1, "rate": (0.1, 0.2)}, frozenset({"steps"})) == []
-        assert not run.has_started, "comparing begins nothing"
+        assert not run.has_started, "comparing starts nothing"
         run.write_config({"steps": 1, "rate": (0.1, 0.2)})
         assert run.has_started
         now = {"steps": 2, "rate": (0.1, 0.2)}
@@ -71,7 +71,7 @@ def test_a_run_keeps_its_configuration(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fact", ["clips", "tokens", "conditioner", "tokenizer"])
-def test_what_is_another_than_before_is_said_in_words(tmp_path: Path, fact: str) -> None:
+def test_a_changed_dependency_is_refused_without_its_hash(tmp_path: Path, fact: str) -> None:
     with RunFolder(tmp_path / "run") as run:
         run.write_config({fact: "fa59f6fc"})
         with pytest.raises(UsageError, match=r"init_from=|give the same one") as caught:
@@ -98,25 +98,25 @@ def test_rewinding_drops_later_and_torn_lines(tmp_path: Path) -> None:
     assert read[2] == {"step": 3, "kind": "train", "loss": 1 / 3, "wild": None, "speed": {"x": None}}
 
 
-def test_an_alarm_is_told_once_each_time_it_begins() -> None:
-    told: list[tuple[str, str]] = []
+def test_an_alarm_fires_once_each_time_it_begins() -> None:
+    seen: list[tuple[str, str]] = []
     held: dict[str, int] = {}
     for look, rings in enumerate("..xx.xxxxx..xxxx"):
         alarms = {"a": f"since {look}" if rings == "x" else None, "never": None}
-        held = debounce(held, alarms, lambda name, message: told.append((name, message)))
-    assert told == [("a", "since 7"), ("a", "since 14")]
+        held = debounce(held, alarms, lambda name, message: seen.append((name, message)))
+    assert seen == [("a", "since 7"), ("a", "since 14")]
 
 
 @pytest.mark.parametrize("place", ["file", "file/run"])
-def test_a_file_in_the_way_is_a_mistake_of_usage(tmp_path: Path, place: str) -> None:
+def test_a_file_in_the_way_is_a_usage_error(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(UsageError), RunFolder(tmp_path / place):
         pass
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_samples_are_on_the_board_as_pictures_that_move(tmp_path: Path) -> None:
-    """Read back from the file of events: torch's own way adds no film and says nothing."""
+def test_tensorboard_has_images_and_videos(tmp_path: Path) -> None:
+    """Read back from the event file, because torch's own `add_video` fails silently."""
     pytest.importorskip("tensorboard", reason="an optional extra")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore
 

@@ -9,7 +9,7 @@ from videogen.training.loop.config import OptimizerConfig, TrainingConfig
 from videogen.training.loop.schedule import ema_decay, is_due, lr_factor, seed_everything
 
 
-def test_the_rate_rises_then_falls_to_its_floor() -> None:
+def test_cosine_schedule() -> None:
     rates = [lr_factor("cosine", step, steps=100, warmup=10, floor=0.1) for step in range(100)]
     assert rates[:10] == pytest.approx([(step + 1) / 11 for step in range(10)])
     assert rates[10] == 1.0
@@ -18,11 +18,11 @@ def test_the_rate_rises_then_falls_to_its_floor() -> None:
     assert lr_factor("cosine", 1000, 100, 10, 0.1) == rates[-1], "a run made longer stays at the floor"
 
 
-def test_a_constant_rate_is_constant_after_its_warmup() -> None:
+def test_constant_schedule() -> None:
     assert [lr_factor("constant", step, 5, 2, 0.5) for step in range(5)] == pytest.approx([1 / 3, 2 / 3, 1, 1, 1])
 
 
-def test_the_average_forgets_its_beginning() -> None:
+def test_ema_decay_starts_small() -> None:
     decays = [ema_decay(0.99, step) for step in range(2000)]
     assert decays[0] == 0.1
     assert decays == sorted(decays)
@@ -38,7 +38,7 @@ def draws() -> tuple[float, float, float]:
     return random.random(), float(np.random.rand()), float(torch.rand(()))
 
 
-def test_seeds_are_those_of_the_moment() -> None:
+def test_seeds_depend_on_purpose_step_and_process() -> None:
     seen = set()
     for moment in [(0, "step", 0, 0), (0, "step", 1, 0), (0, "step", 0, 1), (1, "step", 0, 0), (0, "samples", 0, 0)]:
         seed_everything(*moment)  # type: ignore[arg-type]

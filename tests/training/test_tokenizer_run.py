@@ -61,7 +61,7 @@ def unbroken(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_log_names_every_term(unbroken: Path) -> None:
+def test_the_log_has_every_loss_term(unbroken: Path) -> None:
     last = [line for line in lines(unbroken) if line["kind"] == "train"][-1]
     losses = "l1 l2 multiscale_structure spread adversarial adversarial_weight discriminator lecam"
     for name in [*losses.split(), "discriminator_accuracy", "perplexity", "gradient/tokenizer", "rate/discriminator"]:
@@ -71,7 +71,7 @@ def test_the_log_names_every_term(unbroken: Path) -> None:
     assert judged[-1]["psnr"] > 3
 
 
-def test_the_model_it_leaves_gives_the_figures_it_printed(data: Path, unbroken: Path) -> None:
+def test_the_exported_model_has_the_logged_metrics(data: Path, unbroken: Path) -> None:
     model = load_tokenizer(unbroken)
     config = tiny_config(data)
     assert model.config == config.tokenizer
@@ -84,7 +84,7 @@ def test_the_model_it_leaves_gives_the_figures_it_printed(data: Path, unbroken: 
     assert psnr == pytest.approx(lines(unbroken)[-1]["psnr"], abs=1e-6)
 
 
-def test_while_the_decoder_alone_learns_tokens_stay(data: Path, tmp_path: Path) -> None:
+def test_decoder_only_keeps_the_tokens(data: Path, tmp_path: Path) -> None:
     clips = to_clip(np.stack([np.random.default_rng(i).integers(0, 256, (5, 16, 16, 3), np.uint8) for i in range(4)]))
     train(data, tmp_path / "run", steps=7)
     before = load_tokenizer(tmp_path / "run")
@@ -95,7 +95,7 @@ def test_while_the_decoder_alone_learns_tokens_stay(data: Path, tmp_path: Path) 
     assert not torch.equal(before.network.decode(codes, spec)[0], after.network.decode(codes, spec)[0])
 
 
-def test_clips_follow_the_phases_and_images_come_between(data: Path) -> None:
+def test_batches_follow_the_phases(data: Path) -> None:
     batches = ClipBatches(tiny_config(data)).batches({}, 0, 2, 0, 1)
     shapes = [next(batches).clips.shape for _ in range(18)]
     batches.close()
@@ -106,7 +106,7 @@ def test_clips_follow_the_phases_and_images_come_between(data: Path) -> None:
 
 
 @pytest.mark.parametrize("cut", range(1, 17, 3))
-def test_the_place_in_the_data_is_all_there_is_to_know(data: Path, cut: int) -> None:
+def test_batches_depend_on_the_position_alone(data: Path, cut: int) -> None:
     clips = ClipBatches(tiny_config(data))
     whole = clips.batches({}, 0, 2, 0, 1)
     seen = [next(whole) for _ in range(18)]
@@ -129,7 +129,7 @@ def test_validation_clips_are_never_trained_on(data: Path) -> None:
 
 
 @pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.slow)])
-def test_killed_at_random_moments_it_ends_with_the_same_bits(data: Path, tmp_path: Path, kills: int) -> None:
+def test_killed_at_random_moments_equals_never_stopped(data: Path, tmp_path: Path, kills: int) -> None:
     steps, draw = 3 * kills + 6, random.Random(kills)
     settings = [f"steps={steps}", "log_every=1", "checkpoint_every=2"]
     calm, killed = tmp_path / "calm", tmp_path / "killed"
@@ -145,7 +145,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bits(data: Path, tmp_pat
     assert same_bits(calm, killed)
 
 
-def test_two_processes_train_what_one_would_to_rounding(data: Path, tmp_path: Path) -> None:
+def test_two_processes_equal_one_to_rounding(data: Path, tmp_path: Path) -> None:
     train(data, tmp_path / "one", steps=3, log_every=1)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     command = [*launcher, "-m", "tests.training.tiny", str(data), str(tmp_path / "two"), "steps=3", "log_every=1"]
@@ -161,7 +161,7 @@ def test_two_processes_train_what_one_would_to_rounding(data: Path, tmp_path: Pa
     assert load_tokenizer(tmp_path / "two").config == load_tokenizer(tmp_path / "one").config
 
 
-def test_other_clips_are_another_run(data: Path, unbroken: Path, tmp_path: Path) -> None:
+def test_other_clips_are_refused(data: Path, unbroken: Path, tmp_path: Path) -> None:
     shutil.copytree(unbroken, tmp_path / "run")
     other = tmp_path / "toys"
     write_playroom(other, PlayroomConfig(clips=12, seed=4, size=24, frames=9))
@@ -177,7 +177,7 @@ def test_other_clips_are_another_run(data: Path, unbroken: Path, tmp_path: Path)
     assert steps_in(tmp_path / "run" / "checkpoints")[-1] == 9
 
 
-def test_a_survey_says_what_would_be_trained(data: Path) -> None:
+def test_dry_run(data: Path) -> None:
     figures, text = dry_run(tiny_config(data), find_machine("cpu"))
     assert figures["micro-batches"] == [[2, 5, 16, 16, 3], [2, 9, 16, 24, 3], [2, 5, 16, 16, 3]]
     assert figures["clips"] == len(ClipBatches(tiny_config(data)).train.good)
@@ -197,12 +197,12 @@ def test_a_survey_says_what_would_be_trained(data: Path) -> None:
         ((PhaseConfig(0, 16, 16, 5, decoder_only=True), PhaseConfig(3, 16, 16, 5)), "decoder_only"),
     ],
 )
-def test_phases_that_make_no_sense_are_refused(data: Path, phases: tuple[PhaseConfig, ...], words: str) -> None:
+def test_impossible_phases_are_refused(data: Path, phases: tuple[PhaseConfig, ...], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         replace(tiny_config(data), phases=phases)
 
 
-def test_a_run_can_begin_with_another_model(data: Path, unbroken: Path, tmp_path: Path) -> None:
+def test_init_from_another_model(data: Path, unbroken: Path, tmp_path: Path) -> None:
     shutil.copytree(unbroken / "model", tmp_path / "first")
     config = replace(tiny_config(data, steps=1), init_from=tmp_path / "first")
     other = replace(config, tokenizer=replace(config.tokenizer, kernel_t=2))
@@ -217,7 +217,7 @@ def test_a_run_can_begin_with_another_model(data: Path, unbroken: Path, tmp_path
     assert run_tokenizer(longer, tmp_path / "run", resume=True).steps == 2, "the first model is not needed any more"
 
 
-def test_a_new_decoder_is_trained_for_the_ids_of_another_model(data: Path, unbroken: Path, tmp_path: Path) -> None:
+def test_a_new_decoder_for_the_tokens_of_another_model(data: Path, unbroken: Path, tmp_path: Path) -> None:
     config = tiny_config(data, steps=2)
     wider = replace(config.tokenizer, decoder_widths=tuple(width + 4 for width in config.tokenizer.decoder_widths))
     config = replace(config, init_from=unbroken, tokenizer=wider)
@@ -236,14 +236,14 @@ def test_a_new_decoder_is_trained_for_the_ids_of_another_model(data: Path, unbro
     codes = torch.arange(12).view(1, 3, 4, 1) % torch.tensor(larger.spec.codebooks)
     assert larger.config.decoder_blocks == with_more
     painted, before_it = (each.network.decode(codes, larger.spec)[0] for each in (larger, after))
-    assert torch.allclose(painted, before_it, atol=1e-6), "blocks that were added paint nothing yet"
+    assert torch.allclose(painted, before_it, atol=1e-6), "added blocks change nothing yet"
     deeper = replace(wider, encoder_blocks=tuple(blocks + 1 for blocks in wider.encoder_blocks))
     with pytest.raises(UsageError, match="decoder_widths, encoder_blocks"):
         run_tokenizer(replace(config, phases=frozen, tokenizer=deeper), tmp_path / "other", resume=False)
 
 
 @pytest.mark.parametrize(("side", "fits"), [(16, True), (8, False)])
-def test_a_critic_that_cannot_see_the_clips_is_refused(data: Path, side: int, fits: bool) -> None:
+def test_clips_too_small_for_the_discriminator_are_refused(data: Path, side: int, fits: bool) -> None:
     config, critic = tiny_config(data), DiscriminatorConfig(widths=(2, 2, 2, 2), time_halvings=0)
     clips = torch.zeros(1, 3, 1, side, 2 * side)
     if fits:
@@ -263,7 +263,7 @@ def test_a_critic_that_cannot_see_the_clips_is_refused(data: Path, side: int, fi
             replace(config, phases=early, loss=seen)
 
 
-def test_every_phase_is_tried_before_anything_begins(data: Path, tmp_path: Path) -> None:
+def test_every_phase_is_checked_before_training(data: Path, tmp_path: Path) -> None:
     config = tiny_config(data)
     late = replace(config, phases=(config.phases[0], PhaseConfig(4, 16, 16, 12), config.phases[2]))
     with pytest.raises(DataError, match="12 frames"):
@@ -275,8 +275,8 @@ def test_every_phase_is_tried_before_anything_begins(data: Path, tmp_path: Path)
         ClipBatches(elsewhere)
 
 
-def test_that_kept_clips_are_too_short_is_told_of_them(data: Path, tmp_path: Path) -> None:
-    """The others are long enough: who reads of clips that hold too little must know which clips are meant."""
+def test_too_short_validation_clips_are_named(data: Path, tmp_path: Path) -> None:
+    """The training clips are long enough, so the error has to name the validation clips."""
     config, mixed = tiny_config(data), shutil.copytree(data, tmp_path / "mixed")
     write_playroom(tmp_path / "brief", PlayroomConfig(clips=12, seed=3, size=24, frames=3))
     kept = [
@@ -292,7 +292,7 @@ def test_that_kept_clips_are_too_short_is_told_of_them(data: Path, tmp_path: Pat
     assert f"{words}; raise data.validation_share, or name a set for it in data.validation; or " in str(caught.value)
 
 
-def test_what_is_used_and_what_is_left_out_is_told(data: Path, tmp_path: Path) -> None:
+def test_dataset_report(data: Path, tmp_path: Path) -> None:
     mixed = shutil.copytree(data, tmp_path / "mixed")
     for place in mixed.glob("videogen-index*"):
         place.unlink()
@@ -311,7 +311,7 @@ def test_what_is_used_and_what_is_left_out_is_told(data: Path, tmp_path: Path) -
     assert notes[0].endswith("; left out: 1 refused, 2 shorter than 5 frames at 8 a second")
 
 
-def test_a_clip_that_vanishes_costs_none_of_the_steps_before(data: Path, tmp_path: Path) -> None:
+def test_a_clip_that_vanishes_saves_first(data: Path, tmp_path: Path) -> None:
     toys, run = shutil.copytree(data, tmp_path / "toys"), tmp_path / "run"
     videos = sorted(toys.glob("*.mp4"))
 
@@ -337,31 +337,31 @@ def test_a_clip_that_vanishes_costs_none_of_the_steps_before(data: Path, tmp_pat
 
 
 def distributed_of(stage: TokenizerStage, rank: int, world: int, gather: Callable[[Any], list[Any]]) -> Distributed:
-    modules = {name: player.module for name, player in stage.trained_modules.items()}
+    modules = {name: trained.module for name, trained in stage.trained_modules.items()}
     return Distributed(modules, lambda name: nullcontext(modules[name]), lambda x: x, gather, CPU, rank, world, False)
 
 
 @pytest.mark.parametrize("world", [2, 3, 5])
-def test_any_number_of_processes_judges_every_clip_once(data: Path, world: int) -> None:
+def test_each_clip_is_validated_once_by_any_number_of_processes(data: Path, world: int) -> None:
     torch.manual_seed(0)
     config = tiny_config(data)
     stage = TokenizerStage(config, ClipBatches(config))
     assert len(stage.validation_clips) == 3, "fewer than processes, and no multiple of them"
     with torch.no_grad():
         alone = stage.validate(distributed_of(stage, 0, 1, lambda judged: [judged]))
-        told: list[ReconstructionMetrics] = []
+        found: list[ReconstructionMetrics] = []
 
         def gather(judged: ReconstructionMetrics) -> list[ReconstructionMetrics]:
-            told.append(pickle.loads(pickle.dumps(judged)))
-            return told
+            found.append(pickle.loads(pickle.dumps(judged)))
+            return found
 
         for rank in range(world):
             together = stage.validate(distributed_of(stage, rank, world, gather))
     assert together == pytest.approx(alone, rel=1e-4), "but for pixels that another batch size rounds otherwise"
-    assert sum(judged.clips for judged in told) == 3
+    assert sum(judged.clips for judged in found) == 3
 
 
-def test_codes_may_be_too_many_to_be_listed(data: Path) -> None:
+def test_codes_too_many_to_count_one_by_one(data: Path) -> None:
     bits = LFQConfig(40, 1.0, sample_entropy_weight=0.1, batch_entropy_weight=0.0, commitment_weight=0.1)
     config = replace(tiny_config(data), tokenizer=small_config(f_t=4, f_s=8, quantizer=bits))
     stage = TokenizerStage(config, ClipBatches(config))
@@ -375,20 +375,20 @@ def test_codes_may_be_too_many_to_be_listed(data: Path) -> None:
 def test_clips_out_of_range_raise_an_alarm(data: Path) -> None:
     config = tiny_config(data)
     stage = TokenizerStage(config, ClipBatches(config))
-    told = []
+    found = []
     for scale in (1.0, 1.1, 127.5):
         clip = torch.linspace(-scale, scale, 3 * 5 * 16 * 16).reshape(1, 3, 5, 16, 16)
         means = {
             name: float(value)
             for name, value in alarm_metrics(clip, stage.network(clip), stage.network.quantizer.codebooks).items()
         }
-        told.append(stage.alarms(10, means)["input outside [-1, 1]"])
-    assert told[0] is None
-    assert str(told[1]).startswith("9.")
-    assert str(told[2]).startswith("99.")
+        found.append(stage.alarms(10, means)["input outside [-1, 1]"])
+    assert found[0] is None
+    assert str(found[1]).startswith("9.")
+    assert str(found[2]).startswith("99.")
 
 
-def test_where_the_last_layer_cannot_be_reached_alone_gradients_are_compared_at_the_clip(data: Path) -> None:
+def test_gradients_are_compared_at_the_clip_if_compiled_or_sharded(data: Path) -> None:
     config = tiny_config(data)
     stage = TokenizerStage(config, ClipBatches(config))
     out = stage.network(torch.zeros(1, 3, 5, 16, 16))
@@ -399,7 +399,7 @@ def test_where_the_last_layer_cannot_be_reached_alone_gradients_are_compared_at_
     assert stage.last_layer(out, distributed) is out.clip
 
 
-def test_what_was_learnt_of_a_critic_stays_on_its_device(data: Path) -> None:
+def test_extra_state_stays_on_its_device(data: Path) -> None:
     config = tiny_config(data)
     stage = TokenizerStage(config, ClipBatches(config))
     assert stage.extra_state is not None
@@ -410,24 +410,24 @@ def test_what_was_learnt_of_a_critic_stays_on_its_device(data: Path) -> None:
     assert stage.extra_state.averages.device.type == "meta"
 
 
-def test_clips_reach_a_gpu_while_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
+def test_clips_are_copied_to_a_gpu_from_pinned_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[str] = []
 
     def to(self: torch.Tensor, device: torch.device, non_blocking: bool = False) -> torch.Tensor:
-        told.append(f"{device} {non_blocking}")
+        found.append(f"{device} {non_blocking}")
         return self
 
     def pin_memory(self: torch.Tensor) -> torch.Tensor:
-        told.append("pinned")
+        found.append("pinned")
         return self
 
     monkeypatch.setattr(torch.Tensor, "pin_memory", pin_memory)
     monkeypatch.setattr(torch.Tensor, "to", to)
     to_device(np.zeros((1, 1, 2, 2, 3), np.uint8), torch.device("cuda"))
-    assert told == ["pinned", "cuda True"]
+    assert found == ["pinned", "cuda True"]
 
 
-def test_a_share_that_leaves_nothing_is_refused(data: Path) -> None:
+def test_a_split_that_holds_out_nothing_is_refused(data: Path) -> None:
     config = tiny_config(data)
     with pytest.raises(DataError, match="12 to train on and 0 "):
         run_tokenizer(replace(config, data=replace(config.data, validation_share=1e-9)), data / "run", resume=False)

@@ -64,7 +64,7 @@ def _check_config(
     run: RunFolder, resolved: Mapping[str, Any], resume: bool, changeable: frozenset[str], on_note: OnNote
 ) -> None:
     if run.has_started and not resume:
-        raise UsageError(f"{run.path}: a run has begun here; --resume goes on with it, or choose another folder")
+        raise UsageError(f"{run.path}: a run has begun here; --resume continues it, or choose another folder")
     if resume and not run.has_started:
         on_note(f"{run.path}: no run has begun here; --resume begins one")
     for note in run.check_config(resolved, changeable):

@@ -98,7 +98,7 @@ class Trainer(Generic[BatchT]):
             self.progress = Progress.from_json(state["progress"])
             if state["processes"] != self.distributed.world_size:
                 counts = f"{state['processes']} processes before, {self.distributed.world_size} now"
-                self.callbacks.on_note(f"{counts}: the run goes on, but draws other random numbers")
+                self.callbacks.on_note(f"{counts}: the run continues, but draws other random numbers")
         if self.is_main:
             self.run.metrics.rewind(self.progress.step)
 
@@ -116,13 +116,15 @@ class Trainer(Generic[BatchT]):
                     if self.progress.step == began or not alone:
                         raise
                     self._save()
-                    raise DataError(f"{error}. Saved first: {self._describe_progress()}; --resume goes on") from error
+                    raise DataError(f"{error}. Saved first: {self._describe_progress()}; --resume continues") from error
                 self.callbacks.on_progress(self.progress.step, config.steps)
                 if stop and self.progress.step < config.steps:
                     if not saved:
                         self._save()
                     number = request.number or int(SIGTERM)
-                    stopped = f"stopped by {NAMES[number]} after saving: {self._describe_progress()}; --resume goes on"
+                    stopped = (
+                        f"stopped by {NAMES[number]} after saving: {self._describe_progress()}; --resume continues"
+                    )
                     raise Interrupted(stopped, number)
         if began >= config.steps:
             self._export(self.run.model)  # the run may have been killed between its last checkpoint and the export
@@ -199,7 +201,7 @@ class Trainer(Generic[BatchT]):
         if len(progress.nonfinite_keys) >= MAX_NONFINITE_STEPS:
             raise NumbersError(
                 f"{problem}, {MAX_NONFINITE_STEPS} steps in a row; none was taken. Clips: {clips}. Look at them, or "
-                "lower the learning rate; --resume goes on from the last checkpoint"
+                "lower the learning rate; --resume continues from the last checkpoint"
             )
         self.callbacks.on_note(f"{problem}; the step was skipped. Clips: {clips}")
 
