@@ -25,6 +25,7 @@ def as_version_1(run: Path) -> None:
     config = json.loads((run / "config.json").read_text())
     assert config.pop("version") == 2
     config["begin_with"] = config.pop("init_from")
+    config["optimizer"]["momentum"] = 0.95
     (run / "config.json").write_text(json.dumps(config))
     for step in steps_in(run / "checkpoints"):
         place = run / "checkpoints" / f"step_{step:08}"
@@ -67,6 +68,7 @@ def test_a_run_of_a_later_version_is_refused(tmp_path: Path) -> None:
         ("tokenizer", "begin_with=runs/a", "init_from"),
         ("prior", "begin_with=runs/a", "init_from"),
         ("prior", "data.opening_share=1", "clip_start_share"),
+        ("prior", "optimizer.momentum=0.9", "momentum"),
         ("prior", "teaching.cut_share=0.1", "scene_cut_probability"),
         ("prior", "phases=[{from_step: 0, frames: 2, rollout_keep: 1}]", "rollout_keep"),
     ],

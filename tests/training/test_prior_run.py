@@ -311,7 +311,7 @@ def test_a_changed_video_is_an_error_before_encoding(made: Set, tmp_path: Path) 
     changed = max(videos.glob("*.mp4"))
     changed.touch()
     run_prior(config, made[0], tmp_path / "run", resume=True)  # what is encoded needs no videos any more
-    with pytest.raises(DataError, match=f"1 of {len(LENGTHS)} videos are not as they were .*{changed.name}: size or "):
+    with pytest.raises(DataError, match=changed.name):
         run_prior(config, made[0], tmp_path / "other", resume=False)
     assert not (tmp_path / "other").exists()
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 RUN_CONFIG = "config.json"
+MOMENTUM = 0.95  # of Muon; version 1 had a key for it
 VERSION = 2  # 1 had no "version", and other names of some keys
 
 
@@ -26,4 +27,7 @@ def upgraded(data: dict[str, Any]) -> dict[str, Any]:
         raise ValueError("a prior's run of version 1, whose tokens have another form; begin a new run")
     if "begin_with" in data:
         data["init_from"] = data.pop("begin_with")
+    for optimizer in (data.get("optimizer"), data.get("discriminator_optimizer")):
+        if optimizer and optimizer.get("momentum") == MOMENTUM:
+            del optimizer["momentum"]
     return data

@@ -21,7 +21,6 @@ class OptimizerConfig:
     algorithm: Literal["adamw", "muon"] = "adamw"
     floor: float = 0.0  # of the cosine, as a share of the learning rate
     betas: tuple[float, float] = (0.9, 0.99)
-    momentum: float = 0.95  # of Muon, for matrices and kernels; AdamW has betas
     weight_decay: float = 0.0
     clip: float | None = 1.0  # the largest norm of a gradient; null: unlimited
 
@@ -32,8 +31,6 @@ class OptimizerConfig:
             raise ValueError(f"floor is {self.floor:g}; it is a share, from 0 to 1")
         if self.warmup < 0 or self.weight_decay < 0:
             raise ValueError(f"{'warmup' if self.warmup < 0 else 'weight_decay'} must not be negative")
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum is {self.momentum:g}; it must lie in [0, 1)")
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"betas are {list(self.betas)}; both must lie in [0, 1)")
         if self.clip is not None and not self.clip > 0:

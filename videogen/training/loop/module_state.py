@@ -11,7 +11,7 @@ from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
 from videogen.errors import UsageError
 from videogen.training.loop.config import OptimizerConfig
 from videogen.training.loop.distributed import Accelerator, DistributedType, all_reduce_mean, gather_lists
-from videogen.training.loop.muon import Muon
+from videogen.training.loop.muon import MOMENTUM, Muon
 from videogen.training.loop.schedule import lr_factor
 from videogen.training.loop.stage import Distributed, TrainedModule
 
@@ -134,7 +134,7 @@ def make_optimizer(module: nn.Module, config: OptimizerConfig, fused: bool, bf16
     parameters = list(module.parameters())
     if config.algorithm == "muon":
         tables = [p for part in module.modules() if isinstance(part, nn.Embedding) for p in part.parameters()]
-        return Muon(parameters, config.learning_rate, config.momentum, config.betas, config.weight_decay, tables, bf16)
+        return Muon(parameters, config.learning_rate, MOMENTUM, config.betas, config.weight_decay, tables, bf16)
     groups = [
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},

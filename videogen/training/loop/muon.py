@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+MOMENTUM = 0.95
 NEWTON_SCHULZ_STEPS = 5
 A, B, C = 3.4445, -4.7750, 2.0315  # the quintic that brings singular values from (0, 1] near 1 in five steps
 ADAMW_RMS = 0.2  # root mean square of AdamW's updates
