@@ -11,7 +11,7 @@ from tests.serve.scenes import RING, STAR, finished, pieces_of, until
 from videogen.io import read_metadata, scan
 from videogen.pipeline import VideoPipeline
 from videogen.serve.errors import BusyError, InvalidParamError, NotFoundError
-from videogen.serve.media.mp4 import Mp4Encoder, mux_mp4
+from videogen.serve.media.mp4 import FragmentEncoder, mux_mp4
 from videogen.serve.requests import GenerationParams, InitialFrames
 
 
@@ -44,7 +44,7 @@ def test_job_equals_pipeline(home, tiny_model_folder, tmp_path):
     assert (len(looked.pts), looked.fps, looked.height, looked.width) == (13, 8.0, 16, 24)
     pipe = VideoPipeline.from_pretrained(tiny_model_folder)
     expected = np.stack(list(islice(pipe.stream(RING, generator=3), 13)))
-    encoder = Mp4Encoder(8, 16, 24)
+    encoder = FragmentEncoder(8, 16, 24)
     pieces = [encoder.encode(expected[begin:end]) for begin, end in ((0, 1), (1, 5), (5, 9), (9, 13))]
     encoder.close()
     made_with = read_metadata(job.content())

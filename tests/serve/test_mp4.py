@@ -5,7 +5,7 @@ import pytest
 from tests.io.clips import number_in, numbered_frame
 from videogen.io import read, read_metadata, scan
 from videogen.serve.media.fragments import length_prefixed, make_fragment, nal_units, shift_earlier
-from videogen.serve.media.mp4 import ClipBuffer, Mp4Encoder, mux_mp4, probe_format
+from videogen.serve.media.mp4 import ClipBuffer, FragmentEncoder, mux_mp4, probe_format
 
 FPS, HEIGHT, WIDTH = 8, 48, 96
 METADATA = {"prompt": "a ring", "seed": 3}
@@ -13,7 +13,7 @@ PLAN = (1, *(4,) * 12)  # frames of each latent frame
 
 
 def encoded(plan=PLAN, height=HEIGHT, width=WIDTH, fps=FPS):
-    encoder, fragments, count = Mp4Encoder(fps, height, width), [], 0
+    encoder, fragments, count = FragmentEncoder(fps, height, width), [], 0
     for frames in plan:
         numbers = range(count, count + frames)
         fragments.append(encoder.encode(np.stack([numbered_frame(number, height, width) for number in numbers])))
@@ -113,7 +113,7 @@ def test_odd_sizes_and_rates(fps, height, width, tmp_path):
 
 
 def plain(plan, fps, height, width):
-    encoder = Mp4Encoder(fps, height, width)
+    encoder = FragmentEncoder(fps, height, width)
     fragments = [encoder.encode(np.full((count, height, width, 3), 100, np.uint8)) for count in plan]
     encoder.close()
     encoder.close()  # twice is once

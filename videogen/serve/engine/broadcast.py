@@ -14,7 +14,7 @@ from videogen.serve.engine.engine_context import EngineContext
 from videogen.serve.engine.fanout import Fanout, FragmentQueue, PreviewEvent, PreviewQueue, Viewer
 from videogen.serve.errors import BusyError
 from videogen.serve.media.fragments import Fragment
-from videogen.serve.media.mp4 import ClipBuffer, Mp4Encoder, mux_mp4
+from videogen.serve.media.mp4 import ClipBuffer, FragmentEncoder, mux_mp4
 
 Item = TypeVar("Item")
 MIN_LAG = 3  # latent frames that a viewer may be behind, or as many as arrive at once when a stream starts
@@ -38,7 +38,7 @@ class Broadcast:
         at_once = context.limits.ahead_seconds * context.info.fps / context.info.frames_per_latent
         self.max_lag = max(MIN_LAG, 1 + math.ceil(at_once))  # latent frames
         self._early: list[PreviewEvent] | None = [] if viewers_expected else None  # None: no longer kept
-        self._encoder: Mp4Encoder | None = None
+        self._encoder: FragmentEncoder | None = None
 
     @property
     def viewer_count(self) -> int:
@@ -70,7 +70,7 @@ class Broadcast:
     def _encode(self, frames: NDArray[np.uint8], with_jpegs: bool) -> tuple[Fragment, list[bytes]]:
         if self._encoder is None:
             info = self.context.info
-            self._encoder = Mp4Encoder(info.fps, info.height, info.width)
+            self._encoder = FragmentEncoder(info.fps, info.height, info.width)
         return self._encoder.encode(frames), [encode_jpeg(frame) for frame in frames] if with_jpegs else []
 
     @contextmanager

@@ -33,7 +33,7 @@ class Mp4Format(NamedTuple):
     mime: str  # media type with the codec
 
 
-class Mp4Encoder:
+class FragmentEncoder:
     """Frames uint8 [H, W, 3] to fragments, without delay: no frame waits for a later one. Not thread-safe."""
 
     def __init__(self, fps: float, height: int, width: int):
@@ -126,7 +126,7 @@ class ClipBuffer:
 
 def probe_format(fps: float, height: int, width: int) -> Mp4Format:
     """Found by opening an encoder that encodes nothing."""
-    encoder = Mp4Encoder(fps, height, width)
+    encoder = FragmentEncoder(fps, height, width)
     encoder.close()
     return encoder.format
 
