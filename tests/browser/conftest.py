@@ -1,4 +1,4 @@
-"""A browser, a page in it, and the stand-in that serves the page; whoever lacks one of them skips these tests."""
+"""A browser, a page, and the fake server behind it; without a browser these tests are skipped."""
 
 import shutil
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.browser.fake_server import FakeServer
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-PATIENCE = 180_000  # milliseconds before something that should be seen counts as missing; shared machines are slow
+PATIENCE = 180_000  # milliseconds to wait for something on the page; shared machines are slow
 POLL = 20  # milliseconds
 RING = "a large red ring drifts left slowly over a dark blue background"
 GREEN = "a big green disc stays still over a maroon background"
@@ -22,12 +22,12 @@ GREEN = "a big green disc stays still over a maroon background"
 
 @dataclass
 class Studio:
-    """The page as a person sees it, and the server as it was asked."""
+    """The page, and the fake server with its record of requests."""
 
     page: "Page"
     fake: "FakeServer"
     url: str
-    complaints: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
     def open(self) -> None:
         self.page.goto(self.url)
@@ -38,7 +38,7 @@ class Studio:
         self.page.get_by_role("button", name="Generate").click()
 
     def plays(self) -> None:
-        """At least a few pictures have been seen."""
+        """Wait until a few frames have been shown."""
         self.says("Playing")
         self.until("document.getElementById('scrub').max > 4")
 
@@ -53,22 +53,22 @@ class Studio:
         expect(self.page.locator("#notice")).to_contain_text(text)
 
     def until(self, condition: str) -> None:
-        """Wait until an expression of JavaScript holds; by asking again, for the page's policy forbids to evaluate."""
+        """Wait until a JavaScript expression is true; polls, because the page's policy forbids eval."""
         for _ in range(PATIENCE // POLL):
             if self.page.evaluate(f"Boolean({condition})"):
                 return
             self.page.wait_for_timeout(POLL)
         pytest.fail(f"never came true: {condition}")
 
-    def sees(self, colour: tuple[int, int, int]) -> None:
-        """Wait until a good part of the picture has about this colour."""
-        self.until(f"({PIXELS})(document.getElementById('canvas')).near({list(colour)}) > 0.04")
+    def sees(self, color: tuple[int, int, int]) -> None:
+        """Wait until a part of the frame has about this color."""
+        self.until(f"({PIXELS})(document.getElementById('canvas')).near({list(color)}) > 0.04")
 
     def place(self) -> int:
         return int(self.page.get_by_label("Current frame").input_value())
 
 
-# Shares of a canvas: what is painted at all, and what is near a colour. It is copied first, and so stays fast itself.
+# Shares of a canvas that are painted, and near a color. Reads a copy, so that the canvas itself stays fast.
 PIXELS = """(canvas) => {
   const copy = document.createElement("canvas");
   Object.assign(copy, { width: canvas.width || 1, height: canvas.height || 1 });
@@ -80,14 +80,14 @@ PIXELS = """(canvas) => {
     for (let at = 0; at < data.length; at += 4) count += data[at + 3] > 0 && wanted(at);
     return count / (copy.width * copy.height);
   };
-  const close = (colour) => (at) => colour.every((value, channel) => Math.abs(value - data[at + channel]) < 40);
-  return { painted: share(() => true), near: (colour) => share(close(colour)) };
+  const close = (color) => (at) => color.every((value, channel) => Math.abs(value - data[at + channel]) < 40);
+  return { painted: share(() => true), near: (color) => share(close(color)) };
 }"""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All that lies here is the browser's tier."""
+    """Mark all tests of this folder as browser tests."""
     for item in items:
         if item.path.parent == Path(__file__).parent:
             item.add_marker(pytest.mark.browser)
@@ -110,7 +110,7 @@ def browser() -> "Iterator[Browser]":
 
 @pytest.fixture
 def studio(browser: "Browser") -> Iterator[Studio]:
-    """The page, not yet opened. At the end nothing may have been asked of another server, nor anything gone wrong."""
+    """The page, not yet opened. Asserts at the end that there were no errors and no requests to other servers."""
     from tests.browser.fake_server import FakeServer, serving
 
     fake = FakeServer()
@@ -121,21 +121,21 @@ def studio(browser: "Browser") -> Iterator[Studio]:
         watch(studio)
         yield studio
         context.close()
-    assert studio.complaints == []
+    assert studio.problems == []
 
 
 def watch(studio: Studio) -> None:
     def heard(message: "ConsoleMessage") -> None:
-        expected = "Failed to load resource" in message.text  # refusals that a test has asked for
+        expected = "Failed to load resource" in message.text  # errors that a test has caused
         if message.type in ("error", "warning") and not expected:
-            studio.complaints.append(message.text)
+            studio.problems.append(message.text)
 
     def asked(request: "Request") -> None:
         if not request.url.startswith((studio.url, "blob:" + studio.url)):
-            studio.complaints.append(f"asked for {request.url}")
+            studio.problems.append(f"asked for {request.url}")
 
     def broke(error: Any) -> None:
-        studio.complaints.append(str(error))
+        studio.problems.append(str(error))
 
     studio.page.on("console", heard)
     studio.page.on("request", asked)

@@ -1,4 +1,4 @@
-"""A clip or a picture that a video goes on from: dropped, chosen, kept before, or looked at just now."""
+"""Sources of a video: dropped, chosen, pasted, saved, or the current frame."""
 
 import io
 from pathlib import Path
@@ -8,12 +8,12 @@ from PIL import Image
 
 from tests.browser.conftest import GREEN, Studio
 
-NAME = "holiday <b>in</b> May.mp4"  # what looks like markup stays text
+NAME = "holiday <b>in</b> May.mp4"  # markup stays text
 
 
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
-    """An mp4 that others could have made."""
+    """An mp4 of a user."""
     pytest.importorskip("uvicorn", reason="the server's packages are not installed: the extra [serve]")
     from tests.browser.fake_video import render, whole_mp4
 
@@ -23,14 +23,14 @@ def clip(tmp_path: Path) -> Path:
 
 
 def drop(studio: Studio, path: Path) -> None:
-    """As a hand does it: over the page with the file, and let it go."""
+    """Drag a file over the page and drop it."""
     session = studio.page.context.new_cdp_session(studio.page)
     data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
     for kind in ("dragEnter", "dragOver", "drop"):
         session.send("Input.dispatchDragEvent", {"type": kind, "x": 400, "y": 300, "data": data})
 
 
-def test_a_dropped_clip_goes_on(studio: Studio, clip: Path) -> None:
+def test_dropped_clip_is_continued(studio: Studio, clip: Path) -> None:
     studio.open()
     drop(studio, clip)
     studio.page.locator("#source").get_by_text(clip.name).wait_for()
@@ -39,10 +39,10 @@ def test_a_dropped_clip_goes_on(studio: Studio, clip: Path) -> None:
     studio.plays()
     assert studio.fake.uploads == [("clip", clip.read_bytes())]
     assert studio.fake.requests == [{"prompt": GREEN, "transition": "recache"}]
-    assert not studio.page.locator("#source").is_visible()  # the next video begins anew
+    assert not studio.page.locator("#source").is_visible()  # the next video has no source
 
 
-def test_a_chosen_picture_goes_on(studio: Studio, tmp_path: Path) -> None:
+def test_chosen_image_is_continued(studio: Studio, tmp_path: Path) -> None:
     path = tmp_path / "tree.png"
     Image.new("RGB", (40, 30), "olive").save(path)
     studio.open()
@@ -51,10 +51,10 @@ def test_a_chosen_picture_goes_on(studio: Studio, tmp_path: Path) -> None:
     studio.page.get_by_role("button", name="Continue").click()
     studio.plays()
     assert studio.fake.uploads == [("image", path.read_bytes())]
-    assert studio.fake.requests == [{"transition": "recache"}]  # no prompt: the server finds out what it shows
+    assert studio.fake.requests == [{"transition": "recache"}]  # no prompt: the server infers it
 
 
-def test_what_was_chosen_can_be_left_out_again(studio: Studio, clip: Path) -> None:
+def test_source_can_be_removed(studio: Studio, clip: Path) -> None:
     studio.open()
     studio.page.locator("#file").set_input_files(clip)
     studio.page.get_by_role("button", name="Remove this file").click()
@@ -63,7 +63,7 @@ def test_what_was_chosen_can_be_left_out_again(studio: Studio, clip: Path) -> No
     assert studio.fake.uploads == []
 
 
-def test_the_picture_that_is_looked_at_goes_on(studio: Studio) -> None:
+def test_current_frame_is_continued(studio: Studio) -> None:
     studio.open()
     studio.begin()
     studio.plays()
@@ -74,7 +74,7 @@ def test_the_picture_that_is_looked_at_goes_on(studio: Studio) -> None:
     assert (name, Image.open(io.BytesIO(content)).size) == ("image", (64, 64))
 
 
-def test_a_kept_video_goes_on(studio: Studio) -> None:
+def test_saved_video_is_continued(studio: Studio) -> None:
     studio.open()
     studio.begin()
     studio.plays()
@@ -85,7 +85,7 @@ def test_a_kept_video_goes_on(studio: Studio) -> None:
     assert [name for name, _ in studio.fake.uploads] == ["clip"]
 
 
-def test_what_is_no_clip_is_not_sent(studio: Studio, tmp_path: Path) -> None:
+def test_other_files_are_refused(studio: Studio, tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("no clip")
     studio.open()
@@ -94,7 +94,7 @@ def test_what_is_no_clip_is_not_sent(studio: Studio, tmp_path: Path) -> None:
     assert not studio.page.locator("#source").is_visible()
 
 
-def test_what_is_too_large_is_not_sent(studio: Studio, tmp_path: Path) -> None:
+def test_large_files_are_refused(studio: Studio, tmp_path: Path) -> None:
     path = tmp_path / "long.mp4"
     path.write_bytes(bytes(2_000_001))
     studio.open()
@@ -102,7 +102,7 @@ def test_what_is_too_large_is_not_sent(studio: Studio, tmp_path: Path) -> None:
     studio.warns("long.mp4 has 2.0 MB; the server accepts at most 2.0 MB")
 
 
-def test_a_clip_that_the_server_cannot_read_is_kept_at_hand(studio: Studio, clip: Path) -> None:
+def test_source_stays_after_an_error(studio: Studio, clip: Path) -> None:
     studio.fake.behavior.refuse = (400, {"message": "the clip is damaged after frame 3", "code": "upload_refused"})
     studio.open()
     studio.page.locator("#file").set_input_files(clip)
@@ -121,7 +121,7 @@ PASTE = """([bytes, name, text]) => {
 }"""
 
 
-def test_a_pasted_picture_goes_on(studio: Studio) -> None:
+def test_pasted_image_is_continued(studio: Studio) -> None:
     out = io.BytesIO()
     Image.new("RGB", (40, 30), "olive").save(out, "PNG")
     studio.open()

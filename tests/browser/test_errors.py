@@ -1,9 +1,9 @@
-"""What goes wrong is said where it can be mended, in a line that people understand."""
+"""Errors are shown in one line, at the field that caused them."""
 
 from tests.browser.conftest import GREEN, RING, Studio
 
 
-def test_a_busy_server_is_asked_again_when_it_says_so(studio: Studio) -> None:
+def test_busy_server_is_retried_after_its_delay(studio: Studio) -> None:
     studio.fake.behavior.refuse = (503, {"message": "the model works on 4 videos and 16 wait", "code": "busy"})
     studio.fake.behavior.retry_after = 600
     studio.open()
@@ -19,7 +19,7 @@ def test_a_busy_server_is_asked_again_when_it_says_so(studio: Studio) -> None:
     assert not studio.page.locator("#notice").is_visible()
 
 
-def test_a_refused_wish_leaves_what_is_on(studio: Studio) -> None:
+def test_refused_request_keeps_the_current_video(studio: Studio) -> None:
     studio.open()
     studio.begin()
     studio.plays()
@@ -30,7 +30,7 @@ def test_a_refused_wish_leaves_what_is_on(studio: Studio) -> None:
     assert not studio.fake.streams[0].deleted
 
 
-def test_a_place_in_the_queue_is_shown_until_it_plays(studio: Studio) -> None:
+def test_queue_position_is_shown(studio: Studio) -> None:
     studio.fake.behavior.queue = 2
     studio.open()
     studio.begin()
@@ -41,7 +41,7 @@ def test_a_place_in_the_queue_is_shown_until_it_plays(studio: Studio) -> None:
     studio.plays()
 
 
-def test_a_turn_that_is_lost_and_comes_back_is_shown(studio: Studio) -> None:
+def test_queue_position_is_shown_between_turns(studio: Studio) -> None:
     studio.open()
     studio.begin()
     studio.plays()
@@ -53,7 +53,7 @@ def test_a_turn_that_is_lost_and_comes_back_is_shown(studio: Studio) -> None:
     studio.says("Playing")
 
 
-def test_a_wrong_setting_is_led_to(studio: Studio) -> None:
+def test_invalid_setting_is_focused(studio: Studio) -> None:
     studio.fake.behavior.refuse = (400, {"message": "top_p is 3; it must be at most 1", "param": "top_p"})
     studio.open()
     studio.begin()
@@ -62,7 +62,7 @@ def test_a_wrong_setting_is_led_to(studio: Studio) -> None:
     assert studio.page.get_by_label("Top p").get_attribute("aria-invalid") == "true"
 
 
-def test_a_wrong_prompt_is_led_to(studio: Studio) -> None:
+def test_invalid_prompt_is_focused(studio: Studio) -> None:
     studio.fake.behavior.refuse = (400, {"message": "prompt is too long for the model", "param": "prompt"})
     studio.open()
     studio.begin()
@@ -70,14 +70,14 @@ def test_a_wrong_prompt_is_led_to(studio: Studio) -> None:
     studio.until("document.activeElement.getAttribute('aria-invalid') === 'true'")
 
 
-def test_a_prompt_that_the_model_does_not_read_to_its_end_is_told(studio: Studio) -> None:
+def test_truncated_prompt_is_reported(studio: Studio) -> None:
     studio.open()
     studio.begin(f"{RING} {'on and on ' * 20}")
     studio.warns("the model ignores the end of it")
     studio.plays()
 
 
-def test_a_stream_that_fails_says_why_and_stays(studio: Studio) -> None:
+def test_failed_stream_is_reported(studio: Studio) -> None:
     studio.fake.behavior.fail_at = 9
     studio.open()
     studio.begin()
@@ -86,7 +86,7 @@ def test_a_stream_that_fails_says_why_and_stays(studio: Studio) -> None:
     assert int(str(studio.page.get_by_label("Current frame").get_attribute("max"))) >= 8
 
 
-def test_a_line_that_is_cut_is_taken_up_again(studio: Studio) -> None:
+def test_lost_connection_is_reopened(studio: Studio) -> None:
     studio.fake.behavior.cut_at = 9
     studio.open()
     studio.begin()
@@ -95,7 +95,7 @@ def test_a_line_that_is_cut_is_taken_up_again(studio: Studio) -> None:
     studio.says("Playing")
 
 
-def test_a_stream_that_is_gone_is_not_waited_for(studio: Studio) -> None:
+def test_missing_stream_is_reported(studio: Studio) -> None:
     studio.open()
     studio.begin()
     studio.plays()
@@ -105,7 +105,7 @@ def test_a_stream_that_is_gone_is_not_waited_for(studio: Studio) -> None:
     studio.says("Failed")
 
 
-def test_a_server_that_does_not_answer_is_named(studio: Studio) -> None:
+def test_unreachable_server_is_reported(studio: Studio) -> None:
     studio.open()
     studio.page.route("**/v1/streams", lambda route: route.abort())
     studio.begin()
@@ -115,14 +115,14 @@ def test_a_server_that_does_not_answer_is_named(studio: Studio) -> None:
     studio.plays()
 
 
-def test_what_is_no_answer_of_the_server_is_said_too(studio: Studio) -> None:
+def test_answer_of_a_proxy_is_reported(studio: Studio) -> None:
     studio.open()
     studio.page.route("**/v1/streams", lambda route: route.fulfill(status=502, body="<h1>Bad gateway</h1>"))
     studio.begin()
     studio.warns("The server answers 502 without a reason.")
 
 
-def test_text_from_anywhere_stays_text(studio: Studio) -> None:
+def test_text_is_never_markup(studio: Studio) -> None:
     sharp = "<img src=x onerror=alert(1)> &amp; <script>alert(2)</script>"
     studio.fake.behavior.refuse = (400, {"message": sharp})
     studio.open()
@@ -135,7 +135,7 @@ def test_text_from_anywhere_stays_text(studio: Studio) -> None:
     assert studio.page.locator("img, body script").count() == 0
 
 
-def test_a_token_is_asked_for_and_remembered(studio: Studio) -> None:
+def test_login(studio: Studio) -> None:
     studio.fake.behavior.token = "correct horse battery"
     studio.page.goto(studio.url)
     field = studio.page.get_by_label("Token", exact=True)
@@ -154,7 +154,7 @@ def test_a_token_is_asked_for_and_remembered(studio: Studio) -> None:
     studio.says("Ready")
 
 
-def test_a_session_that_has_run_out_is_renewed_in_place(studio: Studio) -> None:
+def test_expired_login_is_renewed(studio: Studio) -> None:
     studio.open()
     studio.begin()
     studio.plays()

@@ -1,4 +1,4 @@
-"""The whole way by keyboard alone, and what the page tells those who do not see it."""
+"""Keyboard access, and what screen readers get."""
 
 import json
 
@@ -15,10 +15,10 @@ def tab_to(studio: Studio, wanted: str, key: str = "Tab") -> None:
     raise AssertionError(f"{wanted} is not reached by {key}")
 
 
-def test_the_whole_way_by_keyboard_alone(studio: Studio) -> None:
+def test_everything_with_the_keyboard(studio: Studio) -> None:
     keys = studio.page.keyboard
     studio.open()
-    studio.until(f"{FOCUSED} === 'prompt'")  # one can type at once
+    studio.until(f"{FOCUSED} === 'prompt'")  # ready to type
     keys.type(RING)
     keys.press("Enter")
     studio.plays()
@@ -44,7 +44,7 @@ def test_the_whole_way_by_keyboard_alone(studio: Studio) -> None:
     tab_to(studio, "stop", "Shift+Tab")
     keys.press("Enter")
     studio.says("Ended")
-    studio.until(f"{FOCUSED} === 'prompt'")  # the focus is not lost with the button
+    studio.until(f"{FOCUSED} === 'prompt'")  # the focus moves from the disabled button
     tab_to(studio, "saved")
     keys.press("Enter")
     studio.until("document.getElementById('viewer').open")
@@ -52,7 +52,7 @@ def test_the_whole_way_by_keyboard_alone(studio: Studio) -> None:
     studio.until(f"{FOCUSED} === 'saved'")
 
 
-def test_everything_that_can_be_focused_shows_it(studio: Studio) -> None:
+def test_focus_is_visible(studio: Studio) -> None:
     studio.open()
     studio.begin()
     studio.plays()
@@ -70,7 +70,7 @@ def test_everything_that_can_be_focused_shows_it(studio: Studio) -> None:
     assert unmarked <= {"BODY"}
 
 
-def test_everything_has_a_name(studio: Studio) -> None:
+def test_controls_have_names(studio: Studio) -> None:
     studio.open()
     studio.begin()
     studio.plays()
@@ -81,7 +81,7 @@ def test_everything_has_a_name(studio: Studio) -> None:
     assert nameless == []
 
 
-def test_where_one_is_is_told_in_words(studio: Studio) -> None:
+def test_position_is_announced(studio: Studio) -> None:
     studio.open()
     studio.begin()
     studio.plays()
@@ -90,7 +90,7 @@ def test_where_one_is_is_told_in_words(studio: Studio) -> None:
     assert studio.page.locator("#notice").get_attribute("role") == "alert"
 
 
-def test_nothing_is_cut_off_where_it_is_narrow(studio: Studio) -> None:
+def test_narrow_page_does_not_scroll_sideways(studio: Studio) -> None:
     studio.page.set_viewport_size({"width": 320, "height": 640})
     studio.open()
     studio.begin()
@@ -98,8 +98,8 @@ def test_nothing_is_cut_off_where_it_is_narrow(studio: Studio) -> None:
     assert studio.page.evaluate("document.documentElement.scrollWidth") == 320
 
 
-def test_text_can_be_read_in_both_colours(studio: Studio) -> None:
-    """Each text has at least 4.5 to 1 against what is behind it."""
+def test_contrast_in_both_themes(studio: Studio) -> None:
+    """All text has a contrast of at least 4.5 to 1."""
     studio.open()
     studio.begin()
     studio.plays()
@@ -109,9 +109,9 @@ def test_text_can_be_read_in_both_colours(studio: Studio) -> None:
 
 
 FAINT = """(() => {
-  const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
-  const light = (colour) => {
-    const [red, green, blue] = colour.map((value) => {
+  const numbers = (color) => color.match(/[\\d.]+/g).map(Number);
+  const light = (color) => {
+    const [red, green, blue] = color.map((value) => {
       const part = value / 255;
       return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
     });

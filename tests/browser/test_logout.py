@@ -1,4 +1,4 @@
-"""Leaving a studio that asks for a token."""
+"""Logout from a server with a token."""
 
 from tests.browser.conftest import RING, Studio
 from tests.browser.test_saving import STORED
@@ -14,14 +14,14 @@ def log_in(studio: Studio) -> None:
     studio.says("Ready")
 
 
-def test_where_no_token_is_needed_there_is_nothing_to_leave(studio: Studio) -> None:
+def test_no_logout_without_a_token(studio: Studio) -> None:
     studio.open()
     assert not studio.page.get_by_role("button", name="Log out").is_visible()
 
 
-def test_a_logout_ends_the_login_and_keeps_what_ran(studio: Studio) -> None:
+def test_logout_saves_the_running_video(studio: Studio) -> None:
     log_in(studio)
-    studio.page.reload()  # the cookie holds
+    studio.page.reload()  # the cookie is still valid
     studio.says("Ready")
     studio.begin()
     studio.plays()
@@ -36,7 +36,7 @@ def test_a_logout_ends_the_login_and_keeps_what_ran(studio: Studio) -> None:
     assert studio.page.evaluate(STORED) == {"videos": 1, "unfinished": 0}
 
 
-def test_a_logout_can_leave_nothing_in_the_browser(studio: Studio) -> None:
+def test_logout_can_remove_all_data(studio: Studio) -> None:
     log_in(studio)
     studio.begin()
     studio.plays()

@@ -1,4 +1,4 @@
-"""The parts of the page that only count and compute: laws, with the real modules in a real browser."""
+"""Modules of the page that only compute, tested in a browser."""
 
 import random
 import struct
@@ -16,7 +16,7 @@ READ = """async ([bytes, cuts]) => {
 }"""
 
 
-def test_records_are_the_same_however_they_are_cut(studio: Studio) -> None:
+def test_records_do_not_depend_on_chunks(studio: Studio) -> None:
     chance = random.Random(5)
     told = [(number, chance.randbytes(chance.choice((0, 1, 8, 9, 300)))) for number in range(40)]
     data = b"".join(struct.pack(">BII", 0, number, len(jpeg)) + jpeg for number, jpeg in told)
@@ -29,7 +29,7 @@ def test_records_are_the_same_however_they_are_cut(studio: Studio) -> None:
     assert studio.page.evaluate(READ, [list(data), every]) == wanted
 
 
-def test_records_of_other_kinds(studio: Studio) -> None:
+def test_record_kinds(studio: Studio) -> None:
     studio.open()
     mark = '{"frame": 7, "prompt": "é"}'.encode()
     mask = bytes((2, 3, 1, 0, 1, 0, 0, 1))
@@ -57,10 +57,10 @@ def test_records_of_other_kinds(studio: Studio) -> None:
         2,
         3,
         [1, 0, 1, 0, 0, 1],
-    ]  # a kind of a later version is passed over
+    ]  # unknown kinds are skipped
 
 
-def test_what_announces_too_much_is_refused(studio: Studio) -> None:
+def test_too_long_record_is_refused(studio: Studio) -> None:
     studio.open()
     refused = studio.page.evaluate("""async () => {
       const { records } = await import("/page/preview_records.js");
@@ -70,7 +70,7 @@ def test_what_announces_too_much_is_refused(studio: Studio) -> None:
     assert refused == "the server sent something that is not a preview"
 
 
-def test_a_buffer_forgets_the_oldest_and_finds_the_rest(studio: Studio) -> None:
+def test_buffer_evicts_the_oldest(studio: Studio) -> None:
     studio.open()
     found = studio.page.evaluate("""async () => {
       const { FrameBuffer } = await import("/page/frame_buffer.js");
@@ -78,7 +78,7 @@ def test_a_buffer_forgets_the_oldest_and_finds_the_rest(studio: Studio) -> None:
       const faults = [];
       for (let number = 0; number < 400; number += 1 + (number % 3)) {
         buffer.add(number, new Uint8Array(number % 40));
-        buffer.add(number, new Uint8Array(39)); // again, after the line was cut
+        buffer.add(number, new Uint8Array(39)); // sent again after a reconnect
         if (buffer.bytes > 1000 || buffer.length > 50 || buffer.last !== number) faults.push(number);
       }
       const numbers = [];
@@ -89,7 +89,7 @@ def test_a_buffer_forgets_the_oldest_and_finds_the_rest(studio: Studio) -> None:
     assert found == [[], True, True, True]
 
 
-def test_marks_are_in_order_and_there_once(studio: Studio) -> None:
+def test_marks_are_sorted_and_unique(studio: Studio) -> None:
     studio.open()
     assert studio.page.evaluate("""async () => {
       const { FrameBuffer } = await import("/page/frame_buffer.js");
@@ -99,20 +99,20 @@ def test_marks_are_in_order_and_there_once(studio: Studio) -> None:
     }""") == [[True, True, False, True], ["a", "a", "b", "b", "a"], ["a", "b", "a"]]
 
 
-def test_the_playhead_keeps_time_waits_and_catches_up(studio: Studio) -> None:
+def test_playhead_keeps_time_waits_and_catches_up(studio: Studio) -> None:
     studio.open()
     shown = studio.page.evaluate("""async () => {
       const { Playhead } = await import("/page/playhead.js");
       const head = new Playhead(8);
-      const shown = [head.advance(0, 0, 0)]; // the first picture at once
-      for (let tick = 0; tick < 50; tick += 1) head.advance(0.02, 0, 0); // and then nothing comes
-      shown.push(head.advance(0.02, 0, 4)); // who has waited sees the next at once
+      const shown = [head.advance(0, 0, 0)]; // the first frame at once
+      for (let tick = 0; tick < 50; tick += 1) head.advance(0.02, 0, 0); // then nothing arrives
+      shown.push(head.advance(0.02, 0, 4)); // after waiting, the next frame shows at once
       for (let tick = 0; tick < 10; tick += 1) head.advance(0.05, 0, 8);
       shown.push(Math.round(head.position)); // half a second later
-      shown.push(head.advance(0, 0, 100)); // hopelessly behind
+      shown.push(head.advance(0, 0, 100)); // far behind: jump
       head.seek(3, 100);
-      shown.push(head.advance(0.125, 0, 200), head.following); // the past stays the past
-      shown.push(head.advance(0, 50, 200)); // until it is forgotten
+      shown.push(head.advance(0.125, 0, 200), head.following); // a seek stays in the past
+      shown.push(head.advance(0, 50, 200)); // until it is evicted
       head.moving = false;
       shown.push(head.advance(5, 50, 200));
       return shown;

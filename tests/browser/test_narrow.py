@@ -1,4 +1,4 @@
-"""On phones nothing is ever wider than the screen, and what can be pressed is large enough, whatever happens."""
+"""Phones: nothing is wider than the screen, and controls are large enough."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from tests.browser.conftest import GREEN, RING, Studio
 LONG = f"{RING}, {'x' * 90} and then {GREEN} " * 6
 WIDTHS = (320, 360, 390, 414)
 
-# Looks at the page before each frame of the screen and notes everything that reaches beyond it, also for a moment.
+# Checks each screen refresh for elements that reach beyond the page, even for a moment.
 WATCH = """(() => {
   window.wide = new Set();
   const scrolls = (one) => ["auto", "scroll"].includes(getComputedStyle(one).overflowX);
@@ -34,7 +34,7 @@ WATCH = """(() => {
 
 SMALL = """[...document.querySelectorAll("button, a[href], select, textarea, summary, input, label:has(input)")]
   .filter((one) => one.checkVisibility({ visibilityProperty: true }) && !one.closest(".visually-hidden"))
-  .filter((one) => !(one.matches(".visually-hidden, fieldset input")))  // a radio button is pressed by its label
+  .filter((one) => !(one.matches(".visually-hidden, fieldset input")))  // a radio button is used through its label
   .map((one) => [one.id || one.className || one.textContent, one.getBoundingClientRect()])
   .filter(([, { width, height }]) => width < 24 || height < 24)
   .map(([name, { width, height }]) => `${name}: ${width} x ${height}`)"""
@@ -46,7 +46,7 @@ def wide(studio: Studio) -> list[str]:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_nothing_is_ever_wider_than_a_phone(studio: Studio, width: int, tmp_path: Path) -> None:
+def test_nothing_is_wider_than_a_phone(studio: Studio, width: int, tmp_path: Path) -> None:
     page, behavior = studio.page, studio.fake.behavior
     page.set_viewport_size({"width": width, "height": 640})
     studio.open()
@@ -89,8 +89,8 @@ def test_nothing_is_ever_wider_than_a_phone(studio: Studio, width: int, tmp_path
 
 
 @pytest.mark.parametrize("width", [320, 1280])
-def test_what_can_be_pressed_is_large_enough(studio: Studio, width: int) -> None:
-    """24 pixels at least, each way."""
+def test_controls_are_large_enough(studio: Studio, width: int) -> None:
+    """At least 24 x 24 pixels."""
     studio.page.set_viewport_size({"width": width, "height": 640})
     studio.open()
     studio.begin()
@@ -107,13 +107,13 @@ def test_what_can_be_pressed_is_large_enough(studio: Studio, width: int) -> None
     assert small == set()
 
 
-def test_the_models_name_is_there_on_small_screens(studio: Studio) -> None:
+def test_model_name_is_shown_on_small_screens(studio: Studio) -> None:
     studio.page.set_viewport_size({"width": 320, "height": 640})
     studio.open()
     assert studio.page.get_by_text("playroom", exact=True).is_visible()
 
 
-def test_examples_show_their_whole_text(studio: Studio) -> None:
+def test_examples_are_not_cut(studio: Studio) -> None:
     studio.open()
     for width in (320, 1280):
         studio.page.set_viewport_size({"width": width, "height": 800})
@@ -121,7 +121,7 @@ def test_examples_show_their_whole_text(studio: Studio) -> None:
         assert studio.page.evaluate(f"[...document.querySelectorAll('.example')].filter({cut}).length") == 0
 
 
-def test_the_prompt_box_grows_with_its_text(studio: Studio) -> None:
+def test_prompt_box_grows(studio: Studio) -> None:
     studio.page.set_viewport_size({"width": 320, "height": 640})
     studio.open()
     height = "document.getElementById('prompt').clientHeight"
@@ -131,6 +131,6 @@ def test_the_prompt_box_grows_with_its_text(studio: Studio) -> None:
     assert grown > before
     assert studio.page.evaluate(f"document.getElementById('prompt').scrollHeight <= {grown}")
     studio.page.get_by_label("Prompt", exact=True).fill("word " * 400)
-    assert studio.page.evaluate(height) < 0.5 * 640  # and then scrolls
+    assert studio.page.evaluate(height) < 0.5 * 640  # then it scrolls
     studio.page.get_by_label("Prompt", exact=True).fill("")
     assert studio.page.evaluate(height) == before

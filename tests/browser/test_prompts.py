@@ -1,21 +1,21 @@
-"""The prompt box: what the server remarks on a prompt, and the prompts of before."""
+"""The prompt box: notes of the server, and earlier prompts."""
 
 from tests.browser.conftest import GREEN, RING, Studio
 
 NOTE = "the model does not know 'crimson'; the nearest word that it knows is 'red'"
 
 
-def shown(studio: Studio) -> str:
+def prompt_text(studio: Studio) -> str:
     return studio.page.get_by_label("Prompt", exact=True).input_value()
 
 
-def tell(studio: Studio, prompt: str) -> None:
+def change_prompt(studio: Studio, prompt: str) -> None:
     studio.page.get_by_label("Prompt", exact=True).fill(prompt)
     studio.page.get_by_role("button", name="Change prompt").click()
     studio.until(f"document.getElementById('caption').textContent === {prompt!r}")
 
 
-def test_a_remark_on_the_prompt_stands_beside_it(studio: Studio) -> None:
+def test_note_is_shown_at_the_prompt(studio: Studio) -> None:
     studio.fake.behavior.note = NOTE
     studio.open()
     studio.begin("a crimson ring")
@@ -25,24 +25,24 @@ def test_a_remark_on_the_prompt_stands_beside_it(studio: Studio) -> None:
     assert note.get_attribute("id") in described.split()
     studio.plays()
     studio.fake.behavior.note = ""
-    tell(studio, GREEN)
+    change_prompt(studio, GREEN)
     assert not note.is_visible()
 
 
-def test_earlier_prompts_are_chosen_from_a_list_that_survives_a_reload(studio: Studio) -> None:
+def test_list_of_earlier_prompts(studio: Studio) -> None:
     studio.open()
     assert studio.page.get_by_role("button", name="Earlier prompts").is_disabled()
     studio.begin()
     studio.plays()
-    tell(studio, GREEN)
-    tell(studio, RING)
+    change_prompt(studio, GREEN)
+    change_prompt(studio, RING)
     studio.page.reload()
     studio.says("Ready")
     studio.page.get_by_role("button", name="Earlier prompts").click()
     listed = studio.page.locator("#history-list").get_by_role("button")
     assert listed.all_text_contents() == [RING, GREEN]  # newest first, each once
     listed.nth(1).click()
-    assert shown(studio) == GREEN
+    assert prompt_text(studio) == GREEN
     studio.until("document.activeElement.id === 'prompt'")
     studio.page.get_by_role("button", name="Earlier prompts").click()
     studio.page.get_by_role("button", name="Remove all", exact=True).click()
@@ -52,25 +52,25 @@ def test_earlier_prompts_are_chosen_from_a_list_that_survives_a_reload(studio: S
     assert studio.page.get_by_role("button", name="Earlier prompts").is_disabled()
 
 
-def test_earlier_prompts_are_reached_by_the_arrow_keys(studio: Studio) -> None:
+def test_arrow_keys_recall_earlier_prompts(studio: Studio) -> None:
     keys = studio.page.keyboard
     studio.open()
     studio.begin()
     studio.plays()
-    tell(studio, GREEN)
+    change_prompt(studio, GREEN)
     field = studio.page.get_by_label("Prompt", exact=True)
     field.fill("not yet sent")
-    keys.press("ArrowUp")  # inside the text the caret moves, here to its beginning
-    assert shown(studio) == "not yet sent"
+    keys.press("ArrowUp")  # inside the text, Up moves the caret
+    assert prompt_text(studio) == "not yet sent"
     field.evaluate("(field) => field.setSelectionRange(0, 0)")
     seen = []
     for key in ("ArrowUp", "ArrowUp", "ArrowUp", "ArrowDown", "ArrowDown"):
         keys.press(key)
-        seen.append(shown(studio))
+        seen.append(prompt_text(studio))
     assert seen == [GREEN, RING, RING, GREEN, "not yet sent"]
 
 
-def test_what_is_stored_by_others_under_that_name_does_no_harm(studio: Studio) -> None:
+def test_foreign_stored_values_are_ignored(studio: Studio) -> None:
     studio.page.goto(studio.url)
     for stored in ("{", '{"a": 1}', '[1, null, "a ring"]'):
         studio.page.evaluate("(text) => localStorage.setItem('videogen.prompts', text)", stored)

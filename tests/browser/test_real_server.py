@@ -1,4 +1,4 @@
-"""The page and `videogen serve` with a real, tiny model: once through all that the stand-in promises."""
+"""The page with `videogen serve` and a tiny model: all that the fake server simulates."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ TOKEN = "a token of more than sixteen characters"
 
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[str]:
-    """Of a server with a model of random weights, that asks for a token."""
+    """The URL of a server with a model of random weights and a token."""
     from tests.pipeline.tiny import write_model
 
     command = [sys.executable, "-m", "videogen", "serve", "--port", "0", "--threads", "1", "--model"]
@@ -40,7 +40,7 @@ def address(tmp_path: Path) -> Iterator[str]:
         server.terminate()
 
 
-def test_the_page_and_the_server_understand_each_other(browser: "Browser", address: str, tmp_path: Path) -> None:
+def test_page_with_a_real_server(browser: "Browser", address: str, tmp_path: Path) -> None:
     from tests.browser.fake_server import FakeServer
 
     context = browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
@@ -83,9 +83,9 @@ def test_the_page_and_the_server_understand_each_other(browser: "Browser", addre
     studio.warns("top_p")
     studio.until("document.activeElement.id === 'top_p'")
     page.get_by_role("button", name="Reset to the model's defaults").click()
-    renamed = {"origin": "https://studio.example.org"}  # as the server sees it where a proxy replaces the Host
+    renamed = {"origin": "https://studio.example.org"}  # as behind a proxy that replaces the Host header
     page.route("**/v1/streams", lambda route: route.fulfill(response=route.fetch(headers=renamed)))
     page.get_by_role("button", name="Generate").click()
     studio.warns("let the proxy pass the Host header on, and start the server with --name")
     context.close()
-    assert studio.complaints == []
+    assert studio.problems == []

@@ -28,17 +28,17 @@ FILL = """async ([count, bytes]) => {
 }"""
 
 
-def kept(studio: Studio) -> int:
+def count_saved(studio: Studio) -> int:
     return studio.page.locator("#gallery li").count()
 
 
 def has(studio: Studio, count: int) -> None:
-    """Wait until so many are shown; the storage is read after the page is ready."""
+    """Wait for a number of saved videos; the page reads its storage after it is ready."""
     studio.until(f"document.querySelectorAll('#gallery li').length === {count}")
 
 
 def make_one(studio: Studio, prompt: str = RING) -> None:
-    before = kept(studio)
+    before = count_saved(studio)
     studio.begin(prompt)
     studio.plays()
     studio.page.get_by_role("button", name="Stop").click()
@@ -46,20 +46,20 @@ def make_one(studio: Studio, prompt: str = RING) -> None:
     studio.until(f"document.querySelectorAll('#gallery li').length > {before}")
 
 
-def again(studio: Studio) -> None:
-    """Load the page anew."""
+def reload(studio: Studio) -> None:
+    """Reload the page."""
     studio.page.reload()
     studio.says("Ready")
 
 
-def test_a_kept_video_survives_a_reload_with_its_seed_and_settings(studio: Studio) -> None:
+def test_saved_video_survives_a_reload(studio: Studio) -> None:
     studio.open()
     studio.page.get_by_text("Settings", exact=True).click()
     studio.page.get_by_label("Steps").fill("4")
     studio.page.get_by_label("Seed").fill("77")
     studio.page.get_by_label("Negative prompt").fill("a disc")
     make_one(studio)
-    again(studio)
+    reload(studio)
     studio.page.locator("#gallery").get_by_role("button", name="Watch").click()
     studio.until("document.getElementById('viewer-video').videoWidth === 64")
     facts = studio.page.locator("#viewer-details div").all_inner_texts()
@@ -71,8 +71,8 @@ def test_a_kept_video_survives_a_reload_with_its_seed_and_settings(studio: Studi
     assert download.value.suggested_filename.endswith(".mp4")
 
 
-def test_its_settings_are_used_again(studio: Studio) -> None:
-    studio.fake.behavior.sampler |= {"guidance_scale": 4.1}  # between the steps of the slider
+def test_settings_are_reused(studio: Studio) -> None:
+    studio.fake.behavior.sampler |= {"guidance_scale": 4.1}  # between two steps of the slider
     studio.open()
     studio.page.get_by_text("Settings", exact=True).click()
     studio.page.get_by_label("Steps").fill("4")
@@ -81,17 +81,17 @@ def test_its_settings_are_used_again(studio: Studio) -> None:
     studio.begin()
     studio.says("Ended")
     studio.page.locator("#gallery li").wait_for()
-    again(studio)
+    reload(studio)
     studio.page.locator("#gallery").get_by_role("button", name="Reuse settings").click()
     assert studio.page.get_by_label("Prompt", exact=True).input_value() == RING
-    assert studio.page.get_by_label("Seed").is_visible()  # what was changed is shown
+    assert studio.page.get_by_label("Seed").is_visible()  # the settings panel opens
     studio.page.get_by_role("button", name="Generate").click()
     studio.says("Ended")
     first, second = studio.fake.requests
-    assert second == {**first, "seed": 20240}  # that of the first one, which the server had drawn
+    assert second == {**first, "seed": 20240}  # the seed that the server chose
 
 
-def test_what_a_video_went_on_from_is_used_again_too(studio: Studio) -> None:
+def test_source_is_reused(studio: Studio) -> None:
     out = io.BytesIO()
     Image.new("RGB", (40, 30), "olive").save(out, "PNG")
     studio.open()
@@ -101,21 +101,21 @@ def test_what_a_video_went_on_from_is_used_again_too(studio: Studio) -> None:
     studio.plays()
     studio.page.get_by_role("button", name="Stop").click()
     studio.page.locator("#gallery li").wait_for()
-    again(studio)
+    reload(studio)
     studio.page.locator("#gallery").get_by_role("button", name="Reuse settings").click()
     studio.page.get_by_role("button", name="Continue", exact=True).click()
     studio.plays()
     assert studio.fake.uploads == [("image", out.getvalue())] * 2
 
 
-def test_a_stream_that_ran_when_the_page_was_reloaded_is_kept(studio: Studio) -> None:
+def test_stream_is_recovered_after_a_reload(studio: Studio) -> None:
     studio.open()
     studio.begin()
     studio.plays()
     studio.page.get_by_label("Prompt", exact=True).fill(GREEN)
     studio.page.get_by_role("button", name="Change prompt").click()
     studio.until(f"document.getElementById('caption').textContent === {GREEN!r}")
-    again(studio)
+    reload(studio)
     studio.page.locator("#gallery li").get_by_text(f"{RING} → {GREEN}"[:79], exact=False).wait_for()
     studio.page.locator("#gallery").get_by_role("button", name="Watch").click()
     studio.until("document.getElementById('viewer-video').videoWidth === 64")
@@ -123,7 +123,7 @@ def test_a_stream_that_ran_when_the_page_was_reloaded_is_kept(studio: Studio) ->
     assert studio.page.evaluate(STORED) == {"videos": 1, "unfinished": 0}
 
 
-def test_what_has_grown_is_there_once(studio: Studio) -> None:
+def test_longer_version_replaces_a_shorter_one(studio: Studio) -> None:
     studio.open()
     studio.begin()
     studio.plays()
@@ -133,7 +133,7 @@ def test_what_has_grown_is_there_once(studio: Studio) -> None:
     studio.page.get_by_role("button", name="Stop").click()
     studio.until("!document.querySelector('#gallery .details').textContent.startsWith('0')")
     studio.until("document.querySelectorAll('#gallery li').length === 1")
-    again(studio)
+    reload(studio)
     has(studio, 1)
 
 
@@ -165,14 +165,14 @@ def test_videos_of_an_older_version_are_upgraded(studio: Studio) -> None:
     studio.warns("old.mp4")
 
 
-def test_one_is_removed_and_all_are(studio: Studio) -> None:
+def test_videos_are_removed(studio: Studio) -> None:
     studio.page.goto(studio.url)
     studio.says("Ready")
     studio.page.evaluate(FILL, [3, 100])
-    again(studio)
+    reload(studio)
     has(studio, 3)
     studio.page.locator("#gallery li").get_by_text("video 1").locator("..").get_by_role("button", name="Remove").click()
-    again(studio)
+    reload(studio)
     has(studio, 2)
     assert [text.strip() for text in studio.page.locator("#gallery li > p").all_inner_texts()] == ["video 2", "video 0"]
     studio.page.get_by_role("button", name="Remove all videos").click()
@@ -181,14 +181,14 @@ def test_one_is_removed_and_all_are(studio: Studio) -> None:
     studio.page.get_by_role("button", name="Remove all videos").click()
     studio.page.get_by_role("button", name="Remove all", exact=True).click()
     studio.until("document.querySelectorAll('#gallery li').length === 0")
-    again(studio)
+    reload(studio)
     has(studio, 0)
 
 
-def test_the_oldest_make_room(studio: Studio) -> None:
+def test_oldest_videos_are_evicted(studio: Studio) -> None:
     studio.open()
     studio.page.evaluate(FILL, [100, 100])
-    again(studio)
+    reload(studio)
     has(studio, 100)
     studio.page.get_by_text("100 videos").wait_for()
     studio.begin()
@@ -200,7 +200,7 @@ def test_the_oldest_make_room(studio: Studio) -> None:
     assert studio.page.evaluate(STORED)["videos"] == 100
 
 
-def test_another_tab_shows_the_same(studio: Studio) -> None:
+def test_tabs_are_in_sync(studio: Studio) -> None:
     studio.open()
     other = studio.page.context.new_page()
     other.goto(studio.url)
@@ -211,7 +211,7 @@ def test_another_tab_shows_the_same(studio: Studio) -> None:
     other.close()
 
 
-def test_a_browser_that_stores_nothing_says_so(studio: Studio) -> None:
+def test_browser_without_storage(studio: Studio) -> None:
     studio.page.add_init_script("IDBFactory.prototype.open = () => { throw new DOMException('', 'SecurityError'); }")
     studio.open()
     studio.page.get_by_text("This browser stores nothing for this page").wait_for()
@@ -219,7 +219,7 @@ def test_a_browser_that_stores_nothing_says_so(studio: Studio) -> None:
     has(studio, 1)
 
 
-def test_a_browser_without_room_says_so_and_shows_the_video_all_the_same(studio: Studio) -> None:
+def test_browser_without_room(studio: Studio) -> None:
     studio.page.add_init_script("""IDBObjectStore.prototype.put = function (record) {
       if (record.mp4) throw new DOMException("", "QuotaExceededError");
     }""")
@@ -229,11 +229,11 @@ def test_a_browser_without_room_says_so_and_shows_the_video_all_the_same(studio:
     other = studio.page.context.new_page()
     other.goto(studio.url)
     other.evaluate(FILL, [1, 10])
-    has(studio, 2)  # also when another tab stores one
+    has(studio, 2)  # also after another tab stores one
     other.close()
 
 
-def test_several_variations_of_one_prompt(studio: Studio) -> None:
+def test_variations(studio: Studio) -> None:
     studio.fake.behavior.job_progress = 40
     studio.open()
     studio.page.get_by_text("Settings", exact=True).click()
@@ -243,7 +243,7 @@ def test_several_variations_of_one_prompt(studio: Studio) -> None:
     studio.page.get_by_role("button", name="3 variations").click()
     studio.until("document.querySelectorAll('#gallery progress[value=\"0.4\"]').length === 3")
     assert [job.params for job in studio.fake.jobs] == [{"prompt": RING, "steps": 4}] * 3
-    again(studio)  # they are found again
+    reload(studio)  # they are recovered
     studio.until("document.querySelectorAll('#gallery progress').length === 3")
     studio.page.get_by_role("button", name="Cancel").first.click()
     studio.until("document.querySelectorAll('#gallery progress').length === 2")
@@ -253,12 +253,12 @@ def test_several_variations_of_one_prompt(studio: Studio) -> None:
     seed = int(studio.page.get_by_label("Seed").input_value())
     assert seed in {job.seed for job in studio.fake.jobs}
     studio.until("document.querySelectorAll('#gallery progress').length === 0")
-    while not all(job.deleted for job in studio.fake.jobs):  # the server need not keep them
+    while not all(job.deleted for job in studio.fake.jobs):  # deleted from the server
         studio.page.wait_for_timeout(20)
     assert studio.page.evaluate(STORED) == {"videos": 2, "unfinished": 0}
 
 
-def test_variations_have_seeds_beside_a_chosen_one(studio: Studio) -> None:
+def test_variations_have_consecutive_seeds(studio: Studio) -> None:
     studio.open()
     studio.page.get_by_text("Settings", exact=True).click()
     studio.page.get_by_label("Seed").fill("7")
@@ -268,7 +268,7 @@ def test_variations_have_seeds_beside_a_chosen_one(studio: Studio) -> None:
     assert [job.seed for job in studio.fake.jobs] == [7, 8, 9, 10]
 
 
-def test_kept_videos_play_where_the_pointer_is(studio: Studio) -> None:
+def test_saved_videos_play_on_hover(studio: Studio) -> None:
     studio.page.emulate_media(reduced_motion="no-preference")
     studio.open()
     make_one(studio)
@@ -278,7 +278,7 @@ def test_kept_videos_play_where_the_pointer_is(studio: Studio) -> None:
     studio.until("!document.querySelector('#gallery .saved video')")
 
 
-def test_a_variation_that_fails_says_why(studio: Studio) -> None:
+def test_failed_variation_is_reported(studio: Studio) -> None:
     studio.fake.behavior.job_error = "the model process died; it was started again"
     studio.open()
     studio.page.get_by_role("button", name="4 variations").click()

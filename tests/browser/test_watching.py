@@ -1,4 +1,4 @@
-"""A prompt becomes a video that is watched, told anew, looked back at and stopped: with real clicks in a browser."""
+"""Generate, watch, change, seek and stop, with real clicks in a browser."""
 
 from typing import TYPE_CHECKING
 
@@ -10,17 +10,17 @@ if TYPE_CHECKING:
 RED_SEEN, GREEN_SEEN = (216, 57, 47), (47, 168, 79)
 
 
-def test_a_prompt_becomes_a_video(studio: Studio) -> None:
+def test_prompt_generates_a_video(studio: Studio) -> None:
     studio.open()
     studio.begin()
     studio.sees(RED_SEEN)
     studio.plays()
-    assert studio.fake.requests == [{"prompt": RING, "transition": "recache"}]  # what nobody has changed is not sent
+    assert studio.fake.requests == [{"prompt": RING, "transition": "recache"}]  # unchanged settings are not sent
     assert studio.page.locator("#caption").text_content() == RING
 
 
-def test_settings_between_the_steps_of_a_slider_are_the_models_own(studio: Studio) -> None:
-    """A slider shows 4 where the model has 4.1: that is nobody's params."""
+def test_untouched_sliders_send_nothing(studio: Studio) -> None:
+    """A slider shows 4 for the model's 4.1: the request must not contain it."""
     studio.fake.behavior.sampler |= {"guidance_scale": 4.1, "temperature": 0.93}
     studio.open()
     studio.begin()
@@ -34,14 +34,14 @@ def test_settings_between_the_steps_of_a_slider_are_the_models_own(studio: Studi
     assert studio.fake.requests[1:] == [{"prompt": GREEN, "transition": "recache", "guidance_scale": 2}]
 
 
-def test_an_example_fills_the_prompt(studio: Studio) -> None:
+def test_example_fills_the_prompt(studio: Studio) -> None:
     studio.open()
     example = studio.page.get_by_role("group", name="Examples").get_by_role("button").first
     example.click()
     assert studio.page.get_by_label("Prompt", exact=True).input_value() == example.text_content()
 
 
-def test_pictures_keep_their_own_size_and_pace(studio: Studio) -> None:
+def test_frames_keep_size_and_rate(studio: Studio) -> None:
     studio.open()
     studio.begin()
     studio.plays()
@@ -50,10 +50,10 @@ def test_pictures_keep_their_own_size_and_pace(studio: Studio) -> None:
     before, began = studio.place(), studio.page.evaluate("performance.now()")
     studio.until(f"performance.now() - {began} > 1000")
     passed = (studio.page.evaluate("performance.now()") - began) / 1000
-    assert studio.place() - before <= 8 * passed + 5  # in real time, but for what a slow machine has to catch up with
+    assert studio.place() - before <= 8 * passed + 5  # in real time, with slack for slow machines
 
 
-def test_a_new_prompt_shows_as_a_mark(studio: Studio) -> None:
+def test_new_prompt_sets_a_mark(studio: Studio) -> None:
     studio.open()
     studio.begin()
     studio.plays()
@@ -68,7 +68,7 @@ def test_a_new_prompt_shows_as_a_mark(studio: Studio) -> None:
     assert len(studio.fake.streams) == 1
 
 
-def test_a_mark_leads_back_to_where_it_was_made(studio: Studio) -> None:
+def test_mark_seeks_to_its_frame(studio: Studio) -> None:
     studio.open()
     studio.begin()
     studio.plays()
@@ -81,7 +81,7 @@ def test_a_mark_leads_back_to_where_it_was_made(studio: Studio) -> None:
     studio.until("document.getElementById('scrub').value === document.getElementById('scrub').max")
 
 
-def test_looking_back_shows_the_same_picture_again(studio: Studio) -> None:
+def test_seeking_back_shows_the_same_frame(studio: Studio) -> None:
     studio.open()
     studio.begin()
     studio.plays()
@@ -96,7 +96,7 @@ def test_looking_back_shows_the_same_picture_again(studio: Studio) -> None:
     assert seen[0] == seen[2] != seen[1]
 
 
-def test_a_pause_holds_the_server_too(studio: Studio) -> None:
+def test_pause_pauses_the_server(studio: Studio) -> None:
     studio.open()
     studio.begin()
     studio.plays()
@@ -108,7 +108,7 @@ def test_a_pause_holds_the_server_too(studio: Studio) -> None:
     assert studio.fake.streams[0].status == "playing"
 
 
-def test_stopping_keeps_the_video(studio: Studio) -> None:
+def test_stop_saves_the_video(studio: Studio) -> None:
     studio.open()
     studio.begin()
     studio.plays()
@@ -122,11 +122,11 @@ def test_stopping_keeps_the_video(studio: Studio) -> None:
     studio.page.get_by_role("button", name="Close", exact=True).click()
     kept.get_by_role("button", name="Remove").click()
     assert kept.count() == 0
-    studio.page.get_by_role("button", name="Play", exact=True).click()  # the pictures are still there
+    studio.page.get_by_role("button", name="Play", exact=True).click()  # the frames are still there
     studio.until("document.getElementById('scrub').value < 4")
 
 
-def test_a_video_of_a_length_ends_and_is_kept(studio: Studio) -> None:
+def test_finished_video_is_saved(studio: Studio) -> None:
     studio.open()
     studio.page.get_by_text("Settings", exact=True).click()
     studio.page.get_by_label("Length").select_option("2 seconds")
@@ -136,7 +136,7 @@ def test_a_video_of_a_length_ends_and_is_kept(studio: Studio) -> None:
     assert studio.fake.requests[0]["seconds"] == 2
 
 
-def test_a_new_video_ends_the_old_one(studio: Studio) -> None:
+def test_new_video_stops_the_old_one(studio: Studio) -> None:
     studio.open()
     studio.begin()
     studio.plays()
@@ -147,7 +147,7 @@ def test_a_new_video_ends_the_old_one(studio: Studio) -> None:
     assert [stream.deleted for stream in studio.fake.streams] == [True, False]
 
 
-def test_settings_that_differ_are_sent(studio: Studio) -> None:
+def test_changed_settings_are_sent(studio: Studio) -> None:
     studio.open()
     studio.page.get_by_text("Settings", exact=True).click()
     studio.page.get_by_label("Seed").fill("7")
@@ -159,7 +159,7 @@ def test_settings_that_differ_are_sent(studio: Studio) -> None:
     assert studio.page.locator("#stats").get_by_text("7", exact=True).count() == 1
 
 
-def test_the_video_plays_by_media_source(studio: Studio) -> None:
+def test_video_plays_with_media_source(studio: Studio) -> None:
     studio.open()
     studio.page.get_by_text("View", exact=True).click()
     studio.page.get_by_role("radio", name="Video").check()
@@ -170,7 +170,7 @@ def test_the_video_plays_by_media_source(studio: Studio) -> None:
     assert studio.page.evaluate("document.getElementById('live-video').videoWidth") == 64
 
 
-def test_the_mask_is_shown_while_it_fills(studio: Studio) -> None:
+def test_mask_is_shown(studio: Studio) -> None:
     studio.fake.behavior.hold_mask = 5
     studio.open()
     studio.begin()
@@ -183,7 +183,7 @@ def test_the_mask_is_shown_while_it_fills(studio: Studio) -> None:
     assert 0.05 < held < 0.4 < studio.page.evaluate(share)
 
 
-def test_leaving_the_page_ends_the_stream(studio: Studio) -> None:
+def test_leaving_the_page_stops_the_stream(studio: Studio) -> None:
     studio.open()
     studio.begin()
     studio.plays()
@@ -192,7 +192,7 @@ def test_leaving_the_page_ends_the_stream(studio: Studio) -> None:
         studio.page.wait_for_timeout(20)
 
 
-def test_a_download_is_a_film_that_can_be_read(studio: Studio, tmp_path: object) -> None:
+def test_download_is_a_readable_mp4(studio: Studio, tmp_path: object) -> None:
     import av
 
     studio.open()
@@ -205,7 +205,7 @@ def test_a_download_is_a_film_that_can_be_read(studio: Studio, tmp_path: object)
         assert sum(1 for _ in film.decode(video=0)) > 4
 
 
-def test_slower_than_real_time_is_not_called_playing(studio: Studio) -> None:
+def test_slower_than_real_time_is_shown(studio: Studio) -> None:
     studio.open()
     studio.begin()
     studio.plays()
@@ -218,7 +218,7 @@ def test_slower_than_real_time_is_not_called_playing(studio: Studio) -> None:
     assert studio.page.locator("#pace").text_content() == ""
 
 
-def test_a_running_stream_is_not_lost_unasked(studio: Studio) -> None:
+def test_closing_the_page_asks_first(studio: Studio) -> None:
     asked: list[str] = []
 
     def answer(dialog: "Dialog") -> None:
@@ -233,7 +233,7 @@ def test_a_running_stream_is_not_lost_unasked(studio: Studio) -> None:
     while not asked:
         studio.page.wait_for_timeout(20)
     assert asked == ["beforeunload"]
-    assert not studio.fake.streams[0].deleted  # the person stays
+    assert not studio.fake.streams[0].deleted  # the user stays on the page
     studio.page.get_by_role("button", name="Stop").click()
     studio.says("Ended")
     with studio.page.expect_event("close"):

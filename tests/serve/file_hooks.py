@@ -1,4 +1,4 @@
-"""For schemathesis: in a form, the number 5 as a file is a file with the text 5, and no mistake that could be seen."""
+"""Hooks of schemathesis: a number as a file of a form becomes a file with that text, which is valid."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Uploads that mean no good, and some that only had bad luck; each with the kind that it is sent as."""
+"""Hostile and damaged uploads, each with the kind that it is sent as."""
 
 import io
 import struct
@@ -33,7 +33,7 @@ TEXTS = {
 
 
 def probes(folder: Path, seed: int = 0) -> "Iterator[tuple[str, str, bytes]]":
-    """(name, kind, bytes) of about 60; none of them is a clip or a picture that may be used."""
+    """About 60 of (name, kind, bytes); none is a usable clip or image."""
     draw = np.random.default_rng(seed)
     for name, text in TEXTS.items():
         yield name, "video", text.encode()
@@ -80,14 +80,14 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def png_bomb(width: int, height: int) -> bytes:
-    """It says that it is nearly a gigapixel; the first megabyte of that is there."""
+    """Claims nearly a gigapixel; holds the first megabyte."""
     pack = zlib.compress(bytes(2**20))
     head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", pack) + chunk(b"IEND", b"")
 
 
 def words_in_png(picture: bytes) -> bytes:
-    """A picture with a remark that unpacks to a hundred megabytes."""
+    """An image with a comment that decompresses to a hundred megabytes."""
     packer = zlib.compressobj(9)
     pack = b"".join(packer.compress(bytes(2**20)) for _ in range(100)) + packer.flush()
     return picture[:33] + chunk(b"zTXt", b"x\0\0" + pack) + picture[33:]
@@ -99,5 +99,5 @@ def damaged_png(picture: bytes) -> bytes:
 
 
 def claimed_size(clip: bytes) -> bytes:
-    """The header of a GIF says 60,000 x 60,000."""
+    """A GIF header of 60,000 x 60,000 pixels."""
     return clip[:6] + struct.pack("<HH", 60_000, 60_000) + clip[10:]

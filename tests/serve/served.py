@@ -1,4 +1,4 @@
-"""A server on a port of its own, in a thread of its own, and what tests ask of it."""
+"""A server in a thread, on its own port."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ ERROR_TYPES = {"invalid_request_error", "not_found", "busy", "server_error"}
 
 
 class Served:
-    """Where a server can be reached, and what it is made of."""
+    """A running server and its parts."""
 
     def __init__(
         self, engine: Any, studio: AppContext, url: str, server: StudioServer, loop: asyncio.AbstractEventLoop
@@ -38,25 +38,25 @@ class Served:
         return self.client.request(method, path, **options)
 
     def raw(self, request: bytes) -> bytes:
-        """Bytes as they are, and all that comes back until the server hangs up."""
+        """Send raw bytes; returns all that comes back until the server closes."""
         with socket.create_connection(("127.0.0.1", self.port), 30) as connection:
             connection.sendall(request)
             return until_it_hangs_up(connection)
 
     def studio_routes(self) -> list[Any]:
-        """Of the application behind what guards it."""
+        """The routes of the application behind its middleware."""
         app: Any = self.server.config.app
         return list(app.app.app.routes)
 
     def waits_until(self, holds: Callable[[], bool]) -> None:
-        """Fails if it does not hold within a while."""
+        """Wait for a condition; fails after a timeout."""
         until = time.monotonic() + 20
         while not holds():
             assert time.monotonic() < until, "it never came about"
             time.sleep(0.01)
 
     def call(self, work: Any) -> Any:
-        """Await it in the server's thread."""
+        """Run a coroutine in the server's thread."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
 
 
@@ -68,7 +68,7 @@ def served(
     loop: asyncio.AbstractEventLoop | None = None,
     root: str = "",
 ) -> Iterator[Served]:
-    """With a fake engine, unless there is one; in a loop that runs already, or in one of its own."""
+    """A server with a fake engine by default; in a given event loop, or in its own."""
     with nullcontext(loop) if loop is not None else running_loop() as loop:
         engine = engine or FakeEngine(folder)
         listener = bind("127.0.0.1", 0)
@@ -86,7 +86,7 @@ def served(
 
 @contextmanager
 def running_loop() -> Iterator[asyncio.AbstractEventLoop]:
-    """An event loop in a thread of its own."""
+    """An event loop in a thread."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -99,7 +99,7 @@ def running_loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 
 def until_it_hangs_up(connection: socket.socket) -> bytes:
-    """All that comes back; the head of an answer and its body may come apart."""
+    """All that comes back; head and body may arrive apart."""
     answer = b""
     with suppress(ConnectionResetError):  # how it hangs up on what it has not read
         while piece := connection.recv(65536):
@@ -108,7 +108,7 @@ def until_it_hangs_up(connection: socket.socket) -> bytes:
 
 
 def problem(response: httpx.Response, status: int) -> dict[str, Any]:
-    """The one clear line of a refusal, and what goes with it."""
+    """The error of a response, after checks of its format."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/json"
     return checked_problem(response.json())

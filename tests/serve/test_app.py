@@ -1,4 +1,4 @@
-"""What does not concern videos: the page, health, limits, the model, figures; and how a server ends."""
+"""The page, health, limits, models and metrics; and the shutdown of the server."""
 
 import json
 import socket
@@ -45,18 +45,18 @@ def test_health(there):
     assert problem(there.ask("GET", "/healthz"), 503)["code"] == "broken"
 
 
-def test_a_server_that_goes_down_is_not_ready(there):
+def test_server_is_not_ready_during_shutdown(there):
     there.loop.call_soon_threadsafe(there.studio.closing.set)
     there.waits_until(there.studio.closing.is_set)
     assert problem(there.ask("GET", "/readyz"), 503)["code"] == "closing"
     assert there.ask("GET", "/healthz").status_code == 200
 
 
-def test_limits_are_published(there):
+def test_limits(there):
     assert there.ask("GET", "/v1/limits").json() == json.loads(json.dumps(asdict(there.engine.limits)))
 
 
-def test_the_model_is_published(there):
+def test_models(there):
     models = there.ask("GET", "/v1/models").json()
     assert models["object"] == "list"
     (model,) = models["data"]
@@ -68,7 +68,7 @@ def test_the_model_is_published(there):
     assert problem(there.ask("GET", "/v1/models/other"), 404)["code"] == "unknown_model"
 
 
-def test_a_prior_taught_to_say_what_is_next_has_other_orders(tmp_path):
+def test_autoregressive_prior_has_other_orders(tmp_path):
     engine = FakeEngine(tmp_path)
     engine.info = replace(INFO, objective="autoregressive")
     with served(tmp_path, engine=engine) as there:
@@ -76,7 +76,7 @@ def test_a_prior_taught_to_say_what_is_next_has_other_orders(tmp_path):
         assert problem(there.ask("POST", "/v1/streams", json={"order": "halton"}), 400)["param"] == "order"
 
 
-def test_figures_are_text_for_prometheus(there):
+def test_metrics_are_text_for_prometheus(there):
     there.ask("POST", "/v1/streams", json={})
     answer = there.ask("GET", "/metrics")
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
@@ -88,7 +88,7 @@ def test_figures_are_text_for_prometheus(there):
     assert "videogen_prior_seconds_total 0.25" in lines
 
 
-def test_every_figure_has_a_name_a_kind_and_a_number():
+def test_every_metric_has_help_type_and_value():
     lines = to_prometheus({"up": 1, "frames": 10**9, "prior_seconds": 0.1}).splitlines()
     for about, kind, sample in zip(lines[::3], lines[1::3], lines[2::3], strict=True):
         name, number = sample.split()
@@ -98,7 +98,7 @@ def test_every_figure_has_a_name_a_kind_and_a_number():
         float(number)
 
 
-def test_the_page_is_a_fixed_table_of_files(there):
+def test_page_is_a_fixed_table_of_files(there):
     pages = read_page()
     assert "index.html" in pages
     for name, page in pages.items():
@@ -109,7 +109,7 @@ def test_the_page_is_a_fixed_table_of_files(there):
     assert there.ask("GET", "/").content == (FOLDER / "index.html").read_bytes()
 
 
-def test_only_files_of_known_kinds_are_of_the_page(tmp_path):
+def test_page_has_only_files_of_known_types(tmp_path):
     (tmp_path / "a.js").write_text("1")
     (tmp_path / "secret.pem").write_text("2")
     (tmp_path / "folder.js").mkdir()
@@ -117,7 +117,7 @@ def test_only_files_of_known_kinds_are_of_the_page(tmp_path):
     assert read_page(tmp_path / "nothing") == {}
 
 
-def test_a_page_in_which_nothing_is_written_in_line(there):
+def test_page_has_no_inline_scripts_or_styles(there):
     for script in FOLDER.glob("*.html"):
         text = script.read_text()
         assert "style=" not in text
@@ -126,7 +126,7 @@ def test_a_page_in_which_nothing_is_written_in_line(there):
         assert all("src=" in tag for tag in text.split("<script")[1:])
 
 
-def test_streams_end_whole_when_the_server_does(tmp_path):
+def test_shutdown_ends_streams_properly(tmp_path):
     with served(tmp_path) as there:
         there.engine.endless = True
         stream = there.ask("POST", "/v1/streams", json={}).json()
@@ -141,7 +141,7 @@ def test_streams_end_whole_when_the_server_does(tmp_path):
     assert there.engine.stream(stream["id"]).viewers == []
 
 
-def test_sockets_are_told_when_the_server_ends(tmp_path):
+def test_shutdown_closes_websockets(tmp_path):
     with served(tmp_path) as there:
         there.engine.endless = True
         with connect(f"ws://127.0.0.1:{there.port}/v1/realtime/video") as socket:
@@ -154,7 +154,7 @@ def test_sockets_are_told_when_the_server_ends(tmp_path):
         assert caught.value.rcvd.code in (1001, 1012)
 
 
-def test_an_upload_does_not_hold_up_the_end(tmp_path, monkeypatch):
+def test_upload_does_not_delay_shutdown(tmp_path, monkeypatch):
     with served(tmp_path) as there:
         monkeypatch.setattr(server, "GRACE_SECONDS", 0.2)
         with socket.create_connection(("127.0.0.1", there.port), 20) as connection:
@@ -168,7 +168,7 @@ def test_an_upload_does_not_hold_up_the_end(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /healthz HT", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /"])
-def test_who_asks_for_nothing_is_hung_up_on(tmp_path, monkeypatch, sent):
+def test_connection_without_request_is_closed(tmp_path, monkeypatch, sent):
     monkeypatch.setattr(connection_protocol, "HEADER_SECONDS", 0.1)
     with served(tmp_path) as there, socket.create_connection(("127.0.0.1", there.port), 20) as connection:
         connection.sendall(sent)
@@ -178,7 +178,7 @@ def test_who_asks_for_nothing_is_hung_up_on(tmp_path, monkeypatch, sent):
         assert data.count(b"200 OK") == sent.count(b"\r\n\r\n")
 
 
-def test_a_body_that_nobody_reads_is_taken_for_a_while(tmp_path, monkeypatch):
+def test_unread_body_is_drained_for_a_while(tmp_path, monkeypatch):
     monkeypatch.setattr(body_drain, "DRAIN_SECONDS", 0.2)
     with served(tmp_path) as there, socket.create_connection(("127.0.0.1", there.port), 20) as connection:
         head = f"POST /v1/nothing HTTP/1.1\r\nHost: 127.0.0.1:{there.port}\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -190,12 +190,12 @@ def test_a_body_that_nobody_reads_is_taken_for_a_while(tmp_path, monkeypatch):
     assert b"\r\nconnection: close\r\n" in answer
 
 
-def test_an_answer_after_a_whole_body_keeps_the_line(there):
+def test_connection_stays_open_after_a_complete_body(there):
     for _ in range(2):
         assert "connection" not in there.ask("POST", "/v1/nothing", content=b"x" * 10**6).headers
 
 
-def test_nothing_is_left_of_many_visits(there):
+def test_many_requests_leak_nothing(there):
     before = threading.active_count()
     for _ in range(20):
         stream = there.ask("POST", "/v1/streams", json={}).json()
@@ -216,7 +216,7 @@ async def tasks_of_this_loop() -> int:
     return len(asyncio.all_tasks())
 
 
-def test_a_port_that_is_taken_is_told():
+def test_port_in_use_is_reported():
     with bind("127.0.0.1", 0) as taken:
         taken.listen()
         with pytest.raises(ResourceError, match="--port"):
@@ -226,30 +226,30 @@ def test_a_port_that_is_taken_is_told():
         bind("no.such.host.invalid", 0)
 
 
-class Compared(str):
-    """A name that counts how often it was compared with another one."""
+class CountingName(str):
+    """Counts comparisons."""
 
     __slots__ = ()
     times = 0
 
     def __eq__(self, other: object) -> bool:
-        Compared.times += 1
+        CountingName.times += 1
         return super().__eq__(other)
 
     __hash__ = str.__hash__
 
 
-def test_that_names_are_there_once_is_seen_in_one_pass():
-    names = [Compared(number) for number in range(2000)]
+def test_duplicates_are_found_in_one_pass():
+    names = [CountingName(number) for number in range(2000)]
     assert first_duplicate(names) is None
-    assert Compared.times < 100
+    assert CountingName.times < 100
     assert first_duplicate([*names, names[7], names[3]]) == "7"
-    assert Compared.times < 200
+    assert CountingName.times < 200
 
 
 @pytest.mark.parametrize("where", ["header", "headers", "address"])
 @pytest.mark.parametrize("pieces", [1, 40])
-def test_headers_have_a_limit_however_they_arrive(there, where, pieces):
+def test_headers_are_limited_however_they_arrive(there, where, pieces):
     long = {
         "header": b"X-A: " + b"a" * 120_000,
         "headers": b"\r\n".join(b"X-%d: a" % number for number in range(5000)),
@@ -270,7 +270,7 @@ def test_headers_have_a_limit_however_they_arrive(there, where, pieces):
 
 
 @pytest.mark.parametrize("left_on", [True, False])
-def test_a_proxy_may_put_the_server_under_a_path(tmp_path, left_on):
+def test_path_prefix_behind_a_proxy(tmp_path, left_on):
     with served(tmp_path, access_policy("127.0.0.1", (), TOKEN), root="/studio") as there:
         path = "/studio" if left_on else ""
         assert there.ask("GET", f"{path}/").content == (FOLDER / "index.html").read_bytes()
@@ -290,7 +290,7 @@ def test_a_proxy_may_put_the_server_under_a_path(tmp_path, left_on):
             assert "/studio/v1/streams/" in str(socket.recv(20))
 
 
-def test_the_path_itself_leads_to_what_ends_with_a_slash(tmp_path):
+def test_path_prefix_redirects_to_a_trailing_slash(tmp_path):
     with served(tmp_path, root="/a/b") as there:
         found = there.ask("GET", "/a/b")
         assert (found.status_code, found.headers["location"]) == (308, "/a/b/")
@@ -298,11 +298,11 @@ def test_the_path_itself_leads_to_what_ends_with_a_slash(tmp_path):
 
 
 @pytest.mark.parametrize(("given", "root"), [("", ""), ("/", ""), ("/studio", "/studio"), ("/a/b/", "/a/b")])
-def test_a_root_path_has_no_slash_at_its_end(given, root):
+def test_root_path_has_no_trailing_slash(given, root):
     assert normalize_root_path(given) == root
 
 
 @pytest.mark.parametrize("path", ["studio", "//evil.example.org", "/a/../b", "/a b", "/ü", "http://x/studio", "/a;b"])
-def test_a_root_path_that_is_none_is_refused(path):
+def test_invalid_root_path_is_refused(path):
     with pytest.raises(UsageError, match="--root-path"):
         normalize_root_path(path)

@@ -1,4 +1,4 @@
-"""One connection, without a network and with a clock that stands still: who is waited for, and who is hung up on."""
+"""Timeouts of a connection, with a fake network and a fake clock."""
 
 import asyncio
 from collections.abc import Callable
@@ -24,7 +24,7 @@ ASKS = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 class FakeTransport:
-    """The other end's transport: what it has not taken is `left`."""
+    """A transport whose unsent bytes are `left`."""
 
     def __init__(self) -> None:
         self.left, self.aborted = 0, False
@@ -52,15 +52,15 @@ class FakeTransport:
 
 
 class FakeClock:
-    """A loop's timers, which go off when a test says so; its time is a later one whenever somebody looks."""
+    """Timers that fire on demand; the time advances with each reading."""
 
     instants = count()
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop, self.timers = loop, list[Any]()
 
-    def call_later(self, seconds: float, call: Callable[[], None]) -> "Timer":
-        timer = Timer(self, seconds, call)
+    def call_later(self, seconds: float, call: Callable[[], None]) -> "FakeTimer":
+        timer = FakeTimer(self, seconds, call)
         self.timers.append(timer)
         return timer
 
@@ -71,13 +71,13 @@ class FakeClock:
         return self.loop.create_task(work)
 
     def go_off(self) -> None:
-        """The connection's own: it is set again, or the connection is cut."""
+        """Fire the timer of the connection, which rearms it or drops the connection."""
         (timer,) = [timer for timer in self.timers if timer.seconds == connection_protocol.HEADER_SECONDS]
         timer.cancel()
         timer.call()
 
 
-class Timer:
+class FakeTimer:
     def __init__(self, clock: FakeClock, seconds: float, call: Callable[[], None]) -> None:
         self.clock, self.seconds, self.call = clock, seconds, call
 
@@ -87,7 +87,7 @@ class Timer:
 
 
 def connected(scene: Callable[[HttpProtocol, FakeTransport, FakeClock, asyncio.Event], Any]) -> None:
-    """A scene with a connection to an application that answers with five bytes, when it is allowed to."""
+    """Run a test with a connection to an application that responds with five bytes when released."""
 
     async def play() -> None:
         allowed = asyncio.Event()
@@ -115,7 +115,7 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-def test_who_asks_for_nothing_is_hung_up_on():
+def test_idle_connection_is_closed():
     async def scene(protocol, line, clock, allowed):
         clock.go_off()
         assert line.aborted
@@ -123,7 +123,7 @@ def test_who_asks_for_nothing_is_hung_up_on():
     connected(scene)
 
 
-def test_an_answer_that_is_long_in_the_making_is_waited_for():
+def test_slow_response_is_not_a_timeout():
     async def scene(protocol, line, clock, allowed):
         protocol.data_received(ASKS)
         for _ in range(50):
@@ -133,8 +133,8 @@ def test_an_answer_that_is_long_in_the_making_is_waited_for():
     connected(scene)
 
 
-def test_who_reads_slowly_gets_the_whole_answer():
-    """It is complete when it lies in the buffer, however long the way from there is."""
+def test_slow_reader_gets_the_whole_response():
+    """A response is complete for uvicorn once it is in the buffer."""
 
     async def scene(protocol, line, clock, allowed):
         allowed.set()
@@ -151,7 +151,7 @@ def test_who_reads_slowly_gets_the_whole_answer():
     connected(scene)
 
 
-def test_who_reads_nothing_of_an_answer_is_hung_up_on():
+def test_reader_of_nothing_is_dropped_after_the_response():
     async def scene(protocol, line, clock, allowed):
         allowed.set()
         protocol.data_received(ASKS)
@@ -164,7 +164,7 @@ def test_who_reads_nothing_of_an_answer_is_hung_up_on():
     connected(scene)
 
 
-def test_who_reads_nothing_of_an_answer_that_goes_on_is_hung_up_on():
+def test_reader_of_nothing_is_dropped_during_the_response():
     async def scene(protocol, line, clock, allowed):
         protocol.data_received(ASKS)
         line.left = 100_000  # and the application waits until it is less
@@ -180,7 +180,7 @@ def test_who_reads_nothing_of_an_answer_that_goes_on_is_hung_up_on():
 
 
 @pytest.mark.parametrize("most", [1, 3])
-def test_there_are_only_so_many_and_who_has_been_idle_longest_makes_room(most):
+def test_longest_idle_connection_makes_room(most):
     async def scene() -> None:
         config = StudioServer(None, asyncio.Event(), 1000).config  # type: ignore[arg-type]
         state, lines, loop = ServerState(), [FakeTransport() for _ in range(most + 1)], asyncio.get_running_loop()
@@ -197,33 +197,33 @@ def test_there_are_only_so_many_and_who_has_been_idle_longest_makes_room(most):
 
 
 @dataclass(eq=False)
-class Connected:
+class FakeConnection:
     address: str
     began: float = 0.0
     idle_since: float | None = None
 
 
-def test_an_address_that_has_the_most_makes_room_and_nobody_else():
-    crowd = [Connected("a", number, 10.0 + number) for number in range(5)]
-    alone = Connected("b", 0.0, 1.0)  # idle for longer than all of them
-    assert connection_to_close(Connected("c"), [*crowd, alone]) is crowd[0]
-    assert connection_to_close(Connected("a"), [*crowd, alone]) is crowd[0]
-    busy = [Connected("a", number) for number in range(5)]
-    assert connection_to_close(Connected("b"), busy) is busy[4], "its latest"
-    last = Connected("a")
+def test_address_with_most_connections_makes_room():
+    crowd = [FakeConnection("a", number, 10.0 + number) for number in range(5)]
+    alone = FakeConnection("b", 0.0, 1.0)  # idle for longer than all of them
+    assert connection_to_close(FakeConnection("c"), [*crowd, alone]) is crowd[0]
+    assert connection_to_close(FakeConnection("a"), [*crowd, alone]) is crowd[0]
+    busy = [FakeConnection("a", number) for number in range(5)]
+    assert connection_to_close(FakeConnection("b"), busy) is busy[4], "its latest"
+    last = FakeConnection("a")
     assert connection_to_close(last, busy) is last
     assert connection_to_close(last, [*busy, alone]) is last, "it must not push out somebody who has less"
-    even = [Connected("a"), Connected("b"), Connected("a"), Connected("b")]
-    assert connection_to_close(newcomer := Connected("b"), even) is newcomer
+    even = [FakeConnection("a"), FakeConnection("b"), FakeConnection("a"), FakeConnection("b")]
+    assert connection_to_close(newcomer := FakeConnection("b"), even) is newcomer
 
 
-def test_who_is_counted_together():
+def test_client_key():
     assert client_key("127.0.0.1") == client_key("::ffff:127.0.0.1") == "127.0.0.1"
     assert client_key("2001:db8::1") == client_key("2001:db8::ffff") != client_key("2001:db8:0:1::1")
     assert client_key("testclient") == "testclient"
 
 
-def test_there_are_no_more_connections_than_files_for_them(monkeypatch, caplog):
+def test_connections_fit_the_limit_of_open_files(monkeypatch, caplog):
     limits = [256, 256]
     monkeypatch.setattr(connections.resource, "getrlimit", lambda which: tuple(limits))
     monkeypatch.setattr(connections.resource, "setrlimit", lambda which, asked: limits.__setitem__(0, asked[0]))

@@ -1,4 +1,4 @@
-"""The server with the engine and a real model, tiny as it is: from a prompt to a film that players can play."""
+"""The server with the engine and a tiny model: from a prompt to a video file that players can read."""
 
 import asyncio
 import io
@@ -23,7 +23,7 @@ PROMPT = "a small red ring drifts left over a dark blue background"
 
 @pytest.fixture(scope="module")
 def there(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """An engine lives in one event loop: that of the server's thread."""
+    """Starts the engine in the event loop of the server's thread."""
     with running_loop() as loop:
         engine = asyncio.run_coroutine_threadsafe(
             Engine.start(tiny_model_folder, ServerLimits(), threads=1), loop
@@ -59,7 +59,7 @@ def finished(there: Served, video: dict[str, Any]) -> dict[str, Any]:
     return video
 
 
-def test_a_video_is_made_extended_and_deleted(there, tmp_path):
+def test_video_is_generated_extended_and_deleted(there, tmp_path):
     video = finished(there, there.ask("POST", "/v1/videos", json={"prompt": PROMPT, "seconds": "2", "seed": 3}).json())
     assert (video["progress"], video["frames"], video["error"]) == (100, 16, None)
     (tmp_path / "film.mp4").write_bytes(there.ask("GET", f"/v1/videos/{video['id']}/content").content)
@@ -72,7 +72,7 @@ def test_a_video_is_made_extended_and_deleted(there, tmp_path):
     problem(there.ask("GET", f"/v1/videos/{video['id']}/content"), 404)
 
 
-def test_the_same_seed_is_the_same_film(there):
+def test_same_seed_gives_the_same_file(there):
     asked = {"prompt": PROMPT, "frames": 9, "seed": 5, "steps": 3, "guidance_scale": 2}
     films = [
         there.ask(
@@ -83,7 +83,7 @@ def test_the_same_seed_is_the_same_film(there):
     assert films[0].content == films[1].content
 
 
-def test_a_stream_is_watched_told_anew_and_stopped(there, tmp_path):
+def test_stream_is_watched_changed_and_stopped(there, tmp_path):
     stream = there.ask("POST", "/v1/streams", json={"prompt": PROMPT, "seed": 1}).json()
     place, film = stream["urls"]["self"], b""
     with httpx.stream("GET", there.url + stream["urls"]["video"], timeout=30) as answer:
@@ -103,7 +103,7 @@ def test_a_stream_is_watched_told_anew_and_stopped(there, tmp_path):
     assert len(scan(tmp_path / "recent.mp4").pts) >= 8
 
 
-def test_the_preview_shows_pictures_and_what_is_decided(there):
+def test_preview_has_frames_and_masks(there):
     stream = there.ask("POST", "/v1/streams", json={"prompt": PROMPT, "frames": 9}).json()
     kinds, data = set(), b""
     with httpx.stream("GET", there.url + stream["urls"]["preview"], timeout=30) as answer:
@@ -121,7 +121,7 @@ def test_the_preview_shows_pictures_and_what_is_decided(there):
 
 
 @pytest.mark.parametrize("name", ["clip", "image"])
-def test_streams_begin_with_uploads(there, clip, picture, name):
+def test_streams_start_from_uploads(there, clip, picture, name):
     files = {name: ("x", clip if name == "clip" else picture)}
     answer = there.ask("POST", "/v1/streams", data={"prompt": PROMPT, "frames": "9"}, files=files)
     assert answer.status_code == 201, answer.text
@@ -150,7 +150,7 @@ UPLOADS = {
 
 
 @pytest.mark.parametrize(("number", "name"), list(enumerate(UPLOADS)))
-def test_uploads_of_people_who_look_for_holes(there, number, name):
+def test_hostile_uploads(there, number, name):
     field = ("clip", "image")[number % 2] if name != "a picture too large" else "image"
     answer = there.ask("POST", "/v1/streams", data={"prompt": PROMPT}, files={field: ("x.mp4", UPLOADS[name])})
     error = problem(answer, 400)
@@ -159,7 +159,7 @@ def test_uploads_of_people_who_look_for_holes(there, number, name):
     assert "/tmp" not in error["message"]
 
 
-def test_uploads_that_were_cut_short(there, clip, picture):
+def test_truncated_uploads(there, clip, picture):
     for data, field in (
         (clip[: len(clip) // 2], "clip"),
         (clip[:-20], "clip"),
@@ -170,7 +170,7 @@ def test_uploads_that_were_cut_short(there, clip, picture):
         problem(there.ask("POST", "/v1/streams", data={"prompt": PROMPT}, files={field: ("x", data)}), 400)
 
 
-def test_the_figures_add_up(there):
+def test_metrics_add_up(there):
     lines = dict(line.rsplit(" ", 1) for line in there.ask("GET", "/metrics").text.splitlines() if line[0] != "#")
     assert float(lines["videogen_up"]) == 1
     assert float(lines["videogen_jobs_opened_total"]) >= 4

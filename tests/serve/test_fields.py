@@ -32,14 +32,14 @@ def refused(fields: RequestSchema, given: object) -> ApiError:
 
 
 @pytest.mark.parametrize("highest", [0, 1, 9, 10, 19, 60, 100, 119, 120, 999, 1000, 1234])
-def test_the_pattern_of_whole_numbers_is_exact(highest):
+def test_integer_pattern_is_exact(highest):
     matching = [number for number in range(2000) if re.fullmatch(integer_pattern(highest) or "(?!)", str(number))]
     assert matching == list(range(1, highest + 1))
 
 
 @pytest.mark.parametrize("longest", [1, 9, 60, 120])
 @given(st.integers(0, 130), st.from_regex(r"(\.[0-9]{1,3})?", fullmatch=True))
-def test_seconds_as_text_are_from_one_to_the_longest(longest, whole, fraction):
+def test_seconds_pattern_is_exact(longest, whole, fraction):
     text = f"{whole}{fraction}"
     matches = re.fullmatch(seconds_pattern(longest), text) is not None
     right = 1 <= float(text) <= longest and not (whole == longest and fraction)
@@ -89,7 +89,7 @@ def test_a_change_needs_a_field():
     assert refused(SCHEMAS.change, {"prompt": None}).code == "missing"
 
 
-def test_sampling_fields_are_the_table_and_the_command_line():
+def test_sampling_fields_equal_the_table_and_the_command_line():
     generation_schemas = (SCHEMAS.video, SCHEMAS.extension, SCHEMAS.extension_form, SCHEMAS.stream, SCHEMAS.session)
     published = generation_schemas[0].schema()["properties"]
     for name, spec in SETTINGS.items():
@@ -116,7 +116,7 @@ def test_every_sampling_setting_is_checked_and_passed_on(name):
     assert refused(SCHEMAS.video, {"prompt": "x", name: -1}).param == name
 
 
-def test_null_is_not_given():
+def test_null_is_ignored():
     given = {"prompt": "x", "frames": None, "seconds": 2, "seed": None}
     assert SCHEMAS.video.check(given) == {"prompt": "x", "seconds": 2}
 
@@ -126,7 +126,7 @@ SOME = st.dictionaries(st.sampled_from(sorted(SCHEMAS.video.schemas)), VALUES, m
 
 
 @given(SOME, st.booleans())
-def test_the_check_is_the_published_schema(given, told):
+def test_check_equals_the_published_schema(given, told):
     jsonschema_rs = pytest.importorskip("jsonschema_rs", reason="an independent reader of JSON Schema")
     given = {**given, **({"prompt": "x"} if told else {})}
     try:
@@ -137,7 +137,7 @@ def test_the_check_is_the_published_schema(given, told):
     assert jsonschema_rs.validator_for(SCHEMAS.video.schema()).is_valid(given) == taken
 
 
-def test_a_form_is_text_that_stands_for_the_same():
+def test_text_of_a_form_is_converted():
     form = {"prompt": "7", "steps": "4", "temperature": "0.5", "seconds": "1.25", "seed": "12", "top_p": "1e-1"}
     given = {"prompt": "7", "steps": 4, "temperature": 0.5, "seconds": 1.25, "seed": 12, "top_p": 0.1}
     assert SCHEMAS.video.check_form(form) == given
@@ -147,7 +147,7 @@ def test_a_form_is_text_that_stands_for_the_same():
         assert caught.value.param == "steps"
 
 
-def test_objects_are_checked_inside():
+def test_nested_objects_are_checked():
     schema = SCHEMAS.extension.schemas["video"]
     assert matches({"id": f"video_{'0' * 32}"}, schema)
     for wrong in (
@@ -160,7 +160,7 @@ def test_objects_are_checked_inside():
         assert not matches(wrong, schema)
 
 
-def test_a_wish_is_what_was_given_and_nothing_else():
+def test_generation_params_hold_only_given_fields():
     given = SCHEMAS.video.check({"prompt": "x", "seconds": "1.5", "seed": 3, "top_k": 9, "negative_prompt": "y"})
     params = generation_params(given, INFO, BEGINNING)
     assert (params.prompt, params.frames, params.seed, params.negative_prompt) == ("x", 12, 3, "y")

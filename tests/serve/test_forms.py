@@ -1,4 +1,4 @@
-"""Bodies as they arrive: however they are cut, within their limits, and never kept where they are passed on."""
+"""Request bodies: any chunk boundaries, limits, and files that are streamed."""
 
 import asyncio
 import json
@@ -47,8 +47,8 @@ def request(pieces: Iterable[bytes], content_type: str = f"multipart/form-data; 
     return Request({"type": "http", "method": "POST", "headers": [(b"content-type", content_type.encode())]}, receive)
 
 
-class Taker:
-    """Where files go; keeps them for the test to look at."""
+class FakeReceiver:
+    """Receives uploads and keeps their bytes."""
 
     def __init__(self) -> None:
         self.kind, self.data = "", b""
@@ -59,7 +59,7 @@ class Taker:
 
 
 def read(pieces: Iterable[bytes], take: Any = None, **settings: str) -> Form:
-    return asyncio.run(read_form(request(pieces, **settings), FILES, take or Taker(), LIMITS))
+    return asyncio.run(read_form(request(pieces, **settings), FILES, take or FakeReceiver(), LIMITS))
 
 
 def refusal(body: bytes, status: int, **settings: str) -> ApiError:
@@ -73,12 +73,12 @@ BODY = whole(part("prompt", "grün".encode()), part("clip", DATA, '; filename=".
 
 
 @given(st.lists(st.integers(0, len(BODY)), max_size=12))
-def test_it_does_not_matter_how_a_form_is_cut(cuts):
+def test_chunk_boundaries_do_not_matter(cuts):
     edges = [0, *sorted(cuts), len(BODY)]
-    taker = Taker()
-    form = read((BODY[begin:end] for begin, end in pairwise(edges)), taker)
+    receiver = FakeReceiver()
+    form = read((BODY[begin:end] for begin, end in pairwise(edges)), receiver)
     assert form == Form({"prompt": "grün", "seed": "3"}, "clip", BEGINNING)
-    assert (taker.kind, taker.data) == ("video", DATA)
+    assert (receiver.kind, receiver.data) == ("video", DATA)
 
 
 @pytest.mark.parametrize(
@@ -93,14 +93,14 @@ def test_it_does_not_matter_how_a_form_is_cut(cuts):
         (b"x", "video"),
     ],
 )
-def test_its_first_bytes_tell_what_a_reference_is(start, kind):
-    taker = Taker()
-    read([whole(part("input_reference", start))], taker)
-    assert (taker.kind, taker.data) == (kind, start)
+def test_file_kind_is_recognized_from_first_bytes(start, kind):
+    receiver = FakeReceiver()
+    read([whole(part("input_reference", start))], receiver)
+    assert (receiver.kind, receiver.data) == (kind, start)
     assert sniff_kind(start) == kind
 
 
-def test_a_file_is_passed_on_while_it_arrives_and_not_kept():
+def test_file_is_streamed_and_not_kept_in_memory():
     size = 0
 
     async def count(chunks: AsyncIterator[bytes], kind: str) -> InitialFrames:
@@ -123,7 +123,7 @@ def test_a_file_is_passed_on_while_it_arrives_and_not_kept():
     assert peak < 2**20
 
 
-def test_limits_hold_before_anything_is_read():
+def test_content_length_is_checked_first():
     async def never(chunks: AsyncIterator[bytes], kind: str) -> InitialFrames:
         raise AssertionError
 
@@ -134,7 +134,7 @@ def test_limits_hold_before_anything_is_read():
     assert (caught.value.status, caught.value.code) == (413, "body_too_large")
 
 
-def test_a_body_that_never_ends_is_cut():
+def test_endless_body_is_cut():
     endless = iter(lambda: bytes(65536), None)
     first = [part("clip", b"")[:-2]]
     with pytest.raises(ApiError) as caught:
@@ -142,13 +142,13 @@ def test_a_body_that_never_ends_is_cut():
     assert caught.value.status == 413
 
 
-def test_text_has_a_limit_of_its_own():
+def test_text_of_a_form_is_limited():
     assert refusal(whole(part("prompt", b"x" * 2001)), 413).code == "body_too_large"
     assert refusal(whole(part("a", b"x" * 1500), part("b", b"x" * 600)), 413).code == "body_too_large"
     assert refusal(whole(*(part(str(n), b"x") for n in range(41))), 400).code == "too_many_fields"
 
 
-def test_an_invalid_form_is_refused():
+def test_invalid_form_is_refused():
     assert refusal(whole(part("prompt", b"x"), part("prompt", b"y")), 400).code == "twice"
     assert refusal(whole(part("clip", b"x"), part("image", b"y")), 400).code == "twice"
     assert refusal(whole(part("prompt", b"\xff\xfe")), 400).code == "wrong_value"
@@ -164,12 +164,12 @@ def test_an_invalid_form_is_refused():
         assert refusal(BODY, 415, content_type=other).code == "content_type"
 
 
-def test_an_empty_file_is_told():
+def test_empty_file_is_refused():
     with pytest.raises(UploadError):
         read([whole(part("clip", b""))])
 
 
-def test_a_body_that_stops_coming_is_told(monkeypatch):
+def test_stalled_body_times_out(monkeypatch):
     monkeypatch.setattr(bodies, "IDLE_SECONDS", 0.02)
 
     async def receive() -> dict[str, Any]:
@@ -187,18 +187,18 @@ async def byte_by_byte() -> dict[str, Any]:
     return {"type": "http.request", "body": b"\n", "more_body": True}
 
 
-def test_a_body_that_comes_byte_by_byte_has_an_end(monkeypatch):
-    """A form has as long as a file may take besides."""
+def test_slow_body_times_out(monkeypatch):
+    """A form has additional time for its file."""
     monkeypatch.setattr(bodies, "BODY_SECONDS", 0.1)
     monkeypatch.setattr(forms, "BODY_SECONDS", 0.1)
     for kind, limits in (("application/json", LIMITS), (FORM, replace(LIMITS, receive_seconds=0.1))):
         asked = Request({"type": "http", "method": "POST", "headers": [(b"content-type", kind.encode())]}, byte_by_byte)
         with pytest.raises(ApiError) as caught:
-            asyncio.run(read_json(asked, 10**6) if kind != FORM else read_form(asked, FILES, Taker(), limits))
+            asyncio.run(read_json(asked, 10**6) if kind != FORM else read_form(asked, FILES, FakeReceiver(), limits))
         assert (caught.value.status, caught.value.code) == (408, "too_slow")
 
 
-def test_only_waiting_counts_and_not_what_is_done_with_a_body(monkeypatch):
+def test_time_of_the_reader_does_not_count(monkeypatch):
     async def slow_reader() -> int:
         found = 0
         async for _ in read_chunks(request([b"x"] * 20), 100, 0.1):
@@ -216,7 +216,7 @@ def test_only_waiting_counts_and_not_what_is_done_with_a_body(monkeypatch):
         lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     )
 )
-def test_json_is_read_as_it_is(value):
+def test_json_round_trip(value):
     assert parse_json(json.dumps(value)) == value
 
 
@@ -235,7 +235,7 @@ def test_json_is_read_as_it_is(value):
         b"'x'",
     ],
 )
-def test_json_that_is_none_is_told(text):
+def test_invalid_json_is_refused(text):
     with pytest.raises(ApiError) as caught:
         parse_json(text)
     assert (caught.value.status, caught.value.code) == (400, "not_json")

@@ -1,4 +1,4 @@
-"""What people who look for holes send: each probe gets one clear line as JSON, and nothing else happens."""
+"""Hostile requests: each gets one clear JSON error, and nothing else happens."""
 
 import select
 import socket
@@ -132,7 +132,7 @@ def test_methods(there, line, status):
         b"GET / HTTP/1.1\r\nX: a\r\n b\r\n\r\n",
     ],
 )
-def test_what_is_no_http(there, request_):
+def test_invalid_http(there, request_):
     assert raw_problem(there.raw(request_ + b"\r\n\r\n"), 400)["type"] == "invalid_request_error"
 
 
@@ -159,15 +159,15 @@ HANDSHAKE = f"{UPGRADE}Sec-WebSocket-Version: 13\r\n{KEY}"
         ("GET /v1/nothing", HANDSHAKE, 404),
     ],
 )
-def test_what_only_looks_like_a_websocket(there, monkeypatch, line, headers, status):
-    """It is answered, in our own words, and not held."""
+def test_invalid_websocket_handshakes(there, monkeypatch, line, headers, status):
+    """Answered with a JSON error, and not kept open."""
     monkeypatch.setattr(body_drain, "DRAIN_SECONDS", 0.05)
     answer = there.raw(f"{line} HTTP/1.1\r\nHost: 127.0.0.1:{there.port}\r\n{headers}\r\n".encode())
     raw_problem(answer, status)
     assert b"\r\nx-content-type-options: nosniff\r\n" in answer.lower()
 
 
-def test_headers_without_end(there):
+def test_endless_headers(there):
     answer = there.raw(b"GET / HTTP/1.1\r\nX: " + b"x" * 40_000)
     assert raw_problem(answer, 431)["code"] == "headers_too_large"
 
@@ -200,7 +200,7 @@ def test_bodies(there, content_type, body, status):
     assert there.engine.submitted == []
 
 
-def test_a_body_that_is_too_large_is_told_of_whatever_was_sent(there):
+def test_too_large_body_gets_413_however_it_is_sent(there):
     def much() -> Iterator[bytes]:
         for _ in range(200):
             yield bytes(2**16)
@@ -211,7 +211,7 @@ def test_a_body_that_is_too_large_is_told_of_whatever_was_sent(there):
     assert there.ask("GET", "/healthz").status_code == 200
 
 
-def test_a_body_that_comes_byte_by_byte_is_not_waited_for_without_end(there, monkeypatch):
+def test_slow_body_gets_408(there, monkeypatch):
     monkeypatch.setattr(bodies, "BODY_SECONDS", 0.3)
     lines = f"POST /login HTTP/1.1\r\nHost: 127.0.0.1:{there.port}\r\nContent-Type: application/json\r\n"
     with socket.create_connection(("127.0.0.1", there.port), 60) as connection:
@@ -225,13 +225,13 @@ def test_a_body_that_comes_byte_by_byte_is_not_waited_for_without_end(there, mon
     assert "0.3 seconds" in error["message"]
 
 
-def test_who_asks_before_sending_is_told_before_sending(there):
+def test_expect_continue_is_answered_early(there):
     lines = f"POST /v1/videos HTTP/1.1\r\nHost: 127.0.0.1:{there.port}\r\nContent-Type: application/json\r\n"
     answer = there.raw(f"{lines}Content-Length: 99999999999\r\nExpect: 100-continue\r\n\r\n".encode())
     assert raw_problem(answer, 413)["code"] == "body_too_large"
 
 
-def test_a_query_that_nobody_knows_is_told(there):
+def test_unknown_query_is_refused(there):
     for path in (
         "/v1/models?x=1",
         "/v1/videos?limit=0",

@@ -31,7 +31,7 @@ def connected(there: Served, **start: Any) -> Iterator[Any]:
 
 
 def heard(socket: Any, kind: str) -> dict[str, Any]:
-    """The next message of a kind; what comes before it is passed over."""
+    """The next message of a kind; skips others."""
     while True:
         message = socket.recv(20)
         if isinstance(message, str) and (found := json.loads(message))["type"] == kind:
@@ -44,7 +44,7 @@ def hung_up(socket: Any) -> int:
     return int(caught.value.rcvd.code)
 
 
-def test_a_session_whose_stream_fails_says_so_and_closes_with_an_error(there):
+def test_failed_stream_closes_with_an_error(there):
     there.engine.endless = True
     with connected(there, prompt="a ring") as socket:
         heard(socket, "video.chunk_metadata")
@@ -55,7 +55,7 @@ def test_a_session_whose_stream_fails_says_so_and_closes_with_an_error(there):
         assert hung_up(socket) == 1011
 
 
-def test_a_whole_session(there):
+def test_session_from_start_to_end(there):
     with connected(there, prompt="a ring", seed=3, format="m4s", width=24, height=16, fps=8, num_frames=20) as socket:
         start = json.loads(socket.recv(20))
         assert (start["type"], start["format"], start["config"]["prompt"]) == ("video.start", "m4s", "a ring")
@@ -75,7 +75,7 @@ def test_a_whole_session(there):
     there.waits_until(lambda: there.engine.stream(start["request_id"]).status == "stopped")
 
 
-def test_a_prompt_meanwhile_is_acknowledged_and_marked(there):
+def test_interaction_is_acknowledged_and_marked(there):
     there.engine.endless = True
     with connected(there, prompt="a red ring") as socket:
         id = heard(socket, "video.start")["request_id"]
@@ -110,7 +110,7 @@ def test_a_prompt_meanwhile_is_acknowledged_and_marked(there):
         ('{"type": "session.start", "top_k": 13}', "top_k", "not_possible"),
     ],
 )
-def test_an_invalid_first_message_ends_the_session(there, message, param, code):
+def test_invalid_first_message_ends_the_session(there, message, param, code):
     with connected(there) as socket:
         socket.send(message)
         error = json.loads(socket.recv(20))
@@ -121,7 +121,7 @@ def test_an_invalid_first_message_ends_the_session(there, message, param, code):
     assert there.engine.all_streams == {}
 
 
-def test_a_full_house_is_told(there):
+def test_full_server_is_reported(there):
     there.engine.full = True
     with connected(there, prompt="x") as socket:
         assert heard(socket, "error")["error"]["type"] == "busy"
@@ -134,7 +134,7 @@ def test_a_full_house_is_told(there):
      '{"type": "session.interaction", "interaction": {"event": {"prompt": 5}}}',
      '{"type": "session.interaction", "interaction": {"event_id": "\\ud800", "event": {"prompt": "x"}}}'],
 )  # fmt: skip
-def test_a_mistake_meanwhile_ends_nothing(there, message):
+def test_error_during_a_session_does_not_end_it(there, message):
     there.engine.endless = True
     with connected(there, prompt="x") as socket:
         heard(socket, "video.start")
@@ -145,7 +145,7 @@ def test_a_mistake_meanwhile_ends_nothing(there, message):
         heard(socket, "session.done")
 
 
-def test_messages_have_a_limit(there):
+def test_message_size_is_limited(there):
     there.engine.endless = True
     with connected(there, prompt="x") as socket:
         id = heard(socket, "video.start")["request_id"]
@@ -154,7 +154,7 @@ def test_messages_have_a_limit(there):
     there.waits_until(lambda: there.engine.stream(id).status == "stopped")
 
 
-def test_the_stream_ends_with_its_connection(there):
+def test_stream_ends_with_its_connection(there):
     there.engine.endless = True
     with connected(there, prompt="x") as socket:
         id = heard(socket, "video.start")["request_id"]
@@ -163,7 +163,7 @@ def test_the_stream_ends_with_its_connection(there):
     there.waits_until(lambda: there.engine.stream(id).viewers == [])
 
 
-def test_who_stalls_is_cut_off(there, monkeypatch):
+def test_stalled_client_is_dropped(there, monkeypatch):
     monkeypatch.setattr(streaming_response, "STALL_SECONDS", 0.2)
     there.engine.endless, there.engine.pieces = True, [bytes(2**20)]
     with connected(there, prompt="x") as socket:
@@ -173,12 +173,12 @@ def test_who_stalls_is_cut_off(there, monkeypatch):
 
 
 def frame(kind: int, payload: bytes) -> bytes:
-    """As clients send them: masked, here with zeros."""
+    """A frame of a client, masked with zeros."""
     return bytes((0x80 | kind, 0x80 | len(payload), 0, 0, 0, 0)) + payload
 
 
-def test_who_says_goodbye_and_does_not_read_the_rest_is_cut_off(there, monkeypatch):
-    """Closing alone would wait until such a client has taken what is on the way."""
+def test_client_that_does_not_read_the_close_is_dropped(there, monkeypatch):
+    """Closing alone would wait for the client to read."""
     monkeypatch.setattr(over_socket, "CLOSE_SECONDS", 0.1)
     monkeypatch.setattr(streaming_response, "STALL_SECONDS", 600.0)
     there.engine.endless, there.engine.pieces = True, [bytes(2**20)]
@@ -194,14 +194,14 @@ def test_who_says_goodbye_and_does_not_read_the_rest_is_cut_off(there, monkeypat
     assert [stream.status for stream in there.engine.all_streams.values()] == ["stopped"]
 
 
-def test_who_says_nothing_is_not_waited_for(there, monkeypatch):
+def test_missing_session_start_times_out(there, monkeypatch):
     monkeypatch.setattr(over_socket, "START_SECONDS", 0.05)
     with connected(there) as socket:
         assert heard(socket, "error")["code"] == "too_slow"
         assert hung_up(socket) == 1008
 
 
-def test_other_addresses_speak_no_websocket(there):
+def test_other_paths_have_no_websocket(there):
     with pytest.raises(InvalidStatus) as caught:
         connect(f"ws://127.0.0.1:{there.port}/v1/other")
     assert caught.value.response.status_code == 404

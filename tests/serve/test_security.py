@@ -1,4 +1,4 @@
-"""Who may ask: names, origins, the token, the login; and what never gets out."""
+"""Access: host names, origins, the token, logins; and what is never revealed."""
 
 import random
 import string
@@ -42,13 +42,13 @@ def with_token(token: str = TOKEN) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.0.1", "localhost", "LOCALHOST", "::1"])
-def test_here_no_token_is_needed(host):
+def test_loopback_needs_no_token(host):
     assert is_loopback(host)
     assert access_policy(host).token is None
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "studio.example.org", "127.0.0.1.example.org", ""])
-def test_elsewhere_a_token_is_needed(host):
+def test_other_addresses_need_a_token(host):
     with pytest.raises(UsageError, match="--token-file"):
         access_policy(host)
     assert access_policy(host, (), TOKEN).token == TOKEN
@@ -58,33 +58,33 @@ SIMPLE = ["a" * 16, "ab" * 20, "1234567890123456", "abcdefghijklmnopqrstuvwxyz",
 
 
 @pytest.mark.parametrize("token", SIMPLE)
-def test_a_long_token_that_is_easy_to_guess_is_refused(token):
+def test_guessable_token_is_refused(token):
     with pytest.raises(UsageError, match="openssl rand") as caught:
         access_policy("0.0.0.0", (), token)
     assert token not in str(caught.value)
 
 
-def test_random_tokens_are_taken():
+def test_random_tokens_are_accepted():
     draw = random.Random(7)
     for alphabet in ("0123456789abcdef", string.ascii_letters + string.digits):
         for _ in range(2000):
             assert not is_guessable("".join(draw.choices(alphabet, k=16)))
 
 
-def test_wrong_tokens_are_answered_later_each_time_and_the_operator_hears(caplog):
+def test_wrong_tokens_are_delayed_and_logged(caplog):
     instant = [0.0]
     token_throttle = TokenThrottle(clock=lambda: instant[0])
     waits = [token_throttle.record_failure("a") for _ in range(200)]
     assert waits[:7] == [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 10.0]
     assert set(waits[7:]) == {10.0}
-    assert token_throttle.record_failure("b") == 0.25, "others do not wait for it"
+    assert token_throttle.record_failure("b") == 0.25, "other addresses are not delayed"
     lines = [record.getMessage() for record in caplog.records]
     assert [line.split()[0] for line in lines if " from a;" in line] == ["1", "10", "100"]
     instant[0] = 1000.0
-    assert token_throttle.record_failure("a") == 0.25, "what is long ago is forgotten"
+    assert token_throttle.record_failure("a") == 0.25, "old failures expire"
 
 
-def test_only_so_many_addresses_are_remembered(monkeypatch):
+def test_throttle_is_bounded(monkeypatch):
     monkeypatch.setattr(wrong_tokens, "MAX_ADDRESSES", 5)
     token_throttle = TokenThrottle()
     for number in range(50):
@@ -92,7 +92,7 @@ def test_only_so_many_addresses_are_remembered(monkeypatch):
     assert list(token_throttle._wrong) == ["45", "46", "47", "48", "49"]
 
 
-def test_a_guess_is_held_and_the_right_token_is_not(tmp_path):
+def test_only_wrong_tokens_are_delayed(tmp_path):
     access = replace(access_policy("127.0.0.1", (), TOKEN), token_throttle=TokenThrottle(first=600.0, longest=600.0))
     with served(tmp_path, access) as there:
         for ask in (
@@ -102,22 +102,22 @@ def test_a_guess_is_held_and_the_right_token_is_not(tmp_path):
         ):
             with pytest.raises(httpx.ReadTimeout):
                 httpx.Client(base_url=there.url).request(**ask, timeout=0.2)  # type: ignore[arg-type]
-        assert there.ask("GET", "/v1/models").status_code == 401, "who shows none has guessed nothing"
+        assert there.ask("GET", "/v1/models").status_code == 401, "a request without a token is not a wrong token"
         assert there.ask("POST", "/login", json={"token": TOKEN}).status_code == 204
-        there.waits_until(lambda: not there.server.server_state.tasks)  # whoever has gone is waited for no longer
+        there.waits_until(lambda: not there.server.server_state.tasks)  # disconnected clients are not delayed further
 
 
 @pytest.mark.parametrize("token", ["", "short", "x" * 15, "ü" * 20])
-def test_a_token_that_could_be_guessed_is_refused(token):
+def test_short_token_is_refused(token):
     with pytest.raises(UsageError, match="16"):
         access_policy("127.0.0.1", (), token)
 
 
-def test_a_token_is_not_shown():
+def test_token_is_not_in_repr():
     assert TOKEN not in repr(access_policy("127.0.0.1", (), TOKEN))
 
 
-def test_names_that_are_ours():
+def test_host_names():
     access = access_policy("127.0.0.1", ("Studio.example.org",))
     for host in ("127.0.0.1", "127.0.0.1:8000", "localhost:9", "LocalHost", "[::1]:8000", "studio.example.org:443"):
         assert access.serves(host), host
@@ -131,12 +131,12 @@ def test_names_that_are_ours():
 
 
 @given(st.text())
-def test_any_host_header_is_judged(host):
+def test_any_host_header_is_handled(host):
     assert not access_policy("127.0.0.1").serves(f"{host}x.example.org")
 
 
 @pytest.mark.parametrize("path", ["/", "/page/index.html", "/healthz"])
-def test_the_page_is_open_to_all(locked, path):
+def test_page_is_public(locked, path):
     assert locked.ask("GET", path).status_code == 200
 
 
@@ -158,26 +158,26 @@ def test_the_page_is_open_to_all(locked, path):
         {"Cookie": f"{COOKIE}=;;=,,"},
     ],
 )
-def test_without_the_token_nothing_is_told(locked, path, headers):
+def test_everything_else_needs_the_token(locked, path, headers):
     error = problem(locked.ask("GET", path, headers=headers), 401)
     assert error["code"] == "token"
     assert TOKEN not in error["message"]
 
 
-def test_with_the_token_all_is_open(locked):
+def test_token_gives_access(locked):
     assert locked.ask("GET", "/v1/models", headers=with_token()).status_code == 200
     assert locked.ask("GET", "/v1/models", headers={"Authorization": f"bearer  {TOKEN}"}).status_code == 200
     assert "WWW-Authenticate" in locked.ask("GET", "/v1/models").headers
 
 
-def test_a_token_in_an_address_is_refused(locked):
+def test_token_in_a_url_is_refused(locked):
     for name in ("token", "access_token", "api_key", "TOKEN"):
         error = problem(locked.ask("GET", "/v1/models", params={name: TOKEN}, headers=with_token()), 400)
         assert error["code"] == "token_in_address"
         assert TOKEN not in error["message"]
 
 
-def test_a_login_gives_a_cookie_that_no_script_can_read(locked):
+def test_login_sets_an_http_only_cookie(locked):
     with httpx.Client(base_url=locked.url) as browser:
         assert problem(browser.post("/login", json={"token": TOKEN + "x"}), 401)["param"] == "token"
         assert browser.get("/v1/models").status_code == 401
@@ -193,13 +193,13 @@ def test_a_login_gives_a_cookie_that_no_script_can_read(locked):
         assert browser.get("/v1/models").status_code == 401
 
 
-def test_a_login_over_tls_gives_a_cookie_for_tls_alone(locked):
+def test_login_over_tls_sets_a_secure_cookie(locked):
     headers = {"Origin": locked.url.replace("http:", "https:")}
     assert "Secure" in locked.ask("POST", "/login", json={"token": TOKEN}, headers=headers).headers["set-cookie"]
 
 
 @pytest.mark.parametrize("others", ['prefs={"a":1}', "a b=c", "=", "x", 'q="unfinished', "\u00e9=\u00fc"])
-def test_cookies_of_others_are_in_nobodys_way(locked, others):
+def test_other_cookies_are_ignored(locked, others):
     ours = f"{COOKIE}={locked.studio.access.logins.begin()}"
     for cookies in (f"{others}; {ours}", f"{ours}; {others}"):
         assert locked.ask("GET", "/v1/models", headers={"Cookie": cookies.encode("latin-1")}).status_code == 200
@@ -207,18 +207,18 @@ def test_cookies_of_others_are_in_nobodys_way(locked, others):
 
 
 @pytest.mark.parametrize("text", [b'{"token": "\\ud800"}', b'{"token": "\\udfff\\ud800"}'])
-def test_a_token_that_is_no_text_is_told(locked, text):
+def test_token_that_is_not_text_is_refused(locked, text):
     answer = locked.ask("POST", "/login", content=text, headers={"Content-Type": "application/json"})
     assert problem(answer, 400)["code"] == "not_json"
 
 
 @pytest.mark.parametrize("body", [{}, {"token": 5}, {"token": None}, {"token": TOKEN, "x": 1}, [], "x"])
-def test_a_login_is_a_token_and_nothing_else(locked, body):
+def test_login_body_is_checked(locked, body):
     error = problem(locked.ask("POST", "/login", json=body), 400)
     assert TOKEN not in error["message"]
 
 
-def test_a_cookie_ends_and_cannot_be_made(monkeypatch):
+def test_cookie_expires_and_cannot_be_forged(monkeypatch):
     ours, others = LoginSessions(), LoginSessions()
     cookie = ours.begin()
     assert ours.is_valid(cookie)
@@ -232,14 +232,14 @@ def test_a_cookie_ends_and_cannot_be_made(monkeypatch):
     assert len(ours._until) == 1, "what has ended is forgotten"
 
 
-def test_there_are_only_so_many_logins(monkeypatch):
+def test_logins_are_bounded(monkeypatch):
     monkeypatch.setattr(login_sessions, "MAX_LOGINS", 3)
     ours = LoginSessions()
     cookies = [ours.begin() for _ in range(5)]
     assert [ours.is_valid(cookie) for cookie in cookies] == [False, False, True, True, True]
 
 
-def test_a_logout_ends_the_login_at_once_wherever_the_cookie_was_copied_to(locked):
+def test_logout_invalidates_all_copies_of_the_cookie(locked):
     with httpx.Client(base_url=locked.url) as browser:
         browser.post("/login", json={"token": TOKEN})
         copy = {"Cookie": f"{COOKIE}={browser.cookies[COOKIE]}"}
@@ -251,12 +251,12 @@ def test_a_logout_ends_the_login_at_once_wherever_the_cookie_was_copied_to(locke
         assert locked.ask("POST", "/logout", headers=copy).status_code == 204
 
 
-def test_where_no_token_is_needed_the_page_can_know(there):
+def test_login_state_without_a_token(there):
     assert there.ask("GET", "/login").json() == {"needed": False, "logged_in": False}
 
 
-def test_an_origin_that_is_refused_is_told_what_to_do(there):
-    """As the page meets it behind a proxy that replaces the Host header."""
+def test_origin_error_names_the_fix(there):
+    """As the page gets it behind a proxy that replaces the Host header."""
     answer = there.ask("POST", "/v1/streams", json={}, headers={"Origin": "https://studio.example.org"})
     message = problem(answer, 403)["message"]
     assert "'https://studio.example.org'" in message
@@ -275,7 +275,7 @@ ORIGINS_OF_OTHERS = [
 
 
 @pytest.mark.parametrize("origin", ORIGINS_OF_OTHERS)
-def test_pages_of_others_may_not_ask(there, origin):
+def test_other_origins_are_refused(there, origin):
     headers = {"Origin": origin.format(port=there.port)}
     for method, path in (
         ("GET", "/v1/models"),
@@ -290,7 +290,7 @@ def test_pages_of_others_may_not_ask(there, origin):
     assert "origin" in caught.value.response.body.decode()
 
 
-def test_our_own_page_may_ask(there):
+def test_own_origin_is_allowed(there):
     for host in ("127.0.0.1", "localhost"):
         headers = {
             "Host": f"{host}:{there.port}",
@@ -301,13 +301,13 @@ def test_our_own_page_may_ask(there):
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site", "anything"])
-def test_what_browsers_say_of_a_request_without_an_origin_counts(there, site):
+def test_sec_fetch_site_is_checked(there, site):
     headers = {"Sec-Fetch-Site": site}
     assert problem(there.ask("GET", "/v1/models", headers=headers), 403)["code"] == "origin"
     assert there.ask("GET", "/", headers=headers).status_code == 200  # a link to the page
 
 
-def test_a_second_host_or_origin_is_refused(there):
+def test_duplicate_host_or_origin_is_refused(there):
     host = f"Host: 127.0.0.1:{there.port}\r\n".encode()
     raw_problem(there.raw(b"GET /v1/models HTTP/1.1\r\n" + host + host + b"Connection: close\r\n\r\n"), 400)
     origins = f"Origin: {there.url}\r\nOrigin: http://example.org\r\n".encode()
@@ -315,7 +315,7 @@ def test_a_second_host_or_origin_is_refused(there):
     raw_problem(there.raw(b"GET /v1/models HTTP/1.0\r\n\r\n"), 400)
 
 
-def test_a_socket_needs_the_token_too(locked):
+def test_websocket_needs_the_token(locked):
     address = f"ws://127.0.0.1:{locked.port}/v1/realtime/video"
     with pytest.raises(InvalidStatus) as caught:
         websockets.sync.client.connect(address)
@@ -326,7 +326,7 @@ def test_a_socket_needs_the_token_too(locked):
 
 
 @pytest.mark.parametrize("path", ["/", "/page/nothing", "/v1/models", "/nothing", "/v1/streams"])
-def test_every_answer_keeps_browsers_on_a_leash(there, path):
+def test_every_response_has_security_headers(there, path):
     headers = there.ask("GET", path).headers
     policy = headers["Content-Security-Policy"]
     assert "default-src 'self'" in policy
@@ -339,7 +339,7 @@ def test_every_answer_keeps_browsers_on_a_leash(there, path):
     assert not [name for name in headers if name.startswith("access-control")]
 
 
-def test_our_own_mistakes_tell_nothing_and_are_logged(there, monkeypatch, caplog):
+def test_internal_errors_are_logged_and_not_shown(there, monkeypatch, caplog):
     def broken() -> bool:
         raise RuntimeError("the secret of the house")
 
@@ -351,7 +351,7 @@ def test_our_own_mistakes_tell_nothing_and_are_logged(there, monkeypatch, caplog
     there.waits_until(lambda: "the secret of the house" in caplog.text)
 
 
-def test_no_token_and_no_address_gets_into_the_output(locked, capfd, caplog):
+def test_tokens_and_paths_are_not_logged(locked, capfd, caplog):
     caplog.set_level(0)
     locked.ask("GET", f"/v1/models?token={TOKEN}")
     locked.ask("GET", "/v1/models", headers=with_token())
@@ -362,5 +362,5 @@ def test_no_token_and_no_address_gets_into_the_output(locked, capfd, caplog):
     assert [one for one in caplog.records if one.name.startswith(("uvicorn", "videogen", "websockets"))] == []
 
 
-def test_problems_have_one_form(there):
+def test_errors_have_one_format(there):
     assert checked_problem(there.ask("GET", "/nothing").json())["type"] == "not_found"

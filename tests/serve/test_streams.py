@@ -1,4 +1,4 @@
-"""/v1/streams: begun, told anew, watched by many, and left by all of them without a trace."""
+"""/v1/streams: start, change, many viewers, and disconnects that leave nothing behind."""
 
 import json
 import socket
@@ -40,7 +40,7 @@ def records(data: bytes) -> list[tuple[str, int, bytes]]:
     return found
 
 
-def test_a_stream_as_its_clients_see_it(there):
+def test_json_of_a_stream(there):
     answer = there.ask("POST", "/v1/streams", json={"prompt": "a ring", "seed": 3, "transition": "cut", "seconds": 100})
     stream = answer.json()
     assert answer.headers["location"] == f"/v1/streams/{stream['id']}" == stream["urls"]["self"]
@@ -53,7 +53,7 @@ def test_a_stream_as_its_clients_see_it(there):
     assert there.ask("GET", stream["urls"]["self"]).json() == stream
 
 
-def test_it_can_begin_with_a_clip_or_a_picture(there):
+def test_stream_can_start_from_a_clip_or_an_image(there):
     for name, kind in (("clip", "video"), ("image", "image")):
         answer = there.ask(
             "POST", "/v1/streams", data={"prompt": "x"}, files={name: ("x", b"\x89PNG\r\n\x1a\n" + b"z" * 99)}
@@ -63,7 +63,7 @@ def test_it_can_begin_with_a_clip_or_a_picture(there):
         assert there.engine.submitted[-1].initial_frames.kind == kind
 
 
-def test_it_is_told_anew(there):
+def test_prompt_can_change(there):
     place = begun(there, prompt="a red ring")["urls"]["self"]
     changed = there.ask("PATCH", place, json={"prompt": "a blue ring", "transition": "cut"}).json()
     assert changed["prompt"] == "a blue ring"
@@ -76,7 +76,7 @@ def test_it_is_told_anew(there):
     assert problem(there.ask("PATCH", place, content=b"x"), 415)
 
 
-def test_stopped_it_can_be_seen_but_not_told(there):
+def test_stopped_stream_can_be_read_but_not_changed(there):
     stream = begun(there)
     assert there.ask("DELETE", stream["urls"]["self"]).json()["status"] == "stopped"
     assert there.ask("GET", stream["urls"]["self"]).json()["status"] == "stopped"
@@ -84,7 +84,7 @@ def test_stopped_it_can_be_seen_but_not_told(there):
     assert problem(there.ask("PATCH", stream["urls"]["self"], json={"prompt": "x"}), 409)["code"] == "ended"
 
 
-def test_its_film_is_what_the_engine_makes(there):
+def test_video_is_what_the_engine_generates(there):
     stream = begun(there)
     film = there.ask("GET", stream["urls"]["video"])
     assert film.content == HEADER + PIECE * 4
@@ -95,8 +95,8 @@ def test_its_film_is_what_the_engine_makes(there):
     there.waits_until(lambda: there.engine.stream(stream["id"]).viewers == [])
 
 
-def test_a_film_whose_making_fails_ends_like_no_whole_answer(there):
-    """All that was made arrives, and then every client reports that something is missing."""
+def test_failed_stream_is_an_incomplete_response(there):
+    """All frames so far arrive, and then clients report an incomplete response."""
     stream, got = begun(there), b""
     film = there.engine.stream(stream["id"])
     film.status, film.error = "failed", "the model process ended"
@@ -109,10 +109,10 @@ def test_a_film_whose_making_fails_ends_like_no_whole_answer(there):
     assert got == HEADER + PIECE * 4
     there.waits_until(lambda: film.viewers == [])
     preview = records(there.ask("GET", stream["urls"]["preview"]).content)
-    assert preview[-1][0] == "end", "this one says so itself"
+    assert preview[-1][0] == "end", "a preview has its own end record"
 
 
-def test_its_preview_is_records(there):
+def test_preview_records(there):
     seen = records(there.ask("GET", begun(there)["urls"]["preview"]).content)
     assert [kind for kind, _, _ in seen] == ["queue", "stats", "mask", "frame", "mark", "end"]
     assert json.loads(seen[0][2]) == {"status": "playing", "queue_place": None}
@@ -122,7 +122,7 @@ def test_its_preview_is_records(there):
     assert json.loads(seen[5][2]) == {"status": "stopped", "error": None}
 
 
-def test_looking_is_not_watching(there):
+def test_head_is_not_a_viewer(there):
     stream = begun(there)
     there.engine.full = True
     for name in ("video", "preview"):
@@ -131,7 +131,7 @@ def test_looking_is_not_watching(there):
         assert head.headers["content-type"] in ("video/mp4", "application/octet-stream")
 
 
-def test_too_many_viewers_are_told_before_anything_is_sent(there):
+def test_too_many_viewers_get_503(there):
     stream = begun(there)
     there.engine.full = True
     for name in ("video", "preview"):
@@ -149,7 +149,7 @@ def test_recent_seconds(there):
         assert problem(there.ask("GET", place, params={"seconds": seconds}), 400)["param"] == "seconds"
 
 
-def test_a_viewer_who_leaves_is_let_go_at_once(there):
+def test_viewer_that_disconnects_is_removed(there):
     there.engine.endless = True
     stream = begun(there)
     with httpx.stream("GET", there.url + stream["urls"]["video"]) as film:
@@ -159,7 +159,7 @@ def test_a_viewer_who_leaves_is_let_go_at_once(there):
     there.waits_until(lambda: there.engine.stream(stream["id"]).viewers == [])
 
 
-def test_a_viewer_who_leaves_while_nothing_is_sent_is_let_go(there, monkeypatch):
+def test_idle_viewer_that_disconnects_is_removed(there, monkeypatch):
     there.engine.pieces = []
     monkeypatch.setattr(there.engine, "endless", True)
     stream = begun(there)
@@ -173,7 +173,7 @@ def test_a_viewer_who_leaves_while_nothing_is_sent_is_let_go(there, monkeypatch)
 
 
 def stalled(there: Served, place: str) -> socket.socket:
-    """Asks, and then reads nothing."""
+    """Sends a request and reads nothing."""
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection.connect(("127.0.0.1", there.port))
@@ -191,8 +191,8 @@ def until_the_end(connection: socket.socket) -> bytes:
 
 
 @pytest.mark.parametrize("told", [True, False])
-def test_a_viewer_who_stalls_is_cut_off(there, monkeypatch, told):
-    """By the engine, which says that it was left behind, or after a while in any case."""
+def test_stalled_viewer_is_dropped(there, monkeypatch, told):
+    """Dropped by the engine for its lag, or after a timeout."""
     monkeypatch.setattr(streaming_response, "STALL_SECONDS", 600.0 if told else 0.2)
     there.engine.endless, there.engine.pieces = True, [bytes(2**20)]
     stream = begun(there)
@@ -209,8 +209,8 @@ def test_a_viewer_who_stalls_is_cut_off(there, monkeypatch, told):
         assert not until_the_end(connection).endswith(b"0\r\n\r\n")  # no whole answer, and whoever reads it knows
 
 
-def test_who_never_reads_an_ordinary_answer_is_cut_off(there, monkeypatch):
-    """Where uvicorn waits for it to take more, and where it already calls the answer complete."""
+def test_client_that_never_reads_is_dropped(there, monkeypatch):
+    """While uvicorn waits for the client to read, and after it considers the response complete."""
     there.engine.padding = bytes(2**25)
     recent, video = begun(there)["urls"]["recent"], there.ask("POST", "/v1/videos", json={"prompt": "x"}).json()["id"]
     there.waits_until(lambda: there.engine.job(video.removeprefix("video_")).status == "completed")
@@ -226,7 +226,7 @@ def test_who_never_reads_an_ordinary_answer_is_cut_off(there, monkeypatch):
             assert until_the_end(connection)
 
 
-def test_one_who_stalls_does_not_hold_up_the_others(there):
+def test_stalled_viewer_does_not_delay_others(there):
     there.engine.endless, there.engine.pieces = True, [bytes(2**20)]
     stream = begun(there)
     with stalled(there, stream["urls"]["video"]), httpx.stream("GET", there.url + stream["urls"]["video"]) as film:
@@ -245,7 +245,7 @@ def test_unknown_streams(there):
     problem(there.ask("PATCH", f"/v1/streams/{'0' * 32}", json={"paused": True}), 404)
 
 
-def test_a_full_house(there):
+def test_full_server_gets_503(there):
     there.engine.full = True
     answer = there.ask("POST", "/v1/streams", json={})
     assert problem(answer, 503)["code"] == "busy"

@@ -1,4 +1,4 @@
-"""/v1/videos, as OpenAI's client asks for them and as anybody else does."""
+"""/v1/videos, with OpenAI's client and with plain HTTP."""
 
 import hashlib
 import warnings
@@ -41,7 +41,7 @@ def client(there: Served) -> Iterator[Any]:
             yield client
 
 
-def test_openais_client_has_a_video_made(there, client, tmp_path):
+def test_openai_client_creates_a_video(there, client, tmp_path):
     video = client.videos.create_and_poll(
         model="fake",
         prompt="a red ring",
@@ -62,7 +62,7 @@ def test_openais_client_has_a_video_made(there, client, tmp_path):
     assert list(client.videos.list()) == []
 
 
-def test_openais_client_sends_a_file_to_begin_with(there, client):
+def test_openai_client_sends_an_input_reference(there, client):
     picture = b"\x89PNG\r\n\x1a\n" + bytes(200_000)
     video = client.videos.create(prompt="it moves", input_reference=("../../x.png", picture, "image/png"))
     assert there.engine.uploads == [("image", len(picture), hashlib.sha256(picture).hexdigest())]
@@ -72,9 +72,9 @@ def test_openais_client_sends_a_file_to_begin_with(there, client):
     assert [one.id for one in client.models.list()] == ["fake"]
 
 
-def test_openais_client_extends_a_video(there, client):
+def test_openai_client_extends_a_video(there, client):
     first = finished(there)
-    body = {"video": {"id": first}, "prompt": "and on", "seconds": "4"}  # `extend` takes only files, whatever it says
+    body = {"video": {"id": first}, "prompt": "and on", "seconds": "4"}  # `extend` accepts only files
     assert client.post("/videos/extensions", body=body, cast_to=type(client.videos.retrieve(first))).seconds == "4"
     assert (there.engine.submitted[-1].prompt, there.engine.submitted[-1].frames) == ("and on", 32)
     assert there.engine.submitted[-1].initial_frames is not None
@@ -82,8 +82,8 @@ def test_openais_client_extends_a_video(there, client):
     assert there.engine.uploads[-1][:2] == ("video", len(FILM))
 
 
-def test_openais_client_extends_a_video_by_its_id(there, client):
-    """Its `video={"id": ...}` fails inside the client, before anything is sent; this way it sends the id."""
+def test_openai_client_extends_a_video_by_id(there, client):
+    """The client rejects `video={"id": ...}` itself; extra_body sends the id."""
     import openai
 
     first = finished(there)
@@ -93,7 +93,7 @@ def test_openais_client_extends_a_video_by_its_id(there, client):
     assert not there.engine.uploads
 
 
-def test_openais_client_is_told_what_no_model_here_can_do(there, client):
+def test_openai_client_gets_400_for_unsupported_calls(there, client):
     import openai
 
     first = finished(there)
@@ -108,14 +108,14 @@ def test_openais_client_is_told_what_no_model_here_can_do(there, client):
         assert caught.value.code == "not_supported"
 
 
-def test_nothing_is_said_of_an_end_that_is_not_known(there):
-    """A video is kept until there are too many, or until the server ends: when that is nobody knows."""
+def test_no_date_of_expiry(there):
+    """A video is kept until there are too many, or until the server stops."""
     video = made(there)
     assert "expires_at" not in video
     assert "remixed_from_video_id" not in video
 
 
-def test_openais_client_understands_every_refusal(there, client):
+def test_openai_client_maps_errors_to_its_exceptions(there, client):
     import openai
 
     there.engine.slow = True
@@ -134,7 +134,7 @@ def test_openais_client_understands_every_refusal(there, client):
     assert busy.value.type == "busy"
 
 
-def test_what_is_wished_for_reaches_the_engine(there):
+def test_fields_reach_the_engine(there):
     asked = {"seconds": 1.5, "guidance_scale": 2, "temperature": 0, "top_k": 5, "top_p": 0.5, "order": "random",
              "negative_prompt": "blue", "seed": 2**53 - 1, "steps": 64}  # fmt: skip
     video = made(there, **asked)
@@ -144,7 +144,7 @@ def test_what_is_wished_for_reaches_the_engine(there):
     assert made(there)["frames"] == 9
 
 
-def test_a_form_says_the_same_as_json(there):
+def test_form_equals_json(there):
     form = {"prompt": "a red ring", "seconds": "1.5", "seed": "3", "top_p": "0.5"}
     there.ask("POST", "/v1/videos", files={name: (None, text) for name, text in form.items()})
     made(there, seconds=1.5, seed=3, top_p=0.5)
@@ -152,12 +152,12 @@ def test_a_form_says_the_same_as_json(there):
     assert first == second
 
 
-def test_a_wish_that_the_engine_refuses_names_its_part(there):
+def test_error_of_the_engine_names_the_param(there):
     error = problem(there.ask("POST", "/v1/videos", json={"prompt": "x", "top_k": 13}), 400)
     assert (error["param"], error["message"]) == ("top_k", "top_k is 13, which brings bad luck")
 
 
-def test_pages_of_the_list(there):
+def test_list_is_paginated(there):
     ids = [made(there)["id"] for _ in range(25)][::-1]
     first = there.ask("GET", "/v1/videos").json()
     assert [one["id"] for one in first["data"]] == ids[:20]
@@ -171,7 +171,7 @@ def test_pages_of_the_list(there):
     problem(there.ask("GET", "/v1/videos", params={"after": f"video_{'f' * 32}"}), 404)
 
 
-def test_the_content_comes_whole_and_in_ranges(there):
+def test_content_and_ranges(there):
     place = f"/v1/videos/{finished(there)}/content"
     whole = there.ask("GET", place)
     assert (whole.status_code, whole.content, whole.headers["content-type"]) == (200, FILM, "video/mp4")
@@ -187,7 +187,7 @@ def test_the_content_comes_whole_and_in_ranges(there):
     assert (head.content, head.headers["content-length"]) == (b"", str(len(FILM)))
 
 
-def test_a_video_that_is_not_finished_has_no_content(there):
+def test_unfinished_video_has_no_content(there):
     there.engine.slow = True
     video = made(there)
     assert problem(there.ask("GET", f"/v1/videos/{video['id']}/content"), 409)["code"] == "not_finished"
@@ -200,7 +200,7 @@ def test_a_video_that_is_not_finished_has_no_content(there):
     problem(there.ask("POST", "/v1/videos/extensions", json={"video": {"id": video["id"]}}), 409)
 
 
-def test_deleted_is_gone(there):
+def test_deleted_video_is_not_found(there):
     video = finished(there)
     assert there.ask("DELETE", f"/v1/videos/{video}").json() == {
         "id": video,
@@ -212,7 +212,7 @@ def test_deleted_is_gone(there):
     problem(there.ask("POST", "/v1/videos/extensions", json={"video": {"id": video}}), 404)
 
 
-def test_an_extension_needs_one_video(there):
+def test_extension_needs_exactly_one_video(there):
     video = finished(there)
     assert problem(there.ask("POST", "/v1/videos/extensions", json={"prompt": "x"}), 400)["param"] == "video"
     both = {"files": {"video": ("a.mp4", FILM)}, "data": {"video[id]": video}}
@@ -222,7 +222,7 @@ def test_an_extension_needs_one_video(there):
     assert answer.json()["note"] == "cropped to the shape of 16 x 24"
 
 
-def test_uploads_that_cannot_be_used_are_told(there):
+def test_unusable_uploads_are_refused(there):
     for data, status in ((b"broken" + bytes(100), 400), (b"", 400), (bytes(64 * 2**20 + 1), 413)):
         answer = there.ask("POST", "/v1/videos", data={"prompt": "x"}, files={"input_reference": ("x", data)})
         assert problem(answer, status)["type"] == "invalid_request_error"
