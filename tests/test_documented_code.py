@@ -16,7 +16,7 @@ from videogen.io import write_video
 
 ROOT = Path(__file__).parents[1]
 GIVEN = {  # names that a page speaks of around its code
-    "docs/prior.md": {"prior", "text", "batch", "grid", "past", "ids", "ids_with_masks"},
+    "docs/prior.md": {"prior", "text", "batch", "past", "codes", "known", "settings", "rng", "torch"},
     "docs/tokenizer.md": {"clip"},
 }
 RUN = ("README.md", "docs/generation.md")
