@@ -131,8 +131,9 @@ def test_a_file_that_changed_is_refused_and_what_was_made_stays(model: Tokenizer
     encode(index, calm, model, clips_per_shard=1)
     changed = index.data / "clip_002.mp4"
     changed.write_bytes((tmp_path / "other" / "clip_002.mp4").read_bytes())
-    with pytest.raises(VideoError, match="index the set again"):
+    with pytest.raises(VideoError) as caught:
         encode(index, out, model, clips_per_shard=1)
+    assert caught.value.kind == "changed"
     made = contents(out)
     assert made == {name: data for name, data in contents(calm).items() if "00002" not in name}
 
@@ -141,7 +142,7 @@ def test_a_file_that_changed_is_refused_and_what_was_made_stays(model: Tokenizer
 def test_what_goes_wrong_in_a_worker_arrives_as_it_is(model: TokenizerModel, tmp_path: Path) -> None:
     index = build_index(make_videos(tmp_path / "videos", (5, 6, 7)), workers=1)
     (index.data / "clip_001.mp4").unlink()
-    with pytest.raises(VideoError, match=r"clip_001.*though it was indexed"):
+    with pytest.raises(VideoError, match="clip_001"):
         encode(index, tmp_path / "out", model, clips_per_shard=1, workers=2)
 
 
@@ -164,5 +165,5 @@ def test_senseless_cuts_are_refused(
 
 def test_a_set_without_a_usable_clip_is_refused(model: TokenizerModel, tmp_path: Path) -> None:
     (make_videos(tmp_path / "videos", (3,)) / "clip_000.mp4").write_bytes(b"no video")
-    with pytest.raises(DataError, match="none of its 1 clips"):
+    with pytest.raises(DataError, match="1 clips"):
         encode(build_index(tmp_path / "videos", workers=1), tmp_path / "out", model)

@@ -91,7 +91,7 @@ def test_any_flipped_byte_of_a_shard_is_found(out: Path) -> None:
 def test_a_shard_cut_short_is_no_surprise(out: Path) -> None:
     place = out / "shard_00001.safetensors"
     place.write_bytes(place.read_bytes()[:-8])
-    with pytest.raises(DataError, match=r"shard_00001.*again"):
+    with pytest.raises(DataError, match="shard_00001"):
         TokenSet.open(out).clip(3)
 
 
@@ -154,16 +154,16 @@ def test_another_tokenizer_data_or_shard_size_does_not_mix(
     out: Path, index: Index, model: TokenizerModel, tmp_path: Path
 ) -> None:
     other = make_model(tmp_path / "other", seed=1)
-    with pytest.raises(UsageError, match=f"another tokenizer .{model.fingerprint[:12]}.*{other.fingerprint[:12]}"):
+    with pytest.raises(UsageError, match=f"{model.fingerprint[:12]}.*{other.fingerprint[:12]}"):
         encode(index, out, other, clips_per_shard=3)
-    with pytest.raises(UsageError, match=r"clips a shard .3 there, 4 now"):
+    with pytest.raises(UsageError, match="3 there, 4 now"):
         encode(index, out, model, clips_per_shard=4)
     videos = make_videos(tmp_path / "videos", (3, 5))
-    with pytest.raises(UsageError, match="other clips, captions"):
+    with pytest.raises(UsageError, match="captions"):
         encode(build_index(videos, workers=1), out, model, clips_per_shard=3)
     encode(build_index(videos, workers=1), tmp_path / "new", model)
     (videos / "clip_001.txt").write_text("another caption")
-    with pytest.raises(UsageError, match="other clips, captions"):
+    with pytest.raises(UsageError, match="captions"):
         encode(build_index(videos, workers=1), tmp_path / "new", model)
     TokenSet.open(out, model.fingerprint).verify()
 
@@ -172,5 +172,5 @@ def test_a_folder_with_other_things_is_not_written_into(index: Index, model: Tok
     (tmp_path / "holiday.jpg").touch()
     with pytest.raises(UsageError, match=r"holiday\.jpg"):
         encode(index, tmp_path, model)
-    with pytest.raises(UsageError, match="is a file"):
+    with pytest.raises(UsageError, match=r"holiday\.jpg"):
         encode(index, tmp_path / "holiday.jpg", model)
