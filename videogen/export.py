@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from videogen.errors import UsageError
 from videogen.io import OutputFormat, read_along, scan, stream, write_video
-from videogen.io.images import as_frames, shown_numbers
+from videogen.io.images import as_frames, numbers_from_end
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,4 +90,4 @@ def at_rate(path: Path, fps: float | None) -> "Iterator[NDArray[np.uint8]]":
     if not 0 < fps < float("inf"):
         raise UsageError(f"fps is {fps}; it must be above 0")
     seen = scan(path)
-    yield from read_along(path, shown_numbers(seen, fps).tolist(), seen)
+    yield from read_along(path, numbers_from_end(seen, fps).tolist(), seen)

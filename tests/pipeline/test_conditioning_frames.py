@@ -14,7 +14,7 @@ from videogen.conditioning_frames import condition_on_clip, frames_of_use
 from videogen.errors import DataError
 from videogen.generate import Context, generate
 from videogen.io import Scan, VideoError, scan, write_video
-from videogen.io.images import as_frames, clip_frames, load_image, shown_numbers
+from videogen.io.images import as_frames, clip_frames, load_image, numbers_from_end
 from videogen.io.reader import random_access
 from videogen.pipeline import PipelineWarning, VideoPipeline
 from videogen.pixels import to_clip
@@ -31,12 +31,12 @@ def timed(*seconds):
 
 
 def test_a_clip_at_the_models_rate_is_taken_as_it_is():
-    assert shown_numbers(timed(*np.arange(20) / 8), 8).tolist() == list(range(20))
-    assert shown_numbers(timed(0), 8).tolist() == [0]
+    assert numbers_from_end(timed(*np.arange(20) / 8), 8).tolist() == list(range(20))
+    assert numbers_from_end(timed(0), 8).tolist() == [0]
 
 
 def test_a_faster_clip_loses_pictures_evenly_and_ends_with_its_last():
-    numbers = shown_numbers(timed(*np.arange(76) / 25), 8)
+    numbers = numbers_from_end(timed(*np.arange(76) / 25), 8)
     assert numbers[-1] == 75
     steps = np.diff(numbers)
     assert set(steps.tolist()) <= {3, 4}
@@ -45,18 +45,18 @@ def test_a_faster_clip_loses_pictures_evenly_and_ends_with_its_last():
 
 
 def test_a_slower_clip_repeats_each_picture_as_long_as_it_was_shown():
-    assert shown_numbers(timed(0, 0.25, 0.5), 8).tolist() == [0, 0, 1, 1, 2, 2]
+    assert numbers_from_end(timed(0, 0.25, 0.5), 8).tolist() == [0, 0, 1, 1, 2, 2]
 
 
 def test_a_clip_of_changing_rate_is_seen_when_it_was_shown():
-    assert shown_numbers(timed(0, 0.125, 0.625, 0.75), 8).tolist() == [0, 0, 1, 1, 1, 1, 2, 3, 3][1:]
+    assert numbers_from_end(timed(0, 0.125, 0.625, 0.75), 8).tolist() == [0, 0, 1, 1, 1, 1, 2, 3, 3][1:]
 
 
 def test_a_file_is_read_at_the_models_rate_and_size(tmp_path):
     write_video(tmp_path / "clip.mp4", numbered(51), 25)
     seen = scan(tmp_path / "clip.mp4")
     pictures = list(clip_frames(tmp_path / "clip.mp4", seen, 8, 48, 96))
-    assert [number_in(picture) for picture in pictures] == shown_numbers(seen, 8).tolist()
+    assert [number_in(picture) for picture in pictures] == numbers_from_end(seen, 8).tolist()
     last = list(clip_frames(tmp_path / "clip.mp4", seen, 8, 48, 96, last=3))
     assert np.array_equal(np.stack(last), np.stack(pictures[-3:]))
     assert next(clip_frames(tmp_path / "clip.mp4", seen, 8, 16, 24)).shape == (16, 24, 3)

@@ -1,4 +1,4 @@
-"""Images and clips as arrays: files, folders of stills, and what programs hand over, as bytes [T, H, W, 3]."""
+"""Images and clips from files, folders of images, arrays and tensors, as uint8 [T, H, W, 3]."""
 
 import math
 import re
@@ -21,30 +21,32 @@ Frames = NDArray[np.uint8]  # [T, H, W, 3]
 STILLS = (".png", ".jpg", ".jpeg", ".webp")
 
 
-def shown_numbers(seen: Scan, fps: float) -> NDArray[np.int64]:
-    """The frames of a video that are on screen at a steady rate, counted from the end: the last one is always the last.
+def numbers_from_end(seen: Scan, fps: float) -> NDArray[np.int64]:
+    """The numbers of the frames on screen at a constant rate, counted from the end so that the last frame is included.
 
-    A frame is looked at half a period after it has appeared, never at the edge, as in training.
+    Times are half a period after a frame has appeared, never at the boundary, as in training.
     """
     seconds = seen.seconds
     period = float(seconds[-1]) / (len(seconds) - 1) if len(seconds) > 1 else 0.0
     latest = float(seconds[-1]) + period - min(period, 1 / fps) / 2
-    looks = latest - np.arange(math.floor(latest * fps + 1e-6) + 1) / fps
-    return frames_at(seconds, looks[::-1])
+    times = latest - np.arange(math.floor(latest * fps + 1e-6) + 1) / fps
+    return frames_at(seconds, times[::-1])
 
 
 def clip_frames(
     path: Path, seen: Scan, fps: float, height: int, width: int, last: int | None = None
 ) -> Iterator[Frames]:
     """The frames [H, W, 3] of a video file at a model's frame rate and size, or only the last so many of them."""
-    numbers = shown_numbers(seen, fps)[-last if last else None :]
+    numbers = numbers_from_end(seen, fps)[-last if last else None :]
     for frame in read_along(path, numbers.tolist(), seen):
         yield fit(frame[None], height, width)[0]
 
 
 def stills_in(folder: Path) -> list[Path]:
-    """The images of a folder in the order of the numbers in their names, each read once: DataError if there are none,
-    or one is damaged or of another size."""
+    """The images of a folder in the order of the numbers in their names; each is read once to check it.
+
+    DataError if there are none, or if one is damaged or of another size.
+    """
     visible = (place for place in folder.iterdir() if place.suffix.lower() in STILLS and not place.name.startswith("."))
     stills = sorted(visible, key=lambda place: [int(part) if part.isdigit() else part for part in parts_of(place.name)])
     if not stills:
@@ -58,7 +60,7 @@ def stills_in(folder: Path) -> list[Path]:
 
 
 def parts_of(name: str) -> list[str]:
-    """Words and numbers in turn, a word first: such lists can be compared."""
+    """Words and numbers in turn, beginning with a word, so that these lists can be compared."""
     return re.split(r"(\d+)", name)
 
 
@@ -69,7 +71,7 @@ def still_frames(stills: Sequence[Path], height: int, width: int, last: int | No
 
 
 def load_image(path: Path) -> Frames:
-    """An image file as uint8 [H, W, 3], turned as it is meant to be seen; DataError if it is none."""
+    """An image file as uint8 [H, W, 3], rotated as its metadata say; DataError if it cannot be read."""
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
@@ -82,17 +84,17 @@ def load_image(path: Path) -> Frames:
 
 
 def as_rgb(image: "Image") -> Frames:
-    """A PIL image as bytes [H, W, 3]; of 16 bits of gray the upper 8, because PIL itself makes most of it white."""
+    """A PIL image as uint8 [H, W, 3]; of 16-bit gray the upper 8 bits, because PIL clips it to white."""
     if image.mode.startswith("I;16"):
-        grey = (np.asarray(image) >> 8).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
+        gray = (np.asarray(image) >> 8).astype(np.uint8)
+        return np.repeat(gray[:, :, None], 3, axis=2)
     if image.has_transparency_data:
         return composite_on_black(np.array(image.convert("RGBA")))
     return np.array(image.convert("RGB"))
 
 
 def as_image(image: Any) -> Frames:
-    """One image as bytes [1, H, W, 3]: an array, a tensor or a PIL image."""
+    """One image as uint8 [1, H, W, 3]: an array, a tensor or a PIL image."""
     array = as_array(image)
     if array.ndim != 3:
         raise DataError(f"an image has three dimensions, not {array.ndim}: {list(array.shape)}")
@@ -100,7 +102,7 @@ def as_image(image: Any) -> Frames:
 
 
 def as_frames(video: Any) -> Frames:
-    """A video as bytes [T, H, W, 3]: arrays or tensors of bytes or of floats in [0, 1], or a list of images."""
+    """A video as uint8 [T, H, W, 3]: an array or tensor of bytes or of floats in [0, 1], or a list of images."""
     if isinstance(video, np.ndarray) or hasattr(video, "detach"):
         frames = as_array(video)
     elif isinstance(video, Sequence) and not isinstance(video, str | bytes) and video:
@@ -113,7 +115,7 @@ def as_frames(video: Any) -> Frames:
     if frames.ndim != 4:
         raise DataError(f"a video has four dimensions, not {frames.ndim}: {list(frames.shape)}")
     if frames.shape[-1] != 3 and frames.shape[1] == 3:
-        frames = frames.transpose(0, 2, 3, 1)  # channels first, as tensors have them
+        frames = frames.transpose(0, 2, 3, 1)  # from channels first
     if frames.shape[-1] != 3 or not frames.size:
         raise DataError(f"frames have three channels and at least one pixel; these are {list(frames.shape)}")
     if frames.dtype == np.uint8:
@@ -128,5 +130,5 @@ def as_array(image: Any) -> NDArray[Any]:
         return as_rgb(image)
     if hasattr(image, "detach"):
         tensor = image.detach().cpu()
-        return np.asarray(tensor.float() if tensor.is_floating_point() else tensor)  # NumPy knows no bfloat16
+        return np.asarray(tensor.float() if tensor.is_floating_point() else tensor)  # NumPy has no bfloat16
     return np.asarray(image)

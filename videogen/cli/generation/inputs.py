@@ -67,9 +67,9 @@ class GenerationInput:
 
     def num_frames(self, fps: float) -> int:
         """The number of frames of the clip at a model's frame rate; a folder of images has that rate already."""
-        from videogen.io.images import shown_numbers
+        from videogen.io.images import numbers_from_end
 
-        return len(self.images) if self.scan is None else len(shown_numbers(self.scan, fps))
+        return len(self.images) if self.scan is None else len(numbers_from_end(self.scan, fps))
 
     def note_changes(self, terminal: Terminal, pipe: "VideoPipeline", size: tuple[int, int]) -> None:
         """Print how the frames that the model sees differ from those of the file."""

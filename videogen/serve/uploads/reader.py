@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from videogen.io import ReadLimits, Scan, VideoError, read_along, scan
-from videogen.io.images import as_rgb, shown_numbers
+from videogen.io.images import as_rgb, numbers_from_end
 from videogen.serve.messages import MessageSocket, UploadRead, UploadRejected
 
 MAX_DESCRIPTORS = 32
@@ -77,7 +77,7 @@ def read_upload(descriptor: int, task: ReadTask) -> UploadRead | UploadRejected:
 def read_video(path: Path, task: ReadTask) -> UploadRead:
     """The last frames of a clip at the model's frame rate and size; every frame of the clip is checked."""
     seen = scan(path, ReadLimits(2**62, task.pixels, task.frames, float(task.frames)))
-    numbers = shown_numbers(seen, task.fps)[-task.last :].tolist()
+    numbers = numbers_from_end(seen, task.fps)[-task.last :].tolist()
     frames = np.concatenate(list(resized_frames(path, numbers, seen, task)))
     same_rate = not seen.fps or abs(seen.fps / task.fps - 1) <= 0.01
     rate = [] if same_rate else [f"{seen.fps:.4g} become {task.fps:g} a second"]
