@@ -48,7 +48,9 @@ class GenerationWarning:
         return asdict(self)
 
 
-def remarks_on(model: "PriorModel", request: "GenerationRequest", asked: Mapping[str, Any]) -> list[GenerationWarning]:
+def request_warnings(
+    model: "PriorModel", request: "GenerationRequest", asked: Mapping[str, Any]
+) -> list[GenerationWarning]:
     """All that can be said before anything is generated; `asked` are the sampling settings that somebody gave."""
     told, prompts, negatives = model.conditioner, said_in(request.prompts), said_in(request.negative_prompts)
     given = {name: value for name, value in asked.items() if value is not None}

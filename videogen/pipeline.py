@@ -6,51 +6,28 @@ for frame in pipe.stream("a big yellow star spins over a dark green background")
 """
 
 import inspect
-import sys
 import time
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, cast, get_args
-
-import numpy as np
 
 from sampling.config import SETTINGS
 from videogen.arguments import (
     OutputType,
     Prompts,
     Seeds,
-    as_int,
-    as_list,
     as_output,
-    as_prompts,
-    as_seeds,
     callback_tensors,
     refuse_unknown,
     stops_generation,
 )
-from videogen.conditioning_frames import (
-    ConditioningFrames,
-    condition_on_clip,
-    condition_on_image,
-    frames_of_use,
-    unconditioned,
-)
+from videogen.conditioning_frames import ConditioningFrames
 from videogen.devices import usable
 from videogen.errors import UsageError
-from videogen.generation_warnings import (
-    GenerationWarning,
-    changed_on_the_way,
-    frame_size_warning,
-    input_warnings,
-    prompt_warnings,
-    remarks_on,
-)
-from videogen.io import fit, probe
-from videogen.io.images import Frames, as_frames, as_image, clip_frames, load_image, still_frames, stills_in
+from videogen.generate import GenerationRequest, LatentOutput, generate
 from videogen.metadata import metadata_of
-from videogen.models import check_order
+from videogen.pipeline_inputs import PipelineInputs
 from videogen.progress import ProgressBar
 from videogen.stats import GenerationStats
 
@@ -58,7 +35,7 @@ if TYPE_CHECKING:
     import torch
 
     from sampling.config import SamplerConfig, SamplingOverrides
-    from videogen.generate import Clock, GenerationRequest, LatentOutput
+    from videogen.generate import Clock
     from videogen.models import PriorModel
     from videogen.stream import StreamState, Transition, VideoStream
 
@@ -82,14 +59,6 @@ class VideoOutput:
         return self.stats.steps
 
 
-class PipelineWarning(UserWarning):
-    """What Python is warned with; `.detail` has the parts of the message."""
-
-    def __init__(self, detail: GenerationWarning):
-        super().__init__(detail.text)
-        self.detail = detail
-
-
 def dtype_of(given: "torch.dtype | str") -> "torch.dtype":
     import torch
 
@@ -105,14 +74,6 @@ def settings_of(steps: int | None, guidance_scale: float | None, sampling: Mappi
     return {"guidance_scale": guidance_scale, **sampling, "steps": sampling.get("steps") if steps is None else steps}
 
 
-def user_level() -> int:
-    """How many calls above this one's caller the code lies that a warning is for: the first outside this package."""
-    frame, level, ours = sys._getframe(1), 1, f"{Path(__file__).parent}/"
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(ours):
-        frame, level = frame.f_back, level + 1
-    return level
-
-
 def arguments_of(function: Callable[..., Any]) -> set[str]:
     named = inspect.signature(function).parameters.values()
     return {one.name for one in named if one.kind is not one.VAR_KEYWORD and one.name != "self"}
@@ -122,11 +83,11 @@ def parameters(network: Any) -> int:
     return sum(weights.numel() for weights in network.parameters())
 
 
-class VideoPipeline:
-    """A tokenizer, a prior and a way of sampling."""
+class VideoPipeline(PipelineInputs):
+    """A tokenizer, a prior and a sampler."""
 
     def __init__(self, model: "PriorModel", sampler: "SamplerConfig"):
-        self.model, self.sampler = model, sampler
+        super().__init__(model, sampler)
         self.progress_bar = ProgressBar()
         self._interrupt = False
 
@@ -236,10 +197,6 @@ class VideoPipeline:
         """Settings of tqdm for the bar of a call, such as `disable=True`; without any, as it was."""
         self.progress_bar.configure(config)
 
-    @property
-    def fps(self) -> float:
-        return self.model.clips.fps
-
     def __call__(
         self,
         prompt: Prompts | None = None,
@@ -300,14 +257,12 @@ class VideoPipeline:
     def generate(
         self,
         num_frames: int,
-        request: "GenerationRequest",
+        request: GenerationRequest,
         conditioning: ConditioningFrames,
         stats: GenerationStats,
         clock: "Clock" = time.perf_counter,
-    ) -> "Iterator[LatentOutput]":
+    ) -> Iterator[LatentOutput]:
         """Latent frames until there are `num_frames` frames or more, counted into `stats` as they come."""
-        from videogen.generate import generate
-
         began, missing = clock(), max(0, num_frames - conditioning.frames.shape[1])
         for output in generate(self.model, request, conditioning.context, missing, clock):
             stats.count(output)
@@ -358,124 +313,3 @@ class VideoPipeline:
         stream = VideoStream.restore(self.model, state, None if num_frames is None else self.frame_count(num_frames))
         stream.on_prompt = self.warn_of_prompt
         return stream
-
-    def request(
-        self,
-        prompt: Prompts,
-        negative: Prompts | None,
-        each: int,
-        generator: Seeds,
-        sampling: dict[str, Any],
-        history_noise: float = 0.0,
-    ) -> "GenerationRequest":
-        from videogen.generate import GenerationRequest
-
-        prompts, each = as_prompts("prompt", prompt), as_int("num_videos_per_prompt", each)
-        negatives = ("",) * len(prompts) if negative is None else as_list(negative, len(prompts))
-        if not prompts or each < 1:
-            raise UsageError("nothing to generate: give at least one prompt, and num_videos_per_prompt of at least 1")
-        prompts, negatives = (tuple(p for p in some for _ in range(each)) for some in (prompts, negatives))
-        sampler = self.sampler_with(sampling)
-        if self.model.conditioner is None:  # with the text and without it are one: to ask for both is to pay twice
-            sampler = replace(sampler, guidance_scale=1.0)
-        try:
-            return GenerationRequest(prompts, negatives, as_seeds(generator, len(prompts)), sampler, history_noise)
-        except ValueError as error:
-            raise UsageError(str(error)) from None
-
-    def sampler_with(self, changes: dict[str, Any]) -> "SamplerConfig":
-        """The model's own settings with these changes, those that are None left out."""
-        unknown = sorted(set(changes) - set(SETTINGS))
-        if unknown:
-            raise UsageError(f"'{unknown[0]}' is no setting of sampling; there are {', '.join(sorted(SETTINGS))}")
-        try:
-            sampler = replace(self.sampler, **{name: value for name, value in changes.items() if value is not None})
-        except (ValueError, TypeError) as error:
-            raise UsageError(str(error)) from None
-        check_order(sampler.order, self.model.config.objective)
-        return sampler
-
-    def frame_count(self, num_frames: int | None) -> int:
-        if num_frames is None:
-            return self.model.clips.frames
-        if as_int("num_frames", num_frames) < 1:
-            raise UsageError(f"num_frames is {num_frames}; it must be at least 1")
-        return as_int("num_frames", num_frames)
-
-    def size(self, height: int | None, width: int | None) -> tuple[int, int]:
-        """Height and width of frames; by default those of the clips that the prior was trained on."""
-        clips = self.model.clips
-        size = (
-            clips.height if height is None else as_int("height", height),
-            clips.width if width is None else as_int("width", width),
-        )
-        try:
-            self.model.tokenizer.network.spec(*size)
-        except ValueError as error:
-            raise UsageError(str(error)) from None
-        return size
-
-    def conditioning(self, video: Any, image: Any, height: int | None, width: int | None) -> ConditioningFrames:
-        """What the video goes on from: the end of a clip, or an image; also those of a file."""
-        if video is not None and image is not None:
-            raise UsageError("video and image are two beginnings; give one")
-        size = self.size(height, width)
-        if video is not None:
-            return condition_on_clip(self.model, self.clip(video, size))
-        if image is not None:
-            given = load_image(Path(image)) if isinstance(image, str | Path) else image
-            return condition_on_image(self.model, self.fitted(as_image(given), size)[0])
-        return unconditioned(self.model, 1, size)
-
-    def prompt_for(self, conditioning: ConditioningFrames, prompt: Any, source: Any) -> Any:
-        """The prompt that was given; without one (None) what a clip or an image shows, as far as the model can say."""
-        from videogen.continuation_prompt import continuation_prompt
-
-        self.warn(input_warnings(self.model, conditioning))
-        if prompt is not None:
-            return prompt
-        if not conditioning.context.codes_BTNK.shape[1]:
-            raise UsageError("nothing to generate: give a prompt, or a video or an image to go on from")
-        found = continuation_prompt(self.model, conditioning, source)
-        self.warn(found.warnings)
-        return found.prompt
-
-    def clip(self, video: Any, size: tuple[int, int]) -> Frames:
-        """The end of a clip. Pictures, also those in a folder, are taken to be at the model's frame rate; that of a
-        video file is changed to it."""
-        of_use = frames_of_use(self.model)
-        if not isinstance(video, str | Path):
-            return self.fitted(as_frames(video)[-of_use:], size)
-        path = Path(video)
-        if path.is_dir():
-            stills = stills_in(path)
-            self.warn_if_resampled(load_image(stills[0]).shape[:2], size)
-            return np.stack(list(still_frames(stills, *size, of_use)))
-        seen = probe(path)
-        self.warn_if_resampled((seen.height, seen.width), size, seen.fps, seen.transparent_frames)
-        return np.stack(list(clip_frames(path, seen, self.fps, *size, of_use)))
-
-    def fitted(self, frames: Frames, size: tuple[int, int]) -> Frames:
-        self.warn_if_resampled(frames.shape[1:3], size)
-        return fit(frames, *size)
-
-    def warn_if_resampled(
-        self, size: tuple[int, ...], becomes: tuple[int, int], fps: float | None = None, transparent: int = 0
-    ) -> None:
-        """Warns of what the model does not see as it was given."""
-        if changes := changed_on_the_way((size[0], size[1]), becomes, fps, self.fps, transparent):
-            self.warn([GenerationWarning("input_changed", f"as the model sees it, {', '.join(changes)}")])
-
-    def warnings_on(
-        self, request: "GenerationRequest", given: dict[str, Any], height: int | None, width: int | None
-    ) -> list[GenerationWarning]:
-        """ConditioningFrames before anything is generated; `given` are the sampling settings that somebody gave."""
-        sizes = self.size(height, width), self.size(None, None)
-        return [*remarks_on(self.model, request, given), *frame_size_warning(*sizes)]
-
-    def warn_of_prompt(self, prompt: str) -> None:
-        self.warn(prompt_warnings(self.model.prompt_vocabulary, [prompt]))
-
-    def warn(self, found: Iterable[GenerationWarning]) -> None:
-        for warning in found:
-            warnings.warn(PipelineWarning(warning), stacklevel=user_level())

@@ -16,7 +16,8 @@ from videogen.generate import Context, generate
 from videogen.io import Scan, VideoError, scan, write_video
 from videogen.io.images import as_frames, clip_frames, load_image, numbers_from_end
 from videogen.io.reader import random_access
-from videogen.pipeline import PipelineWarning, VideoPipeline
+from videogen.pipeline import VideoPipeline
+from videogen.pipeline_inputs import PipelineWarning
 from videogen.pixels import to_clip
 from videogen.playroom.render import render
 from videogen.playroom.scene import sample_scenes

@@ -16,7 +16,8 @@ from videogen.checkpoint import write_folder
 from videogen.conditioning.bpe import BPEConditioner
 from videogen.errors import CheckpointError, DataError, NumbersError, ResourceError, UsageError
 from videogen.models import load_prior, sampler_of
-from videogen.pipeline import PipelineWarning, VideoPipeline
+from videogen.pipeline import VideoPipeline
+from videogen.pipeline_inputs import PipelineWarning
 
 
 def codes_of(pipe, prompt, **options):
