@@ -227,7 +227,7 @@ def test_changed_videos_are_named_before_the_first_step(home: Path, capsys: pyte
         (["tokenizer.quantizer.kind=fsk"], 2, "fsq"),
         (["tokenizer.f_z=4"], 2, "f_z"),
         (["tokenizer.f_s=16"], 2, "encoder_widths"),
-        (["phases=[{from_step: 0, height: 20, width: 16, frames: 5}]"], 2, "multiples of f_s = 8"),
+        (["phases=[{from_step: 0, height: 20, width: 16, frames: 5}]"], 2, "multiples of"),
         (["optimizer.learning_rate=3"], 2, "learning_rate is 3"),
         (["data.train=elsewhere"], 3, "elsewhere"),
         (["data.train=tiny.yaml"], 3, "tiny.yaml"),

@@ -1,4 +1,4 @@
-"""The command `videogen bench`."""
+"""`videogen bench`."""
 
 from pathlib import Path
 from typing import Any
@@ -58,11 +58,11 @@ def bench(
     began = perf_counter()
     pipe = VideoPipeline.from_pretrained(model_or_bundled(model), device, dtype)
     loading = perf_counter() - began
-    job = pipe.request([prompt] * batch, None, 1, seed, sampling_given(options))
+    request = pipe.request([prompt] * batch, None, 1, seed, sampling_given(options))
     with terminal.progress("measuring", "rounds") as on_progress:
-        figures: dict[str, Any] = {"loading_seconds": loading, **measure(pipe.model, job, rounds, on_progress)}
+        report: dict[str, Any] = {"loading_seconds": loading, **measure(pipe.model, request, rounds, on_progress)}
     if wanted is not None:
-        figures["judged_by"] = wanted.name
+        report["judged_by"] = wanted.name
         with terminal.progress("evaluating", "%") as on_progress:
-            figures["ways"] = score_cases(pipe, wanted, figures["ways"], job.sampler, seed, on_progress)
-    terminal.report(figures, as_table(figures))
+            report["ways"] = score_cases(pipe, wanted, report["ways"], request.sampler, seed, on_progress)
+    terminal.report(report, as_table(report))

@@ -155,5 +155,5 @@ def score(terminal: Terminal, source: Path) -> None:
     from videogen.playroom.score import describe, score_folder
 
     with terminal.progress("scoring", "clips") as on_progress:
-        figures = score_folder(source, on_progress=on_progress)
-    terminal.report(figures, describe(figures))
+        scores = score_folder(source, on_progress=on_progress)
+    terminal.report(scores, describe(scores))

@@ -74,8 +74,8 @@ def encode(
         terminal.note(f"{len(clips.refused)} refused clips of the index are left out")
     if encoded.empty:
         terminal.note(f"{len(encoded.empty)} clips without a frame are left out, such as {encoded.empty[0]}")
-    figures = _figures(out, encoded, time.monotonic() - began)
-    terminal.report(figures, _describe(figures))
+    report = _report(out, encoded, time.monotonic() - began)
+    terminal.report(report, _as_text(report))
 
 
 def _spec(clips: "ClipSpec", wanted: dict[str, Any]) -> "EncodeSpec":
@@ -85,7 +85,7 @@ def _spec(clips: "ClipSpec", wanted: dict[str, Any]) -> "EncodeSpec":
     return EncodeSpec(**chosen, frames=wanted["frames"])
 
 
-def _figures(out: Path, encoded: "EncodeResult", seconds: float) -> dict[str, Any]:
+def _report(out: Path, encoded: "EncodeResult", seconds: float) -> dict[str, Any]:
     return {
         "folder": str(out),
         "tokenizer": encoded.description.tokenizer,
@@ -103,14 +103,13 @@ def _figures(out: Path, encoded: "EncodeResult", seconds: float) -> dict[str, An
     }
 
 
-def _describe(figures: dict[str, Any]) -> str:
-    bits = "" if figures["bits_per_pixel"] is None else f", {figures['bits_per_pixel']:.4f} bits per pixel"
-    pace = f", {figures['clips_per_second']:.2f} per second" if figures["encoded_now"] else ""
+def _as_text(report: dict[str, Any]) -> str:
+    bits = "" if report["bits_per_pixel"] is None else f", {report['bits_per_pixel']:.4f} bits per pixel"
+    pace = f", {report['clips_per_second']:.2f} per second" if report["encoded_now"] else ""
     return "\n".join(
         [
-            f"{figures['folder']}: {figures['clips']} clips of {figures['frames']} frames in "
-            f"{figures['shards']} shards",
-            f"  {figures['latent_frames']} latent frames, {figures['tokens']} tokens, {figures['bytes']} bytes" + bits,
-            f"  {figures['encoded_now']} clips encoded now in {figures['seconds']:.1f} s{pace}",
+            f"{report['folder']}: {report['clips']} clips of {report['frames']} frames in {report['shards']} shards",
+            f"  {report['latent_frames']} latent frames, {report['tokens']} tokens, {report['bytes']} bytes" + bits,
+            f"  {report['encoded_now']} clips encoded now in {report['seconds']:.1f} s{pace}",
         ]
     )

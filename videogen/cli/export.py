@@ -65,19 +65,19 @@ def export(
 
     if out.exists() and any(out.iterdir()) and not overwrite:
         raise UsageError(f"{out}: already exists; --overwrite replaces it")
-    whole = load_prior(model)
-    sampler = changed_sampler(sampler_of(whole), settings)
-    whole = whole if decoder is None else whole.with_decoder(load_tokenizer(decoder))
+    opened = load_prior(model)
+    sampler = changed_sampler(sampler_of(opened), settings)
+    opened = opened if decoder is None else opened.with_decoder(load_tokenizer(decoder))
     if prompt_vocabulary is not None:
-        whole = replace(whole, prompt_vocabulary=resolve(prompt_vocabulary, expected="prompt_vocabulary")[1].value)
-    words = None if card is None else text_in(card)
-    written = save_model(whole, sampler, out, dtype_of(dtype), words)
+        opened = replace(opened, prompt_vocabulary=resolve(prompt_vocabulary, expected="prompt_vocabulary")[1].value)
+    text = None if card is None else read_card(card)
+    written = save_model(opened, sampler, out, dtype_of(dtype), text)
     size = sum(place.stat().st_size for place in out.rglob("*") if place.is_file())
-    figures = {"folder": str(out), "bytes": size, "fingerprint": written.fingerprint, **asdict(sampler)}
-    terminal.report(figures, f"{out}: {size / 1e6:.1f} MB, fingerprint {figures['fingerprint'][:12]}")
+    report = {"folder": str(out), "bytes": size, "fingerprint": written.fingerprint, **asdict(sampler)}
+    terminal.report(report, f"{out}: {size / 1e6:.1f} MB, fingerprint {report['fingerprint'][:12]}")
 
 
-def text_in(card: Path) -> str:
+def read_card(card: Path) -> str:
     from videogen.errors import UsageError
 
     try:

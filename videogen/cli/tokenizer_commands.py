@@ -92,10 +92,10 @@ def selftest(terminal: Terminal, model: Path, seed: int, threads: int | None, de
 
     use_threads(threads)
     device = use_device(device)
-    whole = VideoPipeline.from_pretrained(model, device).model if has_prior(model) else None
-    tokenizer = load_tokenizer(model, device) if whole is None else whole.tokenizer
+    opened = VideoPipeline.from_pretrained(model, device).model if has_prior(model) else None
+    tokenizer = load_tokenizer(model, device) if opened is None else opened.tokenizer
     verdicts = [asdict(verdict) for verdict in check_tokenizer_laws(tokenizer, seed)]
-    verdicts += [] if whole is None else [asdict(verdict) for verdict in check_prior_laws(whole, seed)]
+    verdicts += [] if opened is None else [asdict(verdict) for verdict in check_prior_laws(opened, seed)]
     lines = [f"{outcome(each):7} {each['law']}: {each['detail']}" for each in verdicts]
     terminal.report({"verdicts": verdicts}, "\n".join(lines))
     broken = [each["law"] for each in verdicts if not each["held"]]
@@ -140,9 +140,9 @@ def describe_model(model: Path) -> tuple[dict[str, Any], dict[str, str]]:
     if not has_prior(model):
         tokenizer = load_tokenizer(model)
         return describe_tokenizer(tokenizer), format_tokenizer(tokenizer)
-    whole = load_prior(model)
-    values = describe_tokenizer(whole.tokenizer) | {"prior": describe_prior(whole)}
-    return values, format_tokenizer(whole.tokenizer) | format_prior(whole)
+    opened = load_prior(model)
+    values = describe_tokenizer(opened.tokenizer) | {"prior": describe_prior(opened)}
+    return values, format_tokenizer(opened.tokenizer) | format_prior(opened)
 
 
 def describe_tokens(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:

@@ -186,23 +186,23 @@ def run_stage(terminal: Terminal, steps: int, run: "Callable[..., TrainingResult
             bar(done, total)
 
         def on_log(line: dict[str, Any]) -> None:
-            if not remaining.has_spoken and find_spec("tensorboard") is None:
+            if not remaining.is_used and find_spec("tensorboard") is None:
                 terminal.note(NO_TENSORBOARD)
             terminal.note(as_line(line, steps, remaining.text(line["step"])))
 
-        outcome = run(
+        trained = run(
             on_progress=on_progress,
             on_log=on_log,
             on_alarm=lambda name, message: terminal.note(f"alarm, {name}: {message}"),
             on_note=terminal.note,
         )
-    best = None if outcome.best is None else str(outcome.best)
-    result = {"model": str(outcome.model), "steps": outcome.steps, "best": best, "best_step": outcome.best_step}
-    said = in_words(outcome.metrics) or "nothing left to do"
-    better = f"\n{best} is the best model by validation, from step {outcome.best_step}"
-    ended = f"{outcome.model} after {outcome.steps} steps: {said}"
+    best = None if trained.best is None else str(trained.best)
+    result = {"model": str(trained.model), "steps": trained.steps, "best": best, "best_step": trained.best_step}
+    metrics = format_metrics(trained.metrics) or "nothing left to do"
+    better = f"\n{best} is the best model by validation, from step {trained.best_step}"
+    ended = f"{trained.model} after {trained.steps} steps: {metrics}"
     terminal.report(
-        {**result, **outcome.metrics}, ended + (better if outcome.best_step not in (None, outcome.steps) else "")
+        {**result, **trained.metrics}, ended + (better if trained.best_step not in (None, trained.steps) else "")
     )
 
 
@@ -210,7 +210,7 @@ class TimeLeft:
     """Estimates the remaining time of a run from its own pace, validation and samples included."""
 
     def __init__(self, steps: int):
-        self.steps, self.has_spoken = steps, False
+        self.steps, self.is_used = steps, False
         self._first: tuple[int, float] | None = None
 
     def tick(self, step: int) -> None:
@@ -218,7 +218,7 @@ class TimeLeft:
 
     def text(self, step: int) -> str:
         """Such as "3 h 05 min left"; empty at the end, and before a first measurement."""
-        self.has_spoken = True
+        self.is_used = True
         if self._first is None or not self._first[0] < step < self.steps:
             return ""
         first, began = self._first
@@ -241,8 +241,8 @@ def as_line(line: dict[str, Any], steps: int, left: str) -> str:
     shown = {name: line[name] for name in (*tokenizer, *prior) if isinstance(line.get(name), float)}
     pace = f"  {speed:.1f} clips/s" if speed else ""
     width, ends = len(str(steps)), left if line["kind"] == "train" else ""
-    return f"step {line['step']:>{width}} of {steps} {line['kind']:<10} {in_words(shown)}{pace}{ends}"
+    return f"step {line['step']:>{width}} of {steps} {line['kind']:<10} {format_metrics(shown)}{pace}{ends}"
 
 
-def in_words(figures: dict[str, float]) -> str:
-    return "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
+def format_metrics(metrics: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())

@@ -113,8 +113,8 @@ def generation(
     evaluator = evaluator_for(pipe, wanted.about_playroom, frames, reference, video_features, clip_model, device)
     with terminal.progress("evaluating", "%") as on_progress:
         plan = EvaluationPlan(variants, frames, batch, seed, drift)
-        figures = evaluate_generation(pipe, wanted, plan, evaluator, out, on_progress)
-    terminal.report(figures, f"{as_table(figures)}\n{out}")
+        metrics = evaluate_generation(pipe, wanted, plan, evaluator, out, on_progress)
+    terminal.report(metrics, f"{as_table(metrics)}\n{out}")
 
 
 def evaluator_for(

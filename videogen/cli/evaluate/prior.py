@@ -59,7 +59,7 @@ def prior(
         check_report_folder(out, overwrite)
     use_threads(threads)
     opened = load_prior(model_or_bundled(model), use_device(device))
-    choice = ClipSelection(frames or opened.clips.frames, clips, validation_share)
+    selection = ClipSelection(frames or opened.clips.frames, clips, validation_share)
     with tempfile.TemporaryDirectory() as scratch, terminal.progress("evaluating", "clips") as on_progress:
-        figures = evaluate_prior(opened, data, choice, Path(scratch) / "tokens", index, out, on_progress)
-    terminal.report(figures, f"{as_table(figures)}")
+        metrics = evaluate_prior(opened, data, selection, Path(scratch) / "tokens", index, out, on_progress)
+    terminal.report(metrics, as_table(metrics))
