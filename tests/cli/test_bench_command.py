@@ -1,4 +1,4 @@
-"""`videogen bench`: what it counts is what is done, and its peers give the answers of the model they stand for."""
+"""`videogen bench`: the roofline counts what torch counts, and the wrapped priors give the same proposals."""
 
 import json
 from collections.abc import Iterator
@@ -11,7 +11,10 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from interfaces.prior import DrawSettings
+from prior.laws import random_codes
 from prior.model import LlamaPrior
+from sampling.rng import StepRNG, counter_rng
 from sampling.rollout import remember
 from tests.evaluation.models import write_whole_model
 from tests.prior.models import WORDS, tiny_config, tiny_model
@@ -28,7 +31,6 @@ from videogen.evaluation.lab.roofline import (
 )
 from videogen.evaluation.lab.timed_prior import TimedPrior
 
-GRID = (2, 3)
 PEAKS = Peaks(1e9, 1e9)
 
 
@@ -40,36 +42,39 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def ids_of(prior: LlamaPrior, frames: int, batch: int = 2) -> torch.Tensor:
+def codes_of(prior: LlamaPrior, frames: int, batch: int = 2) -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)
-    return torch.randint(prior.vocabulary.size, (batch, frames, *GRID), generator=generator)
+    return random_codes(prior.spec, (batch, frames, prior.spec.tokens), generator)
 
 
-# The floor
+def known(value: bool, prior: LlamaPrior, batch: int = 2) -> torch.Tensor:
+    return torch.full((batch, prior.spec.tokens), value)
+
+
+# The roofline
 
 
 @pytest.mark.parametrize("context", [None, WORDS])
 @pytest.mark.parametrize("sinks", [0, 1])
 def test_the_formula_counts_what_torch_counts(context: Any, sinks: int) -> None:
-    config = tiny_config(window=2, sinks=sinks, context=context, digits=(4, 3))
+    config = tiny_config(window=2, sinks=sinks, context=context)
     prior = tiny_model(config).float()
-    past = prior.begin(None, 2, GRID)
-    past = remember(prior, past, ids_of(prior, 4))
-    masks = torch.full((2, *GRID), prior.vocabulary.mask)
+    past = remember(prior, prior.begin(None, 2), codes_of(prior, 4))
+    codes = codes_of(prior, 1)[:, 0]
+
+    def read(proposal: Any) -> None:
+        first = prior.head(proposal.features, codes[:, : proposal.features.shape[1], :0])
+        prior.head(proposal.features, first.argmax(-1, keepdim=True))
+
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        proposal, _ = prior.propose(masks, past)
-        first = proposal.logits(torch.zeros(2, *GRID, 0, dtype=torch.int64))
-        proposal.logits(first.argmax(-1, keepdim=True))
+        read(prior.propose(codes, known(False, prior), past)[0])
     assert counter.get_total_flops() == pass_cost(config, 1, 6, 2, 4).operations
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        _, proposal = prior.advance(ids_of(prior, 1)[:, 0], past)
-        first = proposal.logits(torch.zeros(2, *GRID, 0, dtype=torch.int64))
-        proposal.logits(first.argmax(-1, keepdim=True))
+        read(prior.advance(codes, past)[1])
     assert counter.get_total_flops() == pass_cost(config, 2, 6, 2, 4).operations
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        proposal, _ = prior.propose(masks, past, torch.tensor([[0, 4], [2, 3]]))
-        first = proposal.logits(torch.zeros(2, 2, 0, dtype=torch.int64))
-        proposal.logits(first.argmax(-1, keepdim=True))
+        places = torch.tensor([[0, 4], [2, 3]])
+        read(prior.propose(codes, known(False, prior), past, places_BM=places)[0])
     assert counter.get_total_flops() == pass_cost(config, 1, 6, 2, 4, asked=2).operations
 
 
@@ -80,7 +85,7 @@ def test_bytes_are_the_weights_once_and_the_keys_of_every_stream() -> None:
         p for name, p in prior.named_parameters() if p.ndim == 2 and "tables" not in name and "known" not in name
     ]
     one, two = (pass_cost(config, 1, 6, streams, 4).bytes for streams in (1, 2))
-    past = prior.begin(None, 1, GRID)
+    past = prior.begin(None, 1)
     held = sum(part.numel() for part in (*past.keys, *past.values))
     assert two - one == 4 * held
     assert 2 * one - two == 4 * sum(p.numel() for p in matrices)
@@ -117,38 +122,41 @@ def test_peaks_are_measured_in_operations_and_bytes_a_second(monkeypatch: pytest
     assert peaks == Peaks(2 * 64**3 / 0.5, 12000 / 0.5)
 
 
-# Stand-ins
+# Wrappers
 
 
 @pytest.mark.parametrize("context", [None, WORDS])
 def test_without_a_cache_the_answers_are_the_same_while_the_window_holds_all(context: Any) -> None:
     prior = tiny_model(tiny_config(window=3, context=context))
-    peer = UncachedPrior(prior)
-    ids, none = ids_of(prior, 3), torch.zeros(2, *GRID, 0, dtype=torch.int64)
-    past, noted = prior.begin(None, 2, GRID, 0.25), peer.begin(None, 2, GRID, 0.25)
-    for frame in ids.unbind(1):
-        partly = frame.clone()
-        partly[:, 0] = prior.vocabulary.mask
-        ours, theirs = prior.propose(partly, past)[0], peer.propose(partly, noted)[0]
-        torch.testing.assert_close(ours.logits(none), theirs.logits(none))
+    uncached = UncachedPrior(prior)
+    partly, codes = known(True, prior), codes_of(prior, 3)
+    partly[:, 0] = False
+    past, window = (each.begin(None, 2, history_noise=0.25) for each in (prior, uncached))
+    for frame in codes.unbind(1):
+        ours, theirs = prior.propose(frame, partly, past)[0], uncached.propose(frame, partly, window)[0]
+        torch.testing.assert_close(ours.features, theirs.features)
         past, ours = prior.advance(frame, past)
-        noted, theirs = peer.advance(frame, noted)
-        torch.testing.assert_close(ours.logits(none), theirs.logits(none))
-    assert noted.ids_BThw.shape[1] == 3
-    assert peer.advance(ids[:, 0], noted)[0].ids_BThw.shape[1] == prior.window
+        window, theirs = uncached.advance(frame, window)
+        torch.testing.assert_close(ours.features, theirs.features)
+    assert window.codes_BTNK.shape[1] == 3
+    assert uncached.advance(codes[:, 0], window)[0].codes_BTNK.shape[1] == prior.config.window
 
 
 def test_a_timed_prior_gives_the_same_and_counts_its_calls() -> None:
     prior = tiny_model(tiny_config())
     ticks = iter(range(100))
     timed = TimedPrior(prior, lambda: float(next(ticks)))
-    ids, none = ids_of(prior, 2), torch.zeros(2, *GRID, 0, dtype=torch.int64)
-    past, same = prior.begin(None, 2, GRID), prior.begin(None, 2, GRID)
-    past = prior.commit(past, prior.propose(ids[:, 0], past)[1])
-    same = timed.commit(same, timed.propose(ids[:, 0], same)[1])
-    (_, ours), (_, theirs) = prior.advance(ids[:, 1], past), timed.advance(ids[:, 1], same)
-    assert torch.equal(ours.logits(none), theirs.logits(none))
-    assert timed.seconds == 4  # propose, commit, advance, logits: a tick each
+    codes, everything = codes_of(prior, 2), known(True, prior)
+    past, same = prior.begin(None, 2), prior.begin(None, 2)
+    past = prior.commit(past, prior.propose(codes[:, 0], everything, past)[1])
+    same = timed.commit(same, timed.propose(codes[:, 0], everything, same)[1])
+    (_, ours), (_, theirs) = prior.advance(codes[:, 1], past), timed.advance(codes[:, 1], same)
+    settings, places = DrawSettings(), torch.arange(prior.spec.tokens).expand(2, -1)
+    rng = StepRNG(counter_rng([1, 2], 0), 0, prior.spec.groups[0].shape, places)
+    assert all(
+        torch.equal(*pair) for pair in zip(ours.sample(settings, rng), theirs.sample(settings, rng), strict=True)
+    )
+    assert timed.seconds == 4  # propose, commit, advance, sample: a tick each
 
 
 # The command

@@ -133,7 +133,7 @@ def test_prompts_can_be_those_that_say_something(monkeypatch):
     both = read_prompts("playroom:3:hoop,-tiny").captions
     assert all("hoop" in caption and "tiny" not in caption for caption in both)
     monkeypatch.setattr("videogen.evaluation.generation.prompts.MAX_CAPTIONS", 50)
-    with pytest.raises(UsageError, match="of 50 captions 0 are of that kind"):
+    with pytest.raises(UsageError, match="50 captions"):
         read_prompts("playroom:2:purple")
 
 
@@ -144,10 +144,10 @@ def test_a_wrong_number_of_scenes_is_refused(source: str) -> None:
 
 
 def test_a_file_without_prompts_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no text of prompts"):
+    with pytest.raises(DataError, match=r"none\.txt"):
         read_prompts(str(tmp_path / "none.txt"))
     (tmp_path / "empty.txt").write_text("\n \n")
-    with pytest.raises(DataError, match="holds no prompt"):
+    with pytest.raises(DataError, match=r"empty\.txt"):
         read_prompts(str(tmp_path / "empty.txt"))
 
 
@@ -157,7 +157,7 @@ def test_settings_are_read_as_the_sampler_knows_them() -> None:
     assert variant.overrides == {"order": "threshold", "threshold": 0.9}
     common = {"steps": 6, "top_k": None, "guidance_scale": 2.0}
     assert [s.overrides for s in read_variants(["steps=4"], common)] == [{"steps": 4, "guidance_scale": 2.0}]
-    assert [s.name for s in read_variants([], {})] == ["as it is"]
+    assert [s.name for s in read_variants([], {})] == ["default"]
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_settings_are_read_as_the_sampler_knows_them() -> None:
         ("steps=0", "at least 1"),
         ("order=sideways", "sideways"),
         ("steps", "key=value"),
-        (" ", "compares nothing"),
+        (" ", "empty"),
     ],
 )
 def test_a_wrong_setting_is_said(text: str, complaint: str) -> None:
@@ -265,7 +265,7 @@ def test_a_true_stream_stays_right_and_one_that_turns_to_noise_does_not(prompts:
     numbers = choose_streams(prompts.wanted, 4)
     assert prompts.drawn is not None
     scenes, wanted = tuple(prompts.drawn[n] for n in numbers), [prompts.wanted[n] for n in numbers]
-    plan = DriftPlan(streams=4, pictures=49, window=FRAMES, hop=16)
+    plan = DriftPlan(streams=4, frames=49, window=FRAMES, hop=16)
     seen: list[tuple[int, int]] = []
     stream = rendered_stream(scenes, SIZE, SIZE, FPS)
     true = measure_drift(stream, wanted, evaluator, plan, (), lambda *at: seen.append(at))
@@ -359,7 +359,7 @@ def test_features_can_come_from_a_videomae(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_the_network_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="no CLIPModel"):
+    with pytest.raises(CheckpointError, match="CLIPModel"):
         ClipScore(tmp_path)
 
 
@@ -409,19 +409,19 @@ def test_prompts_of_other_worlds_are_drawn_but_not_judged(
     said = capsys.readouterr().out
     assert "steps=2" in said
     head, row, clips, lacking, drift, place = said.splitlines()
-    assert head.split() == ["steps", "pictures/s"], "what no row has a figure of has no column"
+    assert head.split() == ["steps", "frames/s"], "what no row has a figure of has no column"
     assert len(row.split()) == 3
     assert clips.endswith("speed at batch 2"), "no more can be made at once than there are prompts"
     for word in ("attributes (the oracle", "--reference DATA", "--clip-model FOLDER"):
         assert word in lacking
-    assert re.fullmatch(r"drift, steps=2: grey levels from picture to picture \S+ at 0 s, \S+ at 19 s", drift)
+    assert re.fullmatch(r"drift, steps=2: gray levels between frames \S+ at 0 s, \S+ at 19 s", drift)
     assert place == str(out)
     figures = json.loads((out / "figures.json").read_text())
     assert [(row["oracle"], row["frechet"]) for row in figures["rows"]] == [(None, None)]
     assert (out / "clips_0_steps_2.png").is_file()
     assert not (out / "attributes.svg").exists()
     again = "--model", str(whole_model), "--prompts", str(tmp_path / "mine.txt"), "--out", str(out), "--steps", "1"
-    with pytest.raises(UsageError, match=r"holds a report already; --overwrite replaces it"):
+    with pytest.raises(UsageError, match="--overwrite"):
         run(*again)
     (out / "mine.png").touch()
     run(*again, "--overwrite")

@@ -97,7 +97,7 @@ def test_runs_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert [(row["run"], row["step"], row["psnr"]) for row in rows] == [("a", 2, 22.0), ("b", 2, 23.5)]
     assert len(ElementTree.parse(tmp_path / "curves.svg").findall("{*}polyline")) == 2
     assert main(["evaluate", "runs", *both, "--figure", "beauty"]) == 3
-    assert "has no 'beauty', but psnr; name one that all have with --figure" in capsys.readouterr().err
+    assert "'beauty', only psnr" in capsys.readouterr().err
     assert main(["evaluate", "runs", str(tmp_path)]) == 3
 
 
@@ -118,11 +118,11 @@ def test_runs_of_priors_and_runs_that_have_just_begun(tmp_path: Path, capsys: py
         assert table[1][0] == "new"
         assert table[1][1].startswith("not validated yet  -")
         assert table[2][1].split()[0] == "4"
-        assert f"{figure} on clips held out" in svg.read_text()
+        assert f"{figure} on held-out clips" in svg.read_text()
     assert main(["evaluate", "runs", prior, tokenizer]) == 3
-    assert "tokenizer: its validation has no 'nats', but l1, psnr; name one" in capsys.readouterr().err
+    assert "tokenizer: its validation has no 'nats', only l1, psnr" in capsys.readouterr().err
     assert main(["evaluate", "runs", new, new]) == 3
-    assert capsys.readouterr().err.endswith("new: not validated yet, so there is nothing to compare\n")
+    assert capsys.readouterr().err.endswith("new: no run was validated yet\n")
 
 
 def test_a_drawing_that_is_there_is_not_replaced_unasked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -149,7 +149,7 @@ def test_selftest_and_info(model_folder: Path, capsys: pytest.CaptureFixture[str
     assert main(["info", str(model_folder)]) == 0
     said = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines())
     assert said["quantizer"].strip() == "FSQ of levels 8 x 5 x 5 x 5"
-    assert said["bits a pixel"].endswith("; the first latent frame holds 1")
+    assert said["bits per pixel"].endswith("; the first latent frame holds 1")
 
 
 def test_every_kind_of_quantizer_is_told_in_words() -> None:

@@ -70,7 +70,7 @@ def test_what_is_cropped_is_told(
     said = capsys.readouterr()
     assert re.search("^size +40 x 48 of 44 x 52$", said.out, re.MULTILINE)
     assert said.err.count("the video is 44 x 52") == 1
-    assert "its middle, 40 x 48, is what you get" in said.err
+    assert "cropped to its middle, 40 x 48" in said.err
     assert main([*command, "--size", "16x24"]) == 0
     said = capsys.readouterr()
     assert re.search("^size +16 x 24 of 44 x 52$", said.out, re.MULTILINE)
@@ -96,7 +96,7 @@ def test_stopped_it_leaves_a_playable_file(
 
     write = VideoWriter.write
     monkeypatch.setattr(VideoWriter, "write", stopped_while_writing)
-    with pytest.raises(KeyboardInterrupt, match=r"stopped after \d+ of 100 frames, which are written") as caught:
+    with pytest.raises(KeyboardInterrupt, match=r"\d+ of 100 frames") as caught:
         reconstruct_video(model, tmp_path / "film.mp4", tmp_path / "seen.mp4")
     assert isinstance(caught.value, Interrupted)
     assert caught.value.exit_code == 130

@@ -19,7 +19,7 @@ def test_the_laws_hold_on_sound_models(folders, name):
 
 
 def test_a_stream_that_forgets_is_found(folders, monkeypatch):
-    """One whose change of prompt gets lost when it is saved, and one that shows other pictures than the ids say."""
+    """One whose change of prompt gets lost when it is saved, and one that shows other frames than the codes say."""
     model = load_prior(folders["masked"])
     restore = VideoStream.restore
 

@@ -41,8 +41,8 @@ def format_prior(model: PriorModel) -> dict[str, str]:
         "text": "none" if model.conditioner is None else f"{model.conditioner.length} tokens of a prompt",
         **format_prompts(model),
         "past of a stream": f"{figures['bytes_of_a_stream'] / 2**20:.1f} MiB in float32",
-        "sampled": f"order {sampler.order}, {sampler.steps_of(model.spec.tokens)} proposals a latent frame, "
-        f"{sampler.first_frames_step_multiplier} x as many in the first two of a scene, "
+        "sampled": f"order {sampler.order}, {sampler.steps_of(model.spec.tokens)} proposals per latent frame, "
+        f"{sampler.first_frames_step_multiplier} x as many in the first two latent frames of a scene, "
         f"guidance {sampler.guidance_scale:g} ({sampler.guidance_schedule}), temperature {sampler.temperature:g}",
         "model's fingerprint": model.fingerprint,
     }

@@ -1,4 +1,4 @@
-"""The tokens of a latent frame, in words."""
+"""Tokens of a latent frame as text."""
 
 import math
 
@@ -6,12 +6,12 @@ from interfaces.tokens import TokenSpec
 
 
 def format_groups(spec: TokenSpec) -> str:
-    """8 x 8; or 4 x 4, then 8 x 8."""
+    """For example `8 x 8`, or `4 x 4, then 8 x 8`."""
     return ", then ".join(" x ".join(map(str, group.shape)) for group in spec.groups)
 
 
 def format_codes(spec: TokenSpec) -> str:
-    """How many different tokens there are, and out of which codebooks."""
+    """The number of different tokens, and the codebooks."""
     if spec.channels is not None:
         return f"{spec.channels} numbers"
     sizes = f" ({' x '.join(map(str, spec.codebooks))})" if spec.depth > 1 else ""

@@ -1,4 +1,4 @@
-"""What else one could do with the same weights: a prior without a cache."""
+"""A baseline with the same weights: a prior without a KV cache."""
 
 from typing import NamedTuple
 
@@ -7,13 +7,12 @@ from torch import Tensor
 
 from interfaces.prior import Text
 from interfaces.tokens import TokenSpec
-from prior.config import PriorConfig
 from prior.heads.base import TokenProposal
-from prior.model import LlamaPrior
+from prior.wrappers import PriorWrapper
 
 
 class UncachedPast(NamedTuple):
-    """A past that holds the codes of its window alone."""
+    """The codes of the window."""
 
     text: Text | None
     history_noise: float
@@ -21,36 +20,21 @@ class UncachedPast(NamedTuple):
     codes_BTNK: Tensor
 
 
-class UncachedPrior:
-    """Keeps the promise of a FramePrior by computing the context and the whole window again for every proposal.
+class UncachedPrior(PriorWrapper):
+    """A frame prior that recomputes the text and the whole window for every proposal.
 
-    While no frame has left the window its answers are those of the prior inside. Later they lack what older frames told
-    those in the window, as in every model without a cache.
+    Until the first latent frame leaves the window, its proposals equal those of the wrapped prior. Later they lose what
+    older latent frames passed on to those in the window, as in every model without a cache.
     """
 
-    def __init__(self, prior: LlamaPrior):
-        self.prior = prior
-
-    @property
-    def device(self) -> torch.device:
-        return self.prior.device
-
-    @property
-    def spec(self) -> TokenSpec:
-        return self.prior.spec
-
-    @property
-    def config(self) -> PriorConfig:
-        return self.prior.config
-
-    def begin(
+    def begin(  # type: ignore[override]  # its past is another type, here and below
         self, text: Text | None, batch: int, spec: TokenSpec | None = None, history_noise: float = 0.0
     ) -> UncachedPast:
         spec = self.spec if spec is None else spec
         return UncachedPast(text, history_noise, spec, spec.empty(batch, device=self.device))
 
     @torch.no_grad()
-    def propose(
+    def propose(  # type: ignore[override]
         self,
         codes_BNK: Tensor,
         known_BN: Tensor,
@@ -68,11 +52,11 @@ class UncachedPrior:
         proposal = TokenProposal(features, self.prior.head)
         return (proposal if places_BM is None else proposal.at(places_BM)), codes_BNK
 
-    def commit(self, past: UncachedPast, present: Tensor) -> UncachedPast:
+    def commit(self, past: UncachedPast, present: Tensor) -> UncachedPast:  # type: ignore[override]
         codes_BTNK = torch.cat([past.codes_BTNK, present.unsqueeze(1)], 1)
         return past._replace(codes_BTNK=codes_BTNK[:, -self.prior.config.window :])
 
-    def advance(
+    def advance(  # type: ignore[override]
         self, codes_BNK: Tensor, past: UncachedPast, control: Tensor | None = None, next_control: Tensor | None = None
     ) -> tuple[UncachedPast, TokenProposal]:
         past = self.commit(past, codes_BNK)

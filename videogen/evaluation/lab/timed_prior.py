@@ -1,4 +1,4 @@
-"""A prior that counts the seconds of every call: what of a latent frame's time is the network's."""
+"""A prior wrapper that sums the seconds spent in the network."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 
 
 class TimedPrior(PriorWrapper):
-    """Blocks and head together; give it a clock that waits until the device is done."""
+    """Times blocks and head; the clock must wait for the device."""
 
     def __init__(self, prior: LlamaPrior, clock: Callable[[], float]):
         super().__init__(prior)
