@@ -205,7 +205,7 @@ def test_every_way_takes_its_turns(tmp_path: Path, capsys: pytest.CaptureFixture
     judged = {name for name, way in ways.items() if way["oracle"] is not None}
     assert judged == set(ways) - {"8 steps, no cache", "token by token, cached"}
     assert sum(figures["split"].values()) == pytest.approx(1)
-    assert figures["first_picture_ms"] > 0
+    assert figures["first_frame_ms"] > 0
     assert figures["peak_memory_mib"] > 50
     assert figures["loading_seconds"] > 0
     assert 0 < figures["fraction_of_floor"] < 1

@@ -387,7 +387,7 @@ def test_a_report_holds_a_row_a_setting_between_perfection_and_chance(
     assert names == ["true clips", "true clips as tokens", *settings, "steps=1, prompts shuffled"]
     assert [row["sampler"] and row["sampler"]["order"] for row in figures["rows"][2:4]] == ["halton", "threshold"]
     assert figures["rows"][2]["steps"] == 1
-    assert all(row["pictures_per_second"] > 0 for row in figures["rows"][2:4])
+    assert all(row["frames_per_second"] > 0 for row in figures["rows"][2:4])
     pinned = figures["pinned"]["frechet"]
     assert pinned["extractor"] == "random-motion-1"
     assert pinned["frames"] == 5

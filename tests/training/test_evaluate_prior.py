@@ -104,10 +104,10 @@ def test_errors_are_one_line(made: Set, run: Path, tmp_path: Path, capsys: pytes
     (tmp_path / "report/figures.json").write_text("{}")
     for words, code, message in (
         (["nowhere"], 3, "nowhere: no such file or folder"),
-        ([str(videos), "--frames", "33"], 3, "none of 2 clips shows 33 pictures; ask for fewer"),
+        ([str(videos), "--frames", "33"], 3, "none of 2 clips has 33 frames"),
         ([str(made[1]), "--frames", "33"], 3, "none of 12 clips holds 9 latent frames"),
         ([str(made[1]), "--validation-share", "1"], 2, "--validation-share"),
-        ([str(made[1]), "--out", str(tmp_path / "report")], 2, "holds a report already"),
+        ([str(made[1]), "--out", str(tmp_path / "report")], 2, "--overwrite"),
         ([str(made[1]), "--model", str(other.path)], 4, "has no prior"),
     ):
         model = [] if "--model" in words else ["--model", str(run)]

@@ -64,7 +64,7 @@ class ClipSetResult:
     clip_scores: list[float] = field(default_factory=list)
     steps: list[float] = field(default_factory=list)
     drawn: list[Clips] = field(default_factory=list)
-    pictures: int = 0
+    frames: int = 0
     seconds: float = 0.0
 
     def figures(self, prompts: Prompts, evaluator: Evaluator) -> dict[str, Any]:
@@ -80,7 +80,7 @@ class ClipSetResult:
             "frechet": distance,
             "clip_score": mean(self.clip_scores),
             "steps": mean(self.steps) if self.sampler else None,
-            "pictures_per_second": self.pictures / self.seconds if self.sampler and self.seconds else None,
+            "frames_per_second": self.frames / self.seconds if self.sampler and self.seconds else None,
         }
 
     def captions(self, prompts: Prompts) -> list[str]:
@@ -107,7 +107,7 @@ def evaluate_clips(
         began = time.perf_counter()
         clips, steps = source(numbers)
         row.seconds += time.perf_counter() - began
-        row.pictures += clips.shape[0] * clips.shape[1]
+        row.frames += clips.shape[0] * clips.shape[1]
         row.steps += [steps] * len(numbers)
         row.seen += detect_scenes(clips, evaluator.fps)
         row.features.append(evaluator.extractor(clips))

@@ -139,7 +139,7 @@ def drift_curves(
 
 def drift_figures(plan: DriftPlan, curves: dict[str, DriftCurve]) -> dict[str, Any]:
     each = {name: {**curve.figures(), "attributes_lost": attribute_loss(curve)} for name, curve in curves.items()}
-    return {"streams": plan.streams, "pictures": plan.frames, "window": plan.window, "hop": plan.hop, "curves": each}
+    return {**asdict(plan), "curves": each}
 
 
 def frame_size(pipe: VideoPipeline) -> tuple[int, int]:
@@ -157,9 +157,7 @@ def write_charts(
     ]
     if series:
         write_text(out / "attributes.svg", bar_chart("Share of attributes as in the prompt, by the oracle", series))
-    dots = [
-        Dot(row["name"], row["pictures_per_second"], row["oracle"]["attributes"]) for row in judged if row["sampler"]
-    ]
+    dots = [Dot(row["name"], row["frames_per_second"], row["oracle"]["attributes"]) for row in judged if row["sampler"]]
     if len(dots) > 1:
         write_text(out / "speed.svg", dot_chart("Quality and speed", "frames per second", "attributes right", dots))
     for number, row in enumerate(rows):
@@ -237,7 +235,7 @@ def table_row(row: dict[str, Any]) -> tuple[str, ...]:
         each = [oracle["by_attribute"].get(name) for name in ("shape", "colour", "size", "motion", "speed")]
         whole = [percent(rate) for rate in (one, two, oracle["attributes"], *each)]
         rates = [percent(oracle["all_correct"]), f"{100 * low:.0f} to {100 * high:.0f}", *whole]
-    numbers = [row["frechet"], row["clip_score"], row["steps"], row["pictures_per_second"]]
+    numbers = [row["frechet"], row["clip_score"], row["steps"], row["frames_per_second"]]
     return (row["name"], *rates, *(EMPTY if value is None else f"{value:.3g}" for value in numbers))
 
 

@@ -15,7 +15,7 @@ def describe_tokens(tokens: TokenSet) -> dict[str, Any]:
     return {
         "folder": str(tokens.folder),
         "clips": known.count,
-        "pictures": int(tokens.frames().sum()),
+        "frames": int(tokens.frames().sum()),
         "latent_frames": latent_frames,
         "tokens": latent_frames * spec.tokens,
         "spec": asdict(spec),
@@ -36,7 +36,7 @@ def format_tokens(tokens: TokenSet) -> dict[str, str]:
     return {
         "folder": figures["folder"],
         "clips": f"{figures['clips']:,} in {figures['shards']:,} {'shard' if figures['shards'] == 1 else 'shards'}",
-        "frames": f"{figures['pictures']:,} of {clips.height} x {clips.width} at {clips.fps:g} a second{longest}",
+        "frames": f"{figures['frames']:,} of {clips.height} x {clips.width} at {clips.fps:g} a second{longest}",
         "latent frames": f"{figures['latent_frames']:,} of {spec.tokens} tokens ({format_groups(spec)})",
         "tokens": f"{figures['tokens']:,} of {format_codes(spec)}",
         "frames per latent frame": f"{spec.frames_per_latent}, the first {spec.first_frames}",

@@ -53,9 +53,11 @@ def _describe_frames(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     from PIL import Image
 
     tags = read_tags(path)
-    pictures = sorted(path.glob(FRAME_FILE)) if path.is_dir() else [path]
-    with Image.open(pictures[0]) as image:
+    frames = sorted(path.glob(FRAME_FILE)) if path.is_dir() else [path]
+    with Image.open(frames[0]) as image:
         width, height = image.size
-    figures = {"container": "png", "height": height, "width": width, "frames": len(pictures), "tags": tags}
-    what = "picture" if len(pictures) == 1 else "pictures"
-    return figures, {"video": f"{len(pictures)} {what} of {height} x {width}", "format": "PNG"}
+    figures = {"container": "png", "height": height, "width": width, "frames": len(frames), "tags": tags}
+    return figures, {
+        "video": f"{len(frames)} {'frame' if len(frames) == 1 else 'frames'} of {height} x {width}",
+        "format": "PNG",
+    }

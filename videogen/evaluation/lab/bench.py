@@ -95,7 +95,7 @@ def bench(
         "model": describe_model(model),
         "machine": describe_machine(device, weight.dtype, peaks),
         "batch": len(request.seeds),
-        "first_picture_ms": 1000 * median(first),
+        "first_frame_ms": 1000 * median(first),
         "peak_memory_mib": memory,
         **configured_figures(model, request, ways[0], state, split, peaks),
         "ways": [case_figures(way, ways, model, peaks) for way in ways],
@@ -191,7 +191,7 @@ def configured_figures(
     figures = {
         "latent_frame_ms": 1000 * seconds,
         "steps": steps,
-        "pictures_per_second": len(request.seeds) * frames_per_latent / seconds,
+        "frames_per_second": len(request.seeds) * frames_per_latent / seconds,
         "split": split,
         "decoder_floor_ms": 1000 * decoding,
         "decoder_fraction": decoding / (seconds * split["decoder"]),
@@ -233,7 +233,7 @@ def case_figures(way: BenchmarkCase, ways: Sequence[BenchmarkCase], model: Prior
         "steps": steps,
         "rounds": len(way.seconds),
         "latent_frame_ms": 1000 * median(way.seconds),
-        "pictures_per_second": frames / median(way.seconds),
+        "frames_per_second": frames / median(way.seconds),
         "time_of_configured": ratio(way, own),
         "faster_than_raster": ratio(raster, way),
         "bound": speedup_bound(tokens_per_latent(model), steps, width, peaks) if beside else None,
@@ -259,7 +259,7 @@ def describe_model(model: PriorModel) -> dict[str, Any]:
         "parameters_of_decoder": sum(p.numel() for p in model.tokenizer.parameters_of("decoder")),
         "tokens": " + ".join(" x ".join(map(str, group.shape)) for group in model.spec.groups),
         "window": model.config.window,
-        "pictures_per_latent_frame": model.spec.frames_per_latent,
+        "frames_per_latent": model.spec.frames_per_latent,
         "fps": model.clips.fps,
     }
 

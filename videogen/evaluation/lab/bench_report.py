@@ -58,13 +58,13 @@ def summary(figures: dict[str, Any]) -> list[str]:
     shares = ", ".join(f"{who} {share:.0%}" for who, share in split.items())
     lines = [
         f"{'model':<15}{model['parameters'] / 1e6:.1f} M parameters, {model['tokens']} tokens per latent frame, "
-        f"{model['pictures_per_latent_frame']} frames each; window {model['window']}",
+        f"{model['frames_per_latent']} frames each; window {model['window']}",
         f"{'machine':<15}{machine['device']}, {machine['threads']} threads, {machine['dtype']}: "
         f"{machine['gemm_gflops']:.0f} GFLOP/s, {machine['bandwidth_gb']:.1f} GB/s, "
         f"break-even {machine['break_even_tokens']:.0f} tokens per pass",
         f"{'loading':<15}{figures['loading_seconds']:.2f} s",
-        f"{'first frame':<15}{figures['first_picture_ms']:.0f} ms after the prompt, batch {figures['batch']}",
-        f"{'speed':<15}{figures['pictures_per_second']:.1f} frames/s ({model['fps']:g} is real time); "
+        f"{'first frame':<15}{figures['first_frame_ms']:.0f} ms after the prompt, batch {figures['batch']}",
+        f"{'speed':<15}{figures['frames_per_second']:.1f} frames/s ({model['fps']:g} is real time); "
         f"{figures['latent_frame_ms']:.0f} ms per latent frame of {figures['steps']:.1f} proposals: {shares}",
         f"{'memory':<15}{figures['peak_memory_mib']:.0f} MiB peak",
     ]
@@ -83,7 +83,7 @@ def table_row(way: Mapping[str, Any]) -> tuple[str, ...]:
         way["name"],
         f"{way['steps']:.1f}",
         f"{way['latent_frame_ms']:.1f}",
-        f"{way['pictures_per_second']:.1f}",
+        f"{way['frames_per_second']:.1f}",
         f"{way['time_of_configured']:.2f}",
         f"{way['faster_than_raster']:.2f}",
         "-" if way["bound"] is None else f"{way['bound']:.2f}",

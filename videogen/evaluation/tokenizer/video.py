@@ -50,8 +50,8 @@ def reconstruct_video(
         shape = height, shown_width
         facts = metadata_of_reconstruction(model, source) if with_metadata else None
         writer = stack.enter_context(VideoWriter(target, seen.fps or 1.0, *shape, output=output, metadata=facts))
-        pictures = (resized_frames if size else cropped_frames)(source, height, width)
-        for piece in round_trip(model.network, pictures):
+        frames_of_source = (resized_frames if size else cropped_frames)(source, height, width)
+        for piece in round_trip(model.network, frames_of_source):
             totals, usage = totals.plus_frames(piece.frames, piece.originals), usage.plus(piece.codes_TNK)
             made = piece.frames.numpy()
             writer.write(np.concatenate([piece.originals.numpy(), made], axis=2) if side_by_side else made)
