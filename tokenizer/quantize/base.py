@@ -74,7 +74,7 @@ class Quantizer(nn.Module, ABC):
         return {}
 
     def update(self, statistics: Mapping[str, Tensor]) -> None:
-        """Moves a codebook that follows statistics instead of gradients; what it changes are buffers of the module."""
+        """Moves a codebook that follows statistics instead of gradients, by changing buffers of the module in place."""
 
     def quantize(self, latents_ND: Tensor) -> Quantized:
         """Quantizes an encoder's latents, with gradients."""

@@ -41,5 +41,8 @@ class QuantizerStatistics:
         """Sum over processes and update the quantizer; does nothing if this step has no statistics."""
         if self._step == step and self._sums:
             sums = {name: distributed.mean(self._sums[name]) * distributed.world_size for name in sorted(self._sums)}
+            before = [id(buffer) for buffer in self.quantizer.buffers()]
             self.quantizer.update(sums)
+            after = [id(buffer) for buffer in self.quantizer.buffers()]
+            assert before == after, "update must change buffers in place: the average holds on to them"
         self._step, self._sums = -1, {}
