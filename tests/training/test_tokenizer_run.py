@@ -192,7 +192,7 @@ def test_dry_run(data: Path) -> None:
     [
         ((), "phases begin at"),
         ((PhaseConfig(1, 16, 16, 5),), "phases begin at"),
-        ((PhaseConfig(0, 16, 20, 5),), "multiples of f_s = 8"),
+        ((PhaseConfig(0, 16, 20, 5),), "multiples of 8"),
         ((PhaseConfig(0, 16, 8, 5),), r"16 x 8; validation \(SSIM\) needs sides of at least 11"),
         ((PhaseConfig(0, 16, 16, 5, decoder_only=True), PhaseConfig(3, 16, 16, 5)), "decoder_only"),
     ],
