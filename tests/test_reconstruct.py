@@ -4,9 +4,9 @@ import torch
 
 from interfaces.tokenizer import encode_clip
 from tests.tokenizer.models import small_config, small_model
-from videogen import reconstruct
-from videogen.pixels import to_clip, to_frames
-from videogen.reconstruct import round_trip
+from videogen.generation import reconstruct
+from videogen.generation.reconstruct import round_trip
+from videogen.io.pixels import to_clip, to_frames
 
 
 def video(frames: int) -> list[np.ndarray]:

@@ -7,8 +7,8 @@ import sys
 import pytest
 import torch
 
-from videogen import threads
-from videogen.threads import CoreTimes, FreeCores, cores, on_free_cores, use_threads
+from videogen.system import threads
+from videogen.system.threads import CoreTimes, FreeCores, cores, on_free_cores, use_threads
 
 
 class FakeMachine:

@@ -6,10 +6,10 @@ Importing it is cheap on purpose: nothing here imports torch. `from videogen imp
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from videogen.threads import bound_spinning
+from videogen.system.threads import bound_spinning
 
 if TYPE_CHECKING:
-    from videogen.export import export_to_gif, export_to_video, load_video
+    from videogen.generation.export import export_to_gif, export_to_video, load_video
     from videogen.io.images import load_image
     from videogen.pipeline import VideoPipeline
 
@@ -20,10 +20,10 @@ bound_spinning()
 
 _PLACES = {
     "VideoPipeline": "videogen.pipeline",
-    "export_to_gif": "videogen.export",
-    "export_to_video": "videogen.export",
+    "export_to_gif": "videogen.generation.export",
+    "export_to_video": "videogen.generation.export",
     "load_image": "videogen.io.images",
-    "load_video": "videogen.export",
+    "load_video": "videogen.generation.export",
 }
 
 

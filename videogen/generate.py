@@ -23,10 +23,10 @@ from sampling.config import SamplerConfig
 from sampling.guidance import duplicate_for_guidance
 from sampling.rollout import Rollout, copied, remember, start
 from sampling.rollout import step as sample_frame
+from videogen.io.pixels import to_frames
 from videogen.models import PriorModel
-from videogen.nan_guard import GuardedPrior
-from videogen.pixels import to_frames
-from videogen.threads import on_free_cores
+from videogen.models.nan_guard import GuardedPrior
+from videogen.system.threads import on_free_cores
 
 Clock = Callable[[], float]  # seconds; see `exact_clock`
 

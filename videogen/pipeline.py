@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, cast, get_args
 
 from sampling.config import SETTINGS
-from videogen.arguments import (
+from videogen.errors import UsageError
+from videogen.generate import GenerationRequest, LatentOutput, generate
+from videogen.generation.arguments import (
     OutputType,
     Prompts,
     Seeds,
@@ -22,14 +24,12 @@ from videogen.arguments import (
     refuse_unknown,
     stops_generation,
 )
-from videogen.conditioning_frames import ConditioningFrames
-from videogen.devices import usable
-from videogen.errors import UsageError
-from videogen.generate import GenerationRequest, LatentOutput, generate
-from videogen.metadata import metadata_of
-from videogen.pipeline_inputs import PipelineInputs
-from videogen.progress import ProgressBar
-from videogen.stats import GenerationStats
+from videogen.generation.conditioning_frames import ConditioningFrames
+from videogen.generation.metadata import metadata_of
+from videogen.generation.pipeline_inputs import PipelineInputs
+from videogen.generation.progress import ProgressBar
+from videogen.generation.stats import GenerationStats
+from videogen.system.devices import usable
 
 if TYPE_CHECKING:
     import torch

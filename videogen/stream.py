@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from videogen.conditioning_frames import ConditioningFrames
 from videogen.errors import UsageError
 from videogen.generate import (
     Clock,
@@ -27,8 +26,9 @@ from videogen.generate import (
     step,
     switch_prompt,
 )
+from videogen.generation.conditioning_frames import ConditioningFrames
+from videogen.generation.stats import GenerationStats
 from videogen.models import PriorModel
-from videogen.stats import GenerationStats
 
 Frame = NDArray[np.uint8]  # [H, W, 3]
 Transition = Literal["recache", "cut"]

@@ -16,8 +16,8 @@ from benchmarks.measuring.hardware import describe
 from interfaces.tokenizer import encode_clip
 from videogen.evaluation.generation.prompts import Clips, Prompts, read_prompts, true_clips
 from videogen.generate import Context, generate
+from videogen.io.pixels import to_clip, to_frames
 from videogen.pipeline import VideoPipeline
-from videogen.pixels import to_clip, to_frames
 from videogen.playroom.oracle import look
 from videogen.playroom.score import Score
 

@@ -16,13 +16,13 @@ import torch
 
 from benchmarks.measuring.hardware import describe
 from interfaces.tokenizer import encode_clip
-from videogen.conditioning_frames import condition_on_clip
-from videogen.continuation_prompt import continuation_prompt
 from videogen.evaluation.generation.prompts import Clips, true_clips
 from videogen.generate import Context, generate
+from videogen.generation.conditioning_frames import condition_on_clip
+from videogen.generation.continuation_prompt import continuation_prompt
 from videogen.io.contact_sheet import contact_sheet
+from videogen.io.pixels import to_clip, to_frames
 from videogen.pipeline import VideoPipeline
-from videogen.pixels import to_clip, to_frames
 from videogen.playroom.grammar import caption
 from videogen.playroom.oracle import look
 from videogen.playroom.scene import Scene, sample_scenes

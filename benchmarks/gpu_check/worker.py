@@ -11,7 +11,7 @@ import os
 import sys
 
 from benchmarks.gpu_check import as_row
-from videogen.threads import bound_spinning
+from videogen.system.threads import bound_spinning
 
 
 def main() -> None:

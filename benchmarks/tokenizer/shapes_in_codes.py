@@ -17,8 +17,8 @@ from benchmarks.measuring.hardware import describe
 from interfaces.tokenizer import encode_clip
 from interfaces.tokens import TokenSpec
 from videogen.evaluation.generation.prompts import true_clips
+from videogen.io.pixels import to_clip, to_frames
 from videogen.models import BUNDLED, TokenizerModel, load_tokenizer
-from videogen.pixels import to_clip, to_frames
 from videogen.playroom.oracle import look
 from videogen.playroom.scene import SHAPES, SIZES, Scene, Thing, sample_scenes
 

@@ -18,7 +18,7 @@ from tests.io.clips import numbered_frame
 from tests.pipeline.tiny import RING, STAR, write_model
 from videogen.cli import main
 from videogen.cli.param_types import VIDEO_SUFFIXES
-from videogen.continuation_prompt import Continuation
+from videogen.generation.continuation_prompt import Continuation
 from videogen.io import read, read_metadata, scan, stream, write_video
 from videogen.pipeline import VideoPipeline
 
@@ -212,7 +212,7 @@ def test_a_continuation_without_a_prompt_warns(capsys, command):
 
 
 def test_a_found_caption_is_printed_and_used(capsys, monkeypatch):
-    monkeypatch.setattr("videogen.continuation_prompt.continuation_prompt", lambda *_: Continuation(STAR))
+    monkeypatch.setattr("videogen.generation.continuation_prompt.continuation_prompt", lambda *_: Continuation(STAR))
     more = ["--model", "model", "--seed", "2", "--frames", "3"]
     for command in (["continue", "clip.mp4", "--only-new"], ["stream", "--video", "clip.mp4"]):
         assert main([*command, "-o", "found", *more, "--json", "--overwrite"]) == 0

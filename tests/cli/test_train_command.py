@@ -14,7 +14,7 @@ import pytest
 
 from videogen.cli import main
 from videogen.cli.train import TimeLeft, as_line
-from videogen.signals import listening
+from videogen.system.signals import listening
 
 CONFIG = """\
 schema: tokenizer

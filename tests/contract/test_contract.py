@@ -27,10 +27,10 @@ from videogen.clip_spec import ClipSpec
 from videogen.conditioning import BPEConfig
 from videogen.data import build_index
 from videogen.io import read
+from videogen.io.pixels import to_clip
 from videogen.models import load_tokenizer, tokenizer_files
 from videogen.models.registry import TOKENIZERS, Kind
 from videogen.pipeline import VideoPipeline
-from videogen.pixels import to_clip
 from videogen.playroom.write import PlayroomConfig, write_playroom
 from videogen.tokens import TokenSet
 from videogen.training.loop.config import OptimizerConfig, TrainingConfig

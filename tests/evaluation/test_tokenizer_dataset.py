@@ -16,12 +16,12 @@ from tokenizer.precision import allow_tf32, tf32_backends
 from tokenizer.quantize import BSQConfig, FSQConfig, LFQConfig
 from videogen.cli import main
 from videogen.data import build_index
-from videogen.devices import use_device
 from videogen.evaluation.info.tokenizer import format_quantizer
 from videogen.evaluation.report.line_charts import Series, line_chart, nice_step
 from videogen.evaluation.tokenizer.dataset import evaluate_tokenizer
 from videogen.evaluation.tokenizer.selftest import check_tokenizer_laws
 from videogen.models import TokenizerModel
+from videogen.system.devices import use_device
 from videogen.tokens import TokenSet
 
 

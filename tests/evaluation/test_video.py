@@ -16,9 +16,9 @@ from videogen.cli import main
 from videogen.evaluation.tokenizer.metrics import Totals
 from videogen.evaluation.tokenizer.video import reconstruct_video
 from videogen.io import VideoWriter, read, scan, write_video
+from videogen.io.pixels import to_clip, to_frames
 from videogen.models import TokenizerModel
-from videogen.pixels import to_clip, to_frames
-from videogen.signals import Interrupted
+from videogen.system.signals import Interrupted
 
 
 @pytest.fixture

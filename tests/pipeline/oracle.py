@@ -9,8 +9,8 @@ from torch import Tensor
 
 from sampling.config import SamplerConfig
 from sampling.rollout import remember, roll_out, start
+from videogen.io.pixels import to_frames
 from videogen.pipeline import VideoPipeline
-from videogen.pixels import to_frames
 
 Scene = tuple[str, int]  # a prompt, and how many latent frames under it
 

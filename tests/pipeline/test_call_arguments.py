@@ -13,8 +13,8 @@ from PIL import Image
 from tests.pipeline.tiny import RING
 from videogen.errors import UsageError
 from videogen.evaluation.info.prior import format_prior
+from videogen.generation.pipeline_inputs import PipelineWarning
 from videogen.pipeline import VideoPipeline
-from videogen.pipeline_inputs import PipelineWarning
 
 
 def test_the_package_gives_its_names_without_loading_torch_before():

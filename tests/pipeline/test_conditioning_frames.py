@@ -10,15 +10,15 @@ from PIL import Image
 from interfaces.tokenizer import encode_clip
 from tests.io.clips import number_in, numbered_frame
 from tests.pipeline.tiny import RING
-from videogen.conditioning_frames import condition_on_clip, frames_of_use
 from videogen.errors import DataError
 from videogen.generate import Context, generate
+from videogen.generation.conditioning_frames import condition_on_clip, frames_of_use
+from videogen.generation.pipeline_inputs import PipelineWarning
 from videogen.io import Scan, VideoError, scan, write_video
 from videogen.io.images import as_frames, clip_frames, load_image, numbers_from_end
+from videogen.io.pixels import to_clip
 from videogen.io.reader import random_access
 from videogen.pipeline import VideoPipeline
-from videogen.pipeline_inputs import PipelineWarning
-from videogen.pixels import to_clip
 from videogen.playroom.render import render
 from videogen.playroom.scene import sample_scenes
 

@@ -12,12 +12,12 @@ import torch
 from prior.laws import random_codes
 from tests.pipeline.tiny import RING, STAR
 from tests.prior.models import grid_spec
-from videogen import caption_search
-from videogen.caption_search import Phrase, Search, find_caption, nats_of
 from videogen.conditioning.prompt_vocabulary import PromptVocabulary
-from videogen.continuation_prompt import continuation_prompt, stored_prompt
 from videogen.errors import UsageError
 from videogen.generate import Context
+from videogen.generation import caption_search
+from videogen.generation.caption_search import Phrase, Search, find_caption, nats_of
+from videogen.generation.continuation_prompt import continuation_prompt, stored_prompt
 from videogen.io import write_video
 from videogen.pipeline import VideoPipeline
 from videogen.playroom.grammar import parse
@@ -172,7 +172,7 @@ def test_a_file_of_this_model_says_itself_what_it_shows(bundled, tmp_path, metad
 
 
 def test_what_a_file_says_of_itself_is_not_searched_for(bundled, tmp_path, monkeypatch):
-    monkeypatch.setattr("videogen.continuation_prompt.find_caption", None)
+    monkeypatch.setattr("videogen.generation.continuation_prompt.find_caption", None)
     path, prompt = tmp_path / "clip.mp4", "a large yellow circle drifts right slowly over a maroon background"
     write_video(path, rendered(BALL), 8, metadata={"prompt": prompt, "model": "playroom"})
     assert bundled.stream(video=path, generator=3).prompt == prompt

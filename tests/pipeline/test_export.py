@@ -7,7 +7,7 @@ from PIL import Image
 from tests.io.clips import number_in, numbered_frame
 from tests.pipeline.tiny import RING, STAR
 from videogen.errors import DataError, UsageError
-from videogen.export import export_to_gif, export_to_video, load_video
+from videogen.generation.export import export_to_gif, export_to_video, load_video
 from videogen.io import read_metadata, scan
 
 FRAMES = np.stack([numbered_frame(number, 48, 96) for number in range(9)])

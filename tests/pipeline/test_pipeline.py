@@ -11,13 +11,13 @@ from PIL import Image
 
 from sampling.config import SamplerConfig
 from tests.pipeline.tiny import MASKED_ORDERS, RING, STAR, exact, write_model
-from videogen.arguments import as_seeds
 from videogen.checkpoint import write_folder
 from videogen.conditioning.bpe import BPEConditioner
 from videogen.errors import CheckpointError, DataError, NumbersError, ResourceError, UsageError
+from videogen.generation.arguments import as_seeds
+from videogen.generation.pipeline_inputs import PipelineWarning
 from videogen.models import load_prior, sampler_of
 from videogen.pipeline import VideoPipeline
-from videogen.pipeline_inputs import PipelineWarning
 
 
 def codes_of(pipe, prompt, **options):

@@ -14,8 +14,8 @@ from tests.pipeline.tiny import MASKED_ORDERS, RING, STAR
 from tests.tokenizer.models import noise_clip
 from videogen.errors import UsageError
 from videogen.generate import empty_context, new_scene, prefill, step, switch_prompt
+from videogen.io.pixels import to_frames
 from videogen.pipeline import VideoPipeline
-from videogen.pixels import to_frames
 
 SETTINGS = [{"order": order, "guidance_scale": scale} for order in MASKED_ORDERS for scale in (1.0, 2.5)]
 PICTURES = 22  # cuts a latent frame in two

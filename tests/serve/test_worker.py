@@ -11,9 +11,9 @@ import torch
 
 from tests.pipeline.tiny import RING, STAR, write_model
 from videogen.conditioning.prompt_vocabulary import PromptVocabulary
-from videogen.continuation_prompt import Continuation
 from videogen.errors import CheckpointError
-from videogen.generation_warnings import GenerationWarning, prompt_warnings
+from videogen.generation.continuation_prompt import Continuation
+from videogen.generation.generation_warnings import GenerationWarning, prompt_warnings
 from videogen.io import fit
 from videogen.pipeline import VideoPipeline
 from videogen.serve.messages import Ack, ChangeStream, FrameBatch, MaskUpdate, StartStream, StopStream, StreamEnded

@@ -29,10 +29,10 @@ from videogen.data import build_index
 from videogen.data.split import hash_fraction
 from videogen.errors import DataError, UsageError
 from videogen.evaluation.tokenizer.reconstruction import ReconstructionMetrics
+from videogen.io.pixels import to_clip, to_frames
 from videogen.models import load_tokenizer
-from videogen.pixels import to_clip, to_frames
 from videogen.playroom.write import PlayroomConfig, write_playroom
-from videogen.signals import Interrupted
+from videogen.system.signals import Interrupted
 from videogen.training.estimate.machine import find_machine
 from videogen.training.loop.stage import Distributed
 from videogen.training.loop.trainer import Trainer

@@ -23,7 +23,7 @@ from videogen.cli.generation.stream import stream
 from videogen.cli.serve import serve
 from videogen.cli.tokenizer_commands import info, reconstruct, selftest
 from videogen.cli.train import train
-from videogen.signals import is_ignored
+from videogen.system.signals import is_ignored
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -7,8 +7,8 @@ import click
 
 from videogen.cli.options import DEVICE, DTYPE, MODEL, THREADS, model_or_bundled, sampling_given, sampling_options
 from videogen.cli.terminal import Terminal, terminal_options
-from videogen.devices import use_device
-from videogen.threads import use_threads
+from videogen.system.devices import use_device
+from videogen.system.threads import use_threads
 
 PROMPT = "a small red ring drifts left slowly over a dark blue background"
 

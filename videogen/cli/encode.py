@@ -9,8 +9,8 @@ import click
 from videogen.cli.options import DEVICE, INDEX, REQUIRED_MODEL
 from videogen.cli.param_types import ANY_PATH, OUTPUT_FOLDER, POSITIVE
 from videogen.cli.terminal import Terminal, terminal_options
-from videogen.devices import use_device
-from videogen.threads import use_threads
+from videogen.system.devices import use_device
+from videogen.system.threads import use_threads
 
 if TYPE_CHECKING:
     from videogen.clip_spec import ClipSpec

@@ -9,8 +9,8 @@ from videogen.cli.generation.outputs import note_stretching, output_format, outp
 from videogen.cli.options import DEVICE, OVERWRITE, REQUIRED_MODEL, THREADS, format_options
 from videogen.cli.param_types import ANY_PATH, STDOUT, SizeType, VideoTarget
 from videogen.cli.terminal import Terminal, terminal_options
-from videogen.devices import use_device
-from videogen.threads import use_threads
+from videogen.system.devices import use_device
+from videogen.system.threads import use_threads
 
 
 @click.command("reconstruct")

@@ -12,7 +12,7 @@ from videogen.cli.options import THREADS, Command, add_options
 from videogen.cli.param_types import OUTPUT_FOLDER
 from videogen.cli.terminal import Terminal, terminal_options
 from videogen.errors import UsageError
-from videogen.threads import SPINS_IN_TRAINING, bound_spinning, use_threads
+from videogen.system.threads import SPINS_IN_TRAINING, bound_spinning, use_threads
 
 if TYPE_CHECKING:
     from videogen.training.loop.trainer import TrainingResult

@@ -42,7 +42,7 @@ def codes_of(tokenizer: "VideoTokenizer", pieces: Iterable[Frames]) -> Iterator[
     """Codes [T', N, K] of the pieces of one clip, as they are known."""
     import torch
 
-    from videogen.pixels import to_clip
+    from videogen.io.pixels import to_clip
 
     state = None
     for piece in pieces:

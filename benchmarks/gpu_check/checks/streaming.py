@@ -10,9 +10,9 @@ from torch import Tensor
 from benchmarks.gpu_check import Finding, yes_or_no
 from benchmarks.gpu_check.common import attempt, is_small
 from videogen.generate import Context, GenerationRequest, exact_clock, prefill, step
+from videogen.io.pixels import to_frames
 from videogen.models import PriorModel
 from videogen.pipeline import VideoPipeline
-from videogen.pixels import to_frames
 
 PROMPT = "a small red ring drifts left slowly over a dark blue background"
 EQUAL_SHARE, EQUAL_SHARE_BF16 = 0.99, 0.8  # of tokens: rounding may move a draw across a border

@@ -12,8 +12,8 @@ from benchmarks.measuring import DeviceSetting
 from interfaces.tokenizer import encode_clip
 from tokenizer.laws import decode_in_chunks, encode_in_chunks, every_token_survives
 from tokenizer.networks.cnn import CNNTokenizer
+from videogen.io.pixels import to_clip
 from videogen.models import BUNDLED, load_tokenizer
-from videogen.pixels import to_clip
 from videogen.playroom.render import render
 from videogen.playroom.scene import sample_scenes
 

@@ -16,8 +16,8 @@ from videogen.cli.options import (
 )
 from videogen.cli.param_types import ANY_PATH, OUTPUT_FOLDER, POSITIVE
 from videogen.cli.terminal import Terminal, terminal_options
-from videogen.devices import use_device
-from videogen.threads import use_threads
+from videogen.system.devices import use_device
+from videogen.system.threads import use_threads
 
 if TYPE_CHECKING:
     from videogen.evaluation.generation.evaluator import Evaluator

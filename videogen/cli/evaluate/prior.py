@@ -8,8 +8,8 @@ import click
 from videogen.cli.options import DEVICE, INDEX, MODEL, OVERWRITE_REPORT, THREADS, model_or_bundled
 from videogen.cli.param_types import ANY_PATH, OUTPUT_FOLDER
 from videogen.cli.terminal import Terminal, terminal_options
-from videogen.devices import use_device
-from videogen.threads import use_threads
+from videogen.system.devices import use_device
+from videogen.system.threads import use_threads
 
 
 @click.command("prior")

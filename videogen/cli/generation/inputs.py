@@ -9,7 +9,7 @@ from videogen.cli.terminal import Terminal
 from videogen.errors import UsageError
 
 if TYPE_CHECKING:
-    from videogen.conditioning_frames import ConditioningFrames
+    from videogen.generation.conditioning_frames import ConditioningFrames
     from videogen.io import Scan
     from videogen.io.images import Frames
     from videogen.pipeline import VideoPipeline
@@ -46,7 +46,7 @@ class GenerationInput:
         """The image or the end of the clip as frames and tokens."""
         import numpy as np
 
-        from videogen.conditioning_frames import condition_on_clip, condition_on_image, frames_of_use
+        from videogen.generation.conditioning_frames import condition_on_clip, condition_on_image, frames_of_use
         from videogen.io import fit
 
         if self.scan is not None or self.images:
@@ -75,7 +75,7 @@ class GenerationInput:
         """Print how the frames that the model sees differ from those of the file."""
         if self.image is None and self.scan is None:
             return
-        from videogen.generation_warnings import changed_on_the_way
+        from videogen.generation.generation_warnings import changed_on_the_way
 
         if self.scan is not None and self.scan.missing_frames:
             terminal.note(f"{self.path}: has one frame fewer than its header says; it is otherwise whole")

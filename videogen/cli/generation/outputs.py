@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from videogen.cli.param_types import STDOUT
 from videogen.cli.terminal import Terminal
 from videogen.errors import UsageError
-from videogen.signals import Interrupted, listening
+from videogen.system.signals import Interrupted, listening
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from videogen.generate import GenerationRequest
+    from videogen.generation.stats import GenerationStats
     from videogen.io import OutputFormat, VideoWriter
     from videogen.pipeline import VideoPipeline
-    from videogen.stats import GenerationStats
 
 FrameBatches: TypeAlias = "Iterator[NDArray[np.uint8]]"  # [B, T, H, W, 3], some frames of each video
 STRETCH = 0.02  # a smaller change of the aspect ratio is not reported
@@ -117,8 +117,8 @@ def open_writers(
     metadata: Sequence[dict[str, Any]],
 ) -> Iterator[list["VideoWriter"]]:
     """A writer for each video, or one for a grid of all; frames of an earlier video in a folder are removed."""
+    from videogen.generation.metadata import metadata_of_grid
     from videogen.io import VideoWriter
-    from videogen.metadata import metadata_of_grid
 
     if in_grid := len(targets) < videos:
         metadata = [metadata_of_grid(metadata)] if metadata else ()
@@ -179,7 +179,7 @@ def progress_bar(terminal: Terminal, total: int | None) -> Iterator[Callable[[in
 
 
 def report_of(run: GenerationRun, targets: Sequence[str], count: int, written: dict[str, Any]) -> dict[str, Any]:
-    from videogen.stats import peak_memory_mib
+    from videogen.generation.stats import peak_memory_mib
 
     return {
         **run.stats.report(),

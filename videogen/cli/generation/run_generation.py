@@ -11,16 +11,16 @@ from videogen.cli.generation.outputs import FrameBatches, GenerationRun
 from videogen.cli.options import model_or_bundled, sampling_given
 from videogen.cli.param_types import PromptChange
 from videogen.cli.terminal import Terminal
-from videogen.devices import use_device
 from videogen.errors import UsageError
-from videogen.threads import use_threads
+from videogen.system.devices import use_device
+from videogen.system.threads import use_threads
 
 if TYPE_CHECKING:
-    from videogen.conditioning_frames import ConditioningFrames
     from videogen.generate import GenerationRequest
-    from videogen.generation_warnings import GenerationWarning
+    from videogen.generation.conditioning_frames import ConditioningFrames
+    from videogen.generation.generation_warnings import GenerationWarning
+    from videogen.generation.stats import GenerationStats
     from videogen.pipeline import VideoPipeline
-    from videogen.stats import GenerationStats
     from videogen.stream import VideoStream
 
 
@@ -48,7 +48,7 @@ class GenerationSetup:
 
     def metadata(self, request: "GenerationRequest", source: GenerationInput, **more: Any) -> Sequence[dict[str, Any]]:
         """The metadata of each video for its file; empty with --no-metadata."""
-        from videogen.metadata import metadata_of
+        from videogen.generation.metadata import metadata_of
 
         if self.options["no_metadata"]:
             return ()
@@ -92,8 +92,8 @@ def load_setup(
 
 def encode_input(setup: GenerationSetup, source: GenerationInput) -> "tuple[GenerationSetup, ConditioningFrames]":
     """The input as frames and tokens, and the setup with a caption found for it if there is no prompt."""
-    from videogen.continuation_prompt import continuation_prompt
-    from videogen.generation_warnings import input_warnings
+    from videogen.generation.continuation_prompt import continuation_prompt
+    from videogen.generation.generation_warnings import input_warnings
 
     source.note_changes(setup.terminal, setup.pipe, setup.size)
     conditioning = source.conditioning(setup.pipe, setup.size)
@@ -109,7 +109,7 @@ def encode_input(setup: GenerationSetup, source: GenerationInput) -> "tuple[Gene
 
 def generate_videos(setup: GenerationSetup, source: GenerationInput) -> GenerationRun:
     """Videos of a given length, in one batch."""
-    from videogen.stats import GenerationStats
+    from videogen.generation.stats import GenerationStats
 
     stats, total = GenerationStats(), setup.pipe.frame_count(setup.num_frames())
     setup, conditioning = encode_input(setup, source)
@@ -129,7 +129,7 @@ def generate_videos(setup: GenerationSetup, source: GenerationInput) -> Generati
 
 def continue_clip(setup: GenerationSetup, source: GenerationInput, only_new: bool) -> GenerationRun:
     """The frames of a clip, then the new ones."""
-    from videogen.stats import GenerationStats
+    from videogen.generation.stats import GenerationStats
 
     pipe, stats, new = setup.pipe, GenerationStats(), setup.pipe.frame_count(setup.num_frames())
     setup, conditioning = encode_input(setup, source)

@@ -10,9 +10,9 @@ from interfaces.tokenizer import encode_clip
 from videogen.evaluation.generation.prompts import Clips, Prompts, true_clips
 from videogen.evaluation.generation.sampler_variants import SamplerVariant
 from videogen.generate import LatentOutput, generate
+from videogen.io.pixels import to_clip, to_frames
 from videogen.models import TokenizerModel
 from videogen.pipeline import VideoPipeline
-from videogen.pixels import to_clip, to_frames
 from videogen.playroom.scene import Scene
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from videogen.data.sources.entry import is_video_name
+from videogen.generation.metadata import in_words
 from videogen.io import probe, read_metadata, read_tags
-from videogen.metadata import in_words
 
 FRAME_FILE = "frame_[0-9]*.png"  # in a folder of frames
 

@@ -36,8 +36,8 @@ from videogen.generate import (
     prefill,
     step,
 )
+from videogen.generation.stats import peak_memory_mib
 from videogen.models import PriorModel
-from videogen.stats import peak_memory_mib
 
 OnProgress = Callable[[int, int], None]
 CONFIGURED, CACHED_RASTER = "as configured", "token by token, cached"

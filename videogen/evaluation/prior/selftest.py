@@ -13,11 +13,11 @@ from interfaces.tokens import TokenSpec
 from interfaces.verdict import Verdict
 from prior import laws
 from tokenizer.precision import without_tf32
-from videogen.conditioning_frames import ConditioningFrames, unconditioned
 from videogen.evaluation.tokenizer.selftest import small_size
 from videogen.generate import GenerationRequest, generate
+from videogen.generation.conditioning_frames import ConditioningFrames, unconditioned
+from videogen.io.pixels import to_frames
 from videogen.models import PriorModel, sampler_of
-from videogen.pixels import to_frames
 from videogen.stream import VideoStream
 
 TOLERANCE = 1e-4  # relative to the largest value, where results may differ by float rounding

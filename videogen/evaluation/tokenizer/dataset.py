@@ -16,8 +16,8 @@ from videogen.evaluation.report.line_charts import Series, line_chart
 from videogen.evaluation.tokenizer.metrics import Totals, merge_totals, psnr
 from videogen.evaluation.tokenizer.reconstruction import draw_pairs
 from videogen.evaluation.tokenizer.video import reconstruction_figures
+from videogen.io.pixels import to_clip, to_frames
 from videogen.models import TokenizerModel
-from videogen.pixels import to_clip, to_frames
 
 OnProgress = Callable[[int, int], None]
 SAMPLES = 8

@@ -13,11 +13,11 @@ from interfaces.tokens import TokenSpec
 from tokenizer.quantize import Usage
 from videogen.errors import DataError, UsageError
 from videogen.evaluation.tokenizer.metrics import Totals
+from videogen.generation.metadata import metadata_of_reconstruction
+from videogen.generation.reconstruct import round_trip
 from videogen.io import OutputFormat, VideoWriter, fit, scan, stream
-from videogen.metadata import metadata_of_reconstruction
 from videogen.models import TokenizerModel
-from videogen.reconstruct import round_trip
-from videogen.signals import Interrupted, listening
+from videogen.system.signals import Interrupted, listening
 
 OnProgress = Callable[[int, int], None]
 

@@ -4,8 +4,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
+from videogen.generation.stats import GenerationStats
 from videogen.serve.messages import FrameBatch
-from videogen.stats import GenerationStats
 
 COUNTERS = {  # attribute of a FrameBatch: attribute of its GenerationStats, and counter of the server
     "latent_frames": ("latent_frames", "latent_frames"),

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any, get_args
 
 from sampling.config import SETTINGS, SamplerConfig, incompatibility
-from videogen.generation_warnings import GenerationWarning, idle_settings, prompt_warnings
+from videogen.generation.generation_warnings import GenerationWarning, idle_settings, prompt_warnings
 from videogen.serve.errors import InvalidParamError
 from videogen.serve.limits import ServerLimits
 from videogen.serve.model_info import ModelInfo

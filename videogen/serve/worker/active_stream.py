@@ -6,10 +6,10 @@ from itertools import islice
 
 import numpy as np
 
-from videogen.conditioning_frames import ConditioningFrames, condition_on_clip, condition_on_image
-from videogen.continuation_prompt import continuation_prompt
 from videogen.generate import read_prompt
-from videogen.generation_warnings import input_warnings
+from videogen.generation.conditioning_frames import ConditioningFrames, condition_on_clip, condition_on_image
+from videogen.generation.continuation_prompt import continuation_prompt
+from videogen.generation.generation_warnings import input_warnings
 from videogen.pipeline import VideoPipeline
 from videogen.serve.messages import ChangeStream, FrameBatch, StartStream
 from videogen.serve.requests import Transition

@@ -5,7 +5,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from videogen.conditioning.prompt_vocabulary import PromptVocabulary
-from videogen.metadata import name_of
+from videogen.generation.metadata import name_of
 from videogen.playroom.grammar import caption
 from videogen.playroom.scene import sample_scenes
 
@@ -19,7 +19,7 @@ MAX_TOKENS_PER_WORD = 1.3  # of a tokenizer trained on the playroom's captions; 
 
 def describe_model(pipe: "VideoPipeline") -> dict[str, Any]:
     """The fields of ModelInfo as plain JSON, without the media type, which the web process finds."""
-    from videogen.conditioning_frames import frames_of_use
+    from videogen.generation.conditioning_frames import frames_of_use
 
     model = pipe.model
     vocabulary = model.prompt_vocabulary

@@ -165,9 +165,9 @@ def error_line(error: Exception) -> str:
 
 
 def load_pipeline(model: Path, device: str | None, dtype: str | None, threads: int | None) -> "VideoPipeline":
-    from videogen.devices import use_device
     from videogen.pipeline import VideoPipeline
-    from videogen.threads import use_threads
+    from videogen.system.devices import use_device
+    from videogen.system.threads import use_threads
 
     use_threads(threads)
     return VideoPipeline.from_pretrained(model, use_device(device or "cpu"), dtype)

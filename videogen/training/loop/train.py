@@ -11,7 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from videogen.checkpoint import Folder
 from videogen.errors import CheckpointError, UsageError
-from videogen.signals import listening
+from videogen.system.signals import listening
 from videogen.training.loop.config import CHANGEABLE, TrainingConfig
 from videogen.training.loop.distributed import Accelerator, broadcast_int, processes
 from videogen.training.loop.schedule import seed_everything

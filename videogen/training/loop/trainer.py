@@ -15,7 +15,7 @@ import torch
 
 from videogen.checkpoint import Folder, write_folder
 from videogen.errors import DataError, NumbersError, UsageError
-from videogen.signals import NAMES, Interrupted, Request
+from videogen.system.signals import NAMES, Interrupted, Request
 from videogen.training.loop.checkpoint_state import capture, export_weights, restore
 from videogen.training.loop.config import TrainingConfig
 from videogen.training.loop.distributed import Accelerator, gather_lists

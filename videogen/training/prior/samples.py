@@ -15,8 +15,8 @@ from sampling.config import SamplerConfig
 from sampling.rollout import remember, roll_out, start
 from videogen.io import write_video
 from videogen.io.contact_sheet import contact_sheet, mosaic
+from videogen.io.pixels import to_frames
 from videogen.models import TokenizerModel
-from videogen.pixels import to_frames
 from videogen.training.prior.config import PriorPhaseConfig
 
 

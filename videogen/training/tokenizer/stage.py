@@ -20,9 +20,9 @@ from tokenizer.quantize import batch_perplexity
 from videogen.checkpoint import Content
 from videogen.clip_spec import ClipSpec
 from videogen.evaluation.tokenizer.reconstruction import ReconstructionMetrics, draw_pairs
+from videogen.io.pixels import to_clip, to_frames
 from videogen.models import tokenizer_files
 from videogen.models.perceptual import load_perceptual
-from videogen.pixels import to_clip, to_frames
 from videogen.training.loop.monitor import MonitoredMetric
 from videogen.training.loop.stage import Distributed, Json, LossOutput, TrainedModule
 from videogen.training.tokenizer.clips import ClipBatch, ClipBatches

@@ -4,7 +4,7 @@ from dataclasses import fields
 from typing import Any, get_args
 
 from sampling.config import ORDERS
-from videogen.generation_warnings import Kind
+from videogen.generation.generation_warnings import Kind
 from videogen.serve.http.parsing.fields import Schema
 from videogen.serve.limits import ServerLimits
 

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from videogen.arguments import refuse_unknown
+from videogen.generation.arguments import refuse_unknown
 
 
 class ProgressBar:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sampling.config import RANDOM_SEEDS, SamplerConfig
-from videogen.conditioning_frames import ConditioningFrames
 from videogen.errors import UsageError
+from videogen.generation.conditioning_frames import ConditioningFrames
 
 if TYPE_CHECKING:
     from torch import Tensor

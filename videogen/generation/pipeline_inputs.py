@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sampling.config import SETTINGS
-from videogen.arguments import Prompts, Seeds, as_int, as_list, as_prompts, as_seeds
-from videogen.conditioning_frames import (
+from videogen.errors import UsageError
+from videogen.generate import GenerationRequest
+from videogen.generation.arguments import Prompts, Seeds, as_int, as_list, as_prompts, as_seeds
+from videogen.generation.conditioning_frames import (
     ConditioningFrames,
     condition_on_clip,
     condition_on_image,
     frames_of_use,
     unconditioned,
 )
-from videogen.continuation_prompt import continuation_prompt
-from videogen.errors import UsageError
-from videogen.generate import GenerationRequest
-from videogen.generation_warnings import (
+from videogen.generation.continuation_prompt import continuation_prompt
+from videogen.generation.generation_warnings import (
     GenerationWarning,
     changed_on_the_way,
     frame_size_warning,
@@ -48,7 +48,7 @@ class PipelineWarning(UserWarning):
 
 def user_level() -> int:
     """How many calls above this one's caller the code lies that a warning is for: the first outside this package."""
-    frame, level, ours = sys._getframe(1), 1, f"{Path(__file__).parent}/"
+    frame, level, ours = sys._getframe(1), 1, f"{Path(__file__).parents[1]}/"
     while frame.f_back is not None and frame.f_code.co_filename.startswith(ours):
         frame, level = frame.f_back, level + 1
     return level

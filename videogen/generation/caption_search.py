@@ -21,7 +21,7 @@ from prior.rotary import coordinates
 from videogen.conditioning.prompt_vocabulary import RULE_NAME
 from videogen.generate import Context
 from videogen.models import PriorModel
-from videogen.threads import on_free_cores
+from videogen.system.threads import on_free_cores
 
 Rules = Mapping[str, Sequence[str]]  # the first is a whole caption; the others go from what is plain to what is fine
 Place = tuple[int, ...]  # of a phrase inside another: numbers of parts, from the outermost in

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from videogen.caption_search import find_caption
-from videogen.conditioning_frames import ConditioningFrames
 from videogen.generate import Context
-from videogen.generation_warnings import GenerationWarning, input_warnings
+from videogen.generation.caption_search import find_caption
+from videogen.generation.conditioning_frames import ConditioningFrames
+from videogen.generation.generation_warnings import GenerationWarning, input_warnings
+from videogen.generation.metadata import name_of
 from videogen.io import read_metadata
-from videogen.metadata import name_of
 from videogen.models import PriorModel
 
 

@@ -9,8 +9,8 @@ from videogen.conditioning.prompt_vocabulary import PromptVocabulary, Reading, U
 
 if TYPE_CHECKING:
     from sampling.config import SamplerConfig
-    from videogen.conditioning_frames import ConditioningFrames
     from videogen.generate import GenerationRequest
+    from videogen.generation.conditioning_frames import ConditioningFrames
     from videogen.models import PriorModel
 
 Kind = Literal[

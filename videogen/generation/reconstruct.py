@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interfaces.tokenizer import VideoTokenizer
-from videogen.pixels import to_clip, to_frames
+from videogen.io.pixels import to_clip, to_frames
 
 Frames = NDArray[np.uint8]
 AT_ONCE = 16  # frames; more is not faster, for the tokenizer goes latent frame by latent frame

@@ -67,7 +67,7 @@ def encoded(model: "PriorModel", frames: Frames, spec: "TokenSpec") -> Context:
 
     from interfaces.tokenizer import encode_clip
     from videogen.generate import absent_control
-    from videogen.pixels import to_clip
+    from videogen.io.pixels import to_clip
 
     tokenizer = model.tokenizer.network
     with torch.no_grad():
@@ -80,7 +80,7 @@ def decoded(model: "PriorModel", context: Context) -> "Tensor":
     """Frames uint8 [1, T, H, W, 3]."""
     import torch
 
-    from videogen.pixels import to_frames
+    from videogen.io.pixels import to_frames
 
     with torch.no_grad():
         return to_frames(model.tokenizer.network.decode(context.codes_BTNK, context.spec)[0])

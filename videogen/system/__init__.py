@@ -1,0 +1,1 @@
+"""The machine: devices.py, threads.py (the cores that other programs leave free), signals.py (stopping a run)."""
