@@ -1,7 +1,7 @@
-"""The last 13 frames of a 4K clip, and 13 from its middle, as a model sees them: time and memory of each way to read.
+"""Reading the last 13 frames of a 4K clip, and 13 from its middle: time and memory of each method.
 
 "scan" reads the whole file first, as indexing does; "probe" decodes only the end. "at once" decodes 13 frames and then
-scales them; "one by one" scales each as it comes. Each way is a process of its own.
+scales them; "one by one" scales each as it is decoded. Each method runs in its own process.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def middle(path: Path) -> list[int]:
 
 
 def make_video(path: Path, frames: int) -> None:
-    """A blurred picture of chance that moves, and a bar that moves over it."""
+    """A moving blurred random image, and a bar that moves over it."""
     small = np.random.default_rng(0).integers(0, 256, (HEIGHT // 16, WIDTH // 16, 3), dtype=np.uint8)
     ground = np.asarray(Image.fromarray(small).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC))
     with av.open(str(path), "w") as container:
@@ -47,18 +47,18 @@ def make_video(path: Path, frames: int) -> None:
         assert isinstance(stream, av.VideoStream)
         stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, "yuv420p"
         for number in range(frames):
-            picture = np.roll(ground, (4 * number, 6 * number), (0, 1))
-            picture[100:900, 8 * number : 8 * number + 800] = 5 * number % 256
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            frame = np.roll(ground, (4 * number, 6 * number), (0, 1))
+            frame[100:900, 8 * number : 8 * number + 800] = 5 * number % 256
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode(None))
 
 
-def measure(path: Path, way: str) -> dict[str, float]:
-    fit(np.zeros((1, 8, 8, 3), np.uint8), 4, 4)  # torch is there
+def measure(path: Path, method: str) -> dict[str, float]:
+    fit(np.zeros((1, 8, 8, 3), np.uint8), 4, 4)  # imports torch
     where = DeviceSetting(torch.device("cpu"), torch.float32)
     reset_peak_memory(where)
     before, began = peak_memory_mb(where), time.perf_counter()
-    METHODS[way](path)
+    METHODS[method](path)
     return {"seconds": round(time.perf_counter() - began, 2), "mib": round(peak_memory_mb(where) - before)}
 
 
@@ -71,21 +71,21 @@ def main() -> None:
     if arguments.measure:
         print(json.dumps(measure(Path(arguments.measure[0]), arguments.measure[1])))
         return
-    figures: dict[str, Any] = {"hardware": describe(), "frames": arguments.frames, "ways": {}}
+    figures: dict[str, Any] = {"hardware": describe(), "frames": arguments.frames, "methods": {}}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "4k.mp4"
         make_video(path, arguments.frames)
-        for way in METHODS:
-            command = [sys.executable, "-m", "benchmarks.data.clip_end", "--measure", str(path), way]
-            figures["ways"][way] = json.loads(
+        for method in METHODS:
+            command = [sys.executable, "-m", "benchmarks.data.clip_end", "--measure", str(path), method]
+            figures["methods"][method] = json.loads(
                 subprocess.run(command, check=True, capture_output=True, text=True).stdout
             )
     if arguments.json:
         print(json.dumps(figures, indent=2))
         return
     print(f"{CLIP} frames of {arguments.frames} of {HEIGHT} x {WIDTH}, H.264, on {figures['hardware']}")
-    for way, row in figures["ways"].items():
-        print(f"  {way:<24} {row['seconds']:6.2f} s  {row['mib']:5.0f} MiB")
+    for method, row in figures["methods"].items():
+        print(f"  {method:<24} {row['seconds']:6.2f} s  {row['mib']:5.0f} MiB")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Random clips of 17 frames out of longer videos: decord against PyAV, in pairs, every frame checked by its hash."""
+"""Random clips of 17 frames from longer videos: decord against PyAV, in pairs, with the frames compared by hash."""
 
 import argparse
 import json
@@ -26,8 +26,8 @@ def make_video(path: Path, size: int, distance: int) -> None:
         assert isinstance(stream, av.VideoStream)
         stream.height = stream.width = size
         stream.pix_fmt = "yuv420p"
-        for picture in render(sample_scenes(1, 1), FRAMES, size, 24.0)[0].numpy():
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        for frame in render(sample_scenes(1, 1), FRAMES, size, 24.0)[0].numpy():
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode(None))
 
 

@@ -1,4 +1,4 @@
-"""How many playroom clips a minute are rendered, and how many the oracle judges."""
+"""Playroom clips per minute: rendered, and judged by the oracle."""
 
 import argparse
 import json

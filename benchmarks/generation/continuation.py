@@ -31,7 +31,7 @@ from videogen.playroom.score import judge
 SEED = 20_260_117  # of held-out scenes
 PREFIX_FRAMES = 17
 BATCH = 12
-KEPT = ("objects", "ground pattern", "ground colour", "colour", "shape")  # the same things over the same ground
+KEPT = ("objects", "ground pattern", "ground colour", "colour", "shape")  # what must not change
 GROUPS = {
     "things": ("objects",),
     "ground": KEPT[1:3],
@@ -109,8 +109,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, help="default: the bundled model")
     parser.add_argument("--clips", type=int, default=24)
-    parser.add_argument("--first", type=int, default=0, help="number of the first of the clips")
-    parser.add_argument("--latent-frames", type=int, default=4, help="of what follows")
+    parser.add_argument("--first", type=int, default=0, help="number of the first clip")
+    parser.add_argument("--latent-frames", type=int, default=4, help="to generate after each clip")
     parser.add_argument("--sheet", type=Path, help="write an image of the first eight, with the found captions")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", action="store_true")

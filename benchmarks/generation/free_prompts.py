@@ -1,9 +1,9 @@
-"""Prompts in free words, read literally and translated into the model's own words.
+"""Free prompts, read literally and translated into the model's own vocabulary.
 
     python -m benchmarks.generation.free_prompts [--seeds N]
 
-Each prompt stands beside what a person means by it, written by hand; the playroom's oracle looks whether that is there.
-What a prompt does not say is not judged. Each is drawn with several seeds.
+The oracle compares the clips to what a person means by each prompt, written by hand. Attributes that a prompt does not
+mention are not judged.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from videogen.playroom.scene import Scene, Thing
 
 FRAMES = 17
 Attributes = dict[str, str]
-PROMPTS: tuple[tuple[str, Attributes, tuple[Attributes, ...]], ...] = (  # a prompt, its ground, its things
+PROMPTS: tuple[tuple[str, Attributes, tuple[Attributes, ...]], ...] = (  # a prompt, its background, its objects
     ("a red disc", {}, ({"colour": "red", "shape": "circle"},)),
     ("a blue ball rolling to the right", {}, ({"colour": "blue", "shape": "circle", "motion": "right"},)),
     ("crimson disk on navy", {"colour": "dark blue"}, ({"colour": "red", "shape": "circle"},)),
@@ -114,7 +114,7 @@ PROMPTS: tuple[tuple[str, Attributes, tuple[Attributes, ...]], ...] = (  # a pro
 
 
 def score_attributes(ground: Attributes, things: tuple[Attributes, ...], seen: Scene) -> dict[str, list[bool]]:
-    """Each attribute that was asked for, and whether it is there; things are told apart by their colors."""
+    """Each requested attribute and whether it is there; objects are matched by color."""
     rows: dict[str, list[bool]] = {"objects": [len(seen.things) == len(things)]}
     for name, value in ground.items():
         rows.setdefault(f"ground {name}", []).append(getattr(seen.backdrop, name) == value)
@@ -130,7 +130,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--sheet", type=Path, help="a picture of the first clip of each prompt, word for word and read")
+    parser.add_argument("--sheet", type=Path, help="write an image of the first clip of each prompt, read in both ways")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -139,7 +139,7 @@ def main() -> None:
     found: dict[str, Any] = {}
     shown: list[Any] = []
     with Terminal(arguments.json, False).progress("prompts", "clips") as on_progress:
-        for part, (name, pipe) in enumerate((("word for word", raw), ("read in its own words", read))):
+        for part, (name, pipe) in enumerate((("literally", raw), ("translated", read))):
             seen: dict[str, list[bool]] = {}
             right = []
             for number, (prompt, ground, things) in enumerate(PROMPTS):
@@ -165,7 +165,7 @@ def main() -> None:
         pairs = [pair for number in range(len(PROMPTS)) for pair in (shown[number], shown[len(PROMPTS) + number])]
         contact_sheet([clip for _, clip in pairs], [text for text, _ in pairs]).save(arguments.sheet)
     if arguments.json:
-        print(json.dumps({"hardware": describe(), "ways": found}, indent=2))
+        print(json.dumps({"hardware": describe(), "readings": found}, indent=2))
         return
     print(f"{len(PROMPTS)} prompts in free words, {arguments.seeds} clips of each, {describe()}")
     for name, figures in found.items():

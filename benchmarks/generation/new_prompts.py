@@ -79,7 +79,7 @@ def main() -> None:
     ]
     found = {name: score_clips(np.concatenate([part[name] for part in parts]), prompts) for name in CHANGES}
     if arguments.json:
-        print(json.dumps({"hardware": describe(), "ways": found}, indent=2))
+        print(json.dumps({"hardware": describe(), "changes": found}, indent=2))
         return
     print(f"{prompts.name}, the last {SCORED} frames of each, {describe()}")
     width = max(map(len, CHANGES))

@@ -1,13 +1,12 @@
-"""Every path of the code that is meant for a GPU, proven and timed in a few minutes: `make gpu-check`.
+"""Checks and timings of every code path for a GPU, in a few minutes: `make gpu-check`.
 
-    checks.py    the table of checks, in order of worth
-    runner.py    each in a process of its own, with a time limit; results are written after each
-    worker.py    such a process
-    report.py    docs/gpu.json and, made of it, docs/gpu.md
-    sizes.py     what is run: large on a GPU, small on a CPU
+    checks/           one module for each check, and the table of checks in order of priority
+    runner.py         runs each check in its own process with a time limit, and saves results after each
+    worker.py         the process of one check
+    report.py         docs/gpu.json, and docs/gpu.md made from it
+    graphed_prior.py  a prior whose proposals are replayed as a CUDA graph
 
-The others hold the checks themselves. A check yields a Finding a row; nothing is imported here that a bare machine with
-torch might not have.
+A check yields one Finding per row. Nothing is imported here that needs more than torch.
 """
 
 from collections.abc import Mapping
@@ -21,15 +20,15 @@ class Finding(NamedTuple):
     """A row of the table."""
 
     what: str
-    proven: Status  # timed: a figure alone, nothing is claimed
+    proven: Status  # timed: a figure without a claim
     figure: str = ""
-    beside: str = ""  # a floor, or a ratio to another way
-    why: str = ""  # what was compared; of what failed or was skipped, the reason
-    numbers: Mapping[str, Any] = MappingProxyType({})  # the same for programs
+    beside: str = ""  # a roofline, or a ratio
+    why: str = ""  # what was compared, or the reason of a failure or a skip
+    numbers: Mapping[str, Any] = MappingProxyType({})  # for programs
 
 
 def as_row(finding: Finding) -> dict[str, Any]:
-    """As JSON has it."""
+    """JSON types."""
     return {**finding._asdict(), "numbers": dict(finding.numbers)}
 
 

@@ -1,9 +1,9 @@
-"""Prove and time what is written for a GPU, in a few minutes: the most valuable checks first, whatever happens to one.
+"""Check and time the code for a GPU in a few minutes, by priority; a failing check does not stop the others.
 
     python -m benchmarks.gpu_check [--device cpu] [--budget SECONDS] [--only NAME ...] [--out FOLDER]
 
-PYTHONPATH=. and torch are enough to begin; a check whose packages are missing is skipped, and says which. Results are
-in the folder after each check: gpu.json, and the page gpu.md made of it.
+It needs only PYTHONPATH=. and torch: a check whose packages are missing is skipped with a note. After each check the
+folder has the results: gpu.json, and the page gpu.md made from it.
 """
 
 import argparse
@@ -21,17 +21,17 @@ from benchmarks.measuring.hardware import describe
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", help="cpu, cuda, cuda:1 [default: a GPU where torch sees one]")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1 [default: a GPU if torch finds one]")
     parser.add_argument("--budget", type=float, default=480, help="seconds for all of it [default: 480]")
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=[check.name for check in CHECKS])
     parser.add_argument(
         "--out",
         type=Path,
-        help="where gpu.json and gpu.md go [default: docs; with --only, nowhere]; with --only, what is there stays",
+        help="where gpu.json and gpu.md go [default: docs; with --only, nowhere]; with --only, other results stay",
     )
     given = parser.parse_args()
     out: Path | None = given.out or (None if given.only else Path("docs"))
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the check in hand is ended too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # also ends the running check
     device = given.device or default_device()
     kind, date, shown = device.split(":")[0], datetime.date.today().isoformat(), 0
     before = report.load_runs(out).get(kind) if out is not None and given.only else None

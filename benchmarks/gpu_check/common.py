@@ -1,4 +1,4 @@
-"""What several checks share: where they run, what went wrong, how far numbers are apart."""
+"""Shared by the checks: device settings, error handling, relative errors, timing."""
 
 import statistics
 import traceback
@@ -24,28 +24,28 @@ def device_setting(device: str, dtype: torch.dtype = torch.bfloat16) -> DeviceSe
 
 
 def is_small(device: str) -> bool:
-    """On a CPU every check takes its small shapes."""
+    """Whether to use small shapes: on a CPU."""
     return torch.device(device).type == "cpu"
 
 
 def attempt(what: str, rows: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
-    """The rows; what goes wrong in between becomes one, and other parts of the check go on."""
+    """The rows; an exception becomes a row, and the other parts of the check continue."""
     try:
         yield from rows()
-    except Exception as error:  # whatever a kernel or a compiler raises
+    except Exception as error:  # kernels and compilers raise anything
         said = " ".join(str(error).split())[:300]
         where_from = {"traceback": traceback.format_exc()[-6000:]}
         yield Finding(what, "no", why=f"{type(error).__name__}: {said}", numbers=where_from)
 
 
 def relative_error(one: Tensor, other: Tensor) -> float:
-    """The length of the difference, relative to that of the other; infinite where something is no number."""
+    """The norm of the difference relative to that of the other; infinite for NaN."""
     ratio = float((one.double() - other.double()).norm() / other.double().norm().clamp_min(1e-30))
     return ratio if ratio == ratio else float("inf")
 
 
 def median_seconds(work: Callable[[], object], setting: DeviceSetting, rounds: int = 5) -> float:
-    """Of a call, after one that is not counted; short ones are repeated within a round."""
+    """Median seconds of a call after a warm-up; short calls are repeated within a round."""
     work()
     once = time_calls(work, 1, setting)
     repeats = max(1, min(200, int(0.02 / max(once, 1e-6))))
@@ -57,7 +57,7 @@ def peaks_of(setting: DeviceSetting) -> Peaks:
 
 
 def datasheet_flops(device: torch.device) -> float | None:
-    """FLOP/s of a known GPU's dense products in bf16: what papers take shares of as MFU."""
+    """Datasheet FLOP/s of a known GPU in bf16, the denominator of MFU."""
     rate = this_gpu().rate if device.type == "cuda" else None
     return None if rate is None else rate / GPU_UTILIZATION
 
@@ -72,7 +72,7 @@ def peak_bytes(setting: DeviceSetting) -> int:
 
 
 def read_config(file: str) -> dict[str, Any]:
-    """As plain data."""
+    """A configuration file as plain data."""
     import yaml
 
     read: dict[str, Any] = yaml.safe_load((CONFIGS / file).read_text(encoding="utf-8"))
@@ -80,7 +80,7 @@ def read_config(file: str) -> dict[str, Any]:
 
 
 def read_section(file: str, name: str, schema: Any) -> Any:
-    """One section as the dataclass that it is for."""
+    """One section of a file as its dataclass."""
     from videogen.config.serialization import from_json
 
     return from_json(schema, read_config(file)[name], file)

@@ -1,4 +1,4 @@
-"""What was found, as docs/gpu.json, which keeps the last run on a GPU and the last on a CPU, and as docs/gpu.md."""
+"""The results as docs/gpu.json, with the last run on a GPU and the last on a CPU, and as docs/gpu.md."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -7,18 +7,18 @@ from typing import Any
 
 INTRODUCTION = """# Checks on a GPU
 
-Made by `make gpu-check` (`python -m benchmarks.gpu_check`); do not edit. Every check runs in a process of its own, in
-order of worth, and stops at a limit; all of them stop at a budget (`--budget`, 480 seconds). **yes** and **no** are
-claims that were tested, **timed** is a figure alone. With `--device cpu` the same checks run on small shapes: that
-shows that the kit works, and its times say nothing about a GPU. On a machine with torch and nothing of ours installed:
-`PYTHONPATH=. python3 -m benchmarks.gpu_check --out FOLDER`. gpu.json has all numbers, and the traceback of what failed.
+Made by `make gpu-check` (`python -m benchmarks.gpu_check`); do not edit. Every check runs in its own process, in order
+of priority, with a time limit; all of them stop at a budget (`--budget`, 480 seconds). **yes** and **no** are tested
+claims, **timed** is a figure without a claim. With `--device cpu` the same checks run on small shapes: that tests the
+checks themselves, and the times say nothing about a GPU. On a machine with torch and without videogen:
+`PYTHONPATH=. python3 -m benchmarks.gpu_check --out FOLDER`. gpu.json has all numbers, and the traceback of failures.
 """
 TITLES = {"cuda": "## On a GPU", "cpu": "## On a CPU, small shapes"}
 NO_GPU_RUN = "No GPU has run these checks yet.\n"
 
 
 def store_run(folder: Path, kind: str, run: dict[str, Any]) -> None:
-    """Put a run, or what there is of it, in place of the last one on this kind of device; files are replaced whole."""
+    """Replaces the last run on this kind of device, atomically; the run may be incomplete."""
     folder.mkdir(parents=True, exist_ok=True)
     runs = {**load_runs(folder), kind: run}
     replace(folder / "gpu.json", json.dumps(runs, indent=1, sort_keys=True) + "\n")
@@ -34,7 +34,7 @@ def load_runs(folder: Path) -> dict[str, Any]:
 
 
 def merge_runs(before: dict[str, Any] | None, run: dict[str, Any], order: Sequence[str]) -> dict[str, Any]:
-    """A run of some checks, and of the others what an earlier run on the same machine found."""
+    """A run of some checks, completed by the results of an earlier run on the same machine."""
     if before is None or before["hardware"] != run["hardware"]:
         return run
     checks = {check["name"]: check for each in (before, run) for check in each["checks"]}
@@ -61,7 +61,7 @@ def page(runs: dict[str, Any]) -> str:
 def section(run: dict[str, Any]) -> str:
     facts = [f"{run['date']}, {run['hardware']}", *(f"{run[name]}" for name in ("device", "torch") if run.get(name))]
     took = f"{sum(check['seconds'] for check in run['checks']):.0f} s in all"
-    lines = [f"{'; '.join(facts)}; {took}.", "", "| what | proven | figure | floor or ratio | why, or beside what |"]
+    lines = [f"{'; '.join(facts)}; {took}.", "", "| what | proven | figure | roofline or ratio | why, or compared to |"]
     lines.append("|---|---|---|---|---|")
     for outcome in run["checks"]:
         lines += [row(finding) for finding in outcome["findings"]]

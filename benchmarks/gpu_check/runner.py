@@ -1,4 +1,4 @@
-"""Runs checks one after the other, each in a process of its own: what crashes or hangs takes nothing else with it."""
+"""Runs checks one after the other, each in its own process, so that a crash or a hang affects no other check."""
 
 import importlib.util
 import json
@@ -17,24 +17,24 @@ from typing import Any
 from benchmarks.gpu_check import Finding, Status, as_row
 
 ROOT = Path(__file__).resolve().parents[2]
-LOG_TAIL = 6000  # characters of what a check said before it failed, for gpu.json
-MIN_SECONDS = 3.0  # seconds: a check that would have less is not begun
+LOG_TAIL = 6000  # characters of the log of a failed check, for gpu.json
+MIN_SECONDS = 3.0  # a check with less time left is not started
 
 
 @dataclass(frozen=True)
 class Check:
-    """Something to find out. `function` is "module:name", called with (device, small), and yields Findings."""
+    """A check: `function` is "module:name", takes the device and yields Findings."""
 
     name: str
     function: str
     limit: float  # seconds on a GPU
     limit_on_cpu: float = 120.0
-    needs: tuple[str, ...] = ()  # packages beside torch
+    needs: tuple[str, ...] = ()  # packages in addition to torch
 
 
 @dataclass
 class Outcome:
-    """What became of a check: its rows, and whether it came to its end."""
+    """The result of a check: its rows, and how it ended."""
 
     name: str
     seconds: float = 0.0
@@ -49,7 +49,7 @@ def run_all(
     on_outcome: Callable[[list[Outcome]], None],
     clock: Callable[[], float] = time.monotonic,
 ) -> list[Outcome]:
-    """Every check that the budget of seconds leaves time for; `on_outcome` is told all outcomes so far after each."""
+    """Runs every check that the budget of seconds has time for; calls `on_outcome` with all outcomes after each."""
     outcomes: list[Outcome] = []
     end = clock() + budget
     for check in checks:
@@ -70,9 +70,9 @@ def skipped_outcome(check: Check, ended: str, why: str) -> Outcome:
 
 
 def run_one(check: Check, device: str, limit: float, cut_short: bool = False) -> Outcome:
-    """In a process of its own, which is killed with its children at the limit; rows that it had found by then count.
+    """Runs a check in its own process, which is killed with its children at the limit; earlier rows are kept.
 
-    Where the limit is what was left of the budget (`cut_short`), being killed proves nothing against the check.
+    If the rest of the budget was the limit (`cut_short`), a killed check has not failed.
     """
     with tempfile.TemporaryDirectory() as scratch:
         rows, log = Path(scratch) / "rows.jsonl", Path(scratch) / "log"
@@ -114,13 +114,13 @@ def kill_group(process: "subprocess.Popen[bytes]") -> None:
 
 
 def read_rows(rows: Path) -> list[dict[str, Any]]:
-    """Whole lines only: the last one may have been cut off."""
+    """Complete lines only: the last one may be cut off."""
     text = rows.read_text(encoding="utf-8") if rows.exists() else ""
     return [json.loads(line) for line in text.split("\n")[:-1]]
 
 
 def last_error(log: Path, code: int) -> str:
-    """The last lines that a process left: of a traceback, the error and where it was raised."""
+    """The last error in a log and where it was raised, or the last line."""
     lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     errors = [line for line in lines if line.split(":")[0].endswith(("Error", "Exception", "Failure"))]
     places = [line for line in lines if line.startswith("File ") and str(ROOT) in line]

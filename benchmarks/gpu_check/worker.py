@@ -1,7 +1,7 @@
-"""One check in a process: `python -m benchmarks.gpu_check.worker MODULE:FUNCTION DEVICE ROWS SECONDS`.
+"""The process of one check: `python -m benchmarks.gpu_check.worker MODULE:FUNCTION DEVICE ROWS SECONDS`.
 
-Rows go to the file ROWS as they are found, each on its line, so that what comes later can take none away. Shortly
-before its SECONDS are over it says where it is, in every thread.
+Each row is written to the file ROWS when it is found, so that a later failure does not lose it. Shortly before SECONDS
+are over, the process prints the stack of every thread.
 """
 
 import faulthandler

@@ -1,4 +1,4 @@
-"""The machine a figure was measured on, in one line."""
+"""The machine of a measurement, in one line."""
 
 import os
 import platform

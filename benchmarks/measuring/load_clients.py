@@ -1,4 +1,4 @@
-"""A server in a process of its own, and many that watch one stream of it over HTTP, each in its own way."""
+"""A server process, and clients that watch one of its streams over HTTP."""
 
 import asyncio
 import json
@@ -15,16 +15,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-TINY_BUFFER = 4096  # bytes that the system keeps for one that does not read
+TINY_BUFFER = 4096  # bytes of the receive buffer of a stalled client
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The value that such a share of all does not exceed."""
+    """The value that this share of the values does not exceed."""
     return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
 
 class Server:
-    """`videogen serve`, from its first line to its end."""
+    """A running `videogen serve`."""
 
     def __init__(self, model: Path):
         self.model, self.port, self.peak = model, 0, 0
@@ -44,7 +44,7 @@ class Server:
         await self.process.wait()
 
     def state(self) -> dict[str, int]:
-        """Bytes in memory and open descriptors of the web process; the most memory there was is kept too."""
+        """Resident memory and open descriptors of the web process; also updates the peak."""
         place = Path(f"/proc/{self.process.pid}")
         pages = int(place.joinpath("statm").read_text().split()[1])
         memory = pages * os.sysconf("SC_PAGE_SIZE")
@@ -52,28 +52,28 @@ class Server:
         return {"memory": memory, "descriptors": sum(1 for _ in place.joinpath("fd").iterdir())}
 
     async def open_stream(self, prompt: str) -> str:
-        made = json.loads(await self.ask("POST", "/v1/streams", {"prompt": prompt, "seed": 1}))
+        made = json.loads(await self.request("POST", "/v1/streams", {"prompt": prompt, "seed": 1}))
         return str(made["id"])
 
     async def end_stream(self, stream: str) -> None:
-        await self.ask("DELETE", f"/v1/streams/{stream}")
+        await self.request("DELETE", f"/v1/streams/{stream}")
 
     async def metrics(self) -> dict[str, float]:
-        lines = (await self.ask("GET", "/metrics")).decode().splitlines()
+        lines = (await self.request("GET", "/metrics")).decode().splitlines()
         pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
         return {name.removesuffix("_total"): float(value) for name, value in pairs}
 
-    async def ask(self, method: str, path: str, body: Any = None) -> bytes:
-        reader, writer = await self.connected(method, path, body)
+    async def request(self, method: str, path: str, body: Any = None) -> bytes:
+        reader, writer = await self.send_request(method, path, body)
         try:
             return b"".join([part async for part in read_chunks(reader)])
         finally:
             writer.close()
 
-    async def connected(
+    async def send_request(
         self, method: str, path: str, body: Any = None, room: int | None = None
     ) -> tuple[StreamReader, StreamWriter]:
-        """After the request; the answer has not been read yet."""
+        """Sends a request; the caller reads the response."""
         connection = socket.socket()
         if room is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
@@ -93,7 +93,7 @@ class Server:
 
 
 async def read_chunks(reader: StreamReader) -> AsyncIterator[bytes]:
-    """What an answer holds, as it comes."""
+    """The body of a response, chunk by chunk."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
     assert head.split()[1][0] == "2", head
     if "transfer-encoding: chunked" not in head:
@@ -106,27 +106,27 @@ async def read_chunks(reader: StreamReader) -> AsyncIterator[bytes]:
 
 @dataclass
 class ReceivedFrames:
-    """What one viewer has got: the pictures' numbers, and when their piece was whole."""
+    """Numbers of the frames that a viewer received, and the time of each fragment."""
 
     numbers: list[int] = field(default_factory=list)
     times: dict[int, float] = field(default_factory=dict)
 
-    def add(self, piece: bytes) -> None:
-        """A piece of the film: how many pictures, and of which number the first, stands in its own boxes."""
+    def add(self, fragment: bytes) -> None:
+        """Reads the number of frames and the number of the first from the boxes of a fragment."""
         place = 0
-        while place < len(piece):
-            size, kind = struct.unpack_from(">I4s", piece, place)
+        while place < len(fragment):
+            size, kind = struct.unpack_from(">I4s", fragment, place)
             if kind == b"moof":
-                (sequence,) = struct.unpack_from(">I", piece, place + 20)
-                run = piece.index(b"trun", place)
-                (count,) = struct.unpack_from(">I", piece, run + 8)
+                (sequence,) = struct.unpack_from(">I", fragment, place + 20)
+                run = fragment.index(b"trun", place)
+                (count,) = struct.unpack_from(">I", fragment, run + 8)
                 self.numbers += range(sequence - 1, sequence - 1 + count)
                 self.times[sequence - 1] = asyncio.get_running_loop().time()
             place += size
 
 
 class ViewerCrowd:
-    """Three fifths stay to the end, a fifth stalls, a fifth leaves at some moment."""
+    """Three fifths of the viewers stay to the end, a fifth stalls, a fifth leaves at a random time."""
 
     def __init__(self, server: Server, stream: str, viewers: int, seconds: float, seed: int = 0):
         self.server, self.path, self.seconds = server, f"/v1/streams/{stream}/video", seconds
@@ -150,7 +150,7 @@ class ViewerCrowd:
                 raise result
 
     async def _stay(self, seen: ReceivedFrames) -> None:
-        reader, writer = await self.server.connected("GET", self.path)
+        reader, writer = await self.server.send_request("GET", self.path)
         try:
             async for part in read_chunks(reader):
                 seen.add(part)
@@ -158,8 +158,8 @@ class ViewerCrowd:
             writer.close()
 
     async def _stall(self) -> None:
-        """Asks, and then reads nothing."""
-        _, writer = await self.server.connected("GET", self.path, room=TINY_BUFFER)
+        """Sends the request and reads nothing."""
+        _, writer = await self.server.send_request("GET", self.path, room=TINY_BUFFER)
         try:
             await asyncio.Event().wait()
         finally:
@@ -171,7 +171,7 @@ class ViewerCrowd:
                 await self._stay(ReceivedFrames())
 
     def figures(self) -> dict[str, Any]:
-        """Pictures that good viewers missed, and how much later than the first of them each had its pieces."""
+        """Frames that the staying viewers missed, and their delay behind the first viewer of each fragment."""
         ends = [seen.numbers[-1] for seen in self.good]
         gaps = sum(seen.numbers != list(range(seen.numbers[0], seen.numbers[-1] + 1)) for seen in self.good)
         first = {
@@ -181,9 +181,9 @@ class ViewerCrowd:
         return {
             "good_viewers": len(self.good),
             "watching_at_the_end": self.watching,
-            "pictures": max(ends) + 1,
+            "frames": max(ends) + 1,
             "viewers_with_gaps": gaps,
-            "pictures_behind_at_the_end": max(max(ends) - end for end in ends),
+            "frames_behind_at_the_end": max(max(ends) - end for end in ends),
             "later_than_the_first_ms_p99": round(1000 * quantile(late, 0.99), 1),
         }
 

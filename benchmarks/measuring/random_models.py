@@ -1,4 +1,4 @@
-"""A model of random weights, for measuring what does not depend on what a model has learned."""
+"""A model with random weights, for measurements that do not depend on what a model has learned."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ FPS, GRID, F_T, F_S = 8.0, 8, 4, 8
 
 @dataclass(frozen=True)
 class PriorSize:
-    """Of a prior."""
+    """The size of a prior."""
 
     width: int = 64
     layers: int = 2
@@ -32,7 +32,7 @@ class PriorSize:
 
 
 def write_random_model(home: Path, grid: int = GRID, shape: PriorSize = PriorSize()) -> Path:
-    """A model folder: pictures of grid x grid tokens at 8 a second, full of detail; by default small and fast."""
+    """A model folder for frames of grid x grid tokens at 8 per second, full of detail; by default small and fast."""
     torch.manual_seed(0)
     captions = [caption(scene, number) for number, scene in enumerate(sample_scenes(200, 1))]
     conditioner = make_conditioner(BPEConfig(), captions)
@@ -41,7 +41,7 @@ def write_random_model(home: Path, grid: int = GRID, shape: PriorSize = PriorSiz
         for parameter in tokenizer.decoder.parameters():
             parameter.mul_(1.5)
     clips = ClipSpec(F_S * grid, F_S * grid, FPS, 17)
-    files = tokenizer_files(tokenizer.config, clips, tokenizer.state_dict(), "# made up")
+    files = tokenizer_files(tokenizer.config, clips, tokenizer.state_dict(), "# random weights")
     write_folder(home / "tokenizer", files)
     known = load_tokenizer(home / "tokenizer")
     context = ContextConfig(conditioner.length, vocabulary=conditioner.vocabulary)
@@ -53,7 +53,7 @@ def write_random_model(home: Path, grid: int = GRID, shape: PriorSize = PriorSiz
         context=context,
     )
     weights = LlamaPrior(config).state_dict()
-    write_folder(home / "model", prior_files(known, config, clips, weights, conditioner, "# made up"))
+    write_folder(home / "model", prior_files(known, config, clips, weights, conditioner, "# random weights"))
     return home / "model"
 
 

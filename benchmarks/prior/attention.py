@@ -1,14 +1,14 @@
-"""Attention within a window of latent frames, our kernels beside a mask of all positions by all positions.
+"""Windowed attention over latent frames: the kernels against a dense mask.
 
     python -m benchmarks.prior.attention [--small] [--json]
 
-gathered   each frame with the keys of its window
-flex       flex_attention over a block mask; on a GPU only, for it takes over a minute to build on a CPU
-dense      scaled_dot_product_attention with a boolean mask; left out beyond --dense-positions, being quadratic
+gathered   each latent frame with the keys of its window
+flex       flex_attention over a block mask; only on a GPU, because it takes over a minute to compile on a CPU
+dense      scaled_dot_product_attention with a boolean mask; not above --dense-positions, because it is quadratic
 
-Forward alone, and forward with backward; the slope of log time over log frames says how the cost grows (1: linearly),
-once over all lengths and once over those of at least twice the window, whose frames mostly have a full one. The
-bound is how many times fewer pairs of positions are visible than the dense mask computes.
+Measures forward alone, and forward with backward. The slope of log time over log frames shows how the cost grows (1:
+linearly), over all lengths and over those of at least twice the window. The bound is the number of pairs that the
+dense mask computes over the number of visible ones.
 """
 
 import argparse
@@ -41,7 +41,7 @@ Case = tuple[Kernel, str, int]  # kernel, pass, frames
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, nargs="+", default=[4, 8, 16, 32, 64])
-    parser.add_argument("--tokens", type=int, nargs="+", default=[64, 256], help="of a latent frame")
+    parser.add_argument("--tokens", type=int, nargs="+", default=[64, 256], help="per latent frame")
     parser.add_argument("--window", type=int, default=4)
     parser.add_argument("--heads", type=int, default=4)
     parser.add_argument("--kv-heads", type=int, default=4)
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--dense-positions", type=int, default=8192)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--small", action="store_true", help="less of everything: under a minute")
+    parser.add_argument("--small", action="store_true", help="fewer cases: under a minute")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--worker", type=json.loads, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -65,11 +65,11 @@ def main() -> None:
 
 def measure(given: argparse.Namespace, where: DeviceSetting) -> dict[str, Any]:
     torch.compiler.reset()
-    torch._dynamo.config.recompile_limit = 64  # a shape each
+    torch._dynamo.config.recompile_limit = 64  # one for each shape
     sizes = {name: getattr(given, name) for name in ("window", "heads", "kv_heads", "copies")}
     return {
         "hardware": describe(),
-        **where.words,
+        **where.description,
         **sizes,
         "head_width": HEAD_WIDTH,
         "rounds": given.rounds,
@@ -78,15 +78,15 @@ def measure(given: argparse.Namespace, where: DeviceSetting) -> dict[str, Any]:
 
 
 def grid_case(tokens: int, given: argparse.Namespace, sizes: dict[str, int], where: DeviceSetting) -> dict[str, Any]:
-    """All lengths of one size of frame, all of them in every round."""
+    """All lengths for one size of a latent frame, in alternation."""
     cases = [
         (kernel, which, frames)
         for frames in given.frames
         for kernel in kernels_for(where, given.copies * frames * tokens <= given.dense_positions)
         for which in PASSES
     ]
-    ways = {case: attention_call(case[0], case[1], case[2], tokens, where, **sizes) for case in cases}
-    times = time_alternately(ways, given.rounds, where)
+    calls = {case: attention_call(case[0], case[1], case[2], tokens, where, **sizes) for case in cases}
+    times = time_alternately(calls, given.rounds, where)
     grown = {
         (kernel, which, frames): run_in_fresh_process(
             "benchmarks.prior.attention",
@@ -110,7 +110,7 @@ def kernels_for(where: DeviceSetting, short: bool) -> list[Kernel]:
 
 
 def attention_call(kernel: Kernel, which: str, frames: int, tokens: int, where: DeviceSetting, **sizes: int) -> Call:
-    """A call that looks once over random queries, keys and values."""
+    """A call of attention on random queries, keys and values."""
     layout = Layout(0, frames, tokens, sizes["window"], 0, sizes["copies"], "together")  # type: ignore[arg-type]
     q, k, v = (
         torch.randn(1, layout.length, heads, HEAD_WIDTH, device=where.device, dtype=where.dtype, requires_grad=True)
@@ -129,7 +129,7 @@ def attention_call(kernel: Kernel, which: str, frames: int, tokens: int, where: 
 
 
 def memory(where: DeviceSetting, **case: Any) -> dict[str, float]:
-    """What a fresh process needs beyond its inputs; a short sequence first, for what is allocated once."""
+    """Memory beyond the inputs, in a fresh process; a short sequence first warms up."""
     attention_call(**{**case, "frames": 2, "tokens": 16}, where=where)()
     return {"grown_mb": memory_growth_mb(attention_call(**case, where=where), where)}
 
@@ -158,7 +158,7 @@ def length_row(frames: int, times: dict[Case, list[float]]) -> dict[str, Any]:
 
 
 def arithmetic_bound(frames: int, given: argparse.Namespace) -> float:
-    """How many times fewer pairs of positions are visible than there are: more is not to be had from arithmetic."""
+    """All pairs of positions over the visible ones: the largest possible speedup."""
     visible = sum(min(t, given.window) + 1 for t in range(frames))
     return float(given.copies * frames**2 / visible)
 

@@ -1,4 +1,4 @@
-"""Draws docs/prior/who_sees_whom.svg: who may see whom in a training sequence, asked of the definition itself."""
+"""Draws docs/prior/who_sees_whom.svg: which positions of a training sequence see which, from `Layout.mask`."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ TEXT = "font-family='sans-serif' font-size='12' fill='#333'"
 
 
 def sections() -> list[tuple[str, str, int, int]]:
-    """Name, colour, first position and end of the context and of each frame."""
+    """Name, color, first position and end of the context and of each frame."""
     found = [("context", CONTEXT, 0, LAYOUT.context)]
     for number in range(LAYOUT.history + LAYOUT.frames):
         first = LAYOUT.context + number * LAYOUT.tokens
@@ -33,18 +33,18 @@ def draw() -> str:
         f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {LEFT + size + 8} {TOP + size + 8}' {TEXT}>",
         "<rect width='100%' height='100%' fill='white'/>",
     ]
-    for name, colour, first, end in blocks:
+    for name, color, first, end in blocks:
         middle = (at[first] + at[end - 1] + CELL) / 2
-        lines.append(f"<text x='{LEFT - 8}' y='{TOP + middle + 4}' text-anchor='end' fill='{colour}'>{name}</text>")
+        lines.append(f"<text x='{LEFT - 8}' y='{TOP + middle + 4}' text-anchor='end' fill='{color}'>{name}</text>")
         turned = f"rotate(-60 {LEFT + middle} {TOP - 8})"
-        lines.append(f"<text x='{LEFT + middle}' y='{TOP - 8}' transform='{turned}' fill='{colour}'>{name}</text>")
+        lines.append(f"<text x='{LEFT + middle}' y='{TOP - 8}' transform='{turned}' fill='{color}'>{name}</text>")
     cells: dict[str, list[str]] = {}
     for query, row in enumerate(seen):
         for key, sees in enumerate(row):
-            colour = blocks[part[key]][1] if sees else UNSEEN
+            color = blocks[part[key]][1] if sees else UNSEEN
             square = f"M{LEFT + at[key]} {TOP + at[query]}h{CELL - 1}v{CELL - 1}h-{CELL - 1}z"
-            cells.setdefault(colour, []).append(square)
-    lines += [f"<path fill='{colour}' d='{''.join(squares)}'/>" for colour, squares in cells.items()]
+            cells.setdefault(color, []).append(square)
+    lines += [f"<path fill='{color}' d='{''.join(squares)}'/>" for color, squares in cells.items()]
     return "\n".join([*lines, "</svg>", ""])
 
 

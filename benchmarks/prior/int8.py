@@ -1,10 +1,10 @@
-"""Matrices in 8 bits: how much faster a proposal is on a CPU, and how many tokens come out as they would in float32.
+"""Matrices in 8 bits: the speedup of a proposal on a CPU, and the share of tokens that equal those in float32.
 
     python -m benchmarks.prior.int8 [--model DIR] [--clips N] [--rounds N] [--threads N] [--json]
 
-One scale a row of each matrix, activations scaled as they come. Tokens of first frames are drawn twice with the same
-chance, six tenths of each frame masked: what differs is what the rounding of weights has changed. Below 99 % that is
-another model, and videogen offers no such precision.
+One scale per matrix row, activations scaled dynamically. Tokens of first latent frames, six tenths of them masked, are
+sampled twice with the same random numbers, so that only the rounding of weights makes a difference. Below 99 % it is
+another model, which is why videogen does not offer this precision.
 """
 
 import argparse
@@ -61,7 +61,7 @@ def measure(model: Path, clips: int, rounds: int, threads: int) -> dict[str, Any
     times = time_alternately(calls, rounds, where)
     return {
         "hardware": describe(),
-        **where.words,
+        **where.description,
         "float32_over_int8": ratio(times["float32"], times["int8"]),
         "codes_equal": float(same[~known_BN].float().mean()),
         "tokens_equal": float(same.all(-1)[~known_BN].float().mean()),
@@ -72,7 +72,7 @@ def quantize(network: LlamaPrior) -> LlamaPrior:
     from torch.ao.quantization import per_channel_dynamic_qconfig, quantize_dynamic
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch would rather have us use a package of its own for this
+        warnings.simplefilter("ignore")  # torch recommends its torchao package
         rounded: LlamaPrior = quantize_dynamic(  # type: ignore[no-untyped-call]
             copy.deepcopy(network), {nn.Linear: per_channel_dynamic_qconfig}
         )
@@ -99,7 +99,7 @@ def table(figures: dict[str, Any]) -> str:
     return (
         "{hardware}, torch {torch}, {device}, {clock}\n"
         "a proposal in float32 takes {float32_over_int8:.2f} x the time of one in int8\n"
-        "equal under the same chance: {tokens_equal:.1%} of tokens, {codes_equal:.1%} of codes"
+        "equal with the same random numbers: {tokens_equal:.1%} of tokens, {codes_equal:.1%} of codes"
     ).format(**figures)
 
 

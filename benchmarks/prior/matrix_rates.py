@@ -1,7 +1,7 @@
-"""How fast this machine multiplies matrices: what `training.precision` is worth on a CPU, and what packed weights are.
+"""Matrix products on this machine: the benefit of `training.precision` on a CPU, and of packed weights.
 
-The shapes are those of a feed-forward layer of a prior over a batch of pictures. The ways take turns; the best round of
-each counts.
+The shapes are those of a feed-forward layer of a prior over a batch of frames. The products alternate; the best round
+of each counts.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from benchmarks.measuring.hardware import describe
 from prior.linear import Linear
 
-ROWS, INPUTS, OUTPUTS = 3328, 704, 256  # 32 pictures of 104 tokens, back from the hidden width
+ROWS, INPUTS, OUTPUTS = 3328, 704, 256  # 32 frames of 104 tokens, the down projection
 BF16 = torch.bfloat16
 Product = Callable[[], Tensor]
 
@@ -37,10 +37,10 @@ def rates(rounds: int) -> dict[str, float]:
     """GFLOP/s."""
     best = dict.fromkeys(each := products(), float("inf"))
     for number in range(rounds + 1):
-        for name, way in each.items():
+        for name, call in each.items():
             began = time.perf_counter()
-            way()
-            if number:  # the first prepares
+            call()
+            if number:  # the first is a warm-up
                 best[name] = min(best[name], time.perf_counter() - began)
     return {name: 2 * ROWS * INPUTS * OUTPUTS / seconds / 1e9 for name, seconds in best.items()}
 

@@ -1,9 +1,9 @@
-"""A stream of ten thousand latent frames by a tiny prior: memory does not grow, nor does the time of a frame.
+"""A stream of ten thousand latent frames by a tiny prior: neither memory nor the time per latent frame grows.
 
     python -m benchmarks.prior.memory [--small] [--json]
 
-Every frame is proposed twice, then committed; every tenth is advanced over instead. Each tenth of the stream is a row;
-at the end the stream as it was after the first of them and as it is now are asked in turns.
+Each latent frame is proposed twice, then committed; every tenth one uses `advance`. Each tenth of the stream is a row.
+At the end proposals with the past after the first tenth and with the last past alternate.
 """
 
 import argparse
@@ -60,7 +60,7 @@ def measure(frames: int, where: DeviceSetting) -> dict[str, Any]:
     times = time_alternately({"early": early, "late": late}, 51, where)
     return {
         "hardware": describe(),
-        **where.words,
+        **where.description,
         "past_bytes": sum(each.nbytes for each in (*past.keys, *past.values)),
         "parts": parts,
         "grown_mb": parts[-1]["resident_mb"] - parts[0]["resident_mb"],
@@ -69,7 +69,7 @@ def measure(frames: int, where: DeviceSetting) -> dict[str, Any]:
 
 
 def advance_stream(model: LlamaPrior, past: Past, frames: int, where: DeviceSetting) -> tuple[Past, float]:
-    """So many frames on, and the median milliseconds of one: process time on a CPU."""
+    """Advances by so many latent frames; the median milliseconds of one, in CPU time on a CPU."""
     generator = torch.Generator(where.device).manual_seed(0)
     codes_BNK = random_codes(model.spec, (1, model.spec.tokens), generator)
     known_BN, times = torch.ones(codes_BNK.shape[:2], dtype=torch.bool, device=where.device), []

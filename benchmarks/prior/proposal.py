@@ -1,14 +1,14 @@
-"""One proposal of a model's prior on a CPU: its time, its share of the floor, and another checkout's beside it.
+"""One proposal of a prior on a CPU: its time, its share of the roofline, and the same in another checkout.
 
     python -m benchmarks.prior.proposal [--model DIR] [--batches 1 2] [--threads 1] [--beside CHECKOUT]
 
 whole      a proposal with a full window, to the features of every token
-asked      the same where the sampler says which eighth of the tokens it will read, as the default order does
-compiled   the whole one by torch.compile, and the seconds of compiling it (`--compile`)
+asked      the same for the eighth of the tokens that the default order reads
+compiled   the whole proposal by torch.compile, and the seconds of compilation (`--compile`)
 
-The floor is that of `videogen bench`: operations over the rate of a large packed matrix product, bytes over the rate of
-a triad, both measured in every round. The checkouts take turns, each round in a process of its own; a ratio is the
-median of the rounds' ratios. Time is wall time; on a busy machine take `--threads 1`, whose clock is the processor's.
+The roofline is that of `videogen bench`, measured in every round. The checkouts alternate, each round in its own
+process; a ratio is the median over rounds. Time is wall time; on a busy machine use `--threads 1`, which measures CPU
+time. The other checkout must have the same benchmarks; `benchmarks.paired` needs only its command line.
 """
 
 import argparse
@@ -32,9 +32,9 @@ from prior.model import LlamaPrior
 from videogen.evaluation.lab.roofline import Peaks, pass_cost
 from videogen.pipeline import VideoPipeline
 
-STEPS = 8  # proposals of a latent frame
+STEPS = 8  # per latent frame
 SIDE = 2048  # of the large matrices
-CALLS = 30  # calls, of which the median counts
+CALLS = 30  # the median counts
 
 
 def main() -> None:
@@ -54,7 +54,7 @@ def main() -> None:
         return
     roots = {"here": ROOT, **({"beside": given.beside.resolve()} if given.beside else {})}
     rounds: dict[str, list[Any]] = {name: [] for name in roots}
-    for _ in range(given.rounds):  # in turns
+    for _ in range(given.rounds):  # alternating
         for name, root in roots.items():
             rounds[name].append(measure_in_process(root, given))
     figures = {"hardware": describe(), "threads": given.threads, "dtype": given.dtype, "rows": summarize(rounds)}
@@ -114,7 +114,7 @@ def one_batch(network: LlamaPrior, batch: int, compiling: bool, where: DeviceSet
 
 
 def machine_rates(dtype: torch.dtype, where: DeviceSetting) -> tuple[float, float]:
-    """Operations and bytes a second, by the clock that the proposals are timed with."""
+    """Operations and bytes per second, by the clock of the proposals."""
     matrix = Linear(SIDE, SIDE, bias=False, dtype=dtype).requires_grad_(False)
     matrix.pack()
     rows, (x, y, out) = torch.rand(SIDE, SIDE, dtype=dtype), (torch.rand(2**23, dtype=dtype) for _ in range(3))
@@ -126,7 +126,7 @@ def machine_rates(dtype: torch.dtype, where: DeviceSetting) -> tuple[float, floa
 
 
 def summarize(rounds: dict[str, list[Any]]) -> dict[str, dict[str, float]]:
-    """Of each batch, medians over the rounds of this checkout, and of the ratios of the other's times to its own."""
+    """For each batch size the medians over rounds, and the median ratios of the other checkout to this one."""
     rows = {}
     for batch in rounds["here"][0]:
         here = [each[batch] for each in rounds["here"]]

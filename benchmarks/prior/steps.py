@@ -1,17 +1,17 @@
-"""One training step and one proposal of a prior, beside transformers' Llama of the same size in the same run.
+"""A training step and a proposal of a prior, against transformers' Llama of the same size in the same run.
 
     python -m benchmarks.prior.steps [--small] [--json]
 
-train      forward and backward of complete teacher forcing: every frame masked and clean, in one pass
-llama      the same of a causal language model over the same tokens, once: the plain step
-passes     what complete teacher forcing replaces: a pass for each frame, the frames before it and itself masked
-proposal   a frame of masked tokens with a full window of past, to its logits; llama: the same with a DynamicCache
+train      forward and backward of complete teacher forcing: every latent frame masked and clean, in one pass
+llama      the same of a causal language model over the same tokens
+passes     the alternative to complete teacher forcing: one pass for each latent frame with those before it
+proposal   a masked latent frame with a full window, to its logits; llama: the same with a DynamicCache
 token      one token in raster order with the same past, ours and llama's
-growth     a step as clips get longer at a fixed window: the slope of log time over log frames, 1 being linear
+growth     a step with longer clips at a fixed window: the slope of log time over log frames, where 1 is linear
 
-Weights are random, without text, digits or corruption on either side. The floor is the larger of operations over the
-rate of a 2048^2 matrix product and bytes over the bandwidth of a triad, both taken in every round; of a training step
-operations alone. Counted is what the result needs: no padding, no copies, nothing that is masked away.
+Weights are random; neither model has text, more than one codebook or corruption. The roofline is the larger of
+operations over the rate of a 2048^2 matrix product and bytes over the bandwidth of a triad, both measured in every
+round; for training it counts operations only. It counts what the result needs: no padding, copies or masked pairs.
 """
 
 import argparse
@@ -64,11 +64,13 @@ def main() -> None:
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=value)
     parser.add_argument("--codes", type=int, default=1024)
     parser.add_argument("--frames", type=int, default=16, help="latent frames of the training step")
-    parser.add_argument("--sides", type=int, nargs="+", default=[8, 16], help="of the frames that are proposed")
+    parser.add_argument(
+        "--sides", type=int, nargs="+", default=[8, 16], help="of the proposed latent frames, in tokens"
+    )
     parser.add_argument("--growth", type=int, nargs="+", default=[8, 16, 32], help="latent frames of longer clips")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--small", action="store_true", help="a small model and less of everything: under a minute")
+    parser.add_argument("--small", action="store_true", help="a small model and fewer cases: under a minute")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--worker", type=json.loads, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -85,10 +87,10 @@ def main() -> None:
 
 def measure(given: argparse.Namespace, where: DeviceSetting) -> dict[str, Any]:
     config = make_config({name: getattr(given, name) for name in SIZES}, given.codes, TRAINING_SIDE)
-    torch._dynamo.config.recompile_limit = 64  # of flex_attention, for a block mask each
+    torch._dynamo.config.recompile_limit = 64  # of flex_attention, one for each block mask
     return {
         "hardware": describe(),
-        **where.words,
+        **where.description,
         **{name: getattr(config, name) for name in SIZES},
         "codes": given.codes,
         "parameters": sum(weight.numel() for weight in LlamaPrior(config).parameters()),
@@ -102,9 +104,9 @@ def measure(given: argparse.Namespace, where: DeviceSetting) -> dict[str, Any]:
 
 def training_case(config: PriorConfig, given: argparse.Namespace, where: DeviceSetting) -> dict[str, Any]:
     frames, tokens = given.frames, config.spec.tokens
-    ways = training_calls(config, frames, where)
+    calls = training_calls(config, frames, where)
     times = time_alternately(
-        {**{name: way() for name, way in ways.items()}, **machine_calls(where)}, given.rounds, where
+        {**{name: call() for name, call in calls.items()}, **machine_calls(where)}, given.rounds, where
     )
     return {
         "frames": frames,
@@ -121,17 +123,17 @@ def training_case(config: PriorConfig, given: argparse.Namespace, where: DeviceS
 
 def growth_case(config: PriorConfig, given: argparse.Namespace, where: DeviceSetting) -> dict[str, Any]:
     model = make_prior(config, where)
-    ways = {frames: training_step(model, random_batch(config, frames, where)) for frames in given.growth}
-    times = time_alternately(ways, max(2, given.rounds // 2), where)
+    calls = {frames: training_step(model, random_batch(config, frames, where)) for frames in given.growth}
+    times = time_alternately(calls, max(2, given.rounds // 2), where)
     each = {str(frames): 1e3 * statistics.median(seconds) / frames for frames, seconds in times.items()}
     return {"ms_a_frame": each, "slope": slope(given.growth, [times[frames] for frames in given.growth])}
 
 
 def streaming_case(config: PriorConfig, side: int, given: argparse.Namespace, where: DeviceSetting) -> dict[str, Any]:
     config = replace(config, spec=config.spec.resized([(side, side)]))
-    ways = streaming_calls(config, where)
+    calls = streaming_calls(config, where)
     times = time_alternately(
-        {**{name: way() for name, way in ways.items()}, **machine_calls(where)}, given.rounds, where
+        {**{name: call() for name, call in calls.items()}, **machine_calls(where)}, given.rounds, where
     )
     tokens = side * side
     return {
@@ -162,12 +164,12 @@ def milliseconds(times: Mapping[str, list[float]], names: tuple[str, ...]) -> di
 
 
 def training_calls(config: PriorConfig, frames: int, where: DeviceSetting) -> dict[str, Callable[[], Call]]:
-    """To be made by need: a process that measures the memory of one holds no other."""
+    """Factories, so that a process that measures the memory of one call creates no other."""
     clips = random_batch(config, frames, where)
 
     def llama() -> Call:
-        peer = LlamaBaseline(config, where)
-        return lambda: peer.step(clips.targets.flatten(1))
+        llama_model = LlamaBaseline(config, where)
+        return lambda: llama_model.step(clips.targets.flatten(1))
 
     return {
         "train": lambda: training_step(make_prior(config, where), clips),
@@ -181,9 +183,9 @@ def streaming_calls(config: PriorConfig, where: DeviceSetting) -> dict[str, Call
     past = config.window * tokens
 
     def llama(count: int) -> Call:
-        peer = LlamaBaseline(config, where)
-        cache, ids = peer.past_of(past), peer.random_ids(count)
-        return lambda: peer.propose(ids, cache)
+        llama_model = LlamaBaseline(config, where)
+        cache, ids = llama_model.past_of(past), llama_model.random_ids(count)
+        return lambda: llama_model.propose(ids, cache)
 
     return {
         "proposal": lambda: proposal_call(make_prior(config, where)),
@@ -203,10 +205,10 @@ def memory_growth(
 
 
 def memory(where: DeviceSetting, name: str, codes: int, frames: int, side: int, **sizes: int) -> dict[str, float]:
-    """What a process needs for one step or question beyond weights and past; nothing else has run in it."""
+    """Memory of one call beyond weights and past, in a fresh process."""
     config = make_config(sizes, codes, side)
-    ways = training_calls(config, frames, where) if name in TRAINING else streaming_calls(config, where)
-    return {"grown_mb": memory_growth_mb(ways[name](), where)}
+    calls = training_calls(config, frames, where) if name in TRAINING else streaming_calls(config, where)
+    return {"grown_mb": memory_growth_mb(calls[name](), where)}
 
 
 def table(figures: dict[str, Any]) -> str:

@@ -1,11 +1,9 @@
-"""Generation on a quiet machine and beside busy processes, under several settings of threads and of their waiting.
+"""Generation on a quiet machine and beside busy processes, for several settings of threads.
 
-Every round makes the same video once with each setting, alone and then beside `--busy` processes that do nothing but
-count, so what else happens on the machine meets all of them alike. The medians are printed.
+    python -m benchmarks.serving.busy_machine --settings "" OMP_NUM_THREADS=1 GOMP_SPINCOUNT=300000,OMP_NUM_THREADS=2
 
-A setting may name another checkout to compare with: PYTHONPATH=/path/to/it.
-
-python -m benchmarks.serving.busy_machine --settings "" OMP_NUM_THREADS=1 GOMP_SPINCOUNT=300000,OMP_NUM_THREADS=2
+Each round generates the same video once with each setting, first alone and then beside `--busy` processes that only
+count. Prints medians. A setting may name another checkout to compare with: PYTHONPATH=/path/to/it.
 """
 
 import argparse
@@ -40,7 +38,7 @@ def busy(processes: int) -> Iterator[None]:
 
 
 def environment(setting: str) -> dict[str, str]:
-    """This process's, without a word on threads but those of the setting: `NAME=value,NAME=value`, or nothing."""
+    """The environment of this process with its thread variables replaced by the setting, `NAME=value,NAME=value`."""
     inherited = {name: value for name, value in os.environ.items() if name not in THREADS}
     return inherited | dict(pair.split("=", 1) for pair in setting.split(",") if pair)
 
@@ -52,7 +50,7 @@ def generate(setting: str, frames: int, file: Path) -> dict[str, Any]:
         check=True,
         capture_output=True,
         env=environment(setting),
-        cwd=file.parent,  # else the checkout that this runs in is what Python finds first
+        cwd=file.parent,  # otherwise Python finds this checkout first
     )
     found: dict[str, Any] = json.loads(said.stdout)
     return {name: found[name] for name in SHOWN}
@@ -78,7 +76,7 @@ def measure(settings: list[str], processes: int, frames: int, rounds: int) -> di
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--settings", nargs="+", default=["", "OMP_NUM_THREADS=1", "OMP_WAIT_POLICY=PASSIVE"])
-    parser.add_argument("--busy", type=int, default=1, help="processes beside it")
+    parser.add_argument("--busy", type=int, default=1, help="number of busy processes")
     parser.add_argument("--frames", type=int, default=65)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", action="store_true")

@@ -1,7 +1,7 @@
-"""A studio under load: a crowd before one stream, hundreds of streams that are given up, a model process that dies.
+"""A server under load: many viewers of one stream, hundreds of cancelled streams, and a model process that dies.
 
-Without --model it is one of random weights that is made for the occasion: its pictures are noise, which takes the most
-room of all. Run with only part of it by --crowd 0, --drops 0 or --kills 0.
+Without --model the model has random weights: its frames are noise, which compresses worst. --crowd 0, --drops 0 and
+--kills 0 leave out a part.
 """
 
 import argparse
@@ -24,11 +24,11 @@ from videogen.serve.messages import FrameBatch, Message
 from videogen.serve.requests import GenerationParams
 
 PROMPT = "a small red ring drifts left over a dark blue background"
-GRACE = 10.0  # seconds after the last viewer has gone: nothing of them may be left
+GRACE = 10.0  # seconds after the last viewer left, before resources are counted
 
 
 async def measure_crowd(model: Path, viewers: int, seconds: float) -> dict[str, Any]:
-    """Over HTTP on the loopback: three fifths stay, a fifth stalls, a fifth leaves at some moment."""
+    """Viewers over HTTP on the loopback: three fifths stay, a fifth stalls, a fifth leaves at a random time."""
     async with Server(model) as server:
         stream = await server.open_stream(PROMPT)
         before = server.state()
@@ -50,11 +50,11 @@ async def measure_crowd(model: Path, viewers: int, seconds: float) -> dict[str, 
 
 
 class StreamActivity:
-    """When the model process last said something about each stream."""
+    """The time of the last frames of each stream from the model process."""
 
     def __init__(self, engine: Engine):
         self.last: dict[str, float] = {}
-        self.after: dict[str, int] = {}  # latent frames that came after it was given up
+        self.after: dict[str, int] = {}  # latent frames after the cancellation
         self.ended: dict[str, float] = {}
         hear = engine.on_message
 
@@ -68,12 +68,12 @@ class StreamActivity:
         engine.on_message = heard
 
     def overrun(self) -> list[float]:
-        """Seconds of work for each after it was given up."""
+        """Seconds of work on each stream after its cancellation."""
         return [max(0.0, self.last.get(name, 0.0) - ended) for name, ended in self.ended.items()]
 
 
 async def measure_drops(engine: Engine, count: int, seed: int = 0) -> dict[str, Any]:
-    """Streams and jobs that are given up at random moments, as many at once as there may be."""
+    """Streams and jobs that are cancelled at random times, as many at once as the limits allow."""
     overheard, draw, before = StreamActivity(engine), random.Random(seed), engine.counters
     room = asyncio.Semaphore(engine.limits.streams + engine.limits.queued)
 
@@ -103,7 +103,7 @@ async def measure_drops(engine: Engine, count: int, seed: int = 0) -> dict[str, 
 
 
 async def measure_kills(engine: Engine, times: int) -> dict[str, Any]:
-    """Seconds until those who watch hear that the model process has died, and until the next job is done."""
+    """Seconds until viewers learn that the model process died, and until the next job is completed."""
     heard, served = [], []
     for number in range(times):
         stream = await engine.open_stream(GenerationParams(PROMPT, seed=number))
@@ -156,8 +156,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path)
     parser.add_argument("--crowd", type=int, default=200, help="viewers of one stream")
-    parser.add_argument("--seconds", type=float, default=60.0, help="for which they watch")
-    parser.add_argument("--drops", type=int, default=500, help="streams and jobs that are given up")
+    parser.add_argument("--seconds", type=float, default=60.0, help="time that they watch")
+    parser.add_argument("--drops", type=int, default=500, help="cancelled streams and jobs")
     parser.add_argument("--kills", type=int, default=20, help="deaths of the model process")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
@@ -167,7 +167,7 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(figures, indent=2))
         return
-    print(f"a studio under load on {figures.pop('hardware')}")
+    print(f"a server under load on {figures.pop('hardware')}")
     for part, found in figures.items():
         print(f"  {part}: " + ", ".join(f"{name} {value}" for name, value in found.items()))
 

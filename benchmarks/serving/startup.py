@@ -1,6 +1,6 @@
-"""How long `videogen --help` takes beside `import torch`, in pairs: the command line must feel like a command line.
+"""Start-up time of `videogen --help` relative to `import torch`, in pairs.
 
-And how much of a whole `videogen generate` is not the model at work: starting, loading, writing the file.
+Also the share of a whole `videogen generate` that is not the model: starting, loading, writing the file.
 """
 
 import argparse
@@ -24,10 +24,10 @@ def seconds(command: list[str]) -> float:
     return time.perf_counter() - start
 
 
-def generate_overhead(pictures: int) -> tuple[float, float]:
-    """Seconds of a command that makes a video of so many pictures, and the share of them that is not the model's."""
+def generate_overhead(frames: int) -> tuple[float, float]:
+    """Seconds of a command that generates so many frames, and the share of them outside the model."""
     with tempfile.TemporaryDirectory() as folder:
-        asked = ["generate", "a red disc moves right", "-o", str(Path(folder) / "disc.mp4"), "--frames", str(pictures)]
+        asked = ["generate", "a red disc moves right", "-o", str(Path(folder) / "disc.mp4"), "--frames", str(frames)]
         began = time.perf_counter()
         said = subprocess.run(
             [sys.executable, "-m", "videogen", *asked, "--seed", "1", "--json", "--quiet"],
@@ -43,12 +43,12 @@ def generate_overhead(pictures: int) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--pictures", type=int, nargs="+", default=[33, 481], help="of the videos that are made")
+    parser.add_argument("--frames", type=int, nargs="+", default=[33, 481], help="lengths of the videos")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    seconds(HELP), seconds(TORCH)  # once for the disk's cache
+    seconds(HELP), seconds(TORCH)  # warm-up of the disk cache
     pairs = [(seconds(HELP), seconds(TORCH)) for _ in range(arguments.rounds)]
-    made = {pictures: generate_overhead(pictures) for pictures in arguments.pictures}
+    made = {frames: generate_overhead(frames) for frames in arguments.frames}
     figures = {
         "hardware": describe(),
         "help_seconds": statistics.median(helped for helped, _ in pairs),
@@ -64,8 +64,8 @@ def main() -> None:
         f"  videogen --help {figures['help_seconds']:.2f} s, import torch {figures['import_torch_seconds']:.2f} s, "
         f"median ratio {figures['ratio']:.2f} (goal: under 0.5)"
     )
-    for pictures, (whole, around) in made.items():
-        print(f"  videogen generate --frames {pictures}: {whole:.1f} s, {around:.0%} of it around the model")
+    for frames, (whole, around) in made.items():
+        print(f"  videogen generate --frames {frames}: {whole:.1f} s, {around:.0%} of it outside the model")
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
-"""Our tokenizer beside magvit2-pytorch's in one run: throughput, memory, and what each learns in the same time.
+"""Our tokenizer against magvit2-pytorch in one run: throughput, memory, and quality after the same training time.
 
     python -m benchmarks.tokenizer.magvit2 --peer-python PEER/bin/python [--train-seconds 300] [--json]
 
-`magvit2_models.py` says what is compared and how the environment for magvit2-pytorch is made; without one, ours is
-measured alone. Every case runs in its own process, in turns, with one thread. Time is the CPU time of that process: on
-one thread of a quiet machine the same as wall time, on a shared one what it would have been.
+`magvit2_models.py` describes the models and the environment for magvit2-pytorch; without one, only ours is measured.
+Every case runs in its own process, alternating, with one thread. Time is the CPU time of that process: on one thread of
+a quiet machine the same as wall time, on a shared one what it would have been.
 
-encode, decode   clips to ids and back, without gradients
+encode, decode   clips to codes and back, without gradients
 train            forward, backward, clipping and a step of AdamW on mean squared error and the quantizer's own terms
-memory           the most that a process ever held, beyond what it weighs with its libraries imported
-learning         from scratch on playroom clips, AdamW, short warm-up and cosine over the given time; the
-                 signal-to-noise ratio (PSNR, in bytes) of ids decoded again, on clips that training has not seen
+memory           the peak of a process beyond its size with the libraries imported
+learning         from scratch on playroom clips, AdamW, short warm-up and cosine over the given time; PSNR of
+                 reconstructions of clips outside the training set, after rounding to bytes
 """
 
 import argparse
@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.measuring.hardware import describe
 
-if TYPE_CHECKING:  # the parent stays without torch: on Linux a child inherits the peak memory of the one that began it
+if TYPE_CHECKING:  # the parent imports no torch: on Linux a child inherits its peak memory
     from torch import Tensor
 
     from benchmarks.tokenizer.magvit2_models import Contender
@@ -47,11 +47,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer-python", type=Path, help="a Python that imports magvit2_pytorch and torch")
     parser.add_argument("--peers", nargs="+", choices=BASELINES, default=BASELINES)
-    parser.add_argument("--rounds", type=int, default=3, help="of the throughput; 0: skip it")
+    parser.add_argument("--rounds", type=int, default=3, help="of the throughput; 0 skips it")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 4], help="of the throughput")
-    parser.add_argument("--train-seconds", type=float, default=300, help="CPU time of each training; 0: skip it")
-    parser.add_argument("--train-batches", type=int, nargs="+", default=[8], help="each contender tries every one")
-    parser.add_argument("--rates", type=float, nargs="+", default=[1e-3], help="of learning; each tries every one")
+    parser.add_argument("--train-seconds", type=float, default=300, help="CPU time of each training; 0 skips it")
+    parser.add_argument("--train-batches", type=int, nargs="+", default=[8], help="batch sizes to try")
+    parser.add_argument("--rates", type=float, nargs="+", default=[1e-3], help="learning rates to try")
     parser.add_argument("--clips", type=int, default=2048, help="playroom clips to train on")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--worker", type=json.loads, help=argparse.SUPPRESS)
@@ -78,19 +78,19 @@ def measure(pythons: dict[str, Path], given: argparse.Namespace) -> dict[str, An
 
 
 def run_task(python: Path, **task: Any) -> dict[str, Any]:
-    """What a fresh process answers to one task."""
+    """Runs one task in a fresh process."""
     command = [str(python), "-m", "benchmarks.tokenizer.magvit2", "--worker", json.dumps(task)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     if done.returncode != 0:
         reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        sys.exit(f"tokenizer_peer: {task} failed under {python}: {reason}")
+        sys.exit(f"magvit2: {task} failed under {python}: {reason}")
     print(f"{task}: {done.stdout.splitlines()[-1]}", file=sys.stderr)
     return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
 
 
 def throughput(pythons: dict[str, Path], batches: list[int], rounds: int) -> list[dict[str, Any]]:
-    """One row a case and batch size: medians over rounds in which the contenders take turns."""
+    """One row per case and batch size: medians over rounds in which the contenders alternate."""
     cases = list(product(CASES, batches))
     taken: dict[tuple[str, int, str], list[dict[str, Any]]] = {}
     for _ in range(rounds):
@@ -101,7 +101,7 @@ def throughput(pythons: dict[str, Path], batches: list[int], rounds: int) -> lis
 
 
 def row(case: str, batch: int, taken: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    """Ratios are medians of the rounds' ratios, above 1 where ours is faster or smaller."""
+    """Ratios are medians over rounds, above 1 if ours is faster or smaller."""
     seconds = {name: [each["seconds"] for each in answers] for name, answers in taken.items()}
     peaks = {name: statistics.median(each["grown_mb"] for each in answers) for name, answers in taken.items()}
     ratios = {
@@ -121,7 +121,7 @@ def row(case: str, batch: int, taken: dict[str, list[dict[str, Any]]]) -> dict[s
 def learning(
     pythons: dict[str, Path], seconds: float, tries: list[tuple[int, float]], clips: int
 ) -> list[dict[str, Any]]:
-    """One row a batch size, learning rate and contender."""
+    """One row per batch size, learning rate and contender."""
     with tempfile.TemporaryDirectory() as folder:
         files = {"train": f"{folder}/train.npy", "fresh": f"{folder}/fresh.npy"}
         run_task(pythons["ours"], task="render", path=files["train"], clips=clips, seed=0)
@@ -135,7 +135,7 @@ def learning(
 
 
 def run_worker_task(task: str, contender: str | None = None, **details: Any) -> dict[str, Any]:
-    """One task of a child process; only here torch is imported."""
+    """One task of a child process; only this imports torch."""
     import torch
 
     torch.set_num_threads(1)
@@ -171,13 +171,13 @@ def time_case(built: "Contender", case: str, batch: int) -> dict[str, Any]:
     return time_call((lambda: built.encode(clip)) if case == "encode" else (lambda: built.decode(ids)))
 
 
-def time_call(way: Callable[[], Any]) -> dict[str, Any]:
-    """The median CPU seconds of a call, the first one left out."""
-    way()
+def time_call(call: Callable[[], Any]) -> dict[str, Any]:
+    """The median CPU seconds of a call, after a warm-up."""
+    call()
     times: list[float] = []
     while len(times) < 2 or sum(times) < MIN_SECONDS:
         start = time.process_time()
-        way()
+        call()
         times.append(time.process_time() - start)
     return {"seconds": statistics.median(times)}
 
@@ -213,7 +213,7 @@ def render_clips(path: str, clips: int, seed: int) -> dict[str, Any]:
 
 
 def learn(built: "Contender", batch: int, rate: float, seconds: float, train: str, fresh: str) -> dict[str, Any]:
-    """Training for so many CPU seconds; drawing batches is part of the time, the final test is not."""
+    """Trains for so many CPU seconds, batches included; the final test is not part of them."""
     import numpy as np
 
     clips, optimizer, draw = np.load(train, mmap_mode="r"), adamw(built, rate), np.random.default_rng(0)
@@ -234,7 +234,7 @@ def to_tensor(clips_BTHWC: Any) -> "Tensor":
 
 
 def mean_psnr(built: "Contender", clips: Any) -> float:
-    """Decibels, of each clip in bytes, then their mean."""
+    """The mean over clips of the PSNR in dB, after rounding to bytes."""
     each: list[float] = []
     for start in range(0, len(clips), 8):
         target = to_tensor(clips[start : start + 8])
@@ -255,9 +255,11 @@ def table(figures: dict[str, Any]) -> str:
         )
     for each in figures.get("learning", []):
         trained = "  {contender} after {cpu_seconds:.0f} s, {steps} steps of batch {batch} at a rate of {rate:g}"
-        lines.append(trained.format(**each) + f": {each['psnr']:.2f} dB on fresh clips")
+        lines.append(trained.format(**each) + f": {each['psnr']:.2f} dB on held-out clips")
     if len(names) == 1:
-        lines.append("  ours alone: for the peer, see benchmarks/tokenizer/magvit2_models.py and give --peer-python")
+        lines.append(
+            "  ours only: for magvit2-pytorch, see benchmarks/tokenizer/magvit2_models.py and give --peer-python"
+        )
     return "\n".join(lines)
 
 

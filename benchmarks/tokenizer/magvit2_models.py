@@ -1,13 +1,13 @@
-"""Two video tokenizers behind one face: ours and magvit2-pytorch's, at the same compression and number of codes.
+"""Two video tokenizers behind one interface: ours and magvit2-pytorch's, at the same compression and number of codes.
 
 17 x 64 x 64 pixels become 5 x 8 x 8 tokens out of 64,000 in both; the peer gets finite scalar quantization too, which
 it offers, so that quantizers do not decide. Two stacks of the peer, both within 10 % of our parameters:
 
 magvit2        the list of layers from its README, its widths scaled down
-magvit2_short  one residual unit a level and no attention: the fastest stack of that compression we could find
+magvit2_short  one residual unit per level and no attention: the fastest stack of that compression that we found
 
-The peer goes without its discriminator and perceptual loss, so all minimise the mean squared error. An environment of
-its own is needed, because it pulls torchvision, whose builds for other devices do not load beside a CPU build of torch:
+The peer is trained without its discriminator and perceptual loss, so all minimize the mean squared error. It needs its
+own environment, because it requires torchvision, whose other builds do not load with a CPU build of torch:
 
     python -m venv PEER
     PEER/bin/pip install "torch==2.13.0"            # the same build as ours
@@ -53,7 +53,7 @@ SHORT_LAYERS = (*("residual", "compress_space") * 3, *("residual", "compress_tim
 
 @dataclass(frozen=True)
 class LayerStack:
-    """What the peer is told about its layers: widths double with each compression up to `max_dim`."""
+    """The layers of the peer; widths double with each compression up to `max_dim`."""
 
     layers: tuple[Any, ...]
     init_dim: int
@@ -65,16 +65,16 @@ BASELINES = {"magvit2": LayerStack(README_LAYERS, 16, 72), "magvit2_short": Laye
 
 @dataclass(frozen=True)
 class Contender:
-    """A tokenizer as a benchmark sees it; clips are [B, 3, 17, 64, 64] in [-1, 1], codes [B, 5, ...]."""
+    """A tokenizer to benchmark; clips are [B, 3, 17, 64, 64] in [-1, 1], codes [B, 5, ...]."""
 
     parameters: list[nn.Parameter]
     encode: Callable[[Tensor], Tensor]  # a clip to codes, without gradients
     decode: Callable[[Tensor], Tensor]  # codes to a clip, without gradients, not necessarily clamped
-    loss: Callable[[Tensor], Tensor]  # what training minimises: mean squared error + the quantizer's own terms
+    loss: Callable[[Tensor], Tensor]  # to minimize: mean squared error + the quantizer's own terms
 
 
 def prepare(name: str) -> Callable[[], Contender]:
-    """Import what the contender needs, but build nothing yet: what a process weighs now is its libraries."""
+    """Imports what the contender needs without building it, to measure the memory of the libraries."""
     if name == OURS:
         importlib.import_module("tokenizer.networks.cnn")
         return ours
@@ -126,7 +126,7 @@ def magvit2(library: Any, stack: LayerStack) -> Contender:
         perceptual_loss_weight=0.0,
         discr_kwargs={"dim": 8, "max_dim": 8, "image_size": SIDE, "channels": 3},
     )
-    del model.discr  # built even without the adversarial loss: small and removed, so that it is no part of the memory
+    del model.discr  # built even without the adversarial loss; removed, so that its memory does not count
 
     def loss(clip_BCTHW: Tensor) -> Tensor:
         total: Tensor = model.train()(clip_BCTHW, return_loss=True)[0]
@@ -137,15 +137,15 @@ def magvit2(library: Any, stack: LayerStack) -> Contender:
 
 
 def import_magvit2() -> Any:
-    """The peer's package, also where torchvision's compiled half does not load: nothing of that is ever called here."""
+    """The peer's package, also if the compiled part of torchvision does not load: nothing here calls it."""
     if not torchvision_loads():
         declare_operators()
     return importlib.import_module("magvit2_pytorch")
 
 
-@functools.cache  # which also keeps the declaration: it ends with the object that made it
+@functools.cache  # the declaration lives as long as its object
 def declare_operators() -> torch.library.Library:
-    """What torchvision's Python half asks for: it gives shapes to two operators and fails if nobody has named them."""
+    """Declares the two operators that the Python part of torchvision expects."""
     library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
     for operator in ("nms", "qnms"):
         schema = f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
@@ -154,7 +154,7 @@ def declare_operators() -> torch.library.Library:
 
 
 def torchvision_loads() -> bool:
-    """Whether the compiled half is there; asked of the part that does nothing but load it."""
+    """Whether the compiled part of torchvision loads."""
     spec = importlib.util.find_spec("torchvision")
     if spec is None or spec.origin is None:
         raise SystemExit(

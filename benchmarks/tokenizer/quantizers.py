@@ -1,9 +1,9 @@
-"""The quantizers beside a public library: time and memory of a training pass over the same latents, in pairs.
+"""The quantizers against a public library: time and memory of a training pass over the same latents, in pairs.
 
     python -m benchmarks.tokenizer.quantizers      # needs vector-quantize-pytorch, which the dev extra installs
     python -m benchmarks.tokenizer.quantizers --tokens 10240 --json
 
-Every case runs in a process of its own, so that its peak memory is its own; ours and theirs take turns.
+Every case runs in its own process, which gives its own peak memory; ours and theirs alternate.
 """
 
 import argparse
@@ -28,7 +28,7 @@ CASES = ("fsq 64000", "lfq 10", "lfq 14", "lfq 18")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tokens", type=int, default=320, help="tokens a batch")
+    parser.add_argument("--tokens", type=int, default=320, help="per batch")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--json", action="store_true")
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def compared(case: str, tokens: int, rounds: int) -> dict[str, Any]:
-    """Medians over rounds in which each side runs once, one after the other."""
+    """Medians over rounds in which both run once."""
     seen: dict[str, list[dict[str, float]]] = {"ours": [], "theirs": []}
     for _ in range(rounds):
         for whose, found in seen.items():
@@ -69,13 +69,13 @@ def compared(case: str, tokens: int, rounds: int) -> dict[str, Any]:
 
 
 def measure(whose: str, case: str, tokens: int) -> dict[str, float]:
-    """The median of five passes in milliseconds, and how much higher memory peaked than before the first."""
+    """The median of five passes in milliseconds, and the increase of peak memory."""
     torch.set_num_threads(1)
     family, _, size = case.partition(" ")
     dim = len(FSQ_64000) if family == "fsq" else int(size)
     quantize = (ours if whose == "ours" else theirs)(family, dim)
     latents = torch.randn(1, tokens, dim, generator=torch.Generator().manual_seed(0))
-    quantize(latents[:, :2].clone().requires_grad_()).backward()  # type: ignore[no-untyped-call]  # what is allocated once
+    quantize(latents[:, :2].clone().requires_grad_()).backward()  # type: ignore[no-untyped-call]  # warm-up
     before, times = peak_mib(), []
     for _ in range(5):
         leaf = latents.clone().requires_grad_()

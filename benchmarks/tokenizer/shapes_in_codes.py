@@ -1,8 +1,8 @@
-"""What a tokenizer loses, and where: is a thing's shape in the codes, and does the decoder paint it?
+"""What a tokenizer loses and where: whether the shape of an object is in the codes, and whether the decoder shows it.
 
-Clips of the playroom with one thing in each. A small network learns to read the shape off the codes of some; on others
-it is compared with the oracle, which looks at the frames that the decoder paints of the same codes. Where the first
-knows and the second does not, the decoder can still learn it, and no code has to change.
+The clips are of the playroom, with one object each. A small network learns to classify the shape from codes; on other
+clips it is compared to the oracle, which looks at the decoded frames. If the network is right and the oracle is not,
+the decoder can still learn it without any change of the codes.
 """
 
 import argparse
@@ -49,11 +49,11 @@ class ShapeClassifier(nn.Module):
         return self.last(torch.cat([seen_BCN.amax(2), seen_BCN.mean(2)], 1))  # type: ignore[no-any-return]
 
 
-def encode_scenes(tokenizer: TokenizerModel, scenes: list[Scene], pictures: int) -> Tensor:
+def encode_scenes(tokenizer: TokenizerModel, scenes: list[Scene], frames: int) -> Tensor:
     made = tokenizer.clips
     pieces = []
     for start in range(0, len(scenes), CHUNK):
-        clips = true_clips(tuple(scenes[start : start + CHUNK]), pictures, made.height, made.width, made.fps)
+        clips = true_clips(tuple(scenes[start : start + CHUNK]), frames, made.height, made.width, made.fps)
         pieces.append(encode_clip(tokenizer.network, to_clip(clips.numpy())))
     return torch.cat(pieces)
 
@@ -72,11 +72,11 @@ def train_classifier(spec: TokenSpec, codes: Tensor, shapes: Tensor, steps: int)
     return reader.eval()
 
 
-def decoded_shapes(tokenizer: TokenizerModel, codes: Tensor, pictures: int) -> list[str]:
-    """The shapes that the oracle sees in what the decoder makes of the codes; of several things, that of the first."""
+def decoded_shapes(tokenizer: TokenizerModel, codes: Tensor, frames: int) -> list[str]:
+    """The shapes that the oracle detects in the decoded frames; of several objects that of the first."""
     seen: list[str] = []
     for part in torch.split(codes, CHUNK):
-        clips = to_frames(tokenizer.network.decode(part, tokenizer.spec)[0])[:, :pictures].cpu().numpy()
+        clips = to_frames(tokenizer.network.decode(part, tokenizer.spec)[0])[:, :frames].cpu().numpy()
         seen += [one.scene.things[0].shape if one.scene.things else "nothing" for one in look(clips)]
     return seen
 
@@ -87,11 +87,11 @@ def predicted_shapes(reader: ShapeClassifier, codes: Tensor) -> list[str]:
     return [SHAPES[guess] for guess in torch.cat(guesses).tolist()]
 
 
-def accuracy(told: list[str], things: list[Thing], kind: str) -> tuple[int, float]:
-    """Of the things of a kind such as "small star": how many there are, and how many are told right."""
+def accuracy(predicted: list[str], things: list[Thing], kind: str) -> tuple[int, float]:
+    """The number of objects of a kind such as "small star", and the share that is right."""
     right = [
         shape == thing.shape
-        for shape, thing in zip(told, things, strict=True)
+        for shape, thing in zip(predicted, things, strict=True)
         if kind in ("all", describe_thing(thing))
     ]
     return len(right), sum(right) / max(1, len(right))
@@ -104,9 +104,9 @@ def describe_thing(thing: Thing) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, default=BUNDLED)
-    parser.add_argument("--clips", type=int, default=8000, help="to learn from")
-    parser.add_argument("--judged", type=int, default=600, help="others to be judged on")
-    parser.add_argument("--pictures", type=int, default=17)
+    parser.add_argument("--clips", type=int, default=8000, help="to train on")
+    parser.add_argument("--judged", type=int, default=600, help="to evaluate on")
+    parser.add_argument("--frames", type=int, default=17)
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", action="store_true")
@@ -115,25 +115,25 @@ def main() -> None:
     torch.manual_seed(SEED)
     tokenizer, learned = load_tokenizer(arguments.model), arguments.clips
     scenes = sample_scenes(learned + arguments.judged, SEED, things=(1,))
-    things, codes = [scene.things[0] for scene in scenes], encode_scenes(tokenizer, scenes, arguments.pictures)
+    things, codes = [scene.things[0] for scene in scenes], encode_scenes(tokenizer, scenes, arguments.frames)
     shapes = torch.tensor([SHAPES.index(thing.shape) for thing in things[:learned]])
     reader = train_classifier(tokenizer.spec, codes[:learned], shapes, arguments.steps)
     read, drawn = (
         predicted_shapes(reader, codes[learned:]),
-        decoded_shapes(tokenizer, codes[learned:], arguments.pictures),
+        decoded_shapes(tokenizer, codes[learned:], arguments.frames),
     )
     rows = {
         kind: (*accuracy(read, things[learned:], kind), accuracy(drawn, things[learned:], kind)[1])
         for kind in ("all", *(f"{size} {shape}" for shape in SHAPES for size in SIZES))
     }
     if arguments.json:
-        columns = ("clips", "read off the codes", "seen in the pictures")
+        columns = ("clips", "from the codes", "in the frames")
         table = {kind: dict(zip(columns, row, strict=True)) for kind, row in rows.items()}
         print(json.dumps({"hardware": describe(), "shapes": table}, indent=2))
         return
-    print(f"{'':16} clips  read off the codes  seen in the pictures   ({describe()})")
-    for kind, (count, of_codes, of_pictures) in rows.items():
-        print(f"{kind:16} {count:5}  {of_codes:18.0%}  {of_pictures:20.0%}")
+    print(f"{'':16} clips  from the codes  in the frames   ({describe()})")
+    for kind, (count, of_codes, of_frames) in rows.items():
+        print(f"{kind:16} {count:5}  {of_codes:14.0%}  {of_frames:13.0%}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Decoding a stream, one latent frame at a time, beside two other ways to get the same pixels, in one run.
+"""Decoding a stream, one latent frame at a time, against two other calls to compute the same pixels, in one run.
 
-recompute   the whole-clip path of the same model over a window of 8 latent frames, for the sake of the newest
-conv3d      the same weights and the same cached state, but every convolution is a 3D one
+recompute   the whole-clip path of the same model over a window of 8 latent frames, for the newest of them
+conv3d      the same weights and the same cached state, but every convolution in 3D
 
-The floor is what arithmetic and memory allow: max(operations / peak, bytes of weights and state / bandwidth), peak and
-bandwidth measured in the same run. The peak is the faster of a 2048^2 matrix product and a large 3 x 3 convolution.
+The roofline is max(operations / peak, bytes of weights and state / bandwidth), with peak and bandwidth measured in the
+same run. The peak is the faster of a 2048^2 matrix product and a large 3 x 3 convolution.
 """
 
 import argparse
@@ -90,28 +90,28 @@ def grid_case(model: CNNTokenizer, side: int, rounds: int, frames: int, machine:
     def latents() -> Tensor:
         return model.quantizer.to_latents(window).reshape(1, WINDOW, side, side, -1)
 
-    ways: dict[str, Callable[[], Tensor]] = {
+    calls: dict[str, Callable[[], Tensor]] = {
         "stream": lambda: model.decode(newest, spec, state)[0],
         "conv3d": lambda: slow.decode(newest, spec, state)[0],
         "recompute": lambda: model.decode_latents_parallel(latents())[:, :, -4:].clamp(-1, 1),
     }
-    pixels = {name: way() for name, way in ways.items()}
-    seconds = interleaved(list(ways.values()), rounds)
+    pixels = {name: call() for name, call in calls.items()}
+    seconds = interleaved(list(calls.values()), rounds)
     floor = floor_seconds(model, newest, spec, state, machine)
     return {
         "grid": f"{side}x{side}",
-        **{f"{name}_ms": 1e3 * each for name, each in zip(ways, seconds, strict=True)},
+        **{f"{name}_ms": 1e3 * each for name, each in zip(calls, seconds, strict=True)},
         "conv3d_ratio": seconds[1] / seconds[0],
         "recompute_ratio": seconds[2] / seconds[0],
         "floor_ms": 1e3 * floor,
         "fraction_of_floor": floor / seconds[0],
-        "largest_difference": max((pixels[way] - pixels["stream"]).abs().max().item() for way in ways),
+        "largest_difference": max((pixels[call] - pixels["stream"]).abs().max().item() for call in calls),
         **memory_of_a_long_stream(model, newest, spec, frames),
     }
 
 
 def with_conv3d(model: CNNTokenizer) -> CNNTokenizer:
-    """The same weights, every convolution as conv3d: what a port of the usual 3D code with a cache would do."""
+    """The same weights with every convolution as conv3d, as a port of usual 3D code with a cache would have it."""
     twin = copy.deepcopy(model)
     for layer in twin.modules():
         if isinstance(layer, FrameConv):
@@ -138,7 +138,7 @@ def as_conv3d(x_BTHWC: Tensor, conv: nn.Conv2d, weight: Tensor, padding: tuple[i
 
 
 def peaks(rounds: int) -> dict[str, float]:
-    """What this machine gives right now: floating-point operations and bytes a second."""
+    """The current rates of the machine: floating-point operations and bytes per second."""
     a, b = torch.randn(2048, 2048), torch.randn(2048, 2048)
     image, kernel = torch.randn(8, 128, 32, 32), torch.randn(128, 128, 3, 3)
     image, kernel = (x.contiguous(memory_format=torch.channels_last) for x in (image, kernel))
@@ -165,7 +165,7 @@ def floor_seconds(
 
 
 def memory_of_a_long_stream(model: CNNTokenizer, newest: Tensor, spec: TokenSpec, frames: int) -> dict[str, float]:
-    """Resident memory after a tenth of the stream and what the other nine tenths added."""
+    """Resident memory after a tenth of the stream, and its growth in the rest."""
     state: State | None = None
     early, warm = 0.0, frames // 10
     for t in range(frames):
@@ -180,15 +180,15 @@ def resident_megabytes() -> float:
     return pages * 4096 / 2**20
 
 
-def interleaved(ways: list[Callable[[], Tensor]], rounds: int) -> list[float]:
-    """The median seconds of each, taken in turns so that a disturbance meets all of them."""
-    for way in ways:
-        way()
-    taken: list[list[float]] = [[] for _ in ways]
+def interleaved(calls: list[Callable[[], Tensor]], rounds: int) -> list[float]:
+    """The median seconds of each; they alternate, so that a disturbance affects all of them."""
+    for call in calls:
+        call()
+    taken: list[list[float]] = [[] for _ in calls]
     for _ in range(rounds):
-        for way, times in zip(ways, taken, strict=True):
+        for call, times in zip(calls, taken, strict=True):
             start = time.perf_counter()
-            way()
+            call()
             times.append(time.perf_counter() - start)
     return [statistics.median(times) for times in taken]
 

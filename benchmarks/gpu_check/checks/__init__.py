@@ -1,9 +1,9 @@
-"""The table of checks: what would hurt most if it were broken comes first, what takes long comes late."""
+"""The table of checks: first those whose failure would hurt most, last the slow ones."""
 
 from benchmarks.gpu_check.runner import Check
 
 HERE = "benchmarks.gpu_check.checks"
-MODEL = ("einops", "safetensors", "tokenizers", "yaml")  # what the bundled model is read with
+MODEL = ("einops", "safetensors", "tokenizers", "yaml")  # to read the bundled model
 
 CHECKS = (
     Check("machine", f"{HERE}.machine:check", 40),

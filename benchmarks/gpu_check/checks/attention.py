@@ -1,4 +1,4 @@
-"""Flex attention against the definition: values and gradients in bf16, and time beside a dense mask."""
+"""Flex attention against the reference: values and gradients in bf16, and time relative to a dense mask."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -20,8 +20,8 @@ from benchmarks.measuring import Call, DeviceSetting
 from prior.attention import Kernel, attend, blocks_of
 from prior.visibility import Layout
 
-FORWARD, BACKWARD = 1e-2, 2e-2  # bf16 keeps eight bits: two to four thousandths of a value are rounding
-BOTH_PASSES = 3.5  # forward and backward, in operations of a forward pass: two products, and five
+FORWARD, BACKWARD = 1e-2, 2e-2  # bf16 rounds by two to four thousandths
+BOTH_PASSES = 3.5  # operations of forward (two products) and backward (five) over those of forward
 
 
 class AttentionCase(NamedTuple):
@@ -52,7 +52,7 @@ def flex(device: str) -> Iterator[Finding]:
 
 
 def gathered(device: str) -> Iterator[Finding]:
-    """The kernel of a CPU, where flex has no gradients; on a GPU it is the way out if flex fails."""
+    """The kernel for CPUs, where flex has no gradients; on a GPU it is the fallback."""
     case = (SMALL if is_small(device) else LARGE)[0]
     yield from attempt("gathered", lambda: compare_kernels(f"gathered, {case.name}", case, "gathered", device))
 
@@ -68,7 +68,7 @@ def compare_kernels(what: str, case: AttentionCase, kernel: Kernel, device: str)
     size = f"{case.layout.length} positions, {case.heads} heads, {case.kv_heads} of keys"
     yield Finding(
         f"{what}: forward", yes_or_no(error < FORWARD), f"off by {error:.1e}", f"allowed {FORWARD:.0e}",
-        f"bf16 beside the definition in float32; {size}", {"error": error},
+        f"bf16 against the reference in float32; {size}", {"error": error},
     )  # fmt: skip
     if not gradients:
         yield Finding(f"{what}: backward", "skipped", why="flex has no backward pass on a CPU")
@@ -83,7 +83,7 @@ def compare_kernels(what: str, case: AttentionCase, kernel: Kernel, device: str)
 
 
 def random_inputs(case: AttentionCase, setting: DeviceSetting) -> tuple[Tensor, ...]:
-    """Queries, keys, values, and a direction for gradients."""
+    """Queries, keys, values, and a direction of the gradient."""
     counts = (case.heads, case.kv_heads, case.kv_heads, case.heads)
     shapes = ((1, case.layout.length, count, case.head_width) for count in counts)
     return tuple(torch.randn(shape, device=setting.device).to(setting.dtype) for shape in shapes)

@@ -1,4 +1,4 @@
-"""flash-attn, where it is installed, against torch's own attention over the keys of a stream."""
+"""flash-attn, if installed, against the attention of torch over the keys of a stream."""
 
 from collections.abc import Iterator
 

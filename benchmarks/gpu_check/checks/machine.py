@@ -1,4 +1,4 @@
-"""The device itself: what it multiplies and moves, and that chance is the same there as on a CPU."""
+"""The device itself: its rates, and whether its random numbers equal those of a CPU."""
 
 import platform
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def check(device: str) -> Iterator[Finding]:
             "bandwidth": max(bf16.bandwidth, fp32.bandwidth),
         },
     )
-    yield from attempt("draws are those of a CPU", lambda: check_random_numbers(device))
+    yield from attempt("random numbers equal those of a CPU", lambda: check_random_numbers(device))
 
 
 def describe_device(device: torch.device) -> str:
@@ -43,11 +43,13 @@ def describe_device(device: torch.device) -> str:
 
 
 def check_random_numbers(device: str) -> Iterator[Finding]:
-    """What tokens are drawn by: integers that wrap, and float64 from them."""
+    """The counter-based generator: wrapping integers, and float64 made from them."""
     place = device_setting(device).device
     seeds, frame = (0, 1, 2**63, -7), 1_000_000
     here, there = (
         counter_rng(seeds, frame, kind).uniforms("codes", 3, 16, 16, 6) for kind in (torch.device("cpu"), place)
     )
     equal = torch.equal(here, there.cpu())
-    yield Finding("draws are those of a CPU", yes_or_no(equal), why=f"{here.numel()} uniform numbers, to the bit")
+    yield Finding(
+        "random numbers equal those of a CPU", yes_or_no(equal), why=f"{here.numel()} uniform numbers, to the bit"
+    )

@@ -1,4 +1,4 @@
-"""A history that a prior makes itself while it is trained: it streams under autocast, its memory being float32."""
+"""Rollouts in training: the prior streams under autocast, with its cache in float32."""
 
 from collections.abc import Iterator
 

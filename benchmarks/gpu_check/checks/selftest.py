@@ -1,4 +1,4 @@
-"""`videogen selftest` of the bundled model on the device: streaming is training, any plan is the whole, and so on."""
+"""`videogen selftest` of the bundled model on the device."""
 
 from collections.abc import Iterator
 

@@ -26,7 +26,7 @@ from videogen.training.prior.run import run_prior
 from videogen.training.records.run_folder import steps_in
 
 CLIPS, FRAMES, STEPS = 16, 4, 4
-TOLERANCE = 1e-3  # of all weights: a GPU may add in another order each time
+TOLERANCE = 1e-3  # of all weights: a GPU may add in another order
 LAUNCHER = {
     "ACCELERATE_USE_FSDP": "true",
     "FSDP_VERSION": "2",
@@ -61,18 +61,18 @@ def free_port() -> int:
 
 
 def check_training(home: Path, small: bool) -> Iterator[Finding]:
-    """A run of so many steps, and one that ended half way and was resumed."""
+    """A run, and one that stopped half way and was resumed."""
     write_tokens(home / "tokens", load_tokenizer(BUNDLED))
     in_shards = is_sharded()
     what = f"{'FSDP2' if in_shards else 'DDP'} in one process"
     if small:
-        yield Finding("FSDP2 in one process", "skipped", why="accelerate cuts weights up on GPUs alone")
+        yield Finding("FSDP2 in one process", "skipped", why="accelerate shards weights only on GPUs")
     config = configuration(home / "tokens", small)
     outcome = run_prior(config, BUNDLED, home / "whole", resume=False)
     nats = outcome.metrics["nats"]
     yield Finding(
         f"{what}: trained and saved", yes_or_no(bool(np.isfinite(nats)) and (in_shards or small)),
-        f"{nats:.2f} nats a token", why=f"{STEPS} steps, bf16, checkpoint and model written; "
+        f"{nats:.2f} nats per token", why=f"{STEPS} steps, bf16, checkpoint and model written; "
         + ("weights in shards" if in_shards else "weights whole"), numbers={"nats": nats},
     )  # fmt: skip
     half = replace(config, training=replace(config.training, steps=STEPS // 2))
@@ -89,7 +89,7 @@ def check_training(home: Path, small: bool) -> Iterator[Finding]:
 
 
 def is_sharded() -> bool:
-    """Whether accelerate does shard in this process: otherwise nothing is proven about FSDP."""
+    """Whether accelerate shards in this process; otherwise the check says nothing about FSDP."""
     with processes(bf16=True) as (accelerator, _):
         return bool(accelerator.is_fsdp2)
 
@@ -135,7 +135,7 @@ def configuration(data: Path, small: bool) -> PriorTrainingConfig:
 
 
 def flatten_checkpoint(run: Path) -> torch.Tensor:
-    """Every number of the last checkpoint, in one row."""
+    """All numbers of the last checkpoint as one vector."""
     newest = steps_in(run / "checkpoints")[-1]
     folder = read_folder(run / "checkpoints" / f"step_{newest:08}")
     parts = [folder.tensors(name) for name in sorted(folder.hashes) if name.endswith(".safetensors")]

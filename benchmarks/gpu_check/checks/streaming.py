@@ -1,4 +1,4 @@
-"""The bundled model on the device: its tokens and frames beside those of a CPU in float32, and how fast it streams."""
+"""The bundled model on the device: tokens and frames against a CPU in float32, and streaming speed."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A step of training a tokenizer in bf16, without its critic: losses, time, and the rate of its convolutions."""
+"""A training step of a tokenizer in bf16, without a discriminator: losses, time, and rate of its convolutions."""
 
 import statistics
 from collections.abc import Iterator

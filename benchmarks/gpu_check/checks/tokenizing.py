@@ -1,4 +1,4 @@
-"""The bundled tokenizer on the device: codes under any chunk plan, autocast and device, and frames a second."""
+"""The bundled tokenizer on the device: codes under any chunk plan, autocast and device, and frames per second."""
 
 from collections.abc import Iterator
 from typing import cast
@@ -18,9 +18,7 @@ from videogen.playroom.render import render
 from videogen.playroom.scene import sample_scenes
 
 PLANS = ([1] * 9, [3, 0, 5], [2, 7, 1])
-EQUAL_SHARE = (
-    0.999  # of the codes of another device: a latent within rounding of a level's border may fall on its other side
-)
+EQUAL_SHARE = 0.999  # of the codes: rounding may move a latent across the border of a level
 
 
 def check(device: str) -> Iterator[Finding]:
@@ -81,14 +79,14 @@ def time_tokenizer(network: CNNTokenizer, clips: Tensor, setting: DeviceSetting)
     frames, sizes = clips.shape[0] * clips.shape[2], "{} x {} pixels".format(*clips.shape[3:])
     spec = network.spec(*clips.shape[3:])
     latents, _ = network.encode_latents(clips)
-    ways = {
+    calls = {
         "encode, streaming": lambda: encode_clip(network, clips),
         "encode, whole clips": lambda: network.encode_latents_parallel(clips),
         "decode, streaming": lambda: network.decode(found, spec),
         "decode, whole clips": lambda: network.decode_latents_parallel(latents),
     }
-    for name, way in ways.items():
-        taken = median_seconds(way, setting, rounds=3)
+    for name, call in calls.items():
+        taken = median_seconds(call, setting, rounds=3)
         yield Finding(
             f"tokenizer: {name}", "timed", f"{frames / taken:,.0f} frames a second",
             why=f"{clips.shape[0]} clips of {clips.shape[2]} frames of {sizes}, float32", numbers={"seconds": taken},

@@ -1,4 +1,4 @@
-"""A step of training a prior as `videogen train` takes it: losses, time beside what arithmetic allows, memory."""
+"""A training step of a prior as in `videogen train`: losses, time against the roofline, memory."""
 
 import statistics
 from collections.abc import Iterator
@@ -34,11 +34,11 @@ from videogen.training.loop.stage import TrainedModule
 SIDE = 16  # tokens of a row and of a column, on a GPU
 STEPS, TIMED = 6, 5
 BACKWARD = 2  # a backward pass costs two forward passes: gradients of the weights and of the inputs
-LOSS, GRADIENT = 1e-2, 5e-2  # how far a compiled step may be from one that is not, in bf16
+LOSS, GRADIENT = 1e-2, 5e-2  # tolerances of a compiled step in bf16
 
 
 class PresetRun(NamedTuple):
-    """A configuration file of ours, with what a tokenizer, a text encoder and the batch would bring."""
+    """A preset, completed by a tokenizer, a text encoder and a batch size."""
 
     name: str
     config: PriorConfig
@@ -49,7 +49,7 @@ class PresetRun(NamedTuple):
 
 
 def preset(name: str, device: str) -> PresetRun:
-    """The files' own shapes at their longest clips on a GPU; a small one on a CPU."""
+    """The shape of the preset with its longest clips on a GPU; a small one on a CPU."""
     if is_small(device):
         shape = PriorShape(width=64, layers=1, heads=4, kv_heads=2, hidden=128, window=3, objective="masked")
         context = ContextConfig(length=6, features=32)
@@ -85,7 +85,7 @@ def compiled_700m(device: str) -> Iterator[Finding]:
 
 
 class TrainingRun:
-    """A network, an optimizer, and one batch that it learns by heart."""
+    """A network, an optimizer, and one batch to overfit."""
 
     def __init__(self, given: PresetRun, device: str):
         self.given, self.setting = given, device_setting(device)
@@ -175,7 +175,7 @@ def timing(what: str, training: TrainingRun, beside: float | None = None) -> Fin
 
 def size(training: TrainingRun) -> str:
     given, numbers = training.given, sum(p.numel() for p in training.network.parameters())
-    again = ", activations made again" if given.recompute else ""
+    again = ", activations recomputed" if given.recompute else ""
     return f"{numbers / 1e6:.3g} M parameters, {given.batch} x {given.frames} frames x {given.side**2} tokens{again}"
 
 
@@ -190,7 +190,7 @@ def memory(training: TrainingRun, peak: int) -> Finding:
 
 
 def estimated_bytes(given: PresetRun) -> int:
-    """As a dry run counts, of one clip; the moving average of the weights is left out, as it is here."""
+    """The estimate of a dry run, without a moving average of the weights."""
     with fake_tensors():
         network = LlamaPrior(given.config)
         clip = random_batch(given.config, 1, given.frames, given.config.spec, torch.Generator())
@@ -200,9 +200,9 @@ def estimated_bytes(given: PresetRun) -> int:
 
 
 def training_flop(config: PriorConfig, layout: Layout, batch: int) -> float:
-    """Forward and backward of a batch. Nothing masked away is counted, nothing padded, nothing made again.
+    """Forward and backward of a batch, without masked pairs, padding and recomputation.
 
-    After the last block only the frames that are asked about are read: the others give it keys and values alone.
+    The last block computes only keys and values for frames whose loss does not count.
     """
     queries, keys = config.heads * config.head_dim, config.kv_heads * config.head_dim
     positions, asked = layout.length, layout.frames * layout.tokens
@@ -215,6 +215,6 @@ def training_flop(config: PriorConfig, layout: Layout, batch: int) -> float:
 
 
 def visible_pairs(layout: Layout) -> tuple[int, int]:
-    """Pairs of positions of which one sees the other: of all, and of those whose frames are asked about."""
+    """Visible pairs of positions: all, and those whose query counts in the loss."""
     mask = layout.mask()
     return int(mask.sum()), int(mask[-layout.frames * layout.tokens :].sum())
