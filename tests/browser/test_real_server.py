@@ -86,6 +86,6 @@ def test_page_with_a_real_server(browser: "Browser", address: str, tmp_path: Pat
     renamed = {"origin": "https://studio.example.org"}  # as behind a proxy that replaces the Host header
     page.route("**/v1/streams", lambda route: route.fulfill(response=route.fetch(headers=renamed)))
     page.get_by_role("button", name="Generate").click()
-    studio.warns("let the proxy pass the Host header on, and start the server with --name")
+    studio.warns("--name")
     context.close()
     assert studio.problems == []

@@ -1,6 +1,6 @@
 """The studio: a model process, an engine in front of it, and an HTTP server with its page.
 
-StartStream with `engine/engine.py` (all that the server knows of a model) or `http/app.py` (which address does what).
+Begin with `engine/engine.py` (streams and jobs) or `http/app.py` (all routes).
 
 engine/   streams, jobs, scheduling, and the supervision of the model process
 worker/   the model process
@@ -9,7 +9,7 @@ uploads/  clips and images of clients, read in a process with limits
 http/     routes, request parsing, access, connections
 page/     the files of the page
 
-Read by all of them: `requests.py` (what clients ask for), `model_info.py` (what is known of the model), `errors.py`
-(refusals), `limits.py`, `messages.py` (between processes), `child_process.py`, `log.py`.
+Read by all of them: `requests.py` (GenerationParams), `model_info.py` (facts about the model), `errors.py`
+(errors for clients), `limits.py`, `messages.py` (between processes), `child_process.py`, `log.py`.
 No import of `videogen.serve` outside `worker/` imports torch.
 """

@@ -7,7 +7,7 @@ server.py                uvicorn with our limits and shutdown
 connections.py           how many connections there may be
 connection_protocol.py   uvicorn's protocols, with time limits and clear errors
 body_drain.py            middleware: reads the rest of a body that was answered early
-root_path.py             middleware: a server under a path of a site
+root_path.py             middleware: a path prefix behind a proxy
 streaming_response.py    responses of unknown length
 byte_ranges.py           files, whole or in part
 page_files.py            the files of the page

@@ -13,20 +13,22 @@ from videogen.serve.http.connections import client_key
 from videogen.serve.http.errors import ApiError
 from videogen.serve.http.page_files import PageFile, read_page
 from videogen.serve.http.parsing.bodies import content_type, first_duplicate, read_json
-from videogen.serve.http.parsing.fields import RequestSchema, quote
 from videogen.serve.http.parsing.forms import UploadKind, read_form
 from videogen.serve.http.parsing.request_schemas import RequestSchemas, build_request_schemas
+from videogen.serve.http.parsing.schema import RequestSchema, quote
 from videogen.serve.model_info import ModelInfo
 from videogen.serve.requests import InitialFrames
 
 if TYPE_CHECKING:
     from videogen.serve.engine.engine import Engine
 
-NOTHING = RequestSchema({})
+NO_FIELDS = RequestSchema({})
 
 
 @dataclass(frozen=True, eq=False)
 class AppContext:
+    """Made once; handlers get it with `context_of`."""
+
     engine: "Engine"
     access: AccessPolicy
     request_schemas: RequestSchemas
@@ -58,22 +60,21 @@ def owner_of(connection: HTTPConnection) -> str:
     return client_key(connection.client.host) if connection.client else ""
 
 
-def check_query(request: Request, fields: RequestSchema = NOTHING) -> dict[str, Any]:
+def check_query(request: Request, schema: RequestSchema = NO_FIELDS) -> dict[str, Any]:
     """The query parameters, checked; by default there may be none."""
     given = request.query_params.multi_items()
-    names = [name for name, _ in given]
-    if (twice := first_duplicate(names)) is not None:
-        raise ApiError(400, f"the parameter {quote(twice)} is given twice", twice, "twice")
-    return fields.check_form(dict(given))
+    if (name := first_duplicate(name for name, _ in given)) is not None:
+        raise ApiError(400, f"the parameter {quote(name)} is given twice", name, "twice")
+    return schema.check_form(dict(given))
 
 
 async def read_params(
-    request: Request, fields: RequestSchema, files: Mapping[str, UploadKind | None]
+    request: Request, schema: RequestSchema, files: Mapping[str, UploadKind | None]
 ) -> tuple[dict[str, Any], InitialFrames | None]:
     """The checked fields of a JSON or form body, and the frames of a file in the form."""
     context = context_of(request)
     limits = context.engine.limits
     if content_type(request) == "application/json":
-        return fields.check(await read_json(request, limits.body_bytes)), None
+        return schema.check(await read_json(request, limits.body_bytes)), None
     form = await read_form(request, files, context.engine.take_upload, limits)
-    return fields.check_form(form.fields), form.initial_frames
+    return schema.check_form(form.fields), form.initial_frames

@@ -29,9 +29,8 @@ class BodyDrain:
 
         async def send_after_body(message: Message) -> None:
             if message["type"] == "http.response.start" and not complete:
-                if (
-                    started or Headers(scope=scope).get("expect") is None
-                ):  # a client that waits for 100 Continue sends nothing
+                # A client that waits for 100 Continue sends nothing.
+                if started or Headers(scope=scope).get("expect") is None:
                     await drain(receive_watched)
                 if not complete:
                     MutableHeaders(scope=message)["Connection"] = "close"

@@ -118,13 +118,13 @@ class HttpProtocol(H11Protocol):
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.abort()  # in the middle of a response
             return
-        problem, reason = (
+        error, reason = (
             (TOO_LONG, "Request Header Fields Too Large") if self.conn.too_long else (NOT_HTTP, "Bad Request")
         )
-        body = json.dumps(problem.body()).encode()
+        body = json.dumps(error.body()).encode()
         headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"}
         response = h11.Response(
-            status_code=problem.status, headers=list({**headers, **SECURITY_HEADERS}.items()), reason=reason
+            status_code=error.status, headers=list({**headers, **SECURITY_HEADERS}.items()), reason=reason
         )
         for part in (response, h11.Data(data=body), h11.EndOfMessage()):
             self.transport.write(self.conn.send(part) or b"")

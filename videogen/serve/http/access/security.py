@@ -21,7 +21,7 @@ from videogen.errors import UsageError
 from videogen.serve.http.access.login_sessions import LoginSessions
 from videogen.serve.http.access.token_throttle import TokenThrottle
 from videogen.serve.http.errors import ApiError
-from videogen.serve.http.parsing.fields import quote
+from videogen.serve.http.parsing.schema import quote
 
 MIN_TOKEN_LENGTH, MIN_DISTINCT = 16, 6  # characters, and distinct ones; random hex digits have about ten
 COOKIE = "videogen_session"
@@ -128,17 +128,17 @@ class AccessGuard:
                 MutableHeaders(scope=message).update(SECURITY_HEADERS)
             await send(message)
 
-        problem = check_access(self.access, scope)
-        if problem is not None and problem.code == "token" and "authorization" in Headers(scope=scope):
+        error = check_access(self.access, scope)
+        if error is not None and error.code == "token" and "authorization" in Headers(scope=scope):
             await self.access.token_throttle.delay_answer(scope, receive)
-        app = self.app if problem is None else deny(problem, scope)
+        app = self.app if error is None else deny(error, scope)
         await app(scope, receive, send_guarded)
 
 
-def deny(problem: ApiError, scope: Scope) -> ASGIApp:
+def deny(error: ApiError, scope: Scope) -> ASGIApp:
     if scope["type"] == "http" or "websocket.http.response" in scope.get("extensions", {}):
-        return problem.response()
-    return Response(status_code=problem.status)
+        return error.response()
+    return Response(status_code=error.status)
 
 
 def check_access(access: AccessPolicy, scope: Scope) -> ApiError | None:

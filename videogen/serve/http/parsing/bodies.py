@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 
 from videogen.serve.http.errors import ApiError
-from videogen.serve.http.parsing.fields import quote
+from videogen.serve.http.parsing.schema import quote
 
 IDLE_SECONDS = 15.0  # without a byte of the body
 BODY_SECONDS = 30.0  # for the whole body, not counting files

@@ -10,8 +10,8 @@ from starlette.requests import Request
 from videogen.serve.errors import UploadError
 from videogen.serve.http.errors import ApiError
 from videogen.serve.http.parsing.bodies import BODY_SECONDS
-from videogen.serve.http.parsing.fields import quote
 from videogen.serve.http.parsing.multipart import iter_parts
+from videogen.serve.http.parsing.schema import quote
 from videogen.serve.limits import ServerLimits
 from videogen.serve.requests import InitialFrames
 
@@ -36,8 +36,8 @@ async def read_form(
 ) -> Form:
     """`files` maps the fields that are files to their kind; None: recognize it from the first bytes."""
     form, left = Form(), limits.body_bytes
-    most, seconds = limits.upload_bytes + limits.body_bytes, limits.receive_seconds + BODY_SECONDS
-    async with aclosing(iter_parts(request, most, seconds)) as parts:
+    max_bytes, seconds = limits.upload_bytes + limits.body_bytes, limits.receive_seconds + BODY_SECONDS
+    async with aclosing(iter_parts(request, max_bytes, seconds)) as parts:
         async for name, data in parts:
             check_duplicates(form, name, name in files)
             if name in files:
@@ -79,11 +79,11 @@ def sniff_kind(start: bytes) -> UploadKind:
     return "image" if webp or start.startswith(IMAGE_SIGNATURES) else "video"
 
 
-async def read_text(name: str, data: AsyncIterator[bytes], most: int) -> str:
+async def read_text(name: str, data: AsyncIterator[bytes], max_bytes: int) -> str:
     text = b""
     async for chunk in data:
         text += chunk
-        if len(text) > most:
+        if len(text) > max_bytes:
             raise ApiError(413, f"the text of the form is too long, in {quote(name)}", code="body_too_large")
     try:
         return text.decode()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from sampling.config import ORDERS, SETTINGS, SamplerConfig
-from videogen.serve.http.parsing.fields import RequestSchema, Schema
+from videogen.serve.http.parsing.schema import RequestSchema, Schema
 from videogen.serve.limits import ServerLimits
 from videogen.serve.model_info import ModelInfo
 from videogen.serve.requests import GenerationParams, InitialFrames, Transition

@@ -8,8 +8,8 @@ from starlette.responses import JSONResponse, Response
 
 import videogen
 from videogen.serve.http.app_context import AppContext, check_query, context_of
-from videogen.serve.http.parsing.fields import RequestSchema, Schema
 from videogen.serve.http.parsing.request_schemas import STREAM_ID, VIDEO_ID
+from videogen.serve.http.parsing.schema import RequestSchema, Schema
 from videogen.serve.http.routes import response_schemas, videos
 from videogen.serve.http.routes.streams import recent_query
 

@@ -98,8 +98,8 @@ async def run(session: RealtimeSession) -> None:
             await session.send({**done, "stopped": ended == "stop", "error": stream.error})
         code = INTERNAL_ERROR if stream.status == "failed" else 1000
         await close(socket, code if ended in ("end", "stop") else GOING_AWAY)
-    except ApiError as problem:
-        await close_with_error(socket, problem)
+    except ApiError as error:
+        await close_with_error(socket, error)
     except WebSocketDisconnect:
         pass
     except ReaderStalledError:
@@ -171,15 +171,15 @@ async def receive_message(socket: WebSocket) -> dict[str, Any]:
     return parsed
 
 
-def error_message(problem: ApiError) -> dict[str, Any]:
-    return {"type": "error", "message": problem.message, "code": problem.code, **problem.body()}
+def error_message(error: ApiError) -> dict[str, Any]:
+    return {"type": "error", "message": error.message, "code": error.code, **error.body()}
 
 
-async def close_with_error(socket: WebSocket, problem: ApiError) -> None:
+async def close_with_error(socket: WebSocket, error: ApiError) -> None:
     """Send the error and close."""
     with suppress(WebSocketDisconnect):
-        await socket.send_text(json.dumps(error_message(problem)))
-        await close(socket, TRY_AGAIN_LATER if problem.status == 503 else POLICY_VIOLATION)
+        await socket.send_text(json.dumps(error_message(error)))
+        await close(socket, TRY_AGAIN_LATER if error.status == 503 else POLICY_VIOLATION)
 
 
 def abort(socket: WebSocket) -> None:

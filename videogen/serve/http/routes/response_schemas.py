@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 from sampling.config import ORDERS
 from videogen.generation.generation_warnings import Kind
-from videogen.serve.http.parsing.fields import Schema
+from videogen.serve.http.parsing.schema import Schema
 from videogen.serve.limits import ServerLimits
 
 DESCRIPTION = (

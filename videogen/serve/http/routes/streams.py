@@ -15,8 +15,8 @@ from videogen.serve.errors import NotFoundError
 from videogen.serve.http.app_context import AppContext, check_query, context_of, owner_of, read_params
 from videogen.serve.http.errors import ApiError
 from videogen.serve.http.parsing.bodies import read_json
-from videogen.serve.http.parsing.fields import RequestSchema
 from videogen.serve.http.parsing.request_schemas import generation_params
+from videogen.serve.http.parsing.schema import RequestSchema
 from videogen.serve.http.streaming_response import LiveResponse
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from videogen.serve.http.app_context import check_query, context_of, owner_of, r
 from videogen.serve.http.byte_ranges import VideoFileResponse
 from videogen.serve.http.errors import ApiError
 from videogen.serve.http.parsing.bodies import content_type
-from videogen.serve.http.parsing.fields import RequestSchema
 from videogen.serve.http.parsing.request_schemas import VIDEO_ID, generation_params, integer_schema, size_of
+from videogen.serve.http.parsing.schema import RequestSchema
 from videogen.serve.model_info import ModelInfo
 from videogen.serve.requests import InitialFrames
 

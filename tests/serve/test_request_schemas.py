@@ -11,13 +11,13 @@ from sampling.config import SETTINGS
 from tests.serve.fake_engine import BEGINNING, INFO
 from videogen.cli.options import sampling_options
 from videogen.serve.http.errors import ApiError
-from videogen.serve.http.parsing.fields import RequestSchema, matches
 from videogen.serve.http.parsing.request_schemas import (
     build_request_schemas,
     generation_params,
     integer_pattern,
     seconds_pattern,
 )
+from videogen.serve.http.parsing.schema import RequestSchema, matches
 from videogen.serve.limits import ServerLimits
 
 SCHEMAS = build_request_schemas(INFO, ServerLimits())

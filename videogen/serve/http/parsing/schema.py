@@ -59,9 +59,12 @@ class RequestSchema:
             raise ApiError(400, f"the request has no field; give {' or '.join(self.schemas)}", code="missing")
 
     def _unknown_field(self, name: str) -> ApiError:
-        near = [self.renamed[name]] if name in self.renamed else get_close_matches(name, self.schemas, 1)
-        hint = f"did you mean {near[0]}?" if near else f"the fields are {', '.join(sorted(self.schemas))}"
-        hint = f"it is now {near[0]}" if name in self.renamed else hint
+        if (new := self.renamed.get(name)) is not None:
+            hint = f"it is now {new}"
+        elif near := get_close_matches(name, self.schemas, 1):
+            hint = f"did you mean {near[0]}?"
+        else:
+            hint = f"the fields are {', '.join(sorted(self.schemas))}"
         return ApiError(400, f"unknown field {quote(name)}; {hint}", code="unknown_field")
 
     def schema(self) -> Schema:
