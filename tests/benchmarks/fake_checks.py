@@ -1,4 +1,4 @@
-"""Checks that end in every way a check can, for the runner to run in processes of their own."""
+"""Checks that end in every possible way, for tests of the runner."""
 
 import os
 import time
@@ -19,7 +19,7 @@ def raises(device: str) -> Iterator[Finding]:
 
 def hangs(device: str) -> Iterator[Finding]:
     yield Finding("before it hangs", "yes")
-    if os.fork() == 0:  # a child of its own, which has to go with it
+    if os.fork() == 0:  # a child, which must be killed too
         time.sleep(600)
     time.sleep(600)
     yield Finding("never", "yes")

@@ -1,4 +1,4 @@
-"""The device kit: its runner goes on past whatever happens to a check, and its checks work on a CPU."""
+"""The GPU checks: the runner survives every failure of a check, and the checks work on a CPU."""
 
 import importlib
 import json
@@ -27,7 +27,7 @@ SKIPPED = Check("skipped", f"{HERE}:passes", 60, 60, needs=("json", "no_such_pac
 
 
 def run(*some: Check, budget: float = 300) -> tuple[list[Outcome], list[list[str]]]:
-    """The outcomes, and the names of those that were known whenever something was to be written."""
+    """The outcomes, and the names of the known ones at each call of `on_outcome`."""
     written: list[list[str]] = []
     outcomes = run_all(some, "cpu", budget, lambda known: written.append([each.name for each in known]))
     return outcomes, written
@@ -37,7 +37,7 @@ def rows(outcome: Outcome) -> list[tuple[str, str]]:
     return [(finding["what"], finding["proven"]) for finding in outcome.findings]
 
 
-def test_what_becomes_of_one_check_keeps_no_other_from_its_turn() -> None:
+def test_a_failing_check_does_not_stop_the_others() -> None:
     began = time.monotonic()
     outcomes, written = run(RAISES, HANGS, SKIPPED, DIES, PASSES)
     assert [each.ended for each in outcomes] == ["failed", "out of time", "skipped", "failed", "whole"]
@@ -57,14 +57,14 @@ def test_what_becomes_of_one_check_keeps_no_other_from_its_turn() -> None:
     assert written == [names[: count + 1] for count in range(5)], "results are written after each check"
 
 
-def test_a_spent_budget_leaves_out_what_is_left_and_says_so() -> None:
+def test_checks_after_the_budget_are_left_out() -> None:
     now = iter([0.0, 0.0, 58.0, 100.0])
     outcomes = run_all((PASSES, PASSES, PASSES), "cpu", 60, lambda known: None, clock=lambda: next(now))
     assert [each.ended for each in outcomes] == ["whole", "left out", "left out"]
     assert outcomes[1].findings[0]["why"] == "the budget of 60 s was spent"
 
 
-def test_a_check_that_the_budget_cuts_short_has_not_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_killed_at_the_end_of_the_budget_has_not_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "MIN_SECONDS", 0.5)
     now = iter([0.0, 59.0])
     slow = Check("hangs", HANGS.function, 60, 60)
@@ -73,7 +73,7 @@ def test_a_check_that_the_budget_cuts_short_has_not_failed(monkeypatch: pytest.M
     assert "the budget ended after 1 s" in outcome.findings[-1]["why"]
 
 
-def test_a_report_keeps_a_run_of_each_kind_of_device_and_one_table_row_a_finding(tmp_path: Path) -> None:
+def test_a_report_keeps_one_run_per_kind_of_device_and_one_row_per_finding(tmp_path: Path) -> None:
     outcomes, _ = run(PASSES)
     facts = {"date": "2026-01-01", "hardware": "a machine", "budget": 60.0}
     run_there = {**facts, "device": "NVIDIA X", "torch": "torch 9", "checks": runner.as_json(outcomes)}
@@ -91,7 +91,7 @@ def test_a_report_keeps_a_run_of_each_kind_of_device_and_one_table_row_a_finding
     assert list(json.loads((tmp_path / "gpu.json").read_text())) == ["cpu"]
 
 
-def test_a_run_of_some_checks_leaves_what_the_others_found_on_the_same_machine() -> None:
+def test_a_run_of_some_checks_keeps_other_results_of_the_same_machine() -> None:
     def run_of(**found: str) -> dict[str, Any]:
         checks = [{"name": name, "seconds": 1.0, "findings": [{"what": what}]} for name, what in found.items()]
         return {"hardware": "a machine", "device": "", "torch": "", "checks": checks}
@@ -103,7 +103,7 @@ def test_a_run_of_some_checks_leaves_what_the_others_found_on_the_same_machine()
     assert report.merge_runs({**before, "hardware": "another"}, again, ["a", "b", "c"]) == again
 
 
-def test_every_check_of_the_table_can_be_found() -> None:
+def test_every_check_of_the_table_can_be_imported() -> None:
     for check in checks.CHECKS:
         module, name = check.function.split(":")
         assert callable(getattr(importlib.import_module(module), name)), check.name
@@ -112,8 +112,8 @@ def test_every_check_of_the_table_can_be_found() -> None:
 
 
 @pytest.mark.parametrize("name", ["80 M", "700 M"])
-def test_a_gpu_trains_the_shapes_of_our_own_presets(name: str) -> None:
-    """Sizes are counted on the meta device; nothing of a whole training is imported for it."""
+def test_a_gpu_trains_the_shapes_of_the_presets(name: str) -> None:
+    """Counted on the meta device."""
     given = training.preset(name, "cuda")
     with torch.device("meta"):
         network = LlamaPrior(given.config)
@@ -125,7 +125,7 @@ def test_a_gpu_trains_the_shapes_of_our_own_presets(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["machine", "flex"])
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
-def test_the_cheapest_checks_hold_on_a_cpu(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cheapest_checks_pass_on_a_cpu(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(roofline.GEMM_SIDE, "cpu", 64)
     monkeypatch.setitem(roofline.TRIAD_BYTES, "cpu", 2**16)
     check = next(each for each in checks.CHECKS if each.name == name)
@@ -135,7 +135,7 @@ def test_the_cheapest_checks_hold_on_a_cpu(name: str, monkeypatch: pytest.Monkey
     assert sum(finding.proven == "yes" for finding in found) >= 1
 
 
-def test_what_a_training_step_needs_is_six_operations_a_weight_and_token_and_attention() -> None:
+def test_training_flop_is_six_operations_per_weight_and_token_plus_attention() -> None:
     config = PriorConfig(
         width=64,
         layers=50,

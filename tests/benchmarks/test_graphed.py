@@ -1,4 +1,4 @@
-"""What a CUDA graph records is what the prior does: on a CPU the same function runs without a graph."""
+"""The function of the CUDA graph equals the prior; on a CPU it runs without a graph."""
 
 import pytest
 import torch
@@ -9,13 +9,13 @@ from tests.prior.models import WORDS, tiny_batch, tiny_config, tiny_model
 
 
 def same(one: torch.Tensor, other: torch.Tensor) -> None:
-    """To rounding: on a CPU the prior streams by an arithmetic of its own."""
+    """Up to rounding: on a CPU the prior streams with other arithmetic."""
     torch.testing.assert_close(one, other, rtol=0, atol=1e-11)
 
 
 @pytest.mark.parametrize("sinks", [0, 2])
-def test_proposals_and_commits_are_those_of_the_prior(sinks: int) -> None:
-    """Over many frames of two streams in turns, with another question before each commit, and copies in between."""
+def test_proposals_and_commits_equal_those_of_the_prior(sinks: int) -> None:
+    """Over many latent frames of two streams, with another proposal before each commit, and with copies."""
     config = tiny_config(sinks=sinks, context=WORDS)
     model, batch = tiny_model(config), tiny_batch(config, frames=12)
     graphed = GraphedPrior(model)

@@ -78,7 +78,7 @@ def test_the_formula_counts_what_torch_counts(context: Any, sinks: int) -> None:
     assert counter.get_total_flops() == pass_cost(config, 1, 6, 2, 4, asked=2).operations
 
 
-def test_bytes_are_the_weights_once_and_the_keys_of_every_stream() -> None:
+def test_bytes_are_the_weights_once_and_the_keys_of_each_stream() -> None:
     config = tiny_config(window=2)
     prior = tiny_model(config)
     matrices = [
@@ -97,7 +97,7 @@ def test_the_slower_of_arithmetic_and_memory_sets_the_floor() -> None:
     assert PEAKS.best(Peaks(2e9, 1)) == Peaks(2e9, 1e9)
 
 
-def test_a_frame_is_its_proposals_with_the_frame_before_in_the_first() -> None:
+def test_a_latent_frame_costs_its_proposals_and_the_frame_before_in_the_first() -> None:
     config = tiny_config()
     one, both = (PEAKS.floor(pass_cost(config, frames, 64, 1, 4)) for frames in (1, 2))
     assert frame_floor(config, 1, 64, 1, 4, PEAKS) == both
@@ -105,14 +105,14 @@ def test_a_frame_is_its_proposals_with_the_frame_before_in_the_first() -> None:
     assert frame_floor(config, 8, 64, 1, 4, PEAKS, asked=8) < both + 7 * one
 
 
-def test_the_bound_is_that_of_the_tokens_or_of_the_machine() -> None:
+def test_the_speedup_bound_is_set_by_tokens_or_by_the_machine() -> None:
     machine = Peaks(260e9, 21.6e9)
     assert break_even(4, machine) == pytest.approx(24, rel=0.01)
     assert speedup_bound(64, 8, 4, machine) == pytest.approx(24 / 9, rel=0.01)
     assert speedup_bound(9, 8, 4, machine) == 1
 
 
-def test_peaks_are_measured_in_operations_and_bytes_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_peaks_are_operations_and_bytes_per_second(monkeypatch: pytest.MonkeyPatch) -> None:
     from videogen.evaluation.lab import roofline
 
     monkeypatch.setattr(roofline, "GEMM_SIDE", {"cpu": 64})
@@ -126,7 +126,7 @@ def test_peaks_are_measured_in_operations_and_bytes_a_second(monkeypatch: pytest
 
 
 @pytest.mark.parametrize("context", [None, WORDS])
-def test_without_a_cache_the_answers_are_the_same_while_the_window_holds_all(context: Any) -> None:
+def test_proposals_without_a_cache_are_equal_until_the_window_is_full(context: Any) -> None:
     prior = tiny_model(tiny_config(window=3, context=context))
     uncached = UncachedPrior(prior)
     partly, codes = known(True, prior), codes_of(prior, 3)
@@ -142,7 +142,7 @@ def test_without_a_cache_the_answers_are_the_same_while_the_window_holds_all(con
     assert uncached.advance(codes[:, 0], window)[0].codes_BTNK.shape[1] == prior.config.window
 
 
-def test_a_timed_prior_gives_the_same_and_counts_its_calls() -> None:
+def test_a_timed_prior_gives_the_same_proposals_and_times_its_calls() -> None:
     prior = tiny_model(tiny_config())
     ticks = iter(range(100))
     timed = TimedPrior(prior, lambda: float(next(ticks)))
@@ -156,7 +156,7 @@ def test_a_timed_prior_gives_the_same_and_counts_its_calls() -> None:
     assert all(
         torch.equal(*pair) for pair in zip(ours.sample(settings, rng), theirs.sample(settings, rng), strict=True)
     )
-    assert timed.seconds == 4  # propose, commit, advance, sample: a tick each
+    assert timed.seconds == 4  # propose, commit, advance, sample: one tick each
 
 
 # The command
@@ -175,7 +175,7 @@ def small_peaks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small_peaks")
-def test_every_way_takes_its_turns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_case_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = write_whole_model(tmp_path)
     run(
         "--model",
@@ -199,7 +199,7 @@ def test_every_way_takes_its_turns(tmp_path: Path, capsys: pytest.CaptureFixture
     assert all(way["rounds"] == 3 and way["latent_frame_ms"] > 0 for way in ways.values())
     assert ways["as configured"]["time_of_configured"] == 1
     assert ways["token by token, cached"]["faster_than_raster"] == 1
-    assert ways["4 steps"]["bound"] == pytest.approx(4 / 5)  # four tokens a latent frame
+    assert ways["4 steps"]["bound"] == pytest.approx(4 / 5)  # four tokens per latent frame
     assert ways["token by token, cached"]["bound"] is None
     assert ways["token by token, cached"]["steps"] == 4
     judged = {name for name, way in ways.items() if way["oracle"] is not None}
@@ -213,7 +213,7 @@ def test_every_way_takes_its_turns(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 @pytest.mark.usefixtures("small_peaks")
-def test_a_prior_taught_in_raster_order_has_no_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_autoregressive_prior_has_only_its_own_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = write_whole_model(tmp_path, "autoregressive")
     run("--model", str(model), "--rounds", "1")
     said = capsys.readouterr().out
@@ -222,7 +222,7 @@ def test_a_prior_taught_in_raster_order_has_no_other(tmp_path: Path, capsys: pyt
     assert "4 steps" not in said
 
 
-def test_a_ratio_is_the_median_of_those_of_the_rounds() -> None:
+def test_a_ratio_is_the_median_over_rounds() -> None:
     from videogen.evaluation.lab.bench import BenchmarkCase, ratio
 
     def way(*seconds: float) -> BenchmarkCase:

@@ -12,7 +12,7 @@ from videogen.playroom.write import PlayroomConfig, write_playroom
 
 @pytest.fixture(scope="package")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tokenizer that has learnt nothing: f_t 4, f_s 8, made for 9 frames of 32 x 32 at 8 a second."""
+    """A tokenizer with random weights: f_t 4, f_s 8, for 9 frames of 32 x 32 at 8 per second."""
     config = small_config(f_t=4, f_s=8)
     weights = small_model(config).state_dict()
     folder = tmp_path_factory.mktemp("model") / "model"

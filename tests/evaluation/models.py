@@ -11,7 +11,7 @@ from videogen.models import load_tokenizer, prior_files, tokenizer_files
 
 
 def write_whole_model(folder: Path, objective: Objective = "masked") -> Path:
-    """5 frames (2 latent frames) of 16 x 16 at 8 a second, 2 x 2 tokens a latent frame; it takes no text."""
+    """5 frames (2 latent frames) of 16 x 16 at 8 per second, 2 x 2 tokens per latent frame, without text."""
     config = small_config(f_t=4, f_s=8)
     write_folder(
         folder / "tokenizer",

@@ -1,4 +1,4 @@
-"""The evaluator itself: true clips are right, other prompts' clips are not, noise is far away, and drift is seen."""
+"""The evaluator: oracle scores, distances, drift, and the report."""
 
 import json
 import re
@@ -69,12 +69,10 @@ def perfect(prompts: Prompts) -> Any:
     return rendered_clips(prompts.drawn, FRAMES, SIZE, SIZE, FPS)
 
 
-# Verdicts
+# Oracle scores
 
 
-def test_a_perfect_generator_is_right_and_one_that_mixes_up_its_prompts_is_not(
-    prompts: Prompts, evaluator: Evaluator
-) -> None:
+def test_true_clips_score_high_and_shuffled_prompts_score_low(prompts: Prompts, evaluator: Evaluator) -> None:
     row = evaluate_clips("true", perfect(prompts), prompts, evaluator, batch=8)
     figures, chance = row.figures(prompts, evaluator), shuffled_baseline(row, prompts, evaluator)
     oracle = figures["oracle"]
@@ -87,7 +85,7 @@ def test_a_perfect_generator_is_right_and_one_that_mixes_up_its_prompts_is_not(
     assert all(caption.endswith("--  right") for caption in row.captions(prompts)[:3])
 
 
-def test_what_is_wrong_is_said_once(prompts: Prompts) -> None:
+def test_each_error_is_described_once(prompts: Prompts) -> None:
     assert prompts.drawn is not None
     asked = next(scene for scene in prompts.wanted if scene is not None and len(scene.things) == 1)
     other = "red" if asked.things[0].colour != "red" else "blue"
@@ -98,14 +96,14 @@ def test_what_is_wrong_is_said_once(prompts: Prompts) -> None:
 
 
 @pytest.mark.parametrize(("right", "clips"), [(0, 5), (5, 5), (3, 7), (640, 1000)])
-def test_the_interval_holds_the_rate_and_stays_a_rate(right: int, clips: int) -> None:
+def test_the_wilson_interval_contains_the_rate_within_0_and_1(right: int, clips: int) -> None:
     low, high = wilson_interval(right, clips)
     assert 0 <= low <= right / clips <= high <= 1
     assert high - low < 2 / clips**0.5
     assert wilson_interval(500, 1000) == pytest.approx((0.469, 0.531), abs=0.001)
 
 
-# Prompts and settings
+# Prompts and variants
 
 
 def test_prompts_come_from_a_file_or_from_the_playroom(tmp_path: Path) -> None:
@@ -121,7 +119,7 @@ def test_prompts_come_from_a_file_or_from_the_playroom(tmp_path: Path) -> None:
     assert mine.drawn is None
 
 
-def test_prompts_can_be_those_that_say_something(monkeypatch):
+def test_prompts_are_filtered_by_phrases(monkeypatch):
     some = read_prompts("playroom:6:red star,hoop")
     assert len(some.captions) == 6
     assert all("red star" in caption or "hoop" in caption for caption in some.captions)
@@ -138,12 +136,12 @@ def test_prompts_can_be_those_that_say_something(monkeypatch):
 
 
 @pytest.mark.parametrize("source", ["playroom:", "playroom:0", "playroom:many"])
-def test_a_wrong_number_of_scenes_is_refused(source: str) -> None:
+def test_a_wrong_number_of_scenes_is_an_error(source: str) -> None:
     with pytest.raises(UsageError, match="at least 1"):
         read_prompts(source)
 
 
-def test_a_file_without_prompts_is_refused(tmp_path: Path) -> None:
+def test_a_file_without_prompts_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.txt"):
         read_prompts(str(tmp_path / "none.txt"))
     (tmp_path / "empty.txt").write_text("\n \n")
@@ -151,7 +149,7 @@ def test_a_file_without_prompts_is_refused(tmp_path: Path) -> None:
         read_prompts(str(tmp_path / "empty.txt"))
 
 
-def test_settings_are_read_as_the_sampler_knows_them() -> None:
+def test_variants_are_parsed_into_sampler_overrides() -> None:
     variant = read_variant("order=threshold, threshold=0.9")
     assert variant.name == "order=threshold,threshold=0.9"
     assert variant.overrides == {"order": "threshold", "threshold": 0.9}
@@ -170,7 +168,7 @@ def test_settings_are_read_as_the_sampler_knows_them() -> None:
         (" ", "empty"),
     ],
 )
-def test_a_wrong_setting_is_said(text: str, complaint: str) -> None:
+def test_a_wrong_variant_is_an_error(text: str, complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
         read_variant(text)
 
@@ -195,8 +193,8 @@ def test_the_distance_is_0_between_equal_sets_and_grows_with_noise(prompts: Prom
     assert distances[1] * 2 < distances[2]
 
 
-def test_the_distance_sees_motion(prompts: Prompts) -> None:
-    """The same pictures, in another order or standing still: means over pictures alone would not tell."""
+def test_the_distance_depends_on_motion(prompts: Prompts) -> None:
+    """The same frames in another order or frozen: means over frames alone would not differ."""
     true = perfect(prompts)(range(16)).clips
     cloud = FeatureStatistics.of(BANK(true))
     order = np.random.default_rng(0).permutation(16)
@@ -204,7 +202,7 @@ def test_the_distance_sees_motion(prompts: Prompts) -> None:
     assert frechet_distance(FeatureStatistics.of(BANK(np.repeat(true[:, :1], FRAMES, axis=1))), cloud) > 5
 
 
-def test_the_distance_is_that_of_the_books() -> None:
+def test_the_distance_equals_the_published_formula() -> None:
     generator = torch.Generator().manual_seed(1)
     one = torch.randn(40, 6, generator=generator, dtype=torch.float64)
     other = torch.randn(30, 6, generator=generator, dtype=torch.float64) @ torch.diag(torch.arange(1.0, 7).double()) + 2
@@ -219,7 +217,7 @@ def test_the_distance_is_that_of_the_books() -> None:
     )
 
 
-def test_the_bank_is_the_same_everywhere_and_for_every_batch(prompts: Prompts) -> None:
+def test_the_random_filters_are_reproducible_and_independent_of_the_batch(prompts: Prompts) -> None:
     weights = random_filters(0, 6, 8, (1, 5, 5))
     assert weights.shape == (8, 6, 1, 5, 5)
     pinned = [-0.011435828171670437, 0.08990082889795303, -0.07878763973712921]
@@ -228,7 +226,7 @@ def test_the_bank_is_the_same_everywhere_and_for_every_batch(prompts: Prompts) -
     torch.testing.assert_close(BANK(clips)[1:2], BANK(clips[1:2]), atol=1e-3, rtol=1e-3)
 
 
-def test_pictures_are_taken_from_the_beginning_and_the_last_is_repeated() -> None:
+def test_the_first_frames_are_sampled_and_the_last_is_repeated() -> None:
     clip = np.arange(3, dtype=np.uint8)[None, :, None, None, None].repeat(4, 2).repeat(4, 3).repeat(3, 4) * 51
     x = sample_frames(clip, 5, 8)
     assert x.shape == (1, 3, 5, 8, 8)
@@ -246,14 +244,14 @@ def in_pieces(video: Clips, lengths: list[int]) -> ChunkStream:
 
 
 @pytest.mark.parametrize(("length", "hop"), [(5, 5), (5, 2), (3, 7), (1, 1)])
-def test_windows_are_cuts_of_the_stream_however_it_comes(length: int, hop: int) -> None:
+def test_windows_do_not_depend_on_the_chunks_of_a_stream(length: int, hop: int) -> None:
     video = np.random.default_rng(0).integers(0, 256, (2, 40, 4, 4, 3), dtype=np.uint8)
     seen = list(sliding_windows(in_pieces(video, [1, 4, 4, 4, 9, 2, 16]), length, hop, 30))
     assert [start for start, _ in seen] == list(range(0, 30 - length + 1, hop))
     assert all(np.array_equal(clips, video[:, start : start + length]) for start, clips in seen)
 
 
-def test_streams_are_of_prompts_that_can_be_judged_with_one_thing_and_with_two(prompts: Prompts) -> None:
+def test_streams_are_chosen_from_judged_prompts_with_one_and_two_objects(prompts: Prompts) -> None:
     numbers = choose_streams((None, *prompts.wanted), 8)
     things = [len(prompts.wanted[number - 1].things) for number in numbers]  # type: ignore[union-attr]
     assert 0 not in numbers
@@ -261,7 +259,9 @@ def test_streams_are_of_prompts_that_can_be_judged_with_one_thing_and_with_two(p
     assert choose_streams((None, None), 5) == (0, 1)
 
 
-def test_a_true_stream_stays_right_and_one_that_turns_to_noise_does_not(prompts: Prompts, evaluator: Evaluator) -> None:
+def test_drift_is_measured_for_a_stream_that_turns_to_noise_and_not_for_a_true_one(
+    prompts: Prompts, evaluator: Evaluator
+) -> None:
     numbers = choose_streams(prompts.wanted, 4)
     assert prompts.drawn is not None
     scenes, wanted = tuple(prompts.drawn[n] for n in numbers), [prompts.wanted[n] for n in numbers]
@@ -282,7 +282,7 @@ def test_a_true_stream_stays_right_and_one_that_turns_to_noise_does_not(prompts:
     assert gone < -0.4
 
 
-def test_windows_of_one_picture_have_no_change_to_tell(
+def test_windows_of_one_frame_have_no_change(
     whole_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["evaluate", "generation", "--model", str(whole_model), "--prompts", "playroom:2"]
@@ -316,14 +316,14 @@ def until_noise(pieces: ChunkStream, after: int = 2) -> Iterator[Clips]:
 # Networks from folders
 
 
-def test_a_clip_score_is_the_cosine_of_prompt_and_pictures(tmp_path: Path) -> None:
+def test_the_clip_score_is_the_cosine_of_prompt_and_frames(tmp_path: Path) -> None:
     folder = tiny_clip(tmp_path)
     score, clips = ClipScore(folder), noise(2, 6)
     one, other = score(clips, ["a red ring", "a blue square"])
     assert -100 <= one <= 100
     assert [one, other] == pytest.approx([score(clips[:1], ["a red ring"])[0], score(clips[1:], ["a blue square"])[0]])
     assert score(clips[:1], ["a blue square"])[0] != pytest.approx(one)
-    assert score(clips[:1], ["a " * 200])[0] < 100  # longer than it can read
+    assert score(clips[:1], ["a " * 200])[0] < 100  # longer than its context
 
 
 def tiny_clip(folder: Path) -> Path:
@@ -358,7 +358,7 @@ def test_features_can_come_from_a_videomae(tmp_path: Path) -> None:
     torch.testing.assert_close(features(clips[1:2]), features(clips)[1:2])
 
 
-def test_a_folder_without_the_network_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_the_network_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="CLIPModel"):
         ClipScore(tmp_path)
 
@@ -371,7 +371,7 @@ def run(*arguments: str) -> None:
         generation.invoke(context)
 
 
-def test_a_report_holds_a_row_a_setting_between_perfection_and_chance(
+def test_a_report_has_a_row_for_each_variant_for_true_clips_and_for_chance(
     whole_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "report"
@@ -400,7 +400,7 @@ def test_a_report_holds_a_row_a_setting_between_perfection_and_chance(
     assert {"clips_0_true_clips.png", "clips_2_steps_1.png", "drift_1_steps_1.png", "drift_1_steps_1.svg"} <= drawn
 
 
-def test_prompts_of_other_worlds_are_drawn_but_not_judged(
+def test_prompts_outside_the_playroom_are_generated_but_not_judged(
     whole_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "mine.txt").write_text("a storm at sea\na quiet street\n")
@@ -430,7 +430,7 @@ def test_prompts_of_other_worlds_are_drawn_but_not_judged(
     assert "clips_0_steps_2.png" not in sheets
 
 
-def test_of_the_playrooms_prompts_only_what_was_asked_for_is_lacking(
+def test_for_playroom_prompts_no_measure_is_reported_as_missing(
     whole_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["--model", str(whole_model), "--prompts", "playroom:2", "--out", str(tmp_path / "report")]
@@ -456,7 +456,7 @@ def test_the_same_seed_gives_the_same_clips_in_any_batch(whole_model: Path) -> N
     assert np.abs(alone.clips[0].astype(int) - together.clips[2].astype(int)).max() <= 1
 
 
-def test_a_wrong_setting_stops_before_any_work(whole_model: Path, tmp_path: Path) -> None:
+def test_a_wrong_variant_is_an_error_before_any_work(whole_model: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="steps"):
         run("--model", str(whole_model), "--prompts", "playroom:2", "--out", str(tmp_path / "r"), "--compare", "step=4")
     with pytest.raises(click.UsageError):

@@ -1,4 +1,4 @@
-"""The oracles below are the formulas as published, in float64 and loops, and share nothing with what they check."""
+"""PSNR, SSIM and flicker against their published formulas in float64 and loops."""
 
 import math
 import random
@@ -12,7 +12,7 @@ from videogen.evaluation.tokenizer.metrics import BEST_PSNR, Totals, flicker, me
 
 
 def clips(frames=4, height=16, width=21, noise=25, seed=0):
-    """Smooth pictures and noisy copies of them, uint8 [T, H, W, 3]."""
+    """Smooth frames and noisy copies of them, uint8 [T, H, W, 3]."""
     draw = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width]
     phase = draw.uniform(0, 6, (frames, 1, 1, 3))
@@ -44,7 +44,7 @@ def test_psnr_is_the_formula():
     torch.testing.assert_close(psnr(copy, original), torch.tensor(expected, dtype=torch.float64), rtol=1e-12, atol=0)
 
 
-def test_psnr_of_one_grey_level_everywhere_and_of_equal_frames():
+def test_psnr_of_one_gray_level_everywhere_and_of_equal_frames():
     dark, light = torch.full((1, 8, 8, 3), 7, dtype=torch.uint8), torch.full((1, 8, 8, 3), 8, dtype=torch.uint8)
     assert float(psnr(dark, light)) == pytest.approx(48.1308, abs=1e-4)
     assert float(psnr(dark, dark)) == BEST_PSNR
@@ -58,7 +58,7 @@ def test_ssim_is_the_formula():
         torch.testing.assert_close(got, torch.tensor(expected, dtype=torch.float64), rtol=1e-9, atol=1e-9)
 
 
-def test_ssim_of_colour_is_the_mean_of_the_channels_and_of_equal_frames_one():
+def test_ssim_of_color_is_the_mean_over_channels_and_1_for_equal_frames():
     copy, original = clips()
     channels = torch.stack([ssim(copy[..., c : c + 1], original[..., c : c + 1]) for c in range(3)])
     torch.testing.assert_close(ssim(copy, original), channels.mean(0))
@@ -74,7 +74,7 @@ def test_scikit_image_agrees():
         assert float(s) == pytest.approx(metrics.structural_similarity(y.numpy(), x.numpy(), **how), rel=1e-9)
 
 
-def test_flicker_is_how_much_the_error_changes():
+def test_flicker_is_the_change_of_the_error():
     copy, original = clips()
     error = copy.numpy().astype(float) - original.numpy().astype(float)
     expected = [np.abs(error[t + 1] - error[t]).mean() for t in range(3)]
@@ -89,7 +89,7 @@ def test_a_constant_error_does_not_flicker_and_an_alternating_one_does():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_any_cut_of_a_stream_gives_the_same_quality(seed):
+def test_quality_does_not_depend_on_the_chunks_of_a_stream(seed):
     copy, original = clips(frames=11, seed=seed)
     whole = Totals().plus_frames(copy, original).quality()
     draw, totals, start = random.Random(seed), Totals(), 0
@@ -113,14 +113,14 @@ def test_the_quality_of_a_stream_is_that_of_its_frames():
     assert quality.flicker == pytest.approx(float(flicker(copy, original).mean()))
 
 
-def test_totals_keep_one_frame_however_long_the_stream():
+def test_totals_keep_only_one_frame():
     copy, original = clips(frames=9)
     totals = Totals().plus_frames(copy, original)
     assert totals.last is not None
     assert [kept.untyped_storage().nbytes() for kept in totals.last] == [16 * 21 * 3] * 2
 
 
-def test_streams_together_count_every_frame_alike_and_no_step_between_them():
+def test_merged_totals_weight_frames_equally_and_join_no_streams():
     pairs = [clips(frames=n, noise=10 * n, seed=n) for n in (1, 2, 5)]
     quality = merge_totals([Totals().plus_frames(*pair) for pair in pairs]).quality()
     every = torch.cat([psnr(*pair) for pair in pairs])
@@ -130,14 +130,14 @@ def test_streams_together_count_every_frame_alike_and_no_step_between_them():
     assert quality.flicker == pytest.approx(float(torch.cat([flicker(*pair) for pair in pairs]).mean()))
 
 
-def test_a_single_frame_has_no_flicker_and_nothing_has_no_quality():
+def test_one_frame_has_no_flicker_and_no_frames_are_an_error():
     copy, original = clips(frames=1)
     assert Totals().plus_frames(copy, original).quality().flicker == 0
     with pytest.raises(DataError, match="no frames"):
         Totals().plus_frames(copy[:0], original[:0]).quality()
 
 
-def test_frames_that_cannot_be_compared_are_refused():
+def test_frames_of_different_shapes_are_an_error():
     copy, original = clips()
     with pytest.raises(DataError, match="3 frames of 16 x 21 pixels in 3 channels against 4 frames"):
         psnr(copy[:3], original)

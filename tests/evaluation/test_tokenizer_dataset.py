@@ -1,4 +1,4 @@
-"""A tokenizer judged on a set, and runs side by side."""
+"""Evaluation of a tokenizer on a dataset, comparison of runs, info and selftest."""
 
 import json
 import os
@@ -25,7 +25,7 @@ from videogen.system.devices import use_device
 from videogen.tokens import TokenSet
 
 
-def test_a_report_is_whole(model: TokenizerModel, data: Path, tmp_path: Path) -> None:
+def test_a_report_has_all_figures_and_charts(model: TokenizerModel, data: Path, tmp_path: Path) -> None:
     figures = evaluate_tokenizer(model, data, out=tmp_path / "report")
     assert figures["clips"] == 4
     assert figures["frames"] == 4 * 9
@@ -50,7 +50,7 @@ def test_fewer_clips_and_another_size(model_folder: Path, data: Path, capsys: py
     assert "ask for fewer" in capsys.readouterr().err
 
 
-def test_refused_clips_are_counted_however_many(
+def test_refused_clips_are_counted(
     model_folder: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(data, tmp_path / "toys")
@@ -77,7 +77,7 @@ def test_exactness_is_checked_in_full_float32(model: TokenizerModel, monkeypatch
         allowed = rounded()
         assert check_tokenizer_laws(model, seed=0)[-1] == Verdict("what is allowed", True, "")
         assert rounded() == allowed, "as it was"
-        use_device("cpu")  # what encode, reconstruct and evaluate begin with
+        use_device("cpu")  # as encode, reconstruct and evaluate do
         assert not torch.backends.cudnn.allow_tf32
         assert not torch.backends.cuda.matmul.allow_tf32
         assert os.environ["NVIDIA_TF32_OVERRIDE"] == "0"
@@ -85,7 +85,7 @@ def test_exactness_is_checked_in_full_float32(model: TokenizerModel, monkeypatch
         allow_tf32(*before)
 
 
-def test_runs_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, psnr in (("a", 20.0), ("b", 21.5)):
         (tmp_path / name).mkdir()
         lines = [{"step": step, "kind": "validation", "psnr": psnr + step} for step in (1, 2)]
@@ -101,7 +101,9 @@ def test_runs_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert main(["evaluate", "runs", str(tmp_path)]) == 3
 
 
-def test_runs_of_priors_and_runs_that_have_just_begun(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_of_priors_and_runs_without_validation_are_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     lines = {
         "new": [{"step": 1, "kind": "train", "nats": 9.0}],
         "prior": [{"step": 4, "kind": "validation", "top_guess": 0.5, "nats": 3.25}],
@@ -125,7 +127,7 @@ def test_runs_of_priors_and_runs_that_have_just_begun(tmp_path: Path, capsys: py
     assert capsys.readouterr().err.endswith("new: no run was validated yet\n")
 
 
-def test_a_drawing_that_is_there_is_not_replaced_unasked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_existing_chart_is_replaced_only_with_overwrite(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "metrics.jsonl").write_text('{"step": 1, "kind": "validation", "psnr": 20.0}\n')
     svg = tmp_path / "curves.svg"
     svg.write_text("mine")
@@ -152,14 +154,14 @@ def test_selftest_and_info(model_folder: Path, capsys: pytest.CaptureFixture[str
     assert said["bits per pixel"].endswith("; the first latent frame holds 1")
 
 
-def test_every_kind_of_quantizer_is_told_in_words() -> None:
+def test_every_kind_of_quantizer_is_described() -> None:
     weights = {"sharpness": 1.0, "sample_entropy_weight": 0.1, "batch_entropy_weight": 0.1}
     assert format_quantizer(FSQConfig((8, 5))) == "FSQ of levels 8 x 5"
     assert format_quantizer(LFQConfig(10, commitment_weight=0.1, **weights)) == "LFQ of 10 bits"
     assert format_quantizer(BSQConfig(12, **weights)) == "BSQ of 12 bits"
 
 
-def test_info_tells_of_tokens_too(
+def test_info_describes_a_token_set(
     model: TokenizerModel, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tokens = tmp_path / "tokens"
@@ -195,7 +197,7 @@ def test_selftest_fails_where_a_law_is_broken(
     assert "3 of 12" in said.err
 
 
-def test_charts_hold_whatever_numbers_there_are() -> None:
+def test_charts_are_valid_for_any_numbers() -> None:
     for y in ([], [1.0], [2.0, 2.0], [float("nan"), 3.0]):
         ElementTree.fromstring(line_chart("a <title>", "x", "y", [Series("one & two", list(range(len(y))), y)]))
     assert [nice_step(step) for step in (0.9, 1.0, 1.1, 3, 70)] == [1, 1, 2, 5, 100]

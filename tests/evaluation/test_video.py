@@ -1,4 +1,4 @@
-"""One video through a tokenizer: the file, the figures, the errors."""
+"""Reconstruction of one video: the file, the figures, the errors."""
 
 import json
 import os
@@ -62,9 +62,7 @@ def test_the_command(model_folder: Path, film: Path, tmp_path: Path, capsys: pyt
     assert "PSNR" in capsys.readouterr().out
 
 
-def test_what_is_cropped_is_told(
-    model_folder: Path, film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_crop_is_reported(model_folder: Path, film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["reconstruct", str(film), str(tmp_path / "seen.mp4"), "--model", str(model_folder), "--overwrite"]
     assert main(command) == 0
     said = capsys.readouterr()
@@ -82,7 +80,7 @@ def test_what_is_cropped_is_told(
     assert said.err == ""
 
 
-def test_stopped_it_leaves_a_playable_file(
+def test_an_interrupted_run_leaves_a_playable_file(
     model: TokenizerModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_video(tmp_path / "film.mp4", np.zeros((100, 32, 32, 3), np.uint8), 12.5)
@@ -104,7 +102,7 @@ def test_stopped_it_leaves_a_playable_file(
     assert len(scan(tmp_path / "seen.mp4").pts) == sum(written)
 
 
-def test_of_an_earlier_folder_of_pictures_none_is_left(model_folder: Path, film: Path, tmp_path: Path) -> None:
+def test_overwriting_a_folder_of_frames_leaves_no_old_frame(model_folder: Path, film: Path, tmp_path: Path) -> None:
     (tmp_path / "seen").mkdir()
     (tmp_path / "seen" / "frame_000099.png").write_text("of a longer video")
     command = ["reconstruct", str(film), str(tmp_path / "seen"), "--model", str(model_folder)]
@@ -125,7 +123,7 @@ def test_of_an_earlier_folder_of_pictures_none_is_left(model_folder: Path, film:
         (["film.mp4", "seen.mp4", "--device", "cuda:7"], 5, "--device cuda:7"),
     ],
 )
-def test_mistakes_are_one_line(
+def test_errors_are_one_line(
     model_folder: Path,
     film: Path,
     arguments: list[str],

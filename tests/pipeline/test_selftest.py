@@ -1,4 +1,4 @@
-"""`videogen selftest` for whole models: it holds for sound ones, and finds what is broken."""
+"""`videogen selftest` for whole models: it passes for sound ones and finds broken ones."""
 
 import json
 
@@ -18,8 +18,8 @@ def test_the_laws_hold_on_sound_models(folders, name):
     assert len(verdicts) == 9
 
 
-def test_a_stream_that_forgets_is_found(folders, monkeypatch):
-    """One whose change of prompt gets lost when it is saved, and one that shows other frames than the codes say."""
+def test_a_broken_stream_is_found(folders, monkeypatch):
+    """One that loses a change of prompt when it is saved, and one whose frames differ from its codes."""
     model = load_prior(folders["masked"])
     restore = VideoStream.restore
 
