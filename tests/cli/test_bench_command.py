@@ -191,19 +191,19 @@ def test_every_case_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[st
         "--json",
     )
     figures = json.loads(capsys.readouterr().out)
-    ways = {way["name"]: way for way in figures["ways"]}
-    assert list(ways) == [
+    cases = {case["name"]: case for case in figures["cases"]}
+    assert list(cases) == [
         "as configured", "4 steps", "8 steps", "16 steps", "adaptive, 16 at most", "8 steps, no cache",
         "token by token, proposals", "token by token, cached",
     ]  # fmt: skip
-    assert all(way["rounds"] == 3 and way["latent_frame_ms"] > 0 for way in ways.values())
-    assert ways["as configured"]["time_of_configured"] == 1
-    assert ways["token by token, cached"]["faster_than_raster"] == 1
-    assert ways["4 steps"]["bound"] == pytest.approx(4 / 5)  # four tokens per latent frame
-    assert ways["token by token, cached"]["bound"] is None
-    assert ways["token by token, cached"]["steps"] == 4
-    judged = {name for name, way in ways.items() if way["oracle"] is not None}
-    assert judged == set(ways) - {"8 steps, no cache", "token by token, cached"}
+    assert all(case["rounds"] == 3 and case["latent_frame_ms"] > 0 for case in cases.values())
+    assert cases["as configured"]["time_of_configured"] == 1
+    assert cases["token by token, cached"]["faster_than_raster"] == 1
+    assert cases["4 steps"]["bound"] == pytest.approx(4 / 5)  # four tokens per latent frame
+    assert cases["token by token, cached"]["bound"] is None
+    assert cases["token by token, cached"]["steps"] == 4
+    judged = {name for name, case in cases.items() if case["oracle"] is not None}
+    assert judged == set(cases) - {"8 steps, no cache", "token by token, cached"}
     assert sum(figures["split"].values()) == pytest.approx(1)
     assert figures["first_frame_ms"] > 0
     assert figures["peak_memory_mib"] > 50
@@ -225,9 +225,9 @@ def test_an_autoregressive_prior_has_only_its_own_order(tmp_path: Path, capsys: 
 def test_a_ratio_is_the_median_over_rounds() -> None:
     from videogen.evaluation.lab.bench import BenchmarkCase, ratio
 
-    def way(*seconds: float) -> BenchmarkCase:
+    def case(*seconds: float) -> BenchmarkCase:
         nothing: Any = None
         return BenchmarkCase("", nothing, nothing, nothing, seconds=list(seconds))
 
-    assert ratio(way(1, 20, 3), way(1, 10, 1)) == 2
-    assert ratio(way(30), way(1, 2, 3)) == 30 / median((1, 2, 3))
+    assert ratio(case(1, 20, 3), case(1, 10, 1)) == 2
+    assert ratio(case(30), case(1, 2, 3)) == 30 / median((1, 2, 3))

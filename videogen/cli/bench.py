@@ -64,5 +64,5 @@ def bench(
     if wanted is not None:
         report["judged_by"] = wanted.name
         with terminal.progress("evaluating", "%") as on_progress:
-            report["ways"] = score_cases(pipe, wanted, report["ways"], request.sampler, seed, on_progress)
+            report["cases"] = score_cases(pipe, wanted, report["cases"], request.sampler, seed, on_progress)
     terminal.report(report, as_table(report))

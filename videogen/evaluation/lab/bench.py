@@ -52,7 +52,7 @@ class BenchmarkCase:
     model: PriorModel
     request: GenerationRequest
     state: GenerationState
-    remark: str = ""
+    note: str = ""
     faithful: bool = True  # whether its clips are worth evaluating
     seconds: list[float] = field(default_factory=list)
     steps: list[float] = field(default_factory=list)
@@ -62,10 +62,10 @@ class BenchmarkCase:
         seeds = tuple(seed + round_number for seed in self.request.seeds)
         state = clone_state(self.state)
         state = state._replace(rollout=state.rollout._replace(seeds=seeds))
-        made: list[LatentOutput] = []
-        work = lambda: made.append(step(self.model, self.request, state)[1])  # noqa: E731
+        outputs: list[LatentOutput] = []
+        work = lambda: outputs.append(step(self.model, self.request, state)[1])  # noqa: E731
         self.seconds.append(time_call(work, self.model.device))
-        self.steps.append(float(made[0].steps_B.float().mean()))
+        self.steps.append(float(outputs[0].steps_B.float().mean()))
 
 
 def bench(
@@ -77,17 +77,17 @@ def bench(
     state = fill_window(model, request)
     split = time_split(model, request, state, rounds)
     memory = peak_memory_mib(model)
-    ways = benchmark_cases(model, request, state)
-    for way in ways:
-        way.run(0)  # warm-up
-    quick = [way for way in ways if way.seconds[0] < MAX_SECONDS]
-    for way in quick:
-        way.seconds.clear()
-        way.steps.clear()
+    cases = benchmark_cases(model, request, state)
+    for case in cases:
+        case.run(0)  # warm-up
+    quick = [case for case in cases if case.seconds[0] < MAX_SECONDS]
+    for case in quick:
+        case.seconds.clear()
+        case.steps.clear()
     peaks = measured_peaks(device, weight.dtype)
     for number in range(1, rounds + 1):
-        for way in quick:
-            way.run(number)
+        for case in quick:
+            case.run(number)
         peaks = peaks.best(measured_peaks(device, weight.dtype))
         if on_progress is not None:
             on_progress(number, rounds)
@@ -97,8 +97,8 @@ def bench(
         "batch": len(request.seeds),
         "first_frame_ms": 1000 * median(first),
         "peak_memory_mib": memory,
-        **configured_figures(model, request, ways[0], state, split, peaks),
-        "ways": [case_figures(way, ways, model, peaks) for way in ways],
+        **configured_figures(model, request, cases[0], state, split, peaks),
+        "cases": [case_figures(case, cases, model, peaks) for case in cases],
     }
 
 
@@ -118,22 +118,22 @@ def fill_window(model: PriorModel, request: GenerationRequest) -> GenerationStat
 def time_split(model: PriorModel, request: GenerationRequest, state: GenerationState, rounds: int) -> dict[str, float]:
     """Shares of the time of a latent frame: the prior, the sampler with all the rest, and the decoder."""
     clock = exact_clock(model)
-    watched = TimedPrior(model.network, clock)
-    stand_in, deciding, decoding = replace(model, network=cast(LlamaPrior, watched)), 0.0, 0.0
+    timed_prior = TimedPrior(model.network, clock)
+    timed_model, sampling, decoding = replace(model, network=cast(LlamaPrior, timed_prior)), 0.0, 0.0
     for _ in range(rounds):
-        _, made = step(stand_in, request, clone_state(state), clock=clock)
-        deciding, decoding = deciding + made.seconds.prior, decoding + made.seconds.decoder
-    whole = deciding + decoding
+        _, output = step(timed_model, request, clone_state(state), clock=clock)
+        sampling, decoding = sampling + output.seconds.prior, decoding + output.seconds.decoder
+    whole = sampling + decoding
     return {
-        "prior": watched.seconds / whole,
-        "sampler": (deciding - watched.seconds) / whole,
+        "prior": timed_prior.seconds / whole,
+        "sampler": (sampling - timed_prior.seconds) / whole,
         "decoder": decoding / whole,
     }
 
 
 def benchmark_cases(model: PriorModel, request: GenerationRequest, state: GenerationState) -> list[BenchmarkCase]:
     """As configured; fewer, more and adaptive steps; token by token; and without a cache."""
-    ways, masked = [BenchmarkCase(CONFIGURED, model, request, state)], model.config.objective == "masked"
+    cases, masked = [BenchmarkCase(CONFIGURED, model, request, state)], model.config.objective == "masked"
     if masked:
         for name, changes in (
             ("4 steps", {"order": "halton", "steps": 4}),
@@ -141,17 +141,17 @@ def benchmark_cases(model: PriorModel, request: GenerationRequest, state: Genera
             ("16 steps", {"order": "halton", "steps": 16}),
             ("adaptive, 16 at most", {"order": "threshold", "steps": 16}),
         ):
-            ways.append(BenchmarkCase(name, model, override_sampler(request, **changes), state))
-        ways.append(uncached_case(model, override_sampler(request, order="halton", steps=8), state))
+            cases.append(BenchmarkCase(name, model, override_sampler(request, **changes), state))
+        cases.append(uncached_case(model, override_sampler(request, order="halton", steps=8), state))
         whole = override_sampler(request, order="raster")
-        ways.append(BenchmarkCase("token by token, proposals", model, whole, state, "one proposal per token"))
-    remark = "speed only: the prior was trained with masks" if masked else "as trained"
-    ways.append(
+        cases.append(BenchmarkCase("token by token, proposals", model, whole, state, "one proposal per token"))
+    note = "speed only: the prior was trained with masks" if masked else "as trained"
+    cases.append(
         BenchmarkCase(
-            CACHED_RASTER, model, override_sampler(request, order="autoregressive"), state, remark, faithful=not masked
+            CACHED_RASTER, model, override_sampler(request, order="autoregressive"), state, note, faithful=not masked
         )
     )
-    return ways
+    return cases
 
 
 def uncached_case(model: PriorModel, request: GenerationRequest, state: GenerationState) -> BenchmarkCase:
@@ -203,12 +203,12 @@ def configured_figures(
     asked = (
         tokens / steps if request.sampler.order in STATIC_ORDERS else None
     )  # the other orders read all undecided tokens
-    deciding = frame_floor(model.config, steps, tokens, streams, weight.dtype.itemsize, peaks, asked)
+    sampling = frame_floor(model.config, steps, tokens, streams, weight.dtype.itemsize, peaks, asked)
     return {
         **figures,
-        "prior_floor_ms": 1000 * deciding,
-        "prior_fraction": deciding / (seconds * split["prior"]),
-        "fraction_of_floor": (deciding + decoding) / seconds,
+        "prior_floor_ms": 1000 * sampling,
+        "prior_fraction": sampling / (seconds * split["prior"]),
+        "fraction_of_floor": (sampling + decoding) / seconds,
     }
 
 
@@ -221,23 +221,29 @@ def decoder_cost(model: PriorModel, state: GenerationState) -> PassCost:
     return PassCost(float(counter.get_total_flops()), float(weights))
 
 
-def case_figures(way: BenchmarkCase, ways: Sequence[BenchmarkCase], model: PriorModel, peaks: Peaks) -> dict[str, Any]:
+def case_figures(
+    case: BenchmarkCase, cases: Sequence[BenchmarkCase], model: PriorModel, peaks: Peaks
+) -> dict[str, Any]:
     """A case compared to the configured one and to cached token-by-token sampling, the baseline."""
-    own, raster = ways[0], next(each for each in ways if each.name == CACHED_RASTER)
-    steps, width = sum(way.steps) / len(way.steps), model.network.norm.weight.dtype.itemsize
-    frames = len(way.request.seeds) * model.spec.frames_per_latent
-    beside = way.request.sampler.order not in ("autoregressive", "raster") and isinstance(way.model.network, LlamaPrior)
+    own, raster = cases[0], next(each for each in cases if each.name == CACHED_RASTER)
+    steps, width = sum(case.steps) / len(case.steps), model.network.norm.weight.dtype.itemsize
+    frames = len(case.request.seeds) * model.spec.frames_per_latent
+    beside = case.request.sampler.order not in ("autoregressive", "raster") and isinstance(
+        case.model.network, LlamaPrior
+    )
     return {
-        "name": way.name,
-        "settings": {"order": way.request.sampler.order, "steps": way.request.sampler.steps} if way.faithful else None,
+        "name": case.name,
+        "settings": {"order": case.request.sampler.order, "steps": case.request.sampler.steps}
+        if case.faithful
+        else None,
         "steps": steps,
-        "rounds": len(way.seconds),
-        "latent_frame_ms": 1000 * median(way.seconds),
-        "frames_per_second": frames / median(way.seconds),
-        "time_of_configured": ratio(way, own),
-        "faster_than_raster": ratio(raster, way),
+        "rounds": len(case.seconds),
+        "latent_frame_ms": 1000 * median(case.seconds),
+        "frames_per_second": frames / median(case.seconds),
+        "time_of_configured": ratio(case, own),
+        "faster_than_raster": ratio(raster, case),
         "bound": speedup_bound(tokens_per_latent(model), steps, width, peaks) if beside else None,
-        "remark": way.remark,
+        "note": case.note,
     }
 
 

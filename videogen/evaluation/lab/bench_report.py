@@ -25,29 +25,29 @@ BATCH = 16
 def score_cases(
     pipe: VideoPipeline,
     prompts: Prompts,
-    ways: Sequence[Mapping[str, Any]],
+    cases: Sequence[Mapping[str, Any]],
     base: SamplerConfig,
     seed: int,
     on_progress: OnProgress | None = None,
 ) -> list[dict[str, Any]]:
     """Adds oracle scores of clips of these prompts to the cases that sample as the prior was trained."""
     evaluator = Evaluator(pipe.fps, RandomMotionBank(), pipe.frame_count(None))
-    next_part = split_progress(sum(way["settings"] is not None for way in ways), on_progress)
+    next_part = split_progress(sum(case["settings"] is not None for case in cases), on_progress)
     rows = []
-    for way in ways:
+    for case in cases:
         oracle = None
-        if way["settings"] is not None:
-            variant = SamplerVariant(way["name"], {**asdict(base), **way["settings"]})
+        if case["settings"] is not None:
+            variant = SamplerVariant(case["name"], {**asdict(base), **case["settings"]})
             source = model_clips(pipe, prompts, variant, evaluator.frames, seed)
-            oracle = evaluate_clips(way["name"], source, prompts, evaluator, BATCH, None, next_part()).figures(
+            oracle = evaluate_clips(case["name"], source, prompts, evaluator, BATCH, None, next_part()).figures(
                 prompts, evaluator
             )
-        rows.append({**way, "oracle": oracle and oracle["oracle"]})
+        rows.append({**case, "oracle": oracle and oracle["oracle"]})
     return rows
 
 
 def as_table(figures: dict[str, Any]) -> str:
-    cells = [HEADER, *(table_row(way) for way in figures["ways"])]
+    cells = [HEADER, *(table_row(case) for case in figures["cases"])]
     widths = [max(len(line[column]) for line in cells) for column in range(len(HEADER))]
     rows = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
     return "\n".join([*summary(figures), "", *rows, *LEGEND])
@@ -77,16 +77,16 @@ def summary(figures: dict[str, Any]) -> list[str]:
     return lines
 
 
-def table_row(way: Mapping[str, Any]) -> tuple[str, ...]:
-    oracle = way.get("oracle")
+def table_row(case: Mapping[str, Any]) -> tuple[str, ...]:
+    oracle = case.get("oracle")
     return (
-        way["name"],
-        f"{way['steps']:.1f}",
-        f"{way['latent_frame_ms']:.1f}",
-        f"{way['frames_per_second']:.1f}",
-        f"{way['time_of_configured']:.2f}",
-        f"{way['faster_than_raster']:.2f}",
-        "-" if way["bound"] is None else f"{way['bound']:.2f}",
+        case["name"],
+        f"{case['steps']:.1f}",
+        f"{case['latent_frame_ms']:.1f}",
+        f"{case['frames_per_second']:.1f}",
+        f"{case['time_of_configured']:.2f}",
+        f"{case['faster_than_raster']:.2f}",
+        "-" if case["bound"] is None else f"{case['bound']:.2f}",
         "-" if oracle is None else f"{100 * oracle['attributes']:.1f} %",
-        way["remark"],
+        case["note"],
     )

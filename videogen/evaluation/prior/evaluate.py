@@ -41,7 +41,7 @@ class ClipSelection:
 def evaluate_prior(
     model: PriorModel,
     data: Path,
-    choice: ClipSelection,
+    selection: ClipSelection,
     scratch: Path,
     index: Path | None = None,
     out: Path | None = None,
@@ -52,14 +52,14 @@ def evaluate_prior(
     The masks depend only on a clip's position in the selection, so a run's own validation of the same clips gives the
     same figures.
     """
-    windows, short = select_windows(model, data, choice, scratch, index)
-    rows = windows.spread(choice.most or len(windows))
-    ways = (True, False) if model.conditioner is not None else (False,)
-    judgements = []
-    for way, told in enumerate(ways):
-        done, all_of_it = way * len(rows), len(ways) * len(rows)
-        judgements.append(score_clips(model, windows, rows, told, offset_progress(on_progress, done, all_of_it)))
-    with_text, without = judgements[0], judgements[-1]
+    windows, short = select_windows(model, data, selection, scratch, index)
+    rows = windows.spread(selection.most or len(windows))
+    passes = (True, False) if model.conditioner is not None else (False,)
+    scores = []
+    for number, captioned in enumerate(passes):
+        done, total = number * len(rows), len(passes) * len(rows)
+        scores.append(score_clips(model, windows, rows, captioned, offset_progress(on_progress, done, total)))
+    with_text, without = scores[0], scores[-1]
     found: dict[str, Any] = {
         "clips": len(rows),
         "skipped": {"too short": short},
@@ -91,9 +91,9 @@ class PriorScores(NamedTuple):
 
 @torch.no_grad()
 def score_clips(
-    model: PriorModel, windows: TokenWindows, rows: NDArray[np.int64], told: bool, on_clips: Callable[[int], None]
+    model: PriorModel, windows: TokenWindows, rows: NDArray[np.int64], captioned: bool, on_clips: Callable[[int], None]
 ) -> PriorScores:
-    """Evaluates the clips in these rows, with their captions if `with_text`."""
+    """Evaluates the clips in these rows, with their captions if `captioned`."""
     device, spec, masked = model.network.device, windows.spec, model.config.objective == "masked"
     sums, nats = LikelihoodSums.none(windows.frames), []
     for first in range(0, len(rows), BATCH):
@@ -102,7 +102,7 @@ def score_clips(
         controls = [clip.control for clip in clips if clip.control is not None]
         control = torch.from_numpy(np.stack(controls)).to(device) if controls else None
         captions = [clip.caption for clip in clips]
-        text = model.conditioner(captions).to(device) if told and model.conditioner is not None else None
+        text = model.conditioner(captions).to(device) if captioned and model.conditioner is not None else None
         frames = frame_likelihoods(model.network, codes_BTNK, spec, masked, text, control, first)
         sums = sums.plus(frames)
         nats.append(frames.nats_BT.mean(1).double().cpu().numpy())
@@ -111,39 +111,39 @@ def score_clips(
     return PriorScores(figures(sums, spec, size.height * size.width), np.concatenate(nats))
 
 
-def offset_progress(on_progress: OnProgress | None, done: int, all_of_it: int) -> Callable[[int], None]:
-    return lambda count: on_progress(done + count, all_of_it) if on_progress is not None else None
+def offset_progress(on_progress: OnProgress | None, done: int, total: int) -> Callable[[int], None]:
+    return lambda count: on_progress(done + count, total) if on_progress is not None else None
 
 
 def select_windows(
-    model: PriorModel, data: Path, choice: ClipSelection, scratch: Path, index: Path | None
+    model: PriorModel, data: Path, selection: ClipSelection, scratch: Path, index: Path | None
 ) -> tuple[TokenWindows, int]:
     """The selected clips, and how many others are too short."""
-    latent_frames = max(1, model.spec.whole_latent_frames(choice.frames))
+    latent_frames = max(1, model.spec.whole_latent_frames(selection.frames))
     if not (data / NAME).is_file():
-        tokens, short = encode_selection(model, data, choice, scratch, index)
+        tokens, short = encode_selection(model, data, selection, scratch, index)
         return TokenWindows(tokens, np.arange(len(tokens)), latent_frames, seed=0), short
     tokens = TokenSet.open(data, model.tokenizer.fingerprint)
     tokens.require_control(model.config.control)
-    share = choice.validation_share
+    share = selection.validation_share
     rows = np.arange(len(tokens)) if share is None else split_rows(tokens, share)[1]
     windows = TokenWindows(tokens, rows, latent_frames, seed=0)
     return windows, windows.short
 
 
 def encode_selection(
-    model: PriorModel, data: Path, choice: ClipSelection, scratch: Path, index: Path | None
+    model: PriorModel, data: Path, selection: ClipSelection, scratch: Path, index: Path | None
 ) -> tuple[TokenSet, int]:
     """Encodes only the selected clips; also returns how many others are too short."""
     found, clips = load_index(data, index), model.clips
-    if choice.validation_share is not None:
-        found = hold_out(found, choice.validation_share)[1]
-    cut = EncodeSpec(clips.height, clips.width, clips.fps, choice.frames)
+    if selection.validation_share is not None:
+        found = hold_out(found, selection.validation_share)[1]
+    cut = EncodeSpec(clips.height, clips.width, clips.fps, selection.frames)
     planned, _ = plan(found, cut)
-    long = [each.clip for each in planned if each.frames == choice.frames]
+    long = [each.clip for each in planned if each.frames == selection.frames]
     if not long:
-        raise DataError(f"{data}: none of {len(found.good)} clips has {choice.frames} frames; use fewer")
-    chosen = tuple(long[place] for place in spread(len(long), choice.most or len(long)))
+        raise DataError(f"{data}: none of {len(found.good)} clips has {selection.frames} frames; use fewer")
+    chosen = tuple(long[place] for place in spread(len(long), selection.most or len(long)))
     encode(replace(found, good=chosen), scratch, model.tokenizer, cut)
     tokens = TokenSet.open(scratch)
     tokens.require_control(model.config.control)
