@@ -176,7 +176,7 @@ function onRecord(record) {
 
 function onMark(mark) {
   if (!addMark(mark) || mark.frame === buffer.marks[0].frame) return;
-  setStatus(`New prompt from ${seconds(mark.frame / model.fps)} on`);
+  setStatus(`New prompt at ${seconds(mark.frame / model.fps)}`);
 }
 
 /** Whether a mark is new; warns if the model truncates the prompt. */
