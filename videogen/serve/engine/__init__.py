@@ -2,7 +2,7 @@
 
 engine.py          Engine: admits requests, owns all streams and jobs; begin here
 stream.py          one stream, from its request to its end
-video_job.py       a job: a stream of fixed length whose film is kept as a file
+video_job.py       a job: a stream of fixed length whose mp4 is kept as a file
 validation.py      checks of a request, and warnings about it
 scheduler.py       which streams the model works on, and which wait
 retention.py       which finished streams and jobs are dropped, and which idle stream makes room

@@ -1,6 +1,6 @@
 """Frames to mp4.
 
-film.py            encodes a stream's frames, keeps the latest, and writes whole films
+mp4.py             encodes frames to fragments, keeps the latest, and muxes whole mp4 files
 fragments.py       the boxes of a fragmented mp4
-scratch_folder.py  the folder that films of jobs are kept in
+scratch_folder.py  the folder for the mp4 files of jobs
 """
