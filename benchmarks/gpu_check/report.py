@@ -76,7 +76,7 @@ def row(finding: dict[str, Any]) -> str:
 def summary(run: dict[str, Any]) -> str:
     found = [finding["proven"] for outcome in run["checks"] for finding in outcome["findings"]]
     said = ", ".join(f"{found.count(kind)} {kind}" for kind in ("yes", "no", "skipped", "timed"))
-    return f"In all: {said}. Seconds a check: {format_seconds((c['name'], c['seconds']) for c in run['checks'])}."
+    return f"In all: {said}. Seconds per check: {format_seconds((c['name'], c['seconds']) for c in run['checks'])}."
 
 
 def format_seconds(pairs: Iterable[tuple[str, float]]) -> str:

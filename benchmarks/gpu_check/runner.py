@@ -102,7 +102,7 @@ def run_one(check: Check, device: str, limit: float, cut_short: bool = False) ->
             why = f"the budget ended after {limit:.0f} s of it" if spent else why
             said_last = log.read_text(encoding="utf-8", errors="replace")[-LOG_TAIL:]
             proven: Status = "skipped" if spent else "no"
-            row = Finding(f"{check.name}: the rest of it", proven, why=why, numbers={"log": said_last})
+            row = Finding(f"{check.name}: the rest", proven, why=why, numbers={"log": said_last})
             outcome.findings.append(as_row(row))
         return outcome
 

@@ -41,15 +41,15 @@ def test_a_failing_check_does_not_stop_the_others() -> None:
     began = time.monotonic()
     outcomes, written = run(RAISES, HANGS, SKIPPED, DIES, PASSES)
     assert [each.ended for each in outcomes] == ["failed", "out of time", "skipped", "failed", "whole"]
-    assert rows(outcomes[0]) == [("before the mistake", "yes"), ("raises: the rest of it", "no")]
+    assert rows(outcomes[0]) == [("before the mistake", "yes"), ("raises: the rest", "no")]
     assert "ValueError: the kernel does not like this shape" in outcomes[0].findings[-1]["why"]
     assert "tests/benchmarks/fake_checks.py" in outcomes[0].findings[-1]["why"]
-    assert rows(outcomes[1]) == [("before it hangs", "yes"), ("hangs: the rest of it", "no")]
+    assert rows(outcomes[1]) == [("before it hangs", "yes"), ("hangs: the rest", "no")]
     assert outcomes[1].findings[-1]["why"] == "out of time after 3 s"
     assert "fake_checks.py" in outcomes[1].findings[-1]["numbers"]["log"], "it is not said where it hung"
     assert rows(outcomes[2]) == [("skipped", "skipped")]
     assert outcomes[2].findings[0]["why"] == "needs no_such_package, which is not installed"
-    assert rows(outcomes[3]) == [("dies: the rest of it", "no")]
+    assert rows(outcomes[3]) == [("dies: the rest", "no")]
     assert rows(outcomes[4]) == [("one thing", "yes"), ("another | thing", "timed")]
     assert outcomes[4].findings[0]["why"] == "on cpu"
     assert time.monotonic() - began < 300, "it waited for a process that hangs"
@@ -69,7 +69,7 @@ def test_a_check_killed_at_the_end_of_the_budget_has_not_failed(monkeypatch: pyt
     now = iter([0.0, 59.0])
     slow = Check("hangs", HANGS.function, 60, 60)
     (outcome,) = run_all((slow,), "cpu", 60, lambda known: None, clock=lambda: next(now, 60.0))
-    assert rows(outcome)[-1] == ("hangs: the rest of it", "skipped")
+    assert rows(outcome)[-1] == ("hangs: the rest", "skipped")
     assert "the budget ended after 1 s" in outcome.findings[-1]["why"]
 
 

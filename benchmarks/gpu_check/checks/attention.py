@@ -107,8 +107,8 @@ def time_kernel(what: str, case: AttentionCase, kernel: Kernel, setting: DeviceS
     part = "forward and backward" if gradients else "forward, not compiled"
     return Finding(
         f"{what}: {part}", "timed", format_ms(taken[kernel]),
-        f"{100 * floor / taken[kernel]:.0f} % of the floor, {taken['dense'] / taken[kernel]:.1f} x a dense mask",
-        f"floor: {needed / 1e9:.3g} GFLOP of visible pairs at the machine's rate of products",
+        f"{100 * floor / taken[kernel]:.0f} % of the roofline, {taken['dense'] / taken[kernel]:.1f} x a dense mask",
+        f"roofline: {needed / 1e9:.3g} GFLOP of visible pairs at the machine's rate of matrix products",
         {"seconds": taken[kernel], "dense_seconds": taken["dense"], "floor_seconds": floor},
     )  # fmt: skip
 

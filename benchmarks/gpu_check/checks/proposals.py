@@ -62,8 +62,8 @@ def compare_proposals(what: str, network: LlamaPrior, streams: int, setting: Dev
     floor = peaks.floor(pass_cost(network.config, 1, spec.tokens, streams, setting.dtype.itemsize, read=0))
     for name, taken, ratio in (("eager", eager, ""), (launch, replayed, f"{eager / replayed:.1f} x eager, ")):
         yield Finding(
-            f"{what}: {name}", "timed", format_ms(taken), f"{ratio}{100 * floor / taken:.0f} % of the floor",
-            f"floor {format_ms(floor)}", {"seconds": taken, "floor": floor},
+            f"{what}: {name}", "timed", format_ms(taken), f"{ratio}{100 * floor / taken:.0f} % of the roofline",
+            f"roofline {format_ms(floor)}", {"seconds": taken, "floor": floor},
         )  # fmt: skip
 
 
@@ -93,7 +93,8 @@ def compare_streams(what: str, pipe: VideoPipeline) -> Iterator[Finding]:
     (expected, eager), (got, replayed) = (stream_tokens(model, request, frames) for model in (pipe.model, graphed))
     equal = equal_tokens(got, expected)
     yield Finding(
-        f"{what}: a stream by replays", "timed", f"{pipe.model.spec.frames_per_latent / replayed:.0f} frames a second",
+        f"{what}: a stream by replays", "timed",
+        f"{pipe.model.spec.frames_per_latent / replayed:.0f} frames per second",
         f"{eager / replayed:.2f} x eager",
         f"{100 * equal:.1f} % of the tokens equal; the time includes the first frames and the recording",
         {"equal": equal, "seconds_a_latent_frame": replayed, "eager": eager},

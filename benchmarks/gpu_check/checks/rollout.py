@@ -33,7 +33,7 @@ def check_rollout(device: str) -> Iterator[Finding]:
     held = torch.equal(first[:, :1], known) and torch.equal(first, again)
     yield Finding(
         f"rollout in training, {given.name}, bf16: codes, and the same twice", yes_or_no(held), format_ms(taken),
-        f"{format_ms(taken / given.frames)} a latent frame",
+        f"{format_ms(taken / given.frames)} per latent frame",
         f"{given.batch} clips of {given.frames} frames of {given.side**2} tokens, {phase.rollout_steps} proposals each",
         {"seconds": taken},
     )  # fmt: skip

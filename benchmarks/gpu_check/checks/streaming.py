@@ -79,7 +79,7 @@ def compare_frames(model: PriorModel, codes: Tensor, device: str) -> Iterator[Fi
     yield Finding(
         "bundled model: frames of the same tokens", yes_or_no(decibel >= MIN_PSNR),
         "equal to the byte" if worst == 0 else f"{decibel:.1f} dB", f"at least {MIN_PSNR:.0f} dB",
-        f"{expected.shape[1]} frames beside a CPU's; the largest difference is {worst} of 255",
+        f"{expected.shape[1]} frames compared to those of a CPU; the largest difference is {worst} of 255",
         {"psnr": decibel, "worst": worst},
     )  # fmt: skip
 
@@ -93,7 +93,7 @@ def time_stream(
     rate = model.spec.frames_per_latent / taken
     yield Finding(
         f"bundled model, {dtype}: a stream", "timed",
-        f"{rate:.0f} frames a second, the first after {1e3 * first:.0f} ms",
+        f"{rate:.0f} frames per second, the first after {1e3 * first:.0f} ms",
         f"{rate / model.clips.fps:.1f} x real time, {on_cpu / taken:.1f} x a CPU in float32",
         f"{frames} latent frames of {steps} proposals with guidance, eager",
         {"seconds_a_latent_frame": taken, "first": first},

@@ -63,7 +63,7 @@ def stepped(device: str) -> Iterator[Finding]:
     flop = float(counter.get_total_flops())
     yield Finding(
         "tokenizer step, bf16: time", "timed", format_ms(taken),
-        f"{100 * flop / taken / peaks_of(setting).operations:.0f} % of the machine's own rate of products",
-        f"{batch * frames / taken:,.0f} frames a second; {flop / 1e12:.3g} TFLOP; {size}",
+        f"{100 * flop / taken / peaks_of(setting).operations:.0f} % of the machine's rate of matrix products",
+        f"{batch * frames / taken:,.0f} frames per second; {flop / 1e12:.3g} TFLOP; {size}",
         {"seconds": taken, "flop": flop},
     )  # fmt: skip

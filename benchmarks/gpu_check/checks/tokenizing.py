@@ -88,6 +88,6 @@ def time_tokenizer(network: CNNTokenizer, clips: Tensor, setting: DeviceSetting)
     for name, call in calls.items():
         taken = median_seconds(call, setting, rounds=3)
         yield Finding(
-            f"tokenizer: {name}", "timed", f"{frames / taken:,.0f} frames a second",
+            f"tokenizer: {name}", "timed", f"{frames / taken:,.0f} frames per second",
             why=f"{clips.shape[0]} clips of {clips.shape[2]} frames of {sizes}, float32", numbers={"seconds": taken},
         )  # fmt: skip

@@ -142,7 +142,7 @@ def compiled(given: PresetRun, device: str) -> Iterator[Finding]:
     built = time_calls(lambda: got.append(float(training.step())), 1, training.setting)
     off, norm_off = abs(got[0] / expected - 1), abs(float(training.norm) / norm - 1)
     yield Finding(
-        f"{what}: as one that is not", yes_or_no(off < LOSS and norm_off < GRADIENT),
+        f"{what}: equals the eager step", yes_or_no(off < LOSS and norm_off < GRADIENT),
         f"loss off by {off:.1e}, gradient by {norm_off:.1e}", f"allowed {LOSS:.0e}, {GRADIENT:.0e}",
         f"the first step, bf16; compiled by {backend} in {built:.0f} s; {size(training)}",
         {"seconds_to_compile": built},
@@ -164,11 +164,11 @@ def timing(what: str, training: TrainingRun, beside: float | None = None) -> Fin
     reached, rate, sheet = needed / taken, peaks_of(setting).operations, datasheet_flops(setting.device)
     tokens = given.batch * given.frames * given.side**2
     share = "" if sheet is None else f", MFU {100 * reached / sheet:.0f} % of {sheet / 1e12:.0f} TFLOP/s"
-    ratio = "" if beside is None else f", {beside / taken:.2f} x the step that is not compiled"
+    ratio = "" if beside is None else f", {beside / taken:.2f} x the eager step"
     return Finding(
         f"{what}: time", "timed", f"{format_ms(taken)}{share}",
-        f"{100 * reached / rate:.0f} % of the machine's own rate of products{ratio}",
-        f"{tokens / taken:,.0f} tokens a second; {needed / 1e12:.3g} TFLOP that the result needs; {size(training)}",
+        f"{100 * reached / rate:.0f} % of the machine's rate of matrix products{ratio}",
+        f"{tokens / taken:,.0f} tokens per second; {needed / 1e12:.3g} TFLOP that the result needs; {size(training)}",
         {"seconds": taken, "flop": needed, "mfu": sheet and reached / sheet, "own_rate": reached / rate},
     )  # fmt: skip
 
