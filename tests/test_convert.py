@@ -62,7 +62,7 @@ def test_every_reader_of_version_1_names_the_command(capsys: pytest.CaptureFixtu
     for folder, code in (("model", 4), ("tokens", 3)):
         assert main(["info", str(OLD / folder)]) == code
         said = capsys.readouterr().err
-        assert f"`videogen convert {OLD / folder} NEW`" in said
+        assert f"`videogen convert {OLD / folder} NEW" in said
         assert said.count("\n") == 1
     with pytest.raises(CheckpointError, match="videogen convert"):
         load_tokenizer(OLD / "model")

@@ -77,9 +77,9 @@ def run_prior(
 def tokenizer_of_run(folder: Path) -> Path:
     """The tokenizer of a run that has begun; UsageError for any other folder."""
     run = RunFolder(folder)
+    known = run.recorded(TOKENIZER_PATH)  # before the model: a run of version 1 says so itself
     if (run.model / INDEX).is_file():
         return run.model
-    known = run.recorded(TOKENIZER_PATH)
     if known is None:
         raise UsageError("--tokenizer is missing: name the model folder or the run of the tokenizer")
     return Path(known)
