@@ -137,7 +137,7 @@ def test_prompts_are_filtered_by_phrases(monkeypatch):
 
 @pytest.mark.parametrize("source", ["playroom:", "playroom:0", "playroom:many"])
 def test_a_wrong_number_of_scenes_is_an_error(source: str) -> None:
-    with pytest.raises(UsageError, match="at least 1"):
+    with pytest.raises(UsageError, match="playroom:"):
         read_prompts(source)
 
 

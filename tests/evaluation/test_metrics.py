@@ -133,15 +133,15 @@ def test_merged_totals_weight_frames_equally_and_join_no_streams():
 def test_one_frame_has_no_flicker_and_no_frames_are_an_error():
     copy, original = clips(frames=1)
     assert Totals().plus_frames(copy, original).quality().flicker == 0
-    with pytest.raises(DataError, match="no frames"):
+    with pytest.raises(DataError):
         Totals().plus_frames(copy[:0], original[:0]).quality()
 
 
 def test_frames_of_different_shapes_are_an_error():
     copy, original = clips()
-    with pytest.raises(DataError, match="3 frames of 16 x 21 pixels in 3 channels against 4 frames"):
+    with pytest.raises(DataError, match="16 x 21"):
         psnr(copy[:3], original)
-    with pytest.raises(ValueError, match=r"reconstruction must be uint8 \[T, H, W, C\], not torch.float32"):
+    with pytest.raises(ValueError, match="float32"):
         ssim(copy.float(), original)
-    with pytest.raises(DataError, match="at least 11 x 11"):
+    with pytest.raises(DataError, match="11 x 11"):
         ssim(copy[:, :10], original[:, :10])
