@@ -1,7 +1,7 @@
-"""What the packages promise each other: the shape of tokens, a tokenizer, a prior, and the verdict of a law.
+"""The interfaces between the packages.
 
-tokens.py     TokenSpec: what one latent frame holds
+tokens.py     TokenSpec: the tokens of one latent frame
 tokenizer.py  VideoTokenizer: frames to codes and back
-prior.py      FramePrior and Proposal: what the next latent frame might be
-verdict.py    Verdict: whether a law held
+prior.py      FramePrior and Proposal: the distribution of the next latent frame
+verdict.py    Verdict: the result of checking a law
 """

@@ -1,7 +1,7 @@
-"""The promise of a prior to a sampler: begin, propose, commit. A sampler knows nothing else of a network.
+"""The interface between a prior and a sampler: begin, propose, commit.
 
-A sampler proposes as often as it likes, with some tokens of the next latent frame known; the past stays as it was.
-Then it commits the decided latent frame, and time goes on.
+A sampler proposes any number of times, with some tokens of the next latent frame known; this does not change the past.
+Then it commits the sampled latent frame to the past.
 
 Legend: B streams, N tokens of a latent frame, M some of them, K codes of a token.
 """
@@ -19,20 +19,20 @@ PresentT = TypeVar("PresentT")
 
 
 class Text(NamedTuple):
-    """Captions of one fixed length L, padded; a row without any token is no text: the prior's learned null."""
+    """Encoded captions, padded to one length L; a row without tokens means no text (the prior has a learned null)."""
 
     content: Tensor  # int64 [B, L] ids, or float [B, L, F] features of a frozen encoder
-    mask: Tensor  # bool [B, L]: where there is a token
+    mask: Tensor  # bool [B, L]: False for padding
 
     def without(self, dropped_B: Tensor) -> "Text":
-        """The same captions; those where `dropped_B` (bool) is true become no text."""
+        """Replaces the captions where `dropped_B` (bool) is true by no text."""
         if dropped_B.dtype != torch.bool or dropped_B.shape != self.mask.shape[:1]:
             expected = f"bool [{len(self.mask)}]"
             raise ValueError(f"dropped_B is {dropped_B.dtype} {list(dropped_B.shape)}; expected {expected}")
         return self._replace(mask=self.mask & ~dropped_B[:, None])
 
     def rows(self, index: Tensor | slice) -> "Text":
-        """Some of the captions: by a slice, by their numbers (repeats allowed), or by a bool for each."""
+        """Selects captions by a slice, by indices (repeats allowed), or by a bool mask."""
         return Text(self.content[index], self.mask[index])
 
     def to(self, device: torch.device | str) -> "Text":
@@ -41,51 +41,51 @@ class Text(NamedTuple):
 
 @dataclass(frozen=True)
 class DrawSettings:
-    """How a proposal draws tokens at one step."""
+    """How a proposal samples tokens at one step."""
 
-    temperature: float = 1.0  # 0 takes the most probable
+    temperature: float = 1.0  # 0: argmax
     top_k: int | None = None
     top_p: float | None = None
-    guidance: float | Tensor | None = None  # scale, or one a sample; None: the streams are not in pairs
-    confidence: bool = True  # whether the caller reads it
-    broken: Tensor | None = None  # bool []: a head sets it where its numbers are not finite, and goes on with zeros
+    guidance: float | Tensor | None = None  # the scale, or one per sample; None: no guidance
+    confidence: bool = True  # whether the caller needs the log-probabilities
+    broken: Tensor | None = None  # bool []: a head sets it for NaN or infinity, and continues with zeros
 
 
 class TokenRNG(Protocol):
-    """Random numbers for the tokens that are drawn [B, M]: a number depends on seed, frame, step and token alone."""
+    """Random numbers for tokens [B, M]; a number depends only on the seed, the frame, the step and the token."""
 
     def uniforms(self, count: int) -> Tensor:
-        """float64 [B, M, count] above 0 and below 1."""
+        """float64 [B, M, count], above 0 and below 1."""
 
     def normals(self, count: int) -> Tensor:
-        """float64 [B, M, count] of the standard normal distribution."""
+        """float64 [B, M, count], standard normal."""
 
 
 class Proposal(Protocol):
-    """A guess at each token of a latent frame, or at some of them."""
+    """A distribution for each token of a latent frame, or for some of them."""
 
-    def at(self, places_BM: Tensor) -> "Proposal":
-        """The guesses at these tokens alone, counted in decode order."""
+    def at(self, positions_BM: Tensor) -> "Proposal":
+        """The distributions of these tokens only, numbered in decode order."""
 
     def sample(self, settings: DrawSettings, rng: TokenRNG) -> tuple[Tensor, Tensor]:
-        """Codes [B, M, K] and the log-probability of each token, float32 [B, M], before temperature and cuts.
+        """Codes [B, M, K], and the log-probability of each token float32 [B, M] before temperature, top-k and top-p.
 
-        With guidance the proposal is of 2B streams, with the text and then without it, and the answer is for B.
+        With guidance the proposal has 2B streams, with text and then without, and the result has B.
         """
 
 
 class FramePrior(Protocol, Generic[PastT, PresentT]):
-    """What a latent frame might be, given the latent frames before it, the text and the controls."""
+    """The distribution of a latent frame given the latent frames before it, the text and the controls."""
 
     @property
     def device(self) -> torch.device: ...
 
     @property
     def spec(self) -> TokenSpec:
-        """The tokens that it was trained on; `begin` may be given those of another frame size."""
+        """The tokens that it was trained on; `begin` also accepts those of other frame sizes."""
 
     def begin(self, text: Text | None, batch: int, spec: TokenSpec | None = None, history_noise: float = 0.0) -> PastT:
-        """A past without frames. `history_noise` is the share of wrong tokens that the prior should expect in it."""
+        """A past without frames. `history_noise` is the share of wrong tokens that the prior expects in its past."""
 
     def propose(
         self,
@@ -93,25 +93,25 @@ class FramePrior(Protocol, Generic[PastT, PresentT]):
         known_BN: Tensor,
         past: PastT,
         control: Tensor | None = None,
-        places_BM: Tensor | None = None,
+        positions_BM: Tensor | None = None,
     ) -> tuple[Proposal, PresentT]:
-        """Guesses at the next latent frame given its known tokens, and the present to commit a decided frame by.
+        """A proposal for the next latent frame given its known tokens, and the present to `commit` if all are known.
 
-        Where `places_BM` says which guesses will be read, the answer is the whole proposal's `at` these places.
-        `control` is the row [B, ...] of this latent frame.
+        With `positions_BM`, the result is that of `at(positions_BM)`, for less work. `control` [B, ...] is that of this
+        latent frame.
         """
 
     def commit(self, past: PastT, present: PresentT) -> PastT:
-        """Go on by a latent frame whose tokens were all known; mutates `past` and returns it."""
+        """Appends a latent frame whose tokens were all known; mutates `past` and returns it."""
 
     def advance(
         self, codes_BNK: Tensor, past: PastT, control: Tensor | None = None, next_control: Tensor | None = None
     ) -> tuple[PastT, Proposal]:
-        """Commit a decided latent frame and propose the one after it, no token known: two steps in one pass."""
+        """Commits a latent frame and proposes the next one with no token known, in one forward pass."""
 
 
 class AutoregressivePrior(FramePrior[PastT, PresentT], Protocol[PastT, PresentT]):
-    """A prior that also answers token by token, and keeps what it knows of the latent frame between the questions."""
+    """A prior that also proposes token by token, with a KV cache inside the latent frame."""
 
     def next_token(self, codes_BnK: Tensor, past: PastT, control: Tensor | None = None) -> Proposal:
-        """The guess [B, 1] at token n, given the n tokens before it; ask for the tokens of a latent frame in order."""
+        """The proposal [B, 1] for token n, given the n tokens before it; call it for all tokens in order."""

@@ -1,4 +1,4 @@
-"""The promise of a tokenizer: frames to codes and back, chunk by chunk."""
+"""The interface of a tokenizer: frames to codes and back, chunk by chunk."""
 
 from typing import Any, Protocol, TypeVar
 
@@ -7,14 +7,14 @@ from torch import Tensor
 
 from interfaces.tokens import TokenSpec
 
-State = Any  # nested tuples of tensors; what stands in it is the tokenizer's own business
+State = Any  # nested tuples of tensors; opaque to the caller
 T = TypeVar("T")
 
 
 class VideoTokenizer(Protocol):
     """Clips [B, C, T, H, W] in [-1, 1] to codes [B, T', N, K] and back.
 
-    Any split of a stream into calls gives the same bits. State goes in and comes out; None starts a stream.
+    Any split of a stream into calls gives the same bits. The state is an argument and a result; None starts a stream.
     """
 
     @property
@@ -25,26 +25,26 @@ class VideoTokenizer(Protocol):
 
     @property
     def size_multiple(self) -> int:
-        """Height and width must be multiples of it."""
+        """Height and width must be multiples of this."""
 
     def spec(self, height: int, width: int) -> TokenSpec:
-        """The tokens of a latent frame of this frame size; ValueError for a size that it cannot take."""
+        """The tokens of a latent frame for this frame size; ValueError for an unsupported size."""
 
     def encode(self, clip: Tensor, state: State = None) -> tuple[Tensor, State]:
-        """Codes of the latent frames that these frames complete; the other frames wait in the state.
+        """Codes of the latent frames that these frames complete; the state buffers the other frames.
 
-        The state stays None until the first frame has come.
+        The state stays None until there is a frame.
         """
 
     def encode_tail(self, state: State) -> Tensor:
-        """Codes [B, 0 or 1, N, K] of the frames that still wait, the last of them repeated."""
+        """Codes [B, 0 or 1, N, K] of the buffered frames, padded by repeating the last one."""
 
     def decode(self, codes: Tensor, spec: TokenSpec, state: State = None) -> tuple[Tensor, State]:
-        """Frames in [-1, 1] of any number of latent frames of this spec."""
+        """The frames in [-1, 1] of any number of latent frames of this spec."""
 
 
 def encode_clip(tokenizer: VideoTokenizer, clip_BCTHW: Tensor) -> Tensor:
-    """Codes of a whole clip of any length T >= 1; `decode` gives at least T frames, to be cropped."""
+    """Codes of a whole clip of T >= 1 frames; `decode` returns at least T frames, crop them."""
     codes_BTNK, state = tokenizer.encode(clip_BCTHW)
     if state is None:
         raise ValueError(f"a clip without frames: {tuple(clip_BCTHW.shape)}")

@@ -1,11 +1,11 @@
-"""The result of checking one law on somebody's weights."""
+"""The result of checking one law on the weights of a model."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a law held, or that it was left out because the model does not offer what the law needs."""
+    """Whether a law held; `skipped` if the model lacks what the law needs."""
 
     law: str
     held: bool

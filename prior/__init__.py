@@ -8,10 +8,10 @@ config.py                     what defines a prior
 model.py                      the Llama over latent frames: read this first
 embedding.py, heads/          tokens into the blocks and out of them
 blocks.py, attention.py, rotary.py, linear.py   the parts of a block
-visibility.py, memory.py      who sees whom in training, and the KV cache of a stream
-streaming.py                  a block's arithmetic on a CPU without gradients
+visibility.py, memory.py      the attention pattern of training, and the KV cache of a stream
+streaming.py                  a block on a CPU without gradients, in fewer operations
 objective.py                  what is masked and corrupted in training
 laws.py                       checks that every prior passes
-wrappers.py                   the base of priors in front of another one
-llama.py                      weights of language models as a beginning
+wrappers.py                   the base class of wrappers around a prior
+llama.py                      initial weights from language models
 """

@@ -1,10 +1,10 @@
-"""One attention for all uses; kernels differ in speed and memory, not in what comes out.
+"""Attention for training and streaming; kernels differ in speed and memory, not in their results.
 
 auto       flex on a GPU in training; gathered on a CPU, and for heads that are too narrow for flex
-gathered   frame after frame, each with the keys of its window: linear in the number of frames
-flex       torch's flex_attention over a mask of blocks: its work is linear too; for GPUs
-dense      a mask of all positions by all positions: quadratic, for short sequences
-oracle     the definition, written out: what the others are tested against
+gathered   frame by frame, each with the keys of its window: linear in the number of frames
+flex       torch's flex_attention with a block mask: also linear; for GPUs
+dense      a full mask: quadratic, for short sequences
+oracle     the definition, written out: the others are tested against it
 """
 
 import functools
@@ -18,41 +18,41 @@ from torch.nn import functional as F
 from prior.visibility import Layout
 
 Kernel = Literal["auto", "gathered", "flex", "dense", "oracle"]
-NARROWEST = 16  # channels of a head that flex has kernels for
-MOST_LAYOUTS = 64  # of a run: phases, batches and grids, in training and validation
+MIN_HEAD_DIM = 16  # the smallest head_dim that flex has kernels for
+MAX_LAYOUTS = 64  # layouts of a run: phases, batches and grids, in training and validation
 
 
 def attend(
     q_BSHD: Tensor, k_BSKD: Tensor, v_BSKD: Tensor, layout: Layout, kernel: Kernel = "auto", blocks: Any = None
 ) -> Tensor:
-    """Over a training sequence, each position as its layout allows; [B, S, H, D]. `blocks` are those of `blocks_of`."""
-    kernel = choose(kernel, q_BSHD.device, q_BSHD.shape[-1])
+    """Attention over a training sequence with the mask of its layout, [B, S, H, D]; `blocks` is its `block_mask_of`."""
+    kernel = choose_kernel(kernel, q_BSHD.device, q_BSHD.shape[-1])
     if kernel == "flex":
-        return flex(q_BSHD, k_BSKD, v_BSKD, blocks_of(layout, kernel, q_BSHD.device) if blocks is None else blocks)
+        return flex(q_BSHD, k_BSKD, v_BSKD, block_mask_of(layout, kernel, q_BSHD.device) if blocks is None else blocks)
     return KERNELS[kernel](q_BSHD, k_BSKD, v_BSKD, layout)
 
 
-def choose(kernel: Kernel, device: torch.device, channels: int = NARROWEST) -> Kernel:
-    """Of a head with so many channels."""
+def choose_kernel(kernel: Kernel, device: torch.device, head_dim: int = MIN_HEAD_DIM) -> Kernel:
+    """The kernel that `auto` stands for."""
     if kernel != "auto":
         return kernel
-    return "flex" if device.type == "cuda" and channels >= NARROWEST else "gathered"
+    return "flex" if device.type == "cuda" and head_dim >= MIN_HEAD_DIM else "gathered"
 
 
 def attend_all(q_BNHD: Tensor, keys_BKMD: Tensor, values_BKMD: Tensor, mask_NM: Tensor | None = None) -> Tensor:
-    """While streaming: every query sees all keys at hand, or those that `mask_NM` allows; [B, N, H, D].
+    """Attention while streaming: each query attends to all keys, or to those that `mask_NM` allows; [B, N, H, D].
 
-    The heads that share keys are just more queries.
+    Heads that share keys are treated as more queries.
     """
-    batch, tokens, heads, channels = q_BNHD.shape
-    if mask_NM is None and flash_can(q_BNHD):
+    batch, tokens, heads, head_dim = q_BNHD.shape
+    if mask_NM is None and can_use_flash(q_BNHD):
         return flash(q_BNHD, keys_BKMD, values_BKMD)
     shared = keys_BKMD.shape[1]
     grouped = torch.unflatten(q_BNHD, 2, (shared, heads // shared)).transpose(1, 2)
-    folded = grouped.flatten(2, 3)  # token by token, so that of one head of keys nothing is copied
+    folded = grouped.flatten(2, 3)  # in this order no copy is needed for one head of keys
     mask = None if mask_NM is None else mask_NM.repeat_interleave(heads // shared, 0)
     out = F.scaled_dot_product_attention(folded, keys_BKMD, values_BKMD, mask)
-    return out.view(grouped.shape).transpose(1, 2).reshape(batch, tokens, heads, channels)
+    return out.view(grouped.shape).transpose(1, 2).reshape(batch, tokens, heads, head_dim)
 
 
 def oracle(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:
@@ -63,56 +63,56 @@ def oracle(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:
 
 
 def dense(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:
-    return attend_all(q, k.transpose(1, 2), v.transpose(1, 2), kept_mask(layout, q.device))
+    return attend_all(q, k.transpose(1, 2), v.transpose(1, 2), cached_mask(layout, q.device))
 
 
 @functools.lru_cache(maxsize=8)
-def kept_mask(layout: Layout, device: torch.device) -> Tensor:
+def cached_mask(layout: Layout, device: torch.device) -> Tensor:
     return layout.mask(device)
 
 
-class Parts(NamedTuple):
-    """A training sequence cut up: [B, L, H, D], and of each frame [B, N, H, D]."""
+class SequenceParts(NamedTuple):
+    """A training sequence split into its context [B, L, H, D] and its frames [B, N, H, D]."""
 
     context: Tensor
-    clean: tuple[Tensor, ...]  # without the last, where there are two copies
-    masked: tuple[Tensor, ...]  # empty where there is one copy
+    clean: tuple[Tensor, ...]  # all but the last frame if there are two copies
+    masked: tuple[Tensor, ...]  # empty if there is one copy
 
 
 def gathered(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:
-    """Frame after frame, each with exactly the keys that it may see: nothing is computed to be masked away.
+    """Frame by frame, each with exactly the keys that it attends to: no score is computed and then masked.
 
-    The keys of frame t stand in a row: [its masked copy | context, sinks, window | its clean copy]. Masked queries take
-    all but the end of the row, clean queries all but its beginning: two views, one copy of keys.
+    The keys of frame t form one tensor: [its masked copy | context, sinks, window | its clean copy]. Masked queries use
+    all but its end, clean queries all but its start: two views of one copy.
     """
-    queries, keys, values = (parts(each, layout) for each in (q, k, v))
-    context = look(queries.context, keys.context, values.context, None) if layout.context else queries.context
+    queries, keys, values = (split_sequence(each, layout) for each in (q, k, v))
+    context = attend_frame(queries.context, keys.context, values.context, None) if layout.context else queries.context
     clean, masked = [], []
     start = layout.tokens if layout.copies == 2 else 0
     for t in range(layout.frames):
-        row_k, row_v = (row(each, t, layout) for each in (keys, values))
+        row_k, row_v = (visible_keys(each, t, layout) for each in (keys, values))
         own = row_k.shape[1] - (layout.tokens if t < layout.history else 0)
         mask = raster_mask(layout, own - start, q.device)
         if t < layout.history:
-            clean.append(look(queries.clean[t], row_k[:, start:], row_v[:, start:], mask))
+            clean.append(attend_frame(queries.clean[t], row_k[:, start:], row_v[:, start:], mask))
         if layout.copies == 2:
-            masked.append(look(queries.masked[t], row_k[:, :own], row_v[:, :own], mask))
+            masked.append(attend_frame(queries.masked[t], row_k[:, :own], row_v[:, :own], mask))
     return torch.cat([context, *clean, *masked], 1)
 
 
-def look(q_BNHD: Tensor, k_BMKD: Tensor, v_BMKD: Tensor, mask_NM: Tensor | None) -> Tensor:
+def attend_frame(q_BNHD: Tensor, k_BMKD: Tensor, v_BMKD: Tensor, mask_NM: Tensor | None) -> Tensor:
     return attend_all(q_BNHD, k_BMKD.transpose(1, 2), v_BMKD.transpose(1, 2), mask_NM)
 
 
-def parts(x_BSHD: Tensor, layout: Layout) -> Parts:
-    """By one split: its backward is one copy, that of a slice is a whole sequence of zeros for each."""
+def split_sequence(x_BSHD: Tensor, layout: Layout) -> SequenceParts:
+    """Uses one split: its backward is one copy, while each slice would allocate a whole sequence of zeros."""
     sizes = [layout.context, *[layout.tokens] * ((layout.length - layout.context) // layout.tokens)]
     context, *frames = torch.split(x_BSHD, sizes, dim=1)
-    return Parts(context, tuple(frames[: layout.history]), tuple(frames[layout.history :]))
+    return SequenceParts(context, tuple(frames[: layout.history]), tuple(frames[layout.history :]))
 
 
-def row(keys: Parts, t: int, layout: Layout) -> Tensor:
-    """[B, M, K, D]: the keys (or values) that frame t may see in either copy."""
+def visible_keys(keys: SequenceParts, t: int, layout: Layout) -> Tensor:
+    """[B, M, K, D]: the keys (or values) that either copy of frame t attends to."""
     sinks = range(min(layout.sinks, max(0, t - layout.window)))
     window = range(max(0, t - layout.window), t)
     earlier = [keys.clean[s] for s in (*sinks, *window)]
@@ -121,7 +121,7 @@ def row(keys: Parts, t: int, layout: Layout) -> Tensor:
 
 @functools.lru_cache(maxsize=32)
 def raster_mask(layout: Layout, before: int, device: torch.device) -> Tensor | None:
-    """bool [N, M]: all of what comes before a frame, and of the frame no token after the one that asks."""
+    """bool [N, M]: everything before a frame, and of the frame itself the tokens up to the query."""
     if layout.order == "together":
         return None
     mask = torch.ones(layout.tokens, before + layout.tokens, dtype=torch.bool, device=device)
@@ -142,23 +142,24 @@ def flex(q: Tensor, k: Tensor, v: Tensor, blocks: Any) -> Tensor:
 
 @functools.cache
 def compiled_flex() -> Any:
-    """Compiled for each shape and layout by itself; past torch's own limit of eight it would run uncompiled, whose
-    memory is quadratic."""
+    """Compiled separately for each shape and layout; beyond torch's default limit of eight it would run uncompiled,
+    with
+    quadratic memory."""
     from torch.nn.attention.flex_attention import flex_attention
 
     limits: Any = torch._dynamo.config
-    limits.recompile_limit = max(limits.recompile_limit, MOST_LAYOUTS)
+    limits.recompile_limit = max(limits.recompile_limit, MAX_LAYOUTS)
     return torch.compile(flex_attention, dynamic=False)
 
 
 @functools.lru_cache(maxsize=8)
-def blocks_of(layout: Layout, kernel: Kernel, device: torch.device, channels: int = NARROWEST) -> Any:
-    """Which blocks of positions see which, for flex; None for the other kernels.
+def block_mask_of(layout: Layout, kernel: Kernel, device: torch.device, head_dim: int = MIN_HEAD_DIM) -> Any:
+    """The block mask of flex; None for the other kernels.
 
-    Made once a layout, and before a compiled network is called: a compiler looks through the cache and would make it
-    anew in every layer of every step. It looks at all pairs of positions, 15 bytes a pair at its peak.
+    Create it before a compiled network is called: torch.compile ignores the cache and would rebuild it in every layer
+    of every step. Building it takes 15 bytes per pair of positions.
     """
-    if choose(kernel, device, channels) != "flex":
+    if choose_kernel(kernel, device, head_dim) != "flex":
         return None
     from torch.nn.attention.flex_attention import create_block_mask
 
@@ -168,8 +169,8 @@ def blocks_of(layout: Layout, kernel: Kernel, device: torch.device, channels: in
     return create_block_mask(allowed, None, None, layout.length, layout.length, device=str(device))
 
 
-def flash_can(q: Tensor) -> bool:
-    """flash-attn: installed, on a GPU that it serves, in half precision, without gradients to keep."""
+def can_use_flash(q: Tensor) -> bool:
+    """Whether flash-attn is installed and supports the GPU, in half precision and without gradients."""
     half = q.dtype in (torch.float16, torch.bfloat16)
     return q.is_cuda and half and not q.requires_grad and flash_module() is not None
 
@@ -184,7 +185,7 @@ def flash_module() -> Any:
 
 
 def flash(q_BNHD: Tensor, keys_BKMD: Tensor, values_BKMD: Tensor) -> Tensor:
-    """No mask and no causality: all that is at hand is visible. (Its own `causal` means tokens, not frames.)"""
+    """Attention to all keys, without a mask. (flash-attn's `causal` is about tokens, not frames.)"""
     keys, values = (each.to(q_BNHD.dtype).transpose(1, 2) for each in (keys_BKMD, values_BKMD))
     out: Tensor = flash_module().flash_attn_func(q_BNHD, keys, values, causal=False)
     return out

@@ -12,9 +12,9 @@ from prior.rotary import RotaryCache, apply_rotary
 
 
 class Block(nn.Module):
-    """Attention lies between `project` and `finish`: the caller decides who sees whom."""
+    """The caller computes attention between `project` and `finish`."""
 
-    called_by = ("project", "finish")  # instead of forward: whatever shards weights has to know
+    called_by = ("project", "finish")  # instead of forward; FSDP has to know
 
     def __init__(self, config: PriorConfig):
         super().__init__()
@@ -27,25 +27,25 @@ class Block(nn.Module):
         self.before_mlp = nn.RMSNorm(config.width, config.epsilon)
         self.gate_up = Linear(config.width, 2 * config.hidden, bias=False)
         self.down = Linear(config.hidden, config.width, bias=False)
-        self.qkv.follow(self.before_attention)
-        self.gate_up.follow(self.before_mlp)
+        self.qkv.fuse_norm(self.before_attention)
+        self.gate_up.fuse_norm(self.before_mlp)
 
     def project(self, x_BSC: Tensor, rotary: RotaryCache) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries [B, S, H, D], keys and values [B, S, K, D], rotated to their positions."""
+        """Queries [B, S, H, D], keys and values [B, S, K, D], with rotary positions."""
         shape = self.heads, self.kv_heads, self.kv_heads
         q, k, v = self.qkv(self.before_attention(x_BSC)).unflatten(-1, (sum(shape), -1)).split(shape, dim=2)
         return apply_rotary(self.q_norm(q), rotary), apply_rotary(self.k_norm(k), rotary), v
 
     def finish(self, x_BSC: Tensor, attended_BSHD: Tensor) -> Tensor:
         x_BSC = x_BSC + self.out(attended_BSHD.flatten(2))
-        widened: Tensor = self.down(gated(self.gate_up(self.before_mlp(x_BSC))))
-        return x_BSC + widened
+        mlp: Tensor = self.down(swiglu(self.gate_up(self.before_mlp(x_BSC))))
+        return x_BSC + mlp
 
 
 class HeadNorm(nn.RMSNorm):
-    """Under autocast too its output has the type of its input, as attention wants all three of one type.
+    """RMSNorm whose output has the dtype of its input, under autocast too: attention needs q, k and v of one dtype.
 
-    On a GPU autocast computes norms in float32 and leaves them so; on a CPU it does not touch them.
+    On a GPU autocast would return float32.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -53,20 +53,20 @@ class HeadNorm(nn.RMSNorm):
         return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps).to(x.dtype)
 
 
-def gated(gate_up: Tensor) -> Tensor:
-    """silu(gate) * up of the two halves [..., 2 F] to [..., F]."""
-    out: Tensor = Gated.apply(gate_up)  # type: ignore[no-untyped-call]
+def swiglu(gate_up: Tensor) -> Tensor:
+    """silu(gate) * up, where gate and up are the halves of [..., 2 F]."""
+    out: Tensor = SwiGLU.apply(gate_up)  # type: ignore[no-untyped-call]
     return out
 
 
-class Gated(torch.autograd.Function):
-    """Keeps its input alone, and writes both halves of the gradient where they belong instead of joining them."""
+class SwiGLU(torch.autograd.Function):
+    """Saves only its input for backward, and writes both halves of the gradient in place instead of concatenating."""
 
     @staticmethod
     def forward(ctx: Any, gate_up: Tensor) -> Tensor:
         ctx.save_for_backward(gate_up)
         gate, up = gate_up.chunk(2, -1)
-        return F.silu(gate).mul_(up)  # in place: fresh memory costs a CPU more than the product
+        return F.silu(gate).mul_(up)  # in place: on a CPU allocation costs more than the product
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
@@ -74,14 +74,14 @@ class Gated(torch.autograd.Function):
         gate, up = gate_up.chunk(2, -1)
         out = torch.empty_like(gate_up)
         for_gate, for_up = out.chunk(2, -1)
-        for_up.copy_(F.silu(gate).mul_(grad))  # not `out=for_up`: a compiler refuses that of a view
+        for_up.copy_(F.silu(gate).mul_(grad))  # not `out=for_up`: torch.compile rejects views there
         for_gate.copy_(torch.ops.aten.silu_backward(grad * up, gate))
         return out
 
 
-def start_weights(module: nn.Module, layers: int) -> None:
-    """Normal of deviation 0.02; what is added to the stream of a block is smaller the more blocks there are."""
+def init_weights(module: nn.Module, layers: int) -> None:
+    """Normal with deviation 0.02; outputs to the residual stream are scaled down with the number of blocks."""
     for name, parameter in module.named_parameters():
         if parameter.ndim >= 2:
-            deep = name.endswith(("out.weight", "down.weight"))
-            torch.nn.init.normal_(parameter, std=0.02 * (2 * layers) ** -0.5 if deep else 0.02)
+            residual = name.endswith(("out.weight", "down.weight"))
+            torch.nn.init.normal_(parameter, std=0.02 * (2 * layers) ** -0.5 if residual else 0.02)

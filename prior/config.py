@@ -25,10 +25,10 @@ class ContextConfig:
 
 @dataclass(frozen=True)
 class ControlConfig:
-    """What a latent frame is conditioned on beyond the text, such as a player's action or a camera's move."""
+    """What a latent frame is conditioned on besides the text, such as a player's action or a camera motion."""
 
-    discrete: int | None = None  # one of so many actions: int64 [B, T]
-    floats: int | None = None  # so many numbers: float [B, T, floats]
+    discrete: int | None = None  # number of actions; controls are int64 [B, T]
+    floats: int | None = None  # numbers per latent frame; controls are float [B, T, floats]
 
     def __post_init__(self) -> None:
         if (self.discrete is None) == (self.floats is None):
@@ -39,18 +39,18 @@ class ControlConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PriorShape:
-    """A Llama over latent frames, apart from the tokens and the text that it is for."""
+    """The network of a prior, without what depends on the tokens, the text and the controls."""
 
     width: int
     layers: int
     heads: int
-    kv_heads: int  # each serves heads / kv_heads heads
+    kv_heads: int  # each is shared by heads / kv_heads heads
     hidden: int  # of the feed-forward layers
-    window: int  # how many latent frames before its own a latent frame sees
-    objective: Objective  # latent frames decided in parallel, or token after token in decode order
-    sink_frames: int = 0  # the first so many latent frames stay visible for ever, without a time, as the text does
+    window: int  # earlier latent frames that a latent frame attends to
+    objective: Objective  # predict the tokens of a latent frame in parallel, or one by one in decode order
+    sink_frames: int = 0  # the first latent frames of a stream, always visible and without a time position
     qk_norm: bool = True
-    theta: float = 100.0  # rotary base: positions within a latent frame are small numbers
+    theta: float = 100.0  # rotary base; small, because positions within a latent frame are small
     epsilon: float = 1e-5
     head: str = "chain"  # the kind of `prior.heads` that draws tokens
 
@@ -67,7 +67,7 @@ class PriorShape:
         if self.width % self.heads:
             raise ValueError(f"heads = {self.heads} must divide width = {self.width}")
         if self.head_dim % 2:
-            raise ValueError(f"width / heads = {self.head_dim} must be even: rotary positions turn pairs")
+            raise ValueError(f"width / heads = {self.head_dim} must be even: rotary positions rotate pairs of channels")
         if not self.theta > 1:
             raise ValueError(f"theta = {self.theta:g} must be above 1")
 
@@ -79,7 +79,7 @@ class PriorShape:
 
 @dataclass(frozen=True, kw_only=True)
 class PriorConfig(PriorShape):
-    """All that defines a prior. Without a context it takes neither text nor the rate of errors in its history."""
+    """All that defines a prior. Without a context it takes neither text nor a noise rate."""
 
     spec: TokenSpec
     context: ContextConfig | None
@@ -87,5 +87,5 @@ class PriorConfig(PriorShape):
 
     @property
     def context_length(self) -> int:
-        """Positions before the first frame: the rate of errors, and the text."""
+        """Positions before the first frame: the noise rate and the text."""
         return 0 if self.context is None else 1 + self.context.length

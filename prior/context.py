@@ -1,4 +1,4 @@
-"""The context of a prior: the rate of corruption that its clean frames may have, then the caption."""
+"""The context of a prior: the noise rate of the earlier frames, then the caption."""
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from prior.linear import Linear
 
 
 class ContextEmbedding(nn.Module):
-    """One position for the rate, one for each token of text. They see each other, and every frame sees them."""
+    """One position for the noise rate, one for each token of text; they attend to each other, frames to all of them."""
 
     def __init__(self, config: ContextConfig, width: int):
         super().__init__()
@@ -21,9 +21,9 @@ class ContextEmbedding(nn.Module):
             assert config.features is not None
             self.tokens = Linear(config.features, width)
         self.place = nn.Embedding(1 + config.length, width)
-        self.rate = nn.Parameter(torch.zeros(width))  # grows with the rate
-        self.filling = nn.Parameter(torch.zeros(width))  # behind the end of a caption
-        self.nothing = nn.Parameter(torch.zeros(width))  # in place of a caption that is not given
+        self.rate = nn.Parameter(torch.zeros(width))  # multiplied by the noise rate
+        self.filling = nn.Parameter(torch.zeros(width))  # padding after a caption
+        self.nothing = nn.Parameter(torch.zeros(width))  # instead of a missing caption
 
     def forward(self, text: Text, rate_B: Tensor) -> Tensor:
         """float [B, 1 + length, C]."""

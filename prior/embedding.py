@@ -1,4 +1,4 @@
-"""Tokens into the blocks: the embedding of a token is the sum of its codes'."""
+"""The embedding of tokens: the sum of the embeddings of their codes."""
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from prior.linear import Linear
 
 
 class Embedding(nn.Module):
-    """Codes to vectors; a token that is not known, and the start before any token, have vectors of their own."""
+    """Embeds codes; masked tokens and the start of a stream have learned vectors."""
 
     def __init__(self, config: PriorConfig):
         super().__init__()
@@ -22,7 +22,7 @@ class Embedding(nn.Module):
         self.control = None if config.control is None else ControlEmbedding(config.control, width)
 
     def tokens(self, codes: Tensor, known: Tensor | None = None) -> Tensor:
-        """Codes [..., K] to [..., C]; `known` bool [...], by default all of them."""
+        """Codes [..., K] to [..., C]; `known` is bool [...], None: all are known."""
         if self.inputs is not None:
             vectors: Tensor = self.inputs(codes.to(self.masked.dtype))
         else:
@@ -30,7 +30,7 @@ class Embedding(nn.Module):
         return vectors if known is None else torch.where(known.unsqueeze(-1), vectors, self.masked)
 
     def of_frames(self, x_BTNC: Tensor, groups: tuple[int, ...], control_BT: Tensor | None) -> Tensor:
-        """What the latent frames of these tokens add, [B, T * N, C]: the group of each token, and the control."""
+        """Adds the embeddings of the group of each token and of the control of each frame; [B, T * N, C]."""
         if self.group is not None:
             sizes = torch.tensor(groups, device=x_BTNC.device)
             x_BTNC = x_BTNC + self.group.weight.repeat_interleave(sizes, 0)
@@ -42,7 +42,7 @@ class Embedding(nn.Module):
 
 
 class ControlEmbedding(nn.Module):
-    """The control of each latent frame to a vector; a frame without one (-1, or NaN) has a vector of its own."""
+    """Embeds the control of each latent frame; frames without one (-1 or NaN) have a learned vector."""
 
     def __init__(self, config: ControlConfig, width: int):
         super().__init__()

@@ -1,7 +1,7 @@
 """The laws of every prior, as checks that anyone can run on their own weights: each returns a Verdict.
 
-A batch is any clips that the model can take, all at one rate of corruption; short and small is enough. What is equal to
-float rounding only is compared relative to its scale: a tolerance of 1e-5 suits float32.
+A batch is any clips that the model accepts, all at one noise rate; a small batch of short clips is enough. A tolerance
+is relative to the scale of what is compared: 1e-5 suits float32.
 """
 
 import math
@@ -16,13 +16,13 @@ from interfaces.tokens import TokenSpec
 from interfaces.verdict import Verdict
 from prior.config import ContextConfig, ControlConfig, PriorConfig
 from prior.heads.base import TokenProposal
-from prior.memory import Past, cache_slot, copied
+from prior.memory import Past, cache_slot, copy_past
 from prior.model import LlamaPrior, PriorBatch
 
 
 @torch.no_grad()
 def streaming_is_the_training_path(model: LlamaPrior, batch: PriorBatch, tolerance: float) -> Verdict:
-    """Proposals frame by frame equal one pass over the whole batch: features, and what the head reads in them."""
+    """Proposals frame by frame equal one pass over the whole batch: the features and the outputs of the head."""
     features, worst = model.features(batch), 0.0
     for t, proposal in enumerate(proposals(model, batch)):
         trained = TokenProposal(features[:, t], model.head)
@@ -32,36 +32,36 @@ def streaming_is_the_training_path(model: LlamaPrior, batch: PriorBatch, toleran
 
 @torch.no_grad()
 def proposing_twice_is_proposing_once(model: LlamaPrior, batch: PriorBatch) -> Verdict:
-    """Asked again, after another question, it answers the same to the bit, and nothing visible has changed."""
+    """A second proposal, after a different one, equals the first to the bit, and the visible cache is unchanged."""
     law, past = "proposing twice is proposing once", start_past(model, batch)
     for t in range(batch.targets.shape[1]):
         before = visible(model.config, past)
         once = propose_frame(model, batch, past, t)
         propose_nothing_known(model, batch, past, t)
         if not torch.equal(once.features, propose_frame(model, batch, past, t).features):
-            return Verdict(law, False, f"the answer at frame {t} differs the second time")
+            return Verdict(law, False, f"the second proposal at frame {t} differs")
         if not all(torch.equal(*pair) for pair in zip(before, visible(model.config, past), strict=True)):
-            return Verdict(law, False, f"a question at frame {t} has changed what later questions see")
+            return Verdict(law, False, f"a proposal at frame {t} changed the visible cache")
         past = commit_frames(model, batch, past, t, t + 1)
     return Verdict(law, True, f"equal to the bit at {batch.targets.shape[1]} frames")
 
 
 @torch.no_grad()
 def a_copied_past_resumes(model: LlamaPrior, batch: PriorBatch) -> Verdict:
-    """A copy goes on to the same bits, after the original has gone on; from every frame of the batch."""
+    """A copy of the past continues to the same bits after the original continued; from every frame of the batch."""
     frames, past = batch.targets.shape[1], start_past(model, batch)
     for t in range(frames):
-        copy, going_on = copied(past), copied(past)
+        copy, next_past = copy_past(past), copy_past(past)
         first, second = (list(proposals(model, batch, each, t)) for each in (past, copy))
         if not all(torch.equal(one.features, two.features) for one, two in zip(first, second, strict=True)):
-            return Verdict("a copied past resumes", False, f"from frame {t} the copy goes another way")
-        past = commit_frames(model, batch, going_on, t, t + 1)
+            return Verdict("a copied past resumes", False, f"from frame {t} on the copy differs")
+        past = commit_frames(model, batch, next_past, t, t + 1)
     return Verdict("a copied past resumes", True, f"equal to the bit from each of {frames} frames")
 
 
 @torch.no_grad()
 def advancing_is_committing_and_proposing(model: LlamaPrior, batch: PriorBatch, tolerance: float) -> Verdict:
-    """The two steps in one pass leave the same past and give the same answer, to float rounding."""
+    """`advance` gives the same past and the same proposal as `commit` and `propose`, to float rounding."""
     law, worst = "advancing is committing and proposing", 0.0
     stepped, fused = start_past(model, batch), start_past(model, batch)
     for t in range(batch.targets.shape[1]):
@@ -73,7 +73,7 @@ def advancing_is_committing_and_proposing(model: LlamaPrior, batch: PriorBatch, 
         pairs = zip(visible(model.config, fused), visible(model.config, stepped), strict=True)
         worst = max(worst, *(relative(*pair) for pair in pairs))
         if not (torch.equal(stepped.frames, fused.frames) and torch.equal(stepped.last, fused.last)):
-            return Verdict(law, False, f"after frame {t} the two pasts have not come equally far")
+            return Verdict(law, False, f"after frame {t} the two pasts have different lengths")
     return Verdict(law, worst <= tolerance, difference(worst))
 
 
@@ -81,16 +81,16 @@ def advancing_is_committing_and_proposing(model: LlamaPrior, batch: PriorBatch, 
 def shifting_a_stream_changes_nothing(
     model: LlamaPrior, batch: PriorBatch, tolerance: float, shift: int = 1_000_000
 ) -> Verdict:
-    """Frames that come `shift` frames later get the same answers; both streams have the sinks of their beginning.
+    """Proposals do not change if the frames come `shift` frames later; both streams have the same sink frames.
 
-    Both clocks are set past the filling of the ring: its blank places then look the same to both.
+    Both start at a frame number at which the ring is full, so that its unwritten slots look the same to both.
     """
     config, frames = model.config, batch.targets.shape[1]
     if frames <= config.sink_frames:
         raise ValueError(f"the batch has {frames} frames: expected more than the {config.sink_frames} of the sink")
     past, worst = commit_frames(model, batch, start_past(model, batch), 0, config.sink_frames), 0.0
     full = config.sink_frames + config.window + 1
-    pasts = (copied(past)._replace(frames=torch.tensor(clock)) for clock in (full, full + shift))
+    pasts = (copy_past(past)._replace(frames=torch.tensor(clock)) for clock in (full, full + shift))
     near, far = (proposals(model, batch, each, config.sink_frames) for each in pasts)
     for t, (early, late) in enumerate(zip(near, far, strict=True), config.sink_frames):
         worst = max(worst, distance(late, early, batch.targets[:, t]))
@@ -99,7 +99,7 @@ def shifting_a_stream_changes_nothing(
 
 @torch.no_grad()
 def a_past_does_not_grow(model: LlamaPrior, batch: PriorBatch, rounds: int) -> Verdict:
-    """However long the stream, the past stays in the same memory."""
+    """The past stays in the same memory, however long the stream."""
     past = start_past(model, batch)
     places = {memory(past)}
     for _ in range(rounds):
@@ -115,7 +115,7 @@ def a_past_does_not_grow(model: LlamaPrior, batch: PriorBatch, rounds: int) -> V
 
 @torch.no_grad()
 def a_row_of_a_batch_is_the_row_alone(model: LlamaPrior, batch: PriorBatch, tolerance: float) -> Verdict:
-    """The top guess at every token is the same, whatever else is in the batch; all else to float rounding."""
+    """The top guess at every token does not depend on the other rows; everything else is equal to float rounding."""
     together = list(proposals(model, batch))
     wrong, worst = 0, 0.0
     for row in range(len(batch.targets)):
@@ -131,8 +131,8 @@ def a_row_of_a_batch_is_the_row_alone(model: LlamaPrior, batch: PriorBatch, tole
 def random_batch(
     config: PriorConfig, batch: int, frames: int, spec: TokenSpec, generator: torch.Generator, noise: float = 0.0
 ) -> PriorBatch:
-    """Random clips on the generator's device, a random part of each frame masked, with captions and controls if it
-    takes any."""
+    """Random clips on the generator's device, with captions and controls if the prior takes them; a random part of each
+    frame is masked."""
     draw: dict[str, Any] = {"generator": generator, "device": generator.device}
     shape = (batch, frames, spec.tokens)
     targets, other = (random_codes(spec, shape, generator) for _ in range(2))
@@ -159,7 +159,7 @@ def random_control(config: ControlConfig, shape: tuple[int, int], generator: tor
 
 
 def random_text(config: ContextConfig, batch: int, generator: torch.Generator) -> Text:
-    """Captions of random words and of random lengths, from none on."""
+    """Captions of random words and random lengths from 0 on."""
     draw: dict[str, Any] = {"generator": generator, "device": generator.device}
     lengths = torch.randint(config.length + 1, (batch, 1), **draw)
     mask = torch.arange(config.length, device=generator.device) < lengths
@@ -172,14 +172,14 @@ def start_past(model: LlamaPrior, batch: PriorBatch) -> Past:
     """The past before the batch's first frame."""
     noise = batch.noise_B[0].item()
     if (batch.noise_B != noise).any():
-        raise ValueError(f"the batch has rates {batch.noise_B.tolist()}: a stream has one")
+        raise ValueError(f"the batch has noise rates {batch.noise_B.tolist()}: a stream has one")
     return model.begin(batch.text, len(batch.targets), batch.spec, noise)
 
 
 def commit_frames(model: LlamaPrior, batch: PriorBatch, past: Past, start: int, end: int) -> Past:
-    """The past after frames start .. end - 1 of the batch as well.
+    """Commits frames start .. end - 1 of the batch.
 
-    Another question comes before each commit, which so has to put the decided frame where the other one was asked.
+    Another proposal comes before each commit, so the commit has to overwrite its keys.
     """
     for t in range(start, end):
         control = control_at(batch, t)
@@ -192,7 +192,7 @@ def commit_frames(model: LlamaPrior, batch: PriorBatch, past: Past, start: int, 
 def proposals(
     model: LlamaPrior, batch: PriorBatch, past: Past | None = None, start: int = 0
 ) -> Iterator[TokenProposal]:
-    """The proposals of a stream at each frame of the batch from `start` on; mutates the past that is given."""
+    """The proposals of a stream at each frame of the batch from `start` on; mutates `past`."""
     past = start_past(model, batch) if past is None else past
     for t in range(start, batch.targets.shape[1]):
         yield propose_frame(model, batch, past, t)
@@ -200,7 +200,7 @@ def proposals(
 
 
 def propose_frame(model: LlamaPrior, batch: PriorBatch, past: Past, t: int) -> TokenProposal:
-    """With what frame t knows of itself; in decode order every token knows those before it."""
+    """The proposal at frame t given its known tokens; in decode order each token knows those before it."""
     control = control_at(batch, t)
     if batch.known is None:
         return model.propose(batch.clean[:, t], all_known(batch), past, control)[0]
@@ -227,25 +227,25 @@ def row_of(batch: PriorBatch, row: int) -> PriorBatch:
 
 
 def visible(config: PriorConfig, past: Past) -> list[Tensor]:
-    """A copy of all of the past but the place of the frame being decided."""
+    """A copy of the whole past except the slot of the frame being sampled."""
     slot = cache_slot(config, int(past.frames), past.spec.tokens)
     buffers = (*past.keys, *past.values)
     return [torch.cat([each[:, :, : slot.start], each[:, :, slot.end : slot.visible]], 2) for each in buffers]
 
 
 def memory(past: Past) -> tuple[tuple[int, int], ...]:
-    """Address and size of everything that is kept of frames."""
+    """Address and size of each buffer of the cache."""
     return tuple((each.data_ptr(), each.untyped_storage().nbytes()) for each in (*past.keys, *past.values))
 
 
 def distance(one: TokenProposal, other: TokenProposal, codes_BNK: Tensor) -> float:
-    """The largest difference of their features, and of what the head reads in them along these codes."""
+    """The largest difference between their features, and between the head's outputs for these codes."""
     readings = zip(*(each.head.readings(each.features, codes_BNK) for each in (one, other)), strict=True)
     return max(relative(one.features, other.features), *(relative(*pair) for pair in readings))
 
 
 def relative(one: Tensor, other: Tensor) -> float:
-    """The largest difference, relative to the largest value; infinite where something is no number."""
+    """The largest difference, relative to the largest value; infinite if a value is NaN."""
     if one.numel() == 0:
         return 0.0
     ratio = ((one - other).abs().max() / other.abs().max().clamp_min(1e-30)).item()

@@ -1,7 +1,7 @@
-"""Matrices, and how a network that only streams has them laid out for a CPU.
+"""Linear layers with weights that are packed for oneDNN, for streaming on a CPU.
 
-torch hands products in float32 to MKL, which on some processors of other makers than its own uses half of their width,
-and lays the weights out anew for each. oneDNN uses all of it, and takes weights that lie as it reads them.
+torch computes float32 products with MKL, which uses half of the vector width of some non-Intel processors and lays out
+the weights again for each product. oneDNN uses the full width and takes weights that are already laid out.
 """
 
 import functools
@@ -13,62 +13,62 @@ from torch.nn import functional as F
 
 
 class Linear(nn.Linear):
-    """As in torch, until it is packed. Then products of several rows take the packed weights.
+    """`nn.Linear`; once packed, products of more than one row use the packed weights.
 
-    One row alone is faster as it was. Which way is taken depends on the rows of one sample, never on how many samples
-    there are: a sample of a batch stays what it is alone.
+    A single row is faster without. The choice depends on the rows of one sample, not on the batch size, so a sample
+    gives the same result alone and in a batch.
     """
 
-    packs = False
+    packing = False
     packed: Tensor | None = None
-    version = 0  # of the weights that are packed
-    norms: tuple[nn.RMSNorm, ...] = ()  # the one that comes before, packed with the matrix; a tuple is no part of it
+    version = 0  # of the weights when they were packed
+    norms: tuple[nn.RMSNorm, ...] = ()  # the preceding norm, packed with the matrix; a tuple is no submodule
 
     def pack(self) -> None:
-        """Of weights that change no more; those that move to another device or type are packed anew, where they can."""
-        self.packs, self.packed = True, None
+        """Packs the weights, which must not change afterwards; a move to another device or dtype packs them again."""
+        self.packing, self.packed = True, None
         if can_pack(self.weight):
             weight = self.weight.detach()
             for norm in self.norms:
                 weight = (weight.double() * norm.weight.detach().double() * self.in_features**0.5).float()
             self.packed = torch.ops.mkldnn._reorder_linear_weight(weight)
-            self.version = self.current()
+            self.version = self.weight_version()
 
-    def follow(self, norm: nn.RMSNorm) -> None:
-        """Before it is packed: it will be given what this norm makes, and asked by `after_norm` where it streams."""
+    def fuse_norm(self, norm: nn.RMSNorm) -> None:
+        """Call it before `pack`: the input of this layer is the output of `norm`; `after_norm` computes both."""
         self.norms = (norm,)
 
     def after_norm(self, x: Tensor) -> Tensor:
-        """self(norm(x)) of the norm that it follows, whose weights a packed matrix holds already."""
+        """self(norm(x)) for the norm of `fuse_norm`, whose weights are part of the packed matrix."""
         (norm,) = self.norms
-        if self.packed is None or not self.serves(x):
+        if self.packed is None or not self.can_use_packed(x):
             return self(norm(x))  # type: ignore[no-any-return]
-        rows = unit(x, norm.eps)
+        rows = unit_rms(x, norm.eps)
         product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, self.packed, self.bias, "none", [], "")
         return product
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.packed is None or self.norms or not self.serves(x):
+        if self.packed is None or self.norms or not self.can_use_packed(x):
             return F.linear(x, self.weight, self.bias)
         product: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
         return product
 
-    def added_to(self, y: Tensor, x: Tensor) -> Tensor:
-        """y + self(x), of x and y alike in type and rows; packed weights add while they multiply."""
-        if self.packed is None or not self.serves(x):
+    def add_to(self, y: Tensor, x: Tensor) -> Tensor:
+        """y + self(x), in one operation if the weights are packed."""
+        if self.packed is None or not self.can_use_packed(x):
             return y + F.linear(x, self.weight, self.bias)
         total: Tensor = torch.ops.mkldnn._linear_pointwise.binary(x, y, self.packed, self.bias, "add")
         return total
 
-    def serves(self, x: Tensor) -> bool:
-        return not (x.shape[-2] == 1 or self.changes() or x.dtype != self.weight.dtype or x.requires_grad)
+    def can_use_packed(self, x: Tensor) -> bool:
+        return not (x.shape[-2] == 1 or self.is_stale() or x.dtype != self.weight.dtype or x.requires_grad)
 
-    def changes(self) -> bool:
-        """Whether what was packed may be another matrix than the one that holds."""
-        return self.weight.requires_grad or self.current() != self.version
+    def is_stale(self) -> bool:
+        """Whether the weights may have changed since they were packed."""
+        return self.weight.requires_grad or self.weight_version() != self.version
 
-    def current(self) -> int:
-        """Grows with every change of the weights that are packed."""
+    def weight_version(self) -> int:
+        """A number that grows with every in-place change of the weights."""
         version: int = self.weight._version
         for norm in self.norms:
             version += norm.weight._version
@@ -76,7 +76,7 @@ class Linear(nn.Linear):
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        if self.packs:
+        if self.packing:
             self.pack()
         return self
 
@@ -85,12 +85,12 @@ class Linear(nn.Linear):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
-        if self.packs:
+        if self.packing:
             self.pack()
 
 
-def unit(x: Tensor, epsilon: float | None) -> Tensor:
-    """An RMS norm's output over the root of its size: x over its length, in which `epsilon` counts for each channel."""
+def unit_rms(x: Tensor, epsilon: float | None) -> Tensor:
+    """RMSNorm(x) without its weight, divided by the square root of the number of channels."""
     length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
     return x / torch.hypot(length, root((epsilon or 0.0) * x.shape[-1], x.dtype))
 
@@ -102,13 +102,13 @@ def root(square: float, dtype: torch.dtype) -> Tensor:
 
 
 def can_pack(weight: Tensor) -> bool:
-    """In bfloat16 torch takes oneDNN by itself, and gains nothing by it."""
+    """Whether packing helps: float32 on a CPU with oneDNN; torch uses oneDNN for bfloat16 by itself."""
     has_onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     return bool(has_onednn and weight.device.type == "cpu" and weight.dtype == torch.float32)
 
 
 def pack(network: nn.Module) -> None:
-    """For streaming alone: all matrices of the network, whose weights change no more; what is packed stays so."""
+    """Packs all linear layers of a network that only streams; its weights must not change afterwards."""
     for module in network.modules():
-        if isinstance(module, Linear) and (module.packed is None or module.changes()):
+        if isinstance(module, Linear) and (module.packed is None or module.is_stale()):
             module.pack()

@@ -1,7 +1,7 @@
-"""Weights of the Llama family, by the names of its checkpoints, as weights of a prior.
+"""Converts the weights of a Llama checkpoint to those of a prior.
 
-A language model can be the beginning of a prior: its blocks are our blocks. With one token a latent frame, positions
-on a line and the objective `autoregressive`, a prior with all of its weights is the language model.
+The blocks of a prior are Llama blocks, so a language model can initialize them. A prior with one token per latent
+frame, the objective `autoregressive` and all of the weights computes what the language model computes.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,42 +12,42 @@ from torch import Tensor
 from prior.config import PriorConfig
 
 EMBEDDING, HEAD, NORM = "model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"
-OF_NO_WEIGHT = ("self_attn.rotary_emb.inv_freq",)  # in old checkpoints; angles are computed
+UNUSED = ("self_attn.rotary_emb.inv_freq",)  # in old checkpoints; angles are computed
 
 
 def blocks_from_llama(tensors: Mapping[str, Tensor], config: PriorConfig) -> dict[str, Tensor]:
-    """`layers.*` and `norm.weight` of a prior: as many blocks as the config asks for, the checkpoint's first ones.
+    """`layers.*` and `norm.weight` of a prior, from the first `config.layers` blocks of the checkpoint.
 
-    Norms of queries and keys are taken where config and checkpoint both have them, and otherwise not mentioned.
+    QK norms are included if both the config and the checkpoint have them.
     """
-    weights = {"norm.weight": fitting(tensors, NORM, (config.width,))}
+    weights = {"norm.weight": tensor_of_shape(tensors, NORM, (config.width,))}
     for number in range(config.layers):
         ours, theirs = f"layers.{number}.", f"model.layers.{number}."
-        weights |= {ours + name: tensor for name, tensor in one_block(tensors, theirs, config)}
-        refuse_what_is_left(tensors, theirs, config)
+        weights |= {ours + name: tensor for name, tensor in block_weights(tensors, theirs, config)}
+        refuse_unused(tensors, theirs, config)
     return weights
 
 
-def whole_from_llama(tensors: Mapping[str, Tensor], config: PriorConfig) -> dict[str, Tensor]:
-    """The blocks, the embedding and the head (the embedding again where the checkpoint ties them).
+def model_from_llama(tensors: Mapping[str, Tensor], config: PriorConfig) -> dict[str, Tensor]:
+    """The blocks, the embedding and the head (the embedding again if the checkpoint ties them).
 
-    What a language model has not stays unmentioned: the vectors of the mask and of the start.
+    The vectors for masked tokens and for the start are not included: a language model has none.
     """
     codebooks = config.spec.codebooks
     if len(codebooks) != 1:
         raise ValueError(f"codebooks = {codebooks}: a language model has one vocabulary")
     shape = (codebooks[0], config.width)
-    embedding = fitting(tensors, EMBEDDING, shape)
-    head = fitting(tensors, HEAD, shape) if HEAD in tensors else embedding
+    embedding = tensor_of_shape(tensors, EMBEDDING, shape)
+    head = tensor_of_shape(tensors, HEAD, shape) if HEAD in tensors else embedding
     return blocks_from_llama(tensors, config) | {"embedding.tables.0.weight": embedding, "head.read.0.weight": head}
 
 
-def one_block(tensors: Mapping[str, Tensor], prefix: str, config: PriorConfig) -> Iterator[tuple[str, Tensor]]:
-    """Our names and tensors: queries, keys and values are one matrix, and so are gate and up."""
+def block_weights(tensors: Mapping[str, Tensor], prefix: str, config: PriorConfig) -> Iterator[tuple[str, Tensor]]:
+    """Names and tensors of a prior's block: q, k and v are one matrix, and so are gate and up."""
     shapes = block_shapes(config)
 
     def of(name: str) -> Tensor:
-        return fitting(tensors, prefix + name, shapes[name])
+        return tensor_of_shape(tensors, prefix + name, shapes[name])
 
     yield "before_attention.weight", of("input_layernorm.weight")
     yield "qkv.weight", torch.cat([of(f"self_attn.{part}_proj.weight") for part in "qkv"])
@@ -61,7 +61,7 @@ def one_block(tensors: Mapping[str, Tensor], prefix: str, config: PriorConfig) -
 
 
 def block_shapes(config: PriorConfig) -> dict[str, tuple[int, ...]]:
-    """What a block of a checkpoint must be made of to fit."""
+    """The shapes that the tensors of a checkpoint's block must have."""
     width, hidden, channels = config.width, config.hidden, config.head_dim
     queries, keys = config.heads * channels, config.kv_heads * channels
     norms = {f"self_attn.{part}_norm.weight": (channels,) for part in "qk"} if config.qk_norm else {}
@@ -78,7 +78,7 @@ def block_shapes(config: PriorConfig) -> dict[str, tuple[int, ...]]:
     }
 
 
-def fitting(tensors: Mapping[str, Tensor], name: str, shape: tuple[int, ...]) -> Tensor:
+def tensor_of_shape(tensors: Mapping[str, Tensor], name: str, shape: tuple[int, ...]) -> Tensor:
     if name not in tensors:
         raise ValueError(f"{name} is not in the checkpoint; this prior takes one of shape {shape} from it")
     if tuple(tensors[name].shape) != shape:
@@ -86,9 +86,9 @@ def fitting(tensors: Mapping[str, Tensor], name: str, shape: tuple[int, ...]) ->
     return tensors[name]
 
 
-def refuse_what_is_left(tensors: Mapping[str, Tensor], prefix: str, config: PriorConfig) -> None:
-    """A bias, or a norm that our blocks lack: without it they would compute something else."""
-    known = {*block_shapes(config), *OF_NO_WEIGHT}
+def refuse_unused(tensors: Mapping[str, Tensor], prefix: str, config: PriorConfig) -> None:
+    """ValueError for a tensor that a prior's block lacks, such as a bias: without it the results would differ."""
+    known = {*block_shapes(config), *UNUSED}
     for name in tensors:
         if name.startswith(prefix) and name.removeprefix(prefix) not in known:
             raise ValueError(f"{name} of shape {tuple(tensors[name].shape)} has no place in the blocks of this prior")

@@ -1,8 +1,8 @@
-"""What a stream remembers: keys and values of the context, the sink frames, and a ring of the window's frames.
+"""The KV cache of a stream: keys and values of the context, the sink frames, and a ring buffer of the window.
 
-Each layer has one buffer, `[context | sinks | ring of window + 1 frames]`. The ring has a place for each latent frame
-of the window and one for the frame being decided: proposals write there, where nothing is visible, so a proposal copies
-nothing but its own keys, and memory is the same after one latent frame as after a million.
+Each layer has one buffer, `[context | sinks | ring of window + 1 frames]`. The ring has a slot for each latent frame of
+the window and one for the frame being sampled, where proposals write their keys. Its size does not grow with the
+stream.
 """
 
 from typing import NamedTuple
@@ -15,17 +15,17 @@ from prior.config import PriorConfig
 
 
 class Past(NamedTuple):
-    """The KV cache of a batch of streams; `commit` and `advance` mutate it in place, `copied` keeps one."""
+    """The KV cache of a batch of streams; `commit` and `advance` mutate it in place, `copy_past` copies it."""
 
-    keys: tuple[Tensor, ...]  # of each layer, [B, K, M, D]
+    keys: tuple[Tensor, ...]  # one [B, K, M, D] for each layer
     values: tuple[Tensor, ...]
     frames: Tensor  # int64 [], on the CPU: how many latent frames have been committed
-    last: Tensor  # the last token in decode order [B, K]; without meaning while there are no frames
+    last: Tensor  # the last token in decode order [B, K]; meaningless while there are no frames
     spec: TokenSpec
 
 
 class Present(NamedTuple):
-    """The keys and values of one latent frame, of each layer [B, K, N, D], and its last token."""
+    """The keys and values of one latent frame, [B, K, N, D] for each layer, and its last token."""
 
     keys: tuple[Tensor, ...]
     values: tuple[Tensor, ...]
@@ -33,7 +33,7 @@ class Present(NamedTuple):
 
 
 class CacheSlot(NamedTuple):
-    """Where a latent frame's keys go, and how far the buffer is visible to it."""
+    """Where the keys of a latent frame are written, and up to where it attends to the buffer."""
 
     start: int
     end: int
@@ -41,7 +41,7 @@ class CacheSlot(NamedTuple):
 
 
 def cache_slot(config: PriorConfig, frame: int, tokens: int) -> CacheSlot:
-    """Of a latent frame of so many tokens, counted from the beginning of the stream."""
+    """The slot of latent frame number `frame` of the stream, which has `tokens` tokens."""
     ring = config.window + 1
     sink = frame < config.sink_frames
     place = frame if sink else config.sink_frames + (frame - config.sink_frames) % ring
@@ -51,7 +51,7 @@ def cache_slot(config: PriorConfig, frame: int, tokens: int) -> CacheSlot:
 
 
 def empty_past(config: PriorConfig, batch: int, spec: TokenSpec, like: Tensor) -> Past:
-    """Room for the whole window, with the type and device of `like`; writable in and out of inference mode."""
+    """Buffers for the whole window, with the dtype and device of `like`; writable in and out of inference mode."""
     rows = config.context_length + (config.sink_frames + config.window + 1) * spec.tokens
     shape = (batch, config.kv_heads, rows, config.head_dim)
     with torch.inference_mode(False):
@@ -59,7 +59,7 @@ def empty_past(config: PriorConfig, batch: int, spec: TokenSpec, like: Tensor) -
     return Past(keys, values, torch.tensor(0), spec.empty(batch, 1, like.device)[:, 0, -1].clone(), spec)
 
 
-def copied(past: Past) -> Past:
-    """A copy; the original may go on."""
+def copy_past(past: Past) -> Past:
+    """A copy that stays as it is when the original is mutated."""
     keys, values = (tuple(each.clone() for each in part) for part in (past.keys, past.values))
     return Past(keys, values, past.frames.clone(), past.last.clone(), past.spec)

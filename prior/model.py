@@ -1,7 +1,7 @@
 """The prior: a Llama over latent frames. `forward` trains on whole clips; `begin`, `propose` and `commit` stream.
 
-Both ways go through the same blocks and the same rules of visibility: a proposal computes what training computed for
-the same masked frame, to float rounding.
+Both use the same blocks and the same attention pattern: a proposal computes what training computes for the same masked
+frame, to float rounding.
 """
 
 import functools
@@ -13,38 +13,37 @@ from torch.utils.checkpoint import checkpoint
 
 from interfaces.prior import Text
 from interfaces.tokens import TokenGroup, TokenSpec
-from prior.attention import Kernel, attend, attend_all, blocks_of
-from prior.blocks import Block, start_weights
+from prior.attention import Kernel, attend, attend_all, block_mask_of
+from prior.blocks import Block, init_weights
 from prior.config import PriorConfig
 from prior.context import ContextEmbedding
 from prior.embedding import Embedding
 from prior.heads import make_head
-from prior.heads.base import Head, TokenLosses, TokenProposal, at_places
+from prior.heads.base import Head, TokenLosses, TokenProposal, at_positions
 from prior.memory import Past, Present, cache_slot, empty_past
-from prior.rotary import RotaryCache, concat, context_rotary, frame_rotary
-from prior.streaming import steps_for
+from prior.rotary import RotaryCache, concat_rotary, context_rotary, frame_rotary
+from prior.streaming import arithmetic_for
 from prior.visibility import Layout
 
 
 class PriorBatch(NamedTuple):
-    """Clips to train on. Without `known`, tokens are predicted in decode order; with it, masked frames are.
+    """Clips to train on. With `known`, masked frames are predicted; without it, tokens in decode order.
 
-    The clean copy is what frames remember of each other; it may be corrupted, or come from the model's own rollouts, at
-    a rate that the model is told. Targets are always true.
+    Frames attend to the clean copy of earlier frames, which may be corrupted or come from the model's own rollouts;
+    `noise_B` is the share of wrong tokens, an input of the model. The targets are always the true codes.
     """
 
     targets: Tensor  # codes [B, T, N, K]
-    clean: Tensor  # the same, as remembered
-    known: Tensor | None  # bool [B, T, N]: the targets that each frame knows of itself
+    clean: Tensor  # codes [B, T, N, K] of the history
+    known: Tensor | None  # bool [B, T, N]: the targets that are visible in their own frame
     text: Text | None
-    noise_B: Tensor  # float: the rate of corruption
+    noise_B: Tensor  # float: the noise rate of the history
     spec: TokenSpec
     control: Tensor | None = None  # int64 [B, T], or float [B, T, floats]
 
 
 class LlamaPrior(nn.Module):
-    """Keeps the promise of `interfaces.prior.AutoregressivePrior`; it holds weights, and a stream's past goes in and
-    comes out."""
+    """Implements `interfaces.prior.AutoregressivePrior`; it holds only weights, a stream's state is its `Past`."""
 
     def __init__(self, config: PriorConfig):
         super().__init__()
@@ -54,7 +53,7 @@ class LlamaPrior(nn.Module):
         self.layers = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.RMSNorm(config.width, config.epsilon)
         self.head = make_head(config)
-        start_weights(self, config.layers)
+        init_weights(self, config.layers)
 
     @property
     def device(self) -> torch.device:
@@ -82,14 +81,14 @@ class LlamaPrior(nn.Module):
         recompute: bool = False,
         blocks: Any = None,
     ) -> TokenLosses:
-        """The losses of every token of the targets [B, T, N]; a compiled model must be given `blocks`."""
+        """The losses of every token of the targets [B, T, N]; a compiled model needs `blocks`."""
         head: Head = self.head
         return head.losses(self.features(batch, kernel, recompute, blocks), batch.targets, smoothing)
 
     def features(
         self, batch: PriorBatch, kernel: Kernel = "auto", recompute: bool = False, blocks: Any = None
     ) -> Tensor:
-        """[B, T, N, C]; with `recompute`, the activations of a block are computed again instead of kept."""
+        """[B, T, N, C]; `recompute` turns on activation checkpointing."""
         layout = self.layout_of(batch)
         x_BSC = self.sequence(batch, layout)
         rotary = self.sequence_rotary(layout, batch.spec.groups, x_BSC.device)
@@ -101,9 +100,9 @@ class LlamaPrior(nn.Module):
         features: Tensor = self.norm(x_BSC).view(*batch.targets.shape[:3], -1)
         return features
 
-    def blocks_for(self, batch: PriorBatch, kernel: Kernel) -> Any:
-        """What `forward` must be given where it is compiled; see `blocks_of`."""
-        return blocks_of(self.layout_of(batch), kernel, batch.targets.device, self.config.head_dim)
+    def block_mask_for(self, batch: PriorBatch, kernel: Kernel) -> Any:
+        """The argument `blocks` of a compiled `forward`; see `block_mask_of`."""
+        return block_mask_of(self.layout_of(batch), kernel, batch.targets.device, self.config.head_dim)
 
     def layout_of(self, batch: PriorBatch) -> Layout:
         return self.layout(batch.targets.shape[1], batch.targets.shape[2], batch.known is not None)
@@ -114,7 +113,7 @@ class LlamaPrior(nn.Module):
         return Layout(config.context_length, frames, tokens, config.window, config.sink_frames, copies, order)  # type: ignore[arg-type]
 
     def sequence(self, batch: PriorBatch, layout: Layout) -> Tensor:
-        """[B, S, C]: the context, the clean copy, and the masked one where there is one."""
+        """[B, S, C]: the context, the clean copy, and the masked copy if the objective is masked."""
         parts = []
         if self.context is not None:
             parts.append(self.embed_context(batch.text, batch.noise_B, len(batch.targets)))
@@ -122,7 +121,7 @@ class LlamaPrior(nn.Module):
         everywhere = torch.ones((), dtype=torch.bool, device=batch.clean.device)
         clean_BTNC = self.embedding.tokens(batch.clean[:, history], everywhere)
         control = None if batch.control is None else batch.control[:, history]
-        # All weights take part in the loss of either objective, as distributed training needs it.
+        # Distributed training needs all weights to take part in the loss of either objective.
         clean_BTNC = torch.where(everywhere, clean_BTNC, self.embedding.start)
         if batch.known is None:
             first_BC = self.embedding.start.expand(len(clean_BTNC), -1)
@@ -142,10 +141,10 @@ class LlamaPrior(nn.Module):
             parts.append(rotary_of(self.config, 0, layout.frames, groups, device))
         if self.context is not None:
             parts.insert(0, context_rotary(layout.context, self.config.head_dim, device))
-        return concat(parts)
+        return concat_rotary(parts)
 
     def embed_context(self, text: Text | None, noise_B: Tensor, batch: int) -> Tensor:
-        """The context as vectors; no text is that of clips without a caption."""
+        """The context as vectors; None is the text of clips without a caption."""
         assert self.context is not None
         return self.context(text if text is not None else self.no_text(batch), noise_B)  # type: ignore[no-any-return]
 
@@ -169,7 +168,7 @@ class LlamaPrior(nn.Module):
             return past
         x_BLC = self.embed_context(text, torch.full((batch,), history_noise, device=weight.device), batch)
         rotary = context_rotary(config.context_length, config.head_dim, weight.device)
-        steps = steps_for(x_BLC, rotary, config)
+        steps = arithmetic_for(x_BLC, rotary, config)
         for block, keys, values in zip(self.blocks, past.keys, past.values, strict=True):
             q, k, v = steps.project(block, x_BLC)
             keys[:, :, : config.context_length] = k.transpose(1, 2)
@@ -184,7 +183,7 @@ class LlamaPrior(nn.Module):
         known_BN: Tensor,
         past: Past,
         control: Tensor | None = None,
-        places_BM: Tensor | None = None,
+        positions_BM: Tensor | None = None,
     ) -> tuple[TokenProposal, Present]:
         self.check(codes_BNK, past)
         if self.autoregressive:
@@ -193,10 +192,10 @@ class LlamaPrior(nn.Module):
         else:
             x_BNC, mask = self.embedding.tokens(codes_BNK, known_BN), None
         x_BNC = self.embed_frames(x_BNC.unsqueeze(1), past.spec, one_frame(control))
-        early = None if self.autoregressive else places_BM
+        early = None if self.autoregressive else positions_BM
         features, keys, values = self.stream(x_BNC, past, int(past.frames), mask, early)
         proposal, present = TokenProposal(features, self.head), Present(keys, values, codes_BNK[:, -1].clone())
-        return proposal if places_BM is None or early is not None else proposal.at(places_BM), present
+        return proposal if positions_BM is None or early is not None else proposal.at(positions_BM), present
 
     @torch.no_grad()
     def commit(self, past: Past, present: Present) -> Past:
@@ -225,7 +224,7 @@ class LlamaPrior(nn.Module):
 
     @torch.no_grad()
     def next_token(self, codes_BnK: Tensor, past: Past, control: Tensor | None = None) -> TokenProposal:
-        """The guess at token n of a latent frame, by a prior that was trained in decode order."""
+        """The proposal for token n of a latent frame, from a prior that was trained in decode order."""
         frame, number = int(past.frames), codes_BnK.shape[1]
         tokens = past.spec.tokens
         before_BC = self.embedding.tokens(codes_BnK[:, -1]) if number else self.before(past)
@@ -236,7 +235,7 @@ class LlamaPrior(nn.Module):
         at = slot.start + number
         mask = torch.ones(1, slot.visible, dtype=torch.bool, device=x_B1C.device)
         mask[:, at + 1 : slot.end] = False
-        steps = steps_for(x_B1C, rotary, self.config, slice(number, number + 1))
+        steps = arithmetic_for(x_B1C, rotary, self.config, slice(number, number + 1))
         for block, keys, values in zip(self.blocks, past.keys, past.values, strict=True):
             q, k, v = steps.project(block, x_B1C)
             keys[:, :, at], values[:, :, at] = k[:, 0], v[:, 0]
@@ -251,19 +250,19 @@ class LlamaPrior(nn.Module):
         return self.embedding.tokens(past.last)
 
     def stream(
-        self, x_BSC: Tensor, past: Past, frame: int, mask: Tensor | None, places_BM: Tensor | None = None
+        self, x_BSC: Tensor, past: Past, frame: int, mask: Tensor | None, positions_BM: Tensor | None = None
     ) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """Consecutive latent frames through all blocks: features of the last frame, or of these places of it, and the
-        keys and values [B, K, S, D] of all.
+        """Runs consecutive latent frames through all blocks. Returns the features of the last frame, or of these
+        positions of it, and the keys and values [B, K, S, D] of all frames.
 
-        Keys are written where the past has room for the frame being decided. Of two frames, the first attends before
-        the keys of the second overwrite the oldest that only the first may see. The last block attends for nothing but
-        what is asked for: of the other tokens only its keys count.
+        Keys are written to the slot of the frame being sampled. Of two frames, the first attends before the keys of the
+        second overwrite the oldest ones, which only the first attends to. The last block computes attention only for
+        the positions that are returned; of the other tokens it needs only keys and values.
         """
         tokens = past.spec.tokens
         frames = range(x_BSC.shape[1] // tokens)
         rotary = cached_rotary(self.config, frame, len(frames), past.spec.groups, x_BSC.device)
-        steps = steps_for(x_BSC, rotary, self.config)
+        steps = arithmetic_for(x_BSC, rotary, self.config)
         slots = [cache_slot(self.config, frame + number, tokens) for number in frames]
         rows = [slice(number * tokens, (number + 1) * tokens) for number in frames]
         all_keys, all_values, last = [], [], self.blocks[-1]
@@ -277,18 +276,18 @@ class LlamaPrior(nn.Module):
                 if block is last and number < frames[-1]:
                     continue
                 part = q[:, own]
-                if block is last and places_BM is not None:
-                    part = at_places(part, places_BM)
+                if block is last and positions_BM is not None:
+                    part = at_positions(part, positions_BM)
                 attended.append(attend_all(part, keys[:, :, : slot.visible], values[:, :, : slot.visible], mask))
             if block is last:
-                x_BSC = x_BSC[:, rows[-1]] if places_BM is None else at_places(x_BSC[:, rows[-1]], places_BM)
+                x_BSC = x_BSC[:, rows[-1]] if positions_BM is None else at_positions(x_BSC[:, rows[-1]], positions_BM)
             x_BSC = steps.finish(block, x_BSC, attended[0] if len(attended) == 1 else torch.cat(attended, 1))
             all_keys.append(k)
             all_values.append(v)
         return self.norm(x_BSC), tuple(all_keys), tuple(all_values)
 
     def raster_mask(self, past: Past, tokens: int, device: torch.device) -> Tensor:
-        """bool [N, M]: all of the past, and of this latent frame no token after the one that asks."""
+        """bool [N, M]: the whole past, and of this latent frame the tokens up to the query."""
         slot = cache_slot(self.config, int(past.frames), tokens)
         mask = torch.ones(tokens, slot.visible, dtype=torch.bool, device=device)
         mask[:, slot.start : slot.end].tril_()
@@ -297,7 +296,7 @@ class LlamaPrior(nn.Module):
     def check(self, codes_BNK: Tensor, past: Past) -> None:
         past.spec.check(codes_BNK)
         if len(codes_BNK) != len(past.last):
-            raise ValueError(f"codes are of {len(codes_BNK)} streams; this past holds {len(past.last)}")
+            raise ValueError(f"codes have {len(codes_BNK)} streams; this past has {len(past.last)}")
 
 
 def rotary_of(
@@ -311,7 +310,7 @@ def rotary_of(
 def cached_rotary(
     config: PriorConfig, start: int, frames: int, groups: tuple[TokenGroup, ...], device: torch.device
 ) -> RotaryCache:
-    """The same for all proposals of a latent frame, of a few streams at once."""
+    """Cached: all proposals of a latent frame need the same one."""
     with torch.inference_mode(False):
         return rotary_of(config, start, frames, groups, device)
 
@@ -325,14 +324,14 @@ def run_block(
 def run_last_block(
     block: Block, x_BSC: Tensor, rotary: RotaryCache, layout: Layout, kernel: Kernel, blocks: Any = None
 ) -> Tensor:
-    """The same for the frames whose loss counts: after the last block nothing attends to the others."""
+    """Computes only the frames that have a loss: nothing attends to the others after the last block."""
     asked = slice(-layout.frames * layout.tokens, None)
     attended_BSHD = attend(*block.project(x_BSC, rotary), layout, kernel, blocks)
     return block.finish(x_BSC[:, asked], attended_BSHD[:, asked])
 
 
 def shifted(x_BSC: Tensor, first_BC: Tensor) -> Tensor:
-    """Each position gets the token before it in decode order."""
+    """Moves each token to the next position in decode order."""
     return torch.cat([first_BC.unsqueeze(1), x_BSC[:, :-1]], 1)
 
 

@@ -1,6 +1,6 @@
-"""What a prior is trained on: frames partly masked, a history partly wrong; and what of it counts.
+"""The masks and the noise of training, and which tokens count in the loss.
 
-All randomness comes in as uniform numbers in [0, 1): the same numbers make the same batch, on any device.
+All randomness is an argument, uniform numbers in [0, 1): the same numbers give the same batch on any device.
 """
 
 import math
@@ -10,8 +10,8 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-Counts: TypeAlias = Callable[[Tensor, int], Tensor]  # of uniform numbers and a group's tokens
-MEAN_RATIO = 2 / math.pi  # of the cosine of a uniform draw
+Counts: TypeAlias = Callable[[Tensor, int], Tensor]  # of uniform numbers and the number of tokens of a group
+MEAN_RATIO = 2 / math.pi  # the mean of cos(pi / 2 * u) for uniform u
 
 
 class BatchDraws(NamedTuple):
@@ -24,23 +24,23 @@ class BatchDraws(NamedTuple):
 
 
 def cosine_counts(ratio: Tensor, tokens: int) -> Tensor:
-    """How many of a frame's tokens are masked, 1 .. N: most frames have many, as in the first steps of sampling."""
+    """How many tokens of a frame are masked, 1 .. N: many in most frames, as in the first steps of sampling."""
     return (torch.cos(ratio * (math.pi / 2)) * tokens).ceil().long().clamp(1, tokens)
 
 
 def even_counts(ratio: Tensor, tokens: int) -> Tensor:
-    """1 .. N with equal probability: the mean loss then bounds the likelihood, whatever the order of decisions."""
+    """1 .. N with equal probability: the mean loss is then a bound of the likelihood, in any order of sampling."""
     return (ratio * tokens).floor().long().clamp(0, tokens - 1) + 1
 
 
 def masks(counts_BT: Tensor, order_BTN: Tensor) -> Tensor:
-    """bool [B, T, N]: of each frame the `counts` tokens that come first in a random order."""
+    """bool [B, T, N]: the first `counts` tokens of each frame in a random order."""
     ranks_BTN = order_BTN.argsort(-1).argsort(-1)
     return ranks_BTN < counts_BT.unsqueeze(-1)
 
 
 class FrameMasks(NamedTuple):
-    """What latent frames know of themselves, and what is asked of them: bool [B, T, N] each."""
+    """The known tokens of latent frames, and the masked ones whose loss counts: bool [B, T, N] each."""
 
     known_BTN: Tensor
     asked_BTN: Tensor
@@ -49,9 +49,9 @@ class FrameMasks(NamedTuple):
 def frame_masks(
     ratio_BT: Tensor, order_BTN: Tensor, sizes: tuple[int, ...], counts: Counts = cosine_counts
 ) -> FrameMasks:
-    """Of each frame one group of tokens is asked for: earlier groups are known, it partly, later ones not at all.
+    """Trains one group of tokens of each frame: it is partly masked, earlier groups are known, later ones all masked.
 
-    `sizes` are the tokens of each group; the same uniform number chooses the group and how many of its tokens are
+    `sizes` are the tokens of each group. One uniform number chooses both the group and how many of its tokens are
     masked.
     """
     group_BT, ratio_BT = chosen_group(ratio_BT, len(sizes))
@@ -65,22 +65,22 @@ def frame_masks(
 
 
 def asked_counts(ratio_BT: Tensor, sizes: tuple[int, ...], counts: Counts = cosine_counts) -> Tensor:
-    """How many tokens `frame_masks` asks for in each frame, int64 [B, T]."""
+    """How many tokens of each frame count in the loss of `frame_masks`, int64 [B, T]."""
     group_BT, ratio_BT = chosen_group(ratio_BT, len(sizes))
     counts_GBT = torch.stack([counts(ratio_BT, size) for size in sizes])
     return counts_GBT.gather(0, group_BT.unsqueeze(0)).squeeze(0)
 
 
 def chosen_group(ratio: Tensor, groups: int) -> tuple[Tensor, Tensor]:
-    """A group, and what is left of the uniform number that chose it."""
+    """A group, and the rest of the uniform number that chose it, which is uniform again."""
     group = (ratio * groups).long().clamp(max=groups - 1)
     return group, ratio * groups - group
 
 
 def corrupt(codes_BTNK: Tensor, noise_B: Tensor, draws: BatchDraws) -> Tensor:
-    """A history with errors: at the rate of its clip, tokens come from elsewhere in the same clip.
+    """Replaces a share `noise_B` of the tokens by tokens from elsewhere in the same clip.
 
-    So a wrong token is always a likely one, as the errors of a model are.
+    So wrong tokens are plausible, as the errors of a model are.
     """
     batch, depth = len(codes_BTNK), codes_BTNK.shape[-1]
     tokens_BSK = codes_BTNK.flatten(1, 2)
@@ -92,6 +92,6 @@ def corrupt(codes_BTNK: Tensor, noise_B: Tensor, draws: BatchDraws) -> Tensor:
 
 
 def mean_over_frames(values_BTN: Tensor, counted_BTN: Tensor) -> Tensor:
-    """The mean of what counts within each frame [B, T]; NaN where nothing does."""
+    """The mean over the counted tokens of each frame [B, T]; NaN where none is counted."""
     total = (values_BTN * counted_BTN).sum(-1)
     return total / counted_BTN.sum(-1)

@@ -1,7 +1,7 @@
 """Rotary positions over (t, y, x).
 
-Channel pairs take turns between the axes, so that each axis has slow and fast pairs. The context and the sink frames
-have no time: their pairs of t are zero, so that they look the same to every frame, however long the stream has run.
+Channel pairs alternate between the axes, so that each axis has slow and fast pairs. The context and the sink frames
+have no time: their pairs of t are zero, so that their scores do not depend on how long the stream has run.
 """
 
 from collections.abc import Sequence
@@ -25,27 +25,27 @@ class RotaryCache(NamedTuple):
 def frame_rotary(
     times_T: Tensor, groups: tuple[TokenGroup, ...], channels: int, theta: float, timeless_T: Tensor
 ) -> RotaryCache:
-    """Of whole latent frames at `times_T` (int64), in decode order; those that are `timeless_T` without their time."""
+    """The rotary of whole latent frames at `times_T` (int64), in decode order; `timeless_T` frames have no time."""
     yx_N2 = coordinates(groups, times_T.device)
     t_S1 = times_T.double().repeat_interleave(len(yx_N2))[:, None]
     places_SA = torch.cat([t_S1, yx_N2.repeat(len(times_T), 1)], 1)
     axis_P = pair_axes(channels, times_T.device)
     rotary = rotary_at(places_SA[:, axis_P], channels, theta)
-    return without(rotary, timeless_T.repeat_interleave(len(yx_N2))[:, None] & (axis_P == TIME))
+    return zero_pairs(rotary, timeless_T.repeat_interleave(len(yx_N2))[:, None] & (axis_P == TIME))
 
 
 def context_rotary(length: int, channels: int, device: torch.device | None = None) -> RotaryCache:
-    """Of a context: not rotated, since an embedding holds its order, and without time."""
+    """The rotary of a context: no rotation, because it has learned positions, and no time."""
     axis_P = pair_axes(channels, device)
     rotary = rotary_at(torch.zeros(length, channels // 2, dtype=torch.int64, device=device), channels, 2.0)
-    return without(rotary, (axis_P == TIME).expand(length, -1))
+    return zero_pairs(rotary, (axis_P == TIME).expand(length, -1))
 
 
 def coordinates(groups: tuple[TokenGroup, ...], device: torch.device | None = None) -> Tensor:
-    """Row and column of the middle of each token, float64 [N, 2], in cells of the finest group: whole numbers for a
-    single grid.
+    """Row and column of the center of each token, float64 [N, 2], in cells of the finest group: integers for a single
+    grid.
 
-    A token of a coarse group stands in the middle of the fine ones that it covers. A line has no rows.
+    A token of a coarse group is at the center of the fine tokens that it covers. A 1D group has no rows.
     """
     sizes = [(1, *group.shape)[-2:] for group in groups]
     rows, columns = (max([size[axis] for size in sizes]) for axis in range(2))
@@ -59,27 +59,27 @@ def coordinates(groups: tuple[TokenGroup, ...], device: torch.device | None = No
 
 
 def pair_axes(channels: int, device: torch.device | None) -> Tensor:
-    """Which axis each pair follows [D / 2]: t, y, x, t, y, x, ..."""
+    """The axis of each channel pair [D / 2]: t, y, x, t, y, x, ..."""
     return torch.arange(channels // 2, device=device) % AXES
 
 
 def rotary_at(places_SP: Tensor, channels: int, theta: float) -> RotaryCache:
-    """Angles in float64: at position 1,000,000 neighbouring float32 numbers are a sixteenth of a radian apart."""
+    """Angles in float64: at position 1,000,000 adjacent float32 numbers are 1/16 radian apart."""
     exponents = torch.arange(0, channels, 2, device=places_SP.device, dtype=torch.float64) / channels
     angles_SP = places_SP.double() * theta**-exponents
     return RotaryCache(angles_SP.cos().float(), angles_SP.sin().float())
 
 
-def without(rotary: RotaryCache, silent: Tensor) -> RotaryCache:
+def zero_pairs(rotary: RotaryCache, silent: Tensor) -> RotaryCache:
     return RotaryCache(rotary.cos.masked_fill(silent, 0.0), rotary.sin.masked_fill(silent, 0.0))
 
 
-def concat(parts: Sequence[RotaryCache]) -> RotaryCache:
+def concat_rotary(parts: Sequence[RotaryCache]) -> RotaryCache:
     return RotaryCache(torch.cat([part.cos for part in parts]), torch.cat([part.sin for part in parts]))
 
 
 def apply_rotary(vectors_BSHD: Tensor, rotary: RotaryCache) -> Tensor:
-    """Pair i is channels i and i + D / 2; in float32, because bfloat16 would nearly double the error of the scores."""
+    """Rotates pairs of channels (i, i + D / 2), in float32: bfloat16 would nearly double the error of the scores."""
     first, second = vectors_BSHD.float().chunk(2, -1) if vectors_BSHD.dtype.itemsize < 4 else vectors_BSHD.chunk(2, -1)
     cos, sin = (part.to(first.dtype)[:, None, :] for part in rotary)
     rotated = torch.cat([first * cos - second * sin, second * cos + first * sin], -1)

@@ -1,15 +1,15 @@
-"""Who may see whom. Training masks, gathered keys and the streaming memory all follow this one definition.
+"""The attention pattern: training masks, gathered keys and the KV cache of a stream all follow this definition.
 
-A training sequence is `[context][clean frames]` or, to teach frames that are decided in parallel, `[context][clean
-frames][masked frames]`: two copies at the same positions (complete teacher forcing). So one pass teaches every frame,
-and each masked frame meets exactly what it will meet while streaming: the clean frames of its window, and itself.
+A training sequence is `[context][clean frames]` or, for the objective masked, `[context][clean frames][masked frames]`:
+two copies at the same positions (complete teacher forcing). So one pass trains every frame, and each masked frame
+attends to what it attends to while streaming: the clean frames of its window, and itself.
 
-    who asks         context   clean, earlier              clean, its own frame          masked, its own frame
+    query            context   clean, earlier              clean, its own frame          masked, its own frame
     context          all       -                           -                             -
     clean frame      all       in the window, or sinks     all, or in raster order       -
     masked frame     all       in the window, or sinks     -                             all
 
-Where there are masked frames nobody would look at the clean copy of the last one, so the sequence does not hold it.
+With masked frames, nothing would attend to the clean copy of the last frame, so the sequence does not contain it.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Layout:
-    """A training sequence of `frames` latent frames of `tokens` tokens each; hashable, so that masks can be kept."""
+    """A training sequence of `frames` latent frames of `tokens` tokens each; hashable, so that masks can be cached."""
 
     context: int
     frames: int
@@ -29,15 +29,15 @@ class Layout:
     window: int
     sinks: int
     copies: Literal[1, 2]
-    order: Literal["together", "raster"]  # what tokens of the same frame see of each other
+    order: Literal["together", "raster"]  # whether tokens attend to their whole frame, or only to earlier tokens of it
 
     def __post_init__(self) -> None:
         if self.copies == 2 and self.order == "raster":
-            raise ValueError("frames that are decided in raster order are taught without a masked copy")
+            raise ValueError("order raster has no masked copy; set copies to 1")
 
     @property
     def history(self) -> int:
-        """How many clean frames there are."""
+        """The number of clean frames."""
         return self.frames if self.copies == 1 else self.frames - 1
 
     @property
@@ -46,17 +46,17 @@ class Layout:
         return self.context + (self.history + masked) * self.tokens
 
     def may_see(self, query: Tensor, key: Tensor) -> Tensor:
-        """Whether position `query` sees position `key`; int64 tensors that broadcast, to bool."""
-        q_copy, q_frame, q_token = self.place(query)
-        k_copy, k_frame, k_token = self.place(key)
+        """Whether position `query` attends to position `key`; int64 tensors that broadcast, to bool."""
+        q_copy, q_frame, q_token = self.locate(query)
+        k_copy, k_frame, k_token = self.locate(key)
         earlier = (k_copy == 0) & (k_frame < q_frame) & (((q_frame - k_frame) <= self.window) | (k_frame < self.sinks))
         own = (k_copy == q_copy) & (k_frame == q_frame)
         if self.order == "raster":
             own = own & (k_token <= q_token)
         return (k_copy < 0) | ((q_copy >= 0) & (earlier | own))
 
-    def place(self, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Copy (-1: the context), frame, and place within the frame."""
+    def locate(self, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Copy (-1: the context), frame, and token within the frame."""
         beyond = position - self.context
         frame, token = beyond // self.tokens, beyond % self.tokens
         masked = frame >= self.history
@@ -65,5 +65,5 @@ class Layout:
 
     def mask(self, device: torch.device | None = None) -> Tensor:
         """bool [S, S], queries by keys: quadratic, for the oracle and for short sequences."""
-        all_of_them = torch.arange(self.length, device=device)
-        return self.may_see(all_of_them[:, None], all_of_them[None, :])
+        positions = torch.arange(self.length, device=device)
+        return self.may_see(positions[:, None], positions[None, :])

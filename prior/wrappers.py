@@ -1,4 +1,4 @@
-"""The base of priors that stand in front of another one: what they do not do themselves, the other one does."""
+"""The base class of wrappers around a prior: it delegates every call."""
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from prior.model import LlamaPrior
 
 
 class PriorWrapper:
-    """Keeps the promise of an AutoregressivePrior by passing every call on."""
+    """An AutoregressivePrior that delegates every call to `prior`; override what differs."""
 
     def __init__(self, prior: LlamaPrior):
         self.prior = prior
@@ -41,9 +41,9 @@ class PriorWrapper:
         known_BN: Tensor,
         past: Past,
         control: Tensor | None = None,
-        places_BM: Tensor | None = None,
+        positions_BM: Tensor | None = None,
     ) -> tuple[Proposal, Present]:
-        return self.prior.propose(codes_BNK, known_BN, past, control, places_BM)
+        return self.prior.propose(codes_BNK, known_BN, past, control, positions_BM)
 
     def commit(self, past: Past, present: Present) -> Past:
         return self.prior.commit(past, present)

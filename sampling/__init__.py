@@ -1,12 +1,14 @@
-"""Codes out of anything that keeps the promise of a frame prior; knows no pixels and no network.
+"""Samples codes from any `interfaces.prior.FramePrior`; independent of pixels and networks.
 
-Shapes are named by suffix: B streams (samples), T latent frames, N tokens of one, K codes of a token. Where guidance is
-on, the past holds 2B streams: all of them with the text, then without.
+Shapes are named by suffix: B samples, T latent frames, N tokens of a latent frame, M some of them, K codes of a token.
+With guidance, the past has 2B streams: all samples with text, then all without.
 
 config.py          the settings of a sampler
-rollout.py         latent frame after latent frame: read this first
-maskgit.py         one latent frame in a few proposals
+rollout.py         one latent frame after the other: read this first
+maskgit.py         one latent frame in a few steps
 autoregressive.py  one latent frame token by token
-orders.py, halton.py, schedule.py, guidance.py   which tokens, how many, how strongly guided
-rng.py             random numbers as a function of seed, frame and place
+orders.py, halton.py   which tokens a step reveals
+schedule.py        how many tokens a step reveals, and the guidance scale of a step
+guidance.py        classifier-free guidance
+rng.py             random numbers as a function of seed, frame, step and token
 """

@@ -1,5 +1,4 @@
-"""A latent frame token by token in decode order, by a prior that was trained so: the exact chain rule, and many small
-questions."""
+"""Samples a latent frame token by token in decode order, from a prior with objective autoregressive."""
 
 from typing import TypeVar
 
@@ -23,17 +22,17 @@ def autoregressive(
     sampler: SamplerConfig,
     rng: CounterRNG,
 ) -> SampledFrame:
-    """Decide the tokens that are not known; nothing is asked beyond the last of them."""
+    """Samples the unknown tokens; stops after the last of them."""
     codes_BNK, masked_BN = frame.codes_BNK.clone(), ~frame.known_BN
     control = None if frame.control is None else duplicate_for_guidance(frame.control, sampler)
     steps, ranks = masked_BN.sum(1).tolist(), (masked_BN.cumsum(1) - 1).clamp_min(0).T.tolist()
     steps_B = (masked_BN * torch.arange(1, masked_BN.shape[1] + 1, device=codes_BNK.device)).amax(1)
     first_B1 = torch.zeros_like(steps_B).unsqueeze(1)
-    for place in range(int(steps_B.max())):
-        proposal = prior.next_token(duplicate_for_guidance(codes_BNK[:, :place], sampler), past, control)
-        scale = guidance_scale(sampler, ranks[place], steps, codes_BNK.device)
+    for position in range(int(steps_B.max())):
+        proposal = prior.next_token(duplicate_for_guidance(codes_BNK[:, :position], sampler), past, control)
+        scale = guidance_scale(sampler, ranks[position], steps, codes_BNK.device)
         settings = draw_settings(sampler, scale, confidence=False)
-        drawn_B1K, _ = proposal.sample(settings, StepRNG(rng, place, (1, 1), first_B1))
+        drawn_B1K, _ = proposal.sample(settings, StepRNG(rng, position, (1, 1), first_B1))
         drawn_BK = drawn_B1K[:, 0].to(codes_BNK.dtype)
-        codes_BNK[:, place] = torch.where(masked_BN[:, place].unsqueeze(-1), drawn_BK, codes_BNK[:, place])
+        codes_BNK[:, position] = torch.where(masked_BN[:, position].unsqueeze(-1), drawn_BK, codes_BNK[:, position])
     return SampledFrame(codes_BNK, steps_B)

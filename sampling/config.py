@@ -1,4 +1,4 @@
-"""The settings of the sampler: the one table from which flags, HTTP fields, signatures and checks are made."""
+"""The settings of the sampler: flags, HTTP fields, signatures and checks come from this table."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, TypedDict
@@ -9,13 +9,13 @@ Order = Literal["halton", "confidence", "random", "threshold", "raster", "autore
 Schedule = Literal["cosine", "linear", "arccos", "square"]
 Ramp = Literal["constant", "linear", "cosine"]
 
-ORDERS: dict[str, tuple[Order, ...]] = {  # that a prior can be sampled in, by the objective it was trained with
+ORDERS: dict[str, tuple[Order, ...]] = {  # that work with each training objective of a prior
     "masked": ("halton", "confidence", "random", "threshold", "raster"),
     "autoregressive": ("autoregressive", "raster"),
 }
-RANDOM_SEEDS = 2**32  # random seeds are below this, short enough to type
-LOWEST_TEMPERATURE = 1e-6  # closer to 0 than this, float32 overflows
-FIRST_FRAMES = 2  # latent frames at the start of a scene: the first sets out its content, the second its motion
+RANDOM_SEEDS = 2**32  # random seeds are below this: short enough to type
+LOWEST_TEMPERATURE = 1e-6  # below this, float32 overflows
+FIRST_FRAMES = 2  # latent frames at the start of a scene: the first sets its content, the second its motion
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class SamplerConfig:
     """How the tokens of a latent frame are sampled. Temperature, top_k and top_p hold for each code of a token.
 
     halton          evenly spread positions first, the same in every frame
-    confidence      the tokens that the prior is surest of first, with noise that fades within each frame
+    confidence      the most confident tokens first, with noise that fades within each frame
     random          positions in random order
-    threshold       all tokens that the prior is sure of, and at least as many as the schedule: easy frames end early
+    threshold       all tokens above a probability, and at least as many as the schedule: easy frames end early
     raster          row by row, with a full forward pass for each token; works with any prior
     autoregressive  row by row with a key-value cache, for a prior trained with objective autoregressive
     """
@@ -65,17 +65,17 @@ class SamplerConfig:
 
     @property
     def guided(self) -> bool:
-        """Whether the past holds each stream twice: with the text, and without it."""
+        """Whether the past has each stream twice: with text and without."""
         return self.guidance_scale != 1
 
     def of_frame(self, frame: int) -> "SamplerConfig":
-        """The settings of a frame, counted from 0 at the start of a scene."""
+        """The settings for latent frame number `frame` of a scene, from 0."""
         if self.first_frames_step_multiplier == 1 or frame >= FIRST_FRAMES:
             return self
         return replace(self, steps=self.steps * self.first_frames_step_multiplier)
 
     def steps_of(self, tokens: int) -> int:
-        """The largest number of steps that a frame with this many masked tokens takes: at most one for each token."""
+        """The maximum number of steps for a latent frame with this many masked tokens: at most one per token."""
         return tokens if self.order in ORDERS["autoregressive"] else min(self.steps, tokens)
 
 
@@ -83,7 +83,7 @@ SETTINGS = specs_of(SamplerConfig)
 
 
 class SamplingOverrides(TypedDict, total=False):
-    """Settings as keyword arguments, all but `guidance_scale`, which calls name themselves; None keeps the model's."""
+    """Settings as keyword arguments, except `guidance_scale`, which calls name; None: the model's own value."""
 
     order: Order | None
     steps: int | None

@@ -1,4 +1,4 @@
-"""Classifier-free guidance: each stream is in the past twice, with the text and then without it."""
+"""Classifier-free guidance: the past has each stream twice, with text and then without."""
 
 from collections.abc import Sequence
 
@@ -10,14 +10,14 @@ from sampling.schedule import scale_at
 
 
 def duplicate_for_guidance(values_B: Tensor, sampler: SamplerConfig) -> Tensor:
-    """[B, ...] for every stream that the past holds: as they are, or twice where the sampler guides."""
+    """[B, ...] to [2B, ...] if the sampler uses guidance, else unchanged."""
     return torch.cat([values_B, values_B]) if sampler.guided else values_B
 
 
 def guidance_scale(
     sampler: SamplerConfig, done: Sequence[int], steps: Sequence[int], device: torch.device
 ) -> float | Tensor | None:
-    """The scale at this step, of all samples or float32 [B]; of the `steps` of each sample, so many are `done`."""
+    """The scale at this step, a number or float32 [B], after `done` of `steps` of each sample; None: no guidance."""
     if not sampler.guided:
         return None
     ramp, most = sampler.guidance_schedule, sampler.guidance_scale

@@ -1,4 +1,4 @@
-"""Which tokens of a group to decide next: an order scores them, and the best of those undecided are due."""
+"""Which tokens of a group a step reveals: an order scores the masked tokens, and the best are revealed."""
 
 import math
 from collections.abc import Callable
@@ -13,21 +13,21 @@ from sampling.rng import CounterRNG
 
 
 class RevealState(NamedTuple):
-    """What an order may look at."""
+    """The inputs of an order."""
 
-    confidence_BN: Tensor  # log-probability of what was drawn at each token; a static order does not read it
+    confidence_BN: Tensor  # log-probability of the drawn codes; static orders ignore it
     shape: tuple[int, ...]  # of the group
     step: int  # from 0
     steps: tuple[int, ...]  # of each sample
-    offset: int  # steps that random numbers of earlier groups may have used
+    offset: int  # keeps the random numbers of groups apart
     sampler: SamplerConfig
     rng: CounterRNG
 
 
 def by_confidence(state: RevealState) -> Tensor:
-    """Noise fades from step to step of a latent frame and is back at the next: it keeps frames from freezing."""
+    """Confidence with Gumbel noise that fades within each latent frame; it keeps videos from freezing."""
     left = [1 - min((state.step + 1) / steps, 1.0) if steps else 0.0 for steps in state.steps]
-    alike = len(set(left)) == 1  # mostly: then nothing has to be sent to a GPU
+    alike = len(set(left)) == 1  # usually: then no transfer to a GPU is needed
     share = left[0] if alike else torch.tensor(left, device=state.confidence_BN.device)[:, None].double()
     noise_BN = state.rng.gumbels("order", state.offset + state.step, *state.shape).flatten(1)
     return state.confidence_BN + state.sampler.noise * share * noise_BN
@@ -37,8 +37,8 @@ def by_certainty(state: RevealState) -> Tensor:
     return state.confidence_BN
 
 
-def at_random(state: RevealState) -> Tensor:
-    """One number a token for all steps of a latent frame."""
+def by_random_number(state: RevealState) -> Tensor:
+    """One random number per token for all steps of a latent frame."""
     return state.rng.uniforms("order", state.offset, *state.shape).flatten(1)
 
 
@@ -48,7 +48,7 @@ def by_halton(state: RevealState) -> Tensor:
     return -ranks_N.expand_as(state.confidence_BN)
 
 
-def by_place(state: RevealState) -> Tensor:
+def by_raster(state: RevealState) -> Tensor:
     places_N = torch.arange(state.confidence_BN.shape[1], device=state.confidence_BN.device)
     return -places_N.expand_as(state.confidence_BN)
 
@@ -56,16 +56,16 @@ def by_place(state: RevealState) -> Tensor:
 SCORES: dict[Order, Callable[[RevealState], Tensor]] = {
     "confidence": by_confidence,
     "threshold": by_certainty,
-    "random": at_random,
+    "random": by_random_number,
     "halton": by_halton,
-    "raster": by_place,
+    "raster": by_raster,
 }
 
-STATIC_ORDERS: tuple[Order, ...] = ("random", "halton", "raster")  # known before anything is drawn
+STATIC_ORDERS: tuple[Order, ...] = ("random", "halton", "raster")  # independent of the drawn codes
 
 
 def to_reveal(state: RevealState, unknown_BN: Tensor, masked_B: Tensor) -> Tensor:
-    """bool [B, N]: unknown tokens, so many that at most `masked_B` stay masked; one at least while there is one."""
+    """bool [B, N]: the tokens to reveal, so that at most `masked_B` stay masked; at least one if one is masked."""
     due_B = (unknown_BN.sum(1) - masked_B).clamp_min(1)
     scores_BN = torch.where(unknown_BN, SCORES[state.sampler.order](state), -torch.inf)
     revealed_BN = ranks(scores_BN) < due_B[:, None]
@@ -75,5 +75,5 @@ def to_reveal(state: RevealState, unknown_BN: Tensor, masked_B: Tensor) -> Tenso
 
 
 def ranks(scores_BN: Tensor) -> Tensor:
-    """int64 [B, N]: the rank of each token, the highest score first; equals in decode order."""
+    """int64 [B, N]: the rank of each token, the highest score first; ties in decode order."""
     return scores_BN.argsort(dim=1, descending=True, stable=True).argsort(dim=1)

@@ -1,9 +1,9 @@
-"""Counter-based random numbers: the same seed, frame, purpose and place give the same number, whatever else is drawn.
+"""Counter-based random numbers: a function of seed, frame, purpose, step and token.
 
-So sample i of a batch draws what it would draw alone, the seed and the frame number restore a stream's randomness, and
-no device or order of calls changes it. The numbers are those of splitmix64 (Steele, Lea and Flood, "Fast
-splittable pseudorandom number generators", 2014) used as a hash of where they stand. torch's own generators would have
-to be seeded for each sample and frame, and on a CPU look at 32 bits of a seed only.
+So a sample does not depend on its batch, a stream can be restored from its seed and frame number, and neither the
+device nor the order of calls matters. The hash is splitmix64 (Steele, Lea and Flood, "Fast splittable pseudorandom
+number generators", 2014). torch's generators would have to be seeded for each sample and frame, and on a CPU use only
+32 bits of a seed.
 """
 
 import math
@@ -22,72 +22,72 @@ WORD, FINE = 64, 32
 
 @dataclass(frozen=True)
 class CounterRNG:
-    """The random numbers of one latent frame of each stream of a batch."""
+    """The random numbers of one latent frame of each sample of a batch."""
 
     keys_B: Tensor  # int64
 
     def uniforms(self, purpose: Purpose, step: int, *shape: int) -> Tensor:
-        """float64 [B, *shape] above 0 and below 1, by multiples of 2^-33; a number does not depend on the shape."""
-        keys = below(below(self.keys_B, PURPOSES[purpose]), step)
+        """float64 [B, *shape], odd multiples of 2^-33 in (0, 1); a number depends on its index, not on the shape."""
+        keys = child_keys(child_keys(self.keys_B, PURPOSES[purpose]), step)
         for size in shape:
             places = torch.arange(1, size + 1, device=keys.device)
-            keys = mixed(keys.unsqueeze(-1) + places * signed(GOLDEN))
-        return (shifted(keys, WORD - FINE).double() + 0.5) * 2.0**-FINE
+            keys = mix(keys.unsqueeze(-1) + places * as_int64(GOLDEN))
+        return (shift_right(keys, WORD - FINE).double() + 0.5) * 2.0**-FINE
 
     def gumbels(self, purpose: Purpose, step: int, *shape: int) -> Tensor:
-        """float64 [B, *shape]: the largest of (log-weight + Gumbel noise) is a draw by weight."""
+        """float64 [B, *shape]: standard Gumbel noise."""
         return -(-self.uniforms(purpose, step, *shape).log()).log()
 
 
 @dataclass(frozen=True)
 class StepRNG:
-    """The random numbers of some tokens of a group at one step: keeps the promise of `interfaces.prior.TokenRNG`."""
+    """The random numbers of some tokens of a group at one step; implements `interfaces.prior.TokenRNG`."""
 
     rng: CounterRNG
     step: int
     shape: tuple[int, ...]  # of the group
-    places_BM: Tensor  # tokens of the group
+    positions_BM: Tensor  # tokens of the group
 
     def uniforms(self, count: int) -> Tensor:
-        return self.at_places(self.rng.uniforms("codes", self.step, *self.shape, count))
+        return self.at_positions(self.rng.uniforms("codes", self.step, *self.shape, count))
 
     def normals(self, count: int) -> Tensor:
-        """By the method of Box and Muller: two uniform numbers make a pair."""
+        """The Box-Muller transform."""
         pairs = -(-count // 2)
-        radius, angle = self.at_places(self.rng.uniforms("noise", self.step, *self.shape, 2 * pairs)).chunk(2, -1)
+        radius, angle = self.at_positions(self.rng.uniforms("noise", self.step, *self.shape, 2 * pairs)).chunk(2, -1)
         radius, angle = (-2 * radius.log()).sqrt(), 2 * math.pi * angle
         return torch.cat([radius * angle.cos(), radius * angle.sin()], -1)[..., :count]
 
-    def at_places(self, numbers: Tensor) -> Tensor:
+    def at_positions(self, numbers: Tensor) -> Tensor:
         """[B, *shape, count] to [B, M, count]."""
         numbers_BNK = numbers.flatten(1, -2)
-        return numbers_BNK.gather(1, self.places_BM.unsqueeze(-1).expand(-1, -1, numbers_BNK.shape[-1]))
+        return numbers_BNK.gather(1, self.positions_BM.unsqueeze(-1).expand(-1, -1, numbers_BNK.shape[-1]))
 
 
 def counter_rng(seeds: Sequence[int], frame: int, device: torch.device | str = "cpu") -> CounterRNG:
-    """Of latent frame number `frame` of the streams with these seeds; the lowest 64 bits of a seed count."""
-    seeds_B = torch.tensor([signed(seed) for seed in seeds], dtype=torch.int64, device=device)
-    return CounterRNG(below(mixed(seeds_B), frame))
+    """The random numbers of latent frame number `frame` for these seeds; uses the lowest 64 bits of a seed."""
+    seeds_B = torch.tensor([as_int64(seed) for seed in seeds], dtype=torch.int64, device=device)
+    return CounterRNG(child_keys(mix(seeds_B), frame))
 
 
-def below(keys: Tensor, number: int) -> Tensor:
-    """int64: the keys of number `number` (from 0) of what lies one level below these."""
-    return mixed(keys + signed((number + 1) * GOLDEN))
+def child_keys(keys: Tensor, number: int) -> Tensor:
+    """int64: the keys of child `number` (from 0) of these keys."""
+    return mix(keys + as_int64((number + 1) * GOLDEN))
 
 
-def mixed(z: Tensor) -> Tensor:
-    """A permutation of the 64-bit integers under which any change of one bit changes half of all; products wrap."""
-    z = (z ^ shifted(z, 30)) * signed(FIRST)
-    z = (z ^ shifted(z, 27)) * signed(SECOND)
-    return z ^ shifted(z, 31)
+def mix(z: Tensor) -> Tensor:
+    """The finalizer of splitmix64: a permutation of 64-bit integers; int64 products wrap."""
+    z = (z ^ shift_right(z, 30)) * as_int64(FIRST)
+    z = (z ^ shift_right(z, 27)) * as_int64(SECOND)
+    return z ^ shift_right(z, 31)
 
 
-def shifted(z: Tensor, places: int) -> Tensor:
-    """To the right, zeros coming in from the left: torch's own shift of int64 brings in the sign."""
+def shift_right(z: Tensor, places: int) -> Tensor:
+    """Logical shift: torch's `>>` of int64 is arithmetic."""
     return (z >> places) & ((1 << (WORD - places)) - 1)
 
 
-def signed(number: int) -> int:
-    """The lowest 64 bits, as int64 has them."""
+def as_int64(number: int) -> int:
+    """The lowest 64 bits as a signed integer."""
     low = number & ((1 << WORD) - 1)
     return low - (1 << WORD) if low >> (WORD - 1) else low

@@ -1,7 +1,7 @@
-"""Latent frame after latent frame, without end. A rollout's state is a record: `step` takes one and gives the next.
+"""Samples one latent frame after the other: `sample_frame` takes the state of a rollout and returns the next one.
 
-A decided frame is committed together with the first proposal of the next one, in one pass: so a frame costs as many
-passes as it has proposals. The last frame is not committed: nothing would read it.
+One forward pass commits a frame and makes the first proposal for the next one, so a frame takes as many passes as
+steps. The last frame is not committed: nothing would read it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,29 +23,29 @@ PresentT = TypeVar("PresentT")
 
 
 class Rollout(NamedTuple, Generic[PastT]):
-    """All that the future depends on, beside prior and sampler. `step` mutates the past; `copied` keeps a rollout.
+    """The state of a rollout. `sample_frame` mutates the past in place; `copy_rollout` makes a copy.
 
-    To go on under another text, replace `past` by one of that text that remembers the same frames, and `last` by None.
+    To continue with another text, replace `past` by one with that text and all frames so far, and `last` by None.
     """
 
-    past: PastT  # every latent frame but the last
-    last: LatentFrame | None  # the last one, decided but not yet part of the past
+    past: PastT  # all latent frames except the last
+    last: LatentFrame | None  # the last one, sampled but not yet committed
     spec: TokenSpec
     seeds: tuple[int, ...]
-    frame: int  # number of the latent frame to be decided next
-    scene: int = 0  # number of the latent frame that the scene began with
+    frame: int  # number of the next latent frame
+    scene: int = 0  # number of the first latent frame of the scene
 
 
-def start(
+def start_rollout(
     prior: FramePrior[PastT, PresentT],
     past: PastT,
     seeds: Sequence[int],
     spec: TokenSpec | None = None,
     first_frame: int = 0,
 ) -> Rollout[PastT]:
-    """Before the first latent frame of as many streams as there are seeds; frames are counted from `first_frame`.
+    """The state before the first latent frame, whose number is `first_frame`; one sample for each seed.
 
-    The past is of these streams, or of twice as many (with the text, then without) for a sampler that guides.
+    With guidance, the past has twice as many streams: with text, then without.
     """
     if not seeds:
         raise ValueError("seeds = []: nothing would be sampled")
@@ -53,19 +53,19 @@ def start(
 
 
 @torch.no_grad()
-def step(
+def sample_frame(
     prior: FramePrior[PastT, PresentT],
     rollout: Rollout[PastT],
     sampler: SamplerConfig,
     given: LatentFrame | None = None,
     control: Tensor | None = None,
 ) -> tuple[Rollout[PastT], SampledFrame]:
-    """Decide one more latent frame; `given` holds tokens that it must have, `control` is its control."""
+    """Samples the next latent frame; `given` holds tokens that it must have."""
     past, last, spec, seeds, number, scene = rollout
     sampler = sampler.of_frame(number - scene)
-    frame = nothing_known(spec, len(seeds), prior.device, control)
+    frame = masked_frame(spec, len(seeds), prior.device, control)
     if given is not None:
-        frame = checked(given, frame)._replace(control=control)
+        frame = check_given(given, frame)._replace(control=control)
     rng = counter_rng(seeds, number, prior.device)
     if sampler.order == "autoregressive":
         past = flush(prior, rollout, sampler)
@@ -81,7 +81,7 @@ def step(
     return Rollout(past, last, spec, seeds, number + 1, scene), sampled
 
 
-def roll_out(
+def sample_frames(
     prior: FramePrior[PastT, PresentT],
     rollout: Rollout[PastT],
     sampler: SamplerConfig,
@@ -89,26 +89,26 @@ def roll_out(
     given: LatentFrame | None = None,
     control: Tensor | None = None,
 ) -> Iterator[SampledFrame]:
-    """So many latent frames, or endlessly; `given` and `control` [B, T, ...] are those of the first T of them.
+    """Yields `frames` latent frames, or without end; `given` and `control` [B, T, ...] are those of the first T.
 
-    It may be left at any time. To go on from a place later, keep the records that `step` gives.
+    To continue later, call `sample_frame` yourself and keep the state.
     """
     number = 0
     while frames is None or number < frames:
-        told = None if control is None or number >= control.shape[1] else control[:, number]
-        must = None
+        frame_control = None if control is None or number >= control.shape[1] else control[:, number]
+        frame_given = None
         if given is not None and number < given.codes_BNK.shape[1]:
-            must = LatentFrame(given.codes_BNK[:, number], given.known_BN[:, number])
-        rollout, sampled = step(prior, rollout, sampler, must, told)
+            frame_given = LatentFrame(given.codes_BNK[:, number], given.known_BN[:, number])
+        rollout, sampled = sample_frame(prior, rollout, sampler, frame_given, frame_control)
         number += 1
         yield sampled
 
 
 @torch.no_grad()
-def remember(
+def commit_codes(
     prior: FramePrior[PastT, PresentT], past: PastT, codes_BTNK: Tensor, control: Tensor | None = None
 ) -> PastT:
-    """Make decided frames part of the past; B is the number of its streams: twice the samples if it is for guidance."""
+    """Commits latent frames to the past; B is the number of its streams, twice the samples with guidance."""
     known_BN = torch.ones(len(codes_BTNK), codes_BTNK.shape[2], dtype=torch.bool, device=codes_BTNK.device)
     for t, codes_BNK in enumerate(codes_BTNK.unbind(1)):
         _, present = prior.propose(codes_BNK, known_BN, past, None if control is None else control[:, t])
@@ -117,34 +117,34 @@ def remember(
 
 
 def flush(prior: FramePrior[PastT, PresentT], rollout: Rollout[PastT], sampler: SamplerConfig) -> PastT:
-    """The past with the last frame in it, for other uses than to go on."""
+    """The past including the last frame."""
     last = rollout.last
     if last is None:
         return rollout.past
     control = None if last.control is None else duplicate_for_guidance(last.control, sampler).unsqueeze(1)
-    return remember(prior, rollout.past, duplicate_for_guidance(last.codes_BNK, sampler).unsqueeze(1), control)
+    return commit_codes(prior, rollout.past, duplicate_for_guidance(last.codes_BNK, sampler).unsqueeze(1), control)
 
 
-def copied(rollout: Rollout[PastT]) -> Rollout[PastT]:
-    """A copy that stays as it is while the original goes on; a past is a nested tuple of tensors."""
-    return cast(Rollout[PastT], cloned(rollout))
+def copy_rollout(rollout: Rollout[PastT]) -> Rollout[PastT]:
+    """A copy that stays unchanged while the original continues; a past is a nested tuple of tensors."""
+    return cast(Rollout[PastT], clone_tensors(rollout))
 
 
-def cloned(tree: Any) -> Any:
+def clone_tensors(tree: Any) -> Any:
     if isinstance(tree, Tensor):
         return tree.clone()
     if not isinstance(tree, tuple):
         return tree
-    branches = [cloned(each) for each in tree]
+    branches = [clone_tensors(each) for each in tree]
     return type(tree)(*branches) if hasattr(tree, "_fields") else tuple(branches)
 
 
-def nothing_known(spec: TokenSpec, batch: int, device: torch.device, control: Tensor | None = None) -> LatentFrame:
+def masked_frame(spec: TokenSpec, batch: int, device: torch.device, control: Tensor | None = None) -> LatentFrame:
     known_BN = torch.zeros(batch, spec.tokens, dtype=torch.bool, device=device)
     return LatentFrame(spec.empty(batch, 1, device)[:, 0], known_BN, control)
 
 
-def checked(given: LatentFrame, frame: LatentFrame) -> LatentFrame:
+def check_given(given: LatentFrame, frame: LatentFrame) -> LatentFrame:
     pairs = (("codes", given.codes_BNK, frame.codes_BNK), ("known", given.known_BN, frame.known_BN))
     for name, mine, like in pairs:
         if mine.shape != like.shape or mine.dtype != like.dtype:
@@ -156,5 +156,5 @@ def checked(given: LatentFrame, frame: LatentFrame) -> LatentFrame:
 def as_autoregressive(prior: FramePrior[PastT, PresentT]) -> AutoregressivePrior[PastT, PresentT]:
     if not hasattr(prior, "next_token"):
         kind = type(prior).__name__
-        raise ValueError(f"order = autoregressive asks token by token, which {kind} cannot answer; use raster")
+        raise ValueError(f"order = autoregressive needs `next_token`, which {kind} does not have; use raster")
     return cast(AutoregressivePrior[PastT, PresentT], prior)

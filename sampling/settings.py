@@ -1,4 +1,4 @@
-"""One row of a table of settings: type, range, default and help. Flags, HTTP fields and checks are made from it."""
+"""One row of a table of settings: type, range, default and help. Flags, HTTP fields and checks come from it."""
 
 import dataclasses
 import math
@@ -54,7 +54,7 @@ class SettingSpec:
         return bool(-math.inf < value < math.inf and low <= value <= high and above)
 
     def json_schema(self, maximum: float | None = None) -> dict[str, Any]:
-        """The JSON Schema of a value that is given; `maximum` is a tighter bound of the caller's."""
+        """The JSON Schema of a value; `maximum` is a tighter bound of the caller."""
         schema: dict[str, Any] = {"type": JSON_TYPES[self.kind]}
         if self.choices:
             return {**schema, "enum": list(self.choices), "description": self.help}

@@ -1,9 +1,11 @@
-"""From prompts to frames: the whole way, top to bottom. Begin reading here.
+"""From prompts to frames, in the order in which it happens. Start reading here.
 
-text -- conditioner --> context --> past
-given frames -- tokenizer.encode --> codes -----------> past
-past -- propose x K, commit x 1 for each latent frame --> codes
-codes -- tokenizer.decode --> frames, before the next latent frame is sampled
+prefill   prompts -- text encoder --> text -----------> past
+          given frames -- tokenizer.encode --> codes --> past
+step      past -- propose x steps, commit x 1 --> codes of the next latent frame
+          codes -- tokenizer.decode --> frames, before the next latent frame is sampled
+
+Shapes are named by suffix: B videos, T latent frames, N tokens of a latent frame, K codes of a token.
 """
 
 import math
@@ -21,8 +23,7 @@ from interfaces.tokens import TokenSpec
 from prior.memory import Past, Present
 from sampling.config import SamplerConfig
 from sampling.guidance import duplicate_for_guidance
-from sampling.rollout import Rollout, copied, remember, start
-from sampling.rollout import step as sample_frame
+from sampling.rollout import Rollout, commit_codes, copy_rollout, sample_frame, start_rollout
 from videogen.io.pixels import to_frames
 from videogen.models import PriorModel
 from videogen.models.nan_guard import GuardedPrior
@@ -36,49 +37,49 @@ class GenerationRequest:
     """What to generate: a batch of videos, each with its own prompt and seed."""
 
     prompts: tuple[str, ...]
-    negative_prompts: tuple[str, ...]  # what guidance leads away from; empty: from no text at all
+    negative_prompts: tuple[str, ...]  # guidance moves away from these; empty: from no text
     seeds: tuple[int, ...]
     sampler: SamplerConfig
-    history_noise: float = 0.0  # the share of wrong tokens that the prior should expect in its own past
+    history_noise: float = 0.0  # the share of wrong tokens that the prior expects in its past
 
     def __post_init__(self) -> None:
         if not len(self.prompts) == len(self.negative_prompts) == len(self.seeds):
             counts = f"{len(self.prompts)}, {len(self.negative_prompts)} and {len(self.seeds)}"
-            raise ValueError(f"prompts, negative_prompts and seeds are {counts}; there must be one of each a video")
+            raise ValueError(f"prompts, negative_prompts and seeds are {counts}; give one of each per video")
         if not 0 <= self.history_noise <= 1:
             raise ValueError(f"history_noise = {self.history_noise:g} must be 0 to 1")
 
 
 class Context(NamedTuple):
-    """Latent frames that the next one can see; before the first there are none."""
+    """The earlier latent frames that the next one attends to; none at the start of a video."""
 
     codes_BTNK: Tensor
     spec: TokenSpec
-    control_BT: Tensor | None = None  # of a prior that takes one
+    control_BT: Tensor | None = None  # for a prior that takes controls
 
 
 class GenerationState(NamedTuple):
-    """A generation between two latent frames: all that its future depends on, beside model and request."""
+    """The state between two latent frames; with the model and the request, it determines all later frames."""
 
-    rollout: Rollout[Past]
+    rollout: Rollout[Past]  # the sampler's state: the prior's KV cache and the last latent frame
     decoder: State
-    context: Context
+    context: Context  # what `switch_prompt` computes a new KV cache from
 
 
-class Seconds(NamedTuple):
-    """What a latent frame has cost."""
+class LatentSeconds(NamedTuple):
+    """The time that a latent frame took."""
 
-    prior: float  # the sampler included
+    prior: float  # including the sampler
     decoder: float
 
 
 class LatentOutput(NamedTuple):
-    """A latent frame of each video, and the frames that it brings."""
+    """One latent frame of each video, and the frames that it decodes to."""
 
-    frames: Tensor  # uint8 [B, T, H, W, 3]: as many as the latent frame holds
+    frames: Tensor  # uint8 [B, frames of this latent frame, H, W, 3]
     codes_BNK: Tensor
-    steps_B: Tensor  # proposals that each video needed
-    seconds: Seconds
+    steps_B: Tensor  # the sampling steps that each video took
+    seconds: LatentSeconds
 
 
 def generate(
@@ -88,9 +89,9 @@ def generate(
     num_frames: int | None = None,
     clock: Clock = time.perf_counter,
 ) -> Iterator[LatentOutput]:
-    """Latent frames that follow a context, or nothing: until there are `num_frames` frames or more, or without end.
+    """Yields latent frames after the context until there are at least `num_frames` frames; None: without end.
 
-    Streaming is all there is: a video of a given length is the beginning of this.
+    This loop is the only one: a call collects its output, a stream takes it frame by frame.
     """
     state, count = prefill(model, request, context), 0
     while num_frames is None or count < num_frames:
@@ -102,14 +103,40 @@ def generate(
 @torch.no_grad()
 @on_free_cores
 def prefill(model: PriorModel, request: GenerationRequest, context: Context | None = None) -> GenerationState:
-    """The state before the first new latent frame; the frames of the context are not output."""
+    """The state before the first new latent frame. The frames of the context are not part of the output."""
     context = empty_context(model, len(request.seeds)) if context is None else context
     codes_BTNK, spec, _ = context
     decoder = model.tokenizer.network.decode(codes_BTNK, spec)[1] if codes_BTNK.shape[1] else None
     visible = trim_context(model, context)
     past = prefill_past(model, request, visible)
-    rollout = start(model.network, past, request.seeds, spec, first_frame=codes_BTNK.shape[1])
+    rollout = start_rollout(model.network, past, request.seeds, spec, first_frame=codes_BTNK.shape[1])
     return GenerationState(rollout, decoder, visible)
+
+
+def prefill_past(model: PriorModel, request: GenerationRequest, context: Context) -> Past:
+    """The prior's KV cache of the prompts and of the context."""
+    prior: FramePrior[Past, Present] = model.network
+    sampler = request.sampler
+    streams = len(request.seeds) * (2 if sampler.guided else 1)
+    past = prior.begin(encode_prompts(model, request), streams, context.spec, request.history_noise)
+    control = None if context.control_BT is None else duplicate_for_guidance(context.control_BT, sampler)
+    return commit_codes(prior, past, duplicate_for_guidance(context.codes_BTNK, sampler), control)
+
+
+def encode_prompts(model: PriorModel, request: GenerationRequest) -> Text | None:
+    """The encoded prompts, with guidance followed by the negative prompts; None for a model without text."""
+    if model.conditioner is None:
+        return None
+    captions = [read_prompt(model, prompt) for prompt in request.prompts]
+    if request.sampler.guided:
+        captions += [read_prompt(model, prompt, complete=False) for prompt in request.negative_prompts]
+    return model.conditioner(captions).to(model.device)
+
+
+def read_prompt(model: PriorModel, prompt: str, complete: bool = True) -> str:
+    """The caption that the text encoder gets: the prompt, rewritten where the model has a prompt vocabulary."""
+    vocabulary = model.prompt_vocabulary
+    return prompt if vocabulary is None else vocabulary.read(prompt, complete).text
 
 
 @torch.no_grad()
@@ -121,55 +148,45 @@ def step(
     control: Tensor | None = None,
     clock: Clock = time.perf_counter,
 ) -> tuple[GenerationState, LatentOutput]:
-    """One latent frame further, under the control [B, ...] of this frame; mutates the cache of `state` in place.
+    """Samples and decodes one latent frame, with its control [B, ...]; mutates the KV cache of `state` in place.
 
-    NumbersError if the prior answers with NaN or infinity.
+    NumbersError if the prior returns NaN or infinity.
     """
     began, prior = clock(), GuardedPrior(model.network)
     rollout, sampled = sample_frame(prior, state.rollout, request.sampler, control=control)
     prior.check(state.rollout.frame)
     sampled_at, codes_B1NK = clock(), sampled.codes_BNK.unsqueeze(1)
     clip, decoder = model.tokenizer.network.decode(codes_B1NK, rollout.spec, state.decoder)
-    frames, shown_at = to_frames(clip), clock()
-    context = trim_context(model, extended(state.context, codes_B1NK, control))
-    seconds = Seconds(sampled_at - began, shown_at - sampled_at)
+    frames, decoded_at = to_frames(clip), clock()
+    context = trim_context(model, append_to_context(state.context, codes_B1NK, control))
+    seconds = LatentSeconds(sampled_at - began, decoded_at - sampled_at)
     output = LatentOutput(frames, sampled.codes_BNK, sampled.steps_B, seconds)
     return GenerationState(rollout, decoder, context), output
 
 
 def switch_prompt(model: PriorModel, request: GenerationRequest, state: GenerationState) -> GenerationState:
-    """The same frames under new prompts: the cache of the prior's window is computed again with the new text.
+    """The same scene under new prompts: computes the KV cache of the context again with the new text.
 
-    The next latent frames are sampled with as many steps as the first ones of a scene: they bring what is new.
+    The next latent frames count as the first of a scene (`first_frames_step_multiplier`): they show what is new.
     """
     past, rollout = prefill_past(model, request, state.context), state.rollout
     return state._replace(rollout=rollout._replace(past=past, last=None, scene=rollout.frame))
 
 
 def new_scene(model: PriorModel, request: GenerationRequest, state: GenerationState) -> GenerationState:
-    """A scene without a context, as at the beginning of a video; the random numbers of its seeds go on."""
-    empty = empty_context(model, len(request.seeds), state.context.spec)
-    fresh, number = prefill(model, request, empty), state.rollout.frame
-    return fresh._replace(rollout=fresh.rollout._replace(frame=number, scene=number))
+    """A scene without context, as at the start of a video; the numbers of latent frames continue, and so the draws."""
+    new = prefill(model, request, empty_context(model, len(request.seeds), state.context.spec))
+    number = state.rollout.frame
+    return new._replace(rollout=new.rollout._replace(frame=number, scene=number))
 
 
 def clone_state(state: GenerationState) -> GenerationState:
     """A copy; `step` mutates the cache of the original in place."""
-    return state._replace(rollout=copied(state.rollout))
-
-
-def prefill_past(model: PriorModel, request: GenerationRequest, context: Context) -> Past:
-    """The cache of the context's latent frames under the prompts of a request."""
-    prior: FramePrior[Past, Present] = model.network
-    sampler = request.sampler
-    streams = len(request.seeds) * (2 if sampler.guided else 1)
-    past = prior.begin(encode_prompts(model, request), streams, context.spec, request.history_noise)
-    control = None if context.control_BT is None else duplicate_for_guidance(context.control_BT, sampler)
-    return remember(prior, past, duplicate_for_guidance(context.codes_BTNK, sampler), control)
+    return state._replace(rollout=copy_rollout(state.rollout))
 
 
 def trim_context(model: PriorModel, context: Context) -> Context:
-    """The latent frames that the next one sees: the sink frames, which stay for ever, and the window."""
+    """Drops the latent frames that no later one attends to: all but the sink frames and the window."""
     sinks, window = model.config.sink_frames, model.config.window
 
     def trimmed(values_BT: Tensor) -> Tensor:
@@ -179,49 +196,33 @@ def trim_context(model: PriorModel, context: Context) -> Context:
     return Context(trimmed(context.codes_BTNK), context.spec, control)
 
 
-def extended(context: Context, codes_B1NK: Tensor, control: Tensor | None) -> Context:
-    """The context with one latent frame more."""
+def append_to_context(context: Context, codes_B1NK: Tensor, control: Tensor | None) -> Context:
+    """The context with one more latent frame."""
     control_BT = context.control_BT
     if control_BT is not None:
-        fresh = absent_control(control_BT[:, :0], 1) if control is None else control.unsqueeze(1)
-        control_BT = torch.cat([control_BT, fresh.to(control_BT)], 1)
+        control_B1 = absent_control(control_BT[:, :0], 1) if control is None else control.unsqueeze(1)
+        control_BT = torch.cat([control_BT, control_B1.to(control_BT)], 1)
     return Context(torch.cat([context.codes_BTNK, codes_B1NK], 1), context.spec, control_BT)
 
 
 def empty_context(model: PriorModel, videos: int, spec: TokenSpec | None = None) -> Context:
-    """No latent frames; by default of the frame size that the prior was trained on."""
+    """No latent frames; the default frame size is the one that the prior was trained on."""
     spec, device, config = model.spec if spec is None else spec, model.device, model.config.control
     control = None
     if config is not None:
-        rest = () if config.floats is None else (config.floats,)
-        control = torch.zeros(videos, 0, *rest, dtype=torch.float32 if rest else torch.int64, device=device)
+        shape = () if config.floats is None else (config.floats,)
+        control = torch.zeros(videos, 0, *shape, dtype=torch.float32 if shape else torch.int64, device=device)
     return Context(spec.empty(videos, device=device), spec, control)
 
 
 def absent_control(like_BT: Tensor, latent_frames: int) -> Tensor:
-    """The control of latent frames that have none: -1, or NaN."""
+    """The values that mean "no control": -1 for actions, NaN for floats."""
     shape = (len(like_BT), latent_frames, *like_BT.shape[2:])
     return like_BT.new_full(shape, math.nan if like_BT.is_floating_point() else -1)
 
 
-def encode_prompts(model: PriorModel, request: GenerationRequest) -> Text | None:
-    """The prompts and, for guidance, after them the negative prompts; both in words that the model knows."""
-    if model.conditioner is None:
-        return None
-    captions = [read_prompt(model, prompt) for prompt in request.prompts]
-    if request.sampler.guided:
-        captions += [read_prompt(model, prompt, complete=False) for prompt in request.negative_prompts]
-    return model.conditioner(captions).to(model.device)
-
-
-def read_prompt(model: PriorModel, prompt: str, complete: bool = True) -> str:
-    """The text that the text encoder gets: the prompt itself, unless the model has a vocabulary of its own."""
-    vocabulary = model.prompt_vocabulary
-    return prompt if vocabulary is None else vocabulary.read(prompt, complete).text
-
-
 def exact_clock(model: PriorModel) -> Clock:
-    """A clock that waits for the model's device: without synchronizing, GPU decoder time is billed to the prior."""
+    """A clock that synchronizes the GPU: without it, decoder time is billed to the prior."""
     device = model.device
 
     def clock() -> float:

@@ -1,9 +1,9 @@
 """A prior whose proposals are recorded once as a CUDA graph and then replayed: one launch instead of hundreds.
 
 It wraps the network from outside. A graph reads and writes fixed memory, so everything that changes from call to call
-(embeddings, rows of the ring, rotary positions) is copied into buffers before a replay; the past is that of the stream,
-whose memory does not move. Recording needs a full window, because every pass then sees the whole buffer. Before that,
-and for autoregressive priors, calls go to the wrapped prior.
+(embeddings, rows of the ring, rotary positions) is copied into buffers before a replay; the past is that of the
+stream, whose memory does not move. Recording needs a full window, because every pass then sees the whole buffer. Before
+that, and for autoregressive priors, calls go to the wrapped prior.
 
 On a CPU the same function runs without a graph, so that tests can compare it to the prior. Only the check of proposals
 uses this class; `VideoPipeline` does not.
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from prior.attention import attend_all
 from prior.heads.base import TokenProposal
-from prior.memory import Past, Present, cache_slot, copied
+from prior.memory import Past, Present, cache_slot, copy_past
 from prior.model import LlamaPrior, cached_rotary, one_frame
 from prior.rotary import RotaryCache
 from prior.wrappers import PriorWrapper
@@ -55,16 +55,16 @@ class GraphedPrior(PriorWrapper):
         known_BN: Tensor,
         past: Past,
         control: Tensor | None = None,
-        places_BM: Tensor | None = None,
+        positions_BM: Tensor | None = None,
     ) -> tuple[TokenProposal, Present]:
         if not self.is_recordable(past):
-            return self.prior.propose(codes_BNK, known_BN, past, control, places_BM)
+            return self.prior.propose(codes_BNK, known_BN, past, control, positions_BM)
         self.prior.check(codes_BNK, past)
         features, kept = self.replay(self.embed(codes_BNK, known_BN, past, control), past, frames=1)
         keys, values = (part.unbind(0) for part in kept.unbind(1))
         proposal = TokenProposal(features, self.prior.head)
         present = Present(keys, values, codes_BNK[:, -1].clone())
-        return (proposal if places_BM is None else proposal.at(places_BM)), present
+        return (proposal if positions_BM is None else proposal.at(positions_BM)), present
 
     @torch.no_grad()
     def advance(
@@ -133,7 +133,7 @@ class GraphedPrior(PriorWrapper):
             recording.features_BSC.copy_(features)
             recording.kept_LKBHSD.copy_(kept)
 
-        before = copied(past)
+        before = copy_past(past)
         recording.run = capture(work, device)
         for buffer, old in zip((*past.keys, *past.values), (*before.keys, *before.values), strict=True):
             buffer.copy_(old)  # a second run would find the keys of the first in place of the oldest

@@ -19,7 +19,7 @@ from benchmarks.measuring import Call, DeviceSetting, device_setting, grid_spec,
 from benchmarks.measuring.hardware import describe
 from prior.config import ContextConfig, PriorConfig
 from prior.laws import random_codes
-from prior.memory import Past, copied
+from prior.memory import Past, copy_past
 from prior.model import LlamaPrior
 
 CONFIG = PriorConfig(
@@ -55,7 +55,7 @@ def measure(frames: int, where: DeviceSetting) -> dict[str, Any]:
     for number in range(TENTHS):
         past, milliseconds = advance_stream(model, past, frames // TENTHS, where)
         parts.append({"frames": int(past.frames), "ms_a_frame": milliseconds, "resident_mb": resident_mb(where)})
-        pasts += [copied(past)] if number in (0, TENTHS - 1) else []
+        pasts += [copy_past(past)] if number in (0, TENTHS - 1) else []
     early, late = (proposal_call(model, each, where) for each in pasts)
     times = time_alternately({"early": early, "late": late}, 51, where)
     return {

@@ -90,7 +90,7 @@ def one_batch(network: LlamaPrior, batch: int, compiling: bool, where: DeviceSet
     places = torch.arange(0, spec.tokens, STEPS).expand(batch, -1)
     calls: dict[str, Callable[[], object]] = {
         "whole": lambda: network.propose(codes_BNK, known_BN, past),
-        "asked": lambda: network.propose(codes_BNK, known_BN, past, places_BM=places),
+        "asked": lambda: network.propose(codes_BNK, known_BN, past, positions_BM=places),
     }
     compiled_after = 0.0
     if compiling:

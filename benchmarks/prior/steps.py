@@ -49,7 +49,7 @@ from benchmarks.prior.workloads import (
     training_step,
     training_work,
 )
-from prior.attention import choose
+from prior.attention import choose_kernel
 from prior.config import PriorConfig
 from prior.model import LlamaPrior
 
@@ -94,7 +94,7 @@ def measure(given: argparse.Namespace, where: DeviceSetting) -> dict[str, Any]:
         **{name: getattr(config, name) for name in SIZES},
         "codes": given.codes,
         "parameters": sum(weight.numel() for weight in LlamaPrior(config).parameters()),
-        "kernel": choose("auto", where.device),
+        "kernel": choose_kernel("auto", where.device),
         "rounds": given.rounds,
         "training": training_case(config, given, where),
         "growth": growth_case(config, given, where),

@@ -1,4 +1,4 @@
-"""What a head promises: it draws the tokens of a latent frame from features, and says what the true ones cost."""
+"""The interface of a head: it samples tokens from features, and computes the loss of the true ones."""
 
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -10,7 +10,7 @@ from interfaces.prior import DrawSettings, TokenRNG
 
 
 class TokenLosses(NamedTuple):
-    """Of each token [...]: what training minimizes, the nats that the truth costs, whether it was the top guess."""
+    """For each token [...]: the training loss, the negative log-likelihood in nats, whether the top guess is right."""
 
     loss: Tensor
     nats: Tensor
@@ -18,19 +18,19 @@ class TokenLosses(NamedTuple):
 
 
 class Head(Protocol):
-    """Reads features of tokens [..., C]; an nn.Module made of a PriorConfig."""
+    """The distribution of tokens given their features [..., C]; an nn.Module made from a PriorConfig."""
 
     def losses(self, features: Tensor, codes: Tensor, smoothing: float = 0.0) -> TokenLosses:
-        """Of the true codes [..., K]; smoothing is towards the uniform distribution."""
+        """The losses of the true codes [..., K]; `smoothing` is label smoothing."""
 
     def sample(self, features_BMC: Tensor, settings: DrawSettings, rng: TokenRNG) -> tuple[Tensor, Tensor]:
-        """As `Proposal.sample`."""
+        """See `interfaces.prior.Proposal.sample`."""
 
     def guesses(self, features: Tensor) -> Tensor:
-        """The likeliest codes [..., K], one after the other."""
+        """The most likely codes [..., K], each given those before it."""
 
     def readings(self, features: Tensor, codes: Tensor) -> list[Tensor]:
-        """What the head makes of features along the true codes, to compare two ways of computing features."""
+        """The outputs of the head given the true codes, such as logits; laws compare them."""
 
 
 @dataclass(frozen=True)
@@ -40,17 +40,17 @@ class TokenProposal:
     features: Tensor
     head: Head
 
-    def at(self, places_BM: Tensor) -> "TokenProposal":
-        """Where the streams are in pairs for guidance, both of a pair are asked about the same places."""
-        pairs = len(self.features) // len(places_BM)
-        places_BM = places_BM if pairs == 1 else torch.cat([places_BM] * pairs)
-        return TokenProposal(at_places(self.features, places_BM), self.head)
+    def at(self, positions_BM: Tensor) -> "TokenProposal":
+        """With guidance, both streams of a pair use the same positions."""
+        pairs = len(self.features) // len(positions_BM)
+        positions_BM = positions_BM if pairs == 1 else torch.cat([positions_BM] * pairs)
+        return TokenProposal(at_positions(self.features, positions_BM), self.head)
 
     def sample(self, settings: DrawSettings, rng: TokenRNG) -> tuple[Tensor, Tensor]:
         return self.head.sample(self.features, settings, rng)
 
 
-def at_places(values_BN: Tensor, places_BM: Tensor) -> Tensor:
+def at_positions(values_BN: Tensor, positions_BM: Tensor) -> Tensor:
     """[B, N, ...] to [B, M, ...]."""
-    index = places_BM.view(*places_BM.shape, *[1] * (values_BN.ndim - 2)).expand(-1, -1, *values_BN.shape[2:])
+    index = positions_BM.view(*positions_BM.shape, *[1] * (values_BN.ndim - 2)).expand(-1, -1, *values_BN.shape[2:])
     return values_BN.gather(1, index)

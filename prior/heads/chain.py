@@ -1,4 +1,4 @@
-"""Codes one by one: the chain rule inside a token, exact for any number of codebooks."""
+"""One code after the other, by the chain rule: the exact distribution of a token with any number of codebooks."""
 
 import torch
 from torch import Tensor, nn
@@ -14,22 +14,22 @@ from prior.linear import Linear
 class ChainHead(nn.Module):
     """Logits of a code given the codes before it.
 
-    A matrix reads the first code off the features, as in any Llama. A later one is read off features that a small gate
-    has mixed with the vectors of the codes so far.
+    The logits of the first code are a linear layer of the features, as in any Llama. For a later code, a gated layer
+    first mixes the embeddings of the codes before it into the features.
     """
 
     def __init__(self, config: PriorConfig):
         super().__init__()
         sizes, width = config.spec.codebooks, config.width
         if not sizes:
-            raise ValueError("head = chain draws codes, and these tokens are continuous; use a head for such tokens")
+            raise ValueError("head = chain needs codebooks, but these tokens are continuous")
         self.codebooks = sizes
         self.read = nn.ModuleList(Linear(width, size, bias=False) for size in sizes)
         self.known = nn.ModuleList(nn.Embedding(size, width) for size in sizes[:-1])
         self.mix = nn.ModuleList(Linear(width, 2 * width, bias=False) for _ in sizes[1:])
 
     def forward(self, features: Tensor, known_codes: Tensor) -> Tensor:
-        """features [..., C] and int64 [..., k], the first k codes, to the logits [..., V] of the next one."""
+        """Features [..., C] and the first k codes int64 [..., k], to the logits [..., V] of the next code."""
         place = known_codes.shape[-1]
         if place == 0:
             first: Tensor = self.read[0](features).float()

@@ -1,4 +1,4 @@
-"""Codes out of logits: temperature, cuts, guidance and the draw. Pure functions of logits and uniform numbers."""
+"""Samples codes from logits: guidance, temperature, top-k, top-p, draw. Pure functions of logits and random numbers."""
 
 from collections.abc import Callable
 
@@ -7,16 +7,16 @@ from torch import Tensor
 
 from interfaces.prior import DrawSettings, TokenRNG
 
-FEW = 64  # codes that mostly hold nearly all of the probability
+FEW = 64  # codes that usually have nearly all of the probability
 
 
 def sample_codes(
     logits: Callable[[Tensor], Tensor], depth: int, settings: DrawSettings, rng: TokenRNG
 ) -> tuple[Tensor, Tensor]:
-    """Codes [B, M, depth], each by a uniform number of its own, and their log-probability [B, M].
+    """Codes [B, M, depth], one uniform number for each, and their log-probability [B, M].
 
-    `logits` takes the codes so far [B, M, k] to the logits [B, M, V] of the next one; with guidance it takes and gives
-    twice as many rows. Where nobody reads the log-probability it is not computed, and 0.
+    `logits` maps the codes so far [B, M, k] to the logits [B, M, V] of the next one; with guidance it takes and returns
+    twice as many rows. Without `settings.confidence` the log-probability is 0.
     """
     uniforms_BMK = rng.uniforms(depth)
     codes_BMK = torch.empty_like(uniforms_BMK[..., :0], dtype=torch.int64)
@@ -34,18 +34,18 @@ def sample_codes(
 
 
 def finite(logits: Tensor, broken: Tensor | None) -> Tensor:
-    """The logits, zeros where they are not finite; `broken` is set in place if there are any."""
+    """The logits, with 0 for NaN and infinity; sets `broken` in place if there are any."""
     if broken is None:
         return logits
-    broken |= ~logits.sum(dtype=torch.float32).isfinite()  # a single NaN or infinity spoils the sum
+    broken |= ~logits.sum(dtype=torch.float32).isfinite()  # one NaN or infinity makes the sum NaN or infinite
     return logits.nan_to_num(0.0, 0.0, 0.0)
 
 
 def apply_guidance(logits_2B: Tensor, scale: float | Tensor) -> Tensor:
-    """Without + scale * (with - without): odds move by the power `scale` of what the text does to them.
+    """without + scale * (with - without), on logits.
 
     Classifier-free guidance, published as Ho and Salimans, "Classifier-free diffusion guidance" (2022). The first half
-    of the rows is with the text; `scale` is for all samples, or float32 [B]; logits must be finite.
+    of the rows is with text. `scale` is a number, or float32 [B]. Logits must be finite.
     """
     with_text, without_text = logits_2B.chunk(2)
     if isinstance(scale, Tensor):
@@ -54,10 +54,10 @@ def apply_guidance(logits_2B: Tensor, scale: float | Tensor) -> Tensor:
 
 
 def pick(logits_V: Tensor, settings: DrawSettings, uniforms: Tensor) -> Tensor:
-    """Logits [..., V] and uniforms [...] to int64 [...]; temperature first, then the cuts."""
+    """Logits [..., V] and uniforms [...] to codes int64 [...]; temperature first, then top-k and top-p."""
     if settings.temperature == 0:
         return logits_V.argmax(-1)
-    logits_V = tempered(logits_V, settings.temperature)
+    logits_V = apply_temperature(logits_V, settings.temperature)
     if settings.top_k:
         logits_V = top_k(logits_V, settings.top_k)
     if settings.top_p is not None:
@@ -65,13 +65,13 @@ def pick(logits_V: Tensor, settings: DrawSettings, uniforms: Tensor) -> Tensor:
     return draw(logits_V.softmax(-1), uniforms)
 
 
-def tempered(logits_V: Tensor, temperature: float) -> Tensor:
-    """Divided by the temperature; the largest becomes 0, so that even the coldest division stays a number."""
+def apply_temperature(logits_V: Tensor, temperature: float) -> Tensor:
+    """Divides by the temperature; subtracts the maximum first, so that low temperatures do not overflow."""
     return (logits_V - logits_V.amax(-1, keepdim=True)) / temperature
 
 
 def top_k(logits_V: Tensor, k: int) -> Tensor:
-    """All but the k largest made impossible; what equals the kth stays too, and k beyond the row cuts nothing."""
+    """Sets all but the k largest to -infinity; values equal to the kth stay."""
     if k >= logits_V.shape[-1]:
         return logits_V
     kth = logits_V.topk(k, dim=-1).values[..., -1:]
@@ -79,30 +79,30 @@ def top_k(logits_V: Tensor, k: int) -> Tensor:
 
 
 def top_p(logits_V: Tensor, p: float) -> Tensor:
-    """All made impossible but the fewest that together have probability p, at least one, and their equals."""
+    """Sets all to -infinity but the fewest that together have probability p, at least one; equal values stay."""
     if p >= 1:
         return logits_V
     probabilities_V = logits_V.softmax(-1)
-    falling = head(probabilities_V, p)
-    before = falling.cumsum(-1, dtype=torch.float64) - falling
-    least = falling.masked_fill(before >= p, torch.inf).amin(-1, keepdim=True)
+    descending = largest(probabilities_V, p)
+    before = descending.cumsum(-1, dtype=torch.float64) - descending
+    least = descending.masked_fill(before >= p, torch.inf).amin(-1, keepdim=True)
     return logits_V.masked_fill(probabilities_V < least, -torch.inf)
 
 
-def head(probabilities_V: Tensor, p: float) -> Tensor:
-    """The largest of each row, falling, as many as make p in every row; far cheaper on a CPU than to sort the rows."""
+def largest(probabilities_V: Tensor, p: float) -> Tensor:
+    """The largest values of each row, descending, enough for probability p; much faster on a CPU than a full sort."""
     size, whole = FEW, probabilities_V.shape[-1]
-    falling = probabilities_V.topk(min(size, whole), dim=-1).values
-    while size < whole and (falling.sum(-1, dtype=torch.float64) < p).any():
+    descending = probabilities_V.topk(min(size, whole), dim=-1).values
+    while size < whole and (descending.sum(-1, dtype=torch.float64) < p).any():
         size *= 4
-        falling = probabilities_V.topk(min(size, whole), dim=-1).values
-    return falling
+        descending = probabilities_V.topk(min(size, whole), dim=-1).values
+    return descending
 
 
 def draw(probabilities_V: Tensor, uniforms: Tensor) -> Tensor:
-    """By the inverse of the distribution: int64 [...], never what has probability 0.
+    """Inverse transform sampling, int64 [...]; never an entry with probability 0.
 
-    The sums are float64, and uniforms stay below 1 by so much that their product with the total stays below the total.
+    The sums are float64, so that a uniform number times the total stays below the total.
     """
     sums = probabilities_V.cumsum(-1, dtype=torch.float64)
     aims = uniforms.unsqueeze(-1) * sums[..., -1:]

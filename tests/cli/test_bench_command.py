@@ -15,7 +15,7 @@ from interfaces.prior import DrawSettings
 from prior.laws import random_codes
 from prior.model import LlamaPrior
 from sampling.rng import StepRNG, counter_rng
-from sampling.rollout import remember
+from sampling.rollout import commit_codes
 from tests.evaluation.models import write_whole_model
 from tests.prior.models import WORDS, tiny_config, tiny_model
 from videogen.cli.bench import bench
@@ -59,7 +59,7 @@ def known(value: bool, prior: LlamaPrior, batch: int = 2) -> torch.Tensor:
 def test_the_formula_counts_what_torch_counts(context: Any, sinks: int) -> None:
     config = tiny_config(window=2, sinks=sinks, context=context)
     prior = tiny_model(config).float()
-    past = remember(prior, prior.begin(None, 2), codes_of(prior, 4))
+    past = commit_codes(prior, prior.begin(None, 2), codes_of(prior, 4))
     codes = codes_of(prior, 1)[:, 0]
 
     def read(proposal: Any) -> None:
@@ -74,7 +74,7 @@ def test_the_formula_counts_what_torch_counts(context: Any, sinks: int) -> None:
     assert counter.get_total_flops() == pass_cost(config, 2, 6, 2, 4).operations
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         places = torch.tensor([[0, 4], [2, 3]])
-        read(prior.propose(codes, known(False, prior), past, places_BM=places)[0])
+        read(prior.propose(codes, known(False, prior), past, positions_BM=places)[0])
     assert counter.get_total_flops() == pass_cost(config, 1, 6, 2, 4, asked=2).operations
 
 

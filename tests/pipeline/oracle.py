@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sampling.config import SamplerConfig
-from sampling.rollout import remember, roll_out, start
+from sampling.rollout import commit_codes, sample_frames, start_rollout
 from videogen.io.pixels import to_frames
 from videogen.pipeline import VideoPipeline
 
@@ -20,7 +20,7 @@ def begun(pipe: VideoPipeline, prompt: str, sampler: SamplerConfig, codes_BTNK: 
     captions = [prompt, ""] if sampler.guided else [prompt]
     text = None if conditioner is None else conditioner(captions)
     past = network.begin(text, len(captions))
-    return remember(network, past, codes_BTNK.expand(len(captions), -1, -1, -1))
+    return commit_codes(network, past, codes_BTNK.expand(len(captions), -1, -1, -1))
 
 
 def codes_of(
@@ -32,8 +32,8 @@ def codes_of(
     for prompt, frames in scenes:
         before = given[:, :0] if cut and made else torch.cat([given, *made], 1)
         seen = torch.cat([before[:, : config.sink_frames], before[:, config.sink_frames :][:, -config.window :]], 1)
-        rollout = start(pipe.model.network, begun(pipe, prompt, sampler, seen), [seed], first_frame=number)
-        sampled = roll_out(pipe.model.network, rollout, sampler, frames)
+        rollout = start_rollout(pipe.model.network, begun(pipe, prompt, sampler, seen), [seed], first_frame=number)
+        sampled = sample_frames(pipe.model.network, rollout, sampler, frames)
         made.append(torch.stack([one.codes_BNK for one in sampled], 1))
         number += frames
     return made

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sampling.rollout import cloned
+from sampling.rollout import clone_tensors
 from tests.pipeline.tiny import RING, STAR
 from videogen.stream import StreamState
 
@@ -78,7 +78,7 @@ def long_stream(pipe, latent_frames: int, resumed: int) -> None:
     digests, sizes, resident = [hashlib.sha256()], set(), []
     for number in range(latent_frames):
         if number in places:
-            saved[number] = (cloned(stream.state()), [])
+            saved[number] = (clone_tensors(stream.state()), [])
         for picture in islice(stream, 4 if number else 1):
             digests[-1].update(picture.data)
             for start, (_, pictures) in saved.items():

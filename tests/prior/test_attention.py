@@ -94,24 +94,24 @@ def test_without_a_mask_all_keys_are_seen():
 
 
 def test_auto_is_gathered_on_a_cpu_and_flex_on_a_gpu():
-    assert attention.choose("auto", torch.device("cpu")) == "gathered"
-    assert attention.choose("auto", torch.device("cuda")) == "flex"
-    assert attention.choose("dense", torch.device("cuda")) == "dense"
+    assert attention.choose_kernel("auto", torch.device("cpu")) == "gathered"
+    assert attention.choose_kernel("auto", torch.device("cuda")) == "flex"
+    assert attention.choose_kernel("dense", torch.device("cuda")) == "dense"
 
 
 def test_heads_that_are_too_narrow_for_flex_are_gathered_on_a_gpu_too():
     """torch has no kernel of fewer than 16 channels, and says so in the middle of the first step."""
-    assert attention.choose("auto", torch.device("cuda"), 16) == "flex"
-    assert attention.choose("auto", torch.device("cuda"), 12) == "gathered"
-    assert attention.blocks_of(LAYOUTS[0], "auto", torch.device("cuda"), 12) is None
+    assert attention.choose_kernel("auto", torch.device("cuda"), 16) == "flex"
+    assert attention.choose_kernel("auto", torch.device("cuda"), 12) == "gathered"
+    assert attention.block_mask_of(LAYOUTS[0], "auto", torch.device("cuda"), 12) is None
 
 
 def test_gathered_keys_are_linear_in_the_number_of_frames():
     """A late frame has a row of keys as long as any other; an early one has no more than there is."""
     for frames in (8, 80):
         layout = Layout(3, frames, 4, 2, 1, 2, "together")
-        keys = attention.parts(torch.zeros(1, layout.length, 2, 6), layout)
-        rows = [attention.row(keys, t, layout).shape[1] for t in range(frames)]
+        keys = attention.split_sequence(torch.zeros(1, layout.length, 2, 6), layout)
+        rows = [attention.visible_keys(keys, t, layout).shape[1] for t in range(frames)]
         assert rows[:3] == [3 + 4 * (2 + before) for before in range(3)]
         assert set(rows[3:-1]) == {3 + 4 * (1 + 2 + 2)}
         assert rows[-1] == 3 + 4 * (1 + 2 + 1)  # the last frame has no clean copy

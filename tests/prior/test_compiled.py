@@ -28,7 +28,7 @@ def test_it_is_one_graph_without_a_block_mask_in_it(kernel, recompute, objective
     torch._dynamo.reset()
     model = tiny_model(tiny_config(objective)).train().requires_grad_(kernel != "flex")
     batch, backend = tiny_batch(model.config), CountingBackend()
-    blocks = model.blocks_for(batch, kernel)
+    blocks = model.block_mask_for(batch, kernel)
     compiled = torch.compile(model, backend=backend)
     got = compiled(batch, kernel, 0.0, recompute, blocks)
     assert len(backend.graphs) == 1

@@ -8,7 +8,7 @@ import torch
 from prior import model as prior_model
 from prior.config import PriorConfig
 from prior.laws import all_known, proposals
-from prior.llama import blocks_from_llama, whole_from_llama
+from prior.llama import blocks_from_llama, model_from_llama
 from prior.model import LlamaPrior, PriorBatch
 from prior.rotary import rotary_at
 from tests.prior.models import grid_spec, tiny_config
@@ -79,7 +79,7 @@ def same_shape(layers: int = 3) -> PriorConfig:
 
 def language_model(llama):
     model = LlamaPrior(same_shape())
-    loaded = model.load_state_dict(whole_from_llama(checkpoint(llama), model.config), strict=False)
+    loaded = model.load_state_dict(model_from_llama(checkpoint(llama), model.config), strict=False)
     assert loaded.unexpected_keys == []
     assert set(loaded.missing_keys) == {"embedding.masked", "embedding.start"}
     return model
@@ -172,7 +172,7 @@ def test_norms_of_queries_and_keys_come_along_where_both_have_them(llama):
 )
 def test_what_does_not_fit_is_named(llama, change, message):
     with pytest.raises(ValueError, match=message):
-        whole_from_llama(checkpoint(llama), dataclasses.replace(same_shape(), **change))
+        model_from_llama(checkpoint(llama), dataclasses.replace(same_shape(), **change))
 
 
 def test_biases_are_refused_and_old_angles_ignored(llama):

@@ -8,7 +8,7 @@ from safetensors.torch import load, save
 
 from prior import laws
 from prior.laws import commit_frames, proposals, start_past
-from prior.memory import Past, cache_slot, copied
+from prior.memory import Past, cache_slot, copy_past
 from tests.prior.models import WORDS, tiny_batch, tiny_config, tiny_model
 
 
@@ -73,7 +73,7 @@ def test_a_copy_shares_no_memory():
     past = start_past(model, batch)
     addresses = [
         {each.data_ptr() for each in (*kept.keys, *kept.values, kept.frames, kept.last)}
-        for kept in (past, copied(past))
+        for kept in (past, copy_past(past))
     ]
     assert not addresses[0] & addresses[1]
 
@@ -106,9 +106,9 @@ def test_codes_may_be_written_over_once_they_have_been_given(objective):
         frame.fill_(0)
         past = model.commit(past, present)
         expected = commit_frames(model, batch, expected, t, t + 1)
-        ahead = (model.advance(batch.clean[:, t + 1], copied(each))[1].features for each in (past, expected))
+        ahead = (model.advance(batch.clean[:, t + 1], copy_past(each))[1].features for each in (past, expected))
         assert torch.equal(*ahead)
-        fused, _ = model.advance(frame.copy_(batch.clean[:, t + 1]), copied(past))
+        fused, _ = model.advance(frame.copy_(batch.clean[:, t + 1]), copy_past(past))
         frame.fill_(0)
         assert torch.equal(fused.last, batch.clean[:, t + 1, -1])
 

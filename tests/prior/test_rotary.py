@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from interfaces.tokens import TokenGroup
-from prior.rotary import apply_rotary, concat, context_rotary, coordinates, frame_rotary, pair_axes
+from prior.rotary import apply_rotary, concat_rotary, context_rotary, coordinates, frame_rotary, pair_axes
 
 CHANNELS, THETA, GROUPS = 12, 100.0, (TokenGroup("tokens", (2, 3)),)
 
@@ -115,6 +115,6 @@ def test_a_coarse_token_stands_in_the_middle_of_the_fine_ones_that_it_covers():
 
 
 def test_joined_turns_stand_one_after_the_other():
-    both = concat([frames_at(3), frames_at(8)])
+    both = concat_rotary([frames_at(3), frames_at(8)])
     assert torch.equal(both.cos, frames_at(3, 8).cos)
     assert torch.equal(both.sin, frames_at(3, 8).sin)

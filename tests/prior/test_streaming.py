@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from prior import streaming
-from prior.heads.base import at_places
+from prior.heads.base import at_positions
 from prior.laws import all_known, commit_frames, start_past
 from prior.linear import Linear, can_pack, pack
 from prior.model import LlamaPrior
 from prior.rotary import frame_rotary
-from prior.streaming import steps_for, suits
+from prior.streaming import arithmetic_for, is_supported
 from tests.prior.models import WORDS, tiny_batch, tiny_config, tiny_model
 
 packing = pytest.mark.skipif(not can_pack(torch.zeros(1, 1)), reason="torch has no oneDNN here")
@@ -22,14 +22,14 @@ def test_a_block_streams_as_it_is_taught(qk_norm: bool) -> None:
     block = tiny_model(config).blocks[0]
     turns = frame_rotary(torch.tensor([3, 4]), config.spec.groups, 12, config.theta, torch.tensor([True, False]))
     x = torch.randn(2, 12, config.width, dtype=torch.float64)
-    steps = steps_for(x, turns, config)
+    steps = arithmetic_for(x, turns, config)
     assert steps.finish is streaming.finish
     with torch.no_grad():
         expected = block.project(x, turns)
         for got, wanted in zip(steps.project(block, x), expected, strict=True):
             torch.testing.assert_close(got, wanted, rtol=1e-12, atol=1e-12)
         torch.testing.assert_close(steps.finish(block, x, expected[0]), block.finish(x, expected[0]))
-        some = steps_for(x[:, 5:7], turns, config, slice(5, 7)).project(block, x[:, 5:7])
+        some = arithmetic_for(x[:, 5:7], turns, config, slice(5, 7)).project(block, x[:, 5:7])
         torch.testing.assert_close(some[0], expected[0][:, 5:7], rtol=1e-12, atol=1e-12)
 
 
@@ -40,7 +40,7 @@ def test_a_norm_is_packed_with_the_matrix_after_it() -> None:
         Linear(24, 40, bias=False),
         torch.randn(3, 7, 24),
     )
-    module.requires_grad_(False).follow(norm)
+    module.requires_grad_(False).fuse_norm(norm)
     norm.weight.uniform_(0.5, 2)
     expected = module(norm(x))
     module.pack()
@@ -65,10 +65,10 @@ def test_the_gate_is_silu_and_its_bits_do_not_depend_on_threads() -> None:
 
 
 def test_half_precision_and_autocast_take_the_blocks_own_arithmetic() -> None:
-    assert suits(torch.zeros(1))
-    assert not suits(torch.zeros(1, dtype=torch.bfloat16))
+    assert is_supported(torch.zeros(1))
+    assert not is_supported(torch.zeros(1, dtype=torch.bfloat16))
     with torch.autocast("cpu", torch.bfloat16):
-        assert not suits(torch.zeros(1))
+        assert not is_supported(torch.zeros(1))
 
 
 @pytest.mark.parametrize("context", [None, WORDS])
@@ -78,7 +78,7 @@ def test_a_proposal_for_some_places_is_the_whole_one_at_them(objective, context)
     batch = tiny_batch(model.config)
     past = commit_frames(model, batch, start_past(model, batch), 0, 4)
     asked = batch.clean[:, 4], all_known(batch), past
-    (whole, present), (some, same) = model.propose(*asked), model.propose(*asked, places_BM=PLACES)
+    (whole, present), (some, same) = model.propose(*asked), model.propose(*asked, positions_BM=PLACES)
     torch.testing.assert_close(some.features, whole.at(PLACES).features, rtol=0, atol=1e-12)
     assert all(torch.equal(*pair) for pair in zip(present.keys + present.values, same.keys + same.values, strict=True))
 
@@ -93,8 +93,8 @@ def test_packed_it_is_the_same_to_the_bit_however_many_are_asked(count: int) -> 
     codes, known = torch.randint(3, (2, 64, 2)), torch.rand(2, 64) < 0.9
     past = model.begin(None, 2)
     places = torch.stack([torch.randperm(64)[:count] for _ in range(2)])
-    whole, some = model.propose(codes, known, past)[0], model.propose(codes, known, past, places_BM=places)[0]
-    assert torch.equal(some.features, at_places(whole.features, places))
+    whole, some = model.propose(codes, known, past)[0], model.propose(codes, known, past, positions_BM=places)[0]
+    assert torch.equal(some.features, at_positions(whole.features, places))
     plain = LlamaPrior(config).requires_grad_(False)
     plain.load_state_dict(model.state_dict())
     slow = plain.propose(codes, known, plain.begin(None, 2))[0]
@@ -108,8 +108,8 @@ def test_a_product_is_added_to_what_is_there(rows: int) -> None:
     x, y = torch.randn(3, rows, 24), torch.randn(3, rows, 40)
     expected = y + module(x)
     module.pack()
-    torch.testing.assert_close(module.added_to(y, x), expected, rtol=1e-5, atol=1e-6)
-    alone = torch.cat([module.added_to(*pair) for pair in zip(y.split(1), x.split(1), strict=True)])
-    assert rows == 1 or torch.equal(module.added_to(y, x), alone)  # one row takes the plain product
+    torch.testing.assert_close(module.add_to(y, x), expected, rtol=1e-5, atol=1e-6)
+    alone = torch.cat([module.add_to(*pair) for pair in zip(y.split(1), x.split(1), strict=True)])
+    assert rows == 1 or torch.equal(module.add_to(y, x), alone)  # one row takes the plain product
     module.weight.mul_(2)
-    torch.testing.assert_close(module.added_to(y, x), 2 * expected - y, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(module.add_to(y, x), 2 * expected - y, rtol=1e-5, atol=1e-6)

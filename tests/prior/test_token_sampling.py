@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interfaces.prior import DrawSettings
-from prior.heads.token_sampling import apply_guidance, draw, finite, pick, tempered, top_k, top_p
+from prior.heads.token_sampling import apply_guidance, apply_temperature, draw, finite, pick, top_k, top_p
 from tests.sampling.fake import FakeProposal, fake_prior, pack
 
 P = torch.tensor([0.5, 0.25, 0.125, 0.125])
@@ -61,8 +61,8 @@ def test_at_temperature_0_the_most_probable_comes_always(temperature):
 
 def test_cold_and_hot_stay_numbers():
     logits = torch.tensor([[1e30, -1e30, 0.0, 5.0]])
-    assert tempered(logits, 1e-6).softmax(-1).tolist() == [[1, 0, 0, 0]]
-    assert torch.allclose(tempered(torch.tensor([[3.0, -4.0]]), 1e9).softmax(-1), torch.tensor([[0.5, 0.5]]))
+    assert apply_temperature(logits, 1e-6).softmax(-1).tolist() == [[1, 0, 0, 0]]
+    assert torch.allclose(apply_temperature(torch.tensor([[3.0, -4.0]]), 1e9).softmax(-1), torch.tensor([[0.5, 0.5]]))
 
 
 @pytest.mark.parametrize(

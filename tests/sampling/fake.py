@@ -46,9 +46,9 @@ class FakeProposal:
     def sample(self, settings: DrawSettings, rng: TokenRNG) -> tuple[Tensor, Tensor]:
         return sample_codes(self.logits, len(self.codebooks), settings, rng)
 
-    def at(self, places_BM: Tensor) -> "FakeProposal":
+    def at(self, positions_BM: Tensor) -> "FakeProposal":
         return FakeProposal(
-            self.log_p.gather(1, places_BM[..., None].expand(-1, -1, self.log_p.shape[-1])), self.codebooks
+            self.log_p.gather(1, positions_BM[..., None].expand(-1, -1, self.log_p.shape[-1])), self.codebooks
         )
 
 
@@ -84,15 +84,15 @@ class FakePrior:
         known_BN: Tensor,
         past: FakePast,
         control: Tensor | None = None,
-        places_BM: Tensor | None = None,
+        positions_BM: Tensor | None = None,
     ) -> tuple[FakeProposal, FakePresent]:
         self.passes += 1
         ids_BN = torch.where(known_BN, pack(codes_BNK, self.codebooks), self.unknown)
         self.asked.append(ids_BN.unflatten(1, self.shape))
-        self.places.append(places_BM)
+        self.places.append(positions_BM)
         before_BN = torch.cat([past.last_BN[:, -1:], ids_BN[:, :-1]], 1)
         proposal = FakeProposal(self.log_p[past.text_B[:, None], before_BN, past.last_BN], self.codebooks)
-        return (proposal if places_BM is None else proposal.at(places_BM)), FakePresent(ids_BN)
+        return (proposal if positions_BM is None else proposal.at(positions_BM)), FakePresent(ids_BN)
 
     def commit(self, past: FakePast, present: FakePresent) -> FakePast:
         assert (present.ids_BN < self.unknown).all(), "a frame with unknown tokens was committed"

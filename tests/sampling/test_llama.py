@@ -11,12 +11,12 @@ import torch
 from interfaces.prior import Text
 from interfaces.tokens import TokenGroup, TokenSpec
 from prior.config import ContextConfig, PriorConfig
-from prior.memory import copied as kept
+from prior.memory import copy_past
 from prior.model import LlamaPrior
 from sampling.config import SamplerConfig
 from sampling.halton import halton_ranks
 from sampling.rng import counter_rng
-from sampling.rollout import copied, remember, roll_out, start, step
+from sampling.rollout import commit_codes, copy_rollout, sample_frame, sample_frames, start_rollout
 from sampling.schedule import masked_after, scale_at
 
 GRID, SEEDS, FRAMES = (3, 4), (21, 22), 5
@@ -65,7 +65,7 @@ def texts(batch: int, guided: bool) -> Text:
 
 def begun(prior: LlamaPrior, sampler: SamplerConfig):
     text = texts(len(SEEDS), sampler.guided)
-    return start(prior, prior.begin(text, len(text.mask)), SEEDS)
+    return start_rollout(prior, prior.begin(text, len(text.mask)), SEEDS)
 
 
 def slow_choice(
@@ -131,7 +131,7 @@ def slow_rollout(prior, sampler) -> torch.Tensor:
         rows = torch.tensor([row, row + len(SEEDS)] if sampler.guided else [row])
         past, frames = prior.begin(text.rows(rows), len(rows)), []
         for frame in range(FRAMES):
-            codes = torch.tensor([slow_frame(prior, kept(past), sampler, seed, frame)])
+            codes = torch.tensor([slow_frame(prior, copy_past(past), sampler, seed, frame)])
             past = prior.commit(past, prior.propose(codes.repeat(len(rows), 1, 1), everything, past)[1])
             frames.append(codes)
         samples.append(torch.stack(frames, 1))
@@ -150,7 +150,7 @@ CASES = [
 @pytest.mark.parametrize("sampler", CASES, ids=lambda sampler: sampler.order)
 def test_a_rollout_is_what_the_slow_sampler_makes(prior, sampler):
     """Past the window and the sink, with fused commits, both samples at once."""
-    fast = torch.stack([each.codes_BNK for each in roll_out(prior, begun(prior, sampler), sampler, FRAMES)], 1)
+    fast = torch.stack([each.codes_BNK for each in sample_frames(prior, begun(prior, sampler), sampler, FRAMES)], 1)
     assert torch.equal(fast, slow_rollout(prior, sampler))
 
 
@@ -159,7 +159,7 @@ def test_token_by_token_is_what_the_slow_sampler_makes(raster_prior, options):
     """The keys that a frame's tokens leave behind serve the next token as a whole proposal would."""
     sampler = SamplerConfig(order="autoregressive", **options)
     fast = torch.stack(
-        [each.codes_BNK for each in roll_out(raster_prior, begun(raster_prior, sampler), sampler, FRAMES)], 1
+        [each.codes_BNK for each in sample_frames(raster_prior, begun(raster_prior, sampler), sampler, FRAMES)], 1
     )
     assert torch.equal(fast, slow_rollout(raster_prior, sampler))
 
@@ -176,19 +176,19 @@ def test_a_saved_rollout_resumes_to_the_same_token_by_token(raster_prior):
 def resumes(prior, sampler):
     rollout, whole, saved = begun(prior, sampler), [], []
     for _ in range(6):
-        saved.append(copied(rollout))
-        rollout, decided = step(prior, rollout, sampler)
+        saved.append(copy_rollout(rollout))
+        rollout, decided = sample_frame(prior, rollout, sampler)
         whole.append(decided.codes_BNK)
     for number, each in enumerate(saved):
-        rest = [decided.codes_BNK for decided in roll_out(prior, each, sampler, 6 - number)]
+        rest = [decided.codes_BNK for decided in sample_frames(prior, each, sampler, 6 - number)]
         assert torch.equal(torch.stack(rest), torch.stack(whole[number:]))
 
 
 def test_known_frames_continue_as_if_they_had_been_sampled(prior):
     sampler = SamplerConfig(steps=3)
-    whole = torch.stack([each.codes_BNK for each in roll_out(prior, begun(prior, sampler), sampler, 6)], 1)
-    past = remember(prior, prior.begin(texts(2, False), 2), whole[:, :4])
-    continued = start(prior, past, SEEDS, first_frame=4)
+    whole = torch.stack([each.codes_BNK for each in sample_frames(prior, begun(prior, sampler), sampler, 6)], 1)
+    past = commit_codes(prior, prior.begin(texts(2, False), 2), whole[:, :4])
+    continued = start_rollout(prior, past, SEEDS, first_frame=4)
     assert torch.equal(
-        torch.stack([each.codes_BNK for each in roll_out(prior, continued, sampler, 2)], 1), whole[:, 4:]
+        torch.stack([each.codes_BNK for each in sample_frames(prior, continued, sampler, 2)], 1), whole[:, 4:]
     )

@@ -2,7 +2,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sampling.rng import StepRNG, counter_rng, mixed, signed
+from sampling.rng import StepRNG, as_int64, counter_rng, mix
 
 WORD = (1 << 64) - 1
 
@@ -17,8 +17,8 @@ def splitmix64(state: int) -> int:
 
 @given(st.integers(0, WORD))
 def test_the_mixing_is_splitmix64(state):
-    golden = torch.tensor(signed(0x9E3779B97F4A7C15))
-    assert int(mixed(torch.tensor(signed(state)) + golden)) == signed(splitmix64(state))
+    golden = torch.tensor(as_int64(0x9E3779B97F4A7C15))
+    assert int(mix(torch.tensor(as_int64(state)) + golden)) == as_int64(splitmix64(state))
 
 
 def test_the_first_output_of_the_published_generator():

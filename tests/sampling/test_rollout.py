@@ -5,7 +5,7 @@ import torch
 
 from sampling.config import SamplerConfig
 from sampling.maskgit import LatentFrame
-from sampling.rollout import copied, flush, remember, roll_out, start, step
+from sampling.rollout import commit_codes, copy_rollout, flush, sample_frame, sample_frames, start_rollout
 from tests.sampling.fake import FakePrior, pack, unpack
 from tests.sampling.fake import fake_prior as any_fake_prior
 from tests.sampling.fake import plain_prior as any_plain_prior
@@ -27,8 +27,8 @@ def begun(prior, sampler, seeds, first_frame=0, history=None):
     streams = len(seeds) * (2 if sampler.guided else 1)
     past = prior.begin(torch.arange(streams) < len(seeds), streams)
     if history is not None:
-        past = remember(prior, past, history.repeat(streams // len(seeds), 1, 1, 1))
-    return start(prior, past, seeds, first_frame=first_frame)
+        past = commit_codes(prior, past, history.repeat(streams // len(seeds), 1, 1, 1))
+    return start_rollout(prior, past, seeds, first_frame=first_frame)
 
 
 def zeros(videos: int, latent_frames: int) -> torch.Tensor:
@@ -45,7 +45,7 @@ def frames(sampled) -> torch.Tensor:
 def test_k_passes_a_frame(order, scale):
     """Committing is fused with the first question of the next frame, and the last frame is not committed."""
     prior, sampler = fake_prior(), SamplerConfig(order=order, steps=4, guidance_scale=scale)
-    assert len(list(roll_out(prior, begun(prior, sampler, [1, 2]), sampler, frames=10))) == 10
+    assert len(list(sample_frames(prior, begun(prior, sampler, [1, 2]), sampler, frames=10))) == 10
     assert prior.passes == 4 * 10
 
 
@@ -57,7 +57,7 @@ def test_an_opening_is_asked_more_often(known, passes):
     counts = []
     for _ in passes:
         before = prior.passes
-        rollout, decided = step(prior, rollout, sampler)
+        rollout, decided = sample_frame(prior, rollout, sampler)
         counts.append(prior.passes - before)
         assert decided.steps_B.tolist() == [counts[-1]] * 2
     assert counts == passes
@@ -67,7 +67,7 @@ def test_the_first_frame_takes_no_more_passes_after_known_ones():
     prior, sampler = fake_prior(), SamplerConfig(steps=4)
     rollout = begun(prior, sampler, [1], history=zeros(1, 5))
     assert prior.passes == 5
-    list(roll_out(prior, rollout, sampler, frames=1))
+    list(sample_frames(prior, rollout, sampler, frames=1))
     assert prior.passes == 5 + 4
 
 
@@ -75,36 +75,36 @@ def test_the_first_frame_takes_no_more_passes_after_known_ones():
 @pytest.mark.parametrize("scale", [1.0, 2.0])
 def test_a_rollout_is_the_same_however_it_is_cut(order, scale):
     prior, sampler = fake_prior(), SamplerConfig(order=order, steps=3, guidance_scale=scale)
-    whole = frames(roll_out(prior, begun(prior, sampler, [8, 9]), sampler, frames=5))
+    whole = frames(sample_frames(prior, begun(prior, sampler, [8, 9]), sampler, frames=5))
     for cut in (0, 1, 3):
         rollout, seen = begun(prior, sampler, [8, 9]), []
         for _ in range(cut):
-            rollout, decided = step(prior, rollout, sampler)
+            rollout, decided = sample_frame(prior, rollout, sampler)
             seen.append(decided)
-        saved = copied(rollout)
-        list(roll_out(prior, rollout, sampler, frames=2))  # another goes on meanwhile
-        seen += roll_out(prior, saved, sampler, frames=5 - cut)
+        saved = copy_rollout(rollout)
+        list(sample_frames(prior, rollout, sampler, frames=2))  # another goes on meanwhile
+        seen += sample_frames(prior, saved, sampler, frames=5 - cut)
         assert torch.equal(frames(seen), whole)
 
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_known_frames_continue_as_if_they_had_been_sampled(order):
     prior, sampler = fake_prior(), SamplerConfig(order=order, steps=3)
-    whole = frames(roll_out(prior, begun(prior, sampler, [4]), sampler, frames=6))
+    whole = frames(sample_frames(prior, begun(prior, sampler, [4]), sampler, frames=6))
     continued = begun(prior, sampler, [4], first_frame=2, history=whole[:, :2])
-    assert torch.equal(frames(roll_out(prior, continued, sampler, frames=4)), whole[:, 2:])
+    assert torch.equal(frames(sample_frames(prior, continued, sampler, frames=4)), whole[:, 2:])
 
 
 def test_a_past_can_be_replaced_in_the_middle():
     """By one of the same frames under the same text: nothing changes. Under another: the next frame does."""
     prior, sampler = fake_prior(), SamplerConfig(steps=3)
-    whole = frames(roll_out(prior, begun(prior, sampler, [4]), sampler, frames=6))
+    whole = frames(sample_frames(prior, begun(prior, sampler, [4]), sampler, frames=6))
     rollout = begun(prior, sampler, [4])
     for _ in range(3):
-        rollout, _ = step(prior, rollout, sampler)
+        rollout, _ = sample_frame(prior, rollout, sampler)
     for told, same in ((True, True), (False, False)):
-        past = remember(prior, prior.begin(torch.tensor([told]), 1), whole[:, :2])
-        ids = frames(roll_out(prior, rollout._replace(past=past), sampler, frames=3))
+        past = commit_codes(prior, prior.begin(torch.tensor([told]), 1), whole[:, :2])
+        ids = frames(sample_frames(prior, rollout._replace(past=past), sampler, frames=3))
         assert torch.equal(ids, whole[:, 3:]) == same
 
 
@@ -112,9 +112,9 @@ def test_a_past_can_be_replaced_in_the_middle():
 @pytest.mark.parametrize("scale", [1.0, 2.0])
 def test_sample_i_of_a_batch_is_sample_i_alone(order, scale):
     prior, sampler = fake_prior(sharpness=2.0), SamplerConfig(order=order, steps=3, guidance_scale=scale)
-    together = list(roll_out(prior, begun(prior, sampler, [4, 5, 6]), sampler, frames=4))
+    together = list(sample_frames(prior, begun(prior, sampler, [4, 5, 6]), sampler, frames=4))
     for i, seed in enumerate([4, 5, 6]):
-        alone = list(roll_out(prior, begun(prior, sampler, [seed]), sampler, frames=4))
+        alone = list(sample_frames(prior, begun(prior, sampler, [seed]), sampler, frames=4))
         assert torch.equal(frames(together)[i], frames(alone)[0])
         assert [each.steps_B[i] for each in together] == [each.steps_B[0] for each in alone]
 
@@ -127,7 +127,7 @@ def test_given_tokens_in_space_and_time(order):
     given[:, :3, 0, 0], given[:, 1] = 5, 2
     ids, known = given.flatten(2), given.flatten(2) != prior.unknown
     asked = LatentFrame(unpack(ids, prior.codebooks), known)
-    seen = list(roll_out(prior, begun(prior, sampler, [1, 2]), sampler, frames=5, given=asked))
+    seen = list(sample_frames(prior, begun(prior, sampler, [1, 2]), sampler, frames=5, given=asked))
     assert torch.equal(pack(frames(seen), prior.codebooks)[:, :4][known], ids[known])
     assert seen[1].steps_B.tolist() == [0, 0]
     assert min(each.steps_B.min() for each in (seen[0], *seen[2:])) > 0
@@ -136,23 +136,23 @@ def test_given_tokens_in_space_and_time(order):
 def test_a_given_frame_costs_one_pass_to_commit_and_none_to_decide():
     prior, sampler = fake_prior(), SamplerConfig(steps=3)
     given = LatentFrame(zeros(1, 2), torch.ones(1, 2, 6, dtype=torch.bool))
-    list(roll_out(prior, begun(prior, sampler, [1]), sampler, frames=2, given=given))
+    list(sample_frames(prior, begun(prior, sampler, [1]), sampler, frames=2, given=given))
     assert prior.passes == 1  # of the first; the last is not committed
-    list(roll_out(prior, begun(prior, sampler, [1]), sampler, frames=3, given=given))
+    list(sample_frames(prior, begun(prior, sampler, [1]), sampler, frames=3, given=given))
     assert prior.passes == 1 + 1 + 3
 
 
 def test_a_given_frame_without_known_tokens_is_nothing_given():
     prior, sampler = fake_prior(), SamplerConfig(steps=3)
     nothing = LatentFrame(zeros(1, 4), torch.zeros(1, 4, 6, dtype=torch.bool))
-    seen = frames(roll_out(prior, begun(prior, sampler, [1]), sampler, frames=4, given=nothing))
+    seen = frames(sample_frames(prior, begun(prior, sampler, [1]), sampler, frames=4, given=nothing))
     assert prior.passes == 12
-    assert torch.equal(seen, frames(roll_out(prior, begun(prior, sampler, [1]), sampler, frames=4)))
+    assert torch.equal(seen, frames(sample_frames(prior, begun(prior, sampler, [1]), sampler, frames=4)))
 
 
 def test_without_a_number_of_frames_it_never_ends_and_can_be_left():
     prior, sampler = plain_prior([0.5, 0.5]), SamplerConfig(steps=1)
-    stream = roll_out(prior, begun(prior, sampler, [1]), sampler)
+    stream = sample_frames(prior, begun(prior, sampler, [1]), sampler)
     seen = list(itertools.islice(stream, 300))
     stream.close()
     assert len(seen) == prior.passes == 300
@@ -165,7 +165,7 @@ def test_a_flushed_past_has_the_last_frame_in_it():
     prior, sampler = fake_prior(), SamplerConfig(steps=2, guidance_scale=2.0)
     rollout = begun(prior, sampler, [1, 2])
     assert flush(prior, rollout, sampler) is rollout.past
-    rollout, sampled = step(prior, rollout, sampler)
+    rollout, sampled = sample_frame(prior, rollout, sampler)
     past = flush(prior, rollout, sampler)
     assert torch.equal(past.last_BN, pack(sampled.codes_BNK, prior.codebooks).repeat(2, 1))
 
@@ -173,8 +173,8 @@ def test_a_flushed_past_has_the_last_frame_in_it():
 def test_no_gradients_are_kept():
     prior, sampler = fake_prior(), SamplerConfig(steps=2)
     prior.log_p = prior.log_p.requires_grad_()
-    rollout, _ = step(prior, begun(prior, sampler, [1]), sampler)
-    assert not step(prior, rollout, sampler)[1].codes_BNK.requires_grad
+    rollout, _ = sample_frame(prior, begun(prior, sampler, [1]), sampler)
+    assert not sample_frame(prior, rollout, sampler)[1].codes_BNK.requires_grad
     assert torch.is_grad_enabled()
 
 
@@ -182,13 +182,13 @@ def test_what_cannot_be_is_refused():
     prior, sampler = fake_prior(), SamplerConfig()
     past = prior.begin(None, 1)
     with pytest.raises(ValueError, match="seeds"):
-        start(prior, past, [])
-    rollout, known = start(prior, past, [1]), torch.ones(1, 6, dtype=torch.bool)
+        start_rollout(prior, past, [])
+    rollout, known = start_rollout(prior, past, [1]), torch.ones(1, 6, dtype=torch.bool)
     for codes in (torch.zeros(1, 5, 2, dtype=torch.int64), torch.zeros(1, 6, 2)):
         with pytest.raises(ValueError, match="codes"):
-            step(prior, rollout, sampler, LatentFrame(codes, known))
+            sample_frame(prior, rollout, sampler, LatentFrame(codes, known))
     with pytest.raises(ValueError, match="known"):
-        step(prior, rollout, sampler, LatentFrame(zeros(1, 1)[:, 0], known.long()))
+        sample_frame(prior, rollout, sampler, LatentFrame(zeros(1, 1)[:, 0], known.long()))
 
 
 def test_a_prior_that_cannot_be_asked_token_by_token_is_refused():
@@ -197,6 +197,6 @@ def test_a_prior_that_cannot_be_asked_token_by_token_is_refused():
             self.spec, self.device, self.begin = prior.spec, prior.device, prior.begin
 
     prior = Deaf(fake_prior())
-    rollout = start(prior, prior.begin(None, 1), [1])
+    rollout = start_rollout(prior, prior.begin(None, 1), [1])
     with pytest.raises(ValueError, match="autoregressive"):
-        step(prior, rollout, SamplerConfig(order="autoregressive"))
+        sample_frame(prior, rollout, SamplerConfig(order="autoregressive"))

@@ -36,9 +36,9 @@ class GuardedPrior(PriorWrapper):
         known_BN: Tensor,
         past: Past,
         control: Tensor | None = None,
-        places_BM: Tensor | None = None,
+        positions_BM: Tensor | None = None,
     ) -> "tuple[GuardedProposal, Present]":
-        proposal, present = self.prior.propose(codes_BNK, known_BN, past, control, places_BM)
+        proposal, present = self.prior.propose(codes_BNK, known_BN, past, control, positions_BM)
         return GuardedProposal(proposal, self.broken), present
 
     def advance(
@@ -56,8 +56,8 @@ class GuardedProposal:
     proposal: Proposal
     broken: Tensor  # bool, set in place
 
-    def at(self, places_BM: Tensor) -> "GuardedProposal":
-        return GuardedProposal(self.proposal.at(places_BM), self.broken)
+    def at(self, positions_BM: Tensor) -> "GuardedProposal":
+        return GuardedProposal(self.proposal.at(positions_BM), self.broken)
 
     def sample(self, settings: DrawSettings, rng: TokenRNG) -> tuple[Tensor, Tensor]:
         return self.proposal.sample(replace(settings, broken=self.broken), rng)

@@ -17,7 +17,7 @@ from benchmarks.gpu_check.common import (
     relative_error,
 )
 from benchmarks.measuring import Call, DeviceSetting
-from prior.attention import Kernel, attend, blocks_of
+from prior.attention import Kernel, attend, block_mask_of
 from prior.visibility import Layout
 
 FORWARD, BACKWARD = 1e-2, 2e-2  # bf16 rounds by two to four thousandths
@@ -116,6 +116,6 @@ def time_kernel(what: str, case: AttentionCase, kernel: Kernel, setting: DeviceS
 def attention_call(inputs: tuple[Tensor, ...], case: AttentionCase, kernel: Kernel, gradients: bool) -> Call:
     if gradients:
         return lambda: output_and_gradients(inputs, case, kernel)
-    blocks = blocks_of(case.layout, kernel, inputs[0].device)
+    blocks = block_mask_of(case.layout, kernel, inputs[0].device)
     q, k, v, _ = inputs
     return lambda: attend(q, k, v, case.layout, kernel, blocks)

@@ -15,7 +15,7 @@ def check(device: str) -> Iterator[Finding]:
     setting = device_setting(device)
     shapes = ((2, 256, 12, 64), (2, 4, 2369, 64), (2, 4, 2369, 64))
     q, keys, values = (torch.randn(shape, device=setting.device).to(setting.dtype) for shape in shapes)
-    if not attention.flash_can(q):
+    if not attention.can_use_flash(q):
         yield Finding("flash-attn", "skipped", why="installed, but not for this device")
         return
     expected = attention.attend_all(q.float(), keys.float(), values.float())
@@ -26,11 +26,11 @@ def check(device: str) -> Iterator[Finding]:
         "bf16 beside torch's in float32: 256 queries, 2,369 keys, 12 heads, 4 of keys", {"error": error},
     )  # fmt: skip
     own = median_seconds(lambda: attention.flash(q, keys, values), setting)
-    found, attention.flash_can = attention.flash_can, lambda q: False
+    found, attention.can_use_flash = attention.can_use_flash, lambda q: False
     try:
         torchs = median_seconds(lambda: attention.attend_all(q, keys, values), setting)
     finally:
-        attention.flash_can = found
+        attention.can_use_flash = found
     yield Finding(
         "flash-attn: time",
         "timed",

@@ -95,7 +95,7 @@ class TrainingRun:
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=2e-4, fused=on_gpu or None)
         generator = torch.Generator(self.setting.device).manual_seed(SEED)
         self.batch = random_batch(given.config, given.batch, given.frames, given.config.spec, generator)
-        self.blocks = self.network.blocks_for(self.batch, "auto")
+        self.blocks = self.network.block_mask_for(self.batch, "auto")
         self.norm = torch.zeros(())
 
     def loss(self) -> Tensor:

@@ -40,7 +40,7 @@ class UncachedPrior(PriorWrapper):
         known_BN: Tensor,
         past: UncachedPast,
         control: Tensor | None = None,
-        places_BM: Tensor | None = None,
+        positions_BM: Tensor | None = None,
     ) -> tuple[TokenProposal, Tensor]:
         assert control is None, "the baseline is measured without controls"
         codes_BTNK = torch.cat([past.codes_BTNK, codes_BNK.unsqueeze(1)], 1)
@@ -50,7 +50,7 @@ class UncachedPrior(PriorWrapper):
         x_BSC = self.prior.embed_frames(self.prior.embedding.tokens(codes_BTNK, known_BTN), past.spec, None)
         features, _, _ = self.prior.stream(x_BSC, cache, 0, None)
         proposal = TokenProposal(features, self.prior.head)
-        return (proposal if places_BM is None else proposal.at(places_BM)), codes_BNK
+        return (proposal if positions_BM is None else proposal.at(positions_BM)), codes_BNK
 
     def commit(self, past: UncachedPast, present: Tensor) -> UncachedPast:  # type: ignore[override]
         codes_BTNK = torch.cat([past.codes_BTNK, present.unsqueeze(1)], 1)

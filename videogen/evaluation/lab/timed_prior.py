@@ -33,9 +33,9 @@ class TimedPrior(PriorWrapper):
         known_BN: Tensor,
         past: Past,
         control: Tensor | None = None,
-        places_BM: Tensor | None = None,
+        positions_BM: Tensor | None = None,
     ) -> "tuple[TimedProposal, Present]":
-        proposal, present = self.timed(lambda: self.prior.propose(codes_BNK, known_BN, past, control, places_BM))
+        proposal, present = self.timed(lambda: self.prior.propose(codes_BNK, known_BN, past, control, positions_BM))
         return TimedProposal(proposal, self), present
 
     def commit(self, past: Past, present: Present) -> Past:
@@ -56,8 +56,8 @@ class TimedProposal:
     proposal: Proposal
     prior: TimedPrior
 
-    def at(self, places_BM: Tensor) -> "TimedProposal":
-        return TimedProposal(self.prior.timed(lambda: self.proposal.at(places_BM)), self.prior)
+    def at(self, positions_BM: Tensor) -> "TimedProposal":
+        return TimedProposal(self.prior.timed(lambda: self.proposal.at(positions_BM)), self.prior)
 
     def sample(self, settings: DrawSettings, rng: TokenRNG) -> tuple[Tensor, Tensor]:
         return self.prior.timed(lambda: self.proposal.sample(settings, rng))

@@ -26,10 +26,10 @@ class ProgressPrior(PriorWrapper):
         known_BN: Tensor,
         past: Past,
         control: Tensor | None = None,
-        places_BM: Tensor | None = None,
+        positions_BM: Tensor | None = None,
     ) -> tuple[Proposal, Present]:
         self.on_proposal(lambda: known_BN[0])
-        return super().propose(codes_BNK, known_BN, past, control, places_BM)
+        return super().propose(codes_BNK, known_BN, past, control, positions_BM)
 
     def advance(
         self, codes_BNK: Tensor, past: Past, control: Tensor | None = None, next_control: Tensor | None = None

@@ -12,7 +12,7 @@ from interfaces.prior import Text
 from interfaces.tokens import TokenSpec
 from prior.model import LlamaPrior, PriorBatch
 from sampling.config import SamplerConfig
-from sampling.rollout import remember, roll_out, start
+from sampling.rollout import commit_codes, sample_frames, start_rollout
 from videogen.io import write_video
 from videogen.io.contact_sheet import contact_sheet, mosaic
 from videogen.io.pixels import to_frames
@@ -29,10 +29,10 @@ def rollout_history(network: LlamaPrior, batch: PriorBatch, phase: PriorPhaseCon
     clips, frames = batch.targets.shape[:2]
     first, control = batch.targets[:, :1], batch.control
     past = network.begin(batch.text, clips, batch.spec)
-    past = remember(network, past, first, None if control is None else control[:, :1])
-    rollout = start(network, past, seeds, batch.spec, first_frame=1)
+    past = commit_codes(network, past, first, None if control is None else control[:, :1])
+    rollout = start_rollout(network, past, seeds, batch.spec, first_frame=1)
     sampler, missing = SamplerConfig(steps=phase.rollout_steps), max(0, frames - 2)
-    sampled = roll_out(network, rollout, sampler, missing, control=None if control is None else control[:, 1:])
+    sampled = sample_frames(network, rollout, sampler, missing, control=None if control is None else control[:, 1:])
     last = batch.targets[:, -1:]  # no later frame sees it
     return torch.cat([first, *(each.codes_BNK.unsqueeze(1) for each in sampled), last], 1)[:, :frames]
 
@@ -55,9 +55,9 @@ def write_samples(
     place: Path,
 ) -> None:
     """Write a video of each caption: as a contact sheet (`place`.png) and as one video (`place`.mp4)."""
-    rollout = start(network, network.begin(text, len(captions), spec), range(len(captions)), spec)
+    rollout = start_rollout(network, network.begin(text, len(captions), spec), range(len(captions)), spec)
     sampler = SamplerConfig(order="autoregressive" if network.autoregressive else "halton")
-    codes_BTNK = torch.stack([each.codes_BNK for each in roll_out(network, rollout, sampler, latent_frames)], 1)
+    codes_BTNK = torch.stack([each.codes_BNK for each in sample_frames(network, rollout, sampler, latent_frames)], 1)
     clip, _ = tokenizer.network.decode(codes_BTNK.to(tokenizer.network.device), spec)
     videos = list(to_frames(clip).cpu().numpy())
     scale = max(1, round(112 / videos[0].shape[1]))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from interfaces.prior import Text
 from interfaces.tokens import TokenSpec
-from prior.attention import Kernel, choose
+from prior.attention import Kernel, choose_kernel
 from prior.config import ContextConfig, ControlConfig, PriorConfig
 from prior.heads.base import TokenLosses
 from prior.model import LlamaPrior, PriorBatch
@@ -86,7 +86,7 @@ class PriorStage:
             seeds = rollout_seeds(batch.keys, config.training.seed, step)
             history = rollout_history(self.network, inputs, phase, seeds)
             inputs = inputs._replace(clean=history, noise_B=torch.zeros_like(inputs.noise_B))
-        blocks, smoothing = self.network.blocks_for(inputs, config.kernel), config.teaching.label_smoothing
+        blocks, smoothing = self.network.block_mask_for(inputs, config.kernel), config.teaching.label_smoothing
         losses: TokenLosses = distributed.modules[PRIOR](inputs, config.kernel, smoothing, config.recompute, blocks)
         predicted = batch.predicted.to(distributed.device)
         loss, nats, right = ((each * predicted).sum() * batch.loss_scale for each in losses)
@@ -152,7 +152,7 @@ class PriorStage:
         config, module = self.config, distributed.modules[PRIOR]
 
         def losses(batch: PriorBatch) -> TokenLosses:
-            found: TokenLosses = module(batch, config.kernel, blocks=self.network.blocks_for(batch, config.kernel))
+            found: TokenLosses = module(batch, config.kernel, blocks=self.network.block_mask_for(batch, config.kernel))
             return found
 
         codes, control, spec = self.validation_codes, self.validation_control, self.token_batches.spec
@@ -201,7 +201,7 @@ def describe_network(network: LlamaPrior, fps: float, kernel: Kernel) -> dict[st
     """Facts about the prior and its latent frames, at this frame rate."""
     config, spec = network.config, network.spec
     text = "none" if config.context is None else f"{config.context.length} tokens a caption"
-    on_cpu, on_gpu = (choose(kernel, torch.device(kind)) for kind in ("cpu", "cuda"))
+    on_cpu, on_gpu = (choose_kernel(kernel, torch.device(kind)) for kind in ("cpu", "cuda"))
     groups = " then ".join(" x ".join(map(str, group.shape)) for group in spec.groups)
     return {
         "parameters": f"{sum(p.numel() for p in network.parameters()):,}",
