@@ -16,7 +16,7 @@ def video(frames: int) -> list[np.ndarray]:
 @pytest.mark.parametrize("frames", [1, 2, 5, 8, 17, 30])
 @pytest.mark.parametrize("at_once", [1, 3, 16])
 def test_a_stream_is_the_whole(frames: int, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reconstruct, "AT_ONCE", at_once)
+    monkeypatch.setattr(reconstruct, "CHUNK_FRAMES", at_once)
     network, source = small_model(small_config(f_t=4, f_s=8)), video(frames)
     pieces = list(round_trip(network, iter(source)))
     originals, made = (torch.cat([getattr(p, name) for p in pieces]) for name in ("originals", "frames"))

@@ -1,6 +1,6 @@
 """The application: composes tokenizer, prior and sampling; the only package that touches disk, codecs and frameworks.
 
-Importing it is cheap on purpose: nothing here imports torch. `from videogen import VideoPipeline` loads it by name.
+Importing it is cheap: it does not import torch. `from videogen import VideoPipeline` loads it on demand.
 """
 
 import importlib

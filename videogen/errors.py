@@ -1,6 +1,6 @@
-"""What can go wrong, as the user sees it: one clear line and an exit code each.
+"""Errors that users see: one clear line and an exit code each.
 
-Raise one of these where a person has to do something about it. Anything else that escapes is our own mistake (exit 1).
+Raise one of these if the user has to act. Any other exception is a bug in videogen (exit 1).
 """
 
 
@@ -29,13 +29,13 @@ class CheckpointError(VideogenError):
 
 
 class ResourceError(VideogenError):
-    """Out of memory, disk space, or a device or an optional package that is not there."""
+    """Out of memory or disk space, or a missing device or optional package."""
 
     exit_code = 5
 
 
 class NumbersError(VideogenError):
-    """Training that met NaN or infinity and stopped before it did harm."""
+    """NaN or infinity in training or generation."""
 
     exit_code = 6
 
@@ -50,7 +50,7 @@ OUT_OF_MEMORY_TEXTS = ("can't allocate memory", "not enough memory", "out of mem
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether it is a MemoryError, or what torch raises for GPU or CPU memory."""
+    """Whether it is a MemoryError, or the RuntimeError of torch for GPU or CPU memory."""
     if isinstance(error, MemoryError):
         return True
     return isinstance(error, RuntimeError) and (

@@ -29,7 +29,7 @@ from videogen.generation.metadata import metadata_of
 from videogen.generation.pipeline_inputs import PipelineInputs
 from videogen.generation.progress import ProgressBar
 from videogen.generation.stats import GenerationStats
-from videogen.system.devices import usable
+from videogen.system.devices import usable_device
 
 if TYPE_CHECKING:
     import torch
@@ -44,22 +44,23 @@ OnStep = Callable[["VideoPipeline", int, int, dict[str, Any]], Any]
 
 @dataclass(frozen=True, eq=False)
 class VideoOutput:
-    """`frames` as asked for: "np" float32 [N, T, H, W, 3] in [0, 1], "pt" the same as a tensor [N, T, 3, H, W],
+    """`frames` in the requested output type: "np" float32 [N, T, H, W, 3] in [0, 1], "pt" the same as a tensor [N, T,
+    3, H, W],
     "pil" a list of lists of images, "uint8" bytes [N, T, H, W, 3], "codes" or "latent" the codes [N, T', N, K]."""
 
     frames: Any
     fps: float
-    seeds: tuple[int, ...]  # of each video: the same prompt and seed give the same codes, alone or in a batch
+    seeds: tuple[int, ...]  # one for each video; the same prompt and seed give the same codes, alone or in a batch
     stats: GenerationStats
-    metadata: tuple[dict[str, Any], ...] = ()  # of each video: prompt, seed, model and settings; see `export_to_video`
+    metadata: tuple[dict[str, Any], ...] = ()  # one for each video; see `export_to_video`
 
     @property
     def steps(self) -> float:
-        """The mean number of proposals of a latent frame."""
+        """The mean number of steps of a latent frame."""
         return self.stats.steps
 
 
-def dtype_of(given: "torch.dtype | str") -> "torch.dtype":
+def as_dtype(given: "torch.dtype | str") -> "torch.dtype":
     import torch
 
     chosen = getattr(torch, given, None) if isinstance(given, str) else given
@@ -68,18 +69,18 @@ def dtype_of(given: "torch.dtype | str") -> "torch.dtype":
     return chosen
 
 
-def settings_of(steps: int | None, guidance_scale: float | None, sampling: Mapping[str, Any]) -> dict[str, Any]:
+def merge_settings(steps: int | None, guidance_scale: float | None, sampling: Mapping[str, Any]) -> dict[str, Any]:
     if steps is not None and sampling.get("steps") is not None:
-        raise UsageError("num_inference_steps and steps are two names of one setting; give one")
+        raise UsageError("num_inference_steps and steps are the same setting; give one")
     return {"guidance_scale": guidance_scale, **sampling, "steps": sampling.get("steps") if steps is None else steps}
 
 
-def arguments_of(function: Callable[..., Any]) -> set[str]:
+def argument_names(function: Callable[..., Any]) -> set[str]:
     named = inspect.signature(function).parameters.values()
     return {one.name for one in named if one.kind is not one.VAR_KEYWORD and one.name != "self"}
 
 
-def parameters(network: Any) -> int:
+def count_parameters(network: Any) -> int:
     return sum(weights.numel() for weights in network.parameters())
 
 
@@ -92,12 +93,13 @@ class VideoPipeline(PipelineInputs):
         self._interrupt = False
 
     def __repr__(self) -> str:
-        """The model, its sizes, where and how it computes, and what it makes where nothing else is asked for."""
+        """The model, its sizes, its device and its defaults."""
         model, sampler, (height, width) = self.model, self.sampler, self.size(None, None)
+        dtype = str(self.dtype).removeprefix("torch.")
         parts = {
             "model": f"'{model.path}'",
-            "prior": f"{parameters(model.network) / 1e6:.1f} M parameters in {str(self.dtype).removeprefix('torch.')}",
-            "tokenizer": f"{parameters(model.tokenizer.network) / 1e6:.1f} M parameters",
+            "prior": f"{count_parameters(model.network) / 1e6:.1f} M parameters in {dtype}",
+            "tokenizer": f"{count_parameters(model.tokenizer.network) / 1e6:.1f} M parameters",
             "text": "none" if model.conditioner is None else f"{model.conditioner.length} tokens",
             "device": f"'{self.device}'",
             "video": f"{self.frame_count(None)} frames of {height} x {width} at {self.fps:g} a second",
@@ -113,47 +115,47 @@ class VideoPipeline(PipelineInputs):
         torch_dtype: "torch.dtype | str | None" = None,
         **unknown: Any,
     ) -> "VideoPipeline":
-        """The model in a folder, a run's folder too, with the settings of its `generation_config.json`; `torch_dtype`
-        is another name of `dtype`.
+        """Loads a model from its folder or the folder of its training run, with the settings of its
+        `generation_config.json`. `torch_dtype` is another name of `dtype`.
 
-        A name such as "owner/model" that is no folder here is looked for on the Hugging Face hub. Without any, it is
-        the model of the playroom that comes along.
+        A name such as "owner/model" that is not a folder is looked up on the Hugging Face hub. The default is the
+        bundled model.
         """
         import torch
 
         from videogen.models import BUNDLED, load_prior, resolve_model, sampler_of
 
-        refuse_unknown(unknown, arguments_of(VideoPipeline.from_pretrained), "from_pretrained")
+        refuse_unknown(unknown, argument_names(VideoPipeline.from_pretrained), "from_pretrained")
         if dtype is not None and torch_dtype is not None:
-            raise UsageError("dtype and torch_dtype are two names of one setting; give one")
+            raise UsageError("dtype and torch_dtype are the same setting; give one")
         with torch.inference_mode(False):  # as in `to`
             model = load_prior(BUNDLED if folder is None else resolve_model(folder))
         pipe = VideoPipeline(model, sampler_of(model))
-        return pipe.to(device, torch_dtype if dtype is None else dtype)  # once, in the width that it will have there
+        return pipe.to(device, torch_dtype if dtype is None else dtype)  # once, with the final dtype
 
     def save_pretrained(self, folder: str | Path, dtype: "torch.dtype | str" = "float32") -> None:
-        """As `from_pretrained` reads it; a model that is there already is replaced. float16 takes half the room of
-        the prior's weights, which are float32 again when they are read."""
+        """Writes a folder that `from_pretrained` reads; replaces a model that is there. float16 halves the size of the
+        prior's weights on disk; they become float32 when they are read."""
         from videogen.models import save_model
 
-        save_model(self.model, self.sampler, Path(folder), dtype_of(dtype))
+        save_model(self.model, self.sampler, Path(folder), as_dtype(dtype))
 
     def to(
         self, device: "str | torch.device | torch.dtype | None" = None, dtype: "torch.dtype | str | None" = None
     ) -> "VideoPipeline":
-        """Move the networks; a dtype, which may stand alone, is that of the prior: the tokenizer stays in float32."""
+        """Moves the networks. `dtype` (may be the only argument) is for the prior: the tokenizer stays in float32."""
         import torch
 
         from prior.linear import pack
 
         if isinstance(device, torch.dtype):
             device, dtype = None, device if dtype is None else dtype
-        place = None if device is None else usable(device)
-        with torch.inference_mode(False):  # weights that were moved inside it would be of no use outside
-            self.model.network.to(device=place, dtype=None if dtype is None else dtype_of(dtype))
-            self.model.tokenizer.network.to(device=place)
-            if place is not None and self.model.conditioner is not None:
-                self.model.conditioner.to(str(place))
+        target = None if device is None else usable_device(device)
+        with torch.inference_mode(False):  # weights moved in inference mode could not be used outside it
+            self.model.network.to(device=target, dtype=None if dtype is None else as_dtype(dtype))
+            self.model.tokenizer.network.to(device=target)
+            if target is not None and self.model.conditioner is not None:
+                self.model.conditioner.to(str(target))
             pack(self.model.network)
         return self
 
@@ -163,20 +165,20 @@ class VideoPipeline(PipelineInputs):
 
     @property
     def dtype(self) -> "torch.dtype":
-        """Of the prior; the tokenizer computes in float32."""
+        """The dtype of the prior; the tokenizer computes in float32."""
         dtype: torch.dtype = self.model.network.norm.weight.dtype
         return dtype
 
     @property
     def components(self) -> dict[str, Any]:
-        """The parts by name, as the pipeline uses them; `text_encoder` is None for a model without text."""
+        """The parts by name; `text_encoder` is None for a model without text."""
         model = self.model
         parts = {"tokenizer": model.tokenizer.network, "prior": model.network, "text_encoder": model.conditioner}
         return {**parts, "sampler": self.sampler, "prompt_vocabulary": model.prompt_vocabulary}
 
     @property
     def config(self) -> dict[str, Any]:
-        """All settings in plain data: of the parts, of the clips that they were trained on, and of sampling."""
+        """All settings as plain data: of the parts, of the training clips, and of the sampler."""
         model = self.model
         return {
             "_class_name": type(self).__name__,
@@ -190,11 +192,11 @@ class VideoPipeline(PipelineInputs):
 
     @property
     def interrupt(self) -> bool:
-        """Whether a callback has set `pipe._interrupt`, which ends the call after the latent frame that was made."""
+        """Whether a callback has set `pipe._interrupt`, which ends the call after this latent frame."""
         return self._interrupt
 
     def set_progress_bar_config(self, **config: Any) -> None:
-        """Settings of tqdm for the bar of a call, such as `disable=True`; without any, as it was."""
+        """Sets the arguments of tqdm, such as `disable=True`; without any, restores the defaults."""
         self.progress_bar.configure(config)
 
     def __call__(
@@ -217,42 +219,42 @@ class VideoPipeline(PipelineInputs):
         history_noise: float = 0.0,
         **sampling: "Unpack[SamplingOverrides]",
     ) -> VideoOutput:
-        """Videos of `num_frames` frames: those that follow a clip (`video`), or begin with an `image`, or neither.
+        """Videos of `num_frames` frames, which may continue a clip (`video`) or start with an `image`.
 
         `num_inference_steps` is the number of steps per latent frame. `history_noise` is the share of wrong tokens that
-        the prior expects in its past. `sampling` holds settings of `SamplerConfig`, such as temperature and order; what
-        is None is as in the model's `generation_config.json`. `image` is a PIL image, an array or a file; `video` is a
-        list of such images, an array, a file or a folder. Without a prompt, what they show is described in the model's
-        own words, if it has rules for captions, and the prompt is in the `metadata` of the output; "" means no text.
+        the prior expects in its past. `sampling` holds settings of `SamplerConfig`, such as temperature and order; None
+        keeps the value of the model's `generation_config.json`. `image` is a PIL image, an array or a file; `video` is
+        a list of such images, an array, a file or a folder. If the prompt is None, a caption of the clip or image is
+        searched, and `metadata` has it; "" means no text.
 
-        A callback gets (pipe, number of the latent frame, number of its first frame, tensors by name) as they come;
-        the videos end there if it returns True or sets `pipe._interrupt = True`. With `return_dict=False` the answer is
-        a tuple with the frames alone.
+        A callback gets (pipe, number of the latent frame, number of its first frame, tensors by name) after each latent
+        frame; the videos end if it returns True or sets `pipe._interrupt = True`. With `return_dict=False` the result
+        is a tuple with the frames.
         """
-        refuse_unknown(sampling, {*arguments_of(VideoPipeline.__call__), *SETTINGS}, "the call")
+        refuse_unknown(sampling, {*argument_names(VideoPipeline.__call__), *SETTINGS}, "the call")
         if output_type not in get_args(OutputType):
             raise UsageError(f"output_type is {output_type!r}; expected one of {', '.join(get_args(OutputType))}")
-        given = settings_of(num_inference_steps, guidance_scale, sampling)
-        wanted = self.frame_count(num_frames)
+        given = merge_settings(num_inference_steps, guidance_scale, sampling)
+        total = self.frame_count(num_frames)
         conditioning = self.conditioning(video, image, height, width)
         prompt = self.prompt_for(conditioning, prompt, image if video is None else video)
         request = self.request(prompt, negative_prompt, num_videos_per_prompt, generator, given, history_noise)
-        self.warn(self.warnings_on(request, given, height, width))
-        conditioning = conditioning.repeated(len(request.seeds))
+        self.warn(self.warnings_about(request, given, height, width))
+        conditioning = conditioning.repeat(len(request.seeds))
         stats, outputs, count, self._interrupt = GenerationStats(), [], conditioning.frames.shape[1], False
-        with self.progress_bar.begin(wanted) as bar:
-            bar.update(min(count, wanted))
-            for number, output in enumerate(self.generate(wanted, request, conditioning, stats)):
+        with self.progress_bar.start(total) as bar:
+            bar.update(min(count, total))
+            for number, output in enumerate(self.generate(total, request, conditioning, stats)):
                 outputs.append(output)
                 if callback_on_step_end is not None:
                     inputs = callback_tensors(callback_on_step_end_tensor_inputs, output)
                     if stops_generation(callback_on_step_end(self, number, count, inputs), inputs) or self.interrupt:
                         break
                 count += output.frames.shape[1]
-                bar.update(min(count, wanted) - bar.n)
-        frames = as_output(conditioning, outputs, wanted, output_type)
+                bar.update(min(count, total) - bar.n)
+        frames = as_output(conditioning, outputs, total, output_type)
         result = VideoOutput(frames, self.fps, request.seeds, stats, metadata_of(self.model, request))
-        return result if return_dict else cast(VideoOutput, (frames,))  # the type is that of nearly every call
+        return result if return_dict else cast(VideoOutput, (frames,))  # the annotation ignores return_dict=False
 
     def generate(
         self,
@@ -262,10 +264,10 @@ class VideoPipeline(PipelineInputs):
         stats: GenerationStats,
         clock: "Clock" = time.perf_counter,
     ) -> Iterator[LatentOutput]:
-        """Latent frames until there are `num_frames` frames or more, counted into `stats` as they come."""
+        """Yields latent frames until there are at least `num_frames` frames, and adds them to `stats`."""
         began, missing = clock(), max(0, num_frames - conditioning.frames.shape[1])
         for output in generate(self.model, request, conditioning.context, missing, clock):
-            stats.count(output)
+            stats.add(output)
             if stats.first_frame is None:
                 stats.first_frame = clock() - began
             yield output
@@ -286,30 +288,31 @@ class VideoPipeline(PipelineInputs):
         history_noise: float = 0.0,
         **sampling: "Unpack[SamplingOverrides]",
     ) -> "VideoStream":
-        """Frames uint8 [H, W, 3] one by one, without end by default: those of a call. Set `.prompt` at any time.
+        """An iterator of frames uint8 [H, W, 3], endless by default, equal to those of a call. Set `.prompt` at any
+        time.
 
-        With `transition` "recache" the scene goes on under the new prompt; with "cut" a new one begins. Without a
-        prompt that of a clip or an image is found, as in a call.
+        With `transition` "recache" the scene continues under a new prompt; "cut" starts a new scene. If the prompt is
+        None, a caption of the clip or image is searched, as in a call.
         """
         from videogen.stream import Transition, VideoStream
 
         if transition not in get_args(Transition):
             raise UsageError(f"transition is {transition!r}; expected one of {', '.join(get_args(Transition))}")
-        refuse_unknown(sampling, {*arguments_of(VideoPipeline.stream), *SETTINGS}, "stream")
-        given = settings_of(num_inference_steps, guidance_scale, sampling)
+        refuse_unknown(sampling, {*argument_names(VideoPipeline.stream), *SETTINGS}, "stream")
+        given = merge_settings(num_inference_steps, guidance_scale, sampling)
         conditioning = self.conditioning(video, image, height, width)
         prompt = self.prompt_for(conditioning, prompt, image if video is None else video)
         request = self.request((prompt,), negative_prompt, 1, generator, given, history_noise)
-        self.warn(self.warnings_on(request, given, height, width))
+        self.warn(self.warnings_about(request, given, height, width))
         frames = None if num_frames is None else self.frame_count(num_frames)
         stream = VideoStream.begin(self.model, request, conditioning, frames, transition)
-        stream.on_prompt = self.warn_of_prompt
+        stream.on_prompt = self.warn_about_prompt
         return stream
 
     def restore(self, state: "StreamState", num_frames: int | None = None) -> "VideoStream":
-        """Go on with a stream from where `state()` was taken, to the same future."""
+        """A stream that continues from `state`, with the same frames as the original."""
         from videogen.stream import VideoStream
 
         stream = VideoStream.restore(self.model, state, None if num_frames is None else self.frame_count(num_frames))
-        stream.on_prompt = self.warn_of_prompt
+        stream.on_prompt = self.warn_about_prompt
         return stream

@@ -1,7 +1,6 @@
-"""A video that never has to end: frames one by one, each made when it is asked for.
+"""An endless video: an iterator that generates frames when they are requested, without a thread of its own.
 
-A reader that waits pauses the stream, and one that leaves cancels it: no thread is left behind, because there was none.
-The prompt may change at any time and counts from the next latent frame on; so does the control.
+The prompt, the transition and the control may be set at any time; they apply from the next latent frame on.
 """
 
 import time
@@ -35,12 +34,12 @@ Transition = Literal["recache", "cut"]
 
 
 class StreamState(NamedTuple):
-    """A stream between two frames; `VideoPipeline.restore` goes on to the same future, as often as wanted."""
+    """The state of a stream between two frames; `VideoPipeline.restore` can continue it any number of times."""
 
     request: GenerationRequest
     generation: GenerationState
-    waiting: tuple[Frame, ...]  # made, but not handed out yet
-    prompt: str  # of the next latent frame; the request has that of the last
+    waiting: tuple[Frame, ...]  # decoded, but not yet returned
+    prompt: str  # of the next latent frame; the request has that of the last one
     transition: Transition
     control: Any = None
 
@@ -52,10 +51,10 @@ class VideoStream:
     model: PriorModel
     request: GenerationRequest
     generation: GenerationState = field(repr=False)
-    prompt: str  # set it: it counts from the next latent frame on
-    frames: int | None = None  # how many frames are still to come; None: endlessly many
+    prompt: str  # may be set; applies from the next latent frame on
+    frames: int | None = None  # the frames that remain; None: endless
     transition: Transition = "recache"
-    control: Any = None  # an action, or numbers, for a model that takes them: set it as the prompt
+    control: Any = None  # an action or a list of numbers, for a model with controls; may be set
     stats: GenerationStats = field(default_factory=GenerationStats)
     clock: Clock = time.perf_counter
     on_prompt: Callable[[str], None] | None = field(default=None, repr=False)  # called with each new prompt
@@ -71,7 +70,7 @@ class VideoStream:
         frames: int | None,
         transition: Transition,
     ) -> "VideoStream":
-        """One video; an image that it begins with is its first frame."""
+        """Starts a stream; an image to start with is its first frame."""
         began = time.perf_counter()
         state = prefill(model, request, given.context)
         stream = VideoStream(model, request, state, request.prompts[0], frames, transition, clock=exact_clock(model))
@@ -80,11 +79,11 @@ class VideoStream:
         return stream
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """UsageError where a wrong prompt, transition or name is set, not some frames later."""
+        """UsageError at once, not some frames later, for an invalid prompt, transition, control or name."""
         if name not in self.__dataclass_fields__:
-            raise UsageError(f"a stream has no {name} to be set; set prompt, transition or control")
+            raise UsageError(f"a stream has no attribute {name}; set prompt, transition or control")
         if name == "prompt" and not isinstance(value, str):
-            raise UsageError(f"prompt is {str(value)[:80]}; give a text")
+            raise UsageError(f"prompt is {str(value)[:80]}; give a string")
         if name == "transition" and value not in get_args(Transition):
             raise UsageError(f"transition is {value!r}; expected one of {', '.join(get_args(Transition))}")
         if name == "control" and value is not None:
@@ -105,15 +104,15 @@ class VideoStream:
         return self._waiting.popleft()
 
     def close(self) -> None:
-        """No more frames; nothing is running, because frames are made inside `next` alone."""
+        """Ends the stream and frees its memory."""
         self._closed = True
         self._waiting.clear()
-        self.__dict__.pop("generation", None)  # the cache is most of a stream's memory
+        self.__dict__.pop("generation", None)  # the KV cache is most of a stream's memory
 
     def state(self) -> StreamState:
-        """All that the frames to come depend on; the stream itself may go on."""
+        """A copy of the state; the stream itself may continue."""
         if self._closed:
-            raise UsageError("the stream is closed, or was interrupted inside a frame; take its state before that")
+            raise UsageError("the stream is closed, or was interrupted inside a frame; call state() before that")
         state, waiting = clone_state(self.generation), copies(self._waiting)
         return StreamState(self.request, state, waiting, self.prompt, self.transition, self.control)
 
@@ -126,13 +125,13 @@ class VideoStream:
         return stream
 
     def _step(self) -> None:
-        self._closed = True  # until the latent frame is whole: an interrupted one has mutated the cache
+        self._closed = True  # until the latent frame is complete: an interrupted one leaves a mutated cache
         if self.prompt != self.request.prompts[0]:
             self._apply_prompt()
         control = None if self.control is None else control_row(self.model, self.control)
         self.generation, output = step(self.model, self.request, self.generation, control, self.clock)
         self._waiting.extend(output.frames[0].cpu().numpy())
-        self.stats.count(output)
+        self.stats.add(output)
         if self.stats.first_frame is None:
             self.stats.first_frame = self._prefill_seconds + sum(output.seconds)
         self._closed = False
@@ -146,10 +145,10 @@ class VideoStream:
 
 
 def control_row(model: PriorModel, control: Any) -> torch.Tensor:
-    """The control of one latent frame [1, ...]: an action's number, or as many numbers as the model takes."""
+    """The control of one latent frame as a tensor [1, ...]: the number of an action, or `floats` numbers."""
     config = model.config.control
     if config is None:
-        raise UsageError(f"{model.path}: its prior takes no control")
+        raise UsageError(f"{model.path}: its prior has no controls")
     try:
         row = torch.as_tensor(control, device=model.network.device)
     except (TypeError, ValueError, RuntimeError):
@@ -164,5 +163,5 @@ def control_row(model: PriorModel, control: Any) -> torch.Tensor:
 
 
 def copies(frames: Iterable[Frame]) -> tuple[Frame, ...]:
-    """A reader may draw on the frames that it gets."""
+    """Copies, because the caller may modify the frames."""
     return tuple(frame.copy() for frame in frames)

@@ -14,7 +14,7 @@ import pytest
 
 from videogen.cli import main
 from videogen.cli.train import TimeLeft, as_line
-from videogen.system.signals import listening
+from videogen.system.signals import catch_signals
 
 CONFIG = """\
 schema: tokenizer
@@ -166,14 +166,14 @@ def test_an_ignored_hangup_stays_ignored() -> None:
     """As under nohup."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with listening() as asked:
+        with catch_signals() as asked:
             os.kill(os.getpid(), signal.SIGHUP)
             assert asked.number == 0
         assert main(["config", "list", "--quiet"]) == 0
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
-    with listening() as asked:
+    with catch_signals() as asked:
         os.kill(os.getpid(), signal.SIGHUP)
         assert asked.number == signal.SIGHUP
 

@@ -222,17 +222,17 @@ def test_a_clip_without_a_prompt_goes_on_as_what_it_shows(bundled):
 
 def test_a_clip_of_another_world_is_told_and_gets_no_caption(bundled):
     noise = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), np.uint8)
-    with pytest.warns(UserWarning, match="outside the playroom") as caught:
+    with pytest.warns(UserWarning, match="playroom") as caught:
         made = bundled(video=noise, num_frames=1, generator=3)
     assert [each.message.detail.kind for each in caught] == ["input_unfamiliar"]
     assert "prompt" not in made.metadata[0]
-    with pytest.warns(UserWarning, match="outside the playroom"):
+    with pytest.warns(UserWarning, match="playroom"):
         bundled("a small red ring drifts left slowly over a black background", video=noise, num_frames=1)
 
 
 def test_a_model_without_rules_goes_on_freely_and_says_so(pipe):
     clip = np.zeros((5, 16, 24, 3), np.uint8)
-    with pytest.warns(UserWarning, match="no prompt: the continuation is free") as caught:
+    with pytest.warns(UserWarning, match="no prompt") as caught:
         free = pipe(video=clip, num_frames=2, generator=1, output_type="codes")
     assert caught[0].message.detail.kind == "no_prompt"
     with warnings.catch_warnings():
@@ -248,7 +248,7 @@ def test_a_model_without_rules_goes_on_freely_and_says_so(pipe):
 
 def test_nothing_to_go_on_from_needs_a_prompt(pipe):
     for make in (pipe, pipe.stream):
-        with pytest.raises(UsageError, match="give a prompt, or a video or an image"):
+        with pytest.raises(UsageError, match="prompt"):
             make()
 
 

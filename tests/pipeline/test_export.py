@@ -57,11 +57,11 @@ def test_what_a_pipeline_gives_can_be_exported(pipe, tmp_path):
 
 
 def test_what_is_no_video_is_refused(tmp_path):
-    with pytest.raises(DataError, match="four dimensions, not 5"):
+    with pytest.raises(DataError, match="not 5"):
         export_to_video(FRAMES[None], tmp_path / "clip.mp4")
     with pytest.raises(DataError, match=r"\.ogv"):
         export_to_video(FRAMES, tmp_path / "clip.ogv")
-    with pytest.raises(DataError, match="no such file"):
+    with pytest.raises(DataError, match="nowhere"):
         load_video(tmp_path / "nowhere.mp4")
 
 

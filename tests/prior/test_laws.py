@@ -169,9 +169,9 @@ def test_what_is_no_number_is_no_equality():
 def test_a_stream_has_one_rate_and_more_frames_than_sinks():
     config = tiny_config(sinks=2)
     model, batch = tiny_model(config), tiny_batch(config, frames=2)
-    with pytest.raises(ValueError, match="has 2 frames"):
+    with pytest.raises(ValueError, match="2 frames"):
         laws.shifting_a_stream_changes_nothing(model, batch, 1e-4)
-    with pytest.raises(ValueError, match="a stream has one"):
+    with pytest.raises(ValueError, match="noise rates"):
         laws.start_past(model, batch._replace(noise_B=torch.tensor([0.0, 0.5])))
 
 

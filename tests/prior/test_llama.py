@@ -154,7 +154,7 @@ def test_norms_of_queries_and_keys_come_along_where_both_have_them(llama):
     model = LlamaPrior(config)
     model.load_state_dict(blocks_from_llama(checkpoint(llama) | extra, config), strict=False)
     assert torch.equal(model.layers[2].k_norm.weight, extra["model.layers.2.self_attn.k_norm.weight"])
-    with pytest.raises(ValueError, match=r"layers\.0\.self_attn\.[qk]_norm\.weight of shape \(8,\) has no place"):
+    with pytest.raises(ValueError, match=r"layers\.0\.self_attn\.[qk]_norm\.weight.* \(8,\)"):
         blocks_from_llama(checkpoint(llama) | extra, same_shape())
 
 
@@ -179,6 +179,6 @@ def test_biases_are_refused_and_old_angles_ignored(llama):
     angles = {"model.layers.0.self_attn.rotary_emb.inv_freq": torch.zeros(4)}
     assert "layers.0.qkv.weight" in blocks_from_llama(checkpoint(llama) | angles, same_shape())
     bias = {"model.layers.1.self_attn.q_proj.bias": torch.zeros(32)}
-    with pytest.raises(ValueError, match=r"layers\.1\.self_attn\.q_proj\.bias of shape \(32,\) has no place"):
+    with pytest.raises(ValueError, match=r"layers\.1\.self_attn\.q_proj\.bias.* \(32,\)"):
         blocks_from_llama(checkpoint(llama) | bias, same_shape())
     assert blocks_from_llama(checkpoint(llama) | bias, same_shape(layers=1))

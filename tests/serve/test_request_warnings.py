@@ -51,7 +51,7 @@ PLAYROOM = replace(MASKED, playroom=True, prompt_vocabulary=PromptVocabulary.fro
         ),
         (GenerationParams("a tiny red hoop drifts left over plain black"), MASKED, ""),
         (GenerationParams("x", initial_frames=InitialFrames("video", b"", 1, "cropped")), MASKED, "cropped"),
-        (GenerationParams("x", sampling={"steps": 1000}), MASKED, "tokens, and takes no more proposals than that"),
+        (GenerationParams("x", sampling={"steps": 1000}), MASKED, "steps = 1000: "),
         (
             GenerationParams("x", initial_frames=InitialFrames("video", b"", 1, "cropped")),
             UNTOLD,

@@ -61,7 +61,7 @@ def export(
     from videogen.config import resolve
     from videogen.errors import UsageError
     from videogen.models import load_prior, load_tokenizer, sampler_of, save_model
-    from videogen.pipeline import dtype_of
+    from videogen.pipeline import as_dtype
 
     if out.exists() and any(out.iterdir()) and not overwrite:
         raise UsageError(f"{out}: already exists; --overwrite replaces it")
@@ -71,7 +71,7 @@ def export(
     if prompt_vocabulary is not None:
         opened = replace(opened, prompt_vocabulary=resolve(prompt_vocabulary, expected="prompt_vocabulary")[1].value)
     text = None if card is None else read_card(card)
-    written = save_model(opened, sampler, out, dtype_of(dtype), text)
+    written = save_model(opened, sampler, out, as_dtype(dtype), text)
     size = sum(place.stat().st_size for place in out.rglob("*") if place.is_file())
     report = {"folder": str(out), "bytes": size, "fingerprint": written.fingerprint, **asdict(sampler)}
     terminal.report(report, f"{out}: {size / 1e6:.1f} MB, fingerprint {report['fingerprint'][:12]}")

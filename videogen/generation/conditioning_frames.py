@@ -1,4 +1,4 @@
-"""The frames that a generation goes on from, a clip or an image, as the codes that the model knows."""
+"""The frames that a video continues, the end of a clip or an image, encoded to codes."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class ConditioningFrames(NamedTuple):
-    """What each of B videos goes on from."""
+    """The context of each of B videos, and the frames of it that belong to the output."""
 
     context: Context
-    frames: "Tensor"  # uint8 [B, T, H, W, 3]: those that belong to the new video, as their codes show them
-    psnr: float | None = None  # dB of the reconstruction of a clip or an image; None: not measured
+    frames: "Tensor"  # uint8 [B, T, H, W, 3]: decoded from the codes; T = 0 except for an image
+    psnr: float | None = None  # dB of the reconstruction; None: not measured
 
-    def repeated(self, videos: int) -> "ConditioningFrames":
-        """The same for so many videos, from one."""
+    def repeat(self, videos: int) -> "ConditioningFrames":
+        """Repeats one video `videos` times."""
         codes, frames = (each[:1].expand(videos, *each.shape[1:]) for each in (self.context.codes_BTNK, self.frames))
         control = self.context.control_BT
         if control is not None:
@@ -31,38 +31,38 @@ class ConditioningFrames(NamedTuple):
 
 
 def unconditioned(model: "PriorModel", videos: int, size: tuple[int, int]) -> ConditioningFrames:
-    """No frames, for videos of this height and width."""
+    """No frames, for `videos` videos of this height and width."""
     context = empty_context(model, videos, model.tokenizer.network.spec(*size))
     return ConditioningFrames(context, no_frames(model, size).expand(videos, -1, -1, -1, -1))
 
 
 def condition_on_clip(model: "PriorModel", frames: Frames) -> ConditioningFrames:
-    """A clip [T, H, W, 3] of the right size that the video follows: as much of its end as the prior sees.
+    """The end of a clip [T, H, W, 3] of the right size, as many latent frames as the prior attends to.
 
-    Latent frames are whole and the last one ends with the clip's last frame, so that there is no seam.
+    Latent frames are complete and the last one ends with the last frame of the clip, so that there is no seam.
     """
     size = (frames.shape[1], frames.shape[2])
     spec = model.tokenizer.network.spec(*size)
     frames = frames[-spec.video_frames(min(context_length(model), max(1, spec.whole_latent_frames(len(frames))))) :]
-    context = encoded(model, frames, spec)
-    psnr = psnr_of(frames, decoded(model, context)) if has_reference_psnr(model) else None
+    context = encode_frames(model, frames, spec)
+    psnr = psnr_of(frames, decode_context(model, context)) if has_reference_psnr(model) else None
     return ConditioningFrames(context, no_frames(model, size), psnr)
 
 
 def condition_on_image(model: "PriorModel", image: Frames) -> ConditioningFrames:
-    """An image [H, W, 3] of the right size as the first of a video, which shows it as its codes do."""
-    context = encoded(model, image[None], model.tokenizer.network.spec(*image.shape[:2]))
-    shown = decoded(model, context)
+    """An image [H, W, 3] of the right size as the first frame of a video, which shows its reconstruction."""
+    context = encode_frames(model, image[None], model.tokenizer.network.spec(*image.shape[:2]))
+    shown = decode_context(model, context)
     psnr = psnr_of(image[None], shown) if has_reference_psnr(model) else None
     return ConditioningFrames(context, shown, psnr)
 
 
 def has_reference_psnr(model: "PriorModel") -> bool:
-    """Whether the model says how well its tokens hold what it was trained on, so that other clips can be recognized."""
+    """Whether the model states the lowest PSNR of its training data, by which unfamiliar clips are recognized."""
     return model.prompt_vocabulary is not None and model.prompt_vocabulary.lowest_psnr is not None
 
 
-def encoded(model: "PriorModel", frames: Frames, spec: "TokenSpec") -> Context:
+def encode_frames(model: "PriorModel", frames: Frames, spec: "TokenSpec") -> Context:
     import torch
 
     from interfaces.tokenizer import encode_clip
@@ -76,7 +76,7 @@ def encoded(model: "PriorModel", frames: Frames, spec: "TokenSpec") -> Context:
     return Context(codes_BTNK, spec, None if control is None else absent_control(control, codes_BTNK.shape[1]))
 
 
-def decoded(model: "PriorModel", context: Context) -> "Tensor":
+def decode_context(model: "PriorModel", context: Context) -> "Tensor":
     """Frames uint8 [1, T, H, W, 3]."""
     import torch
 
@@ -87,20 +87,20 @@ def decoded(model: "PriorModel", context: Context) -> "Tensor":
 
 
 def psnr_of(frames: Frames, shown_1THWC: "Tensor") -> float:
-    """Over the frames that were given; the rest fills the last latent frame."""
+    """The PSNR over the given frames; the rest of the last latent frame is padding."""
     shown = shown_1THWC[0, : len(frames)].cpu().numpy()
     error = (shown.astype(np.float64) - frames) ** 2
     return float(10 * np.log10(255**2 / max(float(error.mean()), 1e-6)))
 
 
 def context_length(model: "PriorModel") -> int:
-    """How many latent frames the prior sees when there are enough: the sink frames and the window."""
+    """The number of latent frames that the prior attends to: the sink frames and the window."""
     frames: int = model.config.sink_frames + model.config.window
     return frames
 
 
 def frames_of_use(model: "PriorModel") -> int:
-    """How many frames of a clip decide what follows it, at the model's frame rate."""
+    """The number of frames at the end of a clip that influence its continuation, at the model's frame rate."""
     return model.spec.video_frames(context_length(model))
 
 

@@ -1,4 +1,4 @@
-"""What a continuation goes by when nobody gave a prompt."""
+"""The prompt of a continuation if the user gave none."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,20 +13,20 @@ from videogen.models import PriorModel
 
 
 class Continuation(NamedTuple):
-    prompt: str  # "": the continuation is free
+    prompt: str  # "": no prompt
     warnings: tuple[GenerationWarning, ...] = ()
 
 
 def continuation_prompt(model: PriorModel, conditioning: ConditioningFrames, source: Any = None) -> Continuation:
-    """What the file it comes from says, if this model made it; else the most likely caption of what the first video
-    goes on from, where the model brings rules for captions. What is of another world has none."""
+    """The prompt in the metadata of the file, if this model wrote it; else the most likely caption, if the model has
+    caption rules. An unfamiliar clip gets no prompt."""
     if model.conditioner is None or input_warnings(model, conditioning):
         return Continuation("")
     if isinstance(source, str | Path) and (prompt := stored_prompt(model, Path(source))):
         return Continuation(prompt)
     vocabulary = model.prompt_vocabulary
     if vocabulary is None or not vocabulary.caption_rules:
-        text = "no prompt: the continuation is free, and what is there may change; say what it shows to hold it"
+        text = "no prompt: the content may change in the continuation; give a prompt that describes the clip"
         return Continuation("", (GenerationWarning("no_prompt", text),))
     rules, over_time = vocabulary.caption_rules, vocabulary.rules_over_time
     return Continuation(find_caption(model, rules, first_video(conditioning.context), over_time, vocabulary.possible))
@@ -38,7 +38,7 @@ def first_video(context: Context) -> Context:
 
 
 def stored_prompt(model: PriorModel, path: Path) -> str | None:
-    """What a file was made of at its end, by a model of this name; None where it does not say so."""
+    """The last prompt in the metadata of a file that a model of this name wrote, or None."""
     metadata = read_metadata(path)
     changes = metadata.get("prompt_changes") or [metadata]
     prompt = changes[-1].get("prompt") if isinstance(changes, list) and isinstance(changes[-1], dict) else None

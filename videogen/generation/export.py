@@ -1,4 +1,4 @@
-"""Pictures to files and back, under the names and with the arguments that users of `diffusers` know."""
+"""Frames to files and back, with the names and arguments of `diffusers`."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -25,13 +25,13 @@ def export_to_video(
     resampling: "Resampling" = "lanczos",
     metadata: Mapping[str, Any] | None = None,
 ) -> str:
-    """One video, such as `pipe(...).frames[0]` of any output type but ids, into a file; gives its path.
+    """Writes one video, such as `pipe(...).frames[0]` of any output type but codes, to a file; returns its path.
 
-    The suffix says which form: .mp4, .m4v, .mov, .mkv, .webm, .avi, .gif, or a folder of PNGs without one. By default a
-    temporary .mp4. `scale` is a factor or a size (height, width). `metadata`, such as `pipe(...).metadata[0]`, is kept
-    in the file, and `read_metadata` gives it back.
+    The suffix sets the format: .mp4, .m4v, .mov, .mkv, .webm, .avi, .gif, or no suffix for a folder of PNGs. The
+    default path is a temporary .mp4. `scale` is a factor or a size (height, width). `metadata`, such as
+    `pipe(...).metadata[0]`, is stored in the file; `read_metadata` returns it.
     """
-    return exported(video_frames, output_video_path, fps, ".mp4", scale, resampling, metadata)
+    return write_frames(video_frames, output_video_path, fps, ".mp4", scale, resampling, metadata)
 
 
 def export_to_gif(
@@ -42,11 +42,11 @@ def export_to_gif(
     resampling: "Resampling" = "lanczos",
     metadata: Mapping[str, Any] | None = None,
 ) -> str:
-    """The same as a .gif, also under a name without a suffix."""
-    return exported(image, output_gif_path, fps, ".gif", scale, resampling, metadata)
+    """Writes a .gif, and appends that suffix if it is missing; see `export_to_video`."""
+    return write_frames(image, output_gif_path, fps, ".gif", scale, resampling, metadata)
 
 
-def exported(
+def write_frames(
     frames: Any,
     path: str | Path | None,
     fps: float,
@@ -73,19 +73,19 @@ def load_video(
     convert_method: "Callable[[list[Image]], list[Image]] | None" = None,
     fps: float | None = None,
 ) -> "list[Image]":
-    """All pictures of a file, or those on screen at a steady `fps`, such as `pipe.fps`, for a list has no rate.
+    """All frames of a file, or resampled to `fps`: use `pipe.fps` for a clip to continue, because a list has no rate.
 
-    Read strictly: VideoError for a file that is damaged. `convert_method` changes the list.
+    VideoError for a damaged file. `convert_method` is applied to the list.
     """
     from PIL import Image
 
-    pictures = [Image.fromarray(picture) for picture in at_rate(Path(video), fps)]
-    return pictures if convert_method is None else convert_method(pictures)
+    images = [Image.fromarray(frame) for frame in frames_at_rate(Path(video), fps)]
+    return images if convert_method is None else convert_method(images)
 
 
-def at_rate(path: Path, fps: float | None) -> "Iterator[NDArray[np.uint8]]":
+def frames_at_rate(path: Path, fps: float | None) -> "Iterator[NDArray[np.uint8]]":
     if fps is None:
-        yield from (picture for _, picture in stream(path))
+        yield from (frame for _, frame in stream(path))
         return
     if not 0 < fps < float("inf"):
         raise UsageError(f"fps is {fps}; it must be above 0")

@@ -1,4 +1,4 @@
-"""Warnings about a request that can be met, but not as it was meant: the text for people, the parts for programs."""
+"""Warnings about requests that run, but may not do what the user expects: a text for people, fields for programs."""
 
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,31 +14,31 @@ if TYPE_CHECKING:
     from videogen.models import PriorModel
 
 Kind = Literal[
-    "prompt_rewritten",  # the prompt was read in the model's own words, `read_as`
-    "prompt_not_understood",  # the model got the prompt as it is, and does not know its `words`
-    "held_out_words",  # `words` that the model was not trained on, with others of the same meaning
-    "impossible",  # the model's world has no such picture
+    "prompt_rewritten",  # the prompt was rewritten in the model's own words, `read_as`
+    "prompt_not_understood",  # the prompt is unchanged, and the model does not know its `words`
+    "held_out_words",  # `words` that were held out of training, with synonyms
+    "impossible",  # the model's world cannot show it
     "prompt_truncated",
-    "no_effect",  # a setting, or text for a model that reads none
+    "no_effect",  # a setting without effect, or text for a model without text
     "frame_size",
-    "input_changed",  # a clip or a picture is resampled, scaled or cropped
-    "no_prompt",  # nothing says what a clip shows, and what follows it need not show the same
-    "input_unfamiliar",  # a clip or a picture is unlike all that the model was trained on
+    "input_changed",  # a clip or an image is resampled, scaled or cropped
+    "no_prompt",  # the continuation has no prompt, so its content may change
+    "input_unfamiliar",  # a clip or an image is unlike the training data
 ]
-SHOWN_PROMPTS = 4  # a line each; the rest is counted
-SHOWN = 120  # characters of a prompt
-UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # kinds of characters that are no picture, and move others about
+SHOWN_PROMPTS = 4  # the others are only counted
+SHOWN_CHARACTERS = 120  # of a prompt
+INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # Unicode categories: control, format, surrogate, line breaks
 
 
 @dataclass(frozen=True)
 class GenerationWarning:
-    """One line, and what it is about."""
+    """One line of text, and its parts."""
 
     kind: Kind
     text: str
-    prompt: str = ""  # the prompt that it is about
-    read_as: str = ""  # what the model reads instead
-    missing: tuple[str, ...] = ()  # what the prompt does not say: "shape", "size", "colour", "motion", "ground"
+    prompt: str = ""  # the prompt as the user gave it
+    read_as: str = ""  # the prompt that the model gets instead
+    missing: tuple[str, ...] = ()  # attributes that the prompt lacks: "shape", "size", "colour", "motion", "ground"
     words: tuple[UnknownWord, ...] = ()  # words of the prompt, with suggestions
 
     def __str__(self) -> str:
@@ -49,39 +49,39 @@ class GenerationWarning:
 
 
 def request_warnings(
-    model: "PriorModel", request: "GenerationRequest", asked: Mapping[str, Any]
+    model: "PriorModel", request: "GenerationRequest", sampling: Mapping[str, Any]
 ) -> list[GenerationWarning]:
-    """All that can be said before anything is generated; `asked` are the sampling settings that somebody gave."""
-    told, prompts, negatives = model.conditioner, said_in(request.prompts), said_in(request.negative_prompts)
-    given = {name: value for name, value in asked.items() if value is not None}
-    remarks = idle_settings(request.sampler, given, model.spec.tokens)
-    if told is None:
+    """The warnings about prompts and settings; `sampling` holds the settings that the user set."""
+    conditioner = model.conditioner
+    prompts, negatives = distinct_texts(request.prompts), distinct_texts(request.negative_prompts)
+    given = {name: value for name, value in sampling.items() if value is not None}
+    found = idle_settings(request.sampler, given, model.spec.tokens)
+    if conditioner is None:
         guidance = given.get("guidance_scale", 1) != 1
-        lost = [
-            name
-            for name, said in (("the prompt", prompts), ("the negative prompt", negatives), ("guidance", guidance))
-            if said
-        ]
-        nothing = f"{' and '.join(lost)} {'changes' if len(lost) == 1 else 'change'} nothing"
-        reason = GenerationWarning("no_effect", f"{model.path}: its prior was taught without text; {nothing}")
-        return [*remarks, reason] if lost else remarks
+        inputs = (("the prompt", prompts), ("the negative prompt", negatives), ("guidance", guidance))
+        ignored = [name for name, value in inputs if value]
+        no_effect = f"{' and '.join(ignored)} {'has' if len(ignored) == 1 else 'have'} no effect"
+        warning = GenerationWarning("no_effect", f"{model.path}: its prior was trained without text; {no_effect}")
+        return [*found, warning] if ignored else found
     vocabulary = model.prompt_vocabulary
     for name, texts in (("prompt", prompts), ("negative prompt", negatives)):
         read = [text if vocabulary is None else vocabulary.read(text, name == "prompt").text for text in texts]
-        if cut := told.too_long(read):
+        if cut := conditioner.too_long(read):
             which = f"{cut} of {len(texts)} {name}s" if len(texts) > 1 else f"the {name}"
             verbs = "are longer than {} tokens and lose their" if cut > 1 else "is longer than {} tokens and loses its"
-            remarks.append(GenerationWarning("prompt_truncated", f"{which} {verbs.format(told.length)} end"))
+            found.append(GenerationWarning("prompt_truncated", f"{which} {verbs.format(conditioner.length)} end"))
     if negatives and not request.sampler.guided:
-        remarks.append(GenerationWarning("no_effect", "the negative prompt changes nothing while guidance_scale is 1"))
-    return [*remarks, *prompt_warnings(vocabulary, prompts)]
+        found.append(GenerationWarning("no_effect", "the negative prompt has no effect while guidance_scale is 1"))
+    return [*found, *prompt_warnings(vocabulary, prompts)]
 
 
 def prompt_warnings(vocabulary: PromptVocabulary | None, prompts: Iterable[str]) -> list[GenerationWarning]:
-    """What a model of a small world of words makes of these prompts; nothing where it reads them as they are."""
+    """The warnings about prompts for a model with a prompt vocabulary; other models get every prompt unchanged."""
     if vocabulary is None:
         return []
-    found = [warnings for prompt in said_in(tuple(prompts)) if (warnings := reading_warnings(vocabulary, prompt))]
+    found = [
+        warnings for prompt in distinct_texts(tuple(prompts)) if (warnings := reading_warnings(vocabulary, prompt))
+    ]
     shown = [warning for warnings in found[:SHOWN_PROMPTS] for warning in warnings]
     if (rest := len(found) - SHOWN_PROMPTS) > 0:
         text = f"{rest} more {'prompt is' if rest == 1 else 'prompts are'} not in the model's own words"
@@ -98,9 +98,9 @@ def reading_warnings(vocabulary: PromptVocabulary, prompt: str) -> list[Generati
         about = (reading.prompt, "", reading.missing, reading.unknown)
         warnings.append(GenerationWarning("prompt_not_understood", not_understood(reading, vocabulary), *about))
     if reading.held_out:
-        said, others = quoted(each.word for each in reading.held_out), quoted(held_out_others(reading))
+        words, synonyms = quoted(each.word for each in reading.held_out), quoted(held_out_synonyms(reading))
         were, are = ("was", "is") if len(reading.held_out) == 1 else ("were", "are")
-        text = f"{said} {were} held out of the training of this model, and {are} rarely followed; say {others}"
+        text = f"{words} {were} held out of the training of this model, and {are} rarely followed; use {synonyms}"
         warnings.append(GenerationWarning("held_out_words", text, reading.prompt, words=reading.held_out))
     if reading.impossible:
         warnings.append(GenerationWarning("impossible", reading.impossible, reading.prompt))
@@ -108,8 +108,8 @@ def reading_warnings(vocabulary: PromptVocabulary, prompt: str) -> list[Generati
 
 
 def rewritten(reading: Reading) -> str:
-    """What was understood, in one line."""
-    parts = [f"'{said}' as '{becomes}'" for said, becomes in reading.replaced]
+    """How a prompt was rewritten, in one line."""
+    parts = [f"'{word}' as '{becomes}'" for word, becomes in reading.replaced]
     line = f"'{shortened(reading.prompt)}' is read as '{reading.text}'"
     line += f": {', '.join(parts)}" if parts else ""
     line += f"; not said, and chosen: {', '.join(reading.added)}" if reading.added else ""
@@ -118,21 +118,21 @@ def rewritten(reading: Reading) -> str:
 
 def not_understood(reading: Reading, vocabulary: PromptVocabulary) -> str:
     unknown = words_and_suggestions(reading.unknown)
-    line = f"'{shortened(reading.prompt)}' is outside the {vocabulary.world}, all that this model knows"
+    line = f"'{shortened(reading.prompt)}' is outside the {vocabulary.world}, the only world of this model"
     line += f": unknown {'word' if len(reading.unknown) == 1 else 'words'} {unknown}" if unknown else ""
     line += f"; it names no {' and no '.join(reading.missing)}" if reading.missing else ""
-    return f"{line}; a prompt that it knows: '{vocabulary.example}'"
+    return f"{line}; an example: '{vocabulary.example}'"
 
 
 def words_and_suggestions(unknown: Sequence[UnknownWord]) -> str:
-    """Words with the same suggestions stand together."""
+    """The words, grouped by their suggestions."""
     words: dict[tuple[str, ...], list[str]] = {}
     for each in unknown:
         words.setdefault(each.suggestions, []).append(shortened(each.word))
     return "; ".join(quoted(some) + (f" (known: {', '.join(near)})" if near else "") for near, some in words.items())
 
 
-def held_out_others(reading: Reading) -> list[str]:
+def held_out_synonyms(reading: Reading) -> list[str]:
     return [each.suggestions[0] for each in reading.held_out if each.suggestions]
 
 
@@ -141,9 +141,9 @@ def quoted(words: Iterable[str]) -> str:
 
 
 def shortened(text: str) -> str:
-    """On one line, and in its own order: a prompt may hold characters that turn the rest of a line around."""
-    text = "".join(letter if unicodedata.category(letter) not in UNSEEN else escaped(letter) for letter in text)
-    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
+    """The text with invisible characters escaped: they could break or reverse the rest of the line."""
+    text = "".join(letter if unicodedata.category(letter) not in INVISIBLE else escaped(letter) for letter in text)
+    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
 
 
 def escaped(letter: str) -> str:
@@ -151,66 +151,64 @@ def escaped(letter: str) -> str:
 
 
 def idle_settings(sampler: "SamplerConfig", given: Mapping[str, Any], tokens: int) -> list[GenerationWarning]:
-    """Of the settings that somebody gave, those that change nothing beside the others; for frames of so many tokens."""
+    """The given settings that have no effect with the others; `tokens` are those of a latent frame."""
     idle = {
         "threshold": sampler.order != "threshold" and f"order is {sampler.order}",
         "noise": sampler.order != "confidence" and f"order is {sampler.order}",
         "guidance_schedule": not sampler.guided and "guidance_scale is 1",
     }
-    texts = [f"{name} changes nothing while {reason}" for name, reason in idle.items() if name in given and reason]
+    texts = [f"{name} has no effect while {reason}" for name, reason in idle.items() if name in given and reason]
     if given.get("steps", 0) > tokens:
-        texts.append(f"a latent frame has {tokens} tokens, and takes no more proposals than that")
+        texts.append(f"steps = {given['steps']}: a latent frame has {tokens} tokens, and so at most {tokens} steps")
     return [GenerationWarning("no_effect", text) for text in texts]
 
 
 def frame_size_warning(size: tuple[int, int], trained: tuple[int, int]) -> list[GenerationWarning]:
-    """For frames of another size than the model was trained on."""
+    """The warning about a frame size that the model was not trained on."""
     if size == trained:
         return []
     text = (
-        f"frames of {size[0]} x {size[1]} were asked for; the model was trained on {trained[0]} x {trained[1]} alone "
-        "and draws worse at other sizes"
+        f"frames of {size[0]} x {size[1]} were requested; the model was trained only on {trained[0]} x {trained[1]} "
+        "and is worse at other sizes"
     )
     return [GenerationWarning("frame_size", text)]
 
 
 def input_warnings(model: "PriorModel", conditioning: "ConditioningFrames") -> list[GenerationWarning]:
-    """For a clip or a picture that is unlike all that a model of a small world was trained on."""
+    """The warning about a clip or an image that is unlike the training data of a model with a prompt vocabulary."""
     vocabulary = model.prompt_vocabulary
     lowest = None if vocabulary is None else vocabulary.lowest_psnr
     if vocabulary is None or lowest is None or conditioning.psnr is None or conditioning.psnr >= lowest:
         return []
     text = (
-        f"the clip or picture is outside the {vocabulary.world}, all that this model knows: through its tokens it has "
-        f"{conditioning.psnr:.0f} dB, its own world {lowest:.0f} or more; what follows has little to do with it"
+        f"the clip or image is outside the {vocabulary.world}, the only world of this model: its reconstruction has "
+        f"{conditioning.psnr:.0f} dB, that of the {vocabulary.world} at least {lowest:.0f}; expect a poor continuation"
     )
     return [GenerationWarning("input_unfamiliar", text)]
 
 
-def changed_on_the_way(
+def input_changes(
     size: tuple[int, int],
     becomes: tuple[int, int],
     fps: float | None = None,
     rate: float | None = None,
     transparent: int = 0,
 ) -> list[str]:
-    """What a model does not see as it is of pictures of this height and width; `fps` where their rate is known, and
-    how many of them are `transparent` somewhere."""
+    """How frames of this height and width are changed for the model; `fps` is None for an unknown frame rate,
+    `transparent` is the number of frames with transparent pixels."""
     changes = []
     if fps and rate and abs(fps / rate - 1) > 0.01:
-        changes.append(f"{fps:.4g} pictures a second become {rate:g}")
+        changes.append(f"{fps:.4g} frames a second become {rate:g}")
     if size != becomes:
         changes.append(f"{size[0]} x {size[1]} becomes {becomes[0]} x {becomes[1]}")
     scale = max(becomes[0] / size[0], becomes[1] / size[1])
     if size[0] * scale - becomes[0] >= 1 or size[1] * scale - becomes[1] >= 1:
         changes.append("edges are cropped")
     if transparent:
-        changes.append(
-            f"transparent pixels become black ({transparent} {'picture' if transparent == 1 else 'pictures'})"
-        )
+        changes.append(f"transparent pixels become black ({transparent} {'frame' if transparent == 1 else 'frames'})")
     return changes
 
 
-def said_in(texts: Sequence[str]) -> tuple[str, ...]:
-    """Each text once; a blank one says nothing."""
+def distinct_texts(texts: Sequence[str]) -> tuple[str, ...]:
+    """The distinct texts that are not blank."""
     return tuple(text for text in dict.fromkeys(texts) if text.strip())

@@ -1,4 +1,4 @@
-"""What a generated video was made with, as its file and its `VideoOutput` say it: enough to make it again."""
+"""The metadata of a generated video, in its file and in `VideoOutput`: enough to generate it again."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 def metadata_of(model: "PriorModel", request: "GenerationRequest", **more: Any) -> tuple[dict[str, Any], ...]:
-    """Of each video of a job: prompt, seed, model and settings, as values of JSON. No paths, no dates.
+    """For each video of a request: prompt, seed, model and settings, as JSON values, without paths and dates.
 
-    `more` holds for all of them; what is None or empty is left out.
+    `more` is added to each of them; None and empty values are left out.
     """
     common = {
         "model": name_of(model.path),
@@ -31,25 +31,25 @@ def metadata_of(model: "PriorModel", request: "GenerationRequest", **more: Any) 
 
 
 def metadata_of_reconstruction(tokenizer: "TokenizerModel", source: Path) -> dict[str, Any]:
-    """Of a video that went through a tokenizer and back; the fingerprint is the tokenizer's."""
+    """The metadata of a video that was encoded and decoded by a tokenizer; the fingerprint is the tokenizer's."""
     return {"reconstruction_of": source.name, "model": name_of(tokenizer.path), "fingerprint": tokenizer.fingerprint}
 
 
 def name_of(folder: Path) -> str:
-    """The name of a model's folder, or of the run whose `model` it is: no path, which is nobody's business."""
+    """The name of a model's folder or of its run, without the path, which is private."""
     folder = folder.resolve()
     return folder.parent.name if folder.name == "model" else folder.name
 
 
 def metadata_of_grid(videos: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Of all videos side by side in one: what differs becomes a list."""
+    """The metadata of a grid of videos: values that differ become lists."""
     names = {name: None for one in videos for name in one}
     values = {name: [one.get(name) for one in videos] for name in names}
     return {name: value[0] if all(one == value[0] for one in value) else value for name, value in values.items()}
 
 
 def in_words(metadata: dict[str, Any]) -> dict[str, str]:
-    """For people, a line each; of the settings those that are set."""
+    """The metadata as texts to display, by name."""
     shown = dict(metadata)
     settings = shown.pop("settings", None)
     lines = {name.replace("_", " "): _as_text(value) for name, value in shown.items()}

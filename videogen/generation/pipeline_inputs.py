@@ -1,4 +1,4 @@
-"""What a caller gives, as what a model takes: prompts, settings, clips and images, each checked and warned of."""
+"""Checks the inputs of a pipeline call, converts them to a request, and emits warnings about them."""
 
 import sys
 import warnings
@@ -23,8 +23,8 @@ from videogen.generation.conditioning_frames import (
 from videogen.generation.continuation_prompt import continuation_prompt
 from videogen.generation.generation_warnings import (
     GenerationWarning,
-    changed_on_the_way,
     frame_size_warning,
+    input_changes,
     input_warnings,
     prompt_warnings,
     request_warnings,
@@ -39,23 +39,23 @@ if TYPE_CHECKING:
 
 
 class PipelineWarning(UserWarning):
-    """What Python is warned with; `.detail` has the parts of the message."""
+    """The Python warning of a pipeline; `.detail` is the `GenerationWarning`."""
 
     def __init__(self, detail: GenerationWarning):
         super().__init__(detail.text)
         self.detail = detail
 
 
-def user_level() -> int:
-    """How many calls above this one's caller the code lies that a warning is for: the first outside this package."""
-    frame, level, ours = sys._getframe(1), 1, f"{Path(__file__).parents[1]}/"
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(ours):
+def user_stacklevel() -> int:
+    """The `stacklevel` of the first caller outside this package: warnings point to the user's code."""
+    frame, level, package = sys._getframe(1), 1, f"{Path(__file__).parents[1]}/"
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(package):
         frame, level = frame.f_back, level + 1
     return level
 
 
 class PipelineInputs:
-    """A model and its sampler, and what may be asked of them."""
+    """A model and its sampler, and the checks of their inputs."""
 
     def __init__(self, model: "PriorModel", sampler: "SamplerConfig"):
         self.model, self.sampler = model, sampler
@@ -68,19 +68,19 @@ class PipelineInputs:
         self,
         prompt: Prompts,
         negative: Prompts | None,
-        each: int,
+        count: int,
         generator: Seeds,
         sampling: dict[str, Any],
         history_noise: float = 0.0,
     ) -> GenerationRequest:
-        """The request for `each` videos of every prompt; UsageError for what the model cannot do."""
-        prompts, each = as_prompts("prompt", prompt), as_int("num_videos_per_prompt", each)
+        """The request for `count` videos of each prompt; UsageError for what the model cannot do."""
+        prompts, count = as_prompts("prompt", prompt), as_int("num_videos_per_prompt", count)
         negatives = ("",) * len(prompts) if negative is None else as_list(negative, len(prompts))
-        if not prompts or each < 1:
+        if not prompts or count < 1:
             raise UsageError("nothing to generate: give at least one prompt, and num_videos_per_prompt of at least 1")
-        prompts, negatives = (tuple(p for p in some for _ in range(each)) for some in (prompts, negatives))
+        prompts, negatives = (tuple(text for text in texts for _ in range(count)) for texts in (prompts, negatives))
         sampler = self.sampler_with(sampling)
-        if self.model.conditioner is None:  # guidance needs a second pass, and without text it changes nothing
+        if self.model.conditioner is None:  # guidance without text has no effect, and costs a second pass
             sampler = replace(sampler, guidance_scale=1.0)
         try:
             return GenerationRequest(prompts, negatives, as_seeds(generator, len(prompts)), sampler, history_noise)
@@ -91,7 +91,7 @@ class PipelineInputs:
         """The model's own settings with these changes; None leaves a setting as it is."""
         unknown = sorted(set(changes) - set(SETTINGS))
         if unknown:
-            raise UsageError(f"'{unknown[0]}' is no setting of sampling; there are {', '.join(sorted(SETTINGS))}")
+            raise UsageError(f"'{unknown[0]}' is not a sampling setting; there are {', '.join(sorted(SETTINGS))}")
         try:
             sampler = replace(self.sampler, **{name: value for name, value in changes.items() if value is not None})
         except (ValueError, TypeError) as error:
@@ -107,7 +107,7 @@ class PipelineInputs:
         return as_int("num_frames", num_frames)
 
     def size(self, height: int | None, width: int | None) -> tuple[int, int]:
-        """Height and width of frames; by default those of the clips that the prior was trained on."""
+        """The height and width of frames; the defaults are those of the training clips."""
         clips = self.model.clips
         size = (
             clips.height if height is None else as_int("height", height),
@@ -120,64 +120,65 @@ class PipelineInputs:
         return size
 
     def conditioning(self, video: Any, image: Any, height: int | None, width: int | None) -> ConditioningFrames:
-        """What the video continues: the end of a clip, or an image; also those of a file."""
+        """The frames that the video continues: the end of a clip, or an image, given as data or as a file."""
         if video is not None and image is not None:
-            raise UsageError("video and image are two beginnings; give one")
+            raise UsageError("video and image cannot be used together; give one")
         size = self.size(height, width)
         if video is not None:
             return condition_on_clip(self.model, self.clip(video, size))
         if image is not None:
             given = load_image(Path(image)) if isinstance(image, str | Path) else image
-            return condition_on_image(self.model, self.fitted(as_image(given), size)[0])
+            return condition_on_image(self.model, self.fit_frames(as_image(given), size)[0])
         return unconditioned(self.model, 1, size)
 
     def prompt_for(self, conditioning: ConditioningFrames, prompt: Any, source: Any) -> Any:
-        """The prompt that was given; without one (None) what a clip or an image shows, as far as the model can say."""
+        """The prompt of the user; if it is None, the caption that was found for the clip or image."""
         self.warn(input_warnings(self.model, conditioning))
         if prompt is not None:
             return prompt
         if not conditioning.context.codes_BTNK.shape[1]:
-            raise UsageError("nothing to generate: give a prompt, or a video or an image to go on from")
+            raise UsageError("nothing to generate: give a prompt, or a video or an image to continue")
         found = continuation_prompt(self.model, conditioning, source)
         self.warn(found.warnings)
         return found.prompt
 
     def clip(self, video: Any, size: tuple[int, int]) -> Frames:
-        """The end of a clip. Images, also those of a folder, are taken to have the model's frame rate; a video file is
-        resampled to it."""
-        of_use = frames_of_use(self.model)
+        """The end of a clip, at the model's frame size. A video file is resampled to the model's frame rate; images
+        have
+        it already."""
+        useful = frames_of_use(self.model)
         if not isinstance(video, str | Path):
-            return self.fitted(as_frames(video)[-of_use:], size)
+            return self.fit_frames(as_frames(video)[-useful:], size)
         path = Path(video)
         if path.is_dir():
             stills = stills_in(path)
             self.warn_if_resampled(load_image(stills[0]).shape[:2], size)
-            return np.stack(list(still_frames(stills, *size, of_use)))
+            return np.stack(list(still_frames(stills, *size, useful)))
         seen = probe(path)
         self.warn_if_resampled((seen.height, seen.width), size, seen.fps, seen.transparent_frames)
-        return np.stack(list(clip_frames(path, seen, self.fps, *size, of_use)))
+        return np.stack(list(clip_frames(path, seen, self.fps, *size, useful)))
 
-    def fitted(self, frames: Frames, size: tuple[int, int]) -> Frames:
+    def fit_frames(self, frames: Frames, size: tuple[int, int]) -> Frames:
         self.warn_if_resampled(frames.shape[1:3], size)
         return fit(frames, *size)
 
     def warn_if_resampled(
         self, size: tuple[int, ...], becomes: tuple[int, int], fps: float | None = None, transparent: int = 0
     ) -> None:
-        """Warns of what the model does not see as it was given."""
-        if changes := changed_on_the_way((size[0], size[1]), becomes, fps, self.fps, transparent):
+        """Warns if the input is resampled, scaled or cropped for the model."""
+        if changes := input_changes((size[0], size[1]), becomes, fps, self.fps, transparent):
             self.warn([GenerationWarning("input_changed", f"as the model sees it, {', '.join(changes)}")])
 
-    def warnings_on(
+    def warnings_about(
         self, request: GenerationRequest, given: dict[str, Any], height: int | None, width: int | None
     ) -> list[GenerationWarning]:
-        """What can be said before anything is generated; `given` are the sampling settings that the user set."""
+        """The warnings about a request; `given` holds the sampling settings that the user set."""
         sizes = self.size(height, width), self.size(None, None)
         return [*request_warnings(self.model, request, given), *frame_size_warning(*sizes)]
 
-    def warn_of_prompt(self, prompt: str) -> None:
+    def warn_about_prompt(self, prompt: str) -> None:
         self.warn(prompt_warnings(self.model.prompt_vocabulary, [prompt]))
 
     def warn(self, found: Iterable[GenerationWarning]) -> None:
         for warning in found:
-            warnings.warn(PipelineWarning(warning), stacklevel=user_level())
+            warnings.warn(PipelineWarning(warning), stacklevel=user_stacklevel())

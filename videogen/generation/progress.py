@@ -1,4 +1,4 @@
-"""A progress bar for calls from Python: in a terminal and in a notebook, and nowhere else unless it is asked for."""
+"""The progress bar of a pipeline call: by default only in a terminal or a notebook."""
 
 import inspect
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from videogen.generation.arguments import refuse_unknown
 
 
 class ProgressBar:
-    """Settings of tqdm, as `set_progress_bar_config` of `diffusers` takes them, for one bar after another."""
+    """Arguments of tqdm, as in `set_progress_bar_config` of `diffusers`, for all bars of a pipeline."""
 
     def __init__(self) -> None:
         self.config: Mapping[str, Any] = {}
@@ -19,8 +19,8 @@ class ProgressBar:
         refuse_unknown(config, inspect.signature(tqdm.__init__).parameters, "tqdm")
         self.config = dict(config)
 
-    def begin(self, total: int) -> Any:
-        """An open bar over so many frames."""
+    def start(self, total: int) -> Any:
+        """An open bar over `total` frames."""
         from tqdm.auto import tqdm
 
         notebook = any("notebook" in base.__module__ for base in tqdm.__mro__)

@@ -1,4 +1,4 @@
-"""Video through a tokenizer and back, chunk by chunk: any length in the memory of a few frames."""
+"""Encodes and decodes a video chunk by chunk, in constant memory."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from interfaces.tokenizer import VideoTokenizer
 from videogen.io.pixels import to_clip, to_frames
 
 Frames = NDArray[np.uint8]
-AT_ONCE = 16  # frames; more is not faster, for the tokenizer goes latent frame by latent frame
+CHUNK_FRAMES = 16  # more is not faster: the tokenizer processes one latent frame after the other
 
 
 @dataclass(frozen=True, eq=False)
-class Piece:
-    """Some frames in a row: what came in, what its tokens give back (both uint8 [T, H, W, C]), and the tokens."""
+class ReconstructedChunk:
+    """Consecutive frames: the originals and their reconstruction (both uint8 [T, H, W, C]), and the codes."""
 
     originals: Tensor
     frames: Tensor
@@ -26,13 +26,13 @@ class Piece:
 
 
 @torch.no_grad()
-def round_trip(tokenizer: VideoTokenizer, video: Iterable[Frames]) -> Iterator[Piece]:
-    """Frames uint8 [H, W, C] of one size, as they come; what comes out is as long, and never waits for the end."""
+def round_trip(tokenizer: VideoTokenizer, video: Iterable[Frames]) -> Iterator[ReconstructedChunk]:
+    """Reconstructs frames uint8 [H, W, C] of one size; yields as many frames, with little delay."""
     spec = None
     waiting: list[Tensor] = []
     encoder = decoder = None
     video = iter(video)
-    while chunk := list(islice(video, AT_ONCE)):
+    while chunk := list(islice(video, CHUNK_FRAMES)):
         frames = torch.from_numpy(np.stack(chunk))
         spec = spec or tokenizer.spec(*frames.shape[1:3])
         waiting.append(frames)
@@ -42,8 +42,8 @@ def round_trip(tokenizer: VideoTokenizer, video: Iterable[Frames]) -> Iterator[P
         done = clip.shape[2]
         waiting = [originals[done:]]
         if done:
-            yield Piece(originals[:done], to_frames(clip)[0].cpu(), codes[0].cpu())
-    if spec is not None and len(waiting[0]):  # an unfinished group
+            yield ReconstructedChunk(originals[:done], to_frames(clip)[0].cpu(), codes[0].cpu())
+    if spec is not None and len(waiting[0]):  # an incomplete latent frame
         codes = tokenizer.encode_tail(encoder)
         clip, _ = tokenizer.decode(codes, spec, decoder)
-        yield Piece(waiting[0], to_frames(clip)[0].cpu()[: len(waiting[0])], codes[0].cpu())
+        yield ReconstructedChunk(waiting[0], to_frames(clip)[0].cpu()[: len(waiting[0])], codes[0].cpu())

@@ -1,4 +1,4 @@
-"""What a generation has cost, measured while it runs."""
+"""Counts and times of a generation, measured while it runs."""
 
 import sys
 from dataclasses import dataclass
@@ -11,17 +11,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class GenerationStats:
-    """Sums over the latent frames so far; frames and proposals are those of all videos together."""
+    """Sums over the latent frames so far; frames and steps are those of all videos together."""
 
     frames: int = 0
     latent_frames: int = 0  # of each video
     videos: int = 1
     proposals: int = 0
-    first_frame: float | None = None  # seconds until it was there: text, context and its latent frame
+    first_frame: float | None = None  # seconds until the first frame: text, context and its latent frame
     prior: float = 0.0  # seconds of the prior and the sampler
     decoder: float = 0.0
 
-    def count(self, output: "LatentOutput") -> None:
+    def add(self, output: "LatentOutput") -> None:
         self.videos = output.frames.shape[0]
         self.frames += self.videos * output.frames.shape[1]
         self.latent_frames += 1
@@ -36,7 +36,7 @@ class GenerationStats:
 
     @property
     def steps(self) -> float:
-        """The mean number of proposals of a latent frame."""
+        """The mean number of steps of a latent frame."""
         return self.proposals / (self.latent_frames * self.videos) if self.latent_frames else 0.0
 
     def report(self) -> dict[str, Any]:
@@ -53,7 +53,7 @@ class GenerationStats:
 
 
 def peak_memory_mib(model: "PriorModel") -> float:
-    """Of the GPU that the model is on, or of this process so far."""
+    """The peak memory of the model's GPU, or of this process."""
     import torch
 
     device = model.network.device

@@ -1,4 +1,4 @@
-"""Between bytes as they are stored and clips as models see them; one definition for training and use."""
+"""Converts between frames as bytes and clips in [-1, 1]; the same for training and generation."""
 
 import numpy as np
 import torch

@@ -1,4 +1,4 @@
-"""A prior whose answers are checked for NaN and infinity: damaged weights, or a precision that is too low for them."""
+"""Checks the outputs of a prior for NaN and infinity, from damaged weights or too low a precision."""
 
 from dataclasses import dataclass, replace
 
@@ -13,10 +13,10 @@ from videogen.errors import NumbersError
 
 
 class GuardedPrior(PriorWrapper):
-    """The same prior for one latent frame; call `check` at its end.
+    """Wraps a prior for one latent frame; call `check` after it.
 
-    Nothing waits for a GPU before that. Until then NaN and infinity count as 0, because drawing by them could end the
-    process.
+    Only `check` synchronizes a GPU. Until then NaN and infinity are replaced by 0, because sampling from them could
+    crash.
     """
 
     def __init__(self, prior: LlamaPrior):
@@ -26,7 +26,7 @@ class GuardedPrior(PriorWrapper):
     def check(self, frame: int) -> None:
         if self.broken:
             raise NumbersError(
-                f"the prior's answers at latent frame {frame} hold NaN or infinity; "
+                f"the outputs of the prior at latent frame {frame} contain NaN or infinity; "
                 "its weights are damaged, or it needs a wider dtype (float32, or bfloat16 in place of float16)"
             )
 

@@ -1,5 +1,5 @@
-"""SIGTERM, SIGHUP and Ctrl-C: asked once, work stops at the end of its step and leaves what is whole; asked twice, at
-once. A hang-up that was ignored when the program began, as `nohup` does, stays ignored."""
+"""SIGTERM, SIGHUP and Ctrl-C: the first signal stops work after its current step, the second one at once. A SIGHUP that
+was ignored when the program started (`nohup`) stays ignored."""
 
 import signal
 import threading
@@ -11,34 +11,34 @@ NAMES = {int(number): number.name for number in (signal.SIGTERM, signal.SIGINT, 
 
 
 class Interrupted(KeyboardInterrupt):
-    """Work that was asked to stop, and is saved: one line for the user, 128 and the signal's number for the shell."""
+    """Work that a signal stopped, after saving: one line for the user, exit code 128 + the signal's number."""
 
     def __init__(self, line: str, number: int):
         super().__init__(line)
         self.exit_code = 128 + number
 
 
-class Request:
-    """Which signal has asked the run to stop: its number, or 0 while none has."""
+class StopRequest:
+    """The number of the signal that requested to stop, or 0."""
 
     def __init__(self) -> None:
         self.number = 0
 
-    def take(self, number: int, frame: FrameType | None) -> None:
+    def handle(self, number: int, frame: FrameType | None) -> None:
         if self.number:
             raise Interrupted("stopped at once, without saving again", number)
         self.number = number
 
 
 @contextmanager
-def listening() -> Iterator[Request]:
-    """Signals are remembered instead of obeyed until the block ends; only the main thread can do that."""
-    request = Request()
+def catch_signals() -> Iterator[StopRequest]:
+    """Catches signals until the block ends; without effect outside the main thread."""
+    request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    obeyed = [number for number in NAMES if not is_ignored(number)]
-    before = {number: signal.signal(number, request.take) for number in obeyed}
+    caught = [number for number in NAMES if not is_ignored(number)]
+    before = {number: signal.signal(number, request.handle) for number in caught}
     try:
         yield request
     finally:

@@ -75,15 +75,15 @@ class GenerationInput:
         """Print how the frames that the model sees differ from those of the file."""
         if self.image is None and self.scan is None:
             return
-        from videogen.generation.generation_warnings import changed_on_the_way
+        from videogen.generation.generation_warnings import input_changes
 
         if self.scan is not None and self.scan.missing_frames:
             terminal.note(f"{self.path}: has one frame fewer than its header says; it is otherwise whole")
         if self.scan is not None:
             original = self.scan.height, self.scan.width
-            changes = changed_on_the_way(original, size, self.scan.fps, pipe.fps, self.scan.transparent_frames)
+            changes = input_changes(original, size, self.scan.fps, pipe.fps, self.scan.transparent_frames)
         else:
             assert self.image is not None
-            changes = changed_on_the_way(self.image.shape[:2], size, None, pipe.fps)
+            changes = input_changes(self.image.shape[:2], size, None, pipe.fps)
         if changes:
             terminal.note(f"{self.path}: as the model sees it, {', '.join(changes)}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from videogen.cli.param_types import STDOUT
 from videogen.cli.terminal import Terminal
 from videogen.errors import UsageError
-from videogen.system.signals import Interrupted, listening
+from videogen.system.signals import Interrupted, catch_signals
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,7 +95,7 @@ def write_videos(terminal: Terminal, run: GenerationRun, targets: Sequence[str],
     count, videos = 0, len(run.request.seeds)
     note_stretching(terminal, run.size, output)
     opened = open_writers(targets, run.pipe.fps, run.size, videos, output, run.metadata)
-    with listening() as asked, progress_bar(terminal, run.total) as progress, opened as writers:
+    with catch_signals() as asked, progress_bar(terminal, run.total) as progress, opened as writers:
         for frames in run.batches:
             write_frames(writers, frames)
             count += frames.shape[1]

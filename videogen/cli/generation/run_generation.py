@@ -86,7 +86,7 @@ def load_setup(
     pipe = VideoPipeline.from_pretrained(model_or_bundled(options["model"]), device, options["dtype"])
     setup = GenerationSetup(terminal, pipe, prompts, videos, options, pipe.size(options["height"], options["width"]))
     request, given = setup.request(prompts or ("",)), sampling_given(options)
-    setup.warn(pipe.warnings_on(request, given, options["height"], options["width"]))
+    setup.warn(pipe.warnings_about(request, given, options["height"], options["width"]))
     return setup
 
 
@@ -114,7 +114,7 @@ def generate_videos(setup: GenerationSetup, source: GenerationInput) -> Generati
     stats, total = GenerationStats(), setup.pipe.frame_count(setup.num_frames())
     setup, conditioning = encode_input(setup, source)
     request = setup.request(setup.prompts)
-    batches = frame_batches(setup.pipe, request, conditioning.repeated(len(request.seeds)), total, stats)
+    batches = frame_batches(setup.pipe, request, conditioning.repeat(len(request.seeds)), total, stats)
     label = setup.prompts[0] if len(setup.prompts) == 1 else f"{len(setup.prompts)} prompts"
     return setup.run(
         request,

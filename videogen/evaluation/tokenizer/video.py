@@ -17,7 +17,7 @@ from videogen.generation.metadata import metadata_of_reconstruction
 from videogen.generation.reconstruct import round_trip
 from videogen.io import OutputFormat, VideoWriter, fit, scan, stream
 from videogen.models import TokenizerModel
-from videogen.system.signals import Interrupted, listening
+from videogen.system.signals import Interrupted, catch_signals
 
 OnProgress = Callable[[int, int], None]
 
@@ -46,7 +46,7 @@ def reconstruct_video(
     totals, usage = Totals(), Usage.none(model.network.spec(height, width).codebooks)
     with ExitStack() as stack:
         shown_width = 2 * width if side_by_side else width
-        asked = stack.enter_context(listening())
+        asked = stack.enter_context(catch_signals())
         shape = height, shown_width
         facts = metadata_of_reconstruction(model, source) if with_metadata else None
         writer = stack.enter_context(VideoWriter(target, seen.fps or 1.0, *shape, output=output, metadata=facts))

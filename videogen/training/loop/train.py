@@ -11,7 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from videogen.checkpoint import Folder
 from videogen.errors import CheckpointError, UsageError
-from videogen.system.signals import listening
+from videogen.system.signals import catch_signals
 from videogen.training.loop.config import CHANGEABLE, TrainingConfig
 from videogen.training.loop.distributed import Accelerator, broadcast_int, processes
 from videogen.training.loop.schedule import seed_everything
@@ -57,7 +57,7 @@ def train(
             run.write_config(resolved)  # not earlier: a failed check must not leave a run behind
         for note in notes:
             callbacks.on_note(note)
-        return trainer.fit(stack.enter_context(listening()))
+        return trainer.fit(stack.enter_context(catch_signals()))
 
 
 def _check_config(

@@ -15,7 +15,7 @@ import torch
 
 from videogen.checkpoint import Folder, write_folder
 from videogen.errors import DataError, NumbersError, UsageError
-from videogen.system.signals import NAMES, Interrupted, Request
+from videogen.system.signals import NAMES, Interrupted, StopRequest
 from videogen.training.loop.checkpoint_state import capture, export_weights, restore
 from videogen.training.loop.config import TrainingConfig
 from videogen.training.loop.distributed import Accelerator, gather_lists
@@ -102,7 +102,7 @@ class Trainer(Generic[BatchT]):
         if self.is_main:
             self.run.metrics.rewind(self.progress.step)
 
-    def fit(self, request: Request) -> TrainingResult:
+    def fit(self, request: StopRequest) -> TrainingResult:
         """Train until the last step. On a signal: save, then raise Interrupted."""
         config, began = self.config, self.progress.step
         with self._batches() as batches:
@@ -142,7 +142,7 @@ class Trainer(Generic[BatchT]):
         with closing(batches):
             yield batches
 
-    def _step(self, batches: Iterator[BatchT], request: Request) -> bool:
+    def _step(self, batches: Iterator[BatchT], request: StopRequest) -> bool:
         """One step, taken or skipped; returns whether the processes agreed to stop after it."""
         step, metrics = self.progress.step, StepMetrics()
         self._seed("step")
