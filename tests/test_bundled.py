@@ -33,11 +33,11 @@ def attributes_right(wanted: list[Scene], clips: np.ndarray) -> float:
     return float(score.figures()["attributes"])
 
 
-def test_it_is_small() -> None:
+def test_the_bundled_model_is_small() -> None:
     assert sum(file.stat().st_size for file in BUNDLED.rglob("*")) < 40e6
 
 
-def test_it_follows_prompts(pipe: VideoPipeline) -> None:
+def test_the_bundled_model_follows_prompts(pipe: VideoPipeline) -> None:
     prompts = read_prompts("playroom:32")
     clips = pipe(list(prompts.captions), num_frames=17, generator=0, output_type="uint8").frames
     wanted = [scene for scene in prompts.wanted if scene is not None]
@@ -45,7 +45,7 @@ def test_it_follows_prompts(pipe: VideoPipeline) -> None:
     assert right > by_chance + 0.55
 
 
-def test_it_keeps_the_scene_of_a_long_stream(pipe: VideoPipeline) -> None:
+def test_the_bundled_model_keeps_the_scene_of_a_long_stream(pipe: VideoPipeline) -> None:
     """The backdrop of the prompt is still there after half a minute."""
     prompts = read_prompts("playroom:4")
     clips = pipe(list(prompts.captions), num_frames=241, generator=0, output_type="uint8").frames[:, -17:]
@@ -53,7 +53,7 @@ def test_it_keeps_the_scene_of_a_long_stream(pipe: VideoPipeline) -> None:
     assert sum(wanted is not None and seen.scene.backdrop == wanted.backdrop for seen, wanted in pairs) >= 3
 
 
-def test_it_is_the_default_and_warns_of_what_it_does_not_know(
+def test_the_bundled_model_is_the_default_and_warns_about_unknown_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("VIDEOGEN_MODEL", raising=False)

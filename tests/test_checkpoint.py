@@ -50,7 +50,7 @@ def refused(path: Path) -> str:
     return message
 
 
-def test_what_was_written_is_read(tmp_path: Path) -> None:
+def test_a_written_folder_can_be_read(tmp_path: Path) -> None:
     written = write(tmp_path / "a")
     folder = read_folder(tmp_path / "a")
     assert folder == written
@@ -64,7 +64,7 @@ def test_the_fingerprint_is_that_of_the_content(tmp_path: Path) -> None:
     assert write(tmp_path / "a").fingerprint != write(tmp_path / "b", seed=1).fingerprint
 
 
-def test_a_folder_is_replaced_whole_and_leftovers_go(tmp_path: Path) -> None:
+def test_a_folder_is_replaced_atomically_and_leftovers_are_removed(tmp_path: Path) -> None:
     for name in (".a.partial", ".a.old"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "junk").write_text("junk")
@@ -74,7 +74,7 @@ def test_a_folder_is_replaced_whole_and_leftovers_go(tmp_path: Path) -> None:
     assert [place.name for place in tmp_path.iterdir()] == ["a"]
 
 
-def test_tied_and_cut_tensors_are_written_in_full(tmp_path: Path) -> None:
+def test_tied_tensors_and_slices_are_written_in_full(tmp_path: Path) -> None:
     whole = torch.arange(12.0).reshape(3, 4)
     given = {"whole": whole, "again": whole, "row": whole[1], "turned": whole.T}
     write_folder(tmp_path / "a", {"model.safetensors": given})
@@ -103,7 +103,7 @@ def _meaning(raw: bytes) -> Any:
 
 
 @pytest.mark.parametrize("name", ["config.json", "part/model.safetensors", "README.md", MANIFEST])
-def test_what_is_missing_or_cut_short_is_found(tmp_path: Path, name: str) -> None:
+def test_missing_and_truncated_files_are_found(tmp_path: Path, name: str) -> None:
     write(tmp_path / "a")
     place = tmp_path / "a" / name
     place.write_bytes(place.read_bytes()[:-1].rstrip(b"}"))
@@ -123,7 +123,7 @@ class Trap:
 
 
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "part/rng.pkl", "model.PT", "array.npy"])
-def test_pickles_are_refused_unopened(tmp_path: Path, name: str) -> None:
+def test_pickles_are_refused_without_opening_them(tmp_path: Path, name: str) -> None:
     write(tmp_path / "a")
     (tmp_path / "a" / name).write_bytes(pickle.dumps(Trap(tmp_path / "mark")))
     assert "pickled" in refused(tmp_path / "a")
@@ -141,7 +141,7 @@ def with_hash_of(folder: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["config.json", "part/model.safetensors"])
 @pytest.mark.parametrize("how", ["pickle", "torch"])
-def test_pickles_under_other_names_are_refused_unopened(tmp_path: Path, name: str, how: str) -> None:
+def test_disguised_pickles_are_refused_without_opening_them(tmp_path: Path, name: str, how: str) -> None:
     write(tmp_path / "a")
     if how == "pickle":
         (tmp_path / "a" / name).write_bytes(pickle.dumps(Trap(tmp_path / "mark")))

@@ -18,12 +18,12 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 FILES = sorted(place for schema in SCHEMAS for place in CONFIGS.glob(f"{schema}/*.yaml"))
 
 
-def test_there_are_some() -> None:
+def test_presets_exist() -> None:
     assert len(FILES) >= 6
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
-def test_it_resolves(path: Path) -> None:
+def test_a_preset_resolves(path: Path) -> None:
     schema, resolved = resolve(path)
     assert schema in SCHEMAS
     assert resolved.value is not None
@@ -53,7 +53,7 @@ def test_a_prior_can_be_built_from_it(name: str, millions: int) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
-def test_its_first_lines_name_itself_and_what_it_reads(path: Path) -> None:
+def test_the_first_lines_of_a_preset_name_it_and_its_inputs(path: Path) -> None:
     text = path.read_text()
     head = text[: text.index("schema:")]
     given = f"--config {path.stem}" if path.parent.name == "playroom" else f"train {path.parent.name} {path.stem}"

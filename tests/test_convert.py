@@ -34,7 +34,7 @@ def packed(codes: torch.Tensor) -> torch.Tensor:
     return (codes * torch.tensor([1, 8, 64])).sum(-1).unflatten(-1, (2, 3))
 
 
-def test_a_converted_model_generates_what_it_did(new: Path) -> None:
+def test_a_converted_model_generates_the_same_video(new: Path) -> None:
     pipe = VideoPipeline.from_pretrained(new / "model")
     settings = {"num_frames": 13, "generator": 3}
     codes = pipe(["a red ring"], output_type="codes", **settings).frames
@@ -43,7 +43,7 @@ def test_a_converted_model_generates_what_it_did(new: Path) -> None:
     assert hashlib.sha256(np.ascontiguousarray(frames).tobytes()).hexdigest() == EXPECTED["frames"]
 
 
-def test_a_converted_token_set_is_read_as_it_was(new: Path) -> None:
+def test_a_converted_token_set_has_the_same_tokens(new: Path) -> None:
     tokens = TokenSet.open(new / "tokens", load_tokenizer(new / "model").fingerprint)
     assert [packed(tokens.clip(row).codes).tolist() for row in range(len(tokens))] == EXPECTED["tokens"]
 
@@ -79,7 +79,7 @@ def test_the_model_of_a_run_and_a_tokenizer_alone_are_converted(tmp_path: Path) 
     assert convert_model(tmp_path / "alone", tmp_path / "new").config == load_tokenizer(tmp_path / "whole").config
 
 
-def test_what_cannot_be_converted_is_refused_and_leaves_nothing(new: Path, tmp_path: Path) -> None:
+def test_a_failed_conversion_leaves_nothing(new: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="version 2"):
         convert_model(new / "model", tmp_path / "again")
     with pytest.raises(UsageError, match="model"):

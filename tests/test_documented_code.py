@@ -54,13 +54,13 @@ def names_of(tree: ast.AST, context: type) -> set[str]:
     return found
 
 
-def test_there_is_some() -> None:
+def test_documented_code_exists() -> None:
     assert set(RUN) <= set(PAGES)
     assert len(PAGES) >= 5
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_name_exists(page: str) -> None:
+def test_documented_names_exist(page: str) -> None:
     tree = ast.parse("\n".join(PAGES[page]))
     known = dict(imported(tree))
     unknown = names_of(tree, ast.Load) - names_of(tree, ast.Store) - GIVEN.get(page, set()) - set(dir(builtins))
@@ -73,7 +73,7 @@ def test_every_name_exists(page: str) -> None:
 
 
 @pytest.mark.parametrize("page", RUN)
-def test_it_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_documented_code_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a model of random weights, beside files with the names that the page speaks of."""
     monkeypatch.setattr("videogen.models.BUNDLED", write_model(tmp_path / "runs" / "play"))
     monkeypatch.chdir(tmp_path)

@@ -57,7 +57,7 @@ FOUND = sorted(
 )
 
 
-def test_they_are_found() -> None:
+def test_documented_prompts_are_found() -> None:
     places = {place for place, _ in FOUND}
     assert {
         "README.md",
@@ -69,7 +69,7 @@ def test_they_are_found() -> None:
 
 
 @pytest.mark.parametrize(("place", "prompt"), FOUND)
-def test_the_bundled_model_knows_it(place: str, prompt: str) -> None:
+def test_the_bundled_model_knows_a_documented_prompt(place: str, prompt: str) -> None:
     if prompt in NO_PROMPTS:
         return
     reading = VOCABULARY.read(prompt)

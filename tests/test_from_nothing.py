@@ -17,7 +17,9 @@ def run(*arguments: str) -> None:
 
 
 @pytest.mark.slow
-def test_from_nothing_to_videos_of_what_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_from_scratch_gives_videos_that_follow_prompts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Six minutes on two cores, at 32 x 32 pixels; so young a prior knows the ground, and hardly anything else."""
     monkeypatch.chdir(tmp_path)
     run("data", "playroom", "toys", "--clips", "3000", "--frames", "9", "--size", "32", "--seed", "1")

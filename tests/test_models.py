@@ -25,7 +25,7 @@ def write(folder: Path, config, weights=None) -> Path:  # type: ignore[no-untype
 
 
 @pytest.mark.parametrize("quantizer", [small_config().quantizer, lfq(9), bsq(7)])
-def test_what_was_written_is_what_is_read(tmp_path: Path, quantizer) -> None:  # type: ignore[no-untyped-def]
+def test_a_written_tokenizer_can_be_read(tmp_path: Path, quantizer) -> None:  # type: ignore[no-untyped-def]
     config = replace(small_config(), quantizer=quantizer)
     opened = load_tokenizer(write(tmp_path / "model", config))
     assert opened.config == config
@@ -42,7 +42,7 @@ def test_a_run_folder_is_a_model_folder(tmp_path: Path) -> None:
     assert load_tokenizer(str(tmp_path / "run")).path == tmp_path / "run" / "model"
 
 
-def test_the_fingerprint_is_of_all_that_decides_ids_and_of_nothing_else(tmp_path: Path) -> None:
+def test_the_fingerprint_covers_exactly_what_decides_codes(tmp_path: Path) -> None:
     config = small_config()
     first = load_tokenizer(write(tmp_path / "a", config)).fingerprint
     files = tokenizer_files(config, CLIPS, small_model(config).state_dict(), "# another card")
@@ -65,7 +65,7 @@ def test_the_fingerprint_is_of_all_that_decides_ids_and_of_nothing_else(tmp_path
     assert load_tokenizer(write(tmp_path / "f", trained_otherwise)).fingerprint in prints, "only training reads these"
 
 
-def test_damage_is_named(tmp_path: Path) -> None:
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     folder = write(tmp_path / "model", small_config())
     place = folder / "tokenizer" / "model.safetensors"
     raw = bytearray(place.read_bytes())
@@ -75,7 +75,7 @@ def test_damage_is_named(tmp_path: Path) -> None:
         load_tokenizer(folder)
 
 
-def test_what_is_no_tokenizer_is_refused(tmp_path: Path) -> None:
+def test_folders_without_a_tokenizer_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="nowhere"):
         load_tokenizer(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
@@ -94,7 +94,7 @@ def test_what_is_no_tokenizer_is_refused(tmp_path: Path) -> None:
         load_tokenizer(tmp_path / "future")
 
 
-def test_a_configuration_that_makes_no_sense_is_named(tmp_path: Path) -> None:
+def test_an_invalid_configuration_is_named(tmp_path: Path) -> None:
     folder = write(tmp_path / "model", small_config())
     config = json.loads((folder / "tokenizer" / "config.json").read_text())
     files = tokenizer_files(small_config(), CLIPS, small_model(small_config()).state_dict(), "")
@@ -106,7 +106,7 @@ def test_a_configuration_that_makes_no_sense_is_named(tmp_path: Path) -> None:
             load_tokenizer(folder)
 
 
-def test_a_kind_that_is_not_registered_is_refused(tmp_path: Path) -> None:
+def test_an_unregistered_kind_is_refused(tmp_path: Path) -> None:
     folder = write(tmp_path / "model", small_config())
     config = json.loads((folder / "tokenizer" / "config.json").read_text())
     files = tokenizer_files(small_config(), CLIPS, small_model(small_config()).state_dict(), "")
@@ -117,7 +117,7 @@ def test_a_kind_that_is_not_registered_is_refused(tmp_path: Path) -> None:
         tokenizer_files(CLIPS, CLIPS, {}, "")
 
 
-def test_a_prior_for_other_tokens_than_its_tokenizer_makes_is_refused(tmp_path: Path) -> None:
+def test_a_prior_with_the_tokens_of_another_tokenizer_is_refused(tmp_path: Path) -> None:
     tokenizer = load_tokenizer(write(tmp_path / "tokenizer", small_config()))
     other = replace(tokenizer.spec, codebooks=(40, 25))
     prior = tiny_model(tiny_config(spec=other))
@@ -132,7 +132,7 @@ def test_weights_of_another_configuration_are_refused(tmp_path: Path) -> None:
         load_tokenizer(folder)
 
 
-def test_a_name_that_is_no_folder_is_looked_for_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_is_not_a_folder_is_looked_up_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import huggingface_hub
 
     from videogen.models import resolve_model

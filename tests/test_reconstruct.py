@@ -15,7 +15,7 @@ def video(frames: int) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("frames", [1, 2, 5, 8, 17, 30])
 @pytest.mark.parametrize("at_once", [1, 3, 16])
-def test_a_stream_is_the_whole(frames: int, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_equal_the_whole_video(frames: int, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reconstruct, "CHUNK_FRAMES", at_once)
     network, source = small_model(small_config(f_t=4, f_s=8)), video(frames)
     pieces = list(round_trip(network, iter(source)))
@@ -39,7 +39,7 @@ def test_frames_come_out_before_the_video_ends() -> None:
     assert len(taken) == 16
 
 
-def test_no_video_no_frames() -> None:
+def test_an_empty_video_gives_no_frames() -> None:
     assert list(round_trip(small_model(small_config()), iter([]))) == []
 
 

@@ -34,14 +34,14 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> FakeMachine:
 
 
 @pytest.mark.parametrize(("others", "free"), [(0, 4), (0.2, 4), (0.5, 3), (1, 3), (2.9, 1), (4, 1), (9, 1)])
-def test_cores_that_others_use_are_not_free_and_one_always_is(machine: FakeMachine, others: float, free: int) -> None:
+def test_cores_that_others_use_are_not_free(machine: FakeMachine, others: float, free: int) -> None:
     count = FreeCores(machine.core_times, lambda: 4)
     machine.others, machine.own = others, 2.0
     machine.passes(1)
     assert count() == free
 
 
-def test_it_follows_what_others_do_and_asks_only_from_time_to_time(machine: FakeMachine) -> None:
+def test_free_cores_are_measured_again_after_an_interval(machine: FakeMachine) -> None:
     count, seen = FreeCores(machine.core_times, lambda: 2), []
     for others, seconds in ((1, 1.0), (0, 0.1), (0, 1.0), (1, 0.1), (1, 1.0)):
         machine.others = others
@@ -50,7 +50,7 @@ def test_it_follows_what_others_do_and_asks_only_from_time_to_time(machine: Fake
     assert seen == [1, 1, 2, 2, 1]
 
 
-def test_where_the_system_does_not_tell_all_cores_are_free() -> None:
+def test_all_cores_are_free_if_the_system_does_not_say() -> None:
     assert FreeCores(lambda: None, lambda: 3)() == 3
 
 
@@ -87,7 +87,7 @@ def count_inside(fails: bool = False) -> int:
 
 
 @pytest.mark.usefixtures("four_threads")
-def test_inside_there_are_as_many_as_are_free_and_afterwards_as_many_as_before() -> None:
+def test_threads_are_limited_inside_and_restored_after() -> None:
     assert count_inside() == 1
     assert torch.get_num_threads() == 4
     with pytest.raises(KeyError):
@@ -97,7 +97,7 @@ def test_inside_there_are_as_many_as_are_free_and_afterwards_as_many_as_before()
 
 @pytest.mark.usefixtures("four_threads")
 @pytest.mark.parametrize("how", ["the command line", "torch", "the environment"])
-def test_what_the_user_has_set_wins(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_users_number_of_threads_wins(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if how == "the command line":
         use_threads(3)
     elif how == "torch":
@@ -126,9 +126,7 @@ print(os.environ.get("GOMP_SPINCOUNT"), "torch" in sys.modules)
         ({"OMP_WAIT_POLICY": "ACTIVE"}, ["info", "--help"], "None"),
     ],
 )
-def test_waiting_is_bounded_before_torch_is_imported_unless_the_user_has_said_how(
-    setting: dict[str, str], command: list[str], spins: str
-) -> None:
+def test_spinning_is_bounded_unless_the_user_set_it(setting: dict[str, str], command: list[str], spins: str) -> None:
     inherited = {name: value for name, value in os.environ.items() if name not in threads.SPIN_SETTINGS}
     program = [sys.executable, "-c", PROGRAM, *command]
     said = subprocess.run(program, env=inherited | setting, capture_output=True, text=True, check=True)

@@ -22,9 +22,9 @@ def others(cases: Iterable[tuple[str, str]]) -> dict[str, tuple[str, str]]:
     return {name: (WRITTEN["hashes"][name], now) for name, now in cases if WRITTEN["hashes"][name] != now}
 
 
-def test_generation_is_what_it_was() -> None:
+def test_generation_is_unchanged() -> None:
     assert others(generation()) == {}
 
 
-def test_training_is_what_it_was(tmp_path: Path) -> None:
+def test_training_is_unchanged(tmp_path: Path) -> None:
     assert others(training(tmp_path)) == {}

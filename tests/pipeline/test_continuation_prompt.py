@@ -57,7 +57,7 @@ class World:
     def __init__(self, monkeypatch, truth):
         self.truth, self.asked = Counter(balls_of(truth)), []
         monkeypatch.setattr(caption_search, "nats_of", self.nats_of)
-        monkeypatch.setattr(caption_search, "asked", lambda model, context: torch.ones(10))
+        monkeypatch.setattr(caption_search, "scored_tokens", lambda model, context: torch.ones(10))
 
     def nats_of(self, model, captions, context):
         frames = context.codes_BTNK.shape[1]
@@ -95,7 +95,7 @@ def balls_of(caption):
         "a small blue ball rolls and a big red ball rests on snow",
     ],
 )
-def test_the_most_likely_caption_is_found_and_none_is_asked_about_twice(monkeypatch, truth, frames):
+def test_the_most_likely_caption_is_found_and_none_is_scored_twice(monkeypatch, truth, frames):
     world = World(monkeypatch, truth)
     found = find_caption(None, RULES, clip_of(frames), ("motion",), lambda caption: True)
     assert world.cost(found, frames) == 0
@@ -103,14 +103,14 @@ def test_the_most_likely_caption_is_found_and_none_is_asked_about_twice(monkeypa
     assert len(world.asked) == len(set(world.asked)) < 300
 
 
-def test_what_the_world_cannot_show_is_never_the_answer(monkeypatch):
+def test_an_impossible_caption_is_never_found(monkeypatch):
     World(monkeypatch, "a big blue ball jumps on snow")
     found = find_caption(None, RULES, clip_of(4), ("motion",), lambda caption: "blue" not in caption)
     assert found.startswith("a big")
     assert "blue" not in found
 
 
-def test_another_form_keeps_what_is_there_once_and_begins_the_rest_anew():
+def test_a_longer_form_keeps_the_parts_that_occur_once():
     phrase = Phrase.of(RULES, "caption").with_part((1,), Phrase.of(RULES, "ground", 2))
     phrase = phrase.with_part((0, 1), Phrase.of(RULES, "colour", 3))
     assert phrase.text(RULES) == "a small white ball rolls on snow"
@@ -120,7 +120,7 @@ def test_another_form_keeps_what_is_there_once_and_begins_the_rest_anew():
     assert len(pairs) == 10  # which of two alike is named first makes no difference
 
 
-def test_a_shorter_form_is_given_each_choice_of_what_the_longer_one_has_found():
+def test_a_shorter_form_has_every_selection_of_the_parts():
     pair = Phrase.of(RULES, "caption", 1).with_part((0, 1), Phrase.of(RULES, "colour", 3))
     assert {each.text(RULES) for each in pair.shorter(RULES, 0)} == {
         "a small red ball rolls on grass",
@@ -128,17 +128,17 @@ def test_a_shorter_form_is_given_each_choice_of_what_the_longer_one_has_found():
     }
 
 
-def test_a_single_thing_that_was_misread_alone_is_not_told_as_two(monkeypatch):
+def test_a_single_object_that_was_misread_is_not_described_as_two(monkeypatch):
     """Where the first search ends beside the truth, what the second one saw is tried for one thing as well."""
     truth = "a big blue ball jumps on snow"
     World(monkeypatch, truth)
-    described = Search.described
+    described = Search.describe
     astray = Phrase.of(RULES, "caption")
 
     def misled(search, phrase):
         return described(search, phrase) if len(balls_of(phrase.text(RULES))) > 1 else astray
 
-    monkeypatch.setattr(Search, "described", misled)
+    monkeypatch.setattr(Search, "describe", misled)
     assert find_caption(None, RULES, clip_of(4), ("motion",), lambda caption: True) == truth
 
 
@@ -150,7 +150,7 @@ def test_a_single_thing_that_was_misread_alone_is_not_told_as_two(monkeypatch):
         ({"caption": ("a {ball}",), "ball": ("{caption}",)}, (), "cycle"),
     ],
 )
-def test_rules_that_make_no_caption_are_refused(rules, over_time, message):
+def test_invalid_caption_rules_are_refused(rules, over_time, message):
     with pytest.raises(ValueError, match=message):
         PromptVocabulary("playroom", RING, caption_rules=rules, rules_over_time=over_time)
 
@@ -165,20 +165,20 @@ def test_rules_that_make_no_caption_are_refused(rules, over_time, message):
         (None, None),
     ],
 )
-def test_a_file_of_this_model_says_itself_what_it_shows(bundled, tmp_path, metadata, prompt):
+def test_the_prompt_is_read_from_a_file_of_this_model(bundled, tmp_path, metadata, prompt):
     clip = np.zeros((3, 16, 16, 3), np.uint8)
     write_video(tmp_path / "clip.mp4", clip, 8, **({} if metadata is None else {"metadata": metadata}))
     assert stored_prompt(bundled.model, tmp_path / "clip.mp4") == prompt
 
 
-def test_what_a_file_says_of_itself_is_not_searched_for(bundled, tmp_path, monkeypatch):
+def test_no_search_if_the_file_has_a_prompt(bundled, tmp_path, monkeypatch):
     monkeypatch.setattr("videogen.generation.continuation_prompt.find_caption", None)
     path, prompt = tmp_path / "clip.mp4", "a large yellow circle drifts right slowly over a maroon background"
     write_video(path, rendered(BALL), 8, metadata={"prompt": prompt, "model": "playroom"})
     assert bundled.stream(video=path, generator=3).prompt == prompt
 
 
-def test_the_rules_of_the_playroom_say_all_that_can_be_drawn(bundled):
+def test_the_caption_rules_of_the_playroom_cover_its_grammar(bundled):
     rules = bundled.model.prompt_vocabulary.caption_rules
     first = Phrase.of(rules, "caption")
     said = set()
@@ -199,7 +199,7 @@ def test_the_rules_of_the_playroom_say_all_that_can_be_drawn(bundled):
     assert {scene.backdrop.pattern for scene in said} == set(PATTERNS)
 
 
-def test_a_picture_without_a_prompt_goes_on_as_what_it_shows(bundled):
+def test_an_image_without_a_prompt_gets_its_caption(bundled):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         stream = bundled.stream(image=rendered(BALL, count=1)[0], generator=3)
@@ -210,7 +210,7 @@ def test_a_picture_without_a_prompt_goes_on_as_what_it_shows(bundled):
 
 
 @pytest.mark.slow
-def test_a_clip_without_a_prompt_goes_on_as_what_it_shows(bundled):
+def test_a_clip_without_a_prompt_gets_its_caption(bundled):
     clip = rendered(BALL)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -220,7 +220,7 @@ def test_a_clip_without_a_prompt_goes_on_as_what_it_shows(bundled):
     assert torch.equal(torch.as_tensor(made.frames), torch.as_tensor(same.frames))
 
 
-def test_a_clip_of_another_world_is_told_and_gets_no_caption(bundled):
+def test_an_unfamiliar_clip_gives_a_warning_and_no_caption(bundled):
     noise = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), np.uint8)
     with pytest.warns(UserWarning, match="playroom") as caught:
         made = bundled(video=noise, num_frames=1, generator=3)
@@ -230,7 +230,7 @@ def test_a_clip_of_another_world_is_told_and_gets_no_caption(bundled):
         bundled("a small red ring drifts left slowly over a black background", video=noise, num_frames=1)
 
 
-def test_a_model_without_rules_goes_on_freely_and_says_so(pipe):
+def test_a_model_without_caption_rules_continues_without_a_prompt(pipe):
     clip = np.zeros((5, 16, 24, 3), np.uint8)
     with pytest.warns(UserWarning, match="no prompt") as caught:
         free = pipe(video=clip, num_frames=2, generator=1, output_type="codes")
@@ -246,14 +246,14 @@ def test_a_model_without_rules_goes_on_freely_and_says_so(pipe):
     assert stream.prompt == ""
 
 
-def test_nothing_to_go_on_from_needs_a_prompt(pipe):
+def test_without_a_clip_or_an_image_a_prompt_is_required(pipe):
     for make in (pipe, pipe.stream):
         with pytest.raises(UsageError, match="prompt"):
             make()
 
 
 @pytest.mark.parametrize("which", ["masked", "autoregressive"])
-def test_a_caption_costs_the_same_alone_and_among_others(which, pipe, autoregressive_pipe):
+def test_a_caption_has_the_same_likelihood_alone_and_in_a_batch(which, pipe, autoregressive_pipe):
     model = {"masked": pipe, "autoregressive": autoregressive_pipe}[which].model
     codes = random_codes(model.spec, (1, 3, 6), torch.Generator().manual_seed(1))
     clip = Context(codes, model.spec)
@@ -263,7 +263,7 @@ def test_a_caption_costs_the_same_alone_and_among_others(which, pipe, autoregres
     assert len(set(together.tolist())) == 3
 
 
-def test_a_model_without_text_has_nothing_to_look_for(pipe):
+def test_no_caption_search_for_a_model_without_text(pipe):
     silent = replace(pipe.model, conditioner=None)
     assert continuation_prompt(silent, pipe.conditioning(np.zeros((5, 16, 24, 3), np.uint8), None, None, None)) == (
         "",

@@ -101,12 +101,12 @@ def long_stream(pipe, latent_frames: int, resumed: int) -> None:
         assert digest.digest() == digests[0].digest()
 
 
-def test_memory_stays_and_the_future_is_saved(pipe):
+def test_memory_is_constant_and_saved_states_resume(pipe):
     long_stream(pipe, 250, resumed=5)
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers here")
-def test_leaving_at_any_moment_leaves_nothing(pipe):
+def test_interrupting_at_any_moment_leaks_nothing(pipe):
     cancelled_at_random(pipe, 10)
 
 
@@ -117,5 +117,5 @@ def test_ten_thousand_frames(pipe):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers here")
-def test_leaving_at_two_hundred_moments(pipe):
+def test_interrupting_at_two_hundred_moments(pipe):
     cancelled_at_random(pipe, 200)

@@ -33,7 +33,7 @@ def test_a_clip_is_loaded_at_the_rate_of_a_model(tmp_path):
         load_video(tmp_path / "clip.mp4", fps=0)
 
 
-def test_a_place_is_found_where_none_is_given():
+def test_the_default_path_is_a_temporary_file():
     for export, suffix in ((export_to_video, ".mp4"), (export_to_gif, ".gif")):
         path = Path(export(FRAMES))
         assert path.suffix == suffix
@@ -41,14 +41,14 @@ def test_a_place_is_found_where_none_is_given():
         path.unlink()
 
 
-def test_gifs_are_gifs(tmp_path):
+def test_export_to_gif_writes_a_gif(tmp_path):
     assert export_to_gif(list(FRAMES), tmp_path / "clip", fps=5) == str(tmp_path / "clip.gif")
     assert len(load_video(tmp_path / "clip.gif")) == 9
     with Image.open(tmp_path / "clip.gif") as image:
         assert image.format == "GIF"
 
 
-def test_what_a_pipeline_gives_can_be_exported(pipe, tmp_path):
+def test_every_output_type_can_be_exported(pipe, tmp_path):
     for kind in ("np", "pt", "pil", "uint8"):
         frames = pipe(RING, num_frames=5, generator=1, output_type=kind).frames[0]
         export_to_video(frames, tmp_path / f"{kind}.mp4", fps=pipe.fps)
@@ -56,7 +56,7 @@ def test_what_a_pipeline_gives_can_be_exported(pipe, tmp_path):
     assert len(set(written)) == 1
 
 
-def test_what_is_no_video_is_refused(tmp_path):
+def test_invalid_videos_and_paths_are_refused(tmp_path):
     with pytest.raises(DataError, match="not 5"):
         export_to_video(FRAMES[None], tmp_path / "clip.mp4")
     with pytest.raises(DataError, match=r"\.ogv"):
@@ -65,7 +65,7 @@ def test_what_is_no_video_is_refused(tmp_path):
         load_video(tmp_path / "nowhere.mp4")
 
 
-def test_a_file_keeps_what_the_call_says_of_its_video(pipe, tmp_path):
+def test_an_exported_file_stores_the_metadata(pipe, tmp_path):
     made = pipe([RING, STAR], num_frames=3, generator=5, output_type="uint8")
     for number, prompt in enumerate((RING, STAR)):
         path = export_to_video(

@@ -41,7 +41,7 @@ def made(pipe: VideoPipeline, **settings: Any) -> tuple[torch.Tensor, np.ndarray
 
 
 @pytest.mark.parametrize("order", ["halton", "threshold", "autoregressive"])
-def test_tokens_and_frames_are_those_of_the_cpu(
+def test_codes_and_frames_equal_those_of_the_cpu(
     order: str, pipe: VideoPipeline, autoregressive_pipe: VideoPipeline
 ) -> None:
     here = autoregressive_pipe if order == "autoregressive" else pipe
@@ -53,9 +53,7 @@ def test_tokens_and_frames_are_those_of_the_cpu(
 
 
 @pytest.mark.parametrize("order", ["halton", "confidence"])
-def test_a_latent_frame_waits_for_the_device_as_often_however_many_proposals_it_has(
-    order: str, pipe: VideoPipeline
-) -> None:
+def test_device_synchronizations_do_not_depend_on_the_number_of_steps(order: str, pipe: VideoPipeline) -> None:
     """Three times a frame: how many tokens are unknown, whether numbers were finite, whether codes are in range."""
     waits = []
     for steps in (2, 6):
@@ -70,7 +68,7 @@ def test_a_latent_frame_waits_for_the_device_as_often_however_many_proposals_it_
     assert sum(waits[0].values()) == 3, waits[0]
 
 
-def test_what_stayed_on_the_cpu_is_refused_as_a_gpu_refuses_it() -> None:
+def test_the_fake_device_refuses_tensors_on_the_cpu() -> None:
     """Otherwise these tests would prove nothing."""
     with FakeDevice() as device:
         there = torch.arange(4, device=FAKE)

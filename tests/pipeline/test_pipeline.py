@@ -27,7 +27,7 @@ def codes_of(pipe, prompt, **options):
 @pytest.mark.parametrize("order", [*MASKED_ORDERS, "autoregressive"])
 @pytest.mark.parametrize("scale", [1.0, 2.0])
 @pytest.mark.filterwarnings("ignore:the negative prompt has no effect")
-def test_a_video_of_a_batch_is_the_video_alone(folders, order, scale):
+def test_a_video_of_a_batch_equals_the_video_alone(folders, order, scale):
     pipe = exact(VideoPipeline.from_pretrained(folders["autoregressive" if order == "autoregressive" else "masked"]))
     settings = {"order": order, "guidance_scale": scale, "num_inference_steps": 4}
     negative = ["", "blue", RING]
@@ -46,7 +46,7 @@ def test_each_video_of_a_prompt_has_the_next_seed(folders):
     assert len({tuple(row.flatten().tolist()) for row in out.frames}) == 4
 
 
-def test_where_seeds_come_from():
+def test_seeds_from_integers_and_generators():
     assert as_seeds(3, 2) == as_seeds(np.int64(3), 2) == (3, 4)
     assert as_seeds([9, np.int64(1)], 2) == as_seeds(np.array([9, 1]), 2) == as_seeds(torch.tensor([9, 1]), 2)
     assert as_seeds([9, np.int64(1)], 2) == (9, 1)
@@ -61,7 +61,7 @@ def test_where_seeds_come_from():
         as_seeds([1, 2], 3)
 
 
-def test_the_prompt_and_the_guidance_matter(pipe):
+def test_the_prompt_and_the_guidance_change_the_video(pipe):
     first = codes_of(pipe, RING, generator=0)
     assert not torch.equal(first, codes_of(pipe, STAR, generator=0))
     assert not torch.equal(first, codes_of(pipe, RING, generator=0, guidance_scale=4.0))
@@ -72,7 +72,7 @@ def test_the_prompt_and_the_guidance_matter(pipe):
     assert torch.equal(nothing, codes_of(pipe, STAR, generator=0, guidance_scale=0.0))
 
 
-def test_without_text_nothing_is_asked_twice(folders):
+def test_a_model_without_text_runs_no_guidance_pass(folders):
     pipe = VideoPipeline.from_pretrained(folders["untold"])
     assert not pipe.request(RING, None, 1, 3, {"guidance_scale": 4.0}).sampler.guided
     with pytest.warns(UserWarning, match="the prompt and guidance"):
@@ -80,7 +80,7 @@ def test_without_text_nothing_is_asked_twice(folders):
     assert torch.equal(asked, codes_of(pipe, "", generator=3))
 
 
-def test_what_a_model_will_not_take_in_is_told_once_for_each_call(pipe):
+def test_ignored_inputs_give_one_warning_per_call(pipe):
     long = "a ring and " * 20
     with pytest.warns(UserWarning, match="the prompt .* 48 tokens"):
         pipe.stream(long)
@@ -116,7 +116,7 @@ def test_what_a_model_will_not_take_in_is_told_once_for_each_call(pipe):
         ({"steps": 6, "threshold": None, "noise": None}, None),
     ],
 )
-def test_settings_that_change_nothing_are_told_where_they_were_given(pipe, settings, remark):
+def test_settings_without_effect_give_a_warning_at_the_call(pipe, settings, remark):
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         pipe(RING, num_frames=1, generator=1, **settings)
@@ -124,7 +124,7 @@ def test_settings_that_change_nothing_are_told_where_they_were_given(pipe, setti
     assert all(one.filename == __file__ for one in told)
 
 
-def test_under_inference_mode_it_is_the_same_and_can_be_left(folders):
+def test_inference_mode_gives_the_same_video_and_can_be_left(folders):
     def ids(pipe):
         return codes_of(pipe, RING, generator=1)
 
@@ -142,7 +142,7 @@ def test_under_inference_mode_it_is_the_same_and_can_be_left(folders):
     assert torch.equal(ids(pipe), ids(expected.to(dtype="bfloat16")))
 
 
-def test_what_users_of_diffusers_type(folders):
+def test_dtype_and_device_arguments(folders):
     pipe = VideoPipeline.from_pretrained(folders["masked"], torch_dtype=torch.bfloat16)
     assert pipe.model.network.norm.weight.dtype is torch.bfloat16
     assert pipe.to(torch.float32).model.network.norm.weight.dtype is torch.float32
@@ -155,14 +155,14 @@ def test_what_users_of_diffusers_type(folders):
         pipe.to("mps")
 
 
-def test_a_cut_of_the_models_own_can_be_switched_off(tmp_path):
+def test_the_models_top_k_and_top_p_can_be_switched_off(tmp_path):
     pipe = VideoPipeline.from_pretrained(write_model(tmp_path / "cut", settings={"top_k": 1}))
     free = VideoPipeline.from_pretrained(write_model(tmp_path / "free"))
     assert not torch.equal(codes_of(pipe, RING, generator=1), codes_of(free, RING, generator=1))
     assert torch.equal(codes_of(pipe, RING, generator=1, top_k=0), codes_of(free, RING, generator=1))
 
 
-def test_the_text_encoder_goes_where_the_networks_go(folders, monkeypatch):
+def test_the_text_encoder_moves_with_the_networks(folders, monkeypatch):
     """What reads the text is loaded late, so it cannot be moved: it is told where."""
     told = []
     monkeypatch.setattr(BPEConditioner, "to", lambda self, device: told.append(device))
@@ -171,7 +171,7 @@ def test_the_text_encoder_goes_where_the_networks_go(folders, monkeypatch):
     assert told == ["cpu:0", "cpu"]
 
 
-def test_every_type_of_output_is_the_same_video(pipe):
+def test_every_output_type_holds_the_same_video(pipe):
     out = {kind: pipe([RING, STAR], num_frames=6, generator=1, output_type=kind).frames
            for kind in ("np", "pt", "pil", "uint8", "codes")}  # fmt: skip
     frames = out["uint8"]
@@ -188,7 +188,7 @@ def test_every_type_of_output_is_the_same_video(pipe):
         pipe(RING, output_type="mp4")
 
 
-def test_a_shorter_video_is_the_beginning_of_a_longer_one(pipe):
+def test_a_shorter_video_is_the_start_of_a_longer_one(pipe):
     whole = pipe(RING, num_frames=13, generator=1, output_type="uint8").frames
     for count in (1, 2, 5, 6, 12):
         frames = pipe(RING, num_frames=count, generator=1, output_type="uint8").frames
@@ -196,7 +196,7 @@ def test_a_shorter_video_is_the_beginning_of_a_longer_one(pipe):
     assert pipe(RING, generator=1).frames.shape[1] == 9, "as long as the clips that the prior was taught on"
 
 
-def test_a_video_can_begin_with_an_image(pipe, tmp_path):
+def test_a_video_can_start_with_an_image(pipe, tmp_path):
     image = pipe(RING, num_frames=1, generator=1, output_type="uint8").frames[0, 0]
     frames = pipe(RING, num_frames=1, image=image, output_type="uint8").frames
     assert frames.shape == (1, 1, 16, 24, 3)
@@ -211,7 +211,7 @@ def test_a_video_can_begin_with_an_image(pipe, tmp_path):
     assert pipe(RING, num_frames=6, image=image, output_type="codes").frames.shape[1] == 3
 
 
-def test_the_callback_sees_each_latent_frame_and_may_end_it(pipe):
+def test_the_callback_gets_each_latent_frame_and_may_end_the_call(pipe):
     seen = []
 
     def look(given, number, first, made):
@@ -225,14 +225,14 @@ def test_the_callback_sees_each_latent_frame_and_may_end_it(pipe):
     assert np.array_equal(out.frames, pipe([RING, STAR], num_frames=9, generator=1, output_type="uint8").frames)
 
 
-def test_what_it_cost_is_said(pipe):
+def test_the_output_has_stats(pipe):
     out = pipe([RING, STAR], num_frames=9, num_inference_steps=2)
     assert out.steps == 2
     assert (out.stats.frames, out.stats.latent_frames, out.stats.videos) == (18, 3, 2)
     assert out.stats.first_frame < out.stats.prior + out.stats.decoder + 60
 
 
-def test_the_models_own_settings_are_obeyed_and_overridden(tmp_path):
+def test_the_models_settings_are_used_and_can_be_overridden(tmp_path):
     settings = {"order": "random", "steps": 2, "temperature": 0.5, "top_k": 3, "guidance_scale": 2.0}
     folder = write_model(tmp_path / "model", settings=settings)
     pipe = VideoPipeline.from_pretrained(folder)
@@ -244,20 +244,20 @@ def test_the_models_own_settings_are_obeyed_and_overridden(tmp_path):
     assert torch.equal(again, codes_of(plain, RING, generator=1, **changed))
 
 
-def test_what_a_model_says_of_sampling_is_checked(tmp_path):
+def test_invalid_settings_of_a_model_are_refused(tmp_path):
     for settings, words in (({"order": "best"}, "order"), ({"stepz": 3}, "stepz")):
         model = load_prior(write_model(tmp_path / "model", settings=settings))
         with pytest.raises(CheckpointError, match=words):
             sampler_of(model)
 
 
-def test_without_settings_the_order_is_how_the_prior_was_taught(pipe, autoregressive_pipe):
+def test_the_default_order_follows_the_objective(pipe, autoregressive_pipe):
     assert pipe.sampler == SamplerConfig()
     assert autoregressive_pipe.sampler == SamplerConfig(order="autoregressive")
 
 
 @pytest.mark.parametrize("name", ["masked", "autoregressive", "sinks", "untold"])
-def test_saved_and_opened_again_it_makes_the_same_bytes(folders, name, tmp_path):
+def test_a_saved_pipeline_generates_the_same_bytes(folders, name, tmp_path):
     pipe = VideoPipeline.from_pretrained(folders[name])
     pipe.sampler = pipe.sampler_with({"temperature": 0.7, "guidance_scale": 1.5})
     pipe.save_pretrained(tmp_path / "saved")
@@ -274,7 +274,7 @@ def test_saved_and_opened_again_it_makes_the_same_bytes(folders, name, tmp_path)
     assert {place.name: place.read_bytes() for place in (tmp_path / "saved").rglob("*.safetensors")} == before
 
 
-def test_half_the_bits_take_half_the_room_and_are_float32_again(pipe, tmp_path):
+def test_float16_weights_take_half_the_size_and_load_as_float32(pipe, tmp_path):
     pipe.save_pretrained(tmp_path / "whole")
     pipe.save_pretrained(tmp_path / "half", dtype="float16")
     whole, half = (tmp_path / name / "prior" / "model.safetensors" for name in ("whole", "half"))
@@ -287,7 +287,7 @@ def test_half_the_bits_take_half_the_room_and_are_float32_again(pipe, tmp_path):
         pipe.save_pretrained(tmp_path / "other", dtype="int8")
 
 
-def test_saving_destroys_nothing_that_is_no_model(pipe, tmp_path):
+def test_saving_replaces_only_models(pipe, tmp_path):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.md").write_text("years")
     with pytest.raises(UsageError, match="thesis"):
@@ -300,7 +300,7 @@ def test_saving_destroys_nothing_that_is_no_model(pipe, tmp_path):
     VideoPipeline.from_pretrained(tmp_path / "empty")
 
 
-def test_half_precision_makes_videos_too(folders):
+def test_half_precision_generates_videos(folders):
     for dtype in ("bfloat16", torch.float64):
         pipe = VideoPipeline.from_pretrained(folders["masked"], "cpu", dtype)
         assert pipe.model.network.norm.weight.dtype in (torch.bfloat16, torch.float64)
@@ -311,12 +311,12 @@ def test_half_precision_makes_videos_too(folders):
 
 
 @pytest.mark.parametrize("order", MASKED_ORDERS[:-1])
-def test_many_tokens_at_once_are_refused_for_a_prior_taught_one_by_one(autoregressive_pipe, order):
+def test_parallel_orders_are_refused_for_an_autoregressive_prior(autoregressive_pipe, order):
     with pytest.raises(UsageError, match=f"order = {order} .*use autoregressive, raster"):
         autoregressive_pipe(RING, order=order)
 
 
-def test_token_by_token_is_refused_for_a_prior_taught_with_masks(pipe):
+def test_order_autoregressive_is_refused_for_a_masked_prior(pipe):
     with pytest.raises(UsageError, match=r"order = autoregressive .*halton"):
         pipe.stream(RING, order="autoregressive")
 
@@ -346,7 +346,7 @@ def test_token_by_token_is_refused_for_a_prior_taught_with_masks(pipe):
         ({"image": np.zeros((16, 24, 3), np.uint8), "video": np.zeros((1, 16, 24, 3), np.uint8)}, "video and image"),
     ],
 )
-def test_mistakes_are_named(pipe, options, words):
+def test_invalid_arguments_are_named(pipe, options, words):
     with pytest.raises(UsageError, match=words):
         pipe(RING, **options)
     with pytest.raises(UsageError):
@@ -357,7 +357,7 @@ def test_mistakes_are_named(pipe, options, words):
 
 
 @pytest.mark.parametrize("name", ["masked", "autoregressive"])
-def test_answers_that_are_no_numbers_end_it_at_their_latent_frame(folders, name):
+def test_nan_in_the_prior_ends_the_call_at_its_latent_frame(folders, name):
     pipe, seen = VideoPipeline.from_pretrained(folders[name]), []
     weights = pipe.model.network.layers[-1].state_dict()
 
@@ -372,7 +372,7 @@ def test_answers_that_are_no_numbers_end_it_at_their_latent_frame(folders, name)
     assert weights
 
 
-def test_damaged_settings_are_found_by_their_hash(tmp_path):
+def test_an_edited_generation_config_is_found_by_its_hash(tmp_path):
     folder = write_model(tmp_path / "model", settings={"steps": 3})
     (folder / "generation_config.json").write_text('{"steps": 4}')
     with pytest.raises(CheckpointError, match="videogen export"):

@@ -30,14 +30,14 @@ def test_the_typed_signature_is_the_table():
         ({"order": "next"}, "autoregressive"),
     ],
 )
-def test_an_old_name_is_refused_with_the_new_one(pipe, old, new):
+def test_a_renamed_setting_gives_the_new_name(pipe, old, new):
     with pytest.raises(UsageError, match=new):
         pipe("a red ring", num_frames=1, **old)
     with pytest.raises(UsageError, match=new):
         pipe.stream("a red ring", **old)
 
 
-def test_an_old_generation_config_is_refused_with_the_new_names(pipe):
+def test_a_renamed_setting_in_a_generation_config_gives_the_new_name(pipe):
     from dataclasses import asdict, replace
 
     old = {**asdict(SamplerConfig()), "opening": 2}

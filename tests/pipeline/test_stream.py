@@ -34,7 +34,7 @@ def called(pipe: VideoPipeline, prompt: str, frames: int = PICTURES, **options) 
 
 
 @pytest.mark.parametrize("options", SETTINGS, ids=lambda options: "-".join(map(str, options.values())))
-def test_a_stream_is_the_call_and_both_are_the_slow_way(pipe, options):
+def test_a_stream_equals_the_call_and_the_oracle(pipe, options):
     offline = called(pipe, RING, generator=5, num_inference_steps=3, **options)
     streamed = taken(pipe.stream(RING, generator=5, num_inference_steps=3, **options), PICTURES)
     assert np.array_equal(streamed, offline)
@@ -45,7 +45,7 @@ def test_a_stream_is_the_call_and_both_are_the_slow_way(pipe, options):
     assert np.array_equal(frames_of(pipe, slow[0][:, :0], slow)[:PICTURES], offline)
 
 
-def test_token_by_token_too(autoregressive_pipe):
+def test_an_autoregressive_stream_equals_the_call_and_the_oracle(autoregressive_pipe):
     for options in (
         {"order": "autoregressive"},
         {"order": "raster"},
@@ -63,7 +63,7 @@ def test_token_by_token_too(autoregressive_pipe):
 @pytest.mark.parametrize("name", ["pipe", "sinking_pipe"])
 @pytest.mark.parametrize("scale", [1.0, 2.0])
 @pytest.mark.parametrize("transition", ["recache", "cut"])
-def test_a_change_of_prompt_is_another_past_of_the_same_frames(name, scale, transition, request):
+def test_a_new_prompt_gives_the_past_of_the_same_frames_under_it(name, scale, transition, request):
     pipe, cut = request.getfixturevalue(name), transition == "cut"
     stream = pipe.stream(RING, generator=9, num_inference_steps=3, guidance_scale=scale, transition=transition)
     first = taken(stream, 1 + 4 * 4 - 2)  # two pictures of the fifth latent frame are still to come
@@ -75,7 +75,7 @@ def test_a_change_of_prompt_is_another_past_of_the_same_frames(name, scale, tran
     assert np.array_equal(np.concatenate([first, second]), frames_of(pipe, known, slow, cut))
 
 
-def test_the_same_prompt_again_is_no_change(pipe):
+def test_setting_the_same_prompt_again_changes_no_bit(pipe):
     offline, stream = called(pipe, RING, 30, generator=2), pipe.stream(RING, generator=2)
     parts = []
     for _ in range(10):
@@ -86,7 +86,7 @@ def test_the_same_prompt_again_is_no_change(pipe):
 
 
 @pytest.mark.parametrize("beginning", ["video", "image"])
-def test_a_continuation_is_streamed_as_it_is_called(pipe, beginning):
+def test_a_streamed_continuation_equals_the_call(pipe, beginning):
     given = {"video": clip()} if beginning == "video" else {"image": clip()[0]}
     offline = called(pipe, RING, generator=5, **given)
     assert np.array_equal(taken(pipe.stream(RING, generator=5, **given), PICTURES), offline)
@@ -98,7 +98,7 @@ def test_a_continuation_is_streamed_as_it_is_called(pipe, beginning):
     assert np.array_equal(offline[shown:], after[: PICTURES - shown])
 
 
-def test_it_does_not_matter_in_what_pieces_it_is_read(pipe):
+def test_a_stream_can_be_read_in_any_pieces(pipe):
     offline, draw = called(pipe, RING, 40, generator=1), random.Random(0)
     for _ in range(3):
         stream, parts = pipe.stream(RING, generator=1, num_frames=40), []
@@ -108,7 +108,7 @@ def test_it_does_not_matter_in_what_pieces_it_is_read(pipe):
 
 
 @pytest.mark.parametrize("order", [*MASKED_ORDERS, "autoregressive"])
-def test_a_saved_stream_has_the_same_future_twice(pipe, autoregressive_pipe, order):
+def test_a_saved_stream_can_be_restored_twice(pipe, autoregressive_pipe, order):
     pipe = autoregressive_pipe if order == "autoregressive" else pipe
     stream = pipe.stream(RING, generator=4, order=order, guidance_scale=1.5, num_inference_steps=3)
     taken(stream, 7)
@@ -120,7 +120,7 @@ def test_a_saved_stream_has_the_same_future_twice(pipe, autoregressive_pipe, ord
 
 
 @pytest.mark.parametrize("transition", ["recache", "cut"])
-def test_a_change_that_is_due_is_saved_with_it(pipe, transition):
+def test_a_saved_stream_includes_a_pending_prompt(pipe, transition):
     stream = pipe.stream(RING, generator=4, transition=transition)
     taken(stream, 10)  # of 13 made
     stream.prompt = STAR
@@ -133,7 +133,7 @@ def test_a_change_that_is_due_is_saved_with_it(pipe, transition):
         assert np.array_equal(taken(restored, 20), future)
 
 
-def test_a_stream_ends_where_it_is_told(pipe):
+def test_a_stream_ends_after_num_frames_or_close(pipe):
     stream = pipe.stream(RING, num_frames=6, generator=0)
     assert len(list(stream)) == 6
     assert list(stream) == []
@@ -147,7 +147,7 @@ def test_a_stream_ends_where_it_is_told(pipe):
         stream.state()
 
 
-def test_one_that_was_broken_off_inside_a_frame_does_not_go_on(pipe, monkeypatch):
+def test_a_stream_that_was_interrupted_inside_a_frame_is_closed(pipe, monkeypatch):
     """It has used up its past; going on would be another video, unsaid."""
     stream = pipe.stream(RING, generator=0)
     taken(stream, 5)
@@ -160,7 +160,7 @@ def test_one_that_was_broken_off_inside_a_frame_does_not_go_on(pipe, monkeypatch
         stream.state()
 
 
-def test_what_it_cost_is_counted(pipe):
+def test_a_stream_has_stats(pipe):
     stream = pipe.stream(RING, generator=0, num_inference_steps=2, num_frames=10)
     list(stream)
     report = stream.stats.report()
@@ -171,20 +171,20 @@ def test_what_it_cost_is_counted(pipe):
     assert report["decoder_ms_per_latent_frame"] > 0
 
 
-def test_another_size_is_possible(pipe):
+def test_a_stream_of_another_frame_size(pipe):
     with pytest.warns(UserWarning, match="24 x 16"):
         stream = pipe.stream(RING, generator=0, height=24, width=16)
     assert next(stream).shape == (24, 16, 3)
 
 
-def test_what_a_stream_has_not_cannot_be_set(pipe):
+def test_unknown_attributes_of_a_stream_cannot_be_set(pipe):
     stream = pipe.stream(RING, generator=2)
     for name in ("promt", "guidance_scale", "negative_prompt"):
         with pytest.raises(UsageError, match=name):
             setattr(stream, name, "a ring")
 
 
-def test_who_draws_on_a_picture_draws_on_no_other(pipe):
+def test_frames_of_a_stream_share_no_memory(pipe):
     stream, offline = pipe.stream(RING, generator=2), called(pipe, RING, 12, generator=2)
     taken(stream, 3)
     state = stream.state()
@@ -196,7 +196,7 @@ def test_who_draws_on_a_picture_draws_on_no_other(pipe):
 
 
 @pytest.mark.parametrize(("name", "value"), [("prompt", None), ("prompt", 3), ("transition", "fade")])
-def test_what_is_no_prompt_or_transition_is_refused_where_it_is_set(pipe, name, value):
+def test_an_invalid_prompt_or_transition_is_refused_when_it_is_set(pipe, name, value):
     stream, offline = pipe.stream(RING, generator=2), called(pipe, RING, 12, generator=2)
     first = taken(stream, 3)
     with pytest.raises(UsageError, match=f"{name} is"):
@@ -205,7 +205,7 @@ def test_what_is_no_prompt_or_transition_is_refused_where_it_is_set(pipe, name, 
 
 
 @pytest.mark.parametrize("turn", [new_scene, switch_prompt])
-def test_a_new_prompt_has_an_opening_of_its_own(pipe, turn):
+def test_a_new_prompt_starts_a_scene(pipe, turn):
     request = pipe.request((RING,), None, 1, [4], {"steps": 3, "first_frames_step_multiplier": 2})
     state, counts = prefill(pipe.model, request), []
     for number in range(6):

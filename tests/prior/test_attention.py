@@ -50,7 +50,7 @@ def test_flex_gives_the_oracles_output():
 
 @pytest.mark.parametrize("kv_heads", [1, 4])
 @pytest.mark.parametrize("kernel", ["gathered", "dense", "flex"])
-def test_heads_share_keys_as_the_oracle_says(kernel, kv_heads):
+def test_grouped_heads_equal_the_oracle(kernel, kv_heads):
     layout = Layout(2, 4, 3, 2, 1, 2, "together")
     inputs = vectors(layout, kv_heads=kv_heads)
     torch.testing.assert_close(attend(*inputs, layout, kernel), attend(*inputs, layout, "oracle"))
@@ -58,7 +58,7 @@ def test_heads_share_keys_as_the_oracle_says(kernel, kv_heads):
 
 @pytest.mark.parametrize("context", [None, WORDS, FEATURES], ids=["no context", "words", "features"])
 @pytest.mark.parametrize("objective", ["masked", "autoregressive"])
-def test_a_model_learns_the_same_from_every_kernel(objective, context):
+def test_every_kernel_gives_a_model_the_same_gradients(objective, context):
     config = tiny_config(objective, sinks=1, context=context)
     model, batch = tiny_model(config), tiny_batch(config, noise=0.5)
     direction = torch.randn(2, 5, 6, config.width, dtype=torch.float64)
@@ -78,14 +78,14 @@ def test_a_model_learns_the_same_from_every_kernel(objective, context):
             torch.testing.assert_close(gradients[kernel][name], expected, rtol=0, atol=1e-10 * max(scale, 1), msg=name)
 
 
-def test_flex_teaches_as_the_oracle_does():
+def test_flex_gives_a_model_the_gradients_of_the_oracle():
     config = tiny_config(sinks=1, context=WORDS)
     model, batch = tiny_model(config), tiny_batch(config)
     with torch.no_grad():
         torch.testing.assert_close(model.features(batch, "flex"), model.features(batch, "oracle"), rtol=0, atol=1e-10)
 
 
-def test_without_a_mask_all_keys_are_seen():
+def test_without_a_mask_queries_attend_to_all_keys():
     q, keys, values = torch.randn(2, 3, 4, 6), torch.randn(2, 2, 5, 6), torch.randn(2, 2, 5, 6)
     torch.testing.assert_close(attend_all(q, keys, values), attend_all(q, keys, values, torch.ones(3, 5) > 0))
     part = attend_all(q, keys, values, torch.arange(5) < torch.tensor([[1], [3], [5]]))
@@ -99,7 +99,7 @@ def test_auto_is_gathered_on_a_cpu_and_flex_on_a_gpu():
     assert attention.choose_kernel("dense", torch.device("cuda")) == "dense"
 
 
-def test_heads_that_are_too_narrow_for_flex_are_gathered_on_a_gpu_too():
+def test_narrow_heads_use_gathered_on_a_gpu():
     """torch has no kernel of fewer than 16 channels, and says so in the middle of the first step."""
     assert attention.choose_kernel("auto", torch.device("cuda"), 16) == "flex"
     assert attention.choose_kernel("auto", torch.device("cuda"), 12) == "gathered"
@@ -128,7 +128,7 @@ def test_flex_is_compiled_for_every_layout_of_a_long_run(monkeypatch):
 
 
 @pytest.mark.parametrize("kernel", ["gathered", "flex"])
-def test_all_three_are_of_one_type_where_autocast_leaves_norms_in_float32(kernel, monkeypatch):
+def test_q_k_and_v_have_one_dtype_under_autocast(kernel, monkeypatch):
     """As it does on a GPU: flex refuses queries and keys of another type than values."""
     plain = torch.nn.functional.rms_norm
 

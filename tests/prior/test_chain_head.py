@@ -56,7 +56,7 @@ def test_the_probabilities_of_all_tokens_sum_to_one(codebooks):
 
 
 @every
-def test_losses_are_the_log_probabilities_of_the_truth(codebooks):
+def test_losses_are_the_negative_log_likelihood(codebooks):
     head, features = random_head(codebooks), torch.randn(2, 3, 4, WIDTH)
     codes = random_tokens(codebooks, 2, 3, 4)
     losses = head.losses(features, codes)
@@ -79,7 +79,7 @@ def test_right_is_when_every_code_is_the_top_guess(codebooks):
         assert not head.losses(features, other).right.any()
 
 
-def test_a_code_is_read_with_all_the_codes_before_it_in_mind():
+def test_the_logits_of_a_code_depend_on_all_codes_before_it():
     head, features = random_head((3, 2, 2)), torch.randn(WIDTH)
     second = [head(features, torch.tensor([first])) for first in range(3)]
     third = [head(features, torch.tensor(known)) for known in itertools.product(range(3), range(2))]
@@ -87,7 +87,7 @@ def test_a_code_is_read_with_all_the_codes_before_it_in_mind():
         assert min((one - other).abs().max() for one, other in itertools.combinations(rows, 2)) > 1e-3
 
 
-def test_one_codebook_is_a_plain_llama_head_with_label_smoothing_as_torch_has_it():
+def test_one_codebook_is_a_linear_head_with_torchs_label_smoothing():
     head, features, ids = random_head((11,)), torch.randn(7, WIDTH), torch.randint(11, (7,))
     logits = features @ head.read[0].weight.T
     for smoothing in (0.0, 0.1, 1.0):
@@ -108,7 +108,7 @@ def test_smoothing_never_rewards_certainty_beyond_the_truth(codebooks):
     assert (smooth.loss > floor).all()
 
 
-def test_the_embedding_is_the_sum_of_the_codes_and_an_unknown_token_has_its_own():
+def test_the_embedding_is_the_sum_over_codes_and_unknown_tokens_have_their_own():
     embedding = Embedding(tiny_config(codebooks=(4, 3)))
     codes, known = torch.tensor([[0, 0], [3, 1], [2, 2]]), torch.tensor([True, True, False])
     vectors = embedding.tokens(codes, known)
@@ -118,14 +118,14 @@ def test_the_embedding_is_the_sum_of_the_codes_and_an_unknown_token_has_its_own(
     assert len(torch.unique(everything, dim=0)) == 14
 
 
-def test_unknown_tokens_teach_the_tables_nothing():
+def test_unknown_tokens_give_the_tables_no_gradient():
     embedding = Embedding(tiny_config(codebooks=(4, 3)))
     embedding.tokens(torch.tensor([[1, 2]]), torch.tensor([False])).sum().backward()
     assert all(not table.weight.grad.any() for table in embedding.tables)
     assert embedding.masked.grad.all()
 
 
-def test_continuous_tokens_are_embedded_by_a_matrix_and_have_no_chain():
+def test_continuous_tokens_have_a_linear_embedding_and_no_chain_head():
     config = tiny_config(spec=TokenSpec((), grid_spec((2,)).groups, 4, channels=5))
     embedding, values = Embedding(config), torch.randn(2, 6, 5)
     torch.testing.assert_close(embedding.tokens(values), embedding.inputs(values))
@@ -133,7 +133,7 @@ def test_continuous_tokens_are_embedded_by_a_matrix_and_have_no_chain():
         ChainHead(config)
 
 
-def test_groups_and_controls_add_a_vector_each():
+def test_groups_and_controls_add_embeddings():
     embedding = Embedding(tiny_config(spec=GROUPS_OF_TWO, control=ControlConfig(discrete=3)))
     x = torch.zeros(1, 2, GROUPS_OF_TWO.tokens, WIDTH)
     sizes = tuple(group.tokens for group in GROUPS_OF_TWO.groups)

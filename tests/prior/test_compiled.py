@@ -24,7 +24,7 @@ class CountingBackend:
 # flex has no gradients on a CPU, and without them nothing is made again
 @pytest.mark.parametrize(("kernel", "recompute"), [("gathered", False), ("gathered", True), ("flex", False)])
 @pytest.mark.parametrize("objective", ["masked", "autoregressive"])
-def test_it_is_one_graph_without_a_block_mask_in_it(kernel, recompute, objective):
+def test_a_compiled_prior_is_one_graph_without_its_block_mask(kernel, recompute, objective):
     torch._dynamo.reset()
     model = tiny_model(tiny_config(objective)).train().requires_grad_(kernel != "flex")
     batch, backend = tiny_batch(model.config), CountingBackend()

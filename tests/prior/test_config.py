@@ -22,7 +22,7 @@ from tests.prior.models import FEATURES, WORDS, tiny_batch, tiny_config, tiny_mo
     ],
     ids=str,
 )
-def test_what_cannot_be_is_refused_by_name(change, message):
+def test_invalid_values_are_named(change, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(tiny_config(), **change)
 
@@ -36,7 +36,7 @@ def test_what_cannot_be_is_refused_by_name(change, message):
     ],
     ids=str,
 )
-def test_a_context_is_words_or_features(fields, message):
+def test_a_context_has_a_vocabulary_or_features(fields, message):
     with pytest.raises(ValueError, match=message):
         ContextConfig(**fields)
 
@@ -72,7 +72,7 @@ def test_codes_of_another_shape_are_refused():
             model.advance(codes, past)
 
 
-def test_no_caption_and_an_empty_one_are_the_same_and_a_word_is_not():
+def test_no_caption_equals_an_empty_one():
     config = tiny_config(context=WORDS)
     model, batch = tiny_model(config), tiny_batch(config)
     assert batch.text is not None
@@ -86,7 +86,7 @@ def test_no_caption_and_an_empty_one_are_the_same_and_a_word_is_not():
 
 
 @pytest.mark.parametrize("given", [WORDS, FEATURES], ids=["words", "features"])
-def test_what_stands_where_no_token_is_does_not_matter(given):
+def test_padding_of_a_caption_has_no_effect(given):
     config = tiny_config(context=given)
     model, batch = tiny_model(config), tiny_batch(config)
     assert batch.text is not None
@@ -98,7 +98,7 @@ def test_what_stands_where_no_token_is_does_not_matter(given):
     assert torch.equal(one, other)
 
 
-def test_fresh_weights_are_small_and_branches_smaller_the_deeper_the_model():
+def test_initial_residual_weights_shrink_with_the_number_of_layers():
     torch.manual_seed(0)
     deviations = [LlamaPrior(tiny_config(layers=layers)).layers[0].down.weight.std().item() for layers in (1, 8)]
     assert deviations[0] == pytest.approx(0.02 * 2**-0.5, rel=0.1)

@@ -30,7 +30,7 @@ def told(value):
 
 
 @pytest.mark.parametrize(("objective", "sinks", "context"), EVERY, ids=lambda value: told(value)[:8])
-def test_training_answers_equal_streaming_proposals(objective, sinks, context):
+def test_training_equals_streaming(objective, sinks, context):
     for model, batch in kinds(objective, sinks, context):
         with torch.no_grad():
             features = model.features(batch)
@@ -42,7 +42,7 @@ def test_training_answers_equal_streaming_proposals(objective, sinks, context):
 
 @pytest.mark.parametrize("codebooks", CODEBOOKS, ids=str)
 @pytest.mark.parametrize("objective", ["masked", "autoregressive"])
-def test_digits_make_no_difference_to_the_laws(objective, codebooks):
+def test_the_laws_hold_for_any_codebooks(objective, codebooks):
     config = tiny_config(objective, codebooks, sinks=1, context=WORDS)
     model, batch = tiny_model(config), tiny_batch(config, noise=0.5)
     assert laws.streaming_is_the_training_path(model, batch, 1e-6).held
@@ -52,7 +52,7 @@ def test_digits_make_no_difference_to_the_laws(objective, codebooks):
 @pytest.mark.parametrize("context", [None, WORDS], ids=told)
 @pytest.mark.parametrize("sinks", [0, 1, 2])
 @pytest.mark.parametrize("objective", ["masked", "autoregressive"])
-def test_a_past_is_used_and_kept_as_promised(objective, sinks, context):
+def test_the_laws_of_the_past_hold(objective, sinks, context):
     config = tiny_config(objective, sinks=sinks, context=context)
     model, batch = tiny_model(config), tiny_batch(config, frames=5, noise=0.25)
     for verdict in (
@@ -68,7 +68,7 @@ def test_a_past_is_used_and_kept_as_promised(objective, sinks, context):
 @pytest.mark.parametrize("context", [None, WORDS], ids=told)
 @pytest.mark.parametrize("sinks", [0, 1, 2])
 @pytest.mark.parametrize("objective", ["masked", "autoregressive"])
-def test_a_million_frames_later_the_answers_are_the_same(objective, sinks, context):
+def test_proposals_are_the_same_a_million_frames_later(objective, sinks, context):
     config = tiny_config(objective, sinks=sinks, context=context, layers=3)
     batch = tiny_batch(config, frames=7)
     verdict = laws.shifting_a_stream_changes_nothing(tiny_model(config), batch, 1e-4)
@@ -79,7 +79,7 @@ def test_a_million_frames_later_the_answers_are_the_same(objective, sinks, conte
 
 @pytest.mark.parametrize("sinks", [0, 1, 2])
 @pytest.mark.parametrize("objective", ["masked", "autoregressive"])
-def test_a_stream_from_its_beginning_and_one_a_million_frames_on_meet(objective, sinks):
+def test_streams_with_different_frame_numbers_agree(objective, sinks):
     """Layers x window frames after the first nothing is left of how a stream began, but for its sinks."""
     config = tiny_config(objective, window=2, sinks=sinks, context=WORDS, layers=2)
     model = tiny_model(config)
@@ -107,7 +107,7 @@ def test_a_late_stream_differs_where_positions_are_rounded(monkeypatch):
     assert not laws.shifting_a_stream_changes_nothing(tiny_model(config), tiny_batch(config), 1e-4).held
 
 
-def test_the_laws_catch_a_commit_in_the_wrong_place(monkeypatch):
+def test_the_laws_catch_a_commit_to_the_wrong_slot(monkeypatch):
     config = tiny_config(sinks=1)
     model, batch = tiny_model(config), tiny_batch(config)
     commit = model.commit
@@ -158,7 +158,7 @@ def test_the_laws_catch_a_past_that_grows(monkeypatch):
     assert not laws.a_past_does_not_grow(model, batch, 2).held
 
 
-def test_what_is_no_number_is_no_equality():
+def test_nan_is_never_equal():
     config = tiny_config()
     model, batch = tiny_model(config), tiny_batch(config)
     model.norm.weight.data.fill_(torch.nan)
@@ -166,7 +166,7 @@ def test_what_is_no_number_is_no_equality():
     assert not laws.advancing_is_committing_and_proposing(model, batch, 1e9).held
 
 
-def test_a_stream_has_one_rate_and_more_frames_than_sinks():
+def test_a_stream_needs_one_noise_rate_and_more_frames_than_sinks():
     config = tiny_config(sinks=2)
     model, batch = tiny_model(config), tiny_batch(config, frames=2)
     with pytest.raises(ValueError, match="2 frames"):
@@ -175,7 +175,7 @@ def test_a_stream_has_one_rate_and_more_frames_than_sinks():
         laws.start_past(model, batch._replace(noise_B=torch.tensor([0.0, 0.5])))
 
 
-def test_the_rate_of_corruption_is_an_input():
+def test_the_noise_rate_is_an_input():
     config = tiny_config(context=WORDS)
     model, batch = tiny_model(config), tiny_batch(config)
     other = batch._replace(noise_B=batch.noise_B + 0.5)

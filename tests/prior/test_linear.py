@@ -28,7 +28,7 @@ def only_packed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("bias", [False, True])
-def test_a_packed_product_is_that_of_the_weights(bias: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_packed_product_equals_the_plain_one(bias: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     module, x = packed(bias), torch.randn(2, 16, 24)
     wanted = F.linear(x.double(), module.weight.double(), module.bias.double() if bias else None)
     only_packed(monkeypatch)
@@ -41,7 +41,7 @@ def test_a_sample_of_a_batch_is_that_sample_alone(rows: int) -> None:
     assert torch.equal(module(x), torch.cat([module(one) for one in x.split(1)]))
 
 
-def test_weights_that_change_are_not_answered_for_by_the_old_ones() -> None:
+def test_changed_weights_are_not_replaced_by_packed_ones() -> None:
     module, x = packed(), torch.randn(4, 24)
     module.weight.mul_(2)
     assert torch.equal(module(x), F.linear(x, module.weight))
@@ -49,7 +49,7 @@ def test_weights_that_change_are_not_answered_for_by_the_old_ones() -> None:
     assert torch.equal(module(x), F.linear(x, module.weight))
 
 
-def test_what_learns_takes_the_way_that_has_gradients() -> None:
+def test_inputs_with_gradients_use_the_plain_product() -> None:
     module, x = packed().requires_grad_(True), torch.randn(4, 24)
     module(x).sum().backward()
     assert module.weight.grad is not None
@@ -58,7 +58,7 @@ def test_what_learns_takes_the_way_that_has_gradients() -> None:
     assert x.grad is not None
 
 
-def test_what_moves_to_another_type_and_back_is_packed_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_moving_to_another_dtype_and_back_packs_again(monkeypatch: pytest.MonkeyPatch) -> None:
     module, x = packed(), torch.randn(4, 24)
     before = module(x)
     assert module.double()(x.double()).dtype == torch.float64
@@ -67,7 +67,7 @@ def test_what_moves_to_another_type_and_back_is_packed_anew(monkeypatch: pytest.
     assert torch.equal(back(x), before)
 
 
-def test_what_is_packed_already_is_not_packed_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packing_twice_packs_once(monkeypatch: pytest.MonkeyPatch) -> None:
     network, done = torch.nn.Sequential(Linear(4, 4), Linear(4, 4)).requires_grad_(False), []
     pack_one = Linear.pack
     monkeypatch.setattr(Linear, "pack", lambda self: (done.append(self), pack_one(self)))
@@ -79,7 +79,7 @@ def test_what_is_packed_already_is_not_packed_twice(monkeypatch: pytest.MonkeyPa
     assert done[2:] == [network[0]]
 
 
-def test_a_copy_packs_its_own() -> None:
+def test_a_copy_has_its_own_packed_weights() -> None:
     module, x = packed(), torch.randn(4, 24)
     other = copy.deepcopy(module)
     other.weight.zero_()

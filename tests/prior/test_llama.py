@@ -95,7 +95,7 @@ def sentence(model, first, seed=0):
 
 
 @torch.no_grad()
-def test_the_whole_has_the_logits_of_transformers(llama):
+def test_a_converted_model_has_the_logits_of_transformers(llama):
     model = language_model(llama)
     words_BS, batch = sentence(model, first=5)
     expected = llama(words_BS[:, :-1]).logits
@@ -107,7 +107,7 @@ def test_the_whole_has_the_logits_of_transformers(llama):
 
 
 @torch.no_grad()
-def test_streamed_frame_by_frame_and_token_by_token_too(llama):
+def test_a_converted_model_streams_the_logits_of_transformers(llama):
     model = language_model(llama)
     words_BS, batch = sentence(model, first=7, seed=1)
     expected = llama(words_BS[:, :-1]).logits.view(2, 4, 6, -1)
@@ -124,7 +124,7 @@ def test_streamed_frame_by_frame_and_token_by_token_too(llama):
 
 
 @torch.no_grad()
-def test_its_likelihood_is_that_of_transformers(llama):
+def test_a_converted_model_has_the_likelihood_of_transformers(llama):
     model = language_model(llama)
     words_BS, batch = sentence(model, first=3, seed=2)
     nats = model(batch).nats.flatten(1)
@@ -134,7 +134,7 @@ def test_its_likelihood_is_that_of_transformers(llama):
     torch.testing.assert_close(nats, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_blocks_begin_a_prior_of_frames_with_fewer_layers(llama):
+def test_blocks_initialize_a_prior_with_fewer_layers(llama):
     config = dataclasses.replace(tiny_config(layers=2), hidden=44, width=32)
     model = LlamaPrior(config)
     weights = blocks_from_llama(checkpoint(llama), config)
@@ -148,7 +148,7 @@ def test_blocks_begin_a_prior_of_frames_with_fewer_layers(llama):
     assert torch.equal(model.norm.weight, llama.model.norm.weight)
 
 
-def test_norms_of_queries_and_keys_come_along_where_both_have_them(llama):
+def test_qk_norms_are_converted_if_both_models_have_them(llama):
     extra = {f"model.layers.{n}.self_attn.{part}_norm.weight": torch.randn(8) for n in range(3) for part in "qk"}
     config = dataclasses.replace(same_shape(), qk_norm=True)
     model = LlamaPrior(config)
@@ -170,7 +170,7 @@ def test_norms_of_queries_and_keys_come_along_where_both_have_them(llama):
     ],
     ids=str,
 )
-def test_what_does_not_fit_is_named(llama, change, message):
+def test_tensors_that_do_not_fit_are_named(llama, change, message):
     with pytest.raises(ValueError, match=message):
         model_from_llama(checkpoint(llama), dataclasses.replace(same_shape(), **change))
 

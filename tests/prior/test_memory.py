@@ -78,7 +78,7 @@ def test_a_copy_shares_no_memory():
     assert not addresses[0] & addresses[1]
 
 
-def test_a_present_outlives_other_questions():
+def test_a_present_is_valid_after_other_proposals():
     """A frame can be asked for, others after it, and the first be committed nevertheless."""
     config = tiny_config(sinks=1)
     model, batch = tiny_model(config), tiny_batch(config)
@@ -95,7 +95,7 @@ def test_a_present_outlives_other_questions():
 
 
 @pytest.mark.parametrize("objective", ["masked", "autoregressive"])
-def test_codes_may_be_written_over_once_they_have_been_given(objective):
+def test_codes_may_be_overwritten_after_the_call(objective):
     """A sampler fills one frame in place, again and again."""
     config = tiny_config(objective)
     model, batch = tiny_model(config), tiny_batch(config)

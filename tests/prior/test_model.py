@@ -14,7 +14,7 @@ from tests.prior.models import FEATURES, WORDS, grid_spec, tiny_batch, tiny_conf
 @pytest.mark.parametrize("codebooks", [(11,), (3, 2, 2)], ids=str)
 @pytest.mark.parametrize("context", [None, WORDS], ids=["no context", "words"])
 @pytest.mark.parametrize("sinks", [0, 2])
-def test_token_after_token_it_answers_as_in_training(sinks, context, codebooks):
+def test_next_token_equals_training(sinks, context, codebooks):
     config = tiny_config("autoregressive", codebooks, sinks=sinks, context=context)
     model, batch = tiny_model(config), tiny_batch(config, frames=6)
     with torch.no_grad():
@@ -33,7 +33,7 @@ def test_token_after_token_it_answers_as_in_training(sinks, context, codebooks):
         past = commit_frames(model, batch, past, t, t + 1)
 
 
-def test_a_proposal_in_decode_order_knows_nothing_of_later_tokens():
+def test_a_proposal_in_decode_order_does_not_depend_on_later_tokens():
     config = tiny_config("autoregressive")
     model, batch = tiny_model(config), tiny_batch(config)
     past = commit_frames(model, batch, start_past(model, batch), 0, 3)
@@ -48,7 +48,7 @@ def test_a_proposal_in_decode_order_knows_nothing_of_later_tokens():
 
 
 @pytest.mark.parametrize("objective", ["masked", "autoregressive"])
-def test_a_corrupted_memory_is_remembered_and_the_truth_is_asked_for(objective):
+def test_the_history_is_the_corrupted_copy_and_the_targets_are_true(objective):
     config = tiny_config(objective, context=WORDS)
     model, batch = tiny_model(config), tiny_batch(config, noise=0.5)
     assert (batch.clean != batch.targets).any()
@@ -60,7 +60,7 @@ def test_a_corrupted_memory_is_remembered_and_the_truth_is_asked_for(objective):
 
 
 @pytest.mark.parametrize("objective", ["masked", "autoregressive"])
-def test_making_activations_again_changes_no_bit_of_the_gradients(objective):
+def test_activation_checkpointing_changes_no_bit_of_the_gradients(objective):
     config = tiny_config(objective, sinks=1, context=FEATURES, layers=3)
     model, batch = tiny_model(config), tiny_batch(config, noise=0.5)
     gradients = []
@@ -74,7 +74,7 @@ def test_making_activations_again_changes_no_bit_of_the_gradients(objective):
 
 
 @pytest.mark.parametrize("objective", ["masked", "autoregressive"])
-def test_every_weight_is_taught(objective):
+def test_every_weight_gets_a_gradient(objective):
     config = tiny_config(objective, sinks=1, context=WORDS)
     model, batch = tiny_model(config), tiny_batch(config, batch=8, noise=0.5)
     model(batch).loss.mean().backward()
@@ -120,7 +120,7 @@ def test_it_runs_with_weights_in_bfloat16(objective, context):
         assert model.head(proposal.features, torch.zeros(2, 6, 0).long()).dtype == torch.float32
 
 
-def test_what_is_proposed_has_the_shape_of_a_frame():
+def test_a_proposal_has_the_shape_of_a_latent_frame():
     config = tiny_config(codebooks=(4, 3))
     model, batch = tiny_model(config), tiny_batch(config)
     past = start_past(model, batch)
@@ -178,7 +178,7 @@ def test_the_laws_hold_for_groups_lines_and_controls(objective, spec, control):
 
 @pytest.mark.parametrize("objective", ["masked", "autoregressive"])
 @pytest.mark.parametrize("control", [ControlConfig(discrete=5), ControlConfig(floats=3)], ids=str)
-def test_a_control_counts_from_its_frame_on_and_one_that_is_absent_is_none(objective, control):
+def test_a_control_affects_its_frame_and_later_ones(objective, control):
     config = tiny_config(objective, control=control)
     model, batch = tiny_model(config), tiny_batch(config)
     assert batch.control is not None
@@ -196,7 +196,7 @@ def test_a_control_counts_from_its_frame_on_and_one_that_is_absent_is_none(objec
         model.features(batch._replace(control=batch.control[:, 1:]))
 
 
-def test_tokens_of_another_kind_are_refused():
+def test_another_kind_of_tokens_is_refused():
     model = tiny_model(tiny_config())
     model.begin(None, 1, grid_spec((4, 3), (5, 5)))
     with pytest.raises(ValueError, match="begin"):

@@ -3,5 +3,5 @@
 from benchmarks.prior.draw_visibility import TARGET, draw
 
 
-def test_the_picture_of_who_sees_whom_is_up_to_date() -> None:
+def test_the_attention_diagram_is_up_to_date() -> None:
     assert TARGET.read_text(encoding="utf-8") == draw(), "run python -m benchmarks.prior.draw_visibility"

@@ -28,7 +28,7 @@ def scores(query, query_turns, key, key_turns):
 
 
 @pytest.mark.parametrize("shift", [1, 17, 999_990])
-def test_only_the_distance_in_time_counts(shift):
+def test_scores_depend_only_on_the_distance_in_time(shift):
     query, key = vectors(1), vectors(1, seed=1)
     near = scores(query, frames_at(10), key, frames_at(7, 8, 9, 10))
     far = scores(query, frames_at(10 + shift), key, frames_at(*(t + shift for t in (7, 8, 9, 10))))
@@ -37,7 +37,7 @@ def test_only_the_distance_in_time_counts(shift):
     assert (other - near).abs().max() > 0.01
 
 
-def test_only_the_distance_in_the_frame_counts():
+def test_scores_depend_only_on_the_distance_in_the_frame():
     query, key = vectors(1), vectors(1, seed=1)
     table = scores(query, frames_at(5), key, frames_at(3)).view(2, 3, 2, 3)
     seen: dict[tuple[int, int], float] = {}
@@ -50,12 +50,12 @@ def test_only_the_distance_in_the_frame_counts():
     assert min(b - a for a, b in itertools.pairwise(values)) > 1e-4
 
 
-def test_turning_keeps_lengths():
+def test_rotation_preserves_norms():
     turned = apply_rotary(vectors(12), frames_at(4, 9))
     torch.testing.assert_close(turned.norm(dim=-1), vectors(12).norm(dim=-1))
 
 
-def test_what_is_timeless_looks_the_same_to_every_frame():
+def test_scores_of_timeless_frames_do_not_depend_on_time():
     query, key = vectors(1), vectors(1, seed=1)
     for kept in (frames_at(0, 1, timeless=(0, 1)), context_rotary(12, CHANNELS)):
         for t in (2, 50, 1_000_000):
@@ -65,7 +65,7 @@ def test_what_is_timeless_looks_the_same_to_every_frame():
     assert torch.equal(frames_at(0, 1, timeless=(0, 1)).cos[:6], frames_at(0, 1, timeless=(0, 1)).cos[6:])
 
 
-def test_the_silent_part_is_time_and_nothing_else():
+def test_timeless_frames_have_zero_pairs_for_time_only():
     time = pair_axes(CHANNELS, None) == 0
     sink, plain = frames_at(0, timeless=(0,)), frames_at(0)
     assert torch.equal(sink.cos[:, ~time], plain.cos[:, ~time])
@@ -76,7 +76,7 @@ def test_the_silent_part_is_time_and_nothing_else():
     assert context_rotary(3, CHANNELS).cos[:, ~time].eq(1).all()
 
 
-def test_axes_take_turns_and_each_has_fast_and_slow_pairs():
+def test_pairs_alternate_between_axes_and_each_axis_has_fast_and_slow_pairs():
     axes = pair_axes(48, None).tolist()
     assert axes == [0, 1, 2] * 8
     for axis in range(3):
@@ -103,7 +103,7 @@ def test_a_pair_is_rotated_as_llama_rotates_it():
     torch.testing.assert_close(rotated[2, 7], second[1] * rotary.cos[2, 1] + first[1] * rotary.sin[2, 1])
 
 
-def test_a_coarse_token_stands_in_the_middle_of_the_fine_ones_that_it_covers():
+def test_a_coarse_token_is_at_the_center_of_its_fine_tokens():
     groups = (TokenGroup("coarse", (2, 2)), TokenGroup("fine", (4, 4)), TokenGroup("line", (4,)))
     places = [tuple(place) for place in coordinates(groups).tolist()]
     assert places[:4] == [(0.5, 0.5), (0.5, 2.5), (2.5, 0.5), (2.5, 2.5)]
@@ -114,7 +114,7 @@ def test_a_coarse_token_stands_in_the_middle_of_the_fine_ones_that_it_covers():
     assert torch.equal(both.cos[4:], fine.cos)
 
 
-def test_joined_turns_stand_one_after_the_other():
+def test_concatenated_rotaries_are_in_order():
     both = concat_rotary([frames_at(3), frames_at(8)])
     assert torch.equal(both.cos, frames_at(3, 8).cos)
     assert torch.equal(both.sin, frames_at(3, 8).sin)

@@ -17,7 +17,7 @@ PLACES = torch.tensor([[0, 3, 4], [5, 1, 2]])
 
 
 @pytest.mark.parametrize("qk_norm", [True, False])
-def test_a_block_streams_as_it_is_taught(qk_norm: bool) -> None:
+def test_a_streamed_block_equals_the_training_block(qk_norm: bool) -> None:
     config = tiny_config(qk_norm=qk_norm)
     block = tiny_model(config).blocks[0]
     turns = frame_rotary(torch.tensor([3, 4]), config.spec.groups, 12, config.theta, torch.tensor([True, False]))
@@ -64,7 +64,7 @@ def test_the_gate_is_silu_and_its_bits_do_not_depend_on_threads() -> None:
     assert all(torch.equal(one, made[0]) for one in made)
 
 
-def test_half_precision_and_autocast_take_the_blocks_own_arithmetic() -> None:
+def test_half_precision_and_autocast_use_the_plain_block() -> None:
     assert is_supported(torch.zeros(1))
     assert not is_supported(torch.zeros(1, dtype=torch.bfloat16))
     with torch.autocast("cpu", torch.bfloat16):
@@ -73,7 +73,7 @@ def test_half_precision_and_autocast_take_the_blocks_own_arithmetic() -> None:
 
 @pytest.mark.parametrize("context", [None, WORDS])
 @pytest.mark.parametrize("objective", ["masked", "autoregressive"])
-def test_a_proposal_for_some_places_is_the_whole_one_at_them(objective, context) -> None:
+def test_a_proposal_for_some_positions_equals_the_whole_one_there(objective, context) -> None:
     model = tiny_model(tiny_config(objective, context=context))
     batch = tiny_batch(model.config)
     past = commit_frames(model, batch, start_past(model, batch), 0, 4)
@@ -85,7 +85,7 @@ def test_a_proposal_for_some_places_is_the_whole_one_at_them(objective, context)
 
 @packing
 @pytest.mark.parametrize("count", [2, 3, 8, 21, 63])
-def test_packed_it_is_the_same_to_the_bit_however_many_are_asked(count: int) -> None:
+def test_packed_proposals_do_not_depend_on_the_number_of_positions(count: int) -> None:
     torch.manual_seed(count)
     config = tiny_config(shape=(8, 8))
     model = LlamaPrior(config).requires_grad_(False)
@@ -103,7 +103,7 @@ def test_packed_it_is_the_same_to_the_bit_however_many_are_asked(count: int) -> 
 
 @packing
 @pytest.mark.parametrize("rows", [1, 2, 7, 64])
-def test_a_product_is_added_to_what_is_there(rows: int) -> None:
+def test_add_to_adds_the_product(rows: int) -> None:
     module = Linear(24, 40, bias=False).requires_grad_(False)
     x, y = torch.randn(3, rows, 24), torch.randn(3, rows, 40)
     expected = y + module(x)

@@ -55,11 +55,11 @@ def test_temperatures_can_be_told_apart():
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1e-6])
-def test_at_temperature_0_the_most_probable_comes_always(temperature):
+def test_temperature_0_is_argmax(temperature):
     assert frequencies(DrawSettings(temperature=temperature)).tolist() == [1, 0, 0, 0]
 
 
-def test_cold_and_hot_stay_numbers():
+def test_extreme_temperatures_give_finite_logits():
     logits = torch.tensor([[1e30, -1e30, 0.0, 5.0]])
     assert apply_temperature(logits, 1e-6).softmax(-1).tolist() == [[1, 0, 0, 0]]
     assert torch.allclose(apply_temperature(torch.tensor([[3.0, -4.0]]), 1e9).softmax(-1), torch.tensor([[0.5, 0.5]]))
@@ -68,11 +68,11 @@ def test_cold_and_hot_stay_numbers():
 @pytest.mark.parametrize(
     ("k", "p"), [(1, [1, 0, 0, 0]), (2, [2 / 3, 1 / 3, 0, 0]), (4, P.tolist()), (10**9, P.tolist())]
 )
-def test_top_k_leaves_k_with_their_odds(k, p):
+def test_top_k_keeps_k_with_their_odds(k, p):
     assert close(frequencies(DrawSettings(top_k=k)), torch.tensor(p))
 
 
-def test_equals_of_the_kth_stay_too():
+def test_ties_of_the_kth_stay():
     assert top_k(P.log(), 3).isfinite().sum() == 4
 
 
@@ -87,17 +87,17 @@ def test_equals_of_the_kth_stay_too():
         (1, P),
     ],
 )
-def test_top_p_leaves_the_fewest_that_reach_it(top, p):
+def test_top_p_keeps_the_fewest_that_reach_it(top, p):
     assert close(frequencies(DrawSettings(top_p=top)), torch.as_tensor(p))
 
 
-def test_top_p_at_1_cuts_nothing_however_improbable():
+def test_top_p_1_keeps_everything():
     logits = torch.tensor([0.0, -60.0, -80.0])
     assert torch.equal(top_p(logits, 1.0), logits)
 
 
 @given(st.integers(1, 600), st.floats(0, 8), st.floats(1e-6, 1 - 1e-6), st.integers(0, 2**31))
-def test_top_p_however_many_it_takes(size, sharpness, p, seed):
+def test_top_p_of_large_distributions(size, sharpness, p, seed):
     logits = torch.randn(size, generator=torch.Generator().manual_seed(seed)) * sharpness
     kept = top_p(logits, p).isfinite()
     q = logits.double().softmax(-1)
@@ -108,18 +108,18 @@ def test_top_p_however_many_it_takes(size, sharpness, p, seed):
     assert (q[~kept] <= least).all()  # the most probable
 
 
-def test_temperature_comes_before_the_cuts():
+def test_temperature_is_applied_before_top_p():
     """At temperature 1 / 2 the first two have 20 / 22 of the probability, at 1 only 3 / 4."""
     assert close(frequencies(DrawSettings(temperature=0.5, top_p=0.85)), torch.tensor([0.8, 0.2, 0, 0]))
 
 
-def test_what_is_impossible_is_never_drawn_and_every_uniform_number_draws():
+def test_an_entry_with_probability_0_is_never_drawn():
     p = torch.tensor([0.0, 0.3, 0.0, 0.7, 0.0])
     edges = torch.tensor([2.0**-33, 0.3 - 1e-6, 0.3 + 1e-6, 1 - 2.0**-33], dtype=torch.float64)
     assert draw(p.expand(4, -1), edges).tolist() == [1, 1, 3, 3]
 
 
-def test_a_number_at_the_edge_of_a_token_belongs_to_the_next_one_that_is_possible():
+def test_a_uniform_number_at_an_edge_draws_the_next_possible_entry():
     p = torch.tensor([0.0, 0.25, 0.0, 0.75])
     assert draw(p.expand(2, -1), torch.tensor([0.0, 0.25], dtype=torch.float64)).tolist() == [1, 3]
 
@@ -145,13 +145,13 @@ def test_codes_follow_the_chain_rule():
 
 
 @pytest.mark.parametrize("options", [{"temperature": 0}, {"top_k": 1}, {"temperature": 3.0}, {"top_p": 0.2}])
-def test_confidence_is_the_priors_whatever_the_cuts(options):
+def test_confidence_ignores_temperature_and_cuts(options):
     log_p = fake_prior((6,)).log_p[0, 1].view(2, 3, 6)
     codes, confidence = FakeProposal(log_p, (6,)).sample(DrawSettings(**options), GivenNumbers(uniform(5, 2, 3, 1)))
     assert torch.allclose(confidence.double(), log_p.gather(-1, codes).squeeze(-1), atol=1e-5)
 
 
-def test_confidence_that_nobody_reads_is_not_computed():
+def test_confidence_is_computed_only_on_request():
     log_p, numbers = fake_prior((6,)).log_p[0, 1].view(2, 3, 6), GivenNumbers(uniform(5, 2, 3, 1))
     codes, confidence = FakeProposal(log_p, (6,)).sample(DrawSettings(confidence=False), numbers)
     assert torch.equal(codes, FakeProposal(log_p, (6,)).sample(DrawSettings(), numbers)[0])
@@ -159,7 +159,7 @@ def test_confidence_that_nobody_reads_is_not_computed():
 
 
 @pytest.mark.parametrize("scale", [0.0, 0.5, 1.0, 3.0, 100.0])
-def test_guidance_moves_odds_by_a_power_of_what_the_text_does(scale):
+def test_guidance_changes_odds_by_a_power(scale):
     prior = fake_prior((4,))
     with_text, without = prior.log_p[1, 0, 0], prior.log_p[0, 0, 0]
     logits = apply_guidance(torch.stack([with_text, without]).float(), scale).flatten()
@@ -169,7 +169,7 @@ def test_guidance_moves_odds_by_a_power_of_what_the_text_does(scale):
 
 
 @pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
-def test_numbers_that_are_not_finite_are_reported_and_draw_nothing_impossible(wrong):
+def test_nan_and_infinity_are_reported(wrong):
     broken, logits = torch.zeros((), dtype=torch.bool), torch.zeros(2, 3, 6)
     assert finite(logits, broken) is not None
     assert not broken

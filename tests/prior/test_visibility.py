@@ -86,7 +86,7 @@ def reachable(seen, steps):
 
 @every_case
 @pytest.mark.parametrize("window", [1, 2, 9])
-def test_the_layout_is_the_definition(objective, sinks, context, window):
+def test_the_layout_equals_the_definition(objective, sinks, context, window):
     model = tiny_model(tiny_config(objective, window=window, sinks=sinks, context=context))
     layout = model.layout(FRAMES, 2, objective == "masked")
     assert torch.equal(layout.mask(), expected(objective, window, sinks, layout.context)[1])
@@ -94,7 +94,7 @@ def test_the_layout_is_the_definition(objective, sinks, context, window):
 
 @every_case
 @pytest.mark.parametrize("kernel", ["gathered", "dense", "oracle"])
-def test_one_layer_feels_exactly_what_may_be_seen(objective, sinks, context, kernel):
+def test_gradients_of_one_layer_equal_the_mask(objective, sinks, context, kernel):
     """Nothing from outside the window, nothing of other masked frames, and all of the rest."""
     config = tiny_config(objective, sinks=sinks, context=context, layers=1, shape=SHAPE)
     model, _, layout, x_SC = lesson_and_sequence(config)
@@ -104,7 +104,7 @@ def test_one_layer_feels_exactly_what_may_be_seen(objective, sinks, context, ker
 
 @every_case
 @pytest.mark.parametrize("layers", [2, 3])
-def test_deep_down_nothing_is_felt_that_no_chain_of_looks_could_tell(objective, sinks, context, layers):
+def test_gradients_of_many_layers_stay_within_the_reachable_positions(objective, sinks, context, layers):
     config = tiny_config(objective, window=1, sinks=sinks, context=context, layers=layers, shape=SHAPE)
     model, _, layout, x_SC = lesson_and_sequence(config)
     felt = feels(through_blocks(model, layout, x_SC, "gathered"), x_SC)
@@ -122,7 +122,7 @@ def test_deep_down_nothing_is_felt_that_no_chain_of_looks_could_tell(objective, 
 
 
 @pytest.mark.parametrize("objective", ["masked", "autoregressive"])
-def test_the_whole_model_answers_as_its_layout_allows(objective, monkeypatch):
+def test_gradients_of_the_model_follow_its_layout(objective, monkeypatch):
     config = tiny_config(objective, window=1, sinks=1, context=WORDS, layers=2, shape=SHAPE)
     model, batch, layout, x_SC = lesson_and_sequence(config)
     monkeypatch.setattr(model, "sequence", lambda batch, layout: x_SC[None])
@@ -131,7 +131,7 @@ def test_the_whole_model_answers_as_its_layout_allows(objective, monkeypatch):
     assert torch.equal(feels(features, x_SC), reachable(seen, 2)[-len(features) :])
 
 
-def test_the_last_answer_moves_with_nothing_but_what_it_may_know():
+def test_changing_a_token_changes_only_the_predictions_that_attend_to_it():
     """The same by codes: changing a token changes exactly the answers that are told of it."""
     config = tiny_config(window=1, layers=2, shape=SHAPE)
     model, batch = tiny_model(config), tiny_batch(config, batch=1, frames=FRAMES)
@@ -151,7 +151,7 @@ def changed(one, other):
     return ((one - other).abs().amax((0, 2, 3)) > 0).tolist()
 
 
-def test_a_position_knows_its_place():
+def test_locate_gives_copy_frame_and_token():
     layout = Layout(3, FRAMES, 2, 1, 0, 2, "together")
     copies, frames, tokens = (part.tolist() for part in layout.place(torch.arange(layout.length)))
     names = {"context": -1, "clean": 0, "masked": 1}

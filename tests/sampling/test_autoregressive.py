@@ -16,7 +16,7 @@ def a_past(prior, sampler, batch):
 
 
 @pytest.mark.parametrize("options", OPTIONS)
-def test_asked_token_by_token_or_with_masks_it_is_the_same_law(options):
+def test_autoregressive_and_raster_have_the_same_distribution(options):
     """The two ways number their draws differently, so they agree in frequencies; at temperature 0 in every token."""
     many, prior = 4000, fake_prior((3, 2), shape=(2, 3))
     cached, masked = SamplerConfig(order="autoregressive", **options), SamplerConfig(order="raster", **options)
@@ -46,7 +46,7 @@ def test_sample_i_of_a_batch_is_sample_i_alone(options):
         assert together.steps_B[i] == alone.steps_B[0]
 
 
-def test_what_is_given_stays_and_nothing_is_asked_behind_the_last_masked_token():
+def test_given_tokens_stay_and_sampling_stops_after_the_last_masked_token():
     prior, sampler = fake_prior(shape=(2, 3)), SamplerConfig(order="autoregressive")
     ids = torch.full((1, 2, 3), prior.unknown)
     ids[0, 0, 1], ids[0, 1] = 3, torch.tensor([1, 2, 0])
@@ -58,7 +58,7 @@ def test_what_is_given_stays_and_nothing_is_asked_behind_the_last_masked_token()
     assert prior.passes == decided.steps_B.item() == 3
 
 
-def test_a_frame_that_is_given_costs_nothing():
+def test_a_given_frame_takes_no_steps():
     prior, sampler = fake_prior(shape=(2, 3)), SamplerConfig(order="autoregressive")
     ids = torch.ones(2, 2, 3, dtype=torch.int64)
     decided = run_autoregressive(prior, a_past(prior, sampler, 2), ids, sampler, counter_rng([1, 2], 0))

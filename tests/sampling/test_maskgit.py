@@ -128,7 +128,7 @@ def test_what_is_given_stays_and_is_known_from_the_first_question(order):
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_a_frame_that_is_given_costs_nothing(order):
+def test_a_given_frame_takes_no_steps(order):
     prior = fake_prior()
     ids = torch.ones(2, 4, 4, dtype=torch.int64)
     decided = decide(prior, SamplerConfig(order=order), seeds=(1, 2), ids=ids)
@@ -280,7 +280,7 @@ def test_more_noise_is_more_disorder_and_it_is_gumbels():
         assert close(first, 1 / (1 + math.exp(-gap)), MANY)
 
 
-def test_threshold_reveals_all_it_is_sure_of_at_once():
+def test_threshold_reveals_all_confident_tokens_at_once():
     """Places of the last frame's token 0 are sure (0.95), those of token 1 are not (0.6)."""
     prior = fake_prior((2,))
     prior.log_p = torch.tensor([[0.95, 0.05], [0.6, 0.4]], dtype=torch.float64).log()[None, None].expand(2, 3, 2, 2)
@@ -294,7 +294,7 @@ def test_threshold_reveals_all_it_is_sure_of_at_once():
     assert decided.steps_B.item() == prior.passes
 
 
-def test_threshold_ends_early_where_all_is_sure():
+def test_threshold_ends_early_if_all_tokens_are_confident():
     for batch in (1, 3):
         prior = plain_prior([0.97, 0.03])
         decided = decide(prior, SamplerConfig(order="threshold", temperature=0), seeds=range(batch))
@@ -302,7 +302,7 @@ def test_threshold_ends_early_where_all_is_sure():
         assert prior.passes == 1
 
 
-def test_threshold_never_reveals_less_than_one_and_takes_no_more_than_its_steps():
+def test_threshold_reveals_at_least_one_token_per_step():
     prior = plain_prior([0.5, 0.5])
     decided = decide(prior, SamplerConfig(order="threshold", threshold=1.0, steps=16))
     assert decided.steps_B.item() == prior.passes == 16
@@ -311,12 +311,12 @@ def test_threshold_never_reveals_less_than_one_and_takes_no_more_than_its_steps(
     assert decided.steps_B.item() == prior.passes == 3
 
 
-def test_threshold_as_low_as_can_be_is_one_step():
+def test_the_lowest_threshold_takes_one_step():
     prior = fake_prior()
     assert decide(prior, SamplerConfig(order="threshold", threshold=1e-9)).steps_B.tolist() == [1]
 
 
-def test_samples_of_a_batch_end_when_each_is_done():
+def test_samples_of_a_batch_finish_independently():
     """One sure, one not: the sure one takes one step, and is not touched while the other goes on."""
     prior = plain_prior([0.55, 0.45], [0.99, 0.01])
     text = torch.tensor([True, False])
@@ -325,7 +325,7 @@ def test_samples_of_a_batch_end_when_each_is_done():
     assert all(torch.equal(ids[0], decided.ids[0]) for ids in prior.asked[1:])
 
 
-def test_a_proposal_that_is_known_is_not_asked_for_again():
+def test_a_given_proposal_saves_the_first_pass():
     prior, sampler = fake_prior(), SamplerConfig()
     past, ids = prior.begin(None, 1), masks(fake_prior(), 1)
     plain = run_maskgit(prior, past, ids, sampler, counter_rng([1], 0))
@@ -358,7 +358,7 @@ def drawn_everywhere(prior, past, ids, sampler, rng):
 
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("options", [{}, {"guidance_scale": 2.0}, {"top_p": 0.7, "steps": 5}])
-def test_drawing_only_what_may_be_kept_gives_what_drawing_all_gives(order, options):
+def test_drawing_only_due_tokens_gives_the_same_codes(order, options):
     prior, sampler = fake_prior(sharpness=2.0, shape=(4, 5)), SamplerConfig(order=order, **options)
     ids = masks(prior, 3)
     ids[1, :2], ids[2, 3, 1:] = 3, 1
@@ -369,7 +369,7 @@ def test_drawing_only_what_may_be_kept_gives_what_drawing_all_gives(order, optio
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_tokens_are_drawn_only_where_they_may_be_kept(order, monkeypatch):
+def test_only_tokens_that_may_be_revealed_are_drawn(order, monkeypatch):
     prior, asked = fake_prior(sharpness=0.1), []
     at = FakeProposal.at
     monkeypatch.setattr(FakeProposal, "at", lambda proposal, places: (asked.append(places), at(proposal, places))[1])

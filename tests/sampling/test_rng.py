@@ -16,7 +16,7 @@ def splitmix64(state: int) -> int:
 
 
 @given(st.integers(0, WORD))
-def test_the_mixing_is_splitmix64(state):
+def test_mix_is_splitmix64(state):
     golden = torch.tensor(as_int64(0x9E3779B97F4A7C15))
     assert int(mix(torch.tensor(as_int64(state)) + golden)) == as_int64(splitmix64(state))
 
@@ -26,7 +26,7 @@ def test_the_first_output_of_the_published_generator():
 
 
 @given(st.lists(st.integers(-(2**70), 2**70), min_size=2, max_size=5), st.integers(0, 2**40), st.integers(0, 300))
-def test_a_sample_of_a_batch_draws_what_it_draws_alone(seeds, frame, step):
+def test_a_sample_of_a_batch_draws_the_same_alone(seeds, frame, step):
     together = counter_rng(seeds, frame).uniforms("codes", step, 3, 2)
     alone = [counter_rng([seed], frame).uniforms("codes", step, 3, 2) for seed in seeds]
     assert torch.equal(together, torch.cat(alone))
@@ -49,7 +49,7 @@ def test_seed_frame_purpose_step_and_place_all_count():
     assert len(numbers.unique()) == len(numbers) == 5 * 3 * 3 * 3 * 8
 
 
-def test_numbers_are_uniform_and_strangers_to_their_neighbours():
+def test_numbers_are_uniform_and_uncorrelated():
     u = torch.stack([counter_rng(range(50), frame).uniforms("codes", 2, 8, 8) for frame in range(40)])  # [40, 50, 8, 8]
     assert 0 < u.min() < 1e-4
     assert 1 - 1e-4 < u.max() < 1
@@ -62,14 +62,14 @@ def test_numbers_are_uniform_and_strangers_to_their_neighbours():
         assert abs(pairs.mean()) < 4 / pairs.numel() ** 0.5
 
 
-def test_gumbel_noise_is_finite_and_has_the_mean_of_its_kind():
+def test_gumbel_noise_is_finite_and_has_the_right_mean():
     noise = counter_rng(range(100), 0).gumbels("order", 0, 1000)
     assert noise.isfinite().all()
     assert abs(noise.mean() - 0.5772) < 4 * 1.2825 / 100_000**0.5
     assert abs(noise.std() - 1.2825) < 0.02
 
 
-def test_tokens_draw_the_same_whichever_are_asked():
+def test_a_token_draws_the_same_with_any_other_tokens():
     rng, every = counter_rng([3, 4], 1), torch.arange(12).expand(2, -1)
     some = torch.tensor([[3, 0, 11], [5, 6, 7]])
     for draw in ("uniforms", "normals"):
@@ -78,7 +78,7 @@ def test_tokens_draw_the_same_whichever_are_asked():
         assert torch.equal(part, whole.gather(1, some.unsqueeze(-1).expand(-1, -1, 5)))
 
 
-def test_normal_numbers_are_normal_and_strangers_to_their_partners():
+def test_normal_numbers_are_normal_and_uncorrelated():
     places = torch.arange(64).expand(200, -1)
     n = torch.stack([StepRNG(counter_rng(range(200), frame), 0, (8, 8), places).normals(4) for frame in range(10)])
     assert n.isfinite().all()

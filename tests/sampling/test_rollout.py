@@ -42,7 +42,7 @@ def frames(sampled) -> torch.Tensor:
 
 @pytest.mark.parametrize("order", ["halton", "confidence", "random"])
 @pytest.mark.parametrize("scale", [1.0, 2.0])
-def test_k_passes_a_frame(order, scale):
+def test_k_steps_take_k_passes(order, scale):
     """Committing is fused with the first question of the next frame, and the last frame is not committed."""
     prior, sampler = fake_prior(), SamplerConfig(order=order, steps=4, guidance_scale=scale)
     assert len(list(sample_frames(prior, begun(prior, sampler, [1, 2]), sampler, frames=10))) == 10
@@ -50,7 +50,7 @@ def test_k_passes_a_frame(order, scale):
 
 
 @pytest.mark.parametrize(("known", "passes"), [(0, [4, 4, 2, 2]), (1, [4, 2, 2]), (2, [2, 2])])
-def test_an_opening_is_asked_more_often(known, passes):
+def test_the_first_frames_of_a_scene_take_more_steps(known, passes):
     """The first two frames of a video, whether they are made or were known."""
     prior, sampler = fake_prior(), SamplerConfig(steps=2, first_frames_step_multiplier=2)
     rollout = begun(prior, sampler, [1, 2], known, zeros(2, known))
@@ -73,7 +73,7 @@ def test_the_first_frame_takes_no_more_passes_after_known_ones():
 
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("scale", [1.0, 2.0])
-def test_a_rollout_is_the_same_however_it_is_cut(order, scale):
+def test_a_rollout_can_be_continued_from_any_state(order, scale):
     prior, sampler = fake_prior(), SamplerConfig(order=order, steps=3, guidance_scale=scale)
     whole = frames(sample_frames(prior, begun(prior, sampler, [8, 9]), sampler, frames=5))
     for cut in (0, 1, 3):
@@ -120,7 +120,7 @@ def test_sample_i_of_a_batch_is_sample_i_alone(order, scale):
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_given_tokens_in_space_and_time(order):
+def test_given_tokens_stay(order):
     """A corner in every frame, one frame as a whole, none in the last: what is given stays, what is not is decided."""
     prior, sampler = fake_prior(), SamplerConfig(order=order, steps=3)
     given = torch.full((2, 4, *GRID), prior.unknown)
@@ -133,7 +133,7 @@ def test_given_tokens_in_space_and_time(order):
     assert min(each.steps_B.min() for each in (seen[0], *seen[2:])) > 0
 
 
-def test_a_given_frame_costs_one_pass_to_commit_and_none_to_decide():
+def test_a_given_frame_takes_one_pass():
     prior, sampler = fake_prior(), SamplerConfig(steps=3)
     given = LatentFrame(zeros(1, 2), torch.ones(1, 2, 6, dtype=torch.bool))
     list(sample_frames(prior, begun(prior, sampler, [1]), sampler, frames=2, given=given))
@@ -142,7 +142,7 @@ def test_a_given_frame_costs_one_pass_to_commit_and_none_to_decide():
     assert prior.passes == 1 + 1 + 3
 
 
-def test_a_given_frame_without_known_tokens_is_nothing_given():
+def test_a_given_frame_without_known_tokens_has_no_effect():
     prior, sampler = fake_prior(), SamplerConfig(steps=3)
     nothing = LatentFrame(zeros(1, 4), torch.zeros(1, 4, 6, dtype=torch.bool))
     seen = frames(sample_frames(prior, begun(prior, sampler, [1]), sampler, frames=4, given=nothing))
@@ -150,7 +150,7 @@ def test_a_given_frame_without_known_tokens_is_nothing_given():
     assert torch.equal(seen, frames(sample_frames(prior, begun(prior, sampler, [1]), sampler, frames=4)))
 
 
-def test_without_a_number_of_frames_it_never_ends_and_can_be_left():
+def test_an_endless_rollout_can_be_abandoned():
     prior, sampler = plain_prior([0.5, 0.5]), SamplerConfig(steps=1)
     stream = sample_frames(prior, begun(prior, sampler, [1]), sampler)
     seen = list(itertools.islice(stream, 300))
@@ -178,7 +178,7 @@ def test_no_gradients_are_kept():
     assert torch.is_grad_enabled()
 
 
-def test_what_cannot_be_is_refused():
+def test_invalid_arguments_are_refused():
     prior, sampler = fake_prior(), SamplerConfig()
     past = prior.begin(None, 1)
     with pytest.raises(ValueError, match="seeds"):
@@ -191,7 +191,7 @@ def test_what_cannot_be_is_refused():
         sample_frame(prior, rollout, sampler, LatentFrame(zeros(1, 1)[:, 0], known.long()))
 
 
-def test_a_prior_that_cannot_be_asked_token_by_token_is_refused():
+def test_order_autoregressive_needs_next_token():
     class Deaf:
         def __init__(self, prior):
             self.spec, self.device, self.begin = prior.spec, prior.device, prior.begin
