@@ -153,7 +153,7 @@ def changed(one, other):
 
 def test_locate_gives_copy_frame_and_token():
     layout = Layout(3, FRAMES, 2, 1, 0, 2, "together")
-    copies, frames, tokens = (part.tolist() for part in layout.place(torch.arange(layout.length)))
+    copies, frames, tokens = (part.tolist() for part in layout.locate(torch.arange(layout.length)))
     names = {"context": -1, "clean": 0, "masked": 1}
     for n, (copy, frame, token) in enumerate(positions(3, 2, FRAMES, 2)):
         assert copies[n] == names[copy]
