@@ -1,4 +1,4 @@
-"""The bundled model: it is there, it is small, and it follows prompts far better than chance."""
+"""The bundled model is small, and follows prompts far better than chance."""
 
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def test_the_bundled_model_follows_prompts(pipe: VideoPipeline) -> None:
 
 
 def test_the_bundled_model_keeps_the_scene_of_a_long_stream(pipe: VideoPipeline) -> None:
-    """The backdrop of the prompt is still there after half a minute."""
+    """The background of the prompt is still there after half a minute."""
     prompts = read_prompts("playroom:4")
     clips = pipe(list(prompts.captions), num_frames=241, generator=0, output_type="uint8").frames[:, -17:]
     pairs = zip(look(clips), prompts.wanted, strict=True)
@@ -66,9 +66,9 @@ def test_the_bundled_model_is_the_default_and_warns_about_unknown_words(
 
 
 def test_the_number_of_threads_changes_no_byte(pipe: VideoPipeline) -> None:
-    before, made = torch.get_num_threads(), []
+    before, outputs = torch.get_num_threads(), []
     for threads in (1, 2, 3):
         torch.set_num_threads(threads)
-        made.append(pipe("a big yellow star spins over plain black", num_frames=9, generator=3, output_type="uint8"))
+        outputs.append(pipe("a big yellow star spins over plain black", num_frames=9, generator=3, output_type="uint8"))
     torch.set_num_threads(before)
-    assert all(np.array_equal(one.frames, made[0].frames) for one in made)
+    assert all(np.array_equal(one.frames, outputs[0].frames) for one in outputs)

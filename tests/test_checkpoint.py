@@ -22,8 +22,8 @@ CHECKOUT = Path(videogen.__file__).parents[1]
 def tensors(seed: int = 0) -> dict[str, torch.Tensor]:
     g = torch.Generator().manual_seed(seed)
     kinds = (torch.float32, torch.float64, torch.bfloat16, torch.int64, torch.uint8, torch.bool)
-    made = {str(kind): (torch.rand(3, 5, generator=g) * 9).to(kind) for kind in kinds}
-    return {**made, "scalar": torch.tensor(float(seed)), "empty": torch.empty(0, 4)}
+    tensors = {str(kind): (torch.rand(3, 5, generator=g) * 9).to(kind) for kind in kinds}
+    return {**tensors, "scalar": torch.tensor(float(seed)), "empty": torch.empty(0, 4)}
 
 
 def write(path: Path, seed: int = 0) -> Folder:
@@ -113,7 +113,7 @@ def test_missing_and_truncated_files_are_found(tmp_path: Path, name: str) -> Non
 
 
 class Trap:
-    """A pickle that leaves a mark where it is opened."""
+    """A pickle that leaves a trace when it is opened."""
 
     def __init__(self, mark: Path):
         self.mark = mark
@@ -131,7 +131,7 @@ def test_pickles_are_refused_without_opening_them(tmp_path: Path, name: str) -> 
 
 
 def with_hash_of(folder: Path, name: str) -> None:
-    """Put the hash of the file as it is now into the manifest, as a hostile author would."""
+    """Updates the hash of the file in the manifest, as an attacker would."""
     import hashlib
 
     manifest = json.loads((folder / MANIFEST).read_bytes())

@@ -1,4 +1,4 @@
-"""Every configuration that is shipped can be read, built and described by its own first lines."""
+"""Every preset can be read and built, and its first lines describe it."""
 
 import re
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""Version 1 becomes version 2: folders that the old program wrote, and what it generated and read from them."""
+"""Converts folders of version 1 to version 2, and compares with the results of the old program."""
 
 import hashlib
 import json

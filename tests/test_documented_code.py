@@ -1,4 +1,4 @@
-"""Python in the documentation: every name in it exists, and what needs nothing but a model is run."""
+"""Python in the documentation: all names exist, and code that needs only a model runs."""
 
 import ast
 import builtins
@@ -35,7 +35,7 @@ PAGES = {
 
 
 def imported(tree: ast.AST) -> Iterator[tuple[str, object]]:
-    """Each name that is imported, and what it is; ImportError and AttributeError for what does not exist."""
+    """Each imported name and its object; ImportError or AttributeError if it does not exist."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] not in OPTIONAL:
             module = importlib.import_module(node.module or "")
@@ -74,7 +74,7 @@ def test_documented_names_exist(page: str) -> None:
 
 @pytest.mark.parametrize("page", RUN)
 def test_documented_code_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a model of random weights, beside files with the names that the page speaks of."""
+    """With a model of random weights, and files with the names on the page."""
     monkeypatch.setattr("videogen.models.BUNDLED", write_model(tmp_path / "runs" / "play"))
     monkeypatch.chdir(tmp_path)
     for name in ("clip.mp4", "ring.mp4"):

@@ -1,4 +1,4 @@
-"""Every prompt that somebody can copy from the documentation is one that the bundled model knows."""
+"""The bundled model knows every prompt in the documentation."""
 
 import ast
 import json
@@ -34,7 +34,7 @@ def prompts_of(text: str) -> Iterator[str]:
 
 
 def texts_of(source: Path) -> Iterator[str]:
-    """Docstrings, and what options say in --help."""
+    """Docstrings and help texts."""
     for node in ast.walk(ast.parse(source.read_text())):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             yield ast.get_docstring(node) or ""

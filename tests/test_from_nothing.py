@@ -1,4 +1,4 @@
-"""The whole route by the commands a newcomer types: a world, a tokenizer, a prior, videos of what was asked for."""
+"""The commands from nothing to videos: data, tokenizer, prior, generation."""
 
 import json
 from pathlib import Path

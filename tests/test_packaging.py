@@ -1,4 +1,4 @@
-"""The installed project is the one of this checkout: five packages side by side, and a light command line."""
+"""The installed packages are those of this checkout, and the command line is light."""
 
 import importlib
 import json

@@ -1,4 +1,4 @@
-"""Recipes: every command that they run is one that the program takes."""
+"""All commands in the recipes are valid."""
 
 import os
 import shutil

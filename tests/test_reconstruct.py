@@ -14,16 +14,16 @@ def video(frames: int) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("frames", [1, 2, 5, 8, 17, 30])
-@pytest.mark.parametrize("at_once", [1, 3, 16])
-def test_chunks_equal_the_whole_video(frames: int, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reconstruct, "CHUNK_FRAMES", at_once)
+@pytest.mark.parametrize("chunk_frames", [1, 3, 16])
+def test_chunks_equal_the_whole_video(frames: int, chunk_frames: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconstruct, "CHUNK_FRAMES", chunk_frames)
     network, source = small_model(small_config(f_t=4, f_s=8)), video(frames)
-    pieces = list(round_trip(network, iter(source)))
-    originals, made = (torch.cat([getattr(p, name) for p in pieces]) for name in ("originals", "frames"))
+    chunks = list(round_trip(network, iter(source)))
+    originals, reconstructed = (torch.cat([getattr(p, name) for p in chunks]) for name in ("originals", "frames"))
     assert torch.equal(originals, torch.from_numpy(np.stack(source)))
     codes = encode_clip(network, to_clip(np.stack(source)[None]))
-    assert torch.equal(torch.cat([p.codes_TNK for p in pieces])[None], codes)
-    assert torch.equal(made, to_frames(network.decode(codes, network.spec(16, 24))[0])[0][:frames])
+    assert torch.equal(torch.cat([p.codes_TNK for p in chunks])[None], codes)
+    assert torch.equal(reconstructed, to_frames(network.decode(codes, network.spec(16, 24))[0])[0][:frames])
 
 
 def test_frames_come_out_before_the_video_ends() -> None:

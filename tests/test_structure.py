@@ -1,4 +1,4 @@
-"""The rooms of the house: no file imports itself in a circle, no name means two things, no token is a place on a grid.
+"""The structure of the code: no circular imports, no class name twice, no token grids outside the tokenizer.
 
 The layers between packages are import-linter's (`make lint`).
 """

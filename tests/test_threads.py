@@ -1,4 +1,4 @@
-"""Threads are as many as cores are free, unless the user has said how many; results do not depend on their number."""
+"""Generation uses as many threads as there are free cores, unless the user set the number."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from videogen.system.threads import CoreTimes, FreeCores, cores, on_free_cores, 
 
 
 class FakeMachine:
-    """Four cores; others use so many of them."""
+    """Four cores, of which other processes use `others`."""
 
     def __init__(self) -> None:
         self.now, self.others, self.own = 0.0, 0.0, 0.0
@@ -28,9 +28,9 @@ class FakeMachine:
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> FakeMachine:
-    made = FakeMachine()
-    monkeypatch.setattr(threads.time, "monotonic", lambda: made.now)
-    return made
+    fake = FakeMachine()
+    monkeypatch.setattr(threads.time, "monotonic", lambda: fake.now)
+    return fake
 
 
 @pytest.mark.parametrize(("others", "free"), [(0, 4), (0.2, 4), (0.5, 3), (1, 3), (2.9, 1), (4, 1), (9, 1)])
@@ -69,7 +69,7 @@ def test_a_quota_of_a_container_bounds_the_cores(
 
 @pytest.fixture
 def four_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Torch has four of them, nobody has chosen that, and one core is free."""
+    """Torch has four threads by default, and one core is free."""
     before = torch.get_num_threads()
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(threads, "automatic", None)

@@ -5,7 +5,8 @@ prefill   prompts -- text encoder --> text -----------> past
 step      past -- propose x steps, commit x 1 --> codes of the next latent frame
           codes -- tokenizer.decode --> frames, before the next latent frame is sampled
 
-Shapes are named by suffix: B videos, T latent frames, N tokens of a latent frame, K codes of a token.
+`past` is the prior's KV cache. Shapes are named by suffix: B videos, T latent frames, N tokens of a latent frame, K
+codes of a token.
 """
 
 import math
@@ -91,7 +92,7 @@ def generate(
 ) -> Iterator[LatentOutput]:
     """Yields latent frames after the context until there are at least `num_frames` frames; None: without end.
 
-    This loop is the only one: a call collects its output, a stream takes it frame by frame.
+    A call collects the output of this loop; `videogen.stream` does the same steps, one for each frame that is needed.
     """
     state, count = prefill(model, request, context), 0
     while num_frames is None or count < num_frames:

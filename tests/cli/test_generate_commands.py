@@ -28,7 +28,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("home")
     write_model(home / "model")
     write_model(home / "next", "autoregressive")
-    write_model(home / "untold", told=False)
+    write_model(home / "textless", text=False)
     clip = np.stack([numbered_frame(number, 32, 48) for number in range(40)])
     write_video(home / "clip.mp4", clip, 25)
     Image.fromarray(clip[0]).save(home / "first.png")
@@ -429,10 +429,10 @@ def test_warnings_are_printed_once(capsys):
     assert "the prompt is longer than 48 tokens and loses its end\n" in report
     assert "the negative prompt is longer than 48 tokens and loses its end\n" in report
     assert "the negative prompt has no effect while guidance_scale is 1\n" in report
-    assert main(["generate", RING, "-o", "b.mp4", "--model", "untold", "--frames", "1"]) == 0
-    assert "untold: its prior was trained without text; the prompt has no effect\n" in capsys.readouterr().err
+    assert main(["generate", RING, "-o", "b.mp4", "--model", "textless", "--frames", "1"]) == 0
+    assert "textless: its prior was trained without text; the prompt has no effect\n" in capsys.readouterr().err
     guided = ["--guidance-scale", "3", "--negative-prompt", "blue", "--overwrite"]
-    assert main(["generate", "", "-o", "b.mp4", "--model", "untold", "--frames", "1", *guided]) == 0
+    assert main(["generate", "", "-o", "b.mp4", "--model", "textless", "--frames", "1", *guided]) == 0
     report = capsys.readouterr().err
     assert "trained without text; the negative prompt and guidance have no effect\n" in report
     assert report.count("negative prompt") == 1

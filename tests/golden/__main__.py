@@ -1,4 +1,4 @@
-"""Write down what today's code gives, before a change that must change nothing: `python -m tests.golden`.
+"""Write the hashes of the current code, before a change that must not change a bit: `python -m tests.golden`.
 
 Then, after the change, `pytest -m slow tests/golden` compares. What is written holds for this kind of machine.
 """

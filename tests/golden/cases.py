@@ -45,13 +45,13 @@ def digest(*arrays: Any) -> str:
 
 
 def packed(spec: TokenSpec, codes_BTNK: torch.Tensor) -> torch.Tensor:
-    """One number a token on its grid [B, T, h, w], as the hashes were made when a token was one number."""
+    """One integer per token on its grid [B, T, h, w]: the hashes were written when a token was one integer."""
     factors = torch.tensor([1, *spec.codebooks[:-1]]).cumprod(0)
     return (codes_BTNK.cpu() * factors).sum(-1).unflatten(-1, spec.groups[0].shape)
 
 
 def generated(pipe: VideoPipeline, prompts: Sequence[str], seeds: list[int], frames: int = 9, **settings: Any) -> str:
-    """Of the tokens, and of the frames that they become."""
+    """Hashes of the tokens and of the frames."""
     made = {
         kind: pipe(list(prompts), num_frames=frames, generator=seeds, output_type=kind, **settings).frames
         for kind in ("codes", "uint8")
@@ -60,7 +60,7 @@ def generated(pipe: VideoPipeline, prompts: Sequence[str], seeds: list[int], fra
 
 
 def generation() -> Iterator[tuple[str, str]]:
-    """24 prompts, one seed each: in batches, alone, in every order, guided and not, begun in every way."""
+    """24 prompts with one seed each: in batches, alone, in every order, with and without guidance, and continued."""
     pipe = VideoPipeline.from_pretrained()
     for start in range(0, len(PROMPTS), 6):
         seeds = list(range(start, start + 6))
@@ -87,7 +87,7 @@ def generation() -> Iterator[tuple[str, str]]:
 
 
 def changing(pipe: VideoPipeline, transition: Any) -> str:
-    """Of the latent frames that the last one saw, and of all frames, of a stream whose prompt changes."""
+    """Hashes of the context and of all frames of a stream whose prompt changes."""
     stream, frames = pipe.stream(PROMPTS[0], num_frames=21, generator=8, transition=transition), []
     for number, frame in enumerate(stream):
         if number == 8:
@@ -134,7 +134,7 @@ def run(*arguments: str) -> None:
 
 
 def losses(folder: Path, name: str) -> str:
-    """To the last bit: JSON holds floats whole."""
+    """A hash of plain data; JSON stores floats exactly."""
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     found = [(line["step"], line["kind"], line[name]) for line in lines if name in line]
     assert found[-1][0] == STEPS, found

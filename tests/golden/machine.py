@@ -1,4 +1,4 @@
-"""The kind of machine that hashes hold for: other processors and other versions of torch round differently."""
+"""The kind of machine that the hashes are valid for: other processors and torch versions round differently."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What the code gave when the hashes were written down, it still gives, to the bit; on the same kind of machine."""
+"""The code gives the same bits as when the hashes were written, on the same kind of machine."""
 
 import json
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ pytestmark = [
 
 
 def others(cases: Iterable[tuple[str, str]]) -> dict[str, tuple[str, str]]:
-    """{case: (what was written down, what comes now)} where they are not equal."""
+    """{case: (the stored hash, the hash now)} for the cases that differ."""
     return {name: (WRITTEN["hashes"][name], now) for name, now in cases if WRITTEN["hashes"][name] != now}
 
 

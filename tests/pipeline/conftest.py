@@ -13,7 +13,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "masked": write_model(home / "masked"),
         "autoregressive": write_model(home / "autoregressive", "autoregressive"),
         "sinks": write_model(home / "sinks", sinks=1),
-        "untold": write_model(home / "untold", told=False),
+        "textless": write_model(home / "textless", text=False),
     }
 
 

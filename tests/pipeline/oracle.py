@@ -1,4 +1,4 @@
-"""The same videos the slow way: all codes first, by the sampler alone, and one decoding of everything at the end."""
+"""A slow reference: samples all codes first, then decodes them in one call."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,21 +26,21 @@ def begun(pipe: VideoPipeline, prompt: str, sampler: SamplerConfig, codes_BTNK: 
 def codes_of(
     pipe: VideoPipeline, scenes: Sequence[Scene], seed: int, sampler: SamplerConfig, given: Tensor, cut: bool = False
 ) -> list[Tensor]:
-    """The codes [1, T, N, K] of each scene, the first after what is given; a scene sees the window before it."""
-    made: list[Tensor] = []
+    """The codes [1, T, N, K] of each scene; the first one continues the given codes."""
+    scenes_codes: list[Tensor] = []
     number, config = given.shape[1], pipe.model.config
     for prompt, frames in scenes:
-        before = given[:, :0] if cut and made else torch.cat([given, *made], 1)
+        before = given[:, :0] if cut and scenes_codes else torch.cat([given, *scenes_codes], 1)
         seen = torch.cat([before[:, : config.sink_frames], before[:, config.sink_frames :][:, -config.window :]], 1)
         rollout = start_rollout(pipe.model.network, begun(pipe, prompt, sampler, seen), [seed], first_frame=number)
         sampled = sample_frames(pipe.model.network, rollout, sampler, frames)
-        made.append(torch.stack([one.codes_BNK for one in sampled], 1))
+        scenes_codes.append(torch.stack([one.codes_BNK for one in sampled], 1))
         number += frames
-    return made
+    return scenes_codes
 
 
 def frames_of(pipe: VideoPipeline, given: Tensor, codes: Sequence[Tensor], cut: bool = False) -> np.ndarray:
-    """Decoded in one go, less what was given; after a cut, each scene by itself."""
+    """The frames of the scenes without the given ones; after a cut, each scene is decoded alone."""
 
     def decoded(codes_BTNK: Tensor) -> np.ndarray:
         return to_frames(pipe.model.tokenizer.network.decode(codes_BTNK, pipe.model.spec)[0])[0].numpy()

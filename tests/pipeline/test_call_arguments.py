@@ -56,15 +56,15 @@ def test_argument_names_without_a_suggestion(pipe, folders):
 
 
 def test_components_config_and_repr(pipe, folders):
-    untold = VideoPipeline.from_pretrained(folders["untold"])
+    textless = VideoPipeline.from_pretrained(folders["textless"])
     assert (pipe.dtype, pipe.device) == (torch.float32, torch.device("cpu"))
     assert pipe.components["prior"] is pipe.model.network
-    assert (pipe.components["text_encoder"] is None, untold.components["text_encoder"] is None) == (False, True)
+    assert (pipe.components["text_encoder"] is None, textless.components["text_encoder"] is None) == (False, True)
     assert pipe.config["clips"] == {"height": 16, "width": 24, "frames": 9, "fps": 8.0}
     assert pipe.config["sampler"]["order"] == "halton"
-    assert untold.config["text"] is None
+    assert textless.config["text"] is None
     assert "9 frames of 16 x 24 at 8 a second" in repr(pipe)
-    assert "text: none" in repr(untold)
+    assert "text: none" in repr(textless)
 
 
 def test_output_type_latent_and_return_dict(pipe):

@@ -1,4 +1,4 @@
-"""Without a prompt: the caption that makes a clip most likely, and what is said where there is none."""
+"""Continuing without a prompt: the search of the most likely caption, and the warnings without one."""
 
 import itertools
 import warnings
@@ -129,7 +129,7 @@ def test_a_shorter_form_has_every_selection_of_the_parts():
 
 
 def test_a_single_object_that_was_misread_is_not_described_as_two(monkeypatch):
-    """Where the first search ends beside the truth, what the second one saw is tried for one thing as well."""
+    """If the search for one object goes wrong, the words found for two are tried for one as well."""
     truth = "a big blue ball jumps on snow"
     World(monkeypatch, truth)
     described = Search.describe
@@ -214,18 +214,18 @@ def test_a_clip_without_a_prompt_gets_its_caption(bundled):
     clip = rendered(BALL)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        made = bundled(video=clip, num_frames=1, generator=3, output_type="codes")
-    assert parse(made.metadata[0]["prompt"]).words() == Scene((BALL.words(),), GROUND)
-    same = bundled(made.metadata[0]["prompt"], video=clip, num_frames=1, generator=3, output_type="codes")
-    assert torch.equal(torch.as_tensor(made.frames), torch.as_tensor(same.frames))
+        output = bundled(video=clip, num_frames=1, generator=3, output_type="codes")
+    assert parse(output.metadata[0]["prompt"]).words() == Scene((BALL.words(),), GROUND)
+    same = bundled(output.metadata[0]["prompt"], video=clip, num_frames=1, generator=3, output_type="codes")
+    assert torch.equal(torch.as_tensor(output.frames), torch.as_tensor(same.frames))
 
 
 def test_an_unfamiliar_clip_gives_a_warning_and_no_caption(bundled):
     noise = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), np.uint8)
     with pytest.warns(UserWarning, match="playroom") as caught:
-        made = bundled(video=noise, num_frames=1, generator=3)
+        output = bundled(video=noise, num_frames=1, generator=3)
     assert [each.message.detail.kind for each in caught] == ["input_unfamiliar"]
-    assert "prompt" not in made.metadata[0]
+    assert "prompt" not in output.metadata[0]
     with pytest.warns(UserWarning, match="playroom"):
         bundled("a small red ring drifts left slowly over a black background", video=noise, num_frames=1)
 

@@ -1,4 +1,4 @@
-"""A stream that runs for long, and one that is left at any moment."""
+"""Long streams, and streams that are interrupted at any moment."""
 
 import gc
 import hashlib
@@ -35,7 +35,7 @@ def resident_mib() -> float:
 
 
 def cancelled_at_random(pipe, times: int) -> None:
-    """A timer goes off somewhere in the making of a picture, as Ctrl-C would."""
+    """A timer interrupts the generation of a frame, like Ctrl-C."""
 
     def cancel(number, frame):
         raise Cancelled
@@ -79,11 +79,11 @@ def long_stream(pipe, latent_frames: int, resumed: int) -> None:
     for number in range(latent_frames):
         if number in places:
             saved[number] = (clone_tensors(stream.state()), [])
-        for picture in islice(stream, 4 if number else 1):
-            digests[-1].update(picture.data)
-            for start, (_, pictures) in saved.items():
+        for frame in islice(stream, 4 if number else 1):
+            digests[-1].update(frame.data)
+            for start, (_, frames) in saved.items():
                 if number - start < 3:
-                    pictures.append(picture)
+                    frames.append(frame)
         if number % 1000 == 999:
             digests.append(digests[-1].copy())
             resident.append(resident_mib())
@@ -91,13 +91,13 @@ def long_stream(pipe, latent_frames: int, resumed: int) -> None:
             sizes.add(bytes_in(stream.state()))
     assert len(sizes) == 1
     assert len(resident) < 3 or resident[-1] - resident[1] < 8
-    for state, pictures in saved.values():
-        assert np.array_equal(np.stack(list(islice(pipe.restore(state), len(pictures)))), np.stack(pictures))
+    for state, frames in saved.values():
+        assert np.array_equal(np.stack(list(islice(pipe.restore(state), len(frames)))), np.stack(frames))
     if len(digests) > 1:
         again = pipe.stream(RING, generator=8, num_inference_steps=2, num_frames=1 + 4 * 999)
         digest = hashlib.sha256()
-        for picture in again:
-            digest.update(picture.data)
+        for frame in again:
+            digest.update(frame.data)
         assert digest.digest() == digests[0].digest()
 
 

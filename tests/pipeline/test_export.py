@@ -13,20 +13,20 @@ from videogen.io import read_metadata, scan
 FRAMES = np.stack([numbered_frame(number, 48, 96) for number in range(9)])
 
 
-@pytest.mark.parametrize("frames", [FRAMES, FRAMES / 255, [Image.fromarray(picture) for picture in FRAMES]])
+@pytest.mark.parametrize("frames", [FRAMES, FRAMES / 255, [Image.fromarray(image) for image in FRAMES]])
 def test_frames_of_any_type_are_written_and_loaded(frames, tmp_path):
     path = tmp_path / "clip.mp4"
     assert export_to_video(frames, str(path), fps=8) == str(path)
     assert scan(path).fps == pytest.approx(8)
     loaded = load_video(str(path))
-    assert all(isinstance(picture, Image.Image) for picture in loaded)
-    assert [number_in(np.asarray(picture)) for picture in loaded] == list(range(9))
-    assert len(load_video(path, lambda pictures: pictures[::2])) == 5
+    assert all(isinstance(image, Image.Image) for image in loaded)
+    assert [number_in(np.asarray(image)) for image in loaded] == list(range(9))
+    assert len(load_video(path, lambda images: images[::2])) == 5
 
 
 def test_a_clip_is_loaded_at_the_rate_of_a_model(tmp_path):
     export_to_video(FRAMES, tmp_path / "clip.mp4", fps=16)
-    seen = [number_in(np.asarray(picture)) for picture in load_video(tmp_path / "clip.mp4", fps=8)]
+    seen = [number_in(np.asarray(image)) for image in load_video(tmp_path / "clip.mp4", fps=8)]
     assert seen[-1] == 8
     assert set(np.diff(seen)) == {2}
     with pytest.raises(UsageError, match="fps is 0"):
@@ -66,14 +66,14 @@ def test_invalid_videos_and_paths_are_refused(tmp_path):
 
 
 def test_an_exported_file_stores_the_metadata(pipe, tmp_path):
-    made = pipe([RING, STAR], num_frames=3, generator=5, output_type="uint8")
+    output = pipe([RING, STAR], num_frames=3, generator=5, output_type="uint8")
     for number, prompt in enumerate((RING, STAR)):
         path = export_to_video(
-            made.frames[number], tmp_path / f"{number}.mov", made.fps, scale=2, metadata=made.metadata[number]
+            output.frames[number], tmp_path / f"{number}.mov", output.fps, scale=2, metadata=output.metadata[number]
         )
-        told = read_metadata(path)
-        assert told == made.metadata[number]
-        assert (told["prompt"], told["seed"]) == (prompt, made.seeds[number])
-        assert told["settings"]["order"] == pipe.sampler.order
+        stored = read_metadata(path)
+        assert stored == output.metadata[number]
+        assert (stored["prompt"], stored["seed"]) == (prompt, output.seeds[number])
+        assert stored["settings"]["order"] == pipe.sampler.order
         seen = scan(Path(path))
-        assert (seen.height, seen.width) == tuple(2 * side for side in made.frames.shape[2:4])
+        assert (seen.height, seen.width) == tuple(2 * side for side in output.frames.shape[2:4])

@@ -1,4 +1,4 @@
-"""Generation on another device: nothing that belongs there is made on the CPU, and nobody waits for it needlessly."""
+"""Generation on another device: all tensors are there, and there are few synchronizations."""
 
 import copy
 from dataclasses import replace
@@ -18,14 +18,14 @@ FRAMES = 4
 
 
 def moved(pipe: VideoPipeline, device: str | None = None) -> VideoPipeline:
-    """A copy, the prior in float64: equal tokens then, however attention rounds."""
+    """A copy with the prior in float64, so that tokens do not depend on the rounding of attention."""
     model = pipe.model
     tokenizer = replace(model.tokenizer, network=copy.deepcopy(model.tokenizer.network))
     own = replace(model, network=copy.deepcopy(model.network), tokenizer=tokenizer)
     return VideoPipeline(own, pipe.sampler).to(device, torch.float64)
 
 
-def made(pipe: VideoPipeline, **settings: Any) -> tuple[torch.Tensor, np.ndarray]:
+def generate_video(pipe: VideoPipeline, **settings: Any) -> tuple[torch.Tensor, np.ndarray]:
     """Codes and frames of two videos, with guidance, across a change of prompt."""
     request = pipe.request([RING, STAR], None, 1, 7, {"guidance_scale": 2.0, "guidance_schedule": "linear", **settings})
     model: PriorModel = pipe.model
@@ -45,16 +45,16 @@ def test_codes_and_frames_equal_those_of_the_cpu(
     order: str, pipe: VideoPipeline, autoregressive_pipe: VideoPipeline
 ) -> None:
     here = autoregressive_pipe if order == "autoregressive" else pipe
-    codes, frames = made(moved(here), order=order, steps=2)
+    codes, frames = generate_video(moved(here), order=order, steps=2)
     with FakeDevice():
-        there, seen = made(moved(here, FAKE), order=order, steps=2)
+        there, seen = generate_video(moved(here, FAKE), order=order, steps=2)
     assert torch.equal(there, codes)
     assert np.abs(seen.astype(int) - frames).max() <= 1
 
 
 @pytest.mark.parametrize("order", ["halton", "confidence"])
 def test_device_synchronizations_do_not_depend_on_the_number_of_steps(order: str, pipe: VideoPipeline) -> None:
-    """Three times a frame: how many tokens are unknown, whether numbers were finite, whether codes are in range."""
+    """Three synchronizations per frame: the count of unknown tokens, the NaN check, the range of codes."""
     waits = []
     for steps in (2, 6):
         with FakeDevice() as device:

@@ -1,4 +1,4 @@
-"""The call: what it gives, by which settings, and what it refuses."""
+"""The pipeline call: outputs, settings, warnings and errors."""
 
 import json
 import warnings
@@ -73,7 +73,7 @@ def test_the_prompt_and_the_guidance_change_the_video(pipe):
 
 
 def test_a_model_without_text_runs_no_guidance_pass(folders):
-    pipe = VideoPipeline.from_pretrained(folders["untold"])
+    pipe = VideoPipeline.from_pretrained(folders["textless"])
     assert not pipe.request(RING, None, 1, 3, {"guidance_scale": 4.0}).sampler.guided
     with pytest.warns(UserWarning, match="the prompt and guidance"):
         asked = codes_of(pipe, RING, generator=3, guidance_scale=4.0)
@@ -84,10 +84,10 @@ def test_ignored_inputs_give_one_warning_per_call(pipe):
     long = "a ring and " * 20
     with pytest.warns(UserWarning, match="the prompt .* 48 tokens"):
         pipe.stream(long)
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         pipe([long, RING, long + "a star"], negative_prompt="blue", num_frames=1)
-    assert [str(one.message) for one in told] == [
+    assert [str(one.message) for one in caught] == [
         "2 of 3 prompts are longer than 48 tokens and lose their end",
         "the negative prompt has no effect while guidance_scale is 1",
     ]
@@ -104,7 +104,7 @@ def test_ignored_inputs_give_one_warning_per_call(pipe):
 
 
 @pytest.mark.parametrize(
-    ("settings", "remark"),
+    ("settings", "expected"),
     [
         ({"threshold": 0.5}, "threshold has no effect while order is halton"),
         ({"noise": 2.0}, "noise has no effect while order is halton"),
@@ -116,12 +116,12 @@ def test_ignored_inputs_give_one_warning_per_call(pipe):
         ({"steps": 6, "threshold": None, "noise": None}, None),
     ],
 )
-def test_settings_without_effect_give_a_warning_at_the_call(pipe, settings, remark):
-    with warnings.catch_warnings(record=True) as told:
+def test_settings_without_effect_give_a_warning_at_the_call(pipe, settings, expected):
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         pipe(RING, num_frames=1, generator=1, **settings)
-    assert [str(one.message) for one in told] == ([] if remark is None else [remark])
-    assert all(one.filename == __file__ for one in told)
+    assert [str(one.message) for one in caught] == ([] if expected is None else [expected])
+    assert all(one.filename == __file__ for one in caught)
 
 
 def test_inference_mode_gives_the_same_video_and_can_be_left(folders):
@@ -163,12 +163,12 @@ def test_the_models_top_k_and_top_p_can_be_switched_off(tmp_path):
 
 
 def test_the_text_encoder_moves_with_the_networks(folders, monkeypatch):
-    """What reads the text is loaded late, so it cannot be moved: it is told where."""
-    told = []
-    monkeypatch.setattr(BPEConditioner, "to", lambda self, device: told.append(device))
+    """The text encoder is loaded late, so `to` only sets its device."""
+    devices = []
+    monkeypatch.setattr(BPEConditioner, "to", lambda self, device: devices.append(device))
     VideoPipeline.from_pretrained(folders["masked"], device="cpu:0").to("cpu")
     VideoPipeline.from_pretrained(folders["masked"]).to(dtype="bfloat16")
-    assert told == ["cpu:0", "cpu"]
+    assert devices == ["cpu:0", "cpu"]
 
 
 def test_every_output_type_holds_the_same_video(pipe):
@@ -214,12 +214,12 @@ def test_a_video_can_start_with_an_image(pipe, tmp_path):
 def test_the_callback_gets_each_latent_frame_and_may_end_the_call(pipe):
     seen = []
 
-    def look(given, number, first, made):
+    def callback(given, number, first, tensors):
         assert given is pipe
-        seen.append((number, first, made["frames"].shape[1], tuple(made["codes"].shape)))
+        seen.append((number, first, tensors["frames"].shape[1], tuple(tensors["codes"].shape)))
         return number == 2
 
-    out = pipe([RING, STAR], num_frames=33, generator=1, callback_on_step_end=look, output_type="uint8")
+    out = pipe([RING, STAR], num_frames=33, generator=1, callback_on_step_end=callback, output_type="uint8")
     assert seen == [(0, 0, 1, (2, 6, 4)), (1, 1, 4, (2, 6, 4)), (2, 5, 4, (2, 6, 4))]
     assert out.frames.shape[1] == 9
     assert np.array_equal(out.frames, pipe([RING, STAR], num_frames=9, generator=1, output_type="uint8").frames)
@@ -256,7 +256,7 @@ def test_the_default_order_follows_the_objective(pipe, autoregressive_pipe):
     assert autoregressive_pipe.sampler == SamplerConfig(order="autoregressive")
 
 
-@pytest.mark.parametrize("name", ["masked", "autoregressive", "sinks", "untold"])
+@pytest.mark.parametrize("name", ["masked", "autoregressive", "sinks", "textless"])
 def test_a_saved_pipeline_generates_the_same_bytes(folders, name, tmp_path):
     pipe = VideoPipeline.from_pretrained(folders[name])
     pipe.sampler = pipe.sampler_with({"temperature": 0.7, "guidance_scale": 1.5})
@@ -264,7 +264,7 @@ def test_a_saved_pipeline_generates_the_same_bytes(folders, name, tmp_path):
     opened = VideoPipeline.from_pretrained(tmp_path / "saved")
     assert opened.sampler == pipe.sampler
     assert opened.model.clips == pipe.model.clips
-    prompt = "" if name == "untold" else RING
+    prompt = "" if name == "textless" else RING
     one, two = (each(prompt, num_frames=9, generator=3, output_type="uint8").frames for each in (pipe, opened))
     assert np.array_equal(one, two)
     written = json.loads((tmp_path / "saved" / "generation_config.json").read_text())
@@ -361,13 +361,13 @@ def test_nan_in_the_prior_ends_the_call_at_its_latent_frame(folders, name):
     pipe, seen = VideoPipeline.from_pretrained(folders[name]), []
     weights = pipe.model.network.layers[-1].state_dict()
 
-    def spoil(given, number, first, made):
+    def set_nan(given, number, first, tensors):
         seen.append(number)
         if number == 1:
             pipe.model.network.layers[-1].q_norm.weight.data[0] = torch.nan  # of those that are not packed
 
     with pytest.raises(NumbersError, match="latent frame 2"):
-        pipe(RING, num_frames=33, callback_on_step_end=spoil)
+        pipe(RING, num_frames=33, callback_on_step_end=set_nan)
     assert seen == [0, 1]
     assert weights
 

@@ -1,4 +1,4 @@
-"""The settings that a call takes are those of the table, with the same types."""
+"""The sampling arguments of a call are those of the table, with the same types."""
 
 import inspect
 import typing

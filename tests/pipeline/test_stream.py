@@ -1,4 +1,4 @@
-"""Stream equals offline, to the bit: in ids and in bytes of pictures, whatever is done with it."""
+"""A stream equals the offline call to the bit, in codes and frames."""
 
 import random
 import weakref
@@ -66,7 +66,7 @@ def test_an_autoregressive_stream_equals_the_call_and_the_oracle(autoregressive_
 def test_a_new_prompt_gives_the_past_of_the_same_frames_under_it(name, scale, transition, request):
     pipe, cut = request.getfixturevalue(name), transition == "cut"
     stream = pipe.stream(RING, generator=9, num_inference_steps=3, guidance_scale=scale, transition=transition)
-    first = taken(stream, 1 + 4 * 4 - 2)  # two pictures of the fifth latent frame are still to come
+    first = taken(stream, 1 + 4 * 4 - 2)  # two frames of the fifth latent frame are still to come
     stream.prompt = STAR
     second = taken(stream, 2 + (1 if cut else 4) + 8)
     known = empty_context(pipe.model, 1).codes_BTNK
@@ -148,7 +148,7 @@ def test_a_stream_ends_after_num_frames_or_close(pipe):
 
 
 def test_a_stream_that_was_interrupted_inside_a_frame_is_closed(pipe, monkeypatch):
-    """It has used up its past; going on would be another video, unsaid."""
+    """Its cache was mutated; continuing would silently give another video."""
     stream = pipe.stream(RING, generator=0)
     taken(stream, 5)
     monkeypatch.setattr(pipe.model.tokenizer.network, "decode", lambda *_: 1 / 0)

@@ -1,4 +1,4 @@
-"""The smallest whole model: random weights, but with everything that a trained one has."""
+"""The smallest complete model, with random weights."""
 
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,12 @@ MASKED_ORDERS = ("halton", "confidence", "random", "threshold", "raster")
 def write_model(
     folder: Path,
     objective: Objective = "masked",
-    told: bool = True,
+    text: bool = True,
     sinks: int = 0,
     settings: dict[str, Any] | None = None,
 ) -> Path:
     """A model folder: latent frames of 2 x 3 tokens out of 1,000, a window of 2, frames of 16 x 24."""
-    conditioner = make_conditioner(BPEConfig(vocabulary=300, length=LENGTH), [RING, STAR]) if told else None
+    conditioner = make_conditioner(BPEConfig(vocabulary=300, length=LENGTH), [RING, STAR]) if text else None
     context = None if conditioner is None else ContextConfig(LENGTH, vocabulary=conditioner.vocabulary)
     tokenizer = tiny_tokenizer(folder.parent)
     config = tiny_config(objective, spec=tokenizer.spec, sinks=sinks, context=context)
@@ -49,5 +49,5 @@ def tiny_tokenizer(folder: Path) -> TokenizerModel:
 
 
 def exact(pipe: VideoPipeline) -> VideoPipeline:
-    """The prior in float64: what is equal but for rounding is then equal in ids, for no two numbers are that close."""
+    """The prior in float64, so that rounding does not change codes."""
     return pipe.to(dtype=torch.float64)

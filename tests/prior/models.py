@@ -48,7 +48,7 @@ def tiny_config(
 
 
 def tiny_model(config: PriorConfig, seed: int = 0) -> LlamaPrior:
-    """In float64, every weight random and large enough to matter: vectors of size one stay of about that size."""
+    """A model in float64 with random weights large enough to matter: vectors of size 1 stay of about that size."""
     generator = torch.Generator().manual_seed(seed)
     model = LlamaPrior(config).double()
     with torch.no_grad():

@@ -100,14 +100,14 @@ def test_auto_is_gathered_on_a_cpu_and_flex_on_a_gpu():
 
 
 def test_narrow_heads_use_gathered_on_a_gpu():
-    """torch has no kernel of fewer than 16 channels, and says so in the middle of the first step."""
+    """torch has no flex kernel for fewer than 16 channels, and would fail in the first step."""
     assert attention.choose_kernel("auto", torch.device("cuda"), 16) == "flex"
     assert attention.choose_kernel("auto", torch.device("cuda"), 12) == "gathered"
     assert attention.block_mask_of(LAYOUTS[0], "auto", torch.device("cuda"), 12) is None
 
 
 def test_gathered_keys_are_linear_in_the_number_of_frames():
-    """A late frame has a row of keys as long as any other; an early one has no more than there is."""
+    """All frames after the first window have the same number of keys."""
     for frames in (8, 80):
         layout = Layout(3, frames, 4, 2, 1, 2, "together")
         keys = attention.split_sequence(torch.zeros(1, layout.length, 2, 6), layout)
@@ -118,18 +118,18 @@ def test_gathered_keys_are_linear_in_the_number_of_frames():
 
 
 def test_flex_is_compiled_for_every_layout_of_a_long_run(monkeypatch):
-    """torch stops at eight recompilations by itself and would then fill a GPU with a matrix of all by all."""
-    told = []
-    monkeypatch.setattr(torch, "compile", lambda function, **options: told.append(options))
+    """By default torch stops after eight recompilations, and would then use quadratic memory."""
+    compile_options = []
+    monkeypatch.setattr(torch, "compile", lambda function, **options: compile_options.append(options))
     with torch._dynamo.config.patch(recompile_limit=8):
         attention.compiled_flex.__wrapped__()
         assert torch._dynamo.config.recompile_limit >= 64
-    assert told == [{"dynamic": False}]
+    assert compile_options == [{"dynamic": False}]
 
 
 @pytest.mark.parametrize("kernel", ["gathered", "flex"])
 def test_q_k_and_v_have_one_dtype_under_autocast(kernel, monkeypatch):
-    """As it does on a GPU: flex refuses queries and keys of another type than values."""
+    """As on a GPU: flex requires queries, keys and values of one dtype."""
     plain = torch.nn.functional.rms_norm
 
     def as_on_a_gpu(x, *rest):

@@ -25,7 +25,7 @@ def random_head(codebooks):
 
 
 def all_tokens(codebooks):
-    """Every token [V, K], the first code counting fastest."""
+    """All tokens [V, K]; the first code varies fastest."""
     return torch.tensor([token[::-1] for token in itertools.product(*map(range, codebooks[::-1]))])
 
 
@@ -34,7 +34,7 @@ def random_tokens(codebooks, *shape):
 
 
 def log_probabilities(head, features):
-    """Of every token [..., V], by the chain rule, code after code, in plain loops."""
+    """The log-probability of every token [..., V], by the chain rule in plain loops."""
     columns = []
     for token in all_tokens(head.codebooks):
         total = 0
@@ -99,7 +99,7 @@ def test_one_codebook_is_a_linear_head_with_torchs_label_smoothing():
 
 @every
 def test_smoothing_never_rewards_certainty_beyond_the_truth(codebooks):
-    """Summed over codes it is the cross-entropy to the softened codes: its least is at the softened ones."""
+    """The loss is the cross-entropy to the smoothed codes, so its minimum is at the smoothed distribution."""
     head, features = random_head(codebooks), torch.randn(6, WIDTH)
     codes = random_tokens(codebooks, 6)
     plain, smooth = head.losses(features, codes), head.losses(features, codes, 0.2)

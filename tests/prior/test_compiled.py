@@ -1,4 +1,4 @@
-"""A compiler takes the whole network as one piece, whatever attends, with and without activations made again."""
+"""torch.compile takes the network as one graph, with every kernel, with and without activation checkpointing."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # a compiler has many remarks
 
 
 class CountingBackend:
-    """A compiler's backend that runs the graphs as they are."""
+    """A backend of torch.compile that runs the graphs unchanged."""
 
     def __init__(self) -> None:
         self.graphs: list[Any] = []
@@ -21,7 +21,7 @@ class CountingBackend:
         return graph.forward
 
 
-# flex has no gradients on a CPU, and without them nothing is made again
+# flex has no gradients on a CPU, and without them there is no checkpointing
 @pytest.mark.parametrize(("kernel", "recompute"), [("gathered", False), ("gathered", True), ("flex", False)])
 @pytest.mark.parametrize("objective", ["masked", "autoregressive"])
 def test_a_compiled_prior_is_one_graph_without_its_block_mask(kernel, recompute, objective):

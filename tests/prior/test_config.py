@@ -76,11 +76,11 @@ def test_no_caption_equals_an_empty_one():
     config = tiny_config(context=WORDS)
     model, batch = tiny_model(config), tiny_batch(config)
     assert batch.text is not None
-    untold = model.features(batch._replace(text=None))
+    without_text = model.features(batch._replace(text=None))
     empty = batch.text.without(torch.tensor([True, True]))
-    assert torch.equal(untold, model.features(batch._replace(text=empty)))
-    told = Text(batch.text.content, torch.tensor([[True, False, False], [False, False, False]]))
-    moved = (model.features(batch._replace(text=told)) - untold).abs().amax((1, 2, 3))
+    assert torch.equal(without_text, model.features(batch._replace(text=empty)))
+    one_word = Text(batch.text.content, torch.tensor([[True, False, False], [False, False, False]]))
+    moved = (model.features(batch._replace(text=one_word)) - without_text).abs().amax((1, 2, 3))
     assert moved[0] > 1e-3
     assert moved[1] == 0
 

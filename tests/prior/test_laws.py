@@ -16,20 +16,20 @@ EVERY = list(itertools.product(("masked", "autoregressive"), (0, 1, 2), CONTEXTS
 
 
 def kinds(objective, sinks, context):
-    """A model and lessons for it: over a short and a long window, codebooks taking turns."""
+    """A model and a batch for it, with a short or a long window."""
     for window, seed in ((1, 0), (2, 1), (9, 2)):
         codebooks = CODEBOOKS[(sinks + seed) % len(CODEBOOKS)]
         config = tiny_config(objective, codebooks, window, sinks, context)
         yield tiny_model(config, seed), tiny_batch(config, frames=4, noise=0.3, seed=seed)
 
 
-def told(value):
+def context_id(value):
     if isinstance(value, ContextConfig):
         return "words" if value.vocabulary else "features"
     return "no context" if value is None else str(value)
 
 
-@pytest.mark.parametrize(("objective", "sinks", "context"), EVERY, ids=lambda value: told(value)[:8])
+@pytest.mark.parametrize(("objective", "sinks", "context"), EVERY, ids=lambda value: context_id(value)[:8])
 def test_training_equals_streaming(objective, sinks, context):
     for model, batch in kinds(objective, sinks, context):
         with torch.no_grad():
@@ -49,7 +49,7 @@ def test_the_laws_hold_for_any_codebooks(objective, codebooks):
     assert laws.a_row_of_a_batch_is_the_row_alone(model, batch, 1e-6).held
 
 
-@pytest.mark.parametrize("context", [None, WORDS], ids=told)
+@pytest.mark.parametrize("context", [None, WORDS], ids=context_id)
 @pytest.mark.parametrize("sinks", [0, 1, 2])
 @pytest.mark.parametrize("objective", ["masked", "autoregressive"])
 def test_the_laws_of_the_past_hold(objective, sinks, context):
@@ -65,7 +65,7 @@ def test_the_laws_of_the_past_hold(objective, sinks, context):
         assert verdict.held, verdict
 
 
-@pytest.mark.parametrize("context", [None, WORDS], ids=told)
+@pytest.mark.parametrize("context", [None, WORDS], ids=context_id)
 @pytest.mark.parametrize("sinks", [0, 1, 2])
 @pytest.mark.parametrize("objective", ["masked", "autoregressive"])
 def test_proposals_are_the_same_a_million_frames_later(objective, sinks, context):
@@ -80,7 +80,7 @@ def test_proposals_are_the_same_a_million_frames_later(objective, sinks, context
 @pytest.mark.parametrize("sinks", [0, 1, 2])
 @pytest.mark.parametrize("objective", ["masked", "autoregressive"])
 def test_streams_with_different_frame_numbers_agree(objective, sinks):
-    """Layers x window frames after the first nothing is left of how a stream began, but for its sinks."""
+    """After layers x window frames, only the sink frames of the start have an influence."""
     config = tiny_config(objective, window=2, sinks=sinks, context=WORDS, layers=2)
     model = tiny_model(config)
     frames = sinks + config.layers * config.window + 3

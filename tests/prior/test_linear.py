@@ -1,4 +1,4 @@
-"""Packed matrices are the same matrices: of what they hold, of every sample alone, and of what they become."""
+"""Packed linear layers equal plain ones: after changes of the weights, for single samples, and in copies."""
 
 import copy
 

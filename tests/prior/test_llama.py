@@ -1,4 +1,4 @@
-"""The blocks are Llama's: on the same weights the logits of `transformers`."""
+"""The blocks are Llama blocks: with the same weights, the logits equal those of `transformers`."""
 
 import dataclasses
 
@@ -43,7 +43,7 @@ def llama(request):
 
 @pytest.fixture(autouse=True)
 def positions_on_a_line(monkeypatch):
-    """A language model's tokens stand on one line; ours stand in frames."""
+    """The tokens of a language model are a line; those of a prior have frames."""
 
     def line(config, start, frames, groups, device):
         tokens = sum(group.tokens for group in groups)
@@ -55,7 +55,7 @@ def positions_on_a_line(monkeypatch):
 
 
 def checkpoint(llama):
-    """As a file of weights has it: tied weights once."""
+    """The weights as in a checkpoint: tied weights once."""
     tied = llama.config.tie_word_embeddings
     return {name: each for name, each in llama.state_dict().items() if not (tied and name == "lm_head.weight")}
 
@@ -86,7 +86,7 @@ def language_model(llama):
 
 
 def sentence(model, first, seed=0):
-    """Words t0 .. tn, n = 4 x 2 x 3; the prior is told t0 by its vector of the start, the rest as clips."""
+    """Words t0 .. tn, n = 4 x 2 x 3; the prior gets t0 as its start vector, the rest as clips."""
     words_BS = torch.randint(VOCABULARY, (2, 24), generator=torch.Generator().manual_seed(seed))
     model.embedding.start.data.copy_(model.embedding.tables[0].weight[first])
     clip = words_BS.view(2, 4, 6, 1)

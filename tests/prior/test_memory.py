@@ -42,7 +42,7 @@ def test_ten_rings_of_frames_equal_the_windowed_reference_in_the_same_memory(obj
 
 
 def test_cropping_the_clip_is_not_the_reference():
-    """Keys carry what their frames saw: the window's frames alone give other answers than a stream."""
+    """Keys depend on the frames before the window, so the frames of the window alone give another result."""
     config = tiny_config(window=2)
     model, batch = tiny_model(config), tiny_batch(config, frames=8)
     with torch.no_grad():
@@ -79,15 +79,15 @@ def test_a_copy_shares_no_memory():
 
 
 def test_a_present_is_valid_after_other_proposals():
-    """A frame can be asked for, others after it, and the first be committed nevertheless."""
+    """The present of a proposal can be committed after other proposals."""
     config = tiny_config(sinks=1)
     model, batch = tiny_model(config), tiny_batch(config)
     known = laws.all_known(batch)
     past, expected = start_past(model, batch), start_past(model, batch)
     for t in range(4):
         _, present = model.propose(batch.clean[:, t], known, past)
-        for other, told in ((batch.clean[:, t].flip(1), known), (batch.clean[:, t], ~known)):
-            model.propose(other, told, past)
+        for other, other_known in ((batch.clean[:, t].flip(1), known), (batch.clean[:, t], ~known)):
+            model.propose(other, other_known, past)
         past = model.commit(past, present)
         expected = model.commit(expected, model.propose(batch.clean[:, t], known, expected)[1])
         pairs = zip(laws.visible(config, past), laws.visible(config, expected), strict=True)
@@ -96,7 +96,7 @@ def test_a_present_is_valid_after_other_proposals():
 
 @pytest.mark.parametrize("objective", ["masked", "autoregressive"])
 def test_codes_may_be_overwritten_after_the_call(objective):
-    """A sampler fills one frame in place, again and again."""
+    """A sampler may fill the same tensor in place at every step."""
     config = tiny_config(objective)
     model, batch = tiny_model(config), tiny_batch(config)
     past, expected = start_past(model, batch), start_past(model, batch)

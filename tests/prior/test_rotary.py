@@ -21,7 +21,7 @@ def vectors(count, seed=0):
 
 
 def scores(query, query_turns, key, key_turns):
-    """What every position makes of every other, when all send the same query and the same key."""
+    """The scores between all positions if all have the same query and the same key."""
     q = apply_rotary(query.expand(-1, len(query_turns.cos), -1, -1), query_turns)[0, :, 0]
     k = apply_rotary(key.expand(-1, len(key_turns.cos), -1, -1), key_turns)[0, :, 0]
     return q @ k.T

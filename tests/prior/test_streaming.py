@@ -1,4 +1,4 @@
-"""What streams take in place of a block's own arithmetic is that arithmetic, and only what is read is computed."""
+"""The streaming version of a block equals the block, and computes only what is read."""
 
 import pytest
 import torch
@@ -54,14 +54,14 @@ def test_a_norm_is_packed_with_the_matrix_after_it() -> None:
 
 
 def test_the_gate_is_silu_and_its_bits_do_not_depend_on_threads() -> None:
-    x, made, before = torch.randn(2, 64, 2 * 704).chunk(2, -1)[0] * 8, [], torch.get_num_threads()
+    x, results, before = torch.randn(2, 64, 2 * 704).chunk(2, -1)[0] * 8, [], torch.get_num_threads()
     torch.testing.assert_close(streaming.silu(x), torch.nn.functional.silu(x))
     assert torch.equal(streaming.silu(torch.tensor([-1e4, 0.0, 1e4])), torch.tensor([-0.0, 0.0, 1e4]))
     for threads in (1, 2, 3, 8):
         torch.set_num_threads(threads)
-        made.append(streaming.silu(x))
+        results.append(streaming.silu(x))
     torch.set_num_threads(before)
-    assert all(torch.equal(one, made[0]) for one in made)
+    assert all(torch.equal(one, results[0]) for one in results)
 
 
 def test_half_precision_and_autocast_use_the_plain_block() -> None:

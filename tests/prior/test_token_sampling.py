@@ -1,4 +1,4 @@
-"""Each option does what it says, by how often each token comes, or by which tokens never come."""
+"""Each sampling option, tested by the frequencies of the drawn codes."""
 
 import math
 
@@ -20,7 +20,7 @@ def uniform(seed: int, *shape: int) -> torch.Tensor:
 
 
 class GivenNumbers:
-    """A TokenRNG that hands out these numbers [B, M, K]."""
+    """A TokenRNG that returns these numbers [B, M, K]."""
 
     def __init__(self, numbers: torch.Tensor):
         self.numbers = numbers
@@ -37,7 +37,7 @@ def frequencies(settings: DrawSettings, p: torch.Tensor = P, draws: int = DRAWS)
 
 
 def close(seen: torch.Tensor, p: torch.Tensor, draws: int = DRAWS) -> bool:
-    """Within 4 deviations of the binomial law, token by token; what is impossible never came."""
+    """The frequencies are within 4 standard deviations; entries with probability 0 are never drawn."""
     return bool(((seen - p).abs() <= 4 * (p * (1 - p) / draws).sqrt()).all())
 
 
@@ -48,7 +48,7 @@ def test_temperature_is_a_power_of_the_probabilities(temperature):
 
 
 def test_temperatures_can_be_told_apart():
-    """The bounds of the test above are narrow enough to tell temperatures from each other."""
+    """The bounds of the test above are narrow enough to distinguish temperatures."""
     seen = frequencies(DrawSettings(temperature=0.5))
     assert not close(seen, P)
     assert not close(frequencies(DrawSettings(temperature=2.0)), P)
@@ -133,7 +133,7 @@ def test_each_row_has_its_own_number():
 
 
 def test_codes_follow_the_chain_rule():
-    """Tokens of two codes come as often as the table of whole tokens says, and are believed as much."""
+    """Tokens of two codes have the frequencies and the log-probabilities of the joint table."""
     prior = fake_prior((3, 2))
     log_p = prior.log_p[0, 1, 2].expand(100, DRAWS // 100, -1)
     codes, confidence = FakeProposal(log_p, (3, 2)).sample(

@@ -1,4 +1,4 @@
-"""Who sees whom, felt by gradients and compared with a second definition, written token by token."""
+"""The attention pattern, measured by gradients and compared with a second definition, token by token."""
 
 import itertools
 
@@ -26,7 +26,7 @@ def positions(context: int, copies: int, frames: int, tokens: int) -> list[tuple
 
 
 def sees(asker, key, window, sinks, raster):
-    """The rules of DESIGN in words: what a position is told of another."""
+    """The definition, position by position: whether one attends to the other."""
     copy, frame, token = asker
     of_copy, of_frame, of_token = key
     if of_copy == "context":
@@ -77,11 +77,11 @@ def through_blocks(model: LlamaPrior, layout, x_SC, kernel):
 
 
 def reachable(seen, steps):
-    """What is told through so many layers: of what one sees, what that has seen, and so on."""
-    told = seen
+    """Which inputs reach each position through this many layers."""
+    reached = seen
     for _ in range(steps - 1):
-        told = (told.double() @ seen.double()) > 0
-    return told
+        reached = (reached.double() @ seen.double()) > 0
+    return reached
 
 
 @every_case
@@ -95,7 +95,7 @@ def test_the_layout_equals_the_definition(objective, sinks, context, window):
 @every_case
 @pytest.mark.parametrize("kernel", ["gathered", "dense", "oracle"])
 def test_gradients_of_one_layer_equal_the_mask(objective, sinks, context, kernel):
-    """Nothing from outside the window, nothing of other masked frames, and all of the rest."""
+    """Nothing outside the window and nothing of other masked frames, and everything else."""
     config = tiny_config(objective, sinks=sinks, context=context, layers=1, shape=SHAPE)
     model, _, layout, x_SC = lesson_and_sequence(config)
     felt = feels(through_blocks(model, layout, x_SC, kernel), x_SC)
@@ -132,7 +132,7 @@ def test_gradients_of_the_model_follow_its_layout(objective, monkeypatch):
 
 
 def test_changing_a_token_changes_only_the_predictions_that_attend_to_it():
-    """The same by codes: changing a token changes exactly the answers that are told of it."""
+    """The same by changing codes instead of gradients."""
     config = tiny_config(window=1, layers=2, shape=SHAPE)
     model, batch = tiny_model(config), tiny_batch(config, batch=1, frames=FRAMES)
     assert batch.known is not None
@@ -142,8 +142,8 @@ def test_changing_a_token_changes_only_the_predictions_that_attend_to_it():
         for t in range(FRAMES):
             clean, targets = batch.clean.clone(), batch.targets.clone()
             clean[:, t], targets[:, t] = (clean[:, t] + 1) % 3, (targets[:, t] + 1) % 3
-            told_T = changed(before, model.features(batch._replace(clean=clean)))
-            assert told_T == [t < frame <= t + 2 for frame in range(FRAMES)]
+            changed_T = changed(before, model.features(batch._replace(clean=clean)))
+            assert changed_T == [t < frame <= t + 2 for frame in range(FRAMES)]
             assert changed(before, model.features(batch._replace(targets=targets))) == [f == t for f in range(FRAMES)]
 
 

@@ -17,7 +17,7 @@ def a_past(prior, sampler, batch):
 
 @pytest.mark.parametrize("options", OPTIONS)
 def test_autoregressive_and_raster_have_the_same_distribution(options):
-    """The two ways number their draws differently, so they agree in frequencies; at temperature 0 in every token."""
+    """The two orders use different random numbers, so only frequencies agree; at temperature 0 every token."""
     many, prior = 4000, fake_prior((3, 2), shape=(2, 3))
     cached, masked = SamplerConfig(order="autoregressive", **options), SamplerConfig(order="raster", **options)
     ids = torch.full((many, 2, 3), prior.unknown)

@@ -63,7 +63,7 @@ def texts(batch: int, guided: bool) -> Text:
     return both.without(torch.arange(2 * batch) >= batch)
 
 
-def begun(prior: LlamaPrior, sampler: SamplerConfig):
+def begin_rollout(prior: LlamaPrior, sampler: SamplerConfig):
     text = texts(len(SEEDS), sampler.guided)
     return start_rollout(prior, prior.begin(text, len(text.mask)), SEEDS)
 
@@ -71,7 +71,7 @@ def begun(prior: LlamaPrior, sampler: SamplerConfig):
 def slow_choice(
     proposal, place: int, sampler: SamplerConfig, scale: float, uniforms: list[float]
 ) -> tuple[list[int], float]:
-    """One token of one sample in plain numbers: its codes, and its log-probability."""
+    """One token of one sample: its codes and its log-probability."""
     known: list[int] = []
     confidence = 0.0
     for u in uniforms:
@@ -91,7 +91,7 @@ def slow_choice(
 
 
 def slow_frame(prior, past, sampler, seed, frame) -> list[list[int]]:
-    """A frame of one sample by the definition; `propose` alone is asked, with as many unknown tokens as there are."""
+    """A frame of one sample by the definition, with `propose` only."""
     rng = counter_rng([seed], frame)
     tokens: list[list[int] | None] = [None] * TOKENS
     steps = sampler.steps_of(TOKENS)
@@ -124,7 +124,7 @@ def slow_frame(prior, past, sampler, seed, frame) -> list[list[int]]:
 
 
 def slow_rollout(prior, sampler) -> torch.Tensor:
-    """Each sample by itself; a frame is committed on its own, after it is decided."""
+    """Each sample alone; each frame is committed in a pass of its own."""
     samples, everything = [], torch.ones(2 if sampler.guided else 1, TOKENS, dtype=torch.bool)
     for row, seed in enumerate(SEEDS):
         text = texts(len(SEEDS), sampler.guided)
@@ -149,17 +149,20 @@ CASES = [
 
 @pytest.mark.parametrize("sampler", CASES, ids=lambda sampler: sampler.order)
 def test_a_rollout_is_what_the_slow_sampler_makes(prior, sampler):
-    """Past the window and the sink, with fused commits, both samples at once."""
-    fast = torch.stack([each.codes_BNK for each in sample_frames(prior, begun(prior, sampler), sampler, FRAMES)], 1)
+    """Beyond the window and the sink frames, with fused commits, both samples in a batch."""
+    fast = torch.stack(
+        [each.codes_BNK for each in sample_frames(prior, begin_rollout(prior, sampler), sampler, FRAMES)], 1
+    )
     assert torch.equal(fast, slow_rollout(prior, sampler))
 
 
 @pytest.mark.parametrize("options", [{}, {"guidance_scale": 3.0, "top_k": 5}])
 def test_token_by_token_is_what_the_slow_sampler_makes(raster_prior, options):
-    """The keys that a frame's tokens leave behind serve the next token as a whole proposal would."""
+    """The keys of earlier tokens of a frame give the next token the result of a whole proposal."""
     sampler = SamplerConfig(order="autoregressive", **options)
     fast = torch.stack(
-        [each.codes_BNK for each in sample_frames(raster_prior, begun(raster_prior, sampler), sampler, FRAMES)], 1
+        [each.codes_BNK for each in sample_frames(raster_prior, begin_rollout(raster_prior, sampler), sampler, FRAMES)],
+        1,
     )
     assert torch.equal(fast, slow_rollout(raster_prior, sampler))
 
@@ -174,7 +177,7 @@ def test_a_saved_rollout_resumes_to_the_same_token_by_token(raster_prior):
 
 
 def resumes(prior, sampler):
-    rollout, whole, saved = begun(prior, sampler), [], []
+    rollout, whole, saved = begin_rollout(prior, sampler), [], []
     for _ in range(6):
         saved.append(copy_rollout(rollout))
         rollout, decided = sample_frame(prior, rollout, sampler)
@@ -186,7 +189,7 @@ def resumes(prior, sampler):
 
 def test_known_frames_continue_as_if_they_had_been_sampled(prior):
     sampler = SamplerConfig(steps=3)
-    whole = torch.stack([each.codes_BNK for each in sample_frames(prior, begun(prior, sampler), sampler, 6)], 1)
+    whole = torch.stack([each.codes_BNK for each in sample_frames(prior, begin_rollout(prior, sampler), sampler, 6)], 1)
     past = commit_codes(prior, prior.begin(texts(2, False), 2), whole[:, :4])
     continued = start_rollout(prior, past, SEEDS, first_frame=4)
     assert torch.equal(

@@ -31,7 +31,7 @@ def masks(prior: FakePrior, batch: int) -> torch.Tensor:
 
 
 def decide(prior, sampler, seeds=(0,), frame=0, ids=None, text=None):
-    """One frame out of a fresh past, twice as wide where the sampler guides."""
+    """One frame from a fresh past, with twice the streams for guidance."""
     ids = masks(prior, len(seeds)) if ids is None else ids
     if sampler.guided:
         text = torch.cat([torch.ones(len(seeds), dtype=torch.bool), torch.zeros(len(seeds), dtype=torch.bool)])
@@ -40,7 +40,7 @@ def decide(prior, sampler, seeds=(0,), frame=0, ids=None, text=None):
 
 
 def revealed(prior: FakePrior, ids: torch.Tensor) -> torch.Tensor:
-    """The step (from 1) at which each place was known, from what the prior was asked."""
+    """The step (from 1) at which each position became known, from the calls of the prior."""
     known = torch.stack([*prior.asked, ids]) != prior.unknown
     return known.int().argmax(0)
 
@@ -71,7 +71,7 @@ def test_every_token_is_decided_and_as_many_a_step_as_the_schedule_says(order, s
     ],
 )
 def test_sample_i_of_a_batch_is_sample_i_alone(order, options):
-    """With partly given frames too, that end at different steps."""
+    """Also for partly given frames, which finish at different steps."""
     prior, seeds = fake_prior(sharpness=2.0), [11, 12, 2**40, -5]
     ids = masks(prior, 4)
     ids[1, :2], ids[2] = 3, 1
@@ -158,7 +158,7 @@ def test_more_steps_than_tokens_are_a_step_a_token(order):
 @pytest.mark.parametrize("order", ["halton", "random", "raster"])
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
 def test_tokens_come_as_often_as_they_should_in_a_whole_frame(order, temperature):
-    """Orders that do not look at what was drawn leave the distribution as it is, in every place and at every step."""
+    """Static orders do not change the distribution of any token at any step."""
     p = torch.tensor([0.6, 0.3, 0.1])
     sampler = SamplerConfig(order=order, steps=3, temperature=temperature)
     ids = decide(plain_prior(p.tolist(), shape=(2, 2)), sampler, seeds=range(MANY // 4)).ids
@@ -170,7 +170,7 @@ def test_tokens_come_as_often_as_they_should_in_a_whole_frame(order, temperature
 
 
 def test_the_context_counts_token_by_token():
-    """Of two tokens in raster order, the pair comes as often as the chain rule says."""
+    """Pairs of tokens in raster order have the frequencies of the chain rule."""
     prior = fake_prior((3,), shape=(1, 2))
     ids = decide(prior, SamplerConfig(order="raster"), seeds=range(MANY)).ids.flatten(1)
     pairs = torch.bincount(ids[:, 0] * 3 + ids[:, 1], minlength=9) / MANY
@@ -192,12 +192,12 @@ def test_tokens_of_one_step_know_nothing_of_each_other():
 
 @pytest.mark.parametrize("scale", [0.0, 0.5, 1.0, 2.5])
 def test_guidance_moves_the_odds_of_what_is_drawn(scale):
-    told, untold = [0.5, 0.3, 0.2], [0.2, 0.3, 0.5]
-    prior = plain_prior(untold, told, shape=(1, 1))
+    with_text, without_text = [0.5, 0.3, 0.2], [0.2, 0.3, 0.5]
+    prior = plain_prior(without_text, with_text, shape=(1, 1))
     text = torch.ones(MANY, dtype=torch.bool)
     sampler = SamplerConfig(guidance_scale=scale)
     ids = decide(prior, sampler, seeds=range(MANY), text=text).ids
-    weights = [u * (t / u) ** scale for t, u in zip(told, untold, strict=True)]
+    weights = [u * (t / u) ** scale for t, u in zip(with_text, without_text, strict=True)]
     for token, weight in enumerate(weights):
         assert close((ids == token).double().mean(), weight / sum(weights), MANY)
     assert {len(each) for each in prior.asked} == {MANY if scale == 1 else 2 * MANY}
@@ -210,9 +210,9 @@ def test_guidance_of_100_takes_what_the_text_favours_most():
 
 
 def test_guidance_grows_with_the_steps_of_a_frame():
-    """Ramped from 1 to 100: tokens of the first step are as the text says, those of the last as guidance says."""
-    told, untold = [0.5, 0.3, 0.2], [0.2, 0.3, 0.5]
-    prior = plain_prior(untold, told, shape=(1, 2))
+    """With a ramp from 1 to 100, the first step has no guidance and the last one full guidance."""
+    with_text, without_text = [0.5, 0.3, 0.2], [0.2, 0.3, 0.5]
+    prior = plain_prior(without_text, with_text, shape=(1, 2))
     sampler = SamplerConfig(order="raster", guidance_scale=100, guidance_schedule="linear")
     ids = decide(prior, sampler, seeds=range(MANY)).ids.flatten(1)
     assert close((ids[:, 0] == 0).double().mean(), 0.5, MANY)
@@ -244,7 +244,7 @@ def test_random_orders_are_another_for_each_sample_and_frame_and_all_are_as_like
 
 
 def test_without_noise_the_surest_comes_first():
-    """As believed when it was drawn: in a frame of equal distributions, the most probable token before all others."""
+    """With equal distributions, the token whose drawn code is most probable is revealed first."""
     prior = plain_prior([0.6, 0.4])
     decided = decide(prior, SamplerConfig(order="confidence", noise=0, steps=16), seeds=range(20))
     chosen = revealed(prior, decided.ids) == 1
@@ -255,7 +255,7 @@ def test_without_noise_the_surest_comes_first():
 
 @pytest.mark.parametrize("frame", [0, 1, 7, 100_000])
 def test_noise_decides_the_order_in_every_frame_alike(frame):
-    """All equally sure: without noise the order is always the same, with noise each place is first equally often."""
+    """With equal confidence: without noise the order is fixed, with noise each position is first equally often."""
     prior = plain_prior([0.25] * 4, shape=(2, 2))
     sampler = SamplerConfig(order="confidence", steps=4, noise=1.0)
     first = revealed(prior, decide(prior, sampler, range(2000), frame).ids).flatten(1).argmin(1)
@@ -267,7 +267,7 @@ def test_noise_decides_the_order_in_every_frame_alike(frame):
 
 
 def test_more_noise_is_more_disorder_and_it_is_gumbels():
-    """Two places of confidences c and d: with Gumbel noise n, the first comes first with probability s((c - d) / n)."""
+    """Confidences c and d with Gumbel noise n: the first position is first with probability sigmoid((c - d) / n)."""
     prior = fake_prior((2,), shape=(1, 2))
     prior.log_p = torch.tensor([[0.8, 0.2], [0.6, 0.4]], dtype=torch.float64).log()[None, None].expand(2, 3, 2, 2)
     for noise in (0.5, 2.0):
@@ -281,7 +281,7 @@ def test_more_noise_is_more_disorder_and_it_is_gumbels():
 
 
 def test_threshold_reveals_all_confident_tokens_at_once():
-    """Places of the last frame's token 0 are sure (0.95), those of token 1 are not (0.6)."""
+    """Positions of token 0 in the last frame have confidence 0.95, those of token 1 have 0.6."""
     prior = fake_prior((2,))
     prior.log_p = torch.tensor([[0.95, 0.05], [0.6, 0.4]], dtype=torch.float64).log()[None, None].expand(2, 3, 2, 2)
     last = (torch.arange(16) % 3 == 0).long()  # six unsure places
@@ -317,7 +317,7 @@ def test_the_lowest_threshold_takes_one_step():
 
 
 def test_samples_of_a_batch_finish_independently():
-    """One sure, one not: the sure one takes one step, and is not touched while the other goes on."""
+    """One confident sample takes one step, and does not change while the other continues."""
     prior = plain_prior([0.55, 0.45], [0.99, 0.01])
     text = torch.tensor([True, False])
     decided = decide(prior, SamplerConfig(order="threshold", temperature=0, threshold=0.9), seeds=(1, 2), text=text)
@@ -338,7 +338,7 @@ def test_a_given_proposal_saves_the_first_pass():
 
 
 def drawn_everywhere(prior, past, ids, sampler, rng):
-    """The same without economy: every token of a frame is drawn in every step, and thrown away where it is not due."""
+    """The same, but draws every token in every step and discards those that are not due."""
     codes, known, _ = frame_of(prior, ids)
     counts = (~known).sum(1).tolist()
     steps = tuple(sampler.steps_of(count) for count in counts)

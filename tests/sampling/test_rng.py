@@ -8,7 +8,7 @@ WORD = (1 << 64) - 1
 
 
 def splitmix64(state: int) -> int:
-    """The published generator, in Python's own integers."""
+    """The published generator, in Python integers."""
     state = (state + 0x9E3779B97F4A7C15) & WORD
     state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & WORD
     state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & WORD

@@ -175,7 +175,7 @@ def test_truncation_is_reported_once_per_prompt(pipe):
 
 
 def test_model_without_text_truncates_nothing(tmp_path):
-    pipe = VideoPipeline.from_pretrained(write_model(tmp_path / "untold", told=False))
+    pipe = VideoPipeline.from_pretrained(write_model(tmp_path / "textless", text=False))
     script = ScriptedSocket(asked(frames=1))
     worked(pipe, script)
     assert [message.truncated for message in script.pictures()] == [False]

@@ -1,4 +1,4 @@
-"""The picture in the documentation is of the definition that the code follows."""
+"""The attention diagram in the documentation matches the code."""
 
 from benchmarks.prior.draw_visibility import TARGET, draw
 
