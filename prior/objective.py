@@ -77,18 +77,23 @@ def chosen_group(ratio: Tensor, groups: int) -> tuple[Tensor, Tensor]:
     return group, ratio * groups - group
 
 
-def corrupt(codes_BTNK: Tensor, noise_B: Tensor, draws: BatchDraws) -> Tensor:
-    """Replaces a share `noise_B` of the tokens by tokens from elsewhere in the same clip.
+def corrupt(codes_BTNK: Tensor, noise_B: Tensor, draws: BatchDraws, sizes: tuple[int, ...]) -> Tensor:
+    """Replaces a share `noise_B` of the tokens by tokens of the same group from elsewhere in the same clip.
 
-    So wrong tokens are plausible, as the errors of a model are.
+    So wrong tokens are plausible, as the errors of a model are. `sizes` are the tokens of each group.
     """
-    batch, depth = len(codes_BTNK), codes_BTNK.shape[-1]
+    parts = (torch.split(each, list(sizes), 2) for each in (codes_BTNK, draws.source_BTN))
+    other_BTNK = torch.cat([elsewhere(*part) for part in zip(*parts, strict=True)], 2)
+    wrong_BTN = draws.corrupt_BTN < noise_B[:, None, None]
+    return torch.where(wrong_BTN.unsqueeze(-1), other_BTNK, codes_BTNK)
+
+
+def elsewhere(codes_BTNK: Tensor, source_BTN: Tensor) -> Tensor:
+    """For each token a random one of its clip."""
     tokens_BSK = codes_BTNK.flatten(1, 2)
     places = tokens_BSK.shape[1]
-    source_BS = (draws.source_BTN * places).long().clamp(max=places - 1).view(batch, places)
-    other_BTNK = tokens_BSK.gather(1, source_BS.unsqueeze(-1).expand(-1, -1, depth)).view_as(codes_BTNK)
-    wrong_BTN = draws.corrupt_BTN < noise_B.view(batch, 1, 1)
-    return torch.where(wrong_BTN.unsqueeze(-1), other_BTNK, codes_BTNK)
+    source_BS = (source_BTN * places).long().clamp(max=places - 1).flatten(1)
+    return tokens_BSK.gather(1, source_BS.unsqueeze(-1).expand_as(tokens_BSK)).view_as(codes_BTNK)
 
 
 def mean_over_frames(values_BTN: Tensor, counted_BTN: Tensor) -> Tensor:

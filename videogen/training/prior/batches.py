@@ -160,7 +160,7 @@ class TokenBatches:
             keys=tuple(clip.key for clip in clips),
             captions=tuple(clip.caption for clip in clips),
             codes=codes_BTNK,
-            clean=corrupt(codes_BTNK, noise_B, draws),
+            clean=corrupt(codes_BTNK, noise_B, draws, sizes_of(windows.spec)),
             known=known,
             predicted=predicted_BTN,
             control=torch.from_numpy(np.stack(controls)) if controls else None,
