@@ -32,8 +32,8 @@ class Embedding(nn.Module):
     def of_frames(self, x_BTNC: Tensor, groups: tuple[int, ...], control_BT: Tensor | None) -> Tensor:
         """Adds the embeddings of the group of each token and of the control of each frame; [B, T * N, C]."""
         if self.group is not None:
-            sizes = torch.tensor(groups, device=x_BTNC.device)
-            x_BTNC = x_BTNC + self.group.weight.repeat_interleave(sizes, 0)
+            vectors = zip(self.group.weight.split(1), groups, strict=True)
+            x_BTNC = x_BTNC + torch.cat([vector_1C.expand(size, -1) for vector_1C, size in vectors])
         if self.control is not None:
             x_BTNC = x_BTNC + self.control(control_BT, x_BTNC.shape[:2]).unsqueeze(2)
         elif control_BT is not None:
