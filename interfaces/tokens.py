@@ -113,8 +113,10 @@ class TokenSpec:
         return replace(self, groups=tuple(TokenGroup(group.name, shape) for group, shape in groups))
 
     def same_kind(self, other: "TokenSpec") -> bool:
-        """Whether the two differ only in the shapes of their groups, as for two frame sizes of one tokenizer."""
-        return len(self.groups) == len(other.groups) and self == other.resized([group.shape for group in self.groups])
+        """Whether the two differ only in the sizes of their groups, as for two frame sizes of one tokenizer."""
+        shapes = [group.shape for group in self.groups]
+        alike = [len(shape) for shape in shapes] == [len(group.shape) for group in other.groups]
+        return alike and self == other.resized(shapes)
 
     def check(self, codes: "Tensor") -> None:
         """ValueError unless the codes have the shape and type of whole latent frames [..., N, K]."""

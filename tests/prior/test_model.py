@@ -199,5 +199,6 @@ def test_a_control_affects_its_frame_and_later_ones(objective, control):
 def test_another_kind_of_tokens_is_refused():
     model = tiny_model(tiny_config())
     model.begin(None, 1, grid_spec((4, 3), (5, 5)))
-    with pytest.raises(ValueError, match="begin"):
-        model.begin(None, 1, grid_spec((4, 4)))
+    for spec in (grid_spec((4, 4)), grid_spec((4, 3), (6,)), TokenSpec((4, 3), GROUPS, 4)):
+        with pytest.raises(ValueError, match="begin"):
+            model.begin(None, 1, spec)
