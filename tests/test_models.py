@@ -126,6 +126,14 @@ def test_a_prior_with_the_tokens_of_another_tokenizer_is_refused(tmp_path: Path)
         load_prior(tmp_path / "model")
 
 
+def test_a_head_that_there_is_not_is_named(tmp_path: Path) -> None:
+    tokenizer = load_tokenizer(write(tmp_path / "tokenizer", small_config()))
+    config = replace(tiny_config(spec=tokenizer.spec), head="diffusion")
+    write_folder(tmp_path / "model", prior_files(tokenizer, config, CLIPS, {}, None, "# a card"))
+    with pytest.raises(CheckpointError, match="head = diffusion"):
+        load_prior(tmp_path / "model")
+
+
 def test_weights_of_another_configuration_are_refused(tmp_path: Path) -> None:
     folder = write(tmp_path / "model", small_config(f_s=16), small_model(small_config()).state_dict())
     with pytest.raises(CheckpointError, match="weights"):

@@ -27,6 +27,7 @@ from videogen.training.loop.config import TrainingConfig
 from videogen.training.prior import dry_run as prior_dry_run
 from videogen.training.prior.batches import TokenBatches
 from videogen.training.prior.dry_run import dry_run, find_context, phase_cost, zero_batch
+from videogen.training.prior.stage import make_prior_config
 from videogen.training.tokenizer import dry_run as tokenizer_dry_run
 
 H100 = find_machine("h100")
@@ -65,7 +66,7 @@ def test_costs_of_two_layers_give_those_of_five(objective: Any, tmp_path: Path) 
     config = replace(config, prior=replace(config.prior, layers=5))
     context, _ = find_context(config.text)
     source = prior_dry_run.find_tokenizer("video_64_cpu", config)
-    shape = prior_dry_run.make_prior_config(config, source, context)
+    shape = make_prior_config(config, source, context)
     phase = config.phases[-1]
     said = phase_cost(shape, config, phase, recompute=False)
     network = LlamaPrior(shape)  # and nothing without memory is left behind in any cache

@@ -82,7 +82,11 @@ def _network(folder: Folder, part: str, parts: dict[str, Any], kinds: dict[str, 
     if parts["kind"] not in kinds:
         raise CheckpointError(f"{place}: kind is {parts['kind']!r}; this program knows {', '.join(kinds)}")
     kind = kinds[parts["kind"]]
-    network: nn.Module = kind.make(from_json(kind.config, parts["network"], place))
+    config = from_json(kind.config, parts["network"], place)
+    try:
+        network: nn.Module = kind.make(config)
+    except ValueError as error:
+        raise CheckpointError(f"{place}: {error}") from None
     weights = folder.tensors(f"{part}/model.safetensors")
     try:
         network.load_state_dict(weights)

@@ -43,7 +43,7 @@ from videogen.training.prior.batches import TokenBatches
 from videogen.training.prior.config import PriorPhaseConfig, PriorTrainingConfig
 from videogen.training.prior.init_weights import init_weights
 from videogen.training.prior.run import check_validation
-from videogen.training.prior.stage import describe_network, make_prior_config
+from videogen.training.prior.stage import describe_network, make_network
 
 DEFAULT_FEATURES = 1024  # of a text encoder that is not on this machine: as many as large ones have
 
@@ -85,7 +85,7 @@ def dry_run(
     context, text = find_context(config.text)
     phases = [phase for phase in config.phases if phase.from_step < training.steps]
     with fake_tensors():
-        network = LlamaPrior(make_prior_config(config, source, context))
+        network = make_network(config, source, context)
     costs = [phase_cost(network.config, config, each, config.recompute) for each in phases]
     largest = max(costs, key=lambda cost: cost.bytes)
     phase = phases[costs.index(largest)]
