@@ -1,5 +1,6 @@
 """Runs of stage two: resumed to the bit, equal in two processes, and the exported model."""
 
+import math
 import random
 import shutil
 import signal
@@ -29,11 +30,11 @@ from tests.training.programs import CHECKOUT, ENVIRONMENT, last_tensors, same_bi
 from tests.training.tiny_prior import Set, tiny_config, train
 from videogen.checkpoint import read_folder, write_folder
 from videogen.conditioning import BPEConfig
-from videogen.data import build_index
+from videogen.data import build_index, load_index
 from videogen.errors import CheckpointError, DataError, UsageError
 from videogen.evaluation.prior.likelihood import Baseline
 from videogen.models import check_order, load_prior, load_tokenizer, sampler_of
-from videogen.tokens import TokenSet, encode
+from videogen.tokens import EncodeSpec, TokenSet, encode
 from videogen.tokens.windows import own_latent_frames, split_rows
 from videogen.training.estimate.machine import find_machine
 from videogen.training.loop.stage import Distributed
@@ -289,6 +290,17 @@ def validated(stage: PriorStage, world: int) -> tuple[list[list[torch.Tensor]], 
     return sums, [tuple(sizes) for sizes in calls]
 
 
+def test_validation_clips_may_have_another_frame_size(made: Set, tmp_path: Path) -> None:
+    model, index = load_tokenizer(made[0]), load_index(made[1].parent / "videos")
+    encode(index, tmp_path / "small", model, EncodeSpec(16, 24, model.clips.fps))
+    config = tiny_config(made[1])
+    config = replace(config, data=replace(config.data, validation=tmp_path / "small"))
+    train(*made, tmp_path / "run", config=config, steps=4, sample_every=4)
+    found = [line for line in lines(tmp_path / "run") if line["kind"] == "validation"][-1]
+    assert found["nats"] > 0
+    assert found["bits_per_pixel"] == pytest.approx(found["nats"] * 3 * 6 / math.log(2) / (9 * 16 * 24))
+
+
 def test_baselines(made: Set) -> None:
     tokens = TokenSet.open(made[1])
     spec, baseline = tokens.description.spec, Baseline.of(tokens, range(len(tokens)))
@@ -342,6 +354,11 @@ def test_errors_come_before_training(made: Set, tmp_path: Path) -> None:
                 dry_run(wrong, str(made[0]), find_machine("cpu"))
             with pytest.raises(DataError, match=words):
                 train(made[0], tokens, tmp_path / "run", config=wrong)
+    wrong = replace(config, prior=replace(config.prior, head="diffusion"))
+    with pytest.raises(UsageError, match=r"prior.head = diffusion"):
+        dry_run(wrong, str(made[0]), find_machine("cpu"))
+    with pytest.raises(UsageError, match=r"prior.head = diffusion"):
+        train(*made, tmp_path / "run", config=wrong)
     with pytest.raises(ValueError, match=r"teaching.corruption"):
         replace(config, text=None)
     with pytest.raises(ValueError, match="rollout_share"):

@@ -65,7 +65,7 @@ class PriorStage:
         self.config, self.token_batches = config, token_batches
         self.tokenizer, self.conditioner = tokenizer, conditioner
         tokens = token_batches.windows[0].tokens.description
-        self.network = LlamaPrior(make_prior_config(config, tokens, make_context_config(conditioner)))
+        self.network = make_network(config, tokens, make_context_config(conditioner))
         weights = init_weights(self.network, config)
         self.trained_modules = {PRIOR: TrainedModule(self.network, config.optimizer, init_weights=weights)}
 
@@ -155,7 +155,8 @@ class PriorStage:
             found: TokenLosses = module(batch, config.kernel, blocks=self.network.block_mask_for(batch, config.kernel))
             return found
 
-        codes, control, spec = self.validation_codes, self.validation_control, self.token_batches.spec
+        held_out = self.token_batches.held_out  # perhaps of another frame size
+        codes, control, spec = self.validation_codes, self.validation_control, held_out.spec
         count, sums = len(codes), LikelihoodSums.none(codes.shape[1])
         each, masked = -(-count // distributed.world_size), config.prior.objective == "masked"
         end = (distributed.rank + 1) * each
@@ -167,7 +168,7 @@ class PriorStage:
             found = frame_likelihoods(losses, codes[rows].to(distributed.device), spec, masked, text, given, first)
             sums = sums.plus(found.of(slice(max(0, min(len(numbers), count - first)))))
         sums = sums.over_processes(distributed.mean)
-        clips = self.token_batches.windows[-1].tokens.description.clips
+        clips = held_out.tokens.description.clips
         return {**figures(sums, spec, clips.height * clips.width), **self.baseline_nats}
 
     def write_samples(self, distributed: Distributed, place: Path) -> None:
@@ -220,6 +221,14 @@ def describe_token(spec: TokenSpec) -> str:
     if spec.continuous:
         return f"{spec.channels} numbers"
     return f"{spec.bits:.3g} bits, codebooks of {' x '.join(map(str, spec.codebooks))}"
+
+
+def make_network(config: PriorTrainingConfig, tokens: TokenKind, context: ContextConfig | None) -> LlamaPrior:
+    """The prior with random weights; UsageError for a head that there is not, or that cannot draw these tokens."""
+    try:
+        return LlamaPrior(make_prior_config(config, tokens, context))
+    except ValueError as error:
+        raise UsageError(f"prior.{error}") from None
 
 
 def make_prior_config(config: PriorTrainingConfig, tokens: TokenKind, context: ContextConfig | None) -> PriorConfig:
