@@ -6,8 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from prior.heads.base import TokenLosses
+from prior.model import PriorBatch
 from tests.evaluation.models import write_whole_model
+from tests.prior.models import GROUPS_OF_TWO
 from tests.tokens.conftest import make_model, make_videos
 from tests.training.conftest import LENGTHS
 from tests.training.fake import lines
@@ -21,6 +25,7 @@ from videogen.evaluation.prior.evaluate import (
     evaluate_prior,
     student_t_quantile,
 )
+from videogen.evaluation.prior.likelihood import frame_likelihoods
 from videogen.models import load_prior
 from videogen.playroom.write import PlayroomConfig, write_playroom
 from videogen.tokens.windows import spread
@@ -115,6 +120,19 @@ def test_errors_are_one_line(made: Set, run: Path, tmp_path: Path, capsys: pytes
         said = capsys.readouterr().err
         assert message in said
         assert "Traceback" not in said
+
+
+def test_every_share_of_masked_tokens_counts_whatever_the_groups() -> None:
+    def losses(batch: PriorBatch) -> TokenLosses:
+        """A token costs 1 in the coarse group, and 2 in the fine one."""
+        nats = torch.tensor([1.0] * 4 + [2.0] * 16).expand(batch.targets.shape[:3])
+        return TokenLosses(nats, nats, nats < 2)
+
+    found = frame_likelihoods(losses, GROUPS_OF_TWO.empty(64, 2), GROUPS_OF_TWO, True, None, None, 0)
+    assert (found.ratio_BT > 0.9).any()
+    assert (found.ratio_BT < 0.2).any()
+    assert found.ratio_BT.max() <= 1
+    assert found.nats_BT.flatten().tolist() == pytest.approx([(4 * 1 + 16 * 2) / 20] * 128)
 
 
 def test_clips_are_spread_over_the_set() -> None:

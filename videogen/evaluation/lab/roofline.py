@@ -71,9 +71,10 @@ def pass_cost(
 
 
 def head_parameters(config: PriorConfig) -> int:
-    """A matrix for each code of a token, and a gate before each but the first."""
+    """A matrix for each code of a token, and a gate before each but the first; none of a head for continuous tokens,
+    of which only its own family knows the size."""
     sizes = config.spec.codebooks
-    return config.width * sum(sizes) + 2 * config.width**2 * (len(sizes) - 1)
+    return config.width * sum(sizes) + 2 * config.width**2 * max(0, len(sizes) - 1)
 
 
 def frame_floor(

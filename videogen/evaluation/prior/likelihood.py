@@ -95,13 +95,13 @@ def frame_likelihoods(
 
 
 def mean_over_groups(parts: Sequence[FrameLikelihoods], spec: TokenSpec) -> FrameLikelihoods:
-    """Groups weighted by their tokens; the masking ratio is the mean over the passes."""
+    """Groups weighted by their tokens; the masking ratio counts the tokens that all passes together have masked."""
     shares = torch.tensor([group.tokens / spec.tokens for group in spec.groups])
     nats_BT, right_BT = (
         torch.stack(each, -1) @ shares.to(each[0])
         for each in zip(*((p.nats_BT, p.right_BT) for p in parts), strict=True)
     )
-    return FrameLikelihoods(nats_BT, right_BT, torch.stack([part.ratio_BT for part in parts]).mean(0))
+    return FrameLikelihoods(nats_BT, right_BT, torch.stack([part.ratio_BT for part in parts]).sum(0))
 
 
 def of_frames(losses: TokenLosses, asked_BTN: Tensor) -> FrameLikelihoods:
