@@ -14,7 +14,7 @@ def read_run_config(path: Path) -> dict[str, Any]:
     try:
         data = dict(json.loads(path.read_bytes()))
     except (ValueError, TypeError):
-        raise ValueError("not a JSON object") from None
+        raise ValueError("not a JSON object; resume with the configuration that the run began with") from None
     version = data.pop("version", 1)
     if version not in (1, VERSION):
         raise ValueError(f"version {version} is newer than this program, which reads up to {VERSION}")
@@ -24,7 +24,10 @@ def read_run_config(path: Path) -> dict[str, Any]:
 def upgraded(data: dict[str, Any]) -> dict[str, Any]:
     """The configuration of a version 1 run, with the keys of version 2."""
     if "teaching" in data:  # a prior's
-        raise ValueError("a prior's run of version 1, whose tokens have another form; begin a new run")
+        raise ValueError(
+            "a prior's run of version 1, whose tokens have another form; convert its model (`videogen convert RUN "
+            "MODEL`) and begin a new run with init_from=MODEL"
+        )
     if "begin_with" in data:
         data["init_from"] = data.pop("begin_with")
     for optimizer in (data.get("optimizer"), data.get("discriminator_optimizer")):

@@ -50,7 +50,7 @@ def resolve_run(run: Path, overrides: Iterable[str], expected: str) -> Resolved[
         data = read_run_config(place)
         kind = "prior" if PRIOR_ALONE in data else "tokenizer"
     except ValueError as error:
-        raise CheckpointError(f"{place}: {error}; resume with the configuration that the run began with") from None
+        raise CheckpointError(f"{place}: {error}") from None
     if kind != expected:
         raise UsageError(f"{run}: a run of the {kind}; `videogen train {kind} --resume {run}` continues it")
     schema = schema_class(kind)
