@@ -32,7 +32,7 @@ class Embedding(nn.Module):
     def of_frames(self, x_BTNC: Tensor, groups: tuple[int, ...], control_BT: Tensor | None) -> Tensor:
         """Adds the embeddings of the group of each token and of the control of each frame; [B, T * N, C]."""
         if self.group is not None:
-            vectors = zip(self.group.weight.split(1), groups, strict=True)
+            vectors = zip(torch.split(self.group.weight, 1), groups, strict=True)
             x_BTNC = x_BTNC + torch.cat([vector_1C.expand(size, -1) for vector_1C, size in vectors])
         if self.control is not None:
             x_BTNC = x_BTNC + self.control(control_BT, x_BTNC.shape[:2]).unsqueeze(2)
