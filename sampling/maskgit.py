@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from interfaces.prior import DrawSettings, FramePrior, Proposal
-from interfaces.tokens import TokenGroup, TokenSpec
+from interfaces.tokens import TokenSpec
 from sampling.config import SamplerConfig
 from sampling.guidance import duplicate_for_guidance, guidance_scale
 from sampling.orders import STATIC_ORDERS, RevealState, to_reveal
@@ -50,8 +50,8 @@ def maskgit(
 ) -> SampledFrame:
     """Samples the unknown tokens, group by group; `proposal` saves the first forward pass."""
     steps_B = torch.zeros(len(frame.codes_BNK), dtype=torch.int64, device=frame.codes_BNK.device)
-    for group, tokens in zip(spec.groups, spec.slices, strict=True):
-        frame, steps = sample_group(prior, past, frame, group, tokens, sampler, rng, proposal)
+    for group in group_plans(frame.known_BN, spec, sampler):
+        frame, steps = sample_group(prior, past, frame, group, sampler, rng, proposal)
         steps_B, proposal = steps_B + steps, None
     return SampledFrame(frame.codes_BNK, steps_B)
 
@@ -60,8 +60,7 @@ def sample_group(
     prior: FramePrior[PastT, PresentT],
     past: PastT,
     frame: LatentFrame,
-    group: TokenGroup,
-    tokens: slice,
+    group: "GroupPlan",
     sampler: SamplerConfig,
     rng: CounterRNG,
     proposal: Proposal | None,
@@ -72,16 +71,16 @@ def sample_group(
     drawn only where this step may reveal them: the head costs as much as a layer of a small prior.
     """
     codes_BNK, known_BN, control = frame
-    static, counts = sampler.order in STATIC_ORDERS, (~known_BN[:, tokens]).sum(1).tolist()
-    steps = tuple(sampler.steps_of(count) for count in counts)
+    shape, tokens, steps, plan_steps = group
+    static = sampler.order in STATIC_ORDERS
     steps_B = torch.zeros(len(codes_BNK), dtype=torch.int64, device=codes_BNK.device)
     control = None if control is None else duplicate_for_guidance(control, sampler)
-    for step, plan_step in enumerate(plan(counts, sampler, codes_BNK.device)):
+    for step, plan_step in enumerate(plan_steps):
         unknown_BN = ~known_BN[:, tokens]
         if sampler.order == "threshold" and not unknown_BN.any():
             break  # only this order can finish early; others need no GPU synchronization
         confidence_BN = torch.zeros(unknown_BN.shape, device=codes_BNK.device)
-        state = RevealState(confidence_BN, group.shape, step, steps, tokens.start, sampler, rng)
+        state = RevealState(confidence_BN, shape, step, steps, tokens.start, sampler, rng)
         due_BN = to_reveal(state, unknown_BN, plan_step.masked_B) if static else unknown_BN
         positions_BM = select_positions(due_BN, plan_step.due if static else plan_step.unknown)
         query_BM = duplicate_for_guidance(positions_BM + tokens.start, sampler)
@@ -92,9 +91,7 @@ def sample_group(
             proposed = proposal.at(query_BM)
         scale = guidance_scale(sampler, (step,) * len(steps), steps, codes_BNK.device)
         settings = draw_settings(sampler, scale, confidence=not static)
-        drawn_BMK, confidence_BM = proposed.sample(
-            settings, StepRNG(rng, tokens.start + step, group.shape, positions_BM)
-        )
+        drawn_BMK, confidence_BM = proposed.sample(settings, StepRNG(rng, tokens.start + step, shape, positions_BM))
         if not static:
             state = state._replace(confidence_BN=confidence_BN.scatter(1, positions_BM, confidence_BM))
             due_BN = to_reveal(state, unknown_BN, plan_step.masked_B)
@@ -109,6 +106,25 @@ class RevealStep(NamedTuple):
     masked_B: Tensor  # int64: how many tokens of each sample may stay masked after it
     unknown: int  # the most masked tokens of a sample before it
     due: int  # the most tokens of a sample that it reveals
+
+
+class GroupPlan(NamedTuple):
+    """The steps for one group of tokens."""
+
+    shape: tuple[int, ...]
+    tokens: slice
+    steps: tuple[int, ...]  # of each sample
+    plan_steps: tuple[RevealStep, ...]
+
+
+def group_plans(known_BN: Tensor, spec: TokenSpec, sampler: SamplerConfig) -> list[GroupPlan]:
+    """The plans of all groups at once: a GPU is waited for once a latent frame, not once a group."""
+    counts_GB = torch.stack([(~known_BN[:, tokens]).sum(1) for tokens in spec.slices]).tolist()
+    plans = []
+    for group, tokens, counts in zip(spec.groups, spec.slices, counts_GB, strict=True):
+        steps = tuple(sampler.steps_of(count) for count in counts)
+        plans.append(GroupPlan(group.shape, tokens, steps, tuple(plan(counts, sampler, known_BN.device))))
+    return plans
 
 
 def plan(counts: Sequence[int], sampler: SamplerConfig, device: torch.device) -> Iterator[RevealStep]:
