@@ -150,16 +150,16 @@ def control_row(model: PriorModel, control: Any) -> torch.Tensor:
     if config is None:
         raise UsageError(f"{model.path}: its prior has no controls")
     try:
-        row = torch.as_tensor(control, device=model.network.device)
+        row = torch.as_tensor(control)  # checked before it is on the device, which so is not waited for
     except (TypeError, ValueError, RuntimeError):
         raise UsageError(f"control is {str(control)[:80]}; give a number, or a list of numbers") from None
     if config.discrete is not None:
         if row.ndim or row.is_floating_point() or not 0 <= int(row) < config.discrete:
             raise UsageError(f"control is {str(control)[:80]}; give an action from 0 to {config.discrete - 1}")
-        return row.long().unsqueeze(0)
+        return row.long().unsqueeze(0).to(model.network.device)
     if row.shape != (config.floats,) or not row.float().isfinite().all():
         raise UsageError(f"control is {str(control)[:80]}; give {config.floats} finite numbers")
-    return row.float().unsqueeze(0)
+    return row.float().unsqueeze(0).to(model.network.device)
 
 
 def copies(frames: Iterable[Frame]) -> tuple[Frame, ...]:

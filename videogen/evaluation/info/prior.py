@@ -29,6 +29,7 @@ def format_prior(model: PriorModel) -> dict[str, str]:
     figures, config, clips = describe_prior(model), model.config, model.clips
     sampler = sampler_of(model)
     sinks = f" and the first {config.sink_frames}" if config.sink_frames else ""
+    steps = sum(sampler.steps_of(group.tokens) for group in model.spec.groups)
     return {
         "prior": f"{config.layers} layers of {config.width}, {config.heads} heads, {config.kv_heads} of keys",
         "prior's parameters": f"{figures['parameters']:,}",
@@ -41,7 +42,7 @@ def format_prior(model: PriorModel) -> dict[str, str]:
         "text": "none" if model.conditioner is None else f"{model.conditioner.length} tokens of a prompt",
         **format_prompts(model),
         "past of a stream": f"{figures['bytes_of_a_stream'] / 2**20:.1f} MiB in float32",
-        "sampled": f"order {sampler.order}, {sampler.steps_of(model.spec.tokens)} proposals per latent frame, "
+        "sampled": f"order {sampler.order}, {steps} proposals per latent frame, "
         f"{sampler.first_frames_step_multiplier} x as many in the first two latent frames of a scene, "
         f"guidance {sampler.guidance_scale:g} ({sampler.guidance_schedule}), temperature {sampler.temperature:g}",
         "model's fingerprint": model.fingerprint,
