@@ -325,9 +325,9 @@ def run_last_block(
     block: Block, x_BSC: Tensor, rotary: RotaryCache, layout: Layout, kernel: Kernel, blocks: Any = None
 ) -> Tensor:
     """Computes only the frames that have a loss: nothing attends to the others after the last block."""
-    asked = slice(-layout.frames * layout.tokens, None)
+    with_loss = slice(-layout.frames * layout.tokens, None)
     attended_BSHD = attend(*block.project(x_BSC, rotary), layout, kernel, blocks)
-    return block.finish(x_BSC[:, asked], attended_BSHD[:, asked])
+    return block.finish(x_BSC[:, with_loss], attended_BSHD[:, with_loss])
 
 
 def shifted(x_BSC: Tensor, first_BC: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ class FrameMasks(NamedTuple):
     """The known tokens of latent frames, and the masked ones whose loss counts: bool [B, T, N] each."""
 
     known_BTN: Tensor
-    asked_BTN: Tensor
+    predicted_BTN: Tensor
 
 
 def frame_masks(
@@ -55,16 +55,16 @@ def frame_masks(
     masked.
     """
     group_BT, ratio_BT = chosen_group(ratio_BT, len(sizes))
-    known, asked = [], []
+    known, predicted = [], []
     for number, order_BTn in enumerate(torch.split(order_BTN, list(sizes), -1)):
         masked_BTn = masks(counts(ratio_BT, sizes[number]), order_BTn)
         here_BT1 = (group_BT == number).unsqueeze(-1)
-        asked.append(masked_BTn & here_BT1)
+        predicted.append(masked_BTn & here_BT1)
         known.append((group_BT > number).unsqueeze(-1) | (here_BT1 & ~masked_BTn))
-    return FrameMasks(torch.cat(known, -1), torch.cat(asked, -1))
+    return FrameMasks(torch.cat(known, -1), torch.cat(predicted, -1))
 
 
-def asked_counts(ratio_BT: Tensor, sizes: tuple[int, ...], counts: Counts = cosine_counts) -> Tensor:
+def predicted_counts(ratio_BT: Tensor, sizes: tuple[int, ...], counts: Counts = cosine_counts) -> Tensor:
     """How many tokens of each frame count in the loss of `frame_masks`, int64 [B, T]."""
     group_BT, ratio_BT = chosen_group(ratio_BT, len(sizes))
     counts_GBT = torch.stack([counts(ratio_BT, size) for size in sizes])

@@ -72,7 +72,7 @@ def setting(default: Any, help: str, **limits: Any) -> Any:
 
 
 def specs_of(schema: Any) -> dict[str, SettingSpec]:
-    """All rows of a dataclass whose fields are made by `setting`, by name."""
+    """All rows of a dataclass whose fields use `setting`, by name."""
     hints = typing.get_type_hints(schema)
     return {field.name: _spec(field, hints[field.name]) for field in dataclasses.fields(schema)}
 

@@ -55,13 +55,13 @@ class World:
     frames on, and a word in the wrong place is as wrong as any."""
 
     def __init__(self, monkeypatch, truth):
-        self.truth, self.asked = Counter(balls_of(truth)), []
+        self.truth, self.scored = Counter(balls_of(truth)), []
         monkeypatch.setattr(caption_search, "nats_of", self.nats_of)
         monkeypatch.setattr(caption_search, "scored_tokens", lambda model, context: torch.ones(10))
 
     def nats_of(self, model, captions, context):
         frames = context.codes_BTNK.shape[1]
-        self.asked += [(caption, frames) for caption in captions]
+        self.scored += [(caption, frames) for caption in captions]
         return torch.tensor([self.cost(caption, frames) for caption in captions], dtype=torch.float64)
 
     def cost(self, caption, frames):
@@ -100,7 +100,7 @@ def test_the_most_likely_caption_is_found_and_none_is_scored_twice(monkeypatch, 
     found = find_caption(None, RULES, clip_of(frames), ("motion",), lambda caption: True)
     assert world.cost(found, frames) == 0
     assert len(balls_of(found)) == len(balls_of(truth))
-    assert len(world.asked) == len(set(world.asked)) < 300
+    assert len(world.scored) == len(set(world.scored)) < 300
 
 
 def test_an_impossible_caption_is_never_found(monkeypatch):

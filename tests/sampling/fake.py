@@ -1,8 +1,8 @@
 """A prior whose probabilities are known: a token depends on the token before it in decode order (or on its being
-unknown), on the same place of the last frame, and on whether the stream has a text.
+unknown), on the token at the same position of the last frame, and on whether the stream has text.
 
-It keeps the promise of `interfaces.prior`, counts the passes a network would make, and remembers what it was asked.
-Tests write a token as one number, its codes packed, and an unknown token as `prior.unknown`.
+It implements `interfaces.prior`, counts the forward passes of a network, and records its inputs. Tests write a token as
+one integer, its packed codes, and an unknown token as `prior.unknown`.
 """
 
 import math
@@ -35,7 +35,7 @@ class FakeProposal:
     codebooks: tuple[int, ...]
 
     def logits(self, known_codes: Tensor) -> Tensor:
-        """The chain rule over the codes, exactly: what is left of the distribution given the first k of them."""
+        """The exact conditional distribution of the next code given the first k codes."""
         every = unpack(torch.arange(math.prod(self.codebooks)), self.codebooks)
         place = known_codes.shape[-1]
         possible = (every[:, :place] == known_codes.unsqueeze(-2)).all(-1)
@@ -60,8 +60,8 @@ class FakePrior:
     log_p: Tensor
     shape: tuple[int, ...] = (4, 4)
     passes: int = 0
-    asked: list[Tensor] = field(default_factory=list)  # packed [B, *shape] of each proposal, with unknown tokens
-    places: list[Tensor | None] = field(default_factory=list)  # [B, M], that each proposal was asked about
+    inputs: list[Tensor] = field(default_factory=list)  # [B, *shape] of each proposal: packed codes, or `unknown`
+    positions: list[Tensor | None] = field(default_factory=list)  # [B, M] of each proposal
     device = torch.device("cpu")
 
     @property
@@ -88,8 +88,8 @@ class FakePrior:
     ) -> tuple[FakeProposal, FakePresent]:
         self.passes += 1
         ids_BN = torch.where(known_BN, pack(codes_BNK, self.codebooks), self.unknown)
-        self.asked.append(ids_BN.unflatten(1, self.shape))
-        self.places.append(positions_BM)
+        self.inputs.append(ids_BN.unflatten(1, self.shape))
+        self.positions.append(positions_BM)
         before_BN = torch.cat([past.last_BN[:, -1:], ids_BN[:, :-1]], 1)
         proposal = FakeProposal(self.log_p[past.text_B[:, None], before_BN, past.last_BN], self.codebooks)
         return (proposal if positions_BM is None else proposal.at(positions_BM)), FakePresent(ids_BN)
@@ -113,7 +113,7 @@ class FakePrior:
 
 
 class Packed(NamedTuple):
-    """A decided frame with its tokens packed."""
+    """A sampled frame with packed codes."""
 
     ids: Tensor  # int64 [B, *shape]
     steps_B: Tensor
@@ -133,7 +133,7 @@ def unpack(ids: Tensor, codebooks: tuple[int, ...]) -> Tensor:
 
 
 def frame_of(prior: FakePrior, ids: Tensor) -> LatentFrame:
-    """The frame [B, *shape] that is asked for; tokens of other values than `prior.unknown` are given."""
+    """A frame from packed codes [B, *shape]; all tokens but those that are `prior.unknown` are given."""
     ids_BN = ids.flatten(1)
     return LatentFrame(unpack(ids_BN, prior.codebooks), ids_BN != prior.unknown)
 
@@ -153,7 +153,7 @@ def run_autoregressive(prior: FakePrior, past: FakePast, ids: Tensor, sampler, r
 def fake_prior(
     codebooks: tuple[int, ...] = (3, 2), sharpness: float = 1.0, seed: int = 0, shape: tuple[int, ...] = (4, 4)
 ) -> FakePrior:
-    """Random tables; the sharper, the surer."""
+    """Random tables; higher sharpness means more confident tokens."""
     size = math.prod(codebooks)
     logits = torch.randn(2, size + 1, size, size, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
     return FakePrior(codebooks, (logits * sharpness).log_softmax(-1), shape)
@@ -162,7 +162,7 @@ def fake_prior(
 def plain_prior(
     probabilities: list[float], with_text: list[float] | None = None, shape: tuple[int, ...] = (4, 4)
 ) -> FakePrior:
-    """One codebook, the same distribution whatever the context; another one where there is a text."""
+    """One codebook and one distribution in any context, another one with text."""
     rows = torch.tensor([probabilities, with_text or probabilities], dtype=torch.float64).log()
     size = len(probabilities)
     return FakePrior((size,), rows[:, None, None, :].expand(2, size + 1, size, size), shape)

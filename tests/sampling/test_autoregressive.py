@@ -32,7 +32,7 @@ def test_autoregressive_and_raster_have_the_same_distribution(options):
 
 
 @pytest.mark.parametrize("options", OPTIONS)
-def test_sample_i_of_a_batch_is_sample_i_alone(options):
+def test_a_sample_of_a_batch_equals_the_sample_alone(options):
     prior, sampler, seeds = fake_prior(shape=(2, 3)), SamplerConfig(order="autoregressive", **options), [5, 6, 7]
     ids = torch.full((3, 2, 3), prior.unknown)
     ids[1, 1], ids[2, 0] = 4, 2
@@ -51,17 +51,17 @@ def test_given_tokens_stay_and_sampling_stops_after_the_last_masked_token():
     ids = torch.full((1, 2, 3), prior.unknown)
     ids[0, 0, 1], ids[0, 1] = 3, torch.tensor([1, 2, 0])
     before = ids.clone()
-    decided = run_autoregressive(prior, a_past(prior, sampler, 1), ids, sampler, counter_rng([1], 0))
+    sampled = run_autoregressive(prior, a_past(prior, sampler, 1), ids, sampler, counter_rng([1], 0))
     known = before != prior.unknown
-    assert torch.equal(decided.ids[known], before[known])
+    assert torch.equal(sampled.ids[known], before[known])
     assert torch.equal(ids, before)
-    assert prior.passes == decided.steps_B.item() == 3
+    assert prior.passes == sampled.steps_B.item() == 3
 
 
 def test_a_given_frame_takes_no_steps():
     prior, sampler = fake_prior(shape=(2, 3)), SamplerConfig(order="autoregressive")
     ids = torch.ones(2, 2, 3, dtype=torch.int64)
-    decided = run_autoregressive(prior, a_past(prior, sampler, 2), ids, sampler, counter_rng([1, 2], 0))
-    assert torch.equal(decided.ids, ids)
+    sampled = run_autoregressive(prior, a_past(prior, sampler, 2), ids, sampler, counter_rng([1, 2], 0))
+    assert torch.equal(sampled.ids, ids)
     assert prior.passes == 0
-    assert decided.steps_B.tolist() == [0, 0]
+    assert sampled.steps_B.tolist() == [0, 0]

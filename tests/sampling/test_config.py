@@ -25,7 +25,7 @@ BUNDLED = Path(__file__).parents[2] / "videogen" / "models" / "playroom" / "gene
         "threshold": (0.0, 1.1, math.nan),
     }.items(),
 )
-def test_a_value_outside_of_its_range_is_refused_by_name(field, values):
+def test_a_value_outside_of_its_range_is_an_error_with_its_name(field, values):
     for value in values:
         with pytest.raises(ValueError, match=f"^{field} = "):
             SamplerConfig(**{field: value})
@@ -36,13 +36,13 @@ def test_the_edges_are_allowed():
     SamplerConfig(steps=10**6, temperature=1e6, top_k=0, top_p=1e-9, guidance_scale=100, threshold=1e-9)
 
 
-def test_no_second_half_at_scale_1():
+def test_no_duplication_at_guidance_scale_1():
     assert not SamplerConfig().guided
     assert SamplerConfig(guidance_scale=0).guided
     assert SamplerConfig(guidance_scale=3).guided
 
 
-def test_every_row_of_the_table_says_what_it_is():
+def test_every_setting_has_a_help_text():
     for spec in SETTINGS.values():
         assert spec.help.endswith("."), spec.name
         spec.check(spec.default)
@@ -68,7 +68,7 @@ def test_an_old_order_is_refused_with_its_new_name():
         SamplerConfig(order="next")  # type: ignore[arg-type]
 
 
-def test_an_order_that_a_prior_was_not_trained_for_names_those_that_it_can_do():
+def test_an_incompatible_order_names_the_compatible_ones():
     for objective, orders in ORDERS.items():
         for order in SETTINGS["order"].choices:
             reason = incompatibility(order, objective)  # type: ignore[arg-type]

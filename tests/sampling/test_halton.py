@@ -7,13 +7,13 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("grid", [(1, 1), (1, 7), (5, 1), (2, 3), (4, 4), (8, 8), (9, 16), (16, 16), (7, 13), (32, 32)])
-def test_every_place_has_its_turn(grid):
+def test_every_position_has_a_rank(grid):
     ranks = halton_ranks(*grid, CPU)
     assert ranks.shape == grid
     assert torch.equal(ranks.flatten().sort().values, torch.arange(grid[0] * grid[1]))
 
 
-def test_the_first_places_are_those_of_haltons_sequence():
+def test_the_first_positions_are_those_of_the_halton_sequence():
     """Numbers 0 to 5: rows 0, 1/2, 1/4, 3/4, 1/8, 5/8 of 8, columns 0, 1/3, 2/3, 1/9, 4/9, 7/9 of 9."""
     order = halton_ranks(8, 9, CPU).flatten().argsort()[:6]
     assert [divmod(int(place), 9) for place in order] == [(0, 0), (4, 3), (2, 6), (6, 1), (1, 4), (5, 7)]
@@ -21,7 +21,7 @@ def test_the_first_places_are_those_of_haltons_sequence():
 
 @pytest.mark.parametrize("grid", [(8, 8), (16, 16), (16, 28)])
 @pytest.mark.parametrize("share", [1 / 8, 1 / 4, 1 / 2])
-def test_the_first_places_lie_evenly(grid, share):
+def test_the_first_positions_are_spread_evenly(grid, share):
     """The quarters of the grid have nearly the same number of them, and neighbours are fewer than in any random order:
     neighbours that are decided at once know nothing of each other."""
     tokens = grid[0] * grid[1]
@@ -40,5 +40,5 @@ def test_the_first_places_lie_evenly(grid, share):
     assert neighbours(chosen) < min(by_lot) or neighbours(chosen) == 0
 
 
-def test_the_same_table_is_given_again():
+def test_the_ranks_are_cached():
     assert halton_ranks(8, 8, CPU) is halton_ranks(8, 8, CPU)

@@ -148,7 +148,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("sampler", CASES, ids=lambda sampler: sampler.order)
-def test_a_rollout_is_what_the_slow_sampler_makes(prior, sampler):
+def test_a_rollout_equals_the_slow_sampler(prior, sampler):
     """Beyond the window and the sink frames, with fused commits, both samples in a batch."""
     fast = torch.stack(
         [each.codes_BNK for each in sample_frames(prior, begin_rollout(prior, sampler), sampler, FRAMES)], 1
@@ -157,7 +157,7 @@ def test_a_rollout_is_what_the_slow_sampler_makes(prior, sampler):
 
 
 @pytest.mark.parametrize("options", [{}, {"guidance_scale": 3.0, "top_k": 5}])
-def test_token_by_token_is_what_the_slow_sampler_makes(raster_prior, options):
+def test_an_autoregressive_rollout_equals_the_slow_sampler(raster_prior, options):
     """The keys of earlier tokens of a frame give the next token the result of a whole proposal."""
     sampler = SamplerConfig(order="autoregressive", **options)
     fast = torch.stack(
@@ -168,11 +168,11 @@ def test_token_by_token_is_what_the_slow_sampler_makes(raster_prior, options):
 
 
 @pytest.mark.parametrize("order", ["halton", "threshold"])
-def test_a_saved_rollout_resumes_to_the_same(prior, order):
+def test_a_saved_rollout_resumes_to_the_same_codes(prior, order):
     resumes(prior, SamplerConfig(order=order, steps=3, guidance_scale=2.0))
 
 
-def test_a_saved_rollout_resumes_to_the_same_token_by_token(raster_prior):
+def test_a_saved_autoregressive_rollout_resumes_to_the_same_codes(raster_prior):
     resumes(raster_prior, SamplerConfig(order="autoregressive"))
 
 

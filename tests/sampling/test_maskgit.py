@@ -30,7 +30,7 @@ def masks(prior: FakePrior, batch: int) -> torch.Tensor:
     return torch.full((batch, *prior.shape), prior.unknown)
 
 
-def decide(prior, sampler, seeds=(0,), frame=0, ids=None, text=None):
+def sample(prior, sampler, seeds=(0,), frame=0, ids=None, text=None):
     """One frame from a fresh past, with twice the streams for guidance."""
     ids = masks(prior, len(seeds)) if ids is None else ids
     if sampler.guided:
@@ -41,7 +41,7 @@ def decide(prior, sampler, seeds=(0,), frame=0, ids=None, text=None):
 
 def revealed(prior: FakePrior, ids: torch.Tensor) -> torch.Tensor:
     """The step (from 1) at which each position became known, from the calls of the prior."""
-    known = torch.stack([*prior.asked, ids]) != prior.unknown
+    known = torch.stack([*prior.inputs, ids]) != prior.unknown
     return known.int().argmax(0)
 
 
@@ -51,15 +51,15 @@ def close(seen: float, p: float, draws: int) -> bool:
 
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("schedule", ["cosine", "linear", "arccos", "square"])
-def test_every_token_is_decided_and_as_many_a_step_as_the_schedule_says(order, schedule):
+def test_each_step_reveals_as_many_tokens_as_the_schedule(order, schedule):
     prior = fake_prior(sharpness=0.1)
     sampler = SamplerConfig(order=order, schedule=schedule, steps=5)
-    decided = decide(prior, sampler, seeds=range(3))
+    sampled = sample(prior, sampler, seeds=range(3))
     steps = 16 if order == "raster" else 5
-    left = [(ids == prior.unknown).sum((1, 2)).tolist() for ids in [*prior.asked[1:], decided.ids]]
+    left = [(ids == prior.unknown).sum((1, 2)).tolist() for ids in [*prior.inputs[1:], sampled.ids]]
     assert left == [[count] * 3 for count in masked_after(schedule, 16, steps)]
-    assert decided.steps_B.tolist() == [steps] * 3
-    assert decided.ids.min() >= 0
+    assert sampled.steps_B.tolist() == [steps] * 3
+    assert sampled.ids.min() >= 0
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -70,20 +70,20 @@ def test_every_token_is_decided_and_as_many_a_step_as_the_schedule_says(order, s
         {"guidance_scale": 3.0, "guidance_schedule": "linear", "steps": 12},
     ],
 )
-def test_sample_i_of_a_batch_is_sample_i_alone(order, options):
+def test_a_sample_of_a_batch_equals_the_sample_alone(order, options):
     """Also for partly given frames, which finish at different steps."""
     prior, seeds = fake_prior(sharpness=2.0), [11, 12, 2**40, -5]
     ids = masks(prior, 4)
     ids[1, :2], ids[2] = 3, 1
     sampler = SamplerConfig(order=order, **options)
-    together = decide(prior, sampler, seeds, ids=ids)
+    together = sample(prior, sampler, seeds, ids=ids)
     for i, seed in enumerate(seeds):
-        alone = decide(prior, sampler, [seed], ids=ids[i : i + 1])
+        alone = sample(prior, sampler, [seed], ids=ids[i : i + 1])
         assert torch.equal(together.ids[i], alone.ids[0])
         assert together.steps_B[i] == alone.steps_B[0]
 
 
-def test_guidance_and_noise_come_to_their_ends_where_few_tokens_are_left():
+def test_guidance_and_noise_follow_the_steps_of_each_sample():
     sampler, cpu = SamplerConfig(guidance_scale=5.0, guidance_schedule="linear", steps=8), torch.device("cpu")
     assert guidance_scale(sampler, (7, 7), (8, 8), cpu) == 5
     assert guidance_scale(sampler, (2, 2), (8, 3), cpu).tolist() == [pytest.approx(1 + 4 * 2 / 7), 5]
@@ -96,72 +96,72 @@ def test_guidance_and_noise_come_to_their_ends_where_few_tokens_are_left():
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_the_same_seed_and_frame_give_the_same_and_others_do_not(order):
+def test_codes_depend_on_seed_and_frame(order):
     prior, sampler = fake_prior(), SamplerConfig(order=order)
     keys = ((1, 0), (1, 0), (2, 0), (1, 1))
-    first, again, other, later = (decide(prior, sampler, [seed], frame=frame) for seed, frame in keys)
+    first, again, other, later = (sample(prior, sampler, [seed], frame=frame) for seed, frame in keys)
     assert torch.equal(first.ids, again.ids)
     assert not torch.equal(first.ids, other.ids)
     assert not torch.equal(first.ids, later.ids)
 
 
 @pytest.mark.parametrize("order", ["halton", "random", "raster"])
-def test_an_order_that_knows_its_places_asks_about_no_others(order):
+def test_static_orders_propose_only_the_due_positions(order):
     prior = fake_prior()
-    ids = decide(prior, SamplerConfig(order=order, steps=5, guidance_scale=2.0), (3, 4)).ids
-    after = [*prior.asked[1:], torch.cat([ids, ids])]
-    for before, then, places in zip(prior.asked, after, prior.places, strict=True):
-        decided = (before != then).flatten(1)
-        assert places.shape == (4, max(2, int(decided.sum(1).max())))
-        assert decided.gather(1, places).sum(1).tolist() == decided.sum(1).tolist()
+    ids = sample(prior, SamplerConfig(order=order, steps=5, guidance_scale=2.0), (3, 4)).ids
+    after = [*prior.inputs[1:], torch.cat([ids, ids])]
+    for before, then, places in zip(prior.inputs, after, prior.positions, strict=True):
+        sampled = (before != then).flatten(1)
+        assert places.shape == (4, max(2, int(sampled.sum(1).max())))
+        assert sampled.gather(1, places).sum(1).tolist() == sampled.sum(1).tolist()
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_what_is_given_stays_and_is_known_from_the_first_question(order):
+def test_given_tokens_stay_and_are_known_from_the_first_step(order):
     prior, ids = fake_prior(), masks(fake_prior(), 2)
     given = torch.rand(2, 4, 4, generator=torch.Generator().manual_seed(0)) < 0.4
     ids[given] = 5
-    decided = decide(prior, SamplerConfig(order=order), seeds=(1, 2), ids=ids)
-    assert torch.equal(prior.asked[0], ids)
-    assert (decided.ids[given] == 5).all()
-    assert (decided.ids < prior.unknown).all()
+    sampled = sample(prior, SamplerConfig(order=order), seeds=(1, 2), ids=ids)
+    assert torch.equal(prior.inputs[0], ids)
+    assert (sampled.ids[given] == 5).all()
+    assert (sampled.ids < prior.unknown).all()
 
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_a_given_frame_takes_no_steps(order):
     prior = fake_prior()
     ids = torch.ones(2, 4, 4, dtype=torch.int64)
-    decided = decide(prior, SamplerConfig(order=order), seeds=(1, 2), ids=ids)
-    assert torch.equal(decided.ids, ids)
-    assert decided.steps_B.tolist() == [0, 0]
+    sampled = sample(prior, SamplerConfig(order=order), seeds=(1, 2), ids=ids)
+    assert torch.equal(sampled.ids, ids)
+    assert sampled.steps_B.tolist() == [0, 0]
     assert prior.passes == 0
 
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_a_grid_of_one_token_takes_one_step(order):
     prior = plain_prior([0.7, 0.2, 0.1], shape=(1, 1))
-    decided = decide(prior, SamplerConfig(order=order), seeds=range(MANY))
+    sampled = sample(prior, SamplerConfig(order=order), seeds=range(MANY))
     assert prior.passes == 1
-    assert (decided.steps_B == 1).all()
+    assert (sampled.steps_B == 1).all()
     for token, p in enumerate([0.7, 0.2, 0.1]):
-        assert close((decided.ids == token).double().mean(), p, MANY)
+        assert close((sampled.ids == token).double().mean(), p, MANY)
 
 
 @pytest.mark.parametrize("order", ["halton", "confidence", "random"])
-def test_more_steps_than_tokens_are_a_step_a_token(order):
+def test_more_steps_than_tokens_take_one_step_per_token(order):
     prior = fake_prior(shape=(2, 3))
-    decided = decide(prior, SamplerConfig(order=order, steps=1000))
+    sampled = sample(prior, SamplerConfig(order=order, steps=1000))
     assert prior.passes == 6
-    assert sorted(revealed(prior, decided.ids).flatten().tolist()) == [1, 2, 3, 4, 5, 6]
+    assert sorted(revealed(prior, sampled.ids).flatten().tolist()) == [1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.parametrize("order", ["halton", "random", "raster"])
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
-def test_tokens_come_as_often_as_they_should_in_a_whole_frame(order, temperature):
+def test_frequencies_in_a_whole_frame(order, temperature):
     """Static orders do not change the distribution of any token at any step."""
     p = torch.tensor([0.6, 0.3, 0.1])
     sampler = SamplerConfig(order=order, steps=3, temperature=temperature)
-    ids = decide(plain_prior(p.tolist(), shape=(2, 2)), sampler, seeds=range(MANY // 4)).ids
+    ids = sample(plain_prior(p.tolist(), shape=(2, 2)), sampler, seeds=range(MANY // 4)).ids
     powered = p ** (1 / temperature)
     for token, expected in enumerate((powered / powered.sum()).tolist()):
         assert close((ids == token).double().mean(), expected, MANY)
@@ -169,10 +169,10 @@ def test_tokens_come_as_often_as_they_should_in_a_whole_frame(order, temperature
             assert close((place == token).double().mean(), expected, MANY // 4)
 
 
-def test_the_context_counts_token_by_token():
+def test_tokens_depend_on_those_before_them():
     """Pairs of tokens in raster order have the frequencies of the chain rule."""
     prior = fake_prior((3,), shape=(1, 2))
-    ids = decide(prior, SamplerConfig(order="raster"), seeds=range(MANY)).ids.flatten(1)
+    ids = sample(prior, SamplerConfig(order="raster"), seeds=range(MANY)).ids.flatten(1)
     pairs = torch.bincount(ids[:, 0] * 3 + ids[:, 1], minlength=9) / MANY
     table = prior.log_p.exp()
     for a in range(3):
@@ -180,9 +180,9 @@ def test_the_context_counts_token_by_token():
             assert close(pairs[3 * a + b], float(table[0, 0, 0, a] * table[0, a, 0, b]), MANY)
 
 
-def test_tokens_of_one_step_know_nothing_of_each_other():
+def test_tokens_of_one_step_are_independent():
     prior = fake_prior((3,), shape=(1, 2))
-    ids = decide(prior, SamplerConfig(steps=1), seeds=range(MANY)).ids.flatten(1)
+    ids = sample(prior, SamplerConfig(steps=1), seeds=range(MANY)).ids.flatten(1)
     pairs = torch.bincount(ids[:, 0] * 3 + ids[:, 1], minlength=9) / MANY
     table = prior.log_p.exp()
     for a in range(3):
@@ -191,21 +191,21 @@ def test_tokens_of_one_step_know_nothing_of_each_other():
 
 
 @pytest.mark.parametrize("scale", [0.0, 0.5, 1.0, 2.5])
-def test_guidance_moves_the_odds_of_what_is_drawn(scale):
+def test_guidance_changes_the_frequencies_by_a_power_of_the_odds(scale):
     with_text, without_text = [0.5, 0.3, 0.2], [0.2, 0.3, 0.5]
     prior = plain_prior(without_text, with_text, shape=(1, 1))
     text = torch.ones(MANY, dtype=torch.bool)
     sampler = SamplerConfig(guidance_scale=scale)
-    ids = decide(prior, sampler, seeds=range(MANY), text=text).ids
+    ids = sample(prior, sampler, seeds=range(MANY), text=text).ids
     weights = [u * (t / u) ** scale for t, u in zip(with_text, without_text, strict=True)]
     for token, weight in enumerate(weights):
         assert close((ids == token).double().mean(), weight / sum(weights), MANY)
-    assert {len(each) for each in prior.asked} == {MANY if scale == 1 else 2 * MANY}
+    assert {len(each) for each in prior.inputs} == {MANY if scale == 1 else 2 * MANY}
 
 
-def test_guidance_of_100_takes_what_the_text_favours_most():
+def test_guidance_of_100_takes_the_code_that_the_text_favors_most():
     prior = plain_prior([0.2, 0.3, 0.5], [0.5, 0.3, 0.2])
-    ids = decide(prior, SamplerConfig(guidance_scale=100), seeds=range(100)).ids
+    ids = sample(prior, SamplerConfig(guidance_scale=100), seeds=range(100)).ids
     assert (ids == 0).all()
 
 
@@ -214,68 +214,68 @@ def test_guidance_grows_with_the_steps_of_a_frame():
     with_text, without_text = [0.5, 0.3, 0.2], [0.2, 0.3, 0.5]
     prior = plain_prior(without_text, with_text, shape=(1, 2))
     sampler = SamplerConfig(order="raster", guidance_scale=100, guidance_schedule="linear")
-    ids = decide(prior, sampler, seeds=range(MANY)).ids.flatten(1)
+    ids = sample(prior, sampler, seeds=range(MANY)).ids.flatten(1)
     assert close((ids[:, 0] == 0).double().mean(), 0.5, MANY)
     assert (ids[:, 1] == 0).all()
 
 
-def test_halton_reveals_in_the_order_of_its_table():
+def test_halton_reveals_in_the_order_of_halton_ranks():
     prior = fake_prior()
-    steps = revealed(prior, decide(prior, SamplerConfig(steps=16), seeds=(3, 4)).ids)
+    steps = revealed(prior, sample(prior, SamplerConfig(steps=16), seeds=(3, 4)).ids)
     assert torch.equal(steps - 1, halton_ranks(4, 4, torch.device("cpu")).expand(2, -1, -1))
 
 
 def test_raster_reveals_row_by_row():
     prior = fake_prior()
-    steps = revealed(prior, decide(prior, SamplerConfig(order="raster"), seeds=(3, 4)).ids)
+    steps = revealed(prior, sample(prior, SamplerConfig(order="raster"), seeds=(3, 4)).ids)
     assert torch.equal(steps - 1, torch.arange(16).view(4, 4).expand(2, -1, -1))
 
 
-def test_random_orders_are_another_for_each_sample_and_frame_and_all_are_as_likely():
+def test_random_orders_are_uniform_and_differ_by_sample_and_frame():
     prior = fake_prior((3,))
     places = torch.zeros(16)
     for frame in range(3):
-        prior.asked.clear()
-        decided = decide(prior, SamplerConfig(order="random", steps=16), seeds=range(1000), frame=frame)
-        steps = revealed(prior, decided.ids).flatten(1)
+        prior.inputs.clear()
+        sampled = sample(prior, SamplerConfig(order="random", steps=16), seeds=range(1000), frame=frame)
+        steps = revealed(prior, sampled.ids).flatten(1)
         assert len({tuple(row) for row in steps.tolist()}) == 1000
         places += torch.bincount((steps == 1).int().argmax(1), minlength=16)
     assert ((places - 3000 / 16) ** 2 / (3000 / 16)).sum() < 37.7  # chi-square, 15 degrees: one seed in a thousand
 
 
-def test_without_noise_the_surest_comes_first():
+def test_without_noise_the_most_confident_token_is_first():
     """With equal distributions, the token whose drawn code is most probable is revealed first."""
     prior = plain_prior([0.6, 0.4])
-    decided = decide(prior, SamplerConfig(order="confidence", noise=0, steps=16), seeds=range(20))
-    chosen = revealed(prior, decided.ids) == 1
+    sampled = sample(prior, SamplerConfig(order="confidence", noise=0, steps=16), seeds=range(20))
+    chosen = revealed(prior, sampled.ids) == 1
     drawn_likely = 1 - 0.4**16  # that one of the 16 draws of the first step was the likelier token
     assert drawn_likely > 0.999
-    assert (decided.ids[chosen] == 0).all()
+    assert (sampled.ids[chosen] == 0).all()
 
 
 @pytest.mark.parametrize("frame", [0, 1, 7, 100_000])
-def test_noise_decides_the_order_in_every_frame_alike(frame):
+def test_noise_makes_the_order_random_in_every_frame(frame):
     """With equal confidence: without noise the order is fixed, with noise each position is first equally often."""
     prior = plain_prior([0.25] * 4, shape=(2, 2))
     sampler = SamplerConfig(order="confidence", steps=4, noise=1.0)
-    first = revealed(prior, decide(prior, sampler, range(2000), frame).ids).flatten(1).argmin(1)
+    first = revealed(prior, sample(prior, sampler, range(2000), frame).ids).flatten(1).argmin(1)
     for count in torch.bincount(first, minlength=4):
         assert close(float(count) / 2000, 0.25, 2000)
-    prior.asked.clear()
-    still = revealed(prior, decide(prior, replace(sampler, noise=0), range(2000), frame).ids)
+    prior.inputs.clear()
+    still = revealed(prior, sample(prior, replace(sampler, noise=0), range(2000), frame).ids)
     assert (still == still[0]).all()
 
 
-def test_more_noise_is_more_disorder_and_it_is_gumbels():
+def test_the_noise_of_order_confidence_is_gumbel_noise():
     """Confidences c and d with Gumbel noise n: the first position is first with probability sigmoid((c - d) / n)."""
     prior = fake_prior((2,), shape=(1, 2))
     prior.log_p = torch.tensor([[0.8, 0.2], [0.6, 0.4]], dtype=torch.float64).log()[None, None].expand(2, 3, 2, 2)
     for noise in (0.5, 2.0):
-        prior.asked.clear()
+        prior.inputs.clear()
         past = prior.begin(None, MANY)._replace(last_BN=torch.tensor([[0, 1]]).expand(MANY, 2))
         sampler = SamplerConfig(order="confidence", noise=noise, steps=2, temperature=0)  # draws 0 and 0
-        decided = run_maskgit(prior, past, masks(prior, MANY), sampler, counter_rng(range(MANY), 3))
-        first = (revealed(prior, decided.ids).flatten(1)[:, 0] == 1).double().mean()
+        sampled = run_maskgit(prior, past, masks(prior, MANY), sampler, counter_rng(range(MANY), 3))
+        first = (revealed(prior, sampled.ids).flatten(1)[:, 0] == 1).double().mean()
         gap = math.log(0.8 / 0.6) / (noise * 0.5)  # half of the steps are done after the first
         assert close(first, 1 / (1 + math.exp(-gap)), MANY)
 
@@ -287,42 +287,42 @@ def test_threshold_reveals_all_confident_tokens_at_once():
     last = (torch.arange(16) % 3 == 0).long()  # six unsure places
     past = prior.begin(None, 1)._replace(last_BN=last[None])
     sampler = SamplerConfig(order="threshold", steps=16, temperature=0)
-    decided = run_maskgit(prior, past, masks(prior, 1), sampler, counter_rng([0], 0))
-    steps = revealed(prior, decided.ids).flatten()
+    sampled = run_maskgit(prior, past, masks(prior, 1), sampler, counter_rng([0], 0))
+    steps = revealed(prior, sampled.ids).flatten()
     assert (steps[last == 0] == 1).all()
     assert (steps[last == 1] > 1).all()
-    assert decided.steps_B.item() == prior.passes
+    assert sampled.steps_B.item() == prior.passes
 
 
 def test_threshold_ends_early_if_all_tokens_are_confident():
     for batch in (1, 3):
         prior = plain_prior([0.97, 0.03])
-        decided = decide(prior, SamplerConfig(order="threshold", temperature=0), seeds=range(batch))
-        assert decided.steps_B.tolist() == [1] * batch
+        sampled = sample(prior, SamplerConfig(order="threshold", temperature=0), seeds=range(batch))
+        assert sampled.steps_B.tolist() == [1] * batch
         assert prior.passes == 1
 
 
 def test_threshold_reveals_at_least_one_token_per_step():
     prior = plain_prior([0.5, 0.5])
-    decided = decide(prior, SamplerConfig(order="threshold", threshold=1.0, steps=16))
-    assert decided.steps_B.item() == prior.passes == 16
+    sampled = sample(prior, SamplerConfig(order="threshold", threshold=1.0, steps=16))
+    assert sampled.steps_B.item() == prior.passes == 16
     prior = plain_prior([0.5, 0.5])
-    decided = decide(prior, SamplerConfig(order="threshold", threshold=1.0, steps=3))
-    assert decided.steps_B.item() == prior.passes == 3
+    sampled = sample(prior, SamplerConfig(order="threshold", threshold=1.0, steps=3))
+    assert sampled.steps_B.item() == prior.passes == 3
 
 
 def test_the_lowest_threshold_takes_one_step():
     prior = fake_prior()
-    assert decide(prior, SamplerConfig(order="threshold", threshold=1e-9)).steps_B.tolist() == [1]
+    assert sample(prior, SamplerConfig(order="threshold", threshold=1e-9)).steps_B.tolist() == [1]
 
 
 def test_samples_of_a_batch_finish_independently():
     """One confident sample takes one step, and does not change while the other continues."""
     prior = plain_prior([0.55, 0.45], [0.99, 0.01])
     text = torch.tensor([True, False])
-    decided = decide(prior, SamplerConfig(order="threshold", temperature=0, threshold=0.9), seeds=(1, 2), text=text)
-    assert decided.steps_B.tolist() == [1, 8]
-    assert all(torch.equal(ids[0], decided.ids[0]) for ids in prior.asked[1:])
+    sampled = sample(prior, SamplerConfig(order="threshold", temperature=0, threshold=0.9), seeds=(1, 2), text=text)
+    assert sampled.steps_B.tolist() == [1, 8]
+    assert all(torch.equal(ids[0], sampled.ids[0]) for ids in prior.inputs[1:])
 
 
 def test_a_given_proposal_saves_the_first_pass():
@@ -332,9 +332,9 @@ def test_a_given_proposal_saves_the_first_pass():
     frame = frame_of(prior, ids)
     proposal, _ = prior.propose(frame.codes_BNK, frame.known_BN, past)
     prior.passes = 0
-    decided = run_maskgit(prior, past, ids, sampler, counter_rng([1], 0), proposal)
+    sampled = run_maskgit(prior, past, ids, sampler, counter_rng([1], 0), proposal)
     assert prior.passes == 7
-    assert torch.equal(decided.ids, plain.ids)
+    assert torch.equal(sampled.ids, plain.ids)
 
 
 def drawn_everywhere(prior, past, ids, sampler, rng):
@@ -373,7 +373,7 @@ def test_only_tokens_that_may_be_revealed_are_drawn(order, monkeypatch):
     prior, asked = fake_prior(sharpness=0.1), []
     at = FakeProposal.at
     monkeypatch.setattr(FakeProposal, "at", lambda proposal, places: (asked.append(places), at(proposal, places))[1])
-    decide(prior, SamplerConfig(order=order, steps=4))
+    sample(prior, SamplerConfig(order=order, steps=4))
     left = [16, *masked_after("cosine", 16, 16 if order == "raster" else 4)]
     static = order not in ("confidence", "threshold")
     counts = [was - now if static else was for was, now in pairwise(left)]

@@ -110,7 +110,7 @@ def test_a_past_can_be_replaced_in_the_middle():
 
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("scale", [1.0, 2.0])
-def test_sample_i_of_a_batch_is_sample_i_alone(order, scale):
+def test_a_sample_of_a_batch_equals_the_sample_alone(order, scale):
     prior, sampler = fake_prior(sharpness=2.0), SamplerConfig(order=order, steps=3, guidance_scale=scale)
     together = list(sample_frames(prior, begin_rollout(prior, sampler, [4, 5, 6]), sampler, frames=4))
     for i, seed in enumerate([4, 5, 6]):

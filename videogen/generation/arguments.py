@@ -1,4 +1,4 @@
-"""Converts the arguments of a pipeline call, and its frames to the output type that was asked for."""
+"""Converts the arguments of a pipeline call, and its frames to the requested output type."""
 
 import difflib
 import operator
@@ -53,7 +53,7 @@ def refuse_unknown(given: Iterable[str], known: Iterable[str], what: str) -> Non
 
 
 def callback_tensors(names: Sequence[str], output: "LatentOutput") -> dict[str, Any]:
-    """The tensors of a latent frame that a callback asked for, by name."""
+    """The tensors of a latent frame that a callback requests, by name."""
     known = get_args(CallbackInput)
     for name in names:
         if name not in known:
@@ -71,7 +71,7 @@ def stops_generation(answer: Any, tensors: dict[str, Any]) -> bool:
 def as_output(
     conditioning: ConditioningFrames, outputs: "list[LatentOutput]", num_frames: int, kind: OutputType
 ) -> Any:
-    """All frames or codes in the output type that was asked for, with those of the image that a video starts from."""
+    """All frames or codes in the requested output type, including those of the image that a video starts with."""
     import torch
 
     if kind in ("codes", "latent"):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interfaces.tokens import TokenSpec
-from prior.objective import BatchDraws, asked_counts, corrupt, frame_masks
+from prior.objective import BatchDraws, corrupt, frame_masks, predicted_counts
 from videogen.data import Position
 from videogen.data.split import SPLIT_ADVICE, describe_held_out, hash_fraction
 from videogen.tokens import TokenSet
@@ -133,7 +133,7 @@ class TokenBatches:
     def counts(self, windows: TokenWindows, ratio_T: NDArray[np.float32]) -> Tensor:
         if not self.masked:
             return torch.full((windows.frames,), windows.spec.tokens)
-        return asked_counts(torch.from_numpy(ratio_T), sizes_of(windows.spec))
+        return predicted_counts(torch.from_numpy(ratio_T), sizes_of(windows.spec))
 
     @property
     def masked(self) -> bool:
