@@ -22,22 +22,22 @@ def test_the_first_positions_are_those_of_the_halton_sequence():
 @pytest.mark.parametrize("grid", [(8, 8), (16, 16), (16, 28)])
 @pytest.mark.parametrize("share", [1 / 8, 1 / 4, 1 / 2])
 def test_the_first_positions_are_spread_evenly(grid, share):
-    """The quarters of the grid have nearly the same number of them, and neighbours are fewer than in any random order:
-    neighbours that are decided at once know nothing of each other."""
+    """The quarters of the grid have nearly the same number of positions, and fewer are adjacent than in random orders:
+    adjacent tokens of one step are sampled independently."""
     tokens = grid[0] * grid[1]
 
     def first(ranks: torch.Tensor) -> torch.Tensor:
         return ranks < share * tokens
 
-    def neighbours(chosen: torch.Tensor) -> int:
+    def adjacent_pairs(chosen: torch.Tensor) -> int:
         return int((chosen[1:] & chosen[:-1]).sum() + (chosen[:, 1:] & chosen[:, :-1]).sum())
 
     chosen = first(halton_ranks(*grid, CPU))
     quarters = chosen.view(2, grid[0] // 2, 2, grid[1] // 2).sum((1, 3))
     generator = torch.Generator().manual_seed(0)
-    by_lot = [neighbours(first(torch.randperm(tokens, generator=generator).view(grid))) for _ in range(200)]
+    random_orders = [adjacent_pairs(first(torch.randperm(tokens, generator=generator).view(grid))) for _ in range(200)]
     assert quarters.max() - quarters.min() <= 2
-    assert neighbours(chosen) < min(by_lot) or neighbours(chosen) == 0
+    assert adjacent_pairs(chosen) < min(random_orders) or adjacent_pairs(chosen) == 0
 
 
 def test_the_ranks_are_cached():
