@@ -93,6 +93,21 @@ def test_a_prior_that_is_not_encoded_yet(made: Set, tmp_path: Path) -> None:
     assert "2 x 3 x 24" in text
 
 
+def test_clips_that_end_inside_the_last_latent_frame_are_too_short_before_encoding_too(
+    made: Set, tmp_path: Path
+) -> None:
+    videos = make_videos(tmp_path / "videos", LENGTHS)
+    build_index(videos, workers=1)
+    longer = [
+        replace(config, phases=(*config.phases[:-1], replace(config.phases[-1], frames=4)))
+        for config in (tiny_config(videos), tiny_config(made[1]))
+    ]
+    counts = [dry_run(config, str(made[0]), find_machine("cpu"))[0] for config in longer]
+    names = ("clips", "clips to validate with", "clips too short")
+    assert [counts[0][name] for name in names] == [counts[1][name] for name in names]
+    assert counts[0]["clips too short"] == sum(length < 13 for length in LENGTHS)
+
+
 @pytest.mark.parametrize(
     "name", ["video_64_cpu", *(pytest.param(name, marks=pytest.mark.slow) for name in ("video_80m", "video_700m"))]
 )

@@ -136,7 +136,7 @@ def clips_to_encode(config: PriorTrainingConfig, source: TokenizerSource) -> Jso
     """Counts of a set that is not encoded yet, from the lengths in its index."""
     data, clips = config.data, source.clips
     cut = EncodeSpec(clips.height, clips.width, clips.fps)
-    least = source.spec.video_frames(config.phases[-1].frames - 1) + 1
+    least = source.spec.video_frames(config.phases[-1].frames)
 
     def count(data: Path) -> tuple[int, int]:
         if is_encoded(data):
