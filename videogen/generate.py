@@ -105,7 +105,7 @@ def generate(
 @on_free_cores
 def prefill(model: PriorModel, request: GenerationRequest, context: Context | None = None) -> GenerationState:
     """The state before the first new latent frame. The frames of the context are not part of the output."""
-    context = empty_context(model, len(request.seeds)) if context is None else context
+    context = empty_context(model, len(request.seeds)) if context is None else with_control(model, context)
     codes_BTNK, spec, _ = context
     decoder = model.tokenizer.network.decode(codes_BTNK, spec)[1] if codes_BTNK.shape[1] else None
     visible = trim_context(model, context)
@@ -214,6 +214,15 @@ def empty_context(model: PriorModel, videos: int, spec: TokenSpec | None = None)
         shape = () if config.floats is None else (config.floats,)
         control = torch.zeros(videos, 0, *shape, dtype=torch.float32 if shape else torch.int64, device=device)
     return Context(spec.empty(videos, device=device), spec, control)
+
+
+def with_control(model: PriorModel, context: Context) -> Context:
+    """The context with absent controls if it has none and the prior takes some: those of later frames are kept too."""
+    codes_BTNK, spec, control_BT = context
+    none_BT = empty_context(model, len(codes_BTNK), spec).control_BT
+    if control_BT is not None or none_BT is None:
+        return context
+    return Context(codes_BTNK, spec, absent_control(none_BT, codes_BTNK.shape[1]))
 
 
 def absent_control(like_BT: Tensor, latent_frames: int) -> Tensor:

@@ -18,7 +18,7 @@ import torch
 from interfaces.tokenizer import encode_clip
 from prior.config import Objective, PriorShape
 from prior.heads import HEADS
-from sampling.config import ORDERS
+from sampling.config import ORDERS, SamplerConfig
 from tests.contract.gaussian_head import GaussianHead
 from tests.contract.patch_tokenizer import PatchConfig, PatchTokenizer
 from videogen.checkpoint import write_folder
@@ -26,9 +26,10 @@ from videogen.cli import main
 from videogen.clip_spec import ClipSpec
 from videogen.conditioning import BPEConfig
 from videogen.data import build_index
+from videogen.generate import Context, GenerationRequest, prefill, step
 from videogen.io import read
 from videogen.io.pixels import to_clip
-from videogen.models import load_tokenizer, tokenizer_files
+from videogen.models import load_prior, load_tokenizer, tokenizer_files
 from videogen.models.registry import TOKENIZERS, Kind
 from videogen.pipeline import VideoPipeline
 from videogen.playroom.write import PlayroomConfig, write_playroom
@@ -212,3 +213,13 @@ def test_a_control_steers_the_stream(folder: Path) -> None:
         stream.control = control
         streams.append(np.stack(list(islice(stream, 9))))
     assert not np.array_equal(streams[1], streams[2])
+
+
+@pytest.mark.parametrize("family", ["control"], indirect=True)
+def test_controls_are_kept_after_a_context_that_has_none(folder: Path) -> None:
+    model = load_prior(folder / "run")
+    request = GenerationRequest(PROMPTS[:1], ("",), (1,), SamplerConfig(steps=2))
+    state = prefill(model, request, Context(model.spec.empty(1, 1), model.spec))
+    state, _ = step(model, request, state, control=torch.tensor([[1.0, 2.0, 3.0]]))
+    assert state.context.control_BT is not None
+    assert state.context.control_BT[0].isnan().all(-1).tolist() == [True, False]

@@ -66,14 +66,12 @@ def encode_frames(model: "PriorModel", frames: Frames, spec: "TokenSpec") -> Con
     import torch
 
     from interfaces.tokenizer import encode_clip
-    from videogen.generate import absent_control
     from videogen.io.pixels import to_clip
 
     tokenizer = model.tokenizer.network
     with torch.no_grad():
         codes_BTNK = encode_clip(tokenizer, to_clip(frames[None]).to(tokenizer.device))
-    control = empty_context(model, 1, spec).control_BT
-    return Context(codes_BTNK, spec, None if control is None else absent_control(control, codes_BTNK.shape[1]))
+    return Context(codes_BTNK, spec)
 
 
 def decode_context(model: "PriorModel", context: Context) -> "Tensor":
