@@ -145,12 +145,14 @@ def masked_frame(spec: TokenSpec, batch: int, device: torch.device, control: Ten
 
 
 def check_given(given: LatentFrame, frame: LatentFrame) -> LatentFrame:
+    """The given tokens in `frame`; whatever code stands at an unknown token is dropped, as it may be none."""
     pairs = (("codes", given.codes_BNK, frame.codes_BNK), ("known", given.known_BN, frame.known_BN))
     for name, mine, like in pairs:
         if mine.shape != like.shape or mine.dtype != like.dtype:
             expected = f"{like.dtype} {list(like.shape)}"
             raise ValueError(f"given {name} are {mine.dtype} {list(mine.shape)}; expected {expected}")
-    return given
+    codes_BNK = torch.where(given.known_BN.unsqueeze(-1), given.codes_BNK, frame.codes_BNK)
+    return given._replace(codes_BNK=codes_BNK)
 
 
 def as_autoregressive(prior: FramePrior[PastT, PresentT]) -> AutoregressivePrior[PastT, PresentT]:

@@ -15,6 +15,7 @@ from prior.memory import copy_past
 from prior.model import LlamaPrior
 from sampling.config import SamplerConfig
 from sampling.halton import halton_ranks
+from sampling.maskgit import LatentFrame
 from sampling.rng import counter_rng
 from sampling.rollout import commit_codes, copy_rollout, sample_frame, sample_frames, start_rollout
 from sampling.schedule import masked_after, scale_at
@@ -195,3 +196,13 @@ def test_known_frames_continue_as_if_they_had_been_sampled(prior):
     assert torch.equal(
         torch.stack([each.codes_BNK for each in sample_frames(prior, continued, sampler, 2)], 1), whole[:, 4:]
     )
+
+
+def test_the_codes_of_unknown_tokens_have_no_meaning(prior: LlamaPrior) -> None:
+    sampler, known_BN = SamplerConfig(order="raster"), torch.arange(TOKENS).expand(len(SEEDS), -1) % 3 == 0
+    codes_BNK = torch.ones(len(SEEDS), TOKENS, 2, dtype=torch.int64)
+    sampled = [
+        sample_frame(prior, begin_rollout(prior, sampler), sampler, LatentFrame(given_BNK, known_BN))[1].codes_BNK
+        for given_BNK in (codes_BNK, torch.where(known_BN.unsqueeze(-1), codes_BNK, -1))
+    ]
+    assert torch.equal(*sampled)
