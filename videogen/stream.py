@@ -3,6 +3,7 @@
 The prompt, the transition and the control may be set at any time; they apply from the next latent frame on.
 """
 
+import copy
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -88,6 +89,7 @@ class VideoStream:
             raise UsageError(f"transition is {value!r}; expected one of {', '.join(get_args(Transition))}")
         if name == "control" and value is not None:
             control_row(self.model, value)
+            value = copy.deepcopy(value)  # a caller may write the next one into the same array
         if name == "prompt" and self.on_prompt is not None and value != self.prompt:
             self.on_prompt(value)
         object.__setattr__(self, name, value)
@@ -156,10 +158,10 @@ def control_row(model: PriorModel, control: Any) -> torch.Tensor:
     if config.discrete is not None:
         if row.ndim or row.is_floating_point() or not 0 <= int(row) < config.discrete:
             raise UsageError(f"control is {str(control)[:80]}; give an action from 0 to {config.discrete - 1}")
-        return row.long().unsqueeze(0).to(model.network.device)
+        return row.long().unsqueeze(0).to(model.network.device, copy=True)
     if row.shape != (config.floats,) or not row.float().isfinite().all():
         raise UsageError(f"control is {str(control)[:80]}; give {config.floats} finite numbers")
-    return row.float().unsqueeze(0).to(model.network.device)
+    return row.float().unsqueeze(0).to(model.network.device, copy=True)
 
 
 def copies(frames: Iterable[Frame]) -> tuple[Frame, ...]:

@@ -223,3 +223,15 @@ def test_controls_are_kept_after_a_context_that_has_none(folder: Path) -> None:
     state, _ = step(model, request, state, control=torch.tensor([[1.0, 2.0, 3.0]]))
     assert state.context.control_BT is not None
     assert state.context.control_BT[0].isnan().all(-1).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("family", ["control"], indirect=True)
+def test_a_control_counts_as_it_was_when_it_was_set(folder: Path) -> None:
+    pipe, streams = VideoPipeline.from_pretrained(folder / "run").to(torch.float64), []
+    for later in (1.0, 9.0):
+        stream, control = pipe.stream(PROMPTS[0], generator=5), np.ones(3, np.float32)
+        stream.control = control
+        frames = list(islice(stream, 5))
+        control[:] = later
+        streams.append(np.stack([*frames, *islice(stream, 8)]))
+    assert np.array_equal(*streams)
