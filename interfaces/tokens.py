@@ -58,6 +58,12 @@ class TokenSpec:
         if self.delay < 0:
             raise ValueError(f"delay = {self.delay} must not be negative")
 
+    def __str__(self) -> str:
+        """In a few words, for messages."""
+        kind = f"{self.channels} numbers" if self.continuous else f"codebooks of {' x '.join(map(str, self.codebooks))}"
+        groups = " + ".join(" x ".join(map(str, group.shape)) for group in self.groups)
+        return f"{groups} tokens of {kind}"
+
     @property
     def continuous(self) -> bool:
         return self.channels is not None

@@ -156,7 +156,7 @@ def check_given(given: LatentFrame, frame: LatentFrame) -> LatentFrame:
 
 
 def as_autoregressive(prior: FramePrior[PastT, PresentT]) -> AutoregressivePrior[PastT, PresentT]:
-    if not hasattr(prior, "next_token"):
+    if not hasattr(getattr(prior, "prior", prior), "next_token"):  # a wrapper passes every call on
         kind = type(prior).__name__
         raise ValueError(f"order = autoregressive needs `next_token`, which {kind} does not have; use raster")
     return cast(AutoregressivePrior[PastT, PresentT], prior)

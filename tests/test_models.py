@@ -122,7 +122,7 @@ def test_a_prior_with_the_tokens_of_another_tokenizer_is_refused(tmp_path: Path)
     other = replace(tokenizer.spec, codebooks=(40, 25))
     prior = tiny_model(tiny_config(spec=other))
     write_folder(tmp_path / "model", prior_files(tokenizer, prior.config, CLIPS, prior.state_dict(), None, "# a card"))
-    with pytest.raises(CheckpointError, match="40, 25"):
+    with pytest.raises(CheckpointError, match="40 x 25"):
         load_prior(tmp_path / "model")
 
 

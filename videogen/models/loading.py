@@ -38,7 +38,9 @@ def load_prior(path: str | Path, device: str = "cpu") -> PriorModel:
     config = network.config
     clips = from_json(ClipSpec, parts["clips"], _config_at(folder, PRIOR))
     if (spec := tokenizer.spec_of(clips.height, clips.width)) != config.spec:
-        raise CheckpointError(f"{folder.path}: its prior is for the tokens {config.spec}; its tokenizer makes {spec}")
+        raise CheckpointError(
+            f"{folder.path}: its prior is for {config.spec}, its tokenizer makes {spec}; put them together as trained"
+        )
     return PriorModel(
         network=network,
         conditioner=None if config.context is None else load_conditioner(folder, device=device),
