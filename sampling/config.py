@@ -31,7 +31,11 @@ class SamplerConfig:
     """
 
     order: Order = setting("halton", "Which tokens of a latent frame are sampled first.")
-    steps: int = setting(8, "Forward passes per latent frame, at most; fewer are faster.", minimum=1)
+    steps: int = setting(
+        8,
+        "Forward passes per latent frame (per group, if its tokens come in groups), at most; fewer are faster.",
+        minimum=1,
+    )
     first_frames_step_multiplier: int = setting(
         1, "Multiplies the steps in the first two latent frames of a scene.", minimum=1
     )

@@ -4,6 +4,7 @@ import itertools
 import warnings
 from collections import Counter
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 
 from prior.laws import random_codes
 from tests.pipeline.tiny import RING, STAR
-from tests.prior.models import grid_spec
+from tests.prior.models import GROUPS_OF_TWO, grid_spec, tiny_config, tiny_model
 from videogen.conditioning.prompt_vocabulary import PromptVocabulary
 from videogen.errors import UsageError
 from videogen.generate import Context
@@ -269,3 +270,26 @@ def test_no_caption_search_for_a_model_without_text(pipe):
         "",
         (),
     )
+
+
+def test_a_caption_is_scored_group_after_group():
+    """As in training: fine tokens are predicted with all coarse ones known, and coarse ones without any fine one."""
+    config, seen = tiny_config(spec=GROUPS_OF_TWO), []
+    network = tiny_model(config).float()
+
+    class Recorder:
+        device = network.device
+
+        def __call__(self, batch):
+            seen.append(batch.known[0])
+            return network(batch)
+
+    model = SimpleNamespace(conditioner=None, network=Recorder(), config=config)
+    codes = random_codes(GROUPS_OF_TWO, (1, 3, GROUPS_OF_TWO.tokens), torch.Generator().manual_seed(1))
+    nats = nats_of(model, [""], Context(codes, GROUPS_OF_TWO))
+    coarse, fine = GROUPS_OF_TWO.slices
+    assert [bool(known[:, fine].any()) for known in seen] == [False, True]
+    assert [bool(known[:, coarse].all()) for known in seen] == [False, True]
+    assert not seen[1][1:, fine].any()
+    assert nats.shape == (1,)
+    assert nats.isfinite().all()

@@ -211,12 +211,27 @@ def nats_of(model: PriorModel, captions: Sequence[str], context: Context) -> Ten
     text = None if model.conditioner is None else model.conditioner(captions).to(device)
     codes_CTNK = context.codes_BTNK.expand(count, -1, -1, -1)
     control = None if context.control_BT is None else context.control_BT.expand(count, *context.control_BT.shape[1:])
-    scored_TN = scored_tokens(model, context)
-    known = ~scored_TN.expand(codes_CTNK.shape[:3]) if model.config.objective == "masked" else None
-    noise_C = torch.zeros(count, device=device)
-    losses = model.network(PriorBatch(codes_CTNK, codes_CTNK, known, text, noise_C, context.spec, control))
-    nats_C: Tensor = (losses.nats * scored_TN).double().flatten(1).sum(1).cpu()
+    noise_C, nats_C = torch.zeros(count, device=device), torch.zeros(count, dtype=torch.float64)
+    for known_TN, scored_TN in passes(model, context):
+        known = None if known_TN is None else known_TN.expand(codes_CTNK.shape[:3])
+        losses = model.network(PriorBatch(codes_CTNK, codes_CTNK, known, text, noise_C, context.spec, control))
+        nats_C += (losses.nats * scored_TN).double().flatten(1).sum(1).cpu()
     return nats_C
+
+
+def passes(model: PriorModel, context: Context) -> Iterator[tuple[Tensor | None, Tensor]]:
+    """The known and the scored tokens of each pass, bool [T, N]: one group after the other, with the earlier ones
+    known, as the prior was trained. An autoregressive prior scores all tokens in one pass."""
+    scored_TN = scored_tokens(model, context)
+    if model.config.objective != "masked":
+        yield None, scored_TN
+        return
+    for part in context.spec.slices:
+        part_TN = torch.zeros_like(scored_TN)
+        part_TN[:, part] = scored_TN[:, part]
+        known_TN = ~part_TN
+        known_TN[:, part.stop :] = False
+        yield known_TN, part_TN
 
 
 def scored_tokens(model: PriorModel, context: Context) -> Tensor:
