@@ -29,6 +29,7 @@ from videogen.generation.metadata import metadata_of
 from videogen.generation.pipeline_inputs import PipelineInputs
 from videogen.generation.progress import ProgressBar
 from videogen.generation.stats import GenerationStats
+from videogen.models import count_parameters
 from videogen.system.devices import usable_device
 
 if TYPE_CHECKING:
@@ -44,9 +45,11 @@ OnStep = Callable[["VideoPipeline", int, int, dict[str, Any]], Any]
 
 @dataclass(frozen=True, eq=False)
 class VideoOutput:
-    """`frames` in the requested output type: "np" float32 [N, T, H, W, 3] in [0, 1], "pt" the same as a tensor [N, T,
-    3, H, W],
-    "pil" a list of lists of images, "uint8" bytes [N, T, H, W, 3], "codes" or "latent" the codes [N, T', N, K]."""
+    """`frames` in the requested output type.
+
+    "np" is float32 [V, T, H, W, 3] in [0, 1], "pt" the same as a tensor [V, T, 3, H, W], "pil" a list of lists of
+    images, "uint8" bytes [V, T, H, W, 3], "codes" or "latent" the codes [V, T', N, K]. V videos, T' latent frames.
+    """
 
     frames: Any
     fps: float
@@ -78,10 +81,6 @@ def merge_settings(steps: int | None, guidance_scale: float | None, sampling: Ma
 def argument_names(function: Callable[..., Any]) -> set[str]:
     named = inspect.signature(function).parameters.values()
     return {one.name for one in named if one.kind is not one.VAR_KEYWORD and one.name != "self"}
-
-
-def count_parameters(network: Any) -> int:
-    return sum(weights.numel() for weights in network.parameters())
 
 
 class VideoPipeline(PipelineInputs):

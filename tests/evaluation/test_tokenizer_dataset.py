@@ -16,7 +16,6 @@ from tokenizer.precision import allow_tf32, tf32_backends
 from tokenizer.quantize import BSQConfig, FSQConfig, LFQConfig
 from videogen.cli import main
 from videogen.data import build_index
-from videogen.evaluation.info.tokenizer import format_quantizer
 from videogen.evaluation.report.line_charts import Series, line_chart, nice_step
 from videogen.evaluation.tokenizer.dataset import evaluate_tokenizer
 from videogen.evaluation.tokenizer.selftest import check_tokenizer_laws
@@ -156,9 +155,9 @@ def test_selftest_and_info(model_folder: Path, capsys: pytest.CaptureFixture[str
 
 def test_every_kind_of_quantizer_is_described() -> None:
     weights = {"sharpness": 1.0, "sample_entropy_weight": 0.1, "batch_entropy_weight": 0.1}
-    assert format_quantizer(FSQConfig((8, 5))) == "FSQ of levels 8 x 5"
-    assert format_quantizer(LFQConfig(10, commitment_weight=0.1, **weights)) == "LFQ of 10 bits"
-    assert format_quantizer(BSQConfig(12, **weights)) == "BSQ of 12 bits"
+    assert str(FSQConfig((8, 5))) == "FSQ of levels 8 x 5"
+    assert str(LFQConfig(10, commitment_weight=0.1, **weights)) == "LFQ of 10 bits"
+    assert str(BSQConfig(12, **weights)) == "BSQ of 12 bits"
 
 
 def test_info_describes_a_token_set(

@@ -29,7 +29,7 @@ __all__ = [
     "make_quantizer",
 ]
 
-QuantizerConfig: TypeAlias = FSQConfig | LFQConfig | BSQConfig
+QuantizerConfig: TypeAlias = FSQConfig | LFQConfig | BSQConfig  # str(config) names it for `videogen info`
 
 
 def make_quantizer(config: QuantizerConfig) -> Quantizer:

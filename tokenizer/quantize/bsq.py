@@ -28,6 +28,9 @@ class BSQConfig:
     def __post_init__(self) -> None:
         check_binary_settings(self.bits, self.sharpness, self.sample_entropy_weight, self.batch_entropy_weight)
 
+    def __str__(self) -> str:
+        return f"BSQ of {self.bits} bits"
+
 
 class BSQ(ScalarQuantizer):
     """The quantized latents are the corners of the cube {-r, r}^D inside the unit sphere: r = D^-1/2."""

@@ -26,6 +26,9 @@ class FSQConfig:
         if not self.levels or not all(2 <= level <= 64 for level in self.levels):
             raise ValueError(f"levels = {self.levels}: expected one or more numbers from 2 to 64")
 
+    def __str__(self) -> str:
+        return f"FSQ of levels {' x '.join(map(str, self.levels))}"
+
 
 class FSQ(ScalarQuantizer):
     def __init__(self, config: FSQConfig):

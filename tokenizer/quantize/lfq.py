@@ -30,6 +30,9 @@ class LFQConfig:
         if self.commitment_weight < 0:
             raise ValueError(f"commitment_weight = {self.commitment_weight} must not be negative")
 
+    def __str__(self) -> str:
+        return f"LFQ of {self.bits} bits"
+
 
 class LFQ(ScalarQuantizer):
     """The quantized latents are the corners of the cube {-1, 1}^D."""

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from videogen.models.folder import INDEX, has_prior, open_model
     from videogen.models.hub import BUNDLED, resolve_model
     from videogen.models.loading import DECODER_WEIGHTS, fingerprint_of, load_prior, load_tokenizer
-    from videogen.models.records import PriorModel, TokenizerModel
+    from videogen.models.records import PriorModel, TokenizerModel, count_parameters
     from videogen.models.sampler import check_order, sampler_of
     from videogen.models.saving import prior_files, save_model, tokenizer_files
 
@@ -45,6 +45,7 @@ __all__ = [
     "TokenizerModel",
     "check_order",
     "convert_model",
+    "count_parameters",
     "fingerprint_of",
     "has_prior",
     "load_prior",
@@ -62,7 +63,7 @@ _MODULES = {
     "folder": ("INDEX", "has_prior", "open_model"),
     "hub": ("BUNDLED", "resolve_model"),
     "loading": ("DECODER_WEIGHTS", "fingerprint_of", "load_prior", "load_tokenizer"),
-    "records": ("PriorModel", "TokenizerModel"),
+    "records": ("PriorModel", "TokenizerModel", "count_parameters"),
     "sampler": ("check_order", "sampler_of"),
     "saving": ("prior_files", "save_model", "tokenizer_files"),
 }

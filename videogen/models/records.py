@@ -34,6 +34,14 @@ class TokenizerModule(VideoTokenizer, Protocol):
     def to(self, *args: Any, **kwargs: Any) -> Any: ...
 
 
+class HasParameters(Protocol):
+    def parameters(self) -> "Iterator[Tensor]": ...
+
+
+def count_parameters(module: HasParameters) -> int:
+    return sum(weights.numel() for weights in module.parameters())
+
+
 @dataclass(frozen=True, eq=False)
 class TokenizerModel:
     """A tokenizer and the clips that it was trained on."""

@@ -3,8 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from videogen.evaluation.info.tokenizer import count_parameters
-from videogen.models import PriorModel, sampler_of
+from videogen.models import PriorModel, count_parameters, sampler_of
 
 
 def describe_prior(model: PriorModel) -> dict[str, Any]:

@@ -1,15 +1,13 @@
 """Description of a tokenizer: figures for programs, and lines for people."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Any
 
 from torch import Tensor
 
-from tokenizer.quantize import FSQConfig, QuantizerConfig
 from videogen.evaluation.info.spec import format_codes, format_groups
-from videogen.models import TokenizerModel
+from videogen.models import TokenizerModel, count_parameters
 
 
 def describe_tokenizer(model: TokenizerModel) -> dict[str, Any]:
@@ -46,7 +44,7 @@ def format_tokenizer(model: TokenizerModel) -> dict[str, str]:
         "trained on": f"{clips.frames} frames of {clips.height} x {clips.width} at {clips.fps:g} a second",
         "frames per latent frame": f"{spec.frames_per_latent}{first}",
         "codes": format_codes(spec),
-        **({} if quantizer is None else {"quantizer": format_quantizer(quantizer)}),
+        **({} if quantizer is None else {"quantizer": str(quantizer)}),
         **({} if spec.continuous else format_bits(data, first)),
         "tokens per latent frame": f"{spec.tokens} ({format_groups(spec)})",
         "latent frames per second": f"{data['latent_frames_per_second']:g}",
@@ -58,18 +56,7 @@ def format_tokenizer(model: TokenizerModel) -> dict[str, str]:
 
 
 def format_bits(data: dict[str, Any], first: str) -> dict[str, str]:
-    return {"bits per token": f"{data['bits_per_token']:.3f}", "bits per pixel": f"{data['bits_per_pixel']:.5f}{first}"}
-
-
-def format_quantizer(config: QuantizerConfig) -> str:
-    if isinstance(config, FSQConfig):
-        return f"FSQ of levels {' x '.join(map(str, config.levels))}"
-    return f"{config.kind.upper()} of {config.bits} bits"
-
-
-class HasParameters(Protocol):
-    def parameters(self) -> Iterator[Tensor]: ...
-
-
-def count_parameters(module: HasParameters) -> int:
-    return sum(weights.numel() for weights in module.parameters())
+    per_pixel = f"{data['bits_per_pixel']:.5f}"
+    if first:
+        per_pixel += f" in a long video, more in a short one{first}"
+    return {"bits per token": f"{data['bits_per_token']:.3f}", "bits per pixel": per_pixel}

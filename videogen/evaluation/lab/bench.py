@@ -37,7 +37,7 @@ from videogen.generate import (
     step,
 )
 from videogen.generation.stats import peak_memory_mib
-from videogen.models import PriorModel
+from videogen.models import PriorModel, count_parameters
 
 OnProgress = Callable[[int, int], None]
 CONFIGURED, CACHED_RASTER = "as configured", "token by token, cached"
@@ -280,7 +280,3 @@ def describe_machine(device: torch.device, dtype: torch.dtype, peaks: Peaks) -> 
         "bandwidth_gb": peaks.bandwidth / 1e9,
         "break_even_tokens": break_even(dtype.itemsize, peaks),
     }
-
-
-def count_parameters(network: torch.nn.Module) -> int:
-    return sum(p.numel() for p in network.parameters())

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import flop_counter
 
+from videogen.models import count_parameters
 from videogen.training.loop.stage import TrainedModule
 
 flops: Any = flop_counter  # its functions have no types
@@ -37,7 +38,7 @@ def fake_tensors() -> Any:
 
 def state_bytes(trained: TrainedModule) -> int:
     """Bytes of weights, gradients, moving average and optimizer, in float32."""
-    numbers = sum(p.numel() for p in trained.module.parameters())
+    numbers = count_parameters(trained.module)
     return 4 * numbers * (2 + (1 if trained.optimizer.algorithm == "muon" else 2) + (1 if trained.averaged else 0))
 
 

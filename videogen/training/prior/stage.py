@@ -24,7 +24,7 @@ from videogen.clip_spec import ClipSpec
 from videogen.conditioning import Conditioner
 from videogen.errors import UsageError
 from videogen.evaluation.prior.likelihood import Baseline, LikelihoodSums, figures, frame_likelihoods
-from videogen.models import TokenizerModel, prior_files
+from videogen.models import TokenizerModel, count_parameters, prior_files
 from videogen.tokens.description import describe_control
 from videogen.training.loop.monitor import MonitoredMetric
 from videogen.training.loop.stage import Distributed, Json, LossOutput, TrainedModule
@@ -205,7 +205,7 @@ def describe_network(network: LlamaPrior, fps: float, kernel: Kernel) -> dict[st
     on_cpu, on_gpu = (choose_kernel(kernel, torch.device(kind)) for kind in ("cpu", "cuda"))
     groups = " then ".join(" x ".join(map(str, group.shape)) for group in spec.groups)
     return {
-        "parameters": f"{sum(p.numel() for p in network.parameters()):,}",
+        "parameters": f"{count_parameters(network):,}",
         "a token": describe_token(spec),
         "objective": {"masked": "masked frames", "autoregressive": "token after token"}[config.objective],
         "tokens a latent frame": f"{spec.tokens} ({groups})",

@@ -21,7 +21,7 @@ from videogen.checkpoint import Content
 from videogen.clip_spec import ClipSpec
 from videogen.evaluation.tokenizer.reconstruction import ReconstructionMetrics, draw_pairs
 from videogen.io.pixels import to_clip, to_frames
-from videogen.models import tokenizer_files
+from videogen.models import count_parameters, tokenizer_files
 from videogen.models.perceptual import load_perceptual
 from videogen.training.loop.monitor import MonitoredMetric
 from videogen.training.loop.stage import Distributed, Json, LossOutput, TrainedModule
@@ -188,7 +188,7 @@ class TokenizerStage:
             "tokens a latent frame": f"{spec.tokens} ({grid})",
             "tokens a second of video": f"{spec.tokens * fps / spec.frames_per_latent:.0f} at {fps:g} frames a second",
             "bits a pixel": f"{spec.bits * spec.tokens / pixels:.4f} (raw video: 24)",
-            **{f"parameters of the {name}": f"{num_parameters(part):,}" for name, part in self.parts()},
+            **{f"parameters of the {name}": f"{count_parameters(part):,}" for name, part in self.parts()},
         }
 
     def parts(self) -> list[tuple[str, nn.Module]]:
@@ -209,10 +209,6 @@ def numbers_of_rank(count: int, rank: int, world_size: int) -> Tensor:
     All processes have to call a sharded network equally often.
     """
     return torch.arange(rank, -(-count // world_size) * world_size, world_size)
-
-
-def num_parameters(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
 
 
 @torch.no_grad()
