@@ -21,7 +21,7 @@ from videogen.checkpoint import Content
 from videogen.cli.exit_codes import print_error
 from videogen.training.loop.config import OptimizerConfig, TrainingConfig
 from videogen.training.loop.monitor import MonitoredMetric
-from videogen.training.loop.stage import Distributed, Json, LossOutput, TrainedModule
+from videogen.training.loop.stage import Distributed, Json, LossOutput, Replaced, TrainedModule
 from videogen.training.loop.train import train
 from videogen.training.loop.trainer import Callbacks, TrainingResult
 from videogen.training.records.run_folder import RunFolder
@@ -82,10 +82,11 @@ class EMAQuantizer(nn.Module):
         statistics = {"counts": chosen.sum(0), "sums": torch.einsum("nc,nd->cd", chosen, latents).detach().float()}
         return latents + 0.5 * (self.codebook[codes] - latents).detach(), statistics
 
-    def update(self, statistics: Mapping[str, Tensor]) -> None:
+    def update(self, statistics: Mapping[str, Tensor]) -> dict[str, Tensor]:
         self.counts.lerp_(statistics["counts"], 0.1)
         self.sums.lerp_(statistics["sums"], 0.1)
         self.codebook.copy_(self.sums / self.counts[:, None])
+        return {}
 
 
 class Averages(nn.Module):
@@ -147,10 +148,11 @@ class FakeStage:
             )
             yield LossOutput("critic", judging, {"fake": fake.mean().detach()})
 
-    def after_step(self, step: int, means: Mapping[str, float], distributed: Distributed) -> None:
+    def after_step(self, step: int, means: Mapping[str, float], distributed: Distributed) -> Replaced:
         self.statistics.apply(step, distributed)
         if "fake" in means:
             self.extra_state.fake.lerp_(torch.tensor(means["fake"]), 0.1)
+        return {}
 
     def alarms(self, step: int, means: Mapping[str, float]) -> Mapping[str, str | None]:
         return {"large": f"error {means['error']:.2f}" if means.get("error", 0) > 0.2 else None}

@@ -14,7 +14,7 @@ from tests.training.tiny_prior import Set, train
 from videogen.checkpoint import read_folder
 from videogen.models import load_prior
 from videogen.training.loop.monitor import BestModel, MonitoredMetric, is_better, is_overfit
-from videogen.training.loop.stage import Distributed
+from videogen.training.loop.stage import Distributed, Replaced
 
 LOSS, QUALITY = (
     MonitoredMetric("nats", "nats", lower_is_better=True),
@@ -32,10 +32,11 @@ class Memorizing(FakeStage):
     falls = True
     step = 0
 
-    def after_step(self, step: int, means: Mapping[str, float], distributed: Distributed) -> None:
-        super().after_step(step, means, distributed)
+    def after_step(self, step: int, means: Mapping[str, float], distributed: Distributed) -> Replaced:
+        replaced = super().after_step(step, means, distributed)
         assert isinstance(means, dict)
         self.step, means["error"] = step + 1, 1 / (1 + step) if self.falls else 1.0 + step
+        return replaced
 
     def validate(self, distributed: Distributed) -> dict[str, float]:
         return super().validate(distributed) | {"validation_error": COURSE[self.step // 2 - 1]}

@@ -84,8 +84,9 @@ class Counting(FSQ):
     def statistics(self, projected_ND: Tensor, codes_NK: Tensor) -> dict[str, Tensor]:
         return {"tokens": torch.tensor(float(codes_NK[..., 0].numel()))}
 
-    def update(self, statistics: Mapping[str, Tensor]) -> None:
+    def update(self, statistics: Mapping[str, Tensor]) -> dict[str, Tensor]:
         self.seen = int(statistics["tokens"])
+        return {}
 
 
 def test_the_stage_of_a_tokenizer_updates_its_quantizer(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from interfaces.tokens import TokenGroup, TokenSpec
 from tokenizer.networks.config import CNNTokenizerConfig
 from tokenizer.networks.encoder_decoder import make_decoder, make_encoder, make_patchify
 from tokenizer.precision import full_float32
-from tokenizer.quantize import make_quantizer
+from tokenizer.quantize import Quantized, make_quantizer
 from tokenizer.streaming import State
 
 
@@ -26,7 +26,7 @@ class Reconstruction(NamedTuple):
     codes: Tensor  # int64 [B, T', N, K]
     losses: dict[str, Tensor]  # named, weighted terms: those of the quantizer and `spread`
     latents: Tensor  # [B, T', h, w, D] before quantization
-    statistics: dict[str, Tensor]  # for the quantizer's `update` after the step; empty where it learns by gradients
+    quantized: Quantized  # metrics for the log, and what the quantizer's `update` needs after the step
 
 
 class CNNTokenizer(nn.Module):
@@ -71,7 +71,7 @@ class CNNTokenizer(nn.Module):
         quantized = self.quantizer.quantize(latents_BThwD)
         losses = {**quantized.losses, "spread": self.config.spread_weight * latent_spread_loss(latents_BThwD)}
         clip = self.decode_latents_parallel(quantized.latents)[:, :, : clip_BCTHW.shape[2]]
-        return Reconstruction(clip, quantized.codes.flatten(2, 3), losses, latents_BThwD, quantized.statistics)
+        return Reconstruction(clip, quantized.codes.flatten(2, 3), losses, latents_BThwD, quantized)
 
     @property
     def encoder_frozen(self) -> bool:

@@ -67,8 +67,7 @@ class CNNTokenizerConfig:
         """The settings that decide which codes a clip becomes."""
         others = DECODER_FIELDS | {"spread_weight"}
         settings = {name: value for name, value in asdict(self).items() if name not in others}
-        kept = {name: value for name, value in settings["quantizer"].items() if name in ("kind", "levels", "bits")}
-        return {**settings, "quantizer": kept}
+        return {**settings, "quantizer": self.quantizer.encoding}
 
 
 def divisors(power_of_two: int) -> tuple[int, ...]:

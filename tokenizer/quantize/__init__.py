@@ -1,35 +1,49 @@
-"""Latents <-> codes: finite scalar (FSQ), lookup-free (LFQ) and binary spherical (BSQ) quantization.
+"""Latents <-> codes: scalar and binary quantization, learned codebooks, and combinators over any of them.
 
-base.py     what every quantizer promises, and the base of those with levels per dimension
-fsq.py, lfq.py, bsq.py  one family each
-entropy.py  exact entropies of independent bits, the training losses of LFQ and BSQ
-usage.py    how many codes are used, and how evenly
+base.py       what every quantizer promises, and the base of those with levels per dimension
+config.py     the settings of all families, and those of the combinators
+fsq.py, lfq.py, bsq.py          families without a codebook, one each
+vq.py, ibq.py, soft.py          families that learn their codes, one each
+terms.py, revival.py, anneal.py what keeps a learned codebook alive
+entropy.py    exact entropies of independent bits, the training losses of LFQ and BSQ
+usage.py      how many codes are used, and how evenly
 """
-
-from typing import TypeAlias
 
 from tokenizer.quantize.base import Quantized, Quantizer
 from tokenizer.quantize.bsq import BSQ, BSQConfig
+from tokenizer.quantize.config import DualConfig, MultiHeadConfig, ProductConfig, QuantizerConfig, ResidualConfig
 from tokenizer.quantize.fsq import FSQ, FSQConfig
+from tokenizer.quantize.ibq import IBQConfig
 from tokenizer.quantize.lfq import LFQ, LFQConfig
+from tokenizer.quantize.revival import Revival
+from tokenizer.quantize.soft import SoftVQConfig
+from tokenizer.quantize.terms import Terms
 from tokenizer.quantize.usage import Usage, batch_perplexity
+from tokenizer.quantize.vq import VQConfig
 
 __all__ = [
     "BSQ",
     "FSQ",
     "LFQ",
     "BSQConfig",
+    "DualConfig",
     "FSQConfig",
+    "IBQConfig",
     "LFQConfig",
+    "MultiHeadConfig",
+    "ProductConfig",
     "Quantized",
     "Quantizer",
     "QuantizerConfig",
+    "ResidualConfig",
+    "Revival",
+    "SoftVQConfig",
+    "Terms",
     "Usage",
+    "VQConfig",
     "batch_perplexity",
     "make_quantizer",
 ]
-
-QuantizerConfig: TypeAlias = FSQConfig | LFQConfig | BSQConfig  # str(config) names it for `videogen info`
 
 
 def make_quantizer(config: QuantizerConfig) -> Quantizer:
@@ -40,3 +54,5 @@ def make_quantizer(config: QuantizerConfig) -> Quantizer:
             return LFQ(config)
         case BSQConfig():
             return BSQ(config)
+        case _:
+            raise NotImplementedError(config.kind)

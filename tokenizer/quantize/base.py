@@ -23,10 +23,12 @@ LARGEST_CODEBOOK = 16  # small tables see every row often: a prior reaches the s
 
 
 class Quantized(NamedTuple):
-    latents: Tensor  # [N.., D] of the codes; the gradient passes straight through to the projected latents
+    latents: Tensor  # [N.., D] for the decoder, with the family's gradients; in evaluation mode those of the codes
     codes: Tensor  # int64 [N.., K]
     losses: dict[str, Tensor]  # named scalars, weighted, to be added to the training loss
-    statistics: dict[str, Tensor]  # of this batch, for `update`
+    metrics: dict[str, Tensor]  # named scalars without gradients, for the log alone
+    statistics: dict[str, Tensor]  # of this batch, for `update`: added over micro-batches and processes
+    samples: dict[str, Tensor]  # [M, ...] for `update` as well: concatenated instead of added
 
 
 class Quantizer(nn.Module, ABC):
@@ -62,7 +64,27 @@ class Quantizer(nn.Module, ABC):
         self.check_codes(codes_NK)
         return self.lookup(codes_NK)
 
-    def losses(self, projected_ND: Tensor, quantized_ND: Tensor) -> dict[str, Tensor]:
+    @property
+    def parts(self) -> tuple["Quantizer", ...]:
+        """The quantizers that this one is composed of; none for a family that stands alone."""
+        return ()
+
+    @property
+    def leaves(self) -> tuple["Quantizer", ...]:
+        """The different quantizers without parts; each gives all of its own codes back through their latents."""
+        below = dict.fromkeys(leaf for part in self.parts for leaf in part.leaves)
+        return tuple(below) or (self,)
+
+    def set_step(self, step: int) -> None:
+        """Says where training stands, before each step: schedules depend on it, and what is done once in a while."""
+        for part in dict.fromkeys(self.parts):
+            part.set_step(step)
+
+    def pass_gradient(self, projected_ND: Tensor, quantized_ND: Tensor) -> Tensor:
+        """The quantized latents, with the gradient that the encoder gets: straight through, unless overridden."""
+        return projected_ND + (quantized_ND - projected_ND).detach()
+
+    def losses(self, projected_ND: Tensor, quantized_ND: Tensor, codes_NK: Tensor) -> dict[str, Tensor]:
         """Named, weighted terms of the training loss."""
         return {}
 
@@ -73,8 +95,19 @@ class Quantizer(nn.Module, ABC):
         """
         return {}
 
-    def update(self, statistics: Mapping[str, Tensor]) -> None:
-        """Moves a codebook that follows statistics instead of gradients, by changing buffers of the module in place."""
+    def samples(self, projected_ND: Tensor, codes_NK: Tensor) -> dict[str, Tensor]:
+        """What `update` needs row by row, such as some of the latents: [M, ...] without gradients.
+
+        The trainer concatenates them in the order of micro-batches, then of processes.
+        """
+        return {}
+
+    def update(self, statistics: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Moves a codebook that follows statistics and samples instead of gradients, in place, alike in all processes.
+
+        Returns what was replaced rather than moved, so that averages jump along: bool [V] rows by the tensor's name.
+        """
+        return {}
 
     def quantize(self, latents_ND: Tensor) -> Quantized:
         """Quantizes an encoder's latents, with gradients."""
@@ -82,10 +115,14 @@ class Quantizer(nn.Module, ABC):
             projected_ND = self.project(at_least_float32(latents_ND))
             codes_NK = self.to_codes(projected_ND.detach())
             quantized_ND = self.lookup(codes_NK).to(projected_ND.dtype)
-            losses = self.losses(projected_ND, quantized_ND)
-            statistics = self.statistics(projected_ND.detach(), codes_NK)
-            latents_ND = projected_ND + (quantized_ND - projected_ND).detach()
-            return Quantized(latents_ND, codes_NK, losses, statistics)
+            return Quantized(
+                self.pass_gradient(projected_ND, quantized_ND),
+                codes_NK,
+                self.losses(projected_ND, quantized_ND, codes_NK),
+                {},
+                self.statistics(projected_ND.detach(), codes_NK),
+                self.samples(projected_ND.detach(), codes_NK),
+            )
 
     def check_codes(self, codes_NK: Tensor) -> None:
         if codes_NK.dtype != torch.int64 or codes_NK.shape[-1:] != (len(self.codebooks),):

@@ -5,7 +5,7 @@ latent to code is bounded, so there is no commitment loss. The entropies are tho
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -28,6 +28,14 @@ class BSQConfig:
     def __post_init__(self) -> None:
         check_binary_settings(self.bits, self.sharpness, self.sample_entropy_weight, self.batch_entropy_weight)
 
+    @property
+    def dim(self) -> int:
+        return self.bits
+
+    @property
+    def encoding(self) -> dict[str, Any]:
+        return {"bits": self.bits, "kind": self.kind}
+
     def __str__(self) -> str:
         return f"BSQ of {self.bits} bits"
 
@@ -49,7 +57,7 @@ class BSQ(ScalarQuantizer):
     def from_levels(self, levels_ND: Tensor) -> Tensor:
         return (levels_ND.float() * 2 - 1) * self.r
 
-    def losses(self, projected_ND: Tensor, quantized_ND: Tensor) -> dict[str, Tensor]:
+    def losses(self, projected_ND: Tensor, quantized_ND: Tensor, codes_NK: Tensor) -> dict[str, Tensor]:
         config = self.config
         logits_ND = 4 * config.sharpness * self.r * projected_ND
         return entropy_losses(logits_ND, config.sample_entropy_weight, config.batch_entropy_weight)

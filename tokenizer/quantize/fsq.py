@@ -6,7 +6,7 @@ even and odd L are alike, no level is half as wide as the others, and latents of
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -25,6 +25,14 @@ class FSQConfig:
     def __post_init__(self) -> None:
         if not self.levels or not all(2 <= level <= 64 for level in self.levels):
             raise ValueError(f"levels = {self.levels}: expected one or more numbers from 2 to 64")
+
+    @property
+    def dim(self) -> int:
+        return len(self.levels)
+
+    @property
+    def encoding(self) -> dict[str, Any]:
+        return {"levels": self.levels, "kind": self.kind}
 
     def __str__(self) -> str:
         return f"FSQ of levels {' x '.join(map(str, self.levels))}"

@@ -5,7 +5,7 @@ Published with MAGVIT-v2 (Yu et al., "Language Model Beats Diffusion", 2023). Tw
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -30,6 +30,14 @@ class LFQConfig:
         if self.commitment_weight < 0:
             raise ValueError(f"commitment_weight = {self.commitment_weight} must not be negative")
 
+    @property
+    def dim(self) -> int:
+        return self.bits
+
+    @property
+    def encoding(self) -> dict[str, Any]:
+        return {"bits": self.bits, "kind": self.kind}
+
     def __str__(self) -> str:
         return f"LFQ of {self.bits} bits"
 
@@ -50,7 +58,7 @@ class LFQ(ScalarQuantizer):
     def from_levels(self, levels_ND: Tensor) -> Tensor:
         return levels_ND.float() * 2 - 1
 
-    def losses(self, projected_ND: Tensor, quantized_ND: Tensor) -> dict[str, Tensor]:
+    def losses(self, projected_ND: Tensor, quantized_ND: Tensor, codes_NK: Tensor) -> dict[str, Tensor]:
         config = self.config
         logits_ND = 4 * config.sharpness * projected_ND  # the squared distances to -1 and 1 differ by 4 x
         return {

@@ -78,6 +78,14 @@ class ModuleState:
             averages = [local_shard(self.average[name]) for name in moving]
             torch._foreach_lerp_(averages, [local_shard(self.tensors[name]) for name in moving], 1 - decay)
 
+    @torch.no_grad()
+    def jump(self, rows: Mapping[str, Tensor]) -> None:
+        """Set these rows of averages to their present values."""
+        for name, replaced in rows.items():
+            if self.average is not None and name in self.average:
+                chosen = replaced.view(-1, *[1] * (self.tensors[name].ndim - 1))
+                self.average[name].copy_(torch.where(chosen, self.tensors[name], self.average[name]))
+
     def zero_grad(self) -> None:
         for parameter in self.parameters.values():
             parameter.grad = None

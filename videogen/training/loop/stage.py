@@ -22,6 +22,7 @@ from videogen.training.loop.config import OptimizerConfig
 from videogen.training.loop.monitor import MonitoredMetric
 
 Json = dict[str, Any]
+Replaced = Mapping[str, Mapping[str, Tensor]]  # bool [V], the rows of a tensor, by module and by the tensor's name
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,8 +116,11 @@ class Stage(Protocol[BatchT]):
     def losses(self, batch: BatchT, step: int, distributed: Distributed) -> Iterator[LossOutput]:
         """One output per module; its backward pass ends before the next is computed. No weight has changed yet."""
 
-    def after_step(self, step: int, means: Mapping[str, float], distributed: Distributed) -> None:
-        """Called after the optimizer step and before averages move; all processes have the same `means` of the step."""
+    def after_step(self, step: int, means: Mapping[str, float], distributed: Distributed) -> Replaced:
+        """Called after the optimizer step and before averages move; all processes have the same `means` of the step.
+
+        Returns what it replaced in trained modules, such as revived codes: averages jump there instead of following.
+        """
 
     def alarms(self, step: int, means: Mapping[str, float]) -> Mapping[str, str | None]:
         """By name, a message (what is wrong, what to do) or None; `means` are those since the last line of the log."""

@@ -185,7 +185,8 @@ class Trainer(Generic[BatchT]):
     def _optimizer_step(self, step: int, modules: list[str], means: dict[str, float]) -> None:
         for name in modules:
             self.module_states[name].step(step, self.config.steps)
-        self.stage.after_step(step, means, self.distributed)
+        for name, rows in self.stage.after_step(step, means, self.distributed).items():
+            self.module_states[name].jump(rows)
         for name in modules:
             self.module_states[name].update_ema(ema_decay(self.config.average_decay, step))
         self.progress.add(means)

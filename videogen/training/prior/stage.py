@@ -27,7 +27,7 @@ from videogen.evaluation.prior.likelihood import Baseline, LikelihoodSums, figur
 from videogen.models import TokenizerModel, count_parameters, prior_files
 from videogen.tokens.description import describe_control
 from videogen.training.loop.monitor import MonitoredMetric
-from videogen.training.loop.stage import Distributed, Json, LossOutput, TrainedModule
+from videogen.training.loop.stage import Distributed, Json, LossOutput, Replaced, TrainedModule
 from videogen.training.prior.batches import TokenBatch, TokenBatches
 from videogen.training.prior.config import PriorTrainingConfig
 from videogen.training.prior.init_weights import init_weights
@@ -108,8 +108,8 @@ class PriorStage:
     def text(self, captions: tuple[str, ...], device: torch.device) -> Text | None:
         return None if self.conditioner is None else self.conditioner(captions).to(device)
 
-    def after_step(self, step: int, means: Mapping[str, float], distributed: Distributed) -> None:
-        pass
+    def after_step(self, step: int, means: Mapping[str, float], distributed: Distributed) -> Replaced:
+        return {}
 
     def alarms(self, step: int, means: Mapping[str, float]) -> Mapping[str, str | None]:
         """Fires if the prior is still worse than the frequencies of codes."""

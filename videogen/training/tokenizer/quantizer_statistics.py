@@ -1,13 +1,14 @@
 """Updates of quantizers that learn from statistics instead of gradients, such as EMA codebooks.
 
-The forward pass of such a quantizer returns statistics, by name, such as the count and the sum of latents of each code.
-They are summed over the micro-batches and processes of a step, so all processes update their quantizers alike.
+The forward pass of such a quantizer returns statistics, by name, such as the count and the sum of latents of each code,
+and samples, such as some of the latents. Statistics are added over the micro-batches and processes of a step, samples
+are concatenated, so all processes update their quantizers alike.
 
 The average that is validated and exported follows the quantizer's floating-point buffers with the decay of the weights,
-so that the averaged encoder has a codebook of the same age.
+so that the averaged encoder has a codebook of the same age. A code that was replaced is replaced in the average too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ class QuantizerStatistics:
 
     def __init__(self, quantizer: Quantizer):
         self.quantizer = quantizer
-        self._step, self._sums = -1, dict[str, Tensor]()
+        self._step, self._sums, self._samples = -1, dict[str, Tensor](), dict[str, list[Tensor]]()
 
     def buffers(self, prefix: str) -> tuple[str, ...]:
         """The names of the buffers that an average has to follow."""
@@ -29,20 +30,30 @@ class QuantizerStatistics:
         named = self.quantizer.named_buffers()
         return tuple(prefix + name for name, buffer in named if buffer.is_floating_point() and name in saved)
 
-    def collect(self, step: int, statistics: Mapping[str, Tensor]) -> None:
-        """Add the statistics of a micro-batch."""
+    def collect(self, step: int, statistics: Mapping[str, Tensor], samples: Mapping[str, Tensor] | None = None) -> None:
+        """Add the statistics of a micro-batch, and keep its samples."""
         if self._step != step:
-            self._step, self._sums = step, {}
+            self._step, self._sums, self._samples = step, {}, {}
         for name, value in statistics.items():
             self._sums[name] = self._sums[name] + value.detach() if name in self._sums else value.detach()
+        for name, value in (samples or {}).items():
+            self._samples.setdefault(name, []).append(value.detach())
 
     @torch.no_grad()
-    def apply(self, step: int, distributed: Distributed) -> None:
-        """Sum over processes and update the quantizer; does nothing if this step has no statistics."""
-        if self._step == step and self._sums:
+    def apply(self, step: int, distributed: Distributed) -> dict[str, Tensor]:
+        """Update the quantizer, unless this step has no statistics; returns the rows that it replaced, by name."""
+        replaced: dict[str, Tensor] = {}
+        if self._step == step and (self._sums or self._samples):
             sums = {name: distributed.mean(self._sums[name]) * distributed.world_size for name in sorted(self._sums)}
-            before = [id(buffer) for buffer in self.quantizer.buffers()]
-            self.quantizer.update(sums)
-            after = [id(buffer) for buffer in self.quantizer.buffers()]
-            assert before == after, "update must change buffers in place: the average holds on to them"
-        self._step, self._sums = -1, {}
+            parts = {name: distributed.gather(torch.cat(self._samples[name])) for name in sorted(self._samples)}
+            samples = {name: torch.cat([part.to(distributed.device) for part in each]) for name, each in parts.items()}
+            before = [id(tensor) for tensor in self._tensors()]
+            replaced = self.quantizer.update({**sums, **samples})
+            after = [id(tensor) for tensor in self._tensors()]
+            assert before == after, "update must change tensors in place: the average holds on to them"
+        self._step, self._sums, self._samples = -1, {}, {}
+        return replaced
+
+    def _tensors(self) -> Iterator[Tensor]:
+        yield from self.quantizer.buffers()
+        yield from self.quantizer.parameters()

@@ -24,7 +24,7 @@ from videogen.io.pixels import to_clip, to_frames
 from videogen.models import count_parameters, tokenizer_files
 from videogen.models.perceptual import load_perceptual
 from videogen.training.loop.monitor import MonitoredMetric
-from videogen.training.loop.stage import Distributed, Json, LossOutput, TrainedModule
+from videogen.training.loop.stage import Distributed, Json, LossOutput, Replaced, TrainedModule
 from videogen.training.tokenizer.clips import ClipBatch, ClipBatches
 from videogen.training.tokenizer.config import TokenizerTrainingConfig
 from videogen.training.tokenizer.init_weights import init_weights
@@ -76,14 +76,16 @@ class TokenizerStage:
 
     def losses(self, batch: ClipBatch, step: int, distributed: Distributed) -> Iterator[LossOutput]:
         clip = to_clip(to_device(batch.clips, distributed.device))
+        self.network.quantizer.set_step(step)
         out: Reconstruction = distributed.modules[TOKENIZER](clip)
         if not self.is_decoder_only(step):
-            self.statistics.collect(step, out.statistics)
+            self.statistics.collect(step, out.quantized.statistics, out.quantized.samples)
         loss = reconstruction_loss(self.config.loss, self.perceptual(distributed.device), out.clip, clip, step)
         total = loss.total + torch.stack([term.float() for term in out.losses.values()]).sum()
         metrics = {
             **loss.terms,
             **{name: term.detach() for name, term in out.losses.items()},
+            **out.quantized.metrics,
             **alarm_metrics(clip, out, self.network.quantizer.codebooks),
         }
         if self.adversarial is None or not is_active(self.adversarial, step):
@@ -118,11 +120,12 @@ class TokenizerStage:
             self._perceptual.to(device)
         return self._perceptual
 
-    def after_step(self, step: int, means: Mapping[str, float], distributed: Distributed) -> None:
-        self.statistics.apply(step, distributed)
+    def after_step(self, step: int, means: Mapping[str, float], distributed: Distributed) -> Replaced:
+        replaced = self.statistics.apply(step, distributed)
         if self.extra_state is not None and "discriminator_real" in means:
             real, fake = (torch.tensor(means[f"discriminator_{kind}"]) for kind in ("real", "fake"))
             self.extra_state.update(real, fake)
+        return {TOKENIZER: {f"quantizer.{name}": rows for name, rows in replaced.items()}}
 
     def alarms(self, step: int, means: Mapping[str, float]) -> Mapping[str, str | None]:
         if "perplexity" not in means:  # no step was taken since the last line of the log

@@ -1,0 +1,147 @@
+"""The settings of every family, and of the combinators over any of them.
+
+A combinator's own module has the network; its settings are here, because they hold those of any other family.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from tokenizer.quantize.bsq import BSQConfig
+from tokenizer.quantize.fsq import FSQConfig
+from tokenizer.quantize.ibq import IBQConfig
+from tokenizer.quantize.lfq import LFQConfig
+from tokenizer.quantize.soft import SoftVQConfig
+from tokenizer.quantize.vq import VQConfig
+
+
+@dataclass(frozen=True)
+class ResidualConfig:
+    """Each level quantizes what the levels before it have left over; a latent is the sum of its codes."""
+
+    quantizer: "QuantizerConfig"
+    depth: int
+    shared: bool = False  # one codebook for all levels
+    dropout: float = 0.0  # the share of steps that use a random number of levels, so that any prefix decodes
+    kind: Literal["residual"] = "residual"
+
+    def __post_init__(self) -> None:
+        if self.depth < 1:
+            raise ValueError(f"depth = {self.depth} must be at least 1")
+        if not 0 <= self.dropout <= 1:
+            raise ValueError(f"dropout = {self.dropout:g} is a share, from 0 to 1")
+
+    @property
+    def dim(self) -> int:
+        return self.quantizer.dim
+
+    @property
+    def encoding(self) -> dict[str, Any]:
+        own = {"depth": self.depth, "shared": self.shared, "kind": self.kind}
+        return {"quantizer": self.quantizer.encoding, **own}
+
+    def __str__(self) -> str:
+        return f"{self.depth} levels of {self.quantizer}"
+
+
+@dataclass(frozen=True)
+class ProductConfig:
+    """Groups of neighboring channels, each quantized on its own."""
+
+    quantizer: "QuantizerConfig"  # of one group
+    dim: int
+    groups: int
+    shared: bool = False  # one codebook for all groups
+    kind: Literal["product"] = "product"
+
+    def __post_init__(self) -> None:
+        if self.groups < 1:
+            raise ValueError(f"groups = {self.groups} must be at least 1")
+        if self.dim % self.groups:
+            raise ValueError(f"groups = {self.groups} do not divide the {self.dim} channels (dim)")
+        if self.quantizer.dim != self.dim // self.groups:
+            have = f"a quantizer of {self.quantizer.dim} channels"
+            raise ValueError(f"quantizer is {have}; {self.groups} groups of {self.dim} have {self.dim // self.groups}")
+
+    @property
+    def encoding(self) -> dict[str, Any]:
+        own = {"dim": self.dim, "groups": self.groups, "shared": self.shared, "kind": self.kind}
+        return {"quantizer": self.quantizer.encoding, **own}
+
+    def __str__(self) -> str:
+        return f"{self.groups} groups of {self.quantizer}"
+
+
+@dataclass(frozen=True)
+class MultiHeadConfig:
+    """Each head quantizes a learned linear view of the whole latent."""
+
+    quantizer: "QuantizerConfig"  # of one head
+    dim: int
+    heads: int
+    combine: Literal["concatenate", "sum"] = "sum"  # the heads' codes, on their way back to `dim` channels
+    redundancy_weight: float = 0.0  # of the squared correlations of different heads' views
+    kind: Literal["multi_head"] = "multi_head"
+
+    def __post_init__(self) -> None:
+        if self.dim < 1:
+            raise ValueError(f"dim = {self.dim} must be at least 1")
+        if self.heads < 1:
+            raise ValueError(f"heads = {self.heads} must be at least 1")
+        if self.redundancy_weight < 0:
+            raise ValueError(f"redundancy_weight = {self.redundancy_weight:g} must not be negative")
+
+    @property
+    def encoding(self) -> dict[str, Any]:
+        own = {"dim": self.dim, "heads": self.heads, "combine": self.combine, "kind": self.kind}
+        return {"quantizer": self.quantizer.encoding, **own}
+
+    def __str__(self) -> str:
+        return f"{self.heads} heads of {self.quantizer}"
+
+
+@dataclass(frozen=True)
+class DualConfig:
+    """A semantic and a pixel codebook under one index: the code whose weighted distances to both parts are smallest.
+
+    The first `semantic_dim` of the quantizer's channels are the semantic part, the others the pixel part.
+    """
+
+    quantizer: VQConfig  # of both parts together
+    semantic_dim: int
+    semantic_weight: float = 1.0  # of the semantic part's squared distance; that of the pixel part has 1
+    kind: Literal["dual"] = "dual"
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.semantic_dim < self.quantizer.dim:
+            raise ValueError(f"semantic_dim = {self.semantic_dim} must lie in 1 .. {self.quantizer.dim - 1}")
+        if self.semantic_weight <= 0:
+            raise ValueError(f"semantic_weight = {self.semantic_weight:g} must be positive")
+        if self.quantizer.distance != "euclidean":
+            raise ValueError("quantizer has distance: cosine; two parts have weighted euclidean distances")
+
+    @property
+    def dim(self) -> int:
+        return self.quantizer.dim
+
+    @property
+    def encoding(self) -> dict[str, Any]:
+        own = {"semantic_dim": self.semantic_dim, "semantic_weight": self.semantic_weight, "kind": self.kind}
+        return {"quantizer": self.quantizer.encoding, **own}
+
+    def __str__(self) -> str:
+        parts = f"{self.semantic_dim} semantic and {self.dim - self.semantic_dim} pixel channels"
+        return f"{self.quantizer.size:,} codes of {parts}"
+
+
+QuantizerConfig: TypeAlias = (
+    FSQConfig
+    | LFQConfig
+    | BSQConfig
+    | VQConfig
+    | IBQConfig
+    | SoftVQConfig
+    | ResidualConfig
+    | ProductConfig
+    | MultiHeadConfig
+    | DualConfig
+)  # str(config) names it for `videogen info`; its `encoding` are the settings that decide which codes a latent becomes
