@@ -3,8 +3,9 @@
 base.py       what every quantizer promises, and the base of those with levels per dimension
 config.py     the settings of all families, and those of the combinators
 fsq.py, lfq.py, bsq.py          families without a codebook, one each
+codebook.py   what learned codebooks share; nearest.py finds the nearest code in blocks
 vq.py, ibq.py, soft.py          families that learn their codes, one each
-terms.py, revival.py, anneal.py what keeps a learned codebook alive
+first_codes.py, revival.py, terms.py, anneal.py   how codes begin, are revived, kept apart and cooled
 entropy.py    exact entropies of independent bits, the training losses of LFQ and BSQ
 usage.py      how many codes are used, and how evenly
 """
@@ -19,12 +20,13 @@ from tokenizer.quantize.revival import Revival
 from tokenizer.quantize.soft import SoftVQConfig
 from tokenizer.quantize.terms import Terms
 from tokenizer.quantize.usage import Usage, batch_perplexity
-from tokenizer.quantize.vq import VQConfig
+from tokenizer.quantize.vq import VQ, VQConfig
 
 __all__ = [
     "BSQ",
     "FSQ",
     "LFQ",
+    "VQ",
     "BSQConfig",
     "DualConfig",
     "FSQConfig",
@@ -54,5 +56,7 @@ def make_quantizer(config: QuantizerConfig) -> Quantizer:
             return LFQ(config)
         case BSQConfig():
             return BSQ(config)
+        case VQConfig():
+            return VQ(config)
         case _:
             raise NotImplementedError(config.kind)

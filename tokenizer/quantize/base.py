@@ -75,6 +75,11 @@ class Quantizer(nn.Module, ABC):
         below = dict.fromkeys(leaf for part in self.parts for leaf in part.leaves)
         return tuple(below) or (self,)
 
+    def begin_training(self) -> None:
+        """Makes the tensors that only training needs, under the name `learning`: models are without them."""
+        for part in dict.fromkeys(self.parts):
+            part.begin_training()
+
     def set_step(self, step: int) -> None:
         """Says where training stands, before each step: schedules depend on it, and what is done once in a while."""
         for part in dict.fromkeys(self.parts):

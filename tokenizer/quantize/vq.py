@@ -3,11 +3,18 @@
 Published as van den Oord et al., "Neural Discrete Representation Learning" (2017).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
 from tokenizer.quantize.anneal import Anneal
-from tokenizer.quantize.revival import Revival
+from tokenizer.quantize.codebook import LearnedCodebook, Learning
+from tokenizer.quantize.first_codes import FirstCodes
+from tokenizer.quantize.revival import Revival, Reviver
 from tokenizer.quantize.terms import Terms
 
 
@@ -59,6 +66,90 @@ class VQConfig:
 
     def __str__(self) -> str:
         return f"VQ of {self.size:,} codes of {self.dim} numbers"
+
+
+class VQ(LearnedCodebook):
+    commitment: Tensor
+
+    def __init__(self, config: VQConfig):
+        by_gradient, cosine = config.learning == "gradient", config.distance == "cosine"
+        first = config.first, config.first_samples
+        super().__init__(config.size, config.dim, by_gradient, cosine, *first, config.revival)
+        self.config = config
+        weight = config.commitment_weight
+        self.register_buffer("commitment", torch.tensor(weight), persistent=False)  # it follows from the step
+        self.set_step(0)
+
+    def make_learning(self, codebook_VD: Tensor) -> Learning:
+        learning = super().make_learning(codebook_VD)
+        if self.config.learning != "ema":
+            return learning
+        return MovingAverages(learning.first, learning.reviver, codebook_VD)
+
+    def set_step(self, step: int) -> None:
+        super().set_step(step)
+        if self.config.commitment_schedule is not None:
+            self.commitment.fill_(self.config.commitment_schedule.at(step))
+
+    def losses(self, projected_ND: Tensor, quantized_ND: Tensor, codes_NK: Tensor) -> dict[str, Tensor]:
+        config = self.config
+        losses = {"commitment": self.commitment * F.mse_loss(projected_ND, quantized_ND.detach())}
+        if config.learning == "gradient":
+            losses["codebook"] = config.codebook_weight * F.mse_loss(quantized_ND, projected_ND.detach())
+        return losses
+
+    def pass_gradient(self, projected_ND: Tensor, quantized_ND: Tensor) -> Tensor:
+        if self.config.gradient == "rotation":
+            return rotated(projected_ND, quantized_ND)
+        return super().pass_gradient(projected_ND, quantized_ND)
+
+    def moved(self, codes_VD: Tensor, statistics: Mapping[str, Tensor]) -> Tensor:
+        learning, decay = self.learning, self.config.decay
+        if not isinstance(learning, MovingAverages):
+            return codes_VD
+        learning.counts.lerp_(statistics["counts"], 1 - decay)
+        learning.sums.lerp_(statistics["sums"], 1 - decay)
+        means_VD = self.in_space(learning.sums / self._smoothed(learning.counts)[:, None])
+        return torch.where(statistics["counts"][:, None] > 0, means_VD, codes_VD)  # smoothing pulls unused codes to 0
+
+    def _smoothed(self, counts_V: Tensor) -> Tensor:
+        """Counts with the same sum, each of which is above 0."""
+        smoothing, total = self.config.smoothing, counts_V.sum()
+        return (counts_V + smoothing) / (total + len(counts_V) * smoothing) * total
+
+    def replaced(self, new_V: Tensor) -> None:
+        if isinstance(self.learning, MovingAverages):
+            counts_V = self.learning.counts
+            counts_V.copy_(torch.where(new_V, counts_V.mean(), counts_V))
+            sums_VD = self.codebook * counts_V[:, None]
+            self.learning.sums.copy_(torch.where(new_V[:, None], sums_VD, self.learning.sums))
+
+
+class MovingAverages(Learning):
+    """Moving averages of how many latents each code has, and of their sum."""
+
+    needs_counts = True
+    counts: Tensor
+    sums: Tensor
+
+    def __init__(self, first: FirstCodes | None, reviver: Reviver | None, codebook_VD: Tensor):
+        super().__init__(first, reviver)
+        self.register_buffer("counts", torch.ones(len(codebook_VD)))
+        self.register_buffer("sums", codebook_VD.detach().clone())
+
+
+def rotated(projected_ND: Tensor, quantized_ND: Tensor) -> Tensor:
+    """The codes, as the latents turned and scaled onto them: the gradient is turned back and scaled alike.
+
+    The rotation trick of Fifty et al., "Restructuring Vector Quantization with the Rotation Trick" (2024).
+    """
+    latents_ND, codes_ND = projected_ND.detach(), quantized_ND.detach()
+    from_ND, to_ND = F.normalize(latents_ND, dim=-1), F.normalize(codes_ND, dim=-1)
+    middle_ND = F.normalize(from_ND + to_ND, dim=-1)
+    scale_N1: Tensor = codes_ND.norm(dim=-1, keepdim=True) / latents_ND.norm(dim=-1, keepdim=True).clamp_min(1e-6)
+    reflected_ND = projected_ND - 2 * (projected_ND * middle_ND).sum(-1, keepdim=True) * middle_ND
+    turned_ND = reflected_ND + 2 * (projected_ND * from_ND).sum(-1, keepdim=True) * to_ND
+    return scale_N1 * turned_ND
 
 
 def check_codebook(size: int, dim: int) -> None:

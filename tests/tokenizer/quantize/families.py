@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from tokenizer.laws import spread_tokens
-from tokenizer.quantize import BSQConfig, FSQConfig, LFQConfig, Quantizer, QuantizerConfig
+from tokenizer.quantize import BSQConfig, FSQConfig, LFQConfig, Quantizer, QuantizerConfig, VQConfig
 
 FSQ_64000 = FSQConfig(levels=(8, 8, 8, 5, 5, 5))
 
@@ -26,6 +26,9 @@ FAMILIES: dict[str, QuantizerConfig] = {
     "fsq-64000": FSQ_64000,
     "lfq": lfq(10),
     "bsq": bsq(11),
+    "vq": VQConfig(1000, 6),
+    "vq-gradient": VQConfig(512, 4, learning="gradient"),
+    "vq-cosine": VQConfig(300, 8, distance="cosine"),
 }
 
 

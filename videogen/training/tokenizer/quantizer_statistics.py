@@ -8,6 +8,7 @@ The average that is validated and exported follows the quantizer's floating-poin
 so that the averaged encoder has a codebook of the same age. A code that was replaced is replaced in the average too.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 
 import torch
@@ -15,6 +16,8 @@ from torch import Tensor
 
 from tokenizer.quantize.base import Quantizer
 from videogen.training.loop.stage import Distributed
+
+LEARNING = re.compile(r"quantizer\.(.*\.)?learning\.")  # tensors that only training needs
 
 
 class QuantizerStatistics:
@@ -27,8 +30,8 @@ class QuantizerStatistics:
     def buffers(self, prefix: str) -> tuple[str, ...]:
         """The names of the buffers that an average has to follow."""
         saved = self.quantizer.state_dict()
-        named = self.quantizer.named_buffers()
-        return tuple(prefix + name for name, buffer in named if buffer.is_floating_point() and name in saved)
+        named = ((prefix + name, buffer) for name, buffer in self.quantizer.named_buffers() if name in saved)
+        return tuple(name for name, buffer in named if buffer.is_floating_point() and not LEARNING.match(name))
 
     def collect(self, step: int, statistics: Mapping[str, Tensor], samples: Mapping[str, Tensor] | None = None) -> None:
         """Add the statistics of a micro-batch, and keep its samples."""

@@ -28,7 +28,7 @@ from videogen.training.loop.stage import Distributed, Json, LossOutput, Replaced
 from videogen.training.tokenizer.clips import ClipBatch, ClipBatches
 from videogen.training.tokenizer.config import TokenizerTrainingConfig
 from videogen.training.tokenizer.init_weights import init_weights
-from videogen.training.tokenizer.quantizer_statistics import QuantizerStatistics
+from videogen.training.tokenizer.quantizer_statistics import LEARNING, QuantizerStatistics
 
 TOKENIZER, DISCRIMINATOR = "tokenizer", "discriminator"
 SAMPLE_CLIPS, VALIDATION_BATCH = 8, 8
@@ -43,6 +43,7 @@ class TokenizerStage:
     def __init__(self, config: TokenizerTrainingConfig, clips: ClipBatches):
         self.config, self.clips = config, clips
         self.network = CNNTokenizer(config.tokenizer)
+        self.network.quantizer.begin_training()
         self.statistics = QuantizerStatistics(self.network.quantizer)
         self.trained_modules = {
             TOKENIZER: TrainedModule(
@@ -173,7 +174,8 @@ class TokenizerStage:
     def export(self, weights: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Content]:
         phase = self.config.phases[-1]
         clips = ClipSpec(phase.height, phase.width, self.config.data.fps, phase.frames)
-        return tokenizer_files(self.config.tokenizer, clips, weights[TOKENIZER], self.card())
+        used = {name: tensor for name, tensor in weights[TOKENIZER].items() if not LEARNING.match(name)}
+        return tokenizer_files(self.config.tokenizer, clips, used, self.card())
 
     def card(self) -> str:
         facts = "\n".join(f"- {name}: {value}" for name, value in self.summary().items())

@@ -1,0 +1,81 @@
+"""Where codes are first: found in the first latents that training sees, while random codes quantize them.
+
+Legend: V codes, D dimensions, M latents of a step.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from tokenizer.quantize.nearest import apart, kmeans
+
+ONLINE_STEPS = 16  # in which all codes are placed
+
+
+class FirstCodes(nn.Module):
+    """Until `ready`, the codebook is not learned from statistics."""
+
+    ready: Tensor  # bool
+    needs: Literal["random", "worst"]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("ready", torch.zeros((), dtype=torch.bool))
+        self._known_ready = False
+
+    def is_ready(self) -> bool:
+        """Waits for a GPU until it is true, and from then on no more."""
+        self._known_ready = self._known_ready or bool(self.ready)
+        return self._known_ready
+
+    def update(self, codes_VD: Tensor, statistics: Mapping[str, Tensor], step: int) -> tuple[Tensor, Tensor]:
+        """Codes [V, D], and bool [V], which of them are new."""
+        raise NotImplementedError
+
+
+class KMeansCodes(FirstCodes):
+    """k-means over a pool of the first latents."""
+
+    needs: Literal["random"] = "random"
+    pool: Tensor
+    filled: Tensor
+
+    def __init__(self, samples: int, dim: int):
+        super().__init__()
+        self.register_buffer("pool", torch.zeros(samples, dim))
+        self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
+
+    def update(self, codes_VD: Tensor, statistics: Mapping[str, Tensor], step: int) -> tuple[Tensor, Tensor]:
+        latents_MD, filled = statistics["latents"], int(self.filled)
+        added_MD = latents_MD[: len(self.pool) - filled]
+        self.pool[filled : filled + len(added_MD)] = added_MD
+        self.filled += len(added_MD)
+        new_V = torch.zeros(len(codes_VD), dtype=torch.bool, device=codes_VD.device)
+        if filled + len(added_MD) < len(self.pool):
+            return codes_VD, new_V
+        self.ready.fill_(True)
+        return kmeans(self.pool, len(codes_VD), rounds=10, generator=torch.Generator().manual_seed(step)), ~new_V
+
+
+class OnlineCodes(FirstCodes):
+    """In each of the first steps some codes take the latents that the codes so far are farthest from."""
+
+    needs: Literal["worst"] = "worst"
+    placed: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("placed", torch.zeros((), dtype=torch.int64))
+
+    def update(self, codes_VD: Tensor, statistics: Mapping[str, Tensor], step: int) -> tuple[Tensor, Tensor]:
+        order_M = statistics["errors"].argsort(descending=True, stable=True)
+        latents_MD, start = statistics["latents"][order_M], int(self.placed)
+        end = min(start + min(-(-len(codes_VD) // ONLINE_STEPS), len(latents_MD)), len(codes_VD))
+        generator, codes_VD = torch.Generator().manual_seed(step), codes_VD.clone()
+        codes_VD[start:end] = apart(latents_MD[: end - start], latents_MD, generator)
+        self.placed.fill_(end)
+        self.ready.fill_(end == len(codes_VD))
+        places_V = torch.arange(len(codes_VD), device=codes_VD.device)
+        return codes_VD, (places_V >= start) & (places_V < end)
