@@ -1,6 +1,6 @@
 """The smallest run of stage one that has everything: two phases and images, a discriminator, averages, accumulation.
 
-`python -m tests.training.tiny DATA RUN KEY=VALUE...` trains it.
+`python -m tests.training.tiny DATA RUN KEY=VALUE...` trains it, with `quantizer=NAME` one of QUANTIZERS.
 """
 
 import json
@@ -10,11 +10,13 @@ from pathlib import Path
 
 import torch
 
-from tests.tokenizer.models import small_config
+from tests.tokenizer.models import FSQ_1000, small_config
 from tokenizer.losses.adversarial import AdversarialConfig
 from tokenizer.losses.discriminator import DiscriminatorConfig
 from tokenizer.losses.objective import LossConfig
 from tokenizer.losses.perceptual import MultiscaleStructureConfig
+from tokenizer.quantize import QuantizerConfig, Revival, VQConfig
+from tokenizer.quantize.anneal import Anneal
 from videogen.training.loop.config import OptimizerConfig, TrainingConfig
 from videogen.training.loop.trainer import TrainingResult
 from videogen.training.tokenizer.config import DataConfig, PhaseConfig, TokenizerTrainingConfig
@@ -36,7 +38,16 @@ TRAINING = TrainingConfig(
 )  # fmt: skip
 
 
-def tiny_config(data: Path, **training: int) -> TokenizerTrainingConfig:
+QUANTIZERS: dict[str, QuantizerConfig] = {
+    "fsq": FSQ_1000,
+    "vq": VQConfig(  # all that has to be resumed: moving averages, revival, first codes over several steps, a schedule
+        64, 4, first="kmeans", first_samples=64, commitment_schedule=Anneal(1.0, 0.1, steps=6),
+        revival=Revival(source="reservoir", every=2, decay=0.5, reservoir=64),
+    ),
+}  # fmt: skip
+
+
+def tiny_config(data: Path, quantizer: str = "fsq", **training: int) -> TokenizerTrainingConfig:
     return TokenizerTrainingConfig(
         data=DataConfig(train=data, fps=8, validation_share=0.3, validation_clips=3),
         phases=(
@@ -44,7 +55,7 @@ def tiny_config(data: Path, **training: int) -> TokenizerTrainingConfig:
             PhaseConfig(from_step=4, height=16, width=24, frames=9),
             PhaseConfig(from_step=7, height=16, width=16, frames=5, decoder_only=True),
         ),
-        tokenizer=small_config(f_t=4, f_s=8),
+        tokenizer=small_config(f_t=4, f_s=8, quantizer=QUANTIZERS[quantizer]),
         loss=LossConfig(1.0, 1.0, MultiscaleStructureConfig("multiscale_structure", 0.1), ADVERSARIAL),
         optimizer=OptimizerConfig(learning_rate=2e-3, warmup=2, schedule="cosine", floor=0.1, algorithm="muon"),
         training=replace(TRAINING, **training),
@@ -52,11 +63,13 @@ def tiny_config(data: Path, **training: int) -> TokenizerTrainingConfig:
     )
 
 
-def train(data: Path, folder: Path, resume: bool = False, **training: int) -> TrainingResult:
-    return run_tokenizer(tiny_config(data, **training), folder, resume)
+def train(data: Path, folder: Path, resume: bool = False, quantizer: str = "fsq", **training: int) -> TrainingResult:
+    return run_tokenizer(tiny_config(data, quantizer, **training), folder, resume)
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    settings = {name: json.loads(value) for name, _, value in (word.partition("=") for word in sys.argv[3:])}
-    train(Path(sys.argv[1]), Path(sys.argv[2]), resume=True, **settings)
+    words = dict(word.split("=") for word in sys.argv[3:])
+    quantizer = words.pop("quantizer", "fsq")
+    settings = {name: json.loads(value) for name, value in words.items()}
+    train(Path(sys.argv[1]), Path(sys.argv[2]), resume=True, quantizer=quantizer, **settings)

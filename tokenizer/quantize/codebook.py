@@ -122,11 +122,12 @@ class LearnedCodebook(Quantizer):
         if needs is None:
             return {}
         latents_MD = projected_ND.reshape(-1, self.dim).float()
-        if needs == "random":
-            return {"latents": latents_MD[:: -(-len(latents_MD) // MOST_LATENTS)]}
         errors_M = (latents_MD - self.lookup(codes_NK).detach().reshape(-1, self.dim)).square().sum(1)
-        worst_M = errors_M.topk(min(MOST_LATENTS, len(errors_M))).indices.sort().values
-        return {"latents": latents_MD[worst_M], "errors": errors_M[worst_M]}
+        if needs == "worst":
+            chosen = errors_M.topk(min(MOST_LATENTS, len(errors_M))).indices.sort().values
+        else:
+            chosen = torch.arange(0, len(errors_M), -(-len(errors_M) // MOST_LATENTS), device=errors_M.device)
+        return {"latents": latents_MD[chosen], "errors": errors_M[chosen]}
 
     # What happens after the step
 
@@ -134,7 +135,7 @@ class LearnedCodebook(Quantizer):
     def update(self, statistics: Mapping[str, Tensor]) -> dict[str, Tensor]:
         learning = self.learning
         assert learning is not None, "begin_training comes before the first step"
-        codes_VD = self.all_codes.detach()
+        codes_VD, statistics = self.all_codes.detach(), in_one_order(statistics)
         if learning.first is not None and not learning.first.is_ready():
             codes_VD, new_V = learning.first.update(codes_VD, statistics, self._step)
         else:
@@ -156,6 +157,16 @@ class LearnedCodebook(Quantizer):
 
     def replaced(self, new_V: Tensor) -> None:
         """Called after these codes have got a new place."""
+
+
+def in_one_order(statistics: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Samples ordered by their values: choices among them do not depend on which process had which clip."""
+    if "latents" not in statistics:
+        return dict(statistics)
+    latents_MD = statistics["latents"]
+    direction_D = torch.arange(1, latents_MD.shape[1] + 1, device=latents_MD.device).sqrt()
+    order_M = (latents_MD @ direction_D).argsort(stable=True)
+    return {**statistics, "latents": latents_MD[order_M], "errors": statistics["errors"][order_M]}
 
 
 class Learning(nn.Module):

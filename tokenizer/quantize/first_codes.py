@@ -18,7 +18,7 @@ class FirstCodes(nn.Module):
     """Until `ready`, the codebook is not learned from statistics."""
 
     ready: Tensor  # bool
-    needs: Literal["random", "worst"]
+    needs: Literal["random"] = "random"
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,7 +38,6 @@ class FirstCodes(nn.Module):
 class KMeansCodes(FirstCodes):
     """k-means over a pool of the first latents."""
 
-    needs: Literal["random"] = "random"
     pool: Tensor
     filled: Tensor
 
@@ -60,9 +59,8 @@ class KMeansCodes(FirstCodes):
 
 
 class OnlineCodes(FirstCodes):
-    """In each of the first steps some codes take the latents that the codes so far are farthest from."""
+    """In each of the first steps some codes take latents, drawn by their squared distance to the codes so far."""
 
-    needs: Literal["worst"] = "worst"
     placed: Tensor
 
     def __init__(self) -> None:
@@ -70,10 +68,11 @@ class OnlineCodes(FirstCodes):
         self.register_buffer("placed", torch.zeros((), dtype=torch.int64))
 
     def update(self, codes_VD: Tensor, statistics: Mapping[str, Tensor], step: int) -> tuple[Tensor, Tensor]:
-        order_M = statistics["errors"].argsort(descending=True, stable=True)
+        generator, codes_VD = torch.Generator().manual_seed(step), codes_VD.clone()
+        noise_M = torch.rand(len(statistics["errors"]), generator=generator).log().to(codes_VD)
+        order_M = (noise_M / statistics["errors"].clamp_min(1e-12)).argsort(descending=True, stable=True)
         latents_MD, start = statistics["latents"][order_M], int(self.placed)
         end = min(start + min(-(-len(codes_VD) // ONLINE_STEPS), len(latents_MD)), len(codes_VD))
-        generator, codes_VD = torch.Generator().manual_seed(step), codes_VD.clone()
         codes_VD[start:end] = apart(latents_MD[: end - start], latents_MD, generator)
         self.placed.fill_(end)
         self.ready.fill_(end == len(codes_VD))

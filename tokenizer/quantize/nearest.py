@@ -46,7 +46,8 @@ def _nearest(vectors_ND: Tensor, codes_VD: Tensor, halves_V: Tensor) -> Tensor:
     found_N = torch.empty(len(padded_ND), dtype=torch.int64, device=vectors_ND.device)
     blocks = list(zip(torch.split(codes_VD, columns), torch.split(halves_V, columns), strict=True))
     products = vectors_ND.new_empty(rows * min(columns, len(codes_VD)))  # reused: fresh memory costs more than sums
-    for rows_RD, found_R in zip(torch.split(padded_ND, rows), torch.split(found_N, rows), strict=True):
+    for start in range(0, count, rows):
+        rows_RD, found_R = padded_ND[start : start + rows], found_N[start : start + rows]
         best_R: Tensor | None = None
         for number, (block_CD, halves_C) in enumerate(blocks):
             out_RC = products[: rows * len(block_CD)].view(rows, len(block_CD))
@@ -82,4 +83,5 @@ def kmeans(vectors_ND: Tensor, size: int, rounds: int, generator: torch.Generato
 def apart(new_VD: Tensor, among_ND: Tensor, generator: torch.Generator) -> Tensor:
     """Moved by a hundredth of the deviation of `among_ND`: latents of a plain surface are equal, codes must not be."""
     noise_VD = torch.randn(new_VD.shape, generator=generator).to(new_VD)
-    return new_VD + 0.01 * among_ND.std(0, correction=0).clamp_min(1e-6) * noise_VD
+    least = 0.1 * among_ND.square().mean().sqrt() + 1e-6
+    return new_VD + 0.01 * among_ND.std(0, correction=0).maximum(least) * noise_VD
