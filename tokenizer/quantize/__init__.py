@@ -6,6 +6,7 @@ fsq.py, lfq.py, bsq.py          families without a codebook, one each
 codebook.py   what learned codebooks share; nearest.py finds the nearest code in blocks
 vq.py, ibq.py, soft.py          families that learn their codes, one each
 first_codes.py, revival.py, terms.py, anneal.py   how codes begin, are revived, kept apart and cooled
+assignment.py, gumbel.py        soft assignments of all tokens to all codes, in blocks, with or without noise
 entropy.py    exact entropies of independent bits, the training losses of LFQ and BSQ
 usage.py      how many codes are used, and how evenly
 """
