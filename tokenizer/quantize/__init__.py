@@ -15,10 +15,10 @@ from tokenizer.quantize.base import Quantized, Quantizer
 from tokenizer.quantize.bsq import BSQ, BSQConfig
 from tokenizer.quantize.config import DualConfig, MultiHeadConfig, ProductConfig, QuantizerConfig, ResidualConfig
 from tokenizer.quantize.fsq import FSQ, FSQConfig
-from tokenizer.quantize.ibq import IBQConfig
+from tokenizer.quantize.ibq import IBQ, IBQConfig
 from tokenizer.quantize.lfq import LFQ, LFQConfig
 from tokenizer.quantize.revival import Revival
-from tokenizer.quantize.soft import SoftVQConfig
+from tokenizer.quantize.soft import SoftVQ, SoftVQConfig
 from tokenizer.quantize.terms import Terms
 from tokenizer.quantize.usage import Usage, batch_perplexity
 from tokenizer.quantize.vq import VQ, VQConfig
@@ -26,6 +26,7 @@ from tokenizer.quantize.vq import VQ, VQConfig
 __all__ = [
     "BSQ",
     "FSQ",
+    "IBQ",
     "LFQ",
     "VQ",
     "BSQConfig",
@@ -40,6 +41,7 @@ __all__ = [
     "QuantizerConfig",
     "ResidualConfig",
     "Revival",
+    "SoftVQ",
     "SoftVQConfig",
     "Terms",
     "Usage",
@@ -59,5 +61,9 @@ def make_quantizer(config: QuantizerConfig) -> Quantizer:
             return BSQ(config)
         case VQConfig():
             return VQ(config)
+        case IBQConfig():
+            return IBQ(config)
+        case SoftVQConfig():
+            return SoftVQ(config)
         case _:
             raise NotImplementedError(config.kind)

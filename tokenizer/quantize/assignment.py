@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -53,38 +52,27 @@ def moments(latents_ND: Tensor, codebook_VD: Tensor, temperature: float | Tensor
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
 def mixture(
-    latents_ND: Tensor, codebook_VD: Tensor, temperature: float | Tensor, *, k: int | None = None, noisy: bool = False
-) -> Tensor:
-    """[N, D]: the mean of the codes by softmax((-squared distance + Gumbel noise) / temperature).
-
-    The noise, if `noisy`, comes from torch's global generator; its gradient sees the same noise.
-    """
-    codebook_VD = codebook_VD.to(latents_ND.dtype)
-    keys_VD, bias_V = _keys(codebook_VD, temperature)
-    change = _perturbation(latents_ND, temperature, k, noisy)
-    return _Mixture.apply(latents_ND, keys_VD, bias_V, codebook_VD, None, change)  # type: ignore[no-any-return, no-untyped-call]
-
-
-@torch.compiler.disable  # type: ignore[untyped-decorator]
-def hard_mixture(
     latents_ND: Tensor,
     codebook_VD: Tensor,
-    codes_N: Tensor,
     temperature: float | Tensor,
     *,
     k: int | None = None,
     noisy: bool = False,
+    hard_ND: Tensor | None = None,
 ) -> Tensor:
-    """[N, D]: the codes themselves, with the gradient of (one_hot + p - p.detach()) @ codebook.
+    """[N.., D]: p @ codebook, the mean of the codes by p = softmax((-squared distance + noise) / temperature).
 
-    So the latents get the mixture's gradient, each chosen code that of its tokens, and every code that of p.
+    With `k`, p is of the k likeliest codes. Gumbel noise, if `noisy`, comes from torch's global generator, and the
+    gradient sees the same. With the codes of the latents as `hard_ND` it is these, with the gradient of
+    (one_hot + p - p.detach()) @ codebook: the latents get that of p, each chosen code that of its tokens as well.
     """
-    codebook_VD = codebook_VD.to(latents_ND.dtype)
+    codebook_VD, flat_ND = codebook_VD.to(latents_ND.dtype), latents_ND.reshape(-1, latents_ND.shape[-1])
     keys_VD, bias_V = _keys(codebook_VD, temperature)
-    change = _perturbation(latents_ND, temperature, k, noisy)
-    hard_ND = F.embedding(codes_N, codebook_VD)
-    values_VD = codebook_VD.detach()
-    return _Mixture.apply(latents_ND, keys_VD, bias_V, values_VD, hard_ND, change)  # type: ignore[no-any-return, no-untyped-call]
+    change = _perturbation(flat_ND, temperature, k, noisy)
+    values_VD = codebook_VD if hard_ND is None else codebook_VD.detach()  # p.detach() takes the gradient of p's away
+    given = flat_ND, keys_VD, bias_V, values_VD, None if hard_ND is None else hard_ND.reshape(flat_ND.shape), change
+    mixed_ND: Tensor = _Mixture.apply(*given)  # type: ignore[no-untyped-call]
+    return mixed_ND.view(latents_ND.shape)
 
 
 def _keys(codebook_VD: Tensor, temperature: float | Tensor) -> tuple[Tensor, Tensor]:

@@ -86,11 +86,18 @@ class Quantizer(nn.Module, ABC):
             part.set_step(step)
 
     def pass_gradient(self, projected_ND: Tensor, quantized_ND: Tensor) -> Tensor:
-        """The quantized latents, with the gradient that the encoder gets: straight through, unless overridden."""
+        """What the decoder gets: the quantized latents, with the gradient straight through, unless overridden.
+
+        In evaluation mode always the quantized latents.
+        """
         return projected_ND + (quantized_ND - projected_ND).detach()
 
     def losses(self, projected_ND: Tensor, quantized_ND: Tensor, codes_NK: Tensor) -> dict[str, Tensor]:
         """Named, weighted terms of the training loss."""
+        return {}
+
+    def metrics(self, latents_ND: Tensor, quantized_ND: Tensor) -> dict[str, Tensor]:
+        """Named scalars without gradients, for the log alone: of the decoder's latents, beside those of the codes."""
         return {}
 
     def statistics(self, projected_ND: Tensor, codes_NK: Tensor) -> dict[str, Tensor]:
@@ -120,11 +127,12 @@ class Quantizer(nn.Module, ABC):
             projected_ND = self.project(at_least_float32(latents_ND))
             codes_NK = self.to_codes(projected_ND.detach())
             quantized_ND = self.lookup(codes_NK).to(projected_ND.dtype)
+            passed_ND = self.pass_gradient(projected_ND, quantized_ND)
             return Quantized(
-                self.pass_gradient(projected_ND, quantized_ND),
+                passed_ND,
                 codes_NK,
                 self.losses(projected_ND, quantized_ND, codes_NK),
-                {},
+                self.metrics(passed_ND.detach(), quantized_ND.detach()),
                 self.statistics(projected_ND.detach(), codes_NK),
                 self.samples(projected_ND.detach(), codes_NK),
             )

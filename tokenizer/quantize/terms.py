@@ -49,11 +49,20 @@ class Terms:
             raise ValueError("temperature = 0 must be positive")
 
 
-def term_losses(terms: Terms, latents_ND: Tensor, codebook_VD: Tensor, codes_N: Tensor) -> dict[str, Tensor]:
-    """The weighted terms by name, of those whose weight is not 0; the others are not computed.
+def check_terms_of_codes(terms: Terms | None, learning: str) -> None:
+    """ValueError for terms of the codes alone, where no gradient moves codes."""
+    given = [name for name in ("repulsion", *OF_CODES) if terms is not None and getattr(terms, name)]
+    if given:
+        raise ValueError(f"terms has {', '.join(given)}, which moves codes by gradient; learning: {learning} does not")
+
+
+def term_losses(terms: Terms | None, latents_ND: Tensor, codebook_VD: Tensor, codes_N: Tensor) -> dict[str, Tensor]:
+    """The weighted terms by name, of those whose weight is not 0; the others are not computed, without terms none.
 
     Latents [N.., D] are projected to where the codebook lies. The batch entropy is negative, because it is maximized.
     """
+    if terms is None:
+        return {}
     latents_ND, codes_N = latents_ND.flatten(0, -2), codes_N.flatten()
     codebook_VD = codebook_VD.to(latents_ND.dtype)
     losses = _assignment_terms(terms, latents_ND, codebook_VD, codes_N)

@@ -15,7 +15,7 @@ from tokenizer.quantize.anneal import Anneal
 from tokenizer.quantize.codebook import LearnedCodebook, Learning
 from tokenizer.quantize.first_codes import FirstCodes
 from tokenizer.quantize.revival import Revival, Reviver
-from tokenizer.quantize.terms import Terms
+from tokenizer.quantize.terms import Terms, check_terms_of_codes, term_losses
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,8 @@ class VQConfig:
             raise ValueError("revival of codes that are frozen: with learning: frozen set it to null")
         if self.learning == "frozen" and self.first == "online":
             raise ValueError("first = online of codes that are frozen: choose random or kmeans")
+        if self.learning != "gradient":
+            check_terms_of_codes(self.terms, self.learning)
 
     @property
     def encoding(self) -> dict[str, Any]:
@@ -96,7 +98,7 @@ class VQ(LearnedCodebook):
         losses = {"commitment": self.commitment * F.mse_loss(projected_ND, quantized_ND.detach())}
         if config.learning == "gradient":
             losses["codebook"] = config.codebook_weight * F.mse_loss(quantized_ND, projected_ND.detach())
-        return losses
+        return losses | term_losses(config.terms, projected_ND, self.all_codes, codes_NK)
 
     def pass_gradient(self, projected_ND: Tensor, quantized_ND: Tensor) -> Tensor:
         if self.config.gradient == "rotation":

@@ -3,9 +3,22 @@
 from torch import Tensor
 
 from tokenizer.laws import spread_tokens
-from tokenizer.quantize import BSQConfig, FSQConfig, LFQConfig, Quantizer, QuantizerConfig, VQConfig
+from tokenizer.quantize import (
+    BSQConfig,
+    FSQConfig,
+    IBQConfig,
+    LFQConfig,
+    Quantizer,
+    QuantizerConfig,
+    SoftVQConfig,
+    Terms,
+    VQConfig,
+)
+from tokenizer.quantize.anneal import Anneal
 
 FSQ_64000 = FSQConfig(levels=(8, 8, 8, 5, 5, 5))
+
+COOLING = Anneal(start=1.0, end=0.05, steps=100)
 
 
 def lfq(bits: int) -> LFQConfig:
@@ -29,7 +42,13 @@ FAMILIES: dict[str, QuantizerConfig] = {
     "vq": VQConfig(1000, 6),
     "vq-gradient": VQConfig(512, 4, learning="gradient"),
     "vq-cosine": VQConfig(300, 8, distance="cosine"),
+    "ibq": IBQConfig(700, 5),
+    "soft-mean": SoftVQConfig(300, 4, COOLING, mixture="mean"),
+    "soft-gumbel": SoftVQConfig(300, 4, COOLING, terms=Terms(kl_to_uniform=0.01)),
+    "soft-top-k-hard": SoftVQConfig(300, 4, COOLING, mixture="top_k", hard=True, commitment_weight=0.25),
 }
+
+MIXED = ("ibq", "soft-mean", "soft-gumbel", "soft-top-k-hard")  # their gradient is that of a mixture of codes
 
 
 def all_tokens(quantizer: Quantizer) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tokenizer.quantize import assignment
-from tokenizer.quantize.assignment import hard_mixture, mixture, moments
+from tokenizer.quantize.assignment import mixture, moments
 
 N, V, D, TEMPERATURE = 23, 17, 3, 0.7
 
@@ -66,7 +66,7 @@ def test_a_hard_mixture_has_the_codes_and_the_gradient_of_the_soft_one() -> None
     codes = distances(latents, codebook).argmin(-1)
     p = (-distances(latents, codebook) / TEMPERATURE).softmax(-1)
     one_hot = torch.nn.functional.one_hot(codes, V) + p - p.detach()
-    ours = hard_mixture(latents, codebook, codes, TEMPERATURE)
+    ours = mixture(latents, codebook, TEMPERATURE, hard_ND=codebook[codes])
     assert torch.equal(ours, codebook[codes])
     same_with_gradients(ours, one_hot @ codebook, (latents, codebook))
 

@@ -3,13 +3,14 @@
 import math
 from collections.abc import Callable
 from dataclasses import fields, replace
+from typing import Literal
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tokenizer.quantize import Terms, terms
+from tokenizer.quantize import VQ, Terms, VQConfig, terms
 from tokenizer.quantize.terms import term_losses
 
 N, V, D = 40, 12, 3
@@ -150,3 +151,23 @@ def test_orthogonality_against_a_public_library() -> None:
 def test_impossible_weights_are_refused_by_name(given: dict[str, float], named: str) -> None:
     with pytest.raises(ValueError, match=f"^{named}"):
         Terms(**given)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_vector_quantizer_adds_the_terms_of_its_configuration(name: str) -> None:
+    quantizer = VQ(VQConfig(V, D, learning="gradient", terms=only(name, 0.3)))
+    latents = torch.randn(N, D)
+    out = quantizer.quantize(latents)
+    expected = term_losses(only(name, 0.3), latents, quantizer.codebook, out.codes)[name]
+    assert set(out.losses) == {"commitment", "codebook", name}
+    torch.testing.assert_close(out.losses[name], expected, atol=1e-7, rtol=1e-6)
+
+
+@pytest.mark.parametrize("learning", ["ema", "frozen"])
+@pytest.mark.parametrize("name", ["norm", "repulsion", "orthogonality", "orthogonality_normalized"])
+def test_terms_of_codes_are_refused_where_no_gradient_moves_codes(
+    name: str, learning: Literal["ema", "frozen"]
+) -> None:
+    with pytest.raises(ValueError, match=f"^terms has {name}.*learning: {learning}"):
+        VQConfig(V, D, learning=learning, terms=only(name))
+    VQConfig(V, D, learning=learning, terms=only("covariance"))
