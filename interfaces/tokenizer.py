@@ -21,6 +21,10 @@ class VideoTokenizer(Protocol):
     def device(self) -> torch.device: ...
 
     @property
+    def causal(self) -> bool:
+        """Whether it can stream. One that is not takes whole clips: ValueError for a call that goes on from a state."""
+
+    @property
     def channels(self) -> int: ...
 
     @property

@@ -57,7 +57,7 @@ class PatchTokenizer(nn.Module):
     """Keeps `interfaces.tokenizer.VideoTokenizer`, and what the laws of gradients and of codebooks ask for."""
 
     still_start: Literal[True] = True
-    channels = 3
+    channels, causal = 3, True
 
     def __init__(self, config: PatchConfig):
         super().__init__()

@@ -12,12 +12,16 @@ import torch
 from numpy.typing import NDArray
 
 from interfaces.tokenizer import encode_clip
+from tests.tokenizer.models import small_config, small_model
+from videogen.checkpoint import write_folder
 from videogen.cli import main
+from videogen.clip_spec import ClipSpec
+from videogen.errors import UsageError
 from videogen.evaluation.tokenizer.metrics import Totals
 from videogen.evaluation.tokenizer.video import reconstruct_video
 from videogen.io import VideoWriter, read, scan, write_video
 from videogen.io.pixels import to_clip, to_frames
-from videogen.models import TokenizerModel
+from videogen.models import TokenizerModel, load_tokenizer, tokenizer_files
 from videogen.system.signals import Interrupted
 
 
@@ -42,6 +46,16 @@ def test_the_figures_are_those_of_the_frames(model: TokenizerModel, film: Path, 
 
     pictures = [np.asarray(Image.open(place)) for place in sorted((tmp_path / "seen").glob("*.png"))]
     assert np.array_equal(np.stack(pictures), made.numpy())
+
+
+def test_a_tokenizer_that_is_not_causal_is_refused(film: Path, tmp_path: Path) -> None:
+    network = small_model(small_config(causal=False))
+    write_folder(
+        tmp_path / "model", tokenizer_files(network.config, ClipSpec(32, 32, 8.0, 9), network.state_dict(), "# a card")
+    )
+    with pytest.raises(UsageError, match="not causal"):
+        reconstruct_video(load_tokenizer(tmp_path / "model"), film, tmp_path / "seen.mp4")
+    assert not (tmp_path / "seen.mp4").exists()
 
 
 def test_side_by_side_is_twice_as_wide(model: TokenizerModel, film: Path, tmp_path: Path) -> None:

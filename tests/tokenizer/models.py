@@ -23,6 +23,7 @@ def small_config(
     kernel_t: int = 3,
     quantizer: QuantizerConfig = FSQ_1000,
     channels: int = 3,
+    causal: bool = True,
 ) -> CNNTokenizerConfig:
     """Few channels; as many levels as the factors ask for."""
     front_s = front_s or max(2, f_s // 4)
@@ -42,6 +43,7 @@ def small_config(
         quantizer=quantizer,
         spread_weight=0.1,
         channels=channels,
+        causal=causal,
     )
 
 
@@ -61,7 +63,7 @@ class StripeTokenizer:
     Every latent frame holds 4 frames, the first one too.
     """
 
-    device, channels, size_multiple = torch.device("cpu"), 3, 4
+    device, causal, channels, size_multiple = torch.device("cpu"), True, 3, 4
 
     def spec(self, height: int, width: int) -> TokenSpec:
         return TokenSpec((), (TokenGroup("stripes", (4,)),), frames_per_latent=4, first_frames=4, channels=3)

@@ -26,8 +26,10 @@ def make_videos(folder: Path, lengths: tuple[int, ...] = LENGTHS, fps: float = 8
     return folder
 
 
-def make_model(folder: Path, seed: int = 0, quantizer: QuantizerConfig = FSQ_1000, fps: float = 8) -> TokenizerModel:
-    network = small_model(small_config(quantizer=quantizer), seed)
+def make_model(
+    folder: Path, seed: int = 0, quantizer: QuantizerConfig = FSQ_1000, fps: float = 8, causal: bool = True
+) -> TokenizerModel:
+    network = small_model(small_config(quantizer=quantizer, causal=causal), seed)
     clips = ClipSpec(height=32, width=48, fps=fps, frames=5)
     write_folder(folder, tokenizer_files(network.config, clips, network.state_dict(), "A test's tokenizer."))
     return load_tokenizer(folder)

@@ -55,6 +55,12 @@ def test_another_rate_picks_frames_by_time(
     assert torch.equal(tokens.clip(place).codes, at_once(model, frames[shown]))
 
 
+def test_a_tokenizer_that_is_not_causal_makes_no_set(index: Index, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not causal"):
+        encode(index, tmp_path / "out", make_model(tmp_path / "model", causal=False))
+    assert not (tmp_path / "out").exists()
+
+
 def test_another_size_and_a_limit_of_frames(index: Index, model: TokenizerModel, tmp_path: Path) -> None:
     encode(index, tmp_path / "out", model, EncodeSpec(height=24, width=16, fps=8, frames=6))
     tokens = TokenSet.open(tmp_path / "out")

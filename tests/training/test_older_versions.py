@@ -26,6 +26,7 @@ def as_version_1(run: Path) -> None:
     assert config.pop("version") == 2
     config["begin_with"] = config.pop("init_from")
     config["optimizer"]["momentum"] = 0.95
+    del config["tokenizer"]["causal"]
     (run / "config.json").write_text(json.dumps(config))
     for step in steps_in(run / "checkpoints"):
         place = run / "checkpoints" / f"step_{step:08}"

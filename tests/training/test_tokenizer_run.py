@@ -28,6 +28,7 @@ from tokenizer.quantize import LFQConfig
 from videogen.data import build_index
 from videogen.data.split import hash_fraction
 from videogen.errors import DataError, UsageError
+from videogen.evaluation.tokenizer.dataset import evaluate_tokenizer
 from videogen.evaluation.tokenizer.reconstruction import ReconstructionMetrics
 from videogen.io.pixels import to_clip, to_frames
 from videogen.models import load_tokenizer
@@ -59,6 +60,15 @@ def unbroken(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("unbroken") / "run"
     train(data, folder)
     return folder
+
+
+def test_a_tokenizer_that_is_not_causal_is_trained_validated_and_exported(data: Path, tmp_path: Path) -> None:
+    config = tiny_config(data, steps=4)
+    run_tokenizer(replace(config, tokenizer=small_config(causal=False)), tmp_path / "run", resume=False)
+    model = load_tokenizer(tmp_path / "run")
+    assert not model.network.causal
+    assert np.isfinite([line["psnr"] for line in lines(tmp_path / "run") if line["kind"] == "validation"]).all()
+    assert evaluate_tokenizer(model, data)["clips"] == 12
 
 
 def test_the_log_has_every_loss_term(unbroken: Path) -> None:

@@ -31,11 +31,11 @@ class PositionNorm(nn.Module):
 class ResidualBlock(Streaming):
     """x + time(silu(space(norm(x)))): a 3 x 3 kernel within the frame, then `kernel_t` frames of each position."""
 
-    def __init__(self, dim: int, kernel_t: int):
+    def __init__(self, dim: int, kernel_t: int, causal: bool = True):
         super().__init__()
         self.norm = PositionNorm(dim)
         self.space = FrameConv(dim, dim, 3)
-        self.time = TimeConv(dim, dim, kernel_t)
+        self.time = TimeConv(dim, dim, kernel_t, causal)
         init_residual_branch(self.time.conv)
 
     def forward(self, x_BTHWC: Tensor, state: State | None) -> tuple[Tensor, State]:

@@ -34,6 +34,8 @@ class CNNTokenizer(nn.Module):
 
     `encode` and `decode` compute one latent frame at a time, so any split of a stream into calls gives the same bits.
     `forward` computes the whole clip in parallel: faster, for training, and equal up to float rounding.
+
+    A network that is not causal takes a whole clip in one call of `encode` or `decode`, which then do as `forward`.
     """
 
     still_start: Literal[True] = True  # see `tokenizer.laws.StillStart`
@@ -49,6 +51,10 @@ class CNNTokenizer(nn.Module):
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
+
+    @property
+    def causal(self) -> bool:
+        return self.config.causal
 
     @property
     def channels(self) -> int:
@@ -81,8 +87,7 @@ class CNNTokenizer(nn.Module):
     def encode_latents_parallel(self, clip_BCTHW: Tensor) -> Tensor:
         """Continuous latents of a whole clip; an incomplete last group is filled with its last frame."""
         self._check(clip_BCTHW)
-        missing = -(clip_BCTHW.shape[2] - 1) % self.config.f_t
-        frames = torch.cat([self._first_repeated(clip_BCTHW), clip_BCTHW, repeat_last(clip_BCTHW, missing)], dim=2)
+        frames = torch.cat([self._first_repeated(clip_BCTHW), self._completed(clip_BCTHW)], dim=2)
         return self.encoder(self.patchify(frames), None)[0]  # type: ignore[no-any-return]
 
     def decode_latents_parallel(self, latents_BThwD: Tensor) -> Tensor:
@@ -118,14 +123,16 @@ class CNNTokenizer(nn.Module):
     def encode_latents(self, clip_BCTHW: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
         """Like `encode`, but returns the continuous latents [B, T', h, w, D] before the quantizer."""
         self._check(clip_BCTHW)
+        self._check_whole(clip_BCTHW.shape[2], state)
         if state is None and clip_BCTHW.shape[2] == 0:
             return self._empty_latents(clip_BCTHW), None
         waiting, encoder_state = (self._first_repeated(clip_BCTHW), None) if state is None else self._split(state)
-        frames = torch.cat([waiting, clip_BCTHW], dim=2)
+        more = clip_BCTHW if self.causal or state is not None else self._completed(clip_BCTHW)
+        frames = torch.cat([waiting, more], dim=2)
         whole = frames.shape[2] // self.config.f_t * self.config.f_t
-        latents = [self._empty_latents(clip_BCTHW)]
-        for start in range(0, whole, self.config.f_t):
-            x_BTHWC = self.patchify(frames[:, :, start : start + self.config.f_t])
+        latents, step = [self._empty_latents(clip_BCTHW)], self.config.f_t if self.causal else max(1, whole)
+        for start in range(0, whole, step):
+            x_BTHWC = self.patchify(frames[:, :, start : start + step])
             latent_BThwD, encoder_state = self.encoder(x_BTHWC, encoder_state)
             latents.append(latent_BThwD)
         assert encoder_state is not None
@@ -134,10 +141,12 @@ class CNNTokenizer(nn.Module):
     def decode_latents(self, latents_BThwD: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
         """Like `decode`, but from latents, and not clamped."""
         b, frames, h, w, _ = latents_BThwD.shape
+        self._check_whole(frames, state)
         clips = [latents_BThwD.new_empty(b, self.config.channels, 0, h * self.config.f_s, w * self.config.f_s)]
-        for t in range(frames):
+        step = 1 if self.causal else max(1, frames)
+        for t in range(0, frames, step):
             skip = self.config.f_t - 1 if state is None else 0
-            x_BTHWC, state = self.decoder(latents_BThwD[:, t : t + 1].contiguous(), state)
+            x_BTHWC, state = self.decoder(latents_BThwD[:, t : t + step].contiguous(), state)
             clips.append(self.patchify.inverse(x_BTHWC)[:, :, skip:])
         return torch.cat(clips, dim=2), state
 
@@ -149,6 +158,11 @@ class CNNTokenizer(nn.Module):
 
     def _first_repeated(self, clip_BCTHW: Tensor) -> Tensor:
         return clip_BCTHW[:, :, :1].expand(-1, -1, self.config.f_t - 1, -1, -1)
+
+    def _completed(self, clip_BCTHW: Tensor) -> Tensor:
+        """The frames of a whole clip, the last one repeated until its group is full."""
+        missing = -(clip_BCTHW.shape[2] - 1) % self.config.f_t
+        return torch.cat([clip_BCTHW, repeat_last(clip_BCTHW, missing)], dim=2)
 
     def _empty_latents(self, clip_BCTHW: Tensor) -> Tensor:
         b, _, _, height, width = clip_BCTHW.shape
@@ -165,6 +179,10 @@ class CNNTokenizer(nn.Module):
         if not clip_BCTHW.is_floating_point():
             raise ValueError(f"clip is {clip_BCTHW.dtype}; expected float in [-1, 1] (of bytes: x / 127.5 - 1)")
         self._check_size(*clip_BCTHW.shape[3:])
+
+    def _check_whole(self, frames: int, state: State | None) -> None:
+        if not self.causal and state is not None and frames > 0:
+            raise ValueError("a tokenizer that is not causal cannot stream; give it the whole clip in one call")
 
     def _check_size(self, height: int, width: int) -> None:
         f_s = self.config.f_s

@@ -30,6 +30,7 @@ class CNNTokenizerConfig:
     quantizer: QuantizerConfig
     spread_weight: float  # weight of the loss that keeps latents in the range of the quantizer; 0: none
     channels: int = 3
+    causal: bool = True  # false: temporal kernels also see later frames; for comparisons, because it cannot stream
 
     def __post_init__(self) -> None:
         check_choice("f_t", self.f_t, (1, 2, 4, 8))
@@ -46,6 +47,8 @@ class CNNTokenizerConfig:
         for name, least in (("kernel_t", 2), ("channels", 1), ("spread_weight", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} = {getattr(self, name)} must be at least {least}")
+        if not self.causal and self.kernel_t % 2 == 0:
+            raise ValueError(f"kernel_t = {self.kernel_t} must be odd where causal is false: kernels are centered")
 
     @property
     def size_multiple(self) -> int:
@@ -65,7 +68,7 @@ class CNNTokenizerConfig:
     @property
     def encoding(self) -> dict[str, Any]:
         """The settings that decide which codes a clip becomes."""
-        others = DECODER_FIELDS | {"spread_weight"}
+        others = DECODER_FIELDS | {"spread_weight"} | ({"causal"} if self.causal else set())
         settings = {name: value for name, value in asdict(self).items() if name not in others}
         return {**settings, "quantizer": self.quantizer.encoding}
 

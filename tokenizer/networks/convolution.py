@@ -35,17 +35,20 @@ class TimeConv(Streaming):
     """[B, T, H, W, C] -> [B, T, H, W, D]: a kernel over the last `kernel` frames of each position.
 
     The past of a new stream is its first frame, repeated. So the output for a still clip is the same at every time, and
-    an image equals the start of a still clip.
+    an image equals the start of a still clip. A kernel that is not causal sees as many frames, half of them later ones;
+    the future of the clip is its last frame, repeated. It needs the whole clip in one call.
     """
 
-    def __init__(self, dim_in: int, dim_out: int, kernel: int):
+    def __init__(self, dim_in: int, dim_out: int, kernel: int, causal: bool = True):
         super().__init__()
-        self.keep = kernel - 1
+        self.later = 0 if causal else kernel // 2
+        self.keep = kernel - 1 - self.later
         self.conv = init_conv(nn.Conv2d(dim_in, dim_out, (kernel, 1)))
 
     def forward(self, x_BTHWC: Tensor, state: State | None) -> tuple[Tensor, State]:
+        assert state is None or not self.later, "a kernel that is not causal cannot go on from a state"
         past = (x_BTHWC[:, :1],) * self.keep if state is None else state_tensors(state, self.keep)
-        frames_BTHWC = torch.cat([*past, x_BTHWC], dim=1)
+        frames_BTHWC = torch.cat([*past, x_BTHWC, *(x_BTHWC[:, -1:],) * self.later], dim=1)
         y_BDTS = self.conv(frames_BTHWC.flatten(2, 3).permute(0, 3, 1, 2))
         y_BTHWD = y_BDTS.permute(0, 2, 3, 1).unflatten(2, x_BTHWC.shape[2:4])
         return y_BTHWD, (*past, *last_frames(x_BTHWC, self.keep))[-self.keep :]

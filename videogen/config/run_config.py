@@ -18,7 +18,10 @@ def read_run_config(path: Path) -> dict[str, Any]:
     version = data.pop("version", 1)
     if version not in (1, VERSION):
         raise ValueError(f"version {version} is newer than this program, which reads up to {VERSION}")
-    return upgraded(data) if version == 1 else data
+    data = upgraded(data) if version == 1 else data
+    if isinstance(data.get("tokenizer"), dict):  # a run of before the setting
+        data["tokenizer"].setdefault("causal", True)
+    return data
 
 
 def upgraded(data: dict[str, Any]) -> dict[str, Any]:

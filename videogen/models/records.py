@@ -69,6 +69,11 @@ class TokenizerModel:
         """The tokens of a latent frame of this frame size; ValueError for a size that it cannot take."""
         return self.network.spec(height, width)
 
+    def check_causal(self) -> None:
+        """UsageError if it cannot stream: such a tokenizer is for comparisons, not for videos or token sets."""
+        if not self.network.causal:
+            raise UsageError(f"{self.path}: its tokenizer is not causal, so it cannot stream; train with causal: true")
+
     def parameters_of(self, part: str) -> "list[nn.Parameter]":
         """Those whose names begin with `part`, such as decoder."""
         return [weights for name, weights in self.network.named_parameters() if name.startswith(f"{part}.")]

@@ -91,6 +91,7 @@ def encode(
 
 def _checked_spec(model: "TokenizerModel", clips: EncodeSpec, clips_per_shard: int) -> TokenSpec:
     """The tokens of a frame of this size; UsageError for what cannot be encoded."""
+    model.check_causal()
     multiple = model.network.size_multiple
     for name, value in (("height", clips.height), ("width", clips.width)):
         if value < 1 or value % multiple:

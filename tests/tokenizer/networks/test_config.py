@@ -14,6 +14,7 @@ from tests.tokenizer.models import small_config
         ({"f_t": 8, "front_t": 1, "front_s": 2}, "front_t = 1"),
         ({"kernel_t": 1}, "kernel_t = 1"),
         ({"channels": 0}, "channels = 0"),
+        ({"kernel_t": 2, "causal": False}, "kernel_t = 2"),
     ],
 )
 def test_impossible_settings_are_refused_by_name(changes, named):

@@ -39,6 +39,7 @@ def reconstruct_video(
     """
     if str(target) != "-" and Path(target).resolve() == source.resolve():
         raise UsageError(f"{target}: is also the input; write the reconstruction somewhere else")
+    model.check_causal()
     seen = scan(source)
     height, width = size or crop_to_tokens(model.network, seen.height, seen.width, source)
     check_size(model.network, height, width)
