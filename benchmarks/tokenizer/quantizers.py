@@ -1,9 +1,11 @@
 """The quantizers against a public library: time and memory of a training pass over the same latents, in pairs.
 
     python -m benchmarks.tokenizer.quantizers      # needs vector-quantize-pytorch, which the dev extra installs
-    python -m benchmarks.tokenizer.quantizers --tokens 10240 --json
+    python -m benchmarks.tokenizer.quantizers --tokens 65536 --cases "vq 8192 8" "residual 1024 8" --rounds 3
 
-Every case runs in its own process, which gives its own peak memory; ours and theirs alternate.
+Every case runs in its own process, which gives its own peak memory; ours and theirs alternate. A pass of a codebook
+that follows moving averages includes their update, as it does in the library. The library has no index backpropagation;
+its nearest is a one-hot assignment with the gradient of all probabilities (straight_through), for the latents alone.
 """
 
 import argparse
@@ -20,10 +22,29 @@ import torch
 from torch import Tensor
 
 from benchmarks.measuring.hardware import describe
-from tokenizer.quantize import FSQConfig, LFQConfig, QuantizerConfig, make_quantizer
+from tokenizer.quantize import (
+    FSQConfig,
+    IBQConfig,
+    LFQConfig,
+    QuantizerConfig,
+    ResidualConfig,
+    VQConfig,
+    make_quantizer,
+)
 
 FSQ_64000 = (8, 8, 8, 5, 5, 5)
-CASES = ("fsq 64000", "lfq 10", "lfq 14", "lfq 18")
+CASES = (
+    "fsq 64000",
+    "lfq 10",
+    "lfq 14",
+    "lfq 18",
+    "vq 8192 8",
+    "vq 16384 32",
+    "residual 1024 8",
+    "ibq 16384 8",
+    "ibq 262144 8",
+)  # family, size of a codebook (bits of LFQ), numbers of a code
+DEPTH = 8
 
 
 def main() -> None:
@@ -71,9 +92,9 @@ def compared(case: str, tokens: int, rounds: int) -> dict[str, Any]:
 def measure(whose: str, case: str, tokens: int) -> dict[str, float]:
     """The median of five passes in milliseconds, and the increase of peak memory."""
     torch.set_num_threads(1)
-    family, _, size = case.partition(" ")
-    dim = len(FSQ_64000) if family == "fsq" else int(size)
-    quantize = (ours if whose == "ours" else theirs)(family, dim)
+    family, size, *numbers = case.split(" ")
+    dim = len(FSQ_64000) if family == "fsq" else int(numbers[0] if numbers else size)
+    quantize = (ours if whose == "ours" else theirs)(family, int(size), dim)
     latents = torch.randn(1, tokens, dim, generator=torch.Generator().manual_seed(0))
     quantize(latents[:, :2].clone().requires_grad_()).backward()  # type: ignore[no-untyped-call]  # warm-up
     before, times = peak_mib(), []
@@ -85,28 +106,44 @@ def measure(whose: str, case: str, tokens: int) -> dict[str, float]:
     return {"ms": statistics.median(times), "mib": peak_mib() - before}
 
 
-def ours(family: str, dim: int) -> Callable[[Tensor], Tensor]:
-    config: QuantizerConfig = FSQConfig(FSQ_64000) if family == "fsq" else LFQConfig(dim, 1.0, 0.1, 0.1, 0.25)
-    quantizer = make_quantizer(config)
+def ours(family: str, size: int, dim: int) -> Callable[[Tensor], Tensor]:
+    configs: dict[str, Callable[[], QuantizerConfig]] = {
+        "fsq": lambda: FSQConfig(FSQ_64000),
+        "lfq": lambda: LFQConfig(dim, 1.0, 0.1, 0.1, 0.25),
+        "vq": lambda: VQConfig(size, dim),
+        "residual": lambda: ResidualConfig(VQConfig(size, dim), DEPTH),
+        "ibq": lambda: IBQConfig(size, dim, codebook_weight=0.0),
+    }
+    quantizer = make_quantizer(configs[family]())
+    quantizer.begin_training()
 
     def loss(latents: Tensor) -> Tensor:
         out = quantizer.quantize(latents)
+        if out.statistics:
+            quantizer.update(out.statistics)
         return out.latents.square().mean() + sum(out.losses.values(), latents.new_zeros(()))
 
     return loss
 
 
-def theirs(family: str, dim: int) -> Callable[[Tensor], Tensor]:
+def theirs(family: str, size: int, dim: int) -> Callable[[Tensor], Tensor]:
     import vector_quantize_pytorch as library  # type: ignore[import-untyped]
 
     if family == "fsq":
         fsq = library.FSQ(list(FSQ_64000)).train()
         return lambda latents: fsq(latents)[0].square().mean()
-    lfq = library.LFQ(dim=dim, codebook_size=2**dim, entropy_loss_weight=0.1, diversity_gamma=1.0).train()
+    common = {"dim": dim, "codebook_size": size, "commitment_weight": 0.25}
+    makers: dict[str, Callable[[], Any]] = {
+        "lfq": lambda: library.LFQ(dim=dim, codebook_size=2**dim, entropy_loss_weight=0.1, diversity_gamma=1.0),
+        "vq": lambda: library.VectorQuantize(**common, rotation_trick=False),
+        "residual": lambda: library.ResidualVQ(**common, num_quantizers=DEPTH, rotation_trick=False),
+        "ibq": lambda: library.VectorQuantize(**common, straight_through=True, ema_update=False, rotation_trick=False),
+    }
+    quantizer = makers[family]().train()
 
     def loss(latents: Tensor) -> Tensor:
-        codes, _, auxiliary = lfq(latents)
-        return codes.square().mean() + auxiliary  # type: ignore[no-any-return]
+        codes, _, auxiliary = quantizer(latents)
+        return codes.square().mean() + auxiliary.sum()  # type: ignore[no-any-return]
 
     return loss
 

@@ -54,7 +54,7 @@ def test_dead_codes_come_back(source: str, dead_by: str) -> None:
 def test_codes_learned_by_gradient_come_back_too(source: str) -> None:
     revival = Revival(source=source, every=5, decay=0.8)  # type: ignore[arg-type]
     quantizer, used, _ = trained(VQConfig(SIZE, DIM, learning="gradient", revival=revival))
-    assert used[-1] > 0.8 * SIZE
+    assert used[-1] > 0.6 * SIZE
     assert isinstance(quantizer.codebook, torch.nn.Parameter)
 
 
