@@ -2,6 +2,9 @@ import pytest
 import torch
 from torch import nn
 
+from tokenizer.quantize import IBQ, IBQConfig
+from videogen.training.loop.config import OptimizerConfig
+from videogen.training.loop.module_state import make_optimizer
 from videogen.training.loop.muon import Muon, orthogonalize
 
 
@@ -33,6 +36,16 @@ def test_vectors_are_trained_by_adamw() -> None:
             p.grad = torch.sin(p.detach() * 3 + step)
             optimizer.step()
     torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)
+
+
+def test_rows_of_tables_are_trained_by_adamw_and_matrices_are_not() -> None:
+    """Orthogonalized, the step of each code would depend on those of all others."""
+    module = nn.ModuleDict({"codes": IBQ(IBQConfig(9, 4)), "words": nn.Embedding(5, 4), "matrix": nn.Linear(4, 4)})
+    config = OptimizerConfig(1e-3, warmup=0, schedule="constant", algorithm="muon")
+    groups = make_optimizer(module, config, fused=False, bf16=False).param_groups
+    names = {id(p): name for name, p in module.named_parameters()}
+    trained = {group["matrices"]: {names[id(p)] for p in group["params"]} for group in groups}
+    assert trained == {True: {"matrix.weight"}, False: {"matrix.bias", "words.weight", "codes.codebook"}}
 
 
 def test_kernels_of_one_shape_are_updated_alone_as_together() -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
 
+from tokenizer.quantize.codebook import LearnedCodebook
 from videogen.errors import UsageError
 from videogen.training.loop.config import OptimizerConfig
 from videogen.training.loop.distributed import Accelerator, DistributedType, all_reduce_mean, gather_lists
@@ -141,7 +142,8 @@ def compile_in_place(module: nn.Module) -> None:
 def make_optimizer(module: nn.Module, config: OptimizerConfig, fused: bool, bf16: bool) -> torch.optim.Optimizer:
     parameters = list(module.parameters())
     if config.algorithm == "muon":
-        tables = [p for part in module.modules() if isinstance(part, nn.Embedding) for p in part.parameters()]
+        tabular = (part for part in module.modules() if isinstance(part, nn.Embedding | LearnedCodebook))
+        tables = [p for part in tabular for p in part.parameters(recurse=False)]  # each row learns on its own
         return Muon(parameters, config.learning_rate, MOMENTUM, config.betas, config.weight_decay, tables, bf16)
     groups = [
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
