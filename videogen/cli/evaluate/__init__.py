@@ -1,7 +1,8 @@
-"""`videogen evaluate`: tokenizers, priors, generated videos, and training runs."""
+"""`videogen evaluate`: tokenizers, codebooks, priors, generated videos, and training runs."""
 
 import click
 
+from videogen.cli.evaluate.codebook import codebook
 from videogen.cli.evaluate.generation import generation
 from videogen.cli.evaluate.prior import prior
 from videogen.cli.evaluate.runs import runs
@@ -13,5 +14,5 @@ def evaluate() -> None:
     """Evaluate models and compare training runs."""
 
 
-for command in (tokenizer, prior, generation, runs):
+for command in (tokenizer, codebook, prior, generation, runs):
     evaluate.add_command(command)

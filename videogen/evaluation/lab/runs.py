@@ -8,19 +8,25 @@ from typing import Any
 from videogen.errors import DataError
 from videogen.evaluation.report.line_charts import Series, line_chart
 
+METRICS = "metrics.jsonl"
 MAIN_FIGURES = ("psnr", "nats")  # of a tokenizer, of a prior
 
 
 def validations(run: Path) -> list[dict[str, Any]]:
     """The validation lines of a run, oldest first."""
-    metrics = run / "metrics.jsonl"
+    return log_lines(run, "validation")
+
+
+def log_lines(run: Path, kind: str) -> list[dict[str, Any]]:
+    """The lines of one kind, train or validation, of a run's log, oldest first."""
+    metrics = run / METRICS
     if not metrics.is_file():
-        raise DataError(f"{run}: contains no metrics.jsonl; expected a run folder")
+        raise DataError(f"{run}: contains no {METRICS}; expected a run folder")
     try:
         lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
     except ValueError:
         raise DataError(f"{metrics}: contains a line that is not JSON; --resume the run to repair it") from None
-    return [line for line in lines if line["kind"] == "validation"]
+    return [line for line in lines if line["kind"] == kind]
 
 
 def compare(runs: Sequence[Path], figure: str | None = None) -> tuple[list[dict[str, Any]], str]:

@@ -1,14 +1,14 @@
 """Line charts as SVG text, without a plotting library."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
 WIDTH, HEIGHT = 640, 360
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 40, 48
 LEGEND = 112  # beside the curves, if there is more than one
-COLORS = ("#1f6fb4", "#d1602b", "#2c8a57", "#8a4fb0", "#b8901a", "#555555")
+COLORS = ("#1f6fb4", "#d1602b", "#2c8a57", "#8a4fb0", "#b8901a", "#555555", "#c2407a", "#3a9ea5")
 STYLE = "font-family='sans-serif' font-size='12' fill='#333'"
 
 
@@ -37,12 +37,42 @@ class Axis:
         return [number * step for number in range(first, last + 1)]
 
 
+@dataclass(frozen=True)
+class LogAxis(Axis):
+    """Maps positive numbers to pixels by their logarithm."""
+
+    def at(self, value: float) -> float:
+        low, high = math.log10(self.low), math.log10(self.high)
+        return self.start + (math.log10(value) - low) / (high - low) * (self.end - self.start)
+
+    def ticks(self) -> list[float]:
+        first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
+        return [10.0**power for power in range(first, last + 1)]
+
+
 def line_chart(title: str, x_label: str, y_label: str, lines: Sequence[Series]) -> str:
     """An SVG document, without points that are not finite."""
     points = {line.name: [(x, y) for x, y in zip(line.x, line.y, strict=True) if math.isfinite(y)] for line in lines}
+    return draw(title, x_label, y_label, points, axis)
+
+
+def log_line_chart(title: str, x_label: str, y_label: str, lines: Sequence[Series]) -> str:
+    """The same with both axes logarithmic, without points that are not positive."""
+    pairs = {line.name: zip(line.x, line.y, strict=True) for line in lines}
+    points = {name: [(x, y) for x, y in some if x > 0 and 0 < y < math.inf] for name, some in pairs.items()}
+    return draw(title, x_label, y_label, points, log_axis)
+
+
+def draw(
+    title: str,
+    x_label: str,
+    y_label: str,
+    points: Mapping[str, Sequence[tuple[float, float]]],
+    axis_of: Callable[[Sequence[float], float, float], Axis],
+) -> str:
     everything = [point for some in points.values() for point in some]
-    across = axis([x for x, _ in everything], LEFT, WIDTH - RIGHT - (LEGEND if len(lines) > 1 else 0))
-    up = axis([y for _, y in everything], HEIGHT - BOTTOM, TOP)
+    across = axis_of([x for x, _ in everything], LEFT, WIDTH - RIGHT - (LEGEND if len(points) > 1 else 0))
+    up = axis_of([y for _, y in everything], HEIGHT - BOTTOM, TOP)
     parts = [
         f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {HEIGHT}' width='{WIDTH}' height='{HEIGHT}'>",
         f"<rect width='{WIDTH}' height='{HEIGHT}' fill='#fffefb'/>",
@@ -55,7 +85,7 @@ def line_chart(title: str, x_label: str, y_label: str, lines: Sequence[Series]) 
         color = COLORS[number % len(COLORS)]
         path = " ".join(f"{across.at(x):.1f},{up.at(y):.1f}" for x, y in some)
         parts.append(f"<polyline points='{path}' fill='none' stroke='{color}' stroke-width='1.8'/>")
-        if len(lines) > 1:
+        if len(points) > 1:
             place = f"x='{across.end + 10:.0f}' y='{TOP + 16 + 16 * number}'"
             parts.append(f"<text {place} {STYLE.replace('#333', color)}>{escape(name)}</text>")
     return "\n".join([*parts, "</svg>\n"])
@@ -80,6 +110,12 @@ def axis(values: Sequence[float], start: float, end: float) -> Axis:
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
     room = (high - low) * 0.05 or abs(high) * 0.05 or 1.0
     return Axis(low if start < end else low - room, high if start < end and high > low else high + room, start, end)
+
+
+def log_axis(values: Sequence[float], start: float, end: float) -> LogAxis:
+    low, high = (min(values), max(values)) if values else (1.0, 10.0)
+    room = 1.0 if start < end else 1.3
+    return LogAxis(low / room, max(high * room, low * 10), start, end)
 
 
 def nice_step(step: float) -> float:
