@@ -24,7 +24,7 @@ from videogen.evaluation.codebook.geometry import nearest_other, plane_of
 from videogen.evaluation.codebook.parts import parts_of
 from videogen.evaluation.codebook.report import evaluate_codebook
 from videogen.evaluation.codebook.usage import usage_histogram
-from videogen.evaluation.codebook.voronoi import DEAD, Window, draw_cells
+from videogen.evaluation.codebook.voronoi import DEAD, PlaneWindow, draw_cells
 from videogen.evaluation.report.line_charts import Series, log_line_chart
 from videogen.io.pixels import to_clip
 from videogen.models import TokenizerModel, load_tokenizer, tokenizer_files
@@ -149,7 +149,7 @@ def test_entries_and_codes_of_a_part_are_inverse() -> None:
 
 def test_cells_are_those_of_the_nearest_code() -> None:
     codes_V2 = torch.tensor([[-1.0, 0.0], [1.0, 0.0], [0.0, 9.0]])
-    picture = draw_cells(codes_V2, torch.tensor([5, 0, 1]), None, Window(-2, -2, 4, side=64))
+    picture = draw_cells(codes_V2, torch.tensor([5, 0, 1]), None, PlaneWindow(-2, -2, 4, side=64))
     assert tuple(picture[5, 60]) == DEAD, "right: the code that is never used"
     assert tuple(picture[5, 3]) != DEAD
     assert len({tuple(pixel) for row in picture[:20, :28] for pixel in row}) == 1, "left: one cell"

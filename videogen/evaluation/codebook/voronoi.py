@@ -23,7 +23,7 @@ MARGIN = 0.06
 
 
 @dataclass(frozen=True)
-class Window:
+class PlaneWindow:
     """The rectangle of the plane that is shown, the same scale along both axes."""
 
     left: float
@@ -43,16 +43,16 @@ class Window:
         return list(zip(x.tolist(), y.tolist(), strict=True))
 
 
-def window_around(points_M2: Tensor, side: int = SIDE) -> Window:
+def window_around(points_M2: Tensor, side: int = SIDE) -> PlaneWindow:
     """All of these points, with a margin."""
     low, high = points_M2.amin(0), points_M2.amax(0)
     extent = max(float((high - low).max()), 1e-6) * (1 + 2 * MARGIN)
     left, bottom = ((low + high) / 2 - extent / 2).tolist()
-    return Window(left, bottom, extent, side)
+    return PlaneWindow(left, bottom, extent, side)
 
 
 def draw_cells(
-    codes_V2: Tensor, counts_V: Tensor | None, latents_M2: Tensor | None, window: Window
+    codes_V2: Tensor, counts_V: Tensor | None, latents_M2: Tensor | None, window: PlaneWindow
 ) -> NDArray[np.uint8]:
     """The cells uint8 [H, W, 3]: darker the more they are used; gray with a red cross if never; some latents as dots.
 
