@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from videogen.evaluation.codebook.geometry import nearest_other, quantiles
-from videogen.evaluation.codebook.parts import Part
-from videogen.evaluation.codebook.survey import Seen, Survey
+from videogen.evaluation.codebook.parts import CodebookPart
+from videogen.evaluation.codebook.survey import CodeSurvey, SeenLatents
 from videogen.evaluation.codebook.usage import PartUsage
 
 MOST_CODES = 1 << 16  # of a codebook that is looked at as a whole
@@ -22,11 +22,11 @@ class Book:
     """A quantizer without parts. Of a larger codebook than `MOST_CODES` only codes that were seen, most used first."""
 
     name: str
-    part: Part  # where a token has its codes, or where it has them first
+    part: CodebookPart  # where a token has its codes, or where it has them first
     entries_V: Tensor
     vectors_VD: Tensor
     counts_V: Tensor | None  # None without data
-    seen: Seen | None
+    seen: SeenLatents | None
 
     @property
     def whole(self) -> bool:
@@ -58,7 +58,9 @@ class Book:
         }
 
 
-def books_of(parts: tuple[Part, ...], usages: tuple[PartUsage, ...], survey: Survey | None) -> tuple[Book, ...]:
+def books_of(
+    parts: tuple[CodebookPart, ...], usages: tuple[PartUsage, ...], survey: CodeSurvey | None
+) -> tuple[Book, ...]:
     """One for each quantizer; of one that several parts share, the counts are sums over these parts."""
     books = []
     for leaf in dict.fromkeys(part.leaf for part in parts if part.leaf is not None):
@@ -73,7 +75,7 @@ def books_of(parts: tuple[Part, ...], usages: tuple[PartUsage, ...], survey: Sur
     return tuple(books)
 
 
-def _entries(part: Part, usages: list[PartUsage]) -> Tensor:
+def _entries(part: CodebookPart, usages: list[PartUsage]) -> Tensor:
     if part.size <= MOST_CODES:
         return torch.arange(part.size)
     if not usages:

@@ -12,12 +12,12 @@ from torch import Tensor
 from tokenizer.quantize.usage import TableUsage
 from videogen.evaluation.codebook.books import Book
 from videogen.evaluation.codebook.usage import PartUsage, usage_histogram
-from videogen.evaluation.report.column_charts import Columns, column_chart
-from videogen.evaluation.report.line_charts import COLORS, Series, line_chart, log_line_chart
+from videogen.evaluation.report.column_charts import ColumnSeries, column_chart
+from videogen.evaluation.report.line_charts import COLORS, Axis, Series, line_chart, log_line_chart
 
 MOST_PARTS = len(COLORS)  # in one chart
 POINTS = 200  # of a curve
-BINS, TICKS = 40, 5  # of a histogram of distances
+BINS = 40  # of a histogram of distances
 LAST_BIN = 0.995  # all distances beyond this quantile
 
 
@@ -25,7 +25,7 @@ def usage_chart(usages: Sequence[PartUsage]) -> str:
     names, numbers = usage_histogram([usage.table for usage in usages])
     title = "How many codes are used how often" + (f", {len(usages)} codebooks together" if len(usages) > 1 else "")
     ticks = {place + 0.5: name for place, name in enumerate(names)}
-    return column_chart(title, "tokens of a code", "codes", ticks, [Columns("codes", numbers)], ",.0f")
+    return column_chart(title, "tokens of a code", "codes", ticks, [ColumnSeries("codes", numbers)], ",.0f")
 
 
 def rank_chart(usages: Sequence[PartUsage]) -> str:
@@ -53,8 +53,8 @@ def distance_chart(book: Book) -> str:
     pairs = {"code to nearest code": book.code_distances, "latent to its code": book.latent_distances}
     known = {name: values for name, values in pairs.items() if values is not None}
     end = max(float(values.double().quantile(LAST_BIN)) for values in known.values()) * 1.02 or 1.0
-    ticks = {BINS * tick / TICKS: f"{end * tick / TICKS:.2g}" for tick in range(TICKS + 1)}
-    columns = [Columns(name, _shares(values, end)) for name, values in known.items()]
+    ticks = {BINS * value / end: f"{value:.3g}" for value in Axis(0, end, 0, 1).ticks()}
+    columns = [ColumnSeries(name, _shares(values, end)) for name, values in known.items()]
     return column_chart(f"Distances, {book.name}", "distance", "share", ticks, columns)
 
 
@@ -86,7 +86,7 @@ def bits_chart(parts: Sequence[dict[str, Any]]) -> str:
     shown = parts[:MOST_PARTS]
     names = {"without entropy coding": "bits", "entropy": "entropy_bits"}
     names |= {"entropy, given the code of the latent frame before": "conditional_entropy_bits"}
-    columns = [Columns(name, [part[key] for part in shown]) for name, key in names.items()]
+    columns = [ColumnSeries(name, [part[key] for part in shown]) for name, key in names.items()]
     columns = [each for each in columns if any(height is not None for height in each.heights)]
     ticks = {place + 0.5: part["name"].removeprefix("codebook ") for place, part in enumerate(shown)}
     return column_chart("Bits of a code", "codebook" if len(shown) > 1 else "", "bits", ticks, columns, ".2f")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interfaces.tokens import TokenSpec
-from videogen.evaluation.codebook.parts import Part
+from videogen.evaluation.codebook.parts import CodebookPart
 from videogen.io.pixels import to_frames
 from videogen.models import TokenizerModel
 
@@ -21,7 +21,7 @@ FRAME, NEVER = 2, (200, 30, 30)  # pixels of the border of a code that is never 
 
 
 @torch.no_grad()
-def decode_codes(model: TokenizerModel, part: Part, entries_V: Tensor, others_K: Tensor) -> NDArray[np.uint8]:
+def decode_codes(model: TokenizerModel, part: CodebookPart, entries_V: Tensor, others_K: Tensor) -> NDArray[np.uint8]:
     """A picture [V, H, W, 3] of each entry of the part; all other codes of a token are those of `others_K`."""
     spec = small_spec(model)
     codes_VK = others_K.long().repeat(len(entries_V), 1)

@@ -23,7 +23,7 @@ def nearest_other(vectors_VD: Tensor, most: int = 4096) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class Plane:
+class PrincipalPlane:
     """A plane through points of D numbers."""
 
     center_D: Tensor
@@ -34,15 +34,15 @@ class Plane:
         return (points_MD - self.center_D) @ self.axes_D2
 
 
-def plane_of(points_MD: Tensor) -> Plane:
+def plane_of(points_MD: Tensor) -> PrincipalPlane:
     """The plane of the two principal axes; points of one or two numbers keep their own axes."""
     dim = points_MD.shape[1]
     if dim <= 2:
-        return Plane(torch.zeros(dim), torch.eye(2)[:dim], 1.0)
+        return PrincipalPlane(torch.zeros(dim), torch.eye(2)[:dim], 1.0)
     center_D = points_MD.mean(0)
     spread_D, axes_DD = torch.linalg.eigh(torch.cov(points_MD.double().T))
     share = float(spread_D[-2:].sum() / spread_D.sum().clamp_min(1e-30))
-    return Plane(center_D, axes_DD[:, [-1, -2]].float(), share)
+    return PrincipalPlane(center_D, axes_DD[:, [-1, -2]].float(), share)
 
 
 def quantiles(values_M: Tensor) -> dict[str, float]:

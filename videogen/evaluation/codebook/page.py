@@ -11,7 +11,7 @@ PICTURES = {
     "the latent frame before is known. The last is left out where tokens are too few to tell.",
     "distances*.svg": "How far codes lie from the nearest other code, and latents from their own. The last column "
     "holds everything beyond.",
-    "voronoi.png": "Cells of the codes: the darker, the more tokens; gray with a red cross: never used; gray dots are "
+    "voronoi.png": "Cells of the codes: the darker, the more tokens; gray with a red cross: never used; orange dots are "
     "latents. Codes of more than two numbers are projected, so a latent may belong to another code than its cell's.",
     "decoded.png": "A still latent frame filled with one code, decoded. If a token has several codebooks, the other "
     "codes are the most used ones.",

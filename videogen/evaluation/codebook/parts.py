@@ -15,7 +15,7 @@ from tokenizer.quantize.usage import table_entries, table_sizes
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class CodebookPart:
     """Neighboring codes of a token that are counted together: those of one quantizer, or a single code."""
 
     name: str
@@ -47,7 +47,7 @@ class Part:
         return self.leaf.lookup(self.codes(entries_N).to(self.leaf.codebook_sizes.device)).float().cpu()
 
 
-def parts_of(codebooks: Sequence[int], quantizer: Quantizer | None) -> tuple[Part, ...]:
+def parts_of(codebooks: Sequence[int], quantizer: Quantizer | None) -> tuple[CodebookPart, ...]:
     """The parts of a token, in the order of its codes.
 
     A quantizer that makes more tokens than fit in an int64 is counted codebook by codebook, and so are the codes of a
@@ -56,26 +56,30 @@ def parts_of(codebooks: Sequence[int], quantizer: Quantizer | None) -> tuple[Par
     leaves = list(_leaves(quantizer)) if quantizer is not None else []
     if tuple(size for leaf in leaves for size in leaf.codebooks) != tuple(codebooks):
         return _separate(tuple(codebooks), 0)
-    parts: list[Part] = []
+    parts: list[CodebookPart] = []
     start = 0
     for leaf in leaves:
         end = start + len(leaf.codebooks)
         one = len(table_sizes(leaf.codebooks)) == 1
-        parts += [Part("", slice(start, end), leaf.codebooks, leaf)] if one else _separate(leaf.codebooks, start)
+        parts += (
+            [CodebookPart("", slice(start, end), leaf.codebooks, leaf)] if one else _separate(leaf.codebooks, start)
+        )
         start = end
     return _named(parts)
 
 
-def separate_codebooks(codebooks: Sequence[int]) -> tuple[Part, ...]:
+def separate_codebooks(codebooks: Sequence[int]) -> tuple[CodebookPart, ...]:
     """A part for each code of a token."""
     return _separate(tuple(codebooks), 0)
 
 
-def _separate(codebooks: tuple[int, ...], start: int) -> tuple[Part, ...]:
-    return _named([Part("", slice(start + place, start + place + 1), (size,)) for place, size in enumerate(codebooks)])
+def _separate(codebooks: tuple[int, ...], start: int) -> tuple[CodebookPart, ...]:
+    return _named(
+        [CodebookPart("", slice(start + place, start + place + 1), (size,)) for place, size in enumerate(codebooks)]
+    )
 
 
-def _named(parts: Sequence[Part]) -> tuple[Part, ...]:
+def _named(parts: Sequence[CodebookPart]) -> tuple[CodebookPart, ...]:
     if len(parts) == 1:
         return (replace(parts[0], name="codebook" if len(parts[0].codebooks) == 1 else "whole tokens"),)
     return tuple(replace(part, name=f"codebook {number}") for number, part in enumerate(parts, start=1))

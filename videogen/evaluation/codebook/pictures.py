@@ -15,8 +15,8 @@ from torch import Tensor
 
 from videogen.evaluation.codebook.books import Book
 from videogen.evaluation.codebook.decoded import decode_codes, grid_of
-from videogen.evaluation.codebook.geometry import Plane, plane_of
-from videogen.evaluation.codebook.parts import Part
+from videogen.evaluation.codebook.geometry import PrincipalPlane, plane_of
+from videogen.evaluation.codebook.parts import CodebookPart
 from videogen.evaluation.codebook.usage import PartUsage
 from videogen.evaluation.codebook.voronoi import draw_cells, window_around
 from videogen.io.contact_sheet import contact_sheet
@@ -58,7 +58,7 @@ def _middle(points_M2: Tensor) -> Tensor:
     return torch.quantile(points_M2.double(), torch.tensor([0.01, 0.99], dtype=torch.float64), dim=0).float()
 
 
-def cell_caption(book: Book, plane: Plane, shown: int) -> str:
+def cell_caption(book: Book, plane: PrincipalPlane, shown: int) -> str:
     dim = book.vectors_VD.shape[1]
     of = "codes" if book.seen is None else "latents"
     some = f"the {shown:,} most used" if shown < book.part.size else f"all {shown:,} codes"
@@ -89,7 +89,7 @@ def decoded_caption(book: Book, counts_V: Tensor | None, shown: int) -> str:
     return f"{book.name}: {some}, most used first, {used}{red}."
 
 
-def common_codes(parts: Sequence[Part], usages: Sequence[PartUsage], depth: int) -> Tensor:
+def common_codes(parts: Sequence[CodebookPart], usages: Sequence[PartUsage], depth: int) -> Tensor:
     """The most used code of each part, int64 [K]; without data the first."""
     codes_K = torch.zeros(depth, dtype=torch.int64)
     for part, usage in zip(parts, usages, strict=False):

@@ -11,8 +11,8 @@ from videogen.evaluation.codebook import charts, pictures
 from videogen.evaluation.codebook.bits import size_bits
 from videogen.evaluation.codebook.books import Book, books_of
 from videogen.evaluation.codebook.page import page_of
-from videogen.evaluation.codebook.parts import Part, parts_of, separate_codebooks
-from videogen.evaluation.codebook.survey import OnProgress, Survey, survey
+from videogen.evaluation.codebook.parts import CodebookPart, parts_of, separate_codebooks
+from videogen.evaluation.codebook.survey import CodeSurvey, OnProgress, survey
 from videogen.evaluation.codebook.usage import PartUsage
 from videogen.evaluation.lab.runs import METRICS, log_lines
 from videogen.evaluation.report.folder import write_figures
@@ -26,11 +26,11 @@ class CodebookLook:
     """All that is known about the codes of a tokenizer; without data no usages and no survey."""
 
     model: TokenizerModel
-    parts: tuple[Part, ...]
+    parts: tuple[CodebookPart, ...]
     usages: tuple[PartUsage, ...]
     separate: tuple[PartUsage, ...]  # code by code, where a part has several
     books: tuple[Book, ...]
-    survey: Survey | None
+    survey: CodeSurvey | None
     training: dict[str, Any] | None
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tokenizer.quantize.usage import TableUsage
 from videogen.evaluation.codebook.bits import conditional_bits, entropy_bits, size_bits
-from videogen.evaluation.codebook.parts import Part
+from videogen.evaluation.codebook.parts import CodebookPart
 
 CHUNKS = 10  # successive pieces of the data
 
@@ -20,12 +20,12 @@ CHUNKS = 10  # successive pieces of the data
 class PartUsage:
     """The use of one part by the tokens of a data set."""
 
-    part: Part
+    part: CodebookPart
     entries_CTN: Tensor
     table: TableUsage
 
     @staticmethod
-    def of(part: Part, codes_CTNK: Tensor) -> "PartUsage":
+    def of(part: CodebookPart, codes_CTNK: Tensor) -> "PartUsage":
         entries_CTN = part.entries(codes_CTNK)
         return PartUsage(part, entries_CTN, TableUsage(part.size, *torch.unique(entries_CTN, return_counts=True)))
 

@@ -17,7 +17,7 @@ from tokenizer.quantize.nearest import nearest_codes
 
 SIDE = 480  # pixels
 PALE, DARK, DEAD = (255, 244, 204), (20, 60, 130), (222, 222, 222)
-RED, INK, BORDER = (200, 30, 30), (30, 30, 34), (255, 255, 255)
+RED, INK, BORDER, ORANGE = (200, 30, 30), (30, 30, 34), (255, 255, 255), (240, 130, 20)
 MOST_DOTS, MOST_BORDERS, MOST_LATENTS = 1024, 2048, 1500
 MARGIN = 0.06
 
@@ -67,7 +67,7 @@ def draw_cells(
     image = Image.fromarray(picture)
     pen = ImageDraw.Draw(image)
     for x, y in window.pixels(latents_M2[:: max(1, len(latents_M2) // MOST_LATENTS)]) if latents_M2 is not None else ():
-        pen.point((x, y), (90, 90, 90))
+        pen.point((x, y), ORANGE)
     dead = counts_V == 0 if counts_V is not None else torch.zeros(len(codes_V2), dtype=torch.bool)
     for (x, y), never in zip(window.pixels(codes_V2), dead.tolist(), strict=True):
         if never:
@@ -83,11 +83,18 @@ def shades(size: int, counts_V: Tensor | None) -> NDArray[np.uint8]:
     if counts_V is None:
         level_V = (torch.arange(size) * 0.618034) % 1 * 0.35
     else:
-        level_V = counts_V.double().log1p() / counts_V.double().log1p().max().clamp_min(1e-9)
-    ramp = torch.lerp(torch.tensor([PALE]).double(), torch.tensor([DARK]).double(), level_V.double()[:, None])
+        level_V = log_level(counts_V)
+    ramp = torch.lerp(torch.tensor([PALE]).double(), torch.tensor([DARK]).double(), level_V[:, None].double())
     if counts_V is not None:
         ramp[counts_V == 0] = torch.tensor(DEAD).double()
     return ramp.round().to(torch.uint8).numpy()
+
+
+def log_level(counts_V: Tensor) -> Tensor:
+    """0.1 for the least used of the codes that are used to 1 for the most used, by the logarithm of their counts."""
+    logs_V = counts_V.clamp_min(1).double().log()
+    low, high = logs_V[counts_V > 0].aminmax() if (counts_V > 0).any() else (logs_V.amin(), logs_V.amax())
+    return 0.1 + 0.9 * ((logs_V - low) / (high - low).clamp_min(1e-9)).clamp(0, 1)
 
 
 def borders(nearest_HW: Tensor) -> NDArray[np.bool_]:

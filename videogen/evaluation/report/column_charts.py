@@ -8,10 +8,11 @@ from videogen.evaluation.report.bar_charts import LEGEND_LINE, legend, svg_heade
 from videogen.evaluation.report.line_charts import BOTTOM, COLORS, HEIGHT, LEFT, RIGHT, STYLE, TOP, WIDTH, Axis
 
 FIGURES_UP_TO = 24  # columns that have their figures written above them
+WIDEST = 72  # pixels of a column
 
 
 @dataclass(frozen=True)
-class Columns:
+class ColumnSeries:
     """One series of columns; None leaves a column out."""
 
     name: str
@@ -19,7 +20,12 @@ class Columns:
 
 
 def column_chart(
-    title: str, x_label: str, y_label: str, ticks: Mapping[float, str], series: Sequence[Columns], form: str = ",.4g"
+    title: str,
+    x_label: str,
+    y_label: str,
+    ticks: Mapping[float, str],
+    series: Sequence[ColumnSeries],
+    form: str = ",.4g",
 ) -> str:
     """Series side by side. `ticks` are labels by place: 0 is the left edge of the first group, 0.5 its middle."""
     groups = max(len(columns.heights) for columns in series)
@@ -49,14 +55,15 @@ def axis_lines(across: Axis, up: Axis, ticks: Mapping[float, str]) -> list[str]:
     return parts
 
 
-def column_shapes(columns: Columns, place: tuple[int, int, int], across: Axis, up: Axis, form: str) -> list[str]:
+def column_shapes(columns: ColumnSeries, place: tuple[int, int, int], across: Axis, up: Axis, form: str) -> list[str]:
     number, count, groups = place
-    width, color = (across.end - across.start) / groups * 0.84 / count, COLORS[number % len(COLORS)]
+    color = COLORS[number % len(COLORS)]
+    width = min((across.end - across.start) / groups * 0.84 / count, WIDEST)
     parts = []
     for group, height in enumerate(columns.heights):
         if height is None:
             continue
-        x, y = across.at(group + 0.08) + width * number, up.at(height)
+        x, y = across.at(group + 0.5) + width * (number - count / 2), up.at(height)
         shape = f"x='{x:.1f}' y='{y:.1f}' width='{max(0.5, width - 1):.1f}' height='{up.start - y:.1f}'"
         parts.append(f"<rect {shape} fill='{color}'/>")
         if groups * count <= FIGURES_UP_TO and height:

@@ -85,6 +85,10 @@ def draw(
         color = COLORS[number % len(COLORS)]
         path = " ".join(f"{across.at(x):.1f},{up.at(y):.1f}" for x, y in some)
         parts.append(f"<polyline points='{path}' fill='none' stroke='{color}' stroke-width='1.8'/>")
+        if len(some) == 1:  # a line of one point shows nothing
+            parts.append(
+                f"<circle cx='{across.at(some[0][0]):.1f}' cy='{up.at(some[0][1]):.1f}' r='3' fill='{color}'/>"
+            )
         if len(points) > 1:
             place = f"x='{across.end + 10:.0f}' y='{TOP + 16 + 16 * number}'"
             parts.append(f"<text {place} {STYLE.replace('#333', color)}>{escape(name)}</text>")
