@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-TOKENS_PER_PAIR = 4  # fewer tokens than this for each different pair say little about its probability
+TOKENS_PER_PAIR = 4  # for each different pair: the entropy is then about 1 / (8 ln 2) = 0.18 bits too low at most
 
 
 def entropy_bits(counts_U: Tensor) -> float:

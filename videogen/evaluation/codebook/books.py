@@ -65,7 +65,7 @@ def books_of(
     books = []
     for leaf in dict.fromkeys(part.leaf for part in parts if part.leaf is not None):
         own = [number for number, part in enumerate(parts) if part.leaf is leaf]
-        part, name = parts[own[0]], " and ".join(dict.fromkeys((parts[own[0]].name, parts[own[-1]].name)))
+        part, name = parts[own[0]], " to ".join(dict.fromkeys((parts[own[0]].name, parts[own[-1]].name)))
         entries_V = _entries(part, [usages[number] for number in own] if usages else [])
         if len(entries_V) < 2:
             continue

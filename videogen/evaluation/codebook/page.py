@@ -8,11 +8,12 @@ PICTURES = {
     "ranks.svg": "Tokens of each code by its rank, both axes logarithmic. A healthy codebook is flat, then falls.",
     "perplexity.svg": "Perplexity over training, of a batch and of the held-out clips.",
     "bits.svg": "Bits of a code: stored as a number, after ideal entropy coding, and if the code at the same place in "
-    "the latent frame before is known. The last is left out where tokens are too few to tell.",
+    "the latent frame before is known. The last is left out where tokens are too few to tell, and "
+    "may be 0.2 bits too low.",
     "distances*.svg": "How far codes lie from the nearest other code, and latents from their own. The last column "
     "holds everything beyond.",
-    "voronoi.png": "Cells of the codes: the darker, the more tokens; gray with a red cross: never used; orange dots are "
-    "latents. Codes of more than two numbers are projected, so a latent may belong to another code than its cell's.",
+    "voronoi.png": "Cells of the codes: the darker, the more tokens; gray with a red cross: never used. Orange dots "
+    "are latents. Codes of more than two numbers are projected: there a latent may belong to another cell.",
     "decoded.png": "A still latent frame filled with one code, decoded. If a token has several codebooks, the other "
     "codes are the most used ones.",
     "positions.svg": "Which share of the codes any clip uses in its first, second, ... latent frame.",

@@ -36,8 +36,12 @@ def cell_sheet(books: Sequence[Book]) -> Image:
     drawn = [draw_book(book) for book in books[:MOST_BOOKS]]
     rows = [drawn[start : start + 2] for start in range(0, len(drawn), 2)]
     clips = [np.stack([picture for picture, _ in row]) for row in rows]
-    captions = [" ".join(dict.fromkeys(caption for _, caption in row)) for row in rows]
+    captions = [beside_each_other([caption for _, caption in row]) for row in rows]
     return contact_sheet(clips, captions, columns=2, scale=1)
+
+
+def beside_each_other(captions: Sequence[str]) -> str:
+    return captions[0] if len(captions) == 1 else f"Left, {captions[0]} Right, {captions[1]}"
 
 
 def draw_book(book: Book) -> tuple[NDArray[np.uint8], str]:

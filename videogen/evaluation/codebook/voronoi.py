@@ -80,10 +80,8 @@ def draw_cells(
 
 def shades(size: int, counts_V: Tensor | None) -> NDArray[np.uint8]:
     """A color for each code, uint8 [V, 3]."""
-    if counts_V is None:
-        level_V = (torch.arange(size) * 0.618034) % 1 * 0.35
-    else:
-        level_V = log_level(counts_V)
+    golden_V = torch.arange(size) * 0.618034 % 1  # neighbors in number differ
+    level_V = log_level(counts_V) if counts_V is not None else 0.35 * golden_V
     ramp = torch.lerp(torch.tensor([PALE]).double(), torch.tensor([DARK]).double(), level_V[:, None].double())
     if counts_V is not None:
         ramp[counts_V == 0] = torch.tensor(DEAD).double()

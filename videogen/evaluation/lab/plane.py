@@ -40,6 +40,8 @@ class PlaneConfig:
         for name, least in (("codes", 2), ("steps", 1), ("points", 1), ("every", 1), ("side", 16)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} = {getattr(self, name)} must be at least {least}")
+        if self.steps < self.every:
+            raise ValueError(f"steps = {self.steps} make no frame: one is drawn every {self.every} steps (every)")
 
     @property
     def rivals(self) -> dict[str, VQConfig]:
