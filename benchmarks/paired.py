@@ -23,7 +23,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring.hardware import describe
+from videogen.system.hardware import describe
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKERS = Path(__file__).resolve().parent / "paired_workers.py"  # run as a file: the other checkout may not have it

@@ -20,9 +20,9 @@ import torch
 from PIL import Image
 
 from benchmarks.measuring import DeviceSetting, peak_memory_mb, reset_peak_memory
-from benchmarks.measuring.hardware import describe
 from videogen.io import fit, probe, read, scan
 from videogen.io.images import clip_frames
+from videogen.system.hardware import describe
 
 HEIGHT, WIDTH, FPS, CLIP, SIZE = 2160, 3840, 30, 13, 64
 METHODS: dict[str, Callable[[Path], Any]] = {

@@ -11,10 +11,10 @@ from typing import Any
 import av
 import numpy as np
 
-from benchmarks.measuring.hardware import describe
 from videogen.io import Scan, choose_backend, read, scan
 from videogen.playroom.render import render
 from videogen.playroom.scene import sample_scenes
+from videogen.system.hardware import describe
 
 CASES = {"320 x 320, H.264, key frames every 48": (320, 48), "128 x 128, H.264, key frames every 12": (128, 12)}
 FRAMES, CLIP = 240, 17

@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
-from benchmarks.measuring.hardware import describe
 from videogen.playroom.oracle import look
 from videogen.playroom.render import render
 from videogen.playroom.scene import sample_scenes
+from videogen.system.hardware import describe
 
 
 def clips_a_minute(work: Callable[[], Any], clips: int, rounds: int) -> list[float]:

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.measuring.hardware import describe
 from interfaces.tokenizer import encode_clip
 from videogen.evaluation.generation.prompts import Clips, Prompts, read_prompts, true_clips
 from videogen.generate import Context, generate
@@ -20,6 +19,7 @@ from videogen.io.pixels import to_clip, to_frames
 from videogen.pipeline import VideoPipeline
 from videogen.playroom.oracle import look
 from videogen.playroom.score import Score
+from videogen.system.hardware import describe
 
 BATCH = 16
 ATTRIBUTES = ("shape", "size", "motion", "speed")

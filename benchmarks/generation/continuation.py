@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.measuring.hardware import describe
 from interfaces.tokenizer import encode_clip
 from videogen.evaluation.generation.prompts import Clips, true_clips
 from videogen.generate import Context, generate
@@ -27,6 +26,7 @@ from videogen.playroom.grammar import caption
 from videogen.playroom.oracle import look
 from videogen.playroom.scene import Scene, sample_scenes
 from videogen.playroom.score import judge
+from videogen.system.hardware import describe
 
 SEED = 20_260_117  # of held-out scenes
 PREFIX_FRAMES = 17

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.measuring.hardware import describe
 from videogen.cli.terminal import Terminal
 from videogen.evaluation.generation.oracle_scores import detect_scenes, wilson_interval
 from videogen.evaluation.generation.prompts import Clips
@@ -23,6 +22,7 @@ from videogen.generate import GenerationRequest, generate
 from videogen.io.contact_sheet import contact_sheet
 from videogen.pipeline import VideoPipeline
 from videogen.playroom.scene import Scene, Thing
+from videogen.system.hardware import describe
 
 FRAMES = 17
 Attributes = dict[str, str]

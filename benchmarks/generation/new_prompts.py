@@ -15,7 +15,6 @@ import numpy as np
 import torch
 
 from benchmarks.generation.after_true_frames import ATTRIBUTES, score_clips
-from benchmarks.measuring.hardware import describe
 from videogen.evaluation.generation.prompts import Clips, read_prompts
 from videogen.generate import (
     GenerationRequest,
@@ -28,6 +27,7 @@ from videogen.generate import (
 )
 from videogen.models import PriorModel
 from videogen.pipeline import VideoPipeline
+from videogen.system.hardware import describe
 
 BATCH = 16
 BEFORE, AFTER = 5, 6  # latent frames

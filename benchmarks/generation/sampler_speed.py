@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 
-from benchmarks.measuring.hardware import describe
 from benchmarks.measuring.random_models import PriorSize, write_random_model
 from videogen.evaluation.lab.bench import bench
 from videogen.evaluation.lab.bench_report import as_table
 from videogen.pipeline import VideoPipeline
+from videogen.system.hardware import describe
 
 SIZE = PriorSize(width=256, layers=6, heads=4, kv_heads=1, hidden=704)
 PROMPT = "a small red ring drifts left slowly over a dark blue background"

@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.gpu_check import report
 from benchmarks.gpu_check.checks import CHECKS
 from benchmarks.gpu_check.runner import Outcome, as_json, run_all
-from benchmarks.measuring.hardware import describe
+from videogen.system.hardware import describe
 
 
 def main() -> None:

@@ -29,9 +29,9 @@ from benchmarks.measuring import (
     slope,
     time_alternately,
 )
-from benchmarks.measuring.hardware import describe
 from prior.attention import Kernel, attend
 from prior.visibility import Layout
+from videogen.system.hardware import describe
 
 HEAD_WIDTH = 64
 PASSES = ("forward", "both")

@@ -18,12 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.measuring import Call, device_setting, ratio, time_alternately
-from benchmarks.measuring.hardware import describe
 from interfaces.prior import Text
 from prior.model import LlamaPrior
 from videogen.evaluation.generation.prompts import read_prompts
 from videogen.models import BUNDLED
 from videogen.pipeline import VideoPipeline
+from videogen.system.hardware import describe
 
 MASKED = 0.6
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.measuring.hardware import describe
 from prior.linear import Linear
+from videogen.system.hardware import describe
 
 ROWS, INPUTS, OUTPUTS = 3328, 704, 256  # 32 frames of 104 tokens, the down projection
 BF16 = torch.bfloat16

@@ -16,11 +16,11 @@ from typing import Any
 import torch
 
 from benchmarks.measuring import Call, DeviceSetting, device_setting, grid_spec, ratio, synchronize, time_alternately
-from benchmarks.measuring.hardware import describe
 from prior.config import ContextConfig, PriorConfig
 from prior.laws import random_codes
 from prior.memory import Past, copy_past
 from prior.model import LlamaPrior
+from videogen.system.hardware import describe
 
 CONFIG = PriorConfig(
     spec=grid_spec((32, 32), 4),

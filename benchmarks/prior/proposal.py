@@ -25,12 +25,12 @@ from typing import Any
 import torch
 
 from benchmarks.measuring import ROOT, DeviceSetting, device_setting, time_calls
-from benchmarks.measuring.hardware import describe
 from prior.laws import random_codes
 from prior.linear import Linear
 from prior.model import LlamaPrior
 from videogen.evaluation.lab.roofline import Peaks, pass_cost
 from videogen.pipeline import VideoPipeline
+from videogen.system.hardware import describe
 
 STEPS = 8  # per latent frame
 SIDE = 2048  # of the large matrices

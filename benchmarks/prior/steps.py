@@ -36,7 +36,6 @@ from benchmarks.measuring import (
     slope,
     time_alternately,
 )
-from benchmarks.measuring.hardware import describe
 from benchmarks.prior.llama import LlamaBaseline
 from benchmarks.prior.workloads import (
     make_config,
@@ -52,6 +51,7 @@ from benchmarks.prior.workloads import (
 from prior.attention import choose_kernel
 from prior.config import PriorConfig
 from prior.model import LlamaPrior
+from videogen.system.hardware import describe
 
 SIZES = ("width", "layers", "heads", "kv_heads", "hidden", "window")
 TRAINING_SIDE = 8  # tokens of a row and of a column

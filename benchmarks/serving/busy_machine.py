@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring.hardware import describe
+from videogen.system.hardware import describe
 
 PROMPT = "a small red ring drifts left slowly over a dark blue background"
 SPIN = [sys.executable, "-c", "while True: pass"]

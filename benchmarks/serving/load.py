@@ -14,7 +14,6 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring.hardware import describe
 from benchmarks.measuring.load_clients import Server, ViewerCrowd, quantile
 from benchmarks.measuring.random_models import write_random_model
 from videogen.serve.engine.engine import Engine
@@ -22,6 +21,7 @@ from videogen.serve.errors import BusyError
 from videogen.serve.limits import ServerLimits
 from videogen.serve.messages import FrameBatch, Message
 from videogen.serve.requests import GenerationParams
+from videogen.system.hardware import describe
 
 PROMPT = "a small red ring drifts left over a dark blue background"
 GRACE = 10.0  # seconds after the last viewer left, before resources are counted

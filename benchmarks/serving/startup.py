@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.measuring.hardware import describe
+from videogen.system.hardware import describe
 
 HELP = [sys.executable, "-m", "videogen", "--help"]
 TORCH = [sys.executable, "-c", "import torch"]

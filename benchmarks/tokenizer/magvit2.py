@@ -29,7 +29,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.measuring.hardware import describe
+from videogen.system.hardware import describe
 
 if TYPE_CHECKING:  # the parent imports no torch: on Linux a child inherits its peak memory
     from torch import Tensor

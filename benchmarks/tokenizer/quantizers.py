@@ -21,7 +21,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.measuring.hardware import describe
 from tokenizer.quantize import (
     FSQConfig,
     IBQConfig,
@@ -31,6 +30,7 @@ from tokenizer.quantize import (
     VQConfig,
     make_quantizer,
 )
+from videogen.system.hardware import describe
 
 FSQ_64000 = (8, 8, 8, 5, 5, 5)
 CASES = (

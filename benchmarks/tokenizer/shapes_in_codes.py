@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.measuring.hardware import describe
 from interfaces.tokenizer import encode_clip
 from interfaces.tokens import TokenSpec
 from videogen.evaluation.generation.prompts import true_clips
@@ -21,6 +20,7 @@ from videogen.io.pixels import to_clip, to_frames
 from videogen.models import BUNDLED, TokenizerModel, load_tokenizer
 from videogen.playroom.oracle import look
 from videogen.playroom.scene import SHAPES, SIZES, Scene, Thing, sample_scenes
+from videogen.system.hardware import describe
 
 SEED, CHUNK, BATCH = 20_261_122, 32, 32
 WIDTH, CODE = 48, 8

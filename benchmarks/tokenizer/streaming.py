@@ -22,13 +22,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.measuring.hardware import describe
 from interfaces.tokens import TokenSpec
 from tokenizer.networks.cnn import CNNTokenizer
 from tokenizer.networks.config import CNNTokenizerConfig
 from tokenizer.networks.convolution import FrameConv, TimeConv, last_frames
 from tokenizer.quantize import FSQConfig
 from tokenizer.streaming import State, flatten_state, state_tensors
+from videogen.system.hardware import describe
 
 WINDOW = 8
 CONFIG = CNNTokenizerConfig(

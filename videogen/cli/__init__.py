@@ -20,6 +20,7 @@ from videogen.cli.export import export
 from videogen.cli.generation.continue_clip import continue_
 from videogen.cli.generation.generate import generate
 from videogen.cli.generation.stream import stream
+from videogen.cli.lab import lab
 from videogen.cli.serve import serve
 from videogen.cli.tokenizer_commands import info, reconstruct, selftest
 from videogen.cli.train import train
@@ -38,7 +39,7 @@ def videogen_command() -> None:
 
 for command in (
     data, config, generate, continue_, stream, serve, train,
-    encode, export, convert, reconstruct, evaluate, bench, selftest, info,
+    encode, export, convert, reconstruct, evaluate, lab, bench, selftest, info,
 ):  # fmt: skip
     videogen_command.add_command(command)
 

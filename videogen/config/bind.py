@@ -1,8 +1,9 @@
 """Build frozen dataclasses from a tree of text; the type of a field decides how its text is read.
 
 Supported field types: str, int, float, bool, Path, Literal, `X | None`, tuple[X, ...], tuple[X, Y], dict[str, X],
-dataclasses, and unions of dataclasses with a field `kind: Literal[...]`. A `ValueError` of a dataclass is reported at
-the line of the field that its message begins with.
+dataclasses, and unions of dataclasses with a field `kind: Literal[...]`. A field of the type `Mapping` keeps its
+section unread: changes to another configuration, for `changed`. A `ValueError` of a dataclass is reported at the line
+of the field that its message begins with.
 """
 
 import dataclasses
@@ -43,20 +44,30 @@ def bind(schema: type[T], tree: Mapping, overrides: Iterable[str] = ()) -> Resol
     return Resolved(_dataclass(tree, schema, "", origins), origins)
 
 
+def changed(tree: Mapping, changes: Mapping) -> Mapping:
+    """The tree with other values of some keys, such as `training.steps`; a section replaces a section."""
+    for key, node in changes.items.items():
+        where = changes.key_origins[key]
+        if not all(key.split(".")):
+            raise ConfigError(f"{where}: '{key}' is not of the form key or key.sub")
+        tree = _replaced(tree, key.split("."), node, where)
+    return tree
+
+
 def _overridden(tree: Mapping, override: str) -> Mapping:
     key, equals, text = override.partition("=")
     if not equals or not all(key.split(".")):
         raise ConfigError(f"{COMMAND_LINE}: '{override}' is not of the form key=value or key.sub=value")
-    return _replaced(tree, key.split("."), parse(text, COMMAND_LINE, line_numbers=False))
+    return _replaced(tree, key.split("."), parse(text, COMMAND_LINE, line_numbers=False), COMMAND_LINE)
 
 
-def _replaced(tree: Mapping, path: list[str], node: Node) -> Mapping:
+def _replaced(tree: Mapping, path: list[str], node: Node, where: str) -> Mapping:
     head, *rest = path
     if rest:
         below = tree.items.get(head)
-        inside = below if isinstance(below, Mapping) else Mapping({}, {}, COMMAND_LINE)
-        node = _replaced(inside, rest, node)
-    origins = tree.key_origins if rest and head in tree.key_origins else {**tree.key_origins, head: COMMAND_LINE}
+        inside = below if isinstance(below, Mapping) else Mapping({}, {}, where)
+        node = _replaced(inside, rest, node, where)
+    origins = tree.key_origins if rest and head in tree.key_origins else {**tree.key_origins, head: where}
     return Mapping({**tree.items, head: node}, origins, tree.origin)
 
 
@@ -64,6 +75,9 @@ def _convert(node: Node, kind: Any, key: str, origins: dict[str, str]) -> Any:
     if dataclasses.is_dataclass(kind):
         if not isinstance(node, Mapping):
             raise _wrong(node, key, "a section with keys of its own")
+        if kind is Mapping:
+            origins[key] = node.origin
+            return node
         return _dataclass(node, typing.cast(type, kind), key, origins)
     form = typing.get_origin(kind)
     if form in (types.UnionType, typing.Union):

@@ -21,12 +21,19 @@ SCHEMAS = {
     "playroom": "videogen.playroom.write:PlayroomConfig",
     "tokenizer": "videogen.training.tokenizer.config:TokenizerTrainingConfig",
     "prior": "videogen.training.prior.config:PriorTrainingConfig",
+    "lab": "videogen.lab.recipe:LabRecipe",
 }
 PRIOR_ALONE = "teaching"  # a section of priors only
 
 
 def resolve(word: str | Path, overrides: Iterable[str] = (), expected: str | None = None) -> tuple[str, Resolved[Any]]:
     """Name of the schema and configuration of a file or preset; UsageError if another schema is `expected`."""
+    name, tree = read_tree(word, expected)
+    return name, bind(schema_class(name), tree, overrides)
+
+
+def read_tree(word: str | Path, expected: str | None = None) -> tuple[str, Mapping]:
+    """Name of the schema of a file or preset, and its settings as text."""
     path = find_config(word, SCHEMAS if expected is None else [expected])
     tree = read(path, shown_name(path))
     name = tree.items.get("schema")
@@ -40,7 +47,7 @@ def resolve(word: str | Path, overrides: Iterable[str] = (), expected: str | Non
         raise ConfigError(f"{name.origin}: this file configures '{name.text}'; one for '{expected}' is needed here")
     rest = {key: node for key, node in tree.items.items() if key != "schema"}
     key_origins = {key: where for key, where in tree.key_origins.items() if key != "schema"}
-    return name.text, bind(schema_class(name.text), Mapping(rest, key_origins, tree.origin), overrides)
+    return name.text, Mapping(rest, key_origins, tree.origin)
 
 
 def resolve_run(run: Path, overrides: Iterable[str], expected: str) -> Resolved[Any]:

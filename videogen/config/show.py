@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from videogen.config.bind import Resolved
+from videogen.config.strict_yaml import Mapping, Scalar, Sequence, plain
 
 
 def as_json(resolved: Resolved[Any]) -> dict[str, Any]:
@@ -22,6 +23,8 @@ def as_yaml(schema: str, resolved: Resolved[Any]) -> str:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping | Sequence | Scalar):
+        return plain(value)
     if dataclasses.is_dataclass(value):
         return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, dict):

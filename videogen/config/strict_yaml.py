@@ -5,9 +5,12 @@ type of the field decides what `1e-4`, `no` or `010` means (see bind.py).
 """
 
 import difflib
+import math
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -42,6 +45,26 @@ class Mapping:
 
 
 Node = Scalar | Sequence | Mapping
+
+
+def plain(node: Node) -> Any:
+    """The node as JSON data that reads back as the same settings; unquoted words that can be numbers are numbers."""
+    if isinstance(node, Mapping):
+        return {key: plain(item) for key, item in node.items.items()}
+    if isinstance(node, Sequence):
+        return [plain(item) for item in node.items]
+    return node.text if node.quoted else _guessed(node.text)
+
+
+def _guessed(word: str) -> Any:
+    constants = {"true": True, "false": False, "null": None, "~": None, "": None}
+    if word in constants:
+        return constants[word]
+    for kind in (int, float):
+        with suppress(ValueError):
+            number = kind(word)
+            return number if math.isfinite(number) else word
+    return word
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:

@@ -59,6 +59,11 @@ def peak_memory_mib(model: "PriorModel") -> float:
     device = model.network.device
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
+    return peak_process_mib()
+
+
+def peak_process_mib() -> float:
+    """The most memory that this process has had at once."""
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)

@@ -1,1 +1,3 @@
-"""The machine: devices.py, threads.py (the cores that other programs leave free), signals.py (stopping a run)."""
+"""The machine: devices.py, threads.py (the cores that other programs leave free), signals.py (stopping a run),
+hardware.py (its name, for measurements).
+"""

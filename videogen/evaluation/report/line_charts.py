@@ -7,8 +7,11 @@ from xml.sax.saxutils import escape
 
 WIDTH, HEIGHT = 640, 360
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 40, 48
-LEGEND = 112  # beside the curves, if there is more than one
-COLORS = ("#1f6fb4", "#d1602b", "#2c8a57", "#8a4fb0", "#b8901a", "#555555", "#c2407a", "#3a9ea5")
+LEGEND = 112  # beside the curves, if there is more than one; wider for long names
+LETTER, LEGEND_LINE = 6.4, 16  # pixels
+FEW_POINTS = 12  # of a curve: each is drawn
+COLORS = ("#1f6fb4", "#d1602b", "#2c8a57", "#8a4fb0", "#b8901a", "#555555", "#c0417e", "#3aa7a3", "#7d5a3c", "#9aa02c")
+DASHES = ("", " stroke-dasharray='7 4'", " stroke-dasharray='2 3'")  # once the colors are used up
 STYLE = "font-family='sans-serif' font-size='12' fill='#333'"
 
 
@@ -71,11 +74,14 @@ def draw(
     axis_of: Callable[[Sequence[float], float, float], Axis],
 ) -> str:
     everything = [point for some in points.values() for point in some]
-    across = axis_of([x for x, _ in everything], LEFT, WIDTH - RIGHT - (LEGEND if len(points) > 1 else 0))
+    end = WIDTH - RIGHT - (LEGEND if len(points) > 1 else 0)
+    across = axis_of([x for x, _ in everything], LEFT, end)
     up = axis_of([y for _, y in everything], HEIGHT - BOTTOM, TOP)
+    width = max(WIDTH, end + 16 + math.ceil(LETTER * max(map(len, points), default=0))) if len(points) > 1 else WIDTH
+    height = max(HEIGHT, TOP + LEGEND_LINE * (len(points) + 1))
     parts = [
-        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {HEIGHT}' width='{WIDTH}' height='{HEIGHT}'>",
-        f"<rect width='{WIDTH}' height='{HEIGHT}' fill='#fffefb'/>",
+        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height}' width='{width}' height='{height}'>",
+        f"<rect width='{width}' height='{height}' fill='#fffefb'/>",
         f"<text x='{LEFT}' y='20' {STYLE} font-weight='bold'>{escape(title)}</text>",
         f"<text x='{across.end:.0f}' y='{HEIGHT - 8}' {STYLE} text-anchor='end'>{escape(x_label)}</text>",
         f"<text x='8' y='{TOP - 4}' {STYLE}>{escape(y_label)}</text>",
@@ -83,19 +89,20 @@ def draw(
     ]
     for number, (name, some) in enumerate(points.items()):
         color = COLORS[number % len(COLORS)]
-        path = " ".join(f"{across.at(x):.1f},{up.at(y):.1f}" for x, y in some)
-        parts.append(f"<polyline points='{path}' fill='none' stroke='{color}' stroke-width='1.8'/>")
-        if len(some) == 1:  # a line of one point shows nothing
-            parts.append(
-                f"<circle cx='{across.at(some[0][0]):.1f}' cy='{up.at(some[0][1]):.1f}' r='3' fill='{color}'/>"
-            )
+        dash = DASHES[number // len(COLORS) % len(DASHES)]
+        places = [(f"{across.at(x):.1f}", f"{up.at(y):.1f}") for x, y in some]
+        path = " ".join(f"{x},{y}" for x, y in places)
+        parts.append(f"<polyline points='{path}' fill='none' stroke='{color}' stroke-width='1.8'{dash}/>")
+        if len(some) <= FEW_POINTS:
+            parts += [f"<circle cx='{x}' cy='{y}' r='2.6' fill='{color}'/>" for x, y in places]
         if len(points) > 1:
-            place = f"x='{across.end + 10:.0f}' y='{TOP + 16 + 16 * number}'"
+            place = f"x='{across.end + 10:.0f}' y='{TOP + LEGEND_LINE * (number + 1)}'"
             parts.append(f"<text {place} {STYLE.replace('#333', color)}>{escape(name)}</text>")
     return "\n".join([*parts, "</svg>\n"])
 
 
-def grid(across: Axis, up: Axis) -> list[str]:
+def grid(across: Axis, up: Axis, bottom: float = HEIGHT - BOTTOM) -> list[str]:
+    """Lines and numbers of both axes; that across is at `bottom`."""
     parts = []
     for value in up.ticks():
         y = up.at(value)
@@ -103,10 +110,8 @@ def grid(across: Axis, up: Axis) -> list[str]:
         parts.append(f"<text x='{LEFT - 6}' y='{y + 4:.1f}' {STYLE} text-anchor='end'>{value:.6g}</text>")
     for value in across.ticks():
         x = across.at(value)
-        parts.append(
-            f"<line x1='{x:.1f}' x2='{x:.1f}' y1='{HEIGHT - BOTTOM}' y2='{HEIGHT - BOTTOM + 4}' stroke='#333'/>"
-        )
-        parts.append(f"<text x='{x:.1f}' y='{HEIGHT - BOTTOM + 18}' {STYLE} text-anchor='middle'>{value:.6g}</text>")
+        parts.append(f"<line x1='{x:.1f}' x2='{x:.1f}' y1='{bottom}' y2='{bottom + 4}' stroke='#333'/>")
+        parts.append(f"<text x='{x:.1f}' y='{bottom + 18}' {STYLE} text-anchor='middle'>{value:.6g}</text>")
     return parts
 
 

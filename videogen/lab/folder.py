@@ -1,0 +1,107 @@
+"""The folder of a lab, which belongs to one recipe.
+
+lab.json  data/  variants/NAME/{budget.json, seed_0/{job.json, run/, training.json, figures.json, pictures/}}
+results.json  page.md  page/
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from videogen.checkpoint import as_json
+from videogen.config.schemas import resolve
+from videogen.errors import UsageError
+from videogen.lab.clips import clip_settings
+from videogen.lab.job import JOB, LabJob, read_json
+from videogen.lab.recipe import LabRecipe
+from videogen.lab.variants import LOG_LINES, Variant, common_base, expand
+
+LAB_FILE = "lab.json"
+PLACES = ("train", "validation")  # of the clips: a lab's folder may move
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A recipe and the folder that its results are in."""
+
+    place: Path  # of the recipe
+    recipe: LabRecipe
+    base: Variant
+    variants: tuple[Variant, ...]
+    out: Path
+
+    @staticmethod
+    def open(place: Path, out: Path) -> "Lab":
+        """ConfigError for anything wrong in the recipe, its base or its variants."""
+        recipe: LabRecipe = resolve(place, expected="lab")[1].value
+        base = common_base(recipe, place)
+        lab = Lab(place, recipe, base, expand(recipe, base.tree, place), out)
+        for variant in lab.variants:
+            lab.config(variant, recipe.seeds[0], recipe.budget.steps or 1)
+        return lab
+
+    def config(self, variant: Variant, seed: int, steps: int) -> dict[str, Any]:
+        """The configuration of a training, as JSON data."""
+        from videogen.training.records.run_folder import config_dict
+
+        every = max(1, -(-steps // self.recipe.validations))
+        return config_dict(
+            variant.config(
+                {
+                    **clip_settings(self.recipe.data, self.out),
+                    "training.seed": seed,
+                    "training.steps": steps,
+                    "training.log_every": max(1, steps // LOG_LINES),
+                    "training.validate_every": every,
+                    "training.checkpoint_every": every,
+                    "training.sample_every": 0,
+                    "training.keep": 1,
+                }
+            )
+        )
+
+    def folder(self, variant: Variant) -> Path:
+        return self.out / "variants" / variant.name
+
+    def seed_folder(self, variant: Variant, seed: int) -> Path:
+        return self.folder(variant) / f"seed_{seed}"
+
+    def shared(self) -> dict[str, Any]:
+        """What may not change once the lab has begun, beside the configurations of its variants."""
+        from videogen.training.records.run_folder import config_dict
+
+        recipe = self.recipe
+        return {"data": config_dict(recipe.data), "budget": config_dict(recipe.budget), "threads": recipe.threads}
+
+
+def check_folder(lab: Lab, resume: bool) -> None:
+    """UsageError for a folder that is in use without `resume`, or was begun with another recipe."""
+    before = read_json(lab.out / LAB_FILE)
+    if before is None:
+        if lab.out.is_dir() and any(lab.out.iterdir()):
+            raise UsageError(f"{lab.out}: holds files that are not a lab's; choose another folder")
+        return
+    if not resume:
+        raise UsageError(f"{lab.out}: already holds a lab; --resume continues it, or choose another folder")
+    refuse_changed_settings(lab, {key: before[key] for key in lab.shared()}, lab.shared(), "the lab")
+    for variant in lab.variants:
+        for seed in lab.recipe.seeds:
+            folder = lab.seed_folder(variant, seed)
+            if (folder / JOB).is_file():
+                began = LabJob.read(folder).config
+                now = lab.config(variant, seed, began["training"]["steps"])
+                refuse_changed_settings(lab, without_places(began), without_places(now), f"variant '{variant.name}'")
+
+
+def refuse_changed_settings(lab: Lab, before: dict[str, Any], now: dict[str, Any], what: str) -> None:
+    from videogen.training.records.run_folder import differences
+
+    for key, then, today in differences(before, now):
+        raise UsageError(
+            f"{lab.place}: {what} began with {key} = {as_json(then).strip()}, and the recipe now says "
+            f"{as_json(today).strip()}; undo the change, or choose another --out"
+        )
+
+
+def without_places(config: dict[str, Any]) -> dict[str, Any]:
+    return {**config, "data": {key: value for key, value in config["data"].items() if key not in PLACES}}

@@ -1,0 +1,61 @@
+"""What figures are called in tables and charts; a figure without a line here is shown under its own name."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Heading:
+    text: str
+    format: str = ".3g"
+    share: bool = False  # 0 to 1
+
+    def show(self, value: float) -> str:
+        return f"{value:{self.format}}"
+
+
+def share(text: str) -> Heading:
+    return Heading(text, ".1%", share=True)
+
+
+HEADINGS = {  # in the order of the columns
+    "bits_per_token": Heading("bits a token", ".1f"),
+    "psnr": Heading("PSNR, dB", ".2f"),
+    "psnr_worst": Heading("worst frame, dB", ".2f"),
+    "ssim": Heading("SSIM", ".3f"),
+    "flicker": Heading("flicker", ".2f"),
+    "code_use": share("tokens used"),
+    "code_use_reachable": share("reachable"),
+    "perplexity": Heading("token perplexity", ",.0f"),
+    "codebook_use": share("codes used"),
+    "codebook_perplexity": Heading("codebook perplexity", ",.1f"),
+    "codebook_evenness": share("perplexity / codes"),
+    "oracle_attributes": share("oracle: attributes"),
+    "ceiling_attributes": share("true clips: attributes"),
+    "oracle_all": share("oracle: all right"),
+    "ceiling_all": share("true clips: all right"),
+    "oracle_shape": share("oracle: shape"),
+    "ceiling_shape": share("true clips: shape"),
+    "oracle_colour": share("oracle: color"),
+    "ceiling_colour": share("true clips: color"),
+    "oracle_size": share("oracle: size"),
+    "ceiling_size": share("true clips: size"),
+    "oracle_motion": share("oracle: motion"),
+    "ceiling_motion": share("true clips: motion"),
+    "psnr_soft": Heading("PSNR as trained, dB", ".2f"),
+    "soft_gap": Heading("soft - hard, dB", ".2f"),
+    "bits_per_pixel": Heading("bits a pixel", ".4f"),
+    "codes_per_token": Heading("codes a token", ".0f"),
+    "parameters": Heading("parameters", ",.0f"),
+    "quantizer_parameters": Heading("of the quantizer", ",.0f"),
+    "steps": Heading("steps", ",.0f"),
+    "ms_per_step": Heading("CPU ms a step", ".0f"),
+    "peak_mib": Heading("peak MiB", ".0f"),
+}
+DEFAULT_COLUMNS = (
+    *("bits_per_token", "psnr", "ssim", "flicker", "codebook_use", "codebook_evenness", "perplexity"),
+    *("oracle_attributes", "soft_gap", "steps", "ms_per_step", "peak_mib"),
+)
+
+
+def heading(figure: str) -> Heading:
+    return HEADINGS.get(figure, Heading(figure))

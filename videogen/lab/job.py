@@ -1,0 +1,55 @@
+"""What the process of one training is asked to do, as a file."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from videogen.checkpoint import as_json
+from videogen.config.serialization import from_json
+
+if TYPE_CHECKING:
+    from videogen.training.tokenizer.config import TokenizerTrainingConfig
+
+JOB, BUDGET, TRAINING, FIGURES = "job.json", "budget.json", "training.json", "figures.json"
+RUN, PICTURES = "run", "pictures"
+
+
+@dataclass(frozen=True)
+class LabJob:
+    """Train `config` in a folder and measure; or, with `base`, time both for `calibration` steps."""
+
+    config: dict[str, Any]  # of the schema tokenizer, as JSON data
+    measures: tuple[str, ...] = ()
+    pictures: tuple[int, ...] = ()  # numbers of held-out clips
+    threads: int = 1
+    base: dict[str, Any] | None = None
+    calibration: int = 0
+
+    def write(self, folder: Path) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        return write_json(folder / JOB, asdict(self))
+
+    @staticmethod
+    def read(folder: Path) -> "LabJob":
+        data = read_json(folder / JOB)
+        return LabJob(**{**data, "measures": tuple(data["measures"]), "pictures": tuple(data["pictures"])})
+
+
+def training_config(data: dict[str, Any]) -> "TokenizerTrainingConfig":
+    from videogen.training.tokenizer.config import TokenizerTrainingConfig
+
+    return from_json(TokenizerTrainingConfig, data, "the job")  # type: ignore[no-any-return]
+
+
+def write_json(place: Path, data: Any) -> Path:
+    """A file that is whole or not there."""
+    partial = place.with_name(f".{place.name}.partial")
+    partial.write_text(as_json(data), encoding="utf-8")
+    partial.replace(place)
+    return place
+
+
+def read_json(place: Path) -> Any:
+    """The data of a file that `write_json` wrote; None if there is none."""
+    return json.loads(place.read_text(encoding="utf-8")) if place.is_file() else None

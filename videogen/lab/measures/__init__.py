@@ -1,0 +1,34 @@
+"""What is measured on a trained variant: one file a measure, one function in it.
+
+    def measure(context: MeasureContext) -> Figures
+
+`context` (context.py) has the trained tokenizer, the held-out clips uint8 [N, T, H, W, 3] with their captions, the
+reconstructions, the run folder, and a folder for pictures. `Figures` are a flat dict: name -> number. A new measure is
+a file with this function and a line in MEASURES; a new figure that should be in the table is a line in
+`videogen.lab.headings.HEADINGS`.
+
+This module imports no measure until it is used, because they need torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from videogen.lab.measures.context import MeasureContext
+
+Figures: TypeAlias = dict[str, float]
+
+MEASURES = {  # in the order of the columns
+    "reconstruction": "videogen.lab.measures.reconstruction",
+    "usage": "videogen.lab.measures.usage",
+    "oracle": "videogen.lab.measures.oracle",
+    "soft_gap": "videogen.lab.measures.soft_gap",
+    "cost": "videogen.lab.measures.cost",
+}
+PLAYROOM_ONLY = frozenset({"oracle"})  # they compare with what a caption of the playroom says
+
+
+def measure(name: str, context: "MeasureContext") -> Figures:
+    """The figures of this measure."""
+    figures: Figures = importlib.import_module(MEASURES[name]).measure(context)
+    return figures

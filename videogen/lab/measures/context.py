@@ -1,0 +1,52 @@
+"""What a measure may look at."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from interfaces.tokenizer import encode_clip
+from videogen.io.pixels import to_clip, to_frames
+from videogen.models import TokenizerModel
+
+AT_ONCE = 16  # clips
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """What a training took."""
+
+    steps: int
+    ms_per_step: float  # CPU time of all threads, the median over the steps
+    peak_mib: float  # of the whole process
+
+
+@dataclass(frozen=True, eq=False)
+class MeasureContext:
+    """A trained variant and the clips that were held out, with what most measures need computed once."""
+
+    model: TokenizerModel  # averaged weights, evaluation mode
+    clips: Tensor  # uint8 [N, T, H, W, 3]
+    captions: tuple[str, ...]  # of the clips; "" where there is none
+    training: TrainingRecord
+    run: Path  # the run folder: metrics.jsonl, model/
+    pictures: Path  # a folder for pictures of this variant
+
+    @cached_property
+    def codes(self) -> Tensor:
+        """int64 [N, T', tokens, K], encoded in streaming form."""
+        return torch.cat([encode_clip(self.model.network, to_clip(part)) for part in torch.split(self.clips, AT_ONCE)])
+
+    @cached_property
+    def reconstructions(self) -> Tensor:
+        """The clips from their codes, uint8 [N, T, H, W, 3]."""
+        return self.decode(self.codes)
+
+    def decode(self, codes_NTNK: Tensor) -> Tensor:
+        """The clips of any codes, as long as the held-out ones: uint8 [N, T, H, W, 3]."""
+        parts = [
+            to_frames(self.model.network.decode(part, self.model.spec)[0]) for part in torch.split(codes_NTNK, AT_ONCE)
+        ]
+        return torch.cat(parts)[:, : self.clips.shape[1]]

@@ -1,0 +1,121 @@
+"""The page of a lab: Markdown with a table, charts and pictures, made of results alone.
+
+Charts and pictures lie in the folder beside the page that has its name: docs/lab/families.md, docs/lab/families/.
+"""
+
+import shutil
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from videogen.lab.charts import chosen, draw
+from videogen.lab.child import original_of, picture_of
+from videogen.lab.folder import Lab
+from videogen.lab.headings import DEFAULT_COLUMNS, HEADINGS, heading
+from videogen.lab.results import RESULTS
+from videogen.lab.sheets import save_sheet
+
+PAGE = "page.md"
+
+
+def write_page(lab: Lab, results: dict[str, Any], page: Path) -> None:
+    """Write the page and what it shows; charts and sheets of an earlier page are removed."""
+    beside = page.with_suffix("")
+    beside.mkdir(parents=True, exist_ok=True)
+    for old in (place for pattern in ("chart_*.svg", "clip_*.png") for place in beside.glob(pattern)):
+        old.unlink()
+    if page.parent != lab.out:
+        shutil.copyfile(lab.out / RESULTS, beside / RESULTS)
+    sections = [*head(lab, results), *charts(lab, results, beside), *sheets(lab, results, beside)]
+    page.write_text("\n\n".join(section.strip() for section in sections if section.strip()) + "\n", encoding="utf-8")
+
+
+def head(lab: Lab, results: dict[str, Any]) -> Iterator[str]:
+    recipe = lab.recipe
+    yield f"# {recipe.title}"
+    yield f"**{recipe.question.strip()}**" if recipe.question else ""
+    yield recipe.about
+    yield f"## Findings\n\n{recipe.findings}" if recipe.findings else ""
+    yield f"## Figures\n\n{made(results)}"
+    yield table(results, columns_of(lab, results))
+    yield notes(results)
+
+
+def made(results: dict[str, Any]) -> str:
+    """How the figures came about, in a few sentences."""
+    budget, count, seeds = results["budget"] or {}, len(results["variants"]), len(results["seeds"])
+    spent = f"{budget.get('steps')} steps"
+    if budget.get("cpu_seconds"):
+        base = results["base_ms"] or 0.0
+        spent = (
+            f"{budget['cpu_seconds']:g} s of CPU time (at the speed at which a step of the base takes {base:.0f} ms)"
+        )
+    runs = f"{seeds} seeds each (mean ± standard deviation)" if seeds > 1 else "one seed each"
+    threads = "one thread" if results["threads"] == 1 else f"{results['threads']} threads"
+    return (
+        f"{count} variants, {runs}; each was trained on the same clips for {spent}, on {threads}: "
+        f"{'; '.join(results['hardware'])}.\n\n```\n{results['command']}\n```"
+    )
+
+
+def columns_of(lab: Lab, results: dict[str, Any]) -> list[str]:
+    """The figures in the table: those that the recipe names, else the usual ones that some variant has."""
+    had = {name for row in results["variants"] for name in row["figures"]}
+    wanted = lab.recipe.columns or tuple(name for name in HEADINGS if name in DEFAULT_COLUMNS)
+    return [name for name in wanted if name in had]
+
+
+def table(results: dict[str, Any], columns: list[str]) -> str:
+    """A row for each variant, under the name of its group."""
+    head_row = ["", *(heading(name).text for name in columns)]
+    rows = [head_row, ["---", *["---:"] * len(columns)]]
+    for group, variants in groupby(results["variants"], key=lambda row: row["group"]):
+        if group:
+            rows.append([f"**{group}**", *[""] * len(columns)])
+        rows += [[row["label"], *cells(row, columns)] for row in variants]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def cells(row: dict[str, Any], columns: list[str]) -> list[str]:
+    if not row["finished"]:
+        return ["diverged" if row["failed"] else "not yet", *[""] * (len(columns) - 1)]
+    return [cell(name, row["figures"].get(name), row["spread"].get(name)) for name in columns]
+
+
+def cell(name: str, value: float | None, spread: float | None) -> str:
+    if value is None:
+        return ""
+    shown = heading(name).show(value)
+    return f"{shown} ± {heading(name).show(spread)}" if spread else shown
+
+
+def notes(results: dict[str, Any]) -> str:
+    lines = [f"- {row['label']}: {row['note']}" for row in results["variants"] if row["note"]]
+    lines += [f"- {row['label']} diverged: {row['failed']}" for row in results["variants"] if row["failed"]]
+    return "\n".join(lines)
+
+
+def charts(lab: Lab, results: dict[str, Any], beside: Path) -> Iterator[str]:
+    for number, chart in enumerate(lab.recipe.charts, 1):
+        svg = draw(chart, results["variants"])
+        if svg is not None:
+            name = f"chart_{number}.svg"
+            (beside / name).write_text(svg, encoding="utf-8")
+            yield f"![{chart.title}]({beside.name}/{name})"
+
+
+def sheets(lab: Lab, results: dict[str, Any], beside: Path) -> Iterator[str]:
+    """The same clip in all variants, the original first."""
+    wanted, seed = lab.recipe.pictures, lab.recipe.seeds[0]
+    shown = [row["name"] for row in chosen(results["variants"], wanted.only) if str(seed) in row["by_seed"]]
+    some = [variant for variant in lab.variants if variant.name in shown]
+    if not some:
+        return
+    yield "## Reconstructions of held-out clips"
+    for number in wanted.clips:
+        folders = [lab.seed_folder(variant, seed) for variant in some]
+        strips = [original_of(folders[0], number), *(picture_of(folder, number) for folder in folders)]
+        captions = ["original", *(variant.label for variant in some)]
+        save_sheet(strips, captions, wanted.frames, beside / f"clip_{number}.png")
+        yield f"![Held-out clip {number}]({beside.name}/clip_{number}.png)"

@@ -1,0 +1,152 @@
+"""The schema `lab` of configuration files: variants of one tokenizer configuration, compared side by side."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from videogen.config.strict_yaml import Mapping
+from videogen.lab.measures import MEASURES, PLAYROOM_ONLY
+from videogen.playroom.write import PlayroomConfig
+
+NOTHING = Mapping({}, {}, "default")
+LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.")
+
+
+@dataclass(frozen=True)
+class LabPlayroom:
+    """Clips of the playroom, written into the lab's folder: some to train on, others (of the next seed) held out."""
+
+    train: PlayroomConfig
+    held_out: int
+    kind: Literal["playroom"] = "playroom"
+
+    def __post_init__(self) -> None:
+        if self.held_out < 1:
+            raise ValueError(f"held_out is {self.held_out}; it must be at least 1")
+
+
+@dataclass(frozen=True)
+class LabFolder:
+    """A set of one's own; without `validation`, the base says which share of it is held out."""
+
+    train: Path
+    validation: Path | None = None
+    kind: Literal["folder"] = "folder"
+
+
+@dataclass(frozen=True)
+class LabBudget:
+    """What every variant may spend: seconds of CPU time, turned into steps before it is trained; or steps."""
+
+    cpu_seconds: float | None = None
+    steps: int | None = None
+    calibration: int = 12  # steps of a throwaway run that are timed
+
+    def __post_init__(self) -> None:
+        if (self.cpu_seconds is None) == (self.steps is None):
+            raise ValueError("cpu_seconds and steps: give one of them")
+        if self.cpu_seconds is not None and self.cpu_seconds <= 0:
+            raise ValueError(f"cpu_seconds is {self.cpu_seconds:g}; it must be above 0")
+        if self.steps is not None and self.steps < 1:
+            raise ValueError(f"steps is {self.steps}; it must be at least 1")
+        if self.calibration < 3:
+            raise ValueError(f"calibration is {self.calibration}; the median needs at least 3 steps")
+
+
+@dataclass(frozen=True)
+class VariantConfig:
+    """What a variant changes: `set` maps keys of the base, such as `tokenizer.quantizer`, to their values."""
+
+    set: Mapping = NOTHING
+    label: str | None = None  # in tables and charts; the name, if there is none
+    group: str | None = None  # a heading over several rows of the table, and a line of a chart
+    note: str | None = None  # under the table
+
+
+@dataclass(frozen=True)
+class ChartConfig:
+    """A chart of the page.
+
+    curves: a figure of metrics.jsonl over the steps, a line a variant
+    values: figures, a mark a variant; those that are shares are bars in one chart
+    points: two figures, a dot a variant
+    lines: two figures, a line a group through its variants
+    numbered: figures with numbered names (psnr_1, psnr_2, ...), a line a variant
+    """
+
+    kind: Literal["curves", "values", "points", "lines", "numbered"]
+    figures: tuple[str, ...]  # points and lines: that of the x axis first
+    title: str
+    only: tuple[str, ...] = ()  # names of variants or groups; empty: all of them
+
+    def __post_init__(self) -> None:
+        expected = {"points": 2, "lines": 2, "curves": 1, "numbered": 1}.get(self.kind)
+        if not self.figures or expected not in (None, len(self.figures)):
+            raise ValueError(f"figures are {len(self.figures)}; kind: {self.kind} draws {expected or 'one or more'}")
+
+
+@dataclass(frozen=True)
+class LabPictures:
+    """Which held-out clips are shown, each reconstructed by all variants, and how many frames of each."""
+
+    clips: tuple[int, ...] = (0, 1)
+    frames: int = 5
+    only: tuple[str, ...] = ()  # names of variants or groups; empty: all of them
+
+    def __post_init__(self) -> None:
+        if min(self.clips, default=0) < 0:
+            raise ValueError(f"clips are {list(self.clips)}; they are numbers from 0 on")
+        if self.frames < 1:
+            raise ValueError(f"frames is {self.frames}; it must be at least 1")
+
+
+@dataclass(frozen=True)
+class LabRecipe:
+    """A comparison: what differs between the variants, what is the same for all, and what is measured and shown."""
+
+    title: str
+    base: str  # a configuration of the schema tokenizer: a path, from the recipe's folder or from here, or a preset
+    data: LabPlayroom | LabFolder
+    budget: LabBudget
+    measures: tuple[str, ...]
+    question: str = ""
+    about: str = ""  # Markdown, before the figures
+    findings: str = ""  # Markdown: conclusions are written by people
+    set: Mapping = NOTHING  # changes of the base for all variants
+    variants: dict[str, VariantConfig] = field(default_factory=dict)
+    grid: dict[str, dict[str, VariantConfig]] = field(default_factory=dict)  # every combination of one choice an axis
+    seeds: tuple[int, ...] = (0,)
+    validations: int = 5  # during training, evenly spaced
+    threads: int = 1
+    columns: tuple[str, ...] = ()  # figures in the table; empty: those that have a heading
+    charts: tuple[ChartConfig, ...] = ()
+    pictures: LabPictures = LabPictures()
+
+    def __post_init__(self) -> None:
+        if not self.variants and not self.grid:
+            raise ValueError("variants are missing; a comparison needs variants, or a grid")
+        for axis, choices in self.grid.items():
+            if not choices:
+                raise ValueError(f"grid has no choices in '{axis}'")
+        _check_names("variants", self.variants)
+        for choices in self.grid.values():
+            _check_names("grid", choices)
+        for name in ("seeds", "measures"):
+            if not getattr(self, name) or len(set(getattr(self, name))) < len(getattr(self, name)):
+                raise ValueError(f"{name} are {list(getattr(self, name))}; expected one or more, each once")
+        for measure in self.measures:
+            if measure not in MEASURES:
+                raise ValueError(f"measures hold '{measure}'; known: {', '.join(MEASURES)}")
+            if measure in PLAYROOM_ONLY and not isinstance(self.data, LabPlayroom):
+                raise ValueError(f"measures hold '{measure}', which needs clips of the playroom")
+        for name in ("validations", "threads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+
+
+def _check_names(where: str, names: Iterable[str]) -> None:
+    """They become folders, and parts of the names of files."""
+    for name in names:
+        if not name or not set(name) <= LETTERS or name.startswith("."):
+            raise ValueError(f"{where} hold '{name}'; names have letters, digits, '_', '-' and '.'")

@@ -1,0 +1,96 @@
+"""Run a recipe: the clips once, then a process for each training.
+
+What is finished is not repeated; an unfinished training goes on from its checkpoint.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from videogen.errors import NumbersError
+from videogen.lab.budget import Calibration, steps_for
+from videogen.lab.clips import OnProgress, prepare_clips
+from videogen.lab.folder import LAB_FILE, Lab, check_folder
+from videogen.lab.job import BUDGET, FIGURES, LabJob, read_json, write_json
+from videogen.lab.process import run_child
+from videogen.lab.variants import Variant
+from videogen.system.hardware import describe
+
+FAILED = "failed"
+OnNote = Callable[[str], None]
+
+
+def run_lab(lab: Lab, resume: bool, on_clips: OnProgress, on_progress: OnProgress, on_note: OnNote) -> None:
+    """Train and measure whatever is not finished."""
+    check_folder(lab, resume)
+    lab.out.mkdir(parents=True, exist_ok=True)
+    begin(lab)
+    prepare_clips(lab.recipe.data, lab.out, on_clips)
+    todo = [(variant, seed) for variant in lab.variants for seed in lab.recipe.seeds]
+    for done, (variant, seed) in enumerate(todo):
+        on_progress(done, len(todo))
+        figures = train_variant(lab, variant, seed)
+        on_note(f"{done + 1} of {len(todo)}  {variant.name}, seed {seed}: {summary(figures)}")
+    on_progress(len(todo), len(todo))
+
+
+def begin(lab: Lab) -> None:
+    """Write down what all variants share, and the machine."""
+    known = read_json(lab.out / LAB_FILE) or {}
+    machines = dict.fromkeys([*known.get("hardware", []), describe()])
+    write_json(lab.out / LAB_FILE, {**known, **lab.shared(), "hardware": list(machines)})
+
+
+def train_variant(lab: Lab, variant: Variant, seed: int) -> dict[str, Any]:
+    """The figures by measure, or the reason why there are none."""
+    folder = lab.seed_folder(variant, seed)
+    if FAILED in (known := read_json(folder / FIGURES) or {}):
+        return known
+    config = lab.config(variant, seed, steps_of(lab, variant))
+    recipe = lab.recipe
+    LabJob(config, recipe.measures, recipe.pictures.clips, recipe.threads).write(folder)
+    try:
+        run_child("train", folder, recipe.threads, variant.name)
+    except NumbersError as error:  # a variant that diverges is a result
+        write_json(folder / FIGURES, {FAILED: str(error)})
+    return read_json(folder / FIGURES)  # type: ignore[no-any-return]
+
+
+def steps_of(lab: Lab, variant: Variant) -> int:
+    """The number of steps, measured once a variant where the budget is CPU time."""
+    budget = lab.recipe.budget
+    if budget.cpu_seconds is None:
+        assert budget.steps is not None
+        return budget.steps
+    folder = lab.folder(variant)
+    known = read_json(folder / BUDGET)
+    if known is None or "steps" not in known:
+        known = measure_budget(lab, variant)
+    return int(known["steps"])
+
+
+def measure_budget(lab: Lab, variant: Variant) -> dict[str, Any]:
+    recipe, folder = lab.recipe, lab.folder(variant)
+    seed, steps = recipe.seeds[0], recipe.budget.calibration
+    own_config, base_config = lab.config(variant, seed, steps), lab.config(lab.base, seed, steps)
+    LabJob(own_config, threads=recipe.threads, base=base_config, calibration=steps).write(folder)
+    run_child("calibrate", folder, recipe.threads, variant.name)
+    found = Calibration(**read_json(folder / BUDGET))
+    shared = read_json(lab.out / LAB_FILE)
+    if "base_ms" not in shared:
+        shared["base_ms"] = found.base_ms
+        write_json(lab.out / LAB_FILE, shared)
+    own = found.ms_per_step(shared["base_ms"])
+    assert recipe.budget.cpu_seconds is not None
+    known = {**asdict(found), "ms_per_step": own, "steps": steps_for(recipe.budget.cpu_seconds, own)}
+    write_json(folder / BUDGET, known)
+    return known
+
+
+def summary(figures: dict[str, Any]) -> str:
+    """A finished training in a few words."""
+    if FAILED in figures:
+        return str(figures[FAILED])
+    flat = {name: value for measured in figures.values() for name, value in measured.items()}
+    shown = {name: flat[name] for name in ("steps", "psnr", "codebook_use") if name in flat}
+    return ", ".join(f"{name} {value:.4g}" for name, value in shown.items()) or "measured"

@@ -1,0 +1,30 @@
+"""Pictures: frames of a clip as a strip without loss, and sheets of the same clip in all variants."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from videogen.io.contact_sheet import contact_sheet
+
+
+def save_strip(clip_THWC: NDArray[np.uint8], place: Path) -> None:
+    """The frames side by side as a PNG."""
+    from PIL import Image
+
+    Image.fromarray(np.concatenate(list(clip_THWC), axis=1)).save(place)
+
+
+def load_strip(place: Path) -> NDArray[np.uint8]:
+    """The frames of a strip of square frames, uint8 [T, H, W, 3]."""
+    from PIL import Image
+
+    strip = np.asarray(Image.open(place).convert("RGB"))
+    side = strip.shape[0]
+    return strip.reshape(side, -1, side, 3).transpose(1, 0, 2, 3)
+
+
+def save_sheet(strips: Sequence[Path], captions: Sequence[str], frames: int, place: Path) -> None:
+    """A contact sheet: a row for each strip, with its caption."""
+    contact_sheet([load_strip(strip) for strip in strips], captions, columns=frames).save(place, optimize=True)

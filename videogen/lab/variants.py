@@ -1,0 +1,93 @@
+"""The variants of a recipe, each with its whole configuration.
+
+A configuration is the base, then the recipe's `set`, then the variant's, then what the lab decides: data, seed, steps.
+"""
+
+import itertools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from videogen.config.bind import bind, changed
+from videogen.config.schemas import read_tree, schema_class
+from videogen.config.strict_yaml import ConfigError, Mapping, parse
+from videogen.lab.recipe import LabRecipe, VariantConfig
+
+if TYPE_CHECKING:
+    from videogen.training.tokenizer.config import TokenizerTrainingConfig
+
+LAB = "the lab"  # the origin of the settings that it decides
+TOKENIZER = "tokenizer"  # the schema
+LOG_LINES = 20  # during a training
+DECIDED = ("data.train", "data.validation", "training.steps", "training.seed")
+
+
+@dataclass(frozen=True)
+class Variant:
+    name: str
+    label: str
+    group: str | None
+    note: str | None
+    tree: Mapping  # the base with the changes of the recipe and of the variant
+
+    def config(self, settings: dict[str, object]) -> "TokenizerTrainingConfig":
+        """The configuration with these settings of the lab on top; ConfigError with the line of a wrong change."""
+        return bind(schema_class(TOKENIZER), changed(self.tree, as_changes(settings))).value  # type: ignore[no-any-return]
+
+
+def common_base(recipe: LabRecipe, place: Path) -> Variant:
+    """What all variants change: the base with the recipe's own changes; `place` is the recipe's file."""
+    refuse_decided(recipe.set)
+    tree = changed(read_tree(base_of(recipe.base, place), TOKENIZER)[1], recipe.set)
+    return Variant("base", "base", None, None, tree)
+
+
+def expand(recipe: LabRecipe, base: Mapping, place: Path) -> tuple[Variant, ...]:
+    """The variants by themselves, then all combinations of the grid."""
+    named = dict(recipe.variants)
+    for combination in itertools.product(*(choices.items() for choices in recipe.grid.values())):
+        if not combination:
+            break
+        name = "_".join(choice for choice, _ in combination)
+        if name in named:
+            raise ConfigError(f"{place}: two variants have the name '{name}'")
+        named[name] = combined(dict(combination))
+    variants = []
+    for name, variant in named.items():
+        refuse_decided(variant.set)
+        tree = changed(base, variant.set)
+        variants.append(Variant(name, variant.label or name, variant.group, variant.note, tree))
+    return tuple(variants)
+
+
+def base_of(word: str, recipe: Path) -> str | Path:
+    """A base beside the recipe is found from any folder."""
+    beside = recipe.parent / word
+    return beside if beside.is_file() else word
+
+
+def combined(choices: dict[str, VariantConfig]) -> VariantConfig:
+    """A variant with the changes of several choices, in their order; its group is the first choice."""
+    settings: Mapping = Mapping({}, {}, LAB)
+    for choice in choices.values():  # a later change of a key, or of a part of it, is applied later
+        items = {key: node for key, node in settings.items.items() if key not in choice.set.items}
+        origins = {key: where for key, where in settings.key_origins.items() if key in items}
+        settings = Mapping({**items, **choice.set.items}, {**origins, **choice.set.key_origins}, LAB)
+    labels = [choice.label or name for name, choice in choices.items()]
+    given = [choice.group for choice in choices.values() if choice.group]
+    notes = " ".join(choice.note for choice in choices.values() if choice.note)
+    return VariantConfig(settings, ", ".join(labels), given[0] if given else labels[0], notes or None)
+
+
+def refuse_decided(changes: Mapping) -> None:
+    """ConfigError for a change of what must be the same for all variants."""
+    for key in changes.items:
+        if key in DECIDED or any(decided.startswith(f"{key}.") for decided in DECIDED):
+            where = changes.key_origins[key]
+            raise ConfigError(f"{where}: '{key}' holds what is the same for all variants ({', '.join(DECIDED)})")
+
+
+def as_changes(settings: dict[str, object]) -> Mapping:
+    nodes = {key: parse(json.dumps(value), LAB, line_numbers=False) for key, value in settings.items()}
+    return Mapping(nodes, dict.fromkeys(nodes, LAB), LAB)
