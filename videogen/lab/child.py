@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from videogen.errors import VideogenError
+from videogen.errors import UsageError, VideogenError
 from videogen.lab.job import BUDGET, FIGURES, PICTURES, RUN, TRAINING, LabJob, read_json, training_config, write_json
 from videogen.system.signals import Interrupted
 from videogen.system.threads import SPINS_IN_TRAINING, bound_spinning, use_threads
@@ -116,7 +116,7 @@ def save_pictures(job: LabJob, context: "MeasureContext") -> None:
     context.pictures.mkdir(exist_ok=True)
     for number in job.pictures:
         if number >= len(context.clips):
-            continue  # the sheet of a clip that is not there has no rows
+            raise UsageError(f"pictures.clips holds {number}; there are {len(context.clips)} held-out clips, from 0 on")
         place = picture_of(context.pictures.parent, number)
         save_strip(context.reconstructions[number].numpy(), place)
         save_strip(context.clips[number].numpy(), original_of(context.pictures.parent, number))

@@ -21,6 +21,7 @@ def clip_settings(data: LabPlayroom | LabFolder, out: Path) -> dict[str, object]
 
 def prepare_clips(data: LabPlayroom | LabFolder, out: Path, on_progress: OnProgress) -> None:
     """Write and index what is not there yet."""
+    from videogen.data import build_index
     from videogen.playroom.write import write_playroom
 
     if isinstance(data, LabPlayroom):
@@ -29,12 +30,4 @@ def prepare_clips(data: LabPlayroom | LabFolder, out: Path, on_progress: OnProgr
         write_playroom(out / "data" / "held_out", held_out)
     for place in clip_settings(data, out).values():
         if place is not None:
-            index_clips(Path(str(place)))
-
-
-def index_clips(data: Path) -> None:
-    from videogen.data import build_index
-    from videogen.data.sources.find import default_index
-
-    if not default_index(data).exists():
-        build_index(data)
+            build_index(Path(str(place)), workers=1)

@@ -4,11 +4,11 @@ lab.json  data/  variants/NAME/{budget.json, seed_0/{job.json, run/, training.js
 results.json  page.md  page/
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from videogen.checkpoint import as_json
 from videogen.config.schemas import resolve
 from videogen.errors import UsageError
 from videogen.lab.clips import clip_settings
@@ -98,8 +98,8 @@ def refuse_changed_settings(lab: Lab, before: dict[str, Any], now: dict[str, Any
 
     for key, then, today in differences(before, now):
         raise UsageError(
-            f"{lab.place}: {what} began with {key} = {as_json(then).strip()}, and the recipe now says "
-            f"{as_json(today).strip()}; undo the change, or choose another --out"
+            f"{lab.place}: {what} began with {key} = {json.dumps(then)}, and the recipe now says "
+            f"{json.dumps(today)}; undo the change, or choose another --out"
         )
 
 

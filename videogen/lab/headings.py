@@ -41,6 +41,7 @@ HEADINGS = {  # in the order of the columns
     "ceiling_size": share("true clips: size"),
     "oracle_motion": share("oracle: motion"),
     "ceiling_motion": share("true clips: motion"),
+    "psnr_levels": Heading("PSNR, dB", ".2f"),  # numbered, one for each level
     "psnr_soft": Heading("PSNR as trained, dB", ".2f"),
     "soft_gap": Heading("soft - hard, dB", ".2f"),
     "bits_per_pixel": Heading("bits a pixel", ".4f"),

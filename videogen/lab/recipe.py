@@ -135,6 +135,8 @@ class LabRecipe:
         for name in ("seeds", "measures"):
             if not getattr(self, name) or len(set(getattr(self, name))) < len(getattr(self, name)):
                 raise ValueError(f"{name} are {list(getattr(self, name))}; expected one or more, each once")
+        if isinstance(self.data, LabPlayroom) and max(self.pictures.clips, default=0) >= self.data.held_out:
+            raise ValueError(f"pictures show clip {max(self.pictures.clips)} of {self.data.held_out}, counted from 0")
         for measure in self.measures:
             if measure not in MEASURES:
                 raise ValueError(f"measures hold '{measure}'; known: {', '.join(MEASURES)}")

@@ -22,6 +22,7 @@ MEASURES = {  # in the order of the columns
     "reconstruction": "videogen.lab.measures.reconstruction",
     "usage": "videogen.lab.measures.usage",
     "oracle": "videogen.lab.measures.oracle",
+    "prefix": "videogen.lab.measures.prefix",
     "soft_gap": "videogen.lab.measures.soft_gap",
     "cost": "videogen.lab.measures.cost",
 }

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,6 +34,12 @@ class MeasureContext:
     training: TrainingRecord
     run: Path  # the run folder: metrics.jsonl, model/
     pictures: Path  # a folder for pictures of this variant
+
+    @property
+    def quantizer(self) -> Any:
+        """That of the tokenizer, for measures that look into it."""
+        network: Any = self.model.network
+        return network.quantizer
 
     @cached_property
     def codes(self) -> Tensor:
