@@ -4,8 +4,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-from videogen.evaluation.report.bar_charts import LEGEND_LINE, legend, svg_header
-from videogen.evaluation.report.line_charts import BOTTOM, COLORS, HEIGHT, LEFT, RIGHT, STYLE, TOP, WIDTH, Axis
+from videogen.evaluation.report.bar_charts import legend, svg_header
+from videogen.evaluation.report.line_charts import (
+    BOTTOM,
+    COLORS,
+    HEIGHT,
+    LEFT,
+    LEGEND_LINE,
+    RIGHT,
+    STYLE,
+    TOP,
+    WIDTH,
+    Axis,
+)
 
 FIGURES_UP_TO = 24  # columns that have their figures written above them
 WIDEST = 72  # pixels of a column
