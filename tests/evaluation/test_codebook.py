@@ -4,13 +4,14 @@ import json
 import math
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from PIL import Image
 
 from interfaces.tokenizer import encode_clip
-from tests.tokenizer.models import small_config, small_model
+from tests.tokenizer.models import StripeTokenizer, small_config, small_model
 from tokenizer.quantize import FSQConfig, QuantizerConfig, VQConfig, make_quantizer
 from tokenizer.quantize.base import Quantizer
 from tokenizer.quantize.codebook import LearnedCodebook
@@ -19,6 +20,7 @@ from videogen.checkpoint import write_folder
 from videogen.cli import main
 from videogen.clip_spec import ClipSpec
 from videogen.data import ClipDataset, load_index
+from videogen.errors import CheckpointError
 from videogen.evaluation.codebook.bits import conditional_bits, entropy_bits
 from videogen.evaluation.codebook.geometry import nearest_other, plane_of
 from videogen.evaluation.codebook.parts import parts_of
@@ -121,6 +123,14 @@ def test_mistakes_are_named(model_folder: Path, tmp_path: Path, capsys: pytest.C
     assert main(["evaluate", "codebook", str(tmp_path / "empty"), *out]) == 4
     assert main(["evaluate", "codebook", str(model_folder)]) == 2
     assert all(line.startswith("videogen: ") for line in capsys.readouterr().err.strip().splitlines()[:2])
+    assert not (tmp_path / "look").exists()
+
+
+def test_continuous_tokens_have_no_codebook(tmp_path: Path) -> None:
+    network: Any = StripeTokenizer()
+    model = TokenizerModel(network, ClipSpec(8, 8, 8.0, 8), "", Path("stripes"), {})
+    with pytest.raises(CheckpointError, match="^stripes: its tokens are continuous"):
+        evaluate_codebook(model, tmp_path / "look")
     assert not (tmp_path / "look").exists()
 
 

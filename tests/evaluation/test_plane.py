@@ -26,12 +26,11 @@ def run(*arguments: str) -> int:
 
 
 def test_revival_keeps_codes_alive_that_others_lose() -> None:
-    config = PlaneConfig(codes=24, steps=120, every=60, points=128)
-    (_, _, _), (steps, states, points_N2) = train_rivals(config)
+    *_, (steps, states, points_N2) = train_rivals(PlaneConfig(codes=32, steps=300, every=150, points=128))
     alive = {state.name: state.alive for state in states}
-    assert steps == 120
+    assert steps == 300
     assert alive["moving averages, revival"] > 1.5 * alive["moving averages"]
-    assert alive["k-means first"] < 24
+    assert alive["k-means first"] < 32
     for state in states:
         nearest_N = torch.cdist(points_N2, state.codes_V2).argmin(1)
         assert len(nearest_N.unique()) == state.alive
