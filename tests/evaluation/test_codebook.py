@@ -129,7 +129,7 @@ def test_mistakes_are_named(model_folder: Path, tmp_path: Path, capsys: pytest.C
 def test_continuous_tokens_have_no_codebook(tmp_path: Path) -> None:
     network: Any = StripeTokenizer()
     model = TokenizerModel(network, ClipSpec(8, 8, 8.0, 8), "", Path("stripes"), {})
-    with pytest.raises(CheckpointError, match="^stripes: its tokens are continuous"):
+    with pytest.raises(CheckpointError, match="stripes: its tokens are continuous"):
         evaluate_codebook(model, tmp_path / "look")
     assert not (tmp_path / "look").exists()
 

@@ -51,7 +51,7 @@ def evaluate_codebook(
     look = look_at(model, data, index, most, run, on_progress)
     figures = figures_of(look, data)
     write_figures(out, figures)
-    written = write_charts(out, look) + write_pictures(out, look)
+    written = write_charts(out, look, figures) + write_pictures(out, look)
     (out / PAGE).write_text(page_of(figures, written), encoding="utf-8")
     return figures
 
@@ -138,15 +138,14 @@ def figures_of(look: CodebookLook, data: Path | None) -> dict[str, Any]:
     }
 
 
-def write_charts(out: Path, look: CodebookLook) -> list[str]:
+def write_charts(out: Path, look: CodebookLook, figures: dict[str, Any]) -> list[str]:
     """The names of the charts that were written: those that there are figures for."""
     drawn = {}
     if look.usages:
-        rows = [usage.figures() for usage in (*look.usages, *look.separate)]
         drawn = {
             "usage.svg": charts.usage_chart(look.usages),
             "ranks.svg": charts.rank_chart(look.usages),
-            "bits.svg": charts.bits_chart(rows),
+            "bits.svg": charts.bits_chart([*figures["parts"], *figures["codebooks"]]),
             "positions.svg": charts.position_chart(look.usages),
             "chunks.svg": charts.chunk_chart(look.usages),
         }
