@@ -11,16 +11,23 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 
 from tests.training.fake import lines
 from tests.training.programs import CHECKOUT, ENVIRONMENT, last_tensors, same_bits, whole_lines
+from tests.training.test_quantizer_statistics import ALONE
 from tests.training.tiny import tiny_config, train
+from tokenizer.quantize import VQ, Revival, VQConfig
 from videogen.checkpoint import read_folder
 from videogen.data import build_index
+from videogen.errors import UsageError
 from videogen.evaluation.tokenizer.selftest import check_tokenizer_laws
 from videogen.models import load_tokenizer
 from videogen.playroom.write import PlayroomConfig, write_playroom
 from videogen.training.records.run_folder import steps_in
+from videogen.training.tokenizer.quantizer_statistics import QuantizerStatistics
 from videogen.training.tokenizer.run import run_tokenizer
 
 
@@ -118,3 +125,17 @@ def test_another_run_starts_from_the_model(data: Path, unbroken: Path, tmp_path:
         for folder in (unbroken, tmp_path / "run")
     )
     torch.testing.assert_close(after, before, atol=0.05, rtol=0)
+
+
+def test_a_sharded_codebook_cannot_be_placed_anew() -> None:
+    quantizer = VQ(VQConfig(16, 4, learning="gradient", revival=Revival(every=1)))
+    quantizer.begin_training()
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        fully_shard(quantizer, mesh=init_device_mesh("cpu", (1,)))
+        statistics = QuantizerStatistics(quantizer)
+        statistics.collect(0, {"counts": torch.ones(16), "sums": torch.ones(16, 4)})
+        with pytest.raises(UsageError, match="FSDP"):
+            statistics.apply(0, ALONE)
+    finally:
+        dist.destroy_process_group()

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from tokenizer.quantize.base import Quantizer
+from videogen.errors import UsageError
 from videogen.training.loop.stage import Distributed
 
 LEARNING = re.compile(r"quantizer\.(.*\.)?learning\.")  # tensors that only training needs
@@ -50,6 +51,11 @@ class QuantizerStatistics:
             sums = {name: distributed.mean(self._sums[name]) * distributed.world_size for name in sorted(self._sums)}
             parts = {name: distributed.gather(torch.cat(self._samples[name])) for name in sorted(self._samples)}
             samples = {name: torch.cat([part.to(distributed.device) for part in each]) for name, each in parts.items()}
+            if any(hasattr(parameter, "device_mesh") for parameter in self.quantizer.parameters()):
+                raise UsageError(
+                    "FSDP shards a codebook that learns by gradients, so its codes cannot be placed anew; use DDP, "
+                    "learning: ema, or neither revival nor first codes from latents"
+                )
             before = [id(tensor) for tensor in self._tensors()]
             replaced = self.quantizer.update({**sums, **samples})
             after = [id(tensor) for tensor in self._tensors()]
