@@ -68,7 +68,7 @@ class SoftVQ(LearnedCodebook):
     def __init__(self, config: SoftVQConfig):
         super().__init__(config.size, config.dim, by_gradient=True)
         self.config = config
-        start = torch.tensor(config.temperature.start)
+        start = torch.tensor(float(config.temperature.start))
         self.register_buffer("temperature", start, persistent=False)  # it follows from the step
 
     def set_step(self, step: int) -> None:

@@ -79,7 +79,7 @@ class VQ(LearnedCodebook):
         super().__init__(config.size, config.dim, by_gradient, cosine, *first, config.revival)
         self.config = config
         weight = config.commitment_weight
-        self.register_buffer("commitment", torch.tensor(weight), persistent=False)  # it follows from the step
+        self.register_buffer("commitment", torch.tensor(float(weight)), persistent=False)  # it follows from the step
         self.set_step(0)
 
     def make_learning(self, codebook_VD: Tensor) -> Learning:

@@ -139,6 +139,9 @@ def test_the_temperature_depends_on_the_step_alone() -> None:
     quantizer.set_step(50)
     assert quantizer.quantize(torch.randn(5, 3)).metrics["temperature"] == early
     assert "temperature" not in quantizer.state_dict()
+    whole = SoftVQ(SoftVQConfig(20, 3, Anneal(1, 0.5, steps=10)))  # whole numbers in Python
+    whole.set_step(10)
+    assert whole.temperature == 0.5
 
 
 def test_the_gap_shrinks_with_the_temperature_and_has_no_scale() -> None:
