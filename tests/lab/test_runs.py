@@ -1,6 +1,9 @@
 """A lab runs, stops anywhere and goes on, and its page shows what was measured."""
 
+import fcntl
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +12,10 @@ from typing import Any
 import pytest
 
 from videogen.cli import main
+from videogen.errors import NumbersError, ResourceError
 from videogen.lab.budget import Calibration, StepClock, steps_for
+from videogen.lab.process import error_of
+from videogen.system.signals import Interrupted
 
 Captured = pytest.CaptureFixture[str]
 Change = Callable[[str, str], None]
@@ -189,6 +195,40 @@ def test_a_variant_that_diverges_is_a_result(recipe: Path, in_process: list[tupl
     assert "| 8 x 8 | diverged |" in Path("out/page.md").read_text()
     assert main([*LAB, "--resume"]) == 0
     assert in_process[2:] == [("train", "small")]  # it is not tried again
+
+
+@pytest.mark.slow
+def test_killed_without_warning_and_resumed(recipe: Path, in_process: list[tuple[str, str]], change: Change) -> None:
+    change("{steps: 3}", "{steps: 120}")
+    change("validations: 3", "validations: 12")
+    run = Path("out/variants/small/seed_0/run")
+    runner = subprocess.Popen([sys.executable, "-m", "videogen", *LAB])
+    while not list(run.glob("checkpoints/step_*")):
+        assert runner.poll() is None
+        time.sleep(0.05)
+    runner.kill()
+    runner.wait()
+    with (run / ".lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # until the training has noticed, saved and stopped
+    assert not Path("out/variants/small/seed_0/training.json").exists()
+    assert main([*LAB, "--resume"]) == 0
+    resumed = figures()
+    Path("out").rename("before")
+    assert main(LAB) == 0
+    assert figures() == resumed
+
+
+def test_errors_of_a_process_are_those_of_the_lab() -> None:
+    diverged = error_of(NumbersError.exit_code, "a warning\nstep 7: loss not finite\n", "large")
+    assert isinstance(diverged, NumbersError)
+    assert str(diverged) == "variant 'large': step 7: loss not finite"
+    stopped = error_of(143, "saved\n", "large")
+    assert isinstance(stopped, Interrupted)
+    assert stopped.exit_code == 143
+    killed = error_of(-9, "", "large")
+    assert isinstance(killed, ResourceError)
+    assert "SIGKILL" in str(killed)
+    assert "Traceback" in str(error_of(1, "Traceback ...\nKeyError: 'x'\n", "large"))
 
 
 def test_in_processes_of_their_own(recipe: Path, change: Change) -> None:

@@ -1,5 +1,6 @@
 """`videogen lab`: variants of a tokenizer, trained alike and measured side by side."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -43,7 +44,7 @@ def lab(terminal: Terminal, recipe: Path, out: Path, resume: bool, page: Path | 
     else:
         with terminal.progress("preparing", "clips") as on_clips, terminal.progress("training", "runs") as on_progress:
             run_lab(opened, resume, on_clips, on_progress, terminal.note)
-    results = gather(opened, f"videogen lab {recipe} --out {out}")
+    results = gather(opened, shlex.join(["videogen", "lab", str(recipe), "--out", str(out)]))
     place = page or out / PAGE
     write_page(opened, results, place)
     terminal.report(results, str(place))

@@ -81,11 +81,12 @@ def run_training(job: LabJob, folder: Path) -> "TrainingRecord":
 
 def while_runner_lives(on_progress: Callable[[int, int], None]) -> Callable[[int, int], None]:
     """Also stops this process, as a signal would, once its parent is another one."""
-    runner = os.getppid()
+    parent = os.getppid()
 
     def checked(done: int, total: int) -> None:
+        nonlocal parent
         on_progress(done, total)
-        if os.getppid() != runner:
+        if parent != (parent := os.getppid()):  # once: a second signal would stop without saving
             os.kill(os.getpid(), signal.SIGTERM)
 
     return checked

@@ -54,9 +54,17 @@ def made(results: dict[str, Any]) -> str:
     runs = f"{seeds} seeds each (mean ± standard deviation)" if seeds > 1 else "one seed each"
     threads = "one thread" if results["threads"] == 1 else f"{results['threads']} threads"
     return (
-        f"{count} variants, {runs}; each was trained on the same clips for {spent}, on {threads}: "
+        f"{count} variants, {runs}; each was trained on {clips(results['data'] or {})} for {spent}, on {threads}: "
         f"{'; '.join(results['hardware'])}.\n\n```\n{results['command']}\n```"
     )
+
+
+def clips(data: dict[str, Any]) -> str:
+    if data.get("kind") != "playroom":
+        return "the same clips"
+    train = data["train"]
+    size = f"{train['frames']} frames, {train['size']} x {train['size']}"
+    return f"the same {train['clips']:,} clips of the playroom ({size}; {data['held_out']} others are held out)"
 
 
 def columns_of(lab: Lab, results: dict[str, Any]) -> list[str]:
@@ -74,7 +82,8 @@ def table(results: dict[str, Any], columns: list[str]) -> str:
         if group:
             rows.append([f"**{group}**", *[""] * len(columns)])
         rows += [[row["label"], *cells(row, columns)] for row in variants]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    escaped = [[text.replace("|", r"\|") for text in row] for row in rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in escaped)
 
 
 def cells(row: dict[str, Any], columns: list[str]) -> list[str]:

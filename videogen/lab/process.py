@@ -7,9 +7,12 @@ import sys
 from pathlib import Path
 
 from videogen import errors
-from videogen.errors import VideogenError
+from videogen.errors import ResourceError, VideogenError
+from videogen.system.signals import Interrupted, StopRequest, catch_signals
 
 CHILD = "videogen.lab.child"
+POLL_SECONDS = 0.2
+SIGNALED = 128  # an exit code above it: stopped by a signal, after saving
 KINDS = {
     kind.exit_code: kind
     for kind in vars(errors).values()
@@ -18,26 +21,54 @@ KINDS = {
 
 
 def run_child(action: str, folder: Path, threads: int, name: str) -> None:
-    """Until it ends; on the way out it gets the signal to save and stop."""
+    """Until it ends. A signal is passed on: the training saves and stops, and Interrupted is raised."""
     command = [sys.executable, "-m", CHILD, action, str(folder)]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    child = subprocess.Popen(
-        command, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )  # in a session of its own, so that Ctrl-C reaches the runner alone
-    try:
-        _, said = child.communicate()
-    except BaseException:
-        child.send_signal(signal.SIGTERM)
-        child.communicate()
-        raise
+    with catch_signals() as request:
+        child = subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # Ctrl-C reaches the runner alone
+        )
+        try:
+            said = wait_for(child, request)
+        except BaseException:
+            child.kill()
+            child.communicate()
+            raise
+    if request.number:
+        raise Interrupted(f"variant '{name}': {last_line(said) or 'stopped'}", request.number)
     if child.returncode:
         raise error_of(child.returncode, said, name)
 
 
-def error_of(code: int, said: str, name: str) -> Exception:
+def wait_for(child: subprocess.Popen[str], request: StopRequest) -> str:
+    """What the child printed to stderr."""
+    told = False
+    while True:
+        try:
+            return child.communicate(timeout=POLL_SECONDS)[1]
+        except subprocess.TimeoutExpired:
+            if request.number and not told:
+                child.send_signal(request.number)
+                told = True
+
+
+def error_of(code: int, said: str, name: str) -> BaseException:
     """The error of a child in one line that names the variant; one that nobody expected has its whole traceback."""
-    lines = said.strip().splitlines()
-    last = lines[-1] if lines else f"its process ended with code {code}"
+    what = f"variant '{name}': {last_line(said)}"
     if code in KINDS:
-        return KINDS[code](f"variant '{name}': {last}")
-    return RuntimeError(f"variant '{name}': {last}\n{said}")
+        return KINDS[code](what)
+    if code > SIGNALED:
+        return Interrupted(what, code - SIGNALED)
+    if code < 0:
+        killed = f"its process was killed by {signal.Signals(-code).name}; is the memory full? --resume continues"
+        return ResourceError(f"variant '{name}': {killed}")
+    return RuntimeError(f"{what}\n{said}")
+
+
+def last_line(said: str) -> str:
+    return said.strip().rpartition("\n")[2]

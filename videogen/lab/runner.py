@@ -5,6 +5,7 @@ What is finished is not repeated; an unfinished training goes on from its checkp
 
 from collections.abc import Callable
 from dataclasses import asdict
+from importlib.metadata import version
 from typing import Any
 
 from videogen.errors import NumbersError
@@ -37,7 +38,8 @@ def run_lab(lab: Lab, resume: bool, on_clips: OnProgress, on_progress: OnProgres
 def begin(lab: Lab) -> None:
     """Write down what all variants share, and the machine."""
     known = read_json(lab.out / LAB_FILE) or {}
-    machines = dict.fromkeys([*known.get("hardware", []), describe()])
+    machine = f"{describe()}, torch {version('torch')}"
+    machines = dict.fromkeys([*known.get("hardware", []), machine])
     write_json(lab.out / LAB_FILE, {**known, **lab.shared(), "hardware": list(machines)})
 
 
