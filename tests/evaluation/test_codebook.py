@@ -44,10 +44,15 @@ def write_model(folder: Path, config: QuantizerConfig) -> TokenizerModel:
     return load_tokenizer(folder)
 
 
-def codes_of(model: TokenizerModel, data: Path) -> torch.Tensor:
+def clips_of(model: TokenizerModel, data: Path) -> torch.Tensor:
     dataset = ClipDataset(load_index(data), model.clips, seed=0)
-    clips = [torch.from_numpy(dataset.sample(0, number).clip)[None] for number in range(len(dataset))]
-    return torch.cat([encode_clip(model.network, to_clip(clip)) for clip in clips])
+    return torch.cat(
+        [to_clip(torch.from_numpy(dataset.sample(0, number).clip)[None]) for number in range(len(dataset))]
+    )
+
+
+def codes_of(model: TokenizerModel, data: Path) -> torch.Tensor:
+    return torch.cat([encode_clip(model.network, clip[None]) for clip in clips_of(model, data)])
 
 
 def leaves_of(model: TokenizerModel) -> tuple[Quantizer, ...]:
@@ -83,13 +88,59 @@ def test_figures_are_those_of_the_codes(name: str, data: Path, tmp_path: Path) -
             assert f"]({chart})" in (tmp_path / "look" / "README.md").read_text()
 
 
+class LeftAndRight(Quantizer):
+    """Two halves of the channels, each with its own quantizer; or with one that both share."""
+
+    def __init__(self, left: Quantizer, right: Quantizer) -> None:
+        super().__init__(left.dim + right.dim, left.codebooks + right.codebooks)
+        self.left, self.right = left, right
+
+    @property
+    def parts(self) -> tuple[Quantizer, ...]:
+        return self.left, self.right
+
+    def project(self, latents_ND: torch.Tensor) -> torch.Tensor:
+        return latents_ND
+
+    def to_codes(self, projected_ND: torch.Tensor) -> torch.Tensor:
+        halves = zip(self.parts, projected_ND.chunk(2, dim=-1), strict=True)
+        return torch.cat([part.to_codes(part.project(half)) for part, half in halves], dim=-1)
+
+    def lookup(self, codes_NK: torch.Tensor) -> torch.Tensor:
+        halves = zip(self.parts, codes_NK.chunk(2, dim=-1), strict=True)
+        return torch.cat([part.lookup(codes) for part, codes in halves], dim=-1)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_parts_of_a_combinator_are_counted_each_for_itself(shared: bool, data: Path, tmp_path: Path) -> None:
+    network = small_model(small_config(quantizer=VQConfig(9, 4)))
+    torch.manual_seed(1)
+    left = make_quantizer(VQConfig(16, 2))
+    network.quantizer = LeftAndRight(left, left if shared else make_quantizer(VQConfig(16, 2)))
+    model = TokenizerModel(network, ClipSpec(32, 32, 8.0, 9), "", tmp_path, {})
+    figures = evaluate_codebook(model, tmp_path / "look", data)
+    codes_NK = codes_of(model, data).flatten(0, 2)
+    assert [part["name"] for part in figures["parts"]] == ["codebook 1", "codebook 2"]
+    assert [part["used"] for part in figures["parts"]] == [len(codes_N.unique()) for codes_N in codes_NK.unbind(1)]
+    assert figures["codebooks"] == [], "each part has one codebook"
+    quantizers = figures["quantizers"]
+    assert [each["name"] for each in quantizers] == (
+        ["codebook 1 to codebook 2"] if shared else ["codebook 1", "codebook 2"]
+    )
+    latents_M4 = network.encode_latents(clips_of(model, data))[0].flatten(0, -2).detach()
+    halves = torch.stack(latents_M4.chunk(2, dim=-1))
+    codes_VD = torch.stack([part.lookup(torch.arange(16)[:, None]) for part in network.quantizer.parts])
+    nearest = torch.cdist(halves, codes_VD).amin(-1)  # [2, M]
+    expected = [nearest.flatten()] if shared else list(nearest)
+    found = [each["distance_of_latents_to_codes"]["median"] for each in quantizers]
+    assert found == pytest.approx([float(each.double().quantile(0.5)) for each in expected], rel=1e-3)
+
+
 def test_latents_are_measured_where_they_are_quantized(data: Path, tmp_path: Path) -> None:
     model = write_model(tmp_path / "model", QUANTIZERS["plane"])
     figures = evaluate_codebook(model, tmp_path / "look", data)
     quantizer = leaves_of(model)[0]
-    dataset = ClipDataset(load_index(data), model.clips, seed=0)
-    clips = torch.cat([to_clip(torch.from_numpy(dataset.sample(0, number).clip)[None]) for number in range(4)])
-    latents_ND = quantizer.project(model.network.encode_latents(clips)[0]).flatten(0, -2)  # type: ignore[attr-defined]
+    latents_ND = quantizer.project(model.network.encode_latents(clips_of(model, data))[0]).flatten(0, -2)  # type: ignore[attr-defined]
     nearest_N = torch.cdist(latents_ND, quantizer.codebook).amin(1)  # type: ignore[arg-type]
     found = figures["quantizers"][0]["distance_of_latents_to_codes"]
     assert found["most"] == pytest.approx(float(nearest_N.max()), rel=1e-4)
