@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from videogen.errors import UsageError, VideogenError
 from videogen.lab.job import BUDGET, FIGURES, PICTURES, RUN, TRAINING, LabJob, read_json, training_config, write_json
+from videogen.lab.sheets import CLIP, original_of, picture_of, save_strip
 from videogen.system.signals import Interrupted
 from videogen.system.threads import SPINS_IN_TRAINING, bound_spinning, use_threads
 
@@ -57,7 +58,8 @@ def train(job: LabJob, folder: Path) -> None:
         write_json(folder / TRAINING, asdict(run_training(job, folder)))
     done = read_json(folder / FIGURES) or {}
     missing = [name for name in job.measures if name not in done]
-    if not missing and all(picture_of(folder, number).is_file() for number in job.pictures):
+    pictures = [picture_of(folder / PICTURES, CLIP.format(number)) for number in job.pictures]
+    if not missing and all(place.is_file() for place in pictures):
         return
     from videogen.lab.measures import measure
 
@@ -112,23 +114,13 @@ def measure_context(job: LabJob, folder: Path) -> "MeasureContext":
 
 
 def save_pictures(job: LabJob, context: "MeasureContext") -> None:
-    from videogen.lab.sheets import save_strip
-
     context.pictures.mkdir(exist_ok=True)
     for number in job.pictures:
         if number >= len(context.clips):
             raise UsageError(f"pictures.clips holds {number}; there are {len(context.clips)} held-out clips, from 0 on")
-        place = picture_of(context.pictures.parent, number)
-        save_strip(context.reconstructions[number].numpy(), place)
-        save_strip(context.clips[number].numpy(), original_of(context.pictures.parent, number))
-
-
-def picture_of(folder: Path, number: int) -> Path:
-    return folder / PICTURES / f"clip_{number}.png"
-
-
-def original_of(folder: Path, number: int) -> Path:
-    return folder / PICTURES / f"clip_{number}_original.png"
+        name = CLIP.format(number)
+        save_strip(context.reconstructions[number].numpy(), picture_of(context.pictures, name))
+        save_strip(context.clips[number].numpy(), original_of(context.pictures, name))
 
 
 def finite(value: float) -> float | None:

@@ -4,17 +4,19 @@ Charts and pictures lie in the folder beside the page that has its name: docs/la
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from videogen.lab.charts import chosen, draw
-from videogen.lab.child import original_of, picture_of
+from videogen.lab.drawings.exam import SHOWN_DETAILS, describe
 from videogen.lab.folder import Lab
 from videogen.lab.headings import DEFAULT_COLUMNS, HEADINGS, heading
+from videogen.lab.job import PICTURES
 from videogen.lab.results import RESULTS
-from videogen.lab.sheets import save_sheet
+from videogen.lab.sheets import CLIP, DETAILS, original_of, picture_of, save_sheet
+from videogen.lab.variants import Variant
 
 PAGE = "page.md"
 
@@ -23,7 +25,11 @@ def write_page(lab: Lab, results: dict[str, Any], page: Path) -> None:
     """Write the page and what it shows; charts and sheets of an earlier page are removed."""
     beside = page.with_suffix("")
     beside.mkdir(parents=True, exist_ok=True)
-    for old in (place for pattern in ("chart_*.svg", "clip_*.png") for place in beside.glob(pattern)):
+    for old in (
+        place
+        for pattern in ("chart_*.svg", f"{CLIP.format('*')}.png", f"{DETAILS}.png")
+        for place in beside.glob(pattern)
+    ):
         old.unlink()
     if page.parent != lab.out:
         shutil.copyfile(lab.out / RESULTS, beside / RESULTS)
@@ -115,16 +121,25 @@ def charts(lab: Lab, results: dict[str, Any], beside: Path) -> Iterator[str]:
 
 
 def sheets(lab: Lab, results: dict[str, Any], beside: Path) -> Iterator[str]:
-    """The same clip in all variants, the original first."""
+    """The same clip in all variants, the original first; and the drawings, where they were measured."""
     wanted, seed = lab.recipe.pictures, lab.recipe.seeds[0]
     shown = [row["name"] for row in chosen(results["variants"], wanted.only) if str(seed) in row["by_seed"]]
     some = [variant for variant in lab.variants if variant.name in shown]
     if not some:
         return
+    drawn = [each for each in some if picture_of(lab.seed_folder(each, seed) / PICTURES, DETAILS).is_file()]
+    if drawn:
+        yield "## Details"
+        yield sheet(lab, drawn, DETAILS, SHOWN_DETAILS, f"From left to right: {describe()}", beside)
     yield "## Reconstructions of held-out clips"
     for number in wanted.clips:
-        folders = [lab.seed_folder(variant, seed) for variant in some]
-        strips = [original_of(folders[0], number), *(picture_of(folder, number) for folder in folders)]
-        captions = ["original", *(variant.label for variant in some)]
-        save_sheet(strips, captions, wanted.frames, beside / f"clip_{number}.png")
-        yield f"![Held-out clip {number}]({beside.name}/clip_{number}.png)"
+        yield sheet(lab, some, CLIP.format(number), wanted.frames, f"Held-out clip {number}", beside)
+
+
+def sheet(lab: Lab, variants: Sequence[Variant], name: str, frames: int, title: str, beside: Path) -> str:
+    """The strip of this name in all variants, below each other."""
+    folders = [lab.seed_folder(variant, lab.recipe.seeds[0]) / PICTURES for variant in variants]
+    strips = [original_of(folders[0], name), *(picture_of(folder, name) for folder in folders)]
+    captions = ["original", *(variant.label for variant in variants)]
+    save_sheet(strips, captions, frames, beside / f"{name}.png")
+    return f"![{title}]({beside.name}/{name}.png)"

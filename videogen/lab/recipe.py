@@ -19,11 +19,13 @@ class LabPlayroom:
 
     train: PlayroomConfig
     held_out: int
+    drawings: int = 0  # clips of words, small shapes and thin lines beside those to train on: videogen.lab.drawings
     kind: Literal["playroom"] = "playroom"
 
     def __post_init__(self) -> None:
-        if self.held_out < 1:
-            raise ValueError(f"held_out is {self.held_out}; it must be at least 1")
+        for name, least in (("held_out", 1), ("drawings", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least {least}")
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from videogen.lab.budget import Calibration, steps_for
 from videogen.lab.clips import OnProgress, prepare_clips
 from videogen.lab.folder import LAB_FILE, Lab, check_folder
 from videogen.lab.job import BUDGET, FIGURES, LabJob, read_json, write_json
+from videogen.lab.measures import left_out
 from videogen.lab.process import run_child
 from videogen.lab.variants import Variant
 from videogen.system.hardware import describe
@@ -26,6 +27,8 @@ def run_lab(lab: Lab, resume: bool, on_clips: OnProgress, on_progress: OnProgres
     check_folder(lab, resume)
     lab.out.mkdir(parents=True, exist_ok=True)
     begin(lab)
+    for line in left_out(lab.recipe.measures):
+        on_note(line)
     prepare_clips(lab.recipe.data, lab.out, on_clips)
     todo = [(variant, seed) for variant in lab.variants for seed in lab.recipe.seeds]
     for done, (variant, seed) in enumerate(todo):

@@ -8,6 +8,17 @@ from numpy.typing import NDArray
 
 from videogen.io.contact_sheet import contact_sheet
 
+CLIP, DETAILS = "clip_{}", "details"  # the names of strips: of a held-out clip, of the drawings of the measure `kept`
+
+
+def picture_of(pictures: Path, name: str) -> Path:
+    """Where a strip lies in a variant's folder of pictures."""
+    return pictures / f"{name}.png"
+
+
+def original_of(pictures: Path, name: str) -> Path:
+    return pictures / f"{name}_original.png"
+
 
 def save_strip(clip_THWC: NDArray[np.uint8], place: Path) -> None:
     """The frames side by side as a PNG."""

@@ -11,6 +11,7 @@ This module imports no measure until it is used, because they need torch.
 """
 
 import importlib
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ Figures: TypeAlias = dict[str, float]
 
 MEASURES = {  # in the order of the columns
     "reconstruction": "videogen.lab.measures.reconstruction",
+    "images": "videogen.lab.measures.images",
+    "kept": "videogen.lab.measures.kept",
     "usage": "videogen.lab.measures.usage",
     "oracle": "videogen.lab.measures.oracle",
     "prefix": "videogen.lab.measures.prefix",
@@ -27,6 +30,13 @@ MEASURES = {  # in the order of the columns
     "cost": "videogen.lab.measures.cost",
 }
 PLAYROOM_ONLY = frozenset({"oracle"})  # they compare with what a caption of the playroom says
+
+
+def left_out(names: Iterable[str]) -> list[str]:
+    """What these measures cannot measure here, a line each."""
+    from videogen.lab import ocr
+
+    return [ocr.LEFT_OUT] if "kept" in names and not ocr.is_installed() else []
 
 
 def measure(name: str, context: "MeasureContext") -> Figures:

@@ -51,6 +51,14 @@ class MeasureContext:
         """The clips from their codes, uint8 [N, T, H, W, 3]."""
         return self.decode(self.codes)
 
+    def reconstruct(self, clips: Tensor) -> Tensor:
+        """Any clips of this frame size, encoded and decoded: uint8 [N, T, H, W, 3]."""
+        network, parts = self.model.network, []
+        for part in torch.split(clips, AT_ONCE):
+            decoded, _ = network.decode(encode_clip(network, to_clip(part)), self.model.spec)
+            parts.append(to_frames(decoded[:, :, : clips.shape[1]]))
+        return torch.cat(parts)
+
     def decode(self, codes_NTNK: Tensor) -> Tensor:
         """The clips of any codes, as long as the held-out ones: uint8 [N, T, H, W, 3]."""
         parts = [

@@ -1,0 +1,53 @@
+"""The measures of images and of details on a whole tokenizer."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from interfaces.tokenizer import encode_clip
+from tests.tokenizer.models import small_config, small_model
+from videogen.checkpoint import write_folder
+from videogen.clip_spec import ClipSpec
+from videogen.evaluation.tokenizer.metrics import psnr
+from videogen.io.pixels import to_clip, to_frames
+from videogen.lab import ocr
+from videogen.lab.measures import images, kept
+from videogen.lab.measures.context import MeasureContext, TrainingRecord
+from videogen.models import load_tokenizer, tokenizer_files
+
+
+@pytest.fixture(params=[True, False], ids=["causal", "not causal"])
+def context(request: pytest.FixtureRequest, tmp_path: Path) -> MeasureContext:
+    config = small_config(causal=request.param)
+    files = tokenizer_files(config, ClipSpec(32, 32, 8.0, 6), small_model(config).state_dict(), "# a card")
+    write_folder(tmp_path / "model", files)
+    clips = torch.randint(0, 256, (3, 6, 32, 32, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    training = TrainingRecord(steps=1, ms_per_step=1.0, peak_mib=1.0)
+    return MeasureContext(
+        load_tokenizer(tmp_path / "model"), clips, ("",) * 3, training, tmp_path, tmp_path / "pictures"
+    )
+
+
+def test_images_are_first_frames_alone(context: MeasureContext) -> None:
+    network, first = context.model.network, context.clips[:, :1]
+    decoded, _ = network.decode(encode_clip(network, to_clip(first)), context.model.spec)
+    expected = psnr(to_frames(decoded).flatten(0, 1), first.flatten(0, 1)).mean()
+    assert images.measure(context)["psnr_images"] == pytest.approx(float(expected))
+
+
+def test_clips_of_any_length_are_reconstructed(context: MeasureContext) -> None:
+    assert torch.equal(context.reconstruct(context.clips), context.reconstructions)
+    assert context.reconstruct(context.clips[:2, :3]).shape == (2, 3, 32, 32, 3)
+
+
+@pytest.mark.parametrize("context", [True], indirect=True)
+def test_details_are_measured_and_drawn(context: MeasureContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ocr, "is_installed", lambda: True)
+    monkeypatch.setattr(ocr, "open_reader", lambda: lambda picture: "")
+    figures = kept.measure(context)
+    kinds = {name for name in figures if not name[-1].isdigit()}
+    assert kinds == {"words", "ceiling_words", "shapes", "lines", "motion"}
+    assert figures["words_10"] == figures["ceiling_words_10"] == 0
+    assert all(0 <= value <= 1 for value in figures.values())
+    assert {place.name for place in context.pictures.iterdir()} == {"details.png", "details_original.png"}
