@@ -46,7 +46,7 @@ class Codebook(Protocol):
 
     def to_codes(self, latents: Tensor, /) -> Tensor: ...
 
-    def to_latents(self, codes_NK: Tensor, /) -> Tensor: ...
+    def to_latents(self, codes_NK: Tensor, /) -> Tensor: ...  # and `leaves`, if it is composed of other codebooks
 
 
 @runtime_checkable
@@ -216,13 +216,19 @@ def a_still_clip_has_still_codes(tokenizer: StillStart, clip: Tensor, latent_fra
 def every_token_survives(tokenizer: QuantizedTokenizer, most: int = MAX_TOKENS) -> Verdict:
     """Each token gives its codes back through its latent, also when the latent has been rounded to bfloat16.
 
-    Where there are more than `most` different tokens, so many random ones are looked at.
+    A quantizer that is composed of others is looked at leaf by leaf: each codebook on its own keeps the law. Levels
+    that add up need not: another sum of codes may be nearer at the first level. Where there are more than `most`
+    different tokens, so many random ones are looked at.
     """
-    quantizer = tokenizer.quantizer
-    codes = spread_tokens(quantizer.codebooks, most).to(tokenizer.device)
-    latents = quantizer.to_latents(codes)
-    lost = sum(int((quantizer.to_codes(copy) != codes).any(-1).sum()) for copy in (latents, latents.bfloat16()))
-    return Verdict(ROUND_TRIP, lost == 0, f"{lost} of {len(codes)} lost, in float32 and bfloat16")
+    leaves: tuple[Codebook, ...] = getattr(tokenizer.quantizer, "leaves", (tokenizer.quantizer,))
+    lost = seen = 0
+    for leaf in leaves:
+        codes = spread_tokens(leaf.codebooks, most).to(tokenizer.device)
+        latents = leaf.to_latents(codes)
+        lost += sum(int((leaf.to_codes(copy) != codes).any(-1).sum()) for copy in (latents, latents.bfloat16()))
+        seen += len(codes)
+    each = f" of {len(leaves)} quantizers, each on its own" if len(leaves) > 1 else ""
+    return Verdict(ROUND_TRIP, lost == 0, f"{lost} of {seen} lost{each}, in float32 and bfloat16")
 
 
 def spread_tokens(codebooks: Sequence[int], most: int) -> Tensor:

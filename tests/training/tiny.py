@@ -15,7 +15,7 @@ from tokenizer.losses.adversarial import AdversarialConfig
 from tokenizer.losses.discriminator import DiscriminatorConfig
 from tokenizer.losses.objective import LossConfig
 from tokenizer.losses.perceptual import MultiscaleStructureConfig
-from tokenizer.quantize import QuantizerConfig, Revival, VQConfig
+from tokenizer.quantize import MultiHeadConfig, QuantizerConfig, ResidualConfig, Revival, VQConfig
 from tokenizer.quantize.anneal import Anneal
 from videogen.training.loop.config import OptimizerConfig, TrainingConfig
 from videogen.training.loop.trainer import TrainingResult
@@ -43,6 +43,10 @@ QUANTIZERS: dict[str, QuantizerConfig] = {
     "vq": VQConfig(  # all that has to be resumed: moving averages, revival, first codes over several steps, a schedule
         64, 4, first="kmeans", first_samples=64, commitment_schedule=Anneal(1.0, 0.1, steps=6),
         revival=Revival(source="reservoir", every=2, decay=0.5, reservoir=64),
+    ),
+    "composed": MultiHeadConfig(  # maps that follow gradients, codebooks that follow statistics, draws in each step
+        ResidualConfig(VQConfig(16, 4, revival=Revival(source="worst", every=2)), depth=3, dropout=0.5), 6, heads=2,
+        redundancy_weight=0.1,
     ),
 }  # fmt: skip
 

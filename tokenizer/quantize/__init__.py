@@ -8,15 +8,20 @@ vq.py, ibq.py, soft.py          families that learn their codes, one each
 first_codes.py, revival.py, terms.py, anneal.py   how codes begin, are revived, kept apart and cooled
 assignment.py, gumbel.py        soft assignments of all tokens to all codes, in blocks, with or without noise
 entropy.py    exact entropies of independent bits, the training losses of LFQ and BSQ
+composite.py  the base of combinators; residual.py, product.py, multi_head.py, dual.py: one each
 usage.py      how many codes are used, and how evenly
 """
 
 from tokenizer.quantize.base import Quantized, Quantizer
 from tokenizer.quantize.bsq import BSQ, BSQConfig
 from tokenizer.quantize.config import DualConfig, MultiHeadConfig, ProductConfig, QuantizerConfig, ResidualConfig
+from tokenizer.quantize.dual import Dual
 from tokenizer.quantize.fsq import FSQ, FSQConfig
 from tokenizer.quantize.ibq import IBQ, IBQConfig
 from tokenizer.quantize.lfq import LFQ, LFQConfig
+from tokenizer.quantize.multi_head import MultiHead
+from tokenizer.quantize.product import Product
+from tokenizer.quantize.residual import Residual
 from tokenizer.quantize.revival import Revival
 from tokenizer.quantize.soft import SoftVQ, SoftVQConfig
 from tokenizer.quantize.terms import Terms
@@ -30,15 +35,19 @@ __all__ = [
     "LFQ",
     "VQ",
     "BSQConfig",
+    "Dual",
     "DualConfig",
     "FSQConfig",
     "IBQConfig",
     "LFQConfig",
+    "MultiHead",
     "MultiHeadConfig",
+    "Product",
     "ProductConfig",
     "Quantized",
     "Quantizer",
     "QuantizerConfig",
+    "Residual",
     "ResidualConfig",
     "Revival",
     "SoftVQ",
@@ -65,5 +74,15 @@ def make_quantizer(config: QuantizerConfig) -> Quantizer:
             return IBQ(config)
         case SoftVQConfig():
             return SoftVQ(config)
-        case _:
-            raise NotImplementedError(config.kind)
+        case ResidualConfig():
+            return Residual(config, several(config.quantizer, 1 if config.shared else config.depth))
+        case ProductConfig():
+            return Product(config, several(config.quantizer, 1 if config.shared else config.groups))
+        case MultiHeadConfig():
+            return MultiHead(config, several(config.quantizer, config.heads))
+        case DualConfig():
+            return Dual(config, make_quantizer(config.quantizer))
+
+
+def several(config: QuantizerConfig, count: int) -> list[Quantizer]:
+    return [make_quantizer(config) for _ in range(count)]

@@ -49,7 +49,7 @@ class Quantizer(nn.Module, ABC):
 
     @abstractmethod
     def project(self, latents_ND: Tensor) -> Tensor:
-        """The continuous latents in the space of the codebook: what quantization rounds."""
+        """The continuous latents in the space of the quantized ones: what quantization rounds, of D numbers as well."""
 
     @abstractmethod
     def to_codes(self, projected_ND: Tensor) -> Tensor:
@@ -124,18 +124,21 @@ class Quantizer(nn.Module, ABC):
     def quantize(self, latents_ND: Tensor) -> Quantized:
         """Quantizes an encoder's latents, with gradients."""
         with torch.autocast(latents_ND.device.type, enabled=False):
-            projected_ND = self.project(at_least_float32(latents_ND))
-            codes_NK = self.to_codes(projected_ND.detach())
-            quantized_ND = self.lookup(codes_NK).to(projected_ND.dtype)
-            passed_ND = self.pass_gradient(projected_ND, quantized_ND)
-            return Quantized(
-                passed_ND,
-                codes_NK,
-                self.losses(projected_ND, quantized_ND, codes_NK),
-                self.metrics(passed_ND.detach(), quantized_ND.detach()),
-                self.statistics(projected_ND.detach(), codes_NK),
-                self.samples(projected_ND.detach(), codes_NK),
-            )
+            return self.quantize_projected(self.project(at_least_float32(latents_ND)))
+
+    def quantize_projected(self, projected_ND: Tensor) -> Quantized:
+        """The same of latents that are projected already, and of what is left of them, which need not be."""
+        codes_NK = self.to_codes(projected_ND.detach())
+        quantized_ND = self.lookup(codes_NK).to(projected_ND.dtype)
+        passed_ND = self.pass_gradient(projected_ND, quantized_ND)
+        return Quantized(
+            passed_ND,
+            codes_NK,
+            self.losses(projected_ND, quantized_ND, codes_NK),
+            self.metrics(passed_ND.detach(), quantized_ND.detach()),
+            self.statistics(projected_ND.detach(), codes_NK),
+            self.samples(projected_ND.detach(), codes_NK),
+        )
 
     def check_codes(self, codes_NK: Tensor) -> None:
         if codes_NK.dtype != torch.int64 or codes_NK.shape[-1:] != (len(self.codebooks),):

@@ -16,17 +16,24 @@ from tokenizer.quantize.vq import VQConfig
 
 @dataclass(frozen=True)
 class ResidualConfig:
-    """Each level quantizes what the levels before it have left over; a latent is the sum of its codes."""
+    """Each level quantizes what the levels before it have left over; a latent is the sum of its codes.
+
+    Codes that are learned find how large they have to be. Others do not, nor do shared ones: for these, `scale` says
+    by which factor each level is smaller than the one before, such as 0.5 for signs and 1 / L for L levels of FSQ.
+    """
 
     quantizer: "QuantizerConfig"
     depth: int
     shared: bool = False  # one codebook for all levels
-    dropout: float = 0.0  # the share of steps that use a random number of levels, so that any prefix decodes
+    scale: float = 1.0  # of each level's codes, relative to those of the level before
+    dropout: float = 0.0  # the share of batches that use a random number of levels, so that any prefix decodes
     kind: Literal["residual"] = "residual"
 
     def __post_init__(self) -> None:
         if self.depth < 1:
             raise ValueError(f"depth = {self.depth} must be at least 1")
+        if not 0 < self.scale <= 1:
+            raise ValueError(f"scale = {self.scale:g} must be above 0 and at most 1")
         if not 0 <= self.dropout <= 1:
             raise ValueError(f"dropout = {self.dropout:g} is a share, from 0 to 1")
 
@@ -36,7 +43,7 @@ class ResidualConfig:
 
     @property
     def encoding(self) -> dict[str, Any]:
-        own = {"depth": self.depth, "shared": self.shared, "kind": self.kind}
+        own = {"depth": self.depth, "shared": self.shared, "scale": self.scale, "kind": self.kind}
         return {"quantizer": self.quantizer.encoding, **own}
 
     def __str__(self) -> str:
@@ -73,12 +80,16 @@ class ProductConfig:
 
 @dataclass(frozen=True)
 class MultiHeadConfig:
-    """Each head quantizes a learned linear view of the whole latent."""
+    """Each head quantizes a learned linear view of the whole latent.
+
+    combine  concatenate  the heads' quantized views, side by side, are mapped back to `dim` channels
+             sum          they are added, then mapped: fewer weights, and all heads speak of the same channels
+    """
 
     quantizer: "QuantizerConfig"  # of one head
     dim: int
     heads: int
-    combine: Literal["concatenate", "sum"] = "sum"  # the heads' codes, on their way back to `dim` channels
+    combine: Literal["concatenate", "sum"] = "concatenate"
     redundancy_weight: float = 0.0  # of the squared correlations of different heads' views
     kind: Literal["multi_head"] = "multi_head"
 
@@ -89,6 +100,8 @@ class MultiHeadConfig:
             raise ValueError(f"heads = {self.heads} must be at least 1")
         if self.redundancy_weight < 0:
             raise ValueError(f"redundancy_weight = {self.redundancy_weight:g} must not be negative")
+        if self.redundancy_weight and self.heads == 1:
+            raise ValueError(f"redundancy_weight = {self.redundancy_weight:g} of one head: set it to 0")
 
     @property
     def encoding(self) -> dict[str, Any]:

@@ -80,8 +80,7 @@ class Reviver(nn.Module):
     def update(self, codes_VD: Tensor, statistics: Mapping[str, Tensor], step: int) -> tuple[Tensor, Tensor]:
         """New places [V, D] and bool [V], which codes go there: none if it is not the step for it."""
         counts_V = statistics["counts"]
-        self.usage.lerp_(counts_V / counts_V.sum().clamp_min(1), 1 - self.config.decay)
-        self.idle.copy_(torch.where(counts_V > 0, 0, self.idle + 1))
+        self._count(counts_V)
         generator = torch.Generator().manual_seed(step)
         if self.config.source == "reservoir":
             self._remember(statistics["latents"], generator)
@@ -95,6 +94,12 @@ class Reviver(nn.Module):
         self._share(codes_VD, dead_V, rank_V)
         self.idle.masked_fill_(dead_V, 0)
         return torch.where(dead_V[:, None], apart(places_VD, candidates_MD, generator), codes_VD), dead_V
+
+    def _count(self, counts_V: Tensor) -> None:
+        """A step without tokens says nothing: quantizer dropout leaves whole levels out."""
+        total = counts_V.sum()
+        self.usage.lerp_(torch.where(total > 0, counts_V / total.clamp_min(1), self.usage), 1 - self.config.decay)
+        self.idle.copy_(torch.where(counts_V > 0, 0, self.idle + (total > 0)))
 
     def dead(self) -> Tensor:
         """bool [V]"""
