@@ -42,12 +42,8 @@ def _nearest(vectors_ND: Tensor, codes_VD: Tensor, halves_V: Tensor) -> Tensor:
     cuda = vectors_ND.is_cuda
     rows, columns = (CUDA_ROWS, CUDA_CODES) if cuda else (ROWS, CODES)
     count = len(vectors_ND)
-    if count == 0:  # of a stream that has completed no latent frame
-        return torch.empty(0, dtype=torch.int64, device=vectors_ND.device)
     padded_ND = F.pad(vectors_ND, (0, 0, 0, -count % rows))
     found_N = torch.empty(len(padded_ND), dtype=torch.int64, device=vectors_ND.device)
-    if not count:  # `split` gives one empty block, not none
-        return found_N
     blocks = list(zip(torch.split(codes_VD, columns), torch.split(halves_V, columns), strict=True))
     products = vectors_ND.new_empty(rows * min(columns, len(codes_VD)))  # reused: fresh memory costs more than sums
     for start in range(0, count, rows):
