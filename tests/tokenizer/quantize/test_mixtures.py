@@ -37,7 +37,7 @@ def test_ibq_has_the_gradient_of_a_one_hot_code_that_is_soft(temperature: float)
     oracle = (F.one_hot(out.codes[..., 0], 20) + p - p.detach()) @ quantizer.codebook
     torch.testing.assert_close(out.latents, oracle, atol=1e-6, rtol=0)
     for ours, expected in zip(slopes(quantizer, out.latents, latents), slopes(quantizer, oracle, latents), strict=True):
-        torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(ours, expected, atol=1e-4, rtol=1e-4)
 
 
 def test_ibqs_code_has_the_largest_product_among_codes_of_one_norm() -> None:
@@ -81,7 +81,7 @@ def test_a_soft_latent_is_the_mixture_of_codes(mixture: str) -> None:
     decoded, oracle = quantizer.quantize(latents).latents, p @ quantizer.codebook
     torch.testing.assert_close(decoded, oracle, atol=1e-5, rtol=0)
     for ours, expected in zip(slopes(quantizer, decoded, latents), slopes(quantizer, oracle, latents), strict=True):
-        torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(ours, expected, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("mixture", ["mean", "gumbel", "top_k"])
