@@ -14,6 +14,7 @@ import pytest
 from videogen.cli import main
 from videogen.errors import NumbersError, ResourceError
 from videogen.lab.budget import Calibration, StepClock, steps_for
+from videogen.lab.headings import heading
 from videogen.lab.process import error_of
 from videogen.system.signals import Interrupted
 
@@ -166,6 +167,25 @@ def test_cpu_time_becomes_steps_once(recipe: Path, in_process: list[tuple[str, s
     del in_process[:]
     assert main([*LAB, "--resume"]) == 0
     assert {action for action, _ in in_process} == {"train"}
+
+
+def test_all_levels_of_a_residual_quantizer_are_the_reconstruction(
+    recipe: Path, in_process: list[tuple[str, str]], change: Change
+) -> None:
+    residual = "{kind: residual, depth: 2, quantizer: {kind: vq, size: 8, dim: 2}}"
+    change("{kind: fsq, levels: [8, 8]}", residual)
+    assert main(LAB) == 0
+    small, large = (row["figures"] for row in json.loads(Path("out/results.json").read_text())["variants"])
+    assert "psnr_levels_1" not in small
+    assert large["psnr_levels_2"] == pytest.approx(large["psnr"], abs=1e-9)
+    assert large["psnr_levels_1"] != large["psnr_levels_2"]
+    assert "No residual quantizer here" in Path("out/page.md").read_text()  # the title of the chart of one line
+
+
+def test_a_numbered_figure_has_the_heading_of_its_kind() -> None:
+    assert heading("psnr_levels_4").text == "PSNR of the first levels, dB (4)"
+    assert heading("psnr_levels_4").show(21.234) == "21.23"
+    assert heading("something_2").text == "something_2"
 
 
 def test_time_is_relative_to_the_base() -> None:

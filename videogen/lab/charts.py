@@ -82,7 +82,7 @@ def numbered(chart: ChartConfig, rows: Rows) -> str | None:
         found = [(int(match[1]), value) for key, value in row["figures"].items() if (match := name.fullmatch(key))]
         if found:
             series.append(Series(row["label"], *zip(*sorted(found), strict=True)))
-    return line_chart(chart.title, "number", heading(figure).text, series) if series else None
+    return line_chart(chart.title, chart.x_label, heading(figure).text, series) if series else None
 
 
 DRAWN: dict[str, Callable[[ChartConfig, Rows], str | None]] = {

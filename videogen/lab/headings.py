@@ -1,6 +1,6 @@
 """What figures are called in tables and charts; a figure without a line here is shown under its own name."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ HEADINGS = {  # in the order of the columns
     "ceiling_size": share("true clips: size"),
     "oracle_motion": share("oracle: motion"),
     "ceiling_motion": share("true clips: motion"),
-    "psnr_levels": Heading("PSNR, dB", ".2f"),  # numbered, one for each level
+    "psnr_levels": Heading("PSNR of the first levels, dB", ".2f"),  # numbered
     "psnr_soft": Heading("PSNR as trained, dB", ".2f"),
     "soft_gap": Heading("soft - hard, dB", ".2f"),
     "bits_per_pixel": Heading("bits a pixel", ".4f"),
@@ -66,4 +66,8 @@ DEFAULT_COLUMNS = (
 
 
 def heading(figure: str) -> Heading:
+    """That of the figure; `psnr_levels_4` has that of `psnr_levels` with its number."""
+    stem, _, number = figure.rpartition("_")
+    if number.isdecimal() and stem in HEADINGS and figure not in HEADINGS:
+        return replace(HEADINGS[stem], text=f"{HEADINGS[stem].text} ({number})")
     return HEADINGS.get(figure, Heading(figure))

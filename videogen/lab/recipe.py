@@ -81,6 +81,7 @@ class ChartConfig:
     figures: tuple[str, ...]  # points and lines: that of the x axis first
     title: str
     only: tuple[str, ...] = ()  # names of variants or groups; empty: all of them
+    x_label: str = "number"  # kind: numbered
 
     def __post_init__(self) -> None:
         expected = {"points": 2, "lines": 2, "curves": 1, "numbered": 1}.get(self.kind)
