@@ -1,9 +1,12 @@
 """The recipes about causality, images and details, and the clips that drawings are added to."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from videogen.cli import main
 from videogen.data import load_index
 from videogen.lab import ocr
 from videogen.lab.clips import prepare_clips
@@ -38,6 +41,26 @@ def test_drawings_are_trained_on_and_not_held_out(tmp_path: Path) -> None:
     assert sum(clip.entry.key.startswith("drawings/") for clip in trained.good) == 3
     assert (len(trained.good), len(held_out.good)) == (5, 1)
     assert {len(clip.scan.pts) for clip in trained.good} == {3}
+
+
+def test_the_page_shows_the_drawings(
+    recipe: Path,
+    in_process: list[tuple[str, str]],
+    change: Callable[[str, str], None],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ocr, "is_installed", lambda: False)
+    change("[reconstruction, usage, oracle, prefix, soft_gap, cost]", "[images, kept, cost]")
+    change("held_out: 3}", "held_out: 3, drawings: 2}")
+    assert main(["lab", "recipe.yaml", "--out", "out"]) == 0
+    assert capsys.readouterr().err.count(ocr.LEFT_OUT) == 1
+    page = Path("out/page.md").read_text()
+    assert "## Details" in page
+    assert "(page/details.png)" in page
+    assert Path("out/page/details.png").is_file()
+    results = json.loads(Path("out/results.json").read_text())
+    assert all({"psnr_images", "shapes_8", "motion_16"} <= row["figures"].keys() for row in results["variants"])
 
 
 def test_what_cannot_be_measured_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
