@@ -26,7 +26,9 @@ from videogen.errors import UsageError
 from videogen.evaluation.tokenizer.selftest import check_tokenizer_laws
 from videogen.models import load_tokenizer
 from videogen.playroom.write import PlayroomConfig, write_playroom
+from videogen.training.estimate.machine import find_machine
 from videogen.training.records.run_folder import steps_in
+from videogen.training.tokenizer.dry_run import dry_run
 from videogen.training.tokenizer.quantizer_statistics import QuantizerStatistics
 from videogen.training.tokenizer.run import run_tokenizer
 
@@ -54,6 +56,24 @@ def test_resumed_after_any_step(data: Path, unbroken: Path, tmp_path: Path, step
             shutil.rmtree(tmp_path / f"run/checkpoints/step_{later:08}")
     train(data, tmp_path / "run", resume=True, quantizer="vq", log_every=1, checkpoint_every=1, keep=20)
     assert same_bits(unbroken, tmp_path / "run")
+
+
+def test_a_temperature_and_its_noise_are_resumed(data: Path, tmp_path: Path) -> None:
+    settings = {"quantizer": "soft_vq", "log_every": 1, "checkpoint_every": 1, "keep": 20}
+    train(data, tmp_path / "calm", **settings)  # type: ignore[arg-type]
+    shutil.copytree(tmp_path / "calm", tmp_path / "run")
+    for later in steps_in(tmp_path / "run/checkpoints")[3:]:
+        shutil.rmtree(tmp_path / f"run/checkpoints/step_{later:08}")
+    train(data, tmp_path / "run", resume=True, **settings)  # type: ignore[arg-type]
+    assert same_bits(tmp_path / "calm", tmp_path / "run")
+    temperatures = [line["temperature"] for line in lines(tmp_path / "calm") if "temperature" in line]
+    assert temperatures[:3] == sorted(temperatures[:3], reverse=True)
+    assert len(set(temperatures)) > 3
+
+
+def test_dry_run(data: Path) -> None:
+    facts, _ = dry_run(tiny_config(data, "vq"), find_machine("cpu"))
+    assert facts["codes"].startswith("64 ")
 
 
 def test_the_codebook_is_found_moved_and_revived(unbroken: Path) -> None:

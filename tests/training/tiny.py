@@ -15,7 +15,7 @@ from tokenizer.losses.adversarial import AdversarialConfig
 from tokenizer.losses.discriminator import DiscriminatorConfig
 from tokenizer.losses.objective import LossConfig
 from tokenizer.losses.perceptual import MultiscaleStructureConfig
-from tokenizer.quantize import MultiHeadConfig, QuantizerConfig, ResidualConfig, Revival, VQConfig
+from tokenizer.quantize import MultiHeadConfig, QuantizerConfig, ResidualConfig, Revival, SoftVQConfig, VQConfig
 from tokenizer.quantize.anneal import Anneal
 from videogen.training.loop.config import OptimizerConfig, TrainingConfig
 from videogen.training.loop.trainer import TrainingResult
@@ -40,6 +40,7 @@ TRAINING = TrainingConfig(
 
 QUANTIZERS: dict[str, QuantizerConfig] = {
     "fsq": FSQ_1000,
+    "soft_vq": SoftVQConfig(64, 4, Anneal(1.0, 0.1, steps=6)),
     "vq": VQConfig(  # all that has to be resumed: moving averages, revival, first codes over several steps, a schedule
         64, 4, first="kmeans", first_samples=64, commitment_schedule=Anneal(1.0, 0.1, steps=6),
         revival=Revival(source="reservoir", every=2, decay=0.5, reservoir=64),

@@ -80,6 +80,8 @@ class LearnedCodebook(Quantizer):
 
     def set_step(self, step: int) -> None:
         self._step = step
+        if self.learning is not None and self.learning.first is not None:
+            self.learning.first.look()
 
     def in_space(self, vectors_ND: Tensor) -> Tensor:
         """Vectors as they are compared: of norm 1 if this codebook is normalized."""
@@ -107,7 +109,7 @@ class LearnedCodebook(Quantizer):
     def _needs_latents(self) -> Literal["random", "worst"] | None:
         if self.learning is None:
             return None
-        if self.learning.first is not None and not self.learning.first.is_ready():
+        if self.learning.first is not None and not self.learning.first.is_ready:
             return self.learning.first.needs
         return None if self.learning.reviver is None else self.learning.reviver.needs(self._step)
 
@@ -136,7 +138,7 @@ class LearnedCodebook(Quantizer):
         learning = self.learning
         assert learning is not None, "begin_training comes before the first step"
         codes_VD, statistics = self.all_codes.detach(), in_one_order(statistics)
-        if learning.first is not None and not learning.first.is_ready():
+        if learning.first is not None and not learning.first.is_ready:
             codes_VD, new_V = learning.first.update(codes_VD, statistics, self._step)
         else:
             codes_VD = self.moved(codes_VD, statistics)

@@ -23,12 +23,11 @@ class FirstCodes(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("ready", torch.zeros((), dtype=torch.bool))
-        self._known_ready = False
+        self.is_ready = False  # as it was before the step
 
-    def is_ready(self) -> bool:
-        """Waits for a GPU until it is true, and from then on no more."""
-        self._known_ready = self._known_ready or bool(self.ready)
-        return self._known_ready
+    def look(self) -> None:
+        """Waits for a GPU until codes are ready, and from then on no more."""
+        self.is_ready = self.is_ready or bool(self.ready)
 
     def update(self, codes_VD: Tensor, statistics: Mapping[str, Tensor], step: int) -> tuple[Tensor, Tensor]:
         """Codes [V, D], and bool [V], which of them are new."""

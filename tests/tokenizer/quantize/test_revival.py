@@ -121,7 +121,7 @@ def test_kmeans_waits_for_its_samples() -> None:
     assert min(used[3:]) > 0.75 * SIZE
     assert quantizer.learning is not None
     assert quantizer.learning.first is not None
-    assert quantizer.learning.first.is_ready()
+    assert quantizer.learning.first.is_ready
 
 
 def test_online_codes_are_placed_a_few_a_step() -> None:

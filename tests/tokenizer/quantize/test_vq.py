@@ -36,9 +36,9 @@ def step(quantizer: VQ, number: int, latents: Tensor) -> Quantized:
 
 @pytest.mark.parametrize("distance", ["euclidean", "cosine"])
 def test_moving_averages_are_those_of_the_library(distance: str) -> None:
-    ours = trained(replace(SMALL, distance=distance, decay=0.8))  # type: ignore[arg-type]
+    ours = trained(replace(SMALL, distance=distance, decay=0.97))  # type: ignore[arg-type]
     theirs = library.VectorQuantize(
-        dim=8, codebook_size=64, decay=0.8, use_cosine_sim=distance == "cosine", commitment_weight=0.25,
+        dim=8, codebook_size=64, decay=0.97, use_cosine_sim=distance == "cosine", commitment_weight=0.25,
         threshold_ema_dead_code=0, rotation_trick=False,
     ).train()  # fmt: skip
     ours.codebook.copy_(theirs._codebook.embed[0])
