@@ -75,6 +75,11 @@ class Quantizer(nn.Module, ABC):
         below = dict.fromkeys(leaf for part in self.parts for leaf in part.leaves)
         return tuple(below) or (self,)
 
+    @property
+    def looks_for_codes(self) -> bool:
+        """Whether the first codes are still to be found in latents: until then codes say little."""
+        return any(part.looks_for_codes for part in dict.fromkeys(self.parts))
+
     def begin_training(self) -> None:
         """Makes the tensors that only training needs, under the name `learning`: models are without them."""
         for part in dict.fromkeys(self.parts):

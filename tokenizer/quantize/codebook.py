@@ -83,6 +83,10 @@ class LearnedCodebook(Quantizer):
         if self.learning is not None and self.learning.first is not None:
             self.learning.first.look()
 
+    @property
+    def looks_for_codes(self) -> bool:
+        return self.learning is not None and self.learning.first is not None and not self.learning.first.is_ready
+
     def in_space(self, vectors_ND: Tensor) -> Tensor:
         """Vectors as they are compared: of norm 1 if this codebook is normalized."""
         return F.normalize(vectors_ND, dim=-1) if self.normalized else vectors_ND
@@ -109,7 +113,7 @@ class LearnedCodebook(Quantizer):
     def _needs_latents(self) -> Literal["random", "worst"] | None:
         if self.learning is None:
             return None
-        if self.learning.first is not None and not self.learning.first.is_ready:
+        if self.learning.first is not None and self.looks_for_codes:
             return self.learning.first.needs
         return None if self.learning.reviver is None else self.learning.reviver.needs(self._step)
 
@@ -138,7 +142,7 @@ class LearnedCodebook(Quantizer):
         learning = self.learning
         assert learning is not None, "begin_training comes before the first step"
         codes_VD, statistics = self.all_codes.detach(), in_one_order(statistics)
-        if learning.first is not None and not learning.first.is_ready:
+        if learning.first is not None and self.looks_for_codes:
             codes_VD, new_V = learning.first.update(codes_VD, statistics, self._step)
         else:
             codes_VD = self.moved(codes_VD, statistics)

@@ -15,7 +15,7 @@ ONLINE_STEPS = 16  # in which all codes are placed
 
 
 class FirstCodes(nn.Module):
-    """Until `ready`, the codebook is not learned from statistics."""
+    """Until `ready`, the codebook is not learned from statistics. A step may have no latents for it."""
 
     ready: Tensor  # bool
     needs: Literal["random"] = "random"
@@ -31,6 +31,11 @@ class FirstCodes(nn.Module):
 
     def update(self, codes_VD: Tensor, statistics: Mapping[str, Tensor], step: int) -> tuple[Tensor, Tensor]:
         """Codes [V, D], and bool [V], which of them are new."""
+        if "latents" not in statistics:
+            return codes_VD, torch.zeros(len(codes_VD), dtype=torch.bool, device=codes_VD.device)
+        return self.place(codes_VD, statistics, step)
+
+    def place(self, codes_VD: Tensor, statistics: Mapping[str, Tensor], step: int) -> tuple[Tensor, Tensor]:
         raise NotImplementedError
 
 
@@ -45,7 +50,7 @@ class KMeansCodes(FirstCodes):
         self.register_buffer("pool", torch.zeros(samples, dim))
         self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
 
-    def update(self, codes_VD: Tensor, statistics: Mapping[str, Tensor], step: int) -> tuple[Tensor, Tensor]:
+    def place(self, codes_VD: Tensor, statistics: Mapping[str, Tensor], step: int) -> tuple[Tensor, Tensor]:
         latents_MD, filled = statistics["latents"], int(self.filled)
         added_MD = latents_MD[: len(self.pool) - filled]
         self.pool[filled : filled + len(added_MD)] = added_MD
@@ -66,7 +71,7 @@ class OnlineCodes(FirstCodes):
         super().__init__()
         self.register_buffer("placed", torch.zeros((), dtype=torch.int64))
 
-    def update(self, codes_VD: Tensor, statistics: Mapping[str, Tensor], step: int) -> tuple[Tensor, Tensor]:
+    def place(self, codes_VD: Tensor, statistics: Mapping[str, Tensor], step: int) -> tuple[Tensor, Tensor]:
         generator, codes_VD = torch.Generator().manual_seed(step), codes_VD.clone()
         noise_M = torch.rand(len(statistics["errors"]), generator=generator).log().to(codes_VD)
         order_M = (noise_M / statistics["errors"].clamp_min(1e-12)).argsort(descending=True, stable=True)

@@ -61,6 +61,8 @@ class Residual(Composite):
         left_ND, outs, lefts = projected_ND, [], {}
         for number, (level, scale) in enumerate(self._levels()):
             out = level.quantize_projected(left_ND / scale)
+            if any(earlier.looks_for_codes for earlier in self.parts[:number]):
+                out = out._replace(samples={})  # what is left now has nothing to do with what will be left
             out = out._replace(latents=out.latents * scale - without_value(left_ND))
             outs.append(out if used_L is None else weighted(out, used_L[number]))
             left_ND = left_ND - self._value(level, out.codes, scale, left_ND)

@@ -216,3 +216,24 @@ def test_against_a_public_library(groups: int) -> None:
     (my_pull,) = torch.autograd.grad(out.losses["commitment"], mine)
     (their_pull,) = torch.autograd.grad(losses.sum(), other)
     torch.testing.assert_close(my_pull, their_pull)
+
+
+@pytest.mark.parametrize("first", ["kmeans", "online"])
+def test_levels_find_their_first_codes_one_after_the_other(first: str) -> None:
+    config = ResidualConfig(VQConfig(16, 4, first=first, first_samples=100), depth=3)  # type: ignore[arg-type]
+    quantizer, placed = residual(config).train(), list[list[int]]()
+    quantizer.begin_training()
+    for step in range(60):
+        quantizer.set_step(step)
+        out = quantizer.quantize(torch.randn(60, 4))
+        replaced = quantizer.update({**out.statistics, **out.samples})
+        placed.append([number for number in range(3) if replaced[f"levels.{number}.codebook"].any()])
+    order = [level for levels in placed for level in levels]
+    assert set(order) == {0, 1, 2}
+    assert order == sorted(order)
+    assert not quantizer.looks_for_codes
+    quantizer.eval()
+    latents = torch.randn(500, 4)
+    codes = quantizer.to_codes(latents)
+    errors = [float((latents - quantizer.prefix(codes, levels)).square().mean()) for levels in (1, 2, 3)]
+    assert errors[0] > 1.5 * errors[1] > 1.5 * 1.5 * errors[2]
