@@ -24,7 +24,8 @@ def test_documented_quantizers_are_valid() -> None:
         assert isinstance(tree, Mapping)
         config = bind(Section, tree).value.quantizer
         bits[config.kind] = math.log2(math.prod(make_quantizer(config).codebooks))
-    assert bits == {"residual": 80, "product": 80, "multi_head": 40, "dual": 15}
-    for kind, count in bits.items():
+    combinators = {"residual": 80, "product": 80, "multi_head": 40, "dual": 15}
+    assert bits == combinators | {"vq": 10, "ibq": 14, "soft_vq": 13}
+    for kind, count in combinators.items():
         (paragraphs,) = re.findall(rf"\*\*`{kind}`\*\*.*?```yaml", text, re.DOTALL)
         assert re.search(rf"\b{count:g}\s+bits", paragraphs), kind
