@@ -41,6 +41,10 @@ grid:
         ("base: base.yaml", "base: bass.yaml", None, "bass.yaml"),
         ("kind: lines, figures: [bits_per_token, psnr]", "kind: lines, figures: [psnr]", 22, "figures are 1"),
         ("held_out: 3", "held_out: 1", None, "pictures show clip 1 of 1"),
+        ("validations: 3", "seeds: [0, -1]", 8, "seeds are [0, -1]"),
+        ("label: 8 x 8", 'label: "4 x 4"', 12, "'small' and 'large' have one label, '4 x 4'"),
+        ("title: While training", "title: Some, only: [FSO]", 18, "'only' has 'FSO'"),
+        ("validations: 3", "pictures: {only: [smal]}", 8, "did you mean 'small'"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_it(
@@ -97,6 +101,8 @@ def test_a_grid_is_every_combination(recipe: Path) -> None:
 def test_a_recipe_is_shown_as_it_reads_back(recipe: Path, capsys: Captured) -> None:
     assert main(["config", "show", "recipe.yaml"]) == 0
     Path("again.yaml").write_text(capsys.readouterr().out)
+    shown = Path("again.yaml").read_text().splitlines()
+    assert [line.split("#")[1] for line in shown if "levels: [8, 8]" in line] == [" recipe.yaml:16"]
     first, again = (Lab.open(Path(name), Path("out")) for name in ("recipe.yaml", "again.yaml"))
     configs = [[lab.config(variant, 0, 3) for variant in lab.variants] for lab in (first, again)]
     assert configs[0] == configs[1]

@@ -12,7 +12,7 @@ import math
 import re
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -77,6 +77,7 @@ def _convert(node: Node, kind: Any, key: str, origins: dict[str, str]) -> Any:
             raise _wrong(node, key, "a section with keys of its own")
         if kind is Mapping:
             origins[key] = node.origin
+            origins.update(_origins_below(node, key))
             return node
         return _dataclass(node, typing.cast(type, kind), key, origins)
     form = typing.get_origin(kind)
@@ -88,6 +89,14 @@ def _convert(node: Node, kind: Any, key: str, origins: dict[str, str]) -> Any:
         return _dict(node, typing.get_args(kind)[1], key, origins)
     origins[key] = node.origin
     return _scalar(node, kind, key)
+
+
+def _origins_below(node: Mapping, key: str) -> Iterator[tuple[str, str]]:
+    """Of each value of a section that stays unread."""
+    for name, item in node.items.items():
+        yield _join(key, name), item.origin
+        if isinstance(item, Mapping):
+            yield from _origins_below(item, _join(key, name))
 
 
 def _dataclass(node: Mapping, schema: type[T], key: str, origins: dict[str, str]) -> T:
@@ -233,7 +242,7 @@ def _describe(kind: Any) -> str:
         return "one of " + ", ".join(str(choice) for choice in typing.get_args(kind))
     if typing.get_origin(kind) in (types.UnionType, typing.Union):
         known = [_describe(choice) for choice in typing.get_args(kind) if choice is not type(None)]
-        return " or ".join(known) + (" or null" if type(None) in typing.get_args(kind) else "")
+        return " or ".join(dict.fromkeys(known)) + (" or null" if type(None) in typing.get_args(kind) else "")
     if typing.get_origin(kind) is tuple:
         return f"a list of {_describe(typing.get_args(kind)[0])}"
     return names.get(kind, "a section with keys of its own")

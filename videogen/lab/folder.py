@@ -14,7 +14,7 @@ from videogen.errors import UsageError
 from videogen.lab.clips import clip_settings
 from videogen.lab.job import JOB, LabJob, read_json
 from videogen.lab.recipe import LabRecipe
-from videogen.lab.variants import LOG_LINES, Variant, common_base, expand
+from videogen.lab.variants import LOG_LINES, Variant, check_shown, common_base, expand
 
 LAB_FILE = "lab.json"
 PLACES = ("train", "validation")  # of the clips: a lab's folder may move
@@ -33,9 +33,11 @@ class Lab:
     @staticmethod
     def open(place: Path, out: Path) -> "Lab":
         """ConfigError for anything wrong in the recipe, its base or its variants."""
-        recipe: LabRecipe = resolve(place, expected="lab")[1].value
+        resolved = resolve(place, expected="lab")[1]
+        recipe: LabRecipe = resolved.value
         base = common_base(recipe, place)
         lab = Lab(place, recipe, base, expand(recipe, base.tree, place), out)
+        check_shown(recipe, lab.variants, place, resolved.origins)
         for variant in lab.variants:
             lab.config(variant, recipe.seeds[0], recipe.budget.steps or 1)
         return lab

@@ -138,6 +138,8 @@ class LabRecipe:
         for name in ("seeds", "measures"):
             if not getattr(self, name) or len(set(getattr(self, name))) < len(getattr(self, name)):
                 raise ValueError(f"{name} are {list(getattr(self, name))}; expected one or more, each once")
+        if not all(0 <= seed < 1 << 64 for seed in self.seeds):
+            raise ValueError(f"seeds are {list(self.seeds)}; they must lie in 0 .. 2^64 - 1")
         if isinstance(self.data, LabPlayroom) and max(self.pictures.clips, default=0) >= self.data.held_out:
             raise ValueError(f"pictures show clip {max(self.pictures.clips)} of {self.data.held_out}, counted from 0")
         for measure in self.measures:

@@ -5,13 +5,14 @@ A configuration is the base, then the recipe's `set`, then the variant's, then w
 
 import itertools
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from videogen.config.bind import bind, changed
 from videogen.config.schemas import read_tree, schema_class
-from videogen.config.strict_yaml import ConfigError, Mapping, parse
+from videogen.config.strict_yaml import ConfigError, Mapping, nearest, parse
 from videogen.lab.recipe import LabRecipe, VariantConfig
 
 if TYPE_CHECKING:
@@ -59,6 +60,21 @@ def expand(recipe: LabRecipe, base: Mapping, place: Path) -> tuple[Variant, ...]
         tree = changed(base, variant.set)
         variants.append(Variant(name, variant.label or name, variant.group, variant.note, tree))
     return tuple(variants)
+
+
+def check_shown(recipe: LabRecipe, variants: Sequence[Variant], place: Path, origins: dict[str, str]) -> None:
+    """ConfigError for what the page could not tell apart or would not find; `origins` are the recipe's."""
+    names: dict[str, str] = {}
+    for variant in variants:
+        if variant.label in names:
+            where = origins.get(f"variants.{variant.name}.label", str(place))
+            both = f"'{names[variant.label]}' and '{variant.name}'"
+            raise ConfigError(f"{where}: the variants {both} have one label, '{variant.label}'; give each its own")
+        names[variant.label] = variant.name
+    known = dict.fromkeys([*names.values(), *(variant.group for variant in variants if variant.group)])
+    places = [("charts", chart.only) for chart in recipe.charts] + [("pictures.only", recipe.pictures.only)]
+    for key, name in ((key, name) for key, only in places for name in only if name not in known):
+        raise ConfigError(f"{origins[key]}: 'only' has '{name}', no variant or group{nearest(name, known)}")
 
 
 def base_of(word: str, recipe: Path) -> str | Path:
