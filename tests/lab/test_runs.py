@@ -63,6 +63,8 @@ def test_two_variants_and_their_page(recipe: Path, in_process: list[tuple[str, s
         "clip_1.png",
     ]
     assert all(f"(page/{name})" in page for name in shown)
+    assert main(["lab", "recipe.yaml", "--out", "out", "--page-only"]) == 0
+    assert "chart 'No residual quantizer here': no variant has psnr_levels\n" in capsys.readouterr().err
 
 
 def test_finished_trainings_are_not_repeated(recipe: Path, in_process: list[tuple[str, str]], capsys: Captured) -> None:

@@ -32,7 +32,7 @@ def lab(terminal: Terminal, recipe: Path, out: Path, resume: bool, page: Path | 
       videogen lab recipes/lab/families.yaml --out runs/families --page-only --page docs/lab/families.md
     """
     from videogen.lab.folder import Lab, check_folder
-    from videogen.lab.page import PAGE, write_page
+    from videogen.lab.page import PAGE, left_out, write_page
     from videogen.lab.results import gather
     from videogen.lab.runner import run_lab
 
@@ -47,4 +47,6 @@ def lab(terminal: Terminal, recipe: Path, out: Path, resume: bool, page: Path | 
     results = gather(opened, shlex.join(["videogen", "lab", str(recipe), "--out", str(out)]))
     place = page or out / PAGE
     write_page(opened, results, place)
+    for line in left_out(opened, results):
+        terminal.note(line)
     terminal.report(results, str(place))

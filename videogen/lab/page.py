@@ -120,6 +120,17 @@ def charts(lab: Lab, results: dict[str, Any], beside: Path) -> Iterator[str]:
             yield f"![{chart.title}]({beside.name}/{name})"
 
 
+def left_out(lab: Lab, results: dict[str, Any]) -> list[str]:
+    """A line for each chart and column of the recipe that the page lacks, once there are figures."""
+    rows = [row for row in results["variants"] if row["finished"]]
+    had = {name for row in rows for name in row["figures"]}
+    lines = [f"column '{name}': no variant has this figure" for name in lab.recipe.columns if name not in had]
+    for chart in lab.recipe.charts:
+        if draw(chart, rows) is None:
+            lines.append(f"chart '{chart.title}': no variant has {' and '.join(chart.figures)}")
+    return lines if rows else []
+
+
 def sheets(lab: Lab, results: dict[str, Any], beside: Path) -> Iterator[str]:
     """The same clip in all variants, the original first; and the drawings, where they were measured."""
     wanted, seed = lab.recipe.pictures, lab.recipe.seeds[0]
