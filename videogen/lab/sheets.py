@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from videogen.io.contact_sheet import contact_sheet
 
+FRAMES = "frames"  # the key in the PNG of a strip
 CLIP, DETAILS = "clip_{}", "details"  # the names of strips: of a held-out clip, of the drawings of the measure `kept`
 
 
@@ -21,19 +22,23 @@ def original_of(pictures: Path, name: str) -> Path:
 
 
 def save_strip(clip_THWC: NDArray[np.uint8], place: Path) -> None:
-    """The frames side by side as a PNG."""
+    """The frames side by side as a PNG, which says how many they are."""
     from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
 
-    Image.fromarray(np.concatenate(list(clip_THWC), axis=1)).save(place)
+    said = PngInfo()
+    said.add_text(FRAMES, str(len(clip_THWC)))
+    Image.fromarray(np.concatenate(list(clip_THWC), axis=1)).save(place, pnginfo=said)
 
 
 def load_strip(place: Path) -> NDArray[np.uint8]:
-    """The frames of a strip of square frames, uint8 [T, H, W, 3]."""
+    """The frames of a strip, uint8 [T, H, W, 3]; square ones, if it does not say how many they are."""
     from PIL import Image
 
-    strip = np.asarray(Image.open(place).convert("RGB"))
-    side = strip.shape[0]
-    return strip.reshape(side, -1, side, 3).transpose(1, 0, 2, 3)
+    with Image.open(place) as image:
+        frames = int(image.info.get(FRAMES, image.width // image.height))
+        strip = np.asarray(image.convert("RGB"))
+    return strip.reshape(strip.shape[0], frames, -1, 3).transpose(1, 0, 2, 3)
 
 
 def save_sheet(strips: Sequence[Path], captions: Sequence[str], frames: int, place: Path) -> None:
