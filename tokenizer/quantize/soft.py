@@ -44,7 +44,7 @@ class SoftVQConfig:
         check_cooling("temperature", self.temperature)
         if self.temperature.end <= 0:
             raise ValueError(f"temperature ends at {self.temperature.end:g}; it must stay positive")
-        if not 1 <= self.k <= self.size:
+        if self.mixture == "top_k" and not 1 <= self.k <= self.size:
             raise ValueError(f"k = {self.k} must lie in 1 .. {self.size}")
         if self.commitment_weight < 0:
             raise ValueError(f"commitment_weight = {self.commitment_weight:g} must not be negative")

@@ -139,7 +139,9 @@ def test_the_temperature_depends_on_the_step_alone() -> None:
     quantizer.set_step(50)
     assert quantizer.quantize(torch.randn(5, 3)).metrics["temperature"] == early
     assert "temperature" not in quantizer.state_dict()
-    whole = SoftVQ(SoftVQConfig(20, 3, Anneal(1, 0.5, steps=10)))  # whole numbers in Python
+    whole = SoftVQ(
+        SoftVQConfig(3, 3, Anneal(1, 0.5, steps=10))
+    )  # fewer codes than `k`, which it does not use; whole numbers in Python
     whole.set_step(10)
     assert whole.temperature == 0.5
 
@@ -219,7 +221,7 @@ def tangent(slopes_VD: Tensor, codes_VD: Tensor) -> Tensor:
         (IBQConfig(20, 3), {"size": 1}),
         (SoftVQConfig(20, 3, Anneal(1, 0.1, 10)), {"temperature": Anneal(0.1, 1.0, 10)}),
         (SoftVQConfig(20, 3, Anneal(1, 0.1, 10)), {"temperature": Anneal(1.0, 0.0, 10, "linear")}),
-        (SoftVQConfig(20, 3, Anneal(1, 0.1, 10)), {"k": 21}),
+        (SoftVQConfig(20, 3, Anneal(1, 0.1, 10), "top_k"), {"k": 21}),
         (SoftVQConfig(20, 3, Anneal(1, 0.1, 10)), {"commitment_weight": -1.0}),
     ],
 )
