@@ -52,14 +52,16 @@ class KMeansCodes(FirstCodes):
 
     def place(self, codes_VD: Tensor, statistics: Mapping[str, Tensor], step: int) -> tuple[Tensor, Tensor]:
         latents_MD, filled = statistics["latents"], int(self.filled)
-        added_MD = latents_MD[: len(self.pool) - filled]
+        generator = torch.Generator().manual_seed(step)
+        order_M = torch.randperm(len(latents_MD), generator=generator).to(latents_MD.device)
+        added_MD = latents_MD[order_M[: len(self.pool) - filled]]  # any of them: they come ordered by their values
         self.pool[filled : filled + len(added_MD)] = added_MD
         self.filled += len(added_MD)
         new_V = torch.zeros(len(codes_VD), dtype=torch.bool, device=codes_VD.device)
         if filled + len(added_MD) < len(self.pool):
             return codes_VD, new_V
         self.ready.fill_(True)
-        return kmeans(self.pool, len(codes_VD), rounds=10, generator=torch.Generator().manual_seed(step)), ~new_V
+        return kmeans(self.pool, len(codes_VD), rounds=10, generator=generator), ~new_V
 
 
 class OnlineCodes(FirstCodes):

@@ -124,6 +124,18 @@ def test_kmeans_waits_for_its_samples() -> None:
     assert quantizer.learning.first.is_ready
 
 
+def test_kmeans_sees_latents_from_everywhere_in_a_step_that_has_more_than_it_needs() -> None:
+    quantizer = VQ(VQConfig(SIZE, 2, first="kmeans"))
+    quantizer.begin_training()
+    latents = torch.randn(40 * 4 * SIZE, 2, generator=torch.Generator().manual_seed(0))
+    quantizer.set_step(0)
+    out = quantizer.quantize(latents)
+    assert quantizer.update({**out.statistics, **out.samples})["codebook"].all()
+    assert quantizer.codebook.mean(0).abs().max() < 0.5
+    found = quantizer.quantize(latents)
+    torch.testing.assert_close(found.latents.std(0), latents.std(0), atol=0.2, rtol=0)
+
+
 def test_online_codes_are_placed_a_few_a_step() -> None:
     _, used, replaced = trained(VQConfig(SIZE, DIM, first="online"), steps=18)
     assert [int(codes.sum()) for codes in replaced] == [2] * 16 + [0, 0]
