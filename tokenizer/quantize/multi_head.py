@@ -17,7 +17,7 @@ from tokenizer.precision import at_least_float32
 from tokenizer.quantize.base import Quantized, Quantizer
 from tokenizer.quantize.composite import Composite
 from tokenizer.quantize.config import MultiHeadConfig
-from tokenizer.quantize.nearest import CUDA_ROWS, ROWS
+from tokenizer.quantize.nearest import CUDA_ROWS, ROWS, fill_up
 
 
 class MultiHead(Composite):
@@ -78,13 +78,13 @@ class MultiHead(Composite):
 def linear(x_ND: Tensor, weight_ED: Tensor) -> Tensor:
     """A linear map in the wider of both precisions, at least float32, under any autocast.
 
-    In blocks of as many rows each, so that a latent gives the same bits alone as in a batch, see nearest.py.
+    In blocks of one shape and layout, so that a latent gives the same bits alone as in a batch, see nearest.py.
     """
     dtype = torch.promote_types(torch.promote_types(x_ND.dtype, weight_ED.dtype), torch.float32)
     flat_ND, rows = x_ND.to(dtype).reshape(-1, x_ND.shape[-1]), CUDA_ROWS if x_ND.is_cuda else ROWS
-    blocks = torch.split(F.pad(flat_ND, (0, 0, 0, -len(flat_ND) % rows)), rows)
+    blocks, weight_ED = torch.split(fill_up(flat_ND, rows), rows), fill_up(weight_ED.to(dtype), 1)
     with torch.autocast(x_ND.device.type, enabled=False):
-        mapped = [F.linear(block, weight_ED.to(dtype)) for block in blocks]
+        mapped = [F.linear(block, weight_ED) for block in blocks]
     return torch.cat(mapped)[: len(flat_ND)].reshape(*x_ND.shape[:-1], len(weight_ED))
 
 

@@ -5,8 +5,9 @@
 so the nearest code has the largest x . c - |c|^2 / 2, which is one matrix product a block. Vectors and codes are
 measured from the middle of the codebook first: the closer both are to 0, the less the product cancels.
 
-Every block has the same number of rows, the last one filled up: a matrix product of another shape may round
-differently, and a vector would get another code alone than in a batch, or in a stream than offline.
+Every block has the same number of rows, the last one filled up, and the same layout: a matrix product of another shape
+or layout may round differently, and a vector would get another code alone than in a batch, or in a stream than offline.
+So would another row of the same block, where few or odd numbers are multiplied; with WIDTH at a time all rows agree.
 
 Legend: N vectors, V codes, D dimensions.
 """
@@ -15,8 +16,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tokenizer.precision import full_float32
+
 ROWS, CODES = 64, 4096  # of a block: a mebibyte of products, which stays in a core's cache
 CUDA_ROWS, CUDA_CODES = 2048, 16384  # 128 MiB: few launches
+WIDTH = 8  # dimensions are filled up with zeros to a multiple
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]  # it would write out every block
@@ -29,7 +33,7 @@ def nearest_codes(vectors_ND: Tensor, codes_VD: Tensor) -> Tensor:
     """
     if vectors_ND.dtype == torch.bfloat16:
         codes_VD = codes_VD.bfloat16()
-    with torch.autocast(vectors_ND.device.type, enabled=False):
+    with full_float32(vectors_ND.device):
         codes_VD = codes_VD.float()
         middle_D = codes_VD.mean(0)
         centered_VD = codes_VD - middle_D
@@ -42,10 +46,10 @@ def _nearest(vectors_ND: Tensor, codes_VD: Tensor, halves_V: Tensor) -> Tensor:
     cuda = vectors_ND.is_cuda
     rows, columns = (CUDA_ROWS, CUDA_CODES) if cuda else (ROWS, CODES)
     count = len(vectors_ND)
-    padded_ND = F.pad(vectors_ND, (0, 0, 0, -count % rows))
+    padded_ND, codes_VD = fill_up(vectors_ND, rows), fill_up(codes_VD, 1)
     found_N = torch.empty(len(padded_ND), dtype=torch.int64, device=vectors_ND.device)
     blocks = list(zip(torch.split(codes_VD, columns), torch.split(halves_V, columns), strict=True))
-    products = vectors_ND.new_empty(rows * min(columns, len(codes_VD)))  # reused: fresh memory costs more than sums
+    products = padded_ND.new_empty(rows * min(columns, len(codes_VD)))  # reused: fresh memory costs more than sums
     for start in range(0, count, rows):
         rows_RD, found_R = padded_ND[start : start + rows], found_N[start : start + rows]
         best_R: Tensor | None = None
@@ -62,11 +66,25 @@ def _nearest(vectors_ND: Tensor, codes_VD: Tensor, halves_V: Tensor) -> Tensor:
     return found_N[:count]
 
 
+def fill_up(x_ND: Tensor, rows: int) -> Tensor:
+    """With zeros, to a multiple of this many rows and of WIDTH dimensions, in rows one after the other."""
+    count, dim = x_ND.shape
+    return F.pad(x_ND.contiguous(), (0, -dim % WIDTH, 0, -count % rows))
+
+
 def sums_by_code(vectors_ND: Tensor, codes_N: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """How many vectors each code has, float32 [V], and their sum [V, D]."""
     vectors_ND, codes_N = vectors_ND.reshape(-1, vectors_ND.shape[-1]), codes_N.reshape(-1)
-    counts_V = vectors_ND.new_zeros(size).index_add_(0, codes_N, vectors_ND.new_ones(len(codes_N)))
-    return counts_V, vectors_ND.new_zeros(size, vectors_ND.shape[-1]).index_add_(0, codes_N, vectors_ND)
+    return counts_by_code(codes_N, size).to(vectors_ND), vectors_ND.new_zeros(size, vectors_ND.shape[-1]).index_add_(
+        0, codes_N, vectors_ND
+    )
+
+
+def counts_by_code(codes_N: Tensor, size: int) -> Tensor:
+    """How many tokens each code has, float32 [V]."""
+    codes_N = codes_N.reshape(-1)
+    ones_N = torch.ones(len(codes_N), device=codes_N.device)
+    return torch.zeros(size, device=codes_N.device).index_add_(0, codes_N, ones_N)
 
 
 def kmeans(vectors_ND: Tensor, size: int, rounds: int, generator: torch.Generator) -> Tensor:

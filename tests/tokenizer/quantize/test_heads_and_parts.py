@@ -19,7 +19,7 @@ from tokenizer.quantize import (
     VQConfig,
     make_quantizer,
 )
-from tokenizer.quantize.multi_head import redundancy
+from tokenizer.quantize.multi_head import linear, redundancy
 
 
 def vq_of(quantizer: Quantizer, number: int = 0) -> VQ:
@@ -49,6 +49,16 @@ def test_the_way_back_undoes_the_views_at_first(dim: int, heads: int) -> None:
     held = back @ there  # onto the channels that the views hold
     torch.testing.assert_close(held @ held, held, atol=1e-5, rtol=0)
     assert float(held.trace()) == pytest.approx(min(dim, 4 * heads), abs=1e-4)
+
+
+@pytest.mark.parametrize(("rows", "dim"), [(6, 5), (7, 13), (3, 8)])
+def test_a_map_gives_the_same_bits_in_any_row_and_layout(rows: int, dim: int) -> None:
+    weight, latents, order = torch.randn(rows, dim), torch.randn(64, dim), torch.randperm(64)
+    together = linear(latents, weight)
+    assert torch.equal(linear(latents.T.contiguous().T, weight), together)
+    assert torch.equal(linear(latents[order], weight), together[order])
+    assert torch.equal(linear(latents[37], weight), together[37])
+    torch.testing.assert_close(together, latents @ weight.T)
 
 
 @pytest.mark.parametrize("combine", ["concatenate", "sum"])

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import torch
+from torch import Tensor
 
 from tests.training.programs import CHECKOUT, ENVIRONMENT
 from tokenizer.quantize.nearest import CODES, ROWS, kmeans, nearest_codes, sums_by_code
@@ -38,6 +39,26 @@ def test_alone_and_in_any_batch_a_vector_has_the_same_code(size: int) -> None:
     for start in (0, 1, 63, 64, 149):
         assert torch.equal(nearest_codes(vectors[start:], codes), together[start:])
         assert nearest_codes(vectors[start], codes) == together[start]
+
+
+@pytest.mark.parametrize("dim", [5, 13, 16])
+@pytest.mark.parametrize("size", [2, 7, 40])
+def test_products_are_the_same_bits_in_any_row_and_layout(size: int, dim: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Tensor] = []
+    addmm = torch.addmm
+
+    def spy(*given: Tensor, **options: object) -> Tensor:
+        seen.append(addmm(*given, **options).clone())  # type: ignore[call-overload]
+        return seen[-1]
+
+    monkeypatch.setattr(torch, "addmm", spy)
+    codes, vectors = torch.randn(size, dim), torch.randn(64, dim)
+    order = torch.randperm(64)
+    for given in (vectors, vectors.T.contiguous().T, vectors[order], vectors[37]):
+        nearest_codes(given, codes)
+    assert torch.equal(seen[1], seen[0])
+    assert torch.equal(seen[2], seen[0][order])
+    assert torch.equal(seen[3][0], seen[0][37])
 
 
 @pytest.mark.parametrize("dim", [4, 16])
