@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from tokenizer.precision import at_least_float32
 from tokenizer.quantize.base import Quantizer
 from tokenizer.quantize.first_codes import FirstCodes, KMeansCodes, OnlineCodes
-from tokenizer.quantize.nearest import nearest_codes, sums_by_code
+from tokenizer.quantize.nearest import counts_by_code, nearest_codes, sums_by_code
 from tokenizer.quantize.revival import Revival, Reviver
 
 MOST_LATENTS = 16384  # that a micro-batch gives to `update`
@@ -53,11 +53,13 @@ class LearnedCodebook(Quantizer):
         self._first, self._first_samples, self._revival = first, first_samples or 4 * size, revival
         self.learning: Learning | None = None
         self._step = 0
+        self._needs: Literal["random", "worst"] | None = None
         self.register_load_state_dict_pre_hook(self._start_learning_anew)  # type: ignore[no-untyped-call]
 
     def begin_training(self) -> None:
         if self.learning is None:
             self.learning = self.make_learning(self.codebook).to(self.codebook.device)
+        self._needs = self._needs_latents()
 
     def make_learning(self, codebook_VD: Tensor) -> "Learning":
         """The tensors that training begins with from these codes."""
@@ -82,6 +84,7 @@ class LearnedCodebook(Quantizer):
         self._step = step
         if self.learning is not None and self.learning.first is not None:
             self.learning.first.look()
+        self._needs = self._needs_latents()  # not in `quantize`: torch would compile it anew for each number of a step
 
     @property
     def looks_for_codes(self) -> bool:
@@ -109,7 +112,6 @@ class LearnedCodebook(Quantizer):
 
     # What `update` needs of a batch
 
-    @property
     def _needs_latents(self) -> Literal["random", "worst"] | None:
         if self.learning is None:
             return None
@@ -120,16 +122,17 @@ class LearnedCodebook(Quantizer):
     def statistics(self, projected_ND: Tensor, codes_NK: Tensor) -> dict[str, Tensor]:
         if self.learning is None or not self.learning.needs_counts:
             return {}
+        if not self.learning.needs_sums:
+            return {"counts": counts_by_code(codes_NK, self.size)}
         counts_V, sums_VD = sums_by_code(projected_ND.float(), codes_NK, self.size)
         return {"counts": counts_V, "sums": sums_VD}
 
     def samples(self, projected_ND: Tensor, codes_NK: Tensor) -> dict[str, Tensor]:
-        needs = self._needs_latents
-        if needs is None:
+        if self._needs is None:
             return {}
         latents_MD = projected_ND.reshape(-1, self.dim).float()
         errors_M = (latents_MD - self.lookup(codes_NK).detach().reshape(-1, self.dim)).square().sum(1)
-        if needs == "worst":
+        if self._needs == "worst":
             chosen = errors_M.topk(min(MOST_LATENTS, len(errors_M))).indices.sort().values
         else:
             chosen = torch.arange(0, len(errors_M), -(-len(errors_M) // MOST_LATENTS), device=errors_M.device)
@@ -177,6 +180,8 @@ def in_one_order(statistics: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 class Learning(nn.Module):
     """What only training needs."""
+
+    needs_sums = False  # of each code's latents
 
     def __init__(self, first: FirstCodes | None, reviver: Reviver | None):
         super().__init__()

@@ -130,7 +130,7 @@ class VQ(LearnedCodebook):
 class MovingAverages(Learning):
     """Moving averages of how many latents each code has, and of their sum."""
 
-    needs_counts = True
+    needs_counts = needs_sums = True
     counts: Tensor
     sums: Tensor
 
@@ -143,7 +143,8 @@ class MovingAverages(Learning):
 def rotated(projected_ND: Tensor, quantized_ND: Tensor) -> Tensor:
     """The codes, as the latents turned and scaled onto them: the gradient is turned back and scaled alike.
 
-    The rotation trick of Fifty et al., "Restructuring Vector Quantization with the Rotation Trick" (2024).
+    The rotation trick of Fifty et al., "Restructuring Vector Quantization with the Rotation Trick" (2024). A latent
+    of 0 has no direction to be turned from; its gradient goes straight through.
     """
     latents_ND, codes_ND = projected_ND.detach(), quantized_ND.detach()
     from_ND, to_ND = F.normalize(latents_ND, dim=-1), F.normalize(codes_ND, dim=-1)
@@ -151,7 +152,8 @@ def rotated(projected_ND: Tensor, quantized_ND: Tensor) -> Tensor:
     scale_N1: Tensor = codes_ND.norm(dim=-1, keepdim=True) / latents_ND.norm(dim=-1, keepdim=True).clamp_min(1e-6)
     reflected_ND = projected_ND - 2 * (projected_ND * middle_ND).sum(-1, keepdim=True) * middle_ND
     turned_ND = reflected_ND + 2 * (projected_ND * from_ND).sum(-1, keepdim=True) * to_ND
-    return scale_N1 * turned_ND
+    moved_ND = torch.where(latents_ND.any(-1, keepdim=True), scale_N1 * turned_ND, projected_ND)
+    return moved_ND + (codes_ND - moved_ND).detach()  # the codes, where rounding would not reach them
 
 
 def check_codebook(size: int, dim: int) -> None:

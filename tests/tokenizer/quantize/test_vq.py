@@ -9,6 +9,7 @@ from torch import Tensor
 
 from tokenizer.quantize.anneal import Anneal
 from tokenizer.quantize.base import Quantized
+from tokenizer.quantize.revival import Revival
 from tokenizer.quantize.vq import VQ, VQConfig, rotated
 
 SMALL = VQConfig(64, 8)
@@ -98,6 +99,24 @@ def test_the_rotation_keeps_the_angle_between_gradient_and_code() -> None:
     assert latents.grad is not None
     before = torch.cosine_similarity(gradient, codes, dim=-1)
     torch.testing.assert_close(torch.cosine_similarity(latents.grad, latents.detach(), dim=-1), before)
+
+
+def test_a_latent_of_zero_or_opposite_to_its_code_is_rotated_onto_it_too() -> None:
+    latents = torch.tensor([[0.0, 0.0, 0.0], [1.0, -2.0, 0.5], [0.3, 0.3, 0.3]], requires_grad=True)
+    codes = torch.tensor([[3.0, 1.0, 2.0], [-3.0, 6.0 + 1e-6, -1.5], [1.0, 0.0, 0.0]])
+    gradient = torch.randn(3, 3)
+    value = rotated(latents, codes)
+    torch.testing.assert_close(value, codes)
+    value.backward(gradient)  # type: ignore[no-untyped-call]
+    assert latents.grad is not None
+    assert torch.equal(latents.grad[0], gradient[0])
+    assert latents.grad.norm(dim=-1).max() < 10 * gradient.norm(dim=-1).max(), "scales are at most 3"
+
+
+@pytest.mark.parametrize(("learning", "names"), [("ema", {"counts", "sums"}), ("gradient", {"counts"})])
+def test_processes_exchange_only_what_is_needed(learning: str, names: set[str]) -> None:
+    quantizer = trained(replace(SMALL, learning=learning, revival=Revival()))  # type: ignore[arg-type]
+    assert set(quantizer.quantize(torch.randn(50, 8)).statistics) == names
 
 
 def test_statistics_of_parts_add_up() -> None:
