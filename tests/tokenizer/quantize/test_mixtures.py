@@ -228,3 +228,7 @@ def tangent(slopes_VD: Tensor, codes_VD: Tensor) -> Tensor:
 def test_impossible_settings_are_refused_by_name(config: IBQConfig | SoftVQConfig, changed: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=f"^{next(iter(changed))}"):
         replace(config, **changed)  # type: ignore[arg-type]
+
+
+def test_k_matters_only_to_its_mixture() -> None:
+    assert SoftVQConfig(2, 3, Anneal(1, 0.1, 10)).size == 2, "fewer codes than k has by default"
