@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +21,7 @@ from tests.training.fake import lines
 from tests.training.programs import CHECKOUT, ENVIRONMENT, last_tensors, same_bits, whole_lines
 from tests.training.test_quantizer_statistics import ALONE
 from tests.training.tiny import tiny_config, train
-from tokenizer.quantize import VQ, Revival, VQConfig
+from tokenizer.quantize import VQ, MultiHeadConfig, Quantizer, Revival, VQConfig, make_quantizer
 from videogen.checkpoint import read_folder
 from videogen.data import build_index
 from videogen.errors import UsageError
@@ -147,15 +149,29 @@ def test_another_run_starts_from_the_model(data: Path, unbroken: Path, tmp_path:
     torch.testing.assert_close(after, before, atol=0.05, rtol=0)
 
 
-def test_a_sharded_codebook_cannot_be_placed_anew() -> None:
-    quantizer = VQ(VQConfig(16, 4, learning="gradient", revival=Revival(every=1)))
+@contextmanager
+def sharded(quantizer: Quantizer) -> Iterator[QuantizerStatistics]:
     quantizer.begin_training()
     dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     try:
         fully_shard(quantizer, mesh=init_device_mesh("cpu", (1,)))
-        statistics = QuantizerStatistics(quantizer)
-        statistics.collect(0, {"counts": torch.ones(16), "sums": torch.ones(16, 4)})
-        with pytest.raises(UsageError, match="FSDP"):
-            statistics.apply(0, ALONE)
+        yield QuantizerStatistics(quantizer)
     finally:
         dist.destroy_process_group()
+
+
+def test_a_sharded_codebook_cannot_be_placed_anew() -> None:
+    with sharded(VQ(VQConfig(16, 4, learning="gradient", revival=Revival(every=1)))) as statistics:
+        statistics.collect(0, {"counts": torch.ones(16)})
+        with pytest.raises(UsageError, match="FSDP"):
+            statistics.apply(0, ALONE)
+
+
+def test_codebooks_that_are_whole_are_moved_beside_maps_that_are_sharded() -> None:
+    quantizer = make_quantizer(MultiHeadConfig(VQConfig(16, 4), dim=8, heads=2))
+    before = quantizer.leaves[0].codebook.clone()  # type: ignore[operator, union-attr]
+    with sharded(quantizer) as statistics:
+        moved = {"counts": torch.ones(16), "sums": torch.ones(16, 4)}
+        statistics.collect(0, {f"heads.{head}.{name}": value for head in (0, 1) for name, value in moved.items()})
+        statistics.apply(0, ALONE)
+        assert (quantizer.leaves[0].codebook != before).all()

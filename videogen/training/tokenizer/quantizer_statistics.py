@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from tokenizer.quantize.base import Quantizer
+from tokenizer.quantize.codebook import LearnedCodebook
 from videogen.errors import UsageError
 from videogen.training.loop.stage import Distributed
 
@@ -49,9 +50,10 @@ class QuantizerStatistics:
         replaced: dict[str, Tensor] = {}
         if self._step == step and (self._sums or self._samples):
             sums = {name: distributed.mean(self._sums[name]) * distributed.world_size for name in sorted(self._sums)}
-            parts = {name: distributed.gather(torch.cat(self._samples[name])) for name in sorted(self._samples)}
+            parts = {name: distributed.gather(torch.cat(self._samples[name]).cpu()) for name in sorted(self._samples)}
             samples = {name: torch.cat([part.to(distributed.device) for part in each]) for name, each in parts.items()}
-            if any(hasattr(parameter, "device_mesh") for parameter in self.quantizer.parameters()):
+            learned = [part for part in self.quantizer.modules() if isinstance(part, LearnedCodebook)]
+            if any(hasattr(part.codebook, "device_mesh") for part in learned):
                 raise UsageError(
                     "FSDP shards a codebook that learns by gradients, so its codes cannot be placed anew; use DDP, "
                     "learning: ema, or neither revival nor first codes from latents"
