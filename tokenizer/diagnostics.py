@@ -68,3 +68,13 @@ def codes_collapse(perplexity: float, tokens: int, codebooks: Sequence[int]) -> 
         f"the codes collapse: {tokens} tokens are as diverse as {perplexity:.1f} codes of {sum(sizes)}; "
         "raise the weight of the quantizer's entropy term, lower the learning rate, or use FSQ, which needs none"
     )
+
+
+def first_codes_missing(looking: bool) -> str | None:
+    """Whether a learned codebook still looks for its first codes (`Quantizer.looks_for_codes`)."""
+    if not looking:
+        return None
+    return (
+        "the codebook is still random: its first codes wait for more latents; lower the quantizer's first_samples, or "
+        "take first: random"
+    )

@@ -33,6 +33,7 @@ from videogen.training.records.run_folder import steps_in
 from videogen.training.tokenizer.dry_run import dry_run
 from videogen.training.tokenizer.quantizer_statistics import QuantizerStatistics
 from videogen.training.tokenizer.run import run_tokenizer
+from videogen.training.tokenizer.stage import TokenizerStage
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +77,17 @@ def test_a_temperature_and_its_noise_are_resumed(data: Path, tmp_path: Path) -> 
 def test_dry_run(data: Path) -> None:
     facts, _ = dry_run(tiny_config(data, "vq"), find_machine("cpu"))
     assert facts["codes"].startswith("64 ")
+
+
+def test_codes_that_are_never_found_raise_an_alarm(data: Path) -> None:
+    config = tiny_config(data, "vq")
+    quantizer = replace(config.tokenizer.quantizer, first_samples=10**6)  # type: ignore[call-arg]
+    config = replace(config, tokenizer=replace(config.tokenizer, quantizer=quantizer))
+    means = {"perplexity": 60.0, "tokens": 64.0, "variance": 1.0, "clip_variance": 1.0}
+    waiting = TokenizerStage(config, None).alarms(60, means)["first codes"]  # type: ignore[arg-type]
+    assert waiting is not None
+    assert "first_samples" in waiting
+    assert TokenizerStage(tiny_config(data), None).alarms(60, means)["first codes"] is None  # type: ignore[arg-type]
 
 
 def test_the_codebook_is_found_moved_and_revived(unbroken: Path) -> None:

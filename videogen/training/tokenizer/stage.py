@@ -136,6 +136,7 @@ class TokenizerStage:
             "input outside [-1, 1]": diagnostics.input_out_of_range(means.get("outside", 0.0)),
             "flat reconstructions": diagnostics.flat_reconstructions(means["variance"], means["clip_variance"]),
             "codes collapse": diagnostics.codes_collapse(means["perplexity"], round(means["tokens"]), codebooks),
+            "first codes": diagnostics.first_codes_missing(self.network.quantizer.looks_for_codes),
             "discriminator dominates": diagnostics.discriminator_dominates(accuracy),
         }
 
