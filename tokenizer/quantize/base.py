@@ -53,7 +53,10 @@ class Quantizer(nn.Module, ABC):
 
     @abstractmethod
     def to_codes(self, projected_ND: Tensor) -> Tensor:
-        """Codes [N.., K] of the nearest quantized latent; its own codes for a quantized latent, in bfloat16 too."""
+        """Codes [N.., K] of the nearest quantized latent; its own codes for a quantized latent.
+
+        In bfloat16 too, unless two learned codes are so close that they are the same in bfloat16.
+        """
 
     @abstractmethod
     def lookup(self, codes_NK: Tensor) -> Tensor:

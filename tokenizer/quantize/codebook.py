@@ -92,7 +92,7 @@ class LearnedCodebook(Quantizer):
 
     def in_space(self, vectors_ND: Tensor) -> Tensor:
         """Vectors as they are compared: of norm 1 if this codebook is normalized."""
-        return F.normalize(vectors_ND, dim=-1) if self.normalized else vectors_ND
+        return F.normalize(vectors_ND, dim=-1, eps=1e-6) if self.normalized else vectors_ND  # bounds the gradient
 
     @property
     def all_codes(self) -> Tensor:

@@ -19,7 +19,7 @@ from tokenizer.quantize.assignment import mixture
 from tokenizer.quantize.codebook import LearnedCodebook
 from tokenizer.quantize.revival import Revival
 from tokenizer.quantize.terms import Terms, term_losses
-from tokenizer.quantize.vq import check_codebook
+from tokenizer.quantize.vq import check_codebook, check_first_samples
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,7 @@ class IBQConfig:
                 raise ValueError(f"{name} = {getattr(self, name):g} must not be negative")
         if self.temperature <= 0:
             raise ValueError(f"temperature = {self.temperature:g} must be positive")
-        if 0 < self.first_samples < self.size:
-            raise ValueError(f"first_samples = {self.first_samples} must be at least {self.size}, one a code")
+        check_first_samples(self.first_samples, self.size)
 
     @property
     def encoding(self) -> dict[str, Any]:

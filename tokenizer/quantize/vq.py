@@ -53,8 +53,7 @@ class VQConfig:
                 raise ValueError(f"{name} = {getattr(self, name):g} must not be negative")
         if not 0 <= self.decay < 1:
             raise ValueError(f"decay = {self.decay:g} must lie in [0, 1)")
-        if 0 < self.first_samples < self.size:
-            raise ValueError(f"first_samples = {self.first_samples} must be at least {self.size}, one a code")
+        check_first_samples(self.first_samples, self.size)
         if self.learning == "frozen" and self.revival is not None:
             raise ValueError("revival of codes that are frozen: with learning: frozen set it to null")
         if self.learning == "frozen" and self.first == "online":
@@ -161,3 +160,9 @@ def check_codebook(size: int, dim: int) -> None:
         raise ValueError(f"size = {size} must lie in 2 .. {1 << 20:,}")
     if not 1 <= dim <= 4096:
         raise ValueError(f"dim = {dim} must lie in 1 .. 4,096")
+
+
+def check_first_samples(samples: int, size: int) -> None:
+    most = max(1 << 22, 4 * size)
+    if samples and not size <= samples <= most:
+        raise ValueError(f"first_samples = {samples} must lie in {size} .. {most:,}: at least one a code")

@@ -172,7 +172,15 @@ def test_training_goes_on_from_a_model_without_the_tensors_of_training() -> None
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("size", 1), ("dim", 0), ("decay", 1.0), ("commitment_weight", -1.0), ("first_samples", 63), ("smoothing", -1e-5)],
+    [
+        ("size", 1),
+        ("dim", 0),
+        ("decay", 1.0),
+        ("commitment_weight", -1.0),
+        ("first_samples", 63),
+        ("first_samples", 10**13),
+        ("smoothing", -1e-5),
+    ],
 )
 def test_impossible_settings_are_refused(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"^{name} = "):
