@@ -1,4 +1,4 @@
-"""The measures of images and of details on a whole tokenizer."""
+"""The measures of images, of details and of mixtures on a whole tokenizer."""
 
 from pathlib import Path
 
@@ -7,19 +7,25 @@ import torch
 
 from interfaces.tokenizer import encode_clip
 from tests.tokenizer.models import small_config, small_model
+from tokenizer.networks.config import CNNTokenizerConfig
+from tokenizer.quantize import SoftVQConfig
+from tokenizer.quantize.anneal import Anneal
 from videogen.checkpoint import write_folder
 from videogen.clip_spec import ClipSpec
 from videogen.evaluation.tokenizer.metrics import psnr
 from videogen.io.pixels import to_clip, to_frames
 from videogen.lab import ocr
-from videogen.lab.measures import images, kept
+from videogen.lab.measures import images, kept, soft_gap
 from videogen.lab.measures.context import MeasureContext, TrainingRecord
 from videogen.models import load_tokenizer, tokenizer_files
 
 
 @pytest.fixture(params=[True, False], ids=["causal", "not causal"])
 def context(request: pytest.FixtureRequest, tmp_path: Path) -> MeasureContext:
-    config = small_config(causal=request.param)
+    return context_of(small_config(causal=request.param), tmp_path)
+
+
+def context_of(config: CNNTokenizerConfig, tmp_path: Path) -> MeasureContext:
     files = tokenizer_files(config, ClipSpec(32, 32, 8.0, 6), small_model(config).state_dict(), "# a card")
     write_folder(tmp_path / "model", files)
     clips = torch.randint(0, 256, (3, 6, 32, 32, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
@@ -27,6 +33,13 @@ def context(request: pytest.FixtureRequest, tmp_path: Path) -> MeasureContext:
     return MeasureContext(
         load_tokenizer(tmp_path / "model"), clips, ("",) * 3, training, tmp_path, tmp_path / "pictures"
     )
+
+
+@pytest.mark.parametrize("temperature", [1.0, 1e-6])
+def test_mixtures_are_not_codes_until_they_are_cold(temperature: float, tmp_path: Path) -> None:
+    quantizer = SoftVQConfig(32, 4, Anneal(temperature, temperature, steps=1), mixture="mean")
+    figures = soft_gap.measure(context_of(small_config(quantizer=quantizer), tmp_path))
+    assert (abs(figures["soft_gap"]) > 1e-4) == (temperature == 1.0)
 
 
 def test_images_are_first_frames_alone(context: MeasureContext) -> None:

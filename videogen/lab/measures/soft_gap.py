@@ -18,7 +18,7 @@ from videogen.lab.measures.context import AT_ONCE, MeasureContext
 @torch.no_grad()
 def measure(context: MeasureContext) -> Figures:
     network: Any = copy.deepcopy(context.model.network)
-    network.train()
+    network.train().requires_grad_(True)  # a model for use is frozen, and a frozen codebook gives codes alone
     network.quantizer.set_step(context.training.steps - 1)
     torch.manual_seed(0)
     soft = torch.cat([to_frames(network(to_clip(part)).clip) for part in torch.split(context.clips, AT_ONCE)])
