@@ -1,7 +1,7 @@
 """The quantizers against a public library: time and memory of a training pass over the same latents, in pairs.
 
     python -m benchmarks.tokenizer.quantizers      # needs vector-quantize-pytorch, which the dev extra installs
-    python -m benchmarks.tokenizer.quantizers --tokens 65536 --cases "vq 8192 8" "residual 1024 8" --rounds 3
+    python -m benchmarks.tokenizer.quantizers --tokens 65536 --cases "vq 8192 8" "residual 1024 8" --rounds 1 --passes 1
 
 Every case runs in its own process, which gives its own peak memory; ours and theirs alternate. A pass of a codebook
 that follows moving averages includes their update, as it does in the library. The library has no index backpropagation;
@@ -51,17 +51,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokens", type=int, default=320, help="per batch")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--passes", type=int, default=5, help="of each process, after one over two tokens")
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--one", nargs=2, metavar=("WHOSE", "CASE"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
         whose, case = arguments.one
-        print(json.dumps(measure(whose, case, arguments.tokens)))
+        print(json.dumps(measure(whose, case, arguments.tokens, arguments.passes)))
         return
     figures = {"hardware": describe(), "tokens": arguments.tokens, "cases": {}}
     for case in arguments.cases:
-        figures["cases"][case] = compared(case, arguments.tokens, arguments.rounds)
+        figures["cases"][case] = compared(case, arguments)
     if arguments.json:
         print(json.dumps(figures, indent=2))
         return
@@ -73,12 +74,13 @@ def main() -> None:
         print(f"{row}{ours['mib']:>10.1f}{theirs['mib']:>12.1f}")
 
 
-def compared(case: str, tokens: int, rounds: int) -> dict[str, Any]:
+def compared(case: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """Medians over rounds in which both run once."""
+    numbers = ["--tokens", str(arguments.tokens), "--passes", str(arguments.passes)]
     seen: dict[str, list[dict[str, float]]] = {"ours": [], "theirs": []}
-    for _ in range(rounds):
+    for _ in range(arguments.rounds):
         for whose, found in seen.items():
-            command = [sys.executable, "-W", "ignore", "-m", "benchmarks.tokenizer.quantizers", "--tokens", str(tokens)]
+            command = [sys.executable, "-W", "ignore", "-m", "benchmarks.tokenizer.quantizers", *numbers]
             done = subprocess.run([*command, "--one", whose, case], capture_output=True, text=True, check=True)
             found.append(json.loads(done.stdout))
     medians = {
@@ -89,8 +91,8 @@ def compared(case: str, tokens: int, rounds: int) -> dict[str, Any]:
     return {**medians, "time ratio": statistics.median(ratios)}
 
 
-def measure(whose: str, case: str, tokens: int) -> dict[str, float]:
-    """The median of five passes in milliseconds, and the increase of peak memory."""
+def measure(whose: str, case: str, tokens: int, passes: int) -> dict[str, float]:
+    """The median of the passes in milliseconds, and the increase of peak memory."""
     torch.set_num_threads(1)
     family, size, *numbers = case.split(" ")
     dim = len(FSQ_64000) if family == "fsq" else int(numbers[0] if numbers else size)
@@ -98,7 +100,7 @@ def measure(whose: str, case: str, tokens: int) -> dict[str, float]:
     latents = torch.randn(1, tokens, dim, generator=torch.Generator().manual_seed(0))
     quantize(latents[:, :2].clone().requires_grad_()).backward()  # type: ignore[no-untyped-call]  # warm-up
     before, times = peak_mib(), []
-    for _ in range(5):
+    for _ in range(passes):
         leaf = latents.clone().requires_grad_()
         began = time.perf_counter()
         quantize(leaf).backward()  # type: ignore[no-untyped-call]
