@@ -3,7 +3,6 @@
 Charts and pictures lie in the folder beside the page that has its name: docs/lab/families.md, docs/lab/families/.
 """
 
-import shutil
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -13,7 +12,7 @@ from videogen.lab.charts import chosen, draw
 from videogen.lab.drawings.exam import SHOWN_DETAILS, describe
 from videogen.lab.folder import Lab
 from videogen.lab.headings import DEFAULT_COLUMNS, HEADINGS, heading
-from videogen.lab.job import PICTURES
+from videogen.lab.job import PICTURES, write_json
 from videogen.lab.results import RESULTS
 from videogen.lab.sheets import CLIP, DETAILS, original_of, picture_of, save_sheet
 from videogen.lab.variants import Variant
@@ -31,8 +30,9 @@ def write_page(lab: Lab, results: dict[str, Any], page: Path) -> None:
         for place in beside.glob(pattern)
     ):
         old.unlink()
-    if page.parent != lab.out:
-        shutil.copyfile(lab.out / RESULTS, beside / RESULTS)
+    if page.parent != lab.out:  # without curves, which are nine tenths of it
+        rows = [{name: value for name, value in row.items() if name != "curves"} for row in results["variants"]]
+        write_json(beside / RESULTS, {**results, "variants": rows})
     sections = [*head(lab, results), *charts(lab, results, beside), *sheets(lab, results, beside)]
     page.write_text("\n\n".join(section.strip() for section in sections if section.strip()) + "\n", encoding="utf-8")
 
