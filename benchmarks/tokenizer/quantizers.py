@@ -3,14 +3,17 @@
     python -m benchmarks.tokenizer.quantizers      # needs vector-quantize-pytorch, which the dev extra installs
     python -m benchmarks.tokenizer.quantizers --tokens 65536 --cases "vq 8192 8" "residual 1024 8" --rounds 1 --passes 1
 
-Every case runs in its own process, which gives its own peak memory; ours and theirs alternate. A pass of a codebook
+Every case runs in its own process, which gives its own peak memory; ours and theirs alternate. A process that the
+system kills, because the machine's memory is not enough, has infinite figures. A pass of a codebook
 that follows moving averages includes their update, as it does in the library. The library has no index backpropagation;
 its nearest is a one-hot assignment with the gradient of all probabilities (straight_through), for the latents alone.
 """
 
 import argparse
 import json
+import math
 import resource
+import signal
 import statistics
 import subprocess
 import sys
@@ -81,7 +84,11 @@ def compared(case: str, arguments: argparse.Namespace) -> dict[str, Any]:
     for _ in range(arguments.rounds):
         for whose, found in seen.items():
             command = [sys.executable, "-W", "ignore", "-m", "benchmarks.tokenizer.quantizers", *numbers]
-            done = subprocess.run([*command, "--one", whose, case], capture_output=True, text=True, check=True)
+            done = subprocess.run([*command, "--one", whose, case], capture_output=True, text=True)
+            if done.returncode == -signal.SIGKILL:  # the system's answer to too much memory
+                found.append({"ms": math.inf, "mib": math.inf})
+                continue
+            done.check_returncode()
             found.append(json.loads(done.stdout))
     medians = {
         whose: {name: statistics.median(one[name] for one in found) for name in ("ms", "mib")}
