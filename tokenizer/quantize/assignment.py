@@ -103,8 +103,7 @@ class _Mixture(torch.autograd.Function):
             return hard_ND.clone()
         mixture_ND = latents_ND.new_empty(len(latents_ND), values_VD.shape[1])
         for rows in _blocks(latents_ND, keys_VD):
-            logs_nV = _log_probabilities(latents_ND, keys_VD, bias_V, rows, change)
-            torch.mm(logs_nV.exp_(), values_VD, out=mixture_ND[rows])
+            torch.mm(_probabilities(latents_ND, keys_VD, bias_V, rows, change), values_VD, out=mixture_ND[rows])
         return mixture_ND
 
     @staticmethod
@@ -114,7 +113,7 @@ class _Mixture(torch.autograd.Function):
         slopes = _Slopes(latents_ND, keys_VD, bias_V)
         dvalues_VD = torch.zeros_like(values_VD) if ctx.needs_input_grad[3] else None
         for rows in _blocks(latents_ND, keys_VD):
-            p_nV = _log_probabilities(latents_ND, keys_VD, bias_V, rows, ctx.change).exp_()
+            p_nV = _probabilities(latents_ND, keys_VD, bias_V, rows, ctx.change)
             if dvalues_VD is not None:
                 dvalues_VD.addmm_(p_nV.T, g_ND[rows])
             w_nV = g_ND[rows] @ values_VD.T
@@ -144,7 +143,8 @@ class _Moments(torch.autograd.Function):
         latents_ND, keys_VD, bias_V = ctx.saved_tensors
         slopes = _Slopes(latents_ND, keys_VD, bias_V)
         for rows in _blocks(latents_ND, keys_VD):
-            logs_nV = _log_probabilities(latents_ND, keys_VD, bias_V, rows, Perturbation())
+            logits_nV = _logits(latents_ND, keys_VD, bias_V, rows)
+            logs_nV = logits_nV.sub_(logits_nV.logsumexp(1, keepdim=True))
             p_nV = logs_nV.exp()
             w_nV = logs_nV.sub_(_dot(p_nV, logs_nV)).mul_(0 if g_H is None else -g_H)
             if g_V is not None:
@@ -173,9 +173,7 @@ def _logits(latents_ND: Tensor, keys_VD: Tensor, bias_V: Tensor, rows: slice) ->
     return torch.addmm(bias_V, latents_ND[rows], keys_VD.T)
 
 
-def _log_probabilities(
-    latents_ND: Tensor, keys_VD: Tensor, bias_V: Tensor, rows: slice, change: Perturbation
-) -> Tensor:
+def _probabilities(latents_ND: Tensor, keys_VD: Tensor, bias_V: Tensor, rows: slice, change: Perturbation) -> Tensor:
     logits_nV = _logits(latents_ND, keys_VD, bias_V, rows)
     if change.seeds_N1 is not None:
         noise_nV = gumbel_noise(change.seeds_N1[rows], len(bias_V)).to(logits_nV.dtype)
@@ -183,7 +181,7 @@ def _log_probabilities(
     if change.k is not None:
         largest_nk, places_nk = logits_nV.topk(change.k, dim=1)
         logits_nV.fill_(MASKED).scatter_(1, places_nk, largest_nk)
-    return logits_nV.sub_(logits_nV.logsumexp(1, keepdim=True))
+    return logits_nV.softmax(1)  # one pass, where logarithms would take three
 
 
 def _dot(left_nV: Tensor, right_nV: Tensor) -> Tensor:
