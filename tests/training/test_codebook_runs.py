@@ -23,25 +23,15 @@ from tests.training.test_quantizer_statistics import ALONE
 from tests.training.tiny import tiny_config, train
 from tokenizer.quantize import VQ, MultiHeadConfig, Quantizer, Revival, VQConfig, make_quantizer
 from videogen.checkpoint import read_folder
-from videogen.data import build_index
 from videogen.errors import UsageError
 from videogen.evaluation.tokenizer.selftest import check_tokenizer_laws
 from videogen.models import load_tokenizer
-from videogen.playroom.write import PlayroomConfig, write_playroom
 from videogen.training.estimate.machine import find_machine
 from videogen.training.records.run_folder import steps_in
 from videogen.training.tokenizer.dry_run import dry_run
 from videogen.training.tokenizer.quantizer_statistics import QuantizerStatistics
 from videogen.training.tokenizer.run import run_tokenizer
 from videogen.training.tokenizer.stage import TokenizerStage
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data") / "toys"
-    write_playroom(folder, PlayroomConfig(clips=12, seed=3, size=24, frames=9))
-    build_index(folder, workers=1)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -11,21 +11,11 @@ import torch
 from tests.training.fake import lines
 from tests.training.programs import CHECKOUT, ENVIRONMENT, last_tensors, same_bits
 from tests.training.tiny import train
-from videogen.data import build_index
 from videogen.evaluation.tokenizer.selftest import check_tokenizer_laws
 from videogen.models import load_tokenizer
-from videogen.playroom.write import PlayroomConfig, write_playroom
 from videogen.training.records.run_folder import steps_in
 
 CODEBOOKS = [f"quantizer.heads.{head}.levels.{level}.codebook" for head in range(2) for level in range(3)]
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data") / "toys"
-    write_playroom(folder, PlayroomConfig(clips=12, seed=3, size=24, frames=9))
-    build_index(folder, workers=1)
-    return folder
 
 
 @pytest.fixture(scope="module")

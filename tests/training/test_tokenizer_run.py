@@ -48,14 +48,6 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data") / "toys"
-    write_playroom(folder, PlayroomConfig(clips=12, seed=3, size=24, frames=9))
-    build_index(folder, workers=1)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def unbroken(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("unbroken") / "run"
     train(data, folder)

@@ -3,6 +3,7 @@
 Legend: V codes, D dimensions, M latents of a step.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Literal
 
@@ -14,7 +15,7 @@ from tokenizer.quantize.nearest import apart, kmeans
 ONLINE_STEPS = 16  # in which all codes are placed
 
 
-class FirstCodes(nn.Module):
+class FirstCodes(nn.Module, ABC):
     """Until `ready`, the codebook is not learned from statistics. A step may have no latents for it."""
 
     ready: Tensor  # bool
@@ -35,8 +36,9 @@ class FirstCodes(nn.Module):
             return codes_VD, torch.zeros(len(codes_VD), dtype=torch.bool, device=codes_VD.device)
         return self.place(codes_VD, statistics, step)
 
+    @abstractmethod
     def place(self, codes_VD: Tensor, statistics: Mapping[str, Tensor], step: int) -> tuple[Tensor, Tensor]:
-        raise NotImplementedError
+        """The same of a step that has latents."""
 
 
 class KMeansCodes(FirstCodes):
