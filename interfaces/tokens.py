@@ -43,6 +43,7 @@ class TokenSpec:
     first_frames: int = 1  # frames in the first latent frame
     delay: int = 0  # latent frames of look-ahead that the decoder needs
     channels: int | None = None  # of a continuous token; None for codes
+    size: tuple[int, int] | None = None  # height and width of a frame, where the groups do not tell them
 
     def __post_init__(self) -> None:
         if bool(self.codebooks) == (self.channels is not None):
@@ -114,7 +115,7 @@ class TokenSpec:
         return torch.zeros(batch, latent_frames, self.tokens, self.depth, dtype=self.dtype, device=device)
 
     def resized(self, shapes: Sequence[tuple[int, ...]]) -> "TokenSpec":
-        """The spec for another frame size: groups of these shapes."""
+        """The spec for another frame size that groups tell: groups of these shapes."""
         groups = zip(self.groups, shapes, strict=True)
         return replace(self, groups=tuple(TokenGroup(group.name, shape) for group, shape in groups))
 
@@ -122,7 +123,7 @@ class TokenSpec:
         """Whether the two differ only in the sizes of their groups, as for two frame sizes of one tokenizer."""
         shapes = [group.shape for group in self.groups]
         alike = [len(shape) for shape in shapes] == [len(group.shape) for group in other.groups]
-        return alike and self == other.resized(shapes)
+        return alike and replace(self, size=other.size) == other.resized(shapes)
 
     def check(self, codes: "Tensor") -> None:
         """ValueError unless the codes have the shape and type of whole latent frames [..., N, K]."""

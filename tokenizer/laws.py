@@ -29,15 +29,15 @@ STILL_CLIP, ROUND_TRIP = "a still clip has still codes", "every token survives a
 
 @runtime_checkable
 class ParallelTokenizer(VideoTokenizer, Protocol):
-    """A tokenizer that also gives continuous latents [B, T', ...], in chunks or of a whole clip with gradients."""
+    """A tokenizer that also gives continuous latents [B, T', N, D], in chunks or of a whole clip with gradients."""
 
     def encode_latents_parallel(self, clip_BCTHW: Tensor, /) -> Tensor: ...
 
-    def decode_latents_parallel(self, latents: Tensor, /) -> Tensor: ...
+    def decode_latents_parallel(self, latents: Tensor, spec: TokenSpec, /) -> Tensor: ...
 
     def encode_latents(self, clip_BCTHW: Tensor, state: Any = None, /) -> tuple[Tensor, Any]: ...
 
-    def decode_latents(self, latents: Tensor, state: Any = None, /) -> tuple[Tensor, Any]: ...
+    def decode_latents(self, latents: Tensor, spec: TokenSpec, state: Any = None, /) -> tuple[Tensor, Any]: ...
 
 
 class Codebook(Protocol):
@@ -46,7 +46,7 @@ class Codebook(Protocol):
 
     def to_codes(self, latents: Tensor, /) -> Tensor: ...
 
-    def to_latents(self, codes_NK: Tensor, /) -> Tensor: ...  # and `leaves`, if it is composed of other codebooks
+    def to_latents(self, codes_NK: Tensor, /) -> Tensor: ...
 
 
 @runtime_checkable
@@ -57,7 +57,7 @@ class QuantizedTokenizer(Protocol):
     def device(self) -> torch.device: ...
 
     @property
-    def quantizer(self) -> Codebook: ...
+    def quantizer(self) -> Any: ...  # a Codebook, or one with `leaves` that are
 
 
 @runtime_checkable
@@ -137,11 +137,12 @@ def any_chunk_plan_gives_the_offline_result(tokenizer: VideoTokenizer, clip: Ten
 
 def streaming_is_the_training_path(tokenizer: ParallelTokenizer, clip: Tensor, tolerance: float) -> Verdict:
     """The whole clip at once gives the streamed latents and pixels to float rounding."""
+    spec = spec_of(tokenizer, clip)
     with torch.no_grad():
         latents, _ = tokenizer.encode_latents(clip)
-        pixels, _ = tokenizer.decode_latents(latents)
+        pixels, _ = tokenizer.decode_latents(latents, spec)
         at_once = tokenizer.encode_latents_parallel(clip[:, :, : pixels.shape[2]])
-        worst = max(largest(latents - at_once), largest(pixels - tokenizer.decode_latents_parallel(latents)))
+        worst = max(largest(latents - at_once), largest(pixels - tokenizer.decode_latents_parallel(latents, spec)))
     return Verdict(TRAINING_PATH, worst <= tolerance, f"largest difference {worst:.1e}")
 
 
@@ -163,7 +164,7 @@ def decoder_is_causal(tokenizer: ParallelTokenizer, clip: Tensor) -> Verdict:
     """No pixel depends on a latent frame after its own and the spec's delay; every latent frame moves its pixels."""
     spec = spec_of(tokenizer, clip)
     latents = tokenizer.encode_latents_parallel(clip).detach().requires_grad_()
-    pixels = tokenizer.decode_latents_parallel(latents)
+    pixels = tokenizer.decode_latents_parallel(latents, spec)
     for t in range(latents.shape[1]):
         own = pixels[:, :, spec.video_frames(t) : spec.video_frames(t + 1)]
         depends_T = influence(own, latents, keep=1)

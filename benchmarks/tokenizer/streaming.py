@@ -88,12 +88,12 @@ def grid_case(model: CNNTokenizer, side: int, rounds: int, frames: int, machine:
     slow = with_conv3d(model)
 
     def latents() -> Tensor:
-        return model.quantizer.to_latents(window).reshape(1, WINDOW, side, side, -1)
+        return model.quantizer.of_group(0).to_latents(window)
 
     calls: dict[str, Callable[[], Tensor]] = {
         "stream": lambda: model.decode(newest, spec, state)[0],
         "conv3d": lambda: slow.decode(newest, spec, state)[0],
-        "recompute": lambda: model.decode_latents_parallel(latents())[:, :, -4:].clamp(-1, 1),
+        "recompute": lambda: model.decode_latents_parallel(latents(), spec)[:, :, -4:].clamp(-1, 1),
     }
     pixels = {name: call() for name, call in calls.items()}
     seconds = interleaved(list(calls.values()), rounds)

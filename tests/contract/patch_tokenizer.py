@@ -130,11 +130,10 @@ class PatchTokenizer(nn.Module):
         latents = self._latent(clip.unflatten(2, (-1, frames)).transpose(1, 2).flatten(0, 1))
         return latents.view(len(clip), -1, *latents.shape[2:])
 
-    def decode_latents(self, latents: Tensor, state: Any = None) -> tuple[Tensor, Any]:
-        return self._decode(latents, self._spec_of(latents), state)
+    def decode_latents(self, latents: Tensor, spec: TokenSpec, state: Any = None) -> tuple[Tensor, Any]:
+        return self._decode(latents, spec, state)
 
-    def decode_latents_parallel(self, latents: Tensor) -> Tensor:
-        spec = self._spec_of(latents)
+    def decode_latents_parallel(self, latents: Tensor, spec: TokenSpec) -> Tensor:
         clips = self._pixels(latents.flatten(0, 1), spec).unflatten(0, latents.shape[:2])
         before = torch.cat([torch.zeros_like(clips[:, :1]), clips[:, :-1]], 1)[:, :, :, -1:]
         clip = (clips + before / 4).transpose(1, 2).flatten(2, 3)
@@ -184,12 +183,6 @@ class PatchTokenizer(nn.Module):
             return self.config.size
         rows, columns = spec.groups[0].shape
         return rows * self.config.cells[0], columns * self.config.cells[0]
-
-    def _spec_of(self, latents: Tensor) -> TokenSpec:
-        """The laws give latents alone, of frames of 2 x 3 of the largest cell, or of the only size."""
-        if self.config.size is not None:
-            return self.spec(*self.config.size)
-        return self.spec(2 * self.size_multiple, 3 * self.size_multiple)
 
     def _before_first(self, clip: Tensor) -> Tensor:
         count = self.config.frames_per_latent - self.config.first_frames

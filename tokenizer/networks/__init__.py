@@ -1,8 +1,9 @@
-"""The convolutional tokenizer.
+"""Tokenizers: networks around a quantizer.
 
-cnn.py              CNNTokenizer: encode and decode, chunk by chunk or a whole clip at once
-config.py           its settings
-encoder_decoder.py  encoder and decoder, built from the settings
+latent.py           what all share: encode and decode, chunk by chunk or a whole clip at once
+coding.py           latents to codes, group by group
+layouts/            how the features of a latent frame become groups of tokens, and features again
+cnn.py              CNNTokenizer, of convolutions; config.py, encoder_decoder.py: its settings, encoder and decoder
 patchify.py         pixels to patches and back without loss, plain or as Haar wavelets
 blocks.py           norm, residual block and attention within a frame
 convolution.py      convolutions over frames and over time

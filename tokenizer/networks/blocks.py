@@ -43,6 +43,20 @@ class ResidualBlock(Streaming):
         return x_BTHWC + change_BTHWC, state
 
 
+class FrameBlock(nn.Module):
+    """x + out(silu(space(norm(x)))): a 3 x 3 kernel within the frame, and no memory."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.norm = PositionNorm(dim)
+        self.space = FrameConv(dim, dim, 3)
+        self.out = FrameConv(dim, dim, 1)
+        init_residual_branch(self.out.conv)
+
+    def forward(self, x_BTHWC: Tensor) -> Tensor:
+        return x_BTHWC + self.out(F.silu(self.space(self.norm(x_BTHWC))))  # type: ignore[no-any-return]
+
+
 class FrameAttention(nn.Module):
     """x + attention(norm(x)) over the positions of each frame; without position encoding, so any grid fits."""
 

@@ -1,8 +1,10 @@
 """The configuration of the convolutional tokenizer."""
 
+from collections.abc import Set
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
+from tokenizer.networks.layouts import GRID, LayoutConfig
 from tokenizer.quantize import QuantizerConfig
 
 DECODER_FIELDS = frozenset({"decoder_widths", "decoder_blocks"})  # of a CNNTokenizerConfig
@@ -30,7 +32,11 @@ class CNNTokenizerConfig:
     quantizer: QuantizerConfig
     spread_weight: float  # weight of the loss that keeps latents in the range of the quantizer; 0: none
     channels: int = 3
+    layout: LayoutConfig = GRID
     causal: bool = True  # false: temporal kernels also see later frames; for comparisons, because it cannot stream
+    kind: Literal["cnn"] = "cnn"
+
+    KIND_MAY_BE_MISSING: ClassVar[bool] = True  # configurations of before there were other kinds have none
 
     def __post_init__(self) -> None:
         check_choice("f_t", self.f_t, (1, 2, 4, 8))
@@ -53,7 +59,7 @@ class CNNTokenizerConfig:
     @property
     def size_multiple(self) -> int:
         """Height and width of frames must be multiples of it."""
-        return self.f_s
+        return self.f_s * self.layout.multiple
 
     @property
     def levels(self) -> int:
@@ -68,9 +74,15 @@ class CNNTokenizerConfig:
     @property
     def encoding(self) -> dict[str, Any]:
         """The settings that decide which codes a clip becomes."""
-        others = DECODER_FIELDS | {"spread_weight"} | ({"causal"} if self.causal else set())
-        settings = {name: value for name, value in asdict(self).items() if name not in others}
-        return {**settings, "quantizer": self.quantizer.encoding}
+        others = DECODER_FIELDS | {"spread_weight", "kind"} | ({"causal"} if self.causal else set())
+        return encoding_of(self, others)
+
+
+def encoding_of(config: Any, others: Set[str]) -> dict[str, Any]:
+    """All settings but these, with what decides codes of the quantizer and of a layout other than a plain grid."""
+    settings = {name: value for name, value in asdict(config).items() if name not in others | {"layout"}}
+    layout = {} if config.layout == GRID else {"layout": config.layout.encoding}
+    return {**settings, **layout, "quantizer": config.quantizer.encoding}
 
 
 def divisors(power_of_two: int) -> tuple[int, ...]:

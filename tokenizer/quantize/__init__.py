@@ -1,6 +1,7 @@
 """Latents <-> codes: scalar and binary quantization, learned codebooks, and combinators over any of them.
 
 base.py       what every quantizer promises, and the base of those with levels per dimension
+quantized.py  what quantization gives, and how parts of it become one
 config.py     the settings of all families, and those of the combinators
 fsq.py, lfq.py, bsq.py          families without a codebook, one each
 codebook.py   what learned codebooks share; nearest.py finds the nearest code in blocks
@@ -9,18 +10,21 @@ first_codes.py, revival.py, terms.py, anneal.py   how codes begin, are revived, 
 assignment.py, gumbel.py        soft assignments of all tokens to all codes, in blocks, with or without noise
 entropy.py    exact entropies of independent bits, the training losses of LFQ and BSQ
 composite.py  the base of combinators; residual.py, product.py, multi_head.py, dual.py: one each
+grouped.py    a quantizer for each group of tokens
 usage.py      how many codes are used, and how evenly
 """
 
-from tokenizer.quantize.base import Quantized, Quantizer
+from tokenizer.quantize.base import CodebookModule, Quantizer
 from tokenizer.quantize.bsq import BSQ, BSQConfig
 from tokenizer.quantize.config import DualConfig, MultiHeadConfig, ProductConfig, QuantizerConfig, ResidualConfig
 from tokenizer.quantize.dual import Dual
 from tokenizer.quantize.fsq import FSQ, FSQConfig
+from tokenizer.quantize.grouped import GroupedQuantizer
 from tokenizer.quantize.ibq import IBQ, IBQConfig
 from tokenizer.quantize.lfq import LFQ, LFQConfig
 from tokenizer.quantize.multi_head import MultiHead
 from tokenizer.quantize.product import Product
+from tokenizer.quantize.quantized import Quantized
 from tokenizer.quantize.residual import Residual
 from tokenizer.quantize.revival import Revival
 from tokenizer.quantize.soft import SoftVQ, SoftVQConfig
@@ -35,9 +39,11 @@ __all__ = [
     "LFQ",
     "VQ",
     "BSQConfig",
+    "CodebookModule",
     "Dual",
     "DualConfig",
     "FSQConfig",
+    "GroupedQuantizer",
     "IBQConfig",
     "LFQConfig",
     "MultiHead",

@@ -12,27 +12,18 @@ import functools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from tokenizer.precision import at_least_float32
+from tokenizer.quantize.quantized import Quantized, joined
 
 LARGEST_CODEBOOK = 16  # small tables see every row often: a prior reaches the same nats after half the steps
 
 
-class Quantized(NamedTuple):
-    latents: Tensor  # [N.., D] for the decoder, with the family's gradients; in evaluation mode those of the codes
-    codes: Tensor  # int64 [N.., K]
-    losses: dict[str, Tensor]  # named scalars, weighted, to be added to the training loss
-    metrics: dict[str, Tensor]  # named scalars without gradients, for the log alone
-    statistics: dict[str, Tensor]  # of this batch, for `update`: added over micro-batches and processes
-    samples: dict[str, Tensor]  # [M, ...] for `update` as well: concatenated instead of added
-
-
-class Quantizer(nn.Module, ABC):
-    """Latents of D numbers to K codes and back, in float32 under any autocast."""
+class CodebookModule(nn.Module, ABC):
+    """What training needs to know of a quantizer, or of several, one for each group of tokens."""
 
     codebook_sizes: Tensor
 
@@ -46,6 +37,50 @@ class Quantizer(nn.Module, ABC):
     def codebooks(self) -> tuple[int, ...]:
         """The size of each codebook of a token."""
         return self._codebooks
+
+    @property
+    def parts(self) -> tuple["Quantizer", ...]:
+        """The quantizers that this one is composed of; none for a family that stands alone."""
+        return ()
+
+    @property
+    def leaves(self) -> tuple["Quantizer", ...]:
+        """The different quantizers without parts; each gives all of its own codes back through their latents."""
+        return tuple(dict.fromkeys(leaf for part in self.parts for leaf in part.leaves))
+
+    @property
+    def looks_for_codes(self) -> bool:
+        """Whether the first codes are still to be found in latents: until then codes say little."""
+        return any(part.looks_for_codes for part in dict.fromkeys(self.parts))
+
+    def begin_training(self) -> None:
+        """Makes the tensors that only training needs, under the name `learning`: models are without them."""
+        for part in dict.fromkeys(self.parts):
+            part.begin_training()
+
+    def set_step(self, step: int) -> None:
+        """Says where training stands, before each step: schedules depend on it, and what is done once in a while."""
+        for part in dict.fromkeys(self.parts):
+            part.set_step(step)
+
+    def update(self, statistics: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Moves a codebook that follows statistics and samples instead of gradients, in place, alike in all processes.
+
+        Returns what was replaced rather than moved, so that averages jump along: bool [V] rows by the tensor's name.
+        """
+        return {}
+
+    @abstractmethod
+    def of_group(self, number: int) -> "Quantizer":
+        """The quantizer of the tokens of this group."""
+
+    @abstractmethod
+    def join_groups(self, outs: Sequence[Quantized]) -> Quantized:
+        """What the groups of tokens gave, as one: tokens side by side [.., N, ..], and losses added up."""
+
+
+class Quantizer(CodebookModule):
+    """Latents of D numbers to K codes and back, in float32 under any autocast."""
 
     @abstractmethod
     def project(self, latents_ND: Tensor) -> Tensor:
@@ -68,30 +103,15 @@ class Quantizer(nn.Module, ABC):
         return self.lookup(codes_NK)
 
     @property
-    def parts(self) -> tuple["Quantizer", ...]:
-        """The quantizers that this one is composed of; none for a family that stands alone."""
-        return ()
-
-    @property
     def leaves(self) -> tuple["Quantizer", ...]:
-        """The different quantizers without parts; each gives all of its own codes back through their latents."""
-        below = dict.fromkeys(leaf for part in self.parts for leaf in part.leaves)
-        return tuple(below) or (self,)
+        return super().leaves or (self,)
 
-    @property
-    def looks_for_codes(self) -> bool:
-        """Whether the first codes are still to be found in latents: until then codes say little."""
-        return any(part.looks_for_codes for part in dict.fromkeys(self.parts))
+    def of_group(self, number: int) -> "Quantizer":
+        """The same one for all groups."""
+        return self
 
-    def begin_training(self) -> None:
-        """Makes the tensors that only training needs, under the name `learning`: models are without them."""
-        for part in dict.fromkeys(self.parts):
-            part.begin_training()
-
-    def set_step(self, step: int) -> None:
-        """Says where training stands, before each step: schedules depend on it, and what is done once in a while."""
-        for part in dict.fromkeys(self.parts):
-            part.set_step(step)
+    def join_groups(self, outs: Sequence[Quantized]) -> Quantized:
+        return outs[0] if len(outs) == 1 else joined(outs, lambda number: "")
 
     def pass_gradient(self, projected_ND: Tensor, quantized_ND: Tensor) -> Tensor:
         """What the decoder gets: the quantized latents, with the gradient straight through, unless overridden.
@@ -119,13 +139,6 @@ class Quantizer(nn.Module, ABC):
         """What `update` needs row by row, such as some of the latents: [M, ...] without gradients.
 
         The trainer concatenates them in the order of micro-batches, then of processes.
-        """
-        return {}
-
-    def update(self, statistics: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Moves a codebook that follows statistics and samples instead of gradients, in place, alike in all processes.
-
-        Returns what was replaced rather than moved, so that averages jump along: bool [V] rows by the tensor's name.
         """
         return {}
 

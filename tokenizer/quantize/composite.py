@@ -3,13 +3,14 @@
 Legend: N.. any leading dimensions, D dimensions of a latent, K codes of a token, M rows of a sample.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from tokenizer.quantize.base import Quantized, Quantizer
+from tokenizer.quantize.base import Quantizer
+from tokenizer.quantize.quantized import Quantized, concatenated, sums
 
 
 class Composite(Quantizer):
@@ -44,14 +45,7 @@ class Composite(Quantizer):
         return torch.split(codes_NK, self.codes_per_place, dim=-1)
 
     def update(self, statistics: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        replaced: dict[str, Tensor] = {}
-        for number, part in enumerate(self.modules_of_places):
-            prefix = self._prefix(number)
-            own = {name.removeprefix(prefix): value for name, value in statistics.items() if name.startswith(prefix)}
-            if own:
-                assert isinstance(part, Quantizer)
-                replaced |= {prefix + name: rows for name, rows in part.update(own).items()}
-        return replaced
+        return update_each(self.modules_of_places, self._prefix, statistics)
 
     def together(self, latents_ND: Tensor, outs: Sequence[Quantized], counting: Tensor | int) -> Quantized:
         """What the places gave, as one: losses add up, metrics are means over the `counting` places that have any."""
@@ -61,7 +55,7 @@ class Composite(Quantizer):
             sums(pair for out in outs for pair in out.losses.items()),
             {name: total / counting for name, total in sums(p for out in outs for p in out.metrics.items()).items()},
             sums(self._named([out.statistics for out in outs])),
-            {name: torch.cat(rows) for name, rows in lists(self._named([out.samples for out in outs])).items()},
+            concatenated(self._named([out.samples for out in outs])),
         )
 
     def _named(self, tensors: Sequence[Mapping[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
@@ -74,19 +68,6 @@ class Composite(Quantizer):
         return f"{self.noun}.{number}."
 
 
-def lists(pairs: Iterable[tuple[str, Tensor]]) -> dict[str, list[Tensor]]:
-    """The tensors of each name."""
-    gathered: dict[str, list[Tensor]] = {}
-    for name, tensor in pairs:
-        gathered.setdefault(name, []).append(tensor)
-    return gathered
-
-
-def sums(pairs: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
-    """The sum of the tensors of each name."""
-    return {name: torch.stack(tensors).sum(0) for name, tensors in lists(pairs).items()}
-
-
 def weighted(out: Quantized, weight: Tensor) -> Quantized:
     """With everything that adds up times this weight, 0 or 1, which need not be known here."""
     return out._replace(
@@ -95,3 +76,17 @@ def weighted(out: Quantized, weight: Tensor) -> Quantized:
         metrics={name: value * weight for name, value in out.metrics.items()},
         statistics={name: value * weight.to(value.dtype) for name, value in out.statistics.items()},
     )
+
+
+def update_each(
+    modules: Iterable[nn.Module], prefix: Callable[[int], str], statistics: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Updates each quantizer with what has its prefix; returns the replaced rows, with the prefixes."""
+    replaced: dict[str, Tensor] = {}
+    for number, part in enumerate(modules):
+        named = prefix(number)
+        own = {name.removeprefix(named): value for name, value in statistics.items() if name.startswith(named)}
+        if own:
+            assert isinstance(part, Quantizer)
+            replaced |= {named + name: rows for name, rows in part.update(own).items()}
+    return replaced

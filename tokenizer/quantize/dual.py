@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from tokenizer.precision import at_least_float32
-from tokenizer.quantize.base import Quantized, Quantizer
+from tokenizer.quantize.base import Quantizer
 from tokenizer.quantize.composite import Composite
 from tokenizer.quantize.config import DualConfig
+from tokenizer.quantize.quantized import Quantized
 
 
 class Dual(Composite):

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tokenizer.precision import at_least_float32
-from tokenizer.quantize.base import Quantized, Quantizer
+from tokenizer.quantize.base import Quantizer
 from tokenizer.quantize.composite import Composite
 from tokenizer.quantize.config import MultiHeadConfig
 from tokenizer.quantize.nearest import CUDA_ROWS, ROWS, fill_up
+from tokenizer.quantize.quantized import Quantized
 
 
 class MultiHead(Composite):

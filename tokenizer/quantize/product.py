@@ -11,9 +11,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tokenizer.quantize.base import Quantized, Quantizer
+from tokenizer.quantize.base import Quantizer
 from tokenizer.quantize.composite import Composite
 from tokenizer.quantize.config import ProductConfig
+from tokenizer.quantize.quantized import Quantized
 
 
 class Product(Composite):

@@ -1,7 +1,8 @@
 """Build frozen dataclasses from a tree of text; the type of a field decides how its text is read.
 
 Supported field types: str, int, float, bool, Path, Literal, `X | None`, tuple[X, ...], tuple[X, Y], dict[str, X],
-dataclasses, and unions of dataclasses with a field `kind: Literal[...]`. A field of the type `Mapping` keeps its
+dataclasses, and unions of dataclasses with a field `kind: Literal[...]`, which may be missing for the one that has a
+class attribute KIND_MAY_BE_MISSING. A field of the type `Mapping` keeps its
 section unread: changes to another configuration, for `changed`. A `ValueError` of a dataclass is reported at the line
 of the field that its message begins with.
 """
@@ -162,6 +163,9 @@ def _union(node: Node, choices: tuple[Any, ...], key: str, origins: dict[str, st
     if len(choices) == 1:
         return _convert(node, choices[0], key, origins)
     kinds = {name: choice for choice in choices for name in _kinds(choice)}
+    usual = [choice for choice in choices if getattr(choice, "KIND_MAY_BE_MISSING", False)]
+    if isinstance(node, Mapping) and "kind" not in node.items and usual:
+        return _dataclass(node, usual[0], key, origins)
     if not isinstance(node, Mapping) or not isinstance(node.items.get("kind"), Scalar):
         raise _wrong(node, key, f"a section with `kind:` one of {', '.join(kinds)}")
     kind = typing.cast(Scalar, node.items["kind"])

@@ -19,8 +19,10 @@ def read_run_config(path: Path) -> dict[str, Any]:
     if version not in (1, VERSION):
         raise ValueError(f"version {version} is newer than this program, which reads up to {VERSION}")
     data = upgraded(data) if version == 1 else data
-    if isinstance(data.get("tokenizer"), dict):  # a run of before the setting
+    if isinstance(data.get("tokenizer"), dict):  # a run of before these settings
         data["tokenizer"].setdefault("causal", True)
+        data["tokenizer"].setdefault("layout", {"kind": "grid"})
+        data["tokenizer"].setdefault("kind", "cnn")
     return data
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from tokenizer.networks.latent import DECODER_WEIGHTS
 from videogen.checkpoint import Folder
 from videogen.clip_spec import ClipSpec
 from videogen.conditioning import load_conditioner
@@ -18,8 +19,6 @@ from videogen.errors import CheckpointError
 from videogen.models.folder import GENERATION, PRIOR, TOKENIZER, open_model, part_of
 from videogen.models.records import PriorModel, TokenizerModel
 from videogen.models.registry import PRIORS, TOKENIZERS, Kind
-
-DECODER_WEIGHTS = "decoder."  # weights whose names begin so decide no codes
 
 
 def load_tokenizer(path: str | Path, device: str = "cpu") -> TokenizerModel:

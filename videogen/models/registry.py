@@ -12,8 +12,7 @@ from torch import nn
 
 from prior.config import PriorConfig
 from prior.model import LlamaPrior
-from tokenizer.networks.cnn import CNNTokenizer
-from tokenizer.networks.config import CNNTokenizerConfig
+from tokenizer.networks.kinds import TOKENIZER_CONFIGS, make_tokenizer
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,7 @@ class Kind:
     """A configuration dataclass, and the module that it makes.
 
     A tokenizer's module keeps `interfaces.tokenizer.VideoTokenizer`, and its configuration has `encoding`: the settings
-    that decide codes, as plain data. Weights whose names begin with `decoder.` must not decide codes.
+    that decide codes, as plain data. Weights named in `tokenizer.networks.latent.DECODER_WEIGHTS` must not.
     A prior's module keeps `interfaces.prior.FramePrior`, and its configuration has `spec`, `context`, `control` and
     `objective`.
     """
@@ -30,12 +29,12 @@ class Kind:
     make: Callable[[Any], nn.Module]
 
 
-def _make_cnn(config: CNNTokenizerConfig) -> nn.Module:
+def _make_tokenizer(config: Any) -> nn.Module:
     # With weights in another layout than pixels, every call would convert them.
-    return CNNTokenizer(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return make_tokenizer(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
-TOKENIZERS: dict[str, Kind] = {"cnn": Kind(CNNTokenizerConfig, _make_cnn)}
+TOKENIZERS: dict[str, Kind] = {name: Kind(config, _make_tokenizer) for name, config in TOKENIZER_CONFIGS.items()}
 PRIORS: dict[str, Kind] = {"llama": Kind(PriorConfig, LlamaPrior)}
 
 

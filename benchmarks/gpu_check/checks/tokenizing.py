@@ -83,7 +83,7 @@ def time_tokenizer(network: CNNTokenizer, clips: Tensor, setting: DeviceSetting)
         "encode, streaming": lambda: encode_clip(network, clips),
         "encode, whole clips": lambda: network.encode_latents_parallel(clips),
         "decode, streaming": lambda: network.decode(found, spec),
-        "decode, whole clips": lambda: network.decode_latents_parallel(latents),
+        "decode, whole clips": lambda: network.decode_latents_parallel(latents, spec),
     }
     for name, call in calls.items():
         taken = median_seconds(call, setting, rounds=3)

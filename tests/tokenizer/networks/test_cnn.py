@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 from interfaces.tokenizer import encode_clip
 from interfaces.tokens import TokenGroup, TokenSpec
 from tests.tokenizer.models import noise_clip, small_config, small_model
-from tokenizer.networks.cnn import latent_spread_loss
+from tokenizer.networks.latent import latent_spread_loss
 from tokenizer.streaming import Streaming, flatten_state
 
 

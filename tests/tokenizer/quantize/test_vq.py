@@ -8,7 +8,7 @@ import vector_quantize_pytorch as library  # type: ignore[import-untyped]
 from torch import Tensor
 
 from tokenizer.quantize.anneal import Anneal
-from tokenizer.quantize.base import Quantized
+from tokenizer.quantize.quantized import Quantized
 from tokenizer.quantize.revival import Revival
 from tokenizer.quantize.vq import VQ, VQConfig, rotated
 

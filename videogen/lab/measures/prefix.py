@@ -31,7 +31,5 @@ def psnr_of_prefix(context: MeasureContext, levels: int) -> float:
 def decode_prefix(context: MeasureContext, codes_BTNK: Tensor, levels: int) -> Tensor:
     """Frames uint8 [B, T, H, W, 3] of the first levels of these codes."""
     network: Any = context.model.network
-    grid = context.model.spec.groups[0].shape
     latents_BTND = context.quantizer.prefix(codes_BTNK, levels)
-    latents_BThwD = latents_BTND.reshape(*latents_BTND.shape[:2], *grid, -1)
-    return to_frames(network.decode_latents(latents_BThwD)[0])
+    return to_frames(network.decode_latents(latents_BTND, context.model.spec)[0])

@@ -17,7 +17,7 @@ from interfaces.tokens import TokenSpec
 from prior.attention import raster_mask
 from prior.config import ContextConfig, ControlConfig, PriorConfig
 from prior.model import LlamaPrior, PriorBatch
-from tokenizer.networks.cnn import CNNTokenizer
+from tokenizer.networks.kinds import make_tokenizer
 from videogen.clip_spec import ClipSpec
 from videogen.conditioning.config import BPEConfig, EncoderConfig, TextConfig
 from videogen.config import resolve
@@ -71,7 +71,7 @@ def find_tokenizer(given: str | None, config: PriorTrainingConfig) -> TokenizerS
     last = known.phases[-1]
     clips = ClipSpec(last.height, last.width, known.data.fps, last.frames)
     with fake_tensors():
-        spec = CNNTokenizer(known.tokenizer).spec(last.height, last.width)
+        spec = make_tokenizer(known.tokenizer).spec(last.height, last.width)
     return TokenizerSource(spec, clips, Path(name), None)
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from tokenizer.losses.objective import LossConfig
 from tokenizer.losses.perceptual import LPIPS, LPIPSConfig
-from tokenizer.networks.config import CNNTokenizerConfig
+from tokenizer.networks.kinds import TokenizerConfig
 from videogen.evaluation.tokenizer.metrics import WINDOW
 from videogen.training.loop.config import OptimizerConfig, TrainingConfig
 
@@ -65,7 +65,7 @@ class TokenizerTrainingConfig:
 
     data: DataConfig
     phases: tuple[PhaseConfig, ...]
-    tokenizer: CNNTokenizerConfig
+    tokenizer: TokenizerConfig
     loss: LossConfig
     optimizer: OptimizerConfig
     training: TrainingConfig

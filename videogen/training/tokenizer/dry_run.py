@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from tokenizer.losses.discriminator import Discriminator
 from tokenizer.losses.perceptual import LPIPSConfig
-from tokenizer.networks.cnn import CNNTokenizer
+from tokenizer.networks.kinds import make_tokenizer
+from tokenizer.networks.latent import LatentTokenizer
 from videogen.training.estimate.machine import Machine
 from videogen.training.estimate.memory_estimate import StepCost, fake_tensors, measure_cost, state_bytes, under_autocast
 from videogen.training.estimate.report import (
@@ -102,7 +103,7 @@ def critic_of(stage: TokenizerStage, number: int) -> Discriminator | None:
     return cast(Discriminator, stage.trained_modules[DISCRIMINATOR].module) if end > adversarial.start_step else None
 
 
-def loss_of(network: CNNTokenizer, critic: nn.Module | None, clip: Tensor) -> Tensor:
+def loss_of(network: LatentTokenizer, critic: nn.Module | None, clip: Tensor) -> Tensor:
     """As costly as the losses of training: the clip once, and the discriminator's output for it."""
     out = network(clip)
     total: Tensor = (out.clip.float() - clip).square().mean() + sum(loss.float() for loss in out.losses.values())
@@ -124,7 +125,7 @@ def phase_work(stage: TokenizerStage, costs: list[StepCost]) -> list[PhaseWork]:
 
 def make_trial(config: TokenizerTrainingConfig, phase: PhaseConfig, clips: int) -> Callable[[], None]:
     """A real forward and backward pass of this many clips."""
-    clip, network = torch.zeros(clips, 3, phase.frames, phase.height, phase.width), CNNTokenizer(config.tokenizer)
+    clip, network = torch.zeros(clips, 3, phase.frames, phase.height, phase.width), make_tokenizer(config.tokenizer)
 
     def step() -> None:
         total = under_autocast(lambda: loss_of(network, None, clip), config.training.precision)

@@ -6,16 +6,16 @@ from dataclasses import fields
 import torch
 from torch import Tensor
 
-from tokenizer.networks.cnn import CNNTokenizer
 from tokenizer.networks.config import DECODER_FIELDS, CNNTokenizerConfig
 from tokenizer.networks.encoder_decoder import decoder_layers
+from tokenizer.networks.latent import DECODER_WEIGHTS, LatentTokenizer
 from videogen.errors import UsageError
-from videogen.models import DECODER_WEIGHTS, load_tokenizer
+from videogen.models import load_tokenizer
 from videogen.training.loop.stage import naming_init_from
 from videogen.training.tokenizer.config import TokenizerTrainingConfig
 
 
-def init_weights(training: TokenizerTrainingConfig, fresh: CNNTokenizer) -> dict[str, Tensor]:
+def init_weights(training: TokenizerTrainingConfig, fresh: LatentTokenizer) -> dict[str, Tensor]:
     """The weights of the `init_from` model; UsageError if its network differs.
 
     If only the decoder is trained, the decoder may differ: with the same widths and more blocks it starts by computing
@@ -45,7 +45,7 @@ def grow_decoder(
     if old.decoder_widths != new.decoder_widths or not fewer:
         return dict(fresh)
     before, now = {layer: place for place, layer in enumerate(decoder_layers(old))}, decoder_layers(new)
-    grown, layers = {}, f"{DECODER_WEIGHTS}layers."
+    grown, layers = {}, "decoder.layers."
     for name, weights in fresh.items():
         place, rest = name.removeprefix(layers).split(".", 1)
         known = before.get(now[int(place)])

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from tokenizer.quantize.base import Quantizer
+from tokenizer.quantize.base import CodebookModule
 from tokenizer.quantize.codebook import LearnedCodebook
 from videogen.errors import UsageError
 from videogen.training.loop.stage import Distributed
@@ -25,7 +25,7 @@ LEARNING = re.compile(r"quantizer\.(.*\.)?learning\.")  # tensors that only trai
 class QuantizerStatistics:
     """The statistics of one step. Those of a step that was skipped are dropped."""
 
-    def __init__(self, quantizer: Quantizer):
+    def __init__(self, quantizer: CodebookModule):
         self.quantizer = quantizer
         self._step, self._sums, self._samples = -1, dict[str, Tensor](), dict[str, list[Tensor]]()
 

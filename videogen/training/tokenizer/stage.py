@@ -15,10 +15,12 @@ from tokenizer.losses.adversarial import LeCam, is_active
 from tokenizer.losses.discriminator import Discriminator
 from tokenizer.losses.objective import adversarial_loss, discriminator_loss, reconstruction_loss
 from tokenizer.losses.perceptual import PerceptualLoss
-from tokenizer.networks.cnn import CNNTokenizer, Reconstruction
+from tokenizer.networks.kinds import make_tokenizer
+from tokenizer.networks.latent import DECODER_WEIGHTS, Reconstruction
 from tokenizer.quantize import batch_perplexity
 from videogen.checkpoint import Content
 from videogen.clip_spec import ClipSpec
+from videogen.evaluation.info.spec import format_groups
 from videogen.evaluation.tokenizer.reconstruction import ReconstructionMetrics, draw_pairs
 from videogen.io.pixels import to_clip, to_frames
 from videogen.models import count_parameters, tokenizer_files
@@ -42,7 +44,7 @@ class TokenizerStage:
 
     def __init__(self, config: TokenizerTrainingConfig, clips: ClipBatches):
         self.config, self.clips = config, clips
-        self.network = CNNTokenizer(config.tokenizer)
+        self.network = make_tokenizer(config.tokenizer)
         self.network.quantizer.begin_training()
         self.statistics = QuantizerStatistics(self.network.quantizer)
         self.trained_modules = {
@@ -70,7 +72,7 @@ class TokenizerStage:
 
     def frozen(self, module: str, step: int) -> Callable[[str], bool]:
         decoder_only = module == TOKENIZER and self.is_decoder_only(step)
-        return lambda name: decoder_only and name.startswith(("encoder.", "quantizer."))
+        return lambda name: decoder_only and not name.startswith(DECODER_WEIGHTS)
 
     def is_decoder_only(self, step: int) -> bool:
         return self.config.phases[self.config.phase_at(step)].decoder_only
@@ -114,7 +116,7 @@ class TokenizerStage:
         """
         if distributed.sharded or self.config.training.compile:
             return out.clip
-        return self.network.decoder.layers[-1].conv.weight  # type: ignore[return-value, union-attr]
+        return self.network.last_layer
 
     def perceptual(self, device: torch.device) -> PerceptualLoss | None:
         if isinstance(self._perceptual, nn.Module):
@@ -187,11 +189,10 @@ class TokenizerStage:
         phase, fps, side = self.config.phases[-1], self.config.data.fps, self.network.size_multiple
         spec = self.network.spec(phase.height, phase.width)
         pixels = spec.frames_per_latent * phase.height * phase.width
-        grid = " x ".join(map(str, spec.groups[0].shape))
         return {
             "compression": f"{side} x {side} in space, {spec.frames_per_latent} in time",
             "codes": f"{math.prod(spec.codebooks):,} ({spec.bits:.2f} bits a token)",
-            "tokens a latent frame": f"{spec.tokens} ({grid})",
+            "tokens a latent frame": f"{spec.tokens} ({format_groups(spec)})",
             "tokens a second of video": f"{spec.tokens * fps / spec.frames_per_latent:.0f} at {fps:g} frames a second",
             "bits a pixel": f"{spec.bits * spec.tokens / pixels:.4f} (raw video: 24)",
             **{f"parameters of the {name}": f"{count_parameters(part):,}" for name, part in self.parts()},

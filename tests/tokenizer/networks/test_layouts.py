@@ -1,0 +1,127 @@
+"""Every layout keeps the laws of tokenizers, whichever quantizer it has."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from interfaces.tokenizer import encode_clip
+from tests.tokenizer.models import FSQ_1000, noise_clip, small_config
+from tokenizer.laws import check
+from tokenizer.networks.blocks import FrameBlock, ResidualBlock
+from tokenizer.networks.kinds import make_tokenizer
+from tokenizer.networks.latent import DECODER_WEIGHTS, LatentTokenizer
+from tokenizer.networks.layouts import CoarseFineConfig, GridConfig, LayoutConfig, PyramidConfig
+from tokenizer.quantize import QuantizerConfig, ResidualConfig, VQConfig
+
+LAYOUTS: dict[str, LayoutConfig] = {
+    "grid": GridConfig(),
+    "coarse_fine": CoarseFineConfig(width=16),
+    "coarse_fine_shared": CoarseFineConfig(width=16, factor=4, blocks=0, shared=True),
+    "pyramid": PyramidConfig(scales=(4, 2, 1)),
+    "pyramid_own": PyramidConfig(scales=(2, 1), shared=False),
+}
+QUANTIZERS: dict[str, QuantizerConfig] = {
+    "fsq": FSQ_1000,
+    "vq": VQConfig(size=64, dim=4),
+    "residual": ResidualConfig(quantizer=VQConfig(size=16, dim=4), depth=2),
+}
+
+
+def tokenizer_of(layout: LayoutConfig, quantizer: QuantizerConfig = FSQ_1000) -> LatentTokenizer:
+    """Random weights, the branches as strong as the path around them."""
+    torch.manual_seed(0)
+    model = make_tokenizer(replace(small_config(quantizer=quantizer), layout=layout)).eval()
+    for layer in model.modules():
+        if isinstance(layer, ResidualBlock):
+            layer.time.conv.weight.data.mul_(10)
+        if isinstance(layer, FrameBlock):
+            layer.out.conv.weight.data.mul_(10)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("layout", "quantizer"), [*((name, "fsq") for name in LAYOUTS), ("coarse_fine", "vq"), ("pyramid", "residual")]
+)
+def test_the_laws_of_tokenizers_hold(layout: str, quantizer: str) -> None:
+    model = tokenizer_of(LAYOUTS[layout], QUANTIZERS[quantizer])
+    verdicts = list(check(model, noise_clip(2, 9, 32, 64), [[1, 2, 3], [4, 0, 5]], 1e-4))
+    assert [verdict for verdict in verdicts if not verdict.held or verdict.skipped] == []
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_weight_learns(layout: str) -> None:
+    model = tokenizer_of(LAYOUTS[layout]).train()
+    out = model(noise_clip(2, 9, 32, 32))
+    (out.clip.square().mean() + sum(out.losses.values())).backward()
+    assert [name for name, weights in model.named_parameters() if weights.grad is None or not weights.grad.any()] == []
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_weights_of_the_decoder_decide_no_codes(layout: str) -> None:
+    model, clip = tokenizer_of(LAYOUTS[layout]), noise_clip(1, 5, 32, 32)
+    codes = encode_clip(model, clip)
+    for name, weights in model.named_parameters():
+        if name.startswith(DECODER_WEIGHTS):
+            weights.data.normal_()
+    assert torch.equal(encode_clip(model, clip), codes)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_its_configuration_says_what_sizes_it_takes(layout: str) -> None:
+    model = tokenizer_of(LAYOUTS[layout])
+    multiple = model.size_multiple
+    spec = model.spec(multiple, 2 * multiple)
+    pixels, _ = model.decode(spec.empty(1, 2), spec)
+    assert pixels.shape == (1, 3, 5, multiple, 2 * multiple)
+    with pytest.raises(ValueError, match=f"multiples of {multiple}"):
+        model.spec(multiple + 4, multiple)
+
+
+def test_a_coarse_grid_comes_before_the_fine_one_that_is_told_its_codes() -> None:
+    model = tokenizer_of(CoarseFineConfig(width=16))
+    assert [(group.name, group.shape) for group in model.spec(32, 64).groups] == [("coarse", (2, 4)), ("fine", (4, 8))]
+    clip, told = noise_clip(1, 1, 32, 32), torch.zeros(())
+    seen: list[torch.Tensor] = []
+
+    def quantize(group: int, latents: torch.Tensor) -> torch.Tensor:
+        seen.append(latents)
+        return torch.ones_like(latents) * told
+
+    for value in (0.0, 1.0):
+        told = torch.tensor(value)
+        model.layout.encode(model._features_parallel(clip), quantize)
+    coarse, fine, coarse_again, fine_again = seen
+    assert torch.equal(coarse, coarse_again)
+    assert not torch.equal(fine, fine_again)
+
+
+def test_scales_of_a_pyramid_add_up_to_the_features() -> None:
+    """With latents that are not quantized, the last scale has nothing left over but what smoothing changed."""
+    model = tokenizer_of(PyramidConfig(scales=(4, 2, 1)))
+    for layer in model.layout.smooth:  # type: ignore[union-attr]
+        torch.nn.init.zeros_(layer.conv.weight)
+    features, kept = torch.randn(1, 2, 4, 4, model.layout.in_dim), []
+
+    def keep(group: int, latents: torch.Tensor) -> torch.Tensor:
+        kept.append(latents)
+        return latents
+
+    model.layout.encode(features, keep)
+    assert [each.shape[2] for each in kept] == [1, 4, 16]
+    torch.testing.assert_close(kept[0][:, :, 0], features.mean((2, 3)))
+    torch.testing.assert_close(model.layout.decode(torch.cat(kept, 2), (4, 4)), features)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: CoarseFineConfig(width=0), "width = 0"),
+        (lambda: CoarseFineConfig(width=8, factor=1), "factor = 1"),
+        (lambda: PyramidConfig(scales=(4, 2)), r"scales = \(4, 2\)"),
+        (lambda: PyramidConfig(scales=(2, 4, 1)), r"scales = \(2, 4, 1\)"),
+    ],
+)
+def test_wrong_settings_are_named(make, message: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ValueError, match=message):
+        make()

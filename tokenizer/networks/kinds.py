@@ -1,0 +1,17 @@
+"""The kinds of tokenizers: for each, its configuration and its network."""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias, get_args, get_type_hints
+
+from tokenizer.networks.cnn import CNNTokenizer
+from tokenizer.networks.config import CNNTokenizerConfig
+from tokenizer.networks.latent import LatentTokenizer
+
+TokenizerConfig: TypeAlias = CNNTokenizerConfig  # a union, by `kind`
+
+_NETWORKS: dict[type, Callable[[Any], LatentTokenizer]] = {CNNTokenizerConfig: CNNTokenizer}
+TOKENIZER_CONFIGS: dict[str, type] = {get_args(get_type_hints(config)["kind"])[0]: config for config in _NETWORKS}
+
+
+def make_tokenizer(config: TokenizerConfig) -> LatentTokenizer:
+    return _NETWORKS[type(config)](config)

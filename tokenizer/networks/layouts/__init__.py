@@ -1,0 +1,31 @@
+"""Layouts: how the features of one latent frame become groups of tokens, and features again.
+
+base.py         what every layout promises
+grid.py         a token for each position
+coarse_fine.py  two grids, the fine one told the codes of the coarse one
+pyramid.py      a grid for each scale, each saying what those before it have left over
+"""
+
+from typing import TypeAlias
+
+from tokenizer.networks.layouts.base import Quantize, TokenLayout
+from tokenizer.networks.layouts.coarse_fine import CoarseFine, CoarseFineConfig
+from tokenizer.networks.layouts.grid import Grid, GridConfig
+from tokenizer.networks.layouts.pyramid import Pyramid, PyramidConfig
+
+LayoutConfig: TypeAlias = GridConfig | CoarseFineConfig | PyramidConfig
+
+__all__ = ["GRID", "GridConfig", "LayoutConfig", "Quantize", "TokenLayout", "make_layout"]
+
+GRID = GridConfig()
+
+
+def make_layout(config: LayoutConfig, dim: int) -> TokenLayout:
+    """The layout for latents of `dim` numbers."""
+    match config:
+        case GridConfig():
+            return Grid(config, dim)
+        case CoarseFineConfig():
+            return CoarseFine(config, dim)
+        case PyramidConfig():
+            return Pyramid(config, dim)
