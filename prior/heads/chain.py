@@ -30,11 +30,21 @@ class ChainHead(nn.Module):
 
     def forward(self, features: Tensor, known_codes: Tensor) -> Tensor:
         """Features [..., C] and the first k codes int64 [..., k], to the logits [..., V] of the next code."""
-        place = known_codes.shape[-1]
-        if place == 0:
+        known: Tensor | None = None
+        for place in range(known_codes.shape[-1]):
+            known = self.with_code(known, known_codes[..., place], place)
+        return self.logits(features, known, known_codes.shape[-1])
+
+    def with_code(self, known: Tensor | None, code: Tensor, place: int) -> Tensor:
+        """The sum of the embeddings of the codes up to the one at this place."""
+        embedded: Tensor = self.known[place](code)
+        return embedded if known is None else known + embedded
+
+    def logits(self, features: Tensor, known: Tensor | None, place: int) -> Tensor:
+        """Those of the code at this place, given the sum of the embeddings of the codes before it."""
+        if known is None:
             first: Tensor = self.read[0](features).float()
             return first
-        known = sum(self.known[i](known_codes[..., i]) for i in range(place))
         gate, up = self.mix[place - 1](features + known).chunk(2, -1)
         logits: Tensor = self.read[place](F.silu(gate) * up + features).float()
         return logits
@@ -42,9 +52,11 @@ class ChainHead(nn.Module):
     def losses(self, features: Tensor, codes: Tensor, smoothing: float = 0.0) -> TokenLosses:
         nats = torch.zeros_like(codes[..., 0], dtype=torch.float32)
         loss, right = nats, torch.ones_like(nats, dtype=torch.bool)
+        known: Tensor | None = None
         for place in range(len(self.codebooks)):
             truth = codes[..., place]
-            log_p = self(features, codes[..., :place]).log_softmax(-1)
+            log_p = self.logits(features, known, place).log_softmax(-1)
+            known = self.with_code(known, truth, place) if place + 1 < len(self.codebooks) else None
             cost = -log_p.gather(-1, truth.unsqueeze(-1)).squeeze(-1)
             right = right & (log_p.detach().argmax(-1) == truth)
             nats = nats + cost.detach()
@@ -52,8 +64,13 @@ class ChainHead(nn.Module):
         return TokenLosses(loss, nats, right)
 
     def sample(self, features_BMC: Tensor, settings: DrawSettings, rng: TokenRNG) -> tuple[Tensor, Tensor]:
+        known: Tensor | None = None  # codes come one by one, so each is embedded once
+
         def logits(known_codes: Tensor) -> Tensor:
-            return self(features_BMC, known_codes)  # type: ignore[no-any-return]
+            nonlocal known
+            place = known_codes.shape[-1]
+            known = self.with_code(known, known_codes[..., -1], place - 1) if place else None
+            return self.logits(features_BMC, known, place)
 
         return sample_codes(logits, len(self.codebooks), settings, rng)
 

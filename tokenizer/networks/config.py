@@ -53,6 +53,7 @@ class CNNTokenizerConfig:
         for name, least in (("kernel_t", 2), ("channels", 1), ("spread_weight", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} = {getattr(self, name)} must be at least {least}")
+        self.layout.check_dim(self.quantizer.dim)
         if not self.causal and self.kernel_t % 2 == 0:
             raise ValueError(f"kernel_t = {self.kernel_t} must be odd where causal is false: kernels are centered")
 

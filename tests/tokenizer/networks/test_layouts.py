@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from einops import rearrange
 
 from interfaces.tokenizer import encode_clip
 from tests.tokenizer.models import FSQ_1000, noise_clip, small_config
@@ -12,10 +13,11 @@ from tokenizer.networks.blocks import FrameBlock, ResidualBlock
 from tokenizer.networks.kinds import make_tokenizer
 from tokenizer.networks.latent import DECODER_WEIGHTS, LatentTokenizer
 from tokenizer.networks.layouts import CoarseFineConfig, GridConfig, LayoutConfig, PyramidConfig
-from tokenizer.quantize import QuantizerConfig, ResidualConfig, VQConfig
+from tokenizer.quantize import ProductConfig, QuantizerConfig, ResidualConfig, VQConfig
 
 LAYOUTS: dict[str, LayoutConfig] = {
     "grid": GridConfig(),
+    "merged": GridConfig(merge=2),
     "coarse_fine": CoarseFineConfig(width=16),
     "coarse_fine_shared": CoarseFineConfig(width=16, factor=4, blocks=0, shared=True),
     "pyramid": PyramidConfig(scales=(4, 2, 1)),
@@ -78,6 +80,19 @@ def test_its_configuration_says_what_sizes_it_takes(layout: str) -> None:
         model.spec(multiple + 4, multiple)
 
 
+def test_merged_tokens_are_those_of_the_plain_grid_side_by_side() -> None:
+    """With one codebook for all positions, the same weights make the same codes and pixels."""
+    plain = tokenizer_of(GridConfig())
+    product = ProductConfig(quantizer=FSQ_1000, dim=16, groups=4, shared=True)
+    merged = tokenizer_of(GridConfig(merge=2), product)
+    merged.load_state_dict(plain.state_dict())
+    clip = noise_clip(1, 9, 32, 48)
+    codes, own = encode_clip(merged, clip), encode_clip(plain, clip)
+    pattern = "b t (h p w q) k -> b t (h w) (p q k)"
+    assert torch.equal(codes, rearrange(own, pattern, h=2, p=2, q=2, k=4))
+    assert torch.equal(merged.decode(codes, merged.spec(32, 48))[0], plain.decode(own, plain.spec(32, 48))[0])
+
+
 def test_a_coarse_grid_comes_before_the_fine_one_that_is_told_its_codes() -> None:
     model = tokenizer_of(CoarseFineConfig(width=16))
     assert [(group.name, group.shape) for group in model.spec(32, 64).groups] == [("coarse", (2, 4)), ("fine", (4, 8))]
@@ -118,6 +133,8 @@ def test_scales_of_a_pyramid_add_up_to_the_features() -> None:
     [
         (lambda: CoarseFineConfig(width=0), "width = 0"),
         (lambda: CoarseFineConfig(width=8, factor=1), "factor = 1"),
+        (lambda: GridConfig(merge=0), "merge = 0"),
+        (lambda: replace(small_config(), layout=GridConfig(merge=4)), "merge = 4"),
         (lambda: PyramidConfig(scales=(4, 2)), r"scales = \(4, 2\)"),
         (lambda: PyramidConfig(scales=(2, 4, 1)), r"scales = \(2, 4, 1\)"),
     ],

@@ -28,6 +28,9 @@ class CoarseFineConfig:
             if getattr(self, name) < least:
                 raise ValueError(f"{name} = {getattr(self, name)} must be at least {least}")
 
+    def check_dim(self, dim: int) -> None:
+        """Latents of any number suit it."""
+
     @property
     def multiple(self) -> int:
         """Height and width of the features must be multiples of it."""

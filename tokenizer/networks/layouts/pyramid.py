@@ -30,6 +30,9 @@ class PyramidConfig:
         if len(scales) < 2 or scales[-1] != 1 or list(scales) != sorted(set(scales), reverse=True):
             raise ValueError(f"scales = {scales}: expected two or more that fall to 1, such as [8, 4, 2, 1]")
 
+    def check_dim(self, dim: int) -> None:
+        """Latents of any number suit it."""
+
     @property
     def multiple(self) -> int:
         """Height and width of the features must be multiples of it."""
