@@ -3,13 +3,12 @@
 Then, after the change, `pytest -m slow tests/golden` compares. What is written holds for this kind of machine.
 """
 
-import json
 import tempfile
 import time
 from pathlib import Path
 
 from tests.golden.cases import generation, training
-from tests.golden.machine import FILE, machine
+from tests.golden.machine import write_hashes
 
 
 def main() -> None:
@@ -19,7 +18,7 @@ def main() -> None:
             for name, value in cases:
                 found[name] = value
                 print(f"{time.monotonic() - began:6.1f} s  {value}  {name}", flush=True)
-    FILE.write_text(json.dumps({"machine": machine(), "hashes": found}, indent=1) + "\n")
+    write_hashes(found)
 
 
 if __name__ == "__main__":
