@@ -8,7 +8,7 @@ what counts is the ratio, at the speed that the base had when the lab began.
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from videogen.training.tokenizer.config import TokenizerTrainingConfig
 
-    RunTokenizer = Callable[..., object]
+TimedRun = Callable[[Path, "StepClock"], object]  # trains in this new folder, and calls the clock with each step
 
 
 @dataclass(frozen=True)
@@ -53,23 +53,24 @@ class StepClock:
         return statistics.median(steady) if steady else 0.0
 
 
-def calibrate(
-    base: "TokenizerTrainingConfig", variant: "TokenizerTrainingConfig", steps: int, folder: Path
-) -> Calibration:
-    """Time both in throwaway runs below `folder`."""
-    before, own, after = time_steps([base, variant, base], steps, folder)
-    return Calibration((before + after) / 2, own)
+def calibrate(base: TimedRun, own: TimedRun, folder: Path) -> Calibration:
+    """Time both in throwaway runs below `folder`: the base, the variant, and the base again."""
+    before, variant, after = (time_run(run, folder) for run in (base, own, base))
+    return Calibration((before + after) / 2, variant)
 
 
-def time_steps(configs: "Sequence[TokenizerTrainingConfig]", steps: int, folder: Path) -> list[float]:
+def time_run(run: TimedRun, folder: Path) -> float:
+    clock = StepClock()
+    with TemporaryDirectory(prefix=".calibration_", dir=folder) as place:
+        run(Path(place) / "run", clock)
+    return clock.median_ms()
+
+
+def tokenizer_run(config: "TokenizerTrainingConfig", steps: int) -> TimedRun:
+    """A few steps of a tokenizer, with next to no validation."""
     from videogen.training.tokenizer.run import run_tokenizer
 
-    times = []
-    for config in configs:
-        data = replace(config.data, validation_clips=1)
-        training = replace(config.training, steps=steps, validate_every=0, sample_every=0, checkpoint_every=0)
-        clock = StepClock()
-        with TemporaryDirectory(prefix=".calibration_", dir=folder) as place:
-            run_tokenizer(replace(config, data=data, training=training), Path(place) / "run", False, on_progress=clock)
-        times.append(clock.median_ms())
-    return times
+    data = replace(config.data, validation_clips=1)
+    training = replace(config.training, steps=steps, validate_every=0, sample_every=0, checkpoint_every=0)
+    short = replace(config, data=data, training=training)
+    return lambda folder, clock: run_tokenizer(short, folder, False, on_progress=clock)

@@ -6,7 +6,6 @@ saving, when the runner is gone.
 
 import math
 import os
-import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from videogen.errors import UsageError, VideogenError
 from videogen.lab.job import BUDGET, FIGURES, PICTURES, RUN, TRAINING, LabJob, read_json, training_config, write_json
+from videogen.lab.process import while_runner_lives
 from videogen.lab.sheets import CLIP, original_of, picture_of, save_strip
 from videogen.system.signals import Interrupted
 from videogen.system.threads import SPINS_IN_TRAINING, bound_spinning, use_threads
@@ -46,9 +46,11 @@ def main(arguments: list[str]) -> int:
 
 def calibrate(job: LabJob, folder: Path) -> None:
     from videogen.lab.budget import calibrate as time_both
+    from videogen.lab.budget import tokenizer_run
 
     assert job.base is not None
-    found = time_both(training_config(job.base), training_config(job.config), job.calibration, folder)
+    base, own = (tokenizer_run(training_config(config), job.calibration) for config in (job.base, job.config))
+    found = time_both(base, own, folder)
     write_json(folder / BUDGET, asdict(found))
 
 
@@ -81,19 +83,6 @@ def run_training(job: LabJob, folder: Path) -> "TrainingRecord":
     return TrainingRecord(result.steps, clock.median_ms(), peak_process_mib())
 
 
-def while_runner_lives(on_progress: Callable[[int, int], None]) -> Callable[[int, int], None]:
-    """Also stops this process, as a signal would, once its parent is another one."""
-    parent = os.getppid()
-
-    def checked(done: int, total: int) -> None:
-        nonlocal parent
-        on_progress(done, total)
-        if parent != (parent := os.getppid()):  # once: a second signal would stop without saving
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    return checked
-
-
 def measure_context(job: LabJob, folder: Path) -> "MeasureContext":
     import torch
 
@@ -110,6 +99,7 @@ def measure_context(job: LabJob, folder: Path) -> "MeasureContext":
         training=TrainingRecord(**read_json(folder / TRAINING)),
         run=folder / RUN,
         pictures=folder / PICTURES,
+        prior=job.prior,
     )
 
 

@@ -13,7 +13,8 @@ from videogen.config.schemas import resolve
 from videogen.errors import UsageError
 from videogen.lab.clips import clip_settings
 from videogen.lab.job import JOB, LabJob, read_json
-from videogen.lab.recipe import LabRecipe
+from videogen.lab.priors import check_prior, prior_settings
+from videogen.lab.recipe import LabPlayroom, LabRecipe
 from videogen.lab.variants import LOG_LINES, Variant, check_shown, common_base, expand
 
 LAB_FILE = "lab.json"
@@ -29,6 +30,7 @@ class Lab:
     base: Variant
     variants: tuple[Variant, ...]
     out: Path
+    prior: dict[str, Any] | None = None  # the section of the recipe, with the whole configuration, as JSON data
 
     @staticmethod
     def open(place: Path, out: Path) -> "Lab":
@@ -36,10 +38,15 @@ class Lab:
         resolved = resolve(place, expected="lab")[1]
         recipe: LabRecipe = resolved.value
         base = common_base(recipe, place)
-        lab = Lab(place, recipe, base, expand(recipe, base.tree, place), out)
+        prior = None if recipe.prior is None else prior_settings(recipe.prior, place)
+        lab = Lab(place, recipe, base, expand(recipe, base.tree, place), out, prior)
         check_shown(recipe, lab.variants, place, resolved.origins)
         for variant in lab.variants:
             lab.config(variant, recipe.seeds[0], recipe.budget.steps or 1)
+        if lab.prior is not None:
+            assert isinstance(recipe.data, LabPlayroom)
+            configs = [variant.config(clip_settings(recipe.data, out)) for variant in lab.variants]
+            check_prior(lab.prior, recipe.data.train.frames, configs)
         return lab
 
     def config(self, variant: Variant, seed: int, steps: int) -> dict[str, Any]:
@@ -73,7 +80,9 @@ class Lab:
         from videogen.training.records.run_folder import config_dict
 
         recipe = self.recipe
-        return {"data": config_dict(recipe.data), "budget": config_dict(recipe.budget), "threads": recipe.threads}
+        prior = {} if self.prior is None else {"prior": self.prior}
+        budget = config_dict(recipe.budget)
+        return {"data": config_dict(recipe.data), "budget": budget, "threads": recipe.threads, **prior}
 
 
 def check_folder(lab: Lab, resume: bool) -> None:
@@ -85,7 +94,8 @@ def check_folder(lab: Lab, resume: bool) -> None:
         return
     if not resume:
         raise UsageError(f"{lab.out}: already holds a lab; --resume continues it, or choose another folder")
-    refuse_changed_settings(lab, {key: before[key] for key in lab.shared()}, lab.shared(), "the lab")
+    now = {key: value for key, value in lab.shared().items() if key in before}  # a measure may have been added
+    refuse_changed_settings(lab, {key: before[key] for key in now}, now, "the lab")
     for variant in lab.variants:
         for seed in lab.recipe.seeds:
             folder = lab.seed_folder(variant, seed)

@@ -17,6 +17,12 @@ def share(text: str) -> Heading:
     return Heading(text, ".1%", share=True)
 
 
+def of_prior(name: str, after_all: Heading) -> dict[str, Heading]:
+    """A figure of the prior after half of its budget, and after all of it."""
+    half = replace(after_all, text=f"{after_all.text}, half the time")
+    return {f"prior_{name}_half": half, f"prior_{name}": after_all}
+
+
 HEADINGS = {  # in the order of the columns
     "bits_per_token": Heading("bits a token", ".1f"),
     "psnr": Heading("PSNR, dB", ".2f"),
@@ -53,6 +59,23 @@ HEADINGS = {  # in the order of the columns
     "soft_gap": Heading("soft - hard, dB", ".2f"),
     "bits_per_pixel": Heading("bits a pixel", ".4f"),
     "codes_per_token": Heading("codes a token", ".0f"),
+    "tokens_per_latent": Heading("tokens a latent frame", ".0f"),
+    "bits_per_latent": Heading("bits a latent frame", ",.0f"),
+    "encode_ms": Heading("CPU ms to encode it", ".1f"),
+    "decode_ms": Heading("CPU ms to decode it", ".1f"),
+    "state_kib": Heading("KiB of decoder state", ",.0f"),
+    **of_prior("all_right", share("prior: all right")),
+    **of_prior("attributes", share("prior: attributes")),
+    "prior_attributes_chance": share("by chance: attributes"),
+    **of_prior("shape", share("prior: shape")),
+    **of_prior("colour", share("prior: color")),
+    **of_prior("size", share("prior: size")),
+    **of_prior("motion", share("prior: motion")),
+    **of_prior("nats_per_latent", Heading("prior: nats a latent frame", ",.1f")),
+    **of_prior("bits_per_latent", Heading("prior: bits a latent frame", ",.1f")),
+    **of_prior("steps", Heading("steps of the prior", ",.0f")),
+    "prior_ms_per_step": Heading("CPU ms a step of the prior", ".0f"),
+    "prior_sampling_steps": Heading("sampling steps a latent frame", ".1f"),
     "parameters": Heading("parameters", ",.0f"),
     "quantizer_parameters": Heading("of the quantizer", ",.0f"),
     "steps": Heading("steps", ",.0f"),
@@ -61,7 +84,9 @@ HEADINGS = {  # in the order of the columns
 }
 DEFAULT_COLUMNS = (
     *("bits_per_token", "psnr", "ssim", "flicker", "codebook_use", "codebook_evenness", "perplexity"),
-    *("oracle_attributes", "soft_gap", "steps", "ms_per_step", "peak_mib"),
+    *("oracle_attributes", "soft_gap", "tokens_per_latent", "bits_per_latent", "encode_ms", "decode_ms"),
+    *("prior_all_right_half", "prior_all_right", "prior_attributes_half", "prior_attributes"),
+    *("steps", "ms_per_step", "peak_mib"),
 )
 
 

@@ -18,6 +18,7 @@ from videogen.lab.sheets import CLIP, DETAILS, original_of, picture_of, save_she
 from videogen.lab.variants import Variant
 
 PAGE = "page.md"
+NO_PRIOR = "no prior; those of the lab need codes, and a tokenizer that can stream"
 
 
 def write_page(lab: Lab, results: dict[str, Any], page: Path) -> None:
@@ -45,7 +46,7 @@ def head(lab: Lab, results: dict[str, Any]) -> Iterator[str]:
     yield f"## Findings\n\n{recipe.findings}" if recipe.findings else ""
     yield f"## Figures\n\n{made(results)}"
     yield table(results, columns_of(lab, results))
-    yield notes(results)
+    yield notes(lab, results)
 
 
 def made(results: dict[str, Any]) -> str:
@@ -61,7 +62,19 @@ def made(results: dict[str, Any]) -> str:
     threads = "one thread" if results["threads"] == 1 else f"{results['threads']} threads"
     return (
         f"{count} variants, {runs}; each was trained on {clips(results['data'] or {})} for {spent}, on {threads}: "
-        f"{'; '.join(results['hardware'])}.\n\n```\n{results['command']}\n```"
+        f"{'; '.join(results['hardware'])}.{made_prior(results)}\n\n```\n{results['command']}\n```"
+    )
+
+
+def made_prior(results: dict[str, Any]) -> str:
+    prior = results["prior"]
+    if prior is None:
+        return ""
+    whole, unit = (prior["cpu_seconds"], "s") if prior["cpu_seconds"] else (prior["steps"], "steps")
+    return (
+        f"\n\nOn the tokens of each, two priors were trained, for {whole:g} {unit} and for {whole / 2:g} {unit}, each "
+        f"to the end of its learning rate. Both then made a video for each of {prior['clips']} held-out captions, with "
+        f"{prior['sampling_steps']} sampling steps a latent frame."
     )
 
 
@@ -100,14 +113,16 @@ def cells(row: dict[str, Any], columns: list[str]) -> list[str]:
 
 def cell(name: str, value: float | None, spread: float | None) -> str:
     if value is None:
-        return ""
+        return "–"
     shown = heading(name).show(value)
     return f"{shown} ± {heading(name).show(spread)}" if spread else shown
 
 
-def notes(results: dict[str, Any]) -> str:
+def notes(lab: Lab, results: dict[str, Any]) -> str:
     lines = [f"- {row['label']}: {row['note']}" for row in results["variants"] if row["note"]]
     lines += [f"- {row['label']} diverged: {row['failed']}" for row in results["variants"] if row["failed"]]
+    finished = [row for row in results["variants"] if row["finished"] and "prior" in lab.recipe.measures]
+    lines += [f"- {row['label']}: {NO_PRIOR}" for row in finished if "prior_steps" not in row["figures"]]
     return "\n".join(lines)
 
 

@@ -1,9 +1,10 @@
-"""Start the process of one training, wait for it, and raise its error as ours."""
+"""Start the process of one training, wait for it, and raise its error as ours; and what ends it without us."""
 
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from videogen import errors
@@ -72,3 +73,16 @@ def error_of(code: int, said: str, name: str) -> BaseException:
 
 def last_line(said: str) -> str:
     return said.strip().rpartition("\n")[2]
+
+
+def while_runner_lives(on_progress: Callable[[int, int], None]) -> Callable[[int, int], None]:
+    """Also stops this process, as a signal would, once its parent is another one."""
+    parent = os.getppid()
+
+    def checked(done: int, total: int) -> None:
+        nonlocal parent
+        on_progress(done, total)
+        if parent != (parent := os.getppid()):  # once: a second signal would stop without saving
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return checked

@@ -37,6 +37,17 @@ class LabFolder:
     kind: Literal["folder"] = "folder"
 
 
+def check_budget(cpu_seconds: float | None, steps: int | None, calibration: int) -> None:
+    if (cpu_seconds is None) == (steps is None):
+        raise ValueError("cpu_seconds and steps: give one of them")
+    if cpu_seconds is not None and cpu_seconds <= 0:
+        raise ValueError(f"cpu_seconds is {cpu_seconds:g}; it must be above 0")
+    if steps is not None and steps < 1:
+        raise ValueError(f"steps is {steps}; it must be at least 1")
+    if calibration < 3:
+        raise ValueError(f"calibration is {calibration}; the median needs at least 3 steps")
+
+
 @dataclass(frozen=True)
 class LabBudget:
     """What every variant may spend: seconds of CPU time, turned into steps before it is trained; or steps."""
@@ -46,14 +57,26 @@ class LabBudget:
     calibration: int = 12  # steps of a throwaway run that are timed
 
     def __post_init__(self) -> None:
-        if (self.cpu_seconds is None) == (self.steps is None):
-            raise ValueError("cpu_seconds and steps: give one of them")
-        if self.cpu_seconds is not None and self.cpu_seconds <= 0:
-            raise ValueError(f"cpu_seconds is {self.cpu_seconds:g}; it must be above 0")
-        if self.steps is not None and self.steps < 1:
-            raise ValueError(f"steps is {self.steps}; it must be at least 1")
-        if self.calibration < 3:
-            raise ValueError(f"calibration is {self.calibration}; the median needs at least 3 steps")
+        check_budget(self.cpu_seconds, self.steps, self.calibration)
+
+
+@dataclass(frozen=True)
+class LabPrior:
+    """Of the measure `prior`: a prior on each variant's tokens, trained with all of a budget and with half of it."""
+
+    base: str  # a configuration of the schema prior: beside the recipe, from here, or a preset
+    cpu_seconds: float | None = None
+    steps: int | None = None
+    calibration: int = 12  # steps of a throwaway run that are timed
+    clips: int = 64  # that are generated, each for the caption of a held-out clip
+    sampling_steps: int = 8  # a latent frame, whatever its tokens
+    set: Mapping = NOTHING  # changes of the base
+
+    def __post_init__(self) -> None:
+        check_budget(self.cpu_seconds, self.steps, self.calibration)
+        for name in ("clips", "sampling_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
 
 
 @dataclass(frozen=True)
@@ -125,6 +148,7 @@ class LabRecipe:
     columns: tuple[str, ...] = ()  # figures in the table; empty: those that have a heading
     charts: tuple[ChartConfig, ...] = ()
     pictures: LabPictures = LabPictures()
+    prior: LabPrior | None = None  # of the measure `prior`
 
     def __post_init__(self) -> None:
         if not self.variants and not self.grid:
@@ -147,9 +171,22 @@ class LabRecipe:
                 raise ValueError(f"measures hold '{measure}'; known: {', '.join(MEASURES)}")
             if measure in PLAYROOM_ONLY and not isinstance(self.data, LabPlayroom):
                 raise ValueError(f"measures hold '{measure}', which needs clips of the playroom")
+        _check_prior(self)
         for name in ("validations", "threads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+
+
+def _check_prior(recipe: LabRecipe) -> None:
+    prior = recipe.prior
+    if (prior is not None) != ("prior" in recipe.measures):
+        raise ValueError("prior and the measure 'prior' go together: give both or neither")
+    if prior is None:
+        return
+    if isinstance(recipe.data, LabPlayroom) and prior.clips > recipe.data.held_out:
+        raise ValueError(f"prior has clips = {prior.clips}; there are {recipe.data.held_out} held-out clips")
+    if prior.cpu_seconds is not None and recipe.budget.cpu_seconds is None:
+        raise ValueError("prior has cpu_seconds; budget needs them too, because both are measured at one speed")
 
 
 def _check_names(where: str, names: Iterable[str]) -> None:

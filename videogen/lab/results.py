@@ -26,6 +26,7 @@ def gather(lab: Lab, command: str) -> dict[str, Any]:
         "budget": known.get("budget"),
         "base_ms": known.get("base_ms"),  # CPU time of a step of the base, where the budget is CPU time
         "data": known.get("data"),
+        "prior": known.get("prior"),
         "seeds": list(lab.recipe.seeds),
         "variants": [variant_results(lab, variant) for variant in lab.variants],
     }

@@ -12,7 +12,7 @@ from videogen.errors import NumbersError
 from videogen.lab.budget import Calibration, steps_for
 from videogen.lab.clips import OnProgress, prepare_clips
 from videogen.lab.folder import LAB_FILE, Lab, check_folder
-from videogen.lab.job import BUDGET, FIGURES, LabJob, read_json, write_json
+from videogen.lab.job import BUDGET, FIGURES, LabJob, PriorJob, read_json, write_json
 from videogen.lab.measures import left_out
 from videogen.lab.process import run_child
 from videogen.lab.variants import Variant
@@ -53,12 +53,29 @@ def train_variant(lab: Lab, variant: Variant, seed: int) -> dict[str, Any]:
         return known
     config = lab.config(variant, seed, steps_of(lab, variant))
     recipe = lab.recipe
-    LabJob(config, recipe.measures, recipe.pictures.clips, recipe.threads).write(folder)
+    prior = prior_job(lab, config)
+    LabJob(config, recipe.measures, recipe.pictures.clips, recipe.threads, prior=prior).write(folder)
     try:
         run_child("train", folder, recipe.threads, variant.name)
     except NumbersError as error:  # a variant that diverges is a result
         write_json(folder / FIGURES, {FAILED: str(error)})
     return read_json(folder / FIGURES)  # type: ignore[no-any-return]
+
+
+def prior_job(lab: Lab, config: dict[str, Any]) -> PriorJob | None:
+    """For the variant of this configuration."""
+    if lab.prior is None:
+        return None
+    seed, data = config["training"]["seed"], config["data"]
+    own = lab.prior["config"]
+    return PriorJob(
+        **{**lab.prior, "config": {**own, "training": {**own["training"], "seed": seed}}},
+        train=data["train"],
+        held_out=data["validation"],
+        checkpoints=lab.recipe.validations,
+        base=lab.config(lab.base, seed, lab.prior["calibration"]),
+        base_ms=(read_json(lab.out / LAB_FILE) or {}).get("base_ms"),
+    )
 
 
 def steps_of(lab: Lab, variant: Variant) -> int:

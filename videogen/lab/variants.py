@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LAB = "the lab"  # the origin of the settings that it decides
 TOKENIZER = "tokenizer"  # the schema
 LOG_LINES = 20  # during a training
-DECIDED = ("data.train", "data.validation", "training.steps", "training.seed")
+DECIDED = ("data.train", "data.validation", "training.steps", "training.seed")  # of tokenizers and of priors
 
 
 @dataclass(frozen=True)

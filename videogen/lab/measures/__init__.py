@@ -28,8 +28,10 @@ MEASURES = {  # in the order of the columns
     "prefix": "videogen.lab.measures.prefix",
     "soft_gap": "videogen.lab.measures.soft_gap",
     "cost": "videogen.lab.measures.cost",
+    "layout": "videogen.lab.measures.layout",
+    "prior": "videogen.lab.measures.prior",
 }
-PLAYROOM_ONLY = frozenset({"oracle"})  # they compare with what a caption of the playroom says
+PLAYROOM_ONLY = frozenset({"oracle", "prior"})  # they compare with what a caption of the playroom says
 
 
 def left_out(names: Iterable[str]) -> list[str]:

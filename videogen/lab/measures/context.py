@@ -10,6 +10,7 @@ from torch import Tensor
 
 from interfaces.tokenizer import encode_clip
 from videogen.io.pixels import to_clip, to_frames
+from videogen.lab.job import PriorJob
 from videogen.models import TokenizerModel
 
 AT_ONCE = 16  # clips
@@ -34,6 +35,7 @@ class MeasureContext:
     training: TrainingRecord
     run: Path  # the run folder: metrics.jsonl, model/
     pictures: Path  # a folder for pictures of this variant
+    prior: PriorJob | None = None  # of the measure `prior`
 
     @property
     def quantizer(self) -> Any:

@@ -44,6 +44,7 @@ from videogen.training.prior.config import PriorPhaseConfig, PriorTrainingConfig
 from videogen.training.prior.init_weights import init_weights
 from videogen.training.prior.run import check_validation
 from videogen.training.prior.stage import describe_network, make_network
+from videogen.training.tokenizer.config import TokenizerTrainingConfig
 
 DEFAULT_FEATURES = 1024  # of a text encoder that is not on this machine: as many as large ones have
 
@@ -67,12 +68,16 @@ def find_tokenizer(given: str | None, config: PriorTrainingConfig) -> TokenizerS
     if Path(name).is_dir():
         model = load_tokenizer(name)
         return TokenizerSource(model.spec, model.clips, model.path, model.fingerprint)
-    known = resolve(name, expected="tokenizer")[1].value
-    last = known.phases[-1]
-    clips = ClipSpec(last.height, last.width, known.data.fps, last.frames)
+    return untrained_source(resolve(name, expected="tokenizer")[1].value, Path(name))
+
+
+def untrained_source(config: TokenizerTrainingConfig, path: Path) -> TokenizerSource:
+    """From the configuration of a tokenizer, which was read from `path`."""
+    last = config.phases[-1]
+    clips = ClipSpec(last.height, last.width, config.data.fps, last.frames)
     with fake_tensors():
-        spec = make_tokenizer(known.tokenizer).spec(last.height, last.width)
-    return TokenizerSource(spec, clips, Path(name), None)
+        spec = make_tokenizer(config.tokenizer).spec(last.height, last.width)
+    return TokenizerSource(spec, clips, path, None)
 
 
 def dry_run(

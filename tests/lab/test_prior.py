@@ -1,0 +1,154 @@
+"""Priors on the variants' tokens: trained and scored, stopped and resumed, refused before anything is trained."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from videogen.cli import main
+from videogen.lab.budget import StepClock
+from videogen.lab.folder import Lab
+
+Captured = pytest.CaptureFixture[str]
+Change = Callable[[str, str], None]
+LAB = ["lab", "recipe.yaml", "--out", "out", "--quiet"]
+SECTION = "prior: {base: prior_base.yaml, steps: 4, clips: 3, sampling_steps: 2}\n"
+PRIOR = """\
+schema: prior
+data: {train: tokens, validation_clips: 2}
+phases:
+  - {from_step: 0, frames: 2}
+prior: {width: 16, layers: 1, heads: 2, kv_heads: 1, hidden: 24, window: 2, objective: masked}
+text: {kind: bpe, vocabulary: 300, length: 6}
+teaching: {corruption: 0.1}
+optimizer: {learning_rate: 1e-3, warmup: 1, schedule: cosine}
+training: {steps: 9, batch_size: 2}
+"""
+
+
+@pytest.fixture
+def recipe(recipe: Path) -> Path:
+    """That of the lab's tests, with priors."""
+    Path("prior_base.yaml").write_text(PRIOR)
+    text = recipe.read_text().replace("soft_gap, cost]", "cost, layout, prior]")
+    recipe.write_text(text.replace("validations: 3\n", f"validations: 3\n{SECTION}"))
+    return recipe
+
+
+def priors() -> dict[str, dict[str, Any]]:
+    """The figures of each variant's priors, without times."""
+    places = sorted(Path("out/variants").glob("*/seed_*/figures.json"))
+    measured = {str(place): json.loads(place.read_text())["prior"] for place in places}
+    return {
+        place: {name: value for name, value in each.items() if "_ms_" not in name} for place, each in measured.items()
+    }
+
+
+def test_priors_are_trained_scored_and_shown(recipe: Path, in_process: list[tuple[str, str]], capsys: Captured) -> None:
+    assert main([*LAB, "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)["variants"][1]["figures"]
+    assert (figures["prior_steps_half"], figures["prior_steps"]) == (2, 4)
+    assert figures["prior_bits_per_latent"] == pytest.approx(1.442695 * figures["prior_nats_per_latent"])
+    assert figures["prior_nats_per_latent_half"] != figures["prior_nats_per_latent"]
+    assert all(
+        0 <= figures[f"prior_{name}"] <= 1 for name in ("all_right", "attributes", "attributes_chance", "motion")
+    )
+    assert figures["prior_sampling_steps"] == 2
+    assert (figures["tokens_per_latent"], figures["bits_per_latent"]) == (4, 24)
+    assert all(figures[name] > 0 for name in ("encode_ms", "decode_ms", "state_kib"))
+    page = Path("out/page.md").read_text()
+    assert "for 4 steps and for 2 steps" in page
+    assert "| prior: all right, half the time | prior: all right |" in page
+
+
+def test_stopped_within_a_prior_and_resumed(
+    recipe: Path, in_process: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(LAB) == 0
+    never_stopped = priors()
+    Path("out").rename("before")
+    tick, ticks = StepClock.__call__, []
+
+    def die_at_the_eighth(clock: StepClock, done: int, total: int) -> None:
+        ticks.append(done)
+        if len(ticks) == 8:
+            raise MemoryError  # in the third step of the whole training of the first variant's prior
+        tick(clock, done, total)
+
+    monkeypatch.setattr(StepClock, "__call__", die_at_the_eighth)
+    assert main(LAB) == 5
+    assert ticks == [1, 2, 3, 1, 2, 1, 2, 3]
+    assert not priors()
+    assert main([*LAB, "--resume"]) == 0
+    assert ticks[8:] == [3, 4, 1, 2, 3, 1, 2, 1, 2, 3, 4]  # nothing but the last two steps, then the other variant
+    assert priors() == never_stopped
+
+
+def test_a_prior_may_be_added_and_not_changed(
+    recipe: Path, in_process: list[tuple[str, str]], change: Change, capsys: Captured
+) -> None:
+    change(SECTION, "")
+    change(", layout, prior]", "]")
+    assert main(LAB) == 0
+    change("cost]", "cost, prior]")
+    change("validations: 3\n", f"validations: 3\n{SECTION}")
+    assert main([*LAB, "--resume"]) == 0
+    assert len(priors()) == 2
+    Path("prior_base.yaml").write_text(PRIOR.replace("width: 16", "width: 8"))
+    capsys.readouterr()
+    assert main([*LAB, "--resume"]) == 2
+    message = capsys.readouterr().err
+    assert "the lab began with prior.config.prior.width = 16" in message
+    assert message.count("\n") == 1
+
+
+def test_cpu_time_becomes_steps_once(recipe: Path, in_process: list[tuple[str, str]], change: Change) -> None:
+    change("budget: {steps: 3}", "budget: {cpu_seconds: 0.05, calibration: 4}")
+    change("steps: 4, clips", "cpu_seconds: 0.05, calibration: 4, clips")
+    recipe.write_text(recipe.read_text().replace("  small:", "  only:").partition("  large:")[0])
+    assert main(LAB) == 0
+    folder = Path("out/variants/only/seed_0")
+    budget = json.loads((folder / "prior" / "budget.json").read_text())
+    base_ms = json.loads(Path("out/lab.json").read_text())["base_ms"]
+    assert budget["ms_per_step"] == pytest.approx(budget["variant_ms"] / budget["base_ms"] * base_ms)
+    figures = json.loads((folder / "figures.json").read_text())["prior"]
+    assert figures["prior_steps"] == budget["steps"] == max(1, round(50 / budget["ms_per_step"]))
+    assert figures["prior_ms_per_step"] == budget["ms_per_step"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("prior_base.yaml, ", "prior_bass.yaml, ", "prior_bass.yaml: no such file"),
+        ("steps: 4, clips", "cpu_seconds: 4, clips", "budget needs them too"),
+        ("steps: 4, clips: 3", "clips: 3", "give one of them"),
+        ("clips: 3", "clips: 4", "there are 3 held-out clips"),
+        ("layout, prior]", "layout]", "go together"),
+        ("sampling_steps: 2", "sampling_steps: 2, set: {training.steps: 3}", "the same for all variants"),
+        ("sampling_steps: 2", "sampling_steps: 2, set: {prior.wide: 3}", "unknown key 'prior.wide'"),
+        ("sampling_steps: 2", "sampling_steps: 2, set: {prior.head: tail}", "tail"),
+        ("frames: 5, seed: 3", "frames: 4, seed: 3", "2 latent frames; clips of 4 frames have 1"),
+    ],
+)
+def test_a_mistake_is_one_line_before_anything_is_trained(
+    recipe: Path, change: Change, capsys: Captured, before: str, after: str, said: str
+) -> None:
+    change(before, after)
+    assert main(LAB) == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert said in message
+    assert not Path("out").exists()
+
+
+def test_priors_differ_by_their_seed_and_nothing_else(recipe: Path) -> None:
+    from videogen.lab.runner import prior_job
+
+    lab = Lab.open(recipe, Path("out"))
+    one, other = (prior_job(lab, lab.config(lab.variants[0], seed, 3)) for seed in (0, 5))
+    assert one is not None
+    assert other is not None
+    assert (one.config["training"].pop("seed"), other.config["training"].pop("seed")) == (0, 5)
+    assert one.config == other.config
