@@ -1,5 +1,6 @@
-"""The measures of images, of details and of mixtures on a whole tokenizer."""
+"""The measures of images, of details, of mixtures and of latent frames on a whole tokenizer."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ from videogen.clip_spec import ClipSpec
 from videogen.evaluation.tokenizer.metrics import psnr
 from videogen.io.pixels import to_clip, to_frames
 from videogen.lab import ocr
-from videogen.lab.measures import images, kept, soft_gap
+from videogen.lab.job import PriorJob
+from videogen.lab.measures import images, kept, layout, prior, soft_gap
 from videogen.lab.measures.context import MeasureContext, TrainingRecord
 from videogen.models import load_tokenizer, tokenizer_files
 
@@ -64,3 +66,29 @@ def test_details_are_measured_and_drawn(context: MeasureContext, monkeypatch: py
     assert figures["words_10"] == figures["ceiling_words_10"] == 0
     assert all(0 <= value <= 1 for value in figures.values())
     assert {place.name for place in context.pictures.iterdir()} == {"details.png", "details_original.png"}
+
+
+def test_latent_frames_are_timed_in_a_stream(context: MeasureContext) -> None:
+    figures, spec = layout.measure(context), context.model.spec
+    assert figures["tokens_per_latent"] == spec.tokens
+    assert figures["bits_per_latent"] == pytest.approx(spec.tokens * spec.bits)
+    assert set(figures) & {"encode_ms", "decode_ms", "state_kib"} == set(figures) - {
+        "tokens_per_latent",
+        "bits_per_latent",
+    }
+    assert ("state_kib" in figures) == context.model.network.causal
+    assert list(map(len, layout.latent_frames(context))) == [1] * (1 + layout.WARM_UP + layout.TIMED - 1)
+
+
+def test_the_state_of_the_decoder_does_not_grow(context: MeasureContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    if context.model.network.causal:
+        before = layout.measure(context)["state_kib"]
+        monkeypatch.setattr(layout, "TIMED", 3)
+        assert layout.measure(context)["state_kib"] == before > 0
+
+
+@pytest.mark.parametrize("context", [False], indirect=True)
+def test_a_tokenizer_that_cannot_stream_has_no_prior(context: MeasureContext, tmp_path: Path) -> None:
+    job = PriorJob({}, train="none", held_out="none", clips=1, sampling_steps=1, checkpoints=1, steps=1)
+    assert prior.measure(replace(context, prior=job)) == {}
+    assert not (tmp_path / "prior").exists()

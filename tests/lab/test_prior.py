@@ -104,6 +104,24 @@ def test_a_prior_may_be_added_and_not_changed(
     assert message.count("\n") == 1
 
 
+def test_the_page_says_which_variants_have_no_prior(
+    recipe: Path, in_process: list[tuple[str, str]], change: Change, capsys: Captured
+) -> None:
+    change(
+        "      tokenizer.quantizer: {kind: fsq, levels: [8, 8]}",
+        "      tokenizer.causal: false\n      tokenizer.kernel_t: 3",
+    )
+    assert main([*LAB, "--json"]) == 0
+    small, large = (row["figures"] for row in json.loads(capsys.readouterr().out)["variants"])
+    assert small["prior_steps"] == 4
+    assert not [name for name in large if name.startswith("prior_")]
+    page = Path("out/page.md").read_text()
+    assert "- 8 x 8: no prior; those of the lab need codes" in page
+    assert page.count("no prior;") == 1
+    row = next(line for line in page.splitlines() if line.startswith("| 8 x 8 |"))
+    assert "| – |" in row
+
+
 def test_cpu_time_becomes_steps_once(recipe: Path, in_process: list[tuple[str, str]], change: Change) -> None:
     change("budget: {steps: 3}", "budget: {cpu_seconds: 0.05, calibration: 4}")
     change("steps: 4, clips", "cpu_seconds: 0.05, calibration: 4, clips")

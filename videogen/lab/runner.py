@@ -114,5 +114,5 @@ def summary(figures: dict[str, Any]) -> str:
     if FAILED in figures:
         return str(figures[FAILED])
     flat = {name: value for measured in figures.values() for name, value in measured.items()}
-    shown = {name: flat[name] for name in ("steps", "psnr", "codebook_use") if name in flat}
+    shown = {name: flat[name] for name in ("steps", "psnr", "codebook_use", "prior_attributes") if name in flat}
     return ", ".join(f"{name} {value:.4g}" for name, value in shown.items()) or "measured"
