@@ -1,0 +1,40 @@
+"""Encoder and decoder, built from the configuration.
+
+As in the convolutional tokenizer, a linear path connects patches and features; norms are in the residual branches only.
+"""
+
+from torch import nn
+
+from tokenizer.networks.convolution import FrameConv
+from tokenizer.networks.patchify import HaarPatchify, Patchify
+from tokenizer.networks.transformer.config import TransformerTokenizerConfig
+from tokenizer.networks.transformer.time_attention import GatedMLP, TimeAttention
+from tokenizer.networks.transformer.window_attention import WindowAttention
+from tokenizer.streaming import StreamingSequential
+
+
+def make_patchify(config: TransformerTokenizerConfig) -> Patchify:
+    kind = HaarPatchify if config.front == "haar" else Patchify
+    return kind(config.f_t, config.f_s)
+
+
+def make_encoder(config: TransformerTokenizerConfig, feature_dim: int) -> StreamingSequential:
+    """Patches to features."""
+    first, last = FrameConv(config.patch_dim, config.width, 1), FrameConv(config.width, feature_dim, 1)
+    return StreamingSequential([first, *block_layers(config, config.encoder_blocks), last])
+
+
+def make_decoder(config: TransformerTokenizerConfig, feature_dim: int) -> StreamingSequential:
+    """Features to patches."""
+    first, last = FrameConv(feature_dim, config.width, 1), FrameConv(config.width, config.patch_dim, 1)
+    return StreamingSequential([first, *block_layers(config, config.decoder_blocks), last])
+
+
+def block_layers(config: TransformerTokenizerConfig, blocks: int) -> list[nn.Module]:
+    """Three layers a block; the windows of every other block are shifted."""
+    layers: list[nn.Module] = []
+    for i in range(blocks):
+        layers.append(WindowAttention(config.width, config.heads, config.window, shifted=i % 2 == 1))
+        layers.append(TimeAttention(config.width, config.heads, config.window_t))
+        layers.append(GatedMLP(config.width, config.hidden))
+    return layers
