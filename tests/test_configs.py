@@ -10,7 +10,7 @@ import torch
 from interfaces.tokens import TokenGroup, TokenSpec
 from prior.config import ContextConfig, PriorConfig
 from prior.model import LlamaPrior
-from tokenizer.networks.cnn import CNNTokenizer
+from tokenizer.networks.kinds import make_tokenizer
 from videogen.config import resolve
 from videogen.config.schemas import SCHEMAS
 
@@ -33,7 +33,7 @@ def test_a_preset_resolves(path: Path) -> None:
 def test_a_tokenizer_can_be_built_from_it(path: Path) -> None:
     config = resolve(path, expected="tokenizer")[1].value
     with torch.device("meta"):
-        network = CNNTokenizer(config.tokenizer)
+        network = make_tokenizer(config.tokenizer)
     assert sum(p.numel() for p in network.parameters()) > 1e5
     assert config.training.steps > config.phases[-1].from_step, "the last phase is never reached"
 

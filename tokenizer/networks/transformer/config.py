@@ -1,9 +1,10 @@
 """The configuration of the transformer tokenizer."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from tokenizer.networks.config import check_choice
+from tokenizer.networks.config import check_choice, encoding_of
+from tokenizer.networks.layouts import GRID, LayoutConfig
 from tokenizer.quantize import QuantizerConfig
 
 OTHER_FIELDS = frozenset({"decoder_blocks", "spread_weight"})  # they decide no codes
@@ -30,6 +31,8 @@ class TransformerTokenizerConfig:
     quantizer: QuantizerConfig
     spread_weight: float  # weight of the loss that keeps latents in the range of the quantizer; 0: none
     channels: int = 3
+    layout: LayoutConfig = GRID
+    causal: bool = True  # false: attention over time also sees later frames; for comparisons, because it cannot stream
     kind: Literal["transformer"] = "transformer"
 
     def __post_init__(self) -> None:
@@ -44,6 +47,8 @@ class TransformerTokenizerConfig:
             raise ValueError(f"width = {self.width} must be a multiple of 4 x heads = {4 * self.heads}")
         if self.hidden < 1:
             raise ValueError(f"mlp_ratio = {self.mlp_ratio} leaves no hidden channel at width = {self.width}")
+        if not self.causal and self.window_t % 2 == 0:
+            raise ValueError(f"window_t = {self.window_t} must be odd where causal is false: windows are centered")
 
     @property
     def hidden(self) -> int:
@@ -57,10 +62,9 @@ class TransformerTokenizerConfig:
     @property
     def size_multiple(self) -> int:
         """Height and width of frames must be multiples of it."""
-        return self.f_s
+        return self.f_s * self.layout.multiple
 
     @property
     def encoding(self) -> dict[str, Any]:
         """The settings that decide which codes a clip becomes."""
-        settings = {name: value for name, value in asdict(self).items() if name not in OTHER_FIELDS}
-        return {**settings, "quantizer": self.quantizer.encoding}
+        return encoding_of(self, OTHER_FIELDS)

@@ -35,6 +35,6 @@ def block_layers(config: TransformerTokenizerConfig, blocks: int) -> list[nn.Mod
     layers: list[nn.Module] = []
     for i in range(blocks):
         layers.append(WindowAttention(config.width, config.heads, config.window, shifted=i % 2 == 1))
-        layers.append(TimeAttention(config.width, config.heads, config.window_t))
+        layers.append(TimeAttention(config.width, config.heads, config.window_t, config.causal))
         layers.append(GatedMLP(config.width, config.hidden))
     return layers

@@ -14,36 +14,39 @@ from tokenizer.streaming import State, Streaming, state_tensors
 class TimeAttention(Streaming):
     """x + attention(norm(x)) of each position over its last `window` frames, this one included.
 
-    The past of a new stream is its first frame, repeated, as in `TimeConv`. The state is the keys and values of the
-    last `window` - 1 frames, not yet rotated: places in time count from the oldest frame in sight, so they stay small
-    however long a stream runs.
+    The past of a new stream is its first frame, repeated, as in `TimeConv`; so is a window that is not causal centered
+    as its kernel is. The state is the keys and values of the last `window` - 1 frames, not yet rotated: places in time
+    count from the oldest frame in sight, so they stay small however long a stream runs.
     """
 
     table: Tensor
     band: Tensor
 
-    def __init__(self, dim: int, heads: int, window: int):
+    def __init__(self, dim: int, heads: int, window: int, causal: bool = True):
         super().__init__()
-        self.heads, self.window, self.keep = heads, window, window - 1
+        self.heads, self.window = heads, window
+        self.later = 0 if causal else window // 2
+        self.keep = window - 1 - self.later
         self.norm = PositionNorm(dim)
         self.query = FrameConv(dim, dim, 1)
         self.key_value = FrameConv(dim, 2 * dim, 1)
         self.out = FrameConv(dim, dim, 1)
         init_residual_branch(self.out.conv)
-        keys, queries = torch.arange(window + self.keep), torch.arange(window)[:, None]
+        keys, queries = torch.arange(2 * window - 1), torch.arange(window)[:, None]
         self.register_buffer("table", rotary_table(keys[:, None], dim // heads), persistent=False)
-        self.register_buffer("band", (keys >= queries) & (keys <= queries + self.keep), persistent=False)
+        self.register_buffer("band", (keys >= queries) & (keys < queries + window), persistent=False)
 
     def forward(self, x_BTHWC: Tensor, state: State | None) -> tuple[Tensor, State]:
+        assert state is None or not self.later, "a window that is not causal cannot go on from a state"
         normed = self.norm(x_BTHWC)
         query_BTHWC, pair_BTHWD = self.query(normed), self.key_value(normed)
         past = (pair_BTHWD[:, :1],) * self.keep if state is None else state_tensors(state, self.keep)
-        seen_BSHWD = torch.cat([*past, pair_BTHWD], dim=1)
+        seen_BSHWD = torch.cat([*past, pair_BTHWD, *(pair_BTHWD[:, -1:],) * self.later], dim=1)
         change = self.out(self.attend(query_BTHWC, seen_BSHWD))
         return x_BTHWC + change, (*past, *last_frames(pair_BTHWD, self.keep))[-self.keep :]
 
     def attend(self, query_BTHWC: Tensor, seen_BSHWD: Tensor) -> Tensor:
-        """Attention of T frames to S = keep + T, in blocks of at most `window` frames: linear in T.
+        """Attention of T frames to S = T + `window` - 1, in blocks of at most `window` frames: linear in T.
 
         Measured on a CPU, forward and backward: blocks with a mask are two to five times as fast as one window for each
         frame, which needs no mask but has a single query.
@@ -51,7 +54,7 @@ class TimeAttention(Streaming):
         blocks = []
         for start in range(0, query_BTHWC.shape[1], self.window):
             end = start + self.window
-            blocks.append(self.attend_block(query_BTHWC[:, start:end], seen_BSHWD[:, start : end + self.keep]))
+            blocks.append(self.attend_block(query_BTHWC[:, start:end], seen_BSHWD[:, start : end + self.window - 1]))
         return torch.cat(blocks, dim=1)
 
     def attend_block(self, query_BTHWC: Tensor, seen_BSHWD: Tensor) -> Tensor:

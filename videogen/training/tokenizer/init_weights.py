@@ -8,6 +8,7 @@ from torch import Tensor
 
 from tokenizer.networks.config import DECODER_FIELDS, CNNTokenizerConfig
 from tokenizer.networks.encoder_decoder import decoder_layers
+from tokenizer.networks.kinds import TokenizerConfig
 from tokenizer.networks.latent import DECODER_WEIGHTS, LatentTokenizer
 from videogen.errors import UsageError
 from videogen.models import load_tokenizer
@@ -18,15 +19,15 @@ from videogen.training.tokenizer.config import TokenizerTrainingConfig
 def init_weights(training: TokenizerTrainingConfig, fresh: LatentTokenizer) -> dict[str, Tensor]:
     """The weights of the `init_from` model; UsageError if its network differs.
 
-    If only the decoder is trained, the decoder may differ: with the same widths and more blocks it starts by computing
-    what the smaller one did; any other starts from its `fresh` weights.
+    If only the decoder is trained, the decoder may differ: a convolutional one with the same widths and more blocks
+    starts by computing what the smaller one did; any other starts from its `fresh` weights.
     """
     config, path = training.tokenizer, training.init_from
     assert path is not None
     with naming_init_from():
         model = load_tokenizer(path)
     given = dict(model.network.state_dict())
-    others = {f.name for f in fields(config) if getattr(model.config, f.name) != getattr(config, f.name)}
+    others = {f.name for f in fields(config) if getattr(model.config, f.name, None) != getattr(config, f.name)}
     if model.config.encoding == config.encoding and others.isdisjoint(DECODER_FIELDS):
         return given
     if model.config.encoding == config.encoding and training.phases[0].decoder_only:
@@ -38,9 +39,11 @@ def init_weights(training: TokenizerTrainingConfig, fresh: LatentTokenizer) -> d
 
 
 def grow_decoder(
-    given: Mapping[str, Tensor], old: CNNTokenizerConfig, new: CNNTokenizerConfig, fresh: Mapping[str, Tensor]
+    given: Mapping[str, Tensor], old: TokenizerConfig, new: TokenizerConfig, fresh: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
     """The weights of a decoder with more blocks than the given one; the new blocks add nothing yet."""
+    if not (isinstance(old, CNNTokenizerConfig) and isinstance(new, CNNTokenizerConfig)):
+        return dict(fresh)
     fewer = all(before <= now for before, now in zip(old.decoder_blocks, new.decoder_blocks, strict=True))
     if old.decoder_widths != new.decoder_widths or not fewer:
         return dict(fresh)
