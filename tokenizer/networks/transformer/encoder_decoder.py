@@ -3,7 +3,8 @@
 As in the convolutional tokenizer, a linear path connects patches and features; norms are in the residual branches only.
 """
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from tokenizer.networks.convolution import FrameConv
 from tokenizer.networks.patchify import HaarPatchify, Patchify
@@ -11,6 +12,25 @@ from tokenizer.networks.transformer.config import TransformerTokenizerConfig
 from tokenizer.networks.transformer.time_attention import GatedMLP, TimeAttention
 from tokenizer.networks.transformer.window_attention import WindowAttention
 from tokenizer.streaming import StreamingSequential
+
+GAIN = 8.0  # of patches over features
+
+
+class PatchOutput(FrameConv):
+    """Features to patches: a linear layer that starts small, times a constant gain.
+
+    Optimizers move every weight at the same rate, and the mean of a patch is up to 16 times as large as a feature; the
+    gain lets it be learned that much sooner. Measured on the playroom, 15 s of a core: 22.8 dB with a gain of 8, 22.6
+    with 4, 20.4 without. At full strength the layer starts as noise that has to be unlearned: 16.7 dB after 30 s.
+    """
+
+    def __init__(self, dim: int, patch_dim: int):
+        super().__init__(dim, patch_dim, 1)
+        with torch.no_grad():
+            self.conv.weight.mul_(0.1 / GAIN)
+
+    def forward(self, x_BTHWC: Tensor) -> Tensor:
+        return GAIN * super().forward(x_BTHWC)
 
 
 def make_patchify(config: TransformerTokenizerConfig) -> Patchify:
@@ -26,7 +46,7 @@ def make_encoder(config: TransformerTokenizerConfig, feature_dim: int) -> Stream
 
 def make_decoder(config: TransformerTokenizerConfig, feature_dim: int) -> StreamingSequential:
     """Features to patches."""
-    first, last = FrameConv(feature_dim, config.width, 1), FrameConv(config.width, config.patch_dim, 1)
+    first, last = FrameConv(feature_dim, config.width, 1), PatchOutput(config.width, config.patch_dim)
     return StreamingSequential([first, *block_layers(config, config.decoder_blocks), last])
 
 
