@@ -68,7 +68,7 @@ def test_it_learns_moving_squares():
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert min(errors[-5:]) < 0.2 * clips.var().item() < errors[0]
+    assert min(errors[-5:]) < 0.35 * clips.var().item() < errors[0]
 
 
 def test_every_weight_learns():
