@@ -40,7 +40,7 @@ def tokenizer(
     threads: int | None,
     device: str,
 ) -> None:
-    """Evaluate a tokenizer on the indexed clips of DATA: quality, code usage, bits, flicker.
+    """Evaluate a tokenizer on the indexed clips of DATA: quality, code usage, bits, flicker, attributes in codes.
 
     \b
     Example:

@@ -13,6 +13,7 @@ from videogen.clip_spec import ClipSpec
 from videogen.data import ClipDataset, load_index
 from videogen.evaluation.report.folder import write_figures
 from videogen.evaluation.report.line_charts import Series, line_chart
+from videogen.evaluation.tokenizer.disentanglement import Disentanglement
 from videogen.evaluation.tokenizer.metrics import Totals, merge_totals, psnr
 from videogen.evaluation.tokenizer.reconstruction import draw_pairs
 from videogen.evaluation.tokenizer.video import reconstruction_figures
@@ -36,19 +37,20 @@ def evaluate_tokenizer(
     """Figures over one clip of each entry, at most `most`, at the tokenizer's own clip size or that of `spec`.
 
     Clips are encoded and decoded in streaming form. Refused and short entries are skipped and counted. Charts and
-    reconstructions are written to `out`.
+    reconstructions are written to `out`. `disentanglement` is among the figures where captions tell attributes.
     """
     dataset = ClipDataset(load_index(data, index), spec or model.clips, seed=0, max_bad_fraction=1.0)
     tokens = model.network.spec(dataset.spec.height, dataset.spec.width)
     device = model.network.device
     look = load_perceptual(lpips, device)
     count = min(len(dataset), most or len(dataset))
-    usage = Usage.none(tokens.codebooks)
+    usage, disentanglement = Usage.none(tokens.codebooks), Disentanglement(tokens)
     each, by_frame, distances = [], [], []
     drawn: list[tuple[Tensor, Tensor]] = []
     with torch.no_grad():
         for number in range(count):
-            original = torch.from_numpy(dataset.sample(0, number).clip)
+            sample = dataset.sample(0, number)
+            original = torch.from_numpy(sample.clip)
             clip = to_clip(original[None].to(device))
             codes = encode_clip(model.network, clip)
             decoded = model.network.decode(codes, tokens)[0][:, :, : len(original)]
@@ -56,6 +58,7 @@ def evaluate_tokenizer(
             each.append(Totals().plus_frames(frames, original))
             by_frame.append(psnr(frames, original))
             usage = usage.plus(codes)
+            disentanglement.add(sample.caption, codes[0])
             if look is not None:
                 distances.append(float(look(decoded, clip, number)))
             if len(drawn) < SAMPLES:
@@ -68,6 +71,8 @@ def evaluate_tokenizer(
         **reconstruction_figures(merge_totals(each), usage, tokens, dataset.spec.height * dataset.spec.width),
         "lpips": sum(distances) / count if distances else None,
     }
+    if (attributes := disentanglement.figures()) is not None:
+        figures["disentanglement"] = attributes
     if out is not None:
         write_figures(out, figures)
         write_charts(out, dataset.spec.fps, torch.stack(by_frame).mean(0), usage, drawn)

@@ -133,6 +133,7 @@ def as_table(figures: dict[str, Any]) -> str:
         *([("LPIPS", f"{f['lpips']:.4f}")] if f.get("lpips") is not None else []),
         ("flicker", f"{f['flicker']:.2f} gray levels from frame to frame"),
         *(code_rows(f) if f["codes"] is not None else [("tokens", f"{f['tokens']:,}, continuous")]),
+        *(attribute_rows(f["disentanglement"]) if "disentanglement" in f else []),
     ]
     return "\n".join(f"{name:<14}{value}" for name, value in rows)
 
@@ -145,6 +146,24 @@ def code_rows(f: dict[str, Any]) -> list[tuple[str, str]]:
         ("code use", f"{f['code_use']:.2%} of {f['codes']:,}{reach}; {f['dead_codes']:,} never seen"),
         ("perplexity", f"{f['perplexity']:,.1f}"),
     ]
+
+
+def attribute_rows(f: dict[str, Any]) -> list[tuple[str, str]]:
+    """What the best unit of code tells about each attribute, and how far it is ahead of the second best."""
+    mean = f"mean information {f['information']:.3f}, mean gap (MIG) {format_gap(f['mig'])}"
+    each = [
+        (
+            f"  {name}",
+            f"information {of_one['information']:.3f}, gap {format_gap(of_one['gap'])}, {of_one['values']} values, "
+            f"{of_one['unit']}",
+        )
+        for name, of_one in f["attributes"].items()
+    ]
+    return [("attributes", mean), *each]
+
+
+def format_gap(gap: float | None) -> str:
+    return "none (a single unit)" if gap is None else f"{gap:.3f}"
 
 
 def format_size(figures: dict[str, Any]) -> str:
