@@ -1,6 +1,6 @@
 """The training losses of tokenizer and discriminator, as weighted sums of named terms.
 
-    tokenizer      l1 + l2 + perceptual (+ adversarial from its start step) + the quantizer's own terms
+    tokenizer      l1 + l2 + perceptual (+ adversarial from its start step) (+ alignment) + the quantizer's own terms
     discriminator  classification + LeCam
 
 Each function returns a Loss: a total to minimize, and the unweighted terms for the log. Clips are
@@ -23,6 +23,7 @@ from tokenizer.losses.adversarial import (
     mean_per_clip,
     ramp,
 )
+from tokenizer.losses.alignment import AlignmentConfig
 from tokenizer.losses.perceptual import LPIPSConfig, MultiscaleStructureConfig, PerceptualLoss
 from tokenizer.precision import at_least_float32
 
@@ -35,6 +36,7 @@ class LossConfig:
     l2: float
     perceptual: MultiscaleStructureConfig | LPIPSConfig | None
     adversarial: AdversarialConfig | None
+    alignment: AlignmentConfig | None = None
 
     def __post_init__(self) -> None:
         for name in ("l1", "l2"):

@@ -18,7 +18,7 @@ def load_config(folder: Path) -> Any:
     """The configuration of the text model, also where it is a part of another one (as in CLIP)."""
     from transformers import AutoConfig
 
-    with _quiet(folder):
+    with quiet(folder):
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         return config if config.is_encoder_decoder else config.get_text_config()
 
@@ -26,7 +26,7 @@ def load_config(folder: Path) -> Any:
 def load_tokenizer(folder: Path) -> Any:
     from transformers import AutoTokenizer
 
-    with _quiet(folder):
+    with quiet(folder):
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
@@ -35,7 +35,7 @@ def load_model(folder: Path) -> "nn.Module":
     import torch
 
     kind = encoder_class(load_config(folder), folder)
-    with _quiet(folder), torch.random.fork_rng(devices=[]):
+    with quiet(folder), torch.random.fork_rng(devices=[]):
         network, report = kind.from_pretrained(
             folder,
             dtype=torch.float32,
@@ -79,7 +79,7 @@ def without_progress_bars() -> Iterator[None]:
 
 
 @contextmanager
-def _quiet(folder: Path) -> Iterator[None]:
+def quiet(folder: Path) -> Iterator[None]:
     """Silence reports and warnings while loading; any error becomes a CheckpointError of one line."""
     from safetensors import SafetensorError
     from transformers.utils import logging as reports

@@ -12,6 +12,7 @@ from tokenizer.losses.discriminator import Discriminator
 from tokenizer.losses.perceptual import LPIPSConfig
 from tokenizer.networks.kinds import make_tokenizer
 from tokenizer.networks.latent import LatentTokenizer
+from videogen.models.vision import load_vision
 from videogen.training.estimate.machine import Machine
 from videogen.training.estimate.memory_estimate import StepCost, fake_tensors, measure_cost, state_bytes, under_autocast
 from videogen.training.estimate.report import (
@@ -34,9 +35,10 @@ def dry_run(config: TokenizerTrainingConfig, machine: Machine, processes: int = 
     training = config.training
     micro = micro_batch_size(training, processes)
     with fake_tensors():
-        stage = TokenizerStage(without_lpips(config), cast(ClipBatches, None))  # no clip is read here
+        stage = TokenizerStage(without_pretrained(config), cast(ClipBatches, None))  # no clip is read here
         costs = [phase_cost(stage, number) for number in range(len(reached_phases(config)))]
         work = phase_work(stage, costs)
+    load_vision(config.loss.alignment)  # raises if there is none
     if config.init_from is not None:
         init_weights(config, stage.network)  # raises if they do not fit
     fixed = sum(state_bytes(trained) for trained in stage.trained_modules.values())
@@ -56,11 +58,11 @@ def dry_run(config: TokenizerTrainingConfig, machine: Machine, processes: int = 
     return facts, format_table(facts)
 
 
-def without_lpips(config: TokenizerTrainingConfig) -> TokenizerTrainingConfig:
-    """The configuration without LPIPS, whose network is in a file; its cost is not counted."""
-    if isinstance(config.loss.perceptual, LPIPSConfig):
-        return replace(config, loss=replace(config.loss, perceptual=None))
-    return config
+def without_pretrained(config: TokenizerTrainingConfig) -> TokenizerTrainingConfig:
+    """The configuration without LPIPS and alignment, whose networks are in files; their cost is not counted."""
+    lpips = isinstance(config.loss.perceptual, LPIPSConfig)
+    perceptual = None if lpips else config.loss.perceptual
+    return replace(config, loss=replace(config.loss, perceptual=perceptual, alignment=None))
 
 
 def clip_counts(config: TokenizerTrainingConfig) -> Json:

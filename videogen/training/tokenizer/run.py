@@ -31,5 +31,13 @@ def run_tokenizer(
         resume,
         Callbacks(**callbacks),
         CHANGEABLE | PLACES,
-        notes=(clips.report().line(),),
+        notes=(clips.report().line(), *alignment_notes(config)),
     )
+
+
+def alignment_notes(config: TokenizerTrainingConfig) -> tuple[str, ...]:
+    """Whether latents are aligned, where the configuration speaks of it."""
+    if config.loss.alignment is None:
+        return ()
+    folder = config.loss.alignment.folder
+    return ("alignment: off, no folder is named" if folder is None else f"alignment: to the vision model in {folder}",)

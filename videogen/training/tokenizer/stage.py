@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from tokenizer import diagnostics
 from tokenizer.losses.adversarial import LeCam, is_active
+from tokenizer.losses.alignment import AlignmentHead, AlignmentPairs, alignment_loss, alignment_pairs
 from tokenizer.losses.discriminator import Discriminator
 from tokenizer.losses.objective import adversarial_loss, discriminator_loss, reconstruction_loss
 from tokenizer.losses.perceptual import PerceptualLoss
@@ -25,6 +26,7 @@ from videogen.evaluation.tokenizer.reconstruction import ReconstructionMetrics, 
 from videogen.io.pixels import to_clip, to_frames
 from videogen.models import count_parameters, tokenizer_files
 from videogen.models.perceptual import load_perceptual
+from videogen.models.vision import load_vision
 from videogen.training.loop.monitor import MonitoredMetric
 from videogen.training.loop.stage import Distributed, Json, LossOutput, Replaced, TrainedModule
 from videogen.training.tokenizer.clips import ClipBatch, ClipBatches
@@ -32,7 +34,7 @@ from videogen.training.tokenizer.config import TokenizerTrainingConfig
 from videogen.training.tokenizer.init_weights import init_weights
 from videogen.training.tokenizer.quantizer_statistics import LEARNING, QuantizerStatistics
 
-TOKENIZER, DISCRIMINATOR = "tokenizer", "discriminator"
+TOKENIZER, DISCRIMINATOR, ALIGNMENT = "tokenizer", "discriminator", "alignment"
 SAMPLE_CLIPS, VALIDATION_BATCH = 8, 8
 
 
@@ -66,6 +68,10 @@ class TokenizerStage:
             )
             self.extra_state = LeCam(self.adversarial.lecam_decay)
         self._perceptual = load_perceptual(config.loss.perceptual)
+        self.alignment, self.vision = config.loss.alignment, load_vision(config.loss.alignment)
+        if self.alignment is not None and self.vision is not None:
+            head = AlignmentHead(self.alignment.head, self.network.quantizer.dim, self.vision.width)
+            self.trained_modules[ALIGNMENT] = TrainedModule(head, config.optimizer, averaged=False)
 
     def batches(self, position: Json, step: int, accumulation: int, rank: int, world_size: int) -> Generator[ClipBatch]:
         return self.clips.batches(position, step, accumulation, rank, world_size)
@@ -91,6 +97,12 @@ class TokenizerStage:
             **out.quantized.metrics,
             **alarm_metrics(clip, out, self.network.quantizer.codebooks),
         }
+        if self.alignment is not None and (pairs := self.alignment_pairs(clip, out, step)) is not None:
+            head_loss = alignment_loss(distributed.modules[ALIGNMENT](pairs.latents.detach()), pairs.features)
+            yield LossOutput(ALIGNMENT, head_loss, {})
+            with distributed.frozen_module(ALIGNMENT) as head:
+                aligned = alignment_loss(head(pairs.latents), pairs.features)
+            total, metrics = total + self.alignment.weight * aligned, {**metrics, "alignment": aligned.detach()}
         if self.adversarial is None or not is_active(self.adversarial, step):
             yield LossOutput(TOKENIZER, total, metrics)
             return
@@ -108,6 +120,13 @@ class TokenizerStage:
         real, fake = distributed.modules[DISCRIMINATOR](torch.cat([clip, out.clip.detach()])).chunk(2)
         judging = discriminator_loss(self.adversarial, self.extra_state, real, fake)
         yield LossOutput(DISCRIMINATOR, judging.total, judging.terms)
+
+    def alignment_pairs(self, clip: Tensor, out: Reconstruction, step: int) -> AlignmentPairs | None:
+        """What alignment compares; nothing while the encoder is frozen, for its latents cannot follow."""
+        if self.alignment is None or self.vision is None or self.is_decoder_only(step):
+            return None
+        latents_BTND = out.latents if self.alignment.on == "latents" else out.quantized.latents
+        return alignment_pairs(self.vision, clip, latents_BTND, self.network.spec(*clip.shape[3:]))
 
     def last_layer(self, out: Reconstruction, distributed: Distributed) -> Tensor:
         """Where the adaptive weight compares gradients: the weights of the last layer, or the reconstructed clip.
