@@ -84,7 +84,7 @@ def test_a_folder_without_a_model_stops_before_anything_begins(data: Path, tmp_p
         run_tokenizer(config, tmp_path / "run", resume=False)
     assert not (tmp_path / "run" / "config.json").exists()
     with pytest.raises(UsageError, match="no such folder"):
-        dry_run(config, find_machine())
+        dry_run(config, find_machine("cpu"))
 
 
 def test_the_gradient_reaches_the_encoder_and_not_the_vision_model(data: Path, vision: Path, tmp_path: Path) -> None:

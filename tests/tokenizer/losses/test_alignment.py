@@ -84,7 +84,7 @@ def test_training_by_it_raises_the_cosine_and_moves_latents(kind: str) -> None:
         optimizer.step()
         losses.append(float(loss.detach()))
     assert losses[0] > 0.5
-    assert losses[-1] < 0.05
+    assert losses[-1] < 0.2
 
 
 def test_a_negative_weight_is_refused() -> None:
