@@ -76,10 +76,10 @@ class FrameAttention(nn.Module):
         return x_BTHWC + self.out(rearrange(attended, back, b=b, t=t, h=h, w=w))  # type: ignore[no-any-return]
 
 
-def init_residual_branch(conv: nn.Conv2d) -> None:
+def init_residual_branch(layer: nn.Conv2d | nn.Linear) -> None:
     """Scale the initial output of a residual branch to a tenth, so that the network starts as nearly linear.
 
     Measured on moving shapes, 400 steps: 19.4 dB instead of 15.5 with branches at full strength.
     """
     with torch.no_grad():
-        conv.weight.mul_(0.1)
+        layer.weight.mul_(0.1)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tokenizer.networks.matmul_conv import MatmulConv2d
 from tokenizer.streaming import State, Streaming, state_tensors
 
-Conv = TypeVar("Conv", bound=nn.Conv2d)
+Layer = TypeVar("Layer", bound=nn.Conv2d | nn.Linear)
 
 
 class FrameConv(nn.Module):
@@ -87,7 +87,7 @@ class Upsample(nn.Module):
         return rearrange(self.mix(x_BTHWC), "b t h w (a p q c) -> b (t a) (h p) (w q) c", **size)  # type: ignore[no-any-return]
 
 
-def init_conv(conv: Conv) -> Conv:
+def init_conv(conv: Layer) -> Layer:
     """Initialize the layer so that its output has the variance of its input; returns it."""
     nn.init.normal_(conv.weight, std=conv.weight[0].numel() ** -0.5)
     assert conv.bias is not None

@@ -10,6 +10,7 @@ repeated until it fills its latent frame, so every layer treats every latent fra
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
@@ -232,8 +233,12 @@ class LatentTokenizer(nn.Module, ABC):
             own = self.spec(grid[0] * f_s, grid[1] * f_s)
         except ValueError:
             own = None
-        if own is None or spec != own:
+        if own is None or replace(spec, groups=own.groups) != own:
             raise ValueError(f"not the tokens of this tokenizer: {spec}")
+        try:
+            self.layout.check_groups(spec.groups, grid)
+        except ValueError as error:
+            raise ValueError(f"not the tokens of this tokenizer: {spec}; {error}") from None
         return grid
 
     def _first_repeated(self, clip_BCTHW: Tensor) -> Tensor:

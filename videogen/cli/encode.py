@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from videogen.cli.options import DEVICE, INDEX, REQUIRED_MODEL
+from videogen.cli.options import DEVICE, INDEX, REQUIRED_MODEL, TOKENS
 from videogen.cli.param_types import ANY_PATH, OUTPUT_FOLDER, POSITIVE
 from videogen.cli.terminal import Terminal, terminal_options
 from videogen.system.devices import use_device
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @click.argument("source", metavar="DATA", type=ANY_PATH)
 @click.argument("out", type=OUTPUT_FOLDER)
 @REQUIRED_MODEL
+@TOKENS
 @INDEX
 @click.option("--fps", type=POSITIVE, help="Frame rate [default: as in training].")
 @click.option("--height", type=click.IntRange(1), help="Frame height in pixels [default: as in training].")
@@ -40,6 +41,7 @@ def encode(
     source: Path,
     out: Path,
     model: Path,
+    tokens: int | None,
     index: Path | None,
     clips_per_shard: int,
     workers: int,
@@ -64,7 +66,7 @@ def encode(
 
     clips = load_index(source, index)
     use_threads(threads)
-    opened = load_tokenizer(model, use_device(device))
+    opened = load_tokenizer(model, use_device(device), tokens)
     began = time.monotonic()
     with terminal.progress("encoding", "clips") as on_progress:
         encoded = encode_into(

@@ -26,6 +26,11 @@ MODEL = click.option(
     help="A model folder or a run folder [default: playroom, the bundled model].",
 )
 INDEX = click.option("--index", type=ANY_PATH, help="The index file, if it is not beside the data.")
+TOKENS = click.option(
+    "--tokens",
+    type=click.IntRange(1),
+    help="Use only so many first tokens of each latent frame, of a model trained for it [default: all].",
+)
 DTYPE = click.option("--dtype", type=click.Choice(DTYPES), help="Data type of the prior [default: float32].")
 DEVICE = click.option(
     "--device", default="cpu", show_default=True, help="Device to compute on, such as cuda or cuda:1."

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from videogen.cli.generation.outputs import note_stretching, output_format, output_targets, remove_old_frames
-from videogen.cli.options import DEVICE, OVERWRITE, REQUIRED_MODEL, THREADS, format_options
+from videogen.cli.options import DEVICE, OVERWRITE, REQUIRED_MODEL, THREADS, TOKENS, format_options
 from videogen.cli.param_types import ANY_PATH, STDOUT, SizeType, VideoTarget
 from videogen.cli.terminal import Terminal, terminal_options
 from videogen.system.devices import use_device
@@ -18,6 +18,7 @@ from videogen.system.threads import use_threads
 @click.argument("target", metavar="OUT", type=VideoTarget())
 @OVERWRITE
 @REQUIRED_MODEL
+@TOKENS
 @click.option("--side-by-side", is_flag=True, help="Show the original on the left.")
 @click.option("--size", type=SizeType(), help="Scale and crop to this size first [default: crop to whole tokens].")
 @format_options
@@ -30,6 +31,7 @@ def reconstruct(
     target: str,
     overwrite: bool,
     model: Path,
+    tokens: int | None,
     side_by_side: bool,
     size: tuple[int, int] | None,
     threads: int | None,
@@ -52,7 +54,7 @@ def reconstruct(
     output_targets(target, 1, False, overwrite, source)
     output = output_format(options)
     use_threads(threads)
-    opened = load_tokenizer(model, use_device(device))
+    opened = load_tokenizer(model, use_device(device), tokens)
     remove_old_frames(target)
     with terminal.progress("reconstructing", "frames") as on_progress:
         how = size, side_by_side, on_progress, output, not options["no_metadata"]

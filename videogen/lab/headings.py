@@ -55,6 +55,7 @@ HEADINGS = {  # in the order of the columns
     "oracle_motion": share("oracle: motion"),
     "ceiling_motion": share("true clips: motion"),
     "psnr_levels": Heading("PSNR of the first levels, dB", ".2f"),  # numbered
+    "psnr_tokens": Heading("PSNR of the first tokens, dB", ".2f"),  # numbered
     "psnr_soft": Heading("PSNR as trained, dB", ".2f"),
     "soft_gap": Heading("soft - hard, dB", ".2f"),
     "bits_per_pixel": Heading("bits a pixel", ".4f"),

@@ -21,9 +21,10 @@ from videogen.models.records import PriorModel, TokenizerModel
 from videogen.models.registry import PRIORS, TOKENIZERS, Kind
 
 
-def load_tokenizer(path: str | Path, device: str = "cpu") -> TokenizerModel:
-    """The tokenizer of a model folder or a run folder."""
-    return tokenizer_of(open_model(path, TOKENIZER), device)
+def load_tokenizer(path: str | Path, device: str = "cpu", tokens: int | None = None) -> TokenizerModel:
+    """The tokenizer of a model folder or a run folder; with `tokens`, one that makes only so many first tokens."""
+    model = tokenizer_of(open_model(path, TOKENIZER), device)
+    return model if tokens is None else model.with_tokens(tokens)
 
 
 def load_prior(path: str | Path, device: str = "cpu") -> PriorModel:

@@ -69,6 +69,17 @@ class TokenizerModel:
         """The tokens of a latent frame of this frame size; ValueError for a size that it cannot take."""
         return self.network.spec(height, width)
 
+    @property
+    def prefixes(self) -> tuple[int, ...]:
+        """The numbers of first tokens to look at where any number of them decodes, all of them last; else none."""
+        return tuple(getattr(getattr(self.config, "layout", None), "prefixes", ()))
+
+    def with_tokens(self, tokens: int) -> "TokenizerModel":
+        """This model making only the first tokens of each latent frame; UsageError if they do not decode alone."""
+        from videogen.models.first_tokens import keep_first_tokens
+
+        return keep_first_tokens(self, tokens)
+
     def check_causal(self) -> None:
         """UsageError if it cannot stream: such a tokenizer is for comparisons, not for videos or token sets."""
         if not self.network.causal:

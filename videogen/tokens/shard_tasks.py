@@ -146,7 +146,9 @@ def _outcomes(
             yield task, make_shard(task, pool.model.network, functools.partial(progress.tell, task.number))
         return
     device = str(pool.model.network.device)
-    work = functools.partial(_in_worker, pool.model.path, device, pool.model.fingerprint, pool.threads)
+    kept = pool.model.prefixes[-1] if pool.model.prefixes else None
+    loading = functools.partial(_tokenizer, pool.model.path, device, kept, pool.model.fingerprint, pool.threads)
+    work = functools.partial(_in_worker, loading)
     for place, result in run_each(work, tasks, pool.workers, timeout=lambda _: NO_LIMIT):
         said = result.values[-1] if result.values else None
         if isinstance(said, Exception):
@@ -159,24 +161,22 @@ def _outcomes(
         yield tasks[place], cast(Outcome, said)
 
 
-def _in_worker(
-    path: Path, device: str, fingerprint: str, threads: int, task: ShardTask
-) -> Iterator[Outcome | Exception]:
+def _in_worker(loading: "Callable[[], VideoTokenizer]", task: ShardTask) -> Iterator[Outcome | Exception]:
     """The outcome of a task; an exception is yielded too, because one that is raised would end the process."""
     try:
-        yield make_shard(task, _tokenizer(path, device, fingerprint, threads))
+        yield make_shard(task, loading())
     except Exception as error:
         yield error
 
 
 @functools.lru_cache(1)
-def _tokenizer(path: Path, device: str, fingerprint: str, threads: int) -> "VideoTokenizer":
+def _tokenizer(path: Path, device: str, tokens: int | None, fingerprint: str, threads: int) -> "VideoTokenizer":
     import torch
 
     from videogen.models import load_tokenizer
 
     torch.set_num_threads(threads)
-    model = load_tokenizer(path, device)
+    model = load_tokenizer(path, device, tokens)
     if model.fingerprint != fingerprint:
         raise CheckpointError(f"{path}: the tokenizer was replaced while it was in use; encode into a new folder")
     tokenizer: VideoTokenizer = model.network

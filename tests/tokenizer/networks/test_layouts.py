@@ -12,7 +12,7 @@ from tokenizer.laws import check
 from tokenizer.networks.blocks import FrameBlock, ResidualBlock
 from tokenizer.networks.kinds import make_tokenizer
 from tokenizer.networks.latent import DECODER_WEIGHTS, LatentTokenizer
-from tokenizer.networks.layouts import CoarseFineConfig, GridConfig, LayoutConfig, PyramidConfig
+from tokenizer.networks.layouts import CoarseFineConfig, GridConfig, LayoutConfig, LineConfig, PyramidConfig
 from tokenizer.quantize import ProductConfig, QuantizerConfig, ResidualConfig, VQConfig
 
 LAYOUTS: dict[str, LayoutConfig] = {
@@ -22,6 +22,9 @@ LAYOUTS: dict[str, LayoutConfig] = {
     "coarse_fine_shared": CoarseFineConfig(width=16, factor=4, blocks=0, shared=True),
     "pyramid": PyramidConfig(scales=(4, 2, 1)),
     "pyramid_own": PyramidConfig(scales=(2, 1), shared=False),
+    "line": LineConfig(tokens=6, width=16, heads=2, blocks=1, decoder_blocks=1),
+    "line_nested": LineConfig(tokens=8, width=16, heads=1, blocks=2, decoder_blocks=0, nested=0.5),
+    "line_kept": LineConfig(tokens=8, width=16, heads=4, blocks=1, decoder_blocks=1, nested=1.0, kept=3),
 }
 QUANTIZERS: dict[str, QuantizerConfig] = {
     "fsq": FSQ_1000,

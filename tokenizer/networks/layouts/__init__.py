@@ -4,6 +4,7 @@ base.py         what every layout promises
 grid.py         a token for each position
 coarse_fine.py  two grids, the fine one told the codes of the coarse one
 pyramid.py      a grid for each scale, each saying what those before it have left over
+line.py         tokens without places, which read and paint the whole picture
 """
 
 from typing import TypeAlias
@@ -11,9 +12,10 @@ from typing import TypeAlias
 from tokenizer.networks.layouts.base import Quantize, TokenLayout
 from tokenizer.networks.layouts.coarse_fine import CoarseFine, CoarseFineConfig
 from tokenizer.networks.layouts.grid import Grid, GridConfig
+from tokenizer.networks.layouts.line import Line, LineConfig
 from tokenizer.networks.layouts.pyramid import Pyramid, PyramidConfig
 
-LayoutConfig: TypeAlias = GridConfig | CoarseFineConfig | PyramidConfig
+LayoutConfig: TypeAlias = GridConfig | CoarseFineConfig | PyramidConfig | LineConfig
 
 __all__ = ["GRID", "GridConfig", "LayoutConfig", "Quantize", "TokenLayout", "make_layout"]
 
@@ -29,3 +31,5 @@ def make_layout(config: LayoutConfig, dim: int) -> TokenLayout:
             return CoarseFine(config, dim)
         case PyramidConfig():
             return Pyramid(config, dim)
+        case LineConfig():
+            return Line(config, dim)

@@ -36,6 +36,11 @@ class TokenLayout(nn.Module, ABC):
     def grid(self, groups: Sequence[TokenGroup]) -> tuple[int, int]:
         """The grid of features that has these groups. Not asked where `needs_size`."""
 
+    def check_groups(self, groups: Sequence[TokenGroup], grid: tuple[int, int]) -> None:
+        """ValueError unless `decode` takes latents of these groups: those of `groups(grid)`, or what a layout adds."""
+        if tuple(groups) != self.groups(grid):
+            raise ValueError(f"groups are {list(groups)}; expected {list(self.groups(grid))}")
+
     @abstractmethod
     def encode(self, features_BThwC: Tensor, quantize: Quantize) -> None:
         """Makes the latents of each group, in order, and hands them to `quantize`."""

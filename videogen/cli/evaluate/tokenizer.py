@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from videogen.cli.options import DEVICE, INDEX, OVERWRITE_REPORT, REQUIRED_MODEL, THREADS
+from videogen.cli.options import DEVICE, INDEX, OVERWRITE_REPORT, REQUIRED_MODEL, THREADS, TOKENS
 from videogen.cli.param_types import ANY_PATH, OUTPUT_FOLDER, POSITIVE, SizeType
 from videogen.cli.terminal import Terminal, terminal_options
 from videogen.system.devices import use_device
@@ -14,6 +14,7 @@ from videogen.system.threads import use_threads
 @click.command("tokenizer")
 @click.argument("data", metavar="DATA", type=ANY_PATH)
 @REQUIRED_MODEL
+@TOKENS
 @INDEX
 @click.option("--clips", type=click.IntRange(1), help="Evaluate at most this many clips.")
 @click.option("--frames", type=click.IntRange(1), help="Frames per clip [default: as in training].")
@@ -29,6 +30,7 @@ def tokenizer(
     terminal: Terminal,
     data: Path,
     model: Path,
+    tokens: int | None,
     index: Path | None,
     clips: int | None,
     frames: int | None,
@@ -55,7 +57,7 @@ def tokenizer(
     if out is not None:
         check_report_folder(out, overwrite)
     use_threads(threads)
-    opened = load_tokenizer(model, use_device(device))
+    opened = load_tokenizer(model, use_device(device), tokens)
     trained = opened.clips
     height, width = size or (trained.height, trained.width)
     check_size(opened.network, height, width)

@@ -9,7 +9,7 @@ from videogen.errors import UsageError
 FIGURES = "figures.json"
 CHART_FILES = (
     *("attributes.svg", "speed.svg", "drift_*.svg", "drift_*.png", "clips_*.png"),
-    *("psnr.svg", "codes.svg", "reconstructions.png", "reconstructions.mp4", "nats.svg"),
+    *("psnr.svg", "codes.svg", "tokens.svg", "reconstructions.png", "reconstructions.mp4", "nats.svg"),
     *("usage.svg", "ranks.svg", "perplexity.svg", "distances*.svg", "positions.svg", "chunks.svg", "bits.svg"),
     *("voronoi.png", "decoded.png", "README.md"),
 )

@@ -47,6 +47,7 @@ def evaluate_tokenizer(
     usage, disentanglement = Usage.none(tokens.codebooks), Disentanglement(tokens)
     each, by_frame, distances = [], [], []
     drawn: list[tuple[Tensor, Tensor]] = []
+    prefixes: dict[int, list[Tensor]] = {count: [] for count in model.prefixes} if out is not None else {}
     with torch.no_grad():
         for number in range(count):
             sample = dataset.sample(0, number)
@@ -59,6 +60,8 @@ def evaluate_tokenizer(
             by_frame.append(psnr(frames, original))
             usage = usage.plus(codes)
             disentanglement.add(sample.caption, codes[0])
+            for first, values in prefixes.items():
+                values.append(psnr_of_first(model, codes, first, original))
             if look is not None:
                 distances.append(float(look(decoded, clip, number)))
             if len(drawn) < SAMPLES:
@@ -73,10 +76,24 @@ def evaluate_tokenizer(
     }
     if (attributes := disentanglement.figures()) is not None:
         figures["disentanglement"] = attributes
+    by_tokens = {first: float(torch.cat(each).mean()) for first, each in prefixes.items()}
+    if by_tokens:
+        figures["psnr_of_first_tokens"] = {str(first): value for first, value in by_tokens.items()}
     if out is not None:
         write_figures(out, figures)
         write_charts(out, dataset.spec.fps, torch.stack(by_frame).mean(0), usage, drawn)
+        if by_tokens:
+            curve = Series("all clips", list(by_tokens), list(by_tokens.values()))
+            chart = line_chart("PSNR from the first tokens alone", "tokens of a latent frame", "dB", [curve])
+            (out / "tokens.svg").write_text(chart, encoding="utf-8")
     return figures
+
+
+def psnr_of_first(model: TokenizerModel, codes_BTNK: Tensor, tokens: int, original: Tensor) -> Tensor:
+    """PSNR of each frame, decoded from the first tokens of each latent frame alone."""
+    spec = model.spec_of(*original.shape[1:3]).resized([(tokens,)])
+    decoded, _ = model.network.decode(codes_BTNK[:, :, :tokens], spec)
+    return psnr(to_frames(decoded[:, :, : len(original)])[0].cpu(), original)
 
 
 def write_charts(out: Path, fps: float, psnr_T: Tensor, usage: Usage, pairs: list[tuple[Tensor, Tensor]]) -> None:

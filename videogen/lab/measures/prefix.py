@@ -1,9 +1,10 @@
-"""What each level of a residual quantizer adds: PSNR of reconstructions from its first levels alone.
+"""What each level of a residual quantizer adds, and each token of a nested line: PSNR of the first ones alone.
 
-`psnr_levels_1` is from one level, and so on; a quantizer without levels has no such figures.
+`psnr_levels_1` is from one level, `psnr_tokens_1` from one token, and so on; other models have no such figures.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -13,23 +14,31 @@ from videogen.io.pixels import to_frames
 from videogen.lab.measures import Figures
 from videogen.lab.measures.context import AT_ONCE, MeasureContext
 
+Decode: TypeAlias = Callable[[MeasureContext, Tensor, int], Tensor]
+
 
 def measure(context: MeasureContext) -> Figures:
     quantizer = context.quantizer
-    if not hasattr(quantizer, "prefix"):
-        return {}
-    counts = range(1, quantizer.config.depth + 1)
-    return {f"psnr_levels_{levels}": psnr_of_prefix(context, levels) for levels in counts}
+    depth = quantizer.config.depth if hasattr(quantizer, "prefix") else 0
+    levels = {f"psnr_levels_{count}": psnr_of(context, decode_levels, count) for count in range(1, depth + 1)}
+    tokens = {f"psnr_tokens_{count}": psnr_of(context, decode_tokens, count) for count in context.model.prefixes}
+    return {**levels, **tokens}
 
 
 @torch.no_grad()
-def psnr_of_prefix(context: MeasureContext, levels: int) -> float:
-    clips = torch.cat([decode_prefix(context, part, levels) for part in torch.split(context.codes, AT_ONCE)])
+def psnr_of(context: MeasureContext, decode: Decode, count: int) -> float:
+    clips = torch.cat([decode(context, part, count) for part in torch.split(context.codes, AT_ONCE)])
     return float(psnr(clips[:, : context.clips.shape[1]].flatten(0, 1), context.clips.flatten(0, 1)).mean())
 
 
-def decode_prefix(context: MeasureContext, codes_BTNK: Tensor, levels: int) -> Tensor:
+def decode_levels(context: MeasureContext, codes_BTNK: Tensor, levels: int) -> Tensor:
     """Frames uint8 [B, T, H, W, 3] of the first levels of these codes."""
     network: Any = context.model.network
     latents_BTND = context.quantizer.prefix(codes_BTNK, levels)
     return to_frames(network.decode_latents(latents_BTND, context.model.spec)[0])
+
+
+def decode_tokens(context: MeasureContext, codes_BTNK: Tensor, tokens: int) -> Tensor:
+    """Frames uint8 [B, T, H, W, 3] of the first tokens of these codes."""
+    spec = context.model.spec.resized([(tokens,)])
+    return to_frames(context.model.network.decode(codes_BTNK[:, :, :tokens], spec)[0])

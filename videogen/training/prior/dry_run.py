@@ -24,7 +24,6 @@ from videogen.config import resolve
 from videogen.data import load_index
 from videogen.data.split import hold_out
 from videogen.errors import UsageError
-from videogen.models import load_tokenizer
 from videogen.tokens import EncodeSpec, TokenSet
 from videogen.tokens.description import NAME
 from videogen.tokens.plan import plan
@@ -42,7 +41,7 @@ from videogen.training.loop.stage import Json, TrainedModule
 from videogen.training.prior.batches import TokenBatches
 from videogen.training.prior.config import PriorPhaseConfig, PriorTrainingConfig
 from videogen.training.prior.init_weights import init_weights
-from videogen.training.prior.run import check_validation
+from videogen.training.prior.run import check_validation, tokenizer_for
 from videogen.training.prior.stage import describe_network, make_network
 from videogen.training.tokenizer.config import TokenizerTrainingConfig
 
@@ -66,7 +65,7 @@ def find_tokenizer(given: str | None, config: PriorTrainingConfig) -> TokenizerS
     if name is None:
         raise UsageError("--tokenizer is missing: a model, a run, or for a dry run a configuration such as video_128")
     if Path(name).is_dir():
-        model = load_tokenizer(name)
+        model = tokenizer_for(config.data.train, name)
         return TokenizerSource(model.spec, model.clips, model.path, model.fingerprint)
     return untrained_source(resolve(name, expected="tokenizer")[1].value, Path(name))
 

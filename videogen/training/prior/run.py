@@ -14,7 +14,7 @@ from videogen.data.split import hold_out
 from videogen.errors import DataError, UsageError
 from videogen.models import INDEX, TokenizerModel, load_tokenizer, open_model
 from videogen.tokens import TokenSet, encode
-from videogen.tokens.description import NAME
+from videogen.tokens.description import NAME, read_description
 from videogen.tokens.windows import split_rows
 from videogen.training.loop.config import CHANGEABLE
 from videogen.training.loop.distributed import data_device
@@ -44,7 +44,7 @@ def run_prior(
     """
     device, given = data_device(), Callbacks(**callbacks)
     on_note = given.on_note if os.environ.get("RANK", "0") == "0" else Callbacks().on_note
-    tokenizer = load_tokenizer(tokenizer_path or tokenizer_of_run(folder), device)
+    tokenizer = tokenizer_for(config.data.train, tokenizer_path or tokenizer_of_run(folder), device)
     check_validation(config, tokenizer.fingerprint)
     places = ((config.data.train, folder / "tokens"), (config.data.validation, folder / "validation_tokens"))
     for data, place in places:
@@ -72,6 +72,15 @@ def run_prior(
         CHANGEABLE | CHANGEABLE_HERE | GENERATION | {TOKENIZER_PATH},
         notes=(token_batches.report().line(),),
     )
+
+
+def tokenizer_for(data: Path, path: str | Path, device: str = "cpu") -> TokenizerModel:
+    """The tokenizer at `path`, making only as many first tokens as the token set `data` holds, if it is one."""
+    model = load_tokenizer(path, device)
+    if not model.prefixes or not (data / NAME).is_file():
+        return model
+    tokens = read_description(data).spec.tokens
+    return model.with_tokens(tokens) if tokens < model.spec.tokens else model
 
 
 def tokenizer_of_run(folder: Path) -> Path:
