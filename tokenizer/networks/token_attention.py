@@ -48,6 +48,23 @@ class Maps(nn.Module):
         return (rows @ maps_NHyx @ columns.mT).flatten(2)
 
 
+class TokenLinear(nn.Module):
+    """A linear layer for all tokens, and what each of them adds to it: nothing at the start.
+
+    With random layers of their own, each token would have to find alone what all have in common: 14 dB after 74 steps.
+    """
+
+    def __init__(self, tokens: int, dim_in: int, dim_out: int):
+        super().__init__()
+        self.shared, self.own = linear(dim_in, dim_out), nn.Embedding(tokens, dim_in * dim_out)
+        nn.init.zeros_(self.own.weight)
+
+    def forward(self, x_MNC: Tensor) -> Tensor:
+        """Of any first tokens."""
+        own_NCD = torch.unflatten(self.own.weight[: x_MNC.shape[1]], 1, (x_MNC.shape[2], -1))
+        return self.shared(x_MNC) + torch.einsum("mnc,ncd->mnd", x_MNC, own_NCD)  # type: ignore[no-any-return]
+
+
 class AttentionBlock(nn.Module):
     """x + attention(norm(x), context), then x + mlp(norm(x))."""
 

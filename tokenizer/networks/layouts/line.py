@@ -14,7 +14,14 @@ from torch import Tensor, nn
 
 from interfaces.tokens import TokenGroup
 from tokenizer.networks.layouts.base import Quantize, TokenLayout
-from tokenizer.networks.token_attention import AttentionBlock, Maps, fourier_features, grid_positions, linear
+from tokenizer.networks.token_attention import (
+    AttentionBlock,
+    Maps,
+    TokenLinear,
+    fourier_features,
+    grid_positions,
+    linear,
+)
 
 
 @dataclass(frozen=True)
@@ -124,10 +131,9 @@ class Reader(nn.Module):
         self.maps = Maps(first_radii(config), config.heads, config.maps)
         self.queries = nn.Embedding(config.tokens, config.width)
         self.blocks = nn.ModuleList(AttentionBlock(config.width, config.heads) for _ in range(config.blocks))
-        self.to_latents = nn.Embedding(config.tokens, config.width * dim)  # a matrix for each token
+        self.to_latents = TokenLinear(config.tokens, config.width, dim)
         self.maps.begin_with_means()
         nn.init.normal_(self.queries.weight, std=0.1)
-        nn.init.normal_(self.to_latents.weight, std=config.width**-0.5)
 
     def forward(self, features_MhwC: Tensor) -> Tensor:
         grid, features_MPC = (features_MhwC.shape[1], features_MhwC.shape[2]), features_MhwC.flatten(1, 2)
@@ -139,7 +145,7 @@ class Reader(nn.Module):
         placed_MPC = features_MPC + self.places(fourier_features(positions_P2))
         for block in self.blocks:
             x_MNC = block(x_MNC, torch.cat([placed_MPC, x_MNC], 1))
-        return torch.einsum("mnc,ncd->mnd", x_MNC, torch.unflatten(self.to_latents.weight, 1, (x_MNC.shape[-1], -1)))
+        return self.to_latents(x_MNC)  # type: ignore[no-any-return]
 
 
 class Painter(nn.Module):
@@ -147,19 +153,17 @@ class Painter(nn.Module):
 
     def __init__(self, config: LineConfig, dim: int):
         super().__init__()
-        self.from_latents = nn.Embedding(config.tokens, dim * config.width)  # a matrix for each token
+        self.from_latents = TokenLinear(config.tokens, dim, config.width)
         self.line = nn.Embedding(config.tokens, config.width)
         self.maps = Maps(first_radii(config), config.heads, config.maps)
         self.out, self.places = linear(config.width, config.width), linear(16, config.width)
         self.blocks = nn.ModuleList(AttentionBlock(config.width, config.heads) for _ in range(config.decoder_blocks))
-        nn.init.normal_(self.from_latents.weight, std=dim**-0.5)
         nn.init.normal_(self.line.weight, std=0.1)
 
     def forward(self, latents_MND: Tensor, grid: tuple[int, int], seen_MN: Tensor | None) -> Tensor:
         """`seen` says which tokens there are; without it, all that are given."""
-        tokens, dim = latents_MND.shape[1:]
-        matrices_NDC = torch.unflatten(self.from_latents.weight[:tokens], 1, (dim, -1))
-        x_MNC = torch.einsum("mnd,ndc->mnc", latents_MND, matrices_NDC) + self.line.weight[:tokens]
+        tokens = latents_MND.shape[1]
+        x_MNC = self.from_latents(latents_MND) + self.line.weight[:tokens]
         x_MNC = x_MNC if seen_MN is None else x_MNC * seen_MN[..., None]
         positions_P2 = grid_positions(grid, latents_MND.device)
         maps_NHP = self.maps(grid)[:tokens]
