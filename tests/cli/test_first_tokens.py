@@ -75,9 +75,9 @@ def test_a_prior_of_first_tokens_generates(model: Path, clips: Path, tmp_path: P
     train(model, tokens, run, config=tiny_config(tokens), steps=2)
     made = load_prior(run)
     assert made.spec == made.tokenizer.spec == load_tokenizer(model, tokens=3).spec
-    assert (
-        main(["generate", "a ball", str(tmp_path / "made.mp4"), "--model", str(run), "--frames", "5", "--quiet"]) == 0
-    )
+    video = tmp_path / "made.mp4"
+    assert main(["generate", "a ball", "-o", str(video), "--model", str(run), "--frames", "5", "--quiet"]) == 0
+    assert video.is_file()
     assert main(["encode", str(clips), str(tokens), "--model", str(model), "--quiet"]) == 2
 
 
