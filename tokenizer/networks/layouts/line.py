@@ -56,6 +56,9 @@ class LineConfig:
         if self.kept is not None and not (1 <= self.kept <= self.tokens and self.nested > 0):
             raise ValueError(f"kept = {self.kept} must be 1 to {self.tokens} tokens, of a model with nested > 0")
 
+    def check_dim(self, dim: int) -> None:
+        """Latents of any number suit it."""
+
     @property
     def multiple(self) -> int:
         """Height and width of the features must be multiples of it."""
