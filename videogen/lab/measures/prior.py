@@ -6,6 +6,7 @@ none: one with continuous tokens, or one that cannot stream.
 
 import math
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from videogen.evaluation.generation.clip_sources import model_clips
 from videogen.evaluation.generation.oracle_scores import OracleScores, detect_scenes
 from videogen.evaluation.generation.prompts import Clips, Prompts, scene_of
 from videogen.evaluation.generation.sampler_variants import SamplerVariant
-from videogen.lab.job import PriorJob, read_json, write_json
+from videogen.lab.job import PriorJob, prior_config, read_json, write_json
 from videogen.lab.measures import Figures
 from videogen.lab.measures.context import AT_ONCE, MeasureContext
 from videogen.lab.prior_training import PARTS, budget_of, encode_clips, train_part
@@ -24,6 +25,7 @@ from videogen.pipeline import VideoPipeline
 FOLDER = "prior"  # beside the run of the tokenizer
 SUFFIXES = {"half": "_half", "whole": ""}  # of the figures of a part
 SHOWN = ("shape", "colour", "size", "motion")
+STILL = ("shape", "colour", "size")  # what a single frame can show of a thing
 
 
 def measure(context: MeasureContext) -> Figures:
@@ -69,19 +71,27 @@ def scores(context: MeasureContext, job: PriorJob, run: Path) -> Figures:
         "all_right": own["all_correct"],
         "attributes": own["attributes"],
         "attributes_chance": others["attributes"],
+        "things": rate_of_things(own),
+        "things_chance": rate_of_things(others),
         **{name: own["by_attribute"].get(name, 0.0) for name in SHOWN},
         "sampling_steps": steps,
     }
 
 
+def rate_of_things(figures: dict[str, Any]) -> float:
+    """The mean rate of what a single frame shows of things: grounds are learned at once, and say little."""
+    return fmean(figures["by_attribute"].get(name, 0.0) for name in STILL)
+
+
 def generated(context: MeasureContext, job: PriorJob, run: Path, prompts: Prompts) -> tuple[Clips, float]:
-    """A video of each prompt, as long as the held-out clips, and the mean number of steps of a latent frame.
+    """A video of each prompt, as long as those that the prior learned, and the mean number of steps of a latent frame.
 
     Each group of tokens has its own steps, so that all groups together have those of the recipe.
     """
     pipe = VideoPipeline.from_pretrained(run)
     settings: dict[str, Any] = {"steps": max(1, job.sampling_steps // len(context.model.spec.groups))}
-    frames, total = context.clips.shape[1], len(prompts.captions)
+    latent_frames = max(phase.frames for phase in prior_config(job.config).phases)
+    frames, total = context.model.spec.video_frames(latent_frames), len(prompts.captions)
     source = model_clips(pipe, prompts, SamplerVariant("lab", settings), frames, seed=0)
     made = [source(range(start, min(start + AT_ONCE, total))) for start in range(0, total, AT_ONCE)]
     return np.concatenate([each.clips for each in made]), sum(each.steps for each in made) / len(made)
