@@ -91,7 +91,7 @@ def check(
     else:
         yield skipped(STILL_CLIP, "the tokenizer promises no still start")
     if isinstance(tokenizer, QuantizedTokenizer):
-        yield every_token_survives(tokenizer)
+        yield every_number_survives(tokenizer, spec) if spec.continuous else every_token_survives(tokenizer)
     else:
         yield skipped(ROUND_TRIP, "the tokenizer has no quantizer")
 
@@ -230,6 +230,15 @@ def every_token_survives(tokenizer: QuantizedTokenizer, most: int = MAX_TOKENS) 
         seen += len(codes)
     each = f" of {len(leaves)} quantizers, each on its own" if len(leaves) > 1 else ""
     return Verdict(ROUND_TRIP, lost == 0, f"{lost} of {seen} lost{each}, in float32 and bfloat16")
+
+
+@torch.no_grad()
+def every_number_survives(tokenizer: QuantizedTokenizer, spec: TokenSpec) -> Verdict:
+    """Continuous tokens give all bits of their float32 back through their latents; rounded, they are other tokens."""
+    quantizer: Codebook = tokenizer.quantizer.of_group(0)
+    codes = torch.randn(1024, spec.depth, generator=torch.Generator().manual_seed(0)).to(tokenizer.device)
+    lost = int((quantizer.to_codes(quantizer.to_latents(codes)) != codes).any(-1).sum())
+    return Verdict(ROUND_TRIP, lost == 0, f"{lost} of {len(codes)} continuous tokens lost, in float32")
 
 
 def spread_tokens(codebooks: Sequence[int], most: int) -> Tensor:

@@ -1,4 +1,7 @@
-"""What a layout hands its latents to, group by group: to codes for use, or to gradients for training."""
+"""What a layout hands its latents to, group by group: to codes for use, or to gradients for training.
+
+Legend: D numbers of a latent, E channels that a quantizer wants: the latent, and more after it for some.
+"""
 
 import torch
 from torch import Tensor
@@ -14,10 +17,10 @@ class Coding:
         self._latents: list[Tensor] = []
         self._codes: list[Tensor] = []
 
-    def __call__(self, group: int, latents_BTND: Tensor) -> Tensor:
+    def __call__(self, group: int, latents_BTNE: Tensor) -> Tensor:
         quantizer = self.quantizer.of_group(group)
-        codes_BTNK = quantizer.to_codes(quantizer.project(latents_BTND))
-        self._latents.append(latents_BTND)
+        codes_BTNK = quantizer.to_codes(quantizer.project(latents_BTNE))
+        self._latents.append(latents_BTNE[..., : quantizer.dim])
         self._codes.append(codes_BTNK)
         return quantizer.lookup(codes_BTNK)
 
@@ -40,9 +43,9 @@ class TrainingCoding:
         self._latents: list[Tensor] = []
         self._outs: list[Quantized] = []
 
-    def __call__(self, group: int, latents_BTND: Tensor) -> Tensor:
-        out = self.quantizer.of_group(group).quantize(latents_BTND)
-        self._latents.append(latents_BTND)
+    def __call__(self, group: int, latents_BTNE: Tensor) -> Tensor:
+        out = self.quantizer.of_group(group).quantize(latents_BTNE)
+        self._latents.append(latents_BTNE[..., : self.quantizer.dim])
         self._outs.append(out)
         return out.latents
 

@@ -21,7 +21,14 @@ from tokenizer.networks.coding import Coding, TrainingCoding
 from tokenizer.networks.layouts import LayoutConfig, make_layout
 from tokenizer.networks.patchify import Patchify
 from tokenizer.precision import full_float32
-from tokenizer.quantize import CodebookModule, GroupedQuantizer, Quantized, QuantizerConfig, make_quantizer
+from tokenizer.quantize import (
+    CodebookModule,
+    GroupedQuantizer,
+    Quantized,
+    QuantizerConfig,
+    encoder_dim_of,
+    make_quantizer,
+)
 from tokenizer.streaming import State, Streaming
 
 DECODER_WEIGHTS = ("decoder.", "layout.decoder.")  # weights whose names begin so decide no codes
@@ -29,7 +36,7 @@ DECODER_WEIGHTS = ("decoder.", "layout.decoder.")  # weights whose names begin s
 
 class Reconstruction(NamedTuple):
     clip: Tensor  # [B, C, T, H, W], as long as the input, not clamped
-    codes: Tensor  # int64 [B, T', N, K]
+    codes: Tensor  # int64 [B, T', N, K]; float32 [B, T', N, D] where tokens are continuous
     losses: dict[str, Tensor]  # named, weighted terms: those of the quantizer and `spread`
     latents: Tensor  # [B, T', N, D] before quantization
     quantized: Quantized  # metrics for the log, and what the quantizer's `update` needs after the step
@@ -84,7 +91,7 @@ class LatentTokenizer(nn.Module, ABC):
         super().__init__()
         self.config = config
         self.patchify = patchify
-        self.layout = make_layout(config.layout, config.quantizer.dim)
+        self.layout = make_layout(config.layout, config.quantizer.dim, encoder_dim_of(config.quantizer))
         self.quantizer = make_codebooks(config.quantizer, self.layout.quantizers)
         self.encoder = make_encoder(config, self.layout.in_dim)
         self.decoder = make_decoder(config, self.layout.out_dim)
@@ -115,7 +122,8 @@ class LatentTokenizer(nn.Module, ABC):
         self._check_size(height, width)
         groups = self.layout.groups((height // self.config.f_s, width // self.config.f_s))
         size = (height, width) if self.layout.needs_size else None
-        return TokenSpec(self.quantizer.codebooks, groups, frames_per_latent=self.config.f_t, first_frames=1, size=size)
+        books, channels = self.quantizer.codebooks, self.quantizer.channels
+        return TokenSpec(books, groups, self.config.f_t, first_frames=1, channels=channels, size=size)
 
     def forward(self, clip_BCTHW: Tensor) -> Reconstruction:
         """Encode, quantize and decode a whole clip of any length, with gradients."""

@@ -1,4 +1,4 @@
-"""Latents <-> codes: scalar and binary quantization, learned codebooks, and combinators over any of them.
+"""Latents <-> codes: scalar and binary quantization, learned codebooks, combinators over any of them, and no codebook.
 
 base.py       what every quantizer promises, and the base of those with levels per dimension
 quantized.py  what quantization gives, and how parts of it become one
@@ -9,6 +9,7 @@ vq.py, ibq.py, soft.py          families that learn their codes, one each
 first_codes.py, revival.py, terms.py, anneal.py   how codes begin, are revived, kept apart and cooled
 assignment.py, gumbel.py        soft assignments of all tokens to all codes, in blocks, with or without noise
 entropy.py    exact entropies of independent bits, the training losses of LFQ and BSQ
+continuous.py no codebook: tokens are latents
 composite.py  the base of combinators; residual.py, product.py, multi_head.py, dual.py: one each
 grouped.py    a quantizer for each group of tokens
 usage.py      how many codes are used, and how evenly
@@ -16,7 +17,16 @@ usage.py      how many codes are used, and how evenly
 
 from tokenizer.quantize.base import CodebookModule, Quantizer
 from tokenizer.quantize.bsq import BSQ, BSQConfig
-from tokenizer.quantize.config import DualConfig, MultiHeadConfig, ProductConfig, QuantizerConfig, ResidualConfig
+from tokenizer.quantize.config import (
+    CodesConfig,
+    DualConfig,
+    MultiHeadConfig,
+    ProductConfig,
+    QuantizerConfig,
+    ResidualConfig,
+    encoder_dim_of,
+)
+from tokenizer.quantize.continuous import Continuous, ContinuousConfig
 from tokenizer.quantize.dual import Dual
 from tokenizer.quantize.fsq import FSQ, FSQConfig
 from tokenizer.quantize.grouped import GroupedQuantizer
@@ -29,7 +39,7 @@ from tokenizer.quantize.residual import Residual
 from tokenizer.quantize.revival import Revival
 from tokenizer.quantize.soft import SoftVQ, SoftVQConfig
 from tokenizer.quantize.terms import Terms
-from tokenizer.quantize.usage import Usage, batch_perplexity
+from tokenizer.quantize.usage import Usage, batch_figures, batch_perplexity
 from tokenizer.quantize.vq import VQ, VQConfig
 
 __all__ = [
@@ -40,6 +50,9 @@ __all__ = [
     "VQ",
     "BSQConfig",
     "CodebookModule",
+    "CodesConfig",
+    "Continuous",
+    "ContinuousConfig",
     "Dual",
     "DualConfig",
     "FSQConfig",
@@ -61,7 +74,9 @@ __all__ = [
     "Terms",
     "Usage",
     "VQConfig",
+    "batch_figures",
     "batch_perplexity",
+    "encoder_dim_of",
     "make_quantizer",
 ]
 
@@ -88,7 +103,9 @@ def make_quantizer(config: QuantizerConfig) -> Quantizer:
             return MultiHead(config, several(config.quantizer, config.heads))
         case DualConfig():
             return Dual(config, make_quantizer(config.quantizer))
+        case ContinuousConfig():
+            return Continuous(config)
 
 
-def several(config: QuantizerConfig, count: int) -> list[Quantizer]:
+def several(config: CodesConfig, count: int) -> list[Quantizer]:
     return [make_quantizer(config) for _ in range(count)]

@@ -4,8 +4,9 @@
 
 `to_latents` checks the codes, which on a GPU waits for them; `quantize` looks up codes that it has just made.
 
-Legend: N.. any leading dimensions, D dimensions of a latent, K codes of a token. Codes are int64, each
-below the size of its codebook.
+Legend: N.. any leading dimensions, D dimensions of a latent, K codes of a token, E channels that come from the encoder:
+the latent and, where `encoder_dim_of` says so, more after it. Codes are int64, each below the size of its codebook. A
+quantizer without codebooks has continuous tokens: its codes are float32, K = D.
 """
 
 import functools
@@ -35,8 +36,13 @@ class CodebookModule(nn.Module, ABC):
 
     @property
     def codebooks(self) -> tuple[int, ...]:
-        """The size of each codebook of a token."""
+        """The size of each codebook of a token; none where tokens are continuous."""
         return self._codebooks
+
+    @property
+    def channels(self) -> int | None:
+        """The numbers of a continuous token; None where tokens have codes."""
+        return None if self.codebooks else self.dim
 
     @property
     def parts(self) -> tuple["Quantizer", ...]:
@@ -83,8 +89,8 @@ class Quantizer(CodebookModule):
     """Latents of D numbers to K codes and back, in float32 under any autocast."""
 
     @abstractmethod
-    def project(self, latents_ND: Tensor) -> Tensor:
-        """The continuous latents in the space of the quantized ones: what quantization rounds, of D numbers as well."""
+    def project(self, latents_NE: Tensor) -> Tensor:
+        """The continuous latents in the space of the quantized ones: what quantization rounds, of D numbers."""
 
     @abstractmethod
     def to_codes(self, projected_ND: Tensor) -> Tensor:
@@ -142,10 +148,10 @@ class Quantizer(CodebookModule):
         """
         return {}
 
-    def quantize(self, latents_ND: Tensor) -> Quantized:
-        """Quantizes an encoder's latents, with gradients."""
-        with torch.autocast(latents_ND.device.type, enabled=False):
-            return self.quantize_projected(self.project(at_least_float32(latents_ND)))
+    def quantize(self, latents_NE: Tensor) -> Quantized:
+        """Quantizes what comes from the encoder, with gradients."""
+        with torch.autocast(latents_NE.device.type, enabled=False):
+            return self.quantize_projected(self.project(at_least_float32(latents_NE)))
 
     def quantize_projected(self, projected_ND: Tensor) -> Quantized:
         """The same of latents that are projected already, and of what is left of them, which need not be."""

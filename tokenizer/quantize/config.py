@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from tokenizer.quantize.bsq import BSQConfig
+from tokenizer.quantize.continuous import ContinuousConfig
 from tokenizer.quantize.fsq import FSQConfig
 from tokenizer.quantize.ibq import IBQConfig
 from tokenizer.quantize.lfq import LFQConfig
@@ -22,7 +23,7 @@ class ResidualConfig:
     by which factor each level is smaller than the one before, such as 0.5 for signs and 1 / L for L levels of FSQ.
     """
 
-    quantizer: "QuantizerConfig"
+    quantizer: "CodesConfig"
     depth: int
     shared: bool = False  # one codebook for all levels
     scale: float = 1.0  # of each level's codes, relative to those of the level before
@@ -54,7 +55,7 @@ class ResidualConfig:
 class ProductConfig:
     """Groups of neighboring channels, each quantized on its own."""
 
-    quantizer: "QuantizerConfig"  # of one group
+    quantizer: "CodesConfig"  # of one group
     dim: int
     groups: int
     shared: bool = False  # one codebook for all groups
@@ -86,7 +87,7 @@ class MultiHeadConfig:
              sum          they are added, then mapped: fewer weights, and all heads speak of the same channels
     """
 
-    quantizer: "QuantizerConfig"  # of one head
+    quantizer: "CodesConfig"  # of one head
     dim: int
     heads: int
     combine: Literal["concatenate", "sum"] = "concatenate"
@@ -146,7 +147,7 @@ class DualConfig:
         return f"{self.quantizer.size:,} codes of {parts}"
 
 
-QuantizerConfig: TypeAlias = (
+CodesConfig: TypeAlias = (
     FSQConfig
     | LFQConfig
     | BSQConfig
@@ -157,4 +158,12 @@ QuantizerConfig: TypeAlias = (
     | ProductConfig
     | MultiHeadConfig
     | DualConfig
-)  # str(config) names it for `videogen info`; its `encoding` are the settings that decide which codes a latent becomes
+)  # quantizers with codebooks, of which others can be made
+
+QuantizerConfig: TypeAlias = CodesConfig | ContinuousConfig
+"""`str` names it for `videogen info`; its `encoding` are the settings that decide which codes a latent becomes."""
+
+
+def encoder_dim_of(config: QuantizerConfig) -> int:
+    """How many channels it wants from the encoder, once or several times `dim`; the first `dim` are the latent."""
+    return config.encoder_dim if isinstance(config, ContinuousConfig) else config.dim

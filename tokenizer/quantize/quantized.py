@@ -12,7 +12,7 @@ from torch import Tensor
 
 class Quantized(NamedTuple):
     latents: Tensor  # [N.., D] for the decoder, with the family's gradients; in evaluation mode those of the codes
-    codes: Tensor  # int64 [N.., K]
+    codes: Tensor  # int64 [N.., K]; float32 [N.., D] where tokens are continuous
     losses: dict[str, Tensor]  # named scalars, weighted, to be added to the training loss
     metrics: dict[str, Tensor]  # named scalars without gradients, for the log alone
     statistics: dict[str, Tensor]  # of this batch, for `update`: added over micro-batches and processes

@@ -2,7 +2,7 @@
 
 Where the product of the codebook sizes fits in an int64, whole tokens are counted: a token's K codes together are one
 entry of a table of all tokens. Otherwise each codebook is counted on its own, and shares and perplexities are means
-over the codebooks. Continuous tokens have no codes: of them only the number is known.
+over the codebooks. Continuous tokens have no codes: of them only the number is known, and `figures` has none.
 
 Legend: N tokens, K codes of a token, V entries of a table, U of them seen.
 """
@@ -29,6 +29,11 @@ def table_entries(codes_NK: Tensor, codebooks: Sequence[int]) -> tuple[Tensor, .
     for place in reversed(range(len(codebooks))):
         entries_N = entries_N * codebooks[place] + codes_NK[..., place]
     return (entries_N,)
+
+
+def batch_figures(codes_NK: Tensor, codebooks: Sequence[int]) -> dict[str, Tensor]:
+    """`perplexity` of these tokens alone, see `batch_perplexity`; nothing of continuous tokens."""
+    return {"perplexity": batch_perplexity(codes_NK, codebooks)} if codebooks else {}
 
 
 def batch_perplexity(codes_NK: Tensor, codebooks: Sequence[int]) -> Tensor:
@@ -134,6 +139,16 @@ class Usage:
     def perplexity(self) -> float:
         """The number of entries that, used evenly, would be as diverse: 1 to V; 0 before the first token."""
         return self._mean(lambda table: table.perplexity)
+
+    def figures(self) -> dict[str, float]:
+        """What reports say of codes, by name; nothing of continuous tokens."""
+        if not self.tables:
+            return {}
+        return {
+            "code_use": self.share,
+            "code_use_reachable": self.reachable_share,
+            "perplexity": self.perplexity,
+        }
 
     def _mean(self, number: Callable[[TableUsage], float]) -> float:
         return sum(map(number, self.tables)) / len(self.tables) if self.tables else math.nan

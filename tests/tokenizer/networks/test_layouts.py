@@ -13,7 +13,7 @@ from tokenizer.networks.blocks import FrameBlock, ResidualBlock
 from tokenizer.networks.kinds import make_tokenizer
 from tokenizer.networks.latent import DECODER_WEIGHTS, LatentTokenizer
 from tokenizer.networks.layouts import CoarseFineConfig, GridConfig, LayoutConfig, LineConfig, PyramidConfig
-from tokenizer.quantize import ProductConfig, QuantizerConfig, ResidualConfig, VQConfig
+from tokenizer.quantize import ContinuousConfig, ProductConfig, QuantizerConfig, ResidualConfig, VQConfig
 
 LAYOUTS: dict[str, LayoutConfig] = {
     "grid": GridConfig(),
@@ -30,7 +30,16 @@ QUANTIZERS: dict[str, QuantizerConfig] = {
     "fsq": FSQ_1000,
     "vq": VQConfig(size=64, dim=4),
     "residual": ResidualConfig(quantizer=VQConfig(size=16, dim=4), depth=2),
+    "continuous": ContinuousConfig(dim=4),
+    "kl": ContinuousConfig(dim=4, kl_weight=1e-3),
 }
+PAIRS = [
+    *((layout, "fsq") for layout in LAYOUTS),
+    ("coarse_fine", "vq"),
+    ("pyramid", "residual"),
+    ("grid", "continuous"),
+    *((layout, "kl") for layout in LAYOUTS),
+]
 
 
 def tokenizer_of(layout: LayoutConfig, quantizer: QuantizerConfig = FSQ_1000) -> LatentTokenizer:
@@ -45,18 +54,17 @@ def tokenizer_of(layout: LayoutConfig, quantizer: QuantizerConfig = FSQ_1000) ->
     return model
 
 
-@pytest.mark.parametrize(
-    ("layout", "quantizer"), [*((name, "fsq") for name in LAYOUTS), ("coarse_fine", "vq"), ("pyramid", "residual")]
-)
+@pytest.mark.parametrize(("layout", "quantizer"), PAIRS)
 def test_the_laws_of_tokenizers_hold(layout: str, quantizer: str) -> None:
     model = tokenizer_of(LAYOUTS[layout], QUANTIZERS[quantizer])
     verdicts = list(check(model, noise_clip(2, 9, 32, 64), [[1, 2, 3], [4, 0, 5]], 1e-4))
     assert [verdict for verdict in verdicts if not verdict.held or verdict.skipped] == []
 
 
+@pytest.mark.parametrize("quantizer", ["fsq", "kl"])
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_every_weight_learns(layout: str) -> None:
-    model = tokenizer_of(LAYOUTS[layout]).train()
+def test_every_weight_learns(layout: str, quantizer: str) -> None:
+    model = tokenizer_of(LAYOUTS[layout], QUANTIZERS[quantizer]).train()
     out = model(noise_clip(2, 9, 32, 32))
     (out.clip.square().mean() + sum(out.losses.values())).backward()
     assert [name for name, weights in model.named_parameters() if weights.grad is None or not weights.grad.any()] == []

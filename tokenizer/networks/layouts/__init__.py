@@ -22,14 +22,14 @@ __all__ = ["GRID", "GridConfig", "LayoutConfig", "Quantize", "TokenLayout", "mak
 GRID = GridConfig()
 
 
-def make_layout(config: LayoutConfig, dim: int) -> TokenLayout:
-    """The layout for latents of `dim` numbers."""
+def make_layout(config: LayoutConfig, dim: int, encoder_dim: int) -> TokenLayout:
+    """The layout for latents of `dim` numbers, whose quantizer wants `encoder_dim`."""
     match config:
         case GridConfig():
-            return Grid(config, dim)
+            return Grid(config, dim, encoder_dim)
         case CoarseFineConfig():
-            return CoarseFine(config, dim)
+            return CoarseFine(config, dim, encoder_dim)
         case PyramidConfig():
-            return Pyramid(config, dim)
+            return Pyramid(config, dim, encoder_dim)
         case LineConfig():
-            return Line(config, dim)
+            return Line(config, dim, encoder_dim)

@@ -4,7 +4,7 @@ A layout works on each latent frame alone; networks before and after it have the
 order, and a layout may look at the codes of earlier groups before it makes the latents of the next one.
 
 Legend: B clips, T latent frames, h x w the grid of features, C and F their channels before and after, N tokens of all
-groups in decode order, D numbers of a latent.
+groups in decode order, D numbers of a latent, E numbers that its quantizer wants: the latent, for some more after it.
 """
 
 from abc import ABC, abstractmethod
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from interfaces.tokens import TokenGroup
 
 Quantize: TypeAlias = Callable[[int, Tensor], Tensor]
-"""(number of the group, its latents [B, T, N, D]) -> what the decoder gets for them."""
+"""(number of the group, its latents [B, T, N, E]) -> what the decoder gets for them, [B, T, N, D]."""
 
 
 class TokenLayout(nn.Module, ABC):

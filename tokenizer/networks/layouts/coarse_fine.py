@@ -44,18 +44,20 @@ class CoarseFineConfig:
 class CoarseFine(TokenLayout):
     """The decoder gets both grids at the fine resolution."""
 
-    def __init__(self, config: CoarseFineConfig, dim: int):
+    def __init__(self, config: CoarseFineConfig, dim: int, encoder_dim: int):
         super().__init__()
         self.quantizers = 1 if config.shared else 2
         self.factor, self.in_dim, self.out_dim = config.factor, config.width, config.width + dim
         self.coarse = nn.Sequential(
             Downsample(config.width, config.width, 1, config.factor),
             *(FrameBlock(config.width) for _ in range(config.blocks)),
-            FrameConv(config.width, dim, 1),
+            FrameConv(config.width, encoder_dim, 1),
         )
         self.up = Upsample(dim, config.width, 1, config.factor)
         self.fine = nn.Sequential(
-            FrameConv(2 * config.width, config.width, 1), FrameBlock(config.width), FrameConv(config.width, dim, 1)
+            FrameConv(2 * config.width, config.width, 1),
+            FrameBlock(config.width),
+            FrameConv(config.width, encoder_dim, 1),
         )
 
     def groups(self, grid: tuple[int, int]) -> tuple[TokenGroup, ...]:
@@ -66,9 +68,9 @@ class CoarseFine(TokenLayout):
         return height, width
 
     def encode(self, features_BThwC: Tensor, quantize: Quantize) -> None:
-        coarse_BThwD = self.coarse(features_BThwC)
-        told_BTND = quantize(0, coarse_BThwD.flatten(2, 3))
-        told_BThwC = self.up(torch.unflatten(told_BTND, 2, coarse_BThwD.shape[2:4]))
+        coarse_BThwE = self.coarse(features_BThwC)
+        told_BTND = quantize(0, coarse_BThwE.flatten(2, 3))
+        told_BThwC = self.up(torch.unflatten(told_BTND, 2, coarse_BThwE.shape[2:4]))
         quantize(1, self.fine(torch.cat([features_BThwC, told_BThwC], -1)).flatten(2, 3))
 
     def decode(self, latents_BTND: Tensor, grid: tuple[int, int]) -> Tensor:

@@ -43,10 +43,10 @@ class GridConfig:
 class Grid(TokenLayout):
     """Features are latents, row by row, as many numbers of each as there are positions in a token."""
 
-    def __init__(self, config: GridConfig, dim: int):
+    def __init__(self, config: GridConfig, dim: int, encoder_dim: int):
         super().__init__()
         self.merge = config.merge
-        self.in_dim = self.out_dim = dim // config.merge**2
+        self.in_dim, self.out_dim = (each // config.merge**2 for each in (encoder_dim, dim))
 
     def groups(self, grid: tuple[int, int]) -> tuple[TokenGroup, ...]:
         return (TokenGroup("tokens", (grid[0] // self.merge, grid[1] // self.merge)),)
@@ -57,7 +57,8 @@ class Grid(TokenLayout):
         return height * self.merge, width * self.merge
 
     def encode(self, features_BThwC: Tensor, quantize: Quantize) -> None:
-        quantize(0, rearrange(features_BThwC, "b t (h p) (w q) d -> b t (h w) (p q d)", p=self.merge, q=self.merge))
+        pattern = "b t (h p) (w q) (e d) -> b t (h w) (e p q d)"  # latents of all positions first, then e.g. variances
+        quantize(0, rearrange(features_BThwC, pattern, p=self.merge, q=self.merge, d=self.out_dim))
 
     def decode(self, latents_BTND: Tensor, grid: tuple[int, int]) -> Tensor:
         size = {"h": grid[0] // self.merge, "p": self.merge, "q": self.merge}

@@ -95,10 +95,10 @@ class Line(TokenLayout):
 
     needs_size = True
 
-    def __init__(self, config: LineConfig, dim: int):
+    def __init__(self, config: LineConfig, dim: int, encoder_dim: int):
         super().__init__()
         self.config, self.in_dim, self.out_dim = config, config.width, config.width
-        self.reader, self.decoder = Reader(config, dim), Painter(config, dim)
+        self.reader, self.decoder = Reader(config, encoder_dim), Painter(config, dim)
 
     def groups(self, grid: tuple[int, int]) -> tuple[TokenGroup, ...]:
         return (TokenGroup("latents", (self.config.made,)),)

@@ -46,10 +46,10 @@ class PyramidConfig:
 class Pyramid(TokenLayout):
     """A latent frame is the sum of its scales, each enlarged and smoothed by a convolution of its own."""
 
-    def __init__(self, config: PyramidConfig, dim: int):
+    def __init__(self, config: PyramidConfig, dim: int, encoder_dim: int):
         super().__init__()
         self.quantizers = 1 if config.shared else len(config.scales)
-        self.scales, self.in_dim, self.out_dim = config.scales, dim, dim
+        self.scales, self.in_dim, self.out_dim = config.scales, encoder_dim, dim
         self.smooth = nn.ModuleList(FrameConv(dim, dim, 3) for _ in config.scales)
         for layer in self.smooth:
             init_residual_branch(layer.conv)  # type: ignore[arg-type]
@@ -63,11 +63,12 @@ class Pyramid(TokenLayout):
         return height, width
 
     def encode(self, features_BThwC: Tensor, quantize: Quantize) -> None:
-        left_BThwD = features_BThwC
+        left_BThwE = features_BThwC  # what is beside the latent, such as log variances, has nothing taken away
         for number, scale in enumerate(self.scales):
-            latents_BThwD = shrink(left_BThwD, scale)
-            told_BThwD = torch.unflatten(quantize(number, latents_BThwD.flatten(2, 3)), 2, latents_BThwD.shape[2:4])
-            left_BThwD = left_BThwD - self.enlarge(number, told_BThwD)
+            latents_BThwE = shrink(left_BThwE, scale)
+            told_BThwD = torch.unflatten(quantize(number, latents_BThwE.flatten(2, 3)), 2, latents_BThwE.shape[2:4])
+            taken_BThwD = self.enlarge(number, told_BThwD)
+            left_BThwE = left_BThwE - F.pad(taken_BThwD, (0, self.in_dim - self.out_dim))
 
     def decode(self, latents_BTND: Tensor, grid: tuple[int, int]) -> Tensor:
         groups = self.groups(grid)

@@ -11,8 +11,8 @@ def format_groups(spec: TokenSpec) -> str:
 
 
 def format_codes(spec: TokenSpec) -> str:
-    """The number of different tokens, and the codebooks."""
+    """The number of different tokens, and the codebooks; how many numbers a continuous token has."""
     if spec.channels is not None:
-        return f"{spec.channels} numbers"
+        return f"continuous, {spec.channels} numbers a token"
     sizes = f" ({' x '.join(map(str, spec.codebooks))})" if spec.depth > 1 else ""
     return f"{math.prod(spec.codebooks):,} codes{sizes}"

@@ -1,7 +1,8 @@
 """How many codes are used, and how evenly.
 
 `code_use` and `perplexity` are of whole tokens where those can be counted; the figures of codebooks are means over the
-codebooks of a token, which tell a dead codebook from a table of tokens too large for the clips.
+codebooks of a token, which tell a dead codebook from a table of tokens too large for the clips. Continuous tokens have
+no such figures.
 """
 
 from tokenizer.quantize import Usage
@@ -11,12 +12,12 @@ from videogen.lab.measures.context import MeasureContext
 
 def measure(context: MeasureContext) -> Figures:
     books = context.model.spec.codebooks
+    if not books:
+        return {}
     tokens = Usage.none(books).plus(context.codes)
     each = [Usage.none((size,)).plus(context.codes[..., place : place + 1]) for place, size in enumerate(books)]
     return {
-        "code_use": tokens.share,
-        "code_use_reachable": tokens.reachable_share,
-        "perplexity": tokens.perplexity,
+        **tokens.figures(),
         "codebook_use": sum(book.share for book in each) / len(each),
         "codebook_perplexity": sum(book.perplexity for book in each) / len(each),
         "codebook_evenness": sum(book.perplexity / book.entries for book in each) / len(each),

@@ -18,10 +18,10 @@ from tokenizer.losses.objective import adversarial_loss, discriminator_loss, rec
 from tokenizer.losses.perceptual import PerceptualLoss
 from tokenizer.networks.kinds import make_tokenizer
 from tokenizer.networks.latent import DECODER_WEIGHTS, Reconstruction
-from tokenizer.quantize import batch_perplexity
+from tokenizer.quantize import batch_figures
 from videogen.checkpoint import Content
 from videogen.clip_spec import ClipSpec
-from videogen.evaluation.info.spec import format_groups
+from videogen.evaluation.info.spec import format_codes, format_groups
 from videogen.evaluation.tokenizer.reconstruction import ReconstructionMetrics, draw_pairs
 from videogen.io.pixels import to_clip, to_frames
 from videogen.models import count_parameters, tokenizer_files
@@ -150,13 +150,14 @@ class TokenizerStage:
         return {TOKENIZER: {f"quantizer.{name}": rows for name, rows in replaced.items()}}
 
     def alarms(self, step: int, means: Mapping[str, float]) -> Mapping[str, str | None]:
-        if "perplexity" not in means:  # no step was taken since the last line of the log
+        if "variance" not in means:  # no step was taken since the last line of the log
             return {}
         codebooks, accuracy = self.network.quantizer.codebooks, means.get("discriminator_accuracy", 0.0)
+        perplexity = means.get("perplexity", 0.0)  # continuous tokens have none, and no codes that could collapse
         return {
             "input outside [-1, 1]": diagnostics.input_out_of_range(means.get("outside", 0.0)),
             "flat reconstructions": diagnostics.flat_reconstructions(means["variance"], means["clip_variance"]),
-            "codes collapse": diagnostics.codes_collapse(means["perplexity"], round(means["tokens"]), codebooks),
+            "codes collapse": diagnostics.codes_collapse(perplexity, round(means["tokens"]), codebooks),
             "first codes": diagnostics.first_codes_missing(self.network.quantizer.looks_for_codes),
             "discriminator dominates": diagnostics.discriminator_dominates(accuracy),
         }
@@ -182,9 +183,7 @@ class TokenizerStage:
             "psnr_pooled": quality.psnr_pooled,
             "ssim": quality.ssim,
             "flicker": quality.flicker,
-            "code_use": usage.share,
-            "code_use_reachable": usage.reachable_share,
-            "perplexity": usage.perplexity,
+            **usage.figures(),
         }
 
     def write_samples(self, distributed: Distributed, place: Path) -> None:
@@ -210,10 +209,10 @@ class TokenizerStage:
         pixels = spec.frames_per_latent * phase.height * phase.width
         return {
             "compression": f"{side} x {side} in space, {spec.frames_per_latent} in time",
-            "codes": f"{math.prod(spec.codebooks):,} ({spec.bits:.2f} bits a token)",
+            "codes": format_codes(spec) if spec.continuous else f"{math.prod(spec.codebooks):,} ({spec.bits:.2f} bits a token)",
             "tokens a latent frame": f"{spec.tokens} ({format_groups(spec)})",
             "tokens a second of video": f"{spec.tokens * fps / spec.frames_per_latent:.0f} at {fps:g} frames a second",
-            "bits a pixel": f"{spec.bits * spec.tokens / pixels:.4f} (raw video: 24)",
+            **({} if spec.continuous else {"bits a pixel": f"{spec.bits * spec.tokens / pixels:.4f} (raw video: 24)"}),
             **{f"parameters of the {name}": f"{count_parameters(part):,}" for name, part in self.parts()},
         }
 
@@ -244,6 +243,6 @@ def alarm_metrics(clip: Tensor, out: Reconstruction, codebooks: Sequence[int]) -
         "outside": diagnostics.share_out_of_range(clip),
         "clip_variance": diagnostics.within_frame_variance(clip),
         "variance": diagnostics.within_frame_variance(out.clip),
-        "perplexity": batch_perplexity(out.codes, codebooks),
+        **batch_figures(out.codes, codebooks),
         "tokens": torch.tensor(float(out.codes.shape[:-1].numel()), device=clip.device),
     }
