@@ -15,7 +15,15 @@ from tokenizer.losses.adversarial import AdversarialConfig
 from tokenizer.losses.discriminator import DiscriminatorConfig
 from tokenizer.losses.objective import LossConfig
 from tokenizer.losses.perceptual import MultiscaleStructureConfig
-from tokenizer.quantize import MultiHeadConfig, QuantizerConfig, ResidualConfig, Revival, SoftVQConfig, VQConfig
+from tokenizer.quantize import (
+    ContinuousConfig,
+    MultiHeadConfig,
+    QuantizerConfig,
+    ResidualConfig,
+    Revival,
+    SoftVQConfig,
+    VQConfig,
+)
 from tokenizer.quantize.anneal import Anneal
 from videogen.training.loop.config import OptimizerConfig, TrainingConfig
 from videogen.training.loop.trainer import TrainingResult
@@ -49,6 +57,7 @@ QUANTIZERS: dict[str, QuantizerConfig] = {
         ResidualConfig(VQConfig(16, 4, revival=Revival(source="worst", every=2)), depth=3, dropout=0.5), 6, heads=2,
         redundancy_weight=0.1,
     ),
+    "continuous": ContinuousConfig(dim=4, kl_weight=0.01),  # samples in each step
 }  # fmt: skip
 
 

@@ -31,6 +31,7 @@ from tokenizer.quantize import (
 )
 from tokenizer.streaming import State, Streaming
 
+ENCODER_WEIGHTS = "encoder."  # weights whose names begin so decide the features, together with nothing else
 DECODER_WEIGHTS = ("decoder.", "layout.decoder.")  # weights whose names begin so decide no codes
 
 

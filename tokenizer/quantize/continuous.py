@@ -1,7 +1,7 @@
 """No codebook: a token is the latent itself, as it is or as the mean of a distribution.
 
-The second is the autoencoder of Kingma and Welling, "Auto-Encoding Variational Bayes" (2013), with a small weight of its
-KL term as in Rombach et al., "High-Resolution Image Synthesis with Latent Diffusion Models" (2022).
+The second is the autoencoder of Kingma and Welling, "Auto-Encoding Variational Bayes" (2013), with a small weight of
+its KL term as in Rombach et al., "High-Resolution Image Synthesis with Latent Diffusion Models" (2022).
 
 Legend: N.. any leading dimensions, D numbers of a token, E channels of the encoder: D, or 2 D with log variances.
 """
@@ -38,7 +38,7 @@ class ContinuousConfig:
             raise ValueError(f"dim = {self.dim} must be at least 1")
         for name, value in (("kl_weight", self.kl_weight), ("noise", self.noise)):
             if not 0 <= value < math.inf:
-                raise ValueError(f"{name} = {value:g} must not be negative")
+                raise ValueError(f"{name} = {value:g} must be a number of at least 0")
         if self.kl_weight and self.noise:
             raise ValueError(f"noise = {self.noise:g} must be 0 with a kl_weight: the encoder gives its own variance")
 

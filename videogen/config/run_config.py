@@ -23,6 +23,8 @@ def read_run_config(path: Path) -> dict[str, Any]:
         data["tokenizer"].setdefault("causal", True)
         data["tokenizer"].setdefault("layout", {"kind": "grid"})
         data["tokenizer"].setdefault("kind", "cnn")
+        for phase in data.get("phases", []):
+            phase.setdefault("encoder_frozen", False)
     return data
 
 

@@ -2,9 +2,14 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 
+import torch
+
+from interfaces.tokens import TokenSpec
+from prior.config import PriorConfig
+from prior.heads import make_head
 from sampling.config import SamplerConfig
 from videogen.conditioning import BPEConfig, Conditioner, load_conditioner, make_conditioner
 from videogen.conditioning.bpe import BPEConditioner
@@ -45,6 +50,7 @@ def run_prior(
     device, given = data_device(), Callbacks(**callbacks)
     on_note = given.on_note if os.environ.get("RANK", "0") == "0" else Callbacks().on_note
     tokenizer = tokenizer_for(config.data.train, tokenizer_path or tokenizer_of_run(folder), device)
+    check_head(config, tokenizer.spec)
     check_validation(config, tokenizer.fingerprint)
     places = ((config.data.train, folder / "tokens"), (config.data.validation, folder / "validation_tokens"))
     for data, place in places:
@@ -92,6 +98,15 @@ def tokenizer_of_run(folder: Path) -> Path:
     if known is None:
         raise UsageError("--tokenizer is missing: name the model folder or the run of the tokenizer")
     return Path(known)
+
+
+def check_head(config: PriorTrainingConfig, spec: TokenSpec) -> None:
+    """UsageError for a head that cannot draw these tokens, before hours are spent on encoding."""
+    try:
+        with torch.device("meta"):
+            make_head(PriorConfig(**asdict(config.prior), spec=spec, context=None))
+    except ValueError as error:
+        raise UsageError(f"prior.{error}") from None
 
 
 def check_validation(config: PriorTrainingConfig, tokenizer: str | None) -> None:

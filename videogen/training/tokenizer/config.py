@@ -41,7 +41,7 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class PhaseConfig:
-    """From a step on: the size and length of clips, the share of image steps, and whether the encoder is frozen."""
+    """From a step on: the size and length of clips, the share of image steps, and what is frozen."""
 
     from_step: int
     height: int
@@ -49,7 +49,8 @@ class PhaseConfig:
     frames: int
     image_share: float = 0.0  # of the steps: single frames, which the tokenizer encodes as images
     image_batches: int = 4  # an image batch is so many times as large
-    decoder_only: bool = False  # the encoder is frozen: tokens stay the same while the decoder improves
+    encoder_frozen: bool = False  # features stay the same while a quantizer and a decoder for them are learned
+    decoder_only: bool = False  # encoder and quantizer are frozen: tokens stay the same while the decoder improves
 
     def __post_init__(self) -> None:
         for name, least in (("from_step", 0), ("height", 1), ("width", 1), ("frames", 1), ("image_batches", 1)):
@@ -57,6 +58,12 @@ class PhaseConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least {least}")
         if not 0 <= self.image_share < 1:
             raise ValueError(f"image_share is {self.image_share:g}; it must lie in [0, 1)")
+        if self.encoder_frozen and self.decoder_only:
+            raise ValueError("encoder_frozen and decoder_only exclude each other; the second freezes the encoder too")
+
+    @property
+    def freezes_encoder(self) -> bool:
+        return self.encoder_frozen or self.decoder_only
 
 
 @dataclass(frozen=True)
@@ -90,9 +97,12 @@ class TokenizerTrainingConfig:
                     raise ValueError(f"phases hold clips of {size}; {user} needs sides of at least {least}")
         if self.tokenizer.channels != COLORS:
             raise ValueError(f"tokenizer has channels = {self.tokenizer.channels}; videos have {COLORS}")
-        decoder_only = [phase.decoder_only for phase in self.phases]
-        if decoder_only != sorted(decoder_only):
-            raise ValueError("phases train the encoder again after one with decoder_only; tokens would change again")
+        frozen = [(phase.freezes_encoder, phase.decoder_only) for phase in self.phases]
+        if frozen != sorted(frozen):
+            raise ValueError(
+                "phases train the encoder or the quantizer again after one with encoder_frozen or decoder_only; tokens "
+                "would change again"
+            )
         if (self.loss.adversarial is None) != (self.discriminator_optimizer is None):
             raise ValueError("discriminator_optimizer and loss.adversarial go together: give both or neither")
         if self.loss.adversarial is not None and self.loss.adversarial.discriminator.channels != COLORS:

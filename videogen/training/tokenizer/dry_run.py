@@ -40,7 +40,7 @@ def dry_run(config: TokenizerTrainingConfig, machine: Machine, processes: int = 
         work = phase_work(stage, costs)
     load_vision(config.loss.alignment)  # raises if there is none
     if config.init_from is not None:
-        init_weights(config, stage.network)  # raises if they do not fit
+        init_weights(config, make_tokenizer(config.tokenizer))  # raises if they do not fit
     fixed = sum(state_bytes(trained) for trained in stage.trained_modules.values())
     largest = max(costs, key=lambda cost: cost.bytes)
     phase = reached_phases(config)[costs.index(largest)]
@@ -88,7 +88,7 @@ def phase_cost(stage: TokenizerStage, number: int, images: bool = False) -> Step
     frames = 1 if images else phase.frames
     clip, critic = torch.zeros(1, 3, frames, phase.height, phase.width), critic_of(stage, number)
     networks = [stage.network] if critic is None else [stage.network, critic]
-    stage.network.encoder.requires_grad_(not phase.decoder_only)
+    stage.network.encoder.requires_grad_(not phase.freezes_encoder)
     first = measure_cost(networks, lambda: loss_of(stage.network, critic, clip), precision)
     if critic is None:
         return first

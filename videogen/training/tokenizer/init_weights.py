@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from tokenizer.networks.config import DECODER_FIELDS, CNNTokenizerConfig
 from tokenizer.networks.encoder_decoder import decoder_layers
 from tokenizer.networks.kinds import TokenizerConfig
 from tokenizer.networks.latent import DECODER_WEIGHTS, LatentTokenizer
+from tokenizer.quantize import QuantizerConfig
 from videogen.errors import UsageError
 from videogen.models import load_tokenizer
 from videogen.training.loop.stage import naming_init_from
@@ -19,23 +21,66 @@ from videogen.training.tokenizer.config import TokenizerTrainingConfig
 def init_weights(training: TokenizerTrainingConfig, fresh: LatentTokenizer) -> dict[str, Tensor]:
     """The weights of the `init_from` model; UsageError if its network differs.
 
-    If only the decoder is trained, the decoder may differ: a convolutional one with the same widths and more blocks
-    starts by computing what the smaller one did; any other starts from its `fresh` weights.
+    Its quantizer may differ, unless quantizers are frozen: the new one starts from its `fresh` weights.
+
+    If the encoder is frozen, the decoder may differ: a convolutional one with the same widths and more blocks starts by
+    computing what the smaller one did; any other starts from its `fresh` weights.
     """
-    config, path = training.tokenizer, training.init_from
+    config, path, phase = training.tokenizer, training.init_from, training.phases[0]
     assert path is not None
     with naming_init_from():
         model = load_tokenizer(path)
-    given = dict(model.network.state_dict())
     others = {f.name for f in fields(config) if getattr(model.config, f.name, None) != getattr(config, f.name)}
-    if model.config.encoding == config.encoding and others.isdisjoint(DECODER_FIELDS):
+    other_quantizer = model.config.quantizer.encoding != config.quantizer.encoding
+    if (
+        not same_but_quantizers(model.config, config)
+        or "layout" in others
+        or (other_quantizer and phase.decoder_only)
+        or (not others.isdisjoint(DECODER_FIELDS) and not phase.freezes_encoder)
+    ):
+        named = others - ({"spread_weight"} if phase.decoder_only else {"spread_weight", "quantizer"})
+        raise UsageError(f"init_from names {path}, which differs from this configuration in {', '.join(sorted(named))}")
+    check_latents(path, model.config.quantizer, config.quantizer)
+    given, own = dict(model.network.state_dict()), fresh.state_dict()
+    if other_quantizer:
+        given = replaced(given, own, ("quantizer.",))
+    if not others.isdisjoint(DECODER_FIELDS):
+        decoder = {name: weights for name, weights in own.items() if name.startswith(DECODER_WEIGHTS)}
+        given = replaced(given, grow_decoder(given, model.config, config, decoder), DECODER_WEIGHTS)
+    return {name: with_rows_of(own[name], weights) for name, weights in given.items()}
+
+
+def same_but_quantizers(old: TokenizerConfig, new: TokenizerConfig) -> bool:
+    """Whether both make the same features of a clip, if they have the same weights."""
+    before, now = ({**config.encoding, "quantizer": None} for config in (old, new))
+    return before == now
+
+
+def check_latents(path: Path, old: QuantizerConfig, new: QuantizerConfig) -> None:
+    """UsageError if the new quantizer is for latents of another size than the model has."""
+    if old.dim != new.dim:
+        view = f"{{kind: multi_head, dim: {old.dim}, heads: 1, quantizer: ...}}"
+        raise UsageError(
+            f"init_from names {path}, whose latents have {old.dim} numbers; this quantizer takes {new.dim}; "
+            f"{view} maps them to as many, and back"
+        )
+
+
+def replaced(given: Mapping[str, Tensor], others: Mapping[str, Tensor], prefixes: tuple[str, ...]) -> dict[str, Tensor]:
+    """The given weights, but the others where names begin with one of these."""
+    kept = {name: weights for name, weights in given.items() if not name.startswith(prefixes)}
+    return kept | {name: weights for name, weights in others.items() if name.startswith(prefixes)}
+
+
+def with_rows_of(own: Tensor, given: Tensor) -> Tensor:
+    """The given rows, as many as there are in both, then its own.
+
+    The encoder's last layer has a row for each number of a latent, and after them those of log variances, if any.
+    """
+    if own.shape == given.shape:
         return given
-    if model.config.encoding == config.encoding and training.phases[0].decoder_only:
-        decoder = {name: weights for name, weights in fresh.state_dict().items() if name.startswith(DECODER_WEIGHTS)}
-        grown = grow_decoder(given, model.config, config, decoder)
-        return {name: weights for name, weights in given.items() if not name.startswith(DECODER_WEIGHTS)} | grown
-    named = ", ".join(sorted(others - {"spread_weight"}))
-    raise UsageError(f"init_from names {path}, which differs from this configuration in {named}")
+    rows = min(len(own), len(given))
+    return torch.cat([given[:rows], own[rows:]])
 
 
 def grow_decoder(

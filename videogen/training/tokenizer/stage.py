@@ -17,7 +17,7 @@ from tokenizer.losses.discriminator import Discriminator
 from tokenizer.losses.objective import adversarial_loss, discriminator_loss, reconstruction_loss
 from tokenizer.losses.perceptual import PerceptualLoss
 from tokenizer.networks.kinds import make_tokenizer
-from tokenizer.networks.latent import DECODER_WEIGHTS, Reconstruction
+from tokenizer.networks.latent import DECODER_WEIGHTS, ENCODER_WEIGHTS, Reconstruction
 from tokenizer.quantize import batch_figures
 from videogen.checkpoint import Content
 from videogen.clip_spec import ClipSpec
@@ -30,7 +30,7 @@ from videogen.models.vision import load_vision
 from videogen.training.loop.monitor import MonitoredMetric
 from videogen.training.loop.stage import Distributed, Json, LossOutput, Replaced, TrainedModule
 from videogen.training.tokenizer.clips import ClipBatch, ClipBatches
-from videogen.training.tokenizer.config import TokenizerTrainingConfig
+from videogen.training.tokenizer.config import PhaseConfig, TokenizerTrainingConfig
 from videogen.training.tokenizer.init_weights import init_weights
 from videogen.training.tokenizer.quantizer_statistics import LEARNING, QuantizerStatistics
 
@@ -53,7 +53,7 @@ class TokenizerStage:
             TOKENIZER: TrainedModule(
                 self.network,
                 config.optimizer,
-                may_freeze=config.phases[-1].decoder_only,
+                may_freeze=config.phases[-1].freezes_encoder,
                 averaged_buffers=self.statistics.buffers("quantizer."),
                 init_weights=None if config.init_from is None else partial(init_weights, config, self.network),
             )
@@ -77,17 +77,21 @@ class TokenizerStage:
         return self.clips.batches(position, step, accumulation, rank, world_size)
 
     def frozen(self, module: str, step: int) -> Callable[[str], bool]:
-        decoder_only = module == TOKENIZER and self.is_decoder_only(step)
-        return lambda name: decoder_only and not name.startswith(DECODER_WEIGHTS)
+        phase = self.phase(step)
+        if module != TOKENIZER or not phase.freezes_encoder:
+            return lambda name: False
+        if phase.decoder_only:
+            return lambda name: not name.startswith(DECODER_WEIGHTS)
+        return lambda name: name.startswith(ENCODER_WEIGHTS)
 
-    def is_decoder_only(self, step: int) -> bool:
-        return self.config.phases[self.config.phase_at(step)].decoder_only
+    def phase(self, step: int) -> PhaseConfig:
+        return self.config.phases[self.config.phase_at(step)]
 
     def losses(self, batch: ClipBatch, step: int, distributed: Distributed) -> Iterator[LossOutput]:
         clip = to_clip(to_device(batch.clips, distributed.device))
         self.network.quantizer.set_step(step)
         out: Reconstruction = distributed.modules[TOKENIZER](clip)
-        if not self.is_decoder_only(step):
+        if not self.phase(step).decoder_only:
             self.statistics.collect(step, out.quantized.statistics, out.quantized.samples)
         loss = reconstruction_loss(self.config.loss, self.perceptual(distributed.device), out.clip, clip, step)
         total = loss.total + torch.stack([term.float() for term in out.losses.values()]).sum()
@@ -207,9 +211,10 @@ class TokenizerStage:
         phase, fps, side = self.config.phases[-1], self.config.data.fps, self.network.size_multiple
         spec = self.network.spec(phase.height, phase.width)
         pixels = spec.frames_per_latent * phase.height * phase.width
+        codes = f"{math.prod(spec.codebooks):,} ({spec.bits:.2f} bits a token)"
         return {
             "compression": f"{side} x {side} in space, {spec.frames_per_latent} in time",
-            "codes": format_codes(spec) if spec.continuous else f"{math.prod(spec.codebooks):,} ({spec.bits:.2f} bits a token)",
+            "codes": format_codes(spec) if spec.continuous else codes,
             "tokens a latent frame": f"{spec.tokens} ({format_groups(spec)})",
             "tokens a second of video": f"{spec.tokens * fps / spec.frames_per_latent:.0f} at {fps:g} frames a second",
             **({} if spec.continuous else {"bits a pixel": f"{spec.bits * spec.tokens / pixels:.4f} (raw video: 24)"}),
