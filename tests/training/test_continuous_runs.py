@@ -27,6 +27,8 @@ from videogen.evaluation.tokenizer.dataset import evaluate_tokenizer
 from videogen.evaluation.tokenizer.selftest import check_tokenizer_laws
 from videogen.io import fit, read
 from videogen.io.pixels import to_clip
+from videogen.lab.measures import cost, soft_gap, usage
+from videogen.lab.measures.context import MeasureContext, TrainingRecord
 from videogen.models import load_tokenizer
 from videogen.tokens import TokenSet, encode
 from videogen.training.estimate.machine import find_machine
@@ -82,6 +84,17 @@ def test_the_model_keeps_the_laws_and_is_evaluated(data: Path, continuous: Path,
     assert format_tokenizer(model)["codes"] == "continuous, 4 numbers a token"
     with pytest.raises(CheckpointError, match="its tokens are continuous"):
         evaluate_codebook(model, tmp_path / "book")
+
+
+def test_measures_of_the_lab_have_no_figures_of_codes(continuous: Path, tmp_path: Path) -> None:
+    clips = torch.zeros(2, 5, 16, 16, 3, dtype=torch.uint8)
+    record = TrainingRecord(steps=9, ms_per_step=1.0, peak_mib=1.0)
+    context = MeasureContext(load_tokenizer(continuous), clips, ("", ""), record, continuous, tmp_path)
+    assert usage.measure(context) == {}
+    figures = {**cost.measure(context), **soft_gap.measure(context)}
+    assert figures["codes_per_token"] == 4
+    assert not [name for name, value in figures.items() if value is None or not math.isfinite(value)]
+    assert not [name for name in figures if name.startswith("bits")]
 
 
 def test_shards_hold_the_very_numbers(data: Path, continuous: Path, tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ class TokenizerStage:
 
     def alignment_pairs(self, clip: Tensor, out: Reconstruction, step: int) -> AlignmentPairs | None:
         """What alignment compares; nothing while the encoder is frozen, for its latents cannot follow."""
-        if self.alignment is None or self.vision is None or self.is_decoder_only(step):
+        if self.alignment is None or self.vision is None or self.phase(step).freezes_encoder:
             return None
         latents_BTND = out.latents if self.alignment.on == "latents" else out.quantized.latents
         return alignment_pairs(self.vision, clip, latents_BTND, self.network.spec(*clip.shape[3:]))
