@@ -7,6 +7,7 @@ moved, saved and used twice, and activation checkpointing stays exact. Activatio
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias, cast
 
+import torch
 from torch import Tensor, nn
 
 State: TypeAlias = Tensor | tuple["State", ...]
@@ -61,16 +62,20 @@ def map_state(change: Callable[[Tensor], Tensor], state: State) -> State:
 
 
 def flatten_state(state: State, name: str = "state") -> dict[str, Tensor]:
-    """Every tensor by its path (`state.1.0`), as a file of named tensors holds them."""
+    """Every tensor by its path (`state.1.0`), as a file of named tensors holds them; `state.1.` for an empty tuple."""
     if isinstance(state, Tensor):
         return {name: state}
+    if not state:  # of layers without a memory
+        return {f"{name}.": torch.empty(0)}
     return {path: leaf for i, part in enumerate(state) for path, leaf in flatten_state(part, f"{name}.{i}").items()}
 
 
 def unflatten_state(leaves: Mapping[str, Tensor], name: str = "state") -> State:
-    """The inverse of `flatten_state`, except that tuples without tensors are lost."""
+    """The inverse of `flatten_state`."""
     if name in leaves:
         return leaves[name]
+    if f"{name}." in leaves:
+        return ()
     parts: list[State] = []
     while any(path == f"{name}.{len(parts)}" or path.startswith(f"{name}.{len(parts)}.") for path in leaves):
         parts.append(unflatten_state(leaves, f"{name}.{len(parts)}"))

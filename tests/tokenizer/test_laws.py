@@ -15,11 +15,13 @@ from tokenizer.networks.convolution import FrameConv
 SHAPES = [
     {"f_t": 1, "f_s": 4, "front": "patch"},
     {"f_t": 1, "f_s": 4, "front": "patch", "front_s": 1, "kernel_t": 2},
+    {"f_t": 1, "f_s": 8, "front": "haar", "kernel_t": 1},
     {"f_t": 2, "f_s": 4, "front": "haar", "front_s": 1},
     {"f_t": 2, "f_s": 8, "front": "patch", "front_t": 1},
     {"f_t": 4, "f_s": 8, "front": "haar"},
     {"f_t": 4, "f_s": 8, "front": "haar", "front_t": 1, "kernel_t": 2},
     {"f_t": 4, "f_s": 16, "front": "haar", "front_t": 2, "front_s": 4},
+    {"f_t": 4, "f_s": 8, "front": "haar", "front_t": 2, "kernel_t": 1},
     {"f_t": 8, "f_s": 8, "front": "patch", "front_t": 4, "channels": 1},
     {"f_t": 8, "f_s": 16, "front": "haar", "kernel_t": 4},
 ]

@@ -24,6 +24,12 @@ def test_a_state_of_more_than_ten_parts_keeps_their_order():
     assert [int(part) for part in unflatten_state(flatten_state(state))] == list(range(12))
 
 
+@pytest.mark.parametrize("state", [(), ((), ()), (torch.ones(1), ((), torch.ones(2)), ())])
+def test_layers_without_a_memory_keep_their_place_in_a_state(state):
+    again = unflatten_state(flatten_state(state))
+    assert map_state(torch.Tensor.tolist, again) == map_state(torch.Tensor.tolist, state)
+
+
 def test_a_file_without_the_state_is_refused():
     with pytest.raises(ValueError):
         unflatten_state({"other.0": torch.zeros(1)})

@@ -43,6 +43,21 @@ class ResidualBlock(Streaming):
         return x_BTHWC + change_BTHWC, state
 
 
+class TimeBlock(Streaming):
+    """x + time(silu(mix(norm(x)))): `kernel_t` frames of each position, which sees none of its neighbors."""
+
+    def __init__(self, dim: int, kernel_t: int, causal: bool = True):
+        super().__init__()
+        self.norm = PositionNorm(dim)
+        self.mix = FrameConv(dim, dim, 1)
+        self.time = TimeConv(dim, dim, kernel_t, causal)
+        init_residual_branch(self.time.conv)
+
+    def forward(self, x_BTHWC: Tensor, state: State | None) -> tuple[Tensor, State]:
+        change_BTHWC, state = self.time(F.silu(self.mix(self.norm(x_BTHWC))), state)
+        return x_BTHWC + change_BTHWC, state
+
+
 class FrameBlock(nn.Module):
     """x + out(silu(space(norm(x)))): a 3 x 3 kernel within the frame, and no memory."""
 
@@ -55,6 +70,11 @@ class FrameBlock(nn.Module):
 
     def forward(self, x_BTHWC: Tensor) -> Tensor:
         return x_BTHWC + self.out(F.silu(self.space(self.norm(x_BTHWC))))  # type: ignore[no-any-return]
+
+
+def make_block(dim: int, kernel_t: int, causal: bool) -> nn.Module:
+    """The residual block of a level; where a kernel holds one frame it needs no memory."""
+    return ResidualBlock(dim, kernel_t, causal) if kernel_t > 1 else FrameBlock(dim)
 
 
 class FrameAttention(nn.Module):

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 from tokenizer.networks.layouts import GRID, LayoutConfig
 from tokenizer.quantize import QuantizerConfig
 
-DECODER_FIELDS = frozenset({"decoder_widths", "decoder_blocks"})  # of a CNNTokenizerConfig
+DECODER_FIELDS = frozenset({"decoder_widths", "decoder_blocks", "decoder_time_blocks"})  # of any kind
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class CNNTokenizerConfig:
     decoder_widths: tuple[int, ...]
     decoder_blocks: tuple[int, ...]
     attention: bool  # within a frame, at the coarsest level
-    kernel_t: int  # frames of a temporal kernel: at least 2
+    kernel_t: int  # frames of a temporal kernel; 1: each latent frame alone, without a memory
     quantizer: QuantizerConfig
     spread_weight: float  # weight of the loss that keeps latents in the range of the quantizer; 0: none
     channels: int = 3
@@ -50,7 +50,7 @@ class CNNTokenizerConfig:
             numbers = getattr(self, name)
             if len(numbers) != self.levels or min(numbers) < 1:
                 raise ValueError(f"{name} = {numbers}: expected {self.levels} positive numbers, the finest level first")
-        for name, least in (("kernel_t", 2), ("channels", 1), ("spread_weight", 0)):
+        for name, least in (("kernel_t", 1), ("channels", 1), ("spread_weight", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} = {getattr(self, name)} must be at least {least}")
         self.layout.check_dim(self.quantizer.dim)

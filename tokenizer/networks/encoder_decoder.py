@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from tokenizer.networks.blocks import FrameAttention, ResidualBlock
+from tokenizer.networks.blocks import FrameAttention, make_block
 from tokenizer.networks.config import CNNTokenizerConfig
 from tokenizer.networks.convolution import Downsample, FrameConv, Upsample
 from tokenizer.networks.patchify import HaarPatchify, Patchify
@@ -37,7 +37,7 @@ def make_decoder(config: CNNTokenizerConfig, latent_dim: int) -> StreamingSequen
     widths = config.decoder_widths
     make: dict[str, Callable[[int], nn.Module]] = {
         "first": lambda i: FrameConv(latent_dim, widths[i], 3),
-        "block": lambda i: ResidualBlock(widths[i], config.kernel_t, config.causal),
+        "block": lambda i: make_block(widths[i], config.kernel_t, config.causal),
         "attention": lambda i: FrameAttention(widths[i]),
         "up": lambda i: Upsample(widths[i], widths[i - 1], config.time_factors[i - 1], 2),
         "last": lambda i: FrameConv(widths[i], patch_dim(config), 3),
@@ -65,7 +65,7 @@ def decoder_layers(config: CNNTokenizerConfig) -> list[DecoderLayer]:
 
 
 def level_layers(dim: int, blocks: int, config: CNNTokenizerConfig, coarsest: bool) -> list[nn.Module]:
-    layers: list[nn.Module] = [ResidualBlock(dim, config.kernel_t, config.causal) for _ in range(blocks)]
+    layers: list[nn.Module] = [make_block(dim, config.kernel_t, config.causal) for _ in range(blocks)]
     return [*layers, FrameAttention(dim)] if coarsest and config.attention else layers
 
 

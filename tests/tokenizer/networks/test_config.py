@@ -12,7 +12,7 @@ from tests.tokenizer.models import small_config
         ({"front_t": 8}, "front_t = 8"),
         ({"front_s": 3}, "front_s = 3"),
         ({"f_t": 8, "front_t": 1, "front_s": 2}, "front_t = 1"),
-        ({"kernel_t": 1}, "kernel_t = 1"),
+        ({"kernel_t": 0}, "kernel_t = 0"),
         ({"channels": 0}, "channels = 0"),
         ({"kernel_t": 2, "causal": False}, "kernel_t = 2"),
     ],
