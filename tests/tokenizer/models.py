@@ -9,6 +9,7 @@ from interfaces.tokens import TokenGroup, TokenSpec
 from tokenizer.networks.blocks import ResidualBlock
 from tokenizer.networks.cnn import CNNTokenizer
 from tokenizer.networks.config import CNNTokenizerConfig
+from tokenizer.networks.factorized_config import FactorizedTokenizerConfig
 from tokenizer.quantize import FSQConfig, QuantizerConfig
 
 FSQ_1000 = FSQConfig(levels=(8, 5, 5, 5))
@@ -43,6 +44,32 @@ def small_config(
         quantizer=quantizer,
         spread_weight=0.1,
         channels=channels,
+        causal=causal,
+    )
+
+
+def small_factorized(
+    f_t: int = 4,
+    quantizer: QuantizerConfig = FSQ_1000,
+    image_quantizer: QuantizerConfig | None = FSQ_1000,
+    causal: bool = True,
+) -> FactorizedTokenizerConfig:
+    return FactorizedTokenizerConfig(
+        f_t=f_t,
+        f_s=8,
+        front="haar",
+        front_s=4,
+        encoder_widths=(8, 12),
+        encoder_blocks=(1, 1),
+        encoder_time_blocks=1,
+        decoder_widths=(8, 16),
+        decoder_blocks=(2, 1),
+        decoder_time_blocks=2,
+        attention=True,
+        kernel_t=3,
+        quantizer=quantizer,
+        spread_weight=0.1,
+        image_quantizer=image_quantizer,
         causal=causal,
     )
 

@@ -5,14 +5,17 @@ from typing import Any, TypeAlias, get_args, get_type_hints
 
 from tokenizer.networks.cnn import CNNTokenizer
 from tokenizer.networks.config import CNNTokenizerConfig
+from tokenizer.networks.factorized import FactorizedTokenizer
+from tokenizer.networks.factorized_config import FactorizedTokenizerConfig
 from tokenizer.networks.latent import LatentTokenizer
 from tokenizer.networks.transformer.config import TransformerTokenizerConfig
 from tokenizer.networks.transformer.tokenizer import TransformerTokenizer
 
-TokenizerConfig: TypeAlias = CNNTokenizerConfig | TransformerTokenizerConfig  # by `kind`
+TokenizerConfig: TypeAlias = CNNTokenizerConfig | FactorizedTokenizerConfig | TransformerTokenizerConfig  # by `kind`
 
 _NETWORKS: dict[type, Callable[[Any], LatentTokenizer]] = {
     CNNTokenizerConfig: CNNTokenizer,
+    FactorizedTokenizerConfig: FactorizedTokenizer,
     TransformerTokenizerConfig: TransformerTokenizer,
 }
 TOKENIZER_CONFIGS: dict[str, type] = {get_args(get_type_hints(config)["kind"])[0]: config for config in _NETWORKS}

@@ -20,6 +20,7 @@ from interfaces.tokens import TokenSpec
 from tokenizer.networks.coding import Coding, TrainingCoding
 from tokenizer.networks.layouts import LayoutConfig, make_layout
 from tokenizer.networks.patchify import Patchify
+from tokenizer.networks.pictures import PictureEncoder
 from tokenizer.precision import full_float32
 from tokenizer.quantize import (
     CodebookModule,
@@ -96,6 +97,8 @@ class LatentTokenizer(nn.Module, ABC):
         self.quantizer = make_codebooks(config.quantizer, self.layout.quantizers)
         self.encoder = make_encoder(config, self.layout.in_dim)
         self.decoder = make_decoder(config, self.layout.out_dim)
+        pictures = self.layout.pictures
+        self.pictures = None if pictures is None else PictureEncoder(pictures, config.channels, config.f_s)
 
     @property
     def device(self) -> torch.device:
@@ -219,8 +222,7 @@ class LatentTokenizer(nn.Module, ABC):
         coded: list[Coding] = []
         step = self.config.f_t if self.causal else max(1, whole)
         for start in range(0, whole, step):
-            x_BTHWC = self.patchify(frames[:, :, start : start + step])
-            features_BThwC, encoder_state = self.encoder(x_BTHWC, encoder_state)
+            features_BThwC, encoder_state = self._features(frames[:, :, start : start + step], encoder_state)
             coded.append(Coding(self.quantizer))
             self.layout.encode(features_BThwC, coded[-1])
         assert encoder_state is not None
@@ -229,7 +231,15 @@ class LatentTokenizer(nn.Module, ABC):
     def _features_parallel(self, clip_BCTHW: Tensor) -> Tensor:
         self._check(clip_BCTHW)
         frames = torch.cat([self._first_repeated(clip_BCTHW), self._completed(clip_BCTHW)], dim=2)
-        return self.encoder(self.patchify(frames), None)[0]  # type: ignore[no-any-return]
+        return self._features(frames, None)[0]
+
+    def _features(self, frames_BCTHW: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """What the layout gets: features of the encoder, and of each latent frame's last picture if the layout asks."""
+        features_BThwC, state = self.encoder(self.patchify(frames_BCTHW), state)
+        if self.pictures is not None:
+            pictures_BThwC = self.pictures(frames_BCTHW[:, :, self.config.f_t - 1 :: self.config.f_t])
+            features_BThwC = torch.cat([features_BThwC, pictures_BThwC], dim=-1)
+        return features_BThwC, state
 
     def _spec_of(self, clip_BCTHW: Tensor) -> TokenSpec:
         return self.spec(*clip_BCTHW.shape[3:])

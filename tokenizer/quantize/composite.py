@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from tokenizer.quantize.base import Quantizer
+from tokenizer.quantize.base import CodebookModule, Quantizer
 from tokenizer.quantize.quantized import Quantized, concatenated, sums
 
 
@@ -87,6 +87,6 @@ def update_each(
         named = prefix(number)
         own = {name.removeprefix(named): value for name, value in statistics.items() if name.startswith(named)}
         if own:
-            assert isinstance(part, Quantizer)
+            assert isinstance(part, CodebookModule)
             replaced |= {named + name: rows for name, rows in part.update(own).items()}
     return replaced

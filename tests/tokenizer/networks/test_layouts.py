@@ -1,18 +1,29 @@
 """Every layout keeps the laws of tokenizers, whichever quantizer it has."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from einops import rearrange
 
 from interfaces.tokenizer import encode_clip
-from tests.tokenizer.models import FSQ_1000, noise_clip, small_config
-from tokenizer.laws import check
-from tokenizer.networks.blocks import FrameBlock, ResidualBlock
-from tokenizer.networks.kinds import make_tokenizer
+from tests.tokenizer.models import FSQ_1000, noise_clip, small_config, small_factorized
+from tokenizer.laws import check, influence
+from tokenizer.networks.blocks import FrameBlock, ResidualBlock, TimeBlock
+from tokenizer.networks.coding import Coding
+from tokenizer.networks.kinds import TokenizerConfig, make_tokenizer
 from tokenizer.networks.latent import DECODER_WEIGHTS, LatentTokenizer
-from tokenizer.networks.layouts import CoarseFineConfig, GridConfig, LayoutConfig, LineConfig, PyramidConfig
+from tokenizer.networks.layouts import (
+    CoarseFineConfig,
+    GridConfig,
+    KeyframesConfig,
+    LayoutConfig,
+    LineConfig,
+    PyramidConfig,
+)
+from tokenizer.networks.pictures import PictureEncoderConfig
 from tokenizer.quantize import ContinuousConfig, ProductConfig, QuantizerConfig, ResidualConfig, VQConfig
 
 LAYOUTS: dict[str, LayoutConfig] = {
@@ -20,6 +31,10 @@ LAYOUTS: dict[str, LayoutConfig] = {
     "merged": GridConfig(merge=2),
     "coarse_fine": CoarseFineConfig(width=16),
     "coarse_fine_shared": CoarseFineConfig(width=16, factor=4, blocks=0, shared=True),
+    "keyframes": KeyframesConfig(width=16, pictures=PictureEncoderConfig(width=8)),
+    "keyframes_shared": KeyframesConfig(
+        16, PictureEncoderConfig(8, (0, 0)), key_factor=2, motion_factor=4, shared=True
+    ),
     "pyramid": PyramidConfig(scales=(4, 2, 1)),
     "pyramid_own": PyramidConfig(scales=(2, 1), shared=False),
     "line": LineConfig(tokens=6, width=16, heads=2, blocks=1, decoder_blocks=1),
@@ -33,38 +48,43 @@ QUANTIZERS: dict[str, QuantizerConfig] = {
     "continuous": ContinuousConfig(dim=4),
     "kl": ContinuousConfig(dim=4, kl_weight=1e-3),
 }
-PAIRS = [
-    *((layout, "fsq") for layout in LAYOUTS),
-    ("coarse_fine", "vq"),
-    ("pyramid", "residual"),
-    ("grid", "continuous"),
-    *((layout, "kl") for layout in LAYOUTS),
+COMBINATIONS = [
+    *((layout, "fsq", "cnn") for layout in LAYOUTS),
+    ("coarse_fine", "vq", "cnn"),
+    ("pyramid", "residual", "cnn"),
+    ("grid", "continuous", "cnn"),
+    *((layout, "kl", "cnn") for layout in ("grid", "merged", "coarse_fine", "line")),
+    *((layout, "fsq", "factorized") for layout in ("grid", "keyframes", "line")),
 ]
 
 
-def tokenizer_of(layout: LayoutConfig, quantizer: QuantizerConfig = FSQ_1000) -> LatentTokenizer:
+KINDS: dict[str, Callable[..., TokenizerConfig]] = {"cnn": small_config, "factorized": small_factorized}
+
+
+def tokenizer_of(
+    layout: LayoutConfig, quantizer: QuantizerConfig = FSQ_1000, kind: str = "cnn", **settings: Any
+) -> LatentTokenizer:
     """Random weights, the branches as strong as the path around them."""
     torch.manual_seed(0)
-    model = make_tokenizer(replace(small_config(quantizer=quantizer), layout=layout)).eval()
+    model = make_tokenizer(replace(KINDS[kind](quantizer=quantizer, **settings), layout=layout)).eval()
     for layer in model.modules():
-        if isinstance(layer, ResidualBlock):
+        if isinstance(layer, (ResidualBlock, TimeBlock)):
             layer.time.conv.weight.data.mul_(10)
         if isinstance(layer, FrameBlock):
             layer.out.conv.weight.data.mul_(10)
     return model
 
 
-@pytest.mark.parametrize(("layout", "quantizer"), PAIRS)
-def test_the_laws_of_tokenizers_hold(layout: str, quantizer: str) -> None:
-    model = tokenizer_of(LAYOUTS[layout], QUANTIZERS[quantizer])
+@pytest.mark.parametrize(("layout", "quantizer", "kind"), COMBINATIONS)
+def test_the_laws_of_tokenizers_hold(layout: str, quantizer: str, kind: str) -> None:
+    model = tokenizer_of(LAYOUTS[layout], QUANTIZERS[quantizer], kind)
     verdicts = list(check(model, noise_clip(2, 9, 32, 64), [[1, 2, 3], [4, 0, 5]], 1e-4))
     assert [verdict for verdict in verdicts if not verdict.held or verdict.skipped] == []
 
 
-@pytest.mark.parametrize("quantizer", ["fsq", "kl"])
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_every_weight_learns(layout: str, quantizer: str) -> None:
-    model = tokenizer_of(LAYOUTS[layout], QUANTIZERS[quantizer]).train()
+@pytest.mark.parametrize(("layout", "quantizer", "kind"), COMBINATIONS)
+def test_every_weight_learns(layout: str, quantizer: str, kind: str) -> None:
+    model = tokenizer_of(LAYOUTS[layout], QUANTIZERS[quantizer], kind).train()
     out = model(noise_clip(2, 9, 32, 32))
     (out.clip.square().mean() + sum(out.losses.values())).backward()
     assert [name for name, weights in model.named_parameters() if weights.grad is None or not weights.grad.any()] == []
@@ -122,6 +142,36 @@ def test_a_coarse_grid_comes_before_the_fine_one_that_is_told_its_codes() -> Non
     assert not torch.equal(fine, fine_again)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("causal", [True, False])
+def test_key_tokens_depend_on_their_picture_alone(kind: str, causal: bool) -> None:
+    model = tokenizer_of(LAYOUTS["keyframes"], kind=kind, causal=causal)
+    assert [(group.name, group.shape) for group in model.spec(32, 64).groups] == [("key", (4, 8)), ("motion", (2, 4))]
+    clip = noise_clip(1, 9, 32, 32).requires_grad_()
+    key = model.encode_latents_parallel(clip)[:, :, :16]
+    for latent_frame, own in enumerate((0, 4, 8)):
+        assert influence(key[:, latent_frame], clip, keep=2).nonzero().flatten().tolist() == [own]
+    image, _ = model.encode(clip[:, :, 4:5])
+    codes = encode_clip(model, clip.detach())
+    if causal:
+        assert torch.equal(codes[:, 1:2, :16], image[:, :, :16])
+
+
+def test_motion_tokens_are_told_the_codes_of_the_key_and_what_happened_before() -> None:
+    model, clip = tokenizer_of(LAYOUTS["keyframes"]), noise_clip(1, 5, 32, 32).requires_grad_()
+    coding = Coding(model.quantizer)
+    model.layout.encode(model._features_parallel(clip), coding)
+    assert influence(coding.latents[:, 1, 16:], clip, keep=2).all()
+    told: list[torch.Tensor] = []
+    for value in (0.0, 1.0):
+        model.layout.encode(
+            model._features_parallel(clip), lambda group, latents, v=value: told.append(latents) or latents * 0 + v
+        )
+    key, motion, key_again, motion_again = told
+    assert torch.equal(key, key_again)
+    assert not torch.equal(motion, motion_again)
+
+
 def test_scales_of_a_pyramid_add_up_to_the_features() -> None:
     """With latents that are not quantized, the last scale has nothing left over but what smoothing changed."""
     model = tokenizer_of(PyramidConfig(scales=(4, 2, 1)))
@@ -146,6 +196,11 @@ def test_scales_of_a_pyramid_add_up_to_the_features() -> None:
         (lambda: CoarseFineConfig(width=8, factor=1), "factor = 1"),
         (lambda: GridConfig(merge=0), "merge = 0"),
         (lambda: replace(small_config(), layout=GridConfig(merge=4)), "merge = 4"),
+        (lambda: KeyframesConfig(0, PictureEncoderConfig(8)), "width = 0"),
+        (lambda: KeyframesConfig(8, PictureEncoderConfig(8), motion_factor=0), "motion_factor = 0"),
+        (lambda: KeyframesConfig(8, PictureEncoderConfig(8), key_factor=2, motion_factor=3), "motion_factor = 3"),
+        (lambda: PictureEncoderConfig(width=7), "width = 7"),
+        (lambda: PictureEncoderConfig(width=8, blocks=(1, -1)), r"blocks = \(1, -1\)"),
         (lambda: PyramidConfig(scales=(4, 2)), r"scales = \(4, 2\)"),
         (lambda: PyramidConfig(scales=(2, 4, 1)), r"scales = \(2, 4, 1\)"),
     ],

@@ -14,6 +14,7 @@ from typing import TypeAlias
 from torch import Tensor, nn
 
 from interfaces.tokens import TokenGroup
+from tokenizer.networks.pictures import PictureEncoderConfig
 
 Quantize: TypeAlias = Callable[[int, Tensor], Tensor]
 """(number of the group, its latents [B, T, N, E]) -> what the decoder gets for them, [B, T, N, D]."""
@@ -22,11 +23,14 @@ Quantize: TypeAlias = Callable[[int, Tensor], Tensor]
 class TokenLayout(nn.Module, ABC):
     """Weights below `decoder` decide no codes: they may be trained on while tokens stay the same."""
 
-    in_dim: int  # C, channels of the encoder's features
+    in_dim: int  # channels of the encoder's features; C, unless the layout has a picture encoder
     out_dim: int  # F, channels of what the decoder gets
 
     quantizers: int = 1  # one for all groups, or as many as there are groups
     needs_size = False  # whether groups do not tell the frame size, so that the spec has to
+    pictures: PictureEncoderConfig | None = (
+        None  # an encoder of each latent frame's last picture alone, if it needs one
+    )
 
     @abstractmethod
     def groups(self, grid: tuple[int, int]) -> tuple[TokenGroup, ...]:
@@ -43,7 +47,10 @@ class TokenLayout(nn.Module, ABC):
 
     @abstractmethod
     def encode(self, features_BThwC: Tensor, quantize: Quantize) -> None:
-        """Makes the latents of each group, in order, and hands them to `quantize`."""
+        """Makes the latents of each group, in order, and hands them to `quantize`.
+
+        After the encoder's features come those of the picture encoder, if there is one.
+        """
 
     @abstractmethod
     def decode(self, latents_BTND: Tensor, grid: tuple[int, int]) -> Tensor:
