@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     help="The words that the model knows, and how others are read: a file of schema prompt_vocabulary.",
 )
 @click.option("--card", type=EXISTING_FILE, help="The model card [default: that of MODEL].")
+@click.option("--image-tokenizer", is_flag=True, help="Only the image tokenizer inside a factorized tokenizer.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing model.")
 @terminal_options
 def export(
@@ -43,6 +44,7 @@ def export(
     dtype: str,
     prompt_vocabulary: Path | None,
     card: Path | None,
+    image_tokenizer: bool,
     overwrite: bool,
 ) -> None:
     """Write MODEL, a model folder or a run folder, into the folder OUT, to share it.
@@ -55,16 +57,23 @@ def export(
       videogen export runs/prior toys --dtype float16
       videogen export runs/prior toys guidance_scale=4 first_frames_step_multiplier=2
       videogen export runs/prior toys --decoder runs/sharper
+      videogen export runs/factorized images --image-tokenizer
     """
     from dataclasses import replace
 
     from videogen.config import resolve
     from videogen.errors import UsageError
-    from videogen.models import load_prior, load_tokenizer, sampler_of, save_model
+    from videogen.models import load_prior, load_tokenizer, sampler_of, save_image_tokenizer, save_model
     from videogen.pipeline import as_dtype
 
     if out.exists() and any(out.iterdir()) and not overwrite:
         raise UsageError(f"{out}: already exists; --overwrite replaces it")
+    if image_tokenizer:
+        if settings or decoder or prompt_vocabulary or card or dtype != "float32":
+            raise UsageError("--image-tokenizer writes a tokenizer as it is: give MODEL and OUT alone")
+        written = save_image_tokenizer(load_tokenizer(model), out)
+        report_written(terminal, out, written.fingerprint, {})
+        return
     opened = load_prior(model)
     sampler = changed_sampler(sampler_of(opened), settings)
     opened = opened if decoder is None else opened.with_decoder(load_tokenizer(decoder))
@@ -72,9 +81,13 @@ def export(
         opened = replace(opened, prompt_vocabulary=resolve(prompt_vocabulary, expected="prompt_vocabulary")[1].value)
     text = None if card is None else read_card(card)
     written = save_model(opened, sampler, out, as_dtype(dtype), text)
+    report_written(terminal, out, written.fingerprint, asdict(sampler))
+
+
+def report_written(terminal: Terminal, out: Path, fingerprint: str, settings: dict[str, Any]) -> None:
     size = sum(place.stat().st_size for place in out.rglob("*") if place.is_file())
-    report = {"folder": str(out), "bytes": size, "fingerprint": written.fingerprint, **asdict(sampler)}
-    terminal.report(report, f"{out}: {size / 1e6:.1f} MB, fingerprint {report['fingerprint'][:12]}")
+    report = {"folder": str(out), "bytes": size, "fingerprint": fingerprint, **settings}
+    terminal.report(report, f"{out}: {size / 1e6:.1f} MB, fingerprint {fingerprint[:12]}")
 
 
 def read_card(card: Path) -> str:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from videogen.models.loading import fingerprint_of, load_prior, load_tokenizer
     from videogen.models.records import PriorModel, TokenizerModel, count_parameters
     from videogen.models.sampler import check_order, sampler_of
-    from videogen.models.saving import prior_files, save_model, tokenizer_files
+    from videogen.models.saving import prior_files, save_image_tokenizer, save_model, tokenizer_files
 
 __all__ = [
     "BUNDLED",
@@ -53,6 +53,7 @@ __all__ = [
     "prior_files",
     "resolve_model",
     "sampler_of",
+    "save_image_tokenizer",
     "save_model",
     "tokenizer_files",
 ]
@@ -64,7 +65,7 @@ _MODULES = {
     "loading": ("fingerprint_of", "load_prior", "load_tokenizer"),
     "records": ("PriorModel", "TokenizerModel", "count_parameters"),
     "sampler": ("check_order", "sampler_of"),
-    "saving": ("prior_files", "save_model", "tokenizer_files"),
+    "saving": ("prior_files", "save_image_tokenizer", "save_model", "tokenizer_files"),
 }
 _PLACES = {name: module for module, names in _MODULES.items() for name in names}
 

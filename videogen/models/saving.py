@@ -1,7 +1,7 @@
 """The files of model folders, and saving a model that is in memory."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,19 @@ def tokenizer_files(config: Any, clips: ClipSpec, weights: "Mapping[str, Tensor]
         f"{TOKENIZER}/model.safetensors": dict(weights),
         "README.md": card,
     }
+
+
+def save_image_tokenizer(model: TokenizerModel, path: Path) -> Folder:
+    """Writes the image tokenizer inside a factorized one as a model of its own; UsageError if it has none."""
+    image = getattr(model.network, "image", None)
+    if image is None:
+        raise UsageError(f"{model.path}: has no image tokenizer; a factorized one has, if trained with image_quantizer")
+    check_new(path)
+    card = (
+        f"# An image tokenizer\n\nThe network for frames of a factorized video tokenizer, {model.fingerprint[:12]}.\n"
+    )
+    clips = replace(model.clips, frames=1)
+    return write_folder(path, tokenizer_files(image.config, clips, image.state_dict(), card))
 
 
 def prior_files(
@@ -73,9 +86,14 @@ def save_model(
     anything else there is a UsageError. Without `card` the model's own README.md is copied.
     """
     check_order(sampler.order, model.config.objective)
-    if path.exists() and not (path / INDEX).is_file() and not (path.is_dir() and not any(path.iterdir())):
-        raise UsageError(f"{path}: holds something that is no model; give a new folder")
+    check_new(path)
     weights = {name: tensor.to("cpu", dtype) for name, tensor in model.network.state_dict().items()}
     card = (model.path / "README.md").read_text(encoding="utf-8") if card is None else card
     parts = model.tokenizer, model.config, model.clips, weights, model.conditioner
     return write_folder(path, prior_files(*parts, card, sampler, model.prompt_vocabulary))
+
+
+def check_new(path: Path) -> None:
+    """UsageError for a folder that holds something else than a model."""
+    if path.exists() and not (path / INDEX).is_file() and not (path.is_dir() and not any(path.iterdir())):
+        raise UsageError(f"{path}: holds something that is no model; give a new folder")

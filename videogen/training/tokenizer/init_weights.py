@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from tokenizer.networks.config import DECODER_FIELDS, CNNTokenizerConfig
 from tokenizer.networks.encoder_decoder import decoder_layers
+from tokenizer.networks.factorized_config import FactorizedTokenizerConfig
 from tokenizer.networks.kinds import TokenizerConfig
 from tokenizer.networks.latent import DECODER_WEIGHTS, LatentTokenizer
 from tokenizer.quantize import QuantizerConfig
@@ -16,10 +18,11 @@ from videogen.errors import UsageError
 from videogen.models import load_tokenizer
 from videogen.training.loop.stage import naming_init_from
 from videogen.training.tokenizer.config import TokenizerTrainingConfig
+from videogen.training.tokenizer.init_from_images import init_from_images
 
 
 def init_weights(training: TokenizerTrainingConfig, fresh: LatentTokenizer) -> dict[str, Tensor]:
-    """The weights of the `init_from` model; UsageError if its network differs.
+    """The weights of the `init_from` model; UsageError if its network differs, unless it is the image part of this one.
 
     Its quantizer may differ, unless quantizers are frozen: the new one starts from its `fresh` weights.
 
@@ -30,6 +33,11 @@ def init_weights(training: TokenizerTrainingConfig, fresh: LatentTokenizer) -> d
     assert path is not None
     with naming_init_from():
         model = load_tokenizer(path)
+    if isinstance(config, FactorizedTokenizerConfig) and isinstance(model.config, CNNTokenizerConfig):
+        try:
+            return init_from_images(cast(LatentTokenizer, model.network), config)
+        except ValueError as error:
+            raise UsageError(f"init_from names {path}, which {error}") from None
     others = {f.name for f in fields(config) if getattr(model.config, f.name, None) != getattr(config, f.name)}
     other_quantizer = model.config.quantizer.encoding != config.quantizer.encoding
     if (
@@ -97,6 +105,6 @@ def grow_decoder(
     for name, weights in fresh.items():
         place, rest = name.removeprefix(layers).split(".", 1)
         known = before.get(now[int(place)])
-        added = torch.zeros_like(weights) if rest.startswith("time.") else weights
+        added = torch.zeros_like(weights) if rest.startswith(("time.", "out.")) else weights
         grown[name] = added if known is None else given[f"{layers}{known}.{rest}"]
     return grown
