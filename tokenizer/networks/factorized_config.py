@@ -38,6 +38,7 @@ class FactorizedTokenizerConfig:
 
     def __post_init__(self) -> None:
         check_choice("f_t", self.f_t, (1, 2, 4, 8))
+        self.layout.check_dim(self.quantizer.dim)
         _ = self.image  # raises for what a network for frames cannot have
         for name, least in (("encoder_time_blocks", 1), ("decoder_time_blocks", 1), ("kernel_t", 2)):
             if getattr(self, name) < least:

@@ -28,9 +28,7 @@ class TokenLayout(nn.Module, ABC):
 
     quantizers: int = 1  # one for all groups, or as many as there are groups
     needs_size = False  # whether groups do not tell the frame size, so that the spec has to
-    pictures: PictureEncoderConfig | None = (
-        None  # an encoder of each latent frame's last picture alone, if it needs one
-    )
+    pictures: PictureEncoderConfig | None = None  # of an encoder of each latent frame's last picture alone
 
     @abstractmethod
     def groups(self, grid: tuple[int, int]) -> tuple[TokenGroup, ...]:
