@@ -140,7 +140,7 @@ def test_another_network_for_frames_is_named(data: Path, images: Path, tmp_path:
 
 def test_another_kind_is_named(data: Path, factorized: Path, tmp_path: Path) -> None:
     config = replace(config_of(data, small_config()), init_from=factorized)
-    with pytest.raises(UsageError, match="differs from this configuration in .*kind"):
+    with pytest.raises(UsageError, match=r"differs from this configuration in .*kind"):
         run_tokenizer(config, tmp_path / "run", resume=False)
 
 

@@ -68,6 +68,8 @@ HEADINGS = {  # in the order of the columns
     **of_prior("all_right", share("prior: all right")),
     **of_prior("attributes", share("prior: attributes")),
     "prior_attributes_chance": share("by chance: attributes"),
+    **of_prior("things", share("prior: things")),
+    "prior_things_chance": share("by chance: things"),
     **of_prior("shape", share("prior: shape")),
     **of_prior("colour", share("prior: color")),
     **of_prior("size", share("prior: size")),
@@ -86,7 +88,7 @@ HEADINGS = {  # in the order of the columns
 DEFAULT_COLUMNS = (
     *("bits_per_token", "psnr", "ssim", "flicker", "codebook_use", "codebook_evenness", "perplexity"),
     *("oracle_attributes", "soft_gap", "tokens_per_latent", "bits_per_latent", "encode_ms", "decode_ms"),
-    *("prior_all_right_half", "prior_all_right", "prior_attributes_half", "prior_attributes"),
+    *("prior_all_right_half", "prior_all_right", "prior_things_half", "prior_things"),
     *("steps", "ms_per_step", "peak_mib"),
 )
 

@@ -71,6 +71,7 @@ class LabPrior:
     clips: int = 64  # that are generated, each for the caption of a held-out clip
     sampling_steps: int = 8  # a latent frame, whatever its tokens
     set: Mapping = NOTHING  # changes of the base
+    only: tuple[str, ...] = ()  # names of variants or groups; empty: all of them
 
     def __post_init__(self) -> None:
         check_budget(self.cpu_seconds, self.steps, self.calibration)

@@ -73,6 +73,7 @@ def check_shown(recipe: LabRecipe, variants: Sequence[Variant], place: Path, ori
         names[variant.label] = variant.name
     known = dict.fromkeys([*names.values(), *(variant.group for variant in variants if variant.group)])
     places = [("charts", chart.only) for chart in recipe.charts] + [("pictures.only", recipe.pictures.only)]
+    places += [] if recipe.prior is None else [("prior.only", recipe.prior.only)]
     for key, name in ((key, name) for key, only in places for name in only if name not in known):
         raise ConfigError(f"{origins[key]}: 'only' has '{name}', no variant or group{nearest(name, known)}")
 
