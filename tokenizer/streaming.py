@@ -20,6 +20,10 @@ class Streaming(nn.Module):
         """The output for these frames as in a pass over the whole stream, and the state for the next call."""
         raise NotImplementedError
 
+    def is_start(self, state: State | None) -> bool:
+        """Whether a stream with this state has had no frame yet."""
+        return state is None
+
 
 class StreamingSequential(Streaming):
     """Layers in a row; those that are not Streaming work on each frame alone and have no state."""

@@ -4,6 +4,7 @@ from collections.abc import Set
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
+from tokenizer.networks.condition.config import ConditionConfig
 from tokenizer.networks.layouts import GRID, LayoutConfig
 from tokenizer.quantize import QuantizerConfig
 
@@ -33,6 +34,7 @@ class CNNTokenizerConfig:
     spread_weight: float  # weight of the loss that keeps latents in the range of the quantizer; 0: none
     channels: int = 3
     layout: LayoutConfig = GRID
+    condition: ConditionConfig | None = None  # what the decoder is told beside the codes; null: nothing
     causal: bool = True  # false: temporal kernels also see later frames; for comparisons, because it cannot stream
     kind: Literal["cnn"] = "cnn"
 
@@ -75,7 +77,7 @@ class CNNTokenizerConfig:
     @property
     def encoding(self) -> dict[str, Any]:
         """The settings that decide which codes a clip becomes."""
-        others = DECODER_FIELDS | {"spread_weight", "kind"} | ({"causal"} if self.causal else set())
+        others = DECODER_FIELDS | {"spread_weight", "kind", "condition"} | ({"causal"} if self.causal else set())
         return encoding_of(self, others)
 
 

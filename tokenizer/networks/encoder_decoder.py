@@ -10,6 +10,7 @@ from typing import NamedTuple
 from torch import nn
 
 from tokenizer.networks.blocks import FrameAttention, make_block
+from tokenizer.networks.condition import decoder_sequence
 from tokenizer.networks.config import CNNTokenizerConfig
 from tokenizer.networks.convolution import Downsample, FrameConv, Upsample
 from tokenizer.networks.patchify import HaarPatchify, Patchify
@@ -33,7 +34,7 @@ def make_encoder(config: CNNTokenizerConfig, latent_dim: int) -> StreamingSequen
 
 
 def make_decoder(config: CNNTokenizerConfig, latent_dim: int) -> StreamingSequential:
-    """Latents to patches, from the coarsest level to the finest."""
+    """Latents to patches, from the coarsest level to the finest; what it is told follows each residual block."""
     widths = config.decoder_widths
     make: dict[str, Callable[[int], nn.Module]] = {
         "first": lambda i: FrameConv(latent_dim, widths[i], 3),
@@ -42,7 +43,9 @@ def make_decoder(config: CNNTokenizerConfig, latent_dim: int) -> StreamingSequen
         "up": lambda i: Upsample(widths[i], widths[i - 1], config.time_factors[i - 1], 2),
         "last": lambda i: FrameConv(widths[i], patch_dim(config), 3),
     }
-    return StreamingSequential([make[layer.kind](layer.level) for layer in decoder_layers(config)])
+    places = decoder_layers(config)
+    dims = {number: widths[layer.level] for number, layer in enumerate(places) if layer.kind == "block"}
+    return decoder_sequence([make[layer.kind](layer.level) for layer in places], config.condition, dims)
 
 
 class DecoderLayer(NamedTuple):

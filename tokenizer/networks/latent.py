@@ -16,8 +16,10 @@ from typing import Any, Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from interfaces.prior import Text
 from interfaces.tokens import TokenSpec
 from tokenizer.networks.coding import Coding, TrainingCoding
+from tokenizer.networks.condition import ConditionedSequential
 from tokenizer.networks.layouts import LayoutConfig, make_layout
 from tokenizer.networks.patchify import Patchify
 from tokenizer.networks.pictures import PictureEncoder
@@ -78,6 +80,9 @@ class LatentTokenizer(nn.Module, ABC):
     `encode` and `decode` compute one latent frame at a time, so any split of a stream into calls gives the same bits.
     `forward` computes the whole clip in parallel: faster, for training, and equal up to float rounding.
 
+    A decoder with a condition is told captions: by `forward` in training, by `begin_decoding` and `with_condition` in a
+    stream, whose state then holds them.
+
     A network that is not causal takes a whole clip in one call of `encode` or `decode`, which then do as `forward`.
     """
 
@@ -129,18 +134,17 @@ class LatentTokenizer(nn.Module, ABC):
         books, channels = self.quantizer.codebooks, self.quantizer.channels
         return TokenSpec(books, groups, self.config.f_t, first_frames=1, channels=channels, size=size)
 
-    def forward(self, clip_BCTHW: Tensor) -> Reconstruction:
-        """Encode, quantize and decode a whole clip of any length, with gradients."""
+    def forward(self, clip_BCTHW: Tensor, text: Text | None = None) -> Reconstruction:
+        """Encode, quantize and decode a whole clip of any length, with gradients; the decoder is told the captions."""
         with full_float32(clip_BCTHW.device) if self.encoder_frozen else nullcontext():
             features_BThwC = self._features_parallel(clip_BCTHW)
         coding = TrainingCoding(self.quantizer)
         self.layout.encode(features_BThwC, coding)
         quantized, latents_BTND = coding.quantized, coding.latents
         losses = {**quantized.losses, "spread": self.config.spread_weight * latent_spread_loss(latents_BTND)}
-        clip_BCTHW = self._decode_parallel(quantized.latents, (features_BThwC.shape[2], features_BThwC.shape[3]))[
-            :, :, : clip_BCTHW.shape[2]
-        ]
-        return Reconstruction(clip_BCTHW, quantized.codes, losses, latents_BTND, quantized)
+        grid = features_BThwC.shape[2], features_BThwC.shape[3]
+        decoded_BCTHW = self._decode_parallel(quantized.latents, grid, text)[:, :, : clip_BCTHW.shape[2]]
+        return Reconstruction(decoded_BCTHW, quantized.codes, losses, latents_BTND, quantized)
 
     @property
     def encoder_frozen(self) -> bool:
@@ -153,13 +157,35 @@ class LatentTokenizer(nn.Module, ABC):
         self.layout.encode(self._features_parallel(clip_BCTHW), coding)
         return coding.latents
 
-    def decode_latents_parallel(self, latents_BTND: Tensor, spec: TokenSpec) -> Tensor:
+    def decode_latents_parallel(self, latents_BTND: Tensor, spec: TokenSpec, text: Text | None = None) -> Tensor:
         """Frames of all latents of a clip: 1 + f_t (T' - 1) of them, not clamped."""
-        return self._decode_parallel(latents_BTND, self._grid(spec))
+        return self._decode_parallel(latents_BTND, self._grid(spec), text)
 
-    def _decode_parallel(self, latents_BTND: Tensor, grid: tuple[int, int]) -> Tensor:
+    def _decode_parallel(self, latents_BTND: Tensor, grid: tuple[int, int], text: Text | None) -> Tensor:
         features_BThwF = self.layout.decode(latents_BTND, grid)
-        return self.patchify.inverse(self.decoder(features_BThwF, None)[0])[:, :, self.config.f_t - 1 :]
+        state = None if text is None else self._conditioned_decoder().read(text)
+        return self.patchify.inverse(self.decoder(features_BThwF, state)[0])[:, :, self.config.f_t - 1 :]
+
+    def begin_decoding(self, text: Text | None) -> State | None:
+        """The state of a decoder that has decoded nothing yet and is told these captions, one for each clip."""
+        return self.with_condition(None, text)
+
+    def with_condition(self, state: State | None, text: Text | None) -> State | None:
+        """The state of the same stream, told these captions from the next latent frame on; None tells it nothing."""
+        if text is None and not self.conditional:
+            return state
+        with torch.no_grad():
+            return self._conditioned_decoder().with_condition(state, text)
+
+    @property
+    def conditional(self) -> bool:
+        """Whether the decoder can be told captions."""
+        return isinstance(self.decoder, ConditionedSequential)
+
+    def _conditioned_decoder(self) -> ConditionedSequential:
+        if not isinstance(self.decoder, ConditionedSequential):
+            raise ValueError("the decoder of this tokenizer takes no captions: it was trained without a condition")
+        return self.decoder
 
     @torch.no_grad()
     def encode(self, clip_BCTHW: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
@@ -199,11 +225,11 @@ class LatentTokenizer(nn.Module, ABC):
     ) -> tuple[Tensor, State | None]:
         """Like `decode`, but from latents, and not clamped."""
         (b, frames), grid = latents_BTND.shape[:2], self._grid(spec)
-        self._check_whole(frames, state)
+        self._check_whole(frames, started=not self.decoder.is_start(state))
         clips = [latents_BTND.new_empty(b, self.config.channels, 0, *(side * self.config.f_s for side in grid))]
         step = 1 if self.causal else max(1, frames)
         for t in range(0, frames, step):
-            skip = self.config.f_t - 1 if state is None else 0
+            skip = self.config.f_t - 1 if self.decoder.is_start(state) else 0
             features_BThwF = self.layout.decode(latents_BTND[:, t : t + step].contiguous(), grid)
             x_BTHWC, state = self.decoder(features_BThwF, state)
             clips.append(self.patchify.inverse(x_BTHWC)[:, :, skip:])
@@ -212,7 +238,7 @@ class LatentTokenizer(nn.Module, ABC):
     def _encode(self, clip_BCTHW: Tensor, state: State | None) -> tuple[list[Coding], State | None]:
         """What is known of each latent frame that these frames complete, or of the whole clip if not causal."""
         self._check(clip_BCTHW)
-        self._check_whole(clip_BCTHW.shape[2], state)
+        self._check_whole(clip_BCTHW.shape[2], started=state is not None)
         if state is None and clip_BCTHW.shape[2] == 0:
             return [], None
         waiting, encoder_state = (self._first_repeated(clip_BCTHW), None) if state is None else self._split(state)
@@ -280,8 +306,8 @@ class LatentTokenizer(nn.Module, ABC):
             raise ValueError(f"clip is {clip_BCTHW.dtype}; expected float in [-1, 1] (of bytes: x / 127.5 - 1)")
         self._check_size(*clip_BCTHW.shape[3:])
 
-    def _check_whole(self, frames: int, state: State | None) -> None:
-        if not self.causal and state is not None and frames > 0:
+    def _check_whole(self, frames: int, started: bool) -> None:
+        if not self.causal and started and frames > 0:
             raise ValueError("a tokenizer that is not causal cannot stream; give it the whole clip in one call")
 
     def _check_size(self, height: int, width: int) -> None:

@@ -1,0 +1,58 @@
+"""Settings of decoders that are told a caption."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+
+@dataclass(frozen=True)
+class ConditionInput:
+    """The captions that a decoder reads: ids of a small vocabulary, or features of a frozen encoder."""
+
+    length: int  # tokens of a caption, padded or cut to it
+    vocabulary: int | None = None
+    features: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.length < 1:
+            raise ValueError(f"length = {self.length} must be at least 1")
+        if (self.vocabulary is None) == (self.features is None):
+            raise ValueError("vocabulary and features are two ways to give text: set one of them")
+
+
+@dataclass(frozen=True)
+class FilmConfig:
+    """The caption as one vector, which scales and shifts every channel of a frame (Perez et al., 2018)."""
+
+    width: int  # of the embedded caption
+    dropout: float  # share of clips whose caption is left out in training: what the decoder without one learns from
+    input: ConditionInput | None = None  # training takes it from its `text`
+    kind: Literal["film"] = "film"
+
+    def __post_init__(self) -> None:
+        _check(self.width, self.dropout)
+
+
+@dataclass(frozen=True)
+class CrossAttentionConfig:
+    """Every position of a frame attends to the tokens of the caption."""
+
+    width: int  # of the embedded caption
+    heads: int  # must divide the channels of each level of the decoder
+    dropout: float  # share of clips whose caption is left out in training: what the decoder without one learns from
+    input: ConditionInput | None = None  # training takes it from its `text`
+    kind: Literal["cross_attention"] = "cross_attention"
+
+    def __post_init__(self) -> None:
+        _check(self.width, self.dropout)
+        if self.heads < 1:
+            raise ValueError(f"heads = {self.heads} must be at least 1")
+
+
+ConditionConfig: TypeAlias = FilmConfig | CrossAttentionConfig  # by `kind`
+
+
+def _check(width: int, dropout: float) -> None:
+    if width < 1:
+        raise ValueError(f"width = {width} must be at least 1")
+    if not 0 <= dropout <= 1:
+        raise ValueError(f"dropout = {dropout:g} must lie in [0, 1]")
