@@ -5,6 +5,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from interfaces.prior import Text
 from interfaces.tokens import TokenSpec
 
 State = Any  # nested tuples of tensors; opaque to the caller
@@ -45,6 +46,16 @@ class VideoTokenizer(Protocol):
 
     def decode(self, codes: Tensor, spec: TokenSpec, state: State = None) -> tuple[Tensor, State]:
         """The frames in [-1, 1] of any number of latent frames of this spec."""
+
+
+class ConditionalTokenizer(VideoTokenizer, Protocol):
+    """A tokenizer whose decoder is told captions, which are part of its state: `decode` itself need not know."""
+
+    def begin_decoding(self, text: Text | None) -> State:
+        """The state of a decoder that has decoded nothing yet and is told these captions, one for each clip."""
+
+    def with_condition(self, state: State, text: Text | None) -> State:
+        """The state of the same stream, told these captions from the next latent frame on; None tells it nothing."""
 
 
 def encode_clip(tokenizer: VideoTokenizer, clip_BCTHW: Tensor) -> Tensor:

@@ -5,6 +5,8 @@ prefill   prompts -- text encoder --> text -----------> past
 step      past -- propose x steps, commit x 1 --> codes of the next latent frame
           codes -- tokenizer.decode --> frames, before the next latent frame is sampled
 
+A decoder with a condition is told the prompts too: they are part of its state.
+
 `past` is the prior's KV cache. Shapes are named by suffix: B videos, T latent frames, N tokens of a latent frame, K
 codes of a token.
 """
@@ -107,7 +109,9 @@ def prefill(model: PriorModel, request: GenerationRequest, context: Context | No
     """The state before the first new latent frame. The frames of the context are not part of the output."""
     context = empty_context(model, len(request.seeds)) if context is None else with_control(model, context)
     codes_BTNK, spec, _ = context
-    decoder = model.tokenizer.network.decode(codes_BTNK, spec)[1] if codes_BTNK.shape[1] else None
+    decoder = model.tokenizer.begin_decoding(captions_of(model, request))
+    if codes_BTNK.shape[1]:
+        _, decoder = model.tokenizer.network.decode(codes_BTNK, spec, decoder)
     visible = trim_context(model, context)
     past = prefill_past(model, request, visible)
     rollout = start_rollout(model.network, past, request.seeds, spec, first_frame=codes_BTNK.shape[1])
@@ -128,10 +132,14 @@ def encode_prompts(model: PriorModel, request: GenerationRequest) -> Text | None
     """The encoded prompts, with guidance followed by the negative prompts; None for a model without text."""
     if model.conditioner is None:
         return None
-    captions = [read_prompt(model, prompt) for prompt in request.prompts]
+    captions = captions_of(model, request)
     if request.sampler.guided:
         captions += [read_prompt(model, prompt, complete=False) for prompt in request.negative_prompts]
     return model.conditioner(captions).to(model.device)
+
+
+def captions_of(model: PriorModel, request: GenerationRequest) -> list[str]:
+    return [read_prompt(model, prompt) for prompt in request.prompts]
 
 
 def read_prompt(model: PriorModel, prompt: str, complete: bool = True) -> str:
@@ -171,7 +179,8 @@ def switch_prompt(model: PriorModel, request: GenerationRequest, state: Generati
     The next latent frames count as the first of a scene (`first_frames_step_multiplier`): they show what is new.
     """
     past, rollout = prefill_past(model, request, state.context), state.rollout
-    return state._replace(rollout=rollout._replace(past=past, last=None, scene=rollout.frame))
+    decoder = model.tokenizer.with_captions(state.decoder, captions_of(model, request))
+    return state._replace(rollout=rollout._replace(past=past, last=None, scene=rollout.frame), decoder=decoder)
 
 
 def new_scene(model: PriorModel, request: GenerationRequest, state: GenerationState) -> GenerationState:

@@ -153,8 +153,9 @@ class VideoPipeline(PipelineInputs):
         with torch.inference_mode(False):  # weights moved in inference mode could not be used outside it
             self.model.network.to(device=target, dtype=None if dtype is None else as_dtype(dtype))
             self.model.tokenizer.network.to(device=target)
-            if target is not None and self.model.conditioner is not None:
-                self.model.conditioner.to(str(target))
+            for conditioner in (self.model.conditioner, self.model.tokenizer.conditioner):
+                if target is not None and conditioner is not None:
+                    conditioner.to(str(target))
             pack(self.model.network)
         return self
 

@@ -20,6 +20,7 @@ from videogen.system.threads import use_threads
 @REQUIRED_MODEL
 @TOKENS
 @click.option("--side-by-side", is_flag=True, help="Show the original on the left.")
+@click.option("--prompt", help="What the video shows, for a tokenizer whose decoder is told captions.")
 @click.option("--size", type=SizeType(), help="Scale and crop to this size first [default: crop to whole tokens].")
 @format_options
 @THREADS
@@ -33,6 +34,7 @@ def reconstruct(
     model: Path,
     tokens: int | None,
     side_by_side: bool,
+    prompt: str | None,
     size: tuple[int, int] | None,
     threads: int | None,
     device: str,
@@ -57,7 +59,7 @@ def reconstruct(
     opened = load_tokenizer(model, use_device(device), tokens)
     remove_old_frames(target)
     with terminal.progress("reconstructing", "frames") as on_progress:
-        how = size, side_by_side, on_progress, output, not options["no_metadata"]
+        how = size, side_by_side, on_progress, output, not options["no_metadata"], prompt
         metrics = reconstruct_video(opened, source, target, *how)
     note_stretching(terminal, (metrics["height"], metrics["width"] * (2 if side_by_side else 1)), output)
     if size is None and (cropped := crop_notice(metrics)) is not None:

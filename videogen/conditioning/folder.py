@@ -25,7 +25,7 @@ class SavedConditioner:
 def make_conditioner(
     config: TextConfig, captions: Iterable[str], cache: Path | None = None, device: str = "cpu"
 ) -> Conditioner:
-    """For a new prior: a vocabulary trained on `captions`, or an encoder with the folder `cache` for its features.
+    """For a new model: a vocabulary trained on `captions`, or an encoder with the folder `cache` for its features.
 
     The encoder runs on `device`; features are on the CPU, as ids are.
     """
@@ -40,18 +40,20 @@ def make_conditioner(
 
 
 def load_conditioner(
-    folder: Folder, cache: Path | None = None, device: str = "cpu", encoder: str | None = None
+    folder: Folder, cache: Path | None = None, device: str = "cpu", encoder: str | None = None, inside: str = ""
 ) -> Conditioner:
-    """The conditioner of a model folder; `encoder` is a new folder or name of its frozen encoder.
+    """The conditioner of a model folder, or of the part in its folder `inside`, such as `tokenizer/`.
 
-    CheckpointError if the encoder is missing or is not the one that the prior was trained with.
+    `encoder` is a new folder or name of its frozen encoder. CheckpointError if the encoder is missing or is not the one
+    that the model was trained with.
     """
-    place = f"{folder.path}/{CONFIG}"
-    saved: SavedConditioner = from_json(SavedConditioner, folder.json(CONFIG), place)
+    config, vocabulary = f"{inside}{CONFIG}", f"{inside}{VOCABULARY}"
+    place = f"{folder.path}/{config}"
+    saved: SavedConditioner = from_json(SavedConditioner, folder.json(config), place)
     if isinstance(saved.text, BPEConfig):
         from videogen.conditioning.bpe import load_bpe
 
-        return load_bpe(saved.text, folder.json(VOCABULARY), f"{folder.path}/{VOCABULARY}")
+        return load_bpe(saved.text, folder.json(vocabulary), f"{folder.path}/{vocabulary}")
     return _same_encoder(saved, saved.text, place, cache, device, encoder)
 
 

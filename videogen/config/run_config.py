@@ -25,6 +25,9 @@ def read_run_config(path: Path) -> dict[str, Any]:
         data["tokenizer"].setdefault("kind", "cnn")
         for phase in data.get("phases", []):
             phase.setdefault("encoder_frozen", False)
+        data["tokenizer"].setdefault("condition", None)
+        for name in ("text", "conditioner"):
+            data.setdefault(name, None)
     return data
 
 

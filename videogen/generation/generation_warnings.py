@@ -58,7 +58,11 @@ def request_warnings(
     found = idle_settings(request.sampler, given, model.spec.tokens)
     if conditioner is None:
         guidance = given.get("guidance_scale", 1) != 1
-        inputs = (("the prompt", prompts), ("the negative prompt", negatives), ("guidance", guidance))
+        inputs = (
+            ("the prompt", () if model.takes_prompts else prompts),
+            ("the negative prompt", negatives),
+            ("guidance", guidance),
+        )
         ignored = [name for name, value in inputs if value]
         no_effect = f"{' and '.join(ignored)} {'has' if len(ignored) == 1 else 'have'} no effect"
         warning = GenerationWarning("no_effect", f"{model.path}: its prior was trained without text; {no_effect}")

@@ -30,9 +30,10 @@ def metadata_of(model: "PriorModel", request: "GenerationRequest", **more: Any) 
     )
 
 
-def metadata_of_reconstruction(tokenizer: "TokenizerModel", source: Path) -> dict[str, Any]:
+def metadata_of_reconstruction(tokenizer: "TokenizerModel", source: Path, prompt: str | None = None) -> dict[str, Any]:
     """The metadata of a video that was encoded and decoded by a tokenizer; the fingerprint is the tokenizer's."""
-    return {"reconstruction_of": source.name, "model": name_of(tokenizer.path), "fingerprint": tokenizer.fingerprint}
+    model = {"model": name_of(tokenizer.path), "fingerprint": tokenizer.fingerprint}
+    return {"reconstruction_of": source.name, **({} if prompt is None else {"prompt": prompt}), **model}
 
 
 def name_of(folder: Path) -> str:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interfaces.tokenizer import VideoTokenizer
+from interfaces.tokenizer import State, VideoTokenizer
 from videogen.io.pixels import to_clip, to_frames
 
 Frames = NDArray[np.uint8]
@@ -26,11 +26,16 @@ class ReconstructedChunk:
 
 
 @torch.no_grad()
-def round_trip(tokenizer: VideoTokenizer, video: Iterable[Frames]) -> Iterator[ReconstructedChunk]:
-    """Reconstructs frames uint8 [H, W, C] of one size; yields as many frames, with little delay."""
+def round_trip(
+    tokenizer: VideoTokenizer, video: Iterable[Frames], decoder: State = None
+) -> Iterator[ReconstructedChunk]:
+    """Reconstructs frames uint8 [H, W, C] of one size; yields as many frames, with little delay.
+
+    `decoder` is the state of the decoder before the first frame, for one that is told a caption.
+    """
     spec = None
     waiting: list[Tensor] = []
-    encoder = decoder = None
+    encoder = None
     video = iter(video)
     while chunk := list(islice(video, CHUNK_FRAMES)):
         frames = torch.from_numpy(np.stack(chunk))

@@ -26,6 +26,7 @@ def of_prior(name: str, after_all: Heading) -> dict[str, Heading]:
 HEADINGS = {  # in the order of the columns
     "bits_per_token": Heading("bits a token", ".1f"),
     "psnr": Heading("PSNR, dB", ".2f"),
+    "psnr_without_caption": Heading("PSNR without caption, dB", ".2f"),
     "psnr_worst": Heading("worst frame, dB", ".2f"),
     "ssim": Heading("SSIM", ".3f"),
     "psnr_images": Heading("PSNR of images, dB", ".2f"),

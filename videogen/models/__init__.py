@@ -3,9 +3,10 @@
     model_index.json            the parts of the model
     tokenizer/config.json       the tokenizer, and the clips that it was trained on
     tokenizer/model.safetensors
+    tokenizer/text/             the text encoder of its decoder, for a decoder that is told captions
     prior/config.json           the prior, the clips that it was trained on, and the fingerprint of its tokenizer
     prior/model.safetensors
-    text/                       the text encoder
+    text/                       the text encoder of the prior
     prompt_vocabulary.json      the words that the model knows and how others are read, for a model of a small world
     generation_config.json      the sampling settings, where they differ from the defaults
     README.md  MANIFEST.json    a model card, and the hash of every file

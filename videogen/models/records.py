@@ -1,11 +1,11 @@
 """Models that are ready for use: no gradients, evaluation mode, on their device."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from interfaces.tokenizer import VideoTokenizer
+from interfaces.tokenizer import ConditionalTokenizer, State, VideoTokenizer
 from interfaces.tokens import TokenSpec
 from videogen.clip_spec import ClipSpec
 from videogen.conditioning.prompt_vocabulary import PromptVocabulary
@@ -51,6 +51,7 @@ class TokenizerModel:
     fingerprint: str  # of all that decides codes: two tokenizers that differ in their decoders alone share it
     path: Path
     described: Mapping[str, Any]  # its config.json, unchanged
+    conditioner: "Conditioner | None" = None  # of the captions that its decoder is told, if it is told any
 
     @property
     def config(self) -> Any:
@@ -79,6 +80,20 @@ class TokenizerModel:
         from videogen.models.first_tokens import keep_first_tokens
 
         return keep_first_tokens(self, tokens)
+
+    def begin_decoding(self, captions: Sequence[str]) -> State:
+        """The state of a decoder that is told these captions, one for each clip; None, a new stream, if it takes none.
+
+        A blank caption tells it nothing.
+        """
+        return self.with_captions(None, captions)
+
+    def with_captions(self, state: State, captions: Sequence[str]) -> State:
+        """The same stream, told these captions from the next latent frame on; unchanged if the decoder takes none."""
+        if self.conditioner is None:
+            return state
+        network = cast(ConditionalTokenizer, self.network)
+        return network.with_condition(state, self.conditioner(captions).to(self.device))
 
     def check_causal(self) -> None:
         """UsageError if it cannot stream: such a tokenizer is for comparisons, not for videos or token sets."""
@@ -115,6 +130,11 @@ class PriorModel:
     def spec(self) -> TokenSpec:
         """The tokens of a latent frame of the clips that the prior was trained on."""
         return self.network.spec
+
+    @property
+    def takes_prompts(self) -> bool:
+        """Whether prompts change a video: by the prior, or by a decoder that is told them."""
+        return self.conditioner is not None or self.tokenizer.conditioner is not None
 
     @property
     def latent_frames(self) -> int:

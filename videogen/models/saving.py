@@ -23,13 +23,20 @@ if TYPE_CHECKING:
     from videogen.conditioning import Conditioner
 
 
-def tokenizer_files(config: Any, clips: ClipSpec, weights: "Mapping[str, Tensor]", card: str) -> dict[str, Content]:
+def tokenizer_files(
+    config: Any,
+    clips: ClipSpec,
+    weights: "Mapping[str, Tensor]",
+    card: str,
+    conditioner: "Conditioner | None" = None,
+) -> dict[str, Content]:
     """The files of a model folder that holds a tokenizer alone; the type of its configuration decides its kind."""
     parts = {"kind": kind_of(config, TOKENIZERS), "network": asdict(config), "clips": asdict(clips)}
     return {
         INDEX: {"format": FORMAT, "version": VERSION, "parts": [TOKENIZER]},
         f"{TOKENIZER}/config.json": parts,
         f"{TOKENIZER}/model.safetensors": dict(weights),
+        **caption_files(conditioner),
         "README.md": card,
     }
 
@@ -45,6 +52,12 @@ def save_image_tokenizer(model: TokenizerModel, path: Path) -> Folder:
     )
     clips = replace(model.clips, frames=1)
     return write_folder(path, tokenizer_files(image.config, clips, image.state_dict(), card))
+
+
+def caption_files(conditioner: "Conditioner | None") -> dict[str, Content]:
+    """The files under `tokenizer/text/`, for a tokenizer whose decoder is told captions; `text/` is the prior's."""
+    files = {} if conditioner is None else conditioner.files()
+    return {f"{TOKENIZER}/{name}": content for name, content in files.items()}
 
 
 def prior_files(
@@ -67,6 +80,7 @@ def prior_files(
     return {
         f"{TOKENIZER}/config.json": dict(tokenizer.described),
         f"{TOKENIZER}/model.safetensors": tokenizer.network.state_dict(),
+        **caption_files(tokenizer.conditioner),
         "README.md": card,
         INDEX: {"format": FORMAT, "version": VERSION, "parts": [TOKENIZER, PRIOR]},
         f"{PRIOR}/config.json": parts,

@@ -16,6 +16,8 @@ from tokenizer.networks.condition.config import ConditionConfig, FilmConfig
 from tokenizer.networks.condition.layers import CaptionEmbedding, ConditionLayer, CrossAttention, Film
 from tokenizer.streaming import State, Streaming, StreamingSequential, map_state
 
+CONDITION_WEIGHTS = "decoder.condition."  # how the names of their weights begin in a tokenizer
+
 
 def decoder_sequence(
     layers: Iterable[nn.Module], condition: ConditionConfig | None, dims: Mapping[int, int]

@@ -46,6 +46,7 @@ def format_tokenizer(model: TokenizerModel) -> dict[str, str]:
         "codes": format_codes(spec),
         **({} if quantizer is None else {"quantizer": str(quantizer)}),
         **({} if spec.continuous else format_bits(data, first)),
+        **({} if model.conditioner is None else {"the decoder is told": describe_condition(model)}),
         "tokens per latent frame": f"{spec.tokens} ({format_groups(spec)})",
         "latent frames per second": f"{data['latent_frames_per_second']:g}",
         "parameters": f"{parameters['tokenizer']:,}",
@@ -53,6 +54,11 @@ def format_tokenizer(model: TokenizerModel) -> dict[str, str]:
         "of the decoder": f"{parameters['decoder']:,}",
         "fingerprint": data["fingerprint"],
     }
+
+
+def describe_condition(model: TokenizerModel) -> str:
+    assert model.conditioner is not None
+    return f"{model.conditioner.length} tokens of a caption, by {model.config.condition.kind}"
 
 
 def format_bits(data: dict[str, Any], first: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ from interfaces.verdict import Verdict
 from prior import laws
 from tokenizer.precision import without_tf32
 from videogen.evaluation.tokenizer.selftest import small_size
-from videogen.generate import GenerationRequest, generate
+from videogen.generate import GenerationRequest, captions_of, generate
 from videogen.generation.conditioning_frames import ConditioningFrames, unconditioned
 from videogen.io.pixels import to_frames
 from videogen.models import PriorModel, sampler_of
@@ -59,7 +59,8 @@ def a_stream_is_the_offline_result(model: PriorModel, request: GenerationRequest
     start = small_start(model, 1)
     outputs = islice(generate(model, request, start.context), LATENT_FRAMES)
     codes_BTNK = torch.stack([output.codes_BNK for output in outputs], 1)
-    clip, _ = model.tokenizer.network.decode(codes_BTNK, start.context.spec)
+    told = model.tokenizer.begin_decoding(captions_of(model, request))
+    clip, _ = model.tokenizer.network.decode(codes_BTNK, start.context.spec, told)
     offline = to_frames(clip)[0].cpu().numpy()
     stream = VideoStream.begin(model, request, start, len(offline), "recache")
     differing = int((np.stack(list(stream)) != offline).sum())

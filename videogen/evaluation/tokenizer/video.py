@@ -31,15 +31,20 @@ def reconstruct_video(
     on_progress: OnProgress | None = None,
     output: OutputFormat = OutputFormat(),  # noqa: B008 - frozen
     with_metadata: bool = True,
+    prompt: str | None = None,
 ) -> dict[str, Any]:
     """Encodes and decodes every frame of `source`, writes `target` and returns the figures.
 
     Frames keep their size except for a border that does not fill a token; `size` (height, width) scales and crops
-    them instead. A request to stop finishes a playable file and raises Interrupted.
+    them instead. A decoder with a condition is told the `prompt`. A request to stop finishes a playable file and raises
+    Interrupted.
     """
     if str(target) != "-" and Path(target).resolve() == source.resolve():
         raise UsageError(f"{target}: is also the input; write the reconstruction somewhere else")
     model.check_causal()
+    if prompt is not None and model.conditioner is None:
+        raise UsageError(f"{model.path}: its decoder takes no prompt: the tokenizer was trained without a condition")
+    decoder = None if prompt is None else model.begin_decoding([prompt])
     seen = scan(source)
     height, width = size or crop_to_tokens(model.network, seen.height, seen.width, source)
     check_size(model.network, height, width)
@@ -49,10 +54,10 @@ def reconstruct_video(
         shown_width = 2 * width if side_by_side else width
         asked = stack.enter_context(catch_signals())
         shape = height, shown_width
-        facts = metadata_of_reconstruction(model, source) if with_metadata else None
+        facts = metadata_of_reconstruction(model, source, prompt) if with_metadata else None
         writer = stack.enter_context(VideoWriter(target, seen.fps or 1.0, *shape, output=output, metadata=facts))
         frames_of_source = (resized_frames if size else cropped_frames)(source, height, width)
-        for piece in round_trip(model.network, frames_of_source):
+        for piece in round_trip(model.network, frames_of_source, decoder):
             totals, usage = totals.plus_frames(piece.frames, piece.originals), usage.plus(piece.codes_TNK)
             made = piece.frames.numpy()
             writer.write(np.concatenate([piece.originals.numpy(), made], axis=2) if side_by_side else made)
@@ -129,6 +134,7 @@ def as_table(figures: dict[str, Any]) -> str:
         ("frames", f"{f['frames']:,}"),
         *([("size", format_size(f))] if "original" in f else []),
         ("PSNR", f"{f['psnr']:.2f} dB (worst frame {f['psnr_worst']:.2f}, of the pooled error {f['psnr_pooled']:.2f})"),
+        *([("no caption", f"{without:.2f} dB")] if (without := f.get("psnr_without_caption")) is not None else []),
         ("SSIM", f"{f['ssim']:.4f}"),
         *([("LPIPS", f"{f['lpips']:.4f}")] if f.get("lpips") is not None else []),
         ("flicker", f"{f['flicker']:.2f} gray levels from frame to frame"),

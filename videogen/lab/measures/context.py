@@ -1,5 +1,6 @@
 """What a measure may look at."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -50,8 +51,8 @@ class MeasureContext:
 
     @cached_property
     def reconstructions(self) -> Tensor:
-        """The clips from their codes, uint8 [N, T, H, W, 3]."""
-        return self.decode(self.codes)
+        """The clips from their codes, and their captions if the decoder takes some: uint8 [N, T, H, W, 3]."""
+        return self.decode(self.codes, self.captions)
 
     def reconstruct(self, clips: Tensor) -> Tensor:
         """Any clips of this frame size, encoded and decoded: uint8 [N, T, H, W, 3]."""
@@ -61,9 +62,11 @@ class MeasureContext:
             parts.append(to_frames(decoded[:, :, : clips.shape[1]]))
         return torch.cat(parts)
 
-    def decode(self, codes_NTNK: Tensor) -> Tensor:
+    def decode(self, codes_NTNK: Tensor, captions: Sequence[str] | None = None) -> Tensor:
         """The clips of any codes, as long as the held-out ones: uint8 [N, T, H, W, 3]."""
-        parts = [
-            to_frames(self.model.network.decode(part, self.model.spec)[0]) for part in torch.split(codes_NTNK, AT_ONCE)
-        ]
+        parts = []
+        for start in range(0, len(codes_NTNK), AT_ONCE):
+            part = slice(start, start + AT_ONCE)
+            told = None if captions is None else self.model.begin_decoding(captions[part])
+            parts.append(to_frames(self.model.network.decode(codes_NTNK[part], self.model.spec, told)[0]))
         return torch.cat(parts)[:, : self.clips.shape[1]]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from videogen.clip_spec import ClipSpec
-from videogen.data import Batch, ClipDataset, Index, Position, batches, load_index
+from videogen.data import Batch, ClipDataset, Index, Position, Sample, batches, load_index
 from videogen.data.split import SPLIT_ADVICE, describe_held_out, hash_fraction, hold_out
 from videogen.training.loop.dataset_report import DatasetReport
 from videogen.training.loop.stage import Json
@@ -29,6 +29,8 @@ class ClipBatch:
     keys: tuple[str, ...]
     clips: NDArray[np.uint8]
     next_position: Json
+    captions: tuple[str, ...] = ()
+    dropped: tuple[bool, ...] = ()  # whose caption is kept from the decoder
 
 
 class ClipBatches:
@@ -70,8 +72,12 @@ class ClipBatches:
 
     def validation_clips(self) -> list[NDArray[np.uint8]]:
         """Frames of held-out clips, uint8 [T, H, W, 3], the same at every call."""
+        return [sample.clip for sample in self.validation_samples()]
+
+    def validation_samples(self) -> list[Sample]:
+        """Held-out clips with their captions, the same at every call."""
         count = min(len(self.validation), self.config.data.validation_clips)
-        return [self.validation.sample(0, i).clip for i in range(count)]
+        return [self.validation.sample(0, i) for i in range(count)]
 
     def report(self) -> DatasetReport:
         """For the last phase, which validation is about."""
@@ -106,10 +112,17 @@ class ClipBatches:
                 for _ in range(accumulation):
                     batch = next(open_streams[name])
                     places = {**places, name: asdict(batch.next)}
-                    yield ClipBatch(batch.keys, batch.clips, places)
+                    dropped = self.dropped_captions(batch.keys, step)
+                    yield ClipBatch(batch.keys, batch.clips, places, batch.captions, dropped)
                 step += 1
         finally:
             close_others(open_streams, phase=None)
+
+    def dropped_captions(self, keys: tuple[str, ...], step: int) -> tuple[bool, ...]:
+        """Which of these clips are without their caption in this step: it depends on seed, step and key alone."""
+        condition, seed = self.config.tokenizer.condition, self.config.training.seed
+        share = 0.0 if condition is None else condition.dropout
+        return tuple(hash_fraction(f"caption {seed} {step} {key}") < share for key in keys)
 
     def is_image_step(self, step: int) -> bool:
         phase = self.config.phases[self.config.phase_at(step)]

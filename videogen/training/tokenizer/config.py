@@ -8,6 +8,7 @@ from typing import ClassVar
 from tokenizer.losses.objective import LossConfig
 from tokenizer.losses.perceptual import LPIPS, LPIPSConfig
 from tokenizer.networks.kinds import TokenizerConfig
+from videogen.conditioning.config import TextConfig
 from videogen.evaluation.tokenizer.metrics import WINDOW
 from videogen.training.loop.config import OptimizerConfig, TrainingConfig
 
@@ -77,6 +78,7 @@ class TokenizerTrainingConfig:
     optimizer: OptimizerConfig
     training: TrainingConfig
     discriminator_optimizer: OptimizerConfig | None = None
+    text: TextConfig | None = None  # how captions are read, for tokenizer.condition
     init_from: Path | None = None  # a model or run whose weights are the first, such as one to finetune
 
     RENAMED: ClassVar[dict[str, str]] = {"begin_with": "init_from"}
@@ -97,6 +99,8 @@ class TokenizerTrainingConfig:
                     raise ValueError(f"phases hold clips of {size}; {user} needs sides of at least {least}")
         if self.tokenizer.channels != COLORS:
             raise ValueError(f"tokenizer has channels = {self.tokenizer.channels}; videos have {COLORS}")
+        if (self.tokenizer.condition is None) != (self.text is None):
+            raise ValueError("tokenizer.condition and text go together: give both or neither")
         frozen = [(phase.freezes_encoder, phase.decoder_only) for phase in self.phases]
         if frozen != sorted(frozen):
             raise ValueError(

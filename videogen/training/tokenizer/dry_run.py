@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from tokenizer.losses.discriminator import Discriminator
 from tokenizer.losses.perceptual import LPIPSConfig
+from tokenizer.networks.condition import ConditionInput
 from tokenizer.networks.kinds import make_tokenizer
 from tokenizer.networks.latent import LatentTokenizer
 from videogen.models.vision import load_vision
@@ -24,14 +25,19 @@ from videogen.training.estimate.report import (
     micro_batch_size,
 )
 from videogen.training.loop.stage import Json
+from videogen.training.prior.dry_run import find_context
 from videogen.training.tokenizer.clips import ClipBatches
 from videogen.training.tokenizer.config import PhaseConfig, TokenizerTrainingConfig
 from videogen.training.tokenizer.init_weights import init_weights
 from videogen.training.tokenizer.stage import DISCRIMINATOR, TokenizerStage
+from videogen.training.tokenizer.text import with_input
 
 
 def dry_run(config: TokenizerTrainingConfig, machine: Machine, processes: int = 1) -> tuple[Json, str]:
     """What a run would train, on what, in how much memory and time: as data and as text."""
+    text, assumed = find_context(config.text)
+    given = None if text is None else ConditionInput(text.length, text.vocabulary, text.features)
+    config = with_input(config, given)
     training = config.training
     micro = micro_batch_size(training, processes)
     with fake_tensors():
@@ -47,6 +53,7 @@ def dry_run(config: TokenizerTrainingConfig, machine: Machine, processes: int = 
     need = MemoryNeed(fixed, largest.bytes)
     facts: Json = {
         **stage.summary(),
+        **assumed,
         **clip_counts(config),
         "steps": training.steps,
         "micro-batches": [[micro, p.frames, p.height, p.width, 3] for p in config.phases],

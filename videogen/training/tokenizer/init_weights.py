@@ -8,6 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from tokenizer.networks.condition.decoder import CONDITION_WEIGHTS
 from tokenizer.networks.config import DECODER_FIELDS, CNNTokenizerConfig
 from tokenizer.networks.encoder_decoder import decoder_layers
 from tokenizer.networks.factorized_config import FactorizedTokenizerConfig
@@ -24,7 +25,8 @@ from videogen.training.tokenizer.init_from_images import init_from_images
 def init_weights(training: TokenizerTrainingConfig, fresh: LatentTokenizer) -> dict[str, Tensor]:
     """The weights of the `init_from` model; UsageError if its network differs, unless it is the image part of this one.
 
-    Its quantizer may differ, unless quantizers are frozen: the new one starts from its `fresh` weights.
+    Its quantizer may differ, unless quantizers are frozen: the new one starts from its `fresh` weights. A condition may
+    be new, and starts from its `fresh` weights, which change nothing yet.
 
     If the encoder is frozen, the decoder may differ: a convolutional one with the same widths and more blocks starts by
     computing what the smaller one did; any other starts from its `fresh` weights.
@@ -39,6 +41,7 @@ def init_weights(training: TokenizerTrainingConfig, fresh: LatentTokenizer) -> d
         except ValueError as error:
             raise UsageError(f"init_from names {path}, which {error}") from None
     others = {f.name for f in fields(config) if getattr(model.config, f.name, None) != getattr(config, f.name)}
+    others -= {"condition"}
     other_quantizer = model.config.quantizer.encoding != config.quantizer.encoding
     if (
         not same_but_quantizers(model.config, config)
@@ -49,13 +52,14 @@ def init_weights(training: TokenizerTrainingConfig, fresh: LatentTokenizer) -> d
         named = others - ({"spread_weight"} if phase.decoder_only else {"spread_weight", "quantizer"})
         raise UsageError(f"init_from names {path}, which differs from this configuration in {', '.join(sorted(named))}")
     check_latents(path, model.config.quantizer, config.quantizer)
-    given, own = dict(model.network.state_dict()), fresh.state_dict()
+    condition = condition_weights(model.network.state_dict(), fresh.state_dict())
+    given, own = without_condition(model.network.state_dict()), without_condition(fresh.state_dict())
     if other_quantizer:
         given = replaced(given, own, ("quantizer.",))
     if not others.isdisjoint(DECODER_FIELDS):
         decoder = {name: weights for name, weights in own.items() if name.startswith(DECODER_WEIGHTS)}
         given = replaced(given, grow_decoder(given, model.config, config, decoder), DECODER_WEIGHTS)
-    return {name: with_rows_of(own[name], weights) for name, weights in given.items()}
+    return {name: with_rows_of(own[name], weights) for name, weights in given.items()} | condition
 
 
 def same_but_quantizers(old: TokenizerConfig, new: TokenizerConfig) -> bool:
@@ -89,6 +93,18 @@ def with_rows_of(own: Tensor, given: Tensor) -> Tensor:
         return given
     rows = min(len(own), len(given))
     return torch.cat([given[:rows], own[rows:]])
+
+
+def without_condition(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in weights.items() if not name.startswith(CONDITION_WEIGHTS)}
+
+
+def condition_weights(given: Mapping[str, Tensor], fresh: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of the condition: the given ones if all of them fit, else fresh ones."""
+    new = {name: tensor for name, tensor in fresh.items() if name.startswith(CONDITION_WEIGHTS)}
+    old = {name: tensor for name, tensor in given.items() if name.startswith(CONDITION_WEIGHTS)}
+    fits = {name: tensor.shape for name, tensor in old.items()} == {name: tensor.shape for name, tensor in new.items()}
+    return old if fits else new
 
 
 def grow_decoder(

@@ -5,12 +5,14 @@ from pathlib import Path
 
 from videogen.data import refuse_changed
 from videogen.training.loop.config import CHANGEABLE
+from videogen.training.loop.distributed import data_device
 from videogen.training.loop.train import train
 from videogen.training.loop.trainer import Callbacks, TrainingResult
 from videogen.training.records.run_folder import config_dict
 from videogen.training.tokenizer.clips import ClipBatches
 from videogen.training.tokenizer.config import TokenizerTrainingConfig
 from videogen.training.tokenizer.stage import TokenizerStage
+from videogen.training.tokenizer.text import input_of, load_text, with_input
 
 PLACES = frozenset({"data.train", "data.validation", "data.workers"})  # a set may move; its clips must stay the same
 
@@ -22,9 +24,12 @@ def run_tokenizer(
     clips = ClipBatches(config)
     for index in clips.indexed:
         refuse_changed(index)
-    resolved = {**config_dict(config), "clips": clips.fingerprint()}
+    conditioner = load_text(config, clips, folder, "cpu" if config.text is None else data_device())
+    known = with_input(config, input_of(conditioner))
+    fingerprint = None if conditioner is None else conditioner.fingerprint
+    resolved = {**config_dict(config), "clips": clips.fingerprint(), "conditioner": fingerprint}
     return train(
-        lambda: TokenizerStage(config, clips),
+        lambda: TokenizerStage(known, clips, conditioner),
         config.training,
         folder,
         resolved,

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from interfaces.prior import Text
 from tokenizer import diagnostics
 from tokenizer.losses.adversarial import LeCam, is_active
 from tokenizer.losses.alignment import AlignmentHead, AlignmentPairs, alignment_loss, alignment_pairs
@@ -21,6 +22,8 @@ from tokenizer.networks.latent import DECODER_WEIGHTS, ENCODER_WEIGHTS, Reconstr
 from tokenizer.quantize import batch_figures
 from videogen.checkpoint import Content
 from videogen.clip_spec import ClipSpec
+from videogen.conditioning import Conditioner
+from videogen.data import Sample
 from videogen.evaluation.info.spec import format_codes, format_groups
 from videogen.evaluation.tokenizer.reconstruction import ReconstructionMetrics, draw_pairs
 from videogen.io.pixels import to_clip, to_frames
@@ -44,8 +47,8 @@ class TokenizerStage:
     name = "tokenizer"
     monitored = MonitoredMetric("psnr", "l2", lower_is_better=False)
 
-    def __init__(self, config: TokenizerTrainingConfig, clips: ClipBatches):
-        self.config, self.clips = config, clips
+    def __init__(self, config: TokenizerTrainingConfig, clips: ClipBatches, conditioner: Conditioner | None = None):
+        self.config, self.clips, self.conditioner = config, clips, conditioner
         self.network = make_tokenizer(config.tokenizer)
         self.network.quantizer.begin_training()
         self.statistics = QuantizerStatistics(self.network.quantizer)
@@ -90,7 +93,9 @@ class TokenizerStage:
     def losses(self, batch: ClipBatch, step: int, distributed: Distributed) -> Iterator[LossOutput]:
         clip = to_clip(to_device(batch.clips, distributed.device))
         self.network.quantizer.set_step(step)
-        out: Reconstruction = distributed.modules[TOKENIZER](clip)
+        text = self.text(batch.captions, distributed.device)
+        text = None if text is None else text.without(torch.tensor(batch.dropped, device=distributed.device))
+        out: Reconstruction = distributed.modules[TOKENIZER](clip, text)
         if not self.phase(step).decoder_only:
             self.statistics.collect(step, out.quantized.statistics, out.quantized.samples)
         loss = reconstruction_loss(self.config.loss, self.perceptual(distributed.device), out.clip, clip, step)
@@ -132,6 +137,10 @@ class TokenizerStage:
         latents_BTND = out.latents if self.alignment.on == "latents" else out.quantized.latents
         return alignment_pairs(self.vision, clip, latents_BTND, self.network.spec(*clip.shape[3:]))
 
+    def text(self, captions: Sequence[str], device: torch.device) -> Text | None:
+        """What the decoder is told; None for a tokenizer without a condition."""
+        return None if self.conditioner is None else self.conditioner(captions).to(device)
+
     def last_layer(self, out: Reconstruction, distributed: Distributed) -> Tensor:
         """Where the adaptive weight compares gradients: the weights of the last layer, or the reconstructed clip.
 
@@ -167,32 +176,52 @@ class TokenizerStage:
         }
 
     @cached_property
+    def validation_samples(self) -> list[Sample]:
+        return self.clips.validation_samples()
+
+    @cached_property
     def validation_clips(self) -> Tensor:
         """uint8 [N, T, H, W, 3]"""
-        return torch.stack([torch.from_numpy(clip) for clip in self.clips.validation_clips()])
+        return torch.stack([torch.from_numpy(sample.clip) for sample in self.validation_samples])
+
+    @property
+    def validation_captions(self) -> list[str]:
+        return [sample.caption for sample in self.validation_samples]
 
     def validate(self, distributed: Distributed) -> dict[str, float]:
-        """Each process evaluates every world_size-th clip; the metrics are over all clips, each counted once."""
-        metrics = ReconstructionMetrics.none(self.network.quantizer.codebooks)
-        count = len(self.validation_clips)
-        for numbers in torch.split(numbers_of_rank(count, distributed.rank, distributed.world_size), VALIDATION_BATCH):
-            part = self.validation_clips[numbers % count]
-            out: Reconstruction = distributed.modules[TOKENIZER](to_clip(part.to(distributed.device)))
-            own = int((numbers < count).sum())
-            metrics = metrics.plus(to_frames(out.clip[:own]).cpu(), part[:own], out.codes[:own])
-        together = reduce(ReconstructionMetrics.joined, distributed.gather(metrics))
+        """Metrics over all held-out clips; a decoder with a condition is told their captions, and then none."""
+        together = self.reconstruct_held_out(distributed, self.validation_captions)
         quality, usage = together.totals.quality(), together.usage
+        untold = {}
+        if self.conditioner is not None:
+            without = self.reconstruct_held_out(distributed, [""] * len(self.validation_captions))
+            untold = {"psnr_without_caption": without.totals.quality().psnr}
         return {
             "psnr": quality.psnr,
             "psnr_pooled": quality.psnr_pooled,
             "ssim": quality.ssim,
             "flicker": quality.flicker,
             **usage.figures(),
+            **untold,
         }
+
+    def reconstruct_held_out(self, distributed: Distributed, captions: Sequence[str]) -> ReconstructionMetrics:
+        """Each process evaluates every world_size-th clip; the metrics are over all clips, each counted once."""
+        metrics = ReconstructionMetrics.none(self.network.quantizer.codebooks)
+        count = len(self.validation_clips)
+        for numbers in torch.split(numbers_of_rank(count, distributed.rank, distributed.world_size), VALIDATION_BATCH):
+            part = self.validation_clips[numbers % count]
+            text = self.text([captions[number % count] for number in numbers.tolist()], distributed.device)
+            out: Reconstruction = distributed.modules[TOKENIZER](to_clip(part.to(distributed.device)), text)
+            own = int((numbers < count).sum())
+            metrics = metrics.plus(to_frames(out.clip[:own]).cpu(), part[:own], out.codes[:own])
+        together: ReconstructionMetrics = reduce(ReconstructionMetrics.joined, distributed.gather(metrics))
+        return together
 
     def write_samples(self, distributed: Distributed, place: Path) -> None:
         clips = self.validation_clips[:SAMPLE_CLIPS]
-        out: Reconstruction = distributed.modules[TOKENIZER](to_clip(clips.to(distributed.device)))
+        text = self.text(self.validation_captions[:SAMPLE_CLIPS], distributed.device)
+        out: Reconstruction = distributed.modules[TOKENIZER](to_clip(clips.to(distributed.device)), text)
         if distributed.rank == 0:
             draw_pairs(clips.numpy(), to_frames(out.clip).cpu().numpy(), self.config.data.fps, place)
 
@@ -200,7 +229,7 @@ class TokenizerStage:
         phase = self.config.phases[-1]
         clips = ClipSpec(phase.height, phase.width, self.config.data.fps, phase.frames)
         used = {name: tensor for name, tensor in weights[TOKENIZER].items() if not LEARNING.match(name)}
-        return tokenizer_files(self.config.tokenizer, clips, used, self.card())
+        return tokenizer_files(self.config.tokenizer, clips, used, self.card(), self.conditioner)
 
     def card(self) -> str:
         facts = "\n".join(f"- {name}: {value}" for name, value in self.summary().items())
@@ -212,12 +241,15 @@ class TokenizerStage:
         spec = self.network.spec(phase.height, phase.width)
         pixels = spec.frames_per_latent * phase.height * phase.width
         codes = f"{math.prod(spec.codebooks):,} ({spec.bits:.2f} bits a token)"
+        condition = self.config.tokenizer.condition
+        told = {} if condition is None else {"the decoder is told": f"the caption, by {condition.kind}"}
         return {
             "compression": f"{side} x {side} in space, {spec.frames_per_latent} in time",
             "codes": format_codes(spec) if spec.continuous else codes,
             "tokens a latent frame": f"{spec.tokens} ({format_groups(spec)})",
             "tokens a second of video": f"{spec.tokens * fps / spec.frames_per_latent:.0f} at {fps:g} frames a second",
             **({} if spec.continuous else {"bits a pixel": f"{spec.bits * spec.tokens / pixels:.4f} (raw video: 24)"}),
+            **told,
             **{f"parameters of the {name}": f"{count_parameters(part):,}" for name, part in self.parts()},
         }
 
