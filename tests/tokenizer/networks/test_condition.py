@@ -11,7 +11,7 @@ from torch import Tensor
 from interfaces.prior import Text
 from interfaces.tokenizer import encode_clip
 from tests.tokenizer.models import noise_clip, small_config
-from tokenizer.laws import check, size_in_bytes
+from tokenizer.laws import check, same, size_in_bytes
 from tokenizer.networks.condition import ConditionConfig, ConditionInput, CrossAttentionConfig, FilmConfig
 from tokenizer.networks.condition.fixed import FixedCondition
 from tokenizer.networks.kinds import make_tokenizer
@@ -97,9 +97,13 @@ def test_every_caption_counts_whole_and_padding_does_not(condition: ConditionCon
 @pytest.mark.parametrize("condition", EACH_KIND)
 def test_alone_is_in_a_batch(condition: ConditionConfig) -> None:
     model, text, codes = conditioned(condition), texts(condition), encode_clip(conditioned(condition), CLIP)
-    together = decode(model, codes, text)
-    for row in range(2):
-        assert torch.equal(decode(model, codes[row : row + 1], text.rows(slice(row, row + 1))), together[row : row + 1])
+    together, state = decode(model, codes, text), model.begin_decoding(text)
+    assert state is not None
+    for row in (slice(0, 1), slice(1, 2)):
+        torch.testing.assert_close(decode(model, codes[row], text.rows(row)), together[row], atol=1e-5, rtol=0)
+        alone, of_batch = model.begin_decoding(text.rows(row)), map_state(lambda leaf, row=row: leaf[row], state)
+        assert alone is not None
+        assert same(alone, of_batch), "what is read of a caption, to the bit"
 
 
 @pytest.mark.parametrize("condition", EACH_KIND)
