@@ -10,12 +10,13 @@ from torch import Tensor
 
 from interfaces.prior import Text
 from interfaces.tokenizer import encode_clip
-from tests.tokenizer.models import noise_clip, small_config
+from tests.tokenizer.models import FSQ_1000, noise_clip, small_config
 from tokenizer.laws import check, same, size_in_bytes
 from tokenizer.networks.condition import ConditionConfig, ConditionInput, CrossAttentionConfig, FilmConfig
 from tokenizer.networks.condition.fixed import FixedCondition
 from tokenizer.networks.kinds import make_tokenizer
 from tokenizer.networks.latent import DECODER_WEIGHTS, LatentTokenizer
+from tokenizer.networks.transformer.config import TransformerTokenizerConfig
 from tokenizer.streaming import State, flatten_state, map_state, unflatten_state
 
 INPUTS = {"ids": ConditionInput(6, vocabulary=20), "features": ConditionInput(6, features=5)}
@@ -65,6 +66,26 @@ def test_the_laws_hold_with_a_caption_and_without(condition: ConditionConfig) ->
     for told in (model, FixedCondition(model, text.rows(slice(0, 1))), FixedCondition(model, text.rows(slice(1, 2)))):
         verdicts = list(check(told, CLIP, [[1, 2, 3], [4, 0, 5]], 1e-4))
         assert [verdict for verdict in verdicts if not verdict.held or verdict.skipped] == []
+
+
+def test_a_transformer_is_told_after_each_block() -> None:
+    condition = replace(KINDS["film"], input=INPUTS["ids"])
+    network = TransformerTokenizerConfig(
+        f_t=4, f_s=8, front="haar", width=16, heads=2, encoder_blocks=1, decoder_blocks=2, window=2, window_t=3,
+        mlp_ratio=2.0, quantizer=FSQ_1000, spread_weight=0.1,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model, text = make_tokenizer(replace(network, condition=condition)).eval(), texts(condition)
+    plain = make_tokenizer(network).eval()
+    plain.load_state_dict({name: each for name, each in model.state_dict().items() if ".condition." not in name})
+    assert torch.equal(model(CLIP, text).clip, plain(CLIP).clip)
+    assert model.config.encoding == network.encoding
+    for name, weights in model.named_parameters():
+        if ".condition." in name:
+            weights.data.normal_(std=0.3)
+    assert not torch.equal(model(CLIP, text).clip, model(CLIP).clip)
+    verdicts = list(check(FixedCondition(model, text.rows(slice(0, 1))), CLIP, [[1, 2, 3], [4, 0, 5]], 1e-4))
+    assert [verdict for verdict in verdicts if not verdict.held or verdict.skipped] == []
 
 
 @pytest.mark.parametrize("condition", CASES)

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from tokenizer.networks.condition.config import ConditionConfig
 from tokenizer.networks.config import check_choice, encoding_of
 from tokenizer.networks.layouts import GRID, LayoutConfig
 from tokenizer.quantize import QuantizerConfig
 
-OTHER_FIELDS = frozenset({"decoder_blocks", "spread_weight"})  # they decide no codes
+OTHER_FIELDS = frozenset({"decoder_blocks", "spread_weight", "condition"})  # they decide no codes
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class TransformerTokenizerConfig:
     spread_weight: float  # weight of the loss that keeps latents in the range of the quantizer; 0: none
     channels: int = 3
     layout: LayoutConfig = GRID
+    condition: ConditionConfig | None = None  # what the decoder is told beside the codes; null: nothing
     causal: bool = True  # false: attention over time also sees later frames; for comparisons, because it cannot stream
     kind: Literal["transformer"] = "transformer"
 

@@ -6,6 +6,7 @@ As in the convolutional tokenizer, a linear path connects patches and features; 
 import torch
 from torch import Tensor, nn
 
+from tokenizer.networks.condition import decoder_sequence
 from tokenizer.networks.convolution import FrameConv
 from tokenizer.networks.patchify import HaarPatchify, Patchify
 from tokenizer.networks.transformer.config import TransformerTokenizerConfig
@@ -45,9 +46,11 @@ def make_encoder(config: TransformerTokenizerConfig, feature_dim: int) -> Stream
 
 
 def make_decoder(config: TransformerTokenizerConfig, feature_dim: int) -> StreamingSequential:
-    """Features to patches."""
+    """Features to patches; what it is told follows each block."""
     first, last = FrameConv(feature_dim, config.width, 1), PatchOutput(config.width, config.patch_dim)
-    return StreamingSequential([first, *block_layers(config, config.decoder_blocks), last])
+    layers = [first, *block_layers(config, config.decoder_blocks), last]
+    dims = {number: config.width for number, layer in enumerate(layers) if isinstance(layer, GatedMLP)}
+    return decoder_sequence(layers, config.condition, dims)
 
 
 def block_layers(config: TransformerTokenizerConfig, blocks: int) -> list[nn.Module]:
