@@ -13,8 +13,10 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from interfaces.prior import Text
 from tokenizer.networks.blocks import TimeBlock
 from tokenizer.networks.cnn import CNNTokenizer
+from tokenizer.networks.condition import decoder_sequence
 from tokenizer.networks.convolution import Downsample, FrameConv, Upsample
 from tokenizer.networks.factorized_config import FactorizedTokenizerConfig
 from tokenizer.networks.latent import LatentTokenizer, Reconstruction
@@ -35,7 +37,7 @@ class FactorizedTokenizer(LatentTokenizer):
             config,
             image.patchify,
             lambda config, dim: FactorizedEncoder(config, image, dim),
-            lambda config, dim: FactorizedDecoder(config, image, dim),
+            lambda config, dim: make_factorized_decoder(config, image, dim),
         )
         if config.image_quantizer is not None:
             self.quantizer = QuantizerPair(self.quantizer, image.quantizer.of_group(0))
@@ -48,12 +50,12 @@ class FactorizedTokenizer(LatentTokenizer):
 
     @property
     def last_layer(self) -> Tensor:
-        last = cast(FactorizedDecoder, self.decoder).frames.layers[-1]
+        last = cast(StreamingSequential, self.decoder).layers[-1]
         return cast(FrameConv, last).conv.weight
 
-    def forward(self, clip_BCTHW: Tensor) -> Reconstruction:
+    def forward(self, clip_BCTHW: Tensor, text: Text | None = None) -> Reconstruction:
         """Encode, quantize and decode a whole clip; in training, one frame of each latent frame as an image too."""
-        out = super().forward(clip_BCTHW)
+        out = super().forward(clip_BCTHW, text)
         if self.image is None or not self.training:
             return out
         images_NC1HW = rearrange(clip_BCTHW[:, :, :: self.config.f_t], "b c t h w -> (b t) c 1 h w")
@@ -89,22 +91,15 @@ class FactorizedEncoder(Streaming):
         return self.time(features_BThwC, state)  # type: ignore[no-any-return]
 
 
-class FactorizedDecoder(Streaming):
-    """Features of latent frames to patches of frames; the entry is for images alone."""
+def make_factorized_decoder(config: FactorizedTokenizerConfig, image: CNNTokenizer, dim: int) -> StreamingSequential:
+    """Features of latent frames to patches of frames: along time first, then the image tokenizer's own layers.
 
-    def __init__(self, config: FactorizedTokenizerConfig, image: CNNTokenizer, dim: int):
-        super().__init__()
-        width, layers = config.decoder_widths[-1], cast(StreamingSequential, image.decoder).layers
-        self.entry: nn.Module | None = None if config.image_quantizer is None else layers[0]
-        self.time = StreamingSequential(
-            [
-                FrameConv(dim, width, 3),
-                *(TimeBlock(width, config.kernel_t, config.causal) for _ in range(config.decoder_time_blocks)),
-                Upsample(width, width, config.f_t, 1),
-            ]
-        )
-        self.frames = StreamingSequential(layers[1:])
-
-    def forward(self, x_BTHWC: Tensor, state: State | None) -> tuple[Tensor, State]:
-        features_BThwC, state = self.time(x_BTHWC, state)
-        return self.frames(features_BThwC, None)[0], state
+    A condition is told to the blocks along time. The entry is for images alone.
+    """
+    width, (entry, *frames) = config.decoder_widths[-1], cast(StreamingSequential, image.decoder).layers
+    blocks = [TimeBlock(width, config.kernel_t, config.causal) for _ in range(config.decoder_time_blocks)]
+    layers = [FrameConv(dim, width, 3), *blocks, Upsample(width, width, config.f_t, 1), *frames]
+    decoder = decoder_sequence(layers, config.condition, dict.fromkeys(range(1, 1 + len(blocks)), width))
+    if config.image_quantizer is not None:
+        decoder.add_module("entry", entry)
+    return decoder

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from tokenizer.networks.condition.config import ConditionConfig
 from tokenizer.networks.config import DECODER_FIELDS, CNNTokenizerConfig, check_choice, encoding_of
 from tokenizer.networks.layouts import GRID, LayoutConfig
 from tokenizer.quantize import QuantizerConfig
@@ -33,6 +34,7 @@ class FactorizedTokenizerConfig:
     image_weight: float = 1.0  # of its losses: the mean squared error of single frames, and its quantizer's
     channels: int = 3
     layout: LayoutConfig = GRID
+    condition: ConditionConfig | None = None  # what the decoder is told beside the codes; null: nothing
     causal: bool = True  # false: temporal kernels also see later frames; for comparisons, because it cannot stream
     kind: Literal["factorized"] = "factorized"
 
@@ -77,5 +79,9 @@ class FactorizedTokenizerConfig:
     def encoding(self) -> dict[str, Any]:
         """The settings that decide which codes a clip, or an image alone, becomes."""
         image = None if self.image_quantizer is None else self.image_quantizer.encoding
-        others = DECODER_FIELDS | {"spread_weight", "image_weight", "kind"} | ({"causal"} if self.causal else set())
+        others = (
+            DECODER_FIELDS
+            | {"spread_weight", "image_weight", "condition", "kind"}
+            | ({"causal"} if self.causal else set())
+        )
         return {**encoding_of(self, others), "image_quantizer": image}

@@ -41,8 +41,9 @@ def init_from_images(given: LatentTokenizer, config: FactorizedTokenizerConfig) 
 @torch.no_grad()
 def begin_still(network: FactorizedTokenizer, head: FrameConv, entry: FrameConv) -> None:
     """Means of frames are encoded as images, and every image is repeated; blocks along time change nothing yet."""
-    time_layers = [*layers_of(network.encoder), *layers_of(network.decoder)]
-    for layer in time_layers:
+    into = layers_of(network.encoder.time)  # type: ignore[arg-type]
+    out_of = layers_of(network.decoder)[: network.config.decoder_time_blocks + 2]  # the image model's own come after
+    for layer in (*into, *out_of):
         if isinstance(layer, TimeBlock):
             nn.init.zeros_(layer.time.conv.weight)
         elif isinstance(layer, Downsample):
@@ -51,11 +52,10 @@ def begin_still(network: FactorizedTokenizer, head: FrameConv, entry: FrameConv)
         elif isinstance(layer, Upsample):
             same = torch.eye(layer.mix.conv.weight.shape[1])
             layer.mix.conv.weight.copy_(same.repeat(layer.time, 1)[:, :, None, None])
-    for layer, image_layer in ((layers_of(network.encoder)[-1], head), (layers_of(network.decoder)[0], entry)):
+    for layer, image_layer in ((into[-1], head), (out_of[0], entry)):
         if cast(FrameConv, layer).conv.weight.shape == image_layer.conv.weight.shape:  # layouts may have other channels
             layer.load_state_dict(image_layer.state_dict())
 
 
 def layers_of(part: nn.Module) -> Sequence[nn.Module]:
-    """The layers along time."""
-    return cast(Sequence[nn.Module], part.time.layers)  # type: ignore[union-attr]
+    return cast(Sequence[nn.Module], part.layers)
