@@ -10,9 +10,11 @@ import torch
 from interfaces.tokens import TokenGroup, TokenSpec
 from prior.config import ContextConfig, PriorConfig
 from prior.model import LlamaPrior
+from tokenizer.networks.condition import ConditionInput
 from tokenizer.networks.kinds import make_tokenizer
 from videogen.config import resolve
 from videogen.config.schemas import SCHEMAS
+from videogen.training.tokenizer.text import with_input
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 FILES = sorted(place for schema in SCHEMAS for place in CONFIGS.glob(f"{schema}/*.yaml"))
@@ -33,7 +35,7 @@ def test_a_preset_resolves(path: Path) -> None:
 def test_a_tokenizer_can_be_built_from_it(path: Path) -> None:
     config = resolve(path, expected="tokenizer")[1].value
     with torch.device("meta"):
-        network = make_tokenizer(config.tokenizer)
+        network = make_tokenizer(with_input(config, ConditionInput(length=40, vocabulary=512, features=None)).tokenizer)
     assert sum(p.numel() for p in network.parameters()) > 1e5
     assert config.training.steps > config.phases[-1].from_step, "the last phase is never reached"
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from videogen.models.convert import convert_model
     from videogen.models.folder import INDEX, has_prior, open_model
     from videogen.models.hub import BUNDLED, resolve_model
-    from videogen.models.loading import fingerprint_of, load_prior, load_tokenizer
+    from videogen.models.loading import fingerprint_of, keep_first_tokens, load_prior, load_tokenizer
     from videogen.models.records import PriorModel, TokenizerModel, count_parameters
     from videogen.models.sampler import check_order, sampler_of
     from videogen.models.saving import prior_files, save_image_tokenizer, save_model, tokenizer_files
@@ -48,6 +48,7 @@ __all__ = [
     "count_parameters",
     "fingerprint_of",
     "has_prior",
+    "keep_first_tokens",
     "load_prior",
     "load_tokenizer",
     "open_model",
@@ -63,7 +64,7 @@ _MODULES = {
     "convert": ("convert_model",),
     "folder": ("INDEX", "has_prior", "open_model"),
     "hub": ("BUNDLED", "resolve_model"),
-    "loading": ("fingerprint_of", "load_prior", "load_tokenizer"),
+    "loading": ("fingerprint_of", "keep_first_tokens", "load_prior", "load_tokenizer"),
     "records": ("PriorModel", "TokenizerModel", "count_parameters"),
     "sampler": ("check_order", "sampler_of"),
     "saving": ("prior_files", "save_image_tokenizer", "save_model", "tokenizer_files"),

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,38 @@ from videogen.conditioning import load_conditioner
 from videogen.conditioning.prompt_vocabulary import FILE as PROMPT_VOCABULARY
 from videogen.conditioning.prompt_vocabulary import PromptVocabulary
 from videogen.config.serialization import from_json
-from videogen.errors import CheckpointError
+from videogen.errors import CheckpointError, UsageError
 from videogen.models.folder import GENERATION, PRIOR, TOKENIZER, open_model, part_of
 from videogen.models.records import PriorModel, TokenizerModel
-from videogen.models.registry import PRIORS, TOKENIZERS, Kind
+from videogen.models.registry import PRIORS, TOKENIZERS, Kind, kind_of
 
 
 def load_tokenizer(path: str | Path, device: str = "cpu", tokens: int | None = None) -> TokenizerModel:
     """The tokenizer of a model folder or a run folder; with `tokens`, one that makes only so many first tokens."""
     model = tokenizer_of(open_model(path, TOKENIZER), device)
-    return model if tokens is None else model.with_tokens(tokens)
+    return model if tokens is None else keep_first_tokens(model, tokens)
+
+
+def keep_first_tokens(model: TokenizerModel, tokens: int) -> TokenizerModel:
+    """A model that makes only the first tokens of each latent frame; UsageError if they do not decode alone.
+
+    The same weights under a configuration that says so, which whoever saves the model saves with it.
+    """
+    layout: Any = getattr(model.config, "layout", None)
+    if not hasattr(layout, "kept"):
+        raise UsageError(f"{model.path}: --tokens {tokens} needs tokens on a line; those of this model are on a grid")
+    try:
+        layout.check_prefix(tokens)
+    except ValueError as error:
+        raise UsageError(f"{model.path}: {error}") from None
+    if tokens == layout.made:
+        return model
+    config = replace(model.config, layout=replace(layout, kept=tokens))
+    network: Any = TOKENIZERS[kind_of(config, TOKENIZERS)].make(config)
+    network.load_state_dict(model.network.state_dict())
+    network = network.eval().requires_grad_(False).to(model.device)
+    described = {**model.described, "network": asdict(config)}
+    return replace(model, network=network, fingerprint=fingerprint_of(network), described=described)
 
 
 def load_prior(path: str | Path, device: str = "cpu") -> PriorModel:

@@ -75,12 +75,6 @@ class TokenizerModel:
         """The numbers of first tokens to look at where any number of them decodes, all of them last; else none."""
         return tuple(getattr(getattr(self.config, "layout", None), "prefixes", ()))
 
-    def with_tokens(self, tokens: int) -> "TokenizerModel":
-        """This model making only the first tokens of each latent frame; UsageError if they do not decode alone."""
-        from videogen.models.first_tokens import keep_first_tokens
-
-        return keep_first_tokens(self, tokens)
-
     def begin_decoding(self, captions: Sequence[str]) -> State:
         """The state of a decoder that is told these captions, one for each clip; None, a new stream, if it takes none.
 

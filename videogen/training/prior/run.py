@@ -17,7 +17,7 @@ from videogen.conditioning.folder import CONFIG
 from videogen.data import load_index, refuse_changed
 from videogen.data.split import hold_out
 from videogen.errors import DataError, UsageError
-from videogen.models import INDEX, TokenizerModel, load_tokenizer, open_model
+from videogen.models import INDEX, TokenizerModel, keep_first_tokens, load_tokenizer, open_model
 from videogen.tokens import TokenSet, encode
 from videogen.tokens.description import NAME, read_description
 from videogen.tokens.windows import split_rows
@@ -86,7 +86,7 @@ def tokenizer_for(data: Path, path: str | Path, device: str = "cpu") -> Tokenize
     if not model.prefixes or not (data / NAME).is_file():
         return model
     tokens = read_description(data).spec.tokens
-    return model.with_tokens(tokens) if tokens < model.spec.tokens else model
+    return keep_first_tokens(model, tokens) if tokens < model.spec.tokens else model
 
 
 def tokenizer_of_run(folder: Path) -> Path:

@@ -1,7 +1,7 @@
 """The initial weights of a factorized tokenizer that starts from a tokenizer of images.
 
 The network along time begins as one of still images: a latent frame is the mean of its frames' features, encoded by the
-image model's last layer, and the image model's first layer decodes it into f_t equal frames. So with the image model's
+image model's last layer, and the image model's first layer decodes it into equal frames. So with the image model's
 quantizer and a plain grid, frames of a still clip are its pictures from the first step on.
 """
 
