@@ -26,6 +26,7 @@ from interfaces.tokens import TokenSpec
 from tokenizer.networks.cnn import CNNTokenizer
 from tokenizer.networks.config import CNNTokenizerConfig
 from tokenizer.networks.convolution import FrameConv, TimeConv, last_frames
+from tokenizer.networks.latent import LatentTokenizer
 from tokenizer.quantize import FSQConfig
 from tokenizer.streaming import State, flatten_state, state_tensors
 from videogen.system.hardware import describe
@@ -164,7 +165,7 @@ def floor_seconds(
     return float(max(counter.get_total_flops() / peak, moved / (1e9 * machine["bandwidth_gb_s"])))
 
 
-def memory_of_a_long_stream(model: CNNTokenizer, newest: Tensor, spec: TokenSpec, frames: int) -> dict[str, float]:
+def memory_of_a_long_stream(model: LatentTokenizer, newest: Tensor, spec: TokenSpec, frames: int) -> dict[str, float]:
     """Resident memory after a tenth of the stream, and its growth in the rest."""
     state: State | None = None
     early, warm = 0.0, frames // 10

@@ -19,7 +19,18 @@ from tokenizer.networks.layouts.pyramid import Pyramid, PyramidConfig
 
 LayoutConfig: TypeAlias = GridConfig | CoarseFineConfig | KeyframesConfig | PyramidConfig | LineConfig
 
-__all__ = ["GRID", "GridConfig", "LayoutConfig", "Quantize", "TokenLayout", "make_layout"]
+__all__ = [
+    "GRID",
+    "CoarseFineConfig",
+    "GridConfig",
+    "KeyframesConfig",
+    "LayoutConfig",
+    "LineConfig",
+    "PyramidConfig",
+    "Quantize",
+    "TokenLayout",
+    "make_layout",
+]
 
 GRID = GridConfig()
 
