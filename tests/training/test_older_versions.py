@@ -26,7 +26,11 @@ def as_version_1(run: Path) -> None:
     assert config.pop("version") == 2
     config["begin_with"] = config.pop("init_from")
     config["optimizer"]["momentum"] = 0.95
-    del config["tokenizer"]["causal"]
+    for name in ("causal", "layout", "kind", "condition"):
+        del config["tokenizer"][name]
+    for phase in config["phases"]:
+        del phase["encoder_frozen"]
+    del config["loss"]["alignment"], config["text"], config["conditioner"]
     (run / "config.json").write_text(json.dumps(config))
     for step in steps_in(run / "checkpoints"):
         place = run / "checkpoints" / f"step_{step:08}"

@@ -21,7 +21,7 @@ def read_run_config(path: Path) -> dict[str, Any]:
     data = upgraded(data) if version == 1 else data
     if isinstance(data.get("tokenizer"), dict):  # a run of before these settings
         data["tokenizer"].setdefault("causal", True)
-        data["tokenizer"].setdefault("layout", {"kind": "grid"})
+        data["tokenizer"].setdefault("layout", {"merge": 1, "kind": "grid"})
         data["tokenizer"].setdefault("kind", "cnn")
         for phase in data.get("phases", []):
             phase.setdefault("encoder_frozen", False)
