@@ -14,7 +14,7 @@ from tokenizer.networks.encoder_decoder import decoder_layers
 from tokenizer.networks.factorized_config import FactorizedTokenizerConfig
 from tokenizer.networks.kinds import TokenizerConfig
 from tokenizer.networks.latent import DECODER_WEIGHTS, LatentTokenizer
-from tokenizer.quantize import QuantizerConfig
+from tokenizer.quantize import QuantizerConfig, encoder_dim_of
 from videogen.errors import UsageError
 from videogen.models import load_tokenizer
 from videogen.training.loop.stage import naming_init_from
@@ -59,7 +59,8 @@ def init_weights(training: TokenizerTrainingConfig, fresh: LatentTokenizer) -> d
     if not others.isdisjoint(DECODER_FIELDS):
         decoder = {name: weights for name, weights in own.items() if name.startswith(DECODER_WEIGHTS)}
         given = replaced(given, grow_decoder(given, model.config, config, decoder), DECODER_WEIGHTS)
-    return {name: with_rows_of(own[name], weights) for name, weights in given.items()} | condition
+    channels = encoder_dim_of(config.quantizer), encoder_dim_of(model.config.quantizer)
+    return {name: with_channels_of(own[name], weights, *channels) for name, weights in given.items()} | condition
 
 
 def same_but_quantizers(old: TokenizerConfig, new: TokenizerConfig) -> bool:
@@ -84,13 +85,18 @@ def replaced(given: Mapping[str, Tensor], others: Mapping[str, Tensor], prefixes
     return kept | {name: weights for name, weights in others.items() if name.startswith(prefixes)}
 
 
-def with_rows_of(own: Tensor, given: Tensor) -> Tensor:
-    """The given rows, as many as there are in both, then its own.
+def with_channels_of(own: Tensor, given: Tensor, own_dim: int, given_dim: int) -> Tensor:
+    """The given weights of as many channels of the encoder as there are in both, then its own.
 
-    The encoder's last layer has a row for each number of a latent, and after them those of log variances, if any.
+    Its last layer has a row for each number of a latent, and after them those of log variances, if any; on a line each
+    token has a row, with a number for each of these channels innermost.
     """
     if own.shape == given.shape:
         return given
+    if len(own) == len(given):
+        shared = min(own_dim, given_dim)
+        own_NCE, given_NCE = own.unflatten(1, (-1, own_dim)), given.unflatten(1, (-1, given_dim))
+        return torch.cat([given_NCE[..., :shared], own_NCE[..., shared:]], -1).flatten(1)
     rows = min(len(own), len(given))
     return torch.cat([given[:rows], own[rows:]])
 
