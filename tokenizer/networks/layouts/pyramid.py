@@ -55,8 +55,7 @@ class Pyramid(TokenLayout):
             init_residual_branch(layer.conv)  # type: ignore[arg-type]
 
     def groups(self, grid: tuple[int, int]) -> tuple[TokenGroup, ...]:
-        shapes = [(grid[0] // scale, grid[1] // scale) for scale in self.scales]
-        return tuple(TokenGroup(f"scale_{height}x{width}", (height, width)) for height, width in shapes)
+        return tuple(TokenGroup(f"scale_{scale}", (grid[0] // scale, grid[1] // scale)) for scale in self.scales)
 
     def grid(self, groups: Sequence[TokenGroup]) -> tuple[int, int]:
         height, width = groups[-1].shape
