@@ -34,7 +34,7 @@ from tokenizer.quantize import (
 )
 from tokenizer.streaming import State, Streaming
 
-ENCODER_WEIGHTS = "encoder."  # weights whose names begin so decide the features, together with nothing else
+ENCODER_WEIGHTS = ("encoder.", "pictures.")  # weights whose names begin so decide the features, and no others do
 DECODER_WEIGHTS = ("decoder.", "layout.decoder.")  # weights whose names begin so decide no codes
 
 
@@ -137,9 +137,8 @@ class LatentTokenizer(nn.Module, ABC):
     def forward(self, clip_BCTHW: Tensor, text: Text | None = None) -> Reconstruction:
         """Encode, quantize and decode a whole clip of any length, with gradients; the decoder is told the captions."""
         with full_float32(clip_BCTHW.device) if self.encoder_frozen else nullcontext():
-            features_BThwC = self._features_parallel(clip_BCTHW)
-        coding = TrainingCoding(self.quantizer)
-        self.layout.encode(features_BThwC, coding)
+            features_BThwC, coding = self._features_parallel(clip_BCTHW), TrainingCoding(self.quantizer)
+            self.layout.encode(features_BThwC, coding)
         quantized, latents_BTND = coding.quantized, coding.latents
         losses = {**quantized.losses, "spread": self.config.spread_weight * latent_spread_loss(latents_BTND)}
         grid = features_BThwC.shape[2], features_BThwC.shape[3]

@@ -208,3 +208,19 @@ def test_scales_of_a_pyramid_add_up_to_the_features() -> None:
 def test_wrong_settings_are_named(make, message: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("layout", [name for name in LAYOUTS if not name.startswith("line")])
+def test_specs_of_two_frame_sizes_differ_in_sizes_alone(layout: str) -> None:
+    model = make_tokenizer(replace(small_config(quantizer=FSQ_1000), layout=LAYOUTS[layout]))
+    assert model.spec(64, 64).same_kind(model.spec(96, 64))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_training_on_frozen_codes_makes_those_of_encode_in_bfloat16_too(layout: str) -> None:
+    torch.manual_seed(0)
+    model = make_tokenizer(replace(small_config(quantizer=FSQ_1000), layout=LAYOUTS[layout])).requires_grad_(False)
+    clip = noise_clip(1, 9, 64, 96)
+    with torch.autocast("cpu", torch.bfloat16):
+        codes = model(clip).codes
+    assert torch.equal(codes, encode_clip(model, clip))
