@@ -56,6 +56,8 @@ class CNNTokenizerConfig:
             if getattr(self, name) < least:
                 raise ValueError(f"{name} = {getattr(self, name)} must be at least {least}")
         self.layout.check_dim(self.quantizer.dim)
+        if self.condition is not None:
+            self.condition.check_channels(self.decoder_widths)
         if not self.causal and self.kernel_t % 2 == 0:
             raise ValueError(f"kernel_t = {self.kernel_t} must be odd where causal is false: kernels are centered")
 

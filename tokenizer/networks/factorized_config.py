@@ -45,6 +45,8 @@ class FactorizedTokenizerConfig:
         for name, least in (("encoder_time_blocks", 1), ("decoder_time_blocks", 1), ("kernel_t", 2)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} = {getattr(self, name)} must be at least {least}")
+        if self.condition is not None:
+            self.condition.check_channels(self.decoder_widths[-1:])
         if not self.causal and self.kernel_t % 2 == 0:
             raise ValueError(f"kernel_t = {self.kernel_t} must be odd where causal is false: kernels are centered")
         if self.image_quantizer is not None and self.image_weight <= 0:

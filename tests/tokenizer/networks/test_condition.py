@@ -223,7 +223,7 @@ def test_errors_are_one_clear_line() -> None:
         model.begin_decoding(Text(text.content[:, :4], text.mask[:, :4]))
     with pytest.raises(ValueError, match=r"condition\.input is missing"):
         make_tokenizer(replace(small_config(), condition=KINDS["film"]))
-    with pytest.raises(ValueError, match="heads = 3 must divide the decoder's channels, 20"):
+    with pytest.raises(ValueError, match="heads = 3, which must divide the decoder's channels, 8, 16, 20"):
         conditioned(CrossAttentionConfig(16, 3, 0.1, INPUTS["ids"]))
     with pytest.raises(ValueError, match=r"dropout = 1\.5 must lie in"):
         FilmConfig(16, 1.5)

@@ -10,7 +10,7 @@ from tests.tokenizer.models import FSQ_1000, moving_squares, noise_clip
 from tests.tokenizer.networks.test_transformer import SMALL, strong
 from tokenizer.laws import check
 from tokenizer.networks.kinds import make_tokenizer
-from tokenizer.networks.layouts import CoarseFineConfig
+from tokenizer.networks.layouts import CoarseFineConfig, GridConfig
 from tokenizer.networks.transformer.tokenizer import TransformerTokenizer
 from tokenizer.quantize import VQConfig
 
@@ -77,3 +77,8 @@ def test_every_weight_learns():
     (out.clip.square().mean() + sum(out.losses.values())).backward()
     without = [name for name, weights in model.named_parameters() if weights.grad is None or not weights.grad.any()]
     assert without == []
+
+
+def test_a_layout_that_does_not_fit_is_named():
+    with pytest.raises(ValueError, match="merge = 4"):
+        replace(CONFIG, layout=GridConfig(merge=4))

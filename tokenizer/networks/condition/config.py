@@ -1,5 +1,6 @@
 """Settings of decoders that are told a caption."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -31,6 +32,9 @@ class FilmConfig:
     def __post_init__(self) -> None:
         _check(self.width, self.dropout)
 
+    def check_channels(self, channels: Sequence[int]) -> None:
+        """Decoders of any channels suit it."""
+
 
 @dataclass(frozen=True)
 class CrossAttentionConfig:
@@ -46,6 +50,12 @@ class CrossAttentionConfig:
         _check(self.width, self.dropout)
         if self.heads < 1:
             raise ValueError(f"heads = {self.heads} must be at least 1")
+
+    def check_channels(self, channels: Sequence[int]) -> None:
+        """ValueError unless it suits a decoder that is told a caption where it has these channels."""
+        if any(each % self.heads for each in channels):
+            wide = ", ".join(map(str, channels))
+            raise ValueError(f"condition has heads = {self.heads}, which must divide the decoder's channels, {wide}")
 
 
 ConditionConfig: TypeAlias = FilmConfig | CrossAttentionConfig  # by `kind`

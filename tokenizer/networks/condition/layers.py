@@ -104,8 +104,7 @@ class CrossAttention(ConditionLayer):
 
     def __init__(self, config: CrossAttentionConfig, dim: int):
         super().__init__()
-        if dim % config.heads:
-            raise ValueError(f"heads = {config.heads} must divide the decoder's channels, {dim}")
+        config.check_channels((dim,))
         self.heads = config.heads
         self.norm = PositionNorm(dim)
         self.query = FrameConv(dim, dim, 1)

@@ -49,6 +49,9 @@ class TransformerTokenizerConfig:
             raise ValueError(f"width = {self.width} must be a multiple of 4 x heads = {4 * self.heads}")
         if self.hidden < 1:
             raise ValueError(f"mlp_ratio = {self.mlp_ratio} leaves no hidden channel at width = {self.width}")
+        self.layout.check_dim(self.quantizer.dim)
+        if self.condition is not None:
+            self.condition.check_channels((self.width,))
         if not self.causal and self.window_t % 2 == 0:
             raise ValueError(f"window_t = {self.window_t} must be odd where causal is false: windows are centered")
 
