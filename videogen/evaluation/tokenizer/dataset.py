@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interfaces.tokenizer import encode_clip
+from interfaces.tokenizer import State, encode_clip
 from tokenizer.quantize.usage import TableUsage, Usage
 from videogen.clip_spec import ClipSpec
 from videogen.data import ClipDataset, load_index
@@ -67,7 +67,7 @@ def evaluate_tokenizer(
             usage = usage.plus(codes)
             disentanglement.add(sample.caption, codes[0])
             for first, values in prefixes.items():
-                values.append(psnr_of_first(model, codes, first, original))
+                values.append(psnr_of_first(model, codes, first, original, told))
             if look is not None:
                 distances.append(float(look(decoded, clip, number)))
             if len(drawn) < SAMPLES:
@@ -96,10 +96,12 @@ def evaluate_tokenizer(
     return figures
 
 
-def psnr_of_first(model: TokenizerModel, codes_BTNK: Tensor, tokens: int, original: Tensor) -> Tensor:
+def psnr_of_first(
+    model: TokenizerModel, codes_BTNK: Tensor, tokens: int, original: Tensor, decoder: State = None
+) -> Tensor:
     """PSNR of each frame, decoded from the first tokens of each latent frame alone."""
     spec = model.spec_of(*original.shape[1:3]).resized([(tokens,)])
-    decoded, _ = model.network.decode(codes_BTNK[:, :, :tokens], spec)
+    decoded, _ = model.network.decode(codes_BTNK[:, :, :tokens], spec, decoder)
     return psnr(to_frames(decoded[:, :, : len(original)])[0].cpu(), original)
 
 
