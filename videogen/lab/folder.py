@@ -45,9 +45,15 @@ class Lab:
             lab.config(variant, recipe.seeds[0], recipe.budget.steps or 1)
         if lab.prior is not None:
             assert isinstance(recipe.data, LabPlayroom)
-            configs = [variant.config(clip_settings(recipe.data, out)) for variant in lab.variants]
+            taught = [variant for variant in lab.variants if lab.has_prior(variant)]
+            configs = [variant.config(clip_settings(recipe.data, out)) for variant in taught]
             check_prior(lab.prior, recipe.data.train.frames, configs)
         return lab
+
+    def has_prior(self, variant: Variant) -> bool:
+        """Whether a prior is trained on its tokens, as far as the recipe says."""
+        prior = self.recipe.prior
+        return prior is not None and (not prior.only or variant.name in prior.only or variant.group in prior.only)
 
     def config(self, variant: Variant, seed: int, steps: int) -> dict[str, Any]:
         """The configuration of a training, as JSON data."""

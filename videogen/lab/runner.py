@@ -53,19 +53,13 @@ def train_variant(lab: Lab, variant: Variant, seed: int) -> dict[str, Any]:
         return known
     config = lab.config(variant, seed, steps_of(lab, variant))
     recipe = lab.recipe
-    prior = prior_job(lab, config) if has_prior(lab, variant) else None
+    prior = prior_job(lab, config) if lab.has_prior(variant) else None
     LabJob(config, recipe.measures, recipe.pictures.clips, recipe.threads, prior=prior).write(folder)
     try:
         run_child("train", folder, recipe.threads, variant.name)
     except NumbersError as error:  # a variant that diverges is a result
         write_json(folder / FIGURES, {FAILED: str(error)})
     return read_json(folder / FIGURES)  # type: ignore[no-any-return]
-
-
-def has_prior(lab: Lab, variant: Variant) -> bool:
-    """Whether a prior is trained on its tokens, as far as the recipe says."""
-    section = lab.recipe.prior
-    return section is not None and (not section.only or variant.name in section.only or variant.group in section.only)
 
 
 def prior_job(lab: Lab, config: dict[str, Any]) -> PriorJob | None:
