@@ -49,13 +49,13 @@ class VideoTokenizer(Protocol):
 
 
 class ConditionalTokenizer(VideoTokenizer, Protocol):
-    """A tokenizer whose decoder is told captions, which are part of its state: `decode` itself need not know."""
+    """A tokenizer whose decoder is given captions, which are part of its state: `decode` itself need not know."""
 
     def begin_decoding(self, text: Text | None) -> State:
-        """The state of a decoder that has decoded nothing yet and is told these captions, one for each clip."""
+        """The state of a decoder that has decoded nothing yet and is given these captions, one for each clip."""
 
     def with_condition(self, state: State, text: Text | None) -> State:
-        """The state of the same stream, told these captions from the next latent frame on; None tells it nothing."""
+        """The state of the same stream, given these captions from the next latent frame on; None tells it nothing."""
 
 
 def encode_clip(tokenizer: VideoTokenizer, clip_BCTHW: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ prefill   prompts -- text encoder --> text -----------> past
 step      past -- propose x steps, commit x 1 --> codes of the next latent frame
           codes -- tokenizer.decode --> frames, before the next latent frame is sampled
 
-A decoder with a condition is told the prompts too: they are part of its state.
+A decoder with a condition is given the prompts too: they are part of its state.
 
 `past` is the prior's KV cache. Shapes are named by suffix: B videos, T latent frames, N tokens of a latent frame, K
 codes of a token.

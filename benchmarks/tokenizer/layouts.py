@@ -68,8 +68,8 @@ CASES: dict[str, TokenizerConfig] = {
         CNN, layout=LineConfig(tokens=32, width=64, heads=4, blocks=1, decoder_blocks=1), decoder_widths=(64, 152)
     ),
     "cnn, continuous": replace(CNN, quantizer=ContinuousConfig(dim=16)),
-    "cnn, told by film": replace(CNN, condition=FilmConfig(width=64, dropout=0.1, input=WORDS)),
-    "cnn, told by cross-attention": replace(
+    "cnn, captions by film": replace(CNN, condition=FilmConfig(width=64, dropout=0.1, input=WORDS)),
+    "cnn, captions by attention": replace(
         CNN, condition=CrossAttentionConfig(width=64, heads=4, dropout=0.1, input=WORDS)
     ),
     "transformer, grid": TransformerTokenizerConfig(

@@ -116,7 +116,7 @@ def test_the_page_says_which_variants_have_no_prior(
     assert small["prior_steps"] == 4
     assert not [name for name in large if name.startswith("prior_")]
     page = Path("out/page.md").read_text()
-    assert "- 8 x 8: no prior; those of the lab need codes" in page
+    assert "- 8 x 8: no prior: the recipe leaves it out" in page
     assert page.count("no prior;") == 1
     row = next(line for line in page.splitlines() if line.startswith("| 8 x 8 |"))
     assert "| – |" in row

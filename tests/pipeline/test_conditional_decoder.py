@@ -1,4 +1,4 @@
-"""A prompt reaches a decoder that is told captions: in a call, in a stream, and when it changes."""
+"""A prompt reaches a decoder that is given captions: in a call, in a stream, and when it changes."""
 
 from dataclasses import replace
 from itertools import islice
@@ -42,8 +42,8 @@ def make_pipe(home: Path, prior_reads: bool) -> VideoPipeline:
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> VideoPipeline:
-    return make_pipe(tmp_path_factory.mktemp("told"), prior_reads=True)
+def given(tmp_path_factory: pytest.TempPathFactory) -> VideoPipeline:
+    return make_pipe(tmp_path_factory.mktemp("given"), prior_reads=True)
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +66,8 @@ def decoded(pipe: VideoPipeline, parts: list[tuple[str, torch.Tensor]]) -> np.nd
     return np.concatenate(frames)
 
 
-def test_the_laws_of_generation_hold(told):
-    assert [verdict for verdict in check_prior_laws(told.model, seed=0) if not verdict.held] == []
+def test_the_laws_of_generation_hold(given):
+    assert [verdict for verdict in check_prior_laws(given.model, seed=0) if not verdict.held] == []
 
 
 def test_a_prompt_of_a_call_and_of_a_stream_reaches_the_decoder(only_decoder, recwarn):
@@ -110,13 +110,13 @@ def test_the_frames_of_a_continued_clip_are_decoded_under_the_prompt(only_decode
     assert not np.array_equal(pipe(RING, **same).frames, pipe(STAR, **same).frames)
 
 
-def test_a_saved_model_keeps_both_vocabularies(told, tmp_path):
-    told.save_pretrained(tmp_path / "copy")
+def test_a_saved_model_keeps_both_vocabularies(given, tmp_path):
+    given.save_pretrained(tmp_path / "copy")
     for name in ("text/tokenizer.json", "tokenizer/text/tokenizer.json"):
         assert (tmp_path / "copy" / name).is_file()
     again = VideoPipeline.from_pretrained(tmp_path / "copy")
-    assert again.model.conditioner.fingerprint == told.model.conditioner.fingerprint
-    assert again.model.tokenizer.conditioner.fingerprint == told.model.tokenizer.conditioner.fingerprint
+    assert again.model.conditioner.fingerprint == given.model.conditioner.fingerprint
+    assert again.model.tokenizer.conditioner.fingerprint == given.model.tokenizer.conditioner.fingerprint
     assert again.model.conditioner.fingerprint != again.model.tokenizer.conditioner.fingerprint
     options = {"num_frames": 5, "generator": 3, "output_type": "uint8"}
-    assert np.array_equal(again(STAR, **options).frames, told(STAR, **options).frames)
+    assert np.array_equal(again(STAR, **options).frames, given(STAR, **options).frames)

@@ -1,4 +1,4 @@
-"""Runs of stage one whose decoder is told captions: resumed to the bit, and what a model holds and reconstructs."""
+"""Runs of stage one whose decoder is given captions: resumed to the bit, and what a model holds and reconstructs."""
 
 import json
 import shutil
@@ -64,10 +64,10 @@ def test_a_model_holds_the_reader_of_its_captions(data: Path, unbroken: Path) ->
     learned = [weights for name, weights in model.network.state_dict().items() if name.startswith(CONDITION_WEIGHTS)]
     assert all(weights.any() for weights in learned), "what was zero at first has learned"
     judged, psnr = lines(unbroken)[-1], dict[str, float]()
-    for name, told in (("psnr", [each.caption for each in samples]), ("psnr_without_caption", [""] * len(samples))):
+    for name, given in (("psnr", [each.caption for each in samples]), ("psnr_without_caption", [""] * len(samples))):
         clips = torch.stack([torch.from_numpy(each.clip) for each in samples])
         codes = encode_clip(model.network, to_clip(clips))
-        frames = to_frames(model.network.decode(codes, model.spec, model.begin_decoding(told))[0])
+        frames = to_frames(model.network.decode(codes, model.spec, model.begin_decoding(given))[0])
         error = (frames.double() - clips.double()).square().mean((2, 3, 4))
         psnr[name] = float((20 * torch.tensor(255.0).log10() - 10 * error.log10()).mean())
         assert judged[name] == pytest.approx(psnr[name], abs=1e-3)
@@ -123,13 +123,13 @@ def test_a_condition_for_a_tokenizer_that_had_none(data: Path, unbroken: Path, t
     slow = replace(told_config(data).optimizer, learning_rate=1e-12)
     frozen = (replace(told_config(data).phases[0], decoder_only=True),)
     config = replace(told_config(data, steps=1), phases=frozen, optimizer=slow, init_from=tmp_path / "plain")
-    run_tokenizer(config, tmp_path / "told", resume=False)
-    plain, told = load_tokenizer(tmp_path / "plain"), load_tokenizer(tmp_path / "told")
-    assert told.fingerprint == plain.fingerprint
+    run_tokenizer(config, tmp_path / "given", resume=False)
+    plain, given = load_tokenizer(tmp_path / "plain"), load_tokenizer(tmp_path / "given")
+    assert given.fingerprint == plain.fingerprint
     spec, codes = plain.spec, plain.spec.empty(1, 2)
-    for state in (None, told.begin_decoding(["a small red ring"])):
+    for state in (None, given.begin_decoding(["a small red ring"])):
         expected, _ = plain.network.decode(codes, spec)
-        torch.testing.assert_close(told.network.decode(codes, spec, state)[0], expected, atol=1e-5, rtol=0)
+        torch.testing.assert_close(given.network.decode(codes, spec, state)[0], expected, atol=1e-5, rtol=0)
     again = replace(told_config(data, steps=1), optimizer=slow, init_from=unbroken)
     run_tokenizer(again, tmp_path / "again", resume=False)
     given, now = (load_tokenizer(place).network.state_dict() for place in (unbroken, tmp_path / "again"))
@@ -144,7 +144,7 @@ def test_cross_attention_is_trained_and_estimated(data: Path, tmp_path: Path) ->
     run_tokenizer(config, tmp_path / "run", resume=False)
     assert load_tokenizer(tmp_path / "run").config.condition.input.length == TEXT.length
     facts, _ = dry_run(config, find_machine("cpu"))
-    assert facts["the decoder is told"] == "the caption, by cross_attention"
+    assert facts["the decoder is given"] == "the caption, by cross_attention"
 
 
 def test_a_condition_and_text_go_together(data: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from tokenizer.quantize import CodebookModule, Quantized
 
 
 class Coding:
-    """The latents and codes of all groups; a later group is told the quantized latents of earlier ones."""
+    """The latents and codes of all groups; a later group is given the quantized latents of earlier ones."""
 
     def __init__(self, quantizer: CodebookModule):
         self.quantizer = quantizer

@@ -34,7 +34,7 @@ def make_encoder(config: CNNTokenizerConfig, latent_dim: int) -> StreamingSequen
 
 
 def make_decoder(config: CNNTokenizerConfig, latent_dim: int) -> StreamingSequential:
-    """Latents to patches, from the coarsest level to the finest; what it is told follows each residual block."""
+    """Latents to patches, from the coarsest level to the finest; what it is given follows each residual block."""
     widths = config.decoder_widths
     make: dict[str, Callable[[int], nn.Module]] = {
         "first": lambda i: FrameConv(latent_dim, widths[i], 3),

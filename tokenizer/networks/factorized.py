@@ -94,7 +94,7 @@ class FactorizedEncoder(Streaming):
 def make_factorized_decoder(config: FactorizedTokenizerConfig, image: CNNTokenizer, dim: int) -> StreamingSequential:
     """Features of latent frames to patches of frames: along time first, then the image tokenizer's own layers.
 
-    A condition is told to the blocks along time. The entry is for images alone.
+    A condition is given to the blocks along time. The entry is for images alone.
     """
     width, (entry, *frames) = config.decoder_widths[-1], cast(StreamingSequential, image.decoder).layers
     blocks = [TimeBlock(width, config.kernel_t, config.causal) for _ in range(config.decoder_time_blocks)]

@@ -34,7 +34,7 @@ class FactorizedTokenizerConfig:
     image_weight: float = 1.0  # of its losses: the mean squared error of single frames, and its quantizer's
     channels: int = 3
     layout: LayoutConfig = GRID
-    condition: ConditionConfig | None = None  # what the decoder is told beside the codes; null: nothing
+    condition: ConditionConfig | None = None  # what the decoder is given beside the codes; null: nothing
     causal: bool = True  # false: temporal kernels also see later frames; for comparisons, because it cannot stream
     kind: Literal["factorized"] = "factorized"
 

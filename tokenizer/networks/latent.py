@@ -80,8 +80,8 @@ class LatentTokenizer(nn.Module, ABC):
     `encode` and `decode` compute one latent frame at a time, so any split of a stream into calls gives the same bits.
     `forward` computes the whole clip in parallel: faster, for training, and equal up to float rounding.
 
-    A decoder with a condition is told captions: by `forward` in training, by `begin_decoding` and `with_condition` in a
-    stream, whose state then holds them.
+    A decoder with a condition is given captions: by `forward` in training, by `begin_decoding` and `with_condition` in
+    a stream, whose state then holds them.
 
     A network that is not causal takes a whole clip in one call of `encode` or `decode`, which then do as `forward`.
     """
@@ -135,7 +135,7 @@ class LatentTokenizer(nn.Module, ABC):
         return TokenSpec(books, groups, self.config.f_t, first_frames=1, channels=channels, size=size)
 
     def forward(self, clip_BCTHW: Tensor, text: Text | None = None) -> Reconstruction:
-        """Encode, quantize and decode a whole clip of any length, with gradients; the decoder is told the captions."""
+        """Encode, quantize and decode a whole clip of any length, with gradients; the decoder is given the captions."""
         with full_float32(clip_BCTHW.device) if self.encoder_frozen else nullcontext():
             features_BThwC, coding = self._features_parallel(clip_BCTHW), TrainingCoding(self.quantizer)
             self.layout.encode(features_BThwC, coding)
@@ -166,11 +166,11 @@ class LatentTokenizer(nn.Module, ABC):
         return self.patchify.inverse(self.decoder(features_BThwF, state)[0])[:, :, self.config.f_t - 1 :]
 
     def begin_decoding(self, text: Text | None) -> State | None:
-        """The state of a decoder that has decoded nothing yet and is told these captions, one for each clip."""
+        """The state of a decoder that has decoded nothing yet and is given these captions, one for each clip."""
         return self.with_condition(None, text)
 
     def with_condition(self, state: State | None, text: Text | None) -> State | None:
-        """The state of the same stream, told these captions from the next latent frame on; None tells it nothing."""
+        """The state of the same stream, given these captions from the next latent frame on; None tells it nothing."""
         if text is None and not self.conditional:
             return state
         with torch.no_grad():
@@ -178,7 +178,7 @@ class LatentTokenizer(nn.Module, ABC):
 
     @property
     def conditional(self) -> bool:
-        """Whether the decoder can be told captions."""
+        """Whether the decoder can be given captions."""
         return isinstance(self.decoder, ConditionedSequential)
 
     def _conditioned_decoder(self) -> ConditionedSequential:

@@ -20,7 +20,7 @@ from videogen.system.threads import use_threads
 @REQUIRED_MODEL
 @TOKENS
 @click.option("--side-by-side", is_flag=True, help="Show the original on the left.")
-@click.option("--prompt", help="What the video shows, for a tokenizer whose decoder is told captions.")
+@click.option("--prompt", help="What the video shows, for a tokenizer whose decoder is given captions.")
 @click.option("--size", type=SizeType(), help="Scale and crop to this size first [default: crop to whole tokens].")
 @format_options
 @THREADS

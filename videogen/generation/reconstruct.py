@@ -31,7 +31,7 @@ def round_trip(
 ) -> Iterator[ReconstructedChunk]:
     """Reconstructs frames uint8 [H, W, C] of one size; yields as many frames, with little delay.
 
-    `decoder` is the state of the decoder before the first frame, for one that is told a caption.
+    `decoder` is the state of the decoder before the first frame, for one that is given a caption.
     """
     spec = None
     waiting: list[Tensor] = []

@@ -3,7 +3,7 @@
     model_index.json            the parts of the model
     tokenizer/config.json       the tokenizer, and the clips that it was trained on
     tokenizer/model.safetensors
-    tokenizer/text/             the text encoder of its decoder, for a decoder that is told captions
+    tokenizer/text/             the text encoder of its decoder, for a decoder that is given captions
     prior/config.json           the prior, the clips that it was trained on, and the fingerprint of its tokenizer
     prior/model.safetensors
     text/                       the text encoder of the prior

@@ -82,8 +82,8 @@ def tokenizer_of(folder: Folder, device: str = "cpu") -> TokenizerModel:
     clips = from_json(ClipSpec, parts["clips"], _config_at(folder, TOKENIZER))
     network = _network(folder, TOKENIZER, parts, TOKENIZERS)
     fingerprint = fingerprint_of(network)
-    told = getattr(network.config, "condition", None) is not None
-    conditioner = load_conditioner(folder, device=device, inside=f"{TOKENIZER}/") if told else None
+    conditioned = getattr(network.config, "condition", None) is not None
+    conditioner = load_conditioner(folder, device=device, inside=f"{TOKENIZER}/") if conditioned else None
     return TokenizerModel(network.to(torch.device(device)), clips, fingerprint, folder.path, parts, conditioner)
 
 

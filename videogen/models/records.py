@@ -51,7 +51,7 @@ class TokenizerModel:
     fingerprint: str  # of all that decides codes: two tokenizers that differ in their decoders alone share it
     path: Path
     described: Mapping[str, Any]  # its config.json, unchanged
-    conditioner: "Conditioner | None" = None  # of the captions that its decoder is told, if it is told any
+    conditioner: "Conditioner | None" = None  # of the captions that its decoder is given, if it is given any
 
     @property
     def config(self) -> Any:
@@ -76,14 +76,14 @@ class TokenizerModel:
         return tuple(getattr(getattr(self.config, "layout", None), "prefixes", ()))
 
     def begin_decoding(self, captions: Sequence[str]) -> State:
-        """The state of a decoder that is told these captions, one for each clip; None, a new stream, if it takes none.
+        """The state of a decoder that is given these captions, one for each clip; None, a new stream, if it takes none.
 
         A blank caption tells it nothing.
         """
         return self.with_captions(None, captions)
 
     def with_captions(self, state: State, captions: Sequence[str]) -> State:
-        """The same stream, told these captions from the next latent frame on; unchanged if the decoder takes none."""
+        """The same stream, given these captions from the next latent frame on; unchanged if the decoder takes none."""
         if self.conditioner is None:
             return state
         network = cast(ConditionalTokenizer, self.network)
@@ -127,7 +127,7 @@ class PriorModel:
 
     @property
     def takes_prompts(self) -> bool:
-        """Whether prompts change a video: by the prior, or by a decoder that is told them."""
+        """Whether prompts change a video: by the prior, or by a decoder that is given them."""
         return self.conditioner is not None or self.tokenizer.conditioner is not None
 
     @property

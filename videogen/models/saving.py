@@ -55,7 +55,7 @@ def save_image_tokenizer(model: TokenizerModel, path: Path) -> Folder:
 
 
 def caption_files(conditioner: "Conditioner | None") -> dict[str, Content]:
-    """The files under `tokenizer/text/`, for a tokenizer whose decoder is told captions; `text/` is the prior's."""
+    """The files under `tokenizer/text/`, for a tokenizer whose decoder is given captions; `text/` is the prior's."""
     files = {} if conditioner is None else conditioner.files()
     return {f"{TOKENIZER}/{name}": content for name, content in files.items()}
 

@@ -1,4 +1,4 @@
-"""A decoder that is told captions keeps the laws of tokenizers, and its state holds the captions."""
+"""A decoder that is given captions keeps the laws of tokenizers, and its state holds the captions."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -63,8 +63,8 @@ def decode(model: LatentTokenizer, codes: Tensor, text: Text | None, plan: tuple
 @pytest.mark.parametrize("condition", [CASES[0], CASES[3]])
 def test_the_laws_hold_with_a_caption_and_without(condition: ConditionConfig) -> None:
     model, text = conditioned(condition).requires_grad_(True), texts(condition)
-    for told in (model, FixedCondition(model, text.rows(slice(0, 1))), FixedCondition(model, text.rows(slice(1, 2)))):
-        verdicts = list(check(told, CLIP, [[1, 2, 3], [4, 0, 5]], 1e-4))
+    for given in (model, FixedCondition(model, text.rows(slice(0, 1))), FixedCondition(model, text.rows(slice(1, 2)))):
+        verdicts = list(check(given, CLIP, [[1, 2, 3], [4, 0, 5]], 1e-4))
         assert [verdict for verdict in verdicts if not verdict.held or verdict.skipped] == []
 
 
@@ -180,8 +180,8 @@ def test_telling_nothing_is_no_caption(condition: ConditionConfig) -> None:
     model, codes = conditioned(condition), encode_clip(conditioned(condition), CLIP)
     spec = model.spec(16, 24)
     assert model.begin_decoding(None) is None
-    told = model.with_condition(model.begin_decoding(texts(condition)), None)
-    assert torch.equal(model.decode(codes, spec, told)[0], model.decode(codes, spec)[0])
+    given = model.with_condition(model.begin_decoding(texts(condition)), None)
+    assert torch.equal(model.decode(codes, spec, given)[0], model.decode(codes, spec)[0])
 
 
 @pytest.mark.parametrize("condition", CASES)

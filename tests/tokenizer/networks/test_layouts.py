@@ -127,15 +127,15 @@ def test_merged_tokens_are_those_of_the_plain_grid_side_by_side() -> None:
 def test_a_coarse_grid_comes_before_the_fine_one_that_is_told_its_codes() -> None:
     model = tokenizer_of(CoarseFineConfig(width=16))
     assert [(group.name, group.shape) for group in model.spec(32, 64).groups] == [("coarse", (2, 4)), ("fine", (4, 8))]
-    clip, told = noise_clip(1, 1, 32, 32), torch.zeros(())
+    clip, given = noise_clip(1, 1, 32, 32), torch.zeros(())
     seen: list[torch.Tensor] = []
 
     def quantize(group: int, latents: torch.Tensor) -> torch.Tensor:
         seen.append(latents)
-        return torch.ones_like(latents) * told
+        return torch.ones_like(latents) * given
 
     for value in (0.0, 1.0):
-        told = torch.tensor(value)
+        given = torch.tensor(value)
         model.layout.encode(model._features_parallel(clip), quantize)
     coarse, fine, coarse_again, fine_again = seen
     assert torch.equal(coarse, coarse_again)
@@ -162,12 +162,12 @@ def test_motion_tokens_are_told_the_codes_of_the_key_and_what_happened_before() 
     coding = Coding(model.quantizer)
     model.layout.encode(model._features_parallel(clip), coding)
     assert influence(coding.latents[:, 1, 16:], clip, keep=2).all()
-    told: list[torch.Tensor] = []
+    given: list[torch.Tensor] = []
     for value in (0.0, 1.0):
         model.layout.encode(
-            model._features_parallel(clip), lambda group, latents, v=value: told.append(latents) or latents * 0 + v
+            model._features_parallel(clip), lambda group, latents, v=value: given.append(latents) or latents * 0 + v
         )
-    key, motion, key_again, motion_again = told
+    key, motion, key_again, motion_again = given
     assert torch.equal(key, key_again)
     assert not torch.equal(motion, motion_again)
 

@@ -1,9 +1,9 @@
-"""Decoders that are told a caption: it changes how codes are painted, not what they are.
+"""Decoders that are given a caption: it changes how codes are painted, not what they are.
 
 config.py   the settings, by `kind`
 layers.py   Film and CrossAttention, which change features by a caption
 decoder.py  a decoder with such layers, whose state holds the caption
-fixed.py    a tokenizer whose decoder is always told the same caption
+fixed.py    a tokenizer whose decoder is always given the same caption
 """
 
 from tokenizer.networks.condition.config import ConditionConfig, ConditionInput, CrossAttentionConfig, FilmConfig

@@ -1,4 +1,4 @@
-"""Settings of decoders that are told a caption."""
+"""Settings of decoders that are given a caption."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ class CrossAttentionConfig:
             raise ValueError(f"heads = {self.heads} must be at least 1")
 
     def check_channels(self, channels: Sequence[int]) -> None:
-        """ValueError unless it suits a decoder that is told a caption where it has these channels."""
+        """ValueError unless it suits a decoder that is given a caption where it has these channels."""
         if any(each % self.heads for each in channels):
             wide = ", ".join(map(str, channels))
             raise ValueError(f"condition has heads = {self.heads}, which must divide the decoder's channels, {wide}")

@@ -1,4 +1,4 @@
-"""A tokenizer whose decoder is always told the same caption, for whatever takes a plain tokenizer, such as the laws."""
+"""A tokenizer whose decoder is always given the same caption, for what takes a plain tokenizer, such as the laws."""
 
 from typing import Any
 

@@ -2,7 +2,7 @@
 
 base.py         what every layout promises
 grid.py         a token for each position
-coarse_fine.py  two grids, the fine one told the codes of the coarse one
+coarse_fine.py  two grids, the fine one given the codes of the coarse one
 keyframes.py    a picture, then a few tokens that say how it came about
 pyramid.py      a grid for each scale, each saying what those before it have left over
 line.py         tokens without places, which read and paint the whole picture

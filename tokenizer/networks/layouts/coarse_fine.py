@@ -1,4 +1,4 @@
-"""Two grids: a coarse one that says what there is, then a fine one that is told the coarse codes (VQ-VAE-2)."""
+"""Two grids: a coarse one that says what there is, then a fine one that is given the coarse codes (VQ-VAE-2)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -69,9 +69,9 @@ class CoarseFine(TokenLayout):
 
     def encode(self, features_BThwC: Tensor, quantize: Quantize) -> None:
         coarse_BThwE = self.coarse(features_BThwC)
-        told_BTND = quantize(0, coarse_BThwE.flatten(2, 3))
-        told_BThwC = self.up(torch.unflatten(told_BTND, 2, coarse_BThwE.shape[2:4]))
-        quantize(1, self.fine(torch.cat([features_BThwC, told_BThwC], -1)).flatten(2, 3))
+        quantized_BTND = quantize(0, coarse_BThwE.flatten(2, 3))
+        context_BThwC = self.up(torch.unflatten(quantized_BTND, 2, coarse_BThwE.shape[2:4]))
+        quantize(1, self.fine(torch.cat([features_BThwC, context_BThwC], -1)).flatten(2, 3))
 
     def decode(self, latents_BTND: Tensor, grid: tuple[int, int]) -> Tensor:
         groups = self.groups(grid)

@@ -63,7 +63,7 @@ class Keyframes(TokenLayout):
         self.key = nn.Sequential(
             Downsample(seen, seen, 1, config.key_factor), FrameBlock(seen), FrameConv(seen, encoder_dim, 1)
         )  # fmt: skip
-        self.told = Upsample(dim, width, 1, config.key_factor)
+        self.context = Upsample(dim, width, 1, config.key_factor)
         self.motion = nn.Sequential(
             FrameConv(2 * width, width, 1),
             FrameBlock(width),
@@ -86,9 +86,9 @@ class Keyframes(TokenLayout):
     def encode(self, features_BThwC: Tensor, quantize: Quantize) -> None:
         features_BThwC, picture_BThwC = torch.split(features_BThwC, [self.in_dim, self.config.pictures.width], dim=-1)
         key_BThwE = self.key(picture_BThwC)
-        told_BTND = quantize(0, key_BThwE.flatten(2, 3))
-        told_BThwC = self.told(torch.unflatten(told_BTND, 2, key_BThwE.shape[2:4]))
-        quantize(1, self.motion(torch.cat([features_BThwC, told_BThwC], -1)).flatten(2, 3))
+        quantized_BTND = quantize(0, key_BThwE.flatten(2, 3))
+        context_BThwC = self.context(torch.unflatten(quantized_BTND, 2, key_BThwE.shape[2:4]))
+        quantize(1, self.motion(torch.cat([features_BThwC, context_BThwC], -1)).flatten(2, 3))
 
     def decode(self, latents_BTND: Tensor, grid: tuple[int, int]) -> Tensor:
         groups = self.groups(grid)

@@ -65,8 +65,10 @@ class Pyramid(TokenLayout):
         left_BThwE = features_BThwC  # what is beside the latent, such as log variances, has nothing taken away
         for number, scale in enumerate(self.scales):
             latents_BThwE = shrink(left_BThwE, scale)
-            told_BThwD = torch.unflatten(quantize(number, latents_BThwE.flatten(2, 3)), 2, latents_BThwE.shape[2:4])
-            taken_BThwD = self.enlarge(number, told_BThwD)
+            quantized_BThwD = torch.unflatten(
+                quantize(number, latents_BThwE.flatten(2, 3)), 2, latents_BThwE.shape[2:4]
+            )
+            taken_BThwD = self.enlarge(number, quantized_BThwD)
             left_BThwE = left_BThwE - F.pad(taken_BThwD, (0, self.in_dim - self.out_dim))
 
     def decode(self, latents_BTND: Tensor, grid: tuple[int, int]) -> Tensor:

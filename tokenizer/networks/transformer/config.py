@@ -33,7 +33,7 @@ class TransformerTokenizerConfig:
     spread_weight: float  # weight of the loss that keeps latents in the range of the quantizer; 0: none
     channels: int = 3
     layout: LayoutConfig = GRID
-    condition: ConditionConfig | None = None  # what the decoder is told beside the codes; null: nothing
+    condition: ConditionConfig | None = None  # what the decoder is given beside the codes; null: nothing
     causal: bool = True  # false: attention over time also sees later frames; for comparisons, because it cannot stream
     kind: Literal["transformer"] = "transformer"
 

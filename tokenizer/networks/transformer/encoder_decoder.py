@@ -46,7 +46,7 @@ def make_encoder(config: TransformerTokenizerConfig, feature_dim: int) -> Stream
 
 
 def make_decoder(config: TransformerTokenizerConfig, feature_dim: int) -> StreamingSequential:
-    """Features to patches; what it is told follows each block."""
+    """Features to patches; what it is given follows each block."""
     first, last = FrameConv(feature_dim, config.width, 1), PatchOutput(config.width, config.patch_dim)
     layers = [first, *block_layers(config, config.decoder_blocks), last]
     dims = {number: config.width for number, layer in enumerate(layers) if isinstance(layer, GatedMLP)}

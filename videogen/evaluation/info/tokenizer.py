@@ -46,7 +46,7 @@ def format_tokenizer(model: TokenizerModel) -> dict[str, str]:
         "codes": format_codes(spec),
         **({} if quantizer is None else {"quantizer": str(quantizer)}),
         **({} if spec.continuous else format_bits(data, first)),
-        **({} if model.conditioner is None else {"the decoder is told": describe_condition(model)}),
+        **({} if model.conditioner is None else {"the decoder is given": describe_condition(model)}),
         "tokens per latent frame": f"{spec.tokens} ({format_groups(spec)})",
         "latent frames per second": f"{data['latent_frames_per_second']:g}",
         "parameters": f"{parameters['tokenizer']:,}",

@@ -36,8 +36,8 @@ def evaluate_tokenizer(
 ) -> dict[str, Any]:
     """Figures over one clip of each entry, at most `most`, at the tokenizer's own clip size or that of `spec`.
 
-    Clips are encoded and decoded in streaming form. A decoder with a condition is told their captions;
-    `psnr_without_caption` is the PSNR when it is told nothing. Refused and short entries are skipped and counted.
+    Clips are encoded and decoded in streaming form. A decoder with a condition is given their captions;
+    `psnr_without_caption` is the PSNR when it is given nothing. Refused and short entries are skipped and counted.
     Charts and reconstructions are written to `out`. `disentanglement` is among the figures where captions tell
     attributes.
     """
@@ -47,7 +47,7 @@ def evaluate_tokenizer(
     look = load_perceptual(lpips, device)
     count = min(len(dataset), most or len(dataset))
     usage, disentanglement = Usage.none(tokens.codebooks), Disentanglement(tokens)
-    each, untold, by_frame, distances = [], [], [], []
+    each, uncaptioned, by_frame, distances = [], [], [], []
     drawn: list[tuple[Tensor, Tensor]] = []
     prefixes: dict[int, list[Tensor]] = {count: [] for count in model.prefixes} if out is not None else {}
     with torch.no_grad():
@@ -56,18 +56,18 @@ def evaluate_tokenizer(
             original = torch.from_numpy(sample.clip)
             clip = to_clip(original[None].to(device))
             codes = encode_clip(model.network, clip)
-            told = model.begin_decoding([sample.caption])
-            decoded = model.network.decode(codes, tokens, told)[0][:, :, : len(original)]
-            if told is not None:
+            start = model.begin_decoding([sample.caption])
+            decoded = model.network.decode(codes, tokens, start)[0][:, :, : len(original)]
+            if start is not None:
                 without = to_frames(model.network.decode(codes, tokens)[0][:, :, : len(original)])[0].cpu()
-                untold.append(Totals().plus_frames(without, original))
+                uncaptioned.append(Totals().plus_frames(without, original))
             frames = to_frames(decoded)[0].cpu()
             each.append(Totals().plus_frames(frames, original))
             by_frame.append(psnr(frames, original))
             usage = usage.plus(codes)
             disentanglement.add(sample.caption, codes[0])
             for first, values in prefixes.items():
-                values.append(psnr_of_first(model, codes, first, original, told))
+                values.append(psnr_of_first(model, codes, first, original, start))
             if look is not None:
                 distances.append(float(look(decoded, clip, number)))
             if len(drawn) < SAMPLES:
@@ -78,7 +78,7 @@ def evaluate_tokenizer(
         "clips": count,
         "skipped": {"refused": len(dataset.refused), "too short": len(dataset.short)},
         **reconstruction_figures(merge_totals(each), usage, tokens, dataset.spec.height * dataset.spec.width),
-        **({"psnr_without_caption": merge_totals(untold).quality().psnr} if untold else {}),
+        **({"psnr_without_caption": merge_totals(uncaptioned).quality().psnr} if uncaptioned else {}),
         "lpips": sum(distances) / count if distances else None,
     }
     if (attributes := disentanglement.figures()) is not None:

@@ -33,7 +33,7 @@ def check_tokenizer_laws(model: TokenizerModel, seed: int) -> list[Verdict]:
 
 
 def with_caption(model: TokenizerModel) -> VideoTokenizer:
-    """The tokenizer; one whose decoder has a condition is told a caption in all streams."""
+    """The tokenizer; one whose decoder has a condition is given a caption in all streams."""
     if model.conditioner is None:
         return model.network
     network: Any = model.network

@@ -36,8 +36,8 @@ def reconstruct_video(
     """Encodes and decodes every frame of `source`, writes `target` and returns the figures.
 
     Frames keep their size except for a border that does not fill a token; `size` (height, width) scales and crops
-    them instead. A decoder with a condition is told the `prompt`. A request to stop finishes a playable file and raises
-    Interrupted.
+    them instead. A decoder with a condition is given the `prompt`. A request to stop finishes a playable file and
+    raises Interrupted.
     """
     if str(target) != "-" and Path(target).resolve() == source.resolve():
         raise UsageError(f"{target}: is also the input; write the reconstruction somewhere else")

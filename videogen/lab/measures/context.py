@@ -67,6 +67,6 @@ class MeasureContext:
         parts = []
         for start in range(0, len(codes_NTNK), AT_ONCE):
             part = slice(start, start + AT_ONCE)
-            told = None if captions is None else self.model.begin_decoding(captions[part])
-            parts.append(to_frames(self.model.network.decode(codes_NTNK[part], self.model.spec, told)[0]))
+            state = None if captions is None else self.model.begin_decoding(captions[part])
+            parts.append(to_frames(self.model.network.decode(codes_NTNK[part], self.model.spec, state)[0]))
         return torch.cat(parts)[:, : self.clips.shape[1]]

@@ -9,15 +9,15 @@ from videogen.lab.measures.context import MeasureContext
 
 def measure(context: MeasureContext) -> Figures:
     quality = quality_of(context.reconstructions, context.clips)
-    untold = {}
+    uncaptioned = {}
     if context.model.conditioner is not None:
-        untold = {"psnr_without_caption": quality_of(context.decode(context.codes), context.clips).psnr}
+        uncaptioned = {"psnr_without_caption": quality_of(context.decode(context.codes), context.clips).psnr}
     return {
         "psnr": quality.psnr,
         "psnr_worst": quality.psnr_worst,
         "ssim": quality.ssim,
         "flicker": quality.flicker,
-        **untold,
+        **uncaptioned,
     }
 
 

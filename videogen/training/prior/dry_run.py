@@ -75,7 +75,7 @@ def untrained_source(config: TokenizerTrainingConfig, path: Path) -> TokenizerSo
     last = config.phases[-1]
     clips = ClipSpec(last.height, last.width, config.data.fps, last.frames)
     with fake_tensors():
-        plain = replace(config.tokenizer, condition=None)  # the decoder is told nothing here
+        plain = replace(config.tokenizer, condition=None)  # the decoder is given nothing here
         spec = make_tokenizer(plain).spec(last.height, last.width)
     return TokenizerSource(spec, clips, path, None)
 

@@ -26,7 +26,7 @@ def init_from_images(given: LatentTokenizer, config: FactorizedTokenizerConfig) 
     if wrong:
         named = ["image_quantizer" if name == "quantizer" and config.image_quantizer else name for name in wrong]
         raise ValueError(f"differs from the network for frames of this configuration in {', '.join(named)}")
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         network = FactorizedTokenizer(config)
     network.quantizer.begin_training()
     network.frames.load_state_dict(given.state_dict())

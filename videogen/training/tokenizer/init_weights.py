@@ -95,7 +95,7 @@ def with_channels_of(own: Tensor, given: Tensor, own_dim: int, given_dim: int) -
         return given
     if len(own) == len(given):
         shared = min(own_dim, given_dim)
-        own_NCE, given_NCE = own.unflatten(1, (-1, own_dim)), given.unflatten(1, (-1, given_dim))
+        own_NCE, given_NCE = torch.unflatten(own, 1, (-1, own_dim)), torch.unflatten(given, 1, (-1, given_dim))
         return torch.cat([given_NCE[..., :shared], own_NCE[..., shared:]], -1).flatten(1)
     rows = min(len(own), len(given))
     return torch.cat([given[:rows], own[rows:]])

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from interfaces.prior import Text
+from interfaces.tokens import TokenSpec
 from tokenizer import diagnostics
 from tokenizer.losses.adversarial import LeCam, is_active
 from tokenizer.losses.alignment import AlignmentHead, AlignmentPairs, alignment_loss, alignment_pairs
@@ -138,7 +139,7 @@ class TokenizerStage:
         return alignment_pairs(self.vision, clip, latents_BTND, self.network.spec(*clip.shape[3:]))
 
     def text(self, captions: Sequence[str], device: torch.device) -> Text | None:
-        """What the decoder is told; None for a tokenizer without a condition."""
+        """What the decoder is given; None for a tokenizer without a condition."""
         return None if self.conditioner is None else self.conditioner(captions).to(device)
 
     def last_layer(self, out: Reconstruction, distributed: Distributed) -> Tensor:
@@ -189,20 +190,20 @@ class TokenizerStage:
         return [sample.caption for sample in self.validation_samples]
 
     def validate(self, distributed: Distributed) -> dict[str, float]:
-        """Metrics over all held-out clips; a decoder with a condition is told their captions, and then none."""
+        """Metrics over all held-out clips; a decoder with a condition is given their captions, and then none."""
         together = self.reconstruct_held_out(distributed, self.validation_captions)
         quality, usage = together.totals.quality(), together.usage
-        untold = {}
+        uncaptioned = {}
         if self.conditioner is not None:
             without = self.reconstruct_held_out(distributed, [""] * len(self.validation_captions))
-            untold = {"psnr_without_caption": without.totals.quality().psnr}
+            uncaptioned = {"psnr_without_caption": without.totals.quality().psnr}
         return {
             "psnr": quality.psnr,
             "psnr_pooled": quality.psnr_pooled,
             "ssim": quality.ssim,
             "flicker": quality.flicker,
             **usage.figures(),
-            **untold,
+            **uncaptioned,
         }
 
     def reconstruct_held_out(self, distributed: Distributed, captions: Sequence[str]) -> ReconstructionMetrics:
@@ -237,19 +238,19 @@ class TokenizerStage:
         return f"# A video tokenizer\n\n{made}\n\n{facts}\n"
 
     def summary(self) -> dict[str, str]:
-        phase, fps, side = self.config.phases[-1], self.config.data.fps, self.network.size_multiple
+        phase, fps = self.config.phases[-1], self.config.data.fps
         spec = self.network.spec(phase.height, phase.width)
         pixels = spec.frames_per_latent * phase.height * phase.width
         codes = f"{math.prod(spec.codebooks):,} ({spec.bits:.2f} bits a token)"
         condition = self.config.tokenizer.condition
-        told = {} if condition is None else {"the decoder is told": f"the caption, by {condition.kind}"}
+        conditioned = {} if condition is None else {"the decoder is given": f"the caption, by {condition.kind}"}
         return {
-            "compression": f"{side} x {side} in space, {spec.frames_per_latent} in time",
+            "compression": f"{pixels_of_token(spec, phase)} in space, {spec.frames_per_latent} in time",
             "codes": format_codes(spec) if spec.continuous else codes,
             "tokens a latent frame": f"{spec.tokens} ({format_groups(spec)})",
             "tokens a second of video": f"{spec.tokens * fps / spec.frames_per_latent:.0f} at {fps:g} frames a second",
             **({} if spec.continuous else {"bits a pixel": f"{spec.bits * spec.tokens / pixels:.4f} (raw video: 24)"}),
-            **told,
+            **conditioned,
             **{f"parameters of the {name}": f"{count_parameters(part):,}" for name, part in self.parts()},
         }
 
@@ -257,6 +258,14 @@ class TokenizerStage:
         trained = self.trained_modules
         discriminator = [("discriminator", trained[DISCRIMINATOR].module)] if DISCRIMINATOR in trained else []
         return [("encoder", self.network.encoder), ("decoder", self.network.decoder), *discriminator]
+
+
+def pixels_of_token(spec: TokenSpec, phase: PhaseConfig) -> str:
+    """The pixels of a frame for each token: as a rectangle on a plain grid."""
+    if len(spec.groups) == 1 and len(spec.groups[0].shape) == 2:
+        rows, columns = spec.groups[0].shape
+        return f"{phase.height // rows} x {phase.width // columns}"
+    return f"{phase.height * phase.width / spec.tokens:g} pixels a token"
 
 
 def to_device(clips_BTHWC: NDArray[np.uint8], device: torch.device) -> Tensor:

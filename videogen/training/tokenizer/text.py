@@ -1,4 +1,4 @@
-"""The captions that a decoder is told: how they are read in a run, and the network's configuration for them."""
+"""The captions that a decoder is given: how they are read in a run, and the network's configuration for them."""
 
 from dataclasses import replace
 from pathlib import Path
