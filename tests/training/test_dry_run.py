@@ -157,6 +157,14 @@ def test_phases_after_the_last_step_cost_nothing(tmp_path: Path) -> None:
     assert whole["hours"] > 3 * short["hours"]
 
 
+@pytest.mark.parametrize("frozen", ["decoder_only", "encoder_frozen"])
+def test_images_of_a_frozen_encoder_are_counted(frozen: str, tmp_path: Path) -> None:
+    config = tiny_tokenizer(tmp_path / "nowhere")
+    phases = (replace(config.phases[0], image_share=0.5, **{frozen: True}),)
+    facts, _ = tokenizer_dry_run.dry_run(replace(config, phases=phases), H100)
+    assert facts["hours"] > 0
+
+
 def test_settings_that_fit() -> None:
     gpu = Machine("a GPU", 80 * GIB, 1e14)
     need = MemoryNeed(2 * GIB, 3 * GIB, GIB)

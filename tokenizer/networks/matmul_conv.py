@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn import functional as F
 
 MAX_PIXELS = 64  # of a frame; from 16 x 16 on, 3 x 3 convolutions of these widths have one order of summation
@@ -25,7 +26,8 @@ class MatmulConv2d(nn.Conv2d):
         few = pixels <= MAX_PIXELS or self.kernel_size == (1, 1)
         plain = x_BHWC.dtype == self.weight.dtype == torch.float32 and x_BHWC.device.type == "cpu"
         fixed = not (self.weight.requires_grad or x_BHWC.requires_grad or torch.compiler.is_compiling())
-        return few and plain and fixed and not torch.is_autocast_enabled("cpu") and has_onednn()
+        real = not isinstance(x_BHWC, FakeTensor)  # a dry run has nothing to pack
+        return few and plain and fixed and real and not torch.is_autocast_enabled("cpu") and has_onednn()
 
     def matmul(self, x_BHWC: Tensor) -> Tensor:
         out: Tensor = torch.ops.mkldnn._linear_pointwise(
