@@ -168,3 +168,4 @@ def test_the_report_has_them_where_there_are_enough_clips(model: TokenizerModel,
     few = evaluate_tokenizer(model, data)
     assert "disentanglement" not in few
     assert "attributes" not in as_table(few)
+    assert "\nbits per pixel  0." in as_table(few), "the longest name has a space after it"

@@ -141,7 +141,7 @@ def as_table(figures: dict[str, Any]) -> str:
         *(code_rows(f) if f["codes"] is not None else [("tokens", f"{f['tokens']:,}, continuous")]),
         *(attribute_rows(f["disentanglement"]) if "disentanglement" in f else []),
     ]
-    return "\n".join(f"{name:<14}{value}" for name, value in rows)
+    return "\n".join(f"{name:<16}{value}" for name, value in rows)
 
 
 def code_rows(f: dict[str, Any]) -> list[tuple[str, str]]:
