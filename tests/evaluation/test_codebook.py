@@ -4,6 +4,7 @@ import json
 import math
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from tests.tokenizer.models import StripeTokenizer, small_config, small_model
 from tokenizer.quantize import FSQConfig, QuantizerConfig, VQConfig, make_quantizer
 from tokenizer.quantize.base import Quantizer
 from tokenizer.quantize.codebook import LearnedCodebook
+from tokenizer.quantize.pair import QuantizerPair
 from tokenizer.quantize.usage import TableUsage
 from videogen.checkpoint import write_folder
 from videogen.cli import main
@@ -24,7 +26,7 @@ from videogen.errors import CheckpointError
 from videogen.evaluation.codebook.bits import conditional_bits, entropy_bits
 from videogen.evaluation.codebook.geometry import nearest_other, plane_of
 from videogen.evaluation.codebook.parts import parts_of
-from videogen.evaluation.codebook.report import evaluate_codebook
+from videogen.evaluation.codebook.report import evaluate_codebook, quantizer_of
 from videogen.evaluation.codebook.usage import usage_histogram
 from videogen.evaluation.codebook.voronoi import DEAD, PlaneWindow, draw_cells
 from videogen.evaluation.report.line_charts import Series, log_line_chart
@@ -183,6 +185,13 @@ def test_continuous_tokens_have_no_codebook(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="stripes: its tokens are continuous"):
         evaluate_codebook(model, tmp_path / "look")
     assert not (tmp_path / "look").exists()
+
+
+def test_codes_of_a_factorized_tokenizer_with_an_image_quantizer_are_counted_as_one() -> None:
+    tokens, images = (make_quantizer(FSQConfig(levels)) for levels in ((5, 5, 5), (4, 4)))
+    model: Any = SimpleNamespace(network=SimpleNamespace(quantizer=QuantizerPair(tokens, images)))
+    assert quantizer_of(model) is tokens
+    assert [part.size for part in parts_of(tokens.codebooks, quantizer_of(model))] == [125]
 
 
 def test_entropies_by_hand() -> None:

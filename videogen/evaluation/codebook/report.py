@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tokenizer.quantize.base import Quantizer
+from tokenizer.quantize.pair import QuantizerPair
 from videogen.data import ClipDataset, load_index
 from videogen.errors import CheckpointError
 from videogen.evaluation.codebook import charts, pictures
@@ -86,8 +87,9 @@ def look_at(
 
 
 def quantizer_of(model: TokenizerModel) -> Quantizer | None:
-    """The quantizer of a tokenizer that has one of ours."""
+    """The quantizer of a tokenizer's tokens, if it has one of ours for all of them."""
     quantizer = getattr(model.network, "quantizer", None)
+    quantizer = quantizer.tokens if isinstance(quantizer, QuantizerPair) else quantizer
     return quantizer if isinstance(quantizer, Quantizer) else None
 
 
