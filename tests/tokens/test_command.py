@@ -70,6 +70,7 @@ def test_exit_codes(videos: Path, model: TokenizerModel, tmp_path: Path, capsys:
     assert "abacus" in refusal(capsys, 2, arguments(videos, out, model, "--device", "abacus"))
     assert not out.exists()
     assert main(arguments(videos, out, model)) == 0
+    assert "in 1 shard\n" in capsys.readouterr().out
     other = make_model(tmp_path / "other", seed=1)
     assert "another tokenizer" in refusal(capsys, 2, arguments(videos, out, other))
 

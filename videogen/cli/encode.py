@@ -108,9 +108,10 @@ def _report(out: Path, encoded: "EncodeResult", seconds: float) -> dict[str, Any
 def _as_text(report: dict[str, Any]) -> str:
     bits = "" if report["bits_per_pixel"] is None else f", {report['bits_per_pixel']:.4f} bits per pixel"
     pace = f", {report['clips_per_second']:.2f} per second" if report["encoded_now"] else ""
+    shards = f"{report['shards']} {'shard' if report['shards'] == 1 else 'shards'}"
     return "\n".join(
         [
-            f"{report['folder']}: {report['clips']} clips of {report['frames']} frames in {report['shards']} shards",
+            f"{report['folder']}: {report['clips']} clips of {report['frames']} frames in {shards}",
             f"  {report['latent_frames']} latent frames, {report['tokens']} tokens, {report['bytes']} bytes" + bits,
             f"  {report['encoded_now']} clips encoded now in {report['seconds']:.1f} s{pace}",
         ]
