@@ -20,6 +20,7 @@ def describe_tokenizer(model: TokenizerModel) -> dict[str, Any]:
         "clips": asdict(clips),
         "spec": asdict(spec),
         "network": dict(model.described["network"]),
+        "layout": getattr(getattr(model.config, "layout", None), "kind", None),
         "codes": None if spec.continuous else math.prod(spec.codebooks),
         "bits_per_token": None if spec.continuous else spec.bits,
         "bits_per_pixel": None if spec.continuous else spec.bits * spec.tokens / pixels,
@@ -28,6 +29,7 @@ def describe_tokenizer(model: TokenizerModel) -> dict[str, Any]:
             "tokenizer": count_parameters(model.network),
             "encoder": sum(map(Tensor.numel, model.parameters_of("encoder"))),
             "decoder": sum(map(Tensor.numel, model.parameters_of("decoder"))),
+            "layout": sum(map(Tensor.numel, model.parameters_of("layout"))),
         },
         "fingerprint": model.fingerprint,
     }
@@ -41,6 +43,7 @@ def format_tokenizer(model: TokenizerModel) -> dict[str, str]:
     return {
         "folder": data["folder"],
         "kind": data["kind"],
+        **({} if data["layout"] in (None, "grid") else {"layout": data["layout"]}),
         "trained on": f"{clips.frames} frames of {clips.height} x {clips.width} at {clips.fps:g} a second",
         "frames per latent frame": f"{spec.frames_per_latent}{first}",
         "codes": format_codes(spec),
@@ -52,6 +55,7 @@ def format_tokenizer(model: TokenizerModel) -> dict[str, str]:
         "parameters": f"{parameters['tokenizer']:,}",
         "of the encoder": f"{parameters['encoder']:,}",
         "of the decoder": f"{parameters['decoder']:,}",
+        **({"of the layout": f"{parameters['layout']:,}"} if parameters["layout"] else {}),
         "fingerprint": data["fingerprint"],
     }
 
