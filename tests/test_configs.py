@@ -10,6 +10,8 @@ import torch
 from interfaces.tokens import TokenGroup, TokenSpec
 from prior.config import ContextConfig, PriorConfig
 from prior.model import LlamaPrior
+from tests.tokenizer.models import noise_clip
+from tokenizer.laws import check
 from tokenizer.networks.condition import ConditionInput
 from tokenizer.networks.kinds import make_tokenizer
 from videogen.config import resolve
@@ -38,6 +40,18 @@ def test_a_tokenizer_can_be_built_from_it(path: Path) -> None:
         network = make_tokenizer(with_input(config, ConditionInput(length=40, vocabulary=512, features=None)).tokenizer)
     assert sum(p.numel() for p in network.parameters()) > 1e5
     assert config.training.steps > config.phases[-1].from_step, "the last phase is never reached"
+
+
+@pytest.mark.parametrize("path", sorted((CONFIGS / "tokenizer").glob("playroom_64_*.yaml")), ids=lambda path: path.stem)
+def test_the_laws_hold_for_its_network(path: Path) -> None:
+    """With random weights, and a frame of a quarter of the pixels."""
+    config = resolve(path, expected="tokenizer")[1].value
+    torch.manual_seed(0)
+    network = make_tokenizer(
+        with_input(config, ConditionInput(length=4, vocabulary=512, features=None)).tokenizer
+    ).eval()
+    verdicts = list(check(network, noise_clip(1, 9, 32, 32), [[1, 4]], 1e-3))
+    assert [verdict for verdict in verdicts if not verdict.held] == []
 
 
 @pytest.mark.parametrize(
