@@ -1,26 +1,13 @@
 """What defines a prior."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
+from interfaces.text import CaptionInput
 from interfaces.tokens import TokenSpec
 
 Objective = Literal["masked", "autoregressive"]
-
-
-@dataclass(frozen=True)
-class ContextConfig:
-    """The text that a prior is conditioned on: ids of a small vocabulary, or features of a frozen encoder."""
-
-    length: int  # tokens of a caption, padded or cut to it
-    vocabulary: int | None = None
-    features: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.length < 1:
-            raise ValueError(f"length = {self.length} must be at least 1")
-        if (self.vocabulary is None) == (self.features is None):
-            raise ValueError("vocabulary and features are two ways to give text: set one of them")
+ContextConfig: TypeAlias = CaptionInput  # the text that a prior is conditioned on
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from interfaces.text import CaptionInput
 from interfaces.tokens import TokenGroup, TokenSpec
 from prior.config import ContextConfig, PriorConfig
 from prior.model import LlamaPrior
 from tests.tokenizer.models import noise_clip
 from tokenizer.laws import check
-from tokenizer.networks.condition import ConditionInput
 from tokenizer.networks.kinds import make_tokenizer
 from videogen.config import resolve
 from videogen.config.schemas import SCHEMAS
@@ -37,7 +37,7 @@ def test_a_preset_resolves(path: Path) -> None:
 def test_a_tokenizer_can_be_built_from_it(path: Path) -> None:
     config = resolve(path, expected="tokenizer")[1].value
     with torch.device("meta"):
-        network = make_tokenizer(with_input(config, ConditionInput(length=40, vocabulary=512, features=None)).tokenizer)
+        network = make_tokenizer(with_input(config, CaptionInput(length=40, vocabulary=512, features=None)).tokenizer)
     assert sum(p.numel() for p in network.parameters()) > 1e5
     assert config.training.steps > config.phases[-1].from_step, "the last phase is never reached"
 
@@ -47,9 +47,7 @@ def test_the_laws_hold_for_its_network(path: Path) -> None:
     """With random weights, and a frame of a quarter of the pixels."""
     config = resolve(path, expected="tokenizer")[1].value
     torch.manual_seed(0)
-    network = make_tokenizer(
-        with_input(config, ConditionInput(length=4, vocabulary=512, features=None)).tokenizer
-    ).eval()
+    network = make_tokenizer(with_input(config, CaptionInput(length=4, vocabulary=512, features=None)).tokenizer).eval()
     verdicts = list(check(network, noise_clip(1, 9, 32, 32), [[1, 4]], 1e-3))
     assert [verdict for verdict in verdicts if not verdict.held] == []
 

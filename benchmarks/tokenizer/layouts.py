@@ -15,7 +15,8 @@ from torch import Tensor
 
 from benchmarks.tokenizer.streaming import interleaved, memory_of_a_long_stream
 from interfaces.prior import Text
-from tokenizer.networks.condition.config import ConditionInput, CrossAttentionConfig, FilmConfig
+from interfaces.text import CaptionInput
+from tokenizer.networks.condition.config import CrossAttentionConfig, FilmConfig
 from tokenizer.networks.config import CNNTokenizerConfig
 from tokenizer.networks.factorized_config import FactorizedTokenizerConfig
 from tokenizer.networks.kinds import TokenizerConfig, make_tokenizer
@@ -50,7 +51,7 @@ CNN = CNNTokenizerConfig(
     quantizer=FSQ,
     spread_weight=0.1,
 )
-WORDS = ConditionInput(length=16, vocabulary=512, features=None)
+WORDS = CaptionInput(length=16, vocabulary=512, features=None)
 CASES: dict[str, TokenizerConfig] = {
     "cnn, grid": CNN,
     "cnn, grid merged 2 x 2": replace(

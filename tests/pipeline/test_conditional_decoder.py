@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from interfaces.text import CaptionInput
 from prior.config import ContextConfig
 from tests.pipeline.tiny import CLIPS, LENGTH, RING, STAR
 from tests.prior.models import tiny_config, tiny_model
 from tests.tokenizer.models import small_config, small_model
-from tokenizer.networks.condition import ConditionInput, FilmConfig
+from tokenizer.networks.condition import FilmConfig
 from videogen.checkpoint import write_folder
 from videogen.conditioning import BPEConfig, make_conditioner
 from videogen.evaluation.prior.selftest import check_prior_laws
@@ -26,7 +27,7 @@ FRAMES = 13
 def make_pipe(home: Path, prior_reads: bool) -> VideoPipeline:
     """Vocabularies of the decoder and of the prior differ."""
     decoders = make_conditioner(BPEConfig(vocabulary=280, length=LENGTH), [STAR])
-    condition = FilmConfig(width=8, dropout=0.1, input=ConditionInput(LENGTH, vocabulary=decoders.vocabulary))
+    condition = FilmConfig(width=8, dropout=0.1, input=CaptionInput(LENGTH, vocabulary=decoders.vocabulary))
     network = small_model(replace(small_config(), condition=condition))
     for name, weights in network.named_parameters():
         if ".condition." in name:

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from interfaces.text import CaptionInput
 from interfaces.tokenizer import encode_clip
 from tests.training.fake import lines
 from tests.training.programs import same_bits
 from tests.training.tiny import tiny_config
-from tokenizer.networks.condition import ConditionConfig, ConditionInput, CrossAttentionConfig, FilmConfig
+from tokenizer.networks.condition import ConditionConfig, CrossAttentionConfig, FilmConfig
 from tokenizer.networks.condition.decoder import CONDITION_WEIGHTS
 from videogen.cli import main
 from videogen.conditioning import BPEConfig
@@ -160,6 +161,6 @@ def test_a_condition_and_text_go_together(data: Path, tmp_path: Path) -> None:
     build_index(untold, workers=1)
     with pytest.raises(DataError, match="no clip has a caption"):
         run_tokenizer(told_config(untold), tmp_path / "run", resume=False)
-    named = replace(FILM, input=ConditionInput(9, vocabulary=300))
+    named = replace(FILM, input=CaptionInput(9, vocabulary=300))
     with pytest.raises(UsageError, match="input follows from text"):
         run_tokenizer(told_config(data, named), tmp_path / "run", resume=False)

@@ -9,17 +9,18 @@ import torch
 from torch import Tensor
 
 from interfaces.prior import Text
+from interfaces.text import CaptionInput
 from interfaces.tokenizer import encode_clip
 from tests.tokenizer.models import FSQ_1000, noise_clip, small_config
 from tokenizer.laws import check, same, size_in_bytes
-from tokenizer.networks.condition import ConditionConfig, ConditionInput, CrossAttentionConfig, FilmConfig
+from tokenizer.networks.condition import ConditionConfig, CrossAttentionConfig, FilmConfig
 from tokenizer.networks.condition.fixed import FixedCondition
 from tokenizer.networks.kinds import make_tokenizer
 from tokenizer.networks.latent import DECODER_WEIGHTS, LatentTokenizer
 from tokenizer.networks.transformer.config import TransformerTokenizerConfig
 from tokenizer.streaming import State, flatten_state, map_state, unflatten_state
 
-INPUTS = {"ids": ConditionInput(6, vocabulary=20), "features": ConditionInput(6, features=5)}
+INPUTS = {"ids": CaptionInput(6, vocabulary=20), "features": CaptionInput(6, features=5)}
 KINDS: dict[str, ConditionConfig] = {
     "film": FilmConfig(width=16, dropout=0.1),
     "cross_attention": CrossAttentionConfig(width=16, heads=4, dropout=0.1),

@@ -6,12 +6,11 @@ decoder.py  a decoder with such layers, whose state holds the caption
 fixed.py    a tokenizer whose decoder is always given the same caption
 """
 
-from tokenizer.networks.condition.config import ConditionConfig, ConditionInput, CrossAttentionConfig, FilmConfig
+from tokenizer.networks.condition.config import ConditionConfig, CrossAttentionConfig, FilmConfig
 from tokenizer.networks.condition.decoder import ConditionedSequential, decoder_sequence
 
 __all__ = [
     "ConditionConfig",
-    "ConditionInput",
     "ConditionedSequential",
     "CrossAttentionConfig",
     "FilmConfig",

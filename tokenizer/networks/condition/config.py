@@ -4,20 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-
-@dataclass(frozen=True)
-class ConditionInput:
-    """The captions that a decoder reads: ids of a small vocabulary, or features of a frozen encoder."""
-
-    length: int  # tokens of a caption, padded or cut to it
-    vocabulary: int | None = None
-    features: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.length < 1:
-            raise ValueError(f"length = {self.length} must be at least 1")
-        if (self.vocabulary is None) == (self.features is None):
-            raise ValueError("vocabulary and features are two ways to give text: set one of them")
+from interfaces.text import CaptionInput
 
 
 @dataclass(frozen=True)
@@ -26,7 +13,7 @@ class FilmConfig:
 
     width: int  # of the embedded caption
     dropout: float  # share of clips whose caption is left out in training: what the decoder without one learns from
-    input: ConditionInput | None = None  # training takes it from its `text`
+    input: CaptionInput | None = None  # training takes it from its `text`
     kind: Literal["film"] = "film"
 
     def __post_init__(self) -> None:
@@ -43,7 +30,7 @@ class CrossAttentionConfig:
     width: int  # of the embedded caption
     heads: int  # must divide the channels of each level of the decoder
     dropout: float  # share of clips whose caption is left out in training: what the decoder without one learns from
-    input: ConditionInput | None = None  # training takes it from its `text`
+    input: CaptionInput | None = None  # training takes it from its `text`
     kind: Literal["cross_attention"] = "cross_attention"
 
     def __post_init__(self) -> None:

@@ -13,8 +13,9 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from interfaces.prior import Text
+from interfaces.text import CaptionInput
 from tokenizer.networks.blocks import PositionNorm
-from tokenizer.networks.condition.config import ConditionInput, CrossAttentionConfig, FilmConfig
+from tokenizer.networks.condition.config import CrossAttentionConfig, FilmConfig
 from tokenizer.networks.convolution import FrameConv
 from tokenizer.streaming import State, state_tensors
 
@@ -25,7 +26,7 @@ class CaptionEmbedding(nn.Module):
     For a caption those are its tokens; without one, it is the learned vector of "no caption" alone.
     """
 
-    def __init__(self, config: ConditionInput, width: int):
+    def __init__(self, config: CaptionInput, width: int):
         super().__init__()
         self.config = config
         self.tokens = make_token_embedding(config, width)
@@ -61,7 +62,7 @@ class CaptionEmbedding(nn.Module):
         return Text(content, torch.zeros(1, config.length, dtype=torch.bool, device=device))
 
 
-def make_token_embedding(config: ConditionInput, width: int) -> nn.Module:
+def make_token_embedding(config: CaptionInput, width: int) -> nn.Module:
     if config.vocabulary is not None:
         return nn.Embedding(config.vocabulary, width)
     assert config.features is not None

@@ -8,9 +8,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from interfaces.text import CaptionInput
 from tokenizer.losses.discriminator import Discriminator
 from tokenizer.losses.perceptual import LPIPSConfig
-from tokenizer.networks.condition import ConditionInput
 from tokenizer.networks.kinds import make_tokenizer
 from tokenizer.networks.latent import LatentTokenizer
 from videogen.models.vision import load_vision
@@ -36,7 +36,7 @@ from videogen.training.tokenizer.text import with_input
 def dry_run(config: TokenizerTrainingConfig, machine: Machine, processes: int = 1) -> tuple[Json, str]:
     """What a run would train, on what, in how much memory and time: as data and as text."""
     text, assumed = find_context(config.text)
-    given = None if text is None else ConditionInput(text.length, text.vocabulary, text.features)
+    given = None if text is None else CaptionInput(text.length, text.vocabulary, text.features)
     config = with_input(config, given)
     training = config.training
     micro = micro_batch_size(training, processes)

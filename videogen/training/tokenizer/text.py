@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from tokenizer.networks.condition import ConditionInput
+from interfaces.text import CaptionInput
 from videogen.conditioning import BPEConfig, Conditioner, make_conditioner
 from videogen.errors import DataError, UsageError
 from videogen.models import INDEX, load_tokenizer
@@ -38,7 +38,7 @@ def vocabulary_of_init(config: TokenizerTrainingConfig, folder: Path) -> Conditi
     return given
 
 
-def with_input(config: TokenizerTrainingConfig, given: ConditionInput | None) -> TokenizerTrainingConfig:
+def with_input(config: TokenizerTrainingConfig, given: CaptionInput | None) -> TokenizerTrainingConfig:
     """The configuration completed by the captions that the decoder reads; UsageError if it names others itself."""
     condition = config.tokenizer.condition
     if condition is None or given is None:
@@ -48,7 +48,7 @@ def with_input(config: TokenizerTrainingConfig, given: ConditionInput | None) ->
     return replace(config, tokenizer=replace(config.tokenizer, condition=replace(condition, input=given)))
 
 
-def input_of(conditioner: Conditioner | None) -> ConditionInput | None:
+def input_of(conditioner: Conditioner | None) -> CaptionInput | None:
     if conditioner is None:
         return None
-    return ConditionInput(conditioner.length, conditioner.vocabulary, conditioner.features)
+    return CaptionInput(conditioner.length, conditioner.vocabulary, conditioner.features)
