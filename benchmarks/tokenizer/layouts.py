@@ -123,7 +123,7 @@ def main() -> None:
 def measure(names: list[str], rounds: int, frames: int) -> dict[str, Any]:
     """Figures of each case; the first is what the others are compared with."""
     models = {name: random_model(CASES[name]) for name in names}
-    streams = {name: Stream(model) for name, model in models.items()}
+    streams = {name: RandomStream(model) for name, model in models.items()}
     seconds = dict(zip(names, interleaved([stream.step for stream in streams.values()], rounds), strict=True))
     rows = []
     for name, model in models.items():
@@ -142,7 +142,7 @@ def measure(names: list[str], rounds: int, frames: int) -> dict[str, Any]:
     return {"hardware": describe(), "torch": torch.__version__, "threads": torch.get_num_threads(), "cases": rows}
 
 
-class Stream:
+class RandomStream:
     """A stream of random tokens that has run for a few latent frames."""
 
     def __init__(self, model: LatentTokenizer):
