@@ -52,11 +52,9 @@ class ChainHead(nn.Module):
     def losses(self, features: Tensor, codes: Tensor, smoothing: float = 0.0) -> TokenLosses:
         nats = torch.zeros_like(codes[..., 0], dtype=torch.float32)
         loss, right = nats, torch.ones_like(nats, dtype=torch.bool)
-        known: Tensor | None = None
         for place in range(len(self.codebooks)):
             truth = codes[..., place]
-            log_p = self.logits(features, known, place).log_softmax(-1)
-            known = self.with_code(known, truth, place) if place + 1 < len(self.codebooks) else None
+            log_p = self(features, codes[..., :place]).log_softmax(-1)
             cost = -log_p.gather(-1, truth.unsqueeze(-1)).squeeze(-1)
             right = right & (log_p.detach().argmax(-1) == truth)
             nats = nats + cost.detach()
