@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tokenizer.networks.cnn import CNNTokenizer
+from tokenizer.networks.kinds import make_tokenizer
 from videogen.cli import main
 from videogen.config import resolve
 from videogen.lab.clips import clip_settings
@@ -51,6 +51,6 @@ def test_a_lab_can_be_made_of_it(place: Path, tmp_path: Path) -> None:
     assert {name for each in drawn for name in each.only} <= names
     for variant in lab.variants:
         with torch.device("meta"):
-            CNNTokenizer(variant.config(clip_settings(lab.recipe.data, tmp_path)).tokenizer)
+            make_tokenizer(variant.config(clip_settings(lab.recipe.data, tmp_path)).tokenizer)
     head = place.read_text().split("schema:")[0]
     assert f"videogen lab {place.relative_to(CHECKOUT)} --out runs/{place.stem}" in head
