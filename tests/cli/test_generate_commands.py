@@ -368,7 +368,7 @@ ERRORS = [
     (["generate", RING, "-o", "x.mp4", *MODEL, "--frames", "0"], 2, "--frames"),
     (["generate", RING, "-o", "x.mp4", *MODEL, "--seconds", "inf"], 2, "inf"),
     (["generate", RING, "-o", "x.mp4", *MODEL, "--frames", "3", "--seconds", "1"], 2, "give one"),
-    (["generate", RING, "-o", "x.mp4", *MODEL, "--height", "20"], 2, "f_s = 8"),
+    (["generate", RING, "-o", "x.mp4", *MODEL, "--height", "20"], 2, "multiples of 8"),
     (["generate", RING, "-o", "x.mp4", *MODEL, "--dtype", "int8"], 2, "int8"),
     (["generate", RING, "-o", "x.mp4", *MODEL, "--device", "cuda:99"], 5, "--device cuda:99"),
     (["generate", RING, STAR, "-o", "-", *MODEL], 2, "--grid"),
