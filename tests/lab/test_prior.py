@@ -117,7 +117,7 @@ def test_the_page_says_which_variants_have_no_prior(
     assert not [name for name in large if name.startswith("prior_")]
     page = Path("out/page.md").read_text()
     assert "- 8 x 8: no prior: the recipe leaves it out" in page
-    assert page.count("no prior;") == 1
+    assert page.count("no prior:") == 1
     row = next(line for line in page.splitlines() if line.startswith("| 8 x 8 |"))
     assert "| – |" in row
 
