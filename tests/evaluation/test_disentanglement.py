@@ -142,6 +142,7 @@ def test_halves_have_as_many_clips_of_each_value() -> None:
         assert abs(first - second) <= 1
 
 
+@pytest.mark.slow
 def test_expected_information_is_the_mean_over_pairings() -> None:
     generator = torch.Generator().manual_seed(0)
     guess, truth = torch.randint(0, 3, (40,), generator=generator), torch.randint(0, 4, (40,), generator=generator)

@@ -63,6 +63,7 @@ def test_priors_are_trained_scored_and_shown(recipe: Path, in_process: list[tupl
     assert "| prior: all right, half the time | prior: all right |" in page
 
 
+@pytest.mark.slow
 def test_stopped_within_a_prior_and_resumed(
     recipe: Path, in_process: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,6 +87,7 @@ def test_stopped_within_a_prior_and_resumed(
     assert priors() == never_stopped
 
 
+@pytest.mark.slow
 def test_a_prior_may_be_added_and_not_changed(
     recipe: Path, in_process: list[tuple[str, str]], change: Change, capsys: Captured
 ) -> None:
@@ -122,6 +124,7 @@ def test_the_page_says_which_variants_have_no_prior(
     assert "| – |" in row
 
 
+@pytest.mark.slow
 def test_cpu_time_becomes_steps_once(recipe: Path, in_process: list[tuple[str, str]], change: Change) -> None:
     change("budget: {steps: 3}", "budget: {cpu_seconds: 0.05, calibration: 4}")
     change("steps: 4, clips", "cpu_seconds: 0.05, calibration: 4, clips")

@@ -78,6 +78,7 @@ def test_a_run_from_before_alignment_is_resumed(data: Path, tmp_path: Path) -> N
     assert run_tokenizer(aligned(data, None, steps=3), tmp_path / "run", resume=True).steps == 3
 
 
+@pytest.mark.slow
 def test_a_folder_without_a_model_stops_before_anything_begins(data: Path, tmp_path: Path) -> None:
     config = aligned(data, AlignmentConfig(tmp_path / "nothing"))
     with pytest.raises(UsageError, match="no such folder"):

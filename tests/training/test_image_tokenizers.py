@@ -117,6 +117,7 @@ def test_its_image_tokenizer_begins_as_the_image_model(data: Path, images: Path,
     assert all(torch.equal(own[name], tensor) for name, tensor in load_tokenizer(images).network.state_dict().items())
 
 
+@pytest.mark.slow
 def test_a_run_with_an_image_model_trains(data: Path, images: Path, tmp_path: Path) -> None:
     config = replace(config_of(data, FACTORIZED), init_from=images)
     dry_run(config, find_machine("cpu"))
