@@ -204,14 +204,21 @@ def test_failed_start_of_a_reader_is_busy(monkeypatch):
         sent(b"x")
 
 
-def test_cancelled_upload_leaves_nothing(clip):
+def test_cancelled_upload_leaves_nothing(clip, monkeypatch):
+    """The reader's process has started, and its answer never comes before the upload is cancelled."""
+
     async def scene():
+        reading = asyncio.Event()
+
+        async def receive(child, max_payload):
+            reading.set()
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(ChildProcess, "receive", receive)
         before = descriptors()
         taking = uploads()
         task = asyncio.create_task(taking.receive(chunks(clip), "video"))
-        while not taking._tasks:
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.1)
+        await reading.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
