@@ -48,11 +48,6 @@ class FactorizedTokenizer(LatentTokenizer):
         """The tokenizer of images inside, if there is one: whether its head, entry and quantizer are trained."""
         return None if self.config.image_quantizer is None else self.frames
 
-    @property
-    def last_layer(self) -> Tensor:
-        last = cast(StreamingSequential, self.decoder).layers[-1]
-        return cast(FrameConv, last).conv.weight
-
     def forward(self, clip_BCTHW: Tensor, text: Text | None = None) -> Reconstruction:
         """Encode, quantize and decode a whole clip; in training, one frame of each latent frame as an image too."""
         out = super().forward(clip_BCTHW, text)
@@ -96,7 +91,7 @@ def make_factorized_decoder(config: FactorizedTokenizerConfig, image: CNNTokeniz
 
     A condition is given to the blocks along time. The entry is for images alone.
     """
-    width, (entry, *frames) = config.decoder_widths[-1], cast(StreamingSequential, image.decoder).layers
+    width, (entry, *frames) = config.decoder_widths[-1], image.decoder.layers
     blocks = [TimeBlock(width, config.kernel_t, config.causal) for _ in range(config.decoder_time_blocks)]
     layers = [FrameConv(dim, width, 3), *blocks, Upsample(width, width, config.f_t, 1), *frames]
     decoder = decoder_sequence(layers, config.condition, dict.fromkeys(range(1, 1 + len(blocks)), width))

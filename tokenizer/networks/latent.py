@@ -7,11 +7,10 @@ The first latent frame holds one video frame, every later one `f_t`: T = 1 + f_t
 repeated until it fills its latent frame, so every layer treats every latent frame alike.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +19,7 @@ from interfaces.prior import Text
 from interfaces.tokens import TokenSpec
 from tokenizer.networks.coding import Coding, TrainingCoding
 from tokenizer.networks.condition import ConditionedSequential
+from tokenizer.networks.convolution import FrameConv
 from tokenizer.networks.layouts import LayoutConfig, make_layout
 from tokenizer.networks.patchify import Patchify
 from tokenizer.networks.pictures import PictureEncoder
@@ -32,7 +32,7 @@ from tokenizer.quantize import (
     encoder_dim_of,
     make_quantizer,
 )
-from tokenizer.streaming import State, Streaming
+from tokenizer.streaming import State, Streaming, StreamingSequential
 
 ENCODER_WEIGHTS = ("encoder.", "pictures.")  # weights whose names begin so decide the features, and no others do
 DECODER_WEIGHTS = ("decoder.", "layout.decoder.")  # weights whose names begin so decide no codes
@@ -74,7 +74,7 @@ class LatentConfig(Protocol):
     def spread_weight(self) -> float: ...
 
 
-class LatentTokenizer(nn.Module, ABC):
+class LatentTokenizer(nn.Module):
     """Clips [B, C, T, H, W] in [-1, 1] to codes [B, T', N, K] and back; keeps `interfaces.tokenizer.VideoTokenizer`.
 
     `encode` and `decode` compute one latent frame at a time, so any split of a stream into calls gives the same bits.
@@ -93,7 +93,7 @@ class LatentTokenizer(nn.Module, ABC):
         config: Any,  # a LatentConfig, with what the network needs beside
         patchify: Patchify,
         make_encoder: Callable[[Any, int], Streaming],  # (config, channels of its features)
-        make_decoder: Callable[[Any, int], Streaming],
+        make_decoder: Callable[[Any, int], StreamingSequential],  # its last layer is a FrameConv
     ):
         super().__init__()
         self.config = config
@@ -122,9 +122,9 @@ class LatentTokenizer(nn.Module, ABC):
         return int(self.config.size_multiple)
 
     @property
-    @abstractmethod
     def last_layer(self) -> Tensor:
         """The weights that make pixels, where the weight of the adversarial loss compares gradients."""
+        return cast(FrameConv, self.decoder.layers[-1]).conv.weight
 
     def spec(self, height: int, width: int) -> TokenSpec:
         """The tokens of a latent frame; ValueError for a size that is not a multiple of `size_multiple`."""

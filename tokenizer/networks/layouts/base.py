@@ -20,6 +20,18 @@ Quantize: TypeAlias = Callable[[int, Tensor], Tensor]
 """(number of the group, its latents [B, T, N, E]) -> what the decoder gets for them, [B, T, N, D]."""
 
 
+class LayoutSettings:
+    """What a configuration of a layout says to that of the network around it, unless it overrides this."""
+
+    @property
+    def multiple(self) -> int:
+        """Height and width of the features must be multiples of it."""
+        return 1
+
+    def check_dim(self, dim: int) -> None:
+        """ValueError unless latents of `dim` numbers suit the layout."""
+
+
 class TokenLayout(nn.Module, ABC):
     """Weights below `decoder` decide no codes: they may be trained on while tokens stay the same."""
 

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from interfaces.tokens import TokenGroup
 from tokenizer.networks.blocks import FrameBlock
 from tokenizer.networks.convolution import Downsample, FrameConv, Upsample
-from tokenizer.networks.layouts.base import Quantize, TokenLayout
+from tokenizer.networks.layouts.base import LayoutSettings, Quantize, TokenLayout
 
 
 @dataclass(frozen=True)
-class CoarseFineConfig:
+class CoarseFineConfig(LayoutSettings):
     """The coarse grid has 1 / `factor` of the fine grid's height and width, which are those of the features."""
 
     width: int  # channels of features: more than a latent, so that both grids have something to read
@@ -28,12 +28,8 @@ class CoarseFineConfig:
             if getattr(self, name) < least:
                 raise ValueError(f"{name} = {getattr(self, name)} must be at least {least}")
 
-    def check_dim(self, dim: int) -> None:
-        """Latents of any number suit it."""
-
     @property
     def multiple(self) -> int:
-        """Height and width of the features must be multiples of it."""
         return self.factor
 
     @property

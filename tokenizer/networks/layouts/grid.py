@@ -12,11 +12,11 @@ from einops import rearrange
 from torch import Tensor
 
 from interfaces.tokens import TokenGroup
-from tokenizer.networks.layouts.base import Quantize, TokenLayout
+from tokenizer.networks.layouts.base import LayoutSettings, Quantize, TokenLayout
 
 
 @dataclass(frozen=True)
-class GridConfig:
+class GridConfig(LayoutSettings):
     merge: int = 1  # a token is a square of merge x merge positions
     kind: Literal["grid"] = "grid"
 
@@ -25,14 +25,12 @@ class GridConfig:
             raise ValueError(f"merge = {self.merge} must be at least 1")
 
     def check_dim(self, dim: int) -> None:
-        """ValueError unless latents of `dim` numbers suit the layout."""
         if dim % self.merge**2:
             positions = f"{self.merge**2} positions of a token"
             raise ValueError(f"layout has merge = {self.merge}: {dim} numbers of a latent do not divide by {positions}")
 
     @property
     def multiple(self) -> int:
-        """Height and width of the features must be multiples of it."""
         return self.merge
 
     @property

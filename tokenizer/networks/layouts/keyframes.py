@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from interfaces.tokens import TokenGroup
 from tokenizer.networks.blocks import FrameBlock
 from tokenizer.networks.convolution import Downsample, FrameConv, Upsample
-from tokenizer.networks.layouts.base import Quantize, TokenLayout
+from tokenizer.networks.layouts.base import LayoutSettings, Quantize, TokenLayout
 from tokenizer.networks.pictures import PictureEncoderConfig
 
 
 @dataclass(frozen=True)
-class KeyframesConfig:
+class KeyframesConfig(LayoutSettings):
     """Both groups are grids: with 1 / `key_factor` and 1 / `motion_factor` of the features' height and width."""
 
     width: int  # channels of the encoder's features, and of what the decoder gets for each group
@@ -34,12 +34,8 @@ class KeyframesConfig:
                 f"motion_factor = {self.motion_factor} must be a multiple of key_factor = {self.key_factor}"
             )
 
-    def check_dim(self, dim: int) -> None:
-        """Latents of any number suit it."""
-
     @property
     def multiple(self) -> int:
-        """Height and width of the features must be multiples of it."""
         return self.motion_factor
 
     @property

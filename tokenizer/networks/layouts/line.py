@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from interfaces.tokens import TokenGroup
-from tokenizer.networks.layouts.base import Quantize, TokenLayout
+from tokenizer.networks.layouts.base import LayoutSettings, Quantize, TokenLayout
 from tokenizer.networks.token_attention import (
     AttentionBlock,
     Maps,
@@ -25,7 +25,7 @@ from tokenizer.networks.token_attention import (
 
 
 @dataclass(frozen=True)
-class LineConfig:
+class LineConfig(LayoutSettings):
     """Reader and painter have `width` channels, and so have the features."""
 
     tokens: int
@@ -55,14 +55,6 @@ class LineConfig:
             raise ValueError(f"nested = {self.nested} is a share, from 0 to 1")
         if self.kept is not None and not (1 <= self.kept <= self.tokens and self.nested > 0):
             raise ValueError(f"kept = {self.kept} must be 1 to {self.tokens} tokens, of a model with nested > 0")
-
-    def check_dim(self, dim: int) -> None:
-        """Latents of any number suit it."""
-
-    @property
-    def multiple(self) -> int:
-        """Height and width of the features must be multiples of it."""
-        return 1
 
     @property
     def made(self) -> int:

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from interfaces.tokens import TokenGroup
 from tokenizer.networks.blocks import init_residual_branch
 from tokenizer.networks.convolution import FrameConv
-from tokenizer.networks.layouts.base import Quantize, TokenLayout
+from tokenizer.networks.layouts.base import LayoutSettings, Quantize, TokenLayout
 
 
 @dataclass(frozen=True)
-class PyramidConfig:
+class PyramidConfig(LayoutSettings):
     """The last scale has the grid of the features; the others have a share of its height and width."""
 
     scales: tuple[int, ...]  # by how much each scale is coarser than the features: 8, 4, 2, 1 for 1, 2, 4, 8 a side
@@ -30,12 +30,8 @@ class PyramidConfig:
         if len(scales) < 2 or scales[-1] != 1 or list(scales) != sorted(set(scales), reverse=True):
             raise ValueError(f"scales = {scales}: expected two or more that fall to 1, such as [8, 4, 2, 1]")
 
-    def check_dim(self, dim: int) -> None:
-        """Latents of any number suit it."""
-
     @property
     def multiple(self) -> int:
-        """Height and width of the features must be multiples of it."""
         return self.scales[0]
 
     @property

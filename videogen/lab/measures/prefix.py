@@ -9,12 +9,13 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from interfaces.tokenizer import State
 from videogen.evaluation.tokenizer.metrics import psnr
 from videogen.io.pixels import to_frames
 from videogen.lab.measures import Figures
 from videogen.lab.measures.context import AT_ONCE, MeasureContext
 
-Decode: TypeAlias = Callable[[MeasureContext, Tensor, int], Tensor]
+Decode: TypeAlias = Callable[[MeasureContext, Tensor, int, State], Tensor]  # with the state of a decoder that begins
 
 
 def measure(context: MeasureContext) -> Figures:
@@ -27,18 +28,21 @@ def measure(context: MeasureContext) -> Figures:
 
 @torch.no_grad()
 def psnr_of(context: MeasureContext, decode: Decode, count: int) -> float:
-    clips = torch.cat([decode(context, part, count) for part in torch.split(context.codes, AT_ONCE)])
+    parts = [slice(start, start + AT_ONCE) for start in range(0, len(context.codes), AT_ONCE)]
+    starts = (context.model.begin_decoding(context.captions[part]) for part in parts)
+    each = zip(parts, starts, strict=True)
+    clips = torch.cat([decode(context, context.codes[part], count, start) for part, start in each])
     return float(psnr(clips[:, : context.clips.shape[1]].flatten(0, 1), context.clips.flatten(0, 1)).mean())
 
 
-def decode_levels(context: MeasureContext, codes_BTNK: Tensor, levels: int) -> Tensor:
+def decode_levels(context: MeasureContext, codes_BTNK: Tensor, levels: int, start: State) -> Tensor:
     """Frames uint8 [B, T, H, W, 3] of the first levels of these codes."""
     network: Any = context.model.network
     latents_BTND = context.quantizer.prefix(codes_BTNK, levels)
-    return to_frames(network.decode_latents(latents_BTND, context.model.spec)[0])
+    return to_frames(network.decode_latents(latents_BTND, context.model.spec, start)[0])
 
 
-def decode_tokens(context: MeasureContext, codes_BTNK: Tensor, tokens: int) -> Tensor:
+def decode_tokens(context: MeasureContext, codes_BTNK: Tensor, tokens: int, start: State) -> Tensor:
     """Frames uint8 [B, T, H, W, 3] of the first tokens of these codes."""
     spec = context.model.spec.resized([(tokens,)])
-    return to_frames(context.model.network.decode(codes_BTNK[:, :, :tokens], spec)[0])
+    return to_frames(context.model.network.decode(codes_BTNK[:, :, :tokens], spec, start)[0])

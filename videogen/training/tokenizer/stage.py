@@ -132,8 +132,10 @@ class TokenizerStage:
         yield LossOutput(DISCRIMINATOR, judging.total, judging.terms)
 
     def alignment_pairs(self, clip: Tensor, out: Reconstruction, step: int) -> AlignmentPairs | None:
-        """What alignment compares; nothing while the encoder is frozen, for its latents cannot follow."""
-        if self.alignment is None or self.vision is None or self.phase(step).freezes_encoder:
+        """What alignment compares; nothing while nothing learns that makes latents."""
+        phase = self.phase(step)
+        fixed = phase.decoder_only or (phase.encoder_frozen and next(self.network.layout.parameters(), None) is None)
+        if self.alignment is None or self.vision is None or fixed:
             return None
         latents_BTND = out.latents if self.alignment.on == "latents" else out.quantized.latents
         return alignment_pairs(self.vision, clip, latents_BTND, self.network.spec(*clip.shape[3:]))
