@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from prior.config import PriorConfig
+from prior.config import BlockShape
 from prior.linear import Linear
 from prior.rotary import RotaryCache, apply_rotary
 
@@ -16,7 +16,7 @@ class Block(nn.Module):
 
     called_by = ("project", "finish")  # instead of forward; FSDP has to know
 
-    def __init__(self, config: PriorConfig):
+    def __init__(self, config: BlockShape):
         super().__init__()
         self.heads, self.kv_heads, channels = config.heads, config.kv_heads, config.head_dim
         self.before_attention = nn.RMSNorm(config.width, config.epsilon)

@@ -1,10 +1,11 @@
 """What defines a prior."""
 
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Literal, TypeAlias
 
 from interfaces.text import CaptionInput
 from interfaces.tokens import TokenSpec
+from prior.head_config import ChainConfig, HeadConfig
 
 Objective = Literal["masked", "autoregressive"]
 ContextConfig: TypeAlias = CaptionInput  # the text that a prior is conditioned on
@@ -25,38 +26,27 @@ class ControlConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PriorShape:
-    """The network of a prior, without what depends on the tokens, the text and the controls."""
+class BlockShape:
+    """Blocks of a transformer."""
 
     width: int
     layers: int
     heads: int
     kv_heads: int  # each is shared by heads / kv_heads heads
     hidden: int  # of the feed-forward layers
-    window: int  # earlier latent frames that a latent frame attends to
-    objective: Objective  # predict the tokens of a latent frame in parallel, or one by one in decode order
-    sink_frames: int = 0  # the first latent frames of a stream, always visible and without a time position
     qk_norm: bool = True
-    theta: float = 100.0  # rotary base; small, because positions within a latent frame are small
     epsilon: float = 1e-5
-    head: str = "chain"  # the kind of `prior.heads` that draws tokens
 
     def __post_init__(self) -> None:
-        for name in ("width", "layers", "heads", "kv_heads", "hidden", "window"):
+        for name in ("width", "layers", "heads", "kv_heads", "hidden"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)} must be at least 1")
-        if self.objective not in Objective.__args__:  # type: ignore[attr-defined]
-            raise ValueError(f"objective = {self.objective} must be one of {', '.join(Objective.__args__)}")  # type: ignore[attr-defined]
-        if self.sink_frames < 0:
-            raise ValueError(f"sink_frames = {self.sink_frames} must not be negative")
         if self.heads % self.kv_heads:
             raise ValueError(f"kv_heads = {self.kv_heads} must divide heads = {self.heads}")
         if self.width % self.heads:
             raise ValueError(f"heads = {self.heads} must divide width = {self.width}")
         if self.head_dim % 2:
             raise ValueError(f"width / heads = {self.head_dim} must be even: rotary positions rotate pairs of channels")
-        if not self.theta > 1:
-            raise ValueError(f"theta = {self.theta:g} must be above 1")
 
     @property
     def head_dim(self) -> int:
@@ -65,8 +55,40 @@ class PriorShape:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PriorConfig(PriorShape):
-    """All that defines a prior. Without a context it takes neither text nor a noise rate."""
+class PriorShape(BlockShape):
+    """The network of a prior, without what depends on the tokens, the text and the controls."""
+
+    kind: Literal["llama"] = "llama"
+    window: int  # earlier latent frames that a latent frame attends to
+    objective: Objective  # predict the tokens of a latent frame in parallel, or one by one in decode order
+    sink_frames: int = 0  # the first latent frames of a stream, always visible and without a time position
+    theta: float = 100.0  # rotary base; small, because positions within a latent frame are small
+    head: HeadConfig = field(default_factory=ChainConfig)  # draws tokens from the features of the last block
+
+    KIND_MAY_BE_MISSING: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.window < 1:
+            raise ValueError(f"window = {self.window} must be at least 1")
+        if self.objective not in Objective.__args__:  # type: ignore[attr-defined]
+            raise ValueError(f"objective = {self.objective} must be one of {', '.join(Objective.__args__)}")  # type: ignore[attr-defined]
+        if self.sink_frames < 0:
+            raise ValueError(f"sink_frames = {self.sink_frames} must not be negative")
+        if not self.theta > 1:
+            raise ValueError(f"theta = {self.theta:g} must be above 1")
+
+    def with_tokens(
+        self, spec: TokenSpec, context: ContextConfig | None, control: ControlConfig | None = None
+    ) -> "PriorConfig":
+        """The whole configuration, for these tokens, this text and this control."""
+        return PriorConfig(**values_of(self), spec=spec, context=context, control=control)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriorInputs:
+    """What a prior of any kind models, and what it is conditioned on. Without a context it takes neither text nor a
+    noise rate."""
 
     spec: TokenSpec
     context: ContextConfig | None
@@ -76,3 +98,13 @@ class PriorConfig(PriorShape):
     def context_length(self) -> int:
         """Positions before the first frame: the noise rate and the text."""
         return 0 if self.context is None else 1 + self.context.length
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriorConfig(PriorShape, PriorInputs):
+    """All that defines a Llama over latent frames."""
+
+
+def values_of(shape: Any) -> dict[str, Any]:
+    """The fields of a dataclass by name; nested dataclasses stay what they are."""
+    return {field.name: getattr(shape, field.name) for field in fields(shape)}

@@ -122,7 +122,11 @@ def a_row_of_a_batch_is_the_row_alone(model: LlamaPrior, batch: PriorBatch, tole
         alone = row_of(batch, row)
         for t, (whole, one) in enumerate(zip(together, proposals(model, alone), strict=True)):
             part = TokenProposal(whole.features[row : row + 1], model.head)
-            wrong += int((model.head.guesses(part.features) != model.head.guesses(one.features)).any(-1).sum())
+            guesses = model.head.guesses(part.features), model.head.guesses(one.features)
+            if batch.spec.continuous:
+                worst = max(worst, relative(*guesses))
+            else:
+                wrong += int((guesses[0] != guesses[1]).any(-1).sum())
             worst = max(worst, distance(part, one, alone.targets[:, t]))
     detail = f"{wrong} of {batch.targets[..., 0].numel()} top guesses differ, {difference(worst)}"
     return Verdict("a row of a batch is the row alone", wrong == 0 and worst <= tolerance, detail)

@@ -52,7 +52,7 @@ class LlamaPrior(nn.Module):
         self.context = None if config.context is None else ContextEmbedding(config.context, config.width)
         self.layers = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.RMSNorm(config.width, config.epsilon)
-        self.head = make_head(config)
+        self.head = make_head(config.head, config.spec, config.width)
         init_weights(self, config.layers)
 
     @property
@@ -62,6 +62,11 @@ class LlamaPrior(nn.Module):
     @property
     def spec(self) -> TokenSpec:
         return self.config.spec
+
+    @property
+    def likelihood(self) -> bool:
+        """Whether `TokenLosses.nats` are nats: a head for continuous tokens may have a loss only."""
+        return self.config.head.likelihood
 
     @property
     def blocks(self) -> list[Block]:

@@ -13,6 +13,7 @@ ORDERS: dict[str, tuple[Order, ...]] = {  # that work with each training objecti
     "masked": ("halton", "confidence", "random", "threshold", "raster"),
     "autoregressive": ("autoregressive", "raster"),
 }
+WITH_LIKELIHOOD: tuple[Order, ...] = ("confidence", "threshold")  # they need the probability of a token
 RANDOM_SEEDS = 2**32  # random seeds are below this: short enough to type
 LOWEST_TEMPERATURE = 1e-6  # below this, float32 overflows
 FIRST_FRAMES = 2  # latent frames at the start of a scene: the first sets its content, the second its motion
@@ -101,11 +102,15 @@ class SamplingOverrides(TypedDict, total=False):
     threshold: float | None
 
 
-def incompatibility(order: Order, objective: str) -> str | None:
-    """Why a prior with this objective cannot be sampled in this order, or None."""
-    if order in ORDERS[objective]:
+def orders_of(objective: str, likelihood: bool = True) -> tuple[Order, ...]:
+    """The orders that work with a prior; `likelihood`: whether its head knows the probability of a token."""
+    return tuple(order for order in ORDERS[objective] if likelihood or order not in WITH_LIKELIHOOD)
+
+
+def incompatibility(order: Order, objective: str, likelihood: bool = True) -> str | None:
+    """Why a prior cannot be sampled in this order, or None."""
+    orders = orders_of(objective, likelihood)
+    if order in orders:
         return None
-    return (
-        f"order = {order} does not work with this prior, whose objective is {objective}; "
-        f"use {', '.join(ORDERS[objective])}"
-    )
+    whose = f"whose objective is {objective}" if order not in ORDERS[objective] else "whose head has no likelihood"
+    return f"order = {order} does not work with this prior, {whose}; use {', '.join(orders)}"

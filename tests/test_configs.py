@@ -1,7 +1,6 @@
 """Every preset can be read and built, and its first lines describe it."""
 
 import re
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ import torch
 
 from interfaces.text import CaptionInput
 from interfaces.tokens import TokenGroup, TokenSpec
-from prior.config import ContextConfig, PriorConfig
+from prior.config import ContextConfig
 from prior.model import LlamaPrior
 from tests.tokenizer.models import noise_clip
 from tokenizer.laws import check
@@ -62,7 +61,7 @@ def test_a_prior_can_be_built_from_it(name: str, millions: int) -> None:
     context = ContextConfig(config.text.length, vocabulary=1024)
     spec = TokenSpec((512, 125), (TokenGroup("tokens", (8, 8)),), frames_per_latent=4)
     with torch.device("meta"):
-        network = LlamaPrior(PriorConfig(**asdict(config.prior), spec=spec, context=context))
+        network = LlamaPrior(config.prior.with_tokens(spec, context))
     assert sum(p.numel() for p in network.parameters()) == pytest.approx(millions * 1e6, rel=0.1)
     assert config.training.steps > config.phases[-1].from_step, "the last phase is never reached"
 

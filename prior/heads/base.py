@@ -1,5 +1,6 @@
 """The interface of a head: it samples tokens from features, and computes the loss of the true ones."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -7,10 +8,14 @@ import torch
 from torch import Tensor
 
 from interfaces.prior import DrawSettings, TokenRNG
+from interfaces.tokens import TokenSpec
 
 
 class TokenLosses(NamedTuple):
-    """For each token [...]: the training loss, the negative log-likelihood in nats, whether the top guess is right."""
+    """For each token [...]: the training loss, the negative log-likelihood in nats, whether the top guess is right.
+
+    A head without a likelihood has its loss in place of nats, and no top guess is right.
+    """
 
     loss: Tensor
     nats: Tensor
@@ -18,7 +23,7 @@ class TokenLosses(NamedTuple):
 
 
 class Head(Protocol):
-    """The distribution of tokens given their features [..., C]; an nn.Module made from a PriorConfig."""
+    """The distribution of tokens given their features [..., C]; an nn.Module."""
 
     def losses(self, features: Tensor, codes: Tensor, smoothing: float = 0.0) -> TokenLosses:
         """The losses of the true codes [..., K]; `smoothing` is label smoothing."""
@@ -54,3 +59,28 @@ def at_positions(values_BN: Tensor, positions_BM: Tensor) -> Tensor:
     """[B, N, ...] to [B, M, ...]."""
     index = positions_BM.view(*positions_BM.shape, *[1] * (values_BN.ndim - 2)).expand(-1, -1, *values_BN.shape[2:])
     return values_BN.gather(1, index)
+
+
+def codebooks_of(spec: TokenSpec, kind: str) -> tuple[int, ...]:
+    """The sizes of the codebooks; ValueError for continuous tokens."""
+    if spec.continuous:
+        raise ValueError(f"head = {kind} needs codebooks, but these tokens are continuous; use flow")
+    return spec.codebooks
+
+
+def code_losses(logits_V: Tensor, code: Tensor, smoothing: float) -> TokenLosses:
+    """The losses of one code, from its logits."""
+    log_p = logits_V.log_softmax(-1)
+    cost = -log_p.gather(-1, code.unsqueeze(-1)).squeeze(-1)
+    right = log_p.detach().argmax(-1) == code
+    loss = cost if smoothing == 0 else (1 - smoothing) * cost - smoothing * log_p.mean(-1)
+    return TokenLosses(loss, cost.detach(), right)
+
+
+def sum_losses(parts: Iterable[TokenLosses]) -> TokenLosses:
+    """The losses of tokens, from those of their codes."""
+    first, *rest = parts
+    loss, nats, right = first
+    for part in rest:
+        loss, nats, right = loss + part.loss, nats + part.nats, right & part.right
+    return TokenLosses(loss, nats, right)

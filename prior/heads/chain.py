@@ -5,8 +5,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from interfaces.prior import DrawSettings, TokenRNG
-from prior.config import PriorConfig
-from prior.heads.base import TokenLosses
+from interfaces.tokens import TokenSpec
+from prior.head_config import ChainConfig
+from prior.heads.base import TokenLosses, code_losses, codebooks_of, sum_losses
 from prior.heads.token_sampling import sample_codes
 from prior.linear import Linear
 
@@ -18,12 +19,9 @@ class ChainHead(nn.Module):
     first mixes the embeddings of the codes before it into the features.
     """
 
-    def __init__(self, config: PriorConfig):
+    def __init__(self, config: ChainConfig, spec: TokenSpec, width: int):
         super().__init__()
-        sizes, width = config.spec.codebooks, config.width
-        if not sizes:
-            raise ValueError("head = chain needs codebooks, but these tokens are continuous")
-        self.codebooks = sizes
+        self.codebooks = sizes = codebooks_of(spec, config.kind)
         self.read = nn.ModuleList(Linear(width, size, bias=False) for size in sizes)
         self.known = nn.ModuleList(nn.Embedding(size, width) for size in sizes[:-1])
         self.mix = nn.ModuleList(Linear(width, 2 * width, bias=False) for _ in sizes[1:])
@@ -50,16 +48,8 @@ class ChainHead(nn.Module):
         return logits
 
     def losses(self, features: Tensor, codes: Tensor, smoothing: float = 0.0) -> TokenLosses:
-        nats = torch.zeros_like(codes[..., 0], dtype=torch.float32)
-        loss, right = nats, torch.ones_like(nats, dtype=torch.bool)
-        for place in range(len(self.codebooks)):
-            truth = codes[..., place]
-            log_p = self(features, codes[..., :place]).log_softmax(-1)
-            cost = -log_p.gather(-1, truth.unsqueeze(-1)).squeeze(-1)
-            right = right & (log_p.detach().argmax(-1) == truth)
-            nats = nats + cost.detach()
-            loss = loss + (cost if smoothing == 0 else (1 - smoothing) * cost - smoothing * log_p.mean(-1))
-        return TokenLosses(loss, nats, right)
+        places = range(len(self.codebooks))
+        return sum_losses(code_losses(self(features, codes[..., :k]), codes[..., k], smoothing) for k in places)
 
     def sample(self, features_BMC: Tensor, settings: DrawSettings, rng: TokenRNG) -> tuple[Tensor, Tensor]:
         known: Tensor | None = None  # codes come one by one, so each is embedded once

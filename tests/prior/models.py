@@ -4,12 +4,14 @@ import torch
 
 from interfaces.tokens import TokenGroup, TokenSpec
 from prior.config import ContextConfig, ControlConfig, Objective, PriorConfig
+from prior.head_config import ChainConfig, HeadConfig
 from prior.laws import random_batch
 from prior.model import LlamaPrior, PriorBatch
 
 WORDS = ContextConfig(length=3, vocabulary=7)
 FEATURES = ContextConfig(length=4, features=5)
 GRID = (2, 3)
+CHAIN = ChainConfig()
 
 
 GROUPS_OF_TWO = TokenSpec((5, 3), (TokenGroup("coarse", (2, 2)), TokenGroup("fine", (4, 4))), 4)
@@ -30,6 +32,7 @@ def tiny_config(
     shape: tuple[int, ...] = GRID,
     spec: TokenSpec | None = None,
     control: ControlConfig | None = None,
+    head: HeadConfig = CHAIN,
 ) -> PriorConfig:
     return PriorConfig(
         spec=spec or grid_spec(codebooks, shape),
@@ -44,6 +47,7 @@ def tiny_config(
         control=control,
         sink_frames=sinks,
         qk_norm=qk_norm,
+        head=head,
     )
 
 

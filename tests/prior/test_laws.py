@@ -6,6 +6,7 @@ import torch
 from prior import laws
 from prior import model as prior_model
 from prior.config import ContextConfig
+from prior.head_config import DepthConfig, FlatConfig
 from prior.laws import proposals
 from prior.memory import copy_past
 from tests.prior.models import FEATURES, WORDS, tiny_batch, tiny_config, tiny_model
@@ -47,6 +48,16 @@ def test_the_laws_hold_for_any_codebooks(objective, codebooks):
     model, batch = tiny_model(config), tiny_batch(config, noise=0.5)
     assert laws.streaming_is_the_training_path(model, batch, 1e-6).held
     assert laws.a_row_of_a_batch_is_the_row_alone(model, batch, 1e-6).held
+
+
+@pytest.mark.parametrize("head", [DepthConfig(layers=1, width=16, heads=2), FlatConfig()], ids=lambda head: head.kind)
+@pytest.mark.parametrize("objective", ["masked", "autoregressive"])
+def test_the_laws_hold_for_any_head(objective, head):
+    config = tiny_config(objective, (3, 2, 2), sinks=1, context=WORDS, head=head)
+    model, batch = tiny_model(config), tiny_batch(config, noise=0.5)
+    assert laws.streaming_is_the_training_path(model, batch, 1e-6).held
+    assert laws.a_row_of_a_batch_is_the_row_alone(model, batch, 1e-6).held
+    assert laws.advancing_is_committing_and_proposing(model, batch, 1e-6).held
 
 
 @pytest.mark.parametrize("context", [None, WORDS], ids=context_id)

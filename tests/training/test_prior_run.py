@@ -18,7 +18,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from prior.config import PriorShape
+from interfaces.tokens import TokenGroup, TokenSpec
+from prior.config import PriorConfig, PriorShape
+from prior.head_config import FlowConfig
 from prior.heads.base import TokenLosses
 from prior.laws import random_codes
 from prior.model import LlamaPrior, PriorBatch
@@ -177,8 +179,18 @@ def test_the_order_must_suit_the_objective(
     config, suits = tiny_config(tmp_path, objective), order in ORDERS[objective]
     with nullcontext() if suits else pytest.raises(ValueError, match="order = "):
         replace(config, generation=SamplerConfig(order=order))
+    shape: PriorConfig = config.prior.with_tokens(TokenSpec((2,), (TokenGroup("tokens", (1,)),), 1), None)
     with nullcontext() if suits else pytest.raises(UsageError, match="order = "):
-        check_order(order, objective)
+        check_order(order, shape)
+
+
+def test_a_head_without_a_likelihood_excludes_orders_that_need_one(tmp_path: Path) -> None:
+    config = tiny_config(tmp_path, "masked")
+    config = replace(config, prior=replace(config.prior, head=FlowConfig()))
+    for order in ORDERS["masked"]:
+        suits = order not in ("confidence", "threshold")
+        with nullcontext() if suits else pytest.raises(ValueError, match="whose head has no likelihood"):
+            replace(config, generation=SamplerConfig(order=order))
 
 
 def test_it_trains_from_clips(made: Set, tmp_path: Path) -> None:
@@ -354,10 +366,10 @@ def test_errors_come_before_training(made: Set, tmp_path: Path) -> None:
                 dry_run(wrong, str(made[0]), find_machine("cpu"))
             with pytest.raises(DataError, match=words):
                 train(made[0], tokens, tmp_path / "run", config=wrong)
-    wrong = replace(config, prior=replace(config.prior, head="diffusion"))
-    with pytest.raises(UsageError, match=r"prior.head = diffusion"):
+    wrong = replace(config, prior=replace(config.prior, head=FlowConfig()))
+    with pytest.raises(UsageError, match=r"prior.head = flow needs continuous tokens"):
         dry_run(wrong, str(made[0]), find_machine("cpu"))
-    with pytest.raises(UsageError, match=r"prior.head = diffusion"):
+    with pytest.raises(UsageError, match=r"prior.head = flow needs continuous tokens"):
         train(*made, tmp_path / "run", config=wrong)
     with pytest.raises(ValueError, match=r"teaching.corruption"):
         replace(config, text=None)

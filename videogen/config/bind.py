@@ -2,9 +2,9 @@
 
 Supported field types: str, int, float, bool, Path, Literal, `X | None`, tuple[X, ...], tuple[X, Y], dict[str, X],
 dataclasses, and unions of dataclasses with a field `kind: Literal[...]`, which may be missing for the one that has a
-class attribute KIND_MAY_BE_MISSING. A field of the type `Mapping` keeps its
-section unread: changes to another configuration, for `changed`. A `ValueError` of a dataclass is reported at the line
-of the field that its message begins with.
+class attribute KIND_MAY_BE_MISSING; the name of a kind alone is a section with the defaults of that kind. A field of
+the type `Mapping` keeps its section unread: changes to another configuration, for `changed`. A `ValueError` of a
+dataclass is reported at the line of the field that its message begins with.
 """
 
 import dataclasses
@@ -163,6 +163,8 @@ def _union(node: Node, choices: tuple[Any, ...], key: str, origins: dict[str, st
     if len(choices) == 1:
         return _convert(node, choices[0], key, origins)
     kinds = {name: choice for choice in choices for name in _kinds(choice)}
+    if isinstance(node, Scalar) and node.text in kinds:
+        node = Mapping({"kind": node}, {"kind": node.origin}, node.origin)
     usual = [choice for choice in choices if getattr(choice, "KIND_MAY_BE_MISSING", False)]
     if isinstance(node, Mapping) and "kind" not in node.items and usual:
         return _dataclass(node, usual[0], key, origins)

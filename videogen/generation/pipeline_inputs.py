@@ -96,7 +96,7 @@ class PipelineInputs:
             sampler = replace(self.sampler, **{name: value for name, value in changes.items() if value is not None})
         except (ValueError, TypeError) as error:
             raise UsageError(str(error)) from None
-        check_order(sampler.order, self.model.config.objective)
+        check_order(sampler.order, self.model.config)
         return sampler
 
     def frame_count(self, num_frames: int | None) -> int:

@@ -2,12 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from sampling.config import ORDERS, Order, SamplerConfig, incompatibility
+from sampling.config import Order, SamplerConfig, incompatibility, orders_of
 from videogen.config.serialization import from_json
 from videogen.errors import UsageError
 from videogen.models.folder import GENERATION
 
 if TYPE_CHECKING:
+    from prior.config import PriorConfig
     from videogen.models.records import PriorModel
 
 
@@ -16,10 +17,15 @@ def sampler_of(model: "PriorModel") -> SamplerConfig:
     if model.generation is not None:
         settings: SamplerConfig = from_json(SamplerConfig, model.generation, f"{model.path}/{GENERATION}")
         return settings
-    return SamplerConfig(order=ORDERS[model.config.objective][0])
+    return SamplerConfig(order=orders(model.config)[0])
 
 
-def check_order(order: Order, objective: str) -> None:
-    """UsageError for an order that a prior of this objective cannot follow."""
-    if (reason := incompatibility(order, objective)) is not None:
+def orders(config: "PriorConfig") -> tuple[Order, ...]:
+    """The orders that this prior can follow."""
+    return orders_of(config.objective, config.head.likelihood)
+
+
+def check_order(order: Order, config: "PriorConfig") -> None:
+    """UsageError for an order that this prior cannot follow."""
+    if (reason := incompatibility(order, config.objective, config.head.likelihood)) is not None:
         raise UsageError(reason)

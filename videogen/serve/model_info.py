@@ -26,6 +26,7 @@ class ModelInfo:
     sampler: Mapping[str, Any]  # the model's own sampling settings
     examples: tuple[str, ...]  # prompts in the words of its training, if they are known
     device: str
+    likelihood: bool = True  # whether its prior knows the probability of a token, which some orders need
     fingerprint: str = ""  # hash of the model's files
     mime: str = ""  # media type of a stream, with its codec
     prompt_vocabulary: PromptVocabulary | None = None

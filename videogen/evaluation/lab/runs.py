@@ -9,7 +9,7 @@ from videogen.errors import DataError
 from videogen.evaluation.report.line_charts import Series, line_chart
 
 METRICS = "metrics.jsonl"
-MAIN_FIGURES = ("psnr", "nats")  # of a tokenizer, of a prior
+MAIN_FIGURES = ("psnr", "nats", "loss")  # of a tokenizer, of a prior, of one without a likelihood
 
 
 def validations(run: Path) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from videogen.data import load_index
 from videogen.data.split import hold_out
 from videogen.errors import DataError
-from videogen.evaluation.prior.likelihood import LikelihoodSums, figures, frame_likelihoods
+from videogen.evaluation.prior.likelihood import LikelihoodSums, figures, frame_likelihoods, score_name
 from videogen.evaluation.report.folder import write_figures
 from videogen.evaluation.report.line_charts import Series, line_chart
 from videogen.models import PriorModel
@@ -25,7 +25,7 @@ from videogen.tokens.windows import TokenWindows, split_rows, spread
 OnProgress = Callable[[int, int], None]
 BATCH = 16  # clips, as in validation during training
 NUM_HARDEST = 3
-FRAME, MASKED = "nats_frame_", "nats_masked_"  # prefixes of figures by latent frame, and by share of masked tokens
+FRAME, MASKED = "_frame_", "_masked_"  # in the names of figures by latent frame, and by share of masked tokens
 MIN_CLIPS, RESAMPLES = 6, 4000  # of a bootstrap interval
 
 
@@ -59,23 +59,24 @@ def evaluate_prior(
     for number, captioned in enumerate(passes):
         done, total = number * len(rows), len(passes) * len(rows)
         scores.append(score_clips(model, windows, rows, captioned, offset_progress(on_progress, done, total)))
-    with_text, without = scores[0], scores[-1]
+    with_text, without, name = scores[0], scores[-1], score_name(model.network.likelihood)
     found: dict[str, Any] = {
         "clips": len(rows),
         "skipped": {"too short": short},
         "latent_frames": windows.frames,
         "tokens": len(rows) * windows.frames * windows.spec.tokens,
         "exact": model.config.objective == "autoregressive",
+        "score": name,  # what the figures are: nats, or the loss of training
         "nats_if_all_codes_were_alike": None if windows.spec.continuous else windows.spec.bits * float(np.log(2)),
         **with_text.figures,
-        "nats_95": bootstrap_interval(with_text.nats_C),
+        f"{name}_95": bootstrap_interval(with_text.nats_C),
         "without_text": None,
         "hardest": hardest_clips(windows, rows, with_text.nats_C),
     }
     if model.conditioner is not None:
         gain_C = without.nats_C - with_text.nats_C
-        found |= {"without_text": without.figures, "nats_of_text": float(gain_C.mean())}
-        found |= {"nats_of_text_95": bootstrap_interval(gain_C)}
+        found |= {"without_text": without.figures, f"{name}_of_text": float(gain_C.mean())}
+        found |= {f"{name}_of_text_95": bootstrap_interval(gain_C)}
     if out is not None:
         write_figures(out, found)
         write_chart(found, out / "nats.svg")
@@ -108,7 +109,8 @@ def score_clips(
         nats.append(frames.nats_BT.mean(1).double().cpu().numpy())
         on_clips(first + len(clips))
     size = windows.tokens.description.clips
-    return PriorScores(figures(sums, spec, size.height * size.width), np.concatenate(nats))
+    found = figures(sums, spec, size.height * size.width, model.network.likelihood)
+    return PriorScores(found, np.concatenate(nats))
 
 
 def offset_progress(on_progress: OnProgress | None, done: int, total: int) -> Callable[[int], None]:
@@ -183,15 +185,18 @@ def hardest_clips(windows: TokenWindows, rows: NDArray[np.int64], nats_C: NDArra
 
 
 def nats_by_frame(figures: dict[str, Any]) -> list[float]:
-    return [value for key, value in figures.items() if key.startswith(FRAME)]
+    return [value for key, value in figures.items() if FRAME in key]
 
 
 def write_chart(figures: dict[str, Any], place: Path) -> None:
     """A chart of nats per token for each latent frame, with and without captions."""
+    name = figures["score"]
     lines = [Series("with caption", *frame_curve(figures))]
     if figures["without_text"] is not None:
         lines.append(Series("without caption", *frame_curve(figures["without_text"])))
-    place.write_text(line_chart("Nats per token along the clip", "latent frame", "nats", lines), encoding="utf-8")
+    place.write_text(
+        line_chart(f"{name.capitalize()} per token along the clip", "latent frame", name, lines), encoding="utf-8"
+    )
 
 
 def frame_curve(figures: dict[str, Any]) -> tuple[list[float], list[float]]:
@@ -201,30 +206,29 @@ def frame_curve(figures: dict[str, Any]) -> tuple[list[float], list[float]]:
 
 def as_table(figures: dict[str, Any]) -> str:
     """A table for people, with what each figure is compared to."""
-    f = figures
+    f, name = figures, figures["score"]
     short = f" ({f['skipped']['too short']:,} too short)" if f["skipped"]["too short"] else ""
-    bound, uniform = "exactly" if f["exact"] else "at most", f["nats_if_all_codes_were_alike"]
+    uniform = f["nats_if_all_codes_were_alike"]
+    bound = ", of training: it has no likelihood" if name == "loss" else ", exactly" if f["exact"] else ", at most"
     alike = "" if uniform is None else f"; uniform: {uniform:.2f}"
     rows = [
         ("clips", f"{f['clips']:,} of {f['latent_frames']} latent frames{short}"),
-        (
-            "nats per token",
-            f"{f['nats']:.3f}{format_interval(f['nats_95'])}, {bound}{alike}",
-        ),
+        (f"{name} per token", f"{f[name]:.3f}{format_interval(f[f'{name}_95'])}{bound}{alike}"),
         ("  by frame", "  ".join(f"{nats:.2f}" for nats in nats_by_frame(f))),
     ]
-    if quarters := {key.removeprefix(MASKED): nats for key, nats in f.items() if key.startswith(MASKED)}:
+    if quarters := {key.partition(MASKED)[2]: nats for key, nats in f.items() if MASKED in key}:
         masked = ", ".join(f"{nats:.2f} up to {share} %" for share, nats in quarters.items())
         rows.append(("  by masked", masked))
     if f["without_text"] is not None:
-        worth = f"captions save {f['nats_of_text']:.3f}{format_interval(f['nats_of_text_95'])}"
-        rows.append(("without text", f"{f['without_text']['nats']:.3f}: {worth}"))
-    rows += [
-        ("bits per pixel", f"{f['bits_per_pixel']:.4f}"),
-        ("top-1 accuracy", f"{f['top_guess']:.1%} of the tokens"),
-        ("hardest", ", ".join(f"{key} ({nats:.2f})" for key, nats in f["hardest"].items())),
-    ]
-    return "\n".join(f"{name:<15}{value}" for name, value in rows)
+        worth = f"captions save {f[f'{name}_of_text']:.3f}{format_interval(f[f'{name}_of_text_95'])}"
+        rows.append(("without text", f"{f['without_text'][name]:.3f}: {worth}"))
+    if name == "nats":
+        rows += [
+            ("bits per pixel", f"{f['bits_per_pixel']:.4f}"),
+            ("top-1 accuracy", f"{f['top_guess']:.1%} of the tokens"),
+        ]
+    rows.append(("hardest", ", ".join(f"{key} ({nats:.2f})" for key, nats in f["hardest"].items())))
+    return "\n".join(f"{label:<15}{value}" for label, value in rows)
 
 
 def format_interval(bootstrap_interval: list[float] | None) -> str:

@@ -122,22 +122,31 @@ def group_masks(clips: range, frames: int, spec: TokenSpec) -> Iterable[tuple[Te
         yield known_BTN, asked_BTN
 
 
-def figures(sums: LikelihoodSums, spec: TokenSpec, pixels: int) -> dict[str, float]:
+def score_name(likelihood: bool) -> str:
+    """What figures begin with: a head without a likelihood has a training loss only."""
+    return "nats" if likelihood else "loss"
+
+
+def figures(sums: LikelihoodSums, spec: TokenSpec, pixels: int, likelihood: bool = True) -> dict[str, float]:
     """Ratios of the sums; `pixels` counts those of one frame."""
     nats_T, right_T, count_T = sums.by_frame
+    name = score_name(likelihood)
     frames_T = torch.full_like(count_T, spec.frames_per_latent)
     frames_T[0] = spec.first_frames
     bits = (nats_T.sum() * spec.tokens / math.log(2)).item()
-    by_frame = {f"nats_frame_{t}": (nats_T[t] / count_T[t]).item() for t in range(len(count_T))}
+    by_frame = {f"{name}_frame_{t}": (nats_T[t] / count_T[t]).item() for t in range(len(count_T))}
     quarters = {
-        f"nats_masked_{100 * (q + 1) // QUARTERS}": (nats / count).item()
+        f"{name}_masked_{100 * (q + 1) // QUARTERS}": (nats / count).item()
         for q, (nats, _, count) in enumerate(sums.by_quarter.T)
         if count > 0
     }
-    return {
-        "nats": (nats_T.sum() / count_T.sum()).item(),
+    exact = {
         "bits_per_pixel": bits / (frames_T * count_T).sum().item() / pixels,
         "top_guess": (right_T.sum() / count_T.sum()).item(),
+    }
+    return {
+        name: (nats_T.sum() / count_T.sum()).item(),
+        **(exact if likelihood else {}),
         **by_frame,
         **(quarters if len(quarters) > 1 else {}),
     }

@@ -1,10 +1,11 @@
 """What a small prior comes to on the variant's tokens: videos of held-out captions, as the playroom's oracle sees them.
 
 Figures that end in `_half` are of a training with half of the budget. A variant that a prior cannot be trained on has
-none: one with continuous tokens, one that cannot stream, or one that the recipe leaves out.
+none: one whose tokens the prior's head cannot draw, one that cannot stream, or one that the recipe leaves out.
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -30,7 +31,7 @@ STILL = ("shape", "colour", "size")  # what a single frame can show of a thing
 
 def measure(context: MeasureContext) -> Figures:
     job, model = context.prior, context.model
-    if job is None or model.spec.continuous or not model.network.causal:
+    if job is None or not model.network.causal or model.spec.continuous != (head_of(job) == "flow"):
         return {}
     folder = context.run.parent / FOLDER
     encode_clips(job, model, folder)
@@ -50,11 +51,22 @@ def measured_part(context: MeasureContext, job: PriorJob, folder: Path, part: st
     known: Figures | None = read_json(place)
     if known is None:
         clock = train_part(job, context.model, folder, part, steps)
-        nats = validation_curves(folder / part)["nats"][-1][1] * context.model.spec.tokens
-        likelihood = {"nats_per_latent": nats, "bits_per_latent": nats / math.log(2)}
-        known = {"steps": steps, "ms_per_step": clock.median_ms(), **likelihood, **scores(context, job, folder / part)}
+        bits = likelihood(validation_curves(folder / part), context.model.spec.tokens)
+        known = {"steps": steps, "ms_per_step": clock.median_ms(), **bits, **scores(context, job, folder / part)}
         write_json(place, known)
     return known
+
+
+def head_of(job: PriorJob) -> str:
+    return prior_config(job.config).prior.head.kind
+
+
+def likelihood(curves: Mapping[str, Sequence[tuple[int, float]]], tokens: int) -> Figures:
+    """Of a latent frame; none for a head without a likelihood."""
+    if "nats" not in curves:
+        return {}
+    nats = curves["nats"][-1][1] * tokens
+    return {"nats_per_latent": nats, "bits_per_latent": nats / math.log(2)}
 
 
 def scores(context: MeasureContext, job: PriorJob, run: Path) -> Figures:

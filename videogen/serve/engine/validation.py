@@ -29,7 +29,7 @@ def validate_request(params: GenerationParams, info: ModelInfo, limits: ServerLi
         check_setting(name, value)
     check_whole("steps", params.sampling.get("steps"), 1, limits.steps)
     check_whole("top_k", params.sampling.get("top_k"), 0, MAX_TOP_K)
-    if (reason := incompatibility(sampler_config(params, info).order, info.objective)) is not None:
+    if (reason := incompatibility(sampler_config(params, info).order, info.objective, info.likelihood)) is not None:
         raise InvalidParamError("order", reason)
 
 

@@ -12,7 +12,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from sampling.config import ORDERS
+from sampling.config import orders_of
 from videogen.serve.errors import RETRY_AFTER, DomainError
 from videogen.serve.http import page_files
 from videogen.serve.http.access.security import AccessGuard
@@ -142,7 +142,7 @@ def model_object(context: AppContext) -> dict[str, Any]:
         "created": context.started_at,
         "owned_by": "videogen",
         "size": size_of(info),
-        "orders": list(ORDERS[info.objective]),
+        "orders": list(orders_of(info.objective, info.likelihood)),
         **describe,
         "sampler": dict(info.sampler),  # a plain dict, for JSON
     }

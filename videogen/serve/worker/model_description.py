@@ -28,6 +28,7 @@ def describe_model(pipe: "VideoPipeline") -> dict[str, Any]:
         "name": name_of(model.path),
         "fingerprint": model.fingerprint,
         "objective": model.config.objective,
+        "likelihood": model.config.head.likelihood,
         "text_conditioned": model.takes_prompts,
         "playroom": vocabulary is not None and vocabulary.world == "playroom",
         "prompt_vocabulary": None if vocabulary is None else vocabulary.to_json(),

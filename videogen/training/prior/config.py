@@ -95,8 +95,9 @@ class PriorTrainingConfig:
             raise ValueError("teaching.corruption needs text, which carries its share; set it to 0")
         if self.prior.objective == "autoregressive" and any(phase.rollout_share for phase in self.phases):
             raise ValueError("phases with rollout_share are for the objective 'masked'")
-        if self.generation is not None and (why := incompatibility(self.generation.order, self.prior.objective)):
-            raise ValueError(f"generation does not suit prior.objective: {why}")
+        shape = self.prior.objective, self.prior.head.likelihood
+        if self.generation is not None and (why := incompatibility(self.generation.order, *shape)):
+            raise ValueError(f"generation does not suit prior: {why}")
         if self.init_from is not None and self.init_from_llama is not None:
             raise ValueError("init_from and init_from_llama exclude each other; give one")
 

@@ -2,13 +2,12 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 
 import torch
 
 from interfaces.tokens import TokenSpec
-from prior.config import PriorConfig
 from prior.heads import make_head
 from sampling.config import SamplerConfig
 from videogen.conditioning import BPEConfig, Conditioner, load_conditioner, make_conditioner
@@ -104,7 +103,7 @@ def check_head(config: PriorTrainingConfig, spec: TokenSpec) -> None:
     """UsageError for a head that cannot draw these tokens, before hours are spent on encoding."""
     try:
         with torch.device("meta"):
-            make_head(PriorConfig(**asdict(config.prior), spec=spec, context=None))
+            make_head(config.prior.head, spec, config.prior.width)
     except ValueError as error:
         raise UsageError(f"prior.{error}") from None
 

@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -23,9 +22,16 @@ from videogen.checkpoint import Content
 from videogen.clip_spec import ClipSpec
 from videogen.conditioning import Conditioner
 from videogen.errors import UsageError
-from videogen.evaluation.prior.likelihood import Baseline, LikelihoodSums, figures, frame_likelihoods
+from videogen.evaluation.prior.likelihood import (
+    Baseline,
+    LikelihoodSums,
+    figures,
+    frame_likelihoods,
+    score_name,
+)
 from videogen.models import TokenizerModel, count_parameters, prior_files
 from videogen.tokens.description import describe_control
+from videogen.tokens.windows import TokenWindows
 from videogen.training.loop.monitor import MonitoredMetric
 from videogen.training.loop.stage import Distributed, Json, LossOutput, Replaced, TrainedModule
 from videogen.training.prior.batches import TokenBatch, TokenBatches
@@ -36,6 +42,7 @@ from videogen.training.prior.samples import rollout_history, rollout_seeds, writ
 T = TypeVar("T")
 PRIOR = "prior"
 VALIDATION_BATCH = 16
+SAMPLE = 256  # clips that tell the scale of continuous tokens
 
 
 class TokenKind(Protocol):
@@ -52,7 +59,6 @@ class PriorStage:
     """The `Stage` of a prior."""
 
     name = PRIOR
-    monitored = MonitoredMetric("nats", "nats", lower_is_better=True)
     extra_state: nn.Module | None = None
 
     def __init__(
@@ -66,6 +72,10 @@ class PriorStage:
         self.tokenizer, self.conditioner = tokenizer, conditioner
         tokens = token_batches.windows[0].tokens.description
         self.network = make_network(config, tokens, make_context_config(conditioner))
+        self.score = score_name(self.network.likelihood)
+        self.monitored = MonitoredMetric(self.score, self.score, lower_is_better=True)
+        if tokens.spec.continuous:
+            self.network.head.prepare(some_tokens(token_batches.windows[0]))
         weights = init_weights(self.network, config)
         self.trained_modules = {PRIOR: TrainedModule(self.network, config.optimizer, init_weights=weights)}
 
@@ -90,7 +100,8 @@ class PriorStage:
         losses: TokenLosses = distributed.modules[PRIOR](inputs, config.kernel, smoothing, config.recompute, blocks)
         predicted = batch.predicted.to(distributed.device)
         loss, nats, right = ((each * predicted).sum() * batch.loss_scale for each in losses)
-        yield LossOutput(PRIOR, loss, {"nats": nats.detach(), "top_guess": right.float()})
+        guessed = {"top_guess": right.float()} if self.network.likelihood else {}
+        yield LossOutput(PRIOR, loss, {self.score: nats.detach(), **guessed})
 
     def inputs(self, batch: TokenBatch, device: torch.device) -> PriorBatch:
         known, control = (None if each is None else each.to(device) for each in (batch.known, batch.control))
@@ -169,7 +180,8 @@ class PriorStage:
             sums = sums.plus(found.of(slice(max(0, min(len(numbers), count - first)))))
         sums = sums.over_processes(distributed.mean)
         clips = held_out.tokens.description.clips
-        return {**figures(sums, spec, clips.height * clips.width), **self.baseline_nats}
+        pixels = clips.height * clips.width
+        return {**figures(sums, spec, pixels, self.network.likelihood), **self.baseline_nats}
 
     def write_samples(self, distributed: Distributed, place: Path) -> None:
         """Videos of held-out captions, unless the weights are sharded."""
@@ -196,6 +208,12 @@ class PriorStage:
     def summary(self) -> dict[str, str]:
         windows = self.token_batches.windows[-1]
         return describe_network(self.network, windows.tokens.description.clips.fps, self.config.kernel)
+
+
+def some_tokens(windows: TokenWindows) -> Tensor:
+    """Tokens [M, N, D] of clips that are spread over the set."""
+    clips = [windows.opening(int(row)).codes for row in windows.spread(SAMPLE)]
+    return torch.from_numpy(np.concatenate(clips))
 
 
 def describe_network(network: LlamaPrior, fps: float, kernel: Kernel) -> dict[str, str]:
@@ -233,7 +251,7 @@ def make_network(config: PriorTrainingConfig, tokens: TokenKind, context: Contex
 
 def make_prior_config(config: PriorTrainingConfig, tokens: TokenKind, context: ContextConfig | None) -> PriorConfig:
     """The network's configuration, completed from the tokens and the text."""
-    return PriorConfig(**asdict(config.prior), spec=tokens.spec, context=context, control=tokens.control)
+    return config.prior.with_tokens(tokens.spec, context, tokens.control)
 
 
 def make_context_config(conditioner: Conditioner | None) -> ContextConfig | None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from sampling.config import ORDERS, SETTINGS, SamplerConfig
+from sampling.config import SETTINGS, SamplerConfig, orders_of
 from videogen.serve.http.parsing.schema import RequestSchema, Schema
 from videogen.serve.limits import ServerLimits
 from videogen.serve.model_info import ModelInfo
@@ -78,7 +78,7 @@ def sampling_fields(info: ModelInfo, limits: ServerLimits) -> dict[str, Schema]:
     """All settings of the sampler, with the limits of the server and the model's own settings as defaults."""
     maxima = {"steps": limits.steps, "first_frames_step_multiplier": MAX_MULTIPLIER, "top_k": MAX_TOP_K}
     schemas = {name: spec.json_schema(maxima.get(name, MAX_SETTING)) for name, spec in SETTINGS.items()}
-    schemas["order"]["enum"] = list(ORDERS[info.objective])
+    schemas["order"]["enum"] = list(orders_of(info.objective, info.likelihood))
     for name, schema in schemas.items():
         if info.sampler.get(name) is not None:
             schema["default"] = info.sampler[name]

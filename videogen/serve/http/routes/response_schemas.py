@@ -143,6 +143,7 @@ def model() -> Schema:
         created=NON_NEGATIVE_INTEGER,
         owned_by=TEXT,
         objective=enum_of(*ORDERS),
+        likelihood={"type": "boolean"},
         text_conditioned={"type": "boolean"},
         playroom={"type": "boolean"},
         fps=NUMBER,
