@@ -16,6 +16,7 @@ from interfaces.tokens import TokenSpec
 
 PastT = TypeVar("PastT")
 PresentT = TypeVar("PresentT")
+TreeT = TypeVar("TreeT")
 
 
 class Text(NamedTuple):
@@ -115,3 +116,13 @@ class AutoregressivePrior(FramePrior[PastT, PresentT], Protocol[PastT, PresentT]
 
     def next_token(self, codes_BnK: Tensor, past: PastT, control: Tensor | None = None) -> Proposal:
         """The proposal [B, 1] for token n, given the n tokens before it; call it for all tokens in order."""
+
+
+def clone_tensors(tree: TreeT) -> TreeT:
+    """A copy of nested tuples of tensors, such as a past, that stays as it is when the original is mutated."""
+    if isinstance(tree, Tensor):
+        return tree.clone()  # type: ignore[return-value]
+    if not isinstance(tree, tuple):
+        return tree
+    branches = [clone_tensors(each) for each in tree]
+    return type(tree)(*branches) if hasattr(tree, "_fields") else tuple(branches)  # type: ignore[return-value]

@@ -78,6 +78,12 @@ class PriorShape(BlockShape):
         if not self.theta > 1:
             raise ValueError(f"theta = {self.theta:g} must be above 1")
 
+    @property
+    def summary(self) -> str:
+        """In a few words, for people."""
+        head = "" if self.head.kind == "chain" else f", head {self.head.kind}"
+        return f"{self.layers} layers of {self.width}, {self.heads} heads, {self.kv_heads} of keys{head}"
+
     def with_tokens(
         self, spec: TokenSpec, context: ContextConfig | None, control: ControlConfig | None = None
     ) -> "PriorConfig":
@@ -103,6 +109,12 @@ class PriorInputs:
 @dataclass(frozen=True, kw_only=True)
 class PriorConfig(PriorShape, PriorInputs):
     """All that defines a Llama over latent frames."""
+
+    @property
+    def past_numbers(self) -> int:
+        """How many numbers the past of a stream holds."""
+        positions = self.context_length + (self.sink_frames + self.window + 1) * self.spec.tokens
+        return 2 * self.layers * self.kv_heads * self.head_dim * positions
 
 
 def values_of(shape: Any) -> dict[str, Any]:

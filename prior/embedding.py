@@ -3,16 +3,16 @@
 import torch
 from torch import Tensor, nn
 
-from prior.config import ControlConfig, PriorConfig
+from prior.config import ControlConfig, PriorInputs
 from prior.linear import Linear
 
 
 class Embedding(nn.Module):
     """Embeds codes; masked tokens and the start of a stream have learned vectors."""
 
-    def __init__(self, config: PriorConfig):
+    def __init__(self, config: PriorInputs, width: int):
         super().__init__()
-        spec, width = config.spec, config.width
+        spec = config.spec
         self.spec = spec
         self.tables = nn.ModuleList(nn.Embedding(size, width) for size in spec.codebooks)
         self.inputs = Linear(spec.channels, width) if spec.channels is not None else None

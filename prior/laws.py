@@ -11,17 +11,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interfaces.prior import Text
+from interfaces.prior import Text, clone_tensors
 from interfaces.tokens import TokenSpec
 from interfaces.verdict import Verdict
-from prior.config import ContextConfig, ControlConfig, PriorConfig
+from prior.config import ContextConfig, ControlConfig
 from prior.heads.base import TokenProposal
-from prior.memory import Past, cache_slot, copy_past
-from prior.model import LlamaPrior, PriorBatch
+from prior.kinds import AnyPriorConfig
+from prior.model import PriorBatch
+from prior.network import PriorNetwork
 
 
 @torch.no_grad()
-def streaming_is_the_training_path(model: LlamaPrior, batch: PriorBatch, tolerance: float) -> Verdict:
+def streaming_is_the_training_path(model: PriorNetwork, batch: PriorBatch, tolerance: float) -> Verdict:
     """Proposals frame by frame equal one pass over the whole batch: the features and the outputs of the head."""
     features, worst = model.features(batch), 0.0
     for t, proposal in enumerate(proposals(model, batch)):
@@ -31,27 +32,27 @@ def streaming_is_the_training_path(model: LlamaPrior, batch: PriorBatch, toleran
 
 
 @torch.no_grad()
-def proposing_twice_is_proposing_once(model: LlamaPrior, batch: PriorBatch) -> Verdict:
+def proposing_twice_is_proposing_once(model: PriorNetwork, batch: PriorBatch) -> Verdict:
     """A second proposal, after a different one, equals the first to the bit, and the visible cache is unchanged."""
     law, past = "proposing twice is proposing once", start_past(model, batch)
     for t in range(batch.targets.shape[1]):
-        before = visible(model.config, past)
+        before = model.visible(past)
         once = propose_frame(model, batch, past, t)
         propose_nothing_known(model, batch, past, t)
         if not torch.equal(once.features, propose_frame(model, batch, past, t).features):
             return Verdict(law, False, f"the second proposal at frame {t} differs")
-        if not all(torch.equal(*pair) for pair in zip(before, visible(model.config, past), strict=True)):
+        if not all(torch.equal(*pair) for pair in zip(before, model.visible(past), strict=True)):
             return Verdict(law, False, f"a proposal at frame {t} changed the visible cache")
         past = commit_frames(model, batch, past, t, t + 1)
     return Verdict(law, True, f"equal to the bit at {batch.targets.shape[1]} frames")
 
 
 @torch.no_grad()
-def a_copied_past_resumes(model: LlamaPrior, batch: PriorBatch) -> Verdict:
+def a_copied_past_resumes(model: PriorNetwork, batch: PriorBatch) -> Verdict:
     """A copy of the past continues to the same bits after the original continued; from every frame of the batch."""
     frames, past = batch.targets.shape[1], start_past(model, batch)
     for t in range(frames):
-        copy, next_past = copy_past(past), copy_past(past)
+        copy, next_past = clone_tensors(past), clone_tensors(past)
         first, second = (list(proposals(model, batch, each, t)) for each in (past, copy))
         if not all(torch.equal(one.features, two.features) for one, two in zip(first, second, strict=True)):
             return Verdict("a copied past resumes", False, f"from frame {t} on the copy differs")
@@ -60,7 +61,7 @@ def a_copied_past_resumes(model: LlamaPrior, batch: PriorBatch) -> Verdict:
 
 
 @torch.no_grad()
-def advancing_is_committing_and_proposing(model: LlamaPrior, batch: PriorBatch, tolerance: float) -> Verdict:
+def advancing_is_committing_and_proposing(model: PriorNetwork, batch: PriorBatch, tolerance: float) -> Verdict:
     """`advance` gives the same past and the same proposal as `commit` and `propose`, to float rounding."""
     law, worst = "advancing is committing and proposing", 0.0
     stepped, fused = start_past(model, batch), start_past(model, batch)
@@ -70,16 +71,16 @@ def advancing_is_committing_and_proposing(model: LlamaPrior, batch: PriorBatch, 
         fused, proposal = model.advance(batch.clean[:, t], fused, *controls)
         expected = propose_nothing_known(model, batch, stepped, t + 1)
         worst = max(worst, distance(proposal, expected, batch.targets[:, t]))
-        pairs = zip(visible(model.config, fused), visible(model.config, stepped), strict=True)
+        pairs = zip(model.visible(fused), model.visible(stepped), strict=True)
         worst = max(worst, *(relative(*pair) for pair in pairs))
-        if not (torch.equal(stepped.frames, fused.frames) and torch.equal(stepped.last, fused.last)):
+        if not torch.equal(stepped.frames, fused.frames):
             return Verdict(law, False, f"after frame {t} the two pasts have different lengths")
     return Verdict(law, worst <= tolerance, difference(worst))
 
 
 @torch.no_grad()
 def shifting_a_stream_changes_nothing(
-    model: LlamaPrior, batch: PriorBatch, tolerance: float, shift: int = 1_000_000
+    model: PriorNetwork, batch: PriorBatch, tolerance: float, shift: int = 1_000_000
 ) -> Verdict:
     """Proposals do not change if the frames come `shift` frames later; both streams have the same sink frames.
 
@@ -90,7 +91,7 @@ def shifting_a_stream_changes_nothing(
         raise ValueError(f"the batch has {frames} frames: expected more than the {config.sink_frames} of the sink")
     past, worst = commit_frames(model, batch, start_past(model, batch), 0, config.sink_frames), 0.0
     full = config.sink_frames + config.window + 1
-    pasts = (copy_past(past)._replace(frames=torch.tensor(clock)) for clock in (full, full + shift))
+    pasts = (clone_tensors(past)._replace(frames=torch.tensor(clock)) for clock in (full, full + shift))
     near, far = (proposals(model, batch, each, config.sink_frames) for each in pasts)
     for t, (early, late) in enumerate(zip(near, far, strict=True), config.sink_frames):
         worst = max(worst, distance(late, early, batch.targets[:, t]))
@@ -98,23 +99,23 @@ def shifting_a_stream_changes_nothing(
 
 
 @torch.no_grad()
-def a_past_does_not_grow(model: LlamaPrior, batch: PriorBatch, rounds: int) -> Verdict:
+def a_past_does_not_grow(model: PriorNetwork, batch: PriorBatch, rounds: int) -> Verdict:
     """The past stays in the same memory, however long the stream."""
     past = start_past(model, batch)
-    places = {memory(past)}
+    places = {memory(model, past)}
     for _ in range(rounds):
         past = commit_frames(model, batch, past, 0, batch.targets.shape[1])
-        places.add(memory(past))
+        places.add(memory(model, past))
         last = batch.targets.shape[1] - 1
         past, _ = model.advance(batch.clean[:, -1], past, control_at(batch, last), control_at(batch, last))
         propose_nothing_known(model, batch, past, last)
-        places.add(memory(past))
-    size = sum(each.nbytes for each in (*past.keys, *past.values))
+        places.add(memory(model, past))
+    size = sum(each.nbytes for each in model.memory(past))
     return Verdict("a past does not grow", len(places) == 1, f"{size} bytes after {int(past.frames)} frames")
 
 
 @torch.no_grad()
-def a_row_of_a_batch_is_the_row_alone(model: LlamaPrior, batch: PriorBatch, tolerance: float) -> Verdict:
+def a_row_of_a_batch_is_the_row_alone(model: PriorNetwork, batch: PriorBatch, tolerance: float) -> Verdict:
     """The top guess at every token does not depend on the other rows; everything else is equal to float rounding."""
     together = list(proposals(model, batch))
     wrong, worst = 0, 0.0
@@ -133,7 +134,7 @@ def a_row_of_a_batch_is_the_row_alone(model: LlamaPrior, batch: PriorBatch, tole
 
 
 def random_batch(
-    config: PriorConfig, batch: int, frames: int, spec: TokenSpec, generator: torch.Generator, noise: float = 0.0
+    config: AnyPriorConfig, batch: int, frames: int, spec: TokenSpec, generator: torch.Generator, noise: float = 0.0
 ) -> PriorBatch:
     """Random clips on the generator's device, with captions and controls if the prior takes them; a random part of each
     frame is masked."""
@@ -172,7 +173,7 @@ def random_text(config: ContextConfig, batch: int, generator: torch.Generator) -
     return Text(torch.randn(batch, config.length, config.features or 0, **draw), mask)
 
 
-def start_past(model: LlamaPrior, batch: PriorBatch) -> Past:
+def start_past(model: PriorNetwork, batch: PriorBatch) -> Any:
     """The past before the batch's first frame."""
     noise = batch.noise_B[0].item()
     if (batch.noise_B != noise).any():
@@ -180,7 +181,7 @@ def start_past(model: LlamaPrior, batch: PriorBatch) -> Past:
     return model.begin(batch.text, len(batch.targets), batch.spec, noise)
 
 
-def commit_frames(model: LlamaPrior, batch: PriorBatch, past: Past, start: int, end: int) -> Past:
+def commit_frames(model: PriorNetwork, batch: PriorBatch, past: Any, start: int, end: int) -> Any:
     """Commits frames start .. end - 1 of the batch.
 
     Another proposal comes before each commit, so the commit has to overwrite its keys.
@@ -194,7 +195,7 @@ def commit_frames(model: LlamaPrior, batch: PriorBatch, past: Past, start: int, 
 
 
 def proposals(
-    model: LlamaPrior, batch: PriorBatch, past: Past | None = None, start: int = 0
+    model: PriorNetwork, batch: PriorBatch, past: Any | None = None, start: int = 0
 ) -> Iterator[TokenProposal]:
     """The proposals of a stream at each frame of the batch from `start` on; mutates `past`."""
     past = start_past(model, batch) if past is None else past
@@ -203,7 +204,7 @@ def proposals(
         past = commit_frames(model, batch, past, t, t + 1)
 
 
-def propose_frame(model: LlamaPrior, batch: PriorBatch, past: Past, t: int) -> TokenProposal:
+def propose_frame(model: PriorNetwork, batch: PriorBatch, past: Any, t: int) -> TokenProposal:
     """The proposal at frame t given its known tokens; in decode order each token knows those before it."""
     control = control_at(batch, t)
     if batch.known is None:
@@ -211,7 +212,7 @@ def propose_frame(model: LlamaPrior, batch: PriorBatch, past: Past, t: int) -> T
     return model.propose(batch.targets[:, t], batch.known[:, t], past, control)[0]
 
 
-def propose_nothing_known(model: LlamaPrior, batch: PriorBatch, past: Past, t: int) -> TokenProposal:
+def propose_nothing_known(model: PriorNetwork, batch: PriorBatch, past: Any, t: int) -> TokenProposal:
     return model.propose(batch.targets[:, 0], ~all_known(batch), past, control_at(batch, t))[0]
 
 
@@ -230,16 +231,9 @@ def row_of(batch: PriorBatch, row: int) -> PriorBatch:
     return PriorBatch(batch.targets[one], batch.clean[one], known, text, batch.noise_B[one], batch.spec, control)
 
 
-def visible(config: PriorConfig, past: Past) -> list[Tensor]:
-    """A copy of the whole past except the slot of the frame being sampled."""
-    slot = cache_slot(config, int(past.frames), past.spec.tokens)
-    buffers = (*past.keys, *past.values)
-    return [torch.cat([each[:, :, : slot.start], each[:, :, slot.end : slot.visible]], 2) for each in buffers]
-
-
-def memory(past: Past) -> tuple[tuple[int, int], ...]:
-    """Address and size of each buffer of the cache."""
-    return tuple((each.data_ptr(), each.untyped_storage().nbytes()) for each in (*past.keys, *past.values))
+def memory(model: PriorNetwork, past: Any) -> tuple[tuple[int, int], ...]:
+    """Address and size of each tensor of a past."""
+    return tuple((each.data_ptr(), each.untyped_storage().nbytes()) for each in model.memory(past))
 
 
 def distance(one: TokenProposal, other: TokenProposal, codes_BNK: Tensor) -> float:

@@ -15,7 +15,7 @@ from prior.config import PriorConfig
 
 
 class Past(NamedTuple):
-    """The KV cache of a batch of streams; `commit` and `advance` mutate it in place, `copy_past` copies it."""
+    """The KV cache of a batch of streams; `commit` and `advance` mutate it in place, `clone_tensors` copies it."""
 
     keys: tuple[Tensor, ...]  # one [B, K, M, D] for each layer
     values: tuple[Tensor, ...]
@@ -57,9 +57,3 @@ def empty_past(config: PriorConfig, batch: int, spec: TokenSpec, like: Tensor) -
     with torch.inference_mode(False):
         keys, values = (tuple(like.new_zeros(shape) for _ in range(config.layers)) for _ in range(2))
     return Past(keys, values, torch.tensor(0), spec.empty(batch, 1, like.device)[:, 0, -1].clone(), spec)
-
-
-def copy_past(past: Past) -> Past:
-    """A copy that stays as it is when the original is mutated."""
-    keys, values = (tuple(each.clone() for each in part) for part in (past.keys, past.values))
-    return Past(keys, values, past.frames.clone(), past.last.clone(), past.spec)

@@ -19,8 +19,9 @@ from prior.config import PriorConfig
 from prior.context import ContextEmbedding
 from prior.embedding import Embedding
 from prior.heads import make_head
-from prior.heads.base import Head, TokenLosses, TokenProposal, at_positions
+from prior.heads.base import TokenProposal, at_positions
 from prior.memory import Past, Present, cache_slot, empty_past
+from prior.network import PriorNetwork, one_frame, shifted
 from prior.rotary import RotaryCache, concat_rotary, context_rotary, frame_rotary
 from prior.streaming import arithmetic_for
 from prior.visibility import Layout
@@ -42,13 +43,13 @@ class PriorBatch(NamedTuple):
     control: Tensor | None = None  # int64 [B, T], or float [B, T, floats]
 
 
-class LlamaPrior(nn.Module):
-    """Implements `interfaces.prior.AutoregressivePrior`; it holds only weights, a stream's state is its `Past`."""
+class LlamaPrior(PriorNetwork):
+    """A stream's state is a `Past`, its KV cache."""
 
     def __init__(self, config: PriorConfig):
         super().__init__()
-        self.config = config
-        self.embedding = Embedding(config)
+        self.config: PriorConfig = config
+        self.embedding = Embedding(config, config.width)
         self.context = None if config.context is None else ContextEmbedding(config.context, config.width)
         self.layers = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.RMSNorm(config.width, config.epsilon)
@@ -56,39 +57,10 @@ class LlamaPrior(nn.Module):
         init_weights(self, config.layers)
 
     @property
-    def device(self) -> torch.device:
-        return self.norm.weight.device
-
-    @property
-    def spec(self) -> TokenSpec:
-        return self.config.spec
-
-    @property
-    def likelihood(self) -> bool:
-        """Whether `TokenLosses.nats` are nats: a head for continuous tokens may have a loss only."""
-        return self.config.head.likelihood
-
-    @property
     def blocks(self) -> list[Block]:
         return list(self.layers)  # type: ignore[arg-type]
 
-    @property
-    def autoregressive(self) -> bool:
-        return self.config.objective == "autoregressive"
-
     # Training
-
-    def forward(
-        self,
-        batch: PriorBatch,
-        kernel: Kernel = "auto",
-        smoothing: float = 0.0,
-        recompute: bool = False,
-        blocks: Any = None,
-    ) -> TokenLosses:
-        """The losses of every token of the targets [B, T, N]; a compiled model needs `blocks`."""
-        head: Head = self.head
-        return head.losses(self.features(batch, kernel, recompute, blocks), batch.targets, smoothing)
 
     def features(
         self, batch: PriorBatch, kernel: Kernel = "auto", recompute: bool = False, blocks: Any = None
@@ -148,26 +120,12 @@ class LlamaPrior(nn.Module):
             parts.insert(0, context_rotary(layout.context, self.config.head_dim, device))
         return concat_rotary(parts)
 
-    def embed_context(self, text: Text | None, noise_B: Tensor, batch: int) -> Tensor:
-        """The context as vectors; None is the text of clips without a caption."""
-        assert self.context is not None
-        return self.context(text if text is not None else self.no_text(batch), noise_B)  # type: ignore[no-any-return]
-
-    def no_text(self, batch: int) -> Text:
-        config, device = self.config.context, self.device
-        assert config is not None
-        mask = torch.zeros(batch, config.length, dtype=torch.bool, device=device)
-        if config.features is None:
-            return Text(torch.zeros_like(mask, dtype=torch.int64), mask)
-        return Text(torch.zeros(batch, config.length, config.features, device=device), mask)
-
     # Streaming
 
     @torch.no_grad()
     def begin(self, text: Text | None, batch: int, spec: TokenSpec | None = None, history_noise: float = 0.0) -> Past:
         config, weight, spec = self.config, self.norm.weight, self.spec if spec is None else spec
-        if not spec.same_kind(self.spec):
-            raise ValueError(f"a prior for {self.spec} cannot begin a stream of {spec}")
+        self.check_begin(spec)
         past = empty_past(config, batch, spec, weight)
         if self.context is None:
             return past
@@ -298,10 +256,30 @@ class LlamaPrior(nn.Module):
         mask[:, slot.start : slot.end].tril_()
         return mask
 
-    def check(self, codes_BNK: Tensor, past: Past) -> None:
-        past.spec.check(codes_BNK)
-        if len(codes_BNK) != len(past.last):
-            raise ValueError(f"codes have {len(codes_BNK)} streams; this past has {len(past.last)}")
+    def streams(self, past: Past) -> int:
+        return len(past.last)
+
+    def visible(self, past: Past) -> list[Tensor]:
+        """All but the slot of the frame being sampled."""
+        slot = cache_slot(self.config, int(past.frames), past.spec.tokens)
+        frames = [
+            torch.cat([each[:, :, : slot.start], each[:, :, slot.end : slot.visible]], 2) for each in buffers(past)
+        ]
+        return [*frames, past.last.double()]
+
+    def memory(self, past: Past) -> list[Tensor]:
+        return buffers(past)
+
+
+def as_llama(network: PriorNetwork) -> LlamaPrior:
+    """For what works with the blocks of a Llama; TypeError for a prior of another kind."""
+    if not isinstance(network, LlamaPrior):
+        raise TypeError(f"this needs a Llama; the prior is a {type(network).__name__}")
+    return network
+
+
+def buffers(past: Past) -> list[Tensor]:
+    return [*past.keys, *past.values]
 
 
 def rotary_of(
@@ -333,13 +311,3 @@ def run_last_block(
     with_loss = slice(-layout.frames * layout.tokens, None)
     attended_BSHD = attend(*block.project(x_BSC, rotary), layout, kernel, blocks)
     return block.finish(x_BSC[:, with_loss], attended_BSHD[:, with_loss])
-
-
-def shifted(x_BSC: Tensor, first_BC: Tensor) -> Tensor:
-    """Moves each token to the next position in decode order."""
-    return torch.cat([first_BC.unsqueeze(1), x_BSC[:, :-1]], 1)
-
-
-def one_frame(control: Tensor | None) -> Tensor | None:
-    """[B, ...] to [B, 1, ...]."""
-    return None if control is None else control.unsqueeze(1)

@@ -5,12 +5,12 @@ steps. The last frame is not committed: nothing would read it.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar, cast
+from typing import Generic, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor
 
-from interfaces.prior import AutoregressivePrior, FramePrior
+from interfaces.prior import AutoregressivePrior, FramePrior, clone_tensors
 from interfaces.tokens import TokenSpec
 from sampling.autoregressive import autoregressive
 from sampling.config import SamplerConfig
@@ -127,16 +127,7 @@ def flush(prior: FramePrior[PastT, PresentT], rollout: Rollout[PastT], sampler: 
 
 def copy_rollout(rollout: Rollout[PastT]) -> Rollout[PastT]:
     """A copy that stays unchanged while the original continues; a past is a nested tuple of tensors."""
-    return cast(Rollout[PastT], clone_tensors(rollout))
-
-
-def clone_tensors(tree: Any) -> Any:
-    if isinstance(tree, Tensor):
-        return tree.clone()
-    if not isinstance(tree, tuple):
-        return tree
-    branches = [clone_tensors(each) for each in tree]
-    return type(tree)(*branches) if hasattr(tree, "_fields") else tuple(branches)
+    return clone_tensors(rollout)
 
 
 def masked_frame(spec: TokenSpec, batch: int, device: torch.device, control: Tensor | None = None) -> LatentFrame:

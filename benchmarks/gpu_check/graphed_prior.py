@@ -16,10 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from interfaces.prior import clone_tensors
 from prior.attention import attend_all
 from prior.heads.base import TokenProposal
-from prior.memory import Past, Present, cache_slot, copy_past
-from prior.model import LlamaPrior, cached_rotary, one_frame
+from prior.memory import Past, Present, cache_slot
+from prior.model import LlamaPrior, cached_rotary
+from prior.network import one_frame
 from prior.rotary import RotaryCache
 from prior.wrappers import PriorWrapper
 
@@ -43,6 +45,8 @@ class GraphRecording:
 
 class GraphedPrior(PriorWrapper):
     """Gives the proposals of the wrapped prior; for masked priors."""
+
+    prior: LlamaPrior
 
     def __init__(self, prior: LlamaPrior):
         super().__init__(prior)
@@ -87,7 +91,7 @@ class GraphedPrior(PriorWrapper):
     def is_recordable(self, past: Past) -> bool:
         """Whether the window is full, so that the next latent frame sees the whole buffer."""
         full = self.config.sink_frames + self.config.window + 1
-        return self.config.objective == "masked" and int(past.frames) + 1 >= full
+        return bool(self.config.objective == "masked" and int(past.frames) + 1 >= full)
 
     def replay(self, x_BSC: Tensor, past: Past, frames: int) -> tuple[Tensor, Tensor]:
         """Copies of the features, keys and values: the next replay overwrites the buffers."""
@@ -133,7 +137,7 @@ class GraphedPrior(PriorWrapper):
             recording.features_BSC.copy_(features)
             recording.kept_LKBHSD.copy_(kept)
 
-        before = copy_past(past)
+        before = clone_tensors(past)
         recording.run = capture(work, device)
         for buffer, old in zip((*past.keys, *past.values), (*before.keys, *before.values), strict=True):
             buffer.copy_(old)  # a second run would find the keys of the first in place of the oldest

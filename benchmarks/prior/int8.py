@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from benchmarks.measuring import Call, device_setting, ratio, time_alternately
 from interfaces.prior import Text
-from prior.model import LlamaPrior
+from prior.model import LlamaPrior, as_llama
 from videogen.evaluation.generation.prompts import read_prompts
 from videogen.models import BUNDLED
 from videogen.pipeline import VideoPipeline
@@ -46,7 +46,7 @@ def measure(model: Path, clips: int, rounds: int, threads: int) -> dict[str, Any
     prompts = list(read_prompts(f"playroom:{clips}").captions)
     codes_BNK = torch.as_tensor(pipe(prompts, num_frames=1, generator=0, output_type="codes").frames)[:, 0]
     assert pipe.model.conditioner is not None, "the model must take text"
-    text, exact = pipe.model.conditioner(prompts), pipe.model.network
+    text, exact = pipe.model.conditioner(prompts), as_llama(pipe.model.network)
     rounded = quantize(exact)
     generator = torch.Generator().manual_seed(0)
     known_BN = torch.rand(codes_BNK.shape[:2], generator=generator) >= MASKED

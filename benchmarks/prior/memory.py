@@ -16,9 +16,10 @@ from typing import Any
 import torch
 
 from benchmarks.measuring import Call, DeviceSetting, device_setting, grid_spec, ratio, synchronize, time_alternately
+from interfaces.prior import clone_tensors
 from prior.config import ContextConfig, PriorConfig
 from prior.laws import random_codes
-from prior.memory import Past, copy_past
+from prior.memory import Past
 from prior.model import LlamaPrior
 from videogen.system.hardware import describe
 
@@ -55,7 +56,7 @@ def measure(frames: int, where: DeviceSetting) -> dict[str, Any]:
     for number in range(TENTHS):
         past, milliseconds = advance_stream(model, past, frames // TENTHS, where)
         parts.append({"frames": int(past.frames), "ms_a_frame": milliseconds, "resident_mb": resident_mb(where)})
-        pasts += [copy_past(past)] if number in (0, TENTHS - 1) else []
+        pasts += [clone_tensors(past)] if number in (0, TENTHS - 1) else []
     early, late = (proposal_call(model, each, where) for each in pasts)
     times = time_alternately({"early": early, "late": late}, 51, where)
     return {

@@ -27,7 +27,7 @@ import torch
 from benchmarks.measuring import ROOT, DeviceSetting, device_setting, time_calls
 from prior.laws import random_codes
 from prior.linear import Linear
-from prior.model import LlamaPrior
+from prior.model import LlamaPrior, as_llama
 from videogen.evaluation.lab.roofline import Peaks, pass_cost
 from videogen.pipeline import VideoPipeline
 from videogen.system.hardware import describe
@@ -76,7 +76,7 @@ def measure_in_process(root: Path, given: argparse.Namespace) -> dict[str, dict[
 @torch.no_grad()
 def measure(given: argparse.Namespace) -> dict[str, dict[str, float]]:
     where = device_setting(given.threads)
-    network = VideoPipeline.from_pretrained(given.model, dtype=given.dtype).model.network
+    network = as_llama(VideoPipeline.from_pretrained(given.model, dtype=given.dtype).model.network)
     return {f"batch {batch}": one_batch(network, batch, given.compile, where) for batch in given.batches}
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from benchmarks.gpu_check.graphed_prior import GraphedPrior
-from prior.memory import copy_past
+from interfaces.prior import clone_tensors
 from tests.prior.models import WORDS, tiny_batch, tiny_config, tiny_model
 
 
@@ -35,5 +35,5 @@ def test_proposals_and_commits_equal_those_of_the_prior(sinks: int) -> None:
         same(first.features, model.propose(codes, ~known, theirs)[0].features)  # a later replay did not overwrite it
         graphed.propose(codes, ~known, ours)
         ours, theirs = graphed.commit(ours, present), model.commit(theirs, model.propose(codes, known, theirs)[1])
-        ours = copy_past(ours) if t == 8 else ours
+        ours = clone_tensors(ours) if t == 8 else ours
     assert len(graphed.recordings) >= 2, "nothing was recorded"

@@ -5,12 +5,11 @@ for continuous tokens, the head is made for the test.
 """
 
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -19,6 +18,8 @@ import torch
 from interfaces.tokenizer import encode_clip
 from prior.config import Objective, PriorShape
 from prior.head_config import ChainConfig, DepthConfig, FlatConfig, FlowConfig, HeadConfig
+from prior.kinds import AnyPriorShape
+from prior.pixelcnn.config import PixelCNNShape
 from sampling.config import SamplerConfig, orders_of
 from tests.contract.patch_tokenizer import PatchConfig, PatchTokenizer
 from videogen.checkpoint import write_folder
@@ -52,6 +53,7 @@ class Family:
     head: HeadConfig = field(default_factory=ChainConfig)
     objective: Objective = "masked"
     control: int | None = None  # numbers of a control for each frame
+    kind: Literal["llama", "pixelcnn"] = "llama"  # of the prior
 
 
 FAMILIES = {
@@ -72,6 +74,9 @@ FAMILIES = {
         head=FlowConfig(layers=1, steps=4, repeats=2),
     ),
     "no first frame": Family(PatchConfig((512,), first_frames=4), tokens=64, bits=9),
+    "pixelcnn": Family(
+        PatchConfig((16, 8), cells=(16,)), tokens=16, bits=7, objective="autoregressive", control=2, kind="pixelcnn"
+    ),
     "control": Family(PatchConfig((512,), cells=(16,)), tokens=16, bits=9, control=3),
 }
 
@@ -116,11 +121,14 @@ def folder(family: Family, clips: dict[bool, Path], tmp_path_factory: pytest.Tem
 
 
 def training(tokens: Path, family: Family) -> PriorTrainingConfig:
-    sizes = {"width": 24, "layers": 2, "heads": 2, "kv_heads": 1, "hidden": 32, "window": 2}
+    sizes = {"width": 24, "layers": 2, "window": 2, "head": family.head}
+    shape: AnyPriorShape = PixelCNNShape(**sizes)
+    if family.kind == "llama":
+        shape = PriorShape(**sizes, heads=2, kv_heads=1, hidden=32, objective=family.objective)
     return PriorTrainingConfig(
         data=TokenDataConfig(train=tokens, validation_share=0.3, validation_clips=2),
         phases=(PriorPhaseConfig(from_step=0, frames=2),),
-        prior=PriorShape(**sizes, objective=family.objective, head=family.head),
+        prior=shape,
         text=BPEConfig(vocabulary=300, length=24),
         teaching=TeachingConfig(),
         optimizer=OptimizerConfig(learning_rate=1e-2, warmup=1, schedule="constant"),

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sampling.rollout import clone_tensors
+from interfaces.prior import clone_tensors
 from tests.pipeline.tiny import RING, STAR
 from videogen.stream import StreamState
 

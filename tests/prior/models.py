@@ -5,8 +5,11 @@ import torch
 from interfaces.tokens import TokenGroup, TokenSpec
 from prior.config import ContextConfig, ControlConfig, Objective, PriorConfig
 from prior.head_config import ChainConfig, HeadConfig
+from prior.kinds import AnyPriorConfig, make_prior
 from prior.laws import random_batch
-from prior.model import LlamaPrior, PriorBatch
+from prior.model import LlamaPrior, PriorBatch, as_llama
+from prior.network import PriorNetwork
+from prior.pixelcnn.config import PixelCNNConfig, PixelCNNShape
 
 WORDS = ContextConfig(length=3, vocabulary=7)
 FEATURES = ContextConfig(length=4, features=5)
@@ -51,19 +54,40 @@ def tiny_config(
     )
 
 
+def tiny_pixelcnn(
+    codebooks: tuple[int, ...] = (4, 3),
+    window: int = 2,
+    context: ContextConfig | None = None,
+    shape: tuple[int, ...] = GRID,
+    spec: TokenSpec | None = None,
+    control: ControlConfig | None = None,
+    layers: int = 2,
+    head: HeadConfig = CHAIN,
+) -> PixelCNNConfig:
+    spec = spec or grid_spec(codebooks, shape)
+    return PixelCNNShape(width=12, layers=layers, window=window, head=head).with_tokens(spec, context, control)
+
+
 def tiny_model(config: PriorConfig, seed: int = 0) -> LlamaPrior:
-    """A model in float64 with random weights large enough to matter: vectors of size 1 stay of about that size."""
+    """A Llama of `random_weights`."""
+    return as_llama(random_weights(make_prior(config), seed))
+
+
+def random_weights(model: PriorNetwork, seed: int = 0) -> PriorNetwork:
+    """The model in float64 with random weights large enough to matter: vectors of size 1 stay of about that size."""
     generator = torch.Generator().manual_seed(seed)
-    model = LlamaPrior(config).double()
+    model = model.double()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
-            matrix = parameter.ndim == 2 and not any(part in name for part in ("tables", "known", "place", "tokens"))
+            matrix = parameter.ndim >= 2 and not any(part in name for part in ("tables", "known", "place", "tokens"))
             norm = "norm" in name or "before" in name
-            parameter.copy_(1 + 0.3 * noise if norm else noise * parameter.shape[-1] ** -0.5 if matrix else noise)
+            parameter.copy_(1 + 0.3 * noise if norm else noise * parameter[0].numel() ** -0.5 if matrix else noise)
     return model
 
 
-def tiny_batch(config: PriorConfig, batch: int = 2, frames: int = 5, noise: float = 0.0, seed: int = 0) -> PriorBatch:
+def tiny_batch(
+    config: AnyPriorConfig, batch: int = 2, frames: int = 5, noise: float = 0.0, seed: int = 0
+) -> PriorBatch:
     generator = torch.Generator().manual_seed(seed)
     return random_batch(config, batch, frames, config.spec, generator, noise)

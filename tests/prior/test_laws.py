@@ -3,12 +3,12 @@ import itertools
 import pytest
 import torch
 
+from interfaces.prior import clone_tensors
 from prior import laws
 from prior import model as prior_model
 from prior.config import ContextConfig
 from prior.head_config import DepthConfig, FlatConfig
 from prior.laws import proposals
-from prior.memory import copy_past
 from tests.prior.models import FEATURES, WORDS, tiny_batch, tiny_config, tiny_model
 
 CODEBOOKS = ((11,), (4, 3), (3, 2, 2))
@@ -97,7 +97,7 @@ def test_streams_with_different_frame_numbers_agree(objective, sinks):
     frames = sinks + config.layers * config.window + 3
     batch = tiny_batch(config, frames=frames)
     past = laws.commit_frames(model, batch, laws.start_past(model, batch), 0, sinks)
-    late = copy_past(past)._replace(frames=torch.tensor(1_000_000))
+    late = clone_tensors(past)._replace(frames=torch.tensor(1_000_000))
     pairs = list(zip(proposals(model, batch, past, sinks), proposals(model, batch, late, sinks), strict=True))
     met = [laws.distance(*pair, batch.targets[:, t]) for t, pair in enumerate(pairs, sinks)]
     assert max(met[config.layers * config.window + 1 :]) < 1e-5
@@ -165,7 +165,7 @@ def test_the_laws_catch_a_past_that_grows(monkeypatch):
     config = tiny_config()
     model, batch = tiny_model(config), tiny_batch(config)
     commit = model.commit
-    monkeypatch.setattr(model, "commit", lambda past, present: commit(copy_past(past), present))
+    monkeypatch.setattr(model, "commit", lambda past, present: commit(clone_tensors(past), present))
     assert not laws.a_past_does_not_grow(model, batch, 2).held
 
 

@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load, save
 
+from interfaces.prior import clone_tensors
 from prior import laws
 from prior.laws import commit_frames, proposals, start_past
-from prior.memory import Past, cache_slot, copy_past
+from prior.memory import Past, cache_slot
 from tests.prior.models import WORDS, tiny_batch, tiny_config, tiny_model
 
 
@@ -35,10 +36,10 @@ def test_ten_rings_of_frames_equal_the_windowed_reference_in_the_same_memory(obj
     with torch.no_grad():
         features = model.features(batch)
     past = start_past(model, batch)
-    places = laws.memory(past)
+    places = laws.memory(model, past)
     for t, proposal in enumerate(proposals(model, batch, past)):
         torch.testing.assert_close(proposal.features, features[:, t], rtol=0, atol=1e-11)
-    assert laws.memory(past) == places
+    assert laws.memory(model, past) == places
 
 
 def test_cropping_the_clip_is_not_the_reference():
@@ -73,7 +74,7 @@ def test_a_copy_shares_no_memory():
     past = start_past(model, batch)
     addresses = [
         {each.data_ptr() for each in (*kept.keys, *kept.values, kept.frames, kept.last)}
-        for kept in (past, copy_past(past))
+        for kept in (past, clone_tensors(past))
     ]
     assert not addresses[0] & addresses[1]
 
@@ -90,7 +91,7 @@ def test_a_present_is_valid_after_other_proposals():
             model.propose(other, other_known, past)
         past = model.commit(past, present)
         expected = model.commit(expected, model.propose(batch.clean[:, t], known, expected)[1])
-        pairs = zip(laws.visible(config, past), laws.visible(config, expected), strict=True)
+        pairs = zip(model.visible(past), model.visible(expected), strict=True)
         assert all(torch.equal(*pair) for pair in pairs)
 
 
@@ -106,9 +107,9 @@ def test_codes_may_be_overwritten_after_the_call(objective):
         frame.fill_(0)
         past = model.commit(past, present)
         expected = commit_frames(model, batch, expected, t, t + 1)
-        ahead = (model.advance(batch.clean[:, t + 1], copy_past(each))[1].features for each in (past, expected))
+        ahead = (model.advance(batch.clean[:, t + 1], clone_tensors(each))[1].features for each in (past, expected))
         assert torch.equal(*ahead)
-        fused, _ = model.advance(frame.copy_(batch.clean[:, t + 1]), copy_past(past))
+        fused, _ = model.advance(frame.copy_(batch.clean[:, t + 1]), clone_tensors(past))
         frame.fill_(0)
         assert torch.equal(fused.last, batch.clean[:, t + 1, -1])
 
@@ -118,10 +119,10 @@ def test_ten_thousand_frames_take_no_more_memory_than_a_thousand():
     config = tiny_config(window=3, sinks=1, context=WORDS)
     model, batch = tiny_model(config).float(), tiny_batch(config, batch=1, frames=10)
     past = start_past(model, batch)
-    places, peaks = laws.memory(past), []
+    places, peaks = laws.memory(model, past), []
     for _ in range(1000):
         past = commit_frames(model, batch, past, 0, 10)
         peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     assert int(past.frames) == 10_000
-    assert laws.memory(past) == places
+    assert laws.memory(model, past) == places
     assert peaks[-1] < 1.01 * peaks[99]

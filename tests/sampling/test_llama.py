@@ -8,10 +8,9 @@ import math
 import pytest
 import torch
 
-from interfaces.prior import Text
+from interfaces.prior import Text, clone_tensors
 from interfaces.tokens import TokenGroup, TokenSpec
 from prior.config import ContextConfig, PriorConfig
-from prior.memory import copy_past
 from prior.model import LlamaPrior
 from sampling.config import SamplerConfig
 from sampling.halton import halton_ranks
@@ -132,7 +131,7 @@ def slow_rollout(prior, sampler) -> torch.Tensor:
         rows = torch.tensor([row, row + len(SEEDS)] if sampler.guided else [row])
         past, frames = prior.begin(text.rows(rows), len(rows)), []
         for frame in range(FRAMES):
-            codes = torch.tensor([slow_frame(prior, copy_past(past), sampler, seed, frame)])
+            codes = torch.tensor([slow_frame(prior, clone_tensors(past), sampler, seed, frame)])
             past = prior.commit(past, prior.propose(codes.repeat(len(rows), 1, 1), everything, past)[1])
             frames.append(codes)
         samples.append(torch.stack(frames, 1))

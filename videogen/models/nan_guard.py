@@ -1,13 +1,13 @@
 """Checks the outputs of a prior for NaN and infinity, from damaged weights or too low a precision."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from interfaces.prior import DrawSettings, Proposal, TokenRNG
-from prior.memory import Past, Present
-from prior.model import LlamaPrior
+from prior.network import PriorNetwork
 from prior.wrappers import PriorWrapper
 from videogen.errors import NumbersError
 
@@ -19,7 +19,7 @@ class GuardedPrior(PriorWrapper):
     crash.
     """
 
-    def __init__(self, prior: LlamaPrior):
+    def __init__(self, prior: PriorNetwork):
         super().__init__(prior)
         self.broken = torch.zeros((), dtype=torch.bool, device=prior.device)
 
@@ -34,20 +34,20 @@ class GuardedPrior(PriorWrapper):
         self,
         codes_BNK: Tensor,
         known_BN: Tensor,
-        past: Past,
+        past: Any,
         control: Tensor | None = None,
         positions_BM: Tensor | None = None,
-    ) -> "tuple[GuardedProposal, Present]":
+    ) -> "tuple[GuardedProposal, Any]":
         proposal, present = self.prior.propose(codes_BNK, known_BN, past, control, positions_BM)
         return GuardedProposal(proposal, self.broken), present
 
     def advance(
-        self, codes_BNK: Tensor, past: Past, control: Tensor | None = None, next_control: Tensor | None = None
-    ) -> "tuple[Past, GuardedProposal]":
+        self, codes_BNK: Tensor, past: Any, control: Tensor | None = None, next_control: Tensor | None = None
+    ) -> "tuple[Any, GuardedProposal]":
         past, proposal = self.prior.advance(codes_BNK, past, control, next_control)
         return past, GuardedProposal(proposal, self.broken)
 
-    def next_token(self, codes_BnK: Tensor, past: Past, control: Tensor | None = None) -> "GuardedProposal":
+    def next_token(self, codes_BnK: Tensor, past: Any, control: Tensor | None = None) -> "GuardedProposal":
         return GuardedProposal(self.prior.next_token(codes_BnK, past, control), self.broken)
 
 

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from prior.config import PriorConfig
-    from prior.model import LlamaPrior
+    from prior.network import PriorNetwork
     from videogen.conditioning import Conditioner
 
 
@@ -103,7 +102,7 @@ class TokenizerModel:
 class PriorModel:
     """A prior, the tokenizer of its tokens, and the clips that the prior was trained on."""
 
-    network: "LlamaPrior"  # or a module of another kind, which has its methods
+    network: "PriorNetwork"
     conditioner: "Conditioner | None"
     clips: ClipSpec
     tokenizer: TokenizerModel
@@ -113,7 +112,7 @@ class PriorModel:
     prompt_vocabulary: PromptVocabulary | None = None  # if the model has one
 
     @property
-    def config(self) -> "PriorConfig":
+    def config(self) -> Any:
         return self.network.config
 
     @property

@@ -10,8 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from prior.config import PriorConfig
-from prior.model import LlamaPrior
+from prior.kinds import PRIOR_CONFIGS, make_prior
 from tokenizer.networks.kinds import TOKENIZER_CONFIGS, make_tokenizer
 
 
@@ -21,8 +20,7 @@ class Kind:
 
     A tokenizer's module keeps `interfaces.tokenizer.VideoTokenizer`, and its configuration has `encoding`: the settings
     that decide codes, as plain data. Weights named in `tokenizer.networks.latent.DECODER_WEIGHTS` must not.
-    A prior's module keeps `interfaces.prior.FramePrior`, and its configuration has `spec`, `context`, `control` and
-    `objective`.
+    A prior's module is a `prior.network.PriorNetwork`.
     """
 
     config: type
@@ -35,7 +33,7 @@ def _make_tokenizer(config: Any) -> nn.Module:
 
 
 TOKENIZERS: dict[str, Kind] = {name: Kind(config, _make_tokenizer) for name, config in TOKENIZER_CONFIGS.items()}
-PRIORS: dict[str, Kind] = {"llama": Kind(PriorConfig, LlamaPrior)}
+PRIORS: dict[str, Kind] = {name: Kind(config, make_prior) for name, config in PRIOR_CONFIGS.items()}
 
 
 def kind_of(config: object, kinds: dict[str, Kind]) -> str:

@@ -8,7 +8,7 @@ from videogen.errors import UsageError
 from videogen.models.folder import GENERATION
 
 if TYPE_CHECKING:
-    from prior.config import PriorConfig
+    from prior.kinds import AnyPriorConfig
     from videogen.models.records import PriorModel
 
 
@@ -20,12 +20,12 @@ def sampler_of(model: "PriorModel") -> SamplerConfig:
     return SamplerConfig(order=orders(model.config)[0])
 
 
-def orders(config: "PriorConfig") -> tuple[Order, ...]:
+def orders(config: "AnyPriorConfig") -> tuple[Order, ...]:
     """The orders that this prior can follow."""
     return orders_of(config.objective, config.head.likelihood)
 
 
-def check_order(order: Order, config: "PriorConfig") -> None:
+def check_order(order: Order, config: "AnyPriorConfig") -> None:
     """UsageError for an order that this prior cannot follow."""
     if (reason := incompatibility(order, config.objective, config.head.likelihood)) is not None:
         raise UsageError(reason)

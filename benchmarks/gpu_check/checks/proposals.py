@@ -15,7 +15,8 @@ from benchmarks.gpu_check.graphed_prior import GraphedPrior
 from benchmarks.measuring import DeviceSetting
 from prior.laws import random_codes, random_text
 from prior.memory import Past
-from prior.model import LlamaPrior
+from prior.model import LlamaPrior, as_llama
+from prior.network import PriorNetwork
 from videogen.evaluation.lab.roofline import measured_peaks, pass_cost
 from videogen.pipeline import VideoPipeline
 
@@ -89,7 +90,7 @@ def compare_streams(what: str, pipe: VideoPipeline) -> Iterator[Finding]:
     """Whole streams, eager and replayed: their tokens, and the speedup with sampler and decoder."""
     request = pipe.request([PROMPT], None, 1, 0, {})
     frames = pipe.model.config.window + (3 if is_small(str(pipe.device)) else 12)
-    graphed = replace(pipe.model, network=cast(LlamaPrior, GraphedPrior(pipe.model.network)))
+    graphed = replace(pipe.model, network=cast(PriorNetwork, GraphedPrior(as_llama(pipe.model.network))))
     (expected, eager), (got, replayed) = (stream_tokens(model, request, frames) for model in (pipe.model, graphed))
     equal = equal_tokens(got, expected)
     yield Finding(

@@ -9,7 +9,6 @@ from videogen.models import PriorModel, count_parameters, sampler_of
 def describe_prior(model: PriorModel) -> dict[str, Any]:
     """JSON types."""
     config, clips = model.config, model.clips
-    places = config.context_length + (config.sink_frames + config.window + 1) * model.spec.tokens
     return {
         **{name: value for name, value in asdict(config).items() if name != "context"},
         "parameters": count_parameters(model.network),
@@ -17,7 +16,7 @@ def describe_prior(model: PriorModel) -> dict[str, Any]:
         "window_seconds": config.window * model.spec.frames_per_latent / clips.fps,
         "text_tokens": None if model.conditioner is None else model.conditioner.length,
         "prompt_vocabulary": None if model.prompt_vocabulary is None else model.prompt_vocabulary.world,
-        "bytes_of_a_stream": 4 * 2 * config.layers * config.kv_heads * config.head_dim * places,
+        "bytes_of_a_stream": 4 * config.past_numbers,
         "sampler": asdict(sampler_of(model)),
         "fingerprint": model.fingerprint,
     }
@@ -30,7 +29,7 @@ def format_prior(model: PriorModel) -> dict[str, str]:
     sinks = f" and the first {config.sink_frames}" if config.sink_frames else ""
     steps = sum(sampler.steps_of(group.tokens) for group in model.spec.groups)
     return {
-        "prior": f"{config.layers} layers of {config.width}, {config.heads} heads, {config.kv_heads} of keys",
+        "prior": config.summary,
         "prior's parameters": f"{figures['parameters']:,}",
         "trained": f"{'with masks' if config.objective == 'masked' else 'token by token'}, on clips of "
         f"{clips.frames} frames of {clips.height} x {clips.width} at {clips.fps:g} a second",

@@ -8,6 +8,7 @@ from torch import Tensor
 from interfaces.prior import Text
 from interfaces.tokens import TokenSpec
 from prior.heads.base import TokenProposal
+from prior.model import LlamaPrior
 from prior.wrappers import PriorWrapper
 
 
@@ -21,20 +22,22 @@ class UncachedPast(NamedTuple):
 
 
 class UncachedPrior(PriorWrapper):
-    """A frame prior that recomputes the text and the whole window for every proposal.
+    """A Llama that recomputes the text and the whole window for every proposal.
 
     Until the first latent frame leaves the window, its proposals equal those of the wrapped prior. Later they lose what
     older latent frames passed on to those in the window, as in every model without a cache.
     """
 
-    def begin(  # type: ignore[override]  # its past is another type, here and below
+    prior: LlamaPrior
+
+    def begin(
         self, text: Text | None, batch: int, spec: TokenSpec | None = None, history_noise: float = 0.0
     ) -> UncachedPast:
         spec = self.spec if spec is None else spec
         return UncachedPast(text, history_noise, spec, spec.empty(batch, device=self.device))
 
     @torch.no_grad()
-    def propose(  # type: ignore[override]
+    def propose(
         self,
         codes_BNK: Tensor,
         known_BN: Tensor,
@@ -52,11 +55,11 @@ class UncachedPrior(PriorWrapper):
         proposal = TokenProposal(features, self.prior.head)
         return (proposal if positions_BM is None else proposal.at(positions_BM)), codes_BNK
 
-    def commit(self, past: UncachedPast, present: Tensor) -> UncachedPast:  # type: ignore[override]
+    def commit(self, past: UncachedPast, present: Tensor) -> UncachedPast:
         codes_BTNK = torch.cat([past.codes_BTNK, present.unsqueeze(1)], 1)
         return past._replace(codes_BTNK=codes_BTNK[:, -self.prior.config.window :])
 
-    def advance(  # type: ignore[override]
+    def advance(
         self, codes_BNK: Tensor, past: UncachedPast, control: Tensor | None = None, next_control: Tensor | None = None
     ) -> tuple[UncachedPast, TokenProposal]:
         past = self.commit(past, codes_BNK)

@@ -13,7 +13,9 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from prior.config import PriorConfig
 from prior.model import LlamaPrior
+from prior.network import PriorNetwork
 from sampling.orders import STATIC_ORDERS
 from videogen.evaluation.lab.baselines import UncachedPast, UncachedPrior
 from videogen.evaluation.lab.roofline import (
@@ -119,7 +121,7 @@ def time_split(model: PriorModel, request: GenerationRequest, state: GenerationS
     """Shares of the time of a latent frame: the prior, the sampler with all the rest, and the decoder."""
     clock = exact_clock(model)
     timed_prior = TimedPrior(model.network, clock)
-    timed_model, sampling, decoding = replace(model, network=cast(LlamaPrior, timed_prior)), 0.0, 0.0
+    timed_model, sampling, decoding = replace(model, network=cast(PriorNetwork, timed_prior)), 0.0, 0.0
     for _ in range(rounds):
         _, output = step(timed_model, request, clone_state(state), clock=clock)
         sampling, decoding = sampling + output.seconds.prior, decoding + output.seconds.decoder
@@ -142,7 +144,7 @@ def benchmark_cases(model: PriorModel, request: GenerationRequest, state: Genera
             ("adaptive, 16 at most", {"order": "threshold", "steps": 16}),
         ):
             cases.append(BenchmarkCase(name, model, override_sampler(request, **changes), state))
-        cases.append(uncached_case(model, override_sampler(request, order="halton", steps=8), state))
+        cases.append(uncached_case(model, override_sampler(request, order="halton", steps=8), state))  # masked: a Llama
         whole = override_sampler(request, order="raster")
         cases.append(BenchmarkCase("token by token, proposals", model, whole, state, "one proposal per token"))
     note = "speed only: the prior was trained with masks" if masked else "as trained"
@@ -160,7 +162,7 @@ def uncached_case(model: PriorModel, request: GenerationRequest, state: Generati
     codes = context.codes_BTNK[:, :-1]  # the last frame is not committed yet
     codes = torch.cat([codes, codes]) if guided else codes
     past = UncachedPast(encode_prompts(model, request), request.history_noise, context.spec, codes)
-    prior = cast(LlamaPrior, UncachedPrior(model.network))
+    prior = cast(PriorNetwork, UncachedPrior(cast(LlamaPrior, model.network)))
     begun = state._replace(rollout=state.rollout._replace(past=past))  # type: ignore[arg-type]
     return BenchmarkCase(
         "8 steps, no cache",
@@ -196,7 +198,7 @@ def configured_figures(
         "decoder_floor_ms": 1000 * decoding,
         "decoder_fraction": decoding / (seconds * split["decoder"]),
     }
-    if request.sampler.order == "autoregressive":
+    if request.sampler.order == "autoregressive" or not isinstance(model.config, PriorConfig):
         return figures
     streams = len(request.seeds) * (2 if request.sampler.guided else 1)
     tokens = tokens_per_latent(model)

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 import torch
 
 from prior.config import PriorConfig
+from prior.head_config import ChainConfig, DepthConfig, FlowConfig
+from prior.heads import make_head
 from prior.linear import Linear
 
 GEMM_SIDE = {"cpu": 2048, "cuda": 8192}
@@ -71,9 +73,14 @@ def pass_cost(
 
 
 def head_parameters(config: PriorConfig) -> int:
-    """A matrix for each code of a token, and a gate before each but the first; none of a head for continuous tokens,
-    of which only its own family knows the size."""
-    sizes = config.spec.codebooks
+    """Those that a token is multiplied with: of the chain a matrix for each code and a gate before each but the first;
+    of other heads all matrices, of a transformer over codes once a code, of a flow once a step."""
+    sizes, head = config.spec.codebooks, config.head
+    if not isinstance(head, ChainConfig):
+        with torch.device("meta"):
+            layers = [layer for layer in make_head(head, config.spec, config.width).modules() if type(layer) is Linear]
+        times = head.steps if isinstance(head, FlowConfig) else len(sizes) if isinstance(head, DepthConfig) else 1
+        return times * sum(layer.weight.numel() for layer in layers)
     return config.width * sum(sizes) + 2 * config.width**2 * max(0, len(sizes) - 1)
 
 

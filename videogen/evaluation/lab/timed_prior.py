@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import Tensor
 
 from interfaces.prior import DrawSettings, Proposal, TokenRNG
-from prior.memory import Past, Present
-from prior.model import LlamaPrior
+from prior.network import PriorNetwork
 from prior.wrappers import PriorWrapper
 
 Result = TypeVar("Result")
@@ -17,7 +16,7 @@ Result = TypeVar("Result")
 class TimedPrior(PriorWrapper):
     """Times blocks and head; the clock must wait for the device."""
 
-    def __init__(self, prior: LlamaPrior, clock: Callable[[], float]):
+    def __init__(self, prior: PriorNetwork, clock: Callable[[], float]):
         super().__init__(prior)
         self.clock, self.seconds = clock, 0.0
 
@@ -31,23 +30,23 @@ class TimedPrior(PriorWrapper):
         self,
         codes_BNK: Tensor,
         known_BN: Tensor,
-        past: Past,
+        past: Any,
         control: Tensor | None = None,
         positions_BM: Tensor | None = None,
-    ) -> "tuple[TimedProposal, Present]":
+    ) -> "tuple[TimedProposal, Any]":
         proposal, present = self.timed(lambda: self.prior.propose(codes_BNK, known_BN, past, control, positions_BM))
         return TimedProposal(proposal, self), present
 
-    def commit(self, past: Past, present: Present) -> Past:
+    def commit(self, past: Any, present: Any) -> Any:
         return self.timed(lambda: self.prior.commit(past, present))
 
     def advance(
-        self, codes_BNK: Tensor, past: Past, control: Tensor | None = None, next_control: Tensor | None = None
-    ) -> "tuple[Past, TimedProposal]":
+        self, codes_BNK: Tensor, past: Any, control: Tensor | None = None, next_control: Tensor | None = None
+    ) -> "tuple[Any, TimedProposal]":
         past, proposal = self.timed(lambda: self.prior.advance(codes_BNK, past, control, next_control))
         return past, TimedProposal(proposal, self)
 
-    def next_token(self, codes_BnK: Tensor, past: Past, control: Tensor | None = None) -> "TimedProposal":
+    def next_token(self, codes_BnK: Tensor, past: Any, control: Tensor | None = None) -> "TimedProposal":
         return TimedProposal(self.timed(lambda: self.prior.next_token(codes_BnK, past, control)), self)
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from interfaces.tokens import TokenSpec
-    from prior.model import LlamaPrior
+    from prior.network import PriorNetwork
     from videogen.pipeline import VideoPipeline
     from videogen.serve.worker.active_stream import ActiveStream
 
@@ -55,7 +55,7 @@ class Worker:
         from videogen.pipeline import VideoPipeline
         from videogen.serve.worker.progress_prior import ProgressPrior
 
-        prior = cast("LlamaPrior", ProgressPrior(pipe.model.network, self.on_proposal))
+        prior = cast("PriorNetwork", ProgressPrior(pipe.model.network, self.on_proposal))
         self.pipe = VideoPipeline(replace(pipe.model, network=prior), pipe.sampler)
         self.connection, self.clock = connection, clock
         self.frames_per_latent = pipe.model.spec.frames_per_latent

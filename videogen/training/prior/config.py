@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from prior.attention import Kernel
-from prior.config import PriorShape
+from prior.kinds import AnyPriorShape
 from sampling.config import SamplerConfig, incompatibility
 from videogen.conditioning.config import TextConfig
 from videogen.training.loop.config import OptimizerConfig, TrainingConfig
@@ -73,7 +73,7 @@ class PriorTrainingConfig:
 
     data: TokenDataConfig
     phases: tuple[PriorPhaseConfig, ...]
-    prior: PriorShape
+    prior: AnyPriorShape
     text: TextConfig | None  # null: the model gets neither captions nor the share of corruption
     teaching: TeachingConfig
     optimizer: OptimizerConfig

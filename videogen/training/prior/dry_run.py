@@ -15,8 +15,10 @@ from torch import Tensor
 
 from interfaces.tokens import TokenSpec
 from prior.attention import raster_mask
-from prior.config import ContextConfig, ControlConfig, PriorConfig
-from prior.model import LlamaPrior, PriorBatch
+from prior.config import ContextConfig, ControlConfig
+from prior.kinds import AnyPriorConfig, make_prior
+from prior.model import PriorBatch
+from prior.network import PriorNetwork
 from tokenizer.networks.kinds import make_tokenizer
 from videogen.clip_spec import ClipSpec
 from videogen.conditioning.config import BPEConfig, EncoderConfig, TextConfig
@@ -199,7 +201,7 @@ def find_features(text: EncoderConfig) -> int | None:
     return size if isinstance(size, int) else None
 
 
-def zero_batch(network: LlamaPrior, frames: int, clips: int) -> PriorBatch:
+def zero_batch(network: PriorNetwork, frames: int, clips: int) -> PriorBatch:
     """A batch of zeros."""
     codes = network.spec.empty(clips, frames)
     known = torch.zeros(codes.shape[:3], dtype=torch.bool) if network.config.objective == "masked" else None
@@ -207,13 +209,15 @@ def zero_batch(network: LlamaPrior, frames: int, clips: int) -> PriorBatch:
     return PriorBatch(codes, codes, known, text, torch.zeros(clips), network.spec)
 
 
-def loss_of(network: LlamaPrior, batch: PriorBatch, smoothing: float, recompute: bool) -> Tensor:
+def loss_of(network: PriorNetwork, batch: PriorBatch, smoothing: float, recompute: bool) -> Tensor:
     """With the kernel for CPUs; those for GPUs save as much, because they too see only the window."""
     loss: Tensor = network(batch, "gathered", smoothing, recompute).loss.mean()
     return loss
 
 
-def phase_cost(shape: PriorConfig, config: PriorTrainingConfig, phase: PriorPhaseConfig, recompute: bool) -> StepCost:
+def phase_cost(
+    shape: AnyPriorConfig, config: PriorTrainingConfig, phase: PriorPhaseConfig, recompute: bool
+) -> StepCost:
     """The cost of a clip, without rollouts, which have no gradients and only add time.
 
     All layers cost the same, so the costs of one and of two layers give that of any number. With `recompute`, one
@@ -232,12 +236,12 @@ def phase_cost(shape: PriorConfig, config: PriorTrainingConfig, phase: PriorPhas
 
 
 @functools.lru_cache(maxsize=32)
-def network_cost(shape: PriorConfig, frames: int, recompute: bool, smoothing: float, precision: str) -> StepCost:
+def network_cost(shape: AnyPriorConfig, frames: int, recompute: bool, smoothing: float, precision: str) -> StepCost:
     """The cost of a clip of this many latent frames, with all layers of the shape."""
     raster_mask.cache_clear()  # real masks must not enter fake mode, nor fake ones leave it
     try:
         with fake_tensors():
-            network = LlamaPrior(shape)
+            network = make_prior(shape)
             batch = zero_batch(network, frames, clips=1)
             return measure_cost([network], lambda: loss_of(network, batch, smoothing, recompute), precision)
     finally:
@@ -245,10 +249,10 @@ def network_cost(shape: PriorConfig, frames: int, recompute: bool, smoothing: fl
 
 
 def make_trial(
-    shape: PriorConfig, config: PriorTrainingConfig, phase: PriorPhaseConfig, clips: int
+    shape: AnyPriorConfig, config: PriorTrainingConfig, phase: PriorPhaseConfig, clips: int
 ) -> Callable[[], None]:
     """A real forward and backward pass of this many clips."""
-    network = LlamaPrior(shape)
+    network = make_prior(shape)
     batch = zero_batch(network, phase.frames, clips)
 
     def step() -> None:

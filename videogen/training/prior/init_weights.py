@@ -5,15 +5,16 @@ from pathlib import Path
 
 from torch import Tensor
 
+from prior.config import PriorConfig
 from prior.llama import blocks_from_llama
-from prior.model import LlamaPrior
+from prior.network import PriorNetwork
 from videogen.errors import CheckpointError, UsageError
 from videogen.models import INDEX, PriorModel, load_prior
 from videogen.training.loop.stage import naming_init_from
 from videogen.training.prior.config import PriorTrainingConfig
 
 
-def init_weights(network: LlamaPrior, config: PriorTrainingConfig) -> Callable[[], Mapping[str, Tensor]] | None:
+def init_weights(network: PriorNetwork, config: PriorTrainingConfig) -> Callable[[], Mapping[str, Tensor]] | None:
     """A function that loads all initial weights; None if they are random. Only a run that begins calls it."""
     if config.init_from is not None:
         path = config.init_from
@@ -31,7 +32,7 @@ def open_prior(path: Path) -> PriorModel:
         return load_prior(path)
 
 
-def weights_of_prior(network: LlamaPrior, model: PriorModel) -> dict[str, Tensor]:
+def weights_of_prior(network: PriorNetwork, model: PriorModel) -> dict[str, Tensor]:
     """The weights of another prior, of either objective; UsageError if one has another shape."""
     path, own, others = model.path, dict(network.state_dict()), dict(model.network.state_dict())
     for name in sorted(own.keys() | others.keys()):
@@ -42,8 +43,10 @@ def weights_of_prior(network: LlamaPrior, model: PriorModel) -> dict[str, Tensor
     return others
 
 
-def with_llama_blocks(network: LlamaPrior, path: Path) -> dict[str, Tensor]:
+def with_llama_blocks(network: PriorNetwork, path: Path) -> dict[str, Tensor]:
     """The network's own weights, with the blocks of a Llama; UsageError if they do not fit."""
+    if not isinstance(network.config, PriorConfig):
+        raise UsageError(f"init_from_llama names {path}; a prior of kind {network.config.kind} has no such blocks")
     try:
         return {**network.state_dict(), **blocks_from_llama(llama_tensors(path), network.config)}
     except ValueError as error:

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from interfaces.prior import Text
 from interfaces.tokens import TokenSpec
-from prior.model import LlamaPrior, PriorBatch
+from prior.model import PriorBatch
+from prior.network import PriorNetwork
 from sampling.config import SamplerConfig
 from sampling.rollout import commit_codes, sample_frames, start_rollout
 from videogen.io import write_video
@@ -21,7 +22,7 @@ from videogen.training.prior.config import PriorPhaseConfig
 
 
 @torch.no_grad()
-def rollout_history(network: LlamaPrior, batch: PriorBatch, phase: PriorPhaseConfig, seeds: Sequence[int]) -> Tensor:
+def rollout_history(network: PriorNetwork, batch: PriorBatch, phase: PriorPhaseConfig, seeds: Sequence[int]) -> Tensor:
     """The clips as the prior continues their first latent frame [B, T, N, K].
 
     Training on such histories teaches the prior to predict true frames after its own errors, as in a long stream.
@@ -45,7 +46,7 @@ def rollout_seeds(keys: Sequence[str], seed: int, step: int) -> list[int]:
 
 @torch.no_grad()
 def write_samples(
-    network: LlamaPrior,
+    network: PriorNetwork,
     tokenizer: TokenizerModel,
     text: Text | None,
     captions: Sequence[str],

@@ -17,7 +17,9 @@ from interfaces.tokens import TokenSpec
 from prior.attention import Kernel, choose_kernel
 from prior.config import ContextConfig, ControlConfig, PriorConfig
 from prior.heads.base import TokenLosses
-from prior.model import LlamaPrior, PriorBatch
+from prior.kinds import AnyPriorConfig, make_prior
+from prior.model import PriorBatch
+from prior.network import PriorNetwork
 from videogen.checkpoint import Content
 from videogen.clip_spec import ClipSpec
 from videogen.conditioning import Conditioner
@@ -216,11 +218,14 @@ def some_tokens(windows: TokenWindows) -> Tensor:
     return torch.from_numpy(np.concatenate(clips))
 
 
-def describe_network(network: LlamaPrior, fps: float, kernel: Kernel) -> dict[str, str]:
+def describe_network(network: PriorNetwork, fps: float, kernel: Kernel) -> dict[str, str]:
     """Facts about the prior and its latent frames, at this frame rate."""
     config, spec = network.config, network.spec
     text = "none" if config.context is None else f"{config.context.length} tokens a caption"
-    on_cpu, on_gpu = (choose_kernel(kernel, torch.device(kind)) for kind in ("cpu", "cuda"))
+    attention = {}
+    if isinstance(config, PriorConfig):
+        on_cpu, on_gpu = (choose_kernel(kernel, torch.device(kind)) for kind in ("cpu", "cuda"))
+        attention = {"attention in training": f"{on_cpu} on a CPU, {on_gpu} on a GPU"}
     groups = " then ".join(" x ".join(map(str, group.shape)) for group in spec.groups)
     return {
         "parameters": f"{count_parameters(network):,}",
@@ -231,7 +236,7 @@ def describe_network(network: LlamaPrior, fps: float, kernel: Kernel) -> dict[st
         "window": f"{config.window} latent frames, {config.window * spec.frames_per_latent / fps:.1f} s",
         "text": text,
         **({} if config.control is None else {"control": describe_control(config.control)}),
-        "attention in training": f"{on_cpu} on a CPU, {on_gpu} on a GPU",
+        **attention,
     }
 
 
@@ -241,15 +246,15 @@ def describe_token(spec: TokenSpec) -> str:
     return f"{spec.bits:.3g} bits, codebooks of {' x '.join(map(str, spec.codebooks))}"
 
 
-def make_network(config: PriorTrainingConfig, tokens: TokenKind, context: ContextConfig | None) -> LlamaPrior:
+def make_network(config: PriorTrainingConfig, tokens: TokenKind, context: ContextConfig | None) -> PriorNetwork:
     """The prior with random weights; UsageError for a head that there is not, or that cannot draw these tokens."""
     try:
-        return LlamaPrior(make_prior_config(config, tokens, context))
+        return make_prior(make_prior_config(config, tokens, context))
     except ValueError as error:
         raise UsageError(f"prior.{error}") from None
 
 
-def make_prior_config(config: PriorTrainingConfig, tokens: TokenKind, context: ContextConfig | None) -> PriorConfig:
+def make_prior_config(config: PriorTrainingConfig, tokens: TokenKind, context: ContextConfig | None) -> AnyPriorConfig:
     """The network's configuration, completed from the tokens and the text."""
     return config.prior.with_tokens(tokens.spec, context, tokens.control)
 
