@@ -12,7 +12,7 @@ from typing import Any
 from videogen.config.schemas import resolve
 from videogen.errors import UsageError
 from videogen.lab.clips import clip_settings
-from videogen.lab.job import JOB, LabJob, read_json
+from videogen.lab.job import JOB, LabJob, PriorJob, read_json
 from videogen.lab.priors import check_prior, prior_settings
 from videogen.lab.recipe import LabPlayroom, LabRecipe
 from videogen.lab.variants import LOG_LINES, Variant, check_shown, common_base, expand
@@ -45,15 +45,23 @@ class Lab:
             lab.config(variant, recipe.seeds[0], recipe.budget.steps or 1)
         if lab.prior is not None:
             assert isinstance(recipe.data, LabPlayroom)
-            taught = [variant for variant in lab.variants if lab.has_prior(variant)]
-            configs = [variant.config(clip_settings(recipe.data, out)) for variant in taught]
-            check_prior(lab.prior, recipe.data.train.frames, configs)
+            for variant in filter(lab.has_prior, lab.variants):
+                tokenizer = variant.config(clip_settings(recipe.data, out))
+                check_prior(lab.prior_of(variant), recipe.data.train.frames, tokenizer)
         return lab
 
     def has_prior(self, variant: Variant) -> bool:
         """Whether a prior is trained on its tokens, as far as the recipe says."""
         prior = self.recipe.prior
         return prior is not None and (not prior.only or variant.name in prior.only or variant.group in prior.only)
+
+    def prior_of(self, variant: Variant) -> dict[str, Any]:
+        """The section of the recipe with the configuration of this variant's prior, as JSON data."""
+        assert self.recipe.prior is not None
+        return prior_settings(self.recipe.prior, self.place, variant.prior)
+
+    def named(self, name: str) -> Variant:
+        return next(variant for variant in self.variants if variant.name == name)
 
     def config(self, variant: Variant, seed: int, steps: int) -> dict[str, Any]:
         """The configuration of a training, as JSON data."""
@@ -109,6 +117,14 @@ def check_folder(lab: Lab, resume: bool) -> None:
                 began = LabJob.read(folder).config
                 now = lab.config(variant, seed, began["training"]["steps"])
                 refuse_changed_settings(lab, without_places(began), without_places(now), f"variant '{variant.name}'")
+                refuse_changed_prior(lab, variant, LabJob.read(folder).prior)
+
+
+def refuse_changed_prior(lab: Lab, variant: Variant, began: PriorJob | None) -> None:
+    if began is not None and lab.has_prior(variant):
+        then, now = began.config, lab.prior_of(variant)["config"]
+        now = {**now, "training": {**now["training"], "seed": then["training"]["seed"]}}
+        refuse_changed_settings(lab, then, now, f"the prior of variant '{variant.name}'")
 
 
 def refuse_changed_settings(lab: Lab, before: dict[str, Any], now: dict[str, Any], what: str) -> None:

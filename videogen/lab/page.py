@@ -18,7 +18,7 @@ from videogen.lab.sheets import CLIP, DETAILS, original_of, picture_of, save_she
 from videogen.lab.variants import Variant
 
 PAGE = "page.md"
-NO_PRIOR = "no prior: the recipe leaves it out, its tokens are not codes, or it cannot stream"
+NO_PRIOR = "no prior: the recipe leaves it out, its head cannot draw these tokens, or it cannot stream"
 
 
 def write_page(lab: Lab, results: dict[str, Any], page: Path) -> None:

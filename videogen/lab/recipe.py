@@ -85,9 +85,15 @@ class VariantConfig:
     """What a variant changes: `set` maps keys of the base, such as `tokenizer.quantizer`, to their values."""
 
     set: Mapping = NOTHING
+    prior: Mapping = NOTHING  # changes of the prior's base, for this variant alone
+    tokenizer_of: str | None = None  # an earlier variant, whose trained tokenizer this one uses
     label: str | None = None  # in tables and charts; the name, if there is none
     group: str | None = None  # a heading over several rows of the table, and a line of a chart
     note: str | None = None  # under the table
+
+    def __post_init__(self) -> None:
+        if self.tokenizer_of is not None and self.set.items:
+            raise ValueError(f"set changes the tokenizer, which is that of '{self.tokenizer_of}'; give one of the two")
 
 
 @dataclass(frozen=True)
@@ -173,6 +179,7 @@ class LabRecipe:
             if measure in PLAYROOM_ONLY and not isinstance(self.data, LabPlayroom):
                 raise ValueError(f"measures hold '{measure}', which needs clips of the playroom")
         _check_prior(self)
+        _check_shared_tokenizers(self.variants)
         for name in ("validations", "threads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
@@ -188,6 +195,16 @@ def _check_prior(recipe: LabRecipe) -> None:
         raise ValueError(f"prior has clips = {prior.clips}; there are {recipe.data.held_out} held-out clips")
     if prior.cpu_seconds is not None and recipe.budget.cpu_seconds is None:
         raise ValueError("prior has cpu_seconds; budget needs them too, because both are measured at one speed")
+
+
+def _check_shared_tokenizers(variants: dict[str, VariantConfig]) -> None:
+    earlier: list[str] = []
+    for name, variant in variants.items():
+        if variant.tokenizer_of is not None and variant.tokenizer_of not in earlier:
+            other = variant.tokenizer_of
+            raise ValueError(f"variants.{name} has the tokenizer of '{other}', no earlier variant with its own")
+        if variant.tokenizer_of is None:  # one that trains its own
+            earlier.append(name)
 
 
 def _check_names(where: str, names: Iterable[str]) -> None:

@@ -3,6 +3,7 @@
 What is finished is not repeated; an unfinished training goes on from its checkpoint.
 """
 
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from importlib.metadata import version
@@ -12,7 +13,7 @@ from videogen.errors import NumbersError
 from videogen.lab.budget import Calibration, steps_for
 from videogen.lab.clips import OnProgress, prepare_clips
 from videogen.lab.folder import LAB_FILE, Lab, check_folder
-from videogen.lab.job import BUDGET, FIGURES, LabJob, PriorJob, read_json, write_json
+from videogen.lab.job import BUDGET, FIGURES, RUN, TRAINING, LabJob, PriorJob, read_json, write_json
 from videogen.lab.measures import left_out
 from videogen.lab.process import run_child
 from videogen.lab.variants import Variant
@@ -51,9 +52,12 @@ def train_variant(lab: Lab, variant: Variant, seed: int) -> dict[str, Any]:
     folder = lab.seed_folder(variant, seed)
     if FAILED in (known := read_json(folder / FIGURES) or {}):
         return known
-    config = lab.config(variant, seed, steps_of(lab, variant))
-    recipe = lab.recipe
-    prior = prior_job(lab, config) if lab.has_prior(variant) else None
+    recipe, config = lab.recipe, lab.config(variant, seed, steps_of(lab, variant))
+    if (failed := share_tokenizer(lab, variant, seed)) is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / FIGURES, {FAILED: failed})
+        return {FAILED: failed}
+    prior = prior_job(lab, variant, config) if lab.has_prior(variant) else None
     LabJob(config, recipe.measures, recipe.pictures.clips, recipe.threads, prior=prior).write(folder)
     try:
         run_child("train", folder, recipe.threads, variant.name)
@@ -62,18 +66,31 @@ def train_variant(lab: Lab, variant: Variant, seed: int) -> dict[str, Any]:
     return read_json(folder / FIGURES)  # type: ignore[no-any-return]
 
 
-def prior_job(lab: Lab, config: dict[str, Any]) -> PriorJob | None:
-    """For the variant of this configuration."""
-    if lab.prior is None:
+def share_tokenizer(lab: Lab, variant: Variant, seed: int) -> str | None:
+    """Copy the tokenizer of the variant that trains it; the reason why there is none if that training failed."""
+    if variant.tokenizer_of is None:
         return None
+    source, folder = lab.seed_folder(lab.named(variant.tokenizer_of), seed), lab.seed_folder(variant, seed)
+    if (failed := (read_json(source / FIGURES) or {}).get(FAILED)) is not None:
+        return str(failed)
+    if not (folder / TRAINING).is_file():
+        shutil.rmtree(folder / RUN, ignore_errors=True)
+        shutil.copytree(source / RUN, folder / RUN)
+        shutil.copyfile(source / TRAINING, folder / TRAINING)
+    return None
+
+
+def prior_job(lab: Lab, variant: Variant, config: dict[str, Any]) -> PriorJob:
+    """`config` is that of the variant's tokenizer."""
+    settings = lab.prior_of(variant)
     seed, data = config["training"]["seed"], config["data"]
-    own = lab.prior["config"]
+    own = settings["config"]
     return PriorJob(
-        **{**lab.prior, "config": {**own, "training": {**own["training"], "seed": seed}}},
+        **{**settings, "config": {**own, "training": {**own["training"], "seed": seed}}},
         train=data["train"],
         held_out=data["validation"],
         checkpoints=lab.recipe.validations,
-        base=lab.config(lab.base, seed, lab.prior["calibration"]),
+        base=lab.config(lab.base, seed, settings["calibration"]),
         base_ms=(read_json(lab.out / LAB_FILE) or {}).get("base_ms"),
     )
 
@@ -84,6 +101,8 @@ def steps_of(lab: Lab, variant: Variant) -> int:
     if budget.cpu_seconds is None:
         assert budget.steps is not None
         return budget.steps
+    if variant.tokenizer_of is not None:
+        return steps_of(lab, lab.named(variant.tokenizer_of))
     folder = lab.folder(variant)
     known = read_json(folder / BUDGET)
     if known is None or "steps" not in known:

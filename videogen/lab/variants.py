@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from videogen.config.bind import bind, changed
 from videogen.config.schemas import read_tree, schema_class
 from videogen.config.strict_yaml import ConfigError, Mapping, nearest, parse
-from videogen.lab.recipe import LabRecipe, VariantConfig
+from videogen.lab.recipe import NOTHING, LabRecipe, VariantConfig
 
 if TYPE_CHECKING:
     from videogen.training.tokenizer.config import TokenizerTrainingConfig
@@ -31,6 +31,8 @@ class Variant:
     group: str | None
     note: str | None
     tree: Mapping  # the base with the changes of the recipe and of the variant
+    prior: Mapping = NOTHING  # changes of the prior's base
+    tokenizer_of: str | None = None  # the variant that trains its tokenizer, if another one does
 
     def config(self, settings: dict[str, object]) -> "TokenizerTrainingConfig":
         """The configuration with these settings of the lab on top; ConfigError with the line of a wrong change."""
@@ -57,8 +59,10 @@ def expand(recipe: LabRecipe, base: Mapping, place: Path) -> tuple[Variant, ...]
     variants = []
     for name, variant in named.items():
         refuse_decided(variant.set)
-        tree = changed(base, variant.set)
-        variants.append(Variant(name, variant.label or name, variant.group, variant.note, tree))
+        refuse_decided(variant.prior)
+        tree = changed(base, named[variant.tokenizer_of or name].set)
+        words = variant.label or name, variant.group, variant.note
+        variants.append(Variant(name, *words, tree, variant.prior, variant.tokenizer_of))
     return tuple(variants)
 
 
@@ -86,15 +90,21 @@ def base_of(word: str, recipe: Path) -> str | Path:
 
 def combined(choices: dict[str, VariantConfig]) -> VariantConfig:
     """A variant with the changes of several choices, in their order; its group is the first choice."""
-    settings: Mapping = Mapping({}, {}, LAB)
-    for choice in choices.values():  # a later change of a key, or of a part of it, is applied later
-        items = {key: node for key, node in settings.items.items() if key not in choice.set.items}
-        origins = {key: where for key, where in settings.key_origins.items() if key in items}
-        settings = Mapping({**items, **choice.set.items}, {**origins, **choice.set.key_origins}, LAB)
+    settings, prior = Mapping({}, {}, LAB), Mapping({}, {}, LAB)
+    for choice in choices.values():
+        settings, prior = both(settings, choice.set), both(prior, choice.prior)
     labels = [choice.label or name for name, choice in choices.items()]
     given = [choice.group for choice in choices.values() if choice.group]
     notes = " ".join(choice.note for choice in choices.values() if choice.note)
-    return VariantConfig(settings, ", ".join(labels), given[0] if given else labels[0], notes or None)
+    group = given[0] if given else labels[0]
+    return VariantConfig(settings, prior, label=", ".join(labels), group=group, note=notes or None)
+
+
+def both(one: Mapping, other: Mapping) -> Mapping:
+    """All changes; the other's change of a key, or of a part of it, is applied later."""
+    items = {key: node for key, node in one.items.items() if key not in other.items}
+    origins = {key: where for key, where in one.key_origins.items() if key in items}
+    return Mapping({**items, **other.items}, {**origins, **other.key_origins}, LAB)
 
 
 def refuse_decided(changes: Mapping) -> None:

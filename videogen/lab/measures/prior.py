@@ -31,7 +31,9 @@ STILL = ("shape", "colour", "size")  # what a single frame can show of a thing
 
 def measure(context: MeasureContext) -> Figures:
     job, model = context.prior, context.model
-    if job is None or not model.network.causal or model.spec.continuous != (head_of(job) == "flow"):
+    if job is None or not model.network.causal:
+        return {}
+    if model.spec.continuous == prior_config(job.config).prior.head.likelihood:
         return {}
     folder = context.run.parent / FOLDER
     encode_clips(job, model, folder)
@@ -55,10 +57,6 @@ def measured_part(context: MeasureContext, job: PriorJob, folder: Path, part: st
         known = {"steps": steps, "ms_per_step": clock.median_ms(), **bits, **scores(context, job, folder / part)}
         write_json(place, known)
     return known
-
-
-def head_of(job: PriorJob) -> str:
-    return prior_config(job.config).prior.head.kind
 
 
 def likelihood(curves: Mapping[str, Sequence[tuple[int, float]]], tokens: int) -> Figures:
