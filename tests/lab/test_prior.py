@@ -32,7 +32,7 @@ training: {steps: 9, batch_size: 2}
 def recipe(recipe: Path) -> Path:
     """That of the lab's tests, with priors."""
     Path("prior_base.yaml").write_text(PRIOR)
-    text = recipe.read_text().replace("soft_gap, cost]", "cost, layout, prior]")
+    text = recipe.read_text().replace("soft_gap, cost]", "cost, layout, prior, prior_speed]")
     recipe.write_text(text.replace("validations: 3\n", f"validations: 3\n{SECTION}"))
     return recipe
 
@@ -56,6 +56,7 @@ def test_priors_are_trained_scored_and_shown(recipe: Path, in_process: list[tupl
         0 <= figures[f"prior_{name}"] <= 1 for name in ("all_right", "attributes", "attributes_chance", "motion")
     )
     assert figures["prior_sampling_steps"] == 2
+    assert figures["prior_ms_per_latent"] > 0
     assert (figures["tokens_per_latent"], figures["bits_per_latent"]) == (4, 24)
     assert all(figures[name] > 0 for name in ("encode_ms", "decode_ms", "state_kib"))
     page = Path("out/page.md").read_text()
@@ -92,7 +93,7 @@ def test_a_prior_may_be_added_and_not_changed(
     recipe: Path, in_process: list[tuple[str, str]], change: Change, capsys: Captured
 ) -> None:
     change(SECTION, "")
-    change(", layout, prior]", "]")
+    change(", layout, prior, prior_speed]", "]")
     assert main(LAB) == 0
     change("cost]", "cost, prior]")
     change("validations: 3\n", f"validations: 3\n{SECTION}")
@@ -146,7 +147,7 @@ def test_cpu_time_becomes_steps_once(recipe: Path, in_process: list[tuple[str, s
         ("steps: 4, clips", "cpu_seconds: 4, clips", "budget needs them too"),
         ("steps: 4, clips: 3", "clips: 3", "give one of them"),
         ("clips: 3", "clips: 4", "there are 3 held-out clips"),
-        ("layout, prior]", "layout]", "go together"),
+        ("layout, prior, prior_speed]", "layout]", "go together"),
         ("sampling_steps: 2", "sampling_steps: 2, set: {training.steps: 3}", "the same for all variants"),
         ("sampling_steps: 2", "sampling_steps: 2, set: {prior.wide: 3}", "unknown key 'prior.wide'"),
         ("sampling_steps: 2", "sampling_steps: 2, set: {prior.head: tail}", "tail"),
@@ -171,3 +172,46 @@ def test_priors_differ_by_their_seed_and_nothing_else(recipe: Path) -> None:
     one, other = (prior_job(lab, lab.variants[0], lab.config(lab.variants[0], seed, 3)) for seed in (0, 5))
     assert (one.config["training"].pop("seed"), other.config["training"].pop("seed")) == (0, 5)
     assert one.config == other.config
+
+
+def shared_tokenizer(recipe: Path) -> None:
+    """A third variant, with the tokenizer of the second and another prior."""
+    other = "  rival: {tokenizer_of: large, prior: {prior.head: {kind: depth, layers: 1, heads: 2}}}\ncharts:"
+    recipe.write_text(recipe.read_text().replace("charts:", other))
+
+
+def test_priors_on_one_tokenizer_are_compared(
+    recipe: Path, in_process: list[tuple[str, str]], capsys: Captured
+) -> None:
+    shared_tokenizer(recipe)
+    assert main([*LAB, "--json"]) == 0
+    large, rival = json.loads(capsys.readouterr().out)["variants"][1:]
+    same = ("psnr", "tokens_per_latent", "bits_per_latent", "steps")
+    assert all(large["figures"][name] == rival["figures"][name] for name in same)
+    assert large["figures"]["prior_nats_per_latent"] != rival["figures"]["prior_nats_per_latent"]
+    runs = [Path(f"out/variants/{name}/seed_0/run/model/tokenizer/model.safetensors") for name in ("large", "rival")]
+    assert runs[0].read_bytes() == runs[1].read_bytes()
+    heads = [json.loads(Path(f"out/variants/{name}/seed_0/job.json").read_text()) for name in ("large", "rival")]
+    assert [each["prior"]["config"]["prior"]["head"]["kind"] for each in heads] == ["chain", "depth"]
+    recipe.write_text(recipe.read_text().replace("layers: 1, heads: 2}}", "layers: 2, heads: 2}}"))
+    assert main([*LAB, "--resume"]) == 2
+    assert "the prior of variant 'rival' began with prior.head.layers = 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("variant", "said"),
+    [
+        ("{tokenizer_of: nobody}", "has the tokenizer of 'nobody', no earlier variant"),
+        ("{tokenizer_of: large, set: {tokenizer.f_s: 4}}", "set changes the tokenizer, which is that of 'large'"),
+        ("{tokenizer_of: large, prior: {prior.heads: 3}}", "heads = 3"),
+        ("{tokenizer_of: large, prior: {training.steps: 3}}", "the same for all variants"),
+        ("{tokenizer_of: large, prior: {prior.head: flow}}", "flow needs continuous tokens"),
+    ],
+)
+def test_a_mistake_in_a_shared_tokenizer_is_one_line(recipe: Path, capsys: Captured, variant: str, said: str) -> None:
+    recipe.write_text(recipe.read_text().replace("charts:", f"  rival: {variant}\ncharts:"))
+    assert main(LAB) == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert said in message
+    assert not Path("out").exists()

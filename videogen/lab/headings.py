@@ -79,6 +79,7 @@ HEADINGS = {  # in the order of the columns
     **of_prior("bits_per_latent", Heading("prior: bits a latent frame", ",.1f")),
     **of_prior("steps", Heading("steps of the prior", ",.0f")),
     "prior_ms_per_step": Heading("CPU ms a step of the prior", ".0f"),
+    "prior_ms_per_latent": Heading("CPU ms a latent frame of the prior", ".0f"),
     "prior_sampling_steps": Heading("sampling steps a latent frame", ".1f"),
     "parameters": Heading("parameters", ",.0f"),
     "quantizer_parameters": Heading("of the quantizer", ",.0f"),

@@ -30,6 +30,7 @@ MEASURES = {  # in the order of the columns
     "cost": "videogen.lab.measures.cost",
     "layout": "videogen.lab.measures.layout",
     "prior": "videogen.lab.measures.prior",
+    "prior_speed": "videogen.lab.measures.prior_speed",
 }
 PLAYROOM_ONLY = frozenset({"oracle", "prior"})  # they compare with what a caption of the playroom says
 

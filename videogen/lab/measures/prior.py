@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from interfaces.tokens import TokenSpec
 from videogen.evaluation.generation.clip_sources import model_clips
 from videogen.evaluation.generation.oracle_scores import OracleScores, detect_scenes
 from videogen.evaluation.generation.prompts import Clips, Prompts, scene_of
@@ -93,14 +94,16 @@ def rate_of_things(figures: dict[str, Any]) -> float:
 
 
 def generated(context: MeasureContext, job: PriorJob, run: Path, prompts: Prompts) -> tuple[Clips, float]:
-    """A video of each prompt, as long as those that the prior learned, and the mean number of steps of a latent frame.
-
-    Each group of tokens has its own steps, so that all groups together have those of the recipe.
-    """
+    """A video of each prompt, as long as those that the prior learned, and the mean steps of a latent frame."""
     pipe = VideoPipeline.from_pretrained(run)
-    settings: dict[str, Any] = {"steps": max(1, job.sampling_steps // len(context.model.spec.groups))}
+    settings = sampling_settings(job, context.model.spec)
     latent_frames = max(phase.frames for phase in prior_config(job.config).phases)
     frames, total = context.model.spec.video_frames(latent_frames), len(prompts.captions)
     source = model_clips(pipe, prompts, SamplerVariant("lab", settings), frames, seed=0)
     made = [source(range(start, min(start + AT_ONCE, total))) for start in range(0, total, AT_ONCE)]
     return np.concatenate([each.clips for each in made]), sum(each.steps for each in made) / len(made)
+
+
+def sampling_settings(job: PriorJob, spec: TokenSpec) -> dict[str, Any]:
+    """Each group of tokens has its own steps, so that all groups together have those of the recipe."""
+    return {"steps": max(1, job.sampling_steps // len(spec.groups))}
