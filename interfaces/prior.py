@@ -85,6 +85,13 @@ class FramePrior(Protocol, Generic[PastT, PresentT]):
     def spec(self) -> TokenSpec:
         """The tokens that it was trained on; `begin` also accepts those of other frame sizes."""
 
+    @property
+    def mask_noise(self) -> int:
+        """How many random numbers each masked token is given; 0: none, as in most priors."""
+
+    def with_mask_noise(self, past: PastT, noise_BNR: Tensor) -> PastT:
+        """Sets the random numbers of the next latent frame, standard normal; they stay until they are set again."""
+
     def begin(self, text: Text | None, batch: int, spec: TokenSpec | None = None, history_noise: float = 0.0) -> PastT:
         """A past without frames. `history_noise` is the share of wrong tokens that the prior expects in its past."""
 

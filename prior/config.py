@@ -64,6 +64,7 @@ class PriorShape(BlockShape):
     sink_frames: int = 0  # the first latent frames of a stream, always visible and without a time position
     theta: float = 100.0  # rotary base; small, because positions within a latent frame are small
     head: HeadConfig = field(default_factory=ChainConfig)  # draws tokens from the features of the last block
+    mask_noise: int = 0  # random numbers that each masked token is given: a distilled prior makes its choices by them
 
     KIND_MAY_BE_MISSING: ClassVar[bool] = True
 
@@ -73,8 +74,11 @@ class PriorShape(BlockShape):
             raise ValueError(f"window = {self.window} must be at least 1")
         if self.objective not in Objective.__args__:  # type: ignore[attr-defined]
             raise ValueError(f"objective = {self.objective} must be one of {', '.join(Objective.__args__)}")  # type: ignore[attr-defined]
-        if self.sink_frames < 0:
-            raise ValueError(f"sink_frames = {self.sink_frames} must not be negative")
+        for name in ("sink_frames", "mask_noise"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} = {getattr(self, name)} must not be negative")
+        if self.mask_noise and self.objective != "masked":
+            raise ValueError(f"mask_noise = {self.mask_noise} needs masked tokens; objective is {self.objective}")
         if not self.theta > 1:
             raise ValueError(f"theta = {self.theta:g} must be above 1")
 

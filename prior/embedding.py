@@ -10,24 +10,31 @@ from prior.linear import Linear
 class Embedding(nn.Module):
     """Embeds codes; masked tokens and the start of a stream have learned vectors."""
 
-    def __init__(self, config: PriorInputs, width: int):
+    def __init__(self, config: PriorInputs, width: int, mask_noise: int = 0):
         super().__init__()
         spec = config.spec
         self.spec = spec
         self.tables = nn.ModuleList(nn.Embedding(size, width) for size in spec.codebooks)
         self.inputs = Linear(spec.channels, width) if spec.channels is not None else None
         self.masked = nn.Parameter(torch.randn(width) * 0.02)
+        self.mask_noise = Linear(mask_noise, width, bias=False) if mask_noise else None
         self.start = nn.Parameter(torch.randn(width) * 0.02)
         self.group = nn.Embedding(len(spec.groups), width) if len(spec.groups) > 1 else None
         self.control = None if config.control is None else ControlEmbedding(config.control, width)
 
-    def tokens(self, codes: Tensor, known: Tensor | None = None) -> Tensor:
-        """Codes [..., K] to [..., C]; `known` is bool [...], None: all are known."""
+    def tokens(self, codes: Tensor, known: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
+        """Codes [..., K] to [..., C]; `known` is bool [...], None: all are known. `noise` is that of masked tokens."""
         if self.inputs is not None:
             vectors: Tensor = self.inputs(codes.to(self.masked.dtype))
         else:
             vectors = sum(table(code) for table, code in zip(self.tables, codes.unbind(-1), strict=True))
-        return vectors if known is None else torch.where(known.unsqueeze(-1), vectors, self.masked)
+        return vectors if known is None else torch.where(known.unsqueeze(-1), vectors, self.masked_tokens(noise))
+
+    def masked_tokens(self, noise: Tensor | None = None) -> Tensor:
+        """The vector of a masked token [C], or with random numbers [..., R] one for each [..., C]."""
+        if self.mask_noise is None or noise is None:
+            return self.masked
+        return self.masked + self.mask_noise(noise.to(self.masked.dtype))  # type: ignore[no-any-return]
 
     def of_frames(self, x_BTNC: Tensor, groups: tuple[int, ...], control_BT: Tensor | None) -> Tensor:
         """Adds the embeddings of the group of each token and of the control of each frame; [B, T * N, C]."""

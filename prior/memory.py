@@ -22,6 +22,7 @@ class Past(NamedTuple):
     frames: Tensor  # int64 [], on the CPU: how many latent frames have been committed
     last: Tensor  # the last token in decode order [B, K]; meaningless while there are no frames
     spec: TokenSpec
+    mask_noise: Tensor | None = None  # [B, N, R] of the next latent frame
 
 
 class Present(NamedTuple):

@@ -41,6 +41,7 @@ class PriorBatch(NamedTuple):
     noise_B: Tensor  # float: the noise rate of the history
     spec: TokenSpec
     control: Tensor | None = None  # int64 [B, T], or float [B, T, floats]
+    mask_noise: Tensor | None = None  # [B, T, N, R]: random numbers of masked tokens, for a prior that takes some
 
 
 class LlamaPrior(PriorNetwork):
@@ -49,7 +50,7 @@ class LlamaPrior(PriorNetwork):
     def __init__(self, config: PriorConfig):
         super().__init__()
         self.config: PriorConfig = config
-        self.embedding = Embedding(config, config.width)
+        self.embedding = Embedding(config, config.width, config.mask_noise)
         self.context = None if config.context is None else ContextEmbedding(config.context, config.width)
         self.layers = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.RMSNorm(config.width, config.epsilon)
@@ -105,7 +106,7 @@ class LlamaPrior(PriorNetwork):
             clean_BTNC = shifted(clean_BTNC.flatten(1, 2), first_BC).view_as(clean_BTNC)
         parts.append(self.embed_frames(clean_BTNC, batch.spec, control))
         if batch.known is not None:
-            masked_BTNC = self.embedding.tokens(batch.targets, batch.known)
+            masked_BTNC = self.embedding.tokens(batch.targets, batch.known, batch.mask_noise)
             parts.append(self.embed_frames(masked_BTNC, batch.spec, batch.control))
         return torch.cat(parts, 1)
 
@@ -139,6 +140,9 @@ class LlamaPrior(PriorNetwork):
             x_BLC = steps.finish(block, x_BLC, attend_all(q, k.transpose(1, 2), v.transpose(1, 2)))
         return past
 
+    def with_mask_noise(self, past: Past, noise_BNR: Tensor) -> Past:
+        return past._replace(mask_noise=noise_BNR)
+
     @torch.no_grad()
     def propose(
         self,
@@ -153,7 +157,7 @@ class LlamaPrior(PriorNetwork):
             x_BNC = shifted(self.embedding.tokens(codes_BNK, known_BN), self.before(past))
             mask = self.raster_mask(past, x_BNC.shape[1], x_BNC.device)
         else:
-            x_BNC, mask = self.embedding.tokens(codes_BNK, known_BN), None
+            x_BNC, mask = self.embedding.tokens(codes_BNK, known_BN, past.mask_noise), None
         x_BNC = self.embed_frames(x_BNC.unsqueeze(1), past.spec, one_frame(control))
         early = None if self.autoregressive else positions_BM
         features, keys, values = self.stream(x_BNC, past, int(past.frames), mask, early)
@@ -178,7 +182,8 @@ class LlamaPrior(PriorNetwork):
             past = self.commit(past, self.propose(codes_BNK, known_BN, past, control)[1])
             return past, self.propose(codes_BNK, ~known_BN, past, next_control)[0]
         decided_B1NC = self.embedding.tokens(codes_BNK).unsqueeze(1)
-        masked_B1NC = self.embedding.masked.expand_as(decided_B1NC)
+        masked_BNC = self.embedding.masked_tokens(past.mask_noise).expand_as(decided_B1NC[:, 0])
+        masked_B1NC = masked_BNC.unsqueeze(1)
         pairs = ((decided_B1NC, control), (masked_B1NC, next_control))
         x_BSC = torch.cat([self.embed_frames(x, past.spec, one_frame(each)) for x, each in pairs], 1)
         features, _, _ = self.stream(x_BSC, past, int(past.frames), None)

@@ -39,6 +39,14 @@ class PriorNetwork(nn.Module):
         return bool(self.config.head.likelihood)
 
     @property
+    def mask_noise(self) -> int:
+        """How many random numbers a masked token is given."""
+        return int(self.config.mask_noise)
+
+    def with_mask_noise(self, past: Any, noise_BNR: Tensor) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} takes no mask noise")
+
+    @property
     def autoregressive(self) -> bool:
         return bool(self.config.objective == "autoregressive")
 

@@ -32,6 +32,13 @@ class PriorWrapper:
     def norm(self) -> torch.nn.Module:
         return self.prior.norm
 
+    @property
+    def mask_noise(self) -> int:
+        return self.prior.mask_noise
+
+    def with_mask_noise(self, past: Any, noise_BNR: Tensor) -> Any:
+        return self.prior.with_mask_noise(past, noise_BNR)
+
     def begin(self, text: Text | None, batch: int, spec: TokenSpec | None = None, history_noise: float = 0.0) -> Any:
         return self.prior.begin(text, batch, spec, history_noise)
 

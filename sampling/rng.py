@@ -14,8 +14,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-Purpose = Literal["codes", "order", "noise"]
-PURPOSES: dict[Purpose, int] = {"codes": 0, "order": 1, "noise": 2}
+Purpose = Literal["codes", "order", "noise", "mask"]
+PURPOSES: dict[Purpose, int] = {"codes": 0, "order": 1, "noise": 2, "mask": 3}
 GOLDEN, FIRST, SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 WORD, FINE = 64, 32
 
@@ -38,6 +38,10 @@ class CounterRNG:
         """float64 [B, *shape]: standard Gumbel noise."""
         return -(-self.uniforms(purpose, step, *shape).log()).log()
 
+    def mask_noise(self, tokens: int, count: int) -> Tensor:
+        """float64 [B, N, R]: standard normal numbers of the masked tokens of the latent frame."""
+        return normals(self.uniforms("mask", 0, tokens, 2 * -(-count // 2)))[..., :count]
+
 
 @dataclass(frozen=True)
 class StepRNG:
@@ -52,16 +56,21 @@ class StepRNG:
         return self.at_positions(self.rng.uniforms("codes", self.step, *self.shape, count))
 
     def normals(self, count: int) -> Tensor:
-        """The Box-Muller transform."""
         pairs = -(-count // 2)
-        radius, angle = self.at_positions(self.rng.uniforms("noise", self.step, *self.shape, 2 * pairs)).chunk(2, -1)
-        radius, angle = (-2 * radius.log()).sqrt(), 2 * math.pi * angle
-        return torch.cat([radius * angle.cos(), radius * angle.sin()], -1)[..., :count]
+        uniforms = self.rng.uniforms("noise", self.step, *self.shape, 2 * pairs)
+        return normals(self.at_positions(uniforms))[..., :count]
 
     def at_positions(self, numbers: Tensor) -> Tensor:
         """[B, *shape, count] to [B, M, count]."""
         numbers_BNK = numbers.flatten(1, -2)
         return numbers_BNK.gather(1, self.positions_BM.unsqueeze(-1).expand(-1, -1, numbers_BNK.shape[-1]))
+
+
+def normals(uniforms: Tensor) -> Tensor:
+    """Standard normal numbers, from as many uniform ones [..., 2 n]: the Box-Muller transform."""
+    radius, angle = uniforms.chunk(2, -1)
+    radius, angle = (-2 * radius.log()).sqrt(), 2 * math.pi * angle
+    return torch.cat([radius * angle.cos(), radius * angle.sin()], -1)
 
 
 def counter_rng(seeds: Sequence[int], frame: int, device: torch.device | str = "cpu") -> CounterRNG:

@@ -67,6 +67,10 @@ def sample_frame(
     if given is not None:
         frame = check_given(given, frame)._replace(control=control)
     rng = counter_rng(seeds, number, prior.device)
+    if prior.mask_noise:
+        noise_BNR = rng.mask_noise(spec.tokens, prior.mask_noise)
+        past = prior.with_mask_noise(past, duplicate_for_guidance(noise_BNR, sampler))
+        rollout = rollout._replace(past=past)
     if sampler.order == "autoregressive":
         past = flush(prior, rollout, sampler)
         sampled = autoregressive(as_autoregressive(prior), past, frame, sampler, rng)

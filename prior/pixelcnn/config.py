@@ -24,6 +24,7 @@ class PixelCNNShape:
 
     objective: ClassVar[Objective] = "autoregressive"
     sink_frames: ClassVar[int] = 0
+    mask_noise: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
         for name in ("width", "layers", "window"):

@@ -63,6 +63,7 @@ class FakePrior:
     inputs: list[Tensor] = field(default_factory=list)  # [B, *shape] of each proposal: packed codes, or `unknown`
     positions: list[Tensor | None] = field(default_factory=list)  # [B, M] of each proposal
     device = torch.device("cpu")
+    mask_noise: ClassVar[int] = 0
 
     @property
     def unknown(self) -> int:

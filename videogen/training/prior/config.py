@@ -68,6 +68,23 @@ class TeachingConfig:
 
 
 @dataclass(frozen=True)
+class DistillationConfig:
+    """The prior learns to need few proposals a latent frame: from a teacher, on latent frames that it makes itself."""
+
+    teacher: Path  # a model or run, for the same tokens and captions
+    proposals: int = 2  # that the student makes of a latent frame
+    guidance: bool = True  # the teacher is guided as its model is sampled; the student then needs no guidance
+    reverse: float = 0.0  # 0: all that the teacher does is covered; towards 1: what it does most is preferred
+    critic_optimizer: OptimizerConfig | None = None  # null: that of the student
+
+    def __post_init__(self) -> None:
+        if self.proposals < 1:
+            raise ValueError(f"proposals = {self.proposals} must be at least 1")
+        if not 0 <= self.reverse <= 1:
+            raise ValueError(f"reverse = {self.reverse:g} must lie in [0, 1]")
+
+
+@dataclass(frozen=True)
 class PriorTrainingConfig:
     """The configuration of a run of stage two."""
 
@@ -82,6 +99,7 @@ class PriorTrainingConfig:
     recompute: bool = False  # activation checkpointing of each block: less memory, a third slower
     generation: SamplerConfig | None = None  # default sampling settings, for generation_config.json
     init_from: Path | None = None  # a model or run: its prior's weights are the first, whatever its objective
+    distillation: DistillationConfig | None = None  # train a student of another prior, for fewer proposals
     init_from_llama: Path | None = None  # a Llama checkpoint in safetensors: its blocks are the first weights
     tokenizer_preset: str | None = None  # the tokenizer that a dry run takes shapes from; training ignores it
 
@@ -98,6 +116,10 @@ class PriorTrainingConfig:
         shape = self.prior.objective, self.prior.head.likelihood
         if self.generation is not None and (why := incompatibility(self.generation.order, *shape)):
             raise ValueError(f"generation does not suit prior: {why}")
+        if self.distillation is not None and self.prior.objective != "masked":
+            raise ValueError(f"distillation needs prior.objective masked; it is {self.prior.objective}")
+        if self.distillation is not None and self.init_from is None:
+            raise ValueError("distillation needs init_from: the student begins as a prior, usually its teacher")
         if self.init_from is not None and self.init_from_llama is not None:
             raise ValueError("init_from and init_from_llama exclude each other; give one")
 

@@ -13,6 +13,8 @@ from videogen.models import INDEX, PriorModel, load_prior
 from videogen.training.loop.stage import naming_init_from
 from videogen.training.prior.config import PriorTrainingConfig
 
+MASK_NOISE = "embedding.mask_noise.weight"
+
 
 def init_weights(network: PriorNetwork, config: PriorTrainingConfig) -> Callable[[], Mapping[str, Tensor]] | None:
     """A function that loads all initial weights; None if they are random. Only a run that begins calls it."""
@@ -35,6 +37,8 @@ def open_prior(path: Path) -> PriorModel:
 def weights_of_prior(network: PriorNetwork, model: PriorModel) -> dict[str, Tensor]:
     """The weights of another prior, of either objective; UsageError if one has another shape."""
     path, own, others = model.path, dict(network.state_dict()), dict(model.network.state_dict())
+    if MASK_NOISE in own and MASK_NOISE not in others:
+        others[MASK_NOISE] = own[MASK_NOISE]  # a student is given random numbers that its teacher does without
     for name in sorted(own.keys() | others.keys()):
         there, here = others.get(name), own.get(name)
         if there is None or here is None or there.shape != here.shape:

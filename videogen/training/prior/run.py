@@ -27,6 +27,7 @@ from videogen.training.loop.train import train
 from videogen.training.loop.trainer import Callbacks, TrainingResult
 from videogen.training.prior.batches import TokenBatches
 from videogen.training.prior.config import PriorTrainingConfig
+from videogen.training.prior.distillation import DistillationStage
 from videogen.training.prior.stage import PRIOR, PriorStage
 from videogen.training.records.run_folder import OnNote, RunFolder, config_dict
 
@@ -68,7 +69,7 @@ def run_prior(
         "conditioner": None if conditioner is None else conditioner.fingerprint,
     }
     return train(
-        lambda: PriorStage(config, token_batches, tokenizer, conditioner),
+        lambda: make_stage(config, token_batches, tokenizer, conditioner),
         config.training,
         folder,
         {**config_dict(config), **dependencies},
@@ -77,6 +78,16 @@ def run_prior(
         CHANGEABLE | CHANGEABLE_HERE | GENERATION | {TOKENIZER_PATH},
         notes=(token_batches.report().line(),),
     )
+
+
+def make_stage(
+    config: PriorTrainingConfig,
+    token_batches: TokenBatches,
+    tokenizer: TokenizerModel,
+    conditioner: Conditioner | None,
+) -> PriorStage:
+    kind = PriorStage if config.distillation is None else DistillationStage
+    return kind(config, token_batches, tokenizer, conditioner)
 
 
 def tokenizer_for(data: Path, path: str | Path, device: str = "cpu") -> TokenizerModel:

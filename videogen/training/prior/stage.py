@@ -90,14 +90,7 @@ class PriorStage:
         return lambda name: False
 
     def losses(self, batch: TokenBatch, step: int, distributed: Distributed) -> Iterator[LossOutput]:
-        config = self.config
-        inputs = self.inputs(batch, distributed.device)
-        phase = self.token_batches.phase(step)
-        if phase.rollout_share and self.token_batches.is_rollout(step):
-            refuse_sharded(distributed)
-            seeds = rollout_seeds(batch.keys, config.training.seed, step)
-            history = rollout_history(self.network, inputs, phase, seeds)
-            inputs = inputs._replace(clean=history, noise_B=torch.zeros_like(inputs.noise_B))
+        config, inputs = self.config, self.with_rollouts(batch, step, distributed)
         blocks, smoothing = self.network.block_mask_for(inputs, config.kernel), config.teaching.label_smoothing
         losses: TokenLosses = distributed.modules[PRIOR](inputs, config.kernel, smoothing, config.recompute, blocks)
         predicted = batch.predicted.to(distributed.device)
@@ -105,10 +98,20 @@ class PriorStage:
         guessed = {"top_guess": right.float()} if self.network.likelihood else {}
         yield LossOutput(PRIOR, loss, {self.score: nats.detach(), **guessed})
 
+    def with_rollouts(self, batch: TokenBatch, step: int, distributed: Distributed) -> PriorBatch:
+        """The inputs of the network; in some steps the history is what the prior makes of the first latent frame."""
+        inputs, phase = self.inputs(batch, distributed.device), self.token_batches.phase(step)
+        if not phase.rollout_share or not self.token_batches.is_rollout(step):
+            return inputs
+        refuse_sharded(distributed)
+        seeds = rollout_seeds(batch.keys, self.config.training.seed, step)
+        history = rollout_history(self.network, inputs, phase, seeds)
+        return inputs._replace(clean=history, noise_B=torch.zeros_like(inputs.noise_B))
+
     def inputs(self, batch: TokenBatch, device: torch.device) -> PriorBatch:
         known, control = (None if each is None else each.to(device) for each in (batch.known, batch.control))
         text = self.text(batch.captions, device)
-        return PriorBatch(
+        inputs = PriorBatch(
             targets=batch.codes.to(device),
             clean=batch.clean.to(device),
             known=known,
@@ -117,6 +120,15 @@ class PriorStage:
             spec=self.token_batches.spec,
             control=control,
         )
+        return self.with_mask_noise(inputs)
+
+    def with_mask_noise(self, batch: PriorBatch) -> PriorBatch:
+        """For a prior that is given random numbers at masked tokens; torch's generator is seeded in every step."""
+        count = self.network.mask_noise
+        if count == 0:
+            return batch
+        noise = torch.randn(*batch.targets.shape[:3], count, device=batch.targets.device)
+        return batch._replace(mask_noise=noise)
 
     def text(self, captions: tuple[str, ...], device: torch.device) -> Text | None:
         return None if self.conditioner is None else self.conditioner(captions).to(device)

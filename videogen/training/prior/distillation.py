@@ -1,0 +1,196 @@
+"""Distils a prior: a student learns to make latent frames in one or two proposals, from a teacher that needs many.
+
+Two networks are trained: the student, and a critic that models the student's latent frames. See `prior.distillation`.
+"""
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from interfaces.prior import DrawSettings
+from prior.distillation import (
+    divergence,
+    matching_gradient,
+    revealed_by_step,
+    share_of_steps_done,
+    surrogate_loss,
+)
+from prior.heads.base import Head
+from prior.kinds import make_prior
+from prior.model import PriorBatch
+from prior.network import PriorNetwork
+from sampling.config import SamplerConfig
+from sampling.halton import halton_ranks
+from sampling.schedule import RAMPS, masked_after
+from videogen.conditioning import Conditioner
+from videogen.errors import UsageError
+from videogen.models import PriorModel, TokenizerModel, sampler_of
+from videogen.training.loop.monitor import MonitoredMetric
+from videogen.training.loop.stage import Distributed, LossOutput, TrainedModule
+from videogen.training.prior.batches import TokenBatch, TokenBatches
+from videogen.training.prior.config import DistillationConfig, PriorTrainingConfig
+from videogen.training.prior.init_weights import open_prior
+from videogen.training.prior.stage import PRIOR, PriorStage
+
+CRITIC = "critic"
+VALIDATION_SEED = 0
+
+
+class TorchRNG:
+    """Random numbers of torch's generator, which every step of a training seeds; implements `TokenRNG`."""
+
+    def __init__(self, like: Tensor):
+        self.shape, self.device = like.shape[:2], like.device
+
+    def uniforms(self, count: int) -> Tensor:
+        return torch.rand(*self.shape, count, dtype=torch.float64, device=self.device).clamp_min(1e-12)
+
+    def normals(self, count: int) -> Tensor:
+        return torch.randn(*self.shape, count, dtype=torch.float64, device=self.device)
+
+
+class StudentFrames(NamedTuple):
+    """What the student makes of a batch: its codes, and the features of each step with the tokens that it revealed."""
+
+    codes: Tensor  # [B, T, N, K]
+    features: list[Tensor]  # [B, T, N, C] of each step
+    revealed: list[Tensor]  # bool [N] of each step
+
+
+class DistillationStage(PriorStage):
+    """The `Stage` of a student and its critic; validation is the cost of the student's frames under the teacher."""
+
+    def __init__(
+        self,
+        config: PriorTrainingConfig,
+        token_batches: TokenBatches,
+        tokenizer: TokenizerModel,
+        conditioner: Conditioner | None,
+    ):
+        assert config.distillation is not None
+        super().__init__(config, token_batches, tokenizer, conditioner)
+        self.distillation: DistillationConfig = config.distillation
+        model = open_teacher(config.distillation, self.network, tokenizer)
+        self.teacher = model.network.requires_grad_(False).eval()
+        self.guidance = sampler_of(model) if config.distillation.guidance else SamplerConfig()
+        self.critic = make_prior(model.config)
+        optimizer = config.distillation.critic_optimizer or config.optimizer
+        weights = self.teacher.state_dict
+        self.trained_modules[CRITIC] = TrainedModule(self.critic, optimizer, averaged=False, init_weights=weights)
+        self.monitored = MonitoredMetric("teacher_nats", "divergence", lower_is_better=True)
+
+    @cached_property
+    def steps_revealed(self) -> list[Tensor]:
+        """bool [N] for each proposal: the tokens that it reveals, as the sampler with the order halton does."""
+        spec = self.token_batches.spec
+        if len(spec.groups) > 1:
+            raise UsageError(f"distillation is for tokens in one group; these are {spec}")
+        height, width = (1, *spec.groups[0].shape)[-2:]
+        ranks_N = halton_ranks(height, width, torch.device("cpu")).flatten()
+        return revealed_by_step(ranks_N, masked_after("cosine", spec.tokens, self.distillation.proposals))
+
+    def losses(self, batch: TokenBatch, step: int, distributed: Distributed) -> Iterator[LossOutput]:
+        if distributed.world_size > 1:
+            raise UsageError("distillation trains in one process")
+        inputs = self.with_rollouts(batch, step, distributed)
+        student = self.student_frames(inputs)
+        again = inputs._replace(targets=student.codes, mask_noise=None)
+        assert inputs.known is not None
+        asked_BTN = batch.predicted.to(distributed.device)
+        critic_logits = readings(self.critic, again)
+        costs = torch.stack([nats_of(logits, student.codes[..., k]) for k, logits in enumerate(critic_logits)]).sum(0)
+        yield LossOutput(CRITIC, mean_over(costs, asked_BTN), {"critic_nats": mean_over(costs.detach(), asked_BTN)})
+        with torch.no_grad():
+            teacher_logits = self.teacher_readings(again)
+            pairs = [
+                (critic_V.detach().log_softmax(-1), teacher_V.log_softmax(-1))
+                for critic_V, teacher_V in zip(critic_logits, teacher_logits, strict=True)
+            ]
+            gradients = [matching_gradient(*pair, self.distillation.reverse) for pair in pairs]
+            apart = torch.stack([divergence(*pair) for pair in pairs]).sum(0)
+        head: Head = self.network.head
+        total = torch.zeros_like(apart)
+        for features, revealed_N in zip(student.features, student.revealed, strict=True):
+            logits = head.readings(features, student.codes)
+            costs = torch.stack([surrogate_loss(*pair) for pair in zip(logits, gradients, strict=True)]).sum(0)
+            total = total + costs * revealed_N.to(costs)
+        yield LossOutput(PRIOR, mean_over(total, asked_BTN), {"divergence": mean_over(apart, asked_BTN)})
+
+    def student_frames(self, inputs: PriorBatch) -> StudentFrames:
+        """All latent frames of a batch at once, each from the given history, with gradients."""
+        codes = torch.zeros_like(inputs.targets)
+        known_BTN = torch.zeros(codes.shape[:3], dtype=torch.bool, device=codes.device)
+        head, features = self.network.head, []
+        for revealed_N in self.steps_revealed:
+            batch = inputs._replace(targets=codes, known=known_BTN)
+            features.append(self.network.features(batch, self.config.kernel, self.config.recompute))
+            rows = features[-1].detach().flatten(1, 2)
+            with torch.no_grad():
+                drawn, _ = head.sample(rows, DrawSettings(confidence=False), TorchRNG(rows))
+            here_BTN = revealed_N.to(codes.device) & ~known_BTN
+            codes = torch.where(here_BTN.unsqueeze(-1), drawn.view_as(codes), codes)
+            known_BTN = known_BTN | here_BTN
+        return StudentFrames(codes, features, self.steps_revealed)
+
+    def teacher_readings(self, batch: PriorBatch) -> list[Tensor]:
+        """The teacher's logits of each code, with the guidance that it is sampled with."""
+        self.teacher.to(batch.targets.device)
+        logits = readings(self.teacher, batch)
+        scale = self.guidance.guidance_scale
+        if scale == 1 or batch.text is None:
+            return logits
+        assert batch.known is not None
+        done_BT = share_of_steps_done((~batch.known).float().mean(-1))
+        ramp = RAMPS[self.guidance.guidance_schedule]
+        scales_BT = done_BT.cpu().apply_(lambda done: 1 + (scale - 1) * ramp(done)).to(done_BT)
+        nothing = torch.ones(len(batch.targets), dtype=torch.bool, device=batch.targets.device)
+        without = readings(self.teacher, batch._replace(text=batch.text.without(nothing)))
+        return [other + scales_BT[..., None, None] * (own - other) for own, other in zip(logits, without, strict=True)]
+
+    @torch.no_grad()
+    def validate(self, distributed: Distributed) -> dict[str, float]:
+        """The mean cost of a token of the student's frames under the teacher, and under frequencies of true ones."""
+        device, frames = distributed.device, []
+        codes = self.validation_codes[: self.config.data.validation_clips].to(device)
+        text = self.text(self.validation_captions[: len(codes)], device)
+        noise_B = torch.zeros(len(codes), device=device)
+        control = None if self.validation_control is None else self.validation_control[: len(codes)].to(device)
+        known = torch.rand(codes.shape[:3], generator=torch.Generator().manual_seed(VALIDATION_SEED)).to(device) < 0.5
+        inputs = PriorBatch(codes, codes, known, text, noise_B, self.token_batches.held_out.spec, control)
+        student = self.student_frames(self.with_mask_noise(inputs))
+        for made in (student.codes, codes):
+            logits = readings(self.teacher, inputs._replace(targets=made))
+            nats = torch.stack([nats_of(each, made[..., k]) for k, each in enumerate(logits)]).sum(0)
+            frames.append(mean_over(nats, ~known).item())
+        return {"teacher_nats": frames[0], "teacher_nats_of_true_frames": frames[1]}
+
+
+def open_teacher(config: DistillationConfig, student: PriorNetwork, tokenizer: TokenizerModel) -> PriorModel:
+    """UsageError for a teacher of other tokens, another objective or another caption vocabulary's size."""
+    model = open_prior(config.teacher)
+    own, other = student.config, model.config
+    if model.tokenizer.fingerprint != tokenizer.fingerprint:
+        raise UsageError(f"distillation.teacher names {config.teacher}, a prior for the tokens of another tokenizer")
+    for name in ("objective", "context", "control"):
+        if getattr(own, name) != getattr(other, name):
+            said = f"{name} is {getattr(other, name)}; this configuration has {getattr(own, name)}"
+            raise UsageError(f"distillation.teacher names {config.teacher}, whose {said}")
+    return model
+
+
+def readings(network: PriorNetwork, batch: PriorBatch) -> list[Tensor]:
+    """The logits [B, T, N, V] of each code, given the known tokens of each frame and the codes before it."""
+    head: Head = network.head
+    return head.readings(network.features(batch), batch.targets)
+
+
+def nats_of(logits_V: Tensor, code: Tensor) -> Tensor:
+    return -logits_V.log_softmax(-1).gather(-1, code.unsqueeze(-1)).squeeze(-1)
+
+
+def mean_over(values_BTN: Tensor, counted_BTN: Tensor) -> Tensor:
+    """The mean over the counted tokens; zero if none is."""
+    return (values_BTN * counted_BTN).sum() / counted_BTN.sum().clamp_min(1)
