@@ -11,10 +11,13 @@ import pytest
 import torch
 
 from tests.training.tiny_prior import Set, tiny_config
+from videogen.data import Position
+from videogen.errors import UsageError
 from videogen.tokens import TokenSet
 from videogen.tokens.windows import TokenWindows
 from videogen.training.prior.batches import TokenBatch, TokenBatches
-from videogen.training.prior.config import PriorPhaseConfig
+from videogen.training.prior.config import PriorPhaseConfig, TeachingConfig
+from videogen.training.prior.run import run_prior
 
 
 def token_batches(tokens: Path, **changes: object) -> TokenBatches:
@@ -140,6 +143,76 @@ def test_padding_at_the_end_of_a_clip_is_never_trained_on(made: Set) -> None:
     windows = token_batches(made[1]).windows[0]
     own = 1 + (np.array([tokens.clip(row).frames for row in range(len(tokens))]) - 1) // 4
     assert (windows.starts == own[windows.rows] - 2 + 1).all()
+
+
+CONTROLS: dict[str, Callable[[int, int], torch.Tensor]] = {  # of a clip with this number, from a latent frame on
+    "actions": lambda row, first: (torch.arange(first, first + 9) + row) % 5,
+    "numbers": lambda row, first: torch.arange(2.0 * first, 2.0 * first + 18).view(9, 2) + row,
+}
+
+
+@pytest.fixture(params=list(CONTROLS))
+def controlled(request: pytest.FixtureRequest, made: Set, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """The first batches with a dropout of the control, of clips that have one."""
+    control = CONTROLS[request.param]
+    monkeypatch.setattr(TokenSet, "control", lambda self, row, first, last: control(row, first)[: last - first])
+
+    def batches(dropout: float) -> list[TokenBatch]:
+        teaching = replace(tiny_config(made[1]).teaching, control_dropout=dropout)
+        micro = token_batches(made[1], teaching=teaching).batches({}, 0, 1, 0, 1)
+        return [next(micro) for _ in range(80)]
+
+    return batches
+
+
+def absent_rows(batch: TokenBatch) -> torch.Tensor:
+    """bool [B, T]"""
+    assert batch.control is not None
+    return batch.control.isnan().all(-1) if batch.control.is_floating_point() else batch.control == -1
+
+
+def test_whole_controls_are_dropped_at_a_rate_and_nothing_else_changes(controlled: Callable[..., Any]) -> None:
+    whole, some, more = (controlled(rate) for rate in (0.0, 0.25, 0.5))
+    assert not any(absent_rows(batch).any() for batch in whole)
+    dropped = []
+    for batches in (some, more):
+        for batch, full in zip(batches, whole, strict=True):
+            assert same(batch, full)
+            assert torch.equal(batch.drop_text, full.drop_text)
+            absent_BT = absent_rows(batch)
+            assert torch.equal(absent_BT.all(1), absent_BT.any(1)), "of a clip, all latent frames or none"
+            kept_B = ~absent_BT[:, 0]
+            assert torch.equal(batch.control[kept_B], full.control[kept_B])
+        dropped.append(torch.cat([absent_rows(batch)[:, 0] for batch in batches]))
+    assert (dropped[0] <= dropped[1]).all(), "a clip that a low rate drops, a higher one drops too"
+    assert abs(dropped[0].float().mean() - 0.25) < 0.08
+    assert abs(dropped[1].float().mean() - 0.5) < 0.08
+    no_text = torch.cat([batch.drop_text for batch in whole])
+    for text, control in ((True, True), (True, False), (False, True), (False, False)):
+        assert ((no_text == text) & (dropped[1] == control)).any(), "text and control are dropped independently"
+
+
+def test_a_control_is_dropped_by_the_last_number_of_its_sample(controlled: Callable[..., Any], made: Set) -> None:
+    """So the numbers before it are those of a version without it."""
+    batches, source, number = controlled(0.4), token_batches(made[1]), 0
+    for batch in batches[:30]:
+        windows = source.windows[batch.codes.shape[1] - 2]
+        for absent in absent_rows(batch)[:, 0].tolist():
+            count = 6 + windows.frames * (1 + 3 * windows.spec.tokens)
+            at = Position(0, 0).after(number, len(windows))
+            numbers = windows.uniform(at.epoch, at.sample, count + 1)
+            assert np.array_equal(numbers[:-1], windows.uniform(at.epoch, at.sample, count))
+            assert absent == (numbers[-1] < 0.4)
+            number += 1
+        number = 0 if batch is batches[3] else number  # the second phase begins its own order
+
+
+def test_a_dropout_without_controls_is_refused_before_training(made: Set, tmp_path: Path) -> None:
+    config = replace(tiny_config(made[1]), teaching=TeachingConfig(control_dropout=0.2))
+    with pytest.raises(UsageError, match=r"teaching\.control_dropout is 0\.2, and no clip has a control"):
+        run_prior(config, made[0], tmp_path / "run", resume=False)
+    with pytest.raises(ValueError, match=r"^control_dropout is 1"):
+        TeachingConfig(control_dropout=1.0)
 
 
 def known_of(batch: TokenBatch) -> torch.Tensor:

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from interfaces.control import drop_control
 from interfaces.tokens import TokenSpec
 from prior.objective import BatchDraws, corrupt, frame_masks, predicted_counts
 from videogen.data import Position
@@ -25,6 +26,9 @@ from videogen.training.prior.config import PriorPhaseConfig, PriorTrainingConfig
 
 # the first random numbers of a sample; those of its frames and tokens follow
 RATE, CORRUPT, DROP_TEXT, SCENE_CUT, CUT_FRAME, CUT_CLIP, FIXED = range(7)
+DROP_CONTROL, LAST = range(
+    2
+)  # the last ones: fewer are the beginning of more, so a new one leaves the others as they are
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +41,7 @@ class TokenBatch:
     clean: Tensor  # the same, partly corrupted: what later frames see of them
     known: Tensor | None  # bool [B, T, N]: what a frame sees of itself, for the masked objective
     predicted: Tensor  # bool [B, T, N]: tokens that the loss is about
-    control: Tensor | None  # of each latent frame
+    control: Tensor | None  # of each latent frame; absent in clips that are trained without
     loss_scale: float  # 1 / predicted tokens of the average micro-batch of this step
     noise: Tensor  # float [B]: the rate of corrupted tokens in `clean`
     drop_text: Tensor  # bool [B]
@@ -143,10 +147,13 @@ class TokenBatches:
         clips = [self.window(windows, sample) for sample in samples]
         tokens = windows.spec.tokens
         numbers = FIXED + windows.frames * (1 + 3 * tokens)
-        numbers_BR = np.stack([windows.uniform(sample.at.epoch, sample.at.sample, numbers) for sample in samples])
-        fixed, draws = (
+        numbers_BR = np.stack(
+            [windows.uniform(sample.at.epoch, sample.at.sample, numbers + LAST) for sample in samples]
+        )
+        fixed, draws, last = (
             torch.from_numpy(numbers_BR[:, :FIXED]),
-            split_draws(numbers_BR[:, FIXED:], windows.frames, tokens),
+            split_draws(numbers_BR[:, FIXED:numbers], windows.frames, tokens),
+            torch.from_numpy(numbers_BR[:, numbers:]),
         )
         codes_BTNK = torch.from_numpy(np.stack([clip.codes for clip in clips]))
         known, predicted_BTN = None, torch.ones(codes_BTNK.shape[:3], dtype=torch.bool)
@@ -156,6 +163,7 @@ class TokenBatches:
             predicted_BTN[row, : sample.first_predicted] = False
         noise_B = noise_rates(self.config.teaching, fixed)
         controls = [clip.control for clip in clips if clip.control is not None]
+        dropped_B = last[:, DROP_CONTROL] < self.config.teaching.control_dropout
         return TokenBatch(
             keys=tuple(clip.key for clip in clips),
             captions=tuple(clip.caption for clip in clips),
@@ -163,7 +171,7 @@ class TokenBatches:
             clean=corrupt(codes_BTNK, noise_B, draws, sizes_of(windows.spec)),
             known=known,
             predicted=predicted_BTN,
-            control=torch.from_numpy(np.stack(controls)) if controls else None,
+            control=drop_control(torch.from_numpy(np.stack(controls)), dropped_B) if controls else None,
             loss_scale=scale,
             noise=noise_B,
             drop_text=fixed[:, DROP_TEXT] < self.config.teaching.text_dropout,

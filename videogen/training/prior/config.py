@@ -57,12 +57,14 @@ class TeachingConfig:
     corruption: float = 0.2  # the highest share of corrupted tokens in a history; the model is given the share
     corruption_share: float = 0.5  # of clips with a corrupted history
     text_dropout: float = 0.1  # of clips without their caption, for guidance
+    control_dropout: float = 0.0  # of clips without their control: for guidance, and for videos without a control
     scene_cut_probability: float = 0.0  # of clips that cut to another one, with its caption: teaches prompt changes
 
     RENAMED: ClassVar[dict[str, str]] = {"cut_share": "scene_cut_probability"}
 
     def __post_init__(self) -> None:
-        for name in ("label_smoothing", "corruption", "corruption_share", "text_dropout", "scene_cut_probability"):
+        shares = ("label_smoothing", "corruption", "corruption_share", "text_dropout", "scene_cut_probability")
+        for name in (*shares, "control_dropout"):
             if not 0 <= getattr(self, name) < 1 and not (name == "corruption_share" and getattr(self, name) == 1):
                 raise ValueError(f"{name} is {getattr(self, name):g}; it must lie in [0, 1)")
 

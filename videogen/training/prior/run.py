@@ -60,6 +60,8 @@ def run_prior(
     assert sets[0] is not None
     if sets[1] is not None:
         sets[1].require_control(sets[0].description.control)
+    if config.teaching.control_dropout and sets[0].description.control is None:
+        raise UsageError(f"teaching.control_dropout is {config.teaching.control_dropout:g}, and no clip has a control")
     token_batches = TokenBatches(config, sets[0], sets[1])
     conditioner = load_text(config, token_batches, folder, device)
     dependencies = {
