@@ -6,7 +6,7 @@ import torch
 
 from interfaces.prior import AutoregressivePrior
 from sampling.config import SamplerConfig
-from sampling.guidance import duplicate_for_guidance, guidance_scale
+from sampling.guidance import control_for_guidance, duplicate_for_guidance, guidance_scale
 from sampling.maskgit import LatentFrame, SampledFrame, draw_settings
 from sampling.rng import CounterRNG, StepRNG
 
@@ -24,7 +24,7 @@ def autoregressive(
 ) -> SampledFrame:
     """Samples the unknown tokens; stops after the last of them."""
     codes_BNK, masked_BN = frame.codes_BNK.clone(), ~frame.known_BN
-    control = None if frame.control is None else duplicate_for_guidance(frame.control, sampler)
+    control = control_for_guidance(frame.control, sampler)
     steps, ranks = masked_BN.sum(1).tolist(), (masked_BN.cumsum(1) - 1).clamp_min(0).T.tolist()
     steps_B = (masked_BN * torch.arange(1, masked_BN.shape[1] + 1, device=codes_BNK.device)).amax(1)
     first_B1 = torch.zeros_like(steps_B).unsqueeze(1)

@@ -8,6 +8,7 @@ from sampling.settings import setting, specs_of
 Order = Literal["halton", "confidence", "random", "threshold", "raster", "autoregressive"]
 Schedule = Literal["cosine", "linear", "arccos", "square"]
 Ramp = Literal["constant", "linear", "cosine"]
+GuidanceDrops = Literal["text", "control", "both"]
 
 ORDERS: dict[str, tuple[Order, ...]] = {  # that work with each training objective of a prior
     "masked": ("halton", "confidence", "random", "threshold", "raster"),
@@ -52,6 +53,9 @@ class SamplerConfig:
         1.0, "Above 1: follows the prompt more closely, at twice the cost; 0 ignores it.", minimum=0
     )
     guidance_schedule: Ramp = setting("constant", "How guidance rises from 1 to its scale over the steps of a frame.")
+    guidance_drops: GuidanceDrops = setting(
+        "text", "What the second stream of guidance goes without: the text, the control, or both."
+    )
     noise: float = setting(4.5, "Randomness of the order confidence, in nats.", minimum=0)  # 4.5: as in MaskGIT
     threshold: float = setting(
         0.9, "Probability from which the order threshold accepts a token.", exclusive_minimum=0, maximum=1
@@ -70,8 +74,18 @@ class SamplerConfig:
 
     @property
     def guided(self) -> bool:
-        """Whether the past has each stream twice: with text and without."""
+        """Whether the past has each stream twice: with text and without (see `guidance_drops`)."""
         return self.guidance_scale != 1
+
+    @property
+    def drops_text(self) -> bool:
+        """Whether the second stream of guidance is without the prompt."""
+        return self.guidance_drops != "control"
+
+    @property
+    def drops_control(self) -> bool:
+        """Whether the second stream of guidance is without the control."""
+        return self.guidance_drops != "text"
 
     def of_frame(self, frame: int) -> "SamplerConfig":
         """The settings for latent frame number `frame` of a scene, from 0."""
@@ -98,6 +112,7 @@ class SamplingOverrides(TypedDict, total=False):
     top_k: int | None
     top_p: float | None
     guidance_schedule: Ramp | None
+    guidance_drops: GuidanceDrops | None
     noise: float | None
     threshold: float | None
 

@@ -1,10 +1,11 @@
-"""Classifier-free guidance: the past has each stream twice, with text and then without."""
+"""Classifier-free guidance: the past has each stream twice, with text or control and then without."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from interfaces.control import absent_like
 from sampling.config import SamplerConfig
 from sampling.schedule import scale_at
 
@@ -12,6 +13,13 @@ from sampling.schedule import scale_at
 def duplicate_for_guidance(values_B: Tensor, sampler: SamplerConfig) -> Tensor:
     """[B, ...] to [2B, ...] if the sampler uses guidance, else unchanged."""
     return torch.cat([values_B, values_B]) if sampler.guided else values_B
+
+
+def control_for_guidance(control_B: Tensor | None, sampler: SamplerConfig) -> Tensor | None:
+    """The control of both streams of each sample; the second one has none if `guidance_drops` says so."""
+    if control_B is None or not sampler.guided:
+        return control_B
+    return torch.cat([control_B, absent_like(control_B) if sampler.drops_control else control_B])
 
 
 def guidance_scale(

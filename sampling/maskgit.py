@@ -14,7 +14,7 @@ from torch import Tensor
 from interfaces.prior import DrawSettings, FramePrior, Proposal
 from interfaces.tokens import TokenSpec
 from sampling.config import SamplerConfig
-from sampling.guidance import duplicate_for_guidance, guidance_scale
+from sampling.guidance import control_for_guidance, duplicate_for_guidance, guidance_scale
 from sampling.orders import STATIC_ORDERS, RevealState, to_reveal
 from sampling.rng import CounterRNG, StepRNG
 from sampling.schedule import masked_after
@@ -74,7 +74,7 @@ def sample_group(
     shape, tokens, steps, plan_steps = group
     static = sampler.order in STATIC_ORDERS
     steps_B = torch.zeros(len(codes_BNK), dtype=torch.int64, device=codes_BNK.device)
-    control = None if control is None else duplicate_for_guidance(control, sampler)
+    control = control_for_guidance(control, sampler)
     for step, plan_step in enumerate(plan_steps):
         unknown_BN = ~known_BN[:, tokens]
         if sampler.order == "threshold" and not unknown_BN.any():

@@ -14,7 +14,7 @@ from interfaces.prior import AutoregressivePrior, FramePrior, clone_tensors
 from interfaces.tokens import TokenSpec
 from sampling.autoregressive import autoregressive
 from sampling.config import SamplerConfig
-from sampling.guidance import duplicate_for_guidance
+from sampling.guidance import control_for_guidance, duplicate_for_guidance
 from sampling.maskgit import LatentFrame, SampledFrame, maskgit
 from sampling.rng import counter_rng
 
@@ -45,7 +45,7 @@ def start_rollout(
 ) -> Rollout[PastT]:
     """The state before the first latent frame, whose number is `first_frame`; one sample for each seed.
 
-    With guidance, the past has twice as many streams: with text, then without.
+    With guidance, the past has twice as many streams: with text or control, then without.
     """
     if not seeds:
         raise ValueError("seeds = []: nothing would be sampled")
@@ -75,7 +75,7 @@ def sample_frame(
         past = flush(prior, rollout, sampler)
         sampled = autoregressive(as_autoregressive(prior), past, frame, sampler, rng)
     elif last is not None and (given is None or not frame.known_BN.any()):
-        controls = (None if each is None else duplicate_for_guidance(each, sampler) for each in (last.control, control))
+        controls = (control_for_guidance(each, sampler) for each in (last.control, control))
         past, proposal = prior.advance(duplicate_for_guidance(last.codes_BNK, sampler), past, *controls)
         sampled = maskgit(prior, past, spec, frame, sampler, rng, proposal)
     else:
@@ -125,8 +125,9 @@ def flush(prior: FramePrior[PastT, PresentT], rollout: Rollout[PastT], sampler: 
     last = rollout.last
     if last is None:
         return rollout.past
-    control = None if last.control is None else duplicate_for_guidance(last.control, sampler).unsqueeze(1)
-    return commit_codes(prior, rollout.past, duplicate_for_guidance(last.codes_BNK, sampler).unsqueeze(1), control)
+    control = control_for_guidance(last.control, sampler)
+    control_B1 = None if control is None else control.unsqueeze(1)
+    return commit_codes(prior, rollout.past, duplicate_for_guidance(last.codes_BNK, sampler).unsqueeze(1), control_B1)
 
 
 def copy_rollout(rollout: Rollout[PastT]) -> Rollout[PastT]:

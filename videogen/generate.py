@@ -11,7 +11,6 @@ A decoder with a condition is given the prompts too: they are part of its state.
 codes of a token.
 """
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,13 +19,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from interfaces.control import absent_frames
 from interfaces.prior import FramePrior, Text
 from interfaces.tokenizer import State
 from interfaces.tokens import TokenSpec
 from prior.memory import Past, Present
 from sampling.config import SamplerConfig
-from sampling.guidance import duplicate_for_guidance
+from sampling.guidance import control_for_guidance, duplicate_for_guidance
 from sampling.rollout import Rollout, commit_codes, copy_rollout, sample_frame, start_rollout
+from videogen.control_plan import ControlPlan, control_rows
 from videogen.io.pixels import to_frames
 from videogen.models import PriorModel
 from videogen.models.nan_guard import GuardedPrior
@@ -44,6 +45,7 @@ class GenerationRequest:
     seeds: tuple[int, ...]
     sampler: SamplerConfig
     history_noise: float = 0.0  # the share of wrong tokens that the prior expects in its past
+    controls: tuple[ControlPlan, ...] = ()  # of each video, for a prior that takes controls; empty: none
 
     def __post_init__(self) -> None:
         if not len(self.prompts) == len(self.negative_prompts) == len(self.seeds):
@@ -51,6 +53,8 @@ class GenerationRequest:
             raise ValueError(f"prompts, negative_prompts and seeds are {counts}; give one of each per video")
         if not 0 <= self.history_noise <= 1:
             raise ValueError(f"history_noise = {self.history_noise:g} must be 0 to 1")
+        if len(self.controls or self.seeds) != len(self.seeds):
+            raise ValueError(f"controls are {len(self.controls)} for {len(self.seeds)} videos; give one list per video")
 
 
 class Context(NamedTuple):
@@ -96,10 +100,10 @@ def generate(
 
     A call collects the output of this loop; `videogen.stream` does the same steps, one for each frame that is needed.
     """
-    state, count = prefill(model, request, context), 0
+    state, count, number = prefill(model, request, context), 0, 0
     while num_frames is None or count < num_frames:
-        state, output = step(model, request, state, clock=clock)
-        count += output.frames.shape[1]
+        state, output = step(model, request, state, control_at(model, request, number), clock)
+        count, number = count + output.frames.shape[1], number + 1
         yield output
 
 
@@ -124,17 +128,18 @@ def prefill_past(model: PriorModel, request: GenerationRequest, context: Context
     sampler = request.sampler
     streams = len(request.seeds) * (2 if sampler.guided else 1)
     past = prior.begin(encode_prompts(model, request), streams, context.spec, request.history_noise)
-    control = None if context.control_BT is None else duplicate_for_guidance(context.control_BT, sampler)
+    control = control_for_guidance(context.control_BT, sampler)
     return commit_codes(prior, past, duplicate_for_guidance(context.codes_BTNK, sampler), control)
 
 
 def encode_prompts(model: PriorModel, request: GenerationRequest) -> Text | None:
-    """The encoded prompts, with guidance followed by the negative prompts; None for a model without text."""
+    """The encoded prompts, with guidance followed by those of the second streams; None for a model without text."""
     if model.conditioner is None:
         return None
     captions = captions_of(model, request)
     if request.sampler.guided:
-        captions += [read_prompt(model, prompt, complete=False) for prompt in request.negative_prompts]
+        negatives = [read_prompt(model, prompt, complete=False) for prompt in request.negative_prompts]
+        captions += negatives if request.sampler.drops_text else captions
     return model.conditioner(captions).to(model.device)
 
 
@@ -210,7 +215,7 @@ def append_to_context(context: Context, codes_B1NK: Tensor, control: Tensor | No
     """The context with one more latent frame."""
     control_BT = context.control_BT
     if control_BT is not None:
-        control_B1 = absent_control(control_BT[:, :0], 1) if control is None else control.unsqueeze(1)
+        control_B1 = absent_frames(control_BT, 1) if control is None else control.unsqueeze(1)
         control_BT = torch.cat([control_BT, control_B1.to(control_BT)], 1)
     return Context(torch.cat([context.codes_BTNK, codes_B1NK], 1), context.spec, control_BT)
 
@@ -220,8 +225,7 @@ def empty_context(model: PriorModel, videos: int, spec: TokenSpec | None = None)
     spec, device, config = model.spec if spec is None else spec, model.device, model.config.control
     control = None
     if config is not None:
-        shape = () if config.floats is None else (config.floats,)
-        control = torch.zeros(videos, 0, *shape, dtype=torch.float32 if shape else torch.int64, device=device)
+        control = control_rows(((None,),) * videos, 0, config, device).unsqueeze(1)[:, :0]
     return Context(spec.empty(videos, device=device), spec, control)
 
 
@@ -231,13 +235,13 @@ def with_control(model: PriorModel, context: Context) -> Context:
     none_BT = empty_context(model, len(codes_BTNK), spec).control_BT
     if control_BT is not None or none_BT is None:
         return context
-    return Context(codes_BTNK, spec, absent_control(none_BT, codes_BTNK.shape[1]))
+    return Context(codes_BTNK, spec, absent_frames(none_BT, codes_BTNK.shape[1]))
 
 
-def absent_control(like_BT: Tensor, latent_frames: int) -> Tensor:
-    """The values that mean "no control": -1 for actions, NaN for floats."""
-    shape = (len(like_BT), latent_frames, *like_BT.shape[2:])
-    return like_BT.new_full(shape, math.nan if like_BT.is_floating_point() else -1)
+def control_at(model: PriorModel, request: GenerationRequest, number: int) -> Tensor | None:
+    """The control of new latent frame `number` of each video."""
+    config = model.config.control
+    return control_rows(request.controls, number, config, model.device) if request.controls and config else None
 
 
 def exact_clock(model: PriorModel) -> Clock:

@@ -217,6 +217,7 @@ class VideoPipeline(PipelineInputs):
         callback_on_step_end: OnStep | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("frames", "codes", "latents"),
         history_noise: float = 0.0,
+        control: Any = None,
         **sampling: "Unpack[SamplingOverrides]",
     ) -> VideoOutput:
         """Videos of `num_frames` frames, which may continue a clip (`video`) or start with an `image`.
@@ -225,7 +226,8 @@ class VideoPipeline(PipelineInputs):
         the prior expects in its past. `sampling` holds settings of `SamplerConfig`, such as temperature and order; None
         keeps the value of the model's `generation_config.json`. `image` is a PIL image, an array or a file; `video` is
         a list of such images, an array, a file or a folder. If the prompt is None, a caption of the clip or image is
-        searched, and `metadata` has it; "" means no text.
+        searched, and `metadata` has it; "" means no text. `control` is for a model that takes some: one, a list for
+        the new latent frames, of which the last one holds, or such a list for each prompt.
 
         A callback gets (pipe, number of the latent frame, number of its first frame, tensors by name) after each latent
         frame; the videos end if it returns True or sets `pipe._interrupt = True`. With `return_dict=False` the result
@@ -238,7 +240,7 @@ class VideoPipeline(PipelineInputs):
         total = self.frame_count(num_frames)
         conditioning = self.conditioning(video, image, height, width)
         prompt = self.prompt_for(conditioning, prompt, image if video is None else video)
-        request = self.request(prompt, negative_prompt, num_videos_per_prompt, generator, given, history_noise)
+        request = self.request(prompt, negative_prompt, num_videos_per_prompt, generator, given, history_noise, control)
         self.warn(self.warnings_about(request, given, height, width))
         conditioning = conditioning.repeat(len(request.seeds))
         stats, outputs, count, self._interrupt = GenerationStats(), [], conditioning.frames.shape[1], False
@@ -286,10 +288,11 @@ class VideoPipeline(PipelineInputs):
         image: Any = None,
         transition: "Transition" = "recache",
         history_noise: float = 0.0,
+        control: Any = None,
         **sampling: "Unpack[SamplingOverrides]",
     ) -> "VideoStream":
-        """An iterator of frames uint8 [H, W, 3], endless by default, equal to those of a call. Set `.prompt` at any
-        time.
+        """An iterator of frames uint8 [H, W, 3], endless by default, equal to those of a call. Set `.prompt` and
+        `.control` at any time.
 
         With `transition` "recache" the scene continues under a new prompt; "cut" starts a new scene. If the prompt is
         None, a caption of the clip or image is searched, as in a call.
@@ -302,7 +305,7 @@ class VideoPipeline(PipelineInputs):
         given = merge_settings(num_inference_steps, guidance_scale, sampling)
         conditioning = self.conditioning(video, image, height, width)
         prompt = self.prompt_for(conditioning, prompt, image if video is None else video)
-        request = self.request((prompt,), negative_prompt, 1, generator, given, history_noise)
+        request = self.request((prompt,), negative_prompt, 1, generator, given, history_noise, control)
         self.warn(self.warnings_about(request, given, height, width))
         frames = None if num_frames is None else self.frame_count(num_frames)
         stream = VideoStream.begin(self.model, request, conditioning, frames, transition)

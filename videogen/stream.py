@@ -3,7 +3,6 @@
 The prompt, the transition and the control may be set at any time; they apply from the next latent frame on.
 """
 
-import copy
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -11,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from videogen.control_plan import ControlPlan, control_rows
 from videogen.errors import UsageError
 from videogen.generate import (
     Clock,
@@ -26,6 +25,7 @@ from videogen.generate import (
     step,
     switch_prompt,
 )
+from videogen.generation.arguments import as_control_plan
 from videogen.generation.conditioning_frames import ConditioningFrames
 from videogen.generation.stats import GenerationStats
 from videogen.models import PriorModel
@@ -42,7 +42,7 @@ class StreamState(NamedTuple):
     waiting: tuple[Frame, ...]  # decoded, but not yet returned
     prompt: str  # of the next latent frame; the request has that of the last one
     transition: Transition
-    control: Any = None
+    control: ControlPlan | None = None
 
 
 @dataclass
@@ -55,7 +55,7 @@ class VideoStream:
     prompt: str  # may be set; applies from the next latent frame on
     frames: int | None = None  # the frames that remain; None: endless
     transition: Transition = "recache"
-    control: Any = None  # an action or a list of numbers, for a model with controls; may be set
+    control: Any = None  # may be set, for a model with controls: one, or a list for the next latent frames
     stats: GenerationStats = field(default_factory=GenerationStats)
     clock: Clock = time.perf_counter
     on_prompt: Callable[[str], None] | None = field(default=None, repr=False)  # called with each new prompt
@@ -75,6 +75,8 @@ class VideoStream:
         began = time.perf_counter()
         state = prefill(model, request, given.context)
         stream = VideoStream(model, request, state, request.prompts[0], frames, transition, clock=exact_clock(model))
+        if request.controls:
+            stream.control = request.controls[0]
         stream._waiting.extend(given.frames[0].cpu().numpy())
         stream._prefill_seconds = time.perf_counter() - began
         return stream
@@ -88,8 +90,7 @@ class VideoStream:
         if name == "transition" and value not in get_args(Transition):
             raise UsageError(f"transition is {value!r}; expected one of {', '.join(get_args(Transition))}")
         if name == "control" and value is not None:
-            control_row(self.model, value)
-            value = copy.deepcopy(value)  # a caller may write the next one into the same array
+            value = as_control_plan(self.model, value)  # a copy: a caller may write the next one into the same array
         if name == "prompt" and self.on_prompt is not None and value != self.prompt:
             self.on_prompt(value)
         object.__setattr__(self, name, value)
@@ -130,7 +131,11 @@ class VideoStream:
         self._closed = True  # until the latent frame is complete: an interrupted one leaves a mutated cache
         if self.prompt != self.request.prompts[0]:
             self._apply_prompt()
-        control = None if self.control is None else control_row(self.model, self.control)
+        control, plan, config = None, self.control, self.model.config.control
+        if plan is not None and config is not None:
+            control = control_rows((plan,), 0, config, self.model.device)
+            if len(plan) > 1:
+                self.control = plan[1:]
         self.generation, output = step(self.model, self.request, self.generation, control, self.clock)
         self._waiting.extend(output.frames[0].cpu().numpy())
         self.stats.add(output)
@@ -144,24 +149,6 @@ class VideoStream:
         apply = switch_prompt if self.transition == "recache" else new_scene
         self.generation = apply(self.model, self.request, self.generation)
         self.stats.prior += self.clock() - began
-
-
-def control_row(model: PriorModel, control: Any) -> torch.Tensor:
-    """The control of one latent frame as a tensor [1, ...]: the number of an action, or `floats` numbers."""
-    config = model.config.control
-    if config is None:
-        raise UsageError(f"{model.path}: its prior has no controls")
-    try:
-        row = torch.as_tensor(control)  # checked before it is on the device, which so is not waited for
-    except (TypeError, ValueError, RuntimeError):
-        raise UsageError(f"control is {str(control)[:80]}; give a number, or a list of numbers") from None
-    if config.discrete is not None:
-        if row.ndim or row.is_floating_point() or not 0 <= int(row) < config.discrete:
-            raise UsageError(f"control is {str(control)[:80]}; give an action from 0 to {config.discrete - 1}")
-        return row.long().unsqueeze(0).to(model.network.device, copy=True)
-    if row.shape != (config.floats,) or not row.float().isfinite().all():
-        raise UsageError(f"control is {str(control)[:80]}; give {config.floats} finite numbers")
-    return row.float().unsqueeze(0).to(model.network.device, copy=True)
 
 
 def copies(frames: Iterable[Frame]) -> tuple[Frame, ...]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from prior.config import ContextConfig, Objective
+from prior.config import ContextConfig, ControlConfig, Objective
 from tests.prior.models import tiny_config, tiny_model
 from tests.tokenizer.models import small_config, small_model
 from videogen.checkpoint import write_folder
@@ -28,12 +28,13 @@ def write_model(
     text: bool = True,
     sinks: int = 0,
     settings: dict[str, Any] | None = None,
+    control: ControlConfig | None = None,
 ) -> Path:
     """A model folder: latent frames of 2 x 3 tokens out of 1,000, a window of 2, frames of 16 x 24."""
     conditioner = make_conditioner(BPEConfig(vocabulary=300, length=LENGTH), [RING, STAR]) if text else None
     context = None if conditioner is None else ContextConfig(LENGTH, vocabulary=conditioner.vocabulary)
     tokenizer = tiny_tokenizer(folder.parent)
-    config = tiny_config(objective, spec=tokenizer.spec, sinks=sinks, context=context)
+    config = tiny_config(objective, spec=tokenizer.spec, sinks=sinks, context=context, control=control)
     weights = tiny_model(config).float().state_dict()
     files = prior_files(tokenizer, config, CLIPS, weights, conditioner, "# a card")
     write_folder(folder, files if settings is None else {**files, "generation_config.json": settings})

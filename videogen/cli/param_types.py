@@ -167,6 +167,43 @@ class PromptAtType(click.ParamType):  # type: ignore[type-arg]
         return PromptChange(float(seconds or frame), seconds is not None, prompt.strip())
 
 
+class ControlParam(click.ParamType):  # type: ignore[type-arg]
+    """0,0,1 (actions), 0.5,-1 (the numbers of one control), 0.5,-1;0,1 (two of them), none, or an .npy file.
+
+    The result is a number, "none", or a list: what it means depends on the model.
+    """
+
+    name = "LIST|FILE.npy"
+
+    def convert(self, value: Any, param: Param, ctx: Context) -> Any:
+        if not isinstance(value, str):
+            return value
+        if value.lower().endswith(".npy"):
+            return self._read(Path(value), param, ctx)
+        rows = [[self._entry(each, value, param, ctx) for each in row.split(",")] for row in value.split(";")]
+        return [row[0] if row == ["none"] else row for row in rows] if len(rows) > 1 else rows[0]
+
+    def _entry(self, text: str, value: str, param: Param, ctx: Context) -> Any:
+        text = text.strip()
+        if text == "none":
+            return text
+        try:
+            return int(text) if re.fullmatch(r"[-+]?\d+", text) else float(text)
+        except ValueError:
+            self.fail(f"'{value}' is neither an .npy file nor numbers, such as 0,0,1 or 0.5,-1;0,1 or none", param, ctx)
+
+    def _read(self, path: Path, param: Param, ctx: Context) -> Any:
+        import numpy as np
+
+        try:
+            rows = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            self.fail(f"{path}: not an .npy file of numbers ({error})", param, ctx)
+        if not isinstance(rows, np.ndarray) or rows.ndim == 0 or rows.dtype.kind not in "iuf":
+            self.fail(f"{path}: not an array of numbers with a row for each latent frame", param, ctx)
+        return rows.tolist()
+
+
 def refuse_overwrite(path: Path | None, overwrite: bool) -> None:
     """UsageError for an existing file without --overwrite."""
     if path is not None and path.exists() and not overwrite:

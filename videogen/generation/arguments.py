@@ -9,13 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sampling.config import RANDOM_SEEDS, SamplerConfig
+from videogen.control_plan import ControlPlan, control_plan, control_plans
 from videogen.errors import UsageError
 from videogen.generation.conditioning_frames import ConditioningFrames
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from prior.config import ControlConfig
     from videogen.generate import LatentOutput
+    from videogen.models import PriorModel
 
 OutputType = Literal["np", "pt", "pil", "uint8", "codes", "latent"]  # "latent" is another name of "codes"
 Prompts = str | Sequence[str]
@@ -116,6 +119,29 @@ def as_list(prompts: Prompts, count: int) -> tuple[str, ...]:
     if len(given) != count:
         raise UsageError(f"{len(given)} negative prompts for {count} prompts; give one, or one for each prompt")
     return given
+
+
+def as_control_plan(model: "PriorModel", control: Any) -> ControlPlan:
+    """The controls of the next latent frames of one video; UsageError if the model does not take them."""
+    try:
+        return control_plan(control, control_config(model))
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def as_control_plans(model: "PriorModel", control: Any, prompts: int) -> tuple[ControlPlan, ...]:
+    """The controls for each prompt; empty without any."""
+    try:
+        return () if control is None else control_plans(control, control_config(model), prompts)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def control_config(model: "PriorModel") -> "ControlConfig":
+    config = model.config.control
+    if config is None:
+        raise UsageError(f"{model.path}: its prior takes no control")
+    return config
 
 
 def as_seeds(generator: Seeds, count: int) -> tuple[int, ...]:

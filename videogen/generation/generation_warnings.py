@@ -57,7 +57,7 @@ def request_warnings(
     given = {name: value for name, value in sampling.items() if value is not None}
     found = idle_settings(request.sampler, given, model.spec.tokens)
     if conditioner is None:
-        guidance = given.get("guidance_scale", 1) != 1
+        guidance = given.get("guidance_scale", 1) != 1 and not request.sampler.guided
         inputs = (
             ("the prompt", () if model.takes_prompts else prompts),
             ("the negative prompt", negatives),
@@ -74,9 +74,16 @@ def request_warnings(
             which = f"{cut} of {len(texts)} {name}s" if len(texts) > 1 else f"the {name}"
             verbs = "are longer than {} tokens and lose their" if cut > 1 else "is longer than {} tokens and loses its"
             found.append(GenerationWarning("prompt_truncated", f"{which} {verbs.format(conditioner.length)} end"))
-    if negatives and not request.sampler.guided:
-        found.append(GenerationWarning("no_effect", "the negative prompt has no effect while guidance_scale is 1"))
+    if negatives and (why := no_negatives(request.sampler)):
+        found.append(GenerationWarning("no_effect", f"the negative prompt has no effect while {why}"))
     return [*found, *prompt_warnings(vocabulary, prompts)]
+
+
+def no_negatives(sampler: "SamplerConfig") -> str | None:
+    """Why a negative prompt has no effect with these settings, or None."""
+    if not sampler.guided:
+        return "guidance_scale is 1"
+    return None if sampler.drops_text else "guidance_drops is control"
 
 
 def prompt_warnings(vocabulary: PromptVocabulary | None, prompts: Iterable[str]) -> list[GenerationWarning]:
@@ -160,6 +167,7 @@ def idle_settings(sampler: "SamplerConfig", given: Mapping[str, Any], tokens: in
         "threshold": sampler.order != "threshold" and f"order is {sampler.order}",
         "noise": sampler.order != "confidence" and f"order is {sampler.order}",
         "guidance_schedule": not sampler.guided and "guidance_scale is 1",
+        "guidance_drops": not sampler.guided and "guidance_scale is 1",
     }
     texts = [f"{name} has no effect while {reason}" for name, reason in idle.items() if name in given and reason]
     if given.get("steps", 0) > tokens:

@@ -5,6 +5,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from videogen.control_plan import as_plain
+
 if TYPE_CHECKING:
     from videogen.generate import GenerationRequest
     from videogen.models import PriorModel, TokenizerModel
@@ -23,10 +25,12 @@ def metadata_of(model: "PriorModel", request: "GenerationRequest", **more: Any) 
         "history_noise": request.history_noise or None,
         **more,
     }
-    each = zip(request.prompts, request.negative_prompts, request.seeds, strict=True)
+    controls = request.controls or ((),) * len(request.seeds)
+    each = zip(request.prompts, request.negative_prompts, request.seeds, map(as_plain, controls), strict=True)
+    names = ("prompt", "negative_prompt", "seed", "control")
     return tuple(
         {name: value for name, value in {**own, **common}.items() if value not in (None, "", [], ())}
-        for own in ({"prompt": prompt, "negative_prompt": negative, "seed": seed} for prompt, negative, seed in each)
+        for own in (dict(zip(names, values, strict=True)) for values in each)
     )
 
 

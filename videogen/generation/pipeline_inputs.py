@@ -12,7 +12,7 @@ import numpy as np
 from sampling.config import SETTINGS
 from videogen.errors import UsageError
 from videogen.generate import GenerationRequest
-from videogen.generation.arguments import Prompts, Seeds, as_int, as_list, as_prompts, as_seeds
+from videogen.generation.arguments import Prompts, Seeds, as_control_plans, as_int, as_list, as_prompts, as_seeds
 from videogen.generation.conditioning_frames import (
     ConditioningFrames,
     condition_on_clip,
@@ -72,18 +72,20 @@ class PipelineInputs:
         generator: Seeds,
         sampling: dict[str, Any],
         history_noise: float = 0.0,
+        control: Any = None,
     ) -> GenerationRequest:
         """The request for `count` videos of each prompt; UsageError for what the model cannot do."""
         prompts, count = as_prompts("prompt", prompt), as_int("num_videos_per_prompt", count)
         negatives = ("",) * len(prompts) if negative is None else as_list(negative, len(prompts))
         if not prompts or count < 1:
             raise UsageError("nothing to generate: give at least one prompt, and num_videos_per_prompt of at least 1")
+        plans = tuple(plan for plan in as_control_plans(self.model, control, len(prompts)) for _ in range(count))
         prompts, negatives = (tuple(text for text in texts for _ in range(count)) for texts in (prompts, negatives))
-        sampler = self.sampler_with(sampling)
-        if self.model.conditioner is None:  # guidance without text has no effect, and costs a second pass
-            sampler = replace(sampler, guidance_scale=1.0)
+        sampler, seeds = self.sampler_with(sampling), as_seeds(generator, len(prompts))
+        if self.model.conditioner is None and not sampler.drops_control:
+            sampler = replace(sampler, guidance_scale=1.0)  # it would have no effect, and cost a second pass
         try:
-            return GenerationRequest(prompts, negatives, as_seeds(generator, len(prompts)), sampler, history_noise)
+            return GenerationRequest(prompts, negatives, seeds, sampler, history_noise, plans)
         except ValueError as error:
             raise UsageError(str(error)) from None
 
@@ -97,6 +99,8 @@ class PipelineInputs:
         except (ValueError, TypeError) as error:
             raise UsageError(str(error)) from None
         check_order(sampler.order, self.model.config)
+        if sampler.guided and sampler.drops_control and self.model.config.control is None:
+            raise UsageError(f"guidance_drops = {sampler.guidance_drops}: the prior takes no control; use text")
         return sampler
 
     def frame_count(self, num_frames: int | None) -> int:

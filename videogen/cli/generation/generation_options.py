@@ -15,7 +15,7 @@ from videogen.cli.options import (
     add_options,
     renamed_flags,
 )
-from videogen.cli.param_types import ANY_PATH, POSITIVE, VideoTarget
+from videogen.cli.param_types import ANY_PATH, POSITIVE, ControlParam, VideoTarget
 
 OPTIONS: tuple[Decorator, ...] = (
     click.option(
@@ -36,6 +36,11 @@ OPTIONS: tuple[Decorator, ...] = (
         help="Share of wrong tokens that the prior expects in earlier frames.",
     ),
     *renamed_flags({"rate": "history_noise"}),
+    click.option(
+        "--control",
+        type=ControlParam(),
+        help="Controls of the new latent frames, of which the last one holds, as 0,0,1 or rows in an .npy file.",
+    ),
     click.option("--height", type=click.IntRange(1), help="Frame height in pixels [default: as in training]."),
     click.option("--width", type=click.IntRange(1), help="Frame width in pixels [default: as in training]."),
     DTYPE,

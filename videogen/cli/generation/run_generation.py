@@ -43,8 +43,9 @@ class GenerationSetup:
             self.warnings.append(warning.to_json())
 
     def request(self, prompts: Sequence[str]) -> "GenerationRequest":
-        negative, seed, noise = (self.options[name] for name in ("negative_prompt", "seed", "history_noise"))
-        return self.pipe.request(prompts, negative, self.videos, seed, sampling_given(self.options), noise)
+        names = ("negative_prompt", "seed", "history_noise", "control")
+        negative, seed, noise, control = (self.options[name] for name in names)
+        return self.pipe.request(prompts, negative, self.videos, seed, sampling_given(self.options), noise, control)
 
     def metadata(self, request: "GenerationRequest", source: GenerationInput, **more: Any) -> Sequence[dict[str, Any]]:
         """The metadata of each video for its file; empty with --no-metadata."""

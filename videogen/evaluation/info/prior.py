@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from videogen.models import PriorModel, count_parameters, sampler_of
+from videogen.tokens.description import describe_control
 
 
 def describe_prior(model: PriorModel) -> dict[str, Any]:
@@ -39,6 +40,7 @@ def format_prior(model: PriorModel) -> dict[str, str]:
         else f"codes of {' x '.join(map(str, config.spec.codebooks))}",
         "text": "none" if model.conditioner is None else f"{model.conditioner.length} tokens of a prompt",
         **format_prompts(model),
+        **({} if config.control is None else {"control": f"{describe_control(config.control)} per latent frame"}),
         "past of a stream": f"{figures['bytes_of_a_stream'] / 2**20:.1f} MiB in float32",
         "sampled": f"order {sampler.order}, {steps} proposals per latent frame, "
         f"{sampler.first_frames_step_multiplier} x as many in the first two latent frames of a scene, "

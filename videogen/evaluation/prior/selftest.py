@@ -13,6 +13,7 @@ from interfaces.tokens import TokenSpec
 from interfaces.verdict import Verdict
 from prior import laws
 from tokenizer.precision import without_tf32
+from videogen.control_plan import control_plan
 from videogen.evaluation.tokenizer.selftest import small_size
 from videogen.generate import GenerationRequest, captions_of, generate
 from videogen.generation.conditioning_frames import ConditioningFrames, unconditioned
@@ -48,6 +49,10 @@ def _check_generation(model: PriorModel, seed: int) -> Iterator[Verdict]:
     sampler = replace(sampler_of(model), guidance_scale=2.0)
     seeds = tuple(range(seed, seed + len(PROMPTS)))
     request = GenerationRequest(PROMPTS, ("",) * len(PROMPTS), seeds, sampler)
+    if (control := model.config.control) is not None:
+        ones = [control_plan(0 if control.floats is None else (1.0,) * control.floats, control), (None,)]
+        plans = tuple((*ones[row % 2], *ones[1 - row % 2]) for row in range(len(seeds)))
+        request = replace(request, controls=plans, sampler=replace(sampler, guidance_drops="both"))
     yield a_stream_is_the_offline_result(model, single_request(request, 0))
     yield a_restored_stream_is_unbroken(model, single_request(request, 0))
     yield a_video_of_a_batch_is_the_video_alone(model, request)
@@ -100,7 +105,7 @@ def codes_of(model: PriorModel, request: GenerationRequest) -> Tensor:
 def single_request(request: GenerationRequest, row: int) -> GenerationRequest:
     one = slice(row, row + 1)
     prompts, negatives, seeds = request.prompts[one], request.negative_prompts[one], request.seeds[one]
-    return replace(request, prompts=prompts, negative_prompts=negatives, seeds=seeds)
+    return replace(request, prompts=prompts, negative_prompts=negatives, seeds=seeds, controls=request.controls[one])
 
 
 def small_spec(model: PriorModel) -> TokenSpec:
