@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from videogen.serve.engine.events import PromptMark
+from videogen.serve.engine.events import ControlMark, PromptMark
 from videogen.serve.engine.fanout import PreviewEvent
 from videogen.serve.errors import BusyError, InvalidParamError, NotFoundError, UploadError, UploadTooLargeError
 from videogen.serve.limits import ServerLimits
@@ -69,25 +69,32 @@ class FakeStream:
     queue_position: int | None = None
     created_at: float = field(default_factory=time.time)
     marks: list[PromptMark] = field(default_factory=list)
+    controls: list[ControlMark] = field(default_factory=list)
     error: str | None = None
     mime: str = MIME
     viewers: list[FakeViewer] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.prompt, self.transition = self.params.prompt, self.params.transition
+        self.control = self.params.control
         self.seed = self.params.seed or 0
 
     @property
     def stats(self) -> dict[str, Any]:
         return {"frames": 9, "speed": 4.125, "first_frame": 0.1, "frames_per_second": 33.0, "steps": 8.0}
 
-    async def change(self, prompt: str | None = None, paused: bool | None = None, transition: Any = None) -> None:
+    async def change(
+        self, prompt: str | None = None, paused: bool | None = None, transition: Any = None, control: Any = None
+    ) -> None:
         if self.status == "stopped":
             raise NotFoundError("the stream has ended; start another one")
         self.prompt = self.prompt if prompt is None else prompt
         self.transition = transition or self.transition
         if prompt is not None:
             self.marks.append(PromptMark(5, prompt, False))
+        if control is not None:
+            self.control = control
+            self.controls.append(ControlMark(len(self.controls), 5, control))
         if paused is not None:
             self.status = "paused" if paused else "playing"
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeAlias, get_args
 
+from videogen.control_plan import ControlPlan
 from videogen.serve.requests import GenerationParams, Transition
 
 LENGTHS = struct.Struct(">II")  # of the JSON, and of the bytes after it
@@ -43,6 +44,7 @@ class ChangeStream:
     transition: Transition | None = None
     paused: bool | None = None
     masks: bool | None = None  # send MaskUpdates
+    control: ControlPlan | None = None  # of the next latent frames
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,7 @@ class FrameBatch:
     seconds: float  # since the latent frame could have been started, other streams' work included
     payload: bytes = field(default=b"", repr=False)  # uint8 [count, H, W, 3]
     note: str = ""  # about the initial frames; only with the first frame
+    control: Any = None  # of the latent frame
 
 
 @dataclass(frozen=True)

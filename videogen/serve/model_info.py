@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from prior.config import ControlConfig
 from videogen.conditioning.prompt_vocabulary import PromptVocabulary
 
 
@@ -30,13 +31,15 @@ class ModelInfo:
     fingerprint: str = ""  # hash of the model's files
     mime: str = ""  # media type of a stream, with its codec
     prompt_vocabulary: PromptVocabulary | None = None
+    control: ControlConfig | None = None  # what controls it takes
 
     @staticmethod
     def from_json(record: Mapping[str, Any]) -> "ModelInfo":
-        vocabulary = record["prompt_vocabulary"]
+        vocabulary, control = record["prompt_vocabulary"], record["control"]
         parsed = {
             "groups": tuple(tuple(shape) for shape in record["groups"]),
             "examples": tuple(record["examples"]),
             "prompt_vocabulary": None if vocabulary is None else PromptVocabulary.from_json(vocabulary),
+            "control": None if control is None else ControlConfig(**control),
         }
         return ModelInfo(**{**record, **parsed})

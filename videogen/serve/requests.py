@@ -29,6 +29,7 @@ class GenerationParams:
     transition: Transition = "recache"  # how a later prompt takes over
     initial_frames: InitialFrames | None = None
     infer_prompt: bool = False  # take the prompt from the initial frames
+    control: Any = None  # of the new latent frames; see `videogen.control_plan`
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON, without the pixels."""

@@ -21,7 +21,7 @@ from videogen.serve.engine.retention import jobs_to_evict, stream_to_stop, strea
 from videogen.serve.engine.scheduler import Scheduler
 from videogen.serve.engine.stream import Stream
 from videogen.serve.engine.supervisor import ModelProcessLauncher, Supervisor
-from videogen.serve.engine.validation import validate_request
+from videogen.serve.engine.validation import check_control, validate_request
 from videogen.serve.engine.video_job import VideoJob
 from videogen.serve.errors import BusyError, NotFoundError
 from videogen.serve.limits import ServerLimits
@@ -212,6 +212,7 @@ class Engine:
 
     def _admit(self, params: GenerationParams, default_frames: int, max_frames: int, owner: str, live: bool) -> Stream:
         validate_request(params, self.info, self.limits, max_frames)
+        params = replace(params, control=check_control(params.control, self.info))
         self._make_room(owner)
         seed = secrets.randbelow(RANDOM_SEEDS) if params.seed is None else params.seed
         frames = params.frames or min(default_frames, max_frames)

@@ -17,6 +17,17 @@ class PromptMark(NamedTuple):
         return {**self._asdict(), "seconds": self.frame / fps}
 
 
+class ControlMark(NamedTuple):
+    """From which frame on a control applies."""
+
+    number: int  # of this change, from 0
+    frame: int
+    control: Any  # None: none
+
+    def to_json(self, fps: float) -> dict[str, Any]:
+        return {"frame": self.frame, "seconds": self.frame / fps, "control": self.control}
+
+
 def mark_event(mark: PromptMark, fps: float) -> PreviewEvent:
     return PreviewEvent("mark", mark.frame, None, mark.to_json(fps))
 

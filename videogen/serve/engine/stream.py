@@ -6,6 +6,7 @@ import math
 import secrets
 import sys
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -13,13 +14,14 @@ from typing import Any, Literal
 
 import numpy as np
 
+from videogen.control_plan import as_plain
 from videogen.errors import VideogenError
 from videogen.serve.engine.broadcast import Broadcast
 from videogen.serve.engine.engine_context import EngineContext, loop_time
-from videogen.serve.engine.events import PromptMark, end_event, mark_event, queue_event, stats_event
+from videogen.serve.engine.events import ControlMark, PromptMark, end_event, mark_event, queue_event, stats_event
 from videogen.serve.engine.fanout import PreviewEvent, Viewer
 from videogen.serve.engine.usage import StreamUsage
-from videogen.serve.engine.validation import check_text, check_transition
+from videogen.serve.engine.validation import check_control, check_text, check_transition
 from videogen.serve.errors import NotFoundError
 from videogen.serve.media.mp4 import ClipBuffer
 from videogen.serve.messages import (
@@ -36,6 +38,7 @@ from videogen.serve.requests import GenerationParams, Transition
 
 StreamStatus = Literal["queued", "playing", "paused", "stopped", "failed"]
 EndStatus = Literal["stopped", "failed"]
+KEPT_CONTROLS = 64  # changes of the control: a player makes one in almost every latent frame
 
 
 class Stream:
@@ -53,9 +56,10 @@ class Stream:
         self.id, self.owner = secrets.token_hex(16), owner
         self.context, self.params, self.seed, self.frames = context, params, seed, frames
         self.live = live  # False: it belongs to a job
-        self.prompt, self.transition = params.prompt, params.transition
+        self.prompt, self.transition, self.control = params.prompt, params.transition, params.control
         self.created_at, self._created = time.time(), loop_time()
         self.marks: list[PromptMark] = []
+        self.controls = deque[ControlMark](maxlen=KEPT_CONTROLS)  # the last changes
         self.error: str | None = None
         self.queue_position: int | None = None  # 1 is next; None: it does not wait
         self.has_slot = False  # the model works on it
@@ -112,11 +116,12 @@ class Stream:
         return self._usage.report()
 
     def metadata(self) -> dict[str, Any]:
-        """The metadata of its video, with the current prompt."""
+        """The metadata of its video, with the current prompt and control."""
         params, info = self.params, self.context.info
         metadata = {
             "prompt": self.prompt,
             "negative_prompt": params.negative_prompt,
+            "control": None if self.control is None else as_plain(self.control),
             "seed": self.seed,
             "model": info.name,
             "fingerprint": info.fingerprint,
@@ -127,7 +132,11 @@ class Stream:
     # for clients
 
     async def change(
-        self, prompt: str | None = None, paused: bool | None = None, transition: Transition | None = None
+        self,
+        prompt: str | None = None,
+        paused: bool | None = None,
+        transition: Transition | None = None,
+        control: Any = None,
     ) -> None:
         """Applies from the next latent frame on. InvalidParamError, or NotFoundError if the stream has ended."""
         if self.ended is not None:
@@ -136,9 +145,11 @@ class Stream:
             check_text("prompt", prompt, self.context.limits)
         if transition is not None:
             check_transition(transition)
+        plan = check_control(control, self.context.info)
         self.prompt, self.transition = self.prompt if prompt is None else prompt, transition or self.transition
-        if self.started and (prompt is not None or transition is not None):
-            self.context.send(ChangeStream(self.id, prompt, transition))
+        self.control = self.control if plan is None else plan
+        if self.started and any(each is not None for each in (prompt, transition, plan)):
+            self.context.send(ChangeStream(self.id, prompt, transition, control=plan))
         if paused is not None and paused != (self.paused_since is not None):
             self.paused_since = loop_time() if paused else None
             self.context.reschedule()
@@ -230,6 +241,7 @@ class Stream:
             self.params,
             prompt=self.prompt,
             transition=self.transition,
+            control=self.control,
             seed=self.seed,
             frames=self.frames,
             infer_prompt=self.params.infer_prompt and not self.prompt,
@@ -274,6 +286,9 @@ class Stream:
             mark = PromptMark(batch.first, batch.prompt, batch.truncated)
             self.marks.append(mark)
             self.broadcast.previews.send(mark_event(mark, info.fps))
+        if batch.latent_frames and batch.control != (self.controls[-1].control if self.controls else None):
+            number = self.controls[-1].number + 1 if self.controls else 0
+            self.controls.append(ControlMark(number, batch.first, batch.control))
         frames = np.frombuffer(batch.payload, np.uint8).reshape(batch.count, info.height, info.width, 3)
         await self.broadcast.add_frames(frames)
         self._usage.add(batch, loop_time() - self._created)

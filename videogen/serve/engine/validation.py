@@ -6,7 +6,8 @@ from dataclasses import asdict
 from typing import Any, get_args
 
 from sampling.config import SETTINGS, SamplerConfig, incompatibility
-from videogen.generation.generation_warnings import GenerationWarning, idle_settings, prompt_warnings
+from videogen.control_plan import ControlPlan, control_plan
+from videogen.generation.generation_warnings import GenerationWarning, idle_settings, no_negatives, prompt_warnings
 from videogen.serve.errors import InvalidParamError
 from videogen.serve.limits import ServerLimits
 from videogen.serve.model_info import ModelInfo
@@ -14,6 +15,7 @@ from videogen.serve.requests import GenerationParams, Transition
 
 MAX_SEED, MAX_TOP_K = 2**63 - 1, 2**31
 MAX_NUMBER = 1e12
+NO_CONTROL = "control: this model takes none"
 
 
 def validate_request(params: GenerationParams, info: ModelInfo, limits: ServerLimits, max_frames: int) -> None:
@@ -29,8 +31,13 @@ def validate_request(params: GenerationParams, info: ModelInfo, limits: ServerLi
         check_setting(name, value)
     check_whole("steps", params.sampling.get("steps"), 1, limits.steps)
     check_whole("top_k", params.sampling.get("top_k"), 0, MAX_TOP_K)
-    if (reason := incompatibility(sampler_config(params, info).order, info.objective, info.likelihood)) is not None:
+    sampler = sampler_config(params, info)
+    if (reason := incompatibility(sampler.order, info.objective, info.likelihood)) is not None:
         raise InvalidParamError("order", reason)
+    if sampler.guided and sampler.drops_control and info.control is None:
+        reason = f"guidance_drops = {sampler.guidance_drops}: this model takes no control; use text"
+        raise InvalidParamError("guidance_drops", reason)
+    check_control(params.control, info)
 
 
 def check_text(name: str, text: Any, limits: ServerLimits) -> None:
@@ -44,6 +51,18 @@ def check_transition(transition: Any) -> None:
     if transition not in get_args(Transition):
         choices = " or ".join(get_args(Transition))
         raise InvalidParamError("transition", f"transition is {shorten(transition)}; it must be {choices}")
+
+
+def check_control(control: Any, info: ModelInfo) -> ControlPlan | None:
+    """The control of the next latent frames; None stays None."""
+    if control is None:
+        return None
+    if info.control is None:
+        raise InvalidParamError("control", NO_CONTROL)
+    try:
+        return control_plan(control, info.control)
+    except ValueError as error:
+        raise InvalidParamError("control", str(error)) from None
 
 
 def check_whole(name: str, value: Any, minimum: int, maximum: int) -> None:
@@ -88,8 +107,8 @@ def request_warnings(params: GenerationParams, info: ModelInfo) -> list[Generati
         text = "the model was trained without text: the prompt has no effect"
         warnings.append(GenerationWarning("no_effect", text, params.prompt))
     warnings += prompt_warnings(info.prompt_vocabulary, [params.prompt])
-    if params.negative_prompt and not sampler.guided:
-        text = "negative_prompt has no effect while guidance_scale is 1"
+    if params.negative_prompt and (why := no_negatives(sampler)):
+        text = f"negative_prompt has no effect while {why}"
         warnings.append(GenerationWarning("no_effect", text, params.negative_prompt))
     tokens = sum(math.prod(shape) for shape in info.groups)
     return warnings + idle_settings(sampler, params.sampling, tokens)

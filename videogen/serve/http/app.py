@@ -145,4 +145,5 @@ def model_object(context: AppContext) -> dict[str, Any]:
         "orders": list(orders_of(info.objective, info.likelihood)),
         **describe,
         "sampler": dict(info.sampler),  # a plain dict, for JSON
+        "control": None if info.control is None else asdict(info.control),
     }

@@ -6,6 +6,7 @@ from itertools import islice
 
 import numpy as np
 
+from videogen.control_plan import ControlPlan
 from videogen.generate import read_prompt
 from videogen.generation.conditioning_frames import ConditioningFrames, condition_on_clip, condition_on_image
 from videogen.generation.continuation_prompt import continuation_prompt
@@ -42,6 +43,7 @@ class StreamSettings:
 
     prompt: str
     transition: Transition
+    control: ControlPlan | None = None  # until the stream has it; None: that of the stream goes on
 
 
 @dataclass(eq=False)
@@ -72,7 +74,8 @@ class ActiveStream:
         self.paused = self.paused if change.paused is None else change.paused
         self.masks = self.masks if change.masks is None else change.masks
         prompt = self.settings.prompt if change.prompt is None else change.prompt
-        self.settings = StreamSettings(prompt, change.transition or self.settings.transition)
+        control = self.settings.control if change.control is None else change.control
+        self.settings = StreamSettings(prompt, change.transition or self.settings.transition, control)
 
     def due(self, frames_per_latent: int) -> float:
         """When the next latent frame may be started; infinity while it waits for a message."""
@@ -93,6 +96,9 @@ class ActiveStream:
         stream, before, first = self.stream, replace(self.stream.stats), self.made
         new_prompt = first == 0 or self.settings.prompt != stream.prompt
         stream.prompt, stream.transition = self.settings.prompt, self.settings.transition
+        if self.settings.control is not None:
+            stream.control, self.settings = self.settings.control, replace(self.settings, control=None)
+        controls = stream.control
         frames = next_latent_frame(stream)
         now = clock()
         seconds = now - max(self.ready_at, self.ready_at if self.limiter is None else self.limiter.due(first))
@@ -101,6 +107,7 @@ class ActiveStream:
         if self.limiter is not None:
             self.limiter.add(first, now)
         after = stream.stats
+        made = after.latent_frames - before.latent_frames
         return FrameBatch(
             id=self.start.id,
             first=first,
@@ -108,12 +115,13 @@ class ActiveStream:
             prompt=stream.prompt,
             new_prompt=new_prompt,
             truncated=new_prompt and is_truncated(pipe, stream.prompt),
-            latent_frames=after.latent_frames - before.latent_frames,
+            latent_frames=made,
             steps=after.proposals - before.proposals,
             prior_seconds=after.prior - before.prior,
             decoder_seconds=after.decoder - before.decoder,
             seconds=seconds,
             note=self.note if first == 0 else "",
+            control=controls[0] if controls and made else None,
             payload=np.stack(frames).tobytes(),
         )
 
@@ -129,7 +137,8 @@ def start_stream(pipe: VideoPipeline, start: StartStream) -> tuple[VideoStream, 
     params = start.params
     conditioning = encode_initial_frames(pipe, start)
     prompt, warnings = continuation_prompt(pipe.model, conditioning) if params.infer_prompt else (params.prompt, ())
-    request = pipe.request((prompt,), params.negative_prompt, 1, params.seed, dict(params.sampling))
+    sampling = dict(params.sampling)
+    request = pipe.request((prompt,), params.negative_prompt, 1, params.seed, sampling, control=params.control)
     stream = VideoStream.begin(pipe.model, request, conditioning, params.frames, params.transition)
     return stream, "; ".join(map(str, (*input_warnings(pipe.model, conditioning), *warnings)))
 

@@ -32,6 +32,7 @@ def describe_model(pipe: "VideoPipeline") -> dict[str, Any]:
         "text_conditioned": model.takes_prompts,
         "playroom": vocabulary is not None and vocabulary.world == "playroom",
         "prompt_vocabulary": None if vocabulary is None else vocabulary.to_json(),
+        "control": None if model.config.control is None else asdict(model.config.control),
         "fps": pipe.fps,
         "height": height,
         "width": width,

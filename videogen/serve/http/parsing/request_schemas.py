@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
+from prior.config import ControlConfig
 from sampling.config import SETTINGS, SamplerConfig, orders_of
+from videogen.control_plan import LARGEST, NONE, describe_plan
+from videogen.serve.engine.validation import NO_CONTROL
 from videogen.serve.http.parsing.schema import RequestSchema, Schema
 from videogen.serve.limits import ServerLimits
 from videogen.serve.model_info import ModelInfo
@@ -12,6 +15,7 @@ from videogen.serve.requests import GenerationParams, InitialFrames, Transition
 
 MAX_SEED = 2**53 - 1  # the largest that JavaScript's numbers hold exactly
 MAX_SETTING, MAX_MULTIPLIER, MAX_TOP_K = 100, 8, 2**31 - 1  # of settings that have no maximum in the table
+MAX_CONTROLS = 4096  # in a list
 LENGTH = ("frames", "seconds")  # only one of them may be given
 TRANSITION: Schema = {
     "type": "string",
@@ -47,21 +51,22 @@ def build_request_schemas(info: ModelInfo, limits: ServerLimits) -> RequestSchem
         **length_fields(info.fps, longest, int(longest * info.fps)),
         "transition": TRANSITION,
     }
-    change = {"prompt": prompt, "paused": {"type": "boolean"}, "transition": TRANSITION}
+    change = {"prompt": prompt, "paused": {"type": "boolean"}, "transition": TRANSITION, **control_fields(info)}
+    refused = {} if info.control else {"control": NO_CONTROL}
 
     def generation(
         fields: Mapping[str, Schema], required: tuple[str, ...], exclusive: tuple[str, ...]
     ) -> RequestSchema:
-        return RequestSchema(fields, required, exclusive, renamed=SamplerConfig.RENAMED)
+        return RequestSchema(fields, required, exclusive, renamed=SamplerConfig.RENAMED, refused=refused)
 
     return RequestSchemas(
         generation({"prompt": required_prompt, **common, **length}, ("prompt",), LENGTH),
         generation({"prompt": prompt, **common, **length, "video": video_reference()}, ("video",), LENGTH),
         generation({"prompt": prompt, **common, **length, "video[id]": VIDEO_ID}, (), LENGTH),
         generation(stream, (), LENGTH),
-        RequestSchema(change, at_least_one=True),
+        RequestSchema(change, at_least_one=True, refused=refused),
         generation({**stream, **session_fields(info, limits)}, ("type",), (*LENGTH, "num_frames")),
-        RequestSchema(interaction_fields(prompt), ("type", "interaction")),
+        RequestSchema(interaction_fields(prompt, info), ("type", "interaction")),
     )
 
 
@@ -71,7 +76,26 @@ def request_fields(info: ModelInfo, limits: ServerLimits) -> dict[str, Schema]:
         "size": {"type": "string", "enum": [size_of(info)], "description": "Width x height; a model has one."},
         "negative_prompt": text_schema(limits.prompt_chars, "What the video should not show."),
         "seed": integer_schema(0, MAX_SEED, "The same seed gives the same video."),
+        **control_fields(info),
     }
+
+
+def control_fields(info: ModelInfo) -> dict[str, Schema]:
+    """The field `control` of a model that takes some."""
+    return {} if info.control is None else {"control": control_schema(info.control)}
+
+
+def control_schema(config: ControlConfig) -> Schema:
+    """One control, or a list of them; an action is a number, other controls are lists of numbers."""
+    no_control: Schema = {"type": "string", "enum": [NONE]}
+    if config.floats is None:
+        one: Schema = integer_schema(0, (config.discrete or 1) - 1, "The number of an action.")
+    else:
+        number = {"type": "number", "minimum": -LARGEST, "maximum": LARGEST}
+        one = {"type": "array", "items": number, "minItems": config.floats, "maxItems": config.floats}
+    several = {"type": "array", "items": {"anyOf": [one, no_control]}, "minItems": 1, "maxItems": MAX_CONTROLS}
+    about = "Of each of the next latent frames; the last one holds. none: without."
+    return {"anyOf": [one, no_control, several], "title": f"{describe_plan(config)}, or {NONE}", "description": about}
 
 
 def sampling_fields(info: ModelInfo, limits: ServerLimits) -> dict[str, Schema]:
@@ -79,6 +103,8 @@ def sampling_fields(info: ModelInfo, limits: ServerLimits) -> dict[str, Schema]:
     maxima = {"steps": limits.steps, "first_frames_step_multiplier": MAX_MULTIPLIER, "top_k": MAX_TOP_K}
     schemas = {name: spec.json_schema(maxima.get(name, MAX_SETTING)) for name, spec in SETTINGS.items()}
     schemas["order"]["enum"] = list(orders_of(info.objective, info.likelihood))
+    if info.control is None:
+        schemas["guidance_drops"]["enum"] = ["text"]
     for name, schema in schemas.items():
         if info.sampler.get(name) is not None:
             schema["default"] = info.sampler[name]
@@ -105,8 +131,10 @@ def session_fields(info: ModelInfo, limits: ServerLimits) -> dict[str, Schema]:
     }
 
 
-def interaction_fields(prompt: Schema) -> dict[str, Schema]:
-    event: Schema = {"type": "object", "properties": {"prompt": prompt}, "required": ["prompt"]}
+def interaction_fields(prompt: Schema, info: ModelInfo) -> dict[str, Schema]:
+    refused: Schema = {"enum": [], "title": "left out: this model takes no control"}
+    control = control_fields(info).get("control", refused)
+    event: Schema = {"type": "object", "properties": {"prompt": prompt, "control": control}, "minProperties": 1}
     event_id = text_schema(100, "Chosen by the client, and repeated in the answer.")
     interaction = {"event_id": event_id, "event": event, "transition": TRANSITION}
     return {
@@ -140,6 +168,7 @@ def generation_params(
         transition=given.get("transition", "recache"),
         initial_frames=initial_frames,
         infer_prompt=initial_frames is not None and "prompt" not in given,
+        control=given.get("control"),
     )
 
 

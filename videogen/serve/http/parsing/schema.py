@@ -1,10 +1,12 @@
 """Request schemas: one table checks requests and is published in the OpenAPI document, so the two cannot differ.
 
-Supports the part of JSON Schema that is needed: type, enum, bounds, lengths, pattern, anyOf.
+Supports the part of JSON Schema that is needed: type, enum, bounds, lengths, pattern, items, anyOf.
 """
 
+import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
@@ -17,7 +19,7 @@ NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")  # as in 
 WHOLE_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)")
 MAX_NUMBER_LENGTH = 40  # characters
 MAX_QUOTED = 40  # characters of an invalid value in an error message
-TYPES: Mapping[str, tuple[type, ...]] = {"string": (str,), "boolean": (bool,), "object": (dict,)}
+TYPES: Mapping[str, tuple[type, ...]] = {"string": (str,), "boolean": (bool,), "object": (dict,), "array": (list,)}
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class RequestSchema:
     exclusive: tuple[str, ...] = ()  # only one of these may be given
     at_least_one: bool = False
     renamed: Mapping[str, str] = field(default_factory=dict)  # old name, or name=value: what it is called now
+    refused: Mapping[str, str] = field(default_factory=dict)  # a field that this model has not: why
 
     def check(self, given: Any) -> dict[str, Any]:
         """The valid fields, without those that are null; ApiError for the first invalid one."""
@@ -59,6 +62,8 @@ class RequestSchema:
             raise ApiError(400, f"the request has no field; give {' or '.join(self.schemas)}", code="missing")
 
     def _unknown_field(self, name: str) -> ApiError:
+        if (reason := self.refused.get(name)) is not None:
+            return ApiError(400, reason, name, "not_possible")
         if (new := self.renamed.get(name)) is not None:
             hint = f"it is now {new}"
         elif near := get_close_matches(name, self.schemas, 1):
@@ -96,8 +101,19 @@ class RequestSchema:
 def check_value(name: str, value: Any, schema: Schema) -> Any:
     """The value, whole numbers as int; ApiError if it does not match the schema."""
     if not matches(value, schema):
+        name, value, schema = wrong_part(name, value, schema)
         raise ApiError(400, f"{name} is {quote(value)}; it must be {describe(schema)}", name, "wrong_value")
     return int(value) if schema.get("type") == "integer" else value
+
+
+def wrong_part(name: str, value: Any, schema: Schema) -> tuple[str, Any, Schema]:
+    """The innermost property that is wrong, if the object around it has the right ones."""
+    inner = schema.get("properties", {})
+    if isinstance(value, dict) and set(schema.get("required", ())) <= set(value) <= set(inner):
+        for key, one in value.items():
+            if not matches(one, inner[key]):
+                return wrong_part(f"{name}.{key}", one, inner[key])
+    return name, value, schema
 
 
 def matches(value: Any, schema: Schema) -> bool:
@@ -109,9 +125,12 @@ def matches(value: Any, schema: Schema) -> bool:
         return matches_text(value, schema)
     if isinstance(value, dict):
         inner = schema.get("properties", {})
-        return set(schema.get("required", ())) <= set(value) <= set(inner) and all(
-            matches(one, inner[name]) for name, one in value.items()
-        )
+        fits = set(schema.get("required", ())) <= set(value) <= set(inner)
+        fits = fits and len(value) >= schema.get("minProperties", 0)
+        return fits and all(matches(one, inner[name]) for name, one in value.items())
+    if isinstance(value, list):
+        fits = schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", len(value))
+        return fits and all(matches(one, schema["items"]) for one in value)
     return not is_number(value) or matches_number(value, schema)
 
 
@@ -141,6 +160,9 @@ def is_number(value: Any) -> bool:
 def from_text(text: str, schema: Schema) -> Any:
     """The value that a text field stands for; other text stays text, which the check then refuses."""
     kinds = {one.get("type") for one in schema.get("anyOf", [schema])}
+    if "array" in kinds and text.startswith("["):
+        with suppress(ValueError, RecursionError):
+            return json.loads(text)
     if len(text) > MAX_NUMBER_LENGTH or not kinds & {"number", "integer"}:
         return text
     if WHOLE_NUMBER.fullmatch(text):
@@ -150,6 +172,8 @@ def from_text(text: str, schema: Schema) -> Any:
 
 def describe(schema: Schema) -> str:
     """What a value must be, in words."""
+    if "title" in schema and "pattern" not in schema:
+        return str(schema["title"])
     if "anyOf" in schema:
         return " or ".join(describe(one) for one in schema["anyOf"])
     if "enum" in schema:

@@ -102,7 +102,15 @@ def stream_paths(context: AppContext) -> dict[str, Any]:
             "parameters": [one],
             "get": operation("Get a stream", {200: stream}, 400, 404),
             "patch": operation(
-                "Change the prompt, pause or resume", {200: stream}, 400, 404, 408, 409, 413, 415, body=change
+                "Change the prompt or the control, pause or resume",
+                {200: stream},
+                400,
+                404,
+                408,
+                409,
+                413,
+                415,
+                body=change,
             ),
             "delete": operation("Stop a stream", {200: stream}, 400, 404),
         },
@@ -188,7 +196,9 @@ def request_body(
         as_form["oneOf"] = [{"required": [name]} for name in either]
     if most is not None:
         as_form = {"allOf": [as_form], "not": {"required": list(files)}}
-    content = {"application/json": {"schema": fields.schema()}, "multipart/form-data": {"schema": as_form}}
+    content: Schema = {"application/json": {"schema": fields.schema()}, "multipart/form-data": {"schema": as_form}}
+    if "control" in form.schemas:  # as JSON; the default for a list is one part for each element
+        content["multipart/form-data"]["encoding"] = {"control": {"contentType": "application/json"}}
     return {"required": True, "content": content}
 
 

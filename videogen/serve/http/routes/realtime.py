@@ -2,7 +2,7 @@
 
 From the client: session.start, session.interaction, session.ping, session.stop. To the client: video.start; for each
 fragment of the mp4 video.chunk_metadata and then the fragment as a binary message; session.interaction.queued,
-video.mark, session.pong, error; and session.done at the end. The stream ends with the connection.
+video.mark, video.control, session.pong, error; and session.done at the end. The stream ends with the connection.
 """
 
 import asyncio
@@ -32,13 +32,14 @@ GOING_AWAY, POLICY_VIOLATION, INTERNAL_ERROR, TRY_AGAIN_LATER = 1001, 1008, 1011
 
 @dataclass(eq=False)
 class RealtimeSession:
-    """A connection, its stream, and how many chunks and marks were sent."""
+    """A connection, its stream, and how many chunks, marks and changes of the control were sent."""
 
     socket: WebSocket
     context: AppContext
     stream: "Stream"
     chunks: int = 0
     marks: int = 0
+    controls: int = 0
     _sending: asyncio.Lock = field(default_factory=asyncio.Lock)  # keeps a fragment next to its metadata
 
     async def send(self, message: dict[str, Any], fragment: bytes | None = None) -> None:
@@ -127,10 +128,15 @@ async def send_fragments(session: RealtimeSession, fragments: AsyncIterator[byte
 
 
 async def send_marks(session: RealtimeSession) -> None:
-    new = stream_object(session.stream, session.context)["marks"][session.marks :]
+    """Send the marks and the changes of the control that have not been sent."""
+    stream, fps = session.stream, session.context.info.fps
+    new = stream.marks[session.marks :]
     for mark in new:
-        await session.send({"type": "video.mark", "request_id": session.stream.id, **mark})
+        await session.send({"type": "video.mark", "request_id": stream.id, **mark.to_json(fps)})
     session.marks += len(new)
+    for change in [each for each in stream.controls if each.number >= session.controls]:
+        await session.send({"type": "video.control", "request_id": stream.id, **change.to_json(fps)})
+        session.controls = change.number + 1
 
 
 async def receive_until_end(session: RealtimeSession) -> str:
@@ -152,7 +158,10 @@ async def reply(session: RealtimeSession, message: dict[str, Any]) -> dict[str, 
         allowed = "session.interaction, session.ping or session.stop"
         raise ApiError(400, f"after session.start, the type must be {allowed}", "type", "unknown_message")
     interaction = session.context.request_schemas.interaction.check(message)["interaction"]
-    await session.stream.change(interaction["event"]["prompt"], transition=interaction.get("transition"))
+    event = interaction["event"]
+    await session.stream.change(
+        event.get("prompt"), transition=interaction.get("transition"), control=event.get("control")
+    )
     queued = {"type": "session.interaction.queued", "request_id": session.stream.id}
     about = stream_object(session.stream, session.context)
     notes = {name: about[name] for name in ("note", "warnings")}

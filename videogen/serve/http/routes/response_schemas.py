@@ -30,6 +30,7 @@ TEXT: Schema = {"type": "string"}
 NON_NEGATIVE_INTEGER: Schema = {"type": "integer", "minimum": 0}
 NUMBER: Schema = {"type": "number"}
 ANY_OBJECT: Schema = {"type": "object"}
+CONTROL: Schema = {"description": "An action, a list of numbers, or a list of these; null: none."}
 
 
 def nullable(schema: Schema) -> Schema:
@@ -87,6 +88,7 @@ def video() -> Schema:
         progress={"type": "integer", "minimum": 0, "maximum": 100},
         model=TEXT,
         prompt=TEXT,
+        control=CONTROL,
         seconds=TEXT,
         size=TEXT,
         frames=NON_NEGATIVE_INTEGER,
@@ -119,6 +121,7 @@ def stream() -> Schema:
         queue_place=nullable(NON_NEGATIVE_INTEGER),
         model=TEXT,
         prompt=TEXT,
+        control=CONTROL,
         seed=NON_NEGATIVE_INTEGER,
         fps=NUMBER,
         width=NON_NEGATIVE_INTEGER,
@@ -131,6 +134,7 @@ def stream() -> Schema:
         marks=array_of(
             object_of(frame=NON_NEGATIVE_INTEGER, seconds=NUMBER, prompt=TEXT, truncated={"type": "boolean"})
         ),
+        controls=array_of(object_of(frame=NON_NEGATIVE_INTEGER, seconds=NUMBER, control=CONTROL)),
         error=nullable(TEXT),
         urls=object_of(self=TEXT, video=TEXT, preview=TEXT, recent=TEXT),
     )
@@ -161,4 +165,5 @@ def model() -> Schema:
         device=TEXT,
         fingerprint=TEXT,
         mime=TEXT,
+        control=nullable(object_of(discrete=nullable(NON_NEGATIVE_INTEGER), floats=nullable(NON_NEGATIVE_INTEGER))),
     )

@@ -44,7 +44,7 @@ async def retrieve(request: Request) -> Response:
 
 
 async def change(request: Request) -> Response:
-    """Change the prompt from the next latent frame on, pause or resume."""
+    """Change the prompt or the control from the next latent frame on, pause or resume."""
     check_query(request)
     context, stream = context_of(request), stream_of(request)
     changes = context.request_schemas.change.check(await read_json(request, context.engine.limits.body_bytes))
@@ -133,6 +133,7 @@ def stream_object(stream: "Stream", context: AppContext) -> dict[str, Any]:
         "queue_place": stream.queue_position,
         "model": info.name,
         "prompt": stream.prompt,
+        "control": stream.control,
         "seed": stream.seed,
         "fps": info.fps,
         "width": info.width,
@@ -143,6 +144,7 @@ def stream_object(stream: "Stream", context: AppContext) -> dict[str, Any]:
         "created_at": int(stream.created_at),
         "stats": dict(stream.stats),
         "marks": [mark.to_json(info.fps) for mark in stream.marks],
+        "controls": [mark.to_json(info.fps) for mark in stream.controls],
         "error": stream.error,
         "urls": {"self": path, "video": f"{path}/video", "preview": f"{path}/preview", "recent": f"{path}/recent"},
     }

@@ -124,6 +124,7 @@ def video_object(job: "VideoJob", info: ModelInfo) -> dict[str, Any]:
         "progress": round(job.progress),
         "model": info.name,
         "prompt": job.params.prompt,
+        "control": job.params.control,
         "seconds": f"{job.frames / info.fps:g}",
         "size": size_of(info),
         "frames": job.frames,
