@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.training import tiny
+from tests.training import tiny, tiny_prior
 from tests.training.programs import same_bits
+from tests.training.tiny_prior import Set
 from videogen.checkpoint import read_folder, write_folder
 from videogen.config import ConfigError, resolve, resolve_run
 from videogen.data import build_index
@@ -49,6 +50,17 @@ def test_a_tokenizers_run_of_version_1_is_resumed_to_the_bit(tmp_path: Path) -> 
     as_version_1(tmp_path / "old")
     shutil.rmtree(tmp_path / "old" / "checkpoints" / f"step_{steps_in(tmp_path / 'old' / 'checkpoints')[-1]:08}")
     tiny.train(tmp_path / "clips", tmp_path / "old", resume=True)
+    assert same_bits(tmp_path / "whole", tmp_path / "old")
+
+
+def test_a_priors_run_of_before_a_setting_is_resumed_to_the_bit(made: Set, tmp_path: Path) -> None:
+    tiny_prior.train(*made, tmp_path / "whole", steps=4)
+    shutil.copytree(tmp_path / "whole", tmp_path / "old")
+    config = json.loads((tmp_path / "old" / "config.json").read_text())
+    del config["teaching"]["control_dropout"]
+    (tmp_path / "old" / "config.json").write_text(json.dumps(config))
+    shutil.rmtree(tmp_path / "old" / "checkpoints" / "step_00000004")
+    tiny_prior.train(*made, tmp_path / "old", resume=True, steps=4)
     assert same_bits(tmp_path / "whole", tmp_path / "old")
 
 

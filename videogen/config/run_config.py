@@ -19,7 +19,9 @@ def read_run_config(path: Path) -> dict[str, Any]:
     if version not in (1, VERSION):
         raise ValueError(f"version {version} is newer than this program, which reads up to {VERSION}")
     data = upgraded(data) if version == 1 else data
-    if isinstance(data.get("tokenizer"), dict):  # a run of before these settings
+    if isinstance(data.get("teaching"), dict):  # a run of before these settings
+        data["teaching"].setdefault("control_dropout", 0.0)
+    if isinstance(data.get("tokenizer"), dict):
         data["tokenizer"].setdefault("causal", True)
         data["tokenizer"].setdefault("layout", {"merge": 1, "kind": "grid"})
         data["tokenizer"].setdefault("kind", "cnn")
