@@ -184,7 +184,7 @@ def test_messages_to_the_model_process_keep_their_controls():
 
 
 def test_a_change_applies_from_the_next_latent_frame_on(pipe):
-    turns = {1: (3,), 5: (None,)}
+    turns = {1: (3, None)}
 
     def change(message):
         due = isinstance(message, FrameBatch) and message.first in turns
