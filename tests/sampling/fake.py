@@ -7,7 +7,7 @@ one integer, its packed codes, and an unknown token as `prior.unknown`.
 
 import math
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor

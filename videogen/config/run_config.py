@@ -19,8 +19,12 @@ def read_run_config(path: Path) -> dict[str, Any]:
     if version not in (1, VERSION):
         raise ValueError(f"version {version} is newer than this program, which reads up to {VERSION}")
     data = upgraded(data) if version == 1 else data
-    if isinstance(data.get("teaching"), dict):  # a run of before these settings
+    if isinstance(data.get("teaching"), dict):  # a prior's run of before these settings
         data["teaching"].setdefault("control_dropout", 0.0)
+        data.setdefault("distillation", None)
+        prior = data["prior"] = {"kind": "llama", "mask_noise": 0, **data["prior"]}
+        if isinstance(prior["head"], str):
+            prior["head"] = {"kind": prior["head"]}
     if isinstance(data.get("tokenizer"), dict):
         data["tokenizer"].setdefault("causal", True)
         data["tokenizer"].setdefault("layout", {"merge": 1, "kind": "grid"})
