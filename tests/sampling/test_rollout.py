@@ -194,7 +194,7 @@ def test_invalid_arguments_are_refused():
 def test_order_autoregressive_needs_next_token():
     class Deaf:
         def __init__(self, prior):
-            self.spec, self.device, self.begin = prior.spec, prior.device, prior.begin
+            self.spec, self.device, self.begin, self.mask_noise = prior.spec, prior.device, prior.begin, 0
 
     prior = Deaf(fake_prior())
     rollout = start_rollout(prior, prior.begin(None, 1), [1])

@@ -138,7 +138,7 @@ def as_control_plans(model: "PriorModel", control: Any, prompts: int) -> tuple[C
 
 
 def control_config(model: "PriorModel") -> "ControlConfig":
-    config: "ControlConfig | None" = model.config.control
+    config: ControlConfig | None = model.config.control
     if config is None:
         raise UsageError(f"{model.path}: its prior takes no control")
     return config
