@@ -68,6 +68,7 @@ def advancing_is_committing_and_proposing(model: PriorNetwork, batch: PriorBatch
     for t in range(batch.targets.shape[1]):
         stepped = commit_frames(model, batch, stepped, t, t + 1)
         controls = control_at(batch, t), control_at(batch, t + 1)
+        fused = with_mask_noise(model, batch, fused, t + 1)
         fused, proposal = model.advance(batch.clean[:, t], fused, *controls)
         expected = propose_nothing_known(model, batch, stepped, t + 1)
         worst = max(worst, distance(proposal, expected, batch.targets[:, t]))
@@ -146,7 +147,9 @@ def random_batch(
     known = ~hidden if config.objective == "masked" else None
     text = None if config.context is None else random_text(config.context, batch, generator)
     control = None if config.control is None else random_control(config.control, (batch, frames), generator)
-    return PriorBatch(targets, clean, known, text, torch.full((batch,), noise, device=generator.device), spec, control)
+    rates = torch.full((batch,), noise, device=generator.device)
+    mask_noise = torch.randn(*shape, config.mask_noise, **draw) if config.mask_noise else None
+    return PriorBatch(targets, clean, known, text, rates, spec, control, mask_noise)
 
 
 def random_codes(spec: TokenSpec, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
@@ -206,14 +209,22 @@ def proposals(
 
 def propose_frame(model: PriorNetwork, batch: PriorBatch, past: Any, t: int) -> TokenProposal:
     """The proposal at frame t given its known tokens; in decode order each token knows those before it."""
-    control = control_at(batch, t)
+    control, past = control_at(batch, t), with_mask_noise(model, batch, past, t)
     if batch.known is None:
         return model.propose(batch.clean[:, t], all_known(batch), past, control)[0]
     return model.propose(batch.targets[:, t], batch.known[:, t], past, control)[0]
 
 
 def propose_nothing_known(model: PriorNetwork, batch: PriorBatch, past: Any, t: int) -> TokenProposal:
+    past = with_mask_noise(model, batch, past, t)
     return model.propose(batch.targets[:, 0], ~all_known(batch), past, control_at(batch, t))[0]
+
+
+def with_mask_noise(model: PriorNetwork, batch: PriorBatch, past: Any, t: int) -> Any:
+    """The past with the random numbers of frame t, for a prior that takes some."""
+    if batch.mask_noise is None:
+        return past
+    return model.with_mask_noise(past, batch.mask_noise[:, min(t, batch.mask_noise.shape[1] - 1)])
 
 
 def all_known(batch: PriorBatch) -> Tensor:
@@ -228,7 +239,9 @@ def row_of(batch: PriorBatch, row: int) -> PriorBatch:
     one = slice(row, row + 1)
     known, control = (None if each is None else each[one] for each in (batch.known, batch.control))
     text = None if batch.text is None else batch.text.rows(one)
-    return PriorBatch(batch.targets[one], batch.clean[one], known, text, batch.noise_B[one], batch.spec, control)
+    mask_noise = None if batch.mask_noise is None else batch.mask_noise[one]
+    codes = batch.targets[one], batch.clean[one]
+    return PriorBatch(*codes, known, text, batch.noise_B[one], batch.spec, control, mask_noise)
 
 
 def memory(model: PriorNetwork, past: Any) -> tuple[tuple[int, int], ...]:

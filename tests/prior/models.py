@@ -36,6 +36,7 @@ def tiny_config(
     spec: TokenSpec | None = None,
     control: ControlConfig | None = None,
     head: HeadConfig = CHAIN,
+    mask_noise: int = 0,
 ) -> PriorConfig:
     return PriorConfig(
         spec=spec or grid_spec(codebooks, shape),
@@ -51,6 +52,7 @@ def tiny_config(
         sink_frames=sinks,
         qk_norm=qk_norm,
         head=head,
+        mask_noise=mask_noise,
     )
 
 
