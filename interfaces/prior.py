@@ -7,7 +7,7 @@ Legend: B streams, N tokens of a latent frame, M some of them, K codes of a toke
 """
 
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -40,15 +40,27 @@ class Text(NamedTuple):
         return Text(self.content.to(device), self.mask.to(device))
 
 
+Score = Literal["none", "log_probability", "entropy"]
+
+
 @dataclass(frozen=True)
 class DrawSettings:
-    """How a proposal samples tokens at one step."""
+    """How a proposal samples tokens at one step, and what it tells of each token.
+
+    Scores, in nats and after guidance:
+
+    none             0
+    log_probability  of the drawn codes, before temperature, top-k and top-p
+    entropy          of what the codes are drawn from, after temperature, top-k and top-p. For a token of several codes,
+                     the sum over codes of the entropy given the codes drawn before: its mean over draws is the entropy
+                     of the token
+    """
 
     temperature: float = 1.0  # 0: argmax
     top_k: int | None = None
     top_p: float | None = None
     guidance: float | Tensor | None = None  # the scale, or one per sample; None: no guidance
-    confidence: bool = True  # whether the caller needs the log-probabilities
+    score: Score = "log_probability"  # the one that the caller needs
     broken: Tensor | None = None  # bool []: a head sets it for NaN or infinity, and continues with zeros
 
 
@@ -69,10 +81,13 @@ class Proposal(Protocol):
         """The distributions of these tokens only, numbered in decode order."""
 
     def sample(self, settings: DrawSettings, rng: TokenRNG) -> tuple[Tensor, Tensor]:
-        """Codes [B, M, K], and the log-probability of each token float32 [B, M] before temperature, top-k and top-p.
+        """Codes [B, M, K], and `settings.score` of each token float32 [B, M].
 
         With guidance the proposal has 2B streams, with text and then without, and the result has B.
         """
+
+    def log_probability(self, codes_BMK: Tensor, settings: DrawSettings) -> Tensor:
+        """float32 [B, M]: the score `log_probability` that `sample` gives if it draws these codes."""
 
 
 class FramePrior(Protocol, Generic[PastT, PresentT]):

@@ -8,7 +8,8 @@ rollout.py         one latent frame after the other: read this first
 maskgit.py         one latent frame in a few steps
 autoregressive.py  one latent frame token by token
 orders.py, halton.py   which tokens a step reveals
-schedule.py        how many tokens a step reveals, and the guidance scale of a step
+plan.py            the steps of a latent frame
+schedule.py        how many tokens a step reveals, and how guidance changes
 guidance.py        classifier-free guidance
 rng.py             random numbers as a function of seed, frame, step and token
 """

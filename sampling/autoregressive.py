@@ -31,7 +31,7 @@ def autoregressive(
     for position in range(int(steps_B.max())):
         proposal = prior.next_token(duplicate_for_guidance(codes_BNK[:, :position], sampler), past, control)
         scale = guidance_scale(sampler, ranks[position], steps, codes_BNK.device)
-        settings = draw_settings(sampler, scale, confidence=False)
+        settings = draw_settings(sampler, scale)
         drawn_B1K, _ = proposal.sample(settings, StepRNG(rng, position, (1, 1), first_B1))
         drawn_BK = drawn_B1K[:, 0].to(codes_BNK.dtype)
         codes_BNK[:, position] = torch.where(masked_BN[:, position].unsqueeze(-1), drawn_BK, codes_BNK[:, position])

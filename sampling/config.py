@@ -5,16 +5,16 @@ from typing import ClassVar, Literal, TypedDict
 
 from sampling.settings import setting, specs_of
 
-Order = Literal["halton", "confidence", "random", "threshold", "raster", "autoregressive"]
+Order = Literal["halton", "confidence", "random", "threshold", "entropy", "raster", "autoregressive"]
 Schedule = Literal["cosine", "linear", "arccos", "square"]
 Ramp = Literal["constant", "linear", "cosine"]
 GuidanceDrops = Literal["text", "control", "both"]
 
 ORDERS: dict[str, tuple[Order, ...]] = {  # that work with each training objective of a prior
-    "masked": ("halton", "confidence", "random", "threshold", "raster"),
+    "masked": ("halton", "confidence", "random", "threshold", "entropy", "raster"),
     "autoregressive": ("autoregressive", "raster"),
 }
-WITH_LIKELIHOOD: tuple[Order, ...] = ("confidence", "threshold")  # they need the probability of a token
+WITH_LIKELIHOOD: tuple[Order, ...] = ("confidence", "threshold", "entropy")  # they need the probability of a token
 RANDOM_SEEDS = 2**32  # random seeds are below this: short enough to type
 LOWEST_TEMPERATURE = 1e-6  # below this, float32 overflows
 FIRST_FRAMES = 2  # latent frames at the start of a scene: the first sets its content, the second its motion
@@ -28,6 +28,7 @@ class SamplerConfig:
     confidence      the most confident tokens first, with noise that fades within each frame
     random          positions in random order
     threshold       all tokens above a probability, and at least as many as the schedule: easy frames end early
+    entropy         the least uncertain tokens first, as many as a bound allows, and at least as many as the schedule
     raster          row by row, with a full forward pass for each token; works with any prior
     autoregressive  row by row with a key-value cache, for a prior trained with objective autoregressive
     """
@@ -37,6 +38,12 @@ class SamplerConfig:
         8,
         "Forward passes per latent frame (per group, if its tokens come in groups), at most; fewer are faster.",
         minimum=1,
+    )
+    group_steps: str | None = setting(
+        None,
+        "The steps of each group of tokens, coarse before fine, instead of steps in each.",
+        pattern="[1-9][0-9]*([+][1-9][0-9]*)*",
+        form="the steps of each group, such as 2+8",
     )
     first_frames_step_multiplier: int = setting(
         1, "Multiplies the steps in the first two latent frames of a scene.", minimum=1
@@ -56,9 +63,26 @@ class SamplerConfig:
     guidance_drops: GuidanceDrops = setting(
         "text", "What the second stream of guidance goes without: the text, the control, or both."
     )
+    guidance_start: float = setting(
+        0.0, "Share of the steps of a frame before which guidance is 1; they cost the same.", minimum=0, maximum=1
+    )
+    guidance_end: float = setting(
+        1.0, "Share of the steps of a frame after which guidance is 1; they cost the same.", minimum=0, maximum=1
+    )
     noise: float = setting(4.5, "Randomness of the order confidence, in nats.", minimum=0)  # 4.5: as in MaskGIT
     threshold: float = setting(
         0.9, "Probability from which the order threshold accepts a token.", exclusive_minimum=0, maximum=1
+    )
+    entropy_bound: float = setting(
+        1.0,
+        "Nats: the order entropy reveals tokens while the sum of their entropies without the largest is at most this.",
+        exclusive_minimum=0,
+    )
+    draft_threshold: float | None = setting(
+        None,
+        "Copies tokens of the latent frame before that have at least this probability; fewer steps for the others.",
+        exclusive_minimum=0,
+        maximum=1,
     )
 
     RENAMED: ClassVar[dict[str, str]] = {
@@ -91,11 +115,21 @@ class SamplerConfig:
         """The settings for latent frame number `frame` of a scene, from 0."""
         if self.first_frames_step_multiplier == 1 or frame >= FIRST_FRAMES:
             return self
-        return replace(self, steps=self.steps * self.first_frames_step_multiplier)
+        factor, groups = self.first_frames_step_multiplier, self.steps_of_groups
+        multiplied = None if groups is None else "+".join(str(factor * steps) for steps in groups)
+        return replace(self, steps=factor * self.steps, group_steps=multiplied)
 
-    def steps_of(self, tokens: int) -> int:
-        """The maximum number of steps for a latent frame with this many masked tokens: at most one per token."""
-        return tokens if self.order in ORDERS["autoregressive"] else min(self.steps, tokens)
+    @property
+    def steps_of_groups(self) -> tuple[int, ...] | None:
+        """`group_steps` as numbers."""
+        return None if self.group_steps is None else tuple(map(int, self.group_steps.split("+")))
+
+    def steps_of(self, tokens: int, group: int = 0) -> int:
+        """The maximum number of steps for this many masked tokens of group number `group`: at most one per token."""
+        if self.order in ORDERS["autoregressive"]:
+            return tokens
+        groups = self.steps_of_groups
+        return min(self.steps if groups is None else groups[group], tokens)
 
 
 SETTINGS = specs_of(SamplerConfig)
@@ -106,6 +140,7 @@ class SamplingOverrides(TypedDict, total=False):
 
     order: Order | None
     steps: int | None
+    group_steps: str | None
     first_frames_step_multiplier: int | None
     schedule: Schedule | None
     temperature: float | None
@@ -113,8 +148,12 @@ class SamplingOverrides(TypedDict, total=False):
     top_p: float | None
     guidance_schedule: Ramp | None
     guidance_drops: GuidanceDrops | None
+    guidance_start: float | None
+    guidance_end: float | None
     noise: float | None
     threshold: float | None
+    entropy_bound: float | None
+    draft_threshold: float | None
 
 
 def orders_of(objective: str, likelihood: bool = True) -> tuple[Order, ...]:
@@ -122,10 +161,27 @@ def orders_of(objective: str, likelihood: bool = True) -> tuple[Order, ...]:
     return tuple(order for order in ORDERS[objective] if likelihood or order not in WITH_LIKELIHOOD)
 
 
-def incompatibility(order: Order, objective: str, likelihood: bool = True) -> str | None:
-    """Why a prior cannot be sampled in this order, or None."""
+def incompatibility(
+    sampler: SamplerConfig, objective: str, likelihood: bool = True, groups: int | None = None
+) -> str | None:
+    """Why a prior cannot be sampled with these settings, or None; the first word is the name of a setting.
+
+    `likelihood` says whether its head knows the probability of a token; `groups` counts those of its tokens, if known.
+    """
     orders = orders_of(objective, likelihood)
-    if order in orders:
+    if sampler.order not in orders:
+        unsuited = sampler.order not in ORDERS[objective]
+        whose = f"whose objective is {objective}" if unsuited else "whose head has no likelihood"
+        return f"order = {sampler.order} does not work with this prior, {whose}; use {', '.join(orders)}"
+    if sampler.draft_threshold is not None and not (likelihood and objective == "masked"):
+        whose = f"whose objective is {objective}" if likelihood else "whose head has no likelihood"
+        return f"draft_threshold = {sampler.draft_threshold:g} does not work with this prior, {whose}"
+    return None if groups is None else wrong_group_steps(sampler, groups)
+
+
+def wrong_group_steps(sampler: SamplerConfig, groups: int) -> str | None:
+    """Why `group_steps` does not fit this number of groups, or None."""
+    given = sampler.steps_of_groups
+    if given is None or len(given) == groups:
         return None
-    whose = f"whose objective is {objective}" if order not in ORDERS[objective] else "whose head has no likelihood"
-    return f"order = {order} does not work with this prior, {whose}; use {', '.join(orders)}"
+    return f"group_steps = {sampler.group_steps} is for {len(given)} groups of tokens; this model has {groups}"

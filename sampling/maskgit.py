@@ -4,20 +4,19 @@ Published as Chang et al., "MaskGIT: masked generative image transformer" (2022)
 fine, one group is sampled after the other.
 """
 
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+import math
 from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
-from interfaces.prior import DrawSettings, FramePrior, Proposal
+from interfaces.prior import DrawSettings, FramePrior, Proposal, Score
 from interfaces.tokens import TokenSpec
 from sampling.config import SamplerConfig
 from sampling.guidance import control_for_guidance, duplicate_for_guidance, guidance_scale
-from sampling.orders import STATIC_ORDERS, RevealState, to_reveal
+from sampling.orders import ADAPTIVE_ORDERS, SCORES, STATIC_ORDERS, RevealState, to_reveal
+from sampling.plan import GroupPlan, group_plans, shorten
 from sampling.rng import CounterRNG, StepRNG
-from sampling.schedule import masked_after
 
 PastT = TypeVar("PastT")
 PresentT = TypeVar("PresentT")
@@ -47,11 +46,15 @@ def maskgit(
     sampler: SamplerConfig,
     rng: CounterRNG,
     proposal: Proposal | None = None,
+    draft_BNK: Tensor | None = None,
 ) -> SampledFrame:
-    """Samples the unknown tokens, group by group; `proposal` saves the first forward pass."""
+    """Samples the unknown tokens, group by group; `proposal` saves the first forward pass.
+
+    With `draft_threshold`, tokens of `draft_BNK`, the latent frame before, are copied where they are probable.
+    """
     steps_B = torch.zeros(len(frame.codes_BNK), dtype=torch.int64, device=frame.codes_BNK.device)
     for group in group_plans(frame.known_BN, spec, sampler):
-        frame, steps = sample_group(prior, past, frame, group, sampler, rng, proposal)
+        frame, steps = sample_group(prior, past, frame, group, sampler, rng, proposal, draft_BNK)
         steps_B, proposal = steps_B + steps, None
     return SampledFrame(frame.codes_BNK, steps_B)
 
@@ -60,27 +63,32 @@ def sample_group(
     prior: FramePrior[PastT, PresentT],
     past: PastT,
     frame: LatentFrame,
-    group: "GroupPlan",
+    group: GroupPlan,
     sampler: SamplerConfig,
     rng: CounterRNG,
     proposal: Proposal | None,
+    draft_BNK: Tensor | None = None,
 ) -> tuple[LatentFrame, Tensor]:
     """The latent frame with this group sampled, and the steps that each sample took.
 
     A finished sample stays unchanged while others continue, so each sample gets what it would get alone. Tokens are
     drawn only where this step may reveal them: the head costs as much as a layer of a small prior.
     """
+    steps_B = torch.zeros(len(frame.codes_BNK), dtype=torch.int64, device=frame.codes_BNK.device)
+    passes_B = steps_B  # at least so many: one shows what a draft is worth
+    if draft_BNK is not None and sampler.draft_threshold is not None and any(group.counts):
+        passes_B = (~frame.known_BN[:, group.tokens]).any(1).long()
+        frame, group, proposal = accept_draft(prior, past, frame, group, sampler, proposal, draft_BNK)
     codes_BNK, known_BN, control = frame
-    shape, tokens, steps, plan_steps = group
-    static = sampler.order in STATIC_ORDERS
-    steps_B = torch.zeros(len(codes_BNK), dtype=torch.int64, device=codes_BNK.device)
+    tokens, order = group.tokens, sampler.order
+    static, score = order in STATIC_ORDERS, SCORES.get(order, "none")
     control = control_for_guidance(control, sampler)
-    for step, plan_step in enumerate(plan_steps):
+    for step, plan_step in enumerate(group.plan_steps):
         unknown_BN = ~known_BN[:, tokens]
-        if sampler.order == "threshold" and not unknown_BN.any():
-            break  # only this order can finish early; others need no GPU synchronization
-        confidence_BN = torch.zeros(unknown_BN.shape, device=codes_BNK.device)
-        state = RevealState(confidence_BN, shape, step, steps, tokens.start, sampler, rng)
+        if order in ADAPTIVE_ORDERS and not unknown_BN.any():
+            break  # only these orders can finish early; others need no GPU synchronization
+        score_BN = torch.zeros(unknown_BN.shape, device=codes_BNK.device)
+        state = RevealState(score_BN, group.shape, step, group.steps, tokens.start, sampler, rng)
         due_BN = to_reveal(state, unknown_BN, plan_step.masked_B) if static else unknown_BN
         positions_BM = select_positions(due_BN, plan_step.due if static else plan_step.unknown)
         query_BM = duplicate_for_guidance(positions_BM + tokens.start, sampler)
@@ -89,56 +97,50 @@ def sample_group(
             proposed, _ = prior.propose(*inputs, past, control, query_BM)
         else:
             proposed = proposal.at(query_BM)
-        scale = guidance_scale(sampler, (step,) * len(steps), steps, codes_BNK.device)
-        settings = draw_settings(sampler, scale, confidence=not static)
-        drawn_BMK, confidence_BM = proposed.sample(settings, StepRNG(rng, tokens.start + step, shape, positions_BM))
+        scale = guidance_scale(sampler, group.done(step), group.steps, codes_BNK.device)
+        numbers = StepRNG(rng, tokens.start + step, group.shape, positions_BM)
+        drawn_BMK, score_BM = proposed.sample(draw_settings(sampler, scale, score), numbers)
         if not static:
-            state = state._replace(confidence_BN=confidence_BN.scatter(1, positions_BM, confidence_BM))
+            state = state._replace(score_BN=score_BN.scatter(1, positions_BM, score_BM))
             due_BN = to_reveal(state, unknown_BN, plan_step.masked_B)
         codes_BNK, known_BN = reveal(codes_BNK, known_BN, tokens, due_BN, positions_BM, drawn_BMK)
         steps_B = steps_B + unknown_BN.any(1)
-    return frame._replace(codes_BNK=codes_BNK, known_BN=known_BN), steps_B
+    return frame._replace(codes_BNK=codes_BNK, known_BN=known_BN), torch.maximum(steps_B, passes_B)
 
 
-class RevealStep(NamedTuple):
-    """One step of the plan."""
+def accept_draft(
+    prior: FramePrior[PastT, PresentT],
+    past: PastT,
+    frame: LatentFrame,
+    group: GroupPlan,
+    sampler: SamplerConfig,
+    proposal: Proposal | None,
+    draft_BNK: Tensor,
+) -> tuple[LatentFrame, GroupPlan, Proposal]:
+    """The frame with the tokens of the draft that the first proposal finds probable, a plan for the others, and the
+    proposal, which also serves the first step.
 
-    masked_B: Tensor  # int64: how many tokens of each sample may stay masked after it
-    unknown: int  # the most masked tokens of a sample before it
-    due: int  # the most tokens of a sample that it reveals
-
-
-class GroupPlan(NamedTuple):
-    """The steps for one group of tokens."""
-
-    shape: tuple[int, ...]
-    tokens: slice
-    steps: tuple[int, ...]  # of each sample
-    plan_steps: tuple[RevealStep, ...]
-
-
-def group_plans(known_BN: Tensor, spec: TokenSpec, sampler: SamplerConfig) -> list[GroupPlan]:
-    """The plans of all groups at once: a GPU is waited for once a latent frame, not once a group."""
-    counts_GB = torch.stack([(~known_BN[:, tokens]).sum(1) for tokens in spec.slices]).tolist()
-    plans = []
-    for group, tokens, counts in zip(spec.groups, spec.slices, counts_GB, strict=True):
-        steps = tuple(sampler.steps_of(count) for count in counts)
-        plans.append(GroupPlan(group.shape, tokens, steps, tuple(plan(counts, sampler, known_BN.device))))
-    return plans
-
-
-def plan(counts: Sequence[int], sampler: SamplerConfig, device: torch.device) -> Iterator[RevealStep]:
-    """The steps for `counts` masked tokens of each sample; computed in advance, without GPU synchronization."""
-    most = max(sampler.steps_of(count) for count in counts)
-    masked = [masked_after(sampler.schedule, count, sampler.steps_of(count)) for count in counts]
-    left = [tuple(counts), *zip(*(row + (0,) * (most - len(row)) for row in masked), strict=True)]
-    masked_SB = torch.tensor(left[1:], device=device)
-    for (before, after), masked_B in zip(pairwise(left), masked_SB, strict=True):
-        yield RevealStep(masked_B, max(before), max(was - now for was, now in zip(before, after, strict=True)))
+    As the order threshold does, a token is accepted by its log-probability before temperature, top-k and top-p.
+    """
+    assert sampler.draft_threshold is not None
+    codes_BNK, known_BN, control = frame
+    device, tokens = codes_BNK.device, group.tokens
+    if proposal is None:
+        inputs = [duplicate_for_guidance(each, sampler) for each in (codes_BNK, known_BN)]
+        control = None if control is None else duplicate_for_guidance(control, sampler)
+        proposal, _ = prior.propose(inputs[0], inputs[1], past, control)
+    positions_BM = torch.arange(tokens.stop - tokens.start, device=device).expand(len(codes_BNK), -1)
+    query_BM, draft_BMK = duplicate_for_guidance(positions_BM + tokens.start, sampler), draft_BNK[:, tokens]
+    settings = draw_settings(sampler, guidance_scale(sampler, group.done(0), group.steps, device))
+    probable_BM = proposal.at(query_BM).log_probability(draft_BMK, settings) >= math.log(sampler.draft_threshold)
+    accepted_BM = probable_BM & ~known_BN[:, tokens]
+    codes_BNK, known_BN = reveal(codes_BNK, known_BN, tokens, accepted_BM, positions_BM, draft_BMK)
+    group = shorten(group, (~known_BN[:, tokens]).sum(1).tolist(), sampler.schedule, device)
+    return frame._replace(codes_BNK=codes_BNK, known_BN=known_BN), group, proposal
 
 
-def draw_settings(sampler: SamplerConfig, scale: float | Tensor | None, confidence: bool) -> DrawSettings:
-    return DrawSettings(sampler.temperature, sampler.top_k, sampler.top_p, scale, confidence)
+def draw_settings(sampler: SamplerConfig, scale: float | Tensor | None, score: Score = "none") -> DrawSettings:
+    return DrawSettings(sampler.temperature, sampler.top_k, sampler.top_p, scale, score)
 
 
 def select_positions(selected_BN: Tensor, count: int) -> Tensor:

@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from interfaces.prior import Score
 from sampling.config import Order, SamplerConfig
 from sampling.halton import halton_ranks
 from sampling.rng import CounterRNG
@@ -15,7 +17,7 @@ from sampling.rng import CounterRNG
 class RevealState(NamedTuple):
     """The inputs of an order."""
 
-    confidence_BN: Tensor  # log-probability of the drawn codes; static orders ignore it
+    score_BN: Tensor  # of the drawn codes, by `SCORES`; static orders ignore it
     shape: tuple[int, ...]  # of the group
     step: int  # from 0
     steps: tuple[int, ...]  # of each sample
@@ -28,13 +30,17 @@ def by_confidence(state: RevealState) -> Tensor:
     """Confidence with Gumbel noise that fades within each latent frame; it keeps videos from freezing."""
     left = [1 - min((state.step + 1) / steps, 1.0) if steps else 0.0 for steps in state.steps]
     alike = len(set(left)) == 1  # usually: then no transfer to a GPU is needed
-    share = left[0] if alike else torch.tensor(left, device=state.confidence_BN.device)[:, None].double()
+    share = left[0] if alike else torch.tensor(left, device=state.score_BN.device)[:, None].double()
     noise_BN = state.rng.gumbels("order", state.offset + state.step, *state.shape).flatten(1)
-    return state.confidence_BN + state.sampler.noise * share * noise_BN
+    return state.score_BN + state.sampler.noise * share * noise_BN
 
 
 def by_certainty(state: RevealState) -> Tensor:
-    return state.confidence_BN
+    return state.score_BN
+
+
+def by_entropy(state: RevealState) -> Tensor:
+    return -state.score_BN
 
 
 def by_random_number(state: RevealState) -> Tensor:
@@ -44,33 +50,62 @@ def by_random_number(state: RevealState) -> Tensor:
 
 def by_halton(state: RevealState) -> Tensor:
     height, width = (1, *state.shape)[-2:]
-    ranks_N = halton_ranks(height, width, state.confidence_BN.device).flatten()
-    return -ranks_N.expand_as(state.confidence_BN)
+    ranks_N = halton_ranks(height, width, state.score_BN.device).flatten()
+    return -ranks_N.expand_as(state.score_BN)
 
 
 def by_raster(state: RevealState) -> Tensor:
-    places_N = torch.arange(state.confidence_BN.shape[1], device=state.confidence_BN.device)
-    return -places_N.expand_as(state.confidence_BN)
+    places_N = torch.arange(state.score_BN.shape[1], device=state.score_BN.device)
+    return -places_N.expand_as(state.score_BN)
 
 
-SCORES: dict[Order, Callable[[RevealState], Tensor]] = {
+PRIORITIES: dict[Order, Callable[[RevealState], Tensor]] = {
     "confidence": by_confidence,
     "threshold": by_certainty,
+    "entropy": by_entropy,
     "random": by_random_number,
     "halton": by_halton,
     "raster": by_raster,
 }
 
-STATIC_ORDERS: tuple[Order, ...] = ("random", "halton", "raster")  # independent of the drawn codes
+SCORES: dict[Order, Score] = {  # what an order needs to know of the drawn codes
+    "confidence": "log_probability",
+    "threshold": "log_probability",
+    "entropy": "entropy",
+}
+STATIC_ORDERS = tuple(order for order in PRIORITIES if order not in SCORES)  # independent of the drawn codes
+
+
+def above_threshold(state: RevealState, ranks_BN: Tensor) -> Tensor:
+    return state.score_BN >= math.log(state.sampler.threshold)
+
+
+def below_entropy_bound(state: RevealState, ranks_BN: Tensor) -> Tensor:
+    """The most tokens, lowest entropy first, whose entropies without the largest have a sum within the bound.
+
+    Drawn independently, tokens differ from their joint distribution by at most this sum, in nats of the KL divergence.
+    Published as Ben-Hamu et al., "Accelerated sampling from masked diffusion models via entropy bounded unmasking"
+    (2025).
+    """
+    sorted_BN = torch.zeros_like(state.score_BN, dtype=torch.float64).scatter(1, ranks_BN, state.score_BN.double())
+    before_BN = F.pad(sorted_BN.cumsum(1)[:, :-1], (1, 0))  # the largest of a set is its last
+    return before_BN.gather(1, ranks_BN) <= state.sampler.entropy_bound
+
+
+ADAPTIVE_ORDERS: dict[Order, Callable[[RevealState, Tensor], Tensor]] = {  # may reveal more than the schedule asks for
+    "threshold": above_threshold,
+    "entropy": below_entropy_bound,
+}
 
 
 def to_reveal(state: RevealState, unknown_BN: Tensor, masked_B: Tensor) -> Tensor:
     """bool [B, N]: the tokens to reveal, so that at most `masked_B` stay masked; at least one if one is masked."""
+    order = state.sampler.order
     due_B = (unknown_BN.sum(1) - masked_B).clamp_min(1)
-    scores_BN = torch.where(unknown_BN, SCORES[state.sampler.order](state), -torch.inf)
-    revealed_BN = ranks(scores_BN) < due_B[:, None]
-    if state.sampler.order == "threshold":
-        revealed_BN = revealed_BN | (state.confidence_BN >= math.log(state.sampler.threshold))
+    ranks_BN = ranks(torch.where(unknown_BN, PRIORITIES[order](state), -torch.inf))
+    revealed_BN = ranks_BN < due_B[:, None]
+    if order in ADAPTIVE_ORDERS:
+        revealed_BN = revealed_BN | ADAPTIVE_ORDERS[order](state, ranks_BN)
     return revealed_BN & unknown_BN
 
 

@@ -34,6 +34,7 @@ class Rollout(NamedTuple, Generic[PastT]):
     seeds: tuple[int, ...]
     frame: int  # number of the next latent frame
     scene: int = 0  # number of the first latent frame of the scene
+    previous_BNK: Tensor | None = None  # codes of the latent frame before the next one, if there is one
 
 
 def start_rollout(
@@ -42,14 +43,16 @@ def start_rollout(
     seeds: Sequence[int],
     spec: TokenSpec | None = None,
     first_frame: int = 0,
+    previous_BNK: Tensor | None = None,
 ) -> Rollout[PastT]:
     """The state before the first latent frame, whose number is `first_frame`; one sample for each seed.
 
+    `previous_BNK` are the codes of the latent frame before it, if there is one: `draft_threshold` copies from them.
     With guidance, the past has twice as many streams: with text or control, then without.
     """
     if not seeds:
         raise ValueError("seeds = []: nothing would be sampled")
-    return Rollout(past, None, prior.spec if spec is None else spec, tuple(seeds), first_frame)
+    return Rollout(past, None, prior.spec if spec is None else spec, tuple(seeds), first_frame, 0, previous_BNK)
 
 
 @torch.no_grad()
@@ -61,7 +64,7 @@ def sample_frame(
     control: Tensor | None = None,
 ) -> tuple[Rollout[PastT], SampledFrame]:
     """Samples the next latent frame; `given` holds tokens that it must have."""
-    past, last, spec, seeds, number, scene = rollout
+    past, last, spec, seeds, number, scene, previous_BNK = rollout
     sampler = sampler.of_frame(number - scene)
     frame = masked_frame(spec, len(seeds), prior.device, control)
     if given is not None:
@@ -77,12 +80,12 @@ def sample_frame(
     elif last is not None and (given is None or not frame.known_BN.any()):
         controls = (control_for_guidance(each, sampler) for each in (last.control, control))
         past, proposal = prior.advance(duplicate_for_guidance(last.codes_BNK, sampler), past, *controls)
-        sampled = maskgit(prior, past, spec, frame, sampler, rng, proposal)
+        sampled = maskgit(prior, past, spec, frame, sampler, rng, proposal, previous_BNK)
     else:
         past = flush(prior, rollout, sampler)
-        sampled = maskgit(prior, past, spec, frame, sampler, rng)
+        sampled = maskgit(prior, past, spec, frame, sampler, rng, None, previous_BNK)
     last = LatentFrame(sampled.codes_BNK, torch.ones_like(frame.known_BN), control)
-    return Rollout(past, last, spec, seeds, number + 1, scene), sampled
+    return Rollout(past, last, spec, seeds, number + 1, scene, sampled.codes_BNK), sampled
 
 
 def sample_frames(

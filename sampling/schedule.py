@@ -36,3 +36,8 @@ def scale_at(ramp: Ramp, scale: float, step: int, steps: int) -> float:
     """The guidance scale of step number `step` (from 0); the last step has the full scale."""
     done = step / (steps - 1) if steps > 1 else 1.0
     return 1 + (scale - 1) * RAMPS[ramp](done)
+
+
+def is_within(start: float, end: float, step: int, steps: int) -> bool:
+    """Whether the middle of step number `step` (from 0) lies between these shares of the steps."""
+    return steps <= 0 or start <= (step + 0.5) / steps <= end

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 import types
 import typing
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ class SettingSpec:
     default: Any
     help: str
     choices: tuple[str, ...] = ()
+    pattern: str = ""  # of a text without choices, and
+    form: str = ""  # the same in words
     minimum: float | None = None
     exclusive_minimum: float | None = None
     maximum: float | None = None
@@ -30,6 +33,8 @@ class SettingSpec:
         """What a value must be, in words."""
         if self.choices:
             return f"one of {', '.join(self.choices)}"
+        if self.pattern:
+            return self.form
         what = "a whole number" if self.kind is int else "a finite number"
         low = "" if self.minimum is None else f" of at least {self.minimum:g}"
         low = low if self.exclusive_minimum is None else f" above {self.exclusive_minimum:g}"
@@ -44,6 +49,8 @@ class SettingSpec:
     def _allows(self, value: Any) -> bool:
         if self.choices:
             return value in self.choices
+        if self.pattern:
+            return isinstance(value, str) and re.fullmatch(self.pattern, value) is not None
         if not hasattr(value, "__index__") and (self.kind is int or not hasattr(value, "__float__")):
             return False
         if self.allow_zero and value == 0:
@@ -58,6 +65,8 @@ class SettingSpec:
         schema: dict[str, Any] = {"type": JSON_TYPES[self.kind]}
         if self.choices:
             return {**schema, "enum": list(self.choices), "description": self.help}
+        if self.pattern:
+            return {**schema, "pattern": f"^({self.pattern})$", "title": self.form, "description": self.help}
         highest = min((bound for bound in (self.maximum, maximum) if bound is not None), default=None)
         bounds = {"minimum": self.minimum, "exclusiveMinimum": self.exclusive_minimum, "maximum": highest}
         ranged = {**schema, **{name: bound for name, bound in bounds.items() if bound is not None}}

@@ -118,7 +118,8 @@ def prefill(model: PriorModel, request: GenerationRequest, context: Context | No
         _, decoder = model.tokenizer.network.decode(codes_BTNK, spec, decoder)
     visible = trim_context(model, context)
     past = prefill_past(model, request, visible)
-    rollout = start_rollout(model.network, past, request.seeds, spec, first_frame=codes_BTNK.shape[1])
+    previous_BNK = codes_BTNK[:, -1] if codes_BTNK.shape[1] else None
+    rollout = start_rollout(model.network, past, request.seeds, spec, codes_BTNK.shape[1], previous_BNK)
     return GenerationState(rollout, decoder, visible)
 
 

@@ -31,6 +31,9 @@ class Head(Protocol):
     def sample(self, features_BMC: Tensor, settings: DrawSettings, rng: TokenRNG) -> tuple[Tensor, Tensor]:
         """See `interfaces.prior.Proposal.sample`."""
 
+    def log_probability(self, features_BMC: Tensor, codes_BMK: Tensor, settings: DrawSettings) -> Tensor:
+        """See `interfaces.prior.Proposal.log_probability`."""
+
     def guesses(self, features: Tensor) -> Tensor:
         """The most likely codes [..., K], each given those before it."""
 
@@ -53,6 +56,9 @@ class TokenProposal:
 
     def sample(self, settings: DrawSettings, rng: TokenRNG) -> tuple[Tensor, Tensor]:
         return self.head.sample(self.features, settings, rng)
+
+    def log_probability(self, codes_BMK: Tensor, settings: DrawSettings) -> Tensor:
+        return self.head.log_probability(self.features, codes_BMK, settings)
 
 
 def at_positions(values_BN: Tensor, positions_BM: Tensor) -> Tensor:

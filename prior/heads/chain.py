@@ -1,5 +1,7 @@
 """One code after the other, by the chain rule: the exact distribution of a token with any number of codebooks."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -8,7 +10,7 @@ from interfaces.prior import DrawSettings, TokenRNG
 from interfaces.tokens import TokenSpec
 from prior.head_config import ChainConfig
 from prior.heads.base import TokenLosses, code_losses, codebooks_of, sum_losses
-from prior.heads.token_sampling import sample_codes
+from prior.heads.token_sampling import log_probability, sample_codes
 from prior.linear import Linear
 
 
@@ -52,7 +54,14 @@ class ChainHead(nn.Module):
         return sum_losses(code_losses(self(features, codes[..., :k]), codes[..., k], smoothing) for k in places)
 
     def sample(self, features_BMC: Tensor, settings: DrawSettings, rng: TokenRNG) -> tuple[Tensor, Tensor]:
-        known: Tensor | None = None  # codes come one by one, so each is embedded once
+        return sample_codes(self.code_by_code(features_BMC), len(self.codebooks), settings, rng)
+
+    def log_probability(self, features_BMC: Tensor, codes_BMK: Tensor, settings: DrawSettings) -> Tensor:
+        return log_probability(self.code_by_code(features_BMC), codes_BMK, settings)
+
+    def code_by_code(self, features_BMC: Tensor) -> Callable[[Tensor], Tensor]:
+        """The logits given the codes so far; call it with one code more each time, so that each is embedded once."""
+        known: Tensor | None = None
 
         def logits(known_codes: Tensor) -> Tensor:
             nonlocal known
@@ -60,7 +69,7 @@ class ChainHead(nn.Module):
             known = self.with_code(known, known_codes[..., -1], place - 1) if place else None
             return self.logits(features_BMC, known, place)
 
-        return sample_codes(logits, len(self.codebooks), settings, rng)
+        return logits
 
     def guesses(self, features: Tensor) -> Tensor:
         codes = torch.empty(*features.shape[:-1], 0, dtype=torch.int64, device=features.device)

@@ -14,7 +14,7 @@ from prior.blocks import Block
 from prior.config import BlockShape
 from prior.head_config import DepthConfig
 from prior.heads.base import TokenLosses, code_losses, codebooks_of, sum_losses
-from prior.heads.token_sampling import sample_codes
+from prior.heads.token_sampling import log_probability, sample_codes
 from prior.linear import Linear
 from prior.rotary import RotaryCache, context_rotary
 
@@ -71,6 +71,9 @@ class DepthHead(nn.Module):
     def sample(self, features_BMC: Tensor, settings: DrawSettings, rng: TokenRNG) -> tuple[Tensor, Tensor]:
         reader = DepthReader(self, features_BMC)
         return sample_codes(reader.logits, len(self.codebooks), settings, rng)
+
+    def log_probability(self, features_BMC: Tensor, codes_BMK: Tensor, settings: DrawSettings) -> Tensor:
+        return log_probability(DepthReader(self, features_BMC).logits, codes_BMK, settings)
 
     def guesses(self, features: Tensor) -> Tensor:
         reader = DepthReader(self, features.reshape(1, -1, features.shape[-1]))

@@ -9,7 +9,7 @@ from interfaces.prior import DrawSettings, TokenRNG
 from interfaces.tokens import TokenSpec
 from prior.head_config import FlatConfig
 from prior.heads.base import TokenLosses, code_losses, codebooks_of
-from prior.heads.token_sampling import sample_codes
+from prior.heads.token_sampling import log_probability, sample_codes
 from prior.linear import Linear
 
 MAX_TOKENS = 2**16  # different ones: more logits than that cost more than the prior itself
@@ -37,6 +37,10 @@ class FlatHead(nn.Module):
     def sample(self, features_BMC: Tensor, settings: DrawSettings, rng: TokenRNG) -> tuple[Tensor, Tensor]:
         numbers_BM1, confidence_BM = sample_codes(lambda _: self(features_BMC), 1, settings, rng)
         return self.split(numbers_BM1.squeeze(-1)), confidence_BM
+
+    def log_probability(self, features_BMC: Tensor, codes_BMK: Tensor, settings: DrawSettings) -> Tensor:
+        numbers_BM1 = self.joined(codes_BMK).unsqueeze(-1)
+        return log_probability(lambda _: self(features_BMC), numbers_BM1, settings)
 
     def guesses(self, features: Tensor) -> Tensor:
         return self.split(self(features).argmax(-1))

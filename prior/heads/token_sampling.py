@@ -13,24 +13,51 @@ FEW = 64  # codes that usually have nearly all of the probability
 def sample_codes(
     logits: Callable[[Tensor], Tensor], depth: int, settings: DrawSettings, rng: TokenRNG
 ) -> tuple[Tensor, Tensor]:
-    """Codes [B, M, depth], one uniform number for each, and their log-probability [B, M].
+    """Codes [B, M, depth], one uniform number for each, and `settings.score` of each token [B, M].
 
     `logits` maps the codes so far [B, M, k] to the logits [B, M, V] of the next one; with guidance it takes and returns
-    twice as many rows. Without `settings.confidence` the log-probability is 0.
+    twice as many rows.
     """
     uniforms_BMK = rng.uniforms(depth)
     codes_BMK = torch.empty_like(uniforms_BMK[..., :0], dtype=torch.int64)
-    confidence = torch.zeros_like(uniforms_BMK[..., 0], dtype=torch.float32)
+    score_BM = torch.zeros_like(uniforms_BMK[..., 0], dtype=torch.float32)
     for uniforms_BM in uniforms_BMK.unbind(-1):
-        inputs = codes_BMK if settings.guidance is None else torch.cat([codes_BMK, codes_BMK])
-        logits_BMV = finite(logits(inputs), settings.broken)
-        if settings.guidance is not None:
-            logits_BMV = apply_guidance(logits_BMV, settings.guidance)
-        code = pick(logits_BMV, settings, uniforms_BM).unsqueeze(-1)
-        if settings.confidence:
-            confidence = confidence + logits_BMV.log_softmax(-1).gather(-1, code).squeeze(-1)
-        codes_BMK = torch.cat([codes_BMK, code], -1)
-    return codes_BMK, confidence
+        logits_BMV = guided_logits(logits, codes_BMK, settings)
+        code_BM = pick(logits_BMV, settings, uniforms_BM)
+        if settings.score == "log_probability":
+            score_BM = score_BM + log_probability_of(logits_BMV, code_BM)
+        elif settings.score == "entropy":
+            score_BM = score_BM + entropy(logits_BMV, settings)
+        codes_BMK = torch.cat([codes_BMK, code_BM.unsqueeze(-1)], -1)
+    return codes_BMK, score_BM
+
+
+def log_probability(logits: Callable[[Tensor], Tensor], codes_BMK: Tensor, settings: DrawSettings) -> Tensor:
+    """float32 [B, M]: the log-probability of given tokens, before temperature, top-k and top-p."""
+    total_BM = torch.zeros_like(codes_BMK[..., 0], dtype=torch.float32)
+    for place, code_BM in enumerate(codes_BMK.unbind(-1)):
+        logits_BMV = guided_logits(logits, codes_BMK[..., :place], settings)
+        total_BM = total_BM + log_probability_of(logits_BMV, code_BM)
+    return total_BM
+
+
+def guided_logits(logits: Callable[[Tensor], Tensor], codes_BMK: Tensor, settings: DrawSettings) -> Tensor:
+    """The finite logits [B, M, V] of the next code, after guidance."""
+    inputs = codes_BMK if settings.guidance is None else torch.cat([codes_BMK, codes_BMK])
+    logits_BMV = finite(logits(inputs), settings.broken)
+    return logits_BMV if settings.guidance is None else apply_guidance(logits_BMV, settings.guidance)
+
+
+def log_probability_of(logits_V: Tensor, code: Tensor) -> Tensor:
+    return logits_V.log_softmax(-1).gather(-1, code.unsqueeze(-1)).squeeze(-1)
+
+
+def entropy(logits_V: Tensor, settings: DrawSettings) -> Tensor:
+    """The entropy in nats of what `pick` draws from; 0 at temperature 0, where nothing is drawn."""
+    if settings.temperature == 0:
+        return torch.zeros_like(logits_V[..., 0])
+    terms_V: Tensor = torch.special.entr(probabilities(logits_V, settings))
+    return terms_V.sum(-1)
 
 
 def finite(logits: Tensor, broken: Tensor | None) -> Tensor:
@@ -54,15 +81,20 @@ def apply_guidance(logits_2B: Tensor, scale: float | Tensor) -> Tensor:
 
 
 def pick(logits_V: Tensor, settings: DrawSettings, uniforms: Tensor) -> Tensor:
-    """Logits [..., V] and uniforms [...] to codes int64 [...]; temperature first, then top-k and top-p."""
+    """Logits [..., V] and uniforms [...] to codes int64 [...]."""
     if settings.temperature == 0:
         return logits_V.argmax(-1)
+    return draw(probabilities(logits_V, settings), uniforms)
+
+
+def probabilities(logits_V: Tensor, settings: DrawSettings) -> Tensor:
+    """Those that codes are drawn with, above temperature 0: temperature first, then top-k and top-p."""
     logits_V = apply_temperature(logits_V, settings.temperature)
     if settings.top_k:
         logits_V = top_k(logits_V, settings.top_k)
     if settings.top_p is not None:
         logits_V = top_p(logits_V, settings.top_p)
-    return draw(logits_V.softmax(-1), uniforms)
+    return logits_V.softmax(-1)
 
 
 def apply_temperature(logits_V: Tensor, temperature: float) -> Tensor:

@@ -220,7 +220,7 @@ class FakeServer:
             "width": SIZE,
             "groups": [GRID],
             "text_conditioned": True,
-            "orders": ["halton", "confidence", "random", "threshold", "raster"],
+            "orders": ["halton", "confidence", "random", "threshold", "entropy", "raster"],
         }
         return JSONResponse(
             {"data": [{"id": "playroom", **size, "sampler": self.behavior.sampler, "examples": EXAMPLES}]}

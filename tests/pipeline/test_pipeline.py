@@ -113,6 +113,21 @@ def test_ignored_inputs_give_one_warning_per_call(pipe):
         ({"threshold": 0.5, "order": "threshold"}, None),
         ({"noise": 2.0, "order": "confidence"}, None),
         ({"guidance_schedule": "cosine", "guidance_scale": 2.0}, None),
+        ({"guidance_end": 0.5}, "guidance_end has no effect while guidance_scale is 1"),
+        ({"guidance_end": 0.5, "guidance_scale": 2.0}, None),
+        (
+            {"guidance_start": 0.5, "guidance_end": 0.25, "guidance_scale": 2.0},
+            "guidance_start = 0.5 is above guidance_end = 0.25: no step has guidance",
+        ),
+        ({"entropy_bound": 0.5}, "entropy_bound has no effect while order is halton"),
+        (
+            {"entropy_bound": 0.5, "order": "entropy", "temperature": 0},
+            "entropy_bound has no effect while temperature is 0: no token is uncertain",
+        ),
+        ({"entropy_bound": 0.5, "order": "entropy"}, None),
+        ({"group_steps": "3", "order": "raster"}, "group_steps has no effect while order is raster"),
+        ({"group_steps": "3", "steps": 4}, "steps has no effect while group_steps is 3"),
+        ({"group_steps": "3", "draft_threshold": 0.5}, None),
         ({"steps": 6, "threshold": None, "noise": None}, None),
     ],
 )

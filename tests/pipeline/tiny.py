@@ -19,7 +19,7 @@ RING = "a small red ring drifts left over a dark blue background"
 STAR = "a big yellow star spins over a green background"
 LENGTH = 48  # tokens of a prompt
 CLIPS = ClipSpec(*SIZE, FPS, frames=9)
-MASKED_ORDERS = ("halton", "confidence", "random", "threshold", "raster")
+MASKED_ORDERS = ("halton", "confidence", "random", "threshold", "entropy", "raster")
 
 
 def write_model(

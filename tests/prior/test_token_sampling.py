@@ -153,7 +153,7 @@ def test_confidence_ignores_temperature_and_cuts(options):
 
 def test_confidence_is_computed_only_on_request():
     log_p, numbers = fake_prior((6,)).log_p[0, 1].view(2, 3, 6), GivenNumbers(uniform(5, 2, 3, 1))
-    codes, confidence = FakeProposal(log_p, (6,)).sample(DrawSettings(confidence=False), numbers)
+    codes, confidence = FakeProposal(log_p, (6,)).sample(DrawSettings(score="none"), numbers)
     assert torch.equal(codes, FakeProposal(log_p, (6,)).sample(DrawSettings(), numbers)[0])
     assert not confidence.any()
 

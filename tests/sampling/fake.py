@@ -14,7 +14,7 @@ from torch import Tensor
 
 from interfaces.prior import DrawSettings, TokenRNG
 from interfaces.tokens import TokenGroup, TokenSpec
-from prior.heads.token_sampling import sample_codes
+from prior.heads.token_sampling import log_probability, sample_codes
 from sampling.autoregressive import autoregressive
 from sampling.maskgit import LatentFrame, SampledFrame, maskgit
 
@@ -45,6 +45,9 @@ class FakeProposal:
 
     def sample(self, settings: DrawSettings, rng: TokenRNG) -> tuple[Tensor, Tensor]:
         return sample_codes(self.logits, len(self.codebooks), settings, rng)
+
+    def log_probability(self, codes_BMK: Tensor, settings: DrawSettings) -> Tensor:
+        return log_probability(self.logits, codes_BMK, settings)
 
     def at(self, positions_BM: Tensor) -> "FakeProposal":
         return FakeProposal(
@@ -143,8 +146,11 @@ def packed(prior: FakePrior, sampled: SampledFrame) -> Packed:
     return Packed(pack(sampled.codes_BNK, prior.codebooks).unflatten(1, prior.shape), sampled.steps_B)
 
 
-def run_maskgit(prior: FakePrior, past: FakePast, ids: Tensor, sampler, rng, proposal=None) -> Packed:
-    return packed(prior, maskgit(prior, past, prior.spec, frame_of(prior, ids), sampler, rng, proposal))
+def run_maskgit(prior: FakePrior, past: FakePast, ids: Tensor, sampler, rng, proposal=None, draft=None) -> Packed:
+    """`draft` are the packed codes [B, *shape] of the frame before."""
+    draft_BNK = None if draft is None else frame_of(prior, draft).codes_BNK
+    sampled = maskgit(prior, past, prior.spec, frame_of(prior, ids), sampler, rng, proposal, draft_BNK)
+    return packed(prior, sampled)
 
 
 def run_autoregressive(prior: FakePrior, past: FakePast, ids: Tensor, sampler, rng) -> Packed:

@@ -3,6 +3,7 @@
 In float64, so that no two numbers lie within rounding of each other and the ids must be equal.
 """
 
+import itertools
 import math
 
 import pytest
@@ -69,11 +70,11 @@ def begin_rollout(prior: LlamaPrior, sampler: SamplerConfig):
 
 
 def slow_choice(
-    proposal, place: int, sampler: SamplerConfig, scale: float, uniforms: list[float]
-) -> tuple[list[int], float]:
-    """One token of one sample: its codes and its log-probability."""
+    proposal, place: int, sampler: SamplerConfig, scale: float, uniforms: list[float], given: list[int] | None = None
+) -> tuple[list[int], float, float]:
+    """One token of one sample: its codes, their log-probability, and its entropy; `given` codes are not drawn."""
     known: list[int] = []
-    confidence = 0.0
+    confidence = entropy = 0.0
     for u in uniforms:
         codes = torch.tensor(known, dtype=torch.int64).expand(*proposal.features.shape[:2], len(known))
         rows = proposal.head(proposal.features, codes)[:, place].double()
@@ -85,22 +86,29 @@ def slow_choice(
         aim, code = u * sum(weights), 0
         while sum(weights[: code + 1]) <= aim:
             code += 1
+        entropy -= sum(weight / sum(weights) * math.log(weight / sum(weights)) for weight in weights if weight)
+        code = code if given is None else given[len(known)]
         confidence += float(logits[code])
         known.append(code)
-    return known, confidence
+    return known, confidence, entropy
 
 
-def slow_frame(prior, past, sampler, seed, frame) -> list[list[int]]:
+def slow_frame(prior, past, sampler, seed, frame, draft: list[list[int]] | None = None) -> list[list[int]]:
     """A frame of one sample by the definition, with `propose` only."""
     rng = counter_rng([seed], frame)
     tokens: list[list[int] | None] = [None] * TOKENS
     steps = sampler.steps_of(TOKENS)
-    for number, left in enumerate(masked_after(sampler.schedule, TOKENS, steps)):
-        streams = 2 if sampler.guided else 1
-        codes = torch.tensor([token or [0, 0] for token in tokens]).expand(streams, -1, -1)
-        known = torch.tensor([token is not None for token in tokens]).expand(streams, -1)
-        proposal, _ = prior.propose(codes, known, past)
-        scale = scale_at(sampler.guidance_schedule, sampler.guidance_scale, number, steps)
+    first = None
+    if draft is not None and sampler.draft_threshold is not None:
+        first = slow_proposal(prior, past, tokens, sampler)
+        judged = [
+            slow_choice(first, n, sampler, slow_scale(sampler, 0, steps), [0.5] * 2, draft[n]) for n in range(TOKENS)
+        ]
+        tokens = [codes if confidence >= math.log(sampler.draft_threshold) else None for codes, confidence, _ in judged]
+        steps = math.ceil(steps * tokens.count(None) / TOKENS)
+    for number, left in enumerate(masked_after(sampler.schedule, tokens.count(None), steps)):
+        proposal = first if first is not None and number == 0 else slow_proposal(prior, past, tokens, sampler)
+        scale = slow_scale(sampler, number, steps)
         if sampler.order == "autoregressive":
             u = rng.uniforms("codes", number, 1, 1, 2).expand(1, *GRID, 2).flatten(1, 2)[0].tolist()
         else:
@@ -110,17 +118,33 @@ def slow_frame(prior, past, sampler, seed, frame) -> list[list[int]]:
         drawn = [slow_choice(proposal, place, sampler, scale, u[place]) for place in range(TOKENS)]
         scores = {
             "halton": [-rank for rank in halton_ranks(*GRID, torch.device("cpu")).flatten().tolist()],
-            "confidence": [c + fading * g for (_, c), g in zip(drawn, noise, strict=True)],
-            "threshold": [c for _, c in drawn],
+            "confidence": [c + fading * g for (_, c, _), g in zip(drawn, noise, strict=True)],
+            "threshold": [c for _, c, _ in drawn],
+            "entropy": [-entropy for _, _, entropy in drawn],
             "random": rng.uniforms("order", 0, *GRID).flatten().tolist(),
         }.get(sampler.order, [-place for place in range(TOKENS)])
         unknown = sorted((place for place in range(TOKENS) if tokens[place] is None), key=lambda p: -scores[p])
         due = unknown[: max(1, len(unknown) - left)] if unknown else []
         if sampler.order == "threshold":
             due += [place for place in unknown if drawn[place][1] >= math.log(sampler.threshold)]
+        if sampler.order == "entropy":
+            sums = itertools.accumulate((drawn[place][2] for place in unknown), initial=0.0)
+            due += [place for place, before in zip(unknown, sums, strict=False) if before <= sampler.entropy_bound]
         for place in due:
             tokens[place] = drawn[place][0]
     return [token for token in tokens if token is not None]
+
+
+def slow_proposal(prior, past, tokens, sampler):
+    streams = 2 if sampler.guided else 1
+    codes = torch.tensor([token or [0, 0] for token in tokens]).expand(streams, -1, -1)
+    known = torch.tensor([token is not None for token in tokens]).expand(streams, -1)
+    return prior.propose(codes, known, past)[0]
+
+
+def slow_scale(sampler, number: int, steps: int) -> float:
+    guided = sampler.guidance_start <= (number + 0.5) / steps <= sampler.guidance_end
+    return scale_at(sampler.guidance_schedule, sampler.guidance_scale, number, steps) if guided else 1.0
 
 
 def slow_rollout(prior, sampler) -> torch.Tensor:
@@ -129,9 +153,10 @@ def slow_rollout(prior, sampler) -> torch.Tensor:
     for row, seed in enumerate(SEEDS):
         text = texts(len(SEEDS), sampler.guided)
         rows = torch.tensor([row, row + len(SEEDS)] if sampler.guided else [row])
-        past, frames = prior.begin(text.rows(rows), len(rows)), []
+        past, frames, draft = prior.begin(text.rows(rows), len(rows)), [], None
         for frame in range(FRAMES):
-            codes = torch.tensor([slow_frame(prior, clone_tensors(past), sampler, seed, frame)])
+            draft = slow_frame(prior, clone_tensors(past), sampler, seed, frame, draft)
+            codes = torch.tensor([draft])
             past = prior.commit(past, prior.propose(codes.repeat(len(rows), 1, 1), everything, past)[1])
             frames.append(codes)
         samples.append(torch.stack(frames, 1))
@@ -144,6 +169,10 @@ CASES = [
     SamplerConfig(order="random", steps=5, schedule="arccos", temperature=0.7, top_k=4),
     SamplerConfig(order="threshold", steps=6, threshold=0.3),
     SamplerConfig(order="raster", temperature=1.3, guidance_scale=0.5),
+    SamplerConfig(order="entropy", steps=6, entropy_bound=1.5, temperature=0.6, top_k=5, guidance_scale=2.0),
+    SamplerConfig(steps=5, guidance_scale=2.5, guidance_schedule="linear", guidance_start=0.2, guidance_end=0.8),
+    SamplerConfig(steps=5, draft_threshold=0.02, guidance_scale=1.5),
+    SamplerConfig(order="threshold", threshold=0.4, steps=6, draft_threshold=0.05),
 ]
 
 

@@ -8,8 +8,9 @@ import torch
 from sampling.config import SamplerConfig
 from sampling.guidance import guidance_scale
 from sampling.halton import halton_ranks
-from sampling.maskgit import draw_settings, plan
-from sampling.orders import RevealState, by_confidence, to_reveal
+from sampling.maskgit import draw_settings
+from sampling.orders import SCORES, RevealState, by_confidence, to_reveal
+from sampling.plan import plan
 from sampling.rng import StepRNG, counter_rng
 from sampling.schedule import masked_after
 from tests.sampling.fake import (
@@ -22,7 +23,7 @@ from tests.sampling.fake import (
     run_maskgit,
 )
 
-ORDERS = ["halton", "confidence", "random", "threshold", "raster"]
+ORDERS = ["halton", "confidence", "random", "threshold", "entropy", "raster"]
 MANY = 20_000
 
 
@@ -343,13 +344,14 @@ def drawn_everywhere(prior, past, ids, sampler, rng):
     counts = (~known).sum(1).tolist()
     steps = tuple(sampler.steps_of(count) for count in counts)
     everywhere = torch.arange(prior.spec.tokens).expand(len(ids), -1)
-    for step, turn in enumerate(plan(counts, sampler, ids.device)):
+    for step, turn in enumerate(plan(counts, steps, sampler.schedule, ids.device)):
         unknown = ~known
         twice = (torch.cat([each, each]) if sampler.guided else each for each in (codes, known))
         proposal = prior.propose(*twice, past)[0]
         scale = guidance_scale(sampler, (step,) * len(ids), steps, ids.device)
         drawn, confidence = proposal.sample(
-            draw_settings(sampler, scale, confidence=True), StepRNG(rng, step, prior.shape, everywhere)
+            draw_settings(sampler, scale, SCORES.get(sampler.order, "none")),
+            StepRNG(rng, step, prior.shape, everywhere),
         )
         due = to_reveal(RevealState(confidence, prior.shape, step, steps, 0, sampler, rng), unknown, turn.masked_B)
         codes, known = torch.where(due.unsqueeze(-1), drawn, codes), known | due
@@ -375,6 +377,6 @@ def test_only_tokens_that_may_be_revealed_are_drawn(order, monkeypatch):
     monkeypatch.setattr(FakeProposal, "at", lambda proposal, places: (asked.append(places), at(proposal, places))[1])
     sample(prior, SamplerConfig(order=order, steps=4))
     left = [16, *masked_after("cosine", 16, 16 if order == "raster" else 4)]
-    static = order not in ("confidence", "threshold")
+    static = order not in ("confidence", "threshold", "entropy")
     counts = [was - now if static else was for was, now in pairwise(left)]
     assert [places.shape[1] for places in asked] == [max(2, count) for count in counts]

@@ -10,7 +10,7 @@ from tests.sampling.fake import FakePrior, pack, unpack
 from tests.sampling.fake import fake_prior as any_fake_prior
 from tests.sampling.fake import plain_prior as any_plain_prior
 
-ORDERS = ["halton", "confidence", "random", "threshold", "raster", "autoregressive"]
+ORDERS = ["halton", "confidence", "random", "threshold", "entropy", "raster", "autoregressive"]
 GRID = (3, 2)
 
 

@@ -64,7 +64,7 @@ def test_models(there):
     assert (model["id"], model["object"], model["size"], model["fps"]) == ("fake", "model", "24x16", 8)
     assert model["sampler"] == INFO.sampler
     assert model["examples"] == list(INFO.examples)
-    assert model["orders"] == ["halton", "confidence", "random", "threshold", "raster"]
+    assert model["orders"] == ["halton", "confidence", "random", "threshold", "entropy", "raster"]
     assert problem(there.ask("GET", "/v1/models/other"), 404)["code"] == "unknown_model"
 
 

@@ -1,6 +1,7 @@
 """Request schemas: checks, the published schema, and the table of sampling settings agree."""
 
 import re
+from dataclasses import replace
 
 import click
 import pytest
@@ -110,10 +111,27 @@ def test_sampling_fields_equal_the_table_and_the_command_line():
 @pytest.mark.parametrize("name", SETTINGS)
 def test_every_sampling_setting_is_checked_and_passed_on(name):
     spec = SETTINGS[name]
-    value = SCHEMAS.video.schemas[name].get("enum", [spec.minimum or spec.maximum or 1])[-1]
+    schema = SCHEMAS.video.schemas[name]
+    value = "64" if "pattern" in schema else schema.get("enum", [spec.minimum or spec.maximum or 1])[-1]
     given = SCHEMAS.video.check({"prompt": "x", name: value})
     assert generation_params(given, INFO, None).sampling == {name: value}
     assert refused(SCHEMAS.video, {"prompt": "x", name: -1}).param == name
+
+
+def test_group_steps_have_the_limit_of_steps_and_as_many_parts_as_the_model_has_groups():
+    two = build_request_schemas(replace(INFO, groups=((1, 1), (2, 3))), ServerLimits())
+    for value in ("2+8", "64+64", "1+1"):
+        assert two.video.check({"prompt": "x", "group_steps": value})["group_steps"] == value
+    assert "N+N" in refused(two.video, {"prompt": "x", "group_steps": "8"}).message
+    for value in ("8", "2+8+8", "65+8", "2+65", "0+8", "2 8", "2+8\n", 8):
+        assert refused(two.video, {"prompt": "x", "group_steps": value}).param == "group_steps"
+    assert refused(SCHEMAS.video, {"prompt": "x", "group_steps": "2+8"}).param == "group_steps"
+
+
+def test_a_head_without_a_likelihood_is_not_offered_the_order_entropy():
+    for likelihood in (False, True):
+        schemas = build_request_schemas(replace(INFO, likelihood=likelihood), ServerLimits())
+        assert ("entropy" in schemas.video.schemas["order"]["enum"]) == likelihood
 
 
 def test_null_is_ignored():

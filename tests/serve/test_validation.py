@@ -55,6 +55,12 @@ WRONG = [
     ("top_p", 0.0),
     ("top_p", 1.1),
     ("top_p", "all"),
+    ("group_steps", "2+8"),
+    ("group_steps", "17"),
+    ("group_steps", 8),
+    ("guidance_end", 1.5),
+    ("entropy_bound", 0),
+    ("draft_threshold", 2),
     ("transition", "fade"),
     ("colour", "blue"),
 ]
@@ -74,6 +80,18 @@ def test_invalid_parameter_is_named(name, value):
     assert caught.value.message == str(caught.value)
     assert "\n" not in caught.value.message
     assert name in caught.value.message
+
+
+def test_settings_that_the_model_cannot_follow_are_named():
+    for name, sampling, info in (
+        ("draft_threshold", {"draft_threshold": 0.5}, NEXT),
+        ("draft_threshold", {"draft_threshold": 0.5}, replace(MASKED, likelihood=False)),
+        ("order", {"order": "entropy"}, replace(MASKED, likelihood=False)),
+    ):
+        with pytest.raises(InvalidParamError) as caught:
+            validate_request(GenerationParams("a ring", sampling=sampling), info, LIMITS, 100)
+        assert caught.value.param == name
+        assert caught.value.message.startswith(f"{name} = ")
 
 
 def test_valid_requests_pass():

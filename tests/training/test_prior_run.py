@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -35,7 +35,7 @@ from videogen.conditioning import BPEConfig
 from videogen.data import build_index, load_index
 from videogen.errors import CheckpointError, DataError, UsageError
 from videogen.evaluation.prior.likelihood import Baseline
-from videogen.models import check_order, load_prior, load_tokenizer, sampler_of
+from videogen.models import check_sampler, load_prior, load_tokenizer, sampler_of
 from videogen.tokens import EncodeSpec, TokenSet, encode
 from videogen.tokens.windows import own_latent_frames, split_rows
 from videogen.training.estimate.machine import find_machine
@@ -181,16 +181,24 @@ def test_the_order_must_suit_the_objective(
         replace(config, generation=SamplerConfig(order=order))
     shape: PriorConfig = config.prior.with_tokens(TokenSpec((2,), (TokenGroup("tokens", (1,)),), 1), None)
     with nullcontext() if suits else pytest.raises(UsageError, match="order = "):
-        check_order(order, shape)
+        check_sampler(SamplerConfig(order=order), shape)
 
 
-def test_a_head_without_a_likelihood_excludes_orders_that_need_one(tmp_path: Path) -> None:
+def test_a_head_without_a_likelihood_excludes_what_needs_one(tmp_path: Path) -> None:
     config = tiny_config(tmp_path, "masked")
     config = replace(config, prior=replace(config.prior, head=FlowConfig()))
     for order in ORDERS["masked"]:
-        suits = order not in ("confidence", "threshold")
+        suits = order not in ("confidence", "threshold", "entropy")
         with nullcontext() if suits else pytest.raises(ValueError, match="whose head has no likelihood"):
             replace(config, generation=SamplerConfig(order=order))
+    with pytest.raises(ValueError, match=r"draft_threshold = 0.5 .* no likelihood"):
+        replace(config, generation=SamplerConfig(draft_threshold=0.5))
+
+
+def test_the_steps_of_groups_must_suit_the_tokens(made: Set, tmp_path: Path) -> None:
+    config = replace(tiny_config(made[1]), generation=SamplerConfig(group_steps="2+8"))
+    with pytest.raises(UsageError, match=r"^group_steps = 2\+8 is for 2 groups"):
+        train(*made, tmp_path / "run", config=config)
 
 
 def test_it_trains_from_clips(made: Set, tmp_path: Path) -> None:

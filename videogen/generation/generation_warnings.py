@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from sampling.config import ORDERS
 from videogen.conditioning.prompt_vocabulary import PromptVocabulary, Reading, UnknownWord
 
 if TYPE_CHECKING:
@@ -163,13 +164,21 @@ def escaped(letter: str) -> str:
 
 def idle_settings(sampler: "SamplerConfig", given: Mapping[str, Any], tokens: int) -> list[GenerationWarning]:
     """The given settings that have no effect with the others; `tokens` are those of a latent frame."""
+    order, unguided = f"order is {sampler.order}", not sampler.guided and "guidance_scale is 1"
+    one_by_one = sampler.order in ORDERS["autoregressive"] and order
+    certain = sampler.temperature == 0 and "temperature is 0: no token is uncertain"
     idle = {
-        "threshold": sampler.order != "threshold" and f"order is {sampler.order}",
-        "noise": sampler.order != "confidence" and f"order is {sampler.order}",
-        "guidance_schedule": not sampler.guided and "guidance_scale is 1",
-        "guidance_drops": not sampler.guided and "guidance_scale is 1",
+        "threshold": sampler.order != "threshold" and order,
+        "noise": sampler.order != "confidence" and order,
+        "entropy_bound": (sampler.order != "entropy" and order) or certain,
+        "group_steps": one_by_one,
+        "steps": not one_by_one and sampler.group_steps is not None and f"group_steps is {sampler.group_steps}",
+        **dict.fromkeys(("guidance_schedule", "guidance_drops", "guidance_start", "guidance_end"), unguided),
     }
     texts = [f"{name} has no effect while {reason}" for name, reason in idle.items() if name in given and reason]
+    start, end = sampler.guidance_start, sampler.guidance_end
+    if start > end and sampler.guided and not given.keys().isdisjoint(("guidance_start", "guidance_end")):
+        texts.append(f"guidance_start = {start:g} is above guidance_end = {end:g}: no step has guidance")
     if given.get("steps", 0) > tokens:
         texts.append(f"steps = {given['steps']}: a latent frame has {tokens} tokens, and so at most {tokens} steps")
     return [GenerationWarning("no_effect", text) for text in texts]

@@ -31,7 +31,7 @@ from videogen.generation.generation_warnings import (
 )
 from videogen.io import fit, probe
 from videogen.io.images import Frames, as_frames, as_image, clip_frames, load_image, still_frames, stills_in
-from videogen.models import check_order
+from videogen.models import check_sampler
 
 if TYPE_CHECKING:
     from sampling.config import SamplerConfig
@@ -98,7 +98,7 @@ class PipelineInputs:
             sampler = replace(self.sampler, **{name: value for name, value in changes.items() if value is not None})
         except (ValueError, TypeError) as error:
             raise UsageError(str(error)) from None
-        check_order(sampler.order, self.model.config)
+        check_sampler(sampler, self.model.config)
         if sampler.guided and sampler.drops_control and self.model.config.control is None:
             raise UsageError(f"guidance_drops = {sampler.guidance_drops}: the prior takes no control; use text")
         return sampler

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from videogen.models.hub import BUNDLED, resolve_model
     from videogen.models.loading import fingerprint_of, keep_first_tokens, load_prior, load_tokenizer
     from videogen.models.records import PriorModel, TokenizerModel, count_parameters
-    from videogen.models.sampler import check_order, sampler_of
+    from videogen.models.sampler import check_sampler, sampler_of
     from videogen.models.saving import prior_files, save_image_tokenizer, save_model, tokenizer_files
 
 __all__ = [
@@ -43,7 +43,7 @@ __all__ = [
     "INDEX",
     "PriorModel",
     "TokenizerModel",
-    "check_order",
+    "check_sampler",
     "convert_model",
     "count_parameters",
     "fingerprint_of",
@@ -66,7 +66,7 @@ _MODULES = {
     "hub": ("BUNDLED", "resolve_model"),
     "loading": ("fingerprint_of", "keep_first_tokens", "load_prior", "load_tokenizer"),
     "records": ("PriorModel", "TokenizerModel", "count_parameters"),
-    "sampler": ("check_order", "sampler_of"),
+    "sampler": ("check_sampler", "sampler_of"),
     "saving": ("prior_files", "save_image_tokenizer", "save_model", "tokenizer_files"),
 }
 _PLACES = {name: module for module, names in _MODULES.items() for name in names}

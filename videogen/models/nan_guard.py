@@ -61,3 +61,6 @@ class GuardedProposal:
 
     def sample(self, settings: DrawSettings, rng: TokenRNG) -> tuple[Tensor, Tensor]:
         return self.proposal.sample(replace(settings, broken=self.broken), rng)
+
+    def log_probability(self, codes_BMK: Tensor, settings: DrawSettings) -> Tensor:
+        return self.proposal.log_probability(codes_BMK, replace(settings, broken=self.broken))

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from sampling.config import Order, SamplerConfig, incompatibility, orders_of
+from sampling.config import SamplerConfig, incompatibility, orders_of
 from videogen.config.serialization import from_json
 from videogen.errors import UsageError
 from videogen.models.folder import GENERATION
@@ -17,15 +17,11 @@ def sampler_of(model: "PriorModel") -> SamplerConfig:
     if model.generation is not None:
         settings: SamplerConfig = from_json(SamplerConfig, model.generation, f"{model.path}/{GENERATION}")
         return settings
-    return SamplerConfig(order=orders(model.config)[0])
+    return SamplerConfig(order=orders_of(model.config.objective, model.config.head.likelihood)[0])
 
 
-def orders(config: "AnyPriorConfig") -> tuple[Order, ...]:
-    """The orders that this prior can follow."""
-    return orders_of(config.objective, config.head.likelihood)
-
-
-def check_order(order: Order, config: "AnyPriorConfig") -> None:
-    """UsageError for an order that this prior cannot follow."""
-    if (reason := incompatibility(order, config.objective, config.head.likelihood)) is not None:
+def check_sampler(sampler: SamplerConfig, prior: "AnyPriorConfig") -> None:
+    """UsageError for settings that this prior cannot be sampled with."""
+    tokens = prior.head.likelihood, len(prior.spec.groups)
+    if (reason := incompatibility(sampler, prior.objective, *tokens)) is not None:
         raise UsageError(reason)

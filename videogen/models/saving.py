@@ -13,7 +13,7 @@ from videogen.errors import UsageError
 from videogen.models.folder import FORMAT, GENERATION, INDEX, PRIOR, TOKENIZER, VERSION
 from videogen.models.records import PriorModel, TokenizerModel
 from videogen.models.registry import PRIORS, TOKENIZERS, kind_of
-from videogen.models.sampler import check_order
+from videogen.models.sampler import check_sampler
 
 if TYPE_CHECKING:
     import torch
@@ -99,7 +99,7 @@ def save_model(
     The tokenizer's weights keep their type, for its fingerprint depends on them. A model at `path` is replaced;
     anything else there is a UsageError. Without `card` the model's own README.md is copied.
     """
-    check_order(sampler.order, model.config)
+    check_sampler(sampler, model.config)
     check_new(path)
     weights = {name: tensor.to("cpu", dtype) for name, tensor in model.network.state_dict().items()}
     card = (model.path / "README.md").read_text(encoding="utf-8") if card is None else card

@@ -28,7 +28,7 @@ def format_prior(model: PriorModel) -> dict[str, str]:
     figures, config, clips = describe_prior(model), model.config, model.clips
     sampler = sampler_of(model)
     sinks = f" and the first {config.sink_frames}" if config.sink_frames else ""
-    steps = sum(sampler.steps_of(group.tokens) for group in model.spec.groups)
+    steps = sum(sampler.steps_of(group.tokens, number) for number, group in enumerate(model.spec.groups))
     return {
         "prior": config.summary,
         "prior's parameters": f"{figures['parameters']:,}",

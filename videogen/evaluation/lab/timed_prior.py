@@ -60,3 +60,6 @@ class TimedProposal:
 
     def sample(self, settings: DrawSettings, rng: TokenRNG) -> tuple[Tensor, Tensor]:
         return self.prior.timed(lambda: self.proposal.sample(settings, rng))
+
+    def log_probability(self, codes_BMK: Tensor, settings: DrawSettings) -> Tensor:
+        return self.prior.timed(lambda: self.proposal.log_probability(codes_BMK, settings))

@@ -31,9 +31,10 @@ def validate_request(params: GenerationParams, info: ModelInfo, limits: ServerLi
         check_setting(name, value)
     check_whole("steps", params.sampling.get("steps"), 1, limits.steps)
     check_whole("top_k", params.sampling.get("top_k"), 0, MAX_TOP_K)
+    check_groups(params.sampling.get("group_steps"), limits.steps)
     sampler = sampler_config(params, info)
-    if (reason := incompatibility(sampler.order, info.objective, info.likelihood)) is not None:
-        raise InvalidParamError("order", reason)
+    if (reason := incompatibility(sampler, info.objective, info.likelihood, len(info.groups))) is not None:
+        raise InvalidParamError(reason.partition(" ")[0], reason)
     if sampler.guided and sampler.drops_control and info.control is None:
         reason = f"guidance_drops = {sampler.guidance_drops}: this model takes no control; use text"
         raise InvalidParamError("guidance_drops", reason)
@@ -71,6 +72,12 @@ def check_whole(name: str, value: Any, minimum: int, maximum: int) -> None:
         raise InvalidParamError(
             name, f"{name} is {shorten(value)}; it must be a whole number from {minimum} to {maximum}"
         )
+
+
+def check_groups(group_steps: str | None, maximum: int) -> None:
+    """The steps of each group have the limit of `steps`; None is valid."""
+    if group_steps is not None and any(int(steps) > maximum for steps in group_steps.split("+")):
+        raise InvalidParamError("group_steps", f"group_steps is {shorten(group_steps)}; each must be at most {maximum}")
 
 
 def check_setting(name: str, value: Any) -> None:

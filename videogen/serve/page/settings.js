@@ -12,6 +12,7 @@ const ORDERS = {
   confidence: "most confident first",
   random: "random",
   threshold: "all confident tokens",
+  entropy: "all nearly certain tokens",
   raster: "row by row",
   autoregressive: "row by row, cached",
 };

@@ -116,7 +116,7 @@ class PriorTrainingConfig:
         if self.prior.objective == "autoregressive" and any(phase.rollout_share for phase in self.phases):
             raise ValueError("phases with rollout_share are for the objective 'masked'")
         shape = self.prior.objective, self.prior.head.likelihood
-        if self.generation is not None and (why := incompatibility(self.generation.order, *shape)):
+        if self.generation is not None and (why := incompatibility(self.generation, *shape)):
             raise ValueError(f"generation does not suit prior: {why}")
         if self.distillation is not None and self.prior.objective != "masked":
             raise ValueError(f"distillation needs prior.objective masked; it is {self.prior.objective}")

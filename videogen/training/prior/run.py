@@ -16,7 +16,7 @@ from videogen.conditioning.folder import CONFIG
 from videogen.data import load_index, refuse_changed
 from videogen.data.split import hold_out
 from videogen.errors import DataError, UsageError
-from videogen.models import INDEX, TokenizerModel, keep_first_tokens, load_tokenizer, open_model
+from videogen.models import INDEX, TokenizerModel, check_sampler, keep_first_tokens, load_tokenizer, open_model
 from videogen.tokens import TokenSet, encode
 from videogen.tokens.description import NAME, read_description
 from videogen.tokens.windows import split_rows
@@ -51,6 +51,7 @@ def run_prior(
     on_note = given.on_note if os.environ.get("RANK", "0") == "0" else Callbacks().on_note
     tokenizer = tokenizer_for(config.data.train, tokenizer_path or tokenizer_of_run(folder), device)
     check_head(config, tokenizer.spec)
+    check_generation(config, tokenizer.spec)
     check_validation(config, tokenizer.fingerprint)
     places = ((config.data.train, folder / "tokens"), (config.data.validation, folder / "validation_tokens"))
     for data, place in places:
@@ -119,6 +120,12 @@ def check_head(config: PriorTrainingConfig, spec: TokenSpec) -> None:
             make_head(config.prior.head, spec, config.prior.width)
     except ValueError as error:
         raise UsageError(f"prior.{error}") from None
+
+
+def check_generation(config: PriorTrainingConfig, spec: TokenSpec) -> None:
+    """UsageError for sampling settings that do not fit these tokens."""
+    if config.generation is not None:
+        check_sampler(config.generation, PriorConfig(**asdict(config.prior), spec=spec, context=None))
 
 
 def check_validation(config: PriorTrainingConfig, tokenizer: str | None) -> None:

@@ -103,12 +103,22 @@ def sampling_fields(info: ModelInfo, limits: ServerLimits) -> dict[str, Schema]:
     maxima = {"steps": limits.steps, "first_frames_step_multiplier": MAX_MULTIPLIER, "top_k": MAX_TOP_K}
     schemas = {name: spec.json_schema(maxima.get(name, MAX_SETTING)) for name, spec in SETTINGS.items()}
     schemas["order"]["enum"] = list(orders_of(info.objective, info.likelihood))
+    schemas["group_steps"] |= group_steps_limits(limits.steps, len(info.groups))
     if info.control is None:
         schemas["guidance_drops"]["enum"] = ["text"]
     for name, schema in schemas.items():
         if info.sampler.get(name) is not None:
             schema["default"] = info.sampler[name]
     return schemas
+
+
+def group_steps_limits(steps: int, groups: int) -> Schema:
+    """At most so many steps for each of the model's groups of tokens."""
+    each, example = f"({integer_pattern(steps)})", "+".join(["N"] * groups)
+    return {
+        "pattern": f"^{'[+]'.join([each] * groups)}$",
+        "title": f"text of the form {example}, the steps of each group of tokens, each from 1 to {steps}",
+    }
 
 
 def length_fields(fps: float, longest: float, frames: int) -> dict[str, Schema]:
