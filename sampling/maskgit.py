@@ -85,8 +85,12 @@ def sample_group(
     control = control_for_guidance(control, sampler)
     for step, plan_step in enumerate(group.plan_steps):
         unknown_BN = ~known_BN[:, tokens]
-        if order in ADAPTIVE_ORDERS and not unknown_BN.any():
-            break  # only these orders can finish early; others need no GPU synchronization
+        done = group.done(step)
+        if order in ADAPTIVE_ORDERS:  # only these can finish early; others need no GPU synchronization
+            left = unknown_BN.sum(1).tolist()
+            if not any(left):
+                break
+            done = group.done_by(left, sampler.schedule) if order == "entropy" else done
         score_BN = torch.zeros(unknown_BN.shape, device=codes_BNK.device)
         state = RevealState(score_BN, group.shape, step, group.steps, tokens.start, sampler, rng)
         due_BN = to_reveal(state, unknown_BN, plan_step.masked_B) if static else unknown_BN
@@ -97,7 +101,7 @@ def sample_group(
             proposed, _ = prior.propose(*inputs, past, control, query_BM)
         else:
             proposed = proposal.at(query_BM)
-        scale = guidance_scale(sampler, group.done(step), group.steps, codes_BNK.device)
+        scale = guidance_scale(sampler, done, group.steps, codes_BNK.device)
         numbers = StepRNG(rng, tokens.start + step, group.shape, positions_BM)
         drawn_BMK, score_BM = proposed.sample(draw_settings(sampler, scale, score), numbers)
         if not static:

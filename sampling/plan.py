@@ -33,6 +33,11 @@ class GroupPlan(NamedTuple):
         """The number of steps that each sample has done before this one."""
         return (step,) * len(self.steps)
 
+    def done_by(self, left: Sequence[int], schedule: Schedule) -> tuple[int, ...]:
+        """The number of steps after which the schedule has no fewer tokens masked than each sample has left."""
+        triples = zip(self.counts, self.steps, left, strict=True)
+        return tuple(sum(masked >= rest for masked in masked_after(schedule, *pair)) for *pair, rest in triples)
+
 
 def group_plans(known_BN: Tensor, spec: TokenSpec, sampler: SamplerConfig) -> list[GroupPlan]:
     """The plans of all groups at once: a GPU is waited for once a latent frame, not once a group."""

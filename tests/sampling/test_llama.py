@@ -108,7 +108,11 @@ def slow_frame(prior, past, sampler, seed, frame, draft: list[list[int]] | None 
         steps = math.ceil(steps * tokens.count(None) / TOKENS)
     for number, left in enumerate(masked_after(sampler.schedule, tokens.count(None), steps)):
         proposal = first if first is not None and number == 0 else slow_proposal(prior, past, tokens, sampler)
-        scale = slow_scale(sampler, number, steps)
+        unknown = tokens.count(None)
+        done = number
+        if sampler.order == "entropy":  # as if the schedule had led here
+            done = sum(left >= unknown for left in masked_after(sampler.schedule, TOKENS, steps))
+        scale = slow_scale(sampler, min(done, steps - 1), steps)
         if sampler.order == "autoregressive":
             u = rng.uniforms("codes", number, 1, 1, 2).expand(1, *GRID, 2).flatten(1, 2)[0].tolist()
         else:
@@ -170,6 +174,7 @@ CASES = [
     SamplerConfig(order="threshold", steps=6, threshold=0.3),
     SamplerConfig(order="raster", temperature=1.3, guidance_scale=0.5),
     SamplerConfig(order="entropy", steps=6, entropy_bound=1.5, temperature=0.6, top_k=5, guidance_scale=2.0),
+    SamplerConfig(order="entropy", steps=9, entropy_bound=3.0, guidance_scale=2.0, guidance_schedule="linear"),
     SamplerConfig(steps=5, guidance_scale=2.5, guidance_schedule="linear", guidance_start=0.2, guidance_end=0.8),
     SamplerConfig(steps=5, draft_threshold=0.02, guidance_scale=1.5),
     SamplerConfig(order="threshold", threshold=0.4, steps=6, draft_threshold=0.05),
