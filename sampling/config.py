@@ -184,4 +184,5 @@ def wrong_group_steps(sampler: SamplerConfig, groups: int) -> str | None:
     given = sampler.steps_of_groups
     if given is None or len(given) == groups:
         return None
-    return f"group_steps = {sampler.group_steps} is for {len(given)} groups of tokens; this model has {groups}"
+    counts = f"groups with steps: {len(given)}; groups of tokens of this model: {groups}"
+    return f"group_steps = {sampler.group_steps}: {counts}"
