@@ -32,7 +32,8 @@ def codes_of(
     for prompt, frames in scenes:
         before = given[:, :0] if cut and scenes_codes else torch.cat([given, *scenes_codes], 1)
         seen = torch.cat([before[:, : config.sink_frames], before[:, config.sink_frames :][:, -config.window :]], 1)
-        rollout = start_rollout(pipe.model.network, begun(pipe, prompt, sampler, seen), [seed], first_frame=number)
+        past, previous = begun(pipe, prompt, sampler, seen), before[:, -1] if before.shape[1] else None
+        rollout = start_rollout(pipe.model.network, past, [seed], None, number, previous)
         sampled = sample_frames(pipe.model.network, rollout, sampler, frames)
         scenes_codes.append(torch.stack([one.codes_BNK for one in sampled], 1))
         number += frames

@@ -40,14 +40,24 @@ def generate_video(pipe: VideoPipeline, **settings: Any) -> tuple[torch.Tensor, 
     return torch.stack(codes, 1), np.concatenate(frames, 1)
 
 
-@pytest.mark.parametrize("order", ["halton", "threshold", "autoregressive"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"order": "halton"},
+        {"order": "threshold"},
+        {"order": "entropy", "steps": 6},
+        {"order": "halton", "draft_threshold": 0.01, "guidance_start": 0.3},
+        {"order": "autoregressive"},
+    ],
+    ids=lambda settings: "-".join(map(str, settings.values())),
+)
 def test_codes_and_frames_equal_those_of_the_cpu(
-    order: str, pipe: VideoPipeline, autoregressive_pipe: VideoPipeline
+    settings: dict[str, Any], pipe: VideoPipeline, autoregressive_pipe: VideoPipeline
 ) -> None:
-    here = autoregressive_pipe if order == "autoregressive" else pipe
-    codes, frames = generate_video(moved(here), order=order, steps=2)
+    here = autoregressive_pipe if settings["order"] == "autoregressive" else pipe
+    codes, frames = generate_video(moved(here), **{"steps": 2, **settings})
     with FakeDevice():
-        there, seen = generate_video(moved(here, FAKE), order=order, steps=2)
+        there, seen = generate_video(moved(here, FAKE), **{"steps": 2, **settings})
     assert torch.equal(there, codes)
     assert np.abs(seen.astype(int) - frames).max() <= 1
 

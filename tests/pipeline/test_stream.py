@@ -18,6 +18,8 @@ from videogen.io.pixels import to_frames
 from videogen.pipeline import VideoPipeline
 
 SETTINGS = [{"order": order, "guidance_scale": scale} for order in MASKED_ORDERS for scale in (1.0, 2.5)]
+DRAFT = {"draft_threshold": 0.001, "guidance_scale": 2.5}
+SETTINGS.append(DRAFT)
 PICTURES = 22  # cuts a latent frame in two
 
 
@@ -61,16 +63,16 @@ def test_an_autoregressive_stream_equals_the_call_and_the_oracle(autoregressive_
 
 
 @pytest.mark.parametrize("name", ["pipe", "sinking_pipe"])
-@pytest.mark.parametrize("scale", [1.0, 2.0])
+@pytest.mark.parametrize("settings", [{}, {"guidance_scale": 2.0}, DRAFT], ids=str)
 @pytest.mark.parametrize("transition", ["recache", "cut"])
-def test_a_new_prompt_gives_the_past_of_the_same_frames_under_it(name, scale, transition, request):
+def test_a_new_prompt_gives_the_past_of_the_same_frames_under_it(name, settings, transition, request):
     pipe, cut = request.getfixturevalue(name), transition == "cut"
-    stream = pipe.stream(RING, generator=9, num_inference_steps=3, guidance_scale=scale, transition=transition)
+    stream = pipe.stream(RING, generator=9, num_inference_steps=3, transition=transition, **settings)
     first = taken(stream, 1 + 4 * 4 - 2)  # two frames of the fifth latent frame are still to come
     stream.prompt = STAR
     second = taken(stream, 2 + (1 if cut else 4) + 8)
     known = empty_context(pipe.model, 1).codes_BTNK
-    sampler = pipe.sampler_with({"steps": 3, "guidance_scale": scale})
+    sampler = pipe.sampler_with({"steps": 3, **settings})
     slow = codes_of(pipe, [(RING, 5), (STAR, 3)], 9, sampler, known, cut)
     assert np.array_equal(np.concatenate([first, second]), frames_of(pipe, known, slow, cut))
 
@@ -85,13 +87,14 @@ def test_setting_the_same_prompt_again_changes_no_bit(pipe):
     assert np.array_equal(np.concatenate(parts), offline)
 
 
+@pytest.mark.parametrize("settings", [{}, DRAFT], ids=str)
 @pytest.mark.parametrize("beginning", ["video", "image"])
-def test_a_streamed_continuation_equals_the_call(pipe, beginning):
+def test_a_streamed_continuation_equals_the_call(pipe, beginning, settings):
     given = {"video": clip()} if beginning == "video" else {"image": clip()[0]}
-    offline = called(pipe, RING, generator=5, **given)
-    assert np.array_equal(taken(pipe.stream(RING, generator=5, **given), PICTURES), offline)
+    offline = called(pipe, RING, generator=5, **given, **settings)
+    assert np.array_equal(taken(pipe.stream(RING, generator=5, **given, **settings), PICTURES), offline)
     known = pipe.conditioning(given.get("video"), given.get("image"), None, None)
-    slow = codes_of(pipe, [(RING, 6)], 5, pipe.sampler, known.context.codes_BTNK)
+    slow = codes_of(pipe, [(RING, 6)], 5, pipe.sampler_with(settings), known.context.codes_BTNK)
     after = frames_of(pipe, known.context.codes_BTNK, slow)
     shown = len(known.frames[0])
     assert shown == (beginning == "image")
