@@ -1,7 +1,7 @@
 """The contract is wide enough: other families of tokens go the way of every model, with no special case on it.
 
-Each goes through `encode`, shards, one real step of training, streaming and `selftest`. Nothing but the tokenizer and,
-for continuous tokens, the head is made for the test.
+Each goes through `encode`, shards, one real step of training, streaming and `selftest`. Nothing but the tokenizer is
+made for the test.
 """
 
 import json

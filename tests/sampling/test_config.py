@@ -70,7 +70,7 @@ def test_the_settings_of_the_bundled_model_are_in_the_table():
     """It was written before the newest ones, which have their defaults."""
     stored = json.loads(BUNDLED.read_text())
     assert set(stored) <= set(SETTINGS)
-    newest = {"group_steps", "guidance_start", "guidance_end", "entropy_bound", "draft_threshold"}
+    newest = {"group_steps", "guidance_drops", "guidance_start", "guidance_end", "entropy_bound", "draft_threshold"}
     assert set(SETTINGS) - set(stored) == newest
     SamplerConfig(**stored)
 
@@ -105,7 +105,7 @@ def test_a_draft_needs_a_masked_prior():
     assert incompatibility(sampler, "masked") is None
     reason = incompatibility(sampler, "autoregressive")
     assert reason is not None
-    assert reason.startswith("draft_threshold = 0.5 needs")
+    assert reason.startswith("draft_threshold = 0.5 does not work")
 
 
 @pytest.mark.parametrize(

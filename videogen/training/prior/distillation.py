@@ -129,7 +129,7 @@ class DistillationStage(PriorStage):
             features.append(self.network.features(batch, self.config.kernel, self.config.recompute))
             rows = features[-1].detach().flatten(1, 2)
             with torch.no_grad():
-                drawn, _ = head.sample(rows, DrawSettings(confidence=False), TorchRNG(rows))
+                drawn, _ = head.sample(rows, DrawSettings(score="none"), TorchRNG(rows))
             here_BTN = revealed_N.to(codes.device) & ~known_BTN
             codes = torch.where(here_BTN.unsqueeze(-1), drawn.view_as(codes), codes)
             known_BTN = known_BTN | here_BTN

@@ -118,6 +118,7 @@ def check_head(config: PriorTrainingConfig, spec: TokenSpec) -> None:
     try:
         with torch.device("meta"):
             make_head(config.prior.head, spec, config.prior.width)
+        config.prior.with_tokens(spec, None)
     except ValueError as error:
         raise UsageError(f"prior.{error}") from None
 
@@ -125,7 +126,7 @@ def check_head(config: PriorTrainingConfig, spec: TokenSpec) -> None:
 def check_generation(config: PriorTrainingConfig, spec: TokenSpec) -> None:
     """UsageError for sampling settings that do not fit these tokens."""
     if config.generation is not None:
-        check_sampler(config.generation, PriorConfig(**asdict(config.prior), spec=spec, context=None))
+        check_sampler(config.generation, config.prior.with_tokens(spec, None))
 
 
 def check_validation(config: PriorTrainingConfig, tokenizer: str | None) -> None:
