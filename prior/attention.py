@@ -77,6 +77,7 @@ class SequenceParts(NamedTuple):
     context: Tensor
     clean: tuple[Tensor, ...]  # all but the last frame if there are two copies
     masked: tuple[Tensor, ...]  # empty if there is one copy
+    caption: tuple[Tensor, ...] = ()  # one part, if the layout has a caption
 
 
 def gathered(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:
@@ -97,7 +98,16 @@ def gathered(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:
             clean.append(attend_frame(queries.clean[t], row_k[:, start:], row_v[:, start:], mask))
         if layout.copies == 2:
             masked.append(attend_frame(queries.masked[t], row_k[:, :own], row_v[:, :own], mask))
-    return torch.cat([context, *clean, *masked], 1)
+    caption = [attend_caption(queries, keys, values, layout)] if layout.caption else []
+    return torch.cat([context, *clean, *masked, *caption], 1)
+
+
+def attend_caption(queries: SequenceParts, keys: SequenceParts, values: SequenceParts, layout: Layout) -> Tensor:
+    """A caption attends to what the next latent frame would attend to, and to itself in order."""
+    rows = (torch.cat([visible_keys(each, layout.frames, layout), *each.caption], 1) for each in (keys, values))
+    row_k, row_v = rows
+    mask = causal_mask(layout.caption, row_k.shape[1], row_k.device)
+    return attend_frame(queries.caption[0], row_k, row_v, mask)
 
 
 def attend_frame(q_BNHD: Tensor, k_BMKD: Tensor, v_BMKD: Tensor, mask_NM: Tensor | None) -> Tensor:
@@ -106,9 +116,11 @@ def attend_frame(q_BNHD: Tensor, k_BMKD: Tensor, v_BMKD: Tensor, mask_NM: Tensor
 
 def split_sequence(x_BSHD: Tensor, layout: Layout) -> SequenceParts:
     """Uses one split: its backward is one copy, while each slice would allocate a whole sequence of zeros."""
-    sizes = [layout.context, *[layout.tokens] * ((layout.length - layout.context) // layout.tokens)]
-    context, *frames = torch.split(x_BSHD, sizes, dim=1)
-    return SequenceParts(context, tuple(frames[: layout.history]), tuple(frames[layout.history :]))
+    count = (layout.length - layout.context - layout.caption) // layout.tokens
+    sizes = [layout.context, *[layout.tokens] * count, *[layout.caption] * bool(layout.caption)]
+    context, *parts = torch.split(x_BSHD, sizes, dim=1)
+    ends = layout.history, count
+    return SequenceParts(context, tuple(parts[: ends[0]]), tuple(parts[ends[0] : ends[1]]), tuple(parts[ends[1] :]))
 
 
 def visible_keys(keys: SequenceParts, t: int, layout: Layout) -> Tensor:
@@ -124,8 +136,13 @@ def raster_mask(layout: Layout, before: int, device: torch.device) -> Tensor | N
     """bool [N, M]: everything before a frame, and of the frame itself the tokens up to the query."""
     if layout.order == "together":
         return None
-    mask = torch.ones(layout.tokens, before + layout.tokens, dtype=torch.bool, device=device)
-    mask[:, before:].tril_()
+    return causal_mask(layout.tokens, before + layout.tokens, device)
+
+
+def causal_mask(tokens: int, keys: int, device: torch.device) -> Tensor:
+    """bool [N, M]: all keys, but of the last `tokens` only those up to the query."""
+    mask = torch.ones(tokens, keys, dtype=torch.bool, device=device)
+    mask[:, keys - tokens :].tril_()
     return mask
 
 

@@ -7,7 +7,7 @@ from interfaces.text import CaptionInput
 from interfaces.tokens import TokenSpec
 from prior.head_config import ChainConfig, HeadConfig
 
-Objective = Literal["masked", "autoregressive"]
+Objective = Literal["masked", "autoregressive", "unified"]  # unified is short for masked with captions
 ContextConfig: TypeAlias = CaptionInput  # the text that a prior is conditioned on
 
 
@@ -61,6 +61,7 @@ class PriorShape(BlockShape):
     kind: Literal["llama"] = "llama"
     window: int  # earlier latent frames that a latent frame attends to
     objective: Objective  # predict the tokens of a latent frame in parallel, or one by one in decode order
+    captions: bool = False  # the prior also writes captions of clips, with the vocabulary of its text
     sink_frames: int = 0  # the first latent frames of a stream, always visible and without a time position
     theta: float = 100.0  # rotary base; small, because positions within a latent frame are small
     head: HeadConfig = field(default_factory=ChainConfig)  # draws tokens from the features of the last block
@@ -74,6 +75,9 @@ class PriorShape(BlockShape):
             raise ValueError(f"window = {self.window} must be at least 1")
         if self.objective not in Objective.__args__:  # type: ignore[attr-defined]
             raise ValueError(f"objective = {self.objective} must be one of {', '.join(Objective.__args__)}")  # type: ignore[attr-defined]
+        if self.objective == "unified":
+            object.__setattr__(self, "objective", "masked")
+            object.__setattr__(self, "captions", True)
         for name in ("sink_frames", "mask_noise"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} = {getattr(self, name)} must not be negative")

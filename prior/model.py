@@ -15,11 +15,12 @@ from interfaces.prior import Text
 from interfaces.tokens import TokenGroup, TokenSpec
 from prior.attention import Kernel, attend, attend_all, block_mask_of
 from prior.blocks import Block, init_weights
+from prior.captions import CaptionHead, caption_rotary_of, caption_targets
 from prior.config import PriorConfig
 from prior.context import ContextEmbedding
 from prior.embedding import Embedding
 from prior.heads import make_head
-from prior.heads.base import TokenProposal, at_positions
+from prior.heads.base import TokenLosses, TokenProposal, at_positions
 from prior.memory import Past, Present, cache_slot, empty_past
 from prior.network import PriorNetwork, one_frame, shifted
 from prior.rotary import RotaryCache, concat_rotary, context_rotary, frame_rotary
@@ -42,6 +43,7 @@ class PriorBatch(NamedTuple):
     spec: TokenSpec
     control: Tensor | None = None  # int64 [B, T], or float [B, T, floats]
     mask_noise: Tensor | None = None  # [B, T, N, R]: random numbers of masked tokens, for a prior that takes some
+    caption: Text | None = None  # captions to learn to write after the clips, for a prior with captions
 
 
 class LlamaPrior(PriorNetwork):
@@ -55,6 +57,7 @@ class LlamaPrior(PriorNetwork):
         self.layers = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.RMSNorm(config.width, config.epsilon)
         self.head = make_head(config.head, config.spec, config.width)
+        self.captions = CaptionHead(config) if config.captions else None
         init_weights(self, config.layers)
 
     @property
@@ -63,10 +66,33 @@ class LlamaPrior(PriorNetwork):
 
     # Training
 
+    def forward(
+        self,
+        batch: PriorBatch,
+        kernel: Kernel = "auto",
+        smoothing: float = 0.0,
+        recompute: bool = False,
+        blocks: Any = None,
+    ) -> TokenLosses:
+        """The losses of every token of the targets [B, T, N], and of the captions; a compiled model needs `blocks`."""
+        if batch.caption is None:
+            return super().forward(batch, kernel, smoothing, recompute, blocks)
+        captions, context = self.caption_parts()
+        features, caption_BLC = self.all_features(batch, kernel, recompute, blocks)
+        losses: TokenLosses = self.head.losses(features, batch.targets, smoothing)
+        ids_BL = caption_targets(batch.caption).ids
+        return losses._replace(caption=captions.losses(context, caption_BLC, ids_BL, smoothing))
+
     def features(
         self, batch: PriorBatch, kernel: Kernel = "auto", recompute: bool = False, blocks: Any = None
     ) -> Tensor:
         """[B, T, N, C]; `recompute` turns on activation checkpointing."""
+        return self.all_features(batch, kernel, recompute, blocks)[0]
+
+    def all_features(
+        self, batch: PriorBatch, kernel: Kernel = "auto", recompute: bool = False, blocks: Any = None
+    ) -> tuple[Tensor, Tensor]:
+        """Those of the frames [B, T, N, C] and of the captions [B, L, C]; L = 0 without captions."""
         layout = self.layout_of(batch)
         x_BSC = self.sequence(batch, layout)
         rotary = self.sequence_rotary(layout, batch.spec.groups, x_BSC.device)
@@ -75,23 +101,25 @@ class LlamaPrior(PriorNetwork):
                 x_BSC = checkpoint(run, block, x_BSC, rotary, layout, kernel, blocks, use_reentrant=False)
             else:
                 x_BSC = run(block, x_BSC, rotary, layout, kernel, blocks)
-        features: Tensor = self.norm(x_BSC).view(*batch.targets.shape[:3], -1)
-        return features
+        x_BSC, frames = self.norm(x_BSC), layout.frames * layout.tokens
+        caption_BLC = x_BSC[:, frames:]
+        return (x_BSC[:, :frames] if layout.caption else x_BSC).view(*batch.targets.shape[:3], -1), caption_BLC
 
     def block_mask_for(self, batch: PriorBatch, kernel: Kernel) -> Any:
         """The argument `blocks` of a compiled `forward`; see `block_mask_of`."""
         return block_mask_of(self.layout_of(batch), kernel, batch.targets.device, self.config.head_dim)
 
     def layout_of(self, batch: PriorBatch) -> Layout:
-        return self.layout(batch.targets.shape[1], batch.targets.shape[2], batch.known is not None)
+        caption = 0 if batch.caption is None else batch.caption.mask.shape[1]
+        return self.layout(batch.targets.shape[1], batch.targets.shape[2], batch.known is not None, caption)
 
-    def layout(self, frames: int, tokens: int, masked: bool) -> Layout:
+    def layout(self, frames: int, tokens: int, masked: bool, caption: int = 0) -> Layout:
         config = self.config
         order, copies = ("together", 2) if masked else ("raster", 1)
-        return Layout(config.context_length, frames, tokens, config.window, config.sink_frames, copies, order)  # type: ignore[arg-type]
+        return Layout(config.context_length, frames, tokens, config.window, config.sink_frames, copies, order, caption)  # type: ignore[arg-type]
 
     def sequence(self, batch: PriorBatch, layout: Layout) -> Tensor:
-        """[B, S, C]: the context, the clean copy, and the masked copy if the objective is masked."""
+        """[B, S, C]: the context, the clean copy, the masked copy if the objective is masked, and the captions."""
         parts = []
         if self.context is not None:
             parts.append(self.embed_context(batch.text, batch.noise_B, len(batch.targets)))
@@ -108,7 +136,25 @@ class LlamaPrior(PriorNetwork):
         if batch.known is not None:
             masked_BTNC = self.embedding.tokens(batch.targets, batch.known, batch.mask_noise)
             parts.append(self.embed_frames(masked_BTNC, batch.spec, batch.control))
+        if batch.caption is not None:
+            last_BK = batch.clean[:, -1, -1]
+            parts.append(self.embed_captions(caption_targets(batch.caption).ids, last_BK))
         return torch.cat(parts, 1)
+
+    def embed_captions(self, ids_BL: Tensor, last_BK: Tensor) -> Tensor:
+        """The inputs of captions [B, L, C] after videos whose last tokens in decode order are `last_BK`."""
+        captions, context = self.caption_parts()
+        return captions.inputs(context, ids_BL, self.before_caption(last_BK))
+
+    def caption_parts(self) -> tuple[CaptionHead, ContextEmbedding]:
+        if self.captions is None:
+            raise ValueError("this prior writes no captions")
+        assert isinstance(self.context, ContextEmbedding)
+        return self.captions, self.context
+
+    def before_caption(self, last_BK: Tensor) -> Tensor | None:
+        """The last token of the video [B, C], which no clean frame has as an input if tokens come in decode order."""
+        return self.embedding.tokens(last_BK) if self.autoregressive else None
 
     def embed_frames(self, x_BTNC: Tensor, spec: TokenSpec, control_BT: Tensor | None) -> Tensor:
         return self.embedding.of_frames(x_BTNC, tuple(group.tokens for group in spec.groups), control_BT)
@@ -117,6 +163,8 @@ class LlamaPrior(PriorNetwork):
         parts = [rotary_of(self.config, 0, layout.history, groups, device)]
         if layout.copies == 2:
             parts.append(rotary_of(self.config, 0, layout.frames, groups, device))
+        if layout.caption:
+            parts.append(caption_rotary_of(self.config, layout.frames, layout.caption, device))
         if self.context is not None:
             parts.insert(0, context_rotary(layout.context, self.config.head_dim, device))
         return concat_rotary(parts)
@@ -312,7 +360,7 @@ def run_block(
 def run_last_block(
     block: Block, x_BSC: Tensor, rotary: RotaryCache, layout: Layout, kernel: Kernel, blocks: Any = None
 ) -> Tensor:
-    """Computes only the frames that have a loss: nothing attends to the others after the last block."""
-    with_loss = slice(-layout.frames * layout.tokens, None)
+    """Computes only the frames and captions that have a loss: nothing attends to others after the last block."""
+    with_loss = slice(-layout.frames * layout.tokens - layout.caption, None)
     attended_BSHD = attend(*block.project(x_BSC, rotary), layout, kernel, blocks)
     return block.finish(x_BSC[:, with_loss], attended_BSHD[:, with_loss])

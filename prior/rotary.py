@@ -41,6 +41,19 @@ def context_rotary(length: int, channels: int, device: torch.device | None = Non
     return zero_pairs(rotary, (axis_P == TIME).expand(length, -1))
 
 
+def caption_rotary(
+    time: int, length: int, channels: int, theta: float, timeless: bool, device: torch.device | None = None
+) -> RotaryCache:
+    """The rotary of a caption: all of its tokens are at the time of the next latent frame and at its origin.
+
+    Their order comes from learned positions. Scores depend only on how long ago a latent frame was, as between frames.
+    """
+    axis_P = pair_axes(channels, device)
+    times_P = torch.where(axis_P == TIME, time, 0)
+    rotary = rotary_at(times_P.expand(length, -1), channels, theta)
+    return zero_pairs(rotary, ((axis_P == TIME) & timeless).expand(length, -1))
+
+
 def coordinates(groups: tuple[TokenGroup, ...], device: torch.device | None = None) -> Tensor:
     """Row and column of the center of each token, float64 [N, 2], in cells of the finest group: integers for a single
     grid.

@@ -20,6 +20,7 @@ class TokenLosses(NamedTuple):
     loss: Tensor
     nats: Tensor
     right: Tensor
+    caption: "TokenLosses | None" = None  # those of the tokens of captions [B, L], if a prior was given some to learn
 
 
 class Head(Protocol):
@@ -86,7 +87,7 @@ def code_losses(logits_V: Tensor, code: Tensor, smoothing: float) -> TokenLosses
 def sum_losses(parts: Iterable[TokenLosses]) -> TokenLosses:
     """The losses of tokens, from those of their codes."""
     first, *rest = parts
-    loss, nats, right = first
+    loss, nats, right, _ = first
     for part in rest:
         loss, nats, right = loss + part.loss, nats + part.nats, right & part.right
     return TokenLosses(loss, nats, right)

@@ -23,6 +23,7 @@ class PixelCNNShape:
     epsilon: float = 1e-5
 
     objective: ClassVar[Objective] = "autoregressive"
+    captions: ClassVar[bool] = False
     sink_frames: ClassVar[int] = 0
     mask_noise: ClassVar[int] = 0
 

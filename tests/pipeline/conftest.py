@@ -14,6 +14,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "autoregressive": write_model(home / "autoregressive", "autoregressive"),
         "sinks": write_model(home / "sinks", sinks=1),
         "textless": write_model(home / "textless", text=False),
+        "captions": write_model(home / "captions", sinks=1, captions=True),
+        "captions_in_order": write_model(home / "captions_in_order", "autoregressive", captions=True),
     }
 
 

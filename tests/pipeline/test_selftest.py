@@ -18,6 +18,13 @@ def test_the_laws_hold_on_sound_models(folders, name):
     assert len(verdicts) == 9
 
 
+@pytest.mark.parametrize("name", ["captions", "captions_in_order"])
+def test_the_laws_hold_on_models_that_write_captions(folders, name):
+    verdicts = check_prior_laws(load_prior(folders[name]), seed=1)
+    assert [verdict for verdict in verdicts if not verdict.held] == []
+    assert len(verdicts) == 12
+
+
 def test_a_broken_stream_is_found(folders, monkeypatch):
     """One that loses a change of prompt when it is saved, and one whose frames differ from its codes."""
     model = load_prior(folders["masked"])

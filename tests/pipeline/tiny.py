@@ -1,5 +1,6 @@
 """The smallest complete model, with random weights."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,14 @@ def write_model(
     sinks: int = 0,
     settings: dict[str, Any] | None = None,
     control: ControlConfig | None = None,
+    captions: bool = False,
 ) -> Path:
     """A model folder: latent frames of 2 x 3 tokens out of 1,000, a window of 2, frames of 16 x 24."""
     conditioner = make_conditioner(BPEConfig(vocabulary=300, length=LENGTH), [RING, STAR]) if text else None
     context = None if conditioner is None else ContextConfig(LENGTH, vocabulary=conditioner.vocabulary)
     tokenizer = tiny_tokenizer(folder.parent)
     config = tiny_config(objective, spec=tokenizer.spec, sinks=sinks, context=context, control=control)
+    config = replace(config, captions=captions)
     weights = tiny_model(config).float().state_dict()
     files = prior_files(tokenizer, config, CLIPS, weights, conditioner, "# a card")
     write_folder(folder, files if settings is None else {**files, "generation_config.json": settings})

@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ LAYOUTS = [
         ((1, 2), (5, 1), (5, 2), (4, 4), (3, 9)),
     )
 ]
+LAYOUTS += [replace(layout, caption=2) for layout in LAYOUTS[::3]]
 
 
 def vectors(layout, heads=4, kv_heads=2, channels=6, batch=2):

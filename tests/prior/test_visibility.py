@@ -16,13 +16,13 @@ every_case = pytest.mark.parametrize(
 )
 
 
-def positions(context: int, copies: int, frames: int, tokens: int) -> list[tuple[str, int, int]]:
+def positions(context: int, copies: int, frames: int, tokens: int, caption: int = 0) -> list[tuple[str, int, int]]:
     """The sequence written out."""
     written = [("context", 0, n) for n in range(context)]
     for copy in ("clean", "masked")[:copies]:
-        there = frames - 1 if copy == "clean" and copies == 2 else frames
+        there = frames - 1 if copy == "clean" and copies == 2 and not caption else frames
         written += [(copy, frame, token) for frame in range(there) for token in range(tokens)]
-    return written
+    return written + [("caption", frames, n) for n in range(caption)]
 
 
 def sees(asker, key, window, sinks, raster):
@@ -33,6 +33,8 @@ def sees(asker, key, window, sinks, raster):
         return True
     if copy == "context":
         return False
+    if of_copy == "caption":
+        return copy == "caption" and of_token <= token
     if of_copy == "masked" and copy == "clean":
         return False
     if of_frame > frame:
@@ -46,8 +48,8 @@ def sees(asker, key, window, sinks, raster):
     return of_frame < sinks or frame - of_frame <= window
 
 
-def expected(objective, window, sinks, context, frames=FRAMES, tokens=2):
-    written = positions(context, 2 if objective == "masked" else 1, frames, tokens)
+def expected(objective, window, sinks, context, frames=FRAMES, tokens=2, caption=0):
+    written = positions(context, 2 if objective == "masked" else 1, frames, tokens, caption)
     rows = [[sees(asker, key, window, sinks, objective == "autoregressive") for key in written] for asker in written]
     return written, torch.tensor(rows)
 
@@ -90,6 +92,21 @@ def test_the_layout_equals_the_definition(objective, sinks, context, window):
     model = tiny_model(tiny_config(objective, window=window, sinks=sinks, context=context))
     layout = model.layout(FRAMES, 2, objective == "masked")
     assert torch.equal(layout.mask(), expected(objective, window, sinks, layout.context)[1])
+
+
+@pytest.mark.parametrize("kernel", ["gathered", "dense", "oracle"])
+@pytest.mark.parametrize("window", [1, 2, 9])
+@pytest.mark.parametrize("sinks", [0, 1, 2])
+@pytest.mark.parametrize("objective", ["masked", "autoregressive"])
+def test_gradients_of_a_sequence_with_a_caption_equal_the_definition(objective, sinks, window, kernel):
+    config = tiny_config(objective, window=window, sinks=sinks, context=WORDS, layers=1, shape=SHAPE)
+    model = tiny_model(config)
+    layout = model.layout(FRAMES, 2, objective == "masked", caption=3)
+    _, seen = expected(objective, window, sinks, layout.context, caption=3)
+    assert torch.equal(layout.mask(), seen)
+    generator = torch.Generator().manual_seed(0)
+    x_SC = torch.randn(layout.length, config.width, generator=generator, dtype=torch.float64, requires_grad=True)
+    assert torch.equal(feels(through_blocks(model, layout, x_SC, kernel), x_SC), seen)
 
 
 @every_case

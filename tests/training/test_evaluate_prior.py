@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from prior.heads.base import TokenLosses
+from prior.likelihood import frame_likelihoods
 from prior.model import PriorBatch
 from tests.evaluation.models import write_whole_model
 from tests.prior.models import GROUPS_OF_TWO
@@ -25,7 +26,6 @@ from videogen.evaluation.prior.evaluate import (
     evaluate_prior,
     student_t_quantile,
 )
-from videogen.evaluation.prior.likelihood import frame_likelihoods
 from videogen.models import load_prior
 from videogen.playroom.write import PlayroomConfig, write_playroom
 from videogen.tokens.windows import spread

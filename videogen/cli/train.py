@@ -237,7 +237,7 @@ def as_line(line: dict[str, Any], steps: int, left: str) -> str:
     """A line of metrics.jsonl, shortened for the terminal."""
     speed = line.get("speed", {}).get("clips_per_second")
     tokenizer = ("psnr", "ssim", "code_use", "total/tokenizer", "l1", "perplexity", "discriminator_accuracy")
-    prior = ("nats", "loss", "top_guess", "bits_per_pixel", "nats_of_frequencies", "nats_of_copying")
+    prior = ("nats", "loss", "top_guess", "caption_nats", "bits_per_pixel", "nats_of_frequencies", "nats_of_copying")
     shown = {name: line[name] for name in (*tokenizer, *prior) if isinstance(line.get(name), float)}
     pace = f"  {speed:.1f} clips/s" if speed else ""
     width, ends = len(str(steps)), left if line["kind"] == "train" else ""

@@ -20,9 +20,12 @@ def read_run_config(path: Path) -> dict[str, Any]:
         raise ValueError(f"version {version} is newer than this program, which reads up to {VERSION}")
     data = upgraded(data) if version == 1 else data
     if isinstance(data.get("teaching"), dict):  # a prior's run of before these settings
-        data["teaching"].setdefault("control_dropout", 0.0)
+        for name, value in (("control_dropout", 0.0), ("caption_share", 0.0), ("caption_weight", 1.0)):
+            data["teaching"].setdefault(name, value)
         data.setdefault("distillation", None)
         prior = data["prior"] = {"kind": "llama", "mask_noise": 0, **data["prior"]}
+        if prior["kind"] == "llama":
+            prior.setdefault("captions", False)
         if isinstance(prior["head"], str):
             prior["head"] = {"kind": prior["head"]}
     if isinstance(data.get("tokenizer"), dict):

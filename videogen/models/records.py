@@ -130,6 +130,11 @@ class PriorModel:
         return self.conditioner is not None or self.tokenizer.conditioner is not None
 
     @property
+    def writes_captions(self) -> bool:
+        """Whether the prior also writes captions of clips."""
+        return getattr(self.config, "captions", False)
+
+    @property
     def latent_frames(self) -> int:
         """Latent frames of a clip that the prior was trained on."""
         return self.spec.latent_frames(self.clips.frames)

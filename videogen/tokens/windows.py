@@ -64,6 +64,11 @@ class TokenWindows:
         place = int(epoch_order(self.seed, epoch, len(self))[index])
         return self._window(int(self.rows[place]), start, start + self.frames, start)
 
+    def caption(self, epoch: int, index: int) -> str:
+        """The caption of the window at `index` of an epoch's order, without reading codes."""
+        place = int(epoch_order(self.seed, epoch, len(self))[index])
+        return self.tokens.label(int(self.rows[place]))[1]
+
     def opening(self, row: int) -> TokenWindow:
         """The window at the beginning of the clip in this row of the set."""
         return self._window(row, 0, self.frames, 0)

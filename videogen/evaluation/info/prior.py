@@ -39,6 +39,7 @@ def format_prior(model: PriorModel) -> dict[str, str]:
         if config.spec.continuous
         else f"codes of {' x '.join(map(str, config.spec.codebooks))}",
         "text": "none" if model.conditioner is None else f"{model.conditioner.length} tokens of a prompt",
+        **({"captions": "written in the words of its prompts"} if model.writes_captions else {}),
         **format_prompts(model),
         **({} if config.control is None else {"control": f"{describe_control(config.control)} per latent frame"}),
         "past of a stream": f"{figures['bytes_of_a_stream'] / 2**20:.1f} MiB in float32",

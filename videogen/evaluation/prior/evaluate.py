@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from prior.likelihood import frame_likelihoods
 from videogen.data import load_index
 from videogen.data.split import hold_out
 from videogen.errors import DataError
-from videogen.evaluation.prior.likelihood import LikelihoodSums, figures, frame_likelihoods, score_name
+from videogen.evaluation.prior.likelihood import LikelihoodSums, figures, score_name
 from videogen.evaluation.report.folder import write_figures
 from videogen.evaluation.report.line_charts import Series, line_chart
 from videogen.models import PriorModel

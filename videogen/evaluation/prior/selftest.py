@@ -11,7 +11,8 @@ from torch import Tensor
 
 from interfaces.tokens import TokenSpec
 from interfaces.verdict import Verdict
-from prior import laws
+from prior import caption_laws, laws
+from prior.model import as_llama
 from tokenizer.precision import without_tf32
 from videogen.control_plan import control_plan
 from videogen.evaluation.tokenizer.selftest import small_size
@@ -43,6 +44,12 @@ def _check_prior(model: PriorModel, seed: int) -> Iterator[Verdict]:
     yield laws.advancing_is_committing_and_proposing(prior, batch, TOLERANCE)
     yield laws.shifting_a_stream_changes_nothing(prior, batch, TOLERANCE)
     yield laws.a_past_does_not_grow(prior, batch, rounds=3)
+    if model.writes_captions:
+        llama = as_llama(prior)
+        captioned = caption_laws.random_caption_batch(model.config, 2, frames, small_spec(model), generator)
+        yield caption_laws.captions_are_the_training_path(llama, captioned, TOLERANCE)
+        yield caption_laws.captions_leave_the_past_unchanged(llama, captioned)
+        yield caption_laws.captions_do_not_depend_on_the_time(llama, captioned, TOLERANCE)
 
 
 def _check_generation(model: PriorModel, seed: int) -> Iterator[Verdict]:

@@ -4,7 +4,7 @@ The loss of a step is a mean over all predicted tokens of the step, in every mic
 knows their number beforehand, because it draws the random numbers of all samples of the step.
 """
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ from videogen.training.loop.dataset_report import DatasetReport
 from videogen.training.loop.stage import Json
 from videogen.training.prior.config import PriorPhaseConfig, PriorTrainingConfig, TeachingConfig
 
+CountTokens = Callable[[Sequence[str]], int]
 # the first random numbers of a sample; those of its frames and tokens follow
 RATE, CORRUPT, DROP_TEXT, SCENE_CUT, CUT_FRAME, CUT_CLIP, FIXED = range(7)
 DROP_CONTROL, LAST = range(
@@ -45,6 +46,8 @@ class TokenBatch:
     loss_scale: float  # 1 / predicted tokens of the average micro-batch of this step
     noise: Tensor  # float [B]: the rate of corrupted tokens in `clean`
     drop_text: Tensor  # bool [B]
+    captioned: Tensor  # bool [B]: clips whose caption the prior learns to write
+    caption_scale: float  # 1 / predicted caption tokens of the average micro-batch of this step; 0 if it has none
     next_position: Json
 
 
@@ -54,6 +57,7 @@ class SampledWindow(NamedTuple):
     at: Position
     start: int  # of its window
     cut: tuple[int, int] | None  # the frame at which it cuts to another clip, and that clip's number
+    captioned: bool  # its caption is written after the frames, not read before them
     counts_T: Tensor  # predicted tokens of each frame, where the frame is predicted at all
 
     @property
@@ -107,27 +111,45 @@ class TokenBatches:
         return [windows.opening(int(row)) for row in windows.spread(self.config.data.validation_clips)]
 
     def batches(
-        self, position: Json, step: int, accumulation: int, rank: int, world_size: int
+        self,
+        position: Json,
+        step: int,
+        accumulation: int,
+        rank: int,
+        world_size: int,
+        count_tokens: CountTokens = lambda captions: 0,
     ) -> Generator[TokenBatch]:
+        """`count_tokens` gives the number of tokens that a prior with captions has to write for these captions."""
         places, size = dict(position), self.config.training.batch_size
         while True:
             number = self.config.phase_at(step)
             windows, name = self.windows[number], f"phase {number}"
-            cuts = not self.is_rollout(step)  # a rollout has one caption
+            rollout = self.is_rollout(step)
             at = Position(**places.get(name, {}))
-            samples = [self.sample(windows, at.after(offset, len(windows)), cuts) for offset in range(size)]
-            scale = accumulation * world_size / num_predicted_tokens(samples)
+            samples = [self.sample(windows, at.after(offset, len(windows)), rollout) for offset in range(size)]
+            parts = accumulation * world_size
+            scale = parts / num_predicted_tokens(samples)
+            captions = [windows.caption(each.at.epoch, each.at.sample) for each in samples if each.captioned]
+            caption_tokens = count_tokens(captions) if captions else 0
+            caption_scale = parts / caption_tokens if caption_tokens else 0.0
             for part in range(accumulation):
                 micro = samples[part * size // accumulation : (part + 1) * size // accumulation]
                 mine = micro[rank * len(micro) // world_size : (rank + 1) * len(micro) // world_size]
                 places = {**places, name: asdict(micro[-1].at.after(1, len(windows)))}
-                yield self.batch(windows, mine, scale, places)
+                yield self.batch(windows, mine, scale, caption_scale, places)
             step += 1
 
-    def sample(self, windows: TokenWindows, at: Position, cuts: bool) -> SampledWindow:
+    def sample(self, windows: TokenWindows, at: Position, rollout: bool) -> SampledWindow:
+        """A rollout has one caption, so no scene cut; nothing can be written about it, because it is not the clip."""
         numbers = windows.uniform(at.epoch, at.sample, FIXED + windows.frames)
-        cut = self.scene_cut(windows, numbers[:FIXED].astype(float)) if cuts else None
-        return SampledWindow(at, windows.start(at.epoch, at.sample), cut, self.counts(windows, numbers[FIXED:]))
+        captioned = not rollout and self.is_captioned(at)
+        cut = None if rollout or captioned else self.scene_cut(windows, numbers[:FIXED].astype(float))
+        counts_T = self.counts(windows, numbers[FIXED:])
+        return SampledWindow(at, windows.start(at.epoch, at.sample), cut, captioned, counts_T)
+
+    def is_captioned(self, at: Position) -> bool:
+        seed, share = self.config.training.seed, self.config.teaching.caption_share
+        return share > 0 and hash_fraction(f"caption {seed} {at.epoch} {at.sample}") < share
 
     def scene_cut(self, windows: TokenWindows, numbers: NDArray[np.float64]) -> tuple[int, int] | None:
         if windows.frames == 1 or numbers[SCENE_CUT] >= self.config.teaching.scene_cut_probability:
@@ -143,7 +165,9 @@ class TokenBatches:
     def masked(self) -> bool:
         return self.config.prior.objective == "masked"
 
-    def batch(self, windows: TokenWindows, samples: list[SampledWindow], scale: float, places: Json) -> TokenBatch:
+    def batch(
+        self, windows: TokenWindows, samples: list[SampledWindow], scale: float, caption_scale: float, places: Json
+    ) -> TokenBatch:
         clips = [self.window(windows, sample) for sample in samples]
         tokens = windows.spec.tokens
         numbers = FIXED + windows.frames * (1 + 3 * tokens)
@@ -161,7 +185,8 @@ class TokenBatches:
             known, predicted_BTN = frame_masks(draws.ratio_BT, draws.order_BTN, sizes_of(windows.spec))
         for row, sample in enumerate(samples):
             predicted_BTN[row, : sample.first_predicted] = False
-        noise_B = noise_rates(self.config.teaching, fixed)
+        captioned_B = torch.tensor([sample.captioned for sample in samples])
+        noise_B = noise_rates(self.config.teaching, fixed).masked_fill(captioned_B, 0.0)
         controls = [clip.control for clip in clips if clip.control is not None]
         dropped_B = last[:, DROP_CONTROL] < self.config.teaching.control_dropout
         return TokenBatch(
@@ -174,7 +199,9 @@ class TokenBatches:
             control=drop_control(torch.from_numpy(np.stack(controls)), dropped_B) if controls else None,
             loss_scale=scale,
             noise=noise_B,
-            drop_text=fixed[:, DROP_TEXT] < self.config.teaching.text_dropout,
+            drop_text=(fixed[:, DROP_TEXT] < self.config.teaching.text_dropout) | captioned_B,
+            captioned=captioned_B,
+            caption_scale=caption_scale,
             next_position=places,
         )
 

@@ -1,5 +1,6 @@
 """The schema `prior` of configuration files, for `videogen train prior`."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -7,7 +8,7 @@ from typing import ClassVar
 from prior.attention import Kernel
 from prior.kinds import AnyPriorShape
 from sampling.config import SamplerConfig, incompatibility
-from videogen.conditioning.config import TextConfig
+from videogen.conditioning.config import BPEConfig, TextConfig
 from videogen.training.loop.config import OptimizerConfig, TrainingConfig
 
 
@@ -59,6 +60,8 @@ class TeachingConfig:
     text_dropout: float = 0.1  # of clips without their caption, for guidance
     control_dropout: float = 0.0  # of clips without their control: for guidance, and for videos without a control
     scene_cut_probability: float = 0.0  # of clips that cut to another one, with its caption: teaches prompt changes
+    caption_share: float = 0.0  # of the samples, whose caption is written instead of read, by a prior with captions
+    caption_weight: float = 1.0  # of the mean loss of a caption token, relative to that of a token of video
 
     RENAMED: ClassVar[dict[str, str]] = {"cut_share": "scene_cut_probability"}
 
@@ -67,6 +70,10 @@ class TeachingConfig:
         for name in (*shares, "control_dropout"):
             if not 0 <= getattr(self, name) < 1 and not (name == "corruption_share" and getattr(self, name) == 1):
                 raise ValueError(f"{name} is {getattr(self, name):g}; it must lie in [0, 1)")
+        if not 0 <= self.caption_share <= 1:
+            raise ValueError(f"caption_share is {self.caption_share:g}; it must lie in [0, 1]")
+        if not 0 < self.caption_weight < math.inf:
+            raise ValueError(f"caption_weight is {self.caption_weight:g}; it must be above 0")
 
 
 @dataclass(frozen=True)
@@ -113,6 +120,13 @@ class PriorTrainingConfig:
             raise ValueError(f"phases begin at {starts}; the first begins at step 0, each other one later")
         if self.text is None and self.teaching.corruption > 0:
             raise ValueError("teaching.corruption needs text, which carries its share; set it to 0")
+        if self.prior.captions and not isinstance(self.text, BPEConfig):
+            raise ValueError("prior.captions needs text of kind bpe: a caption is written in ids of its vocabulary")
+        if self.prior.captions != (self.teaching.caption_share > 0):
+            raise ValueError(
+                "prior.captions and teaching.caption_share belong together: a prior with captions learns to write them "
+                "from that share of the samples, such as 0.25"
+            )
         if self.prior.objective == "autoregressive" and any(phase.rollout_share for phase in self.phases):
             raise ValueError("phases with rollout_share are for the objective 'masked'")
         shape = self.prior.objective, self.prior.head.likelihood
@@ -120,6 +134,8 @@ class PriorTrainingConfig:
             raise ValueError(f"generation does not suit prior: {why}")
         if self.distillation is not None and self.prior.objective != "masked":
             raise ValueError(f"distillation needs prior.objective masked; it is {self.prior.objective}")
+        if self.distillation is not None and self.prior.captions:
+            raise ValueError("distillation teaches no captions; set prior.captions to false, and objective to masked")
         if self.distillation is not None and self.init_from is None:
             raise ValueError("distillation needs init_from: the student begins as a prior, usually its teacher")
         if self.init_from is not None and self.init_from_llama is not None:

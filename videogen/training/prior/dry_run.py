@@ -26,6 +26,7 @@ from videogen.config import resolve
 from videogen.data import load_index
 from videogen.data.split import hold_out
 from videogen.errors import UsageError
+from videogen.models import BUNDLED
 from videogen.tokens import EncodeSpec, TokenSet
 from videogen.tokens.description import NAME
 from videogen.tokens.plan import plan
@@ -66,7 +67,7 @@ def find_tokenizer(given: str | None, config: PriorTrainingConfig) -> TokenizerS
     name = given or config.tokenizer_preset
     if name is None:
         raise UsageError("--tokenizer is missing: a model, a run, or for a dry run a configuration such as video_128")
-    if Path(name).is_dir():
+    if Path(name).is_dir() or name == BUNDLED.name:
         model = tokenizer_for(config.data.train, name)
         return TokenizerSource(model.spec, model.clips, model.path, model.fingerprint)
     return untrained_source(resolve(name, expected="tokenizer")[1].value, Path(name))
@@ -206,7 +207,8 @@ def zero_batch(network: PriorNetwork, frames: int, clips: int) -> PriorBatch:
     codes = network.spec.empty(clips, frames)
     known = torch.zeros(codes.shape[:3], dtype=torch.bool) if network.config.objective == "masked" else None
     text = None if network.context is None else network.no_text(clips)
-    return PriorBatch(codes, codes, known, text, torch.zeros(clips), network.spec)
+    caption = text if network.config.captions else None
+    return PriorBatch(codes, codes, known, text, torch.zeros(clips), network.spec, caption=caption)
 
 
 def loss_of(network: PriorNetwork, batch: PriorBatch, smoothing: float, recompute: bool) -> Tensor:

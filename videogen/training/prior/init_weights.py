@@ -14,6 +14,7 @@ from videogen.training.loop.stage import naming_init_from
 from videogen.training.prior.config import PriorTrainingConfig
 
 MASK_NOISE = "embedding.mask_noise.weight"
+CAPTIONS = "captions."  # the prefix of those weights
 
 
 def init_weights(network: PriorNetwork, config: PriorTrainingConfig) -> Callable[[], Mapping[str, Tensor]] | None:
@@ -35,10 +36,15 @@ def open_prior(path: Path) -> PriorModel:
 
 
 def weights_of_prior(network: PriorNetwork, model: PriorModel) -> dict[str, Tensor]:
-    """The weights of another prior, of either objective; UsageError if one has another shape."""
+    """The weights of another prior, of either objective; UsageError if one has another shape.
+
+    From a prior without captions, what captions need besides stays random.
+    """
     path, own, others = model.path, dict(network.state_dict()), dict(model.network.state_dict())
     if MASK_NOISE in own and MASK_NOISE not in others:
         others[MASK_NOISE] = own[MASK_NOISE]  # a student is given random numbers that its teacher does without
+    if not model.writes_captions:
+        others |= {name: weights for name, weights in own.items() if name.startswith(CAPTIONS)}
     for name in sorted(own.keys() | others.keys()):
         there, here = others.get(name), own.get(name)
         if there is None or here is None or there.shape != here.shape:

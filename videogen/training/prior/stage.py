@@ -1,7 +1,7 @@
 """Stage two: the prior's losses, validation, samples and export."""
 
 import math
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import cached_property
@@ -15,22 +15,19 @@ from torch import Tensor, nn
 from interfaces.prior import Text
 from interfaces.tokens import TokenSpec
 from prior.attention import Kernel, choose_kernel
+from prior.captions import caption_targets
 from prior.config import ContextConfig, ControlConfig, PriorConfig
 from prior.heads.base import TokenLosses
 from prior.kinds import AnyPriorConfig, make_prior
+from prior.likelihood import frame_likelihoods
 from prior.model import PriorBatch
 from prior.network import PriorNetwork
 from videogen.checkpoint import Content
 from videogen.clip_spec import ClipSpec
 from videogen.conditioning import Conditioner
 from videogen.errors import UsageError
-from videogen.evaluation.prior.likelihood import (
-    Baseline,
-    LikelihoodSums,
-    figures,
-    frame_likelihoods,
-    score_name,
-)
+from videogen.evaluation.prior.caption_likelihood import CaptionLikelihoods, caption_likelihoods
+from videogen.evaluation.prior.likelihood import Baseline, LikelihoodSums, figures, score_name
 from videogen.models import TokenizerModel, count_parameters, prior_files
 from videogen.tokens.description import describe_control
 from videogen.tokens.windows import TokenWindows
@@ -84,7 +81,12 @@ class PriorStage:
     def batches(
         self, position: Json, step: int, accumulation: int, rank: int, world_size: int
     ) -> Generator[TokenBatch]:
-        return prefetch(self.token_batches.batches(position, step, accumulation, rank, world_size))
+        parts = accumulation, rank, world_size
+        return prefetch(self.token_batches.batches(position, step, *parts, self.count_caption_tokens))
+
+    def count_caption_tokens(self, captions: Sequence[str]) -> int:
+        assert self.conditioner is not None
+        return int(caption_targets(self.conditioner(captions)).counted.sum())
 
     def frozen(self, module: str, step: int) -> Callable[[str], bool]:
         return lambda name: False
@@ -94,9 +96,17 @@ class PriorStage:
         blocks, smoothing = self.network.block_mask_for(inputs, config.kernel), config.teaching.label_smoothing
         losses: TokenLosses = distributed.modules[PRIOR](inputs, config.kernel, smoothing, config.recompute, blocks)
         predicted = batch.predicted.to(distributed.device)
-        loss, nats, right = ((each * predicted).sum() * batch.loss_scale for each in losses)
+        loss, nats, right = ((each * predicted).sum() * batch.loss_scale for each in losses[:3])
         guessed = {"top_guess": right.float()} if self.network.likelihood else {}
-        yield LossOutput(PRIOR, loss, {self.score: nats.detach(), **guessed})
+        metrics = {self.score: nats.detach(), **guessed}
+        if losses.caption is not None:
+            assert inputs.caption is not None
+            counted_BL = caption_targets(inputs.caption).counted & batch.captioned.to(distributed.device)[:, None]
+            caption_loss, nats, right = ((each * counted_BL).sum() * batch.caption_scale for each in losses.caption[:3])
+            loss = loss + config.teaching.caption_weight * caption_loss
+            if batch.caption_scale:  # of all micro-batches of the step in all processes, or of none
+                metrics |= {"caption_nats": nats.detach(), "caption_top_guess": right.float()}
+        yield LossOutput(PRIOR, loss, metrics)
 
     def with_rollouts(self, batch: TokenBatch, step: int, distributed: Distributed) -> PriorBatch:
         """The inputs of the network; in some steps the history is what the prior makes of the first latent frame."""
@@ -119,6 +129,7 @@ class PriorStage:
             noise_B=batch.noise.to(device),
             spec=self.token_batches.spec,
             control=control,
+            caption=text if self.network.config.captions else None,
         )
         return self.with_mask_noise(inputs)
 
@@ -183,6 +194,7 @@ class PriorStage:
         held_out = self.token_batches.held_out  # perhaps of another frame size
         codes, control, spec = self.validation_codes, self.validation_control, held_out.spec
         count, sums = len(codes), LikelihoodSums.none(codes.shape[1])
+        caption_sums = CaptionLikelihoods.none()
         each, masked = -(-count // distributed.world_size), config.prior.objective == "masked"
         end = (distributed.rank + 1) * each
         for first in range(distributed.rank * each, end, VALIDATION_BATCH):
@@ -190,12 +202,18 @@ class PriorStage:
             rows = [number % count for number in numbers]
             text = self.text(tuple(self.validation_captions[row] for row in rows), distributed.device)
             given = None if control is None else control[rows].to(distributed.device)
-            found = frame_likelihoods(losses, codes[rows].to(distributed.device), spec, masked, text, given, first)
-            sums = sums.plus(found.of(slice(max(0, min(len(numbers), count - first)))))
+            own = codes[rows].to(distributed.device)
+            found = frame_likelihoods(losses, own, spec, masked, text, given, first)
+            new = slice(max(0, min(len(numbers), count - first)))
+            sums = sums.plus(found.of(new))
+            if config.prior.captions:
+                assert text is not None
+                caption_sums = caption_sums.plus(caption_likelihoods(losses, own, spec, masked, text, given).of(new))
         sums = sums.over_processes(distributed.mean)
         clips = held_out.tokens.description.clips
+        captions = caption_sums.over_processes(distributed.mean).figures() if config.prior.captions else {}
         pixels = clips.height * clips.width
-        return {**figures(sums, spec, pixels, self.network.likelihood), **self.baseline_nats}
+        return {**figures(sums, spec, pixels, self.network.likelihood), **captions, **self.baseline_nats}
 
     def write_samples(self, distributed: Distributed, place: Path) -> None:
         """Videos of held-out captions, unless the weights are sharded."""
@@ -242,7 +260,8 @@ def describe_network(network: PriorNetwork, fps: float, kernel: Kernel) -> dict[
     return {
         "parameters": f"{count_parameters(network):,}",
         "a token": describe_token(spec),
-        "objective": {"masked": "masked frames", "autoregressive": "token after token"}[config.objective],
+        "objective": {"masked": "masked frames", "autoregressive": "token after token"}[config.objective]
+        + (", and captions" if config.captions else ""),
         "tokens a latent frame": f"{spec.tokens} ({groups})",
         "tokens a second of video": f"{spec.tokens * fps / spec.frames_per_latent:.0f}",
         "window": f"{config.window} latent frames, {config.window * spec.frames_per_latent / fps:.1f} s",
