@@ -19,7 +19,9 @@ from videogen.generation.arguments import (
     OutputType,
     Prompts,
     Seeds,
+    as_int,
     as_output,
+    as_seeds,
     callback_tensors,
     refuse_unknown,
     stops_generation,
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
     from sampling.config import SamplerConfig, SamplingOverrides
     from videogen.generate import Clock
+    from videogen.generation.caption_ranking import RankBy, RankedCaption
     from videogen.models import PriorModel
     from videogen.stream import StreamState, Transition, VideoStream
 
@@ -319,3 +322,40 @@ class VideoPipeline(PipelineInputs):
         stream = VideoStream.restore(self.model, state, None if num_frames is None else self.frame_count(num_frames))
         stream.on_prompt = self.warn_about_prompt
         return stream
+
+    def caption(
+        self,
+        video: Any = None,
+        image: Any = None,
+        count: int = 1,
+        beams: int | None = None,
+        temperature: float = 0.0,
+        generator: Seeds = None,
+    ) -> list[str]:
+        """Captions of a clip of any length, by a model that writes them: the `count` most likely ones of a beam search.
+
+        With a temperature they are random, one for each seed of `generator`.
+        """
+        from videogen.generation.captioning import CaptionSettings, check_captions, past_of_clip, write_captions
+
+        check_captions(self.model)
+        try:
+            settings = CaptionSettings(as_int("count", count), beams, temperature)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        past = past_of_clip(self.model, self.frames_to_caption(video, image), self.size(None, None))
+        seeds = as_seeds(generator, settings.count) if temperature else ()
+        return [written.caption for written in write_captions(self.model, past, settings, seeds)]
+
+    def rank(
+        self, captions: Sequence[str], video: Any = None, image: Any = None, by: "RankBy | None" = None
+    ) -> "list[RankedCaption]":
+        """The captions of a clip, the most likely first, with their nats.
+
+        Nats are -log p(caption | clip) by "caption", the default of a model that writes captions, and
+        -log p(clip | caption) by "video", for every model with text; for a masked prior that is a bound.
+        """
+        from videogen.generation.caption_ranking import choose_ranking, rank_captions
+
+        by = choose_ranking(self.model, by)
+        return rank_captions(self.model, self.frames_to_caption(video, image), self.size(None, None), captions, by)

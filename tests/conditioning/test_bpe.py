@@ -49,6 +49,20 @@ def test_ids_say_what_the_caption_said(text: str) -> None:
 
 @given(ANY_TEXT)
 @settings(max_examples=400, deadline=None)
+def test_a_caption_of_its_ids_is_the_caption(text: str) -> None:
+    assert LONG.caption_of(LONG.token_ids(text)) == normal(text)
+
+
+@given(st.lists(st.integers(0, TRAINED.vocabulary - 1), max_size=12))
+@settings(max_examples=200, deadline=None)
+def test_any_ids_are_one_line_of_text(ids: list[int]) -> None:
+    text = LONG.caption_of(ids)
+    assert normalize_text(text) == text
+    assert "\n" not in text
+
+
+@given(ANY_TEXT)
+@settings(max_examples=400, deadline=None)
 def test_normalising_twice_is_normalising_once(text: str) -> None:
     assert normalize_text(normalize_text(text)) == normalize_text(text)
     assert normal(normal(text)) == normal(text)

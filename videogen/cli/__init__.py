@@ -17,6 +17,7 @@ from videogen.cli.encode import encode
 from videogen.cli.evaluate import evaluate
 from videogen.cli.exit_codes import Stopped, print_error
 from videogen.cli.export import export
+from videogen.cli.generation.caption import caption, rank
 from videogen.cli.generation.continue_clip import continue_
 from videogen.cli.generation.generate import generate
 from videogen.cli.generation.stream import stream
@@ -38,7 +39,7 @@ def videogen_command() -> None:
 
 
 for command in (
-    data, config, generate, continue_, stream, serve, train,
+    data, config, generate, continue_, stream, caption, rank, serve, train,
     encode, export, convert, reconstruct, evaluate, lab, bench, selftest, info,
 ):  # fmt: skip
     videogen_command.add_command(command)

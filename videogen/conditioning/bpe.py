@@ -55,6 +55,10 @@ class BPEConditioner(Conditioner):
         ids: list[int] = self.tokenizer.encode(normalize_text(caption), add_special_tokens=False).ids
         return ids
 
+    def caption_of(self, ids: Sequence[int]) -> str:
+        """The text of these ids on one line; of a caption's own ids, the caption as it was read."""
+        return normalize_text(self.tokenizer.decode(list(ids), skip_special_tokens=True))
+
     def files(self) -> dict[str, Content]:
         tokenizer_config = {
             "tokenizer_class": "PreTrainedTokenizerFast",

@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -147,20 +147,34 @@ class PipelineInputs:
         return found.prompt
 
     def clip(self, video: Any, size: tuple[int, int]) -> Frames:
-        """The end of a clip, at the model's frame size. A video file is resampled to the model's frame rate; images
-        have
-        it already."""
-        useful = frames_of_use(self.model)
+        """The end of a clip, as much as the model attends to."""
+        return np.stack(list(self.frames(video, size, frames_of_use(self.model))))
+
+    def frames(self, video: Any, size: tuple[int, int], last: int | None = None) -> Iterator[Frames]:
+        """The frames [H, W, 3] of a clip at the model's frame size, or only the last so many of them.
+
+        A video file is resampled to the model's frame rate; images have it already.
+        """
         if not isinstance(video, str | Path):
-            return self.fit_frames(as_frames(video)[-useful:], size)
+            return iter(self.fit_frames(as_frames(video)[-last if last else None :], size))
         path = Path(video)
         if path.is_dir():
             stills = stills_in(path)
             self.warn_if_resampled(load_image(stills[0]).shape[:2], size)
-            return np.stack(list(still_frames(stills, *size, useful)))
+            return still_frames(stills, *size, last)
         seen = probe(path)
         self.warn_if_resampled((seen.height, seen.width), size, seen.fps, seen.transparent_frames)
-        return np.stack(list(clip_frames(path, seen, self.fps, *size, useful)))
+        return clip_frames(path, seen, self.fps, *size, last)
+
+    def frames_to_caption(self, video: Any, image: Any) -> Iterator[Frames]:
+        """All frames of a clip, or the one of an image, at the size of the training clips."""
+        if (video is None) == (image is None):
+            raise UsageError("a caption is of a video or of an image; give one of them")
+        size = self.size(None, None)
+        if image is None:
+            return self.frames(video, size)
+        given = load_image(Path(image)) if isinstance(image, str | Path) else image
+        return iter(self.fit_frames(as_image(given), size))
 
     def fit_frames(self, frames: Frames, size: tuple[int, int]) -> Frames:
         self.warn_if_resampled(frames.shape[1:3], size)
