@@ -1,7 +1,8 @@
-"""`videogen evaluate`: tokenizers, codebooks, priors, generated videos, and training runs."""
+"""`videogen evaluate`: tokenizers, codebooks, priors, captions, generated videos, and training runs."""
 
 import click
 
+from videogen.cli.evaluate.captions import captions
 from videogen.cli.evaluate.codebook import codebook
 from videogen.cli.evaluate.generation import generation
 from videogen.cli.evaluate.prior import prior
@@ -14,5 +15,5 @@ def evaluate() -> None:
     """Evaluate models and compare training runs."""
 
 
-for command in (tokenizer, codebook, prior, generation, runs):
+for command in (tokenizer, codebook, prior, captions, generation, runs):
     evaluate.add_command(command)
