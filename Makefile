@@ -41,7 +41,7 @@ train-playroom: setup  ## train the bundled model from nothing; hours, can be st
 	@recipes/playroom.sh
 
 test: setup-dev lint  ## lint, then all tests except the slow and the browser tier
-	@$(RUN) pytest -q -m "not slow and not browser"
+	@OMP_NUM_THREADS=1 $(RUN) pytest -q -m "not slow and not browser" -n auto --maxprocesses 4 --dist loadfile
 
 test-slow: setup-dev  ## the long tier: thousands of scenes, hundreds of damaged files, random kills
 	@$(RUN) pytest -q -m slow

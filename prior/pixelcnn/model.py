@@ -20,7 +20,7 @@ from prior.pixelcnn.config import PixelCNNConfig
 from prior.pixelcnn.layers import GatedLayer, PastReader
 
 
-class Past(NamedTuple):
+class PixelCNNPast(NamedTuple):
     """The window of a batch of streams; `commit` and `advance` mutate it in place."""
 
     frames_BCThw: Tensor  # embedded, the oldest first; before the stream begins: a learned vector
@@ -101,18 +101,20 @@ class PixelCNN(PriorNetwork):
     # Streaming
 
     @torch.no_grad()
-    def begin(self, text: Text | None, batch: int, spec: TokenSpec | None = None, history_noise: float = 0.0) -> Past:
+    def begin(
+        self, text: Text | None, batch: int, spec: TokenSpec | None = None, history_noise: float = 0.0
+    ) -> PixelCNNPast:
         spec = self.spec if spec is None else spec
         self.check_begin(spec)
         noise_B = torch.full((batch,), history_noise, device=self.device, dtype=self.norm.weight.dtype)
         text_BC = self.text_of(text, noise_B)
         with torch.inference_mode(False):  # writable in and out of inference mode
             frames = self.start(batch, spec).clone()
-            past = Past(frames, frames[:, :, 0].clone(), text_BC.clone(), torch.tensor(0), spec)
+            past = PixelCNNPast(frames, frames[:, :, 0].clone(), text_BC.clone(), torch.tensor(0), spec)
         past.condition_BChw.copy_(self.condition(past))
         return past
 
-    def condition(self, past: Past) -> Tensor:
+    def condition(self, past: PixelCNNPast) -> Tensor:
         """That of the next latent frame, but for its control [B, C, h, w]."""
         read: Tensor = self.past(past.frames_BCThw)[:, 0]
         return read + past.text_BC[..., None, None]
@@ -122,7 +124,7 @@ class PixelCNN(PriorNetwork):
         self,
         codes_BNK: Tensor,
         known_BN: Tensor,
-        past: Past,
+        past: PixelCNNPast,
         control: Tensor | None = None,
         positions_BM: Tensor | None = None,
     ) -> tuple[TokenProposal, Tensor]:
@@ -132,7 +134,9 @@ class PixelCNN(PriorNetwork):
         proposal = TokenProposal(self.features_of(tokens_B1NC, past, control), self.head)
         return (proposal if positions_BM is None else proposal.at(positions_BM)), frame_BC1hw
 
-    def features_of(self, tokens_B1NC: Tensor, past: Past, control: Tensor | None, rows: int | None = None) -> Tensor:
+    def features_of(
+        self, tokens_B1NC: Tensor, past: PixelCNNPast, control: Tensor | None, rows: int | None = None
+    ) -> Tensor:
         """Features [B, N, C] of the next latent frame, or of its first rows: later ones do not matter to them."""
         condition_B1Chw = past.condition_BChw.unsqueeze(1)
         condition_B1Chw = condition_B1Chw + self.control_of(one_frame(control), condition_B1Chw)
@@ -140,15 +144,15 @@ class PixelCNN(PriorNetwork):
         return self.run(own_BChw[:, :, :rows], condition_B1Chw[:, 0, :, :rows])
 
     @torch.no_grad()
-    def commit(self, past: Past, present: Tensor) -> Past:
+    def commit(self, past: PixelCNNPast, present: Tensor) -> PixelCNNPast:
         past.frames_BCThw.copy_(torch.cat([past.frames_BCThw[:, :, 1:], present], 2))
         past.condition_BChw.copy_(self.condition(past))
         return past._replace(frames=past.frames + 1)
 
     @torch.no_grad()
     def advance(
-        self, codes_BNK: Tensor, past: Past, control: Tensor | None = None, next_control: Tensor | None = None
-    ) -> tuple[Past, TokenProposal]:
+        self, codes_BNK: Tensor, past: PixelCNNPast, control: Tensor | None = None, next_control: Tensor | None = None
+    ) -> tuple[PixelCNNPast, TokenProposal]:
         self.check(codes_BNK, past)
         tokens_B1NC = self.embedding.tokens(codes_BNK).unsqueeze(1)
         past = self.commit(past, self.frames_of(tokens_B1NC, past.spec, one_frame(control)))
@@ -156,7 +160,7 @@ class PixelCNN(PriorNetwork):
         return past, self.propose(codes_BNK, nothing, past, next_control)[0]
 
     @torch.no_grad()
-    def next_token(self, codes_BnK: Tensor, past: Past, control: Tensor | None = None) -> TokenProposal:
+    def next_token(self, codes_BnK: Tensor, past: PixelCNNPast, control: Tensor | None = None) -> TokenProposal:
         number = codes_BnK.shape[1]
         codes_BNK = past.spec.empty(len(codes_BnK), 1, codes_BnK.device)[:, 0]
         codes_BNK[:, :number] = codes_BnK
@@ -164,13 +168,13 @@ class PixelCNN(PriorNetwork):
         features = self.features_of(tokens_B1NC, past, control, rows=1 + number // grid_of(past.spec)[1])
         return TokenProposal(features[:, number : number + 1], self.head)
 
-    def streams(self, past: Past) -> int:
+    def streams(self, past: PixelCNNPast) -> int:
         return len(past.text_BC)
 
-    def visible(self, past: Past) -> list[Tensor]:
+    def visible(self, past: PixelCNNPast) -> list[Tensor]:
         return [each.clone() for each in self.memory(past)]
 
-    def memory(self, past: Past) -> list[Tensor]:
+    def memory(self, past: PixelCNNPast) -> list[Tensor]:
         return [past.frames_BCThw, past.condition_BChw, past.text_BC]
 
 

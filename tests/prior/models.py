@@ -1,6 +1,7 @@
 """Tiny priors with random weights, and batches for them."""
 
 import torch
+from torch import Tensor
 
 from interfaces.tokens import TokenGroup, TokenSpec
 from prior.config import ContextConfig, ControlConfig, Objective, PriorConfig
@@ -93,3 +94,16 @@ def tiny_batch(
 ) -> PriorBatch:
     generator = torch.Generator().manual_seed(seed)
     return random_batch(config, batch, frames, config.spec, generator, noise)
+
+
+class FixedNumbers:
+    """A TokenRNG that gives the same numbers [B, M, count] at every call."""
+
+    def __init__(self, numbers: Tensor):
+        self.numbers = numbers
+
+    def uniforms(self, count: int) -> Tensor:
+        return self.numbers[..., :count]
+
+    def normals(self, count: int) -> Tensor:
+        return self.numbers[..., :count]

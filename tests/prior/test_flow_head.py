@@ -8,18 +8,10 @@ from interfaces.tokens import TokenGroup, TokenSpec
 from prior import laws
 from prior.head_config import FlowConfig
 from prior.heads.flow import FlowHead
-from tests.prior.models import WORDS, grid_spec, tiny_batch, tiny_config, tiny_model
+from tests.prior.models import WORDS, FixedNumbers, grid_spec, tiny_batch, tiny_config, tiny_model
 
 SPEC = TokenSpec((), (TokenGroup("tokens", (2, 3)),), 4, channels=2)
 WIDTH = 8
-
-
-class FixedNumbers:
-    def __init__(self, numbers):
-        self.numbers = numbers
-
-    def normals(self, count):
-        return self.numbers[..., :count]
 
 
 def trained_head(tokens_of, steps=700, batch=256):

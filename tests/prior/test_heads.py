@@ -12,7 +12,7 @@ from prior.head_config import ChainConfig, DepthConfig, FlatConfig
 from prior.heads import make_head
 from prior.heads.flat import FlatHead
 from prior.heads.token_sampling import apply_guidance
-from tests.prior.models import grid_spec
+from tests.prior.models import FixedNumbers, grid_spec
 
 CODEBOOKS = [(11,), (4, 3), (3, 2, 2)]
 KINDS = [ChainConfig(), DepthConfig(layers=2, width=16, heads=2), FlatConfig()]
@@ -49,16 +49,6 @@ def log_probabilities(head, features):
         logits = head.readings(features, token.expand(*features.shape[:-1], -1))
         columns.append(sum(each.log_softmax(-1)[..., code] for each, code in zip(logits, token.tolist(), strict=True)))
     return torch.stack(columns, -1)
-
-
-class FixedNumbers:
-    """The same uniform numbers [B, M, count] at every call."""
-
-    def __init__(self, numbers):
-        self.numbers = numbers
-
-    def uniforms(self, count):
-        return self.numbers[..., :count]
 
 
 @each_kind

@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from interfaces.prior import clone_tensors
+from interfaces.tokens import TokenGroup, TokenSpec
 from prior import laws
 from prior import model as prior_model
 from prior.config import ContextConfig
-from prior.head_config import DepthConfig, FlatConfig
+from prior.head_config import ChainConfig, DepthConfig, FlatConfig
 from prior.laws import proposals
 from tests.prior.models import FEATURES, WORDS, tiny_batch, tiny_config, tiny_model
 
@@ -191,3 +192,20 @@ def test_the_noise_rate_is_an_input():
     model, batch = tiny_model(config), tiny_batch(config)
     other = batch._replace(noise_B=batch.noise_B + 0.5)
     assert (model.features(batch) - model.features(other)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("head", [ChainConfig(), DepthConfig(layers=1, width=8, heads=2), FlatConfig()], ids=str)
+@pytest.mark.parametrize("groups", [((3,),), ((1,), (1, 2))], ids=["a line", "coarse and fine"])
+def test_the_likelihoods_of_all_latent_frames_sum_to_one(groups, head):
+    """By brute force: three tokens of 2 x 2 codes in decode order are 64 latent frames."""
+    named = tuple(TokenGroup(str(number), shape) for number, shape in enumerate(groups))
+    config = tiny_config("autoregressive", spec=TokenSpec((2, 2), named, 4), context=WORDS, head=head)
+    tokens = torch.tensor(list(itertools.product(range(2), repeat=2)))
+    frames = torch.stack([tokens[list(chosen)] for chosen in itertools.product(range(4), repeat=3)])
+    one = tiny_batch(config, batch=1, frames=2)
+    codes = torch.cat([one.targets[:, :1].expand(64, -1, -1, -1), frames[:, None]], 1)
+    text = one.text.rows(torch.zeros(64, dtype=torch.int64))
+    batch = one._replace(targets=codes, clean=codes, text=text, noise_B=torch.zeros(64))
+    with torch.no_grad():
+        nats = tiny_model(config)(batch).nats[:, 1].sum(-1)
+    torch.testing.assert_close(nats.neg().exp().sum(), torch.ones(()), rtol=1e-5, atol=0)
