@@ -1,9 +1,13 @@
 """Tiny priors with random weights, and batches for them."""
 
+import itertools
+
 import torch
 from torch import Tensor
 
 from interfaces.tokens import TokenGroup, TokenSpec
+from interfaces.verdict import Verdict
+from prior import laws
 from prior.config import ContextConfig, ControlConfig, Objective, PriorConfig
 from prior.head_config import ChainConfig, HeadConfig
 from prior.kinds import AnyPriorConfig, make_prior
@@ -107,3 +111,26 @@ class FixedNumbers:
 
     def normals(self, count: int) -> Tensor:
         return self.numbers[..., :count]
+
+
+def every_law(model: PriorNetwork, batch: PriorBatch) -> list[Verdict]:
+    """All laws of a prior, for float64."""
+    return [
+        laws.streaming_is_the_training_path(model, batch, 1e-6),
+        laws.proposing_twice_is_proposing_once(model, batch),
+        laws.a_copied_past_resumes(model, batch),
+        laws.advancing_is_committing_and_proposing(model, batch, 1e-6),
+        laws.shifting_a_stream_changes_nothing(model, batch, 1e-4),
+        laws.a_past_does_not_grow(model, batch, 2),
+        laws.a_row_of_a_batch_is_the_row_alone(model, batch, 1e-6),
+    ]
+
+
+def every_frame(config: AnyPriorConfig) -> PriorBatch:
+    """All latent frames that there are, each after the same first one and with the same caption."""
+    tokens = list(itertools.product(*map(range, config.spec.codebooks)))
+    frames = torch.tensor(list(itertools.product(tokens, repeat=config.spec.tokens)))
+    one, count = tiny_batch(config, batch=1, frames=2), len(frames)
+    codes = torch.cat([one.targets[:, :1].expand(count, -1, -1, -1), frames[:, None]], 1)
+    text = None if one.text is None else one.text.rows(torch.zeros(count, dtype=torch.int64))
+    return one._replace(targets=codes, clean=codes, text=text, noise_B=torch.zeros(count))

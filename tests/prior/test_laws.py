@@ -10,7 +10,7 @@ from prior import model as prior_model
 from prior.config import ContextConfig
 from prior.head_config import ChainConfig, DepthConfig, FlatConfig
 from prior.laws import proposals
-from tests.prior.models import FEATURES, WORDS, tiny_batch, tiny_config, tiny_model
+from tests.prior.models import FEATURES, WORDS, every_frame, tiny_batch, tiny_config, tiny_model
 
 CODEBOOKS = ((11,), (4, 3), (3, 2, 2))
 CONTEXTS = (None, WORDS, FEATURES)
@@ -200,12 +200,7 @@ def test_the_likelihoods_of_all_latent_frames_sum_to_one(groups, head):
     """By brute force: three tokens of 2 x 2 codes in decode order are 64 latent frames."""
     named = tuple(TokenGroup(str(number), shape) for number, shape in enumerate(groups))
     config = tiny_config("autoregressive", spec=TokenSpec((2, 2), named, 4), context=WORDS, head=head)
-    tokens = torch.tensor(list(itertools.product(range(2), repeat=2)))
-    frames = torch.stack([tokens[list(chosen)] for chosen in itertools.product(range(4), repeat=3)])
-    one = tiny_batch(config, batch=1, frames=2)
-    codes = torch.cat([one.targets[:, :1].expand(64, -1, -1, -1), frames[:, None]], 1)
-    text = one.text.rows(torch.zeros(64, dtype=torch.int64))
-    batch = one._replace(targets=codes, clean=codes, text=text, noise_B=torch.zeros(64))
     with torch.no_grad():
-        nats = tiny_model(config)(batch).nats[:, 1].sum(-1)
+        nats = tiny_model(config)(every_frame(config)).nats[:, 1].sum(-1)
+    assert len(nats) == 64
     torch.testing.assert_close(nats.neg().exp().sum(), torch.ones(()), rtol=1e-5, atol=0)

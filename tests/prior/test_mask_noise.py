@@ -4,11 +4,10 @@ import pytest
 import torch
 
 from interfaces.prior import Text
-from prior import laws
 from sampling.config import SamplerConfig
 from sampling.rng import counter_rng
 from sampling.rollout import sample_frames, start_rollout
-from tests.prior.models import WORDS, tiny_batch, tiny_config, tiny_model
+from tests.prior.models import WORDS, every_law, tiny_batch, tiny_config, tiny_model
 
 
 @pytest.fixture
@@ -18,15 +17,7 @@ def config():
 
 def test_the_laws_hold(config):
     model, batch = tiny_model(config), tiny_batch(config, noise=0.3, frames=6)
-    for verdict in (
-        laws.streaming_is_the_training_path(model, batch, 1e-6),
-        laws.proposing_twice_is_proposing_once(model, batch),
-        laws.a_copied_past_resumes(model, batch),
-        laws.advancing_is_committing_and_proposing(model, batch, 1e-6),
-        laws.shifting_a_stream_changes_nothing(model, batch, 1e-4),
-        laws.a_past_does_not_grow(model, batch, 3),
-        laws.a_row_of_a_batch_is_the_row_alone(model, batch, 1e-6),
-    ):
+    for verdict in every_law(model, batch):
         assert verdict.held, verdict
 
 

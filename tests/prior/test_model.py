@@ -4,11 +4,10 @@ import pytest
 import torch
 
 from interfaces.tokens import TokenGroup, TokenSpec
-from prior import laws
 from prior.config import ControlConfig
 from prior.heads.base import TokenProposal
 from prior.laws import all_known, commit_frames, proposals, propose_nothing_known, start_past
-from tests.prior.models import FEATURES, WORDS, grid_spec, tiny_batch, tiny_config, tiny_model
+from tests.prior.models import FEATURES, WORDS, every_law, grid_spec, tiny_batch, tiny_config, tiny_model
 
 
 @pytest.mark.parametrize("codebooks", [(11,), (3, 2, 2)], ids=str)
@@ -164,15 +163,7 @@ LINE = (TokenGroup("latents", (7,)),)
 def test_the_laws_hold_for_groups_lines_and_controls(objective, spec, control):
     config = tiny_config(objective, spec=spec, control=control, context=WORDS, sinks=1)
     model, batch = tiny_model(config), tiny_batch(config, frames=6, noise=0.3)
-    for verdict in (
-        laws.streaming_is_the_training_path(model, batch, 1e-6),
-        laws.proposing_twice_is_proposing_once(model, batch),
-        laws.a_copied_past_resumes(model, batch),
-        laws.advancing_is_committing_and_proposing(model, batch, 1e-6),
-        laws.shifting_a_stream_changes_nothing(model, batch, 1e-4),
-        laws.a_past_does_not_grow(model, batch, 2),
-        laws.a_row_of_a_batch_is_the_row_alone(model, batch, 1e-6),
-    ):
+    for verdict in every_law(model, batch):
         assert verdict.held, verdict
 
 
