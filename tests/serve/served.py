@@ -76,6 +76,8 @@ def served(
         server = StudioServer(make_app(studio), studio.closing, engine.limits.body_bytes)
         serving = asyncio.run_coroutine_threadsafe(server.serve([listener]), loop)
         there = Served(engine, studio, url_of(listener), server, loop)
+        while not server.started and not serving.done():  # until then connections are refused
+            time.sleep(0.005)
         try:
             yield there
         finally:

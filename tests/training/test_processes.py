@@ -82,10 +82,10 @@ def test_data_device_is_the_gpu_of_the_process(monkeypatch: pytest.MonkeyPatch) 
 def test_each_shape_is_compiled_separately(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[dict[str, object]] = []
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **options: seen.append(options))
-    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 8)
-    compile_in_place(torch.nn.Linear(1, 1))
-    assert seen == [{"dynamic": False}]
-    assert torch._dynamo.config.recompile_limit >= 64
+    with torch._dynamo.config.patch(recompile_limit=8):  # a monkeypatch would delete it afterwards
+        compile_in_place(torch.nn.Linear(1, 1))
+        assert seen == [{"dynamic": False}]
+        assert torch._dynamo.config.recompile_limit >= 64
 
 
 def test_deterministic_training_avoids_nondeterministic_kernels(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ processor time. It uses the strict reader alone, and sends one message. The numb
 starts some to open a file, and the system counts them as processes.
 """
 
+import errno
 import json
 import os
 import resource
@@ -25,6 +26,7 @@ from videogen.serve.messages import MessageSocket, UploadRead, UploadRejected
 
 MAX_DESCRIPTORS = 32
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "MPO")  # no format that Pillow hands to another program
+NO_MEMORY, TOO_LARGE = os.strerror(errno.ENOMEM), "it needs more memory than the limit"
 Frames = NDArray[np.uint8]  # [T, H, W, 3]
 
 
@@ -69,9 +71,11 @@ def read_upload(descriptor: int, task: ReadTask) -> UploadRead | UploadRejected:
             return read_image(descriptor, task)
         return read_video(Path(f"/dev/fd/{descriptor}"), task)
     except VideoError as error:
+        if NO_MEMORY in error.detail:  # as the decoder says it
+            return UploadRejected(TOO_LARGE)
         return UploadRejected(f"{error.detail} ({error.kind})")
     except MemoryError:
-        return UploadRejected("it needs more memory than the limit")
+        return UploadRejected(TOO_LARGE)
 
 
 def read_video(path: Path, task: ReadTask) -> UploadRead:

@@ -19,6 +19,7 @@ NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")  # as in 
 WHOLE_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)")
 MAX_NUMBER_LENGTH = 40  # characters
 MAX_QUOTED = 40  # characters of an invalid value in an error message
+MAX_LISTED, ALL_FIELDS = 16, "/openapi.json lists the fields"  # an error message is one line
 TYPES: Mapping[str, tuple[type, ...]] = {"string": (str,), "boolean": (bool,), "object": (dict,), "array": (list,)}
 
 
@@ -69,7 +70,8 @@ class RequestSchema:
         elif near := get_close_matches(name, self.schemas, 1):
             hint = f"did you mean {near[0]}?"
         else:
-            hint = f"the fields are {', '.join(sorted(self.schemas))}"
+            several = len(self.schemas) > MAX_LISTED
+            hint = ALL_FIELDS if several else f"the fields are {', '.join(sorted(self.schemas))}"
         return ApiError(400, f"unknown field {quote(name)}; {hint}", code="unknown_field")
 
     def schema(self) -> Schema:
