@@ -130,9 +130,8 @@ def accept_draft(
     codes_BNK, known_BN, control = frame
     device, tokens = codes_BNK.device, group.tokens
     if proposal is None:
-        inputs = [duplicate_for_guidance(each, sampler) for each in (codes_BNK, known_BN)]
-        control = None if control is None else duplicate_for_guidance(control, sampler)
-        proposal, _ = prior.propose(inputs[0], inputs[1], past, control)
+        inputs = duplicate_for_guidance(codes_BNK, sampler), duplicate_for_guidance(known_BN, sampler)
+        proposal, _ = prior.propose(*inputs, past, control_for_guidance(control, sampler))
     positions_BM = torch.arange(tokens.stop - tokens.start, device=device).expand(len(codes_BNK), -1)
     query_BM, draft_BMK = duplicate_for_guidance(positions_BM + tokens.start, sampler), draft_BNK[:, tokens]
     settings = draw_settings(sampler, guidance_scale(sampler, group.done(0), group.steps, device))

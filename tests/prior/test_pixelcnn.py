@@ -48,6 +48,14 @@ def test_the_laws_hold(config):
 
 
 @each
+def test_every_weight_takes_part_in_the_loss(config):
+    """Processes average the gradients of all weights."""
+    model = random_weights(make_prior(config))
+    model(tiny_batch(config)).loss.sum().backward()
+    assert not [name for name, weight in model.named_parameters() if weight.grad is None]
+
+
+@each
 def test_next_token_equals_training(config):
     model, batch = random_weights(make_prior(config)).eval(), tiny_batch(config, frames=4)
     with torch.no_grad():

@@ -7,10 +7,13 @@ import torch
 
 from interfaces.prior import DrawSettings
 from interfaces.tokens import TokenGroup, TokenSpec
+from prior.config import ControlConfig
 from sampling.config import SamplerConfig
+from sampling.guidance import control_for_guidance
 from sampling.maskgit import maskgit
 from sampling.rng import StepRNG, counter_rng
-from sampling.rollout import commit_codes, copy_rollout, sample_frame, sample_frames, start_rollout
+from sampling.rollout import commit_codes, copy_rollout, masked_frame, sample_frame, sample_frames, start_rollout
+from tests.prior.models import WORDS, tiny_batch, tiny_config, tiny_model
 from tests.sampling.fake import FakePrior, fake_prior, frame_of, plain_prior, run_maskgit, unpack
 
 ORDERS = ["halton", "confidence", "random", "threshold", "entropy", "raster"]
@@ -151,6 +154,23 @@ def test_each_group_is_judged_by_its_own_first_proposal():
     assert second[0, 0] != 2
     assert second[0, 2:].tolist() == [2, 2, 2, 2]
     assert prior.inputs[2][0, 2] == 0
+
+
+@pytest.mark.parametrize("drops", ["text", "control", "both"])
+def test_the_second_stream_of_a_draft_has_the_control_that_it_has_elsewhere(drops):
+    """A draft that has to make the first proposal makes the one that a rollout would hand over."""
+    config = tiny_config(context=WORDS, control=ControlConfig(discrete=3))
+    model, text = tiny_model(config), tiny_batch(config).text
+    sampler = SamplerConfig(draft_threshold=0.1, guidance_scale=3.0, guidance_drops=drops, steps=3)
+    frame = masked_frame(config.spec, 2, torch.device("cpu"), torch.tensor([1, 2]))
+    draft = torch.randint(0, 3, frame.codes_BNK.shape, generator=torch.Generator().manual_seed(0))
+    past = model.begin(text.rows(torch.tensor([0, 1, 0, 1])), 4)
+    inputs = (torch.cat([each, each]) for each in (frame.codes_BNK, frame.known_BN))
+    proposal, _ = model.propose(*inputs, past, control_for_guidance(frame.control, sampler))
+    rest = config.spec, frame, sampler, counter_rng([1, 2], 0)
+    one, other = (maskgit(model, past, *rest, given, draft) for given in (None, proposal))
+    assert torch.equal(one.codes_BNK, other.codes_BNK)
+    assert torch.equal(one.steps_B, other.steps_B)
 
 
 @pytest.mark.parametrize("order", ["halton", "entropy"])
