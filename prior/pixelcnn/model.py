@@ -50,7 +50,9 @@ class PixelCNN(PriorNetwork):
         self, batch: PriorBatch, kernel: Kernel = "auto", recompute: bool = False, blocks: Any = None
     ) -> Tensor:
         everywhere = torch.ones((), dtype=torch.bool, device=batch.clean.device)
-        tokens_BTNC = self.embedding.tokens(batch.clean, everywhere)  # as in the Llama, all weights take part in the loss
+        tokens_BTNC = self.embedding.tokens(
+            batch.clean, everywhere
+        )  # as in the Llama, all weights take part in the loss
         frames = self.frames_of(tokens_BTNC, batch.spec, batch.control)
         past = torch.cat([self.start(len(frames), batch.spec), frames[:, :, :-1]], 2)
         text_BC = self.text_of(batch.text, batch.noise_B)
@@ -68,7 +70,7 @@ class PixelCNN(PriorNetwork):
                 vertical, horizontal = checkpoint(layer, vertical, horizontal, condition_BChw, use_reentrant=False)
             else:
                 vertical, horizontal = layer(vertical, horizontal, condition_BChw)
-        # The vertical stack ends here; distributed training needs all weights of its last layer to take part in the loss.
+        # The vertical stack ends here; as above, the weights of its last layer take part in the loss.
         everywhere = torch.ones((), dtype=torch.bool, device=horizontal.device)
         horizontal = torch.where(everywhere, horizontal, vertical)
         features: Tensor = self.norm(horizontal.flatten(2).transpose(1, 2))

@@ -215,3 +215,25 @@ def test_a_mistake_in_a_shared_tokenizer_is_one_line(recipe: Path, capsys: Captu
     assert message.count("\n") == 1
     assert said in message
     assert not Path("out").exists()
+
+
+def test_what_would_be_ignored_is_refused(recipe: Path, change: Change, capsys: Captured) -> None:
+    """A shared tokenizer in a grid, and changes or the speed of a prior that there is not."""
+    before = recipe.read_text()
+
+    def refused(said: str) -> None:
+        assert main(LAB) == 2
+        message = capsys.readouterr().err
+        assert message.count("\n") == 1
+        assert said in message
+        recipe.write_text(before)
+
+    recipe.write_text(f"{before}\ngrid: {{axis: {{a: {{tokenizer_of: large}}}}}}\n")
+    refused("grid has tokenizer_of in 'axis'")
+    change(SECTION, "")
+    change(", layout, prior, prior_speed]", ", prior_speed]")
+    refused("'prior_speed', which needs the measure 'prior'")
+    change(SECTION, "")
+    change(", layout, prior, prior_speed]", "]")
+    change("charts:", "  rival: {tokenizer_of: large, prior: {prior.layers: 1}}\ncharts:")
+    refused("prior is missing, and 'rival' changes it")

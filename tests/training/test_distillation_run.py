@@ -1,6 +1,7 @@
 """Runs that distil a prior: student and critic are trained, stopped, resumed and exported."""
 
 import shutil
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from prior.head_config import ChainConfig, FlatConfig, FlowConfig, HeadConfig
+from sampling.config import SamplerConfig
 from tests.tokens.conftest import make_model
 from tests.training.fake import lines
 from tests.training.programs import same_bits
@@ -17,9 +20,10 @@ from videogen.errors import UsageError
 from videogen.models import load_prior, load_tokenizer
 from videogen.pipeline import VideoPipeline
 from videogen.tokens import TokenSet
+from videogen.training.loop.stage import Distributed
 from videogen.training.prior.batches import TokenBatches
 from videogen.training.prior.config import DistillationConfig, PriorTrainingConfig
-from videogen.training.prior.distillation import DistillationStage
+from videogen.training.prior.distillation import DistillationStage, second_stream
 from videogen.training.prior.run import load_text
 
 
@@ -105,6 +109,53 @@ def test_guidance_is_that_of_the_teachers_sampler(made: Set, teacher: Path, tmp_
             torch.testing.assert_close(guided, other + scale * (own - other))
 
 
+def test_guidance_keeps_to_its_interval_and_drops_what_the_sampler_drops(
+    made: Set, teacher: Path, tmp_path: Path
+) -> None:
+    stage = stage_of(made, student_config(made, teacher), tmp_path)
+    batch = stage.inputs(next(stage.batches({}, 0, 1, 0, 1)), torch.device("cpu"))
+    batch = batch._replace(known=torch.zeros_like(batch.known))
+    plain = readings_of(stage, batch)
+    for settings, guided in (({}, True), ({"guidance_start": 0.5}, False), ({"guidance_drops": "control"}, False)):
+        stage.guidance = SamplerConfig(guidance_scale=5.0, **settings)  # type: ignore[arg-type]
+        pairs = zip(stage.teacher_readings(batch), plain, strict=True)
+        assert any((one - other).abs().max() > 1e-4 for one, other in pairs) == guided
+    controlled = batch._replace(control=torch.ones(batch.targets.shape[:2], dtype=torch.int64))
+    for drops, text, control in (("text", False, True), ("control", True, False), ("both", False, False)):
+        second = second_stream(controlled, replace(stage.guidance, guidance_drops=drops))  # type: ignore[arg-type]
+        assert second is not None
+        assert second.text is not None
+        assert second.control is not None
+        assert (bool(second.text.mask.any()), bool((second.control >= 0).any())) == (text, control)
+
+
+def test_the_critic_learns_whole_tokens_with_every_head(made: Set, tmp_path: Path) -> None:
+    """One softmax over all combinations of codes has one output for several codes."""
+    heads: tuple[HeadConfig, ...] = (ChainConfig(), FlatConfig())
+    for head in heads:
+        place = tmp_path / head.kind
+        plain = tiny_config(made[1])
+        train(*made, place, config=replace(plain, prior=replace(plain.prior, head=head)), steps=1)
+        config = student_config(made, place)
+        stage = stage_of(made, replace(config, prior=replace(config.prior, head=head)), tmp_path)
+        with closing(stage.batches({}, 0, 1, 0, 1)) as batches:
+            batch = next(batches)
+        cpu = torch.device("cpu")
+        modules = {name: trained.module for name, trained in stage.trained_modules.items()}
+        same, lists = (lambda tensor: tensor), (lambda value: [value])
+        alone = Distributed(modules, lambda name: nullcontext(torch.nn.Identity()), same, lists, cpu, 0, 1, False)
+        torch.manual_seed(5)
+        found = next(stage.losses(batch, 0, alone))
+        torch.manual_seed(5)
+        inputs = stage.inputs(batch, cpu)
+        codes = stage.student_frames(inputs).codes
+        assert codes.shape[-1] > 1
+        loss = stage.critic(inputs._replace(targets=codes, mask_noise=None)).loss
+        torch.testing.assert_close(found.loss, loss[batch.predicted].mean())
+    with pytest.raises(UsageError, match="head is chain; this configuration has flat"):
+        stage_of(made, replace(stage.config, distillation=DistillationConfig(teacher=tmp_path / "chain")), tmp_path)
+
+
 def readings_of(stage: DistillationStage, inputs: Any) -> list[torch.Tensor]:
     found: list[torch.Tensor] = stage.teacher.head.readings(stage.teacher.features(inputs), inputs.targets)
     return found
@@ -116,6 +167,8 @@ def test_mistakes_are_one_line_before_anything_is_trained(made: Set, teacher: Pa
         replace(config, init_from=None)
     with pytest.raises(ValueError, match="distillation needs prior"):
         replace(tiny_config(made[1], "autoregressive"), init_from=teacher, distillation=config.distillation)
+    with pytest.raises(ValueError, match=r"head flow has none"):
+        replace(config, prior=replace(config.prior, head=FlowConfig()))
     for settings, said in (({"proposals": 0}, "proposals = 0"), ({"reverse": 1.5}, "reverse = 1.5")):
         with pytest.raises(ValueError, match=said):
             DistillationConfig(teacher=teacher, **settings)  # type: ignore[arg-type]

@@ -163,6 +163,8 @@ class LabRecipe:
         for axis, choices in self.grid.items():
             if not choices:
                 raise ValueError(f"grid has no choices in '{axis}'")
+            if any(choice.tokenizer_of is not None for choice in choices.values()):
+                raise ValueError(f"grid has tokenizer_of in '{axis}'; only variants can share a tokenizer")
         _check_names("variants", self.variants)
         for choices in self.grid.values():
             _check_names("grid", choices)
@@ -190,6 +192,11 @@ def _check_prior(recipe: LabRecipe) -> None:
     if (prior is not None) != ("prior" in recipe.measures):
         raise ValueError("prior and the measure 'prior' go together: give both or neither")
     if prior is None:
+        changes = (each for choices in (recipe.variants, *recipe.grid.values()) for each in choices.items())
+        if "prior_speed" in recipe.measures:
+            raise ValueError("measures hold 'prior_speed', which needs the measure 'prior' and its section")
+        if changed := [name for name, variant in changes if variant.prior.items]:
+            raise ValueError(f"prior is missing, and '{changed[0]}' changes it")
         return
     if isinstance(recipe.data, LabPlayroom) and prior.clips > recipe.data.held_out:
         raise ValueError(f"prior has clips = {prior.clips}; there are {recipe.data.held_out} held-out clips")

@@ -134,6 +134,10 @@ class PriorTrainingConfig:
             raise ValueError(f"generation does not suit prior: {why}")
         if self.distillation is not None and self.prior.objective != "masked":
             raise ValueError(f"distillation needs prior.objective masked; it is {self.prior.objective}")
+        if self.distillation is not None and not self.prior.head.likelihood:
+            raise ValueError(
+                f"distillation compares probabilities of tokens; prior.head {self.prior.head.kind} has none"
+            )
         if self.distillation is not None and self.prior.captions:
             raise ValueError("distillation teaches no captions; set prior.captions to false, and objective to masked")
         if self.distillation is not None and self.init_from is None:

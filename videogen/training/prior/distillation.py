@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from interfaces.control import absent_like
 from interfaces.prior import DrawSettings
 from prior.distillation import (
     divergence,
@@ -100,14 +101,14 @@ class DistillationStage(PriorStage):
         again = inputs._replace(targets=student.codes, mask_noise=None)
         assert inputs.known is not None
         asked_BTN = batch.predicted.to(distributed.device)
-        critic_logits = readings(self.critic, again)
-        costs = torch.stack([nats_of(logits, student.codes[..., k]) for k, logits in enumerate(critic_logits)]).sum(0)
+        critic: Head = self.critic.head
+        critic_features = self.critic.features(again)
+        costs = critic.losses(critic_features, student.codes).loss
         yield LossOutput(CRITIC, mean_over(costs, asked_BTN), {"critic_nats": mean_over(costs.detach(), asked_BTN)})
         with torch.no_grad():
-            teacher_logits = self.teacher_readings(again)
+            both = critic.readings(critic_features, student.codes), self.teacher_readings(again)
             pairs = [
-                (critic_V.detach().log_softmax(-1), teacher_V.log_softmax(-1))
-                for critic_V, teacher_V in zip(critic_logits, teacher_logits, strict=True)
+                (critic_V.log_softmax(-1), teacher_V.log_softmax(-1)) for critic_V, teacher_V in zip(*both, strict=True)
             ]
             gradients = [matching_gradient(*pair, self.distillation.reverse) for pair in pairs]
             apart = torch.stack([divergence(*pair) for pair in pairs]).sum(0)
@@ -138,22 +139,20 @@ class DistillationStage(PriorStage):
     def teacher_readings(self, batch: PriorBatch) -> list[Tensor]:
         """The teacher's logits of each code, with the guidance that it is sampled with."""
         self.teacher.to(batch.targets.device)
-        logits = readings(self.teacher, batch)
-        scale = self.guidance.guidance_scale
-        if scale == 1 or batch.text is None:
+        logits, second = readings(self.teacher, batch), second_stream(batch, self.guidance)
+        if second is None:
             return logits
         assert batch.known is not None
         done_BT = share_of_steps_done((~batch.known).float().mean(-1))
-        ramp = RAMPS[self.guidance.guidance_schedule]
-        scales_BT = done_BT.cpu().apply_(lambda done: 1 + (scale - 1) * ramp(done)).to(done_BT)
-        nothing = torch.ones(len(batch.targets), dtype=torch.bool, device=batch.targets.device)
-        without = readings(self.teacher, batch._replace(text=batch.text.without(nothing)))
+        scales_BT = done_BT.cpu().apply_(lambda done: scale_after(done, self.guidance)).to(done_BT)
+        without = readings(self.teacher, second)
         return [other + scales_BT[..., None, None] * (own - other) for own, other in zip(logits, without, strict=True)]
 
     @torch.no_grad()
     def validate(self, distributed: Distributed) -> dict[str, float]:
         """The mean cost of a token of the student's frames under the teacher, and under frequencies of true ones."""
         device, frames = distributed.device, []
+        self.teacher.to(device)
         codes = self.validation_codes[: self.config.data.validation_clips].to(device)
         text = self.text(self.validation_captions[: len(codes)], device)
         noise_B = torch.zeros(len(codes), device=device)
@@ -162,14 +161,13 @@ class DistillationStage(PriorStage):
         inputs = PriorBatch(codes, codes, known, text, noise_B, self.token_batches.held_out.spec, control)
         student = self.student_frames(self.with_mask_noise(inputs))
         for made in (student.codes, codes):
-            logits = readings(self.teacher, inputs._replace(targets=made))
-            nats = torch.stack([nats_of(each, made[..., k]) for k, each in enumerate(logits)]).sum(0)
+            nats = self.teacher(inputs._replace(targets=made), self.config.kernel).nats
             frames.append(mean_over(nats, ~known).item())
         return {"teacher_nats": frames[0], "teacher_nats_of_true_frames": frames[1]}
 
 
 def open_teacher(config: DistillationConfig, student: PriorNetwork, tokenizer: TokenizerModel) -> PriorModel:
-    """UsageError for a teacher of other tokens, another objective or another caption vocabulary's size."""
+    """UsageError for a teacher of other tokens, with another kind of head, or another size of the vocabulary."""
     model = open_prior(config.teacher)
     own, other = student.config, model.config
     if model.tokenizer.fingerprint != tokenizer.fingerprint:
@@ -178,17 +176,34 @@ def open_teacher(config: DistillationConfig, student: PriorNetwork, tokenizer: T
         if getattr(own, name) != getattr(other, name):
             said = f"{name} is {getattr(other, name)}; this configuration has {getattr(own, name)}"
             raise UsageError(f"distillation.teacher names {config.teacher}, whose {said}")
+    if own.head.kind != other.head.kind:
+        said = f"head is {other.head.kind}; this configuration has {own.head.kind}"
+        raise UsageError(f"distillation.teacher names {config.teacher}, whose {said}")
     return model
+
+
+def second_stream(batch: PriorBatch, sampler: SamplerConfig) -> PriorBatch | None:
+    """What guidance moves away from: the batch without text, without control or without both; None: no guidance."""
+    text, control = batch.text, batch.control
+    if text is not None and sampler.drops_text:
+        text = text.without(torch.ones(len(batch.targets), dtype=torch.bool, device=batch.targets.device))
+    if control is not None and sampler.drops_control:
+        control = absent_like(control)
+    alike = text is batch.text and control is batch.control
+    return None if alike or not sampler.guided else batch._replace(text=text, control=control)
+
+
+def scale_after(done: float, sampler: SamplerConfig) -> float:
+    """The scale of guidance after this share of the steps of a frame."""
+    if not sampler.guidance_start <= done <= sampler.guidance_end:
+        return 1.0
+    return 1 + (sampler.guidance_scale - 1) * RAMPS[sampler.guidance_schedule](done)
 
 
 def readings(network: PriorNetwork, batch: PriorBatch) -> list[Tensor]:
     """The logits [B, T, N, V] of each code, given the known tokens of each frame and the codes before it."""
     head: Head = network.head
     return head.readings(network.features(batch), batch.targets)
-
-
-def nats_of(logits_V: Tensor, code: Tensor) -> Tensor:
-    return -logits_V.log_softmax(-1).gather(-1, code.unsqueeze(-1)).squeeze(-1)
 
 
 def mean_over(values_BTN: Tensor, counted_BTN: Tensor) -> Tensor:
