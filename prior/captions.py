@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from interfaces.prior import Text
 from prior.config import PriorConfig
 from prior.context import ContextEmbedding
-from prior.heads.base import TokenLosses
+from prior.heads.base import TokenLosses, code_losses
 from prior.rotary import RotaryCache, caption_rotary
 
 END = 0  # also the id of padding
@@ -78,7 +78,4 @@ class CaptionHead(nn.Module):
         return F.linear(features, table).float()
 
     def losses(self, context: ContextEmbedding, features: Tensor, ids_BL: Tensor, smoothing: float) -> TokenLosses:
-        log_p = self.logits(context, features).log_softmax(-1)
-        cost_BL = -log_p.gather(-1, ids_BL.unsqueeze(-1)).squeeze(-1)
-        loss_BL = cost_BL if smoothing == 0 else (1 - smoothing) * cost_BL - smoothing * log_p.mean(-1)
-        return TokenLosses(loss_BL, cost_BL.detach(), log_p.detach().argmax(-1) == ids_BL)
+        return code_losses(self.logits(context, features), ids_BL, smoothing)

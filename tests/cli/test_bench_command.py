@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from interfaces.prior import DrawSettings
 from prior.laws import random_codes
 from prior.model import LlamaPrior
+from sampling.config import SamplerConfig
 from sampling.rng import StepRNG, counter_rng
 from sampling.rollout import commit_codes
 from tests.evaluation.models import write_whole_model
@@ -30,6 +31,7 @@ from videogen.evaluation.lab.roofline import (
     speedup_bound,
 )
 from videogen.evaluation.lab.timed_prior import TimedPrior
+from videogen.generate import GenerationRequest, prefill
 
 PEAKS = Peaks(1e9, 1e9)
 
@@ -126,12 +128,16 @@ def test_peaks_are_operations_and_bytes_per_second(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("context", [None, WORDS])
-def test_proposals_without_a_cache_are_equal_until_the_window_is_full(context: Any) -> None:
-    prior = tiny_model(tiny_config(window=3, context=context))
+@pytest.mark.parametrize("mask_noise", [0, 3])
+def test_proposals_without_a_cache_are_equal_until_the_window_is_full(context: Any, mask_noise: int) -> None:
+    prior = tiny_model(tiny_config(window=3, context=context, mask_noise=mask_noise))
     uncached = UncachedPrior(prior)
     partly, codes = known(True, prior), codes_of(prior, 3)
     partly[:, 0] = False
     past, window = (each.begin(None, 2, history_noise=0.25) for each in (prior, uncached))
+    if mask_noise:
+        noise = torch.randn(2, prior.spec.tokens, mask_noise, dtype=torch.float64)
+        past, window = prior.with_mask_noise(past, noise), uncached.with_mask_noise(window, noise)
     for frame in codes.unbind(1):
         ours, theirs = prior.propose(frame, partly, past)[0], uncached.propose(frame, partly, window)[0]
         torch.testing.assert_close(ours.features, theirs.features)
@@ -220,6 +226,22 @@ def test_an_autoregressive_prior_has_only_its_own_order(tmp_path: Path, capsys: 
     assert "as configured" in said
     assert "token by token, cached" in said
     assert "4 steps" not in said
+
+
+def test_steps_are_those_of_a_case_and_orders_those_of_the_head(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from videogen.evaluation.lab.bench import benchmark_cases
+    from videogen.models import load_prior
+
+    model = load_prior(write_whole_model(tmp_path))
+    request = GenerationRequest(("",), ("",), (1,), SamplerConfig(group_steps="3"))
+    state = prefill(model, request)
+    cases = {case.name: case.request.sampler for case in benchmark_cases(model, request, state)}
+    assert [cases[f"{steps} steps"].steps_of(64) for steps in (4, 8, 16)] == [4, 8, 16]
+    assert cases["as configured"].steps_of(64) == 3
+    monkeypatch.setattr(type(model.network), "likelihood", False)
+    assert {case.name for case in benchmark_cases(model, request, state)} == cases.keys() - {"adaptive, 16 at most"}
 
 
 def test_a_ratio_is_the_median_over_rounds() -> None:

@@ -19,6 +19,7 @@ class UncachedPast(NamedTuple):
     history_noise: float
     spec: TokenSpec
     codes_BTNK: Tensor
+    mask_noise: Tensor | None = None  # [B, N, R] of the next latent frame
 
 
 class UncachedPrior(PriorWrapper):
@@ -36,6 +37,9 @@ class UncachedPrior(PriorWrapper):
         spec = self.spec if spec is None else spec
         return UncachedPast(text, history_noise, spec, spec.empty(batch, device=self.device))
 
+    def with_mask_noise(self, past: UncachedPast, noise_BNR: Tensor) -> UncachedPast:
+        return past._replace(mask_noise=noise_BNR)
+
     @torch.no_grad()
     def propose(
         self,
@@ -50,7 +54,8 @@ class UncachedPrior(PriorWrapper):
         known_BTN = torch.ones(codes_BTNK.shape[:3], dtype=torch.bool, device=codes_BNK.device)
         known_BTN[:, -1] = known_BN
         cache = self.prior.begin(past.text, len(codes_BNK), past.spec, past.history_noise)
-        x_BSC = self.prior.embed_frames(self.prior.embedding.tokens(codes_BTNK, known_BTN), past.spec, None)
+        noise = None if past.mask_noise is None else past.mask_noise.unsqueeze(1)
+        x_BSC = self.prior.embed_frames(self.prior.embedding.tokens(codes_BTNK, known_BTN, noise), past.spec, None)
         features, _, _ = self.prior.stream(x_BSC, cache, 0, None)
         proposal = TokenProposal(features, self.prior.head)
         return (proposal if positions_BM is None else proposal.at(positions_BM)), codes_BNK

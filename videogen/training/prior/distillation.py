@@ -12,6 +12,7 @@ from torch import Tensor
 
 from interfaces.control import absent_like
 from interfaces.prior import DrawSettings
+from prior.attention import Kernel
 from prior.distillation import (
     divergence,
     matching_gradient,
@@ -102,7 +103,7 @@ class DistillationStage(PriorStage):
         assert inputs.known is not None
         asked_BTN = batch.predicted.to(distributed.device)
         critic: Head = self.critic.head
-        critic_features = self.critic.features(again)
+        critic_features = self.critic.features(again, self.config.kernel, self.config.recompute)
         costs = critic.losses(critic_features, student.codes).loss
         yield LossOutput(CRITIC, mean_over(costs, asked_BTN), {"critic_nats": mean_over(costs.detach(), asked_BTN)})
         with torch.no_grad():
@@ -139,13 +140,13 @@ class DistillationStage(PriorStage):
     def teacher_readings(self, batch: PriorBatch) -> list[Tensor]:
         """The teacher's logits of each code, with the guidance that it is sampled with."""
         self.teacher.to(batch.targets.device)
-        logits, second = readings(self.teacher, batch), second_stream(batch, self.guidance)
+        logits, second = readings(self.teacher, batch, self.config.kernel), second_stream(batch, self.guidance)
         if second is None:
             return logits
         assert batch.known is not None
         done_BT = share_of_steps_done((~batch.known).float().mean(-1))
         scales_BT = done_BT.cpu().apply_(lambda done: scale_after(done, self.guidance)).to(done_BT)
-        without = readings(self.teacher, second)
+        without = readings(self.teacher, second, self.config.kernel)
         return [other + scales_BT[..., None, None] * (own - other) for own, other in zip(logits, without, strict=True)]
 
     @torch.no_grad()
@@ -200,10 +201,10 @@ def scale_after(done: float, sampler: SamplerConfig) -> float:
     return 1 + (sampler.guidance_scale - 1) * RAMPS[sampler.guidance_schedule](done)
 
 
-def readings(network: PriorNetwork, batch: PriorBatch) -> list[Tensor]:
+def readings(network: PriorNetwork, batch: PriorBatch, kernel: Kernel) -> list[Tensor]:
     """The logits [B, T, N, V] of each code, given the known tokens of each frame and the codes before it."""
     head: Head = network.head
-    return head.readings(network.features(batch), batch.targets)
+    return head.readings(network.features(batch, kernel), batch.targets)
 
 
 def mean_over(values_BTN: Tensor, counted_BTN: Tensor) -> Tensor:
