@@ -167,6 +167,8 @@ def test_mistakes_are_one_line_before_anything_is_trained(made: Set, teacher: Pa
         replace(config, init_from=None)
     with pytest.raises(ValueError, match="distillation needs prior"):
         replace(tiny_config(made[1], "autoregressive"), init_from=teacher, distillation=config.distillation)
+    with pytest.raises(UsageError, match="proposals is 500; a latent frame has"):
+        train(*made, tmp_path / "run", config=student_config(made, teacher, proposals=500))
     with pytest.raises(ValueError, match=r"head flow has none"):
         replace(config, prior=replace(config.prior, head=FlowConfig()))
     for settings, said in (({"proposals": 0}, "proposals = 0"), ({"reverse": 1.5}, "reverse = 1.5")):

@@ -4,7 +4,6 @@ Two networks are trained: the student, and a critic that models the student's la
 """
 
 from collections.abc import Iterator
-from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from interfaces.control import absent_like
 from interfaces.prior import DrawSettings
+from interfaces.tokens import TokenSpec
 from prior.attention import Kernel
 from prior.distillation import (
     divergence,
@@ -75,6 +75,7 @@ class DistillationStage(PriorStage):
         assert config.distillation is not None
         super().__init__(config, token_batches, tokenizer, conditioner)
         self.distillation: DistillationConfig = config.distillation
+        self.steps_revealed = steps_revealed(token_batches.spec, config.distillation.proposals)
         model = open_teacher(config.distillation, self.network, tokenizer)
         self.teacher = model.network.requires_grad_(False).eval()
         self.guidance = sampler_of(model) if config.distillation.guidance else SamplerConfig()
@@ -83,16 +84,6 @@ class DistillationStage(PriorStage):
         weights = self.teacher.state_dict
         self.trained_modules[CRITIC] = TrainedModule(self.critic, optimizer, averaged=False, init_weights=weights)
         self.monitored = MonitoredMetric("teacher_nats", "divergence", lower_is_better=True)
-
-    @cached_property
-    def steps_revealed(self) -> list[Tensor]:
-        """bool [N] for each proposal: the tokens that it reveals, as the sampler with the order halton does."""
-        spec = self.token_batches.spec
-        if len(spec.groups) > 1:
-            raise UsageError(f"distillation is for tokens in one group; these are {spec}")
-        height, width = (1, *spec.groups[0].shape)[-2:]
-        ranks_N = halton_ranks(height, width, torch.device("cpu")).flatten()
-        return revealed_by_step(ranks_N, masked_after("cosine", spec.tokens, self.distillation.proposals))
 
     def losses(self, batch: TokenBatch, step: int, distributed: Distributed) -> Iterator[LossOutput]:
         if distributed.world_size > 1:
@@ -165,6 +156,17 @@ class DistillationStage(PriorStage):
             nats = self.teacher(inputs._replace(targets=made), self.config.kernel).nats
             frames.append(mean_over(nats, ~known).item())
         return {"teacher_nats": frames[0], "teacher_nats_of_true_frames": frames[1]}
+
+
+def steps_revealed(spec: TokenSpec, proposals: int) -> list[Tensor]:
+    """bool [N] for each proposal: the tokens that it reveals, as the sampler with the order halton does."""
+    if len(spec.groups) > 1:
+        raise UsageError(f"distillation is for tokens in one group; these are {spec}")
+    if proposals > spec.tokens:
+        raise UsageError(f"distillation.proposals is {proposals}; a latent frame has {spec.tokens} tokens")
+    height, width = (1, *spec.groups[0].shape)[-2:]
+    ranks_N = halton_ranks(height, width, torch.device("cpu")).flatten()
+    return revealed_by_step(ranks_N, masked_after("cosine", spec.tokens, proposals))
 
 
 def open_teacher(config: DistillationConfig, student: PriorNetwork, tokenizer: TokenizerModel) -> PriorModel:
