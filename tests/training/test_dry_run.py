@@ -209,6 +209,13 @@ def test_only_the_size_of_a_text_encoder_is_read(tmp_path: Path) -> None:
     assert (context.features, assumed) == (48, {})
 
 
+def test_a_run_from_another_prior_has_its_vocabulary() -> None:
+    """That of the bundled model has fewer tokens than its preset asks for."""
+    config = resolve("playroom_64_cpu_unified", expected="prior")[1].value
+    figures, _ = dry_run(config, "playroom", H100)
+    assert figures["objective"] == "masked frames, and captions"
+
+
 def test_a_missing_tokenizer_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--tokenizer"):
         dry_run(tiny_config(tmp_path / "nowhere"), None, H100)

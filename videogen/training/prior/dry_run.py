@@ -44,7 +44,7 @@ from videogen.training.loop.stage import Json, TrainedModule
 from videogen.training.prior.batches import TokenBatches
 from videogen.training.prior.config import PriorPhaseConfig, PriorTrainingConfig
 from videogen.training.prior.init_weights import init_weights
-from videogen.training.prior.run import check_validation, tokenizer_for
+from videogen.training.prior.run import check_validation, tokenizer_for, vocabulary_of
 from videogen.training.prior.stage import describe_network, make_network
 from videogen.training.tokenizer.config import TokenizerTrainingConfig
 
@@ -91,6 +91,8 @@ def dry_run(
     micro = micro_batch_size(training, processes)
     clips, source = clip_counts(config, source)
     context, text = find_context(config.text)
+    if config.init_from is not None and isinstance(config.text, BPEConfig):  # perhaps of fewer tokens than asked for
+        context = ContextConfig(config.text.length, vocabulary_of(config.init_from, config.text).vocabulary)
     phases = [phase for phase in config.phases if phase.from_step < training.steps]
     with fake_tensors():
         network = make_network(config, source, context)

@@ -177,11 +177,11 @@ def load_text(
     return make_conditioner(config.text, captions, folder / "features", device)
 
 
-def vocabulary_of(path: Path, config: BPEConfig, folder: Path) -> BPEConditioner:
+def vocabulary_of(path: Path, config: BPEConfig, folder: Path | None = None) -> BPEConditioner:
     """The vocabulary of the `init_from` model, from the copy in the run's own export if there is one."""
-    own = folder / "model"
+    own = None if folder is None else folder / "model"
     with naming_init_from():
-        model = open_model(own if (own / INDEX).is_file() else path, PRIOR)
+        model = open_model(path if own is None or not (own / INDEX).is_file() else own, PRIOR)
     given = load_conditioner(model) if CONFIG in model.hashes else None
     if not isinstance(given, BPEConditioner) or given.config != config:
         raise UsageError(f"init_from names {path}, whose text configuration differs from this one")
