@@ -1,7 +1,7 @@
 """What a small prior comes to on the variant's tokens: videos of held-out captions, as the playroom's oracle sees them.
 
 Figures that end in `_half` are of a training with half of the budget. A variant that a prior cannot be trained on has
-none: one whose tokens the prior's head cannot draw, one that cannot stream, or one that the recipe leaves out.
+none: one of continuous tokens without a flow, one that cannot stream, or one that the recipe leaves out.
 """
 
 import math
