@@ -139,9 +139,7 @@ class PriorTrainingConfig:
                 f"distillation compares probabilities of tokens; prior.head {self.prior.head.kind} has none"
             )
         if self.distillation is not None and self.prior.captions:
-            raise ValueError(
-                "distillation needs a prior and a teacher that write no captions; captions cannot be left out of one that does"
-            )
+            raise ValueError("distillation needs a prior and a teacher that write no captions")
         if self.distillation is not None and self.init_from is None:
             raise ValueError("distillation needs init_from: the student begins as a prior, usually its teacher")
         if self.init_from is not None and self.init_from_llama is not None:
