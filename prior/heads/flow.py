@@ -5,6 +5,7 @@ A head per token without codes was published as Li et al., "Autoregressive image
 """
 
 import math
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +43,14 @@ class FlowHead(nn.Module):
         self.layers = nn.ModuleList(ModulatedMLP(inner) for _ in range(config.layers))
         self.leave = Modulated(inner, 2)
         self.read = Linear(inner, spec.channels)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        """A narrower dtype is for weights: it would round the scale of the tokens."""
+        mean, scale = self.mean, self.scale
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if self.mean.dtype.itemsize < mean.dtype.itemsize:
+            self.mean, self.scale = mean.to(self.mean.device), scale.to(self.scale.device)
+        return self
 
     @torch.no_grad()
     def prepare(self, tokens: Tensor) -> None:

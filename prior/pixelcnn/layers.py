@@ -19,7 +19,7 @@ class GatedLayer(nn.Module):
         self.first = first
         self.vertical = nn.Conv2d(width, 2 * width, (2, 3))
         self.horizontal = nn.Conv2d(width, 2 * width, (1, 2))
-        self.down = nn.Conv2d(2 * width, 2 * width, 1)
+        self.across = nn.Conv2d(2 * width, 2 * width, 1)  # from the vertical stack to the horizontal one
         self.conditions = nn.ModuleList(nn.Conv2d(width, 2 * width, 1) for _ in range(2))
         self.out = nn.Conv2d(width, width, 1)
 
@@ -28,7 +28,7 @@ class GatedLayer(nn.Module):
         for_vertical, for_horizontal = (layer(condition) for layer in self.conditions)
         above = self.vertical(rows_above(vertical, self.first))
         before = self.horizontal(columns_before(horizontal, self.first))
-        rows, out = gate(above + for_vertical), self.out(gate(before + self.down(above) + for_horizontal))
+        rows, out = gate(above + for_vertical), self.out(gate(before + self.across(above) + for_horizontal))
         # The first layer adds nothing to its input, in which a token would see itself.
         return (rows, out) if self.first else (vertical + rows, horizontal + out)
 

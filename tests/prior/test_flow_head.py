@@ -138,3 +138,16 @@ def test_the_laws_hold_for_continuous_tokens():
 def test_codes_are_refused():
     with pytest.raises(ValueError, match="flow needs continuous tokens"):
         FlowHead(FlowConfig(), grid_spec((4, 3)), WIDTH)
+
+
+def test_a_narrow_dtype_does_not_round_the_scale_of_the_tokens():
+    head = FlowHead(FlowConfig(layers=1, steps=2), SPEC, WIDTH)
+    head.prepare(torch.randn(100, 2) * 3.14159 + 2.71828)
+    mean = head.mean.clone()
+    narrow = head.to(torch.bfloat16)
+    assert torch.equal(narrow.mean, mean)
+    assert narrow.read.weight.dtype == torch.bfloat16
+    features, noise = torch.randn(1, 6, WIDTH, dtype=torch.bfloat16), torch.randn(1, 6, 2, dtype=torch.float64)
+    tokens, _ = narrow.sample(features, DrawSettings(), FixedNumbers(noise))
+    assert tokens.dtype == torch.float32
+    assert head.double().mean.dtype == torch.float64

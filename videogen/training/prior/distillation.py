@@ -35,7 +35,7 @@ from videogen.training.loop.stage import Distributed, LossOutput, TrainedModule
 from videogen.training.prior.batches import TokenBatch, TokenBatches
 from videogen.training.prior.config import DistillationConfig, PriorTrainingConfig
 from videogen.training.prior.init_weights import open_prior
-from videogen.training.prior.stage import PRIOR, PriorStage
+from videogen.training.prior.stage import PRIOR, VALIDATION_BATCH, PriorStage
 
 CRITIC = "critic"
 VALIDATION_SEED = 0
@@ -142,20 +142,23 @@ class DistillationStage(PriorStage):
 
     @torch.no_grad()
     def validate(self, distributed: Distributed) -> dict[str, float]:
-        """The mean cost of a token of the student's frames under the teacher, and under frequencies of true ones."""
-        device, frames = distributed.device, []
+        """The mean cost of a token under the teacher: of the student's frames, and of true ones."""
+        device, spec = distributed.device, self.token_batches.held_out.spec
         self.teacher.to(device)
-        codes = self.validation_codes[: self.config.data.validation_clips].to(device)
-        text = self.text(self.validation_captions[: len(codes)], device)
-        noise_B = torch.zeros(len(codes), device=device)
-        control = None if self.validation_control is None else self.validation_control[: len(codes)].to(device)
-        known = torch.rand(codes.shape[:3], generator=torch.Generator().manual_seed(VALIDATION_SEED)).to(device) < 0.5
-        inputs = PriorBatch(codes, codes, known, text, noise_B, self.token_batches.held_out.spec, control)
-        student = self.student_frames(self.with_mask_noise(inputs))
-        for made in (student.codes, codes):
-            nats = self.teacher(inputs._replace(targets=made), self.config.kernel).nats
-            frames.append(mean_over(nats, ~known).item())
-        return {"teacher_nats": frames[0], "teacher_nats_of_true_frames": frames[1]}
+        codes, control = self.validation_codes, self.validation_control
+        known = torch.rand(codes.shape[:3], generator=torch.Generator().manual_seed(VALIDATION_SEED)) < 0.5
+        costs, count = [0.0, 0.0], int((~known).sum())
+        for start in range(0, len(codes), VALIDATION_BATCH):
+            rows = slice(start, start + VALIDATION_BATCH)
+            own, seen = codes[rows].to(device), known[rows].to(device)
+            text = self.text(self.validation_captions[rows], device)
+            told = None if control is None else control[rows].to(device)
+            inputs = PriorBatch(own, own, seen, text, torch.zeros(len(own), device=device), spec, told)
+            student = self.student_frames(self.with_mask_noise(inputs))
+            for number, made in enumerate((student.codes, own)):
+                nats = self.teacher(inputs._replace(targets=made), self.config.kernel).nats
+                costs[number] += (nats * ~seen).sum().item()
+        return {"teacher_nats": costs[0] / count, "teacher_nats_of_true_frames": costs[1] / count}
 
 
 def steps_revealed(spec: TokenSpec, proposals: int) -> list[Tensor]:
