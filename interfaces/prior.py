@@ -87,7 +87,10 @@ class Proposal(Protocol):
         """
 
     def log_probability(self, codes_BMK: Tensor, settings: DrawSettings) -> Tensor:
-        """float32 [B, M]: the score `log_probability` that `sample` gives if it draws these codes."""
+        """float32 [B, M]: the score `log_probability` that `sample` gives if it draws these codes.
+
+        For a prior whose head knows the probability of a token: not for a flow.
+        """
 
 
 class FramePrior(Protocol, Generic[PastT, PresentT]):

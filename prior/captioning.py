@@ -77,7 +77,7 @@ def caption_features(
 ) -> tuple[CaptionState, Tensor]:
     """Runs the next n inputs of captions through all blocks; returns the state after them and their features."""
     rows, count = x_RnC.shape[:2]
-    rotary = cached_rotary(model.config, int(past.frames), count, x_RnC.device)
+    rotary = cached_caption_rotary(model.config, int(past.frames), count, x_RnC.device)
     steps = arithmetic_for(x_RnC, rotary, model.config)
     all_keys, all_values, layers = [], [], len(model.layers)
     *frames, _ = model.visible(past)
@@ -98,6 +98,6 @@ def caption_features(
 
 
 @functools.lru_cache(maxsize=8)
-def cached_rotary(config: PriorConfig, frame: int, length: int, device: torch.device) -> RotaryCache:
+def cached_caption_rotary(config: PriorConfig, frame: int, length: int, device: torch.device) -> RotaryCache:
     with torch.inference_mode(False):
         return caption_rotary_of(config, frame, length, device)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -32,14 +32,18 @@ class Head(Protocol):
     def sample(self, features_BMC: Tensor, settings: DrawSettings, rng: TokenRNG) -> tuple[Tensor, Tensor]:
         """See `interfaces.prior.Proposal.sample`."""
 
-    def log_probability(self, features_BMC: Tensor, codes_BMK: Tensor, settings: DrawSettings) -> Tensor:
-        """See `interfaces.prior.Proposal.log_probability`."""
-
     def guesses(self, features: Tensor) -> Tensor:
         """The most likely codes [..., K], each given those before it."""
 
     def readings(self, features: Tensor, codes: Tensor) -> list[Tensor]:
         """The outputs of the head given the true codes, such as logits; laws compare them."""
+
+
+class LikelihoodHead(Head, Protocol):
+    """A head that knows the probability of a token, as its configuration says (`likelihood`)."""
+
+    def log_probability(self, features_BMC: Tensor, codes_BMK: Tensor, settings: DrawSettings) -> Tensor:
+        """See `interfaces.prior.Proposal.log_probability`."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class TokenProposal:
         return self.head.sample(self.features, settings, rng)
 
     def log_probability(self, codes_BMK: Tensor, settings: DrawSettings) -> Tensor:
-        return self.head.log_probability(self.features, codes_BMK, settings)
+        return cast(LikelihoodHead, self.head).log_probability(self.features, codes_BMK, settings)
 
 
 def at_positions(values_BN: Tensor, positions_BM: Tensor) -> Tensor:

@@ -87,9 +87,6 @@ class FlowHead(nn.Module):
         tokens_BMD = self.path(features_BMC, settings.temperature * noise_BMD, settings)
         return tokens_BMD, torch.zeros_like(tokens_BMD[..., 0], dtype=torch.float32)
 
-    def log_probability(self, features_BMC: Tensor, codes_BMK: Tensor, settings: DrawSettings) -> Tensor:
-        raise NotImplementedError("a flow has no likelihood; `incompatibility` refuses settings that need one")
-
     def path(self, features: Tensor, noise: Tensor, settings: DrawSettings) -> Tensor:
         """The end of the path that begins at this noise, by Euler steps."""
         entered, x = self.enter(features), noise

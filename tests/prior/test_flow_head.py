@@ -61,13 +61,18 @@ def random_head(**settings):
     return head
 
 
+def end_of_path(noise, velocity):
+    """Five Euler steps."""
+    x = noise.clone()
+    for step in range(5):
+        x = x + velocity(x, torch.full(x.shape[:2], step / 5, dtype=torch.float64)) / 5
+    return x
+
+
 def test_sampling_follows_the_velocity():
     head, features = random_head(), torch.randn(1, 6, WIDTH).double()
     noise = torch.randn(1, 6, 2, dtype=torch.float64)
-    x = noise.clone()
-    for step in range(5):
-        time = torch.full((1, 6), step / 5, dtype=torch.float64)
-        x = x + head(head.enter(features), x, time) / 5
+    x = end_of_path(noise, lambda x, time: head(head.enter(features), x, time))
     tokens, confidence = head.sample(features, DrawSettings(), FixedNumbers(noise))
     torch.testing.assert_close(tokens, 3.0 + 2.0 * x)
     assert not confidence.any()
@@ -79,19 +84,19 @@ def test_cold_noise_gives_the_guess_and_noise_matters():
     cold = DrawSettings(temperature=0)
     assert torch.equal(head.sample(features, cold, one)[0], head.guesses(features))
     assert torch.equal(head.sample(features, cold, two)[0], head.guesses(features))
-    assert (
-        head.sample(features, DrawSettings(), one)[0] - head.sample(features, DrawSettings(), two)[0]
-    ).abs().min() > 0
+    warm = [head.sample(features, DrawSettings(), noise)[0] for noise in (one, two)]
+    assert (warm[0] - warm[1]).abs().min() > 0
 
 
 def test_guidance_is_on_the_velocity():
     head, pair = random_head(), torch.randn(2, 6, WIDTH).double()
     noise = torch.randn(1, 6, 2, dtype=torch.float64)
-    x = noise.clone()
-    for step in range(5):
-        time = torch.full((1, 6), step / 5, dtype=torch.float64)
+
+    def guided(x, time):
         with_text, without = (head(head.enter(row[None]), x, time) for row in pair)
-        x = x + (without + 3.0 * (with_text - without)) / 5
+        return without + 3.0 * (with_text - without)
+
+    x = end_of_path(noise, guided)
     tokens, _ = head.sample(pair, DrawSettings(guidance=3.0), FixedNumbers(noise))
     torch.testing.assert_close(tokens, 3.0 + 2.0 * x)
     each = DrawSettings(guidance=torch.tensor([3.0]))

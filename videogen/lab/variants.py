@@ -92,7 +92,7 @@ def combined(choices: dict[str, VariantConfig]) -> VariantConfig:
     """A variant with the changes of several choices, in their order; its group is the first choice."""
     settings, prior = Mapping({}, {}, LAB), Mapping({}, {}, LAB)
     for choice in choices.values():
-        settings, prior = both(settings, choice.set), both(prior, choice.prior)
+        settings, prior = with_changes(settings, choice.set), with_changes(prior, choice.prior)
     labels = [choice.label or name for name, choice in choices.items()]
     given = [choice.group for choice in choices.values() if choice.group]
     notes = " ".join(choice.note for choice in choices.values() if choice.note)
@@ -100,11 +100,11 @@ def combined(choices: dict[str, VariantConfig]) -> VariantConfig:
     return VariantConfig(settings, prior, label=", ".join(labels), group=group, note=notes or None)
 
 
-def both(one: Mapping, other: Mapping) -> Mapping:
-    """All changes; the other's change of a key, or of a part of it, is applied later."""
-    items = {key: node for key, node in one.items.items() if key not in other.items}
-    origins = {key: where for key, where in one.key_origins.items() if key in items}
-    return Mapping({**items, **other.items}, {**origins, **other.key_origins}, LAB)
+def with_changes(changes: Mapping, later: Mapping) -> Mapping:
+    """All changes; a later change of a key, or of a part of it, is applied later."""
+    items = {key: node for key, node in changes.items.items() if key not in later.items}
+    origins = {key: where for key, where in changes.key_origins.items() if key in items}
+    return Mapping({**items, **later.items}, {**origins, **later.key_origins}, LAB)
 
 
 def refuse_decided(changes: Mapping) -> None:

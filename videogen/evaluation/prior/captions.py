@@ -13,7 +13,7 @@ from prior.model import PriorBatch
 from sampling.rollout import commit_codes
 from videogen.errors import DataError
 from videogen.evaluation.prior.caption_likelihood import CaptionLikelihoods, caption_likelihoods
-from videogen.evaluation.prior.evaluate import BATCH, ClipSelection, OnProgress, select_windows
+from videogen.evaluation.prior.evaluate import BATCH, ClipSelection, OnProgress, select_windows, stack_clips
 from videogen.evaluation.report.bar_charts import Bars, bar_chart
 from videogen.evaluation.report.folder import write_figures
 from videogen.generation.captioning import check_captions, draw_captions, search_captions
@@ -22,7 +22,7 @@ from videogen.playroom.grammar import OutsideWorldError, parse
 from videogen.playroom.scene import Backdrop, Scene
 from videogen.playroom.score import NOTHING, Score
 from videogen.system.threads import on_free_cores
-from videogen.tokens.windows import TokenWindow, TokenWindows
+from videogen.tokens.windows import TokenWindows
 
 UNREADABLE = Scene((), Backdrop(NOTHING, NOTHING))  # what an unreadable caption says
 SHOWN = 8  # captions in the figures
@@ -145,12 +145,6 @@ def captions_of(
         past = commit_codes(network, network.begin(None, 1, spec), codes_BTNK[one], given)
         found.append(search_captions(model, past, beams)[0].ids)
     return found
-
-
-def stack_clips(model: PriorModel, clips: Sequence[TokenWindow]) -> tuple[Tensor, Tensor | None]:
-    codes_BTNK = torch.from_numpy(np.stack([clip.codes for clip in clips])).to(model.device)
-    controls = [clip.control for clip in clips if clip.control is not None]
-    return codes_BTNK, torch.from_numpy(np.stack(controls)).to(model.device) if controls else None
 
 
 def as_table(figures: dict[str, Any]) -> str:

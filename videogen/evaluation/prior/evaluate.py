@@ -1,6 +1,6 @@
 """Evaluates a prior's negative log-likelihood on clips, with and without captions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import NormalDist
@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from prior.likelihood import frame_likelihoods
 from videogen.data import load_index
@@ -21,7 +22,7 @@ from videogen.models import PriorModel
 from videogen.tokens import EncodeSpec, TokenSet, encode
 from videogen.tokens.description import NAME
 from videogen.tokens.plan import plan
-from videogen.tokens.windows import TokenWindows, split_rows, spread
+from videogen.tokens.windows import TokenWindow, TokenWindows, split_rows, spread
 
 OnProgress = Callable[[int, int], None]
 BATCH = 16  # clips, as in validation during training
@@ -100,9 +101,7 @@ def score_clips(
     sums, nats = LikelihoodSums.none(windows.frames), []
     for first in range(0, len(rows), BATCH):
         clips = [windows.opening(int(row)) for row in rows[first : first + BATCH]]
-        codes_BTNK = torch.from_numpy(np.stack([clip.codes for clip in clips])).to(device)
-        controls = [clip.control for clip in clips if clip.control is not None]
-        control = torch.from_numpy(np.stack(controls)).to(device) if controls else None
+        codes_BTNK, control = stack_clips(model, clips)
         captions = [clip.caption for clip in clips]
         text = model.conditioner(captions).to(device) if captioned and model.conditioner is not None else None
         frames = frame_likelihoods(model.network, codes_BTNK, spec, masked, text, control, first)
@@ -112,6 +111,13 @@ def score_clips(
     size = windows.tokens.description.clips
     found = figures(sums, spec, size.height * size.width, model.network.likelihood)
     return PriorScores(found, np.concatenate(nats))
+
+
+def stack_clips(model: PriorModel, clips: Sequence[TokenWindow]) -> tuple[Tensor, Tensor | None]:
+    """The codes [B, T, N, K] of these clips, and their controls if they have some."""
+    codes_BTNK = torch.from_numpy(np.stack([clip.codes for clip in clips])).to(model.device)
+    controls = [clip.control for clip in clips if clip.control is not None]
+    return codes_BTNK, torch.from_numpy(np.stack(controls)).to(model.device) if controls else None
 
 
 def offset_progress(on_progress: OnProgress | None, done: int, total: int) -> Callable[[int], None]:

@@ -27,9 +27,8 @@ from videogen.training.prior.config import PriorPhaseConfig, PriorTrainingConfig
 CountTokens = Callable[[Sequence[str]], int]
 # the first random numbers of a sample; those of its frames and tokens follow
 RATE, CORRUPT, DROP_TEXT, SCENE_CUT, CUT_FRAME, CUT_CLIP, FIXED = range(7)
-DROP_CONTROL, LAST = range(
-    2
-)  # the last ones: fewer are the beginning of more, so a new one leaves the others as they are
+# the last ones: fewer are the beginning of more, so a new one leaves the others as they are
+DROP_CONTROL, LAST = range(2)
 
 
 @dataclass(frozen=True, eq=False)

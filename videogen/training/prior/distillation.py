@@ -152,8 +152,8 @@ class DistillationStage(PriorStage):
             rows = slice(start, start + VALIDATION_BATCH)
             own, seen = codes[rows].to(device), known[rows].to(device)
             text = self.text(self.validation_captions[rows], device)
-            told = None if control is None else control[rows].to(device)
-            inputs = PriorBatch(own, own, seen, text, torch.zeros(len(own), device=device), spec, told)
+            given = None if control is None else control[rows].to(device)
+            inputs = PriorBatch(own, own, seen, text, torch.zeros(len(own), device=device), spec, given)
             student = self.student_frames(self.with_mask_noise(inputs))
             for number, made in enumerate((student.codes, own)):
                 nats = self.teacher(inputs._replace(targets=made), self.config.kernel).nats
