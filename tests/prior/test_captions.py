@@ -63,8 +63,8 @@ def test_the_law_catches_captions_at_a_fixed_time(monkeypatch):
 
     config = captioning_config()
     model, batch = tiny_model(config), captioning_batch(config, frames=7)
-    at = captioning.cached_rotary
-    monkeypatch.setattr(captioning, "cached_rotary", lambda config, frame, *rest: at(config, 3, *rest))
+    at = captioning.cached_caption_rotary
+    monkeypatch.setattr(captioning, "cached_caption_rotary", lambda config, frame, *rest: at(config, 3, *rest))
     assert not caption_laws.captions_do_not_depend_on_the_time(model, batch, 1e-4).held
     assert not caption_laws.captions_are_the_training_path(model, batch, 1e-4).held
 
