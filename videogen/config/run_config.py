@@ -23,6 +23,7 @@ def read_run_config(path: Path) -> dict[str, Any]:
         for name, value in (("control_dropout", 0.0), ("caption_share", 0.0), ("caption_weight", 1.0)):
             data["teaching"].setdefault(name, value)
         data.setdefault("distillation", None)
+        data.setdefault("variational", None)
         prior = data["prior"] = {"kind": "llama", "mask_noise": 0, **data["prior"]}
         if prior["kind"] == "llama":
             prior.setdefault("captions", False)

@@ -94,6 +94,29 @@ class DistillationConfig:
 
 
 @dataclass(frozen=True)
+class VariationalConfig:
+    """The prior learns to need few proposals a latent frame: from the clips, with a posterior of its mask noise."""
+
+    proposals: int = 2
+    noise_weight: float = 1.0  # of the nats of the noise in the loss of the posterior; 1 minimises a bound of the nats
+    noise_warmup: int = (
+        500  # steps in which that weight rises from 0, slowly at first: the noise must be of use by then
+    )
+    posterior_optimizer: OptimizerConfig | None = None  # null: that of the prior
+
+    def __post_init__(self) -> None:
+        if self.proposals < 1:
+            raise ValueError(f"proposals = {self.proposals} must be at least 1")
+        if not 0 < self.noise_weight < math.inf:
+            raise ValueError(f"noise_weight = {self.noise_weight:g} must be above 0")
+        if self.noise_warmup < 0:
+            raise ValueError(f"noise_warmup = {self.noise_warmup} must not be negative")
+
+    def noise_weight_at(self, step: int) -> float:
+        return self.noise_weight * min(1.0, (step + 1) / max(1, self.noise_warmup)) ** 2
+
+
+@dataclass(frozen=True)
 class PriorTrainingConfig:
     """The configuration of a run of stage two."""
 
@@ -109,6 +132,7 @@ class PriorTrainingConfig:
     generation: SamplerConfig | None = None  # default sampling settings, for generation_config.json
     init_from: Path | None = None  # a model or run: its prior's weights are the first, whatever its objective
     distillation: DistillationConfig | None = None  # train a student of another prior, for fewer proposals
+    variational: VariationalConfig | None = None  # train mask noise with a posterior, for fewer proposals
     init_from_llama: Path | None = None  # a Llama checkpoint in safetensors: its blocks are the first weights
     tokenizer_preset: str | None = None  # the tokenizer that a dry run takes shapes from; training ignores it
 
@@ -142,9 +166,23 @@ class PriorTrainingConfig:
             raise ValueError("distillation needs a prior and a teacher that write no captions")
         if self.distillation is not None and self.init_from is None:
             raise ValueError("distillation needs init_from: the student begins as a prior, usually its teacher")
+        if self.variational is not None:
+            check_variational(self.prior, self.distillation is not None)
         if self.init_from is not None and self.init_from_llama is not None:
             raise ValueError("init_from and init_from_llama exclude each other; give one")
 
     def phase_at(self, step: int) -> int:
         """The number of the phase of this step, both counted from 0."""
         return sum(phase.from_step <= step for phase in self.phases) - 1
+
+
+def check_variational(prior: AnyPriorShape, distilled: bool) -> None:
+    """ValueError for a prior that cannot be trained with a posterior of its mask noise."""
+    if distilled:
+        raise ValueError("variational and distillation exclude each other; give one")
+    if not prior.mask_noise:
+        raise ValueError("variational trains the mask noise of a prior; set prior.mask_noise, such as 8")
+    if not prior.head.likelihood:
+        raise ValueError(f"variational needs probabilities of tokens; prior.head {prior.head.kind} has none")
+    if prior.captions:
+        raise ValueError("variational needs a prior that writes no captions")

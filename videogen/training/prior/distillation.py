@@ -166,7 +166,7 @@ def steps_revealed(spec: TokenSpec, proposals: int) -> list[Tensor]:
     if len(spec.groups) > 1:
         raise UsageError(f"distillation is for tokens in one group; these are {spec}")
     if proposals > spec.tokens:
-        raise UsageError(f"distillation.proposals is {proposals}; a latent frame has {spec.tokens} tokens")
+        raise UsageError(f"proposals is {proposals}; a latent frame has {spec.tokens} tokens")
     height, width = (1, *spec.groups[0].shape)[-2:]
     ranks_N = halton_ranks(height, width, torch.device("cpu")).flatten()
     return revealed_by_step(ranks_N, masked_after("cosine", spec.tokens, proposals))

@@ -29,6 +29,7 @@ from videogen.training.prior.batches import TokenBatches
 from videogen.training.prior.config import PriorTrainingConfig
 from videogen.training.prior.distillation import DistillationStage
 from videogen.training.prior.stage import PRIOR, PriorStage
+from videogen.training.prior.variational import VariationalStage
 from videogen.training.records.run_folder import OnNote, RunFolder, config_dict
 
 CHANGEABLE_HERE = frozenset({"data.train", "data.validation", "kernel", "recompute", "tokenizer_preset"})
@@ -89,7 +90,11 @@ def make_stage(
     tokenizer: TokenizerModel,
     conditioner: Conditioner | None,
 ) -> PriorStage:
-    kind = PriorStage if config.distillation is None else DistillationStage
+    kind: type[PriorStage] = PriorStage
+    if config.distillation is not None:
+        kind = DistillationStage
+    elif config.variational is not None:
+        kind = VariationalStage
     return kind(config, token_batches, tokenizer, conditioner)
 
 
