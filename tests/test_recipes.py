@@ -19,7 +19,7 @@ LAB = [place for place in sorted((CHECKOUT / "recipes" / "lab").glob("*.yaml")) 
 RECORDER = '#!/bin/sh\nshift 2\nfor word in "$@"; do printf "%s\\t" "$word"; done >> "$COMMANDS"\necho >> "$COMMANDS"\n'
 
 
-@pytest.mark.parametrize("recipe", ["playroom.sh", "demo_training.sh"])
+@pytest.mark.parametrize("recipe", ["playroom.sh", "playroom_further.sh", "demo_training.sh"])
 def test_commands_and_configurations(recipe: str, tmp_path: Path) -> None:
     for word in ("recipes", "configs"):
         shutil.copytree(CHECKOUT / word, tmp_path / word)

@@ -22,6 +22,7 @@ from videogen.evaluation.prior import captions as module
 from videogen.evaluation.prior.captions import as_table, evaluate_captions
 from videogen.evaluation.prior.evaluate import ClipSelection
 from videogen.models import PriorModel, load_prior
+from videogen.playroom.grammar import parse
 from videogen.playroom.write import PlayroomConfig, write_playroom
 
 FRAMES, CLIPS = 9, 6
@@ -75,6 +76,18 @@ def test_true_captions_are_right_and_others_are_not(
     assert json.loads((tmp_path / "report/figures.json").read_text()) == found
     assert "of other clips" in (tmp_path / "report/attributes.svg").read_text()
     assert "clips right in all  100.0%" in as_table(found)
+    assert f"of {CLIPS} clips with 1 thing: 100.0% of the attributes, 100.0% right in all" in as_table(found)
+
+
+def test_clips_with_one_thing_are_scored_by_themselves() -> None:
+    """A caption that is right about one thing is wrong about a second one."""
+    one = parse("a small red ring drifts left slowly over a dark blue background")
+    two = replace(one, things=(*one.things, replace(one.things[0], colour="green")))
+    found = module.by_things([one, two, one, two], [one, two, one, one])
+    assert {count: each["clips"] for count, each in found.items()} == {"1": 2, "2": 2}
+    assert found["1"] == {"clips": 2, "attributes": 1, "all_correct": 1}
+    assert found["2"]["all_correct"] == 0.5
+    assert 0.5 < found["2"]["attributes"] < 1
 
 
 def test_captions_of_other_clips_are_those_half_the_set_further(

@@ -57,7 +57,7 @@ def test_a_priors_run_of_before_a_setting_is_resumed_to_the_bit(made: Set, tmp_p
     tiny_prior.train(*made, tmp_path / "whole", steps=4)
     shutil.copytree(tmp_path / "whole", tmp_path / "old")
     config = json.loads((tmp_path / "old" / "config.json").read_text())
-    del config["teaching"]["control_dropout"], config["distillation"]
+    del config["teaching"]["control_dropout"], config["distillation"], config["variational"]
     del config["prior"]["kind"], config["prior"]["mask_noise"]
     config["prior"]["head"] = "chain"
     (tmp_path / "old" / "config.json").write_text(json.dumps(config))

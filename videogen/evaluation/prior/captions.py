@@ -67,6 +67,7 @@ def evaluate_captions(
         "readable": sum(scene is not UNREADABLE for scene in scenes) / len(rows),
         "captions": score(truths, scenes),
         "captions_of_other_clips": score(truths, [*scenes[half:], *scenes[:half]]),
+        "by_things": by_things(truths, scenes),
         "examples": [example(windows, row, text) for row, text in zip(rows[:SHOWN], clips.written, strict=False)],
     }
     if out is not None:
@@ -104,6 +105,16 @@ def score(truths: Sequence[Scene], said: Sequence[Scene]) -> dict[str, Any]:
     for truth, scene in zip(truths, said, strict=True):
         counts.add(truth, scene)
     return counts.figures()
+
+
+def by_things(truths: Sequence[Scene], said: Sequence[Scene]) -> dict[str, dict[str, Any]]:
+    """The scores of clips with one thing, with two, and so on."""
+    found = {}
+    for count in sorted({len(truth.things) for truth in truths}):
+        pairs = [(truth, scene) for truth, scene in zip(truths, said, strict=True) if len(truth.things) == count]
+        figures = score(*zip(*pairs, strict=True))
+        found[str(count)] = {name: figures[name] for name in ("clips", "attributes", "all_correct")}
+    return found
 
 
 @torch.no_grad()
@@ -159,6 +170,12 @@ def as_table(figures: dict[str, Any]) -> str:
     for name, rate in own["by_attribute"].items():
         lines.append(f"  {name:15}{rate:9.1%}{other['by_attribute'].get(name, 0.0):16.1%}")
     lines.append(f"{'clips right in all':17}{own['all_correct']:8.1%}{other['all_correct']:16.1%}")
+    for count, rates in figures["by_things"].items():
+        things = f"{count} thing" + "s" * (count != "1")
+        lines.append(
+            f"of {rates['clips']} clips with {things}: {rates['attributes']:.1%} of the attributes, "
+            f"{rates['all_correct']:.1%} right in all"
+        )
     for each in figures["examples"][:3]:
         lines += [f"{each['clip']}: {each['caption']}", f"  written: {each['written']}"]
     return "\n".join(lines)
