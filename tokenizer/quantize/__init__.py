@@ -3,7 +3,7 @@
 base.py       what every quantizer promises, and the base of those with levels per dimension
 quantized.py  what quantization gives, and how parts of it become one
 config.py     the settings of all families, and those of the combinators
-fsq.py, lfq.py, bsq.py          families without a codebook, one each
+fsq.py, rounded_fsq.py, lfq.py, bsq.py   families without a codebook, one each
 codebook.py   what learned codebooks share; nearest.py finds the nearest code in blocks
 vq.py, ibq.py, soft.py          families that learn their codes, one each
 first_codes.py, revival.py, terms.py, anneal.py   how codes begin, are revived, kept apart and cooled
@@ -37,6 +37,7 @@ from tokenizer.quantize.product import Product
 from tokenizer.quantize.quantized import Quantized
 from tokenizer.quantize.residual import Residual
 from tokenizer.quantize.revival import Revival
+from tokenizer.quantize.rounded_fsq import RoundedFSQ, RoundedFSQConfig
 from tokenizer.quantize.soft import SoftVQ, SoftVQConfig
 from tokenizer.quantize.terms import Terms
 from tokenizer.quantize.usage import Usage, batch_figures, batch_perplexity
@@ -69,6 +70,8 @@ __all__ = [
     "Residual",
     "ResidualConfig",
     "Revival",
+    "RoundedFSQ",
+    "RoundedFSQConfig",
     "SoftVQ",
     "SoftVQConfig",
     "Terms",
@@ -85,6 +88,8 @@ def make_quantizer(config: QuantizerConfig) -> Quantizer:
     match config:
         case FSQConfig():
             return FSQ(config)
+        case RoundedFSQConfig():
+            return RoundedFSQ(config)
         case LFQConfig():
             return LFQ(config)
         case BSQConfig():

@@ -11,6 +11,7 @@ from tokenizer.quantize.continuous import ContinuousConfig
 from tokenizer.quantize.fsq import FSQConfig
 from tokenizer.quantize.ibq import IBQConfig
 from tokenizer.quantize.lfq import LFQConfig
+from tokenizer.quantize.rounded_fsq import RoundedFSQConfig
 from tokenizer.quantize.soft import SoftVQConfig
 from tokenizer.quantize.vq import VQConfig
 
@@ -149,6 +150,7 @@ class DualConfig:
 
 CodesConfig: TypeAlias = (
     FSQConfig
+    | RoundedFSQConfig
     | LFQConfig
     | BSQConfig
     | VQConfig

@@ -23,8 +23,7 @@ class FSQConfig:
     kind: Literal["fsq"] = "fsq"
 
     def __post_init__(self) -> None:
-        if not self.levels or not all(2 <= level <= 64 for level in self.levels):
-            raise ValueError(f"levels = {self.levels}: expected one or more numbers from 2 to 64")
+        check_levels(self.levels)
 
     @property
     def dim(self) -> int:
@@ -51,3 +50,8 @@ class FSQ(ScalarQuantizer):
 
     def from_levels(self, levels_ND: Tensor) -> Tensor:
         return (2 * levels_ND + 1).float() / self.levels - 1
+
+
+def check_levels(levels: tuple[int, ...]) -> None:
+    if not levels or not all(2 <= level <= 64 for level in levels):
+        raise ValueError(f"levels = {levels}: expected one or more numbers from 2 to 64")
