@@ -1,10 +1,12 @@
 """Public tokenizers of others, by the kind that `videogen convert` is given.
 
-base.py      what such a tokenizer is, and strict accounting of its tensors
+base.py   what such a tokenizer is, and strict accounting of its tensors
+cosmos/   NVIDIA's Cosmos DV
 """
 
 from tokenizer.foreign.base import ForeignKeysError, ForeignTokenizer
+from tokenizer.foreign.cosmos.weights import COSMOS
 
 __all__ = ["FOREIGN", "ForeignKeysError", "ForeignTokenizer"]
 
-FOREIGN: dict[str, ForeignTokenizer] = {}
+FOREIGN: dict[str, ForeignTokenizer] = {"cosmos": COSMOS}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -21,8 +21,8 @@ class ForeignTokenizer:
     ignored: tuple[str, ...]  # how names of tensors begin that are dropped, or the last parts of their names
     config: "Callable[[Mapping[str, Tensor], Mapping[str, str]], TokenizerConfig]"
     """(source, options) -> what shapes tell, and options what shapes do not; ValueError for an option that is wrong."""
-    weights: "Callable[[Mapping[str, Tensor], TokenizerConfig], dict[str, Tensor]]"
-    """(source, config) -> all weights of our network; ForeignKeysError if the source has other names than expected."""
+    weights: Callable[[Mapping[str, Tensor], Any], dict[str, Tensor]]
+    """(source, its config) -> all weights of our network; ForeignKeysError if the source has other names."""
 
 
 class ForeignKeysError(KeyError):

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any, TypeAlias, get_args, get_type_hints
 
+from tokenizer.foreign.cosmos.config import CosmosTokenizerConfig
+from tokenizer.foreign.cosmos.network import CosmosTokenizer
 from tokenizer.networks.cnn import CNNTokenizer
 from tokenizer.networks.config import CNNTokenizerConfig
 from tokenizer.networks.factorized import FactorizedTokenizer
@@ -11,12 +13,15 @@ from tokenizer.networks.latent import LatentTokenizer
 from tokenizer.networks.transformer.config import TransformerTokenizerConfig
 from tokenizer.networks.transformer.tokenizer import TransformerTokenizer
 
-TokenizerConfig: TypeAlias = CNNTokenizerConfig | FactorizedTokenizerConfig | TransformerTokenizerConfig  # by `kind`
+TokenizerConfig: TypeAlias = (
+    CNNTokenizerConfig | FactorizedTokenizerConfig | TransformerTokenizerConfig | CosmosTokenizerConfig
+)  # by `kind`
 
 _NETWORKS: dict[type, Callable[[Any], LatentTokenizer]] = {
     CNNTokenizerConfig: CNNTokenizer,
     FactorizedTokenizerConfig: FactorizedTokenizer,
     TransformerTokenizerConfig: TransformerTokenizer,
+    CosmosTokenizerConfig: CosmosTokenizer,
 }
 TOKENIZER_CONFIGS: dict[str, type] = {get_args(get_type_hints(config)["kind"])[0]: config for config in _NETWORKS}
 
