@@ -1,6 +1,7 @@
 """Video tokenizers: frames to codes and back, chunk by chunk.
 
 networks/       the convolutional tokenizer
+foreign/        public tokenizers of others
 quantize/       latents to codes and back: FSQ, LFQ, BSQ
 losses/         the training losses
 streaming.py    state that goes in and comes out of every layer with a memory

@@ -127,7 +127,7 @@ def levels_of(source: Mapping[str, Tensor], options: Mapping[str, str]) -> tuple
     if "levels" in options:
         return tuple(whole("levels", level) for level in options["levels"].split(","))
     found = [tensor for name, tensor in source.items() if name.rpartition(".")[2] == "_levels"]
-    return tuple(found[0].tolist()) if found else PUBLISHED_LEVELS
+    return tuple(int(level) for level in found[0].flatten().tolist()) if found else PUBLISHED_LEVELS
 
 
 def ratio_of(source: Mapping[str, Tensor], options: Mapping[str, str]) -> tuple[int, int]:
