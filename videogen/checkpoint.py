@@ -27,7 +27,9 @@ Content: TypeAlias = Any  # tensors by name, plain data or text, as the suffix o
 
 MANIFEST, FORMAT, VERSION = "MANIFEST.json", "videogen-folder", 1
 KNOWN = {".safetensors", ".json", ".md", ".txt"}
-PICKLED = {".bin", ".ckpt", ".dill", ".joblib", ".mar", ".npy", ".npz", ".pickle", ".pkl", ".pt", ".pth", ".pyc"}
+PICKLED = {
+    *(".bin", ".ckpt", ".dill", ".jit", ".joblib", ".mar", ".npy", ".npz", ".pickle", ".pkl", ".pt", ".pth", ".pyc"),
+}
 LARGEST_TEXT = 64 * 1024 * 1024  # of a JSON or text file; weights have no limit
 
 

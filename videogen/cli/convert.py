@@ -1,37 +1,113 @@
-"""`videogen convert`: model folders and token sets of version 1 become those of this version."""
+"""`videogen convert`: public checkpoints, and folders of version 1, become folders of this version."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from videogen.cli.param_types import ANY_PATH
+from videogen.cli.options import DTYPES
+from videogen.cli.param_types import ANY_PATH, OUTPUT_FOLDER, POSITIVE, SizeType
 from videogen.cli.terminal import Terminal, terminal_options
 
-NEW = click.Path(path_type=Path)
+if TYPE_CHECKING:
+    from videogen.clip_spec import ClipSpec
+
+SIZE, FPS, FRAMES, DTYPE = (256, 256), 24.0, 17, "float32"  # of a public checkpoint, where nothing else is said
 
 
 @click.command("convert")
-@click.argument("old", metavar="OLD", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.argument("new", metavar="NEW", type=NEW)
+@click.argument("arguments", metavar="[KIND] SOURCE OUT [KEY=VALUE]...", nargs=-1, type=str)
+@click.option("--size", type=SizeType(), help="Frame size of the model's clips [default: 256x256].")
+@click.option("--fps", type=POSITIVE, help="Frame rate of the model's clips [default: 24].")
+@click.option("--frames", type=click.IntRange(1), help="Frames of the model's clips [default: 17].")
+@click.option("--dtype", type=click.Choice(DTYPES), help="Data type of the stored weights [default: float32].")
+@click.option("--overwrite", is_flag=True, help="Replace an existing model.")
 @click.option(
-    "--model", type=ANY_PATH, help="The tokenizer that made the token set OLD [default: the bundled model's]."
+    "--model", type=ANY_PATH, help="The tokenizer that made the token set of version 1 [default: the bundled model's]."
 )
 @terminal_options
-def convert(terminal: Terminal, old: Path, new: Path, model: Path | None) -> None:
-    """Convert OLD, a model folder, a run folder's model or a token set of version 1, into the new folder NEW.
+@click.pass_context
+def convert(
+    context: click.Context,
+    terminal: Terminal,
+    arguments: tuple[str, ...],
+    size: tuple[int, int] | None,
+    fps: float | None,
+    frames: int | None,
+    dtype: str | None,
+    overwrite: bool,
+    model: Path | None,
+) -> None:
+    """Convert SOURCE, a public checkpoint of KIND, into the model folder OUT.
 
-    Weights and shards are copied byte by byte; OLD stays as it is.
+    SOURCE is a file (.safetensors, .ckpt, .pt, .pth, .bin, .jit), a folder of them, or OWNER/NAME or OWNER/NAME/PLACE
+    on the Hugging Face hub. KEY=VALUE says what the tensors do not. Nothing in SOURCE is run.
+
+    Without KIND, SOURCE is a model folder, a run folder's model or a token set of version 1, and OUT a new folder:
+    weights and shards are copied byte by byte, and SOURCE stays as it is.
 
     \b
     Examples:
+      videogen convert vidtok vidtok_fsq_causal_488_32768.ckpt vidtok version=1.0
       videogen convert runs/prior prior_2
       videogen convert tokens tokens_2 --model prior_2
     """
+    from videogen.clip_spec import ClipSpec
+    from videogen.errors import UsageError
+
+    if len(arguments) < 2:
+        raise click.UsageError("give KIND SOURCE OUT, or SOURCE OUT for a folder of version 1", context)
+    if len(arguments) == 2:
+        if overwrite or any(option is not None for option in (size, fps, frames, dtype)):
+            raise UsageError("--size, --fps, --frames, --dtype and --overwrite are for KIND SOURCE OUT")
+        convert_version_1(terminal, Path(arguments[0]), Path(arguments[1]), model)
+        return
+    if model is not None:
+        raise UsageError("--model is for token sets of version 1; give SOURCE OUT without KIND")
+    kind, source, place, *settings = arguments
+    clips = ClipSpec(*(size or SIZE), fps or FPS, frames or FRAMES)
+    out = OUTPUT_FOLDER.convert(place, None, context)
+    convert_public(terminal, kind, source, out, clips, settings, dtype or DTYPE, overwrite)
+
+
+def convert_public(
+    terminal: Terminal,
+    kind: str,
+    source: str,
+    out: Path,
+    clips: "ClipSpec",
+    settings: list[str],
+    dtype: str,
+    overwrite: bool,
+) -> None:
+    from videogen.errors import UsageError
+    from videogen.models import convert_foreign, count_parameters, resolve_checkpoint
+    from videogen.models.foreign import foreign_tokenizer
+    from videogen.pipeline import as_dtype
+
+    options = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not (key and equals) or key in options:
+            raise UsageError(f"{setting[:60]!a}: {'given twice' if key in options else 'expected KEY=VALUE'}")
+        options[key] = value
+    foreign_tokenizer(kind)
+    if out.exists() and any(out.iterdir()) and not overwrite:
+        raise UsageError(f"{out}: already exists; --overwrite replaces it")
+    found = convert_foreign(kind, resolve_checkpoint(source), out, clips, options, as_dtype(dtype))
+    parameters = count_parameters(found.network)
+    report = {"folder": str(out), "parameters": parameters, "fingerprint": found.fingerprint}
+    terminal.report(report, f"{out}: {parameters / 1e6:.1f} M parameters, fingerprint {found.fingerprint}")
+
+
+def convert_version_1(terminal: Terminal, old: Path, new: Path, model: Path | None) -> None:
     from videogen.errors import UsageError
     from videogen.models import BUNDLED, convert_model, load_tokenizer
     from videogen.tokens.convert import convert_tokens
     from videogen.tokens.description import NAME
 
+    if not old.is_dir():
+        raise UsageError(f"{old}: no folder of version 1; a public checkpoint is converted by KIND SOURCE OUT")
     if (old / NAME).is_file():
         converted = convert_tokens(old, new, load_tokenizer(BUNDLED if model is None else model))
         terminal.report({"folder": str(new), "clips": len(converted)}, f"{new}: a token set of {len(converted)} clips")

@@ -20,6 +20,7 @@ folder.py     opens a folder and checks its version
 loading.py    folder -> model
 saving.py     model -> folder
 convert.py    folders of version 1
+foreign.py    public checkpoints -> model folders
 perceptual.py weights of the perceptual losses
 sampler.py    the sampling settings of a model
 
@@ -32,7 +33,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from videogen.models.convert import convert_model
     from videogen.models.folder import INDEX, has_prior, open_model
-    from videogen.models.hub import BUNDLED, resolve_model
+    from videogen.models.foreign import convert_foreign
+    from videogen.models.hub import BUNDLED, resolve_checkpoint, resolve_model
     from videogen.models.loading import fingerprint_of, keep_first_tokens, load_prior, load_tokenizer
     from videogen.models.records import PriorModel, TokenizerModel, count_parameters
     from videogen.models.sampler import check_sampler, sampler_of
@@ -44,6 +46,7 @@ __all__ = [
     "PriorModel",
     "TokenizerModel",
     "check_sampler",
+    "convert_foreign",
     "convert_model",
     "count_parameters",
     "fingerprint_of",
@@ -53,6 +56,7 @@ __all__ = [
     "load_tokenizer",
     "open_model",
     "prior_files",
+    "resolve_checkpoint",
     "resolve_model",
     "sampler_of",
     "save_image_tokenizer",
@@ -63,7 +67,8 @@ __all__ = [
 _MODULES = {
     "convert": ("convert_model",),
     "folder": ("INDEX", "has_prior", "open_model"),
-    "hub": ("BUNDLED", "resolve_model"),
+    "foreign": ("convert_foreign",),
+    "hub": ("BUNDLED", "resolve_checkpoint", "resolve_model"),
     "loading": ("fingerprint_of", "keep_first_tokens", "load_prior", "load_tokenizer"),
     "records": ("PriorModel", "TokenizerModel", "count_parameters"),
     "sampler": ("check_sampler", "sampler_of"),
