@@ -20,7 +20,7 @@ class Net(nn.Module):
         super().__init__()
         self.conv = nn.Conv3d(2, 3, 3)
         self.layers = nn.ModuleList([nn.Linear(2, 2), nn.LayerNorm(2)])
-        self.half = nn.Parameter(torch.rand(3).to(torch.bfloat16))
+        self.small = nn.Parameter(torch.rand(3).to(torch.bfloat16))
         self.register_buffer("steps", torch.arange(4))
         self.sizes = [1, 2]
         self.tied = self.layers[0]
@@ -73,6 +73,7 @@ def test_weights_alone_and_in_mappings(net: Net, tmp_path: Path) -> None:
     assert_same(tmp_path / "nested.pth", {f"net.{name}": each.data for name, each in net.named_parameters()})
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 def test_a_torchscript_archive_is_read_without_its_code(net: Net, tmp_path: Path) -> None:
     scripted = torch.jit.script(net)
     scripted.save(str(tmp_path / "net.jit"))

@@ -62,13 +62,11 @@ class Archive:
         return found
 
     def _start(self, member: zipfile.ZipInfo) -> int:
-        at = member.header_offset
-        raw = self.mapped[at : at + LOCAL_HEADER.size]
-        magic, *_, name_length, extra_length = (
-            LOCAL_HEADER.unpack(raw) if len(raw) == LOCAL_HEADER.size else (b"", 0, 0)
-        )
-        start = at + LOCAL_HEADER.size + name_length + extra_length
-        if magic != b"PK\x03\x04" or start + member.compress_size > self.size:
+        begin = member.header_offset + LOCAL_HEADER.size
+        raw = bytes(self.mapped[member.header_offset : begin])
+        name_length, extra_length = LOCAL_HEADER.unpack(raw)[-2:] if len(raw) == LOCAL_HEADER.size else (0, 0)
+        start: int = begin + name_length + extra_length
+        if not raw.startswith(b"PK\x03\x04") or start + member.compress_size > self.size:
             raise Refused(f"its member {member.filename[:60]!a} is not where the archive says")
         return start
 

@@ -72,8 +72,6 @@ def _read_file(path: Path) -> "tuple[dict[str, Tensor], str]":
         start = os.pread(descriptor, 4, 0)
         digest = _hash_of(descriptor)
         if path.suffix == SAFETENSORS:
-            if start == b"PK\x03\x04" or (start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05" != b""):
-                raise CheckpointError(f"{path}: a pickle or zip archive under the name of a safetensors file")
             return load_tensors(path, path), digest
         if start[:1] == b"\x80":
             raise CheckpointError(

@@ -5,13 +5,18 @@ import math
 import struct
 from collections.abc import Mapping
 from itertools import product
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from videogen.checkpoint_reader.archive import Archive
 from videogen.checkpoint_reader.pickle_names import ITEM_BYTES, TensorRef
 from videogen.checkpoint_reader.refusal import Refused
 
-FORMATS = {1: "B", 2: "H", 4: "I", 8: "Q"}  # of a memoryview whose items have so many bytes
+FORMATS: dict[int, Literal["B", "H", "I", "Q"]] = {
+    1: "B",
+    2: "H",
+    4: "I",
+    8: "Q",
+}  # of a memoryview whose items have so many bytes
 COPIES = 2  # weights that share a storage are written in full; more than twice the file is no checkpoint
 SPARE = 2**20  # bytes beside the weights
 
@@ -50,7 +55,8 @@ def _numbers(tensor: TensorRef, storage: memoryview) -> memoryview:
     if all(length == 1 or have == want for length, have, want in zip(tensor.shape, tensor.strides, rows, strict=True)):
         return storage[tensor.offset * size : (tensor.offset + count) * size]
     source = storage.cast(FORMATS[size])
-    copy = memoryview(bytearray(count * size)).cast(FORMATS[size])
+    numbers = bytearray(count * size)
+    copy = memoryview(numbers).cast(FORMATS[size])
     inner = max(range(len(tensor.shape)), key=lambda axis: tensor.shape[axis])  # few long copies, not many short ones
     length, have, want = tensor.shape[inner], tensor.strides[inner], rows[inner]
     others = [axis for axis in range(len(tensor.shape)) if axis != inner]
@@ -58,7 +64,7 @@ def _numbers(tensor: TensorRef, storage: memoryview) -> memoryview:
         at = tensor.offset + sum(tensor.strides[axis] * index for axis, index in zip(others, place, strict=True))
         to = sum(rows[axis] * index for axis, index in zip(others, place, strict=True))
         copy[to : to + (length - 1) * want + 1 : want] = source[at : at + (length - 1) * have + 1 : have]
-    return copy.cast("B")
+    return memoryview(numbers)
 
 
 def _row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
