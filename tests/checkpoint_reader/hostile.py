@@ -6,6 +6,7 @@ import pickle
 import struct
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -232,9 +233,9 @@ VARIANTS: dict[str, Make] = {
     "weights 100 deep": weights(("state_dict", nested(100))),
     "mappings without an end": weights(("state_dict", mapping() + b"q\x01" + value("a") + b"h\x01s")),
     "two to the forty mappings": weights(("state_dict", laughs())),
-    "lists 200,000 deep": data(pickled(b"]" * 200_000 + b"a" * 199_999)),
-    "tuples 200,000 deep": data(pickled(b")" + b"\x85" * 200_000)),
-    "tuples 200,000 deep as a key": data(pickled(b"}" + b")" + b"\x85" * 200_000 + b"Ns")),
+    "lists 100,000 deep": data(pickled(b"]" * 100_000 + b"a" * 99_999)),
+    "tuples 100,000 deep": data(pickled(b")" + b"\x85" * 100_000)),
+    "tuples 100,000 deep as a key": data(pickled(b"}" + b")" + b"\x85" * 100_000 + b"Ns")),
     "pickle without an end": data(WEIGHTS[:-1]),
     "pickle with an empty stack": data(b"\x80\x02."),
     "pickle with bytes behind it": data(WEIGHTS + WEIGHTS),
@@ -296,6 +297,8 @@ VARIANTS: dict[str, Make] = {
 }
 
 
-def run_by_pickle(how: str, command: str) -> None:
-    """What an unsafe reader would do."""
-    pickle.loads(RUNNING[how](command))
+def run_by_pickle(folder: str) -> None:
+    """What an unsafe reader would do: each pickle makes a marker in the folder."""
+    for number, make in enumerate(RUNNING.values()):
+        with suppress(Exception):  # some fail after they have run
+            pickle.loads(make(f"touch {folder}/{number}"))

@@ -54,6 +54,8 @@ def shut_in(source_bytes: int) -> None:
         resource.RLIMIT_NPROC: 0,
         resource.RLIMIT_NOFILE: 0,
     }
+    if sys.platform != "linux":
+        del limits[resource.RLIMIT_AS]  # others count what an interpreter only reserves
     for which, limit in limits.items():
         _, most = resource.getrlimit(which)
         limit = limit if most == resource.RLIM_INFINITY else min(limit, most)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 BEGIN = "import sys; sys.path.append(sys.argv[1]); from videogen.checkpoint_reader.child import main; main()"
 ROOT = Path(__file__).parents[2]  # the folder that holds the package videogen
 WAIT_SECONDS = 3600.0
+NOT_STARTED = 1  # an exception of Python, which the process has none of once it reads
 
 
 def read_archive(descriptor: int, shown: Path) -> "dict[str, Tensor]":
@@ -35,6 +36,8 @@ def read_archive(descriptor: int, shown: Path) -> "dict[str, Tensor]":
         )
     if code == child.NO_MEMORY:
         raise CheckpointError(f"{shown}: reading it takes more memory than a checkpoint of its size may need")
+    if code == NOT_STARTED:
+        raise ResourceError(f"{shown}: the process that reads it could not start; try `{sys.executable} -I -S -c pass`")
     raise CheckpointError(f"{shown}: the process that read it ended by {_ending(code)}; the file is damaged or hostile")
 
 

@@ -7,7 +7,7 @@ from videogen.checkpoint_reader.pickle_names import Made, TensorRef
 from videogen.checkpoint_reader.refusal import DEEPEST, MOST_TENSORS, Refused, check_name
 
 WRAPPERS = ("state_dict", "model")  # where training frameworks put the weights, the first that is there
-MOST_VISITS = 300_000  # a value that is reached in two ways is visited twice
+MOST_VISITS = 200_000  # a value that is reached in two ways is visited twice
 
 
 def find_weights(root: Any, script: bool) -> dict[str, TensorRef]:
