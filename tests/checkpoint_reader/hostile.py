@@ -77,6 +77,11 @@ def data(content: bytes) -> Make:
     return lambda folder, _: archive(folder / "bad.ckpt", content)
 
 
+def beside(content: bytes) -> Make:
+    """Good weights, and this beside them."""
+    return weights(("state_dict", mapping(("weight", tensor()))), ("more", content))
+
+
 def members(*entries: tuple[str, bytes], compression: int = zipfile.ZIP_STORED) -> Make:
     return lambda folder, _: zipped(folder / "bad.ckpt", entries, compression)
 
@@ -115,11 +120,16 @@ def truncate(content: bytearray) -> None:
     del content[len(content) // 2 :]
 
 
-def overlap(content: bytearray) -> None:
-    """The second entry of the directory is the member of the first."""
+def overlapping(folder: Path, _: str) -> Path:
+    """Two storages of the same bytes: the second entry of the directory points to the member of the first."""
+    both = pickled(mapping(("a", tensor()), ("b", tensor(storage(key="1")))))
+    path = archive(folder / "bad.ckpt", both, {"0": FOUR, "1": FOUR})
+    content = bytearray(path.read_bytes())
     first = content.index(b"PK\x01\x02")
     second = content.index(b"PK\x01\x02", first + 4)
     content[second + 42 : second + 46] = content[first + 42 : first + 46]
+    path.write_bytes(content)
+    return path
 
 
 def flip_a_number(content: bytearray) -> None:
@@ -177,6 +187,7 @@ def double_member(folder: Path, _: str) -> Path:
     return path
 
 
+GOOD = (("archive/data.pkl", WEIGHTS), ("archive/data/0", FOUR))
 SMALL = {"weight": entry()}
 VARIANTS: dict[str, Make] = {
     **{f"runs: {how}": running(how) for how in RUNNING},
@@ -185,22 +196,23 @@ VARIANTS: dict[str, Make] = {
     "runs: a pickle named safetensors": lambda folder, command: raw(
         RUNNING["GLOBAL os.system"](command), "bad.safetensors"
     )(folder, ""),
-    "names torch.hub.load": data(pickled(name("torch.hub", "load") + value(("a", "b")) + b"R")),
-    "names torch.load": data(pickled(name("torch", "load") + value(("/etc/passwd",)) + b"R")),
-    "names a class that nobody knows": weights(("state_dict", mapping(("w", tensor()))), ("x", name("evil", "Net"))),
-    "name with a dot": data(pickled(name("omegaconf", "os.system") + value(("true",)) + b"R")),
-    "script class in a plain checkpoint": data(pickled(name("__torch__", "Net") + b")\x81" + mapping() + b"b")),
-    "calls something that is no name": data(pickled(value("os.system") + value(("true",)) + b"R")),
-    "state for a name": data(pickled(name("collections", "OrderedDict") + value({"a": 1}) + b"b")),
-    "extension registry": data(pickled(b"\x82\x01")),
-    "opcode of protocol 0": data(pickled(b"I1\n")),
-    "protocol 9": data(pickled(value(1), 9)),
+    "names torch.hub.load": beside(name("torch.hub", "load") + value(("a", "b")) + b"R"),
+    "names torch.load": beside(name("torch", "load") + value(("/etc/passwd",)) + b"R"),
+    "names a class that nobody knows": beside(name("evil", "Net")),
+    "name with a dot": beside(name("omegaconf", "os.system") + value(("true",)) + b"R"),
+    "script class in a plain checkpoint": beside(name("__torch__", "Net") + b")\x81" + mapping() + b"b"),
+    "calls something that is no name": beside(value("os.system") + value(("true",)) + b"R"),
+    "state for a name": beside(name("collections", "OrderedDict") + value({"a": 1}) + b"b"),
+    "extension registry": beside(b"\x82\x01"),
+    "opcode of protocol 0": beside(b"I1\n"),
+    "protocol 9": data(pickled(mapping(("weight", tensor())), 9)),
     "persistent id outside": one(storage(key="../../../../etc/passwd")),
     "persistent id absolute": one(storage(key="/etc/passwd")),
     "persistent id of another kind": one(storage(word="module")),
-    "persistent id that is text": data(pickled(value("/etc/passwd") + b"Q")),
+    "persistent id that is text": beside(value("/etc/passwd") + b"Q"),
     "storage of another class": one(storage(kind="UntypedStorage")),
     "storage key that is a number": one(storage(key=0)),
+    "storage key that is a word": one(storage(key="zero"), {"zero": FOUR}),
     "storage that is missing": one(storage(key="7")),
     "storage too short": one(storages={"0": FOUR[:-1]}),
     "storage too long": one(storages={"0": FOUR + b"\0"}),
@@ -210,7 +222,8 @@ VARIANTS: dict[str, Make] = {
     "offset behind the end": one(offset=2),
     "offset negative": one(offset=-1),
     "stride negative": one(strides=(-1,), offset=3),
-    "stride zero": one(shape=(2**40,), strides=(0,)),
+    "stride zero": one(strides=(0,)),
+    "stride zero, a terabyte": one(shape=(2**40,), strides=(0,)),
     "stride beyond": one(strides=(2,)),
     "shape negative": one(shape=(-4,)),
     "shape and strides of other lengths": one(shape=(2, 2)),
@@ -253,11 +266,11 @@ VARIANTS: dict[str, Make] = {
         ("archive/data/0", bytes(2**24)),
         compression=zipfile.ZIP_DEFLATED,
     ),
-    "member absolute": members(("/archive/data.pkl", WEIGHTS), ("/archive/data/0", FOUR)),
-    "member with ..": members(("archive/data.pkl", WEIGHTS), ("archive/../../data/0", FOUR)),
-    "members in two folders": members(("archive/data.pkl", WEIGHTS), ("other/data/0", FOUR)),
+    "member absolute": members(*GOOD, ("/archive/more", FOUR)),
+    "member with ..": members(*GOOD, ("archive/../../more", FOUR)),
+    "members in two folders": members(*GOOD, ("other/data/1", FOUR)),
     "member twice": double_member,
-    "members that overlap": edited(overlap),
+    "members that overlap": overlapping,
     "member with another checksum": edited(flip_a_number),
     "member encrypted": edited(encrypt),
     "big-endian": lambda folder, _: archive(folder / "bad.ckpt", byteorder=b"big"),
