@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import videogen
 from tokenizer.foreign import FOREIGN, ForeignKeysError, ForeignTokenizer
 from tokenizer.foreign.base import is_ignored, shortened
 from videogen.checkpoint import write_folder
@@ -53,7 +52,7 @@ def model_card(
     given = ", ".join(f"{name}={value}" for name, value in options.items()) or "none"
     files = "".join(f"- {name!a}: `{digest}`\n" for name, digest in checkpoint.sha256.items())
     return (
-        f"# {kind}\n\nA public tokenizer, converted by `videogen convert {kind}`, version {videogen.__version__}.\n\n"
+        f"# {kind}\n\nA public tokenizer, converted by `videogen convert {kind}`.\n\n"
         f"- Source: {foreign.source}\n- Licence of the weights: {foreign.licence}\n- Options: {given}\n"
         f"- Stored as {str(dtype).removeprefix('torch.')}\n\nSHA-256 of the files that were read:\n\n{files}"
     )
