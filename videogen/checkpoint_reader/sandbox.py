@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from videogen.checkpoint_reader import child
+from videogen.checkpoint_reader.child import DONE, LONGEST_LINE, NO_MEMORY, NO_SPACE, REFUSED
 from videogen.checkpoint_reader.safetensors_file import load_tensors
 from videogen.errors import CheckpointError, ResourceError
 
@@ -26,15 +26,15 @@ def read_archive(descriptor: int, shown: Path) -> "dict[str, Tensor]":
     with tempfile.TemporaryDirectory(prefix="videogen-") as folder:
         result = Path(folder) / "weights.safetensors"
         code = _run(descriptor, result)
-        if code == child.DONE:
+        if code == DONE:
             return load_tensors(result, shown)
-        if code == child.REFUSED:
+        if code == REFUSED:
             raise CheckpointError(f"{shown}: {_line(result)}")
-    if code == child.NO_SPACE:
+    if code == NO_SPACE:
         raise ResourceError(
             f"{shown}: no space for its weights in {tempfile.gettempdir()}; set TMPDIR to another folder"
         )
-    if code == child.NO_MEMORY:
+    if code == NO_MEMORY:
         raise CheckpointError(f"{shown}: reading it takes more memory than a checkpoint of its size may need")
     if code == NOT_STARTED:
         raise ResourceError(f"{shown}: the process that reads it could not start; try `{sys.executable} -I -S -c pass`")
@@ -68,7 +68,7 @@ def _run(descriptor: int, result: Path) -> int:
 
 def _line(result: Path) -> str:
     with result.open("rb") as file:
-        raw = file.read(child.LONGEST_LINE)
+        raw = file.read(LONGEST_LINE)
     return "".join(letter if letter.isprintable() else "?" for letter in raw.decode("ascii", "replace"))
 
 
