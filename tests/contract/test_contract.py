@@ -22,6 +22,8 @@ from prior.kinds import AnyPriorShape
 from prior.pixelcnn.config import PixelCNNShape
 from sampling.config import SamplerConfig, orders_of
 from tests.contract.patch_tokenizer import PatchConfig, PatchTokenizer
+from tokenizer.foreign.vidtok.config import VidTokConfig
+from tokenizer.quantize import RoundedFSQConfig
 from videogen.checkpoint import write_folder
 from videogen.cli import main
 from videogen.clip_spec import ClipSpec
@@ -40,6 +42,7 @@ from videogen.training.prior.config import PriorPhaseConfig, PriorTrainingConfig
 from videogen.training.prior.run import run_prior
 
 SIZE, FRAMES = 64, 9
+VIDTOK = VidTokConfig("1.0", (8, 8, 16, 16, 16), 1, (2, 3), (1, 2), RoundedFSQConfig((8,) * 4))
 PROMPTS = ("a small red ring drifts left", "a big blue disc spins")
 
 
@@ -47,7 +50,7 @@ PROMPTS = ("a small red ring drifts left", "a big blue disc spins")
 class Family:
     """A kind of tokens: its tokenizer, and what its latent frames look like."""
 
-    tokenizer: PatchConfig
+    tokenizer: PatchConfig | VidTokConfig
     tokens: int
     bits: float
     head: HeadConfig = field(default_factory=ChainConfig)
@@ -78,6 +81,7 @@ FAMILIES = {
         PatchConfig((16, 8), cells=(16,)), tokens=16, bits=7, objective="autoregressive", control=2, kind="pixelcnn"
     ),
     "control": Family(PatchConfig((512,), cells=(16,)), tokens=16, bits=9, control=3),
+    "vidtok": Family(VIDTOK, tokens=16, bits=12),
 }
 
 
@@ -112,7 +116,7 @@ def folder(family: Family, clips: dict[bool, Path], tmp_path_factory: pytest.Tem
     """The tokenizer, tokens of the clips, and a run of one step with a model in it."""
     folder = tmp_path_factory.mktemp("family")
     spec = ClipSpec(SIZE, SIZE, 8.0, FRAMES)
-    weights = PatchTokenizer(family.tokenizer).state_dict()
+    weights = TOKENIZERS[family.tokenizer.kind].make(family.tokenizer).state_dict()
     write_folder(folder / "tokenizer", tokenizer_files(family.tokenizer, spec, weights, "# a test's"))
     data = str(clips[family.control is not None])
     assert main(["encode", data, str(folder / "tokens"), "--model", str(folder / "tokenizer"), "--quiet"]) == 0

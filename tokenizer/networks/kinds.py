@@ -5,6 +5,8 @@ from typing import Any, TypeAlias, get_args, get_type_hints
 
 from tokenizer.foreign.cosmos.config import CosmosTokenizerConfig
 from tokenizer.foreign.cosmos.network import CosmosTokenizer
+from tokenizer.foreign.vidtok.config import VidTokConfig
+from tokenizer.foreign.vidtok.tokenizer import VidTokTokenizer
 from tokenizer.networks.cnn import CNNTokenizer
 from tokenizer.networks.config import CNNTokenizerConfig
 from tokenizer.networks.factorized import FactorizedTokenizer
@@ -14,7 +16,7 @@ from tokenizer.networks.transformer.config import TransformerTokenizerConfig
 from tokenizer.networks.transformer.tokenizer import TransformerTokenizer
 
 TokenizerConfig: TypeAlias = (
-    CNNTokenizerConfig | FactorizedTokenizerConfig | TransformerTokenizerConfig | CosmosTokenizerConfig
+    CNNTokenizerConfig | FactorizedTokenizerConfig | TransformerTokenizerConfig | CosmosTokenizerConfig | VidTokConfig
 )  # by `kind`
 
 _NETWORKS: dict[type, Callable[[Any], LatentTokenizer]] = {
@@ -22,6 +24,7 @@ _NETWORKS: dict[type, Callable[[Any], LatentTokenizer]] = {
     FactorizedTokenizerConfig: FactorizedTokenizer,
     TransformerTokenizerConfig: TransformerTokenizer,
     CosmosTokenizerConfig: CosmosTokenizer,
+    VidTokConfig: VidTokTokenizer,
 }
 TOKENIZER_CONFIGS: dict[str, type] = {get_args(get_type_hints(config)["kind"])[0]: config for config in _NETWORKS}
 

@@ -10,7 +10,7 @@ repeated until it fills its latent frame, so every layer treats every latent fra
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -86,7 +86,7 @@ class LatentTokenizer(nn.Module):
     A network that is not causal takes a whole clip in one call of `encode` or `decode`, which then do as `forward`.
     """
 
-    still_start: Literal[True] = True  # see `tokenizer.laws.StillStart`
+    still_start: bool = True  # see `tokenizer.laws.StillStart`
 
     def __init__(
         self,
