@@ -9,7 +9,7 @@ from interfaces.tokenizer import encode_clip
 from tests.tokenizer.models import FSQ_1000, noise_clip
 from tokenizer.foreign.vidtok.config import VidTokConfig
 from tokenizer.foreign.vidtok.layers import interpolate
-from tokenizer.laws import STILL_CLIP, check
+from tokenizer.laws import CAUSAL_DECODER, CHUNKS, CONSTANT_STATE, STILL_CLIP, USED_TWICE, check, influence
 from tokenizer.networks.condition.config import FilmConfig
 from tokenizer.networks.kinds import make_tokenizer
 from tokenizer.networks.layouts import GridConfig
@@ -37,6 +37,17 @@ def test_only_version_1_1_begins_as_if_nothing_had_moved():
     for version, same in (("1.0", False), ("1.1", True)):
         codes = encode_clip(model_of(replace(SMALL, version=version)).double(), still.double())
         assert bool((codes == codes[:, :1]).all()) == same
+
+
+def test_version_1_1_looks_at_the_next_latent_frame_and_cannot_stream():
+    model = model_of(replace(SMALL, version="1.1"))
+    clip = noise_clip(1, 13, 8, 8)
+    latents = model.encode_latents_parallel(clip).detach().requires_grad_()
+    frames = model.decode_latents_parallel(latents, model.spec(8, 8))
+    seen = [influence(frames[:, :, number], latents, keep=1).nonzero().max().item() for number in range(13)]
+    assert seen == [0, 1, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3]
+    broken = {verdict.law for verdict in check(model, clip, [[1, 4]], 1e-4) if not verdict.held}
+    assert broken == {CAUSAL_DECODER, CHUNKS, USED_TWICE, CONSTANT_STATE}
 
 
 def test_frames_lie_between_their_neighbors():
