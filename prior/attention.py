@@ -83,7 +83,7 @@ class SequenceParts(NamedTuple):
 def gathered(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:
     """Frame by frame, each with exactly the keys that it attends to: no score is computed and then masked.
 
-    The keys of frame t form one tensor: [its masked copy | context, sinks, window | its clean copy]. Masked queries use
+    The keys of frame t form one tensor: [its masked copy | context, window | its clean copy]. Masked queries use
     all but its end, clean queries all but its start: two views of one copy.
     """
     queries, keys, values = (split_sequence(each, layout) for each in (q, k, v))
@@ -125,10 +125,7 @@ def split_sequence(x_BSHD: Tensor, layout: Layout) -> SequenceParts:
 
 def visible_keys(keys: SequenceParts, t: int, layout: Layout) -> Tensor:
     """[B, M, K, D]: the keys (or values) that either copy of frame t attends to."""
-    sinks = range(min(layout.sinks, max(0, t - layout.window)))
-    window = range(max(0, t - layout.window), t)
-    earlier = [keys.clean[s] for s in (*sinks, *window)]
-    return torch.cat([*keys.masked[t : t + 1], keys.context, *earlier, *keys.clean[t : t + 1]], 1)
+    return torch.cat([*keys.masked[t : t + 1], keys.context, *keys.clean[max(0, t - layout.window) : t + 1]], 1)
 
 
 @functools.lru_cache(maxsize=32)

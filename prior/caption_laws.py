@@ -6,7 +6,7 @@ A batch here has captions to write, no text and a noise rate of 0, as captions a
 import torch
 from torch import Tensor
 
-from interfaces.prior import Text, clone_tensors
+from interfaces.prior import Text
 from interfaces.tokens import TokenSpec
 from interfaces.verdict import Verdict
 from prior import laws
@@ -57,14 +57,10 @@ def captions_leave_the_past_unchanged(model: LlamaPrior, batch: PriorBatch) -> V
 def captions_do_not_depend_on_the_time(
     model: LlamaPrior, batch: PriorBatch, tolerance: float, shift: int = 1_000_000
 ) -> Verdict:
-    """Captions do not change if the clip comes `shift` frames later in a stream with the same sink frames."""
-    config, frames = model.config, batch.targets.shape[1]
-    sinks = laws.commit_frames(model, batch, laws.start_past(model, batch), 0, config.sink_frames)
-    full = config.sink_frames + config.window + 1
-    near, far = (
-        first_log_p(model, laws.commit_frames(model, batch, past, config.sink_frames, frames))
-        for past in (clone_tensors(sinks)._replace(frames=torch.tensor(clock)) for clock in (full, full + shift))
-    )
+    """Captions do not change if the clip comes `shift` frames later in a stream."""
+    full, frames = model.config.window + 1, batch.targets.shape[1]
+    pasts = (laws.start_past(model, batch)._replace(frames=torch.tensor(clock)) for clock in (full, full + shift))
+    near, far = (first_log_p(model, laws.commit_frames(model, batch, past, 0, frames)) for past in pasts)
     worst = laws.relative(far, near)
     detail = f"by {shift} frames: {laws.difference(worst)}"
     return Verdict("captions do not depend on the time", worst <= tolerance, detail)

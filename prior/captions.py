@@ -40,7 +40,7 @@ def caption_targets(text: Text) -> CaptionTargets:
 
 def caption_rotary_of(config: PriorConfig, frame: int, length: int, device: torch.device) -> RotaryCache:
     """The rotary of captions after `frame` latent frames."""
-    return caption_rotary(frame, length, config.head_dim, config.theta, frame < config.sink_frames, device)
+    return caption_rotary(frame, length, config.head_dim, config.theta, device)
 
 
 class CaptionHead(nn.Module):

@@ -62,12 +62,12 @@ class PriorShape(BlockShape):
     window: int  # earlier latent frames that a latent frame attends to
     objective: Objective  # predict the tokens of a latent frame in parallel, or one by one in decode order
     captions: bool = False  # the prior also writes captions of clips, with the vocabulary of its text
-    sink_frames: int = 0  # the first latent frames of a stream, always visible and without a time position
     theta: float = 100.0  # rotary base; small, because positions within a latent frame are small
     head: HeadConfig = field(default_factory=ChainConfig)  # draws tokens from the features of the last block
     mask_noise: int = 0  # random numbers that each masked token is given: a distilled prior makes its choices by them
 
     KIND_MAY_BE_MISSING: ClassVar[bool] = True
+    REMOVED: ClassVar[dict[str, str]] = {"sink_frames": "0"}  # keys of older files, and the one value that is read
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -78,9 +78,8 @@ class PriorShape(BlockShape):
         if self.objective == "unified":
             object.__setattr__(self, "objective", "masked")
             object.__setattr__(self, "captions", True)
-        for name in ("sink_frames", "mask_noise"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} = {getattr(self, name)} must not be negative")
+        if self.mask_noise < 0:
+            raise ValueError(f"mask_noise = {self.mask_noise} must not be negative")
         if self.mask_noise and self.objective != "masked":
             raise ValueError(f"mask_noise = {self.mask_noise} needs masked tokens; objective is {self.objective}")
         if not self.theta > 1:
@@ -121,7 +120,7 @@ class PriorConfig(PriorShape, PriorInputs):
     @property
     def past_numbers(self) -> int:
         """How many numbers the past of a stream holds."""
-        positions = self.context_length + (self.sink_frames + self.window + 1) * self.spec.tokens
+        positions = self.context_length + (self.window + 1) * self.spec.tokens
         return 2 * self.layers * self.kv_heads * self.head_dim * positions
 
 

@@ -83,18 +83,14 @@ def advancing_is_committing_and_proposing(model: PriorNetwork, batch: PriorBatch
 def shifting_a_stream_changes_nothing(
     model: PriorNetwork, batch: PriorBatch, tolerance: float, shift: int = 1_000_000
 ) -> Verdict:
-    """Proposals do not change if the frames come `shift` frames later; both streams have the same sink frames.
+    """Proposals do not change if the frames come `shift` frames later.
 
     Both start at a frame number at which the ring is full, so that its unwritten slots look the same to both.
     """
-    config, frames = model.config, batch.targets.shape[1]
-    if frames <= config.sink_frames:
-        raise ValueError(f"the batch has {frames} frames: expected more than the {config.sink_frames} of the sink")
-    past, worst = commit_frames(model, batch, start_past(model, batch), 0, config.sink_frames), 0.0
-    full = config.sink_frames + config.window + 1
-    pasts = (clone_tensors(past)._replace(frames=torch.tensor(clock)) for clock in (full, full + shift))
-    near, far = (proposals(model, batch, each, config.sink_frames) for each in pasts)
-    for t, (early, late) in enumerate(zip(near, far, strict=True), config.sink_frames):
+    full, worst = model.config.window + 1, 0.0
+    pasts = (start_past(model, batch)._replace(frames=torch.tensor(clock)) for clock in (full, full + shift))
+    near, far = (proposals(model, batch, past) for past in pasts)
+    for t, (early, late) in enumerate(zip(near, far, strict=True)):
         worst = max(worst, distance(late, early, batch.targets[:, t]))
     return Verdict("shifting a stream changes nothing", worst <= tolerance, f"by {shift} frames: {difference(worst)}")
 

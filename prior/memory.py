@@ -1,6 +1,6 @@
-"""The KV cache of a stream: keys and values of the context, the sink frames, and a ring buffer of the window.
+"""The KV cache of a stream: keys and values of the context, and a ring buffer of the window.
 
-Each layer has one buffer, `[context | sinks | ring of window + 1 frames]`. The ring has a slot for each latent frame of
+Each layer has one buffer, `[context | ring of window + 1 frames]`. The ring has a slot for each latent frame of
 the window and one for the frame being sampled, where proposals write their keys. Its size does not grow with the
 stream.
 """
@@ -44,16 +44,14 @@ class CacheSlot(NamedTuple):
 def cache_slot(config: PriorConfig, frame: int, tokens: int) -> CacheSlot:
     """The slot of latent frame number `frame` of the stream, which has `tokens` tokens."""
     ring = config.window + 1
-    sink = frame < config.sink_frames
-    place = frame if sink else config.sink_frames + (frame - config.sink_frames) % ring
-    filled = min(frame + 1, config.sink_frames + ring)
-    start = config.context_length + place * tokens
+    filled = min(frame + 1, ring)
+    start = config.context_length + frame % ring * tokens
     return CacheSlot(start, start + tokens, config.context_length + filled * tokens)
 
 
 def empty_past(config: PriorConfig, batch: int, spec: TokenSpec, like: Tensor) -> Past:
     """Buffers for the whole window, with the dtype and device of `like`; writable in and out of inference mode."""
-    rows = config.context_length + (config.sink_frames + config.window + 1) * spec.tokens
+    rows = config.context_length + (config.window + 1) * spec.tokens
     shape = (batch, config.kv_heads, rows, config.head_dim)
     with torch.inference_mode(False):
         keys, values = (tuple(like.new_zeros(shape) for _ in range(config.layers)) for _ in range(2))

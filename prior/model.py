@@ -116,7 +116,7 @@ class LlamaPrior(PriorNetwork):
     def layout(self, frames: int, tokens: int, masked: bool, caption: int = 0) -> Layout:
         config = self.config
         order, copies = ("together", 2) if masked else ("raster", 1)
-        return Layout(config.context_length, frames, tokens, config.window, config.sink_frames, copies, order, caption)  # type: ignore[arg-type]
+        return Layout(config.context_length, frames, tokens, config.window, copies, order, caption)  # type: ignore[arg-type]
 
     def sequence(self, batch: PriorBatch, layout: Layout) -> Tensor:
         """[B, S, C]: the context, the clean copy, the masked copy if the objective is masked, and the captions."""
@@ -339,7 +339,7 @@ def rotary_of(
     config: PriorConfig, start: int, frames: int, groups: tuple[TokenGroup, ...], device: torch.device
 ) -> RotaryCache:
     times = torch.arange(start, start + frames, device=device)
-    return frame_rotary(times, groups, config.head_dim, config.theta, times < config.sink_frames)
+    return frame_rotary(times, groups, config.head_dim, config.theta)
 
 
 @functools.lru_cache(maxsize=64)

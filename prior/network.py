@@ -19,7 +19,7 @@ class PriorNetwork(nn.Module):
     A past is a NamedTuple with `frames` (int64 [], on the CPU: how many latent frames have been committed) and `spec`.
     """
 
-    config: Any  # a PriorInputs with `objective`, `window`, `sink_frames` and `head`
+    config: Any  # a PriorInputs with `objective`, `window` and `head`
     head: Any
     norm: nn.RMSNorm  # of the features
     context: nn.Module | None  # what embeds text and the noise rate

@@ -1,7 +1,7 @@
 """Rotary positions over (t, y, x).
 
-Channel pairs alternate between the axes, so that each axis has slow and fast pairs. The context and the sink frames
-have no time: their pairs of t are zero, so that their scores do not depend on how long the stream has run.
+Channel pairs alternate between the axes, so that each axis has slow and fast pairs. The context has no
+time: its pairs of t are zero, so that its scores do not depend on how long the stream has run.
 """
 
 from collections.abc import Sequence
@@ -22,36 +22,29 @@ class RotaryCache(NamedTuple):
     sin: Tensor
 
 
-def frame_rotary(
-    times_T: Tensor, groups: tuple[TokenGroup, ...], channels: int, theta: float, timeless_T: Tensor
-) -> RotaryCache:
-    """The rotary of whole latent frames at `times_T` (int64), in decode order; `timeless_T` frames have no time."""
+def frame_rotary(times_T: Tensor, groups: tuple[TokenGroup, ...], channels: int, theta: float) -> RotaryCache:
+    """The rotary of whole latent frames at `times_T` (int64), in decode order."""
     yx_N2 = coordinates(groups, times_T.device)
     t_S1 = times_T.double().repeat_interleave(len(yx_N2))[:, None]
     places_SA = torch.cat([t_S1, yx_N2.repeat(len(times_T), 1)], 1)
-    axis_P = pair_axes(channels, times_T.device)
-    rotary = rotary_at(places_SA[:, axis_P], channels, theta)
-    return zero_pairs(rotary, timeless_T.repeat_interleave(len(yx_N2))[:, None] & (axis_P == TIME))
+    return rotary_at(places_SA[:, pair_axes(channels, times_T.device)], channels, theta)
 
 
 def context_rotary(length: int, channels: int, device: torch.device | None = None) -> RotaryCache:
     """The rotary of a context: no rotation, because it has learned positions, and no time."""
-    axis_P = pair_axes(channels, device)
-    rotary = rotary_at(torch.zeros(length, channels // 2, dtype=torch.int64, device=device), channels, 2.0)
-    return zero_pairs(rotary, (axis_P == TIME).expand(length, -1))
+    cos_P = (pair_axes(channels, device) != TIME).float()
+    return RotaryCache(cos_P.repeat(length, 1), torch.zeros(length, channels // 2, device=device))
 
 
 def caption_rotary(
-    time: int, length: int, channels: int, theta: float, timeless: bool, device: torch.device | None = None
+    time: int, length: int, channels: int, theta: float, device: torch.device | None = None
 ) -> RotaryCache:
     """The rotary of a caption: all of its tokens are at the time of the next latent frame and at its origin.
 
     Their order comes from learned positions. Scores depend only on how long ago a latent frame was, as between frames.
     """
-    axis_P = pair_axes(channels, device)
-    times_P = torch.where(axis_P == TIME, time, 0)
-    rotary = rotary_at(times_P.expand(length, -1), channels, theta)
-    return zero_pairs(rotary, ((axis_P == TIME) & timeless).expand(length, -1))
+    times_P = torch.where(pair_axes(channels, device) == TIME, time, 0)
+    return rotary_at(times_P.expand(length, -1), channels, theta)
 
 
 def coordinates(groups: tuple[TokenGroup, ...], device: torch.device | None = None) -> Tensor:
@@ -81,10 +74,6 @@ def rotary_at(places_SP: Tensor, channels: int, theta: float) -> RotaryCache:
     exponents = torch.arange(0, channels, 2, device=places_SP.device, dtype=torch.float64) / channels
     angles_SP = places_SP.double() * theta**-exponents
     return RotaryCache(angles_SP.cos().float(), angles_SP.sin().float())
-
-
-def zero_pairs(rotary: RotaryCache, silent: Tensor) -> RotaryCache:
-    return RotaryCache(rotary.cos.masked_fill(silent, 0.0), rotary.sin.masked_fill(silent, 0.0))
 
 
 def concat_rotary(parts: Sequence[RotaryCache]) -> RotaryCache:

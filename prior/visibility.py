@@ -6,14 +6,14 @@ attends to what it attends to while streaming: the clean frames of its window, a
 
     query            context   clean, earlier              clean, its own frame          masked, its own frame
     context          all       -                           -                             -
-    clean frame      all       in the window, or sinks     all, or in raster order       -
-    masked frame     all       in the window, or sinks     -                             all
+    clean frame      all       in the window               all, or in raster order       -
+    masked frame     all       in the window               -                             all
 
 With masked frames, nothing would attend to the clean copy of the last frame, so the sequence does not contain it.
 
 A prior with captions has `[caption]` at the end of the sequence, and then the clean copy of the last frame too. The
-caption stands where the next latent frame would: it attends to the context, to the clean frames of that frame's window
-and the sinks, and to itself in order. Nothing else attends to it.
+caption stands where the next latent frame would: it attends to the context, to the clean frames of that frame's window,
+and to itself in order. Nothing else attends to it.
 """
 
 from dataclasses import dataclass
@@ -33,7 +33,6 @@ class Layout:
     frames: int
     tokens: int
     window: int
-    sinks: int
     copies: Literal[1, 2]
     order: Literal["together", "raster"]  # whether tokens attend to their whole frame, or only to earlier tokens of it
     caption: int = 0  # positions of a caption after the frames
@@ -56,7 +55,7 @@ class Layout:
         """Whether position `query` attends to position `key`; int64 tensors that broadcast, to bool."""
         q_copy, q_frame, q_token = self.locate(query)
         k_copy, k_frame, k_token = self.locate(key)
-        earlier = (k_copy == 0) & (k_frame < q_frame) & (((q_frame - k_frame) <= self.window) | (k_frame < self.sinks))
+        earlier = (k_copy == 0) & (k_frame < q_frame) & ((q_frame - k_frame) <= self.window)
         own = (k_copy == q_copy) & (k_frame == q_frame)
         in_order = k_token <= q_token
         own = own & (in_order if self.order == "raster" else in_order | (q_copy < CAPTION))

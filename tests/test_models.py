@@ -10,7 +10,7 @@ from interfaces.tokenizer import encode_clip
 from tests.prior.models import tiny_config, tiny_model
 from tests.tokenizer.models import noise_clip, small_config, small_model
 from tests.tokenizer.quantize.families import bsq, lfq
-from videogen.checkpoint import write_folder
+from videogen.checkpoint import as_json, write_folder
 from videogen.clip_spec import ClipSpec
 from videogen.errors import CheckpointError
 from videogen.models import load_prior, load_tokenizer, prior_files, tokenizer_files
@@ -132,6 +132,19 @@ def test_a_head_that_there_is_not_is_named(tmp_path: Path) -> None:
     write_folder(tmp_path / "model", prior_files(tokenizer, config, CLIPS, {}, None, "# a card"))
     with pytest.raises(CheckpointError, match=r"'head' is 'diffusion'; expected .* chain, flat, depth, flow"):
         load_prior(tmp_path / "model")
+
+
+def test_a_removed_setting_is_read_with_its_one_value(tmp_path: Path) -> None:
+    tokenizer = load_tokenizer(write(tmp_path / "tokenizer", small_config()))
+    prior = tiny_model(tiny_config(spec=tokenizer.spec_of(CLIPS.height, CLIPS.width))).float()
+    files = prior_files(tokenizer, prior.config, CLIPS, prior.state_dict(), None, "# a card")
+    for value in (0, 1):
+        config = json.loads(as_json(files["prior/config.json"]))
+        config["network"]["sink_frames"] = value
+        write_folder(tmp_path / str(value), {**files, "prior/config.json": config})
+    assert load_prior(tmp_path / "0").config == prior.config
+    with pytest.raises(CheckpointError, match=r"prior/config\.json: 'sink_frames' was removed, and only 0 can"):
+        load_prior(tmp_path / "1")
 
 
 def test_weights_of_another_configuration_are_refused(tmp_path: Path) -> None:

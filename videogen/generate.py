@@ -202,14 +202,10 @@ def clone_state(state: GenerationState) -> GenerationState:
 
 
 def trim_context(model: PriorModel, context: Context) -> Context:
-    """Drops the latent frames that no later one attends to: all but the sink frames and the window."""
-    sinks, window = model.config.sink_frames, model.config.window
-
-    def trimmed(values_BT: Tensor) -> Tensor:
-        return torch.cat([values_BT[:, :sinks], values_BT[:, sinks:][:, -window:]], 1)
-
-    control = None if context.control_BT is None else trimmed(context.control_BT)
-    return Context(trimmed(context.codes_BTNK), context.spec, control)
+    """A copy of the latent frames that later ones attend to: the last `window`."""
+    window = model.config.window
+    control = None if context.control_BT is None else context.control_BT[:, -window:].clone()
+    return Context(context.codes_BTNK[:, -window:].clone(), context.spec, control)
 
 
 def append_to_context(context: Context, codes_B1NK: Tensor, control: Tensor | None) -> Context:

@@ -90,8 +90,7 @@ class GraphedPrior(PriorWrapper):
 
     def is_recordable(self, past: Past) -> bool:
         """Whether the window is full, so that the next latent frame sees the whole buffer."""
-        full = self.config.sink_frames + self.config.window + 1
-        return bool(self.config.objective == "masked" and int(past.frames) + 1 >= full)
+        return bool(self.config.objective == "masked" and int(past.frames) >= self.config.window)
 
     def replay(self, x_BSC: Tensor, past: Past, frames: int) -> tuple[Tensor, Tensor]:
         """Copies of the features, keys and values: the next replay overwrites the buffers."""

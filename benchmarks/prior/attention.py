@@ -111,7 +111,7 @@ def kernels_for(where: DeviceSetting, short: bool) -> list[Kernel]:
 
 def attention_call(kernel: Kernel, which: str, frames: int, tokens: int, where: DeviceSetting, **sizes: int) -> Call:
     """A call of attention on random queries, keys and values."""
-    layout = Layout(0, frames, tokens, sizes["window"], 0, sizes["copies"], "together")  # type: ignore[arg-type]
+    layout = Layout(0, frames, tokens, sizes["window"], sizes["copies"], "together")  # type: ignore[arg-type]
     q, k, v = (
         torch.randn(1, layout.length, heads, HEAD_WIDTH, device=where.device, dtype=where.dtype, requires_grad=True)
         for heads in (sizes["heads"], sizes["kv_heads"], sizes["kv_heads"])

@@ -7,7 +7,7 @@ import torch
 from prior.visibility import Layout
 
 TARGET = Path(__file__).parents[2] / "docs" / "prior" / "who_sees_whom.svg"
-LAYOUT = Layout(context=4, frames=5, tokens=4, window=2, sinks=0, copies=2, order="together")
+LAYOUT = Layout(context=4, frames=5, tokens=4, window=2, copies=2, order="together")
 CELL, LEFT, TOP, GAP = 10, 112, 84, 4
 CONTEXT, CLEAN, MASKED, UNSEEN = "#8a8f98", "#1f6fb4", "#d1602b", "#eef0f3"
 TEXT = "font-family='sans-serif' font-size='12' fill='#333'"

@@ -31,7 +31,6 @@ CONFIG = PriorConfig(
     kv_heads=2,
     hidden=176,
     window=8,
-    sink_frames=1,
     objective="masked",
     context=ContextConfig(length=8, vocabulary=64),
 )

@@ -25,7 +25,7 @@ def separate_passes(model: LlamaPrior, batch: PriorBatch) -> Call:
     known, (_, frames, tokens, _) = batch.known, batch.targets.shape
 
     def one(t: int) -> None:
-        layout = Layout(0, t + 1, tokens, model.config.window, 0, 1, "together")
+        layout = Layout(0, t + 1, tokens, model.config.window, 1, "together")
         clean_BTNC = model.embedding.tokens(batch.clean[:, :t])
         masked_BTNC = model.embedding.tokens(batch.targets[:, t : t + 1], known[:, t : t + 1])
         x_BSC = model.embed_frames(torch.cat([clean_BTNC, masked_BTNC], 1), batch.spec, None)

@@ -24,7 +24,6 @@ class PixelCNNShape:
 
     objective: ClassVar[Objective] = "autoregressive"
     captions: ClassVar[bool] = False
-    sink_frames: ClassVar[int] = 0
     mask_noise: ClassVar[int] = 0
 
     def __post_init__(self) -> None:

@@ -147,7 +147,7 @@ def test_training_flop_is_six_operations_per_weight_and_token_plus_attention() -
         context=None,
         spec=grid_spec((8,), 3),
     )
-    layout = Layout(0, 6, 9, 2, 0, 2, "together")
+    layout = Layout(0, 6, 9, 2, 2, "together")
     weights = 50 * 64 * (4 * 64 + 3 * 128)
     pairs = int(layout.mask().sum())
     nearly = 6 * weights * layout.length + 3 * 50 * 4 * 64 * pairs

@@ -12,9 +12,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {
         "masked": write_model(home / "masked"),
         "autoregressive": write_model(home / "autoregressive", "autoregressive"),
-        "sinks": write_model(home / "sinks", sinks=1),
         "textless": write_model(home / "textless", text=False),
-        "captions": write_model(home / "captions", sinks=1, captions=True),
+        "captions": write_model(home / "captions", captions=True),
         "captions_in_order": write_model(home / "captions_in_order", "autoregressive", captions=True),
     }
 
@@ -27,8 +26,3 @@ def pipe(folders: dict[str, Path]) -> VideoPipeline:
 @pytest.fixture(scope="session")
 def autoregressive_pipe(folders: dict[str, Path]) -> VideoPipeline:
     return VideoPipeline.from_pretrained(folders["autoregressive"])
-
-
-@pytest.fixture(scope="session")
-def sinking_pipe(folders: dict[str, Path]) -> VideoPipeline:
-    return VideoPipeline.from_pretrained(folders["sinks"])

@@ -28,11 +28,10 @@ def codes_of(
 ) -> list[Tensor]:
     """The codes [1, T, N, K] of each scene; the first one continues the given codes."""
     scenes_codes: list[Tensor] = []
-    number, config = given.shape[1], pipe.model.config
+    number, window = given.shape[1], pipe.model.config.window
     for prompt, frames in scenes:
         before = given[:, :0] if cut and scenes_codes else torch.cat([given, *scenes_codes], 1)
-        seen = torch.cat([before[:, : config.sink_frames], before[:, config.sink_frames :][:, -config.window :]], 1)
-        past, previous = begun(pipe, prompt, sampler, seen), before[:, -1] if before.shape[1] else None
+        past, previous = begun(pipe, prompt, sampler, before[:, -window:]), before[:, -1] if before.shape[1] else None
         rollout = start_rollout(pipe.model.network, past, [seed], None, number, previous)
         sampled = sample_frames(pipe.model.network, rollout, sampler, frames)
         scenes_codes.append(torch.stack([one.codes_BNK for one in sampled], 1))

@@ -56,7 +56,7 @@ def clip_of(frames: int, seed: int = 0) -> np.ndarray:
 def small_world(model: PriorModel, objective: Objective, length: int = 3, seed: int = 3) -> tuple[PriorModel, Past]:
     """A model whose captions have at most `length` of three words, and the past of a clip."""
     context = ContextConfig(length=length, vocabulary=4)
-    config = replace(tiny_config(objective, spec=model.spec, sinks=1, context=context), captions=True)
+    config = replace(tiny_config(objective, spec=model.spec, context=context), captions=True)
     small = replace(model, network=tiny_model(config, seed=seed))
     codes = laws.random_codes(config.spec, (1, 4, config.spec.tokens), torch.Generator().manual_seed(0))
     return small, commit_codes(small.network, small.network.begin(None, 1), codes)

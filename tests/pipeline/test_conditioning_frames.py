@@ -79,13 +79,11 @@ def test_a_file_that_changes_after_the_scan_is_an_error(tmp_path):
         list(clip_frames(tmp_path / "clip.mp4", seen, 8, 48, 96))
 
 
-@pytest.mark.parametrize("name", ["pipe", "sinking_pipe"])
 @pytest.mark.parametrize("frames", [1, 4, 5, 8, 9, 10, 30])
-def test_the_context_ends_with_the_last_frame_in_whole_latent_frames(name, frames, request):
-    pipe = request.getfixturevalue(name)
+def test_the_context_ends_with_the_last_frame_in_whole_latent_frames(pipe, frames):
     clip = numbered(frames, 16, 24)
     given = condition_on_clip(pipe.model, clip)
-    latent_frames = min(1 + (frames - 1) // 4, pipe.model.config.window + pipe.model.config.sink_frames)
+    latent_frames = min(1 + (frames - 1) // 4, pipe.model.config.window)
     used = clip[-(1 + 4 * (latent_frames - 1)) :]
     assert len(used) <= frames_of_use(pipe.model)
     assert torch.equal(given.context.codes_BTNK, encode_clip(pipe.model.tokenizer.network, to_clip(used[None])))

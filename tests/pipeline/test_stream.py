@@ -62,11 +62,10 @@ def test_an_autoregressive_stream_equals_the_call_and_the_oracle(autoregressive_
     assert np.array_equal(*surest)
 
 
-@pytest.mark.parametrize("name", ["pipe", "sinking_pipe"])
 @pytest.mark.parametrize("settings", [{}, {"guidance_scale": 2.0}, DRAFT], ids=str)
 @pytest.mark.parametrize("transition", ["recache", "cut"])
-def test_a_new_prompt_gives_the_past_of_the_same_frames_under_it(name, settings, transition, request):
-    pipe, cut = request.getfixturevalue(name), transition == "cut"
+def test_a_new_prompt_gives_the_past_of_the_same_frames_under_it(pipe, settings, transition):
+    cut = transition == "cut"
     stream = pipe.stream(RING, generator=9, num_inference_steps=3, transition=transition, **settings)
     first = taken(stream, 1 + 4 * 4 - 2)  # two frames of the fifth latent frame are still to come
     stream.prompt = STAR

@@ -27,7 +27,6 @@ def write_model(
     folder: Path,
     objective: Objective = "masked",
     text: bool = True,
-    sinks: int = 0,
     settings: dict[str, Any] | None = None,
     control: ControlConfig | None = None,
     captions: bool = False,
@@ -36,7 +35,7 @@ def write_model(
     conditioner = make_conditioner(BPEConfig(vocabulary=300, length=LENGTH), [RING, STAR]) if text else None
     context = None if conditioner is None else ContextConfig(LENGTH, vocabulary=conditioner.vocabulary)
     tokenizer = tiny_tokenizer(folder.parent)
-    config = tiny_config(objective, spec=tokenizer.spec, sinks=sinks, context=context, control=control)
+    config = tiny_config(objective, spec=tokenizer.spec, context=context, control=control)
     config = replace(config, captions=captions)
     weights = tiny_model(config).float().state_dict()
     files = prior_files(tokenizer, config, CLIPS, weights, conditioner, "# a card")

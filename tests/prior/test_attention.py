@@ -14,15 +14,14 @@ from tests.prior.models import FEATURES, WORDS, tiny_batch, tiny_config, tiny_mo
 pytestmark = pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 
 LAYOUTS = [
-    Layout(context, frames, 3, window, sinks, copies, order)
-    for (copies, order), context, sinks, (frames, window) in itertools.product(
+    Layout(context, frames, 3, window, copies, order)
+    for (copies, order), context, (frames, window) in itertools.product(
         ((2, "together"), (1, "raster"), (1, "together")),
         (0, 4),
-        (0, 1, 2, 9),
         ((1, 2), (5, 1), (5, 2), (4, 4), (3, 9)),
     )
 ]
-LAYOUTS += [replace(layout, caption=2) for layout in LAYOUTS[::3]]
+LAYOUTS += [replace(layout, caption=2) for layout in LAYOUTS]
 
 
 def vectors(layout, heads=4, kv_heads=2, channels=6, batch=2):
@@ -53,7 +52,7 @@ def test_flex_gives_the_oracles_output():
 @pytest.mark.parametrize("kv_heads", [1, 4])
 @pytest.mark.parametrize("kernel", ["gathered", "dense", "flex"])
 def test_grouped_heads_equal_the_oracle(kernel, kv_heads):
-    layout = Layout(2, 4, 3, 2, 1, 2, "together")
+    layout = Layout(2, 4, 3, 2, 2, "together")
     inputs = vectors(layout, kv_heads=kv_heads)
     torch.testing.assert_close(attend(*inputs, layout, kernel), attend(*inputs, layout, "oracle"))
 
@@ -61,7 +60,7 @@ def test_grouped_heads_equal_the_oracle(kernel, kv_heads):
 @pytest.mark.parametrize("context", [None, WORDS, FEATURES], ids=["no context", "words", "features"])
 @pytest.mark.parametrize("objective", ["masked", "autoregressive"])
 def test_every_kernel_gives_a_model_the_same_gradients(objective, context):
-    config = tiny_config(objective, sinks=1, context=context)
+    config = tiny_config(objective, context=context)
     model, batch = tiny_model(config), tiny_batch(config, noise=0.5)
     direction = torch.randn(2, 5, 6, config.width, dtype=torch.float64)
     features, gradients = {}, {}
@@ -81,7 +80,7 @@ def test_every_kernel_gives_a_model_the_same_gradients(objective, context):
 
 
 def test_flex_gives_a_model_the_gradients_of_the_oracle():
-    config = tiny_config(sinks=1, context=WORDS)
+    config = tiny_config(context=WORDS)
     model, batch = tiny_model(config), tiny_batch(config)
     with torch.no_grad():
         torch.testing.assert_close(model.features(batch, "flex"), model.features(batch, "oracle"), rtol=0, atol=1e-10)
@@ -111,12 +110,12 @@ def test_narrow_heads_use_gathered_on_a_gpu():
 def test_gathered_keys_are_linear_in_the_number_of_frames():
     """All frames after the first window have the same number of keys."""
     for frames in (8, 80):
-        layout = Layout(3, frames, 4, 2, 1, 2, "together")
+        layout = Layout(3, frames, 4, 2, 2, "together")
         keys = attention.split_sequence(torch.zeros(1, layout.length, 2, 6), layout)
         rows = [attention.visible_keys(keys, t, layout).shape[1] for t in range(frames)]
-        assert rows[:3] == [3 + 4 * (2 + before) for before in range(3)]
-        assert set(rows[3:-1]) == {3 + 4 * (1 + 2 + 2)}
-        assert rows[-1] == 3 + 4 * (1 + 2 + 1)  # the last frame has no clean copy
+        assert rows[:2] == [3 + 4 * (2 + before) for before in range(2)]
+        assert set(rows[2:-1]) == {3 + 4 * (2 + 2)}
+        assert rows[-1] == 3 + 4 * (2 + 1)  # the last frame has no clean copy
 
 
 def test_flex_is_compiled_for_every_layout_of_a_long_run(monkeypatch):

@@ -32,10 +32,9 @@ def row_sums(losses, counted_BL):
 
 
 @every_objective
-@pytest.mark.parametrize("sinks", [0, 1, 2])
-def test_captions_of_a_stream_equal_training(objective, sinks):
+def test_captions_of_a_stream_equal_training(objective):
     for (window, frames), seed in zip(((1, 1), (1, 4), (2, 5), (9, 4), (2, 1)), range(5), strict=True):
-        config = captioning_config(objective, window=window, sinks=sinks)
+        config = captioning_config(objective, window=window)
         model, batch = tiny_model(config, seed), captioning_batch(config, batch=4, frames=frames, seed=seed)
         for verdict in (
             caption_laws.captions_are_the_training_path(model, batch, 1e-6),  # logits are float32
@@ -50,9 +49,8 @@ def test_captions_of_a_stream_equal_training(objective, sinks):
 
 
 @every_objective
-@pytest.mark.parametrize("sinks", [0, 1, 2])
-def test_captions_are_the_same_a_million_frames_later(objective, sinks):
-    config = captioning_config(objective, sinks=sinks, layers=3)
+def test_captions_are_the_same_a_million_frames_later(objective):
+    config = captioning_config(objective, layers=3)
     for model in (tiny_model(config), tiny_model(config).float()):
         verdict = caption_laws.captions_do_not_depend_on_the_time(model, captioning_batch(config, frames=7), 1e-4)
         assert verdict.held, verdict
@@ -72,7 +70,7 @@ def test_the_law_catches_captions_at_a_fixed_time(monkeypatch):
 @every_objective
 @pytest.mark.parametrize("kernel", ["dense", "oracle"])
 def test_other_kernels_give_the_same_captions(objective, kernel):
-    config = captioning_config(objective, sinks=1)
+    config = captioning_config(objective)
     model, batch = tiny_model(config), captioning_batch(config)
     for one, other in zip(model.all_features(batch, "gathered"), model.all_features(batch, kernel), strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
@@ -81,7 +79,7 @@ def test_other_kernels_give_the_same_captions(objective, kernel):
 @every_objective
 def test_a_caption_depends_on_the_visible_frames_and_on_the_tokens_before(objective):
     """By changing codes and ids: one layer, so that only what a caption attends to can change it."""
-    config = captioning_config(objective, window=2, sinks=1, layers=1)
+    config = captioning_config(objective, window=2, layers=1)
     model, batch = tiny_model(config), captioning_batch(config, batch=1, frames=6)
     full = Text(torch.tensor([[3, 4, 5]]), torch.ones(1, 3, dtype=torch.bool))
     batch = batch._replace(caption=full)
@@ -90,7 +88,7 @@ def test_a_caption_depends_on_the_visible_frames_and_on_the_tokens_before(object
         clean = batch.clean.clone()
         clean[:, frame] = (clean[:, frame] + 1) % 3
         changed_L = (model.all_features(batch._replace(clean=clean))[1] != before_1LC).any(-1)[0].tolist()
-        assert changed_L == [frame in (0, 4, 5) or (objective == "autoregressive" and frame == 3)] * 3, frame
+        assert changed_L == [frame in (4, 5) or (objective == "autoregressive" and frame == 3)] * 3, frame
     for place in range(3):
         ids = full.content.clone()
         ids[:, place] = 1
@@ -112,7 +110,7 @@ def test_a_caption_depends_on_the_last_token_of_the_video(objective):
 
 @every_objective
 def test_frames_do_not_depend_on_the_caption(objective):
-    config = captioning_config(objective, sinks=1)
+    config = captioning_config(objective)
     model, batch = tiny_model(config), captioning_batch(config)
     features = model.features(batch._replace(caption=None))
     torch.testing.assert_close(model.features(batch), features, rtol=0, atol=1e-12)
@@ -137,7 +135,7 @@ def test_all_captions_together_have_probability_one(objective):
 
 
 def test_one_past_serves_many_captions():
-    config = captioning_config(sinks=1)
+    config = captioning_config()
     model, batch = tiny_model(config), captioning_batch(config, batch=1)
     past = caption_laws.past_of(model, batch)
     state, _ = begin_caption(model, past)
@@ -149,7 +147,7 @@ def test_one_past_serves_many_captions():
 
 
 def test_a_clip_can_be_captioned_and_continued():
-    config = captioning_config(sinks=1)
+    config = captioning_config()
     model, batch = tiny_model(config), captioning_batch(config, frames=6)
     past = laws.commit_frames(model, batch, laws.start_past(model, batch), 0, 4)
     untouched = clone_tensors(past)

@@ -13,7 +13,6 @@ from tests.prior.models import FEATURES, WORDS, tiny_batch, tiny_config, tiny_mo
     ("change", "message"),
     [
         *(({name: 0}, f"{name} = 0 ") for name in ("width", "layers", "heads", "kv_heads", "hidden", "window")),
-        ({"sink_frames": -1}, "sink_frames = -1 "),
         ({"kv_heads": 3}, "kv_heads = 3 "),
         ({"heads": 7, "kv_heads": 7}, "heads = 7 "),
         ({"heads": 16}, "= 3 must be even"),

@@ -129,7 +129,7 @@ def test_broken_velocities_are_reported():
 
 
 def test_the_laws_hold_for_continuous_tokens():
-    config = tiny_config(spec=SPEC, sinks=1, context=WORDS, head=FlowConfig(layers=1, steps=3))
+    config = tiny_config(spec=SPEC, context=WORDS, head=FlowConfig(layers=1, steps=3))
     model, batch = tiny_model(config), tiny_batch(config, noise=0.5)
     for verdict in (
         laws.streaming_is_the_training_path(model, batch, 1e-6),

@@ -14,14 +14,13 @@ from tests.prior.models import FEATURES, WORDS, every_frame, tiny_batch, tiny_co
 
 CODEBOOKS = ((11,), (4, 3), (3, 2, 2))
 CONTEXTS = (None, WORDS, FEATURES)
-EVERY = list(itertools.product(("masked", "autoregressive"), (0, 1, 2), CONTEXTS))
+EVERY = list(itertools.product(("masked", "autoregressive"), CONTEXTS))
 
 
-def kinds(objective, sinks, context):
+def kinds(objective, context):
     """A model and a batch for it, with a short or a long window."""
     for window, seed in ((1, 0), (2, 1), (9, 2)):
-        codebooks = CODEBOOKS[(sinks + seed) % len(CODEBOOKS)]
-        config = tiny_config(objective, codebooks, window, sinks, context)
+        config = tiny_config(objective, CODEBOOKS[seed], window, context)
         yield tiny_model(config, seed), tiny_batch(config, frames=4, noise=0.3, seed=seed)
 
 
@@ -31,9 +30,9 @@ def context_id(value):
     return "no context" if value is None else str(value)
 
 
-@pytest.mark.parametrize(("objective", "sinks", "context"), EVERY, ids=lambda value: context_id(value)[:8])
-def test_training_equals_streaming(objective, sinks, context):
-    for model, batch in kinds(objective, sinks, context):
+@pytest.mark.parametrize(("objective", "context"), EVERY, ids=lambda value: context_id(value)[:8])
+def test_training_equals_streaming(objective, context):
+    for model, batch in kinds(objective, context):
         with torch.no_grad():
             features = model.features(batch)
         for t, proposal in enumerate(proposals(model, batch)):
@@ -45,7 +44,7 @@ def test_training_equals_streaming(objective, sinks, context):
 @pytest.mark.parametrize("codebooks", CODEBOOKS, ids=str)
 @pytest.mark.parametrize("objective", ["masked", "autoregressive"])
 def test_the_laws_hold_for_any_codebooks(objective, codebooks):
-    config = tiny_config(objective, codebooks, sinks=1, context=WORDS)
+    config = tiny_config(objective, codebooks, context=WORDS)
     model, batch = tiny_model(config), tiny_batch(config, noise=0.5)
     assert laws.streaming_is_the_training_path(model, batch, 1e-6).held
     assert laws.a_row_of_a_batch_is_the_row_alone(model, batch, 1e-6).held
@@ -54,7 +53,7 @@ def test_the_laws_hold_for_any_codebooks(objective, codebooks):
 @pytest.mark.parametrize("head", [DepthConfig(layers=1, width=16, heads=2), FlatConfig()], ids=lambda head: head.kind)
 @pytest.mark.parametrize("objective", ["masked", "autoregressive"])
 def test_the_laws_hold_for_any_head(objective, head):
-    config = tiny_config(objective, (3, 2, 2), sinks=1, context=WORDS, head=head)
+    config = tiny_config(objective, (3, 2, 2), context=WORDS, head=head)
     model, batch = tiny_model(config), tiny_batch(config, noise=0.5)
     assert laws.streaming_is_the_training_path(model, batch, 1e-6).held
     assert laws.a_row_of_a_batch_is_the_row_alone(model, batch, 1e-6).held
@@ -62,10 +61,9 @@ def test_the_laws_hold_for_any_head(objective, head):
 
 
 @pytest.mark.parametrize("context", [None, WORDS], ids=context_id)
-@pytest.mark.parametrize("sinks", [0, 1, 2])
 @pytest.mark.parametrize("objective", ["masked", "autoregressive"])
-def test_the_laws_of_the_past_hold(objective, sinks, context):
-    config = tiny_config(objective, sinks=sinks, context=context)
+def test_the_laws_of_the_past_hold(objective, context):
+    config = tiny_config(objective, context=context)
     model, batch = tiny_model(config), tiny_batch(config, frames=5, noise=0.25)
     for verdict in (
         laws.proposing_twice_is_proposing_once(model, batch),
@@ -78,10 +76,9 @@ def test_the_laws_of_the_past_hold(objective, sinks, context):
 
 
 @pytest.mark.parametrize("context", [None, WORDS], ids=context_id)
-@pytest.mark.parametrize("sinks", [0, 1, 2])
 @pytest.mark.parametrize("objective", ["masked", "autoregressive"])
-def test_proposals_are_the_same_a_million_frames_later(objective, sinks, context):
-    config = tiny_config(objective, sinks=sinks, context=context, layers=3)
+def test_proposals_are_the_same_a_million_frames_later(objective, context):
+    config = tiny_config(objective, context=context, layers=3)
     batch = tiny_batch(config, frames=7)
     verdict = laws.shifting_a_stream_changes_nothing(tiny_model(config), batch, 1e-4)
     assert verdict.held, verdict
@@ -89,18 +86,15 @@ def test_proposals_are_the_same_a_million_frames_later(objective, sinks, context
     assert verdict.held, verdict
 
 
-@pytest.mark.parametrize("sinks", [0, 1, 2])
 @pytest.mark.parametrize("objective", ["masked", "autoregressive"])
-def test_streams_with_different_frame_numbers_agree(objective, sinks):
-    """After layers x window frames, only the sink frames of the start have an influence."""
-    config = tiny_config(objective, window=2, sinks=sinks, context=WORDS, layers=2)
+def test_streams_with_different_frame_numbers_agree(objective):
+    """After layers x window frames, the start has no influence."""
+    config = tiny_config(objective, window=2, context=WORDS, layers=2)
     model = tiny_model(config)
-    frames = sinks + config.layers * config.window + 3
-    batch = tiny_batch(config, frames=frames)
-    past = laws.commit_frames(model, batch, laws.start_past(model, batch), 0, sinks)
-    late = clone_tensors(past)._replace(frames=torch.tensor(1_000_000))
-    pairs = list(zip(proposals(model, batch, past, sinks), proposals(model, batch, late, sinks), strict=True))
-    met = [laws.distance(*pair, batch.targets[:, t]) for t, pair in enumerate(pairs, sinks)]
+    batch = tiny_batch(config, frames=config.layers * config.window + 3)
+    late = laws.start_past(model, batch)._replace(frames=torch.tensor(1_000_000))
+    pairs = zip(proposals(model, batch), proposals(model, batch, late), strict=True)
+    met = [laws.distance(*pair, batch.targets[:, t]) for t, pair in enumerate(pairs)]
     assert max(met[config.layers * config.window + 1 :]) < 1e-5
     assert met[0] > 1e-3  # the blank places of the ring are seen in a stream that never began
 
@@ -120,7 +114,7 @@ def test_a_late_stream_differs_where_positions_are_rounded(monkeypatch):
 
 
 def test_the_laws_catch_a_commit_to_the_wrong_slot(monkeypatch):
-    config = tiny_config(sinks=1)
+    config = tiny_config()
     model, batch = tiny_model(config), tiny_batch(config)
     commit = model.commit
 
@@ -178,11 +172,9 @@ def test_nan_is_never_equal():
     assert not laws.advancing_is_committing_and_proposing(model, batch, 1e9).held
 
 
-def test_a_stream_needs_one_noise_rate_and_more_frames_than_sinks():
-    config = tiny_config(sinks=2)
+def test_a_stream_needs_one_noise_rate():
+    config = tiny_config()
     model, batch = tiny_model(config), tiny_batch(config, frames=2)
-    with pytest.raises(ValueError, match="2 frames"):
-        laws.shifting_a_stream_changes_nothing(model, batch, 1e-4)
     with pytest.raises(ValueError, match="noise rates"):
         laws.start_past(model, batch._replace(noise_B=torch.tensor([0.0, 0.5])))
 

@@ -12,7 +12,7 @@ from tests.prior.models import WORDS, every_law, tiny_batch, tiny_config, tiny_m
 
 @pytest.fixture
 def config():
-    return tiny_config(context=WORDS, sinks=1, mask_noise=3)
+    return tiny_config(context=WORDS, mask_noise=3)
 
 
 def test_the_laws_hold(config):
@@ -33,7 +33,7 @@ def test_masked_tokens_read_it_and_known_ones_do_not(config):
 
 
 def test_without_numbers_it_is_the_plain_prior(config):
-    model, plain = tiny_model(config), tiny_model(tiny_config(context=WORDS, sinks=1))
+    model, plain = tiny_model(config), tiny_model(tiny_config(context=WORDS))
     weights = {name: tensor for name, tensor in model.state_dict().items() if "mask_noise" not in name}
     plain.load_state_dict(weights)
     batch = tiny_batch(config)._replace(mask_noise=None)

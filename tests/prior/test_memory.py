@@ -13,9 +13,9 @@ from prior.memory import Past, cache_slot
 from tests.prior.models import WORDS, tiny_batch, tiny_config, tiny_model
 
 
-@given(window=st.integers(1, 5), sinks=st.integers(0, 3), words=st.booleans(), frames=st.integers(1, 30))
-def test_the_ring_holds_the_sinks_the_window_and_the_frame_itself_and_nothing_else(window, sinks, words, frames):
-    config, tokens = tiny_config(window=window, sinks=sinks, context=WORDS if words else None), 3
+@given(window=st.integers(1, 5), words=st.booleans(), frames=st.integers(1, 30))
+def test_the_ring_holds_the_window_and_the_frame_itself_and_nothing_else(window, words, frames):
+    config, tokens = tiny_config(window=window, context=WORDS if words else None), 3
     rows: dict[int, int] = {}
     for frame in range(frames):
         place = cache_slot(config, frame, tokens)
@@ -23,15 +23,14 @@ def test_the_ring_holds_the_sinks_the_window_and_the_frame_itself_and_nothing_el
         rows |= dict.fromkeys(range(place.start, place.end), frame)
         assert set(rows) == set(range(config.context_length, place.visible))
         seen = {rows[row] for row in range(config.context_length, place.visible)}
-        needed = {t for t in range(frame + 1) if t < sinks or frame - t <= window}
+        needed = {t for t in range(frame + 1) if frame - t <= window}
         assert seen == needed
 
 
 @pytest.mark.parametrize("context", [None, WORDS], ids=["no context", "words"])
-@pytest.mark.parametrize("sinks", [0, 1, 2])
 @pytest.mark.parametrize("objective", ["masked", "autoregressive"])
-def test_ten_rings_of_frames_equal_the_windowed_reference_in_the_same_memory(objective, sinks, context):
-    config = tiny_config(objective, window=2, sinks=sinks, context=context)
+def test_ten_rings_of_frames_equal_the_windowed_reference_in_the_same_memory(objective, context):
+    config = tiny_config(objective, window=2, context=context)
     model, batch = tiny_model(config), tiny_batch(config, batch=1, frames=10 * (2 + 1))
     with torch.no_grad():
         features = model.features(batch)
@@ -54,7 +53,7 @@ def test_cropping_the_clip_is_not_the_reference():
 
 
 def test_a_saved_past_resumes_to_the_same_bits():
-    config = tiny_config(sinks=1, context=WORDS)
+    config = tiny_config(context=WORDS)
     model, batch = tiny_model(config), tiny_batch(config, frames=8)
     past = commit_frames(model, batch, start_past(model, batch), 0, 5)
     parts = {f"keys.{n}": each for n, each in enumerate(past.keys)}
@@ -81,7 +80,7 @@ def test_a_copy_shares_no_memory():
 
 def test_a_present_is_valid_after_other_proposals():
     """The present of a proposal can be committed after other proposals."""
-    config = tiny_config(sinks=1)
+    config = tiny_config()
     model, batch = tiny_model(config), tiny_batch(config)
     known = laws.all_known(batch)
     past, expected = start_past(model, batch), start_past(model, batch)
@@ -116,7 +115,7 @@ def test_codes_may_be_overwritten_after_the_call(objective):
 
 @pytest.mark.slow
 def test_ten_thousand_frames_take_no_more_memory_than_a_thousand():
-    config = tiny_config(window=3, sinks=1, context=WORDS)
+    config = tiny_config(window=3, context=WORDS)
     model, batch = tiny_model(config).float(), tiny_batch(config, batch=1, frames=10)
     past = start_past(model, batch)
     places, peaks = laws.memory(model, past), []

@@ -12,9 +12,8 @@ from tests.prior.models import FEATURES, WORDS, every_law, grid_spec, tiny_batch
 
 @pytest.mark.parametrize("codebooks", [(11,), (3, 2, 2)], ids=str)
 @pytest.mark.parametrize("context", [None, WORDS], ids=["no context", "words"])
-@pytest.mark.parametrize("sinks", [0, 2])
-def test_next_token_equals_training(sinks, context, codebooks):
-    config = tiny_config("autoregressive", codebooks, sinks=sinks, context=context)
+def test_next_token_equals_training(context, codebooks):
+    config = tiny_config("autoregressive", codebooks, context=context)
     model, batch = tiny_model(config), tiny_batch(config, frames=6)
     with torch.no_grad():
         features = model.features(batch)
@@ -60,7 +59,7 @@ def test_the_history_is_the_corrupted_copy_and_the_targets_are_true(objective):
 
 @pytest.mark.parametrize("objective", ["masked", "autoregressive"])
 def test_activation_checkpointing_changes_no_bit_of_the_gradients(objective):
-    config = tiny_config(objective, sinks=1, context=FEATURES, layers=3)
+    config = tiny_config(objective, context=FEATURES, layers=3)
     model, batch = tiny_model(config), tiny_batch(config, noise=0.5)
     gradients = []
     for recompute in (False, True):
@@ -74,7 +73,7 @@ def test_activation_checkpointing_changes_no_bit_of_the_gradients(objective):
 
 @pytest.mark.parametrize("objective", ["masked", "autoregressive"])
 def test_every_weight_gets_a_gradient(objective):
-    config = tiny_config(objective, sinks=1, context=WORDS)
+    config = tiny_config(objective, context=WORDS)
     model, batch = tiny_model(config), tiny_batch(config, batch=8, noise=0.5)
     model(batch).loss.mean().backward()
     idle = {name for name, parameter in model.named_parameters() if parameter.grad is None or not parameter.grad.any()}
@@ -90,7 +89,7 @@ def test_both_objectives_load_each_others_weights():
 @pytest.mark.parametrize("context", [WORDS, FEATURES], ids=["words", "features"])
 @pytest.mark.parametrize("objective", ["masked", "autoregressive"])
 def test_it_trains_and_streams_under_autocast(objective, context, qk_norm):
-    config = tiny_config(objective, (512, 125), context=context, sinks=1, qk_norm=qk_norm)
+    config = tiny_config(objective, (512, 125), context=context, qk_norm=qk_norm)
     model, batch = tiny_model(config).float(), tiny_batch(config)
     with torch.no_grad():
         exact = model.features(batch)
@@ -110,7 +109,7 @@ def test_it_trains_and_streams_under_autocast(objective, context, qk_norm):
 @pytest.mark.parametrize("context", [None, WORDS, FEATURES], ids=["no context", "words", "features"])
 @pytest.mark.parametrize("objective", ["masked", "autoregressive"])
 def test_it_runs_with_weights_in_bfloat16(objective, context):
-    config = tiny_config(objective, context=context, sinks=1)
+    config = tiny_config(objective, context=context)
     model, batch = tiny_model(config).bfloat16(), tiny_batch(config)
     features = model.features(batch)
     assert features.dtype == torch.bfloat16
@@ -161,7 +160,7 @@ LINE = (TokenGroup("latents", (7,)),)
     ids=["coarse and fine", "a line of 80 bits", "actions", "numbers"],
 )
 def test_the_laws_hold_for_groups_lines_and_controls(objective, spec, control):
-    config = tiny_config(objective, spec=spec, control=control, context=WORDS, sinks=1)
+    config = tiny_config(objective, spec=spec, control=control, context=WORDS)
     model, batch = tiny_model(config), tiny_batch(config, frames=6, noise=0.3)
     for verdict in every_law(model, batch):
         assert verdict.held, verdict

@@ -10,9 +10,8 @@ from prior.rotary import apply_rotary, concat_rotary, context_rotary, coordinate
 CHANNELS, THETA, GROUPS = 12, 100.0, (TokenGroup("tokens", (2, 3)),)
 
 
-def frames_at(*times, timeless=()):
-    silent = torch.tensor([t in timeless for t in times])
-    return frame_rotary(torch.tensor(times), GROUPS, CHANNELS, THETA, silent)
+def frames_at(*times):
+    return frame_rotary(torch.tensor(times), GROUPS, CHANNELS, THETA)
 
 
 def vectors(count, seed=0):
@@ -55,25 +54,19 @@ def test_rotation_preserves_norms():
     torch.testing.assert_close(turned.norm(dim=-1), vectors(12).norm(dim=-1))
 
 
-def test_scores_of_timeless_frames_do_not_depend_on_time():
-    query, key = vectors(1), vectors(1, seed=1)
-    for kept in (frames_at(0, 1, timeless=(0, 1)), context_rotary(12, CHANNELS)):
-        for t in (2, 50, 1_000_000):
-            torch.testing.assert_close(
-                scores(query, frames_at(t), key, kept), scores(query, frames_at(1), key, kept), rtol=0, atol=0
-            )
-    assert torch.equal(frames_at(0, 1, timeless=(0, 1)).cos[:6], frames_at(0, 1, timeless=(0, 1)).cos[6:])
+def test_scores_of_the_context_do_not_depend_on_time():
+    query, key, context = vectors(1), vectors(1, seed=1), context_rotary(12, CHANNELS)
+    for t in (2, 50, 1_000_000):
+        torch.testing.assert_close(
+            scores(query, frames_at(t), key, context), scores(query, frames_at(1), key, context), rtol=0, atol=0
+        )
 
 
-def test_timeless_frames_have_zero_pairs_for_time_only():
-    time = pair_axes(CHANNELS, None) == 0
-    sink, plain = frames_at(0, timeless=(0,)), frames_at(0)
-    assert torch.equal(sink.cos[:, ~time], plain.cos[:, ~time])
-    assert torch.equal(sink.sin[:, ~time], plain.sin[:, ~time])
-    for turns in (sink, context_rotary(3, CHANNELS)):
-        assert not turns.cos[:, time].any()
-        assert not turns.sin[:, time].any()
-    assert context_rotary(3, CHANNELS).cos[:, ~time].eq(1).all()
+def test_the_context_has_zero_pairs_for_time_and_is_not_rotated():
+    time, context = pair_axes(CHANNELS, None) == 0, context_rotary(3, CHANNELS)
+    assert not context.cos[:, time].any()
+    assert context.cos[:, ~time].eq(1).all()
+    assert not context.sin.any()
 
 
 def test_pairs_alternate_between_axes_and_each_axis_has_fast_and_slow_pairs():
@@ -109,8 +102,8 @@ def test_a_coarse_token_is_at_the_center_of_its_fine_tokens():
     assert places[:4] == [(0.5, 0.5), (0.5, 2.5), (2.5, 0.5), (2.5, 2.5)]
     assert places[4:20] == list(itertools.product(range(4), range(4)))
     assert places[20:] == [(0, 0), (0, 1), (0, 2), (0, 3)]
-    fine = frame_rotary(torch.tensor([3]), groups[1:2], CHANNELS, THETA, torch.tensor([False]))
-    both = frame_rotary(torch.tensor([3]), groups[:2], CHANNELS, THETA, torch.tensor([False]))
+    fine = frame_rotary(torch.tensor([3]), groups[1:2], CHANNELS, THETA)
+    both = frame_rotary(torch.tensor([3]), groups[:2], CHANNELS, THETA)
     assert torch.equal(both.cos[4:], fine.cos)
 
 

@@ -20,7 +20,7 @@ PLACES = torch.tensor([[0, 3, 4], [5, 1, 2]])
 def test_a_streamed_block_equals_the_training_block(qk_norm: bool) -> None:
     config = tiny_config(qk_norm=qk_norm)
     block = tiny_model(config).blocks[0]
-    turns = frame_rotary(torch.tensor([3, 4]), config.spec.groups, 12, config.theta, torch.tensor([True, False]))
+    turns = frame_rotary(torch.tensor([3, 4]), config.spec.groups, 12, config.theta)
     x = torch.randn(2, 12, config.width, dtype=torch.float64)
     steps = arithmetic_for(x, turns, config)
     assert steps.finish is streaming.finish

@@ -10,9 +10,9 @@ from prior.visibility import Layout
 from tests.prior.models import WORDS, tiny_batch, tiny_config, tiny_model
 
 FRAMES, SHAPE = 5, (1, 2)
-CASES = list(itertools.product(("masked", "autoregressive"), (0, 1, 2), (None, WORDS)))
+CASES = list(itertools.product(("masked", "autoregressive"), (None, WORDS)))
 every_case = pytest.mark.parametrize(
-    ("objective", "sinks", "context"), CASES, ids=lambda value: "words" if value is WORDS else str(value)
+    ("objective", "context"), CASES, ids=lambda value: "words" if value is WORDS else str(value)
 )
 
 
@@ -25,7 +25,7 @@ def positions(context: int, copies: int, frames: int, tokens: int, caption: int 
     return written + [("caption", frames, n) for n in range(caption)]
 
 
-def sees(asker, key, window, sinks, raster):
+def sees(asker, key, window, raster):
     """The definition, position by position: whether one attends to the other."""
     copy, frame, token = asker
     of_copy, of_frame, of_token = key
@@ -45,12 +45,12 @@ def sees(asker, key, window, sinks, raster):
         return of_token <= token if raster else True
     if of_copy == "masked":
         return False
-    return of_frame < sinks or frame - of_frame <= window
+    return frame - of_frame <= window
 
 
-def expected(objective, window, sinks, context, frames=FRAMES, tokens=2, caption=0):
+def expected(objective, window, context, frames=FRAMES, tokens=2, caption=0):
     written = positions(context, 2 if objective == "masked" else 1, frames, tokens, caption)
-    rows = [[sees(asker, key, window, sinks, objective == "autoregressive") for key in written] for asker in written]
+    rows = [[sees(asker, key, window, objective == "autoregressive") for key in written] for asker in written]
     return written, torch.tensor(rows)
 
 
@@ -88,21 +88,20 @@ def reachable(seen, steps):
 
 @every_case
 @pytest.mark.parametrize("window", [1, 2, 9])
-def test_the_layout_equals_the_definition(objective, sinks, context, window):
-    model = tiny_model(tiny_config(objective, window=window, sinks=sinks, context=context))
+def test_the_layout_equals_the_definition(objective, context, window):
+    model = tiny_model(tiny_config(objective, window=window, context=context))
     layout = model.layout(FRAMES, 2, objective == "masked")
-    assert torch.equal(layout.mask(), expected(objective, window, sinks, layout.context)[1])
+    assert torch.equal(layout.mask(), expected(objective, window, layout.context)[1])
 
 
 @pytest.mark.parametrize("kernel", ["gathered", "dense", "oracle"])
 @pytest.mark.parametrize("window", [1, 2, 9])
-@pytest.mark.parametrize("sinks", [0, 1, 2])
 @pytest.mark.parametrize("objective", ["masked", "autoregressive"])
-def test_gradients_of_a_sequence_with_a_caption_equal_the_definition(objective, sinks, window, kernel):
-    config = tiny_config(objective, window=window, sinks=sinks, context=WORDS, layers=1, shape=SHAPE)
+def test_gradients_of_a_sequence_with_a_caption_equal_the_definition(objective, window, kernel):
+    config = tiny_config(objective, window=window, context=WORDS, layers=1, shape=SHAPE)
     model = tiny_model(config)
     layout = model.layout(FRAMES, 2, objective == "masked", caption=3)
-    _, seen = expected(objective, window, sinks, layout.context, caption=3)
+    _, seen = expected(objective, window, layout.context, caption=3)
     assert torch.equal(layout.mask(), seen)
     generator = torch.Generator().manual_seed(0)
     x_SC = torch.randn(layout.length, config.width, generator=generator, dtype=torch.float64, requires_grad=True)
@@ -111,21 +110,21 @@ def test_gradients_of_a_sequence_with_a_caption_equal_the_definition(objective, 
 
 @every_case
 @pytest.mark.parametrize("kernel", ["gathered", "dense", "oracle"])
-def test_gradients_of_one_layer_equal_the_mask(objective, sinks, context, kernel):
+def test_gradients_of_one_layer_equal_the_mask(objective, context, kernel):
     """Nothing outside the window and nothing of other masked frames, and everything else."""
-    config = tiny_config(objective, sinks=sinks, context=context, layers=1, shape=SHAPE)
+    config = tiny_config(objective, context=context, layers=1, shape=SHAPE)
     model, _, layout, x_SC = lesson_and_sequence(config)
     felt = feels(through_blocks(model, layout, x_SC, kernel), x_SC)
-    assert torch.equal(felt, expected(objective, config.window, sinks, layout.context)[1])
+    assert torch.equal(felt, expected(objective, config.window, layout.context)[1])
 
 
 @every_case
 @pytest.mark.parametrize("layers", [2, 3])
-def test_gradients_of_many_layers_stay_within_the_reachable_positions(objective, sinks, context, layers):
-    config = tiny_config(objective, window=1, sinks=sinks, context=context, layers=layers, shape=SHAPE)
+def test_gradients_of_many_layers_stay_within_the_reachable_positions(objective, context, layers):
+    config = tiny_config(objective, window=1, context=context, layers=layers, shape=SHAPE)
     model, _, layout, x_SC = lesson_and_sequence(config)
     felt = feels(through_blocks(model, layout, x_SC, "gathered"), x_SC)
-    written, seen = expected(objective, 1, sinks, layout.context)
+    written, seen = expected(objective, 1, layout.context)
     assert torch.equal(felt, reachable(seen, layers))
     for (asker, key), is_felt in zip(itertools.product(written, written), felt.flatten().tolist(), strict=True):
         copy, frame, token = asker
@@ -140,11 +139,11 @@ def test_gradients_of_many_layers_stay_within_the_reachable_positions(objective,
 
 @pytest.mark.parametrize("objective", ["masked", "autoregressive"])
 def test_gradients_of_the_model_follow_its_layout(objective, monkeypatch):
-    config = tiny_config(objective, window=1, sinks=1, context=WORDS, layers=2, shape=SHAPE)
+    config = tiny_config(objective, window=1, context=WORDS, layers=2, shape=SHAPE)
     model, batch, layout, x_SC = lesson_and_sequence(config)
     monkeypatch.setattr(model, "sequence", lambda batch, layout: x_SC[None])
     features = model.features(batch).flatten(0, -2)
-    _, seen = expected(objective, 1, 1, layout.context)
+    _, seen = expected(objective, 1, layout.context)
     assert torch.equal(feels(features, x_SC), reachable(seen, 2)[-len(features) :])
 
 
@@ -169,7 +168,7 @@ def changed(one, other):
 
 
 def test_locate_gives_copy_frame_and_token():
-    layout = Layout(3, FRAMES, 2, 1, 0, 2, "together")
+    layout = Layout(3, FRAMES, 2, 1, 2, "together")
     copies, frames, tokens = (part.tolist() for part in layout.locate(torch.arange(layout.length)))
     names = {"context": -1, "clean": 0, "masked": 1}
     for n, (copy, frame, token) in enumerate(positions(3, 2, FRAMES, 2)):

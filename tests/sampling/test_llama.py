@@ -47,7 +47,6 @@ def tiny_prior(objective) -> LlamaPrior:
         window=2,
         objective=objective,
         context=ContextConfig(4, vocabulary=10),
-        sink_frames=1,
     )
     model = LlamaPrior(config).double().requires_grad_(False)
     for parameter in model.parameters():
@@ -183,7 +182,7 @@ CASES = [
 
 @pytest.mark.parametrize("sampler", CASES, ids=lambda sampler: sampler.order)
 def test_a_rollout_equals_the_slow_sampler(prior, sampler):
-    """Beyond the window and the sink frames, with fused commits, both samples in a batch."""
+    """Beyond the window, with fused commits, both samples in a batch."""
     fast = torch.stack(
         [each.codes_BNK for each in sample_frames(prior, begin_rollout(prior, sampler), sampler, FRAMES)], 1
     )

@@ -59,11 +59,25 @@ def test_a_priors_run_of_before_a_setting_is_resumed_to_the_bit(made: Set, tmp_p
     config = json.loads((tmp_path / "old" / "config.json").read_text())
     del config["teaching"]["control_dropout"], config["distillation"], config["variational"]
     del config["prior"]["kind"], config["prior"]["mask_noise"]
-    config["prior"]["head"] = "chain"
+    config["prior"] |= {"head": "chain", "sink_frames": 0}
     (tmp_path / "old" / "config.json").write_text(json.dumps(config))
     shutil.rmtree(tmp_path / "old" / "checkpoints" / "step_00000004")
     tiny_prior.train(*made, tmp_path / "old", resume=True, steps=4)
     assert same_bits(tmp_path / "whole", tmp_path / "old")
+
+
+def test_a_priors_run_with_another_value_of_a_removed_setting_is_refused(made: Set, tmp_path: Path) -> None:
+    place = tmp_path / "config.json"
+    tiny_prior.train(*made, tmp_path, steps=1)
+    config = json.loads(place.read_text())
+    expected = resolve_run(tmp_path, [], "prior").value
+    config["prior"]["sink_frames"] = 0
+    place.write_text(json.dumps(config))
+    assert resolve_run(tmp_path, [], "prior").value == expected
+    config["prior"]["sink_frames"] = 1
+    place.write_text(json.dumps(config))
+    with pytest.raises(ConfigError, match=r"config\.json: 'prior\.sink_frames' was removed, and only 0 can"):
+        resolve_run(tmp_path, [], "prior")
 
 
 def test_a_priors_run_of_version_1_is_refused(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ SPEC = TokenSpec(codebooks=(4, 3), groups=(TokenGroup("tokens", (2, 3)),), frame
 @pytest.mark.parametrize("objective", ["masked", "autoregressive"])
 def test_gradients_are_those_of_a_cpu_and_nothing_waits(kernel: Any, objective: Any) -> None:
     config = PriorConfig(
-        width=32, layers=2, heads=4, kv_heads=2, hidden=40, window=2, objective=objective, sink_frames=1, spec=SPEC,
+        width=32, layers=2, heads=4, kv_heads=2, hidden=40, window=2, objective=objective, spec=SPEC,
         context=ContextConfig(length=3, vocabulary=7),
     )  # fmt: skip
     torch.manual_seed(0)

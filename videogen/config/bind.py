@@ -105,7 +105,7 @@ def _dataclass(node: Mapping, schema: type[T], key: str, origins: dict[str, str]
     hints = {name: hint for name, hint in typing.get_type_hints(schema).items() if name in fields}
     for name, where in node.key_origins.items():
         _refuse_renamed(schema, name, node.items[name], key, where)
-        if name not in fields:
+        if name not in fields and not _is_removed(schema, name, node.items[name], key, where):
             raise ConfigError(f"{where}: unknown key '{_join(key, name)}'{_hint(name, key, hints)}")
     values: dict[str, Any] = {}
     for name, field in fields.items():
@@ -132,6 +132,17 @@ def _refuse_renamed(schema: type, name: str, node: Node, key: str, where: str) -
     for old in (name, f"{name}={node.text}" if isinstance(node, Scalar) else name):
         if old in renamed:
             raise ConfigError(f"{where}: '{_join(key, old)}' is now '{_join(key, renamed[old])}'")
+
+
+def _is_removed(schema: type, name: str, node: Node, key: str, where: str) -> bool:
+    """Whether a class attribute REMOVED of the schema lists the key; ConfigError if its value is not the one there."""
+    removed: dict[str, str] = getattr(schema, "REMOVED", {})
+    if name in removed and not (isinstance(node, Scalar) and node.text == removed[name]):
+        raise ConfigError(
+            f"{where}: '{_join(key, name)}' was removed, and only {removed[name]} can still be read; "
+            "use the version of the program that wrote it"
+        )
+    return name in removed
 
 
 def _hint(name: str, key: str, hints: dict[str, Any]) -> str:

@@ -27,6 +27,8 @@ def read_run_config(path: Path) -> dict[str, Any]:
         prior = data["prior"] = {"kind": "llama", "mask_noise": 0, **data["prior"]}
         if prior["kind"] == "llama":
             prior.setdefault("captions", False)
+            if prior.get("sink_frames") == 0:  # a setting that was removed
+                del prior["sink_frames"]
         if isinstance(prior["head"], str):
             prior["head"] = {"kind": prior["head"]}
     if isinstance(data.get("tokenizer"), dict):

@@ -43,7 +43,7 @@ def condition_on_clip(model: "PriorModel", frames: Frames) -> ConditioningFrames
     """
     size = (frames.shape[1], frames.shape[2])
     spec = model.tokenizer.network.spec(*size)
-    frames = frames[-spec.video_frames(min(context_length(model), max(1, spec.whole_latent_frames(len(frames))))) :]
+    frames = frames[-spec.video_frames(min(model.config.window, max(1, spec.whole_latent_frames(len(frames))))) :]
     context = encode_frames(model, frames, spec)
     psnr = psnr_of(frames, decode_context(model, context)) if has_reference_psnr(model) else None
     return ConditioningFrames(context, no_frames(model, size), psnr)
@@ -91,15 +91,9 @@ def psnr_of(frames: Frames, shown_1THWC: "Tensor") -> float:
     return float(10 * np.log10(255**2 / max(float(error.mean()), 1e-6)))
 
 
-def context_length(model: "PriorModel") -> int:
-    """The number of latent frames that the prior attends to: the sink frames and the window."""
-    frames: int = model.config.sink_frames + model.config.window
-    return frames
-
-
 def frames_of_use(model: "PriorModel") -> int:
     """The number of frames at the end of a clip that influence its continuation, at the model's frame rate."""
-    return model.spec.video_frames(context_length(model))
+    return model.spec.video_frames(model.config.window)
 
 
 def no_frames(model: "PriorModel", size: tuple[int, int]) -> "Tensor":

@@ -34,14 +34,14 @@ class AttentionCase(NamedTuple):
 
 
 LARGE = (
-    AttentionCase("80 M", Layout(65, 9, 256, 8, 0, 2, "together"), 12, 4, timed=True),
-    AttentionCase("700 M, 13 heads a key", Layout(97, 5, 256, 8, 0, 2, "together"), 26, 2),
-    AttentionCase("raster order, sinks", Layout(9, 6, 64, 2, 1, 1, "raster"), 4, 1),
-    AttentionCase("shorter than a block", Layout(3, 2, 9, 2, 0, 2, "together"), 4, 2),
+    AttentionCase("80 M", Layout(65, 9, 256, 8, 2, "together"), 12, 4, timed=True),
+    AttentionCase("700 M, 13 heads a key", Layout(97, 5, 256, 8, 2, "together"), 26, 2),
+    AttentionCase("raster order", Layout(9, 6, 64, 2, 1, "raster"), 4, 1),
+    AttentionCase("shorter than a block", Layout(3, 2, 9, 2, 2, "together"), 4, 2),
 )
 SMALL = (
-    AttentionCase("masked copies", Layout(5, 4, 16, 2, 0, 2, "together"), 4, 2, 16, timed=True),
-    AttentionCase("raster order, sinks", Layout(3, 4, 9, 2, 1, 1, "raster"), 4, 1, 16),
+    AttentionCase("masked copies", Layout(5, 4, 16, 2, 2, "together"), 4, 2, 16, timed=True),
+    AttentionCase("raster order", Layout(3, 4, 9, 2, 1, "raster"), 4, 1, 16),
 )
 
 

@@ -81,7 +81,7 @@ def full_past(network: LlamaPrior, streams: int, device: torch.device) -> Past:
     if text is not None and text.content.is_floating_point():
         text = text._replace(content=text.content.to(network.norm.weight.dtype))
     past, frame = network.begin(text, streams), random_frame(network, streams, device)
-    for _ in range(network.config.sink_frames + network.config.window + 1):
+    for _ in range(network.config.window + 1):
         past = network.commit(past, network.propose(*frame, past)[1])
     return past
 

@@ -27,14 +27,13 @@ def format_prior(model: PriorModel) -> dict[str, str]:
     """The lines of `videogen info` for a prior, which follow those for its tokenizer."""
     figures, config, clips = describe_prior(model), model.config, model.clips
     sampler = sampler_of(model)
-    sinks = f" and the first {config.sink_frames}" if config.sink_frames else ""
     steps = sum(sampler.steps_of(group.tokens, number) for number, group in enumerate(model.spec.groups))
     return {
         "prior": config.summary,
         "prior's parameters": f"{figures['parameters']:,}",
         "trained": f"{'with masks' if config.objective == 'masked' else 'token by token'}, on clips of "
         f"{clips.frames} frames of {clips.height} x {clips.width} at {clips.fps:g} a second",
-        "looks back": f"{config.window} latent frames ({figures['window_seconds']:.3g} s){sinks}",
+        "looks back": f"{config.window} latent frames ({figures['window_seconds']:.3g} s)",
         "a token": "continuous"
         if config.spec.continuous
         else f"codes of {' x '.join(map(str, config.spec.codebooks))}",

@@ -113,7 +113,7 @@ def time_to_first_frame(model: PriorModel, request: GenerationRequest) -> float:
 def fill_window(model: PriorModel, request: GenerationRequest) -> GenerationState:
     """A stream whose window is full."""
     state = prefill(model, request)
-    for _ in range(model.config.window + model.config.sink_frames + 2):
+    for _ in range(model.config.window + 2):
         state, _ = step(model, request, state)
     return state
 

@@ -64,7 +64,7 @@ def pass_cost(
     queries, keys = config.heads * config.head_dim, config.kv_heads * config.head_dim
     before, after = config.width * (queries + 2 * keys), config.width * (queries + 3 * config.hidden)
     head, asked = head_parameters(config), tokens if asked is None else asked
-    seen = config.context_length + (config.sink_frames + config.window + 1) * tokens
+    seen = config.context_length + (config.window + 1) * tokens
     answering = 2 * after + 4 * queries * seen
     blocks = frames * tokens * (config.layers * (2 * before + answering) - answering) + asked * answering
     logits = 2 * head * (asked if read is None else read)

@@ -35,7 +35,7 @@ def check_prior_laws(model: PriorModel, seed: int) -> list[Verdict]:
 
 
 def _check_prior(model: PriorModel, seed: int) -> Iterator[Verdict]:
-    prior, frames = model.network, model.config.sink_frames + model.config.window + 2
+    prior, frames = model.network, model.config.window + 2
     generator = torch.Generator(prior.device).manual_seed(seed)
     batch = laws.random_batch(model.config, 2, frames, small_spec(model), generator, noise=0.25)
     yield laws.streaming_is_the_training_path(prior, batch, TOLERANCE)
