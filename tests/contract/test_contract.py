@@ -33,7 +33,7 @@ from videogen.generate import Context, GenerationRequest, prefill, step
 from videogen.io import read
 from videogen.io.pixels import to_clip
 from videogen.models import load_prior, load_tokenizer, tokenizer_files
-from videogen.models.registry import TOKENIZERS, Kind
+from videogen.models.registry import TOKENIZERS, Kind, kind_of
 from videogen.pipeline import VideoPipeline
 from videogen.playroom.write import PlayroomConfig, write_playroom
 from videogen.tokens import TokenSet
@@ -116,7 +116,7 @@ def folder(family: Family, clips: dict[bool, Path], tmp_path_factory: pytest.Tem
     """The tokenizer, tokens of the clips, and a run of one step with a model in it."""
     folder = tmp_path_factory.mktemp("family")
     spec = ClipSpec(SIZE, SIZE, 8.0, FRAMES)
-    weights = TOKENIZERS[family.tokenizer.kind].make(family.tokenizer).state_dict()
+    weights = TOKENIZERS[kind_of(family.tokenizer, TOKENIZERS)].make(family.tokenizer).state_dict()
     write_folder(folder / "tokenizer", tokenizer_files(family.tokenizer, spec, weights, "# a test's"))
     data = str(clips[family.control is not None])
     assert main(["encode", data, str(folder / "tokens"), "--model", str(folder / "tokenizer"), "--quiet"]) == 0
