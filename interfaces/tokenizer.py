@@ -45,7 +45,13 @@ class VideoTokenizer(Protocol):
         """Codes [B, 0 or 1, N, K] of the buffered frames, padded by repeating the last one."""
 
     def decode(self, codes: Tensor, spec: TokenSpec, state: State = None) -> tuple[Tensor, State]:
-        """The frames in [-1, 1] of any number of latent frames of this spec."""
+        """The frames in [-1, 1] that latent frames of this spec complete: their own, where `spec.delay` is 0.
+
+        A decoder that looks ahead holds back those that a later latent frame still changes.
+        """
+
+    def decode_tail(self, state: State) -> Tensor | None:
+        """The frames that are held back when a stream ends, as if it were a whole clip; None: no frames."""
 
 
 class ConditionalTokenizer(VideoTokenizer, Protocol):
@@ -59,8 +65,15 @@ class ConditionalTokenizer(VideoTokenizer, Protocol):
 
 
 def encode_clip(tokenizer: VideoTokenizer, clip_BCTHW: Tensor) -> Tensor:
-    """Codes of a whole clip of T >= 1 frames; `decode` returns at least T frames, crop them."""
+    """Codes of a whole clip of T >= 1 frames; `decode_clip` returns at least T frames, crop them."""
     codes_BTNK, state = tokenizer.encode(clip_BCTHW)
     if state is None:
         raise ValueError(f"a clip without frames: {tuple(clip_BCTHW.shape)}")
     return torch.cat([codes_BTNK, tokenizer.encode_tail(state)], dim=1)
+
+
+def decode_clip(tokenizer: VideoTokenizer, codes_BTNK: Tensor, spec: TokenSpec, state: State = None) -> Tensor:
+    """All frames of a clip from all of its codes; `state` is one that has decoded nothing yet."""
+    clip_BCTHW, state = tokenizer.decode(codes_BTNK, spec, state)
+    tail_BCTHW = tokenizer.decode_tail(state)
+    return clip_BCTHW if tail_BCTHW is None else torch.cat([clip_BCTHW, tail_BCTHW], dim=2)

@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from interfaces.tokenizer import State, VideoTokenizer, encode_clip
+from interfaces.tokenizer import State, VideoTokenizer, decode_clip, encode_clip
 from interfaces.tokens import TokenSpec
 from interfaces.verdict import Verdict
 from tokenizer.streaming import flatten_state, map_state, unflatten_state
@@ -38,6 +38,8 @@ class ParallelTokenizer(VideoTokenizer, Protocol):
     def encode_latents(self, clip_BCTHW: Tensor, state: Any = None, /) -> tuple[Tensor, Any]: ...
 
     def decode_latents(self, latents: Tensor, spec: TokenSpec, state: Any = None, /) -> tuple[Tensor, Any]: ...
+
+    def decode_latents_tail(self, state: Any, /) -> Tensor | None: ...
 
 
 class Codebook(Protocol):
@@ -119,7 +121,7 @@ def counts_are_those_of_the_spec(tokenizer: VideoTokenizer, clip: Tensor) -> Ver
             return Verdict(law, False, str(error))
         if codes.shape[:2] != (len(clip), spec.latent_frames(frames)):
             return Verdict(law, False, f"{frames} frames became {codes.shape[1]} latent frames")
-    decoded, _ = tokenizer.decode(codes, spec)
+    decoded = decode_clip(tokenizer, codes, spec)
     expected = (*clip.shape[:2], spec.video_frames(codes.shape[1]), *clip.shape[3:])
     return Verdict(law, tuple(decoded.shape) == expected, f"decoded {list(decoded.shape)}, expected {list(expected)}")
 
@@ -128,7 +130,7 @@ def any_chunk_plan_gives_the_offline_result(tokenizer: VideoTokenizer, clip: Ten
     """Frames fed in the chunks of the plan (some may be empty) give the codes and pixels of the whole, bit for bit."""
     codes, spec = encode_clip(tokenizer, clip), spec_of(tokenizer, clip)
     streamed_codes, _ = encode_in_chunks(tokenizer, clip, plan)
-    pixels, _ = tokenizer.decode(codes, spec)
+    pixels = decode_clip(tokenizer, codes, spec)
     streamed, _ = decode_in_chunks(tokenizer, codes, spec, plan)
     wrong = "codes differ" if not torch.equal(codes, streamed_codes) else ""
     wrong = wrong or ("pixels differ" if not torch.equal(pixels, streamed) else "")
@@ -140,7 +142,9 @@ def streaming_is_the_training_path(tokenizer: ParallelTokenizer, clip: Tensor, t
     spec = spec_of(tokenizer, clip)
     with torch.no_grad():
         latents, _ = tokenizer.encode_latents(clip)
-        pixels, _ = tokenizer.decode_latents(latents, spec)
+        pixels, state = tokenizer.decode_latents(latents, spec)
+        tail = tokenizer.decode_latents_tail(state)
+        pixels = pixels if tail is None else torch.cat([pixels, tail], dim=2)
         at_once = tokenizer.encode_latents_parallel(clip[:, :, : pixels.shape[2]])
         worst = max(largest(latents - at_once), largest(pixels - tokenizer.decode_latents_parallel(latents, spec)))
     return Verdict(TRAINING_PATH, worst <= tolerance, f"largest difference {worst:.1e}")
@@ -270,13 +274,14 @@ def encode_in_chunks(tokenizer: VideoTokenizer, clip: Tensor, plan: Sequence[int
 def decode_in_chunks(
     tokenizer: VideoTokenizer, codes: Tensor, spec: TokenSpec, plan: Sequence[int]
 ) -> tuple[Tensor, State]:
-    """All frames of codes fed in chunks of these lengths, as far as they go, and then whatever is left."""
+    """All frames, the tail's among them, of codes fed in chunks of these lengths and then whatever is left."""
     parts, state, start = [], None, 0
     for length in (*plan, codes.shape[1]):
         frames, state = tokenizer.decode(codes[:, start : start + length], spec, state)
         start = min(start + length, codes.shape[1])
         parts.append(frames)
-    return torch.cat(parts, dim=2), state
+    tail = tokenizer.decode_tail(state)
+    return torch.cat(parts if tail is None else [*parts, tail], dim=2), state
 
 
 def influence(output: Tensor, source: Tensor, keep: int) -> Tensor:

@@ -4,6 +4,7 @@ A state is a tensor or a tuple of states. It goes in and comes out and is never 
 moved, saved and used twice, and activation checkpointing stays exact. Activations are channels-last: x_BTHWC.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias, cast
 
@@ -11,14 +12,22 @@ import torch
 from torch import Tensor, nn
 
 State: TypeAlias = Tensor | tuple["State", ...]
+LayerChange: TypeAlias = Callable[[int, Tensor], Tensor]  # from the number of a layer and its output to what is used
 
 
 class Streaming(nn.Module):
-    """A layer whose output at time t depends on the inputs up to t; on those of earlier calls through the state."""
+    """A layer whose output at time t depends on the inputs up to t; on those of earlier calls through the state.
 
+    A layer that looks ahead holds back the frames that its next input decides, and gives them with that input.
+    """
+
+    @abstractmethod
     def forward(self, x_BTHWC: Tensor, state: State | None) -> tuple[Tensor, State]:
         """The output for these frames as in a pass over the whole stream, and the state for the next call."""
-        raise NotImplementedError
+
+    def finish(self, x_BTHWC: Tensor | None, state: State | None) -> Tensor | None:
+        """The last output of a stream: that for its last frames, if there are some, and what was held back."""
+        return None if x_BTHWC is None else self(x_BTHWC, state)[0]
 
     def is_start(self, state: State | None) -> bool:
         """Whether a stream with this state has had no frame yet."""
@@ -34,17 +43,40 @@ class StreamingSequential(Streaming):
         self.streaming_layers = sum(isinstance(layer, Streaming) for layer in self.layers)
 
     def forward(self, x_BTHWC: Tensor, state: State | None) -> tuple[Tensor, State]:
-        before = iter([None] * self.streaming_layers if state is None else self._split(state))
-        after: list[State] = []
-        for layer in self.layers:
+        return self.apply_layers(x_BTHWC, state)
+
+    def finish(self, x_BTHWC: Tensor | None, state: State | None) -> Tensor | None:
+        return self.finish_layers(x_BTHWC, state)
+
+    def apply_layers(
+        self, x_BTHWC: Tensor, state: State | None, change: LayerChange | None = None
+    ) -> tuple[Tensor, State]:
+        """`change`, if there is one, changes the output of each layer."""
+        before, after = iter(self._split(state)), list[State]()
+        for number, layer in enumerate(self.layers):
             if isinstance(layer, Streaming):
                 x_BTHWC, layer_state = layer(x_BTHWC, next(before))
                 after.append(layer_state)
             else:
                 x_BTHWC = layer(x_BTHWC)
+            x_BTHWC = x_BTHWC if change is None else change(number, x_BTHWC)
         return x_BTHWC, tuple(after)
 
-    def _split(self, state: State) -> tuple[State, ...]:
+    def finish_layers(
+        self, x_BTHWC: Tensor | None, state: State | None, change: LayerChange | None = None
+    ) -> Tensor | None:
+        before = iter(self._split(state))
+        for number, layer in enumerate(self.layers):
+            if isinstance(layer, Streaming):
+                x_BTHWC = layer.finish(x_BTHWC, next(before))
+            elif x_BTHWC is not None:
+                x_BTHWC = layer(x_BTHWC)
+            x_BTHWC = x_BTHWC if change is None or x_BTHWC is None else change(number, x_BTHWC)
+        return x_BTHWC
+
+    def _split(self, state: State | None) -> tuple[State | None, ...]:
+        if state is None:
+            return (None,) * self.streaming_layers
         if not isinstance(state, tuple) or len(state) != self.streaming_layers:
             found = f"{len(state)} parts" if isinstance(state, tuple) else "a single tensor"
             raise ValueError(f"the state of another model: {found}, expected {self.streaming_layers} parts")

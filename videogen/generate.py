@@ -71,6 +71,7 @@ class GenerationState(NamedTuple):
     rollout: Rollout[Past]  # the sampler's state: the prior's KV cache and the last latent frame
     decoder: State
     context: Context  # what `switch_prompt` computes a new KV cache from
+    skip: int = 0  # frames of the context that a decoder that looks ahead has not given yet; they are no output
 
 
 class LatentSeconds(NamedTuple):
@@ -81,9 +82,9 @@ class LatentSeconds(NamedTuple):
 
 
 class LatentOutput(NamedTuple):
-    """One latent frame of each video, and the frames that it decodes to."""
+    """One latent frame of each video, and the frames that it completes."""
 
-    frames: Tensor  # uint8 [B, frames of this latent frame, H, W, 3]
+    frames: Tensor  # uint8 [B, T, H, W, 3]
     codes_BNK: Tensor
     steps_B: Tensor  # the sampling steps that each video took
     seconds: LatentSeconds
@@ -100,11 +101,20 @@ def generate(
 
     A call collects the output of this loop; `videogen.stream` does the same steps, one for each frame that is needed.
     """
-    state, count, number = prefill(model, request, context), 0, 0
-    while num_frames is None or count < num_frames:
+    state, number = prefill(model, request, context), 0
+    last = None if num_frames is None else latent_frames_for(num_frames, state)
+    while number != last:
         state, output = step(model, request, state, control_at(model, request, number), clock)
-        count, number = count + output.frames.shape[1], number + 1
+        number += 1
+        if number == last and (held := tail(model, state)) is not None:
+            output = output._replace(frames=torch.cat([output.frames, held], 1))
         yield output
+
+
+def latent_frames_for(num_frames: int, state: GenerationState) -> int:
+    """The number of latent frames that hold so many frames after those that the state begins with."""
+    spec, before = state.rollout.spec, state.rollout.frame
+    return spec.latent_frames(spec.video_frames(before) + num_frames) - before if num_frames > 0 else 0
 
 
 @torch.no_grad()
@@ -113,14 +123,15 @@ def prefill(model: PriorModel, request: GenerationRequest, context: Context | No
     """The state before the first new latent frame. The frames of the context are not part of the output."""
     context = empty_context(model, len(request.seeds)) if context is None else with_control(model, context)
     codes_BTNK, spec, _ = context
-    decoder = model.tokenizer.begin_decoding(captions_of(model, request))
+    decoder, skip = model.tokenizer.begin_decoding(captions_of(model, request)), 0
     if codes_BTNK.shape[1]:
-        _, decoder = model.tokenizer.network.decode(codes_BTNK, spec, decoder)
+        shown, decoder = model.tokenizer.network.decode(codes_BTNK, spec, decoder)
+        skip = spec.video_frames(codes_BTNK.shape[1]) - shown.shape[2]
     visible = trim_context(model, context)
     past = prefill_past(model, request, visible)
     previous_BNK = codes_BTNK[:, -1] if codes_BTNK.shape[1] else None
     rollout = start_rollout(model.network, past, request.seeds, spec, codes_BTNK.shape[1], previous_BNK)
-    return GenerationState(rollout, decoder, visible)
+    return GenerationState(rollout, decoder, visible, skip)
 
 
 def prefill_past(model: PriorModel, request: GenerationRequest, context: Context) -> Past:
@@ -172,11 +183,19 @@ def step(
     prior.check(state.rollout.frame)
     sampled_at, codes_B1NK = clock(), sampled.codes_BNK.unsqueeze(1)
     clip, decoder = model.tokenizer.network.decode(codes_B1NK, rollout.spec, state.decoder)
-    frames, decoded_at = to_frames(clip), clock()
+    frames, decoded_at = to_frames(clip)[:, state.skip :], clock()
     context = trim_context(model, append_to_context(state.context, codes_B1NK, control))
     seconds = LatentSeconds(sampled_at - began, decoded_at - sampled_at)
     output = LatentOutput(frames, sampled.codes_BNK, sampled.steps_B, seconds)
-    return GenerationState(rollout, decoder, context), output
+    return GenerationState(rollout, decoder, context, max(0, state.skip - clip.shape[2])), output
+
+
+@torch.no_grad()
+@on_free_cores
+def tail(model: PriorModel, state: GenerationState) -> Tensor | None:
+    """The frames uint8 [B, T, H, W, 3] that a decoder that looks ahead holds back, if no latent frame follows."""
+    clip = model.tokenizer.network.decode_tail(state.decoder)
+    return None if clip is None else to_frames(clip)[:, state.skip :]
 
 
 def switch_prompt(model: PriorModel, request: GenerationRequest, state: GenerationState) -> GenerationState:

@@ -24,6 +24,7 @@ from videogen.generate import (
     prefill,
     step,
     switch_prompt,
+    tail,
 )
 from videogen.generation.arguments import as_control_plan
 from videogen.generation.conditioning_frames import ConditioningFrames
@@ -102,7 +103,8 @@ class VideoStream:
         if self._closed or self.frames == 0:
             raise StopIteration
         while not self._waiting:
-            self._step()
+            if not self._ends_with_tail():
+                self._step()
         self.frames = None if self.frames is None else self.frames - 1
         return self._waiting.popleft()
 
@@ -143,11 +145,26 @@ class VideoStream:
             self.stats.first_frame = self._prefill_seconds + sum(output.seconds)
         self._closed = False
 
+    def _ends_with_tail(self) -> bool:
+        """Gives the frames that the decoder holds back, if the stream ends with them."""
+        spec = self.generation.rollout.spec
+        if self.frames is None or self.frames > spec.delay * spec.frames_per_latent:
+            return False
+        held = tail(self.model, self.generation)
+        if held is None or held.shape[1] < self.frames:
+            return False
+        self._waiting.extend(held[0].cpu().numpy())
+        return True
+
     def _apply_prompt(self) -> None:
         began = self.clock()
         self.request = replace(self.request, prompts=(self.prompt,))
-        apply = switch_prompt if self.transition == "recache" else new_scene
-        self.generation = apply(self.model, self.request, self.generation)
+        if self.transition == "recache":
+            self.generation = switch_prompt(self.model, self.request, self.generation)
+        else:
+            held = tail(self.model, self.generation)  # the old scene's last frames
+            self._waiting.extend([] if held is None else held[0].cpu().numpy())
+            self.generation = new_scene(self.model, self.request, self.generation)
         self.stats.prior += self.clock() - began
 
 

@@ -107,6 +107,9 @@ class PatchTokenizer(nn.Module):
         return self.encode(waiting[:, :, -1:].expand(-1, -1, missing, -1, -1), state)[0]
 
     @torch.no_grad()
+    def decode_tail(self, state: Any) -> Tensor | None:
+        return None
+
     def decode(self, codes: Tensor, spec: TokenSpec, state: Any = None) -> tuple[Tensor, Any]:
         spec.check(codes)
         clip, state = self._decode(self.codes.to_latents(codes), spec, state)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from interfaces.tokenizer import encode_clip
+from interfaces.tokenizer import decode_clip, encode_clip
 from prior.config import Objective, PriorShape
 from prior.head_config import ChainConfig, DepthConfig, FlatConfig, FlowConfig, HeadConfig
 from prior.kinds import AnyPriorShape
@@ -31,7 +31,7 @@ from videogen.conditioning import BPEConfig
 from videogen.data import build_index
 from videogen.generate import Context, GenerationRequest, prefill, step
 from videogen.io import read
-from videogen.io.pixels import to_clip
+from videogen.io.pixels import to_clip, to_frames
 from videogen.models import load_prior, load_tokenizer, tokenizer_files
 from videogen.models.registry import TOKENIZERS, Kind, kind_of
 from videogen.pipeline import VideoPipeline
@@ -42,7 +42,8 @@ from videogen.training.prior.config import PriorPhaseConfig, PriorTrainingConfig
 from videogen.training.prior.run import run_prior
 
 SIZE, FRAMES = 64, 9
-VIDTOK = VidTokConfig("1.0", (8, 8, 16, 16, 16), 1, (2, 3), (1, 2), RoundedFSQConfig((8,) * 4))
+VIDTOK = VidTokConfig("1.1", (8, 8, 16, 16, 16), 1, (2, 3), (1, 2), RoundedFSQConfig((8,) * 4))
+AHEAD = "vidtok, whose decoder looks ahead"
 PROMPTS = ("a small red ring drifts left", "a big blue disc spins")
 
 
@@ -81,7 +82,7 @@ FAMILIES = {
         PatchConfig((16, 8), cells=(16,)), tokens=16, bits=7, objective="autoregressive", control=2, kind="pixelcnn"
     ),
     "control": Family(PatchConfig((512,), cells=(16,)), tokens=16, bits=9, control=3),
-    "vidtok": Family(VIDTOK, tokens=16, bits=12),
+    AHEAD: Family(VIDTOK, tokens=16, bits=12),
 }
 
 
@@ -256,3 +257,25 @@ def test_a_control_counts_as_it_was_when_it_was_set(folder: Path) -> None:
         control[:] = later
         streams.append(np.stack([*frames, *islice(stream, 8)]))
     assert np.array_equal(*streams)
+
+
+@pytest.mark.parametrize("family", [AHEAD], indirect=True)
+def test_a_scene_that_is_cut_is_shown_to_its_end(folder: Path) -> None:
+    pipe = VideoPipeline.from_pretrained(folder / "run")
+    whole = pipe(PROMPTS[0], generator=5, num_frames=9, output_type="uint8").frames[0]
+    stream = pipe.stream(PROMPTS[0], generator=5, transition="cut")
+    shown = list(islice(stream, 6))  # three latent frames; the decoder holds back the other frames
+    stream.prompt = PROMPTS[1]
+    assert np.array_equal(np.stack([*shown, *islice(stream, 3)]), whole)
+
+
+@pytest.mark.parametrize("family", [AHEAD], indirect=True)
+def test_frames_that_are_held_back_of_a_context_are_no_output(folder: Path) -> None:
+    pipe = VideoPipeline.from_pretrained(folder / "run")
+    clip = pipe(PROMPTS[0], num_frames=5, generator=1, output_type="uint8").frames[0]
+    new = pipe(PROMPTS[0], num_frames=6, generator=1, video=clip, output_type="uint8").frames[0]
+    codes = torch.as_tensor(pipe(PROMPTS[0], num_frames=6, generator=1, video=clip, output_type="codes").frames)
+    network = pipe.model.tokenizer.network
+    both = torch.cat([encode_clip(network, to_clip(torch.as_tensor(clip)[None])), codes], 1)
+    frames = to_frames(decode_clip(network, both, pipe.model.spec))[0, 5:11]
+    assert np.array_equal(new, frames.numpy())

@@ -107,6 +107,9 @@ class StripeTokenizer:
         missing = -state.shape[2] % 4
         return self.encode(torch.cat([state, state[:, :, -1:].expand(-1, -1, missing, -1, -1)], 2))[0]
 
+    def decode_tail(self, state: Tensor | None) -> Tensor | None:
+        return None
+
     def decode(self, codes: Tensor, spec: TokenSpec, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         colors = codes.permute(0, 3, 1, 2).repeat_interleave(4, 2)[:, :, :, None, :]
         return colors.repeat_interleave(2, -1).expand(-1, -1, -1, 8, -1), torch.zeros(1)

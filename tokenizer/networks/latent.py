@@ -87,6 +87,7 @@ class LatentTokenizer(nn.Module):
     """
 
     still_start: bool = True  # see `tokenizer.laws.StillStart`
+    delay: int = 0  # latent frames that the decoder looks ahead
 
     def __init__(
         self,
@@ -132,7 +133,7 @@ class LatentTokenizer(nn.Module):
         groups = self.layout.groups((height // self.config.f_s, width // self.config.f_s))
         size = (height, width) if self.layout.needs_size else None
         books, channels = self.quantizer.codebooks, self.quantizer.channels
-        return TokenSpec(books, groups, self.config.f_t, first_frames=1, channels=channels, size=size)
+        return TokenSpec(books, groups, self.config.f_t, 1, self.delay, channels, size)
 
     def forward(self, clip_BCTHW: Tensor, text: Text | None = None) -> Reconstruction:
         """Encode, quantize and decode a whole clip of any length, with gradients; the decoder is given the captions."""
@@ -163,7 +164,10 @@ class LatentTokenizer(nn.Module):
     def _decode_parallel(self, latents_BTND: Tensor, grid: tuple[int, int], text: Text | None) -> Tensor:
         features_BThwF = self.layout.decode(latents_BTND, grid)
         state = None if text is None else self._conditioned_decoder().read(text)
-        return self.patchify.inverse(self.decoder(features_BThwF, state)[0])[:, :, self.config.f_t - 1 :]
+        x_BTHWC, state = self.decoder(features_BThwF, state)
+        held_BTHWC = self.decoder.finish(None, state)
+        whole_BTHWC = x_BTHWC if held_BTHWC is None else torch.cat([x_BTHWC, held_BTHWC], dim=1)
+        return self.patchify.inverse(whole_BTHWC)[:, :, self.config.f_t - 1 :]
 
     def begin_decoding(self, text: Text | None) -> State | None:
         """The state of a decoder that has decoded nothing yet and is given these captions, one for each clip."""
@@ -206,12 +210,21 @@ class LatentTokenizer(nn.Module):
 
     @torch.no_grad()
     def decode(self, codes_BTNK: Tensor, spec: TokenSpec, state: State | None = None) -> tuple[Tensor, State | None]:
-        """Frames in [-1, 1] of any number of latent frames: one for the first of a stream, f_t for each later one."""
+        """Frames in [-1, 1] of any number of latent frames: one for the first of a stream, f_t for each later one.
+
+        A decoder that looks ahead holds frames back until their next latent frame, or `decode_tail`, comes.
+        """
         self._grid(spec)
         spec.check(codes_BTNK)
         groups = [self.quantizer.of_group(n).to_latents(codes_BTNK[:, :, part]) for n, part in enumerate(spec.slices)]
         clip_BCTHW, state = self.decode_latents(torch.cat(groups, dim=2), spec, state)
         return clip_BCTHW.clamp(-1, 1), state
+
+    @torch.no_grad()
+    def decode_tail(self, state: State | None) -> Tensor | None:
+        """The frames that a decoder holds back at the end of a stream; None: it holds back none."""
+        clip_BCTHW = self.decode_latents_tail(state)
+        return None if clip_BCTHW is None else clip_BCTHW.clamp(-1, 1)
 
     def encode_latents(self, clip_BCTHW: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
         """Like `encode`, but returns the continuous latents [B, T', N, D] before the quantizer."""
@@ -233,6 +246,11 @@ class LatentTokenizer(nn.Module):
             x_BTHWC, state = self.decoder(features_BThwF, state)
             clips.append(self.patchify.inverse(x_BTHWC)[:, :, skip:])
         return torch.cat(clips, dim=2), state
+
+    def decode_latents_tail(self, state: State | None) -> Tensor | None:
+        """Like `decode_tail`, but not clamped."""
+        x_BTHWC = self.decoder.finish(None, state)
+        return None if x_BTHWC is None else self.patchify.inverse(x_BTHWC)
 
     def _encode(self, clip_BCTHW: Tensor, state: State | None) -> tuple[list[Coding], State | None]:
         """What is known of each latent frame that these frames complete, or of the whole clip if not causal."""

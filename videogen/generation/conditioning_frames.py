@@ -78,10 +78,11 @@ def decode_context(model: "PriorModel", context: Context) -> "Tensor":
     """Frames uint8 [1, T, H, W, 3]."""
     import torch
 
+    from interfaces.tokenizer import decode_clip
     from videogen.io.pixels import to_frames
 
     with torch.no_grad():
-        return to_frames(model.tokenizer.network.decode(context.codes_BTNK, context.spec)[0])
+        return to_frames(decode_clip(model.tokenizer.network, context.codes_BTNK, context.spec))
 
 
 def psnr_of(frames: Frames, shown_1THWC: "Tensor") -> float:

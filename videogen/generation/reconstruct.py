@@ -48,7 +48,9 @@ def round_trip(
         waiting = [originals[done:]]
         if done:
             yield ReconstructedChunk(originals[:done], to_frames(clip)[0].cpu(), codes[0].cpu())
-    if spec is not None and len(waiting[0]):  # an incomplete latent frame
+    if spec is not None and len(waiting[0]):  # an incomplete latent frame, or a decoder that looks ahead
         codes = tokenizer.encode_tail(encoder)
-        clip, _ = tokenizer.decode(codes, spec, decoder)
-        yield ReconstructedChunk(waiting[0], to_frames(clip)[0].cpu()[: len(waiting[0])], codes[0].cpu())
+        clip, decoder = tokenizer.decode(codes, spec, decoder)
+        tail = tokenizer.decode_tail(decoder)
+        frames = to_frames(clip if tail is None else torch.cat([clip, tail], dim=2))[0, : len(waiting[0])]
+        yield ReconstructedChunk(waiting[0], frames.cpu(), codes[0].cpu())

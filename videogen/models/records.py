@@ -91,8 +91,7 @@ class TokenizerModel:
     def check_causal(self) -> None:
         """UsageError if it cannot stream: such a tokenizer is for comparisons, not for videos or token sets."""
         if not self.network.causal:
-            other = "version 1.0 can" if getattr(self.config, "kind", None) == "vidtok" else "train with causal: true"
-            raise UsageError(f"{self.path}: its tokenizer is not causal, so it cannot stream; {other}")
+            raise UsageError(f"{self.path}: its tokenizer is not causal, so it cannot stream; train with causal: true")
 
     def parameters_of(self, part: str) -> "list[nn.Parameter]":
         """Those whose names begin with `part`, such as decoder."""

@@ -17,8 +17,8 @@ class VidTokConfig:
     """The network has levels from the finest, of single pixels, to the coarsest; each halves height and width.
 
     Version 1.0 pads time with zeros and repeats frames where it has more of them. Version 1.1 pads with the first frame
-    and interpolates between frames, so that its decoder looks ahead: it takes whole clips. Weights do not tell which of
-    the two they are for.
+    and interpolates between frames, so that its decoder looks a latent frame ahead. Weights do not tell which of the
+    two they are for.
     """
 
     version: Version
@@ -54,7 +54,12 @@ class VidTokConfig:
     @property
     def causal(self) -> bool:
         """Whether it can stream."""
-        return self.version == "1.0"
+        return True
+
+    @property
+    def delay(self) -> int:
+        """Latent frames that the decoder looks ahead."""
+        return 1 if self.version == "1.1" else 0
 
     @property
     def repeats_first(self) -> bool:

@@ -3,6 +3,7 @@
 Modules inside a layer have their published names, but for a `conv` too many where ours wrap a convolution once more.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable
 
 import torch
@@ -53,9 +54,9 @@ class PaddedConv(Streaming):
             past = state_tensors(state, self.keep)
         return torch.cat([*past, x_BTHWC], dim=1), (*past, *last_frames(x_BTHWC, self.keep))[-self.keep :]
 
+    @abstractmethod
     def convolve(self, frames_BTHWC: Tensor) -> Tensor:
         """One frame for each `stride` positions of the kernel inside these frames."""
-        raise NotImplementedError
 
 
 class PositionConv(PaddedConv):
@@ -194,30 +195,56 @@ class TimeUp(SigmaMix):
     """[B, T, H, W, C] -> [B, 2 T, H, W, C]: each frame twice, and a kernel over these frames."""
 
     def forward(self, x_BTHWC: Tensor, state: State | None) -> tuple[Tensor, State]:
-        doubled_BTHWC = self.doubled(x_BTHWC)
+        return self.mixed(x_BTHWC.repeat_interleave(2, dim=1), state)
+
+    def mixed(self, doubled_BTHWC: Tensor, state: State | None) -> tuple[Tensor, State]:
         convolved_BTHWC, state = self.conv(doubled_BTHWC, state)
         return self.mix(doubled_BTHWC, convolved_BTHWC), state
 
-    def doubled(self, x_BTHWC: Tensor) -> Tensor:
-        return x_BTHWC.repeat_interleave(2, dim=1)
-
 
 class LinearTimeUp(TimeUp):
-    """The same with frames between those of a whole clip; the `alone` frames of the first latent frame apart."""
+    """The same with frames between those that come in; the `alone` frames of the first latent frame apart.
+
+    The second of the two frames that each becomes lies between it and the next, so the last one is held back until the
+    next frame comes. The state is the last frame, none after the first latent frame, and that of the kernel.
+    """
 
     def __init__(self, dim: int, repeats_first: bool, alone: int):
         super().__init__(dim, repeats_first)
         self.alone = alone
 
     def forward(self, x_BTHWC: Tensor, state: State | None) -> tuple[Tensor, State]:
-        assert state is None, "interpolation needs the whole clip in one call"
-        return super().forward(x_BTHWC, state)
+        first = self.alone if state is None else 0
+        last_BTHWC, kernel = (x_BTHWC[:, :0].clone(), None) if state is None else self.split(state)
+        doubled, x_BTHWC = [between(x_BTHWC[:, :first])] if first else [], x_BTHWC[:, first:]
+        if x_BTHWC.shape[1]:
+            # of the frames that the last one becomes the first has gone; the last of these waits for the next frame
+            frames_BTHWC = between(torch.cat([last_BTHWC, x_BTHWC], dim=1))
+            doubled.append(frames_BTHWC[:, last_BTHWC.shape[1] : -1])
+            last_BTHWC = x_BTHWC[:, -1:].clone()
+        mixed_BTHWC, kernel = self.mixed(torch.cat(doubled, dim=1), kernel)
+        return mixed_BTHWC, (last_BTHWC, kernel)
 
-    def doubled(self, x_BTHWC: Tensor) -> Tensor:
-        return torch.cat([interpolate(x_BTHWC[:, : self.alone]), interpolate(x_BTHWC[:, self.alone :])], dim=1)
+    def finish(self, x_BTHWC: Tensor | None, state: State | None) -> Tensor | None:
+        before = []
+        if x_BTHWC is not None:
+            out_BTHWC, state = self(x_BTHWC, state)
+            before.append(out_BTHWC)
+        if state is None:
+            return None
+        last_BTHWC, kernel = self.split(state)
+        if last_BTHWC.shape[1]:
+            before.append(self.mixed(between(last_BTHWC)[:, 1:], kernel)[0])
+        return torch.cat(before, dim=1) if before else None
+
+    def split(self, state: State) -> tuple[Tensor, State]:
+        last_BTHWC, kernel = split_pair(state)
+        if not isinstance(last_BTHWC, Tensor):
+            raise ValueError("the state of another layer: expected the last frame and the state of a convolution")
+        return last_BTHWC, kernel
 
 
-def interpolate(x_BTHWC: Tensor) -> Tensor:
+def between(x_BTHWC: Tensor) -> Tensor:
     """Twice as many frames, each 3 / 4 of the nearest and 1 / 4 of the next nearest; the outer ones are plain."""
     before, after = (
         torch.cat(parts, 1) for parts in ((x_BTHWC[:, :1], x_BTHWC[:, :-1]), (x_BTHWC[:, 1:], x_BTHWC[:, -1:]))

@@ -16,7 +16,7 @@ class VidTokTokenizer(LatentTokenizer):
 
     def __init__(self, config: VidTokConfig):
         super().__init__(config, Patchify(1, 1), make_encoder, make_decoder)
-        self.still_start = config.repeats_first
+        self.still_start, self.delay = config.repeats_first, config.delay
 
     @property
     def last_layer(self) -> Tensor:

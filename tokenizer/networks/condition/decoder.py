@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from interfaces.prior import Text
 from tokenizer.networks.condition.config import ConditionConfig, FilmConfig
 from tokenizer.networks.condition.layers import CaptionEmbedding, ConditionLayer, CrossAttention, Film
-from tokenizer.streaming import State, Streaming, StreamingSequential, map_state
+from tokenizer.streaming import LayerChange, State, StreamingSequential, map_state
 
 CONDITION_WEIGHTS = "decoder.condition."  # how the names of their weights begin in a tokenizer
 
@@ -79,17 +79,23 @@ class ConditionedSequential(StreamingSequential):
         captions, *rest = (self.no_captions(len(x_BTHWC)),) if state is None else self.split_captions(state)
         if rows_of(captions) != len(x_BTHWC):
             raise ValueError(f"{rows_of(captions)} captions for {len(x_BTHWC)} clips")
-        before = iter(self._split(rest[0]) if rest else [None] * self.streaming_layers)
-        read, after = iter(cast(tuple[State, ...], captions)), list[State]()
-        for number, layer in enumerate(self.layers):
-            if isinstance(layer, Streaming):
-                x_BTHWC, layer_state = layer(x_BTHWC, next(before))
-                after.append(layer_state)
-            else:
-                x_BTHWC = layer(x_BTHWC)
-            if number in self.condition_layers:
-                x_BTHWC = self.condition_layers[number](x_BTHWC, next(read))
-        return x_BTHWC, (captions, tuple(after))
+        x_BTHWC, layers = self.apply_layers(x_BTHWC, rest[0] if rest else None, self.given(captions))
+        return x_BTHWC, (captions, layers)
+
+    def finish(self, x_BTHWC: Tensor | None, state: State | None) -> Tensor | None:
+        if state is None:
+            return super().finish(x_BTHWC, None)
+        captions, *rest = self.split_captions(state)
+        return self.finish_layers(x_BTHWC, rest[0] if rest else None, self.given(captions))
+
+    def given(self, captions: State) -> LayerChange:
+        """Applies the condition layers, each after its layer."""
+        read = dict(zip(self.condition_layers, cast(tuple[State, ...], captions), strict=True))
+
+        def change(number: int, x_BTHWC: Tensor) -> Tensor:
+            return self.condition_layers[number](x_BTHWC, read[number]) if number in read else x_BTHWC
+
+        return change
 
     @property
     def embedding(self) -> CaptionEmbedding:

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from interfaces.tokenizer import decode_clip
 from interfaces.tokens import TokenSpec
 from videogen.evaluation.codebook.parts import CodebookPart
 from videogen.io.pixels import to_frames
@@ -31,9 +32,9 @@ def decode_codes(model: TokenizerModel, part: CodebookPart, entries_V: Tensor, o
 
 
 def decode_still(model: TokenizerModel, spec: TokenSpec, codes_BK: Tensor) -> NDArray[np.uint8]:
-    """The last frame of the first latent frame; those behind it are there for decoders that look ahead."""
-    codes_BTNK = codes_BK[:, None, None].expand(-1, 1 + spec.delay, spec.tokens, -1).to(model.device)
-    clip_BCTHW = model.network.decode(codes_BTNK.contiguous(), spec)[0]
+    """The last frame of a clip of a single latent frame."""
+    codes_BTNK = codes_BK[:, None, None].expand(-1, 1, spec.tokens, -1).to(model.device)
+    clip_BCTHW = decode_clip(model.network, codes_BTNK.contiguous(), spec)
     return to_frames(clip_BCTHW)[:, spec.first_frames - 1].cpu().numpy()
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from interfaces.tokenizer import encode_clip
+from interfaces.tokenizer import decode_clip, encode_clip
 from videogen.evaluation.generation.prompts import Clips, Prompts, true_clips
 from videogen.evaluation.generation.sampler_variants import SamplerVariant
 from videogen.generate import LatentOutput, generate
@@ -61,7 +61,7 @@ def reconstructed_clips(source: ClipSource, tokenizer: TokenizerModel) -> ClipSo
     def make(numbers: range) -> SourceClips:
         clips = source(numbers).clips
         codes_BTNK = encode_clip(network, to_clip(clips).to(network.device))
-        decoded, _ = network.decode(codes_BTNK, network.spec(*clips.shape[2:4]))
+        decoded = decode_clip(network, codes_BTNK, network.spec(*clips.shape[2:4]))
         return SourceClips(to_frames(decoded)[:, : clips.shape[1]].cpu().numpy())
 
     return make

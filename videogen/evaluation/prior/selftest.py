@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from interfaces.tokenizer import decode_clip
 from interfaces.tokens import TokenSpec
 from interfaces.verdict import Verdict
 from prior import caption_laws, laws
@@ -72,7 +73,7 @@ def a_stream_is_the_offline_result(model: PriorModel, request: GenerationRequest
     outputs = islice(generate(model, request, start.context), LATENT_FRAMES)
     codes_BTNK = torch.stack([output.codes_BNK for output in outputs], 1)
     state = model.tokenizer.begin_decoding(captions_of(model, request))
-    clip, _ = model.tokenizer.network.decode(codes_BTNK, start.context.spec, state)
+    clip = decode_clip(model.tokenizer.network, codes_BTNK, start.context.spec, state)
     offline = to_frames(clip)[0].cpu().numpy()
     stream = VideoStream.begin(model, request, start, len(offline), "recache")
     differing = int((np.stack(list(stream)) != offline).sum())

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interfaces.tokenizer import State, encode_clip
+from interfaces.tokenizer import State, decode_clip, encode_clip
 from tokenizer.quantize.usage import TableUsage, Usage
 from videogen.clip_spec import ClipSpec
 from videogen.data import ClipDataset, load_index
@@ -57,9 +57,9 @@ def evaluate_tokenizer(
             clip = to_clip(original[None].to(device))
             codes = encode_clip(model.network, clip)
             start = model.begin_decoding([sample.caption])
-            decoded = model.network.decode(codes, tokens, start)[0][:, :, : len(original)]
+            decoded = decode_clip(model.network, codes, tokens, start)[:, :, : len(original)]
             if start is not None:
-                without = to_frames(model.network.decode(codes, tokens)[0][:, :, : len(original)])[0].cpu()
+                without = to_frames(decode_clip(model.network, codes, tokens)[:, :, : len(original)])[0].cpu()
                 uncaptioned.append(Totals().plus_frames(without, original))
             frames = to_frames(decoded)[0].cpu()
             each.append(Totals().plus_frames(frames, original))
@@ -101,7 +101,7 @@ def psnr_of_first(
 ) -> Tensor:
     """PSNR of each frame, decoded from the first tokens of each latent frame alone."""
     spec = model.spec_of(*original.shape[1:3]).resized([(tokens,)])
-    decoded, _ = model.network.decode(codes_BTNK[:, :, :tokens], spec, decoder)
+    decoded = decode_clip(model.network, codes_BTNK[:, :, :tokens], spec, decoder)
     return psnr(to_frames(decoded[:, :, : len(original)])[0].cpu(), original)
 
 

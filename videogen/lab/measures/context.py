@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interfaces.tokenizer import encode_clip
+from interfaces.tokenizer import decode_clip, encode_clip
 from videogen.io.pixels import to_clip, to_frames
 from videogen.lab.job import PriorJob
 from videogen.models import TokenizerModel
@@ -58,7 +58,7 @@ class MeasureContext:
         """Any clips of this frame size, encoded and decoded: uint8 [N, T, H, W, 3]."""
         network, parts = self.model.network, []
         for part in torch.split(clips, AT_ONCE):
-            decoded, _ = network.decode(encode_clip(network, to_clip(part)), self.model.spec)
+            decoded = decode_clip(network, encode_clip(network, to_clip(part)), self.model.spec)
             parts.append(to_frames(decoded[:, :, : clips.shape[1]]))
         return torch.cat(parts)
 
@@ -68,5 +68,5 @@ class MeasureContext:
         for start in range(0, len(codes_NTNK), AT_ONCE):
             part = slice(start, start + AT_ONCE)
             state = None if captions is None else self.model.begin_decoding(captions[part])
-            parts.append(to_frames(self.model.network.decode(codes_NTNK[part], self.model.spec, state)[0]))
+            parts.append(to_frames(decode_clip(self.model.network, codes_NTNK[part], self.model.spec, state)))
         return torch.cat(parts)[:, : self.clips.shape[1]]

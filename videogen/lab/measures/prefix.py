@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from interfaces.tokenizer import State
+from interfaces.tokenizer import State, decode_clip
 from videogen.evaluation.tokenizer.metrics import psnr
 from videogen.io.pixels import to_frames
 from videogen.lab.measures import Figures
@@ -45,4 +45,4 @@ def decode_levels(context: MeasureContext, codes_BTNK: Tensor, levels: int, star
 def decode_tokens(context: MeasureContext, codes_BTNK: Tensor, tokens: int, start: State) -> Tensor:
     """Frames uint8 [B, T, H, W, 3] of the first tokens of these codes."""
     spec = context.model.spec.resized([(tokens,)])
-    return to_frames(context.model.network.decode(codes_BTNK[:, :, :tokens], spec, start)[0])
+    return to_frames(decode_clip(context.model.network, codes_BTNK[:, :, :tokens], spec, start))

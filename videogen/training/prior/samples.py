@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from interfaces.prior import Text
+from interfaces.tokenizer import decode_clip
 from interfaces.tokens import TokenSpec
 from prior.model import PriorBatch
 from prior.network import PriorNetwork
@@ -60,7 +61,7 @@ def write_samples(
     sampler = SamplerConfig(order="autoregressive" if network.autoregressive else "halton")
     codes_BTNK = torch.stack([each.codes_BNK for each in sample_frames(network, rollout, sampler, latent_frames)], 1)
     state = tokenizer.begin_decoding(captions)
-    clip, _ = tokenizer.network.decode(codes_BTNK.to(tokenizer.network.device), spec, state)
+    clip = decode_clip(tokenizer.network, codes_BTNK.to(tokenizer.network.device), spec, state)
     videos = list(to_frames(clip).cpu().numpy())
     scale = max(1, round(112 / videos[0].shape[1]))
     contact_sheet(videos, list(captions), scale=scale).save(place.with_suffix(".png"))
