@@ -6,8 +6,9 @@ Then it commits the sampled latent frame to the past.
 Legend: B streams, N tokens of a latent frame, M some of them, K codes of a token.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
+from typing import Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -74,13 +75,30 @@ class TokenRNG(Protocol):
         """float64 [B, M, count], standard normal."""
 
 
+@runtime_checkable
+class TokenCoder(Protocol):
+    """Decides codes in place of random numbers: one that writes given codes, or reads codes that were written."""
+
+    def none(self) -> Tensor:
+        """No codes yet: int64 [B, M, 0]."""
+
+    def code(self, probabilities_BMV: Tensor, symbol: Callable[[Tensor], Tensor]) -> Tensor:
+        """int64 [B, M]: the next code of each token, told how likely each code is.
+
+        `symbol` gives this code of given tokens [B, M, K]: one of their codes, or the number of the whole token.
+        """
+
+
+TokenSource: TypeAlias = TokenRNG | TokenCoder
+
+
 class Proposal(Protocol):
     """A distribution for each token of a latent frame, or for some of them."""
 
     def at(self, positions_BM: Tensor) -> "Proposal":
         """The distributions of these tokens only, numbered in decode order."""
 
-    def sample(self, settings: DrawSettings, rng: TokenRNG) -> tuple[Tensor, Tensor]:
+    def sample(self, settings: DrawSettings, rng: TokenSource) -> tuple[Tensor, Tensor]:
         """Codes [B, M, K], and `settings.score` of each token float32 [B, M].
 
         With guidance the proposal has 2B streams, with text and then without, and the result has B.

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol, cast
 import torch
 from torch import Tensor
 
-from interfaces.prior import DrawSettings, TokenRNG
+from interfaces.prior import DrawSettings, TokenSource
 from interfaces.tokens import TokenSpec
 
 
@@ -29,7 +29,7 @@ class Head(Protocol):
     def losses(self, features: Tensor, codes: Tensor, smoothing: float = 0.0) -> TokenLosses:
         """The losses of the true codes [..., K]; `smoothing` is label smoothing."""
 
-    def sample(self, features_BMC: Tensor, settings: DrawSettings, rng: TokenRNG) -> tuple[Tensor, Tensor]:
+    def sample(self, features_BMC: Tensor, settings: DrawSettings, rng: TokenSource) -> tuple[Tensor, Tensor]:
         """See `interfaces.prior.Proposal.sample`."""
 
     def guesses(self, features: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ class TokenProposal:
         positions_BM = positions_BM if pairs == 1 else torch.cat([positions_BM] * pairs)
         return TokenProposal(at_positions(self.features, positions_BM), self.head)
 
-    def sample(self, settings: DrawSettings, rng: TokenRNG) -> tuple[Tensor, Tensor]:
+    def sample(self, settings: DrawSettings, rng: TokenSource) -> tuple[Tensor, Tensor]:
         return self.head.sample(self.features, settings, rng)
 
     def log_probability(self, codes_BMK: Tensor, settings: DrawSettings) -> Tensor:

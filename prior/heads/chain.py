@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from interfaces.prior import DrawSettings, TokenRNG
+from interfaces.prior import DrawSettings, TokenSource
 from interfaces.tokens import TokenSpec
 from prior.head_config import ChainConfig
 from prior.heads.base import TokenLosses, code_losses, codebooks_of, sum_losses
@@ -53,7 +53,7 @@ class ChainHead(nn.Module):
         places = range(len(self.codebooks))
         return sum_losses(code_losses(self(features, codes[..., :k]), codes[..., k], smoothing) for k in places)
 
-    def sample(self, features_BMC: Tensor, settings: DrawSettings, rng: TokenRNG) -> tuple[Tensor, Tensor]:
+    def sample(self, features_BMC: Tensor, settings: DrawSettings, rng: TokenSource) -> tuple[Tensor, Tensor]:
         return sample_codes(self.code_by_code(features_BMC), len(self.codebooks), settings, rng)
 
     def log_probability(self, features_BMC: Tensor, codes_BMK: Tensor, settings: DrawSettings) -> Tensor:

@@ -7,7 +7,7 @@ weigh each code before the one it predicts, which residual codes with many level
 import torch
 from torch import Tensor, nn
 
-from interfaces.prior import DrawSettings, TokenRNG
+from interfaces.prior import DrawSettings, TokenSource
 from interfaces.tokens import TokenSpec
 from prior.attention import attend_all
 from prior.blocks import Block
@@ -68,7 +68,7 @@ class DepthHead(nn.Module):
         pairs = zip(self(features, codes), codes.unbind(-1), strict=True)
         return sum_losses(code_losses(logits, code, smoothing) for logits, code in pairs)
 
-    def sample(self, features_BMC: Tensor, settings: DrawSettings, rng: TokenRNG) -> tuple[Tensor, Tensor]:
+    def sample(self, features_BMC: Tensor, settings: DrawSettings, rng: TokenSource) -> tuple[Tensor, Tensor]:
         reader = DepthReader(self, features_BMC)
         return sample_codes(reader.logits, len(self.codebooks), settings, rng)
 

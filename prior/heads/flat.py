@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from interfaces.prior import DrawSettings, TokenRNG
+from interfaces.prior import DrawSettings, TokenSource
 from interfaces.tokens import TokenSpec
 from prior.head_config import FlatConfig
 from prior.heads.base import TokenLosses, code_losses, codebooks_of
@@ -34,8 +34,8 @@ class FlatHead(nn.Module):
     def losses(self, features: Tensor, codes: Tensor, smoothing: float = 0.0) -> TokenLosses:
         return code_losses(self(features), self.joined(codes), smoothing)
 
-    def sample(self, features_BMC: Tensor, settings: DrawSettings, rng: TokenRNG) -> tuple[Tensor, Tensor]:
-        numbers_BM1, confidence_BM = sample_codes(lambda _: self(features_BMC), 1, settings, rng)
+    def sample(self, features_BMC: Tensor, settings: DrawSettings, rng: TokenSource) -> tuple[Tensor, Tensor]:
+        numbers_BM1, confidence_BM = sample_codes(lambda _: self(features_BMC), 1, settings, rng, self.symbol)
         return self.split(numbers_BM1.squeeze(-1)), confidence_BM
 
     def log_probability(self, features_BMC: Tensor, codes_BMK: Tensor, settings: DrawSettings) -> Tensor:
@@ -47,6 +47,9 @@ class FlatHead(nn.Module):
 
     def readings(self, features: Tensor, codes: Tensor) -> list[Tensor]:
         return [self(features)]
+
+    def symbol(self, place: int, codes_K: Tensor) -> Tensor:
+        return self.joined(codes_K)
 
     def joined(self, codes_K: Tensor) -> Tensor:
         """Codes [..., K] to the number of the token [...]."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from interfaces.prior import DrawSettings, TokenRNG
+from interfaces.prior import DrawSettings, TokenCoder, TokenSource
 from interfaces.tokens import TokenSpec
 from prior.head_config import FlowConfig
 from prior.heads.base import TokenLosses
@@ -82,7 +82,8 @@ class FlowHead(nn.Module):
         loss = (self(self.enter(features), partly, time) - (tokens - noise)).square().mean((0, -1))
         return TokenLosses(loss, loss.detach(), torch.zeros_like(loss, dtype=torch.bool))
 
-    def sample(self, features_BMC: Tensor, settings: DrawSettings, rng: TokenRNG) -> tuple[Tensor, Tensor]:
+    def sample(self, features_BMC: Tensor, settings: DrawSettings, rng: TokenSource) -> tuple[Tensor, Tensor]:
+        assert not isinstance(rng, TokenCoder), "a flow has no probabilities to code with"
         noise_BMD = rng.normals(self.mean.shape[-1]).to(self.mean.dtype)
         tokens_BMD = self.path(features_BMC, settings.temperature * noise_BMD, settings)
         return tokens_BMD, torch.zeros_like(tokens_BMD[..., 0], dtype=torch.float32)

@@ -1,23 +1,34 @@
 """Samples codes from logits: guidance, temperature, top-k, top-p, draw. Pure functions of logits and random numbers."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from interfaces.prior import DrawSettings, TokenRNG
+from interfaces.prior import DrawSettings, TokenCoder, TokenSource
 
 FEW = 64  # codes that usually have nearly all of the probability
 
 
+def code_at(place: int, codes_BMK: Tensor) -> Tensor:
+    return codes_BMK[..., place]
+
+
 def sample_codes(
-    logits: Callable[[Tensor], Tensor], depth: int, settings: DrawSettings, rng: TokenRNG
+    logits: Callable[[Tensor], Tensor],
+    depth: int,
+    settings: DrawSettings,
+    rng: TokenSource,
+    symbol: Callable[[int, Tensor], Tensor] = code_at,
 ) -> tuple[Tensor, Tensor]:
     """Codes [B, M, depth], one uniform number for each, and `settings.score` of each token [B, M].
 
     `logits` maps the codes so far [B, M, k] to the logits [B, M, V] of the next one; with guidance it takes and returns
-    twice as many rows.
+    twice as many rows. `symbol` gives the code at a place of tokens [B, M, K]; a TokenCoder may ask for it.
     """
+    if isinstance(rng, TokenCoder):
+        return coded(logits, depth, settings, rng, symbol)
     uniforms_BMK = rng.uniforms(depth)
     codes_BMK = torch.empty_like(uniforms_BMK[..., :0], dtype=torch.int64)
     score_BM = torch.zeros_like(uniforms_BMK[..., 0], dtype=torch.float32)
@@ -30,6 +41,22 @@ def sample_codes(
             score_BM = score_BM + entropy(logits_BMV, settings)
         codes_BMK = torch.cat([codes_BMK, code_BM.unsqueeze(-1)], -1)
     return codes_BMK, score_BM
+
+
+def coded(
+    logits: Callable[[Tensor], Tensor],
+    depth: int,
+    settings: DrawSettings,
+    coder: TokenCoder,
+    symbol: Callable[[int, Tensor], Tensor],
+) -> tuple[Tensor, Tensor]:
+    """The codes that the coder decides, and 0 as the score of each token."""
+    codes_BMK = coder.none()
+    for place in range(depth):
+        probabilities_BMV = probabilities(guided_logits(logits, codes_BMK, settings), settings)
+        code_BM = coder.code(probabilities_BMV, partial(symbol, place))
+        codes_BMK = torch.cat([codes_BMK, code_BM.unsqueeze(-1)], -1)
+    return codes_BMK, torch.zeros_like(codes_BMK[..., 0], dtype=torch.float32)
 
 
 def log_probability(logits: Callable[[Tensor], Tensor], codes_BMK: Tensor, settings: DrawSettings) -> Tensor:

@@ -12,7 +12,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from interfaces.prior import DrawSettings, TokenRNG
+from interfaces.prior import DrawSettings, TokenSource
 from interfaces.tokens import TokenGroup, TokenSpec
 from prior.heads.token_sampling import log_probability, sample_codes
 from sampling.autoregressive import autoregressive
@@ -43,7 +43,7 @@ class FakeProposal:
         columns = [left[..., every[:, place] == value] for value in range(self.codebooks[place])]
         return torch.stack([column.logsumexp(-1) for column in columns], -1).float()
 
-    def sample(self, settings: DrawSettings, rng: TokenRNG) -> tuple[Tensor, Tensor]:
+    def sample(self, settings: DrawSettings, rng: TokenSource) -> tuple[Tensor, Tensor]:
         return sample_codes(self.logits, len(self.codebooks), settings, rng)
 
     def log_probability(self, codes_BMK: Tensor, settings: DrawSettings) -> Tensor:

@@ -10,6 +10,7 @@ import click
 
 import videogen
 from videogen.cli.bench import bench
+from videogen.cli.codec import compress, decompress
 from videogen.cli.config import config
 from videogen.cli.convert import convert
 from videogen.cli.data import data
@@ -40,7 +41,7 @@ def videogen_command() -> None:
 
 for command in (
     data, config, generate, continue_, stream, caption, rank, serve, train,
-    encode, export, convert, reconstruct, evaluate, lab, bench, selftest, info,
+    encode, export, convert, reconstruct, compress, decompress, evaluate, lab, bench, selftest, info,
 ):  # fmt: skip
     videogen_command.add_command(command)
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interfaces.prior import DrawSettings, Proposal, TokenRNG
+from interfaces.prior import DrawSettings, Proposal, TokenSource
 from prior.network import PriorNetwork
 from prior.wrappers import PriorWrapper
 from videogen.errors import NumbersError
@@ -59,7 +59,7 @@ class GuardedProposal:
     def at(self, positions_BM: Tensor) -> "GuardedProposal":
         return GuardedProposal(self.proposal.at(positions_BM), self.broken)
 
-    def sample(self, settings: DrawSettings, rng: TokenRNG) -> tuple[Tensor, Tensor]:
+    def sample(self, settings: DrawSettings, rng: TokenSource) -> tuple[Tensor, Tensor]:
         return self.proposal.sample(replace(settings, broken=self.broken), rng)
 
     def log_probability(self, codes_BMK: Tensor, settings: DrawSettings) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
-from interfaces.prior import DrawSettings, Proposal, TokenRNG
+from interfaces.prior import DrawSettings, Proposal, TokenSource
 from prior.network import PriorNetwork
 from prior.wrappers import PriorWrapper
 
@@ -58,7 +58,7 @@ class TimedProposal:
     def at(self, positions_BM: Tensor) -> "TimedProposal":
         return TimedProposal(self.prior.timed(lambda: self.proposal.at(positions_BM)), self.prior)
 
-    def sample(self, settings: DrawSettings, rng: TokenRNG) -> tuple[Tensor, Tensor]:
+    def sample(self, settings: DrawSettings, rng: TokenSource) -> tuple[Tensor, Tensor]:
         return self.prior.timed(lambda: self.proposal.sample(settings, rng))
 
     def log_probability(self, codes_BMK: Tensor, settings: DrawSettings) -> Tensor:

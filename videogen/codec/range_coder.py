@@ -1,0 +1,93 @@
+"""Symbols to bytes and back, each in as many bits as its probability asks for.
+
+Probabilities are rounded to whole numbers first, so that the coder computes with the same numbers both ways, whatever
+the type of the model's. The coder itself is that of the package constriction.
+"""
+
+import time
+from functools import cache
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from videogen.errors import ResourceError
+
+ONE = 1 << 22  # what a probability of 1 is rounded to; the least is 1
+WORD = 4  # bytes
+
+
+class WrongBytesError(ValueError):
+    """No symbols are written so."""
+
+
+class SymbolCoder(Protocol):
+    """Writes the symbols that it is given, or gives those that were written."""
+
+    seconds: float  # spent in it
+
+    def code(self, probabilities_MV: Tensor, symbols_M: Tensor | None) -> Tensor:
+        """int64 [M]: the symbols of M numbers from 0 to V - 1; a writer needs them."""
+
+
+class SymbolWriter:
+    def __init__(self) -> None:
+        self.coder = queue().RangeEncoder()
+        self.seconds = 0.0
+
+    def code(self, probabilities_MV: Tensor, symbols_M: Tensor | None) -> Tensor:
+        began = time.perf_counter()
+        assert symbols_M is not None
+        if len(symbols_M):
+            symbols = symbols_M.to("cpu", torch.int32).numpy()
+            self.coder.encode(symbols, categorical(), whole_numbers(probabilities_MV))
+        self.seconds += time.perf_counter() - began
+        return symbols_M
+
+    def bytes(self) -> bytes:
+        """All that was written; zeros at its end are left out, because a reader goes on with zeros."""
+        return bytes(self.coder.get_compressed().astype(">u4").tobytes()).rstrip(b"\0")
+
+
+class SymbolReader:
+    def __init__(self, written: bytes) -> None:
+        whole = written + b"\0" * (-len(written) % WORD)
+        self.coder = queue().RangeDecoder(np.frombuffer(whole, ">u4").astype(np.uint32))
+        self.seconds = 0.0
+
+    def code(self, probabilities_MV: Tensor, symbols_M: Tensor | None = None) -> Tensor:
+        began = time.perf_counter()
+        found = np.zeros(0, np.int64)
+        if len(probabilities_MV):
+            try:
+                found = np.asarray(self.coder.decode(categorical(), whole_numbers(probabilities_MV)), np.int64)
+            except (AssertionError, ValueError) as error:  # what constriction raises
+                raise WrongBytesError(str(error)) from None
+        self.seconds += time.perf_counter() - began
+        return torch.from_numpy(found).to(probabilities_MV.device)
+
+
+def whole_numbers(probabilities_MV: Tensor) -> NDArray[np.float64]:
+    """Whole numbers in proportion to the probabilities, none of them 0."""
+    whole_MV = probabilities_MV.to("cpu", torch.float64).mul(ONE).round_().clamp_(min=1)
+    return np.ascontiguousarray(whole_MV.numpy())
+
+
+@cache
+def queue() -> Any:
+    return constriction().stream.queue
+
+
+@cache
+def categorical() -> Any:
+    return constriction().stream.model.Categorical(perfect=False)
+
+
+def constriction() -> Any:
+    try:
+        import constriction
+    except ImportError:
+        raise ResourceError("the package constriction is missing; pip install 'videogen-ar[codec]'") from None
+    return constriction
