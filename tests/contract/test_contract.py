@@ -4,6 +4,7 @@ Each goes through `encode`, shards, one real step of training, streaming and `se
 made for the test.
 """
 
+import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -27,10 +28,15 @@ from tokenizer.quantize import RoundedFSQConfig
 from videogen.checkpoint import write_folder
 from videogen.cli import main
 from videogen.clip_spec import ClipSpec
+from videogen.codec.compress import compress
+from videogen.codec.container import ChunkReader
+from videogen.codec.decompress import Decompressor
+from videogen.codec.settings import CodecSettings
 from videogen.conditioning import BPEConfig
 from videogen.data import build_index
+from videogen.errors import UsageError
 from videogen.generate import Context, GenerationRequest, prefill, step
-from videogen.io import read
+from videogen.io import read, stream
 from videogen.io.pixels import to_clip, to_frames
 from videogen.models import load_prior, load_tokenizer, tokenizer_files
 from videogen.models.registry import TOKENIZERS, Kind, kind_of
@@ -201,6 +207,22 @@ def test_the_laws_hold(folder: Path, capsys: pytest.CaptureFixture[str]) -> None
     verdicts = json.loads(capsys.readouterr().out)["verdicts"]
     assert len(verdicts) >= 15
     assert all(verdict["held"] for verdict in verdicts)
+
+
+def test_a_clip_is_compressed_without_loss_of_a_code(folder: Path, family: Family, clips: dict[bool, Path]) -> None:
+    model = load_prior(folder / "run")
+    video = next(iter(sorted(clips[family.control is not None].rglob("*.mp4"))))
+    frames = [frame for _, frame in stream(video)][:7]
+    file = io.BytesIO()
+    if model.spec.continuous:
+        with pytest.raises(UsageError, match="its tokens are continuous"):
+            list(compress(model, frames, (SIZE, SIZE), 8.0, CodecSettings(), file))
+        return
+    list(compress(model, frames, (SIZE, SIZE), 8.0, CodecSettings(steps=2, chunk=2), file))
+    file.seek(0)
+    given = torch.cat(list(Decompressor(model, ChunkReader(file, "file")).frames()))
+    codes = encode_clip(model.tokenizer.network, to_clip(torch.from_numpy(np.stack(frames))[None]))
+    assert torch.equal(given, to_frames(decode_clip(model.tokenizer.network, codes, model.spec))[0, :7])
 
 
 def test_other_commands_take_it_too(
