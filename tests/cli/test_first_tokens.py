@@ -7,17 +7,19 @@ from pathlib import Path
 import pytest
 
 from interfaces.tokenizer import encode_clip
-from tests.tokenizer.models import noise_clip, small_config
+from tests.tokenizer.models import FSQ_1000, noise_clip, small_config
 from tests.training.tiny_prior import tiny_config, train
 from tokenizer.networks.kinds import make_tokenizer
 from tokenizer.networks.layouts import LayoutConfig
 from tokenizer.networks.layouts.grid import GridConfig
 from tokenizer.networks.layouts.line import LineConfig
+from tokenizer.quantize import QuantizerConfig, ResidualConfig
 from videogen.checkpoint import write_folder
 from videogen.cli import main
 from videogen.clip_spec import ClipSpec
 from videogen.data import build_index
-from videogen.models import keep_first_tokens, load_prior, load_tokenizer, tokenizer_files
+from videogen.errors import UsageError
+from videogen.models import keep_first_levels, keep_first_tokens, load_prior, load_tokenizer, tokenizer_files
 from videogen.playroom.write import PlayroomConfig, write_playroom
 from videogen.tokens import TokenSet
 
@@ -25,8 +27,8 @@ Captured = pytest.CaptureFixture[str]
 NESTED = LineConfig(tokens=8, width=16, heads=2, blocks=0, decoder_blocks=0, nested=0.5)
 
 
-def write_model(folder: Path, layout: LayoutConfig = NESTED) -> Path:
-    config = replace(small_config(), layout=layout)
+def write_model(folder: Path, layout: LayoutConfig = NESTED, quantizer: QuantizerConfig = FSQ_1000) -> Path:
+    config = replace(small_config(quantizer=quantizer), layout=layout)
     weights = make_tokenizer(config).state_dict()
     write_folder(folder, tokenizer_files(config, ClipSpec(32, 32, 8.0, 9), weights, "# a card"))
     return folder
@@ -52,6 +54,32 @@ def test_first_tokens_are_a_model_of_their_own(model: Path) -> None:
     assert few.fingerprint == keep_first_tokens(keep_first_tokens(whole, 5), 3).fingerprint
     clip = noise_clip(1, 6, 32, 32)
     assert encode_clip(few.network, clip).equal(encode_clip(whole.network, clip)[:, :, :3])
+
+
+def test_first_levels_are_a_model_of_their_own(tmp_path: Path) -> None:
+    levels = ResidualConfig(FSQ_1000, depth=3, scale=0.2)
+    whole = load_tokenizer(write_model(tmp_path / "residual", GridConfig(), levels))
+    clip, few = noise_clip(1, 6, 32, 32), keep_first_levels(whole, 2)
+    codes, places = encode_clip(few.network, clip), few.spec.depth
+    assert (3 * places, few.fingerprint != whole.fingerprint) == (2 * whole.spec.depth, True)
+    assert codes.equal(encode_clip(whole.network, clip)[..., :places])
+    assert keep_first_levels(whole, 3) is whole
+    with pytest.raises(UsageError, match="--levels 4: it has 3"):
+        keep_first_levels(whole, 4)
+
+
+def test_a_clip_is_compressed_with_fewer_codes(model: Path, clips: Path, tmp_path: Path) -> None:
+    residual = write_model(tmp_path / "residual", GridConfig(), ResidualConfig(FSQ_1000, depth=3, scale=0.2))
+    clip = str(next(iter(sorted(clips.rglob("*.mp4")))))
+    for folder, option in ((model, ["--tokens", "2"]), (residual, ["--levels", "1"])):
+        sizes = []
+        for number, options in enumerate(([], option)):
+            made = [str(tmp_path / f"{folder.name}_{number}{suffix}") for suffix in (".vgc", "")]
+            assert main(["compress", clip, made[0], "--model", str(folder), *options]) == 0
+            assert main(["decompress", *made, "--model", str(folder)]) == 0
+            sizes.append(Path(made[0]).stat().st_size)
+            assert len(list(Path(made[1]).iterdir())) == 9
+        assert sizes[1] < sizes[0]
 
 
 def test_a_report_shows_what_each_doubling_of_tokens_gains(model: Path, clips: Path, tmp_path: Path) -> None:

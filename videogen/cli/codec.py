@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 from videogen.cli.generation.outputs import note_stretching, output_format, output_targets, remove_old_frames
-from videogen.cli.options import DEVICE, OVERWRITE, REQUIRED_MODEL, THREADS, format_options
+from videogen.cli.options import DEVICE, OVERWRITE, REQUIRED_MODEL, THREADS, TOKENS, format_options
 from videogen.cli.param_types import POSITIVE, STDOUT, SizeType, VideoTarget
 from videogen.cli.terminal import Terminal, terminal_options
 from videogen.errors import DataError, UsageError
@@ -41,6 +41,8 @@ PIPE = "-"
 )
 @click.option("--steps", type=click.IntRange(1), default=8, show_default=True, help="Steps of a latent frame.")
 @click.option("--order", help="Order of the tokens: halton, raster or random for a masked prior [default: halton].")
+@TOKENS
+@click.option("--levels", type=click.IntRange(1), help="Use only so many residual levels of each token [default: all].")
 @click.option("--chunk", type=click.IntRange(1, 4096), default=8, show_default=True, help="Latent frames of a chunk.")
 @click.option("--scene", type=POSITIVE, help="Begin anew after so many seconds, where a reader can start.")
 @click.option("--size", type=SizeType(), help="Scale and crop to this size first [default: crop to whole tokens].")
@@ -58,6 +60,8 @@ def compress(
     device: str,
     size: tuple[int, int] | None,
     fps: float | None,
+    tokens: int | None,
+    levels: int | None,
     **options: Any,
 ) -> None:
     """Write the video IN to OUT as tokens of a model, in as few bits as its prior allows.
@@ -80,9 +84,12 @@ def compress(
     if target == STDOUT and sys.stdout.isatty():
         raise UsageError("OUT is -, and bytes would fill the terminal; send them to a file or a program")
     use_threads(threads)
-    options["probabilities"] = options["probabilities"] or ("prior" if has_prior(model) else "adaptive")
+    whole = tokens is None and levels is None
+    options["probabilities"] = options["probabilities"] or ("prior" if has_prior(model) and whole else "adaptive")
     settings = CodecSettings(**options)
-    opened = open_model(model, use_device(device), settings.probabilities == "prior")
+    if settings.probabilities == "prior" and not whole:
+        raise UsageError("--tokens and --levels need --probabilities adaptive or flat: a prior knows all of them")
+    opened = open_model(model, use_device(device), settings.probabilities == "prior", tokens, levels)
     with (
         catch_signals() as asked,
         opened_output(target) as file,
@@ -138,6 +145,7 @@ def decompress(
     """
     from videogen.codec.container import ChunkReader
     from videogen.codec.decompress import Decompressor
+    from videogen.codec.settings import fitting
     from videogen.io import VideoWriter
     from videogen.system.signals import Interrupted, catch_signals
 
@@ -149,7 +157,7 @@ def decompress(
         file = sys.stdin.buffer if source == PIPE else stack.enter_context(Path(source).open("rb"))
         reader = ChunkReader(file, "stdin" if source == PIPE else source)
         header = reader.header
-        opened = open_model(model, use_device(device), header.probabilities == "prior")
+        opened = fitting(open_model(model, use_device(device), header.probabilities == "prior"), header)
         video = Decompressor(opened, reader)
         note_stretching(terminal, (header.height, header.width), output)
         first = round(start * header.fps)
@@ -187,10 +195,14 @@ def said(written: int) -> str:
     return "no frame could be read" if written == 0 else f"the {written} frames before that are written"
 
 
-def open_model(model: Path, device: str, with_prior: bool) -> "AnyModel":
+def open_model(
+    model: Path, device: str, with_prior: bool, tokens: int | None = None, levels: int | None = None
+) -> "AnyModel":
     from videogen.models import has_prior, load_prior, load_tokenizer
 
-    return load_prior(model, device) if with_prior and has_prior(model) else load_tokenizer(model, device)
+    if with_prior and has_prior(model):
+        return load_prior(model, device)
+    return load_tokenizer(model, device, tokens, levels)
 
 
 @contextmanager

@@ -26,12 +26,13 @@ MAGIC = b"VGC1"
 END, SCENE, NEXT = 0, 1, 2
 BYTES_OF_A_CODE, WORD = 4, 8  # the most that a range coder can need
 LARGEST_HEADER, LARGEST_CHUNK, MOST_FRAMES = 1 << 16, 1 << 12, 1 << 40
-LARGEST = {"chunk": LARGEST_CHUNK, "fps": 1000}
+LARGEST = {"chunk": LARGEST_CHUNK, "fps": 1000, "tokens": 1 << 24}
 USUAL = json.dumps(  # what most headers hold, so that deflating leaves little of them
     {
-        "chunk": 8, "fps": 8.0, "height": 64,
+        "chunk": 8, "depth": 6, "fps": 8.0, "height": 64,
         "made": {"device": "cpu", "kernel": "AVX512", "precision": "float32", "torch": "2.13.0", "videogen": "0.1.0"},
-        "model": "0123456789abcdef", "order": "halton", "probabilities": "prior", "prompt": "", "steps": 8, "width": 64,
+        "model": "0123456789abcdef", "order": "halton", "probabilities": "prior", "prompt": "", "steps": 8,
+        "tokens": 64, "width": 64,
     }
 ).encode()  # fmt: skip
 
@@ -48,6 +49,8 @@ class Header:
     order: str  # in which a prior codes the tokens of a latent frame, and
     steps: int  # in how many steps
     prompt: str  # what the prior is told
+    tokens: int  # of a latent frame, and
+    depth: int  # codes of a token: fewer than the model makes, if it was asked for fewer
     chunk: int  # the most latent frames of a chunk
     made: dict[str, str]  # with which versions, kernel and precision
 

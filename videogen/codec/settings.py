@@ -11,11 +11,13 @@ import videogen
 from interfaces.tokens import TokenSpec
 from sampling.config import SamplerConfig
 from sampling.orders import STATIC_ORDERS
+from tokenizer.quantize import ResidualConfig
 from videogen.codec.container import LARGEST_CHUNK, Header
 from videogen.codec.probabilities import AdaptiveProbabilities, FlatProbabilities, PriorProbabilities, Probabilities
 from videogen.errors import CheckpointError, UsageError
 from videogen.generate import read_prompt
 from videogen.models import PriorModel, TokenizerModel
+from videogen.models.fewer_codes import keep_first_levels, keep_first_tokens
 
 AnyModel: TypeAlias = TokenizerModel | PriorModel
 Source: TypeAlias = Literal["prior", "adaptive", "flat"]
@@ -74,6 +76,7 @@ def header_of(model: AnyModel, settings: CodecSettings, size: tuple[int, int], f
         fingerprint = tokenizer_of(model).fingerprint
         if settings.prompt or order is not None:
             raise UsageError("a prompt and an order are for the prior; adaptive and flat probabilities take none")
+    spec = coded_spec(model, *size)
     return Header(
         model=fingerprint[:FINGERPRINT],
         height=size[0],
@@ -83,6 +86,8 @@ def header_of(model: AnyModel, settings: CodecSettings, size: tuple[int, int], f
         order=order or "",
         steps=settings.steps,
         prompt=settings.prompt,
+        tokens=spec.tokens,
+        depth=spec.depth,
         chunk=settings.chunk,
         made=made_with(model),
     )
@@ -109,6 +114,18 @@ def made_with(model: AnyModel) -> dict[str, str]:
         "kernel": torch.backends.cpu.get_cpu_capability(),
         "precision": str(weights.dtype).removeprefix("torch."),
     }
+
+
+def fitting(model: AnyModel, header: Header) -> AnyModel:
+    """The model, or one that makes only as many codes of a latent frame as the file has."""
+    spec = coded_spec(model, header.height, header.width)
+    if isinstance(model, PriorModel):
+        return model
+    if header.tokens < spec.tokens:
+        model = keep_first_tokens(model, header.tokens)
+    if header.depth < spec.depth and isinstance(model.config.quantizer, ResidualConfig):
+        model = keep_first_levels(model, header.depth * model.config.quantizer.depth // spec.depth)
+    return model
 
 
 def check_model(model: AnyModel, header: Header, name: str) -> None:

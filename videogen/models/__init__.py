@@ -32,10 +32,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from videogen.models.convert import convert_model
+    from videogen.models.fewer_codes import fingerprint_of, keep_first_levels, keep_first_tokens
     from videogen.models.folder import INDEX, has_prior, open_model
     from videogen.models.foreign import convert_foreign
     from videogen.models.hub import BUNDLED, resolve_checkpoint, resolve_model
-    from videogen.models.loading import fingerprint_of, keep_first_tokens, load_prior, load_tokenizer
+    from videogen.models.loading import load_prior, load_tokenizer
     from videogen.models.records import PriorModel, TokenizerModel, count_parameters
     from videogen.models.sampler import check_sampler, sampler_of
     from videogen.models.saving import prior_files, save_image_tokenizer, save_model, tokenizer_files
@@ -51,6 +52,7 @@ __all__ = [
     "count_parameters",
     "fingerprint_of",
     "has_prior",
+    "keep_first_levels",
     "keep_first_tokens",
     "load_prior",
     "load_tokenizer",
@@ -69,7 +71,8 @@ _MODULES = {
     "folder": ("INDEX", "has_prior", "open_model"),
     "foreign": ("convert_foreign",),
     "hub": ("BUNDLED", "resolve_checkpoint", "resolve_model"),
-    "loading": ("fingerprint_of", "keep_first_tokens", "load_prior", "load_tokenizer"),
+    "fewer_codes": ("fingerprint_of", "keep_first_levels", "keep_first_tokens"),
+    "loading": ("load_prior", "load_tokenizer"),
     "records": ("PriorModel", "TokenizerModel", "count_parameters"),
     "sampler": ("check_sampler", "sampler_of"),
     "saving": ("prior_files", "save_image_tokenizer", "save_model", "tokenizer_files"),

@@ -1,53 +1,31 @@
 """Reads tokenizers and priors from model folders; every file is compared with its hash first."""
 
-import hashlib
-import json
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from tokenizer.networks.latent import DECODER_WEIGHTS
 from videogen.checkpoint import Folder
 from videogen.clip_spec import ClipSpec
 from videogen.conditioning import load_conditioner
 from videogen.conditioning.prompt_vocabulary import FILE as PROMPT_VOCABULARY
 from videogen.conditioning.prompt_vocabulary import PromptVocabulary
 from videogen.config.serialization import from_json
-from videogen.errors import CheckpointError, UsageError
+from videogen.errors import CheckpointError
+from videogen.models.fewer_codes import fingerprint_of, keep_first_levels, keep_first_tokens
 from videogen.models.folder import GENERATION, PRIOR, TOKENIZER, open_model, part_of
 from videogen.models.records import PriorModel, TokenizerModel
-from videogen.models.registry import PRIORS, TOKENIZERS, Kind, kind_of
+from videogen.models.registry import PRIORS, TOKENIZERS, Kind
 
 
-def load_tokenizer(path: str | Path, device: str = "cpu", tokens: int | None = None) -> TokenizerModel:
-    """The tokenizer of a model folder or a run folder; with `tokens`, one that makes only so many first tokens."""
+def load_tokenizer(
+    path: str | Path, device: str = "cpu", tokens: int | None = None, levels: int | None = None
+) -> TokenizerModel:
+    """The tokenizer of a model folder or a run folder; with `tokens` or `levels`, one that makes only so many first."""
     model = tokenizer_of(open_model(path, TOKENIZER), device)
-    return model if tokens is None else keep_first_tokens(model, tokens)
-
-
-def keep_first_tokens(model: TokenizerModel, tokens: int) -> TokenizerModel:
-    """A model that makes only the first tokens of each latent frame; UsageError if they do not decode alone.
-
-    The same weights under a configuration that says so, which whoever saves the model saves with it.
-    """
-    layout: Any = getattr(model.config, "layout", None)
-    if not hasattr(layout, "kept"):
-        raise UsageError(f"{model.path}: --tokens {tokens} needs tokens on a line; those of this model are on a grid")
-    try:
-        layout.check_prefix(tokens)
-    except ValueError as error:
-        raise UsageError(f"{model.path}: {error}") from None
-    if tokens == layout.made:
-        return model
-    config = replace(model.config, layout=replace(layout, kept=tokens))
-    network: Any = TOKENIZERS[kind_of(config, TOKENIZERS)].make(config)
-    network.load_state_dict(model.network.state_dict())
-    network = network.eval().requires_grad_(False).to(model.device)
-    described = {**model.described, "network": asdict(config)}
-    return replace(model, network=network, fingerprint=fingerprint_of(network), described=described)
+    model = model if tokens is None else keep_first_tokens(model, tokens)
+    return model if levels is None else keep_first_levels(model, levels)
 
 
 def load_prior(path: str | Path, device: str = "cpu") -> PriorModel:
@@ -91,16 +69,6 @@ def prompt_vocabulary_of(folder: Folder) -> PromptVocabulary | None:
     if PROMPT_VOCABULARY not in folder.hashes:
         return None
     return PromptVocabulary.from_json(folder.json(PROMPT_VOCABULARY), f"{folder.path}/{PROMPT_VOCABULARY}")
-
-
-def fingerprint_of(network: Any) -> str:
-    """A hash of a tokenizer's settings and weights that decide which codes a clip is encoded to, so not the decoder."""
-    digest = hashlib.sha256(json.dumps(network.config.encoding, sort_keys=True).encode())
-    for name, tensor in sorted(network.state_dict().items()):
-        if not name.startswith(DECODER_WEIGHTS):
-            digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _network(folder: Folder, part: str, parts: dict[str, Any], kinds: dict[str, Kind]) -> Any:
