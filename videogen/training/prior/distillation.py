@@ -11,22 +11,14 @@ from torch import Tensor
 
 from interfaces.control import absent_like
 from interfaces.prior import DrawSettings
-from interfaces.tokens import TokenSpec
 from prior.attention import Kernel
-from prior.distillation import (
-    divergence,
-    matching_gradient,
-    revealed_by_step,
-    share_of_steps_done,
-    surrogate_loss,
-)
+from prior.distillation import divergence, matching_gradient, share_of_steps_done, surrogate_loss
 from prior.heads.base import Head
 from prior.kinds import make_prior
 from prior.model import PriorBatch
 from prior.network import PriorNetwork
 from sampling.config import SamplerConfig
-from sampling.halton import halton_ranks
-from sampling.schedule import RAMPS, masked_after
+from sampling.schedule import RAMPS
 from videogen.conditioning import Conditioner
 from videogen.errors import UsageError
 from videogen.models import PriorModel, TokenizerModel, sampler_of
@@ -34,6 +26,7 @@ from videogen.training.loop.monitor import MonitoredMetric
 from videogen.training.loop.stage import Distributed, LossOutput, TrainedModule
 from videogen.training.prior.batches import TokenBatch, TokenBatches
 from videogen.training.prior.config import DistillationConfig, PriorTrainingConfig
+from videogen.training.prior.few_proposals import mean_over, steps_revealed
 from videogen.training.prior.init_weights import open_prior
 from videogen.training.prior.stage import PRIOR, VALIDATION_BATCH, PriorStage
 
@@ -161,17 +154,6 @@ class DistillationStage(PriorStage):
         return {"teacher_nats": costs[0] / count, "teacher_nats_of_true_frames": costs[1] / count}
 
 
-def steps_revealed(spec: TokenSpec, proposals: int) -> list[Tensor]:
-    """bool [N] for each proposal: the tokens that it reveals, as the sampler with the order halton does."""
-    if len(spec.groups) > 1:
-        raise UsageError(f"distillation is for tokens in one group; these are {spec}")
-    if proposals > spec.tokens:
-        raise UsageError(f"proposals is {proposals}; a latent frame has {spec.tokens} tokens")
-    height, width = (1, *spec.groups[0].shape)[-2:]
-    ranks_N = halton_ranks(height, width, torch.device("cpu")).flatten()
-    return revealed_by_step(ranks_N, masked_after("cosine", spec.tokens, proposals))
-
-
 def open_teacher(config: DistillationConfig, student: PriorNetwork, tokenizer: TokenizerModel) -> PriorModel:
     """UsageError for a teacher of other tokens, with another kind of head, or another size of the vocabulary."""
     model = open_prior(config.teacher)
@@ -210,8 +192,3 @@ def readings(network: PriorNetwork, batch: PriorBatch, kernel: Kernel) -> list[T
     """The logits [B, T, N, V] of each code, given the known tokens of each frame and the codes before it."""
     head: Head = network.head
     return head.readings(network.features(batch, kernel), batch.targets)
-
-
-def mean_over(values_BTN: Tensor, counted_BTN: Tensor) -> Tensor:
-    """The mean over the counted tokens; zero if none is."""
-    return (values_BTN * counted_BTN).sum() / counted_BTN.sum().clamp_min(1)

@@ -17,7 +17,7 @@ from videogen.training.loop.monitor import MonitoredMetric
 from videogen.training.loop.stage import Distributed, LossOutput, TrainedModule
 from videogen.training.prior.batches import TokenBatch, TokenBatches
 from videogen.training.prior.config import PriorTrainingConfig, VariationalConfig
-from videogen.training.prior.distillation import mean_over, steps_revealed
+from videogen.training.prior.few_proposals import mean_over, steps_revealed
 from videogen.training.prior.init_weights import MASK_NOISE
 from videogen.training.prior.stage import PRIOR, VALIDATION_BATCH, PriorStage, some_tokens
 
