@@ -3,8 +3,9 @@
     clip_BCTHW -- patchify, encoder --> features_BThwC -- layout --> latents_BTND -- quantizer --> codes_BTNK
     clip_BCTHW <-- patchify, decoder -- features_BThwF <-- layout -- latents_BTND <-- quantizer -- codes_BTNK
 
-The first latent frame holds one video frame, every later one `f_t`: T = 1 + f_t (T' - 1). Inside, the first frame is
-repeated until it fills its latent frame, so every layer treats every latent frame alike.
+The first latent frame holds `first_frames` video frames, one unless a network says otherwise, every later one `f_t`:
+T = first_frames + f_t (T' - 1). Inside, the first frame is repeated until these fill their latent frame, so every layer
+treats every latent frame alike.
 """
 
 from collections.abc import Callable
@@ -119,6 +120,11 @@ class LatentTokenizer(nn.Module):
         return int(self.config.channels)
 
     @property
+    def first_frames(self) -> int:
+        """How many frames the first latent frame holds: 1, or as many as the others."""
+        return 1
+
+    @property
     def size_multiple(self) -> int:
         return int(self.config.size_multiple)
 
@@ -133,7 +139,7 @@ class LatentTokenizer(nn.Module):
         groups = self.layout.groups((height // self.config.f_s, width // self.config.f_s))
         size = (height, width) if self.layout.needs_size else None
         books, channels = self.quantizer.codebooks, self.quantizer.channels
-        return TokenSpec(books, groups, self.config.f_t, 1, self.delay, channels, size)
+        return TokenSpec(books, groups, self.config.f_t, self.first_frames, self.delay, channels, size)
 
     def forward(self, clip_BCTHW: Tensor, text: Text | None = None) -> Reconstruction:
         """Encode, quantize and decode a whole clip of any length, with gradients; the decoder is given the captions."""
@@ -158,7 +164,7 @@ class LatentTokenizer(nn.Module):
         return coding.latents
 
     def decode_latents_parallel(self, latents_BTND: Tensor, spec: TokenSpec, text: Text | None = None) -> Tensor:
-        """Frames of all latents of a clip: 1 + f_t (T' - 1) of them, not clamped."""
+        """Frames of all latents of a clip: first_frames + f_t (T' - 1) of them, not clamped."""
         return self._decode_parallel(latents_BTND, self._grid(spec), text)
 
     def _decode_parallel(self, latents_BTND: Tensor, grid: tuple[int, int], text: Text | None) -> Tensor:
@@ -167,7 +173,7 @@ class LatentTokenizer(nn.Module):
         x_BTHWC, state = self.decoder(features_BThwF, state)
         held_BTHWC = self.decoder.finish(None, state)
         whole_BTHWC = x_BTHWC if held_BTHWC is None else torch.cat([x_BTHWC, held_BTHWC], dim=1)
-        return self.patchify.inverse(whole_BTHWC)[:, :, self.config.f_t - 1 :]
+        return self.patchify.inverse(whole_BTHWC)[:, :, self.repeats :]
 
     def begin_decoding(self, text: Text | None) -> State | None:
         """The state of a decoder that has decoded nothing yet and is given these captions, one for each clip."""
@@ -210,7 +216,7 @@ class LatentTokenizer(nn.Module):
 
     @torch.no_grad()
     def decode(self, codes_BTNK: Tensor, spec: TokenSpec, state: State | None = None) -> tuple[Tensor, State | None]:
-        """Frames in [-1, 1] of any number of latent frames: one for the first of a stream, f_t for each later one.
+        """Frames in [-1, 1] of any number of latent frames: f_t each, `first_frames` for the first of a stream.
 
         A decoder that looks ahead holds frames back until their next latent frame, or `decode_tail`, comes.
         """
@@ -241,7 +247,7 @@ class LatentTokenizer(nn.Module):
         clips = [latents_BTND.new_empty(b, self.config.channels, 0, *(side * self.config.f_s for side in grid))]
         step = 1 if self.causal else max(1, frames)
         for t in range(0, frames, step):
-            skip = self.config.f_t - 1 if self.decoder.is_start(state) else 0
+            skip = self.repeats if self.decoder.is_start(state) else 0
             features_BThwF = self.layout.decode(latents_BTND[:, t : t + step].contiguous(), grid)
             x_BTHWC, state = self.decoder(features_BThwF, state)
             clips.append(self.patchify.inverse(x_BTHWC)[:, :, skip:])
@@ -268,8 +274,7 @@ class LatentTokenizer(nn.Module):
             features_BThwC, encoder_state = self._features(frames[:, :, start : start + step], encoder_state)
             coded.append(Coding(self.quantizer))
             self.layout.encode(features_BThwC, coded[-1])
-        assert encoder_state is not None
-        return coded, (frames[:, :, whole:].clone(), encoder_state)
+        return coded, (frames[:, :, whole:].clone(), () if encoder_state is None else encoder_state)
 
     def _features_parallel(self, clip_BCTHW: Tensor) -> Tensor:
         self._check(clip_BCTHW)
@@ -303,18 +308,24 @@ class LatentTokenizer(nn.Module):
             raise ValueError(f"not the tokens of this tokenizer: {spec}; {error}") from None
         return grid
 
+    @property
+    def repeats(self) -> int:
+        """How often the first frame comes before itself, so that the first latent frame is full."""
+        return int(self.config.f_t) - self.first_frames
+
     def _first_repeated(self, clip_BCTHW: Tensor) -> Tensor:
-        return clip_BCTHW[:, :, :1].expand(-1, -1, self.config.f_t - 1, -1, -1)
+        return clip_BCTHW[:, :, :1].expand(-1, -1, self.repeats, -1, -1)
 
     def _completed(self, clip_BCTHW: Tensor) -> Tensor:
         """The frames of a whole clip, the last one repeated until its latent frame is full."""
-        missing = -(clip_BCTHW.shape[2] - 1) % self.config.f_t
+        missing = -(self.repeats + clip_BCTHW.shape[2]) % self.config.f_t
         return torch.cat([clip_BCTHW, repeat_last(clip_BCTHW, missing)], dim=2)
 
-    def _split(self, state: State) -> tuple[Tensor, State]:
+    def _split(self, state: State) -> tuple[Tensor, State | None]:
+        """The waiting frames, and the states of the layers: None, stored as (), before the first latent frame."""
         if not (isinstance(state, tuple) and len(state) == 2 and isinstance(state[0], Tensor)):
             raise ValueError("not the state of an encoder: expected (waiting frames, layer states)")
-        return state[0], state[1]
+        return state[0], None if isinstance(state[1], tuple) and not state[1] else state[1]
 
     def _check(self, clip_BCTHW: Tensor) -> None:
         if clip_BCTHW.ndim != 5 or clip_BCTHW.shape[1] != self.config.channels:
