@@ -50,6 +50,13 @@ def take_weights(source: Mapping[str, Tensor], names: Mapping[str, str], ignored
     return {ours: source[theirs] for ours, theirs in names.items()}
 
 
+def shape_of(source: Mapping[str, Tensor], name: str) -> tuple[int, ...]:
+    """The shape of a published tensor; ForeignKeysError if it is not there."""
+    if name not in source:
+        raise ForeignKeysError([name], [])
+    return source[name].shape
+
+
 def is_ignored(name: str, ignored: tuple[str, ...]) -> bool:
     return name.startswith(ignored) or name.rpartition(".")[2] in ignored
 

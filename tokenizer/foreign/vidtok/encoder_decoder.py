@@ -4,20 +4,16 @@ from functools import partial
 
 from torch import nn
 
-from tokenizer.foreign.vidtok.config import VidTokConfig
-from tokenizer.foreign.vidtok.layers import (
+from tokenizer.foreign.layers import (
     CausalResidual,
     FrameResidual,
-    LinearTimeUp,
-    NormSiLU,
     OneHeadAttention,
-    PositionConv,
     SpaceDown,
     SpaceTimeConv,
     SpaceUp,
-    TimeDown,
-    TimeUp,
 )
+from tokenizer.foreign.vidtok.config import VidTokConfig
+from tokenizer.foreign.vidtok.layers import AffineNorm, LinearTimeUp, NormSiLU, PositionConv, TimeDown, TimeUp
 from tokenizer.networks.condition import decoder_sequence
 from tokenizer.streaming import StreamingSequential
 
@@ -74,13 +70,13 @@ def level_layers(way: str, level: int, blocks: int, dim_in: int, dim: int, repea
     """Blocks within frames, each followed by one along time."""
     layers: dict[str, nn.Module] = {}
     for number in range(blocks):
-        layers[f"{way}.{level}.block.{number}"] = FrameResidual(dim if number else dim_in, dim)
-        along_time = CausalResidual(dim, partial(PositionConv, dim, repeats_first))
+        layers[f"{way}.{level}.block.{number}"] = FrameResidual(dim if number else dim_in, dim, AffineNorm)
+        along_time = CausalResidual(dim, AffineNorm, partial(PositionConv, dim, repeats_first))
         layers[f"{way}_temporal.{level}.block.{number}"] = along_time
     return layers
 
 
 def middle_layers(dim: int, repeats_first: bool) -> dict[str, nn.Module]:
     make_conv = partial(SpaceTimeConv, dim, dim, repeats_first)
-    first, second = CausalResidual(dim, make_conv), CausalResidual(dim, make_conv)
-    return {"mid.block_1": first, "mid.attn_1": OneHeadAttention(dim), "mid.block_2": second}
+    first, second = (CausalResidual(dim, AffineNorm, make_conv) for _ in range(2))
+    return {"mid.block_1": first, "mid.attn_1": OneHeadAttention(dim, AffineNorm), "mid.block_2": second}

@@ -1,19 +1,15 @@
-"""The layers of VidTok over x_BTHWC. Norms and attention do not reach over time.
+"""The layers of VidTok over x_BTHWC, beside those of `foreign/layers.py`. Norms and attention do not reach over time.
 
 Modules inside a layer have their published names, but for a `conv` too many where ours wrap a convolution once more.
 """
 
-from abc import abstractmethod
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
-from einops import rearrange, repeat
 from torch import Tensor, nn
 
-from tokenizer.networks.blocks import init_residual_branch
-from tokenizer.networks.convolution import FrameConv, init_conv, last_frames
-from tokenizer.streaming import State, Streaming, state_tensors
+from tokenizer.foreign.layers import PaddedConv, SpaceTimeConv
+from tokenizer.networks.convolution import init_conv
+from tokenizer.streaming import State, Streaming
 
 
 class AffineNorm(nn.Module):
@@ -34,31 +30,6 @@ class NormSiLU(AffineNorm):
         return F.silu(super().forward(x_BTHWC))
 
 
-class PaddedConv(Streaming):
-    """A kernel over the last 3 frames. Before a new stream lies its first frame, repeated, or zeros."""
-
-    def __init__(self, repeats_first: bool, stride: int = 1):
-        super().__init__()
-        self.repeats_first, self.stride, self.keep = repeats_first, stride, 3 - stride
-
-    def forward(self, x_BTHWC: Tensor, state: State | None) -> tuple[Tensor, State]:
-        frames_BTHWC, state = self.with_past(x_BTHWC, state)
-        return self.convolve(frames_BTHWC), state
-
-    def with_past(self, x_BTHWC: Tensor, state: State | None) -> tuple[Tensor, State]:
-        """The frames after those that the kernel sees of the past, and the state for the next call."""
-        if state is None:
-            first = x_BTHWC[:, :1] if self.repeats_first else torch.zeros_like(x_BTHWC[:, :1])
-            past = (first,) * self.keep
-        else:
-            past = state_tensors(state, self.keep)
-        return torch.cat([*past, x_BTHWC], dim=1), (*past, *last_frames(x_BTHWC, self.keep))[-self.keep :]
-
-    @abstractmethod
-    def convolve(self, frames_BTHWC: Tensor) -> Tensor:
-        """One frame for each `stride` positions of the kernel inside these frames."""
-
-
 class PositionConv(PaddedConv):
     """[B, T, H, W, C] -> [B, T, H, W, C]: each position sees its own last 3 frames."""
 
@@ -69,101 +40,6 @@ class PositionConv(PaddedConv):
     def convolve(self, frames_BTHWC: Tensor) -> Tensor:
         y_BCTS = self.conv(frames_BTHWC.flatten(2, 3).permute(0, 3, 1, 2))
         return torch.unflatten(y_BCTS.permute(0, 2, 3, 1), 2, frames_BTHWC.shape[2:4])
-
-
-class SpaceTimeConv(PaddedConv):
-    """[B, T, H, W, C] -> [B, T / stride, H, W, D]: 3 x 3 pixels of the last 3 frames, stacked as channels."""
-
-    def __init__(self, dim_in: int, dim_out: int, repeats_first: bool, stride: int = 1):
-        super().__init__(repeats_first, stride)
-        self.conv = FrameConv(3 * dim_in, dim_out, 3)
-
-    def convolve(self, frames_BTHWC: Tensor) -> Tensor:
-        return self.conv(torch.cat(every(frames_BTHWC, self.stride), dim=-1))  # type: ignore[no-any-return]
-
-
-def every(frames_BTHWC: Tensor, stride: int) -> list[Tensor]:
-    """The first, second and third frame that a kernel sees, for each of its places."""
-    end = frames_BTHWC.shape[1] - 2
-    return [frames_BTHWC[:, k : k + end : stride] for k in range(3)]
-
-
-class CausalResidual(Streaming):
-    """x + conv2(silu(norm2(conv1(silu(norm1(x))))))"""
-
-    def __init__(self, dim: int, make_conv: Callable[[], PositionConv | SpaceTimeConv]):
-        super().__init__()
-        self.norm1, self.conv1 = NormSiLU(dim), make_conv()
-        self.norm2, self.conv2 = NormSiLU(dim), make_conv()
-        last = self.conv2.conv
-        init_residual_branch(last.conv if isinstance(last, FrameConv) else last)
-
-    def forward(self, x_BTHWC: Tensor, state: State | None) -> tuple[Tensor, State]:
-        first, second = (None, None) if state is None else split_pair(state)
-        y_BTHWC, first = self.conv1(self.norm1(x_BTHWC), first)
-        y_BTHWC, second = self.conv2(self.norm2(y_BTHWC), second)
-        return x_BTHWC + y_BTHWC, (first, second)
-
-
-def split_pair(state: State) -> tuple[State, State]:
-    if not isinstance(state, tuple) or len(state) != 2:
-        raise ValueError("the state of another model: expected those of two convolutions")
-    return state[0], state[1]
-
-
-class FrameResidual(nn.Module):
-    """The same of each frame alone, from `dim_in` channels to `dim_out`."""
-
-    def __init__(self, dim_in: int, dim_out: int):
-        super().__init__()
-        self.norm1, self.conv1 = NormSiLU(dim_in), FrameConv(dim_in, dim_out, 3)
-        self.norm2, self.conv2 = NormSiLU(dim_out), FrameConv(dim_out, dim_out, 3)
-        self.nin_shortcut = FrameConv(dim_in, dim_out, 1) if dim_in != dim_out else nn.Identity()
-        init_residual_branch(self.conv2.conv)
-
-    def forward(self, x_BTHWC: Tensor) -> Tensor:
-        y_BTHWC = self.conv2(self.norm2(self.conv1(self.norm1(x_BTHWC))))
-        return self.nin_shortcut(x_BTHWC) + y_BTHWC  # type: ignore[no-any-return]
-
-
-class OneHeadAttention(nn.Module):
-    """x + proj_out(attention(norm(x))) over the positions of each frame, with a single head."""
-
-    def __init__(self, dim: int):
-        super().__init__()
-        self.norm = AffineNorm(dim)
-        self.q, self.k, self.v, self.proj_out = (FrameConv(dim, dim, 1) for _ in range(4))
-        init_residual_branch(self.proj_out.conv)
-
-    def forward(self, x_BTHWC: Tensor) -> Tensor:
-        normed, (t, h, w) = self.norm(x_BTHWC), x_BTHWC.shape[1:4]
-        q, k, v = (rearrange(layer(normed), "b t h w c -> (b t) 1 (h w) c") for layer in (self.q, self.k, self.v))
-        attended = F.scaled_dot_product_attention(q, k, v)
-        change = self.proj_out(rearrange(attended, "(b t) 1 (h w) c -> b t h w c", t=t, h=h, w=w))
-        return x_BTHWC + change  # type: ignore[no-any-return]
-
-
-class SpaceDown(nn.Module):
-    """[B, T, H, W, C] -> [B, T, H / 2, W / 2, C]: a 3 x 3 kernel at every other pixel, zeros below and to the right."""
-
-    def __init__(self, dim: int):
-        super().__init__()
-        self.conv = init_conv(nn.Conv2d(dim, dim, 3, stride=2))
-
-    def forward(self, x_BTHWC: Tensor) -> Tensor:
-        padded_NCHW = F.pad(x_BTHWC, (0, 0, 0, 1, 0, 1)).flatten(0, 1).permute(0, 3, 1, 2)
-        return torch.unflatten(self.conv(padded_NCHW).permute(0, 2, 3, 1), 0, x_BTHWC.shape[:2])
-
-
-class SpaceUp(nn.Module):
-    """[B, T, H, W, C] -> [B, T, 2 H, 2 W, C]: each pixel four times, then a 3 x 3 kernel."""
-
-    def __init__(self, dim: int):
-        super().__init__()
-        self.conv = FrameConv(dim, dim, 3)
-
-    def forward(self, x_BTHWC: Tensor) -> Tensor:
-        return self.conv(repeat(x_BTHWC, "b t h w c -> b t (h p) (w q) c", p=2, q=2))  # type: ignore[no-any-return]
 
 
 class SigmaMix(Streaming):
@@ -187,7 +63,7 @@ class TimeDown(SigmaMix):
 
     def forward(self, x_BTHWC: Tensor, state: State | None) -> tuple[Tensor, State]:
         frames_BTHWC, state = self.conv.with_past(x_BTHWC, state)
-        first, second, third = every(frames_BTHWC, 2)
+        first, second, third = self.conv.seen(frames_BTHWC)
         return self.mix((first + second + third) / 3, self.conv.convolve(frames_BTHWC)), state
 
 

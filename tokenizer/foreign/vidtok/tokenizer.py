@@ -4,9 +4,9 @@ from typing import cast
 
 from torch import Tensor
 
+from tokenizer.foreign.layers import SpaceTimeConv
 from tokenizer.foreign.vidtok.config import VidTokConfig
 from tokenizer.foreign.vidtok.encoder_decoder import make_decoder, make_encoder
-from tokenizer.foreign.vidtok.layers import SpaceTimeConv
 from tokenizer.networks.latent import LatentTokenizer
 from tokenizer.networks.patchify import Patchify
 

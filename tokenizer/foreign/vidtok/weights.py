@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, cast, get_args
 import torch
 from torch import Tensor
 
-from tokenizer.foreign.base import ForeignKeysError, ForeignTokenizer, take_weights
+from tokenizer.foreign.base import ForeignTokenizer, shape_of, take_weights
+from tokenizer.foreign.layers import stacked_taps
 from tokenizer.foreign.vidtok.config import Version, VidTokConfig
 from tokenizer.foreign.vidtok.encoder_decoder import decoder_layers, encoder_layers
 from tokenizer.foreign.vidtok.tokenizer import VidTokTokenizer
@@ -67,19 +68,13 @@ def published_names(config: VidTokConfig) -> dict[str, str]:
 def as_2d(weights: Tensor) -> Tensor:
     """The weights of a convolution as those of ours: over stacked frames, or over the plane of time and positions."""
     if weights.ndim == 5:
-        return weights.transpose(1, 2).flatten(1, 2)
+        return stacked_taps(weights)
     return weights.unsqueeze(-1) if weights.ndim == 3 else weights
 
 
 def numbers(source: Mapping[str, Tensor], pattern: str) -> tuple[int, ...]:
     """All numbers at this place of a name, in order."""
     return tuple(sorted(int(match[1]) for name in source if (match := re.fullmatch(pattern, name))))
-
-
-def shape_of(source: Mapping[str, Tensor], name: str) -> torch.Size:
-    if name not in source:
-        raise ForeignKeysError([name], [])
-    return source[name].shape
 
 
 VIDTOK = ForeignTokenizer(
