@@ -1,14 +1,17 @@
 """Public tokenizers of others, by the kind that `videogen convert` is given.
 
-base.py   what such a tokenizer is, and strict accounting of its tensors
-cosmos/   NVIDIA's Cosmos DV
-vidtok/   VidTok, causal, with FSQ
+base.py    what such a tokenizer is, and strict accounting of its tensors
+layers.py  layers that several of them have
+cosmos/    NVIDIA's Cosmos DV
+emu3/      the vision tokenizer of Emu3
+vidtok/    VidTok, causal, with FSQ
 """
 
 from tokenizer.foreign.base import ForeignKeysError, ForeignTokenizer
 from tokenizer.foreign.cosmos.weights import COSMOS
+from tokenizer.foreign.emu3.weights import EMU3
 from tokenizer.foreign.vidtok.weights import VIDTOK
 
 __all__ = ["FOREIGN", "ForeignKeysError", "ForeignTokenizer"]
 
-FOREIGN: dict[str, ForeignTokenizer] = {"cosmos": COSMOS, "vidtok": VIDTOK}
+FOREIGN: dict[str, ForeignTokenizer] = {"cosmos": COSMOS, "emu3": EMU3, "vidtok": VIDTOK}

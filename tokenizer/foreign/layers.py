@@ -4,6 +4,7 @@ Modules inside a layer have their published names, but for a `conv` too many whe
 Where a norm takes something beside the features, such as a guide, a layer of frames hands it on.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -39,9 +40,9 @@ class PaddedConv(Streaming):
             past = state_tensors(state, self.keep)
         return torch.cat([*past, x_BTHWC], dim=1), (*past, *last_frames(x_BTHWC, self.keep))[-self.keep :]
 
+    @abstractmethod
     def convolve(self, frames_BTHWC: Tensor) -> Tensor:
         """One frame for each `stride` positions of the kernel inside these frames."""
-        raise NotImplementedError
 
     def seen(self, frames_BTHWC: Tensor) -> list[Tensor]:
         """The first, second and so on frame that the kernel sees, for each of its positions."""

@@ -5,6 +5,8 @@ from typing import Any, TypeAlias, get_args, get_type_hints
 
 from tokenizer.foreign.cosmos.config import CosmosTokenizerConfig
 from tokenizer.foreign.cosmos.network import CosmosTokenizer
+from tokenizer.foreign.emu3.config import Emu3TokenizerConfig
+from tokenizer.foreign.emu3.tokenizer import Emu3Tokenizer
 from tokenizer.foreign.vidtok.config import VidTokConfig
 from tokenizer.foreign.vidtok.tokenizer import VidTokTokenizer
 from tokenizer.networks.cnn import CNNTokenizer
@@ -16,7 +18,12 @@ from tokenizer.networks.transformer.config import TransformerTokenizerConfig
 from tokenizer.networks.transformer.tokenizer import TransformerTokenizer
 
 TokenizerConfig: TypeAlias = (
-    CNNTokenizerConfig | FactorizedTokenizerConfig | TransformerTokenizerConfig | CosmosTokenizerConfig | VidTokConfig
+    CNNTokenizerConfig
+    | FactorizedTokenizerConfig
+    | TransformerTokenizerConfig
+    | CosmosTokenizerConfig
+    | Emu3TokenizerConfig
+    | VidTokConfig
 )  # by `kind`
 
 _NETWORKS: dict[type, Callable[[Any], LatentTokenizer]] = {
@@ -24,6 +31,7 @@ _NETWORKS: dict[type, Callable[[Any], LatentTokenizer]] = {
     FactorizedTokenizerConfig: FactorizedTokenizer,
     TransformerTokenizerConfig: TransformerTokenizer,
     CosmosTokenizerConfig: CosmosTokenizer,
+    Emu3TokenizerConfig: Emu3Tokenizer,
     VidTokConfig: VidTokTokenizer,
 }
 TOKENIZER_CONFIGS: dict[str, type] = {get_args(get_type_hints(config)["kind"])[0]: config for config in _NETWORKS}

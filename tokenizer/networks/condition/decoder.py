@@ -6,7 +6,7 @@ None               nothing decoded yet, no caption
 """
 
 from collections.abc import Iterable, Mapping
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -93,9 +93,15 @@ class ConditionedSequential(StreamingSequential):
         read = dict(zip(self.condition_layers, cast(tuple[State, ...], captions), strict=True))
 
         def change(number: int, x_BTHWC: Tensor) -> Tensor:
-            return self.condition_layers[number](x_BTHWC, read[number]) if number in read else x_BTHWC
+            if number not in read:
+                return x_BTHWC
+            return self.condition_on(self.condition_layers[number], x_BTHWC, read[number])
 
         return change
+
+    def condition_on(self, layer: ConditionLayer, x: Any, caption: State) -> Any:
+        """What the condition layer makes of what a layer gave, its features unless there is more to it."""
+        return layer(x, caption)
 
     @property
     def embedding(self) -> CaptionEmbedding:
