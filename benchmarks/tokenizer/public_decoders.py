@@ -79,7 +79,7 @@ def measure(kind: str, way: str, size: int, count: int) -> dict[str, Any]:
         if way == "tiled":
             theirs.enable_tiling(TILE, TILE)
         side = size // config.f_s
-        grid_BDTHW = latents_BTND.unflatten(2, (side, side)).permute(0, 4, 1, 2, 3).contiguous()
+        grid_BDTHW = latents_BTND.view(1, count, side, side, -1).permute(0, 4, 1, 2, 3).contiguous()
         run = lambda: decode(grid_BDTHW)  # noqa: E731
     before, began = reset_peak(), time.perf_counter()
     clip = run()
@@ -95,9 +95,8 @@ def streamed(ours: LatentTokenizer, latents_BTND: Tensor, size: int) -> Callable
         for t in range(latents_BTND.shape[1]):
             clip, state = ours.decode_latents(latents_BTND[:, t : t + 1], spec, state)
             frames, squares = frames + clip.shape[2], squares + float(clip.double().square().sum())
-        clip = ours.decode_latents_tail(state)
-        if clip is not None:
-            frames, squares = frames + clip.shape[2], squares + float(clip.double().square().sum())
+        if (tail := ours.decode_latents_tail(state)) is not None:
+            frames, squares = frames + tail.shape[2], squares + float(tail.double().square().sum())
         return frames, squares / (3 * frames * size * size)
 
     return run
@@ -130,7 +129,7 @@ def published_cosmos() -> tuple[Any, Callable[[Tensor], tuple[int, float]]]:
     from diffusers.models.autoencoders import autoencoder_kl_cosmos as published
 
     ratio = {"spatial_compression_ratio": 8, "temporal_compression_ratio": 4, "num_resnet_blocks": 2}
-    model = nn.Module()
+    model: Any = nn.Module()
     model.encoder = published.CosmosEncoder3d(3, 16, (128, 256, 512, 512), **ratio)
     model.decoder = published.CosmosDecoder3d(16, 3, (256, 512, 512, 512), **ratio)
     model.quant_conv = published.CosmosCausalConv3d(16, 6, 1, padding=0)

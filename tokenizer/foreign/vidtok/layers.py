@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tokenizer.foreign.layers import PaddedConv, SpaceTimeConv
+from tokenizer.foreign.layers import PaddedConv, SpaceTimeConv, split_pair
 from tokenizer.networks.convolution import init_conv
 from tokenizer.streaming import State, Streaming
 

@@ -95,7 +95,8 @@ class ConditionedSequential(StreamingSequential):
         def change(number: int, x_BTHWC: Tensor) -> Tensor:
             if number not in read:
                 return x_BTHWC
-            return self.condition_on(self.condition_layers[number], x_BTHWC, read[number])
+            changed: Tensor = self.condition_on(self.condition_layers[number], x_BTHWC, read[number])
+            return changed
 
         return change
 
