@@ -13,11 +13,12 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from videogen.checkpoint_reader import read_tensors
 from videogen.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -57,6 +58,10 @@ class Folder:
             return load_file(place, device=device)
         except (SafetensorError, ValueError, KeyError) as error:
             raise CheckpointError(f"{place}: not a safetensors file ({error})") from None
+
+    def each_tensor(self, name: str) -> "Iterator[tuple[str, Tensor]]":
+        """One tensor after another, on the CPU, with memory for one at a time."""
+        return read_tensors(self._place(name))
 
     def _place(self, name: str) -> Path:
         if name not in self.hashes:

@@ -121,7 +121,7 @@ class VideoPipeline(PipelineInputs):
         `generation_config.json`. `torch_dtype` is another name of `dtype`.
 
         A name such as "owner/model" that is not a folder is looked up on the Hugging Face hub. The default is the
-        bundled model.
+        bundled model. Weights go to the device as `dtype` without a copy in float32.
         """
         import torch
 
@@ -130,10 +130,12 @@ class VideoPipeline(PipelineInputs):
         refuse_unknown(unknown, argument_names(VideoPipeline.from_pretrained), "from_pretrained")
         if dtype is not None and torch_dtype is not None:
             raise UsageError("dtype and torch_dtype are the same setting; give one")
+        dtype = torch_dtype if dtype is None else dtype
+        chosen = None if dtype is None else as_dtype(dtype)
+        target = "cpu" if device is None else str(usable_device(device))
         with torch.inference_mode(False):  # as in `to`
-            model = load_prior(BUNDLED if folder is None else resolve_model(folder))
-        pipe = VideoPipeline(model, sampler_of(model))
-        return pipe.to(device, torch_dtype if dtype is None else dtype)  # once, with the final dtype
+            model = load_prior(BUNDLED if folder is None else resolve_model(folder), target, chosen)
+        return VideoPipeline(model, sampler_of(model)).to(device)
 
     def save_pretrained(self, folder: str | Path, dtype: "torch.dtype | str" = "float32") -> None:
         """Writes a folder that `from_pretrained` reads; replaces a model that is there. float16 halves the size of the

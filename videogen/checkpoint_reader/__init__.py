@@ -20,6 +20,7 @@ The modules from child.py on import nothing but the standard library, so that th
 to offer to an attacker.
 """
 
+from videogen.checkpoint_reader.safetensors_file import read_tensors
 from videogen.checkpoint_reader.source import ARCHIVES, Checkpoint, read_checkpoint
 
-__all__ = ["ARCHIVES", "Checkpoint", "read_checkpoint"]
+__all__ = ["ARCHIVES", "Checkpoint", "read_checkpoint", "read_tensors"]

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 
 LARGEST_HEADER = 64 * 2**20
 METADATA = "__metadata__"
+DTYPES = {  # of torch
+    **{"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "BOOL": "bool"},
+    **{"I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8"},
+}
 
 
 def load_tensors(path: Path, shown: Path) -> "dict[str, Tensor]":
@@ -32,8 +37,30 @@ def load_tensors(path: Path, shown: Path) -> "dict[str, Tensor]":
         raise CheckpointError(f"{shown}: not a safetensors file ({str(error)[:200]!a})") from None
 
 
-def check_header(file: BinaryIO) -> None:
-    """Refused unless every byte of the file belongs to exactly one tensor with a name, a type and a shape to match."""
+def read_tensors(path: Path) -> "Iterator[tuple[str, Tensor]]":
+    """The tensors in the order of the file, each read into memory of its own and forgotten here.
+
+    Of a mapped file, the pages stay in memory beside what is made of them.
+    """
+    import torch
+
+    try:
+        with path.open("rb") as file:
+            header = check_header(file)
+            for name, entry in sorted(header.items(), key=lambda each: each[1]["data_offsets"]):
+                tensor = torch.empty(entry["shape"], dtype=getattr(torch, DTYPES[entry["dtype"]]))
+                if tensor.numel():
+                    file.readinto(tensor.flatten().view(torch.uint8).numpy())  # type: ignore[arg-type]
+                yield name, tensor
+    except Refused as error:
+        raise CheckpointError(f"{path}: {error}") from None
+
+
+def check_header(file: BinaryIO) -> dict[str, Any]:
+    """Refused unless every byte of the file belongs to exactly one tensor with a name, a type and a shape to match.
+
+    Returns the entries by name; the file is left at its first tensor.
+    """
     size = file.seek(0, 2)
     file.seek(0)
     length = int.from_bytes(file.read(8), "little")
@@ -55,6 +82,7 @@ def check_header(file: BinaryIO) -> None:
         end = stop
     if end != size - 8 - length:
         raise Refused(f"its tensors have {end:,} bytes; the file holds {size - 8 - length:,}")
+    return header
 
 
 def _extent(name: str, entry: Any) -> tuple[int, int, str]:

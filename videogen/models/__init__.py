@@ -18,6 +18,7 @@ registry.py   the kinds of tokenizers and priors
 hub.py        a model's name -> its folder
 folder.py     opens a folder and checks its version
 loading.py    folder -> model
+weights.py    file of weights -> network, tensor after tensor
 saving.py     model -> folder
 convert.py    folders of version 1
 foreign.py    public checkpoints -> model folders

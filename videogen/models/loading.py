@@ -17,6 +17,7 @@ from videogen.models.fewer_codes import fingerprint_of, keep_first_levels, keep_
 from videogen.models.folder import GENERATION, PRIOR, TOKENIZER, open_model, part_of
 from videogen.models.records import PriorModel, TokenizerModel
 from videogen.models.registry import PRIORS, TOKENIZERS, Kind
+from videogen.models.weights import fill, parameters_without_memory
 
 
 def load_tokenizer(
@@ -28,14 +29,18 @@ def load_tokenizer(
     return model if levels is None else keep_first_levels(model, levels)
 
 
-def load_prior(path: str | Path, device: str = "cpu") -> PriorModel:
-    """The prior of a model folder or a run folder, with its tokenizer."""
+def load_prior(path: str | Path, device: str = "cpu", dtype: torch.dtype | None = None) -> PriorModel:
+    """The prior of a model folder or a run folder, with its tokenizer.
+
+    The prior's weights go from the file to the device in `dtype`, float32 unless given. The tokenizer computes in
+    float32: in less, it would encode clips to other codes.
+    """
     folder = open_model(path, PRIOR)
     parts = part_of(folder, PRIOR, {"kind", "network", "clips", "tokenizer"})
     tokenizer = tokenizer_of(folder, device)
     if parts["tokenizer"] != tokenizer.fingerprint:
         raise CheckpointError(f"{folder.path}: its prior was trained on the tokens of another tokenizer than its own")
-    network = _network(folder, PRIOR, parts, PRIORS).to(torch.device(device))
+    network = _network(folder, PRIOR, parts, PRIORS, device, dtype)
     config = network.config
     clips = from_json(ClipSpec, parts["clips"], _config_at(folder, PRIOR))
     if (spec := tokenizer.spec_of(clips.height, clips.width)) != config.spec:
@@ -71,7 +76,14 @@ def prompt_vocabulary_of(folder: Folder) -> PromptVocabulary | None:
     return PromptVocabulary.from_json(folder.json(PROMPT_VOCABULARY), f"{folder.path}/{PROMPT_VOCABULARY}")
 
 
-def _network(folder: Folder, part: str, parts: dict[str, Any], kinds: dict[str, Kind]) -> Any:
+def _network(
+    folder: Folder,
+    part: str,
+    parts: dict[str, Any],
+    kinds: dict[str, Kind],
+    device: str = "cpu",
+    dtype: torch.dtype | None = None,
+) -> Any:
     """The module of a part with its weights, for use."""
     place = _config_at(folder, part)
     if parts["kind"] not in kinds:
@@ -79,15 +91,14 @@ def _network(folder: Folder, part: str, parts: dict[str, Any], kinds: dict[str, 
     kind = kinds[parts["kind"]]
     config = from_json(kind.config, parts["network"], place)
     try:
-        network: nn.Module = kind.make(config)
+        with parameters_without_memory():
+            network: nn.Module = kind.make(config)
     except ValueError as error:
         raise CheckpointError(f"{place}: {error}") from None
-    weights = folder.tensors(f"{part}/model.safetensors")
     try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[1].strip()
-        raise CheckpointError(f"{folder.path}: the weights do not fit the configuration: {reason}") from None
+        fill(network, folder.each_tensor(f"{part}/model.safetensors"), torch.device(device), dtype)
+    except ValueError as error:
+        raise CheckpointError(f"{folder.path}: the weights do not fit the configuration: {error}") from None
     return network.eval().requires_grad_(False)
 
 
