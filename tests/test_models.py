@@ -160,7 +160,7 @@ def test_a_name_that_is_not_a_folder_is_looked_up_on_the_hub(tmp_path: Path, mon
 
     asked: list[tuple[str, list[str]]] = []
 
-    def download(name: str, allow_patterns: list[str]) -> str:
+    def download(name: str, revision: str | None, allow_patterns: list[str]) -> str:
         asked.append((name, allow_patterns))
         if name != "owner/model":
             raise OSError("no route\nand more")

@@ -11,9 +11,10 @@ from videogen.system.threads import bound_spinning
 if TYPE_CHECKING:
     from videogen.generation.export import export_to_gif, export_to_video, load_video
     from videogen.io.images import load_image
+    from videogen.models.push import push_to_hub
     from videogen.pipeline import VideoPipeline
 
-__all__ = ["VideoPipeline", "export_to_gif", "export_to_video", "load_image", "load_video"]
+__all__ = ["VideoPipeline", "export_to_gif", "export_to_video", "load_image", "load_video", "push_to_hub"]
 __version__ = "0.1.0"
 
 bound_spinning()
@@ -24,6 +25,7 @@ _PLACES = {
     "export_to_video": "videogen.generation.export",
     "load_image": "videogen.io.images",
     "load_video": "videogen.generation.export",
+    "push_to_hub": "videogen.models.push",
 }
 
 

@@ -115,13 +115,14 @@ class VideoPipeline(PipelineInputs):
         device: "str | torch.device | None" = None,
         dtype: "torch.dtype | str | None" = None,
         torch_dtype: "torch.dtype | str | None" = None,
+        revision: str | None = None,
         **unknown: Any,
     ) -> "VideoPipeline":
         """Loads a model from its folder or the folder of its training run, with the settings of its
         `generation_config.json`. `torch_dtype` is another name of `dtype`.
 
-        A name such as "owner/model" that is not a folder is looked up on the Hugging Face hub. The default is the
-        bundled model. Weights go to the device as `dtype` without a copy in float32.
+        A name such as "owner/model" that is not a folder is looked up on the Hugging Face hub, at a `revision` if one
+        is given. The default is the bundled model. Weights go to the device as `dtype` without a copy in float32.
         """
         import torch
 
@@ -134,7 +135,7 @@ class VideoPipeline(PipelineInputs):
         chosen = None if dtype is None else as_dtype(dtype)
         target = "cpu" if device is None else str(usable_device(device))
         with torch.inference_mode(False):  # as in `to`
-            model = load_prior(BUNDLED if folder is None else resolve_model(folder), target, chosen)
+            model = load_prior(resolve_model(BUNDLED if folder is None else folder, revision), target, chosen)
         return VideoPipeline(model, sampler_of(model)).to(device)
 
     def save_pretrained(self, folder: str | Path, dtype: "torch.dtype | str" = "float32") -> None:

@@ -23,6 +23,7 @@ from videogen.cli.generation.continue_clip import continue_
 from videogen.cli.generation.generate import generate
 from videogen.cli.generation.stream import stream
 from videogen.cli.lab import lab
+from videogen.cli.push import push
 from videogen.cli.serve import serve
 from videogen.cli.tokenizer_commands import info, reconstruct, selftest
 from videogen.cli.train import train
@@ -41,7 +42,7 @@ def videogen_command() -> None:
 
 for command in (
     data, config, generate, continue_, stream, caption, rank, serve, train,
-    encode, export, convert, reconstruct, compress, decompress, evaluate, lab, bench, selftest, info,
+    encode, export, push, convert, reconstruct, compress, decompress, evaluate, lab, bench, selftest, info,
 ):  # fmt: skip
     videogen_command.add_command(command)
 

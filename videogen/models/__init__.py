@@ -16,6 +16,7 @@ A run folder of training is a model folder too: its newest export is opened.
 records.py    TokenizerModel and PriorModel: models ready for use
 registry.py   the kinds of tokenizers and priors
 hub.py        a model's name -> its folder
+push.py       folder -> a repository of the hub
 folder.py     opens a folder and checks its version
 loading.py    folder -> model
 weights.py    file of weights -> network, tensor after tensor
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from videogen.models.foreign import convert_foreign
     from videogen.models.hub import BUNDLED, resolve_checkpoint, resolve_model
     from videogen.models.loading import load_prior, load_tokenizer
+    from videogen.models.push import PushedModel, files_to_push, push_to_hub
     from videogen.models.records import PriorModel, TokenizerModel, count_parameters
     from videogen.models.sampler import check_sampler, sampler_of
     from videogen.models.saving import prior_files, save_image_tokenizer, save_model, tokenizer_files
@@ -46,11 +48,13 @@ __all__ = [
     "BUNDLED",
     "INDEX",
     "PriorModel",
+    "PushedModel",
     "TokenizerModel",
     "check_sampler",
     "convert_foreign",
     "convert_model",
     "count_parameters",
+    "files_to_push",
     "fingerprint_of",
     "has_prior",
     "keep_first_levels",
@@ -59,6 +63,7 @@ __all__ = [
     "load_tokenizer",
     "open_model",
     "prior_files",
+    "push_to_hub",
     "resolve_checkpoint",
     "resolve_model",
     "sampler_of",
@@ -74,6 +79,7 @@ _MODULES = {
     "hub": ("BUNDLED", "resolve_checkpoint", "resolve_model"),
     "fewer_codes": ("fingerprint_of", "keep_first_levels", "keep_first_tokens"),
     "loading": ("load_prior", "load_tokenizer"),
+    "push": ("PushedModel", "files_to_push", "push_to_hub"),
     "records": ("PriorModel", "TokenizerModel", "count_parameters"),
     "sampler": ("check_sampler", "sampler_of"),
     "saving": ("prior_files", "save_image_tokenizer", "save_model", "tokenizer_files"),

@@ -5,7 +5,7 @@ from typing import Any
 
 from videogen.checkpoint import Folder, read_folder
 from videogen.errors import CheckpointError
-from videogen.models.hub import BUNDLED
+from videogen.models.hub import BUNDLED, resolve_model
 
 FORMAT, VERSION = "videogen-model", 2
 INDEX, TOKENIZER, PRIOR, GENERATION = "model_index.json", "tokenizer", "prior", "generation_config.json"
@@ -14,9 +14,9 @@ INDEX, TOKENIZER, PRIOR, GENERATION = "model_index.json", "tokenizer", "prior", 
 def open_model(path: str | Path, part: str) -> Folder:
     """The model folder at `path`, or the one in a run folder; CheckpointError unless it has this part.
 
-    `playroom` opens the bundled model where no folder of that name exists.
+    `playroom` opens the bundled model where no folder of that name exists, and `owner/name` a model on the hub.
     """
-    path = BUNDLED if str(path) == BUNDLED.name and not Path(path).exists() else Path(path)
+    path = BUNDLED if str(path) == BUNDLED.name and not Path(path).exists() else resolve_model(path)
     inside = path / "model"
     try:
         folder = read_folder(inside if (inside / INDEX).is_file() else path)
