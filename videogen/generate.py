@@ -26,6 +26,7 @@ from interfaces.tokens import TokenSpec
 from prior.memory import Past, Present
 from sampling.config import SamplerConfig
 from sampling.guidance import control_for_guidance, duplicate_for_guidance
+from sampling.maskgit import SampledFrame
 from sampling.rollout import Rollout, commit_codes, copy_rollout, sample_frame, start_rollout
 from videogen.control_plan import ControlPlan, control_rows
 from videogen.io.pixels import to_frames
@@ -65,13 +66,19 @@ class Context(NamedTuple):
     control_BT: Tensor | None = None  # for a prior that takes controls
 
 
+class DecoderState(NamedTuple):
+    """The decoder of the frames so far."""
+
+    state: State
+    skip: int = 0  # frames of the context that a decoder that looks ahead has not given yet; they are no output
+
+
 class GenerationState(NamedTuple):
     """The state between two latent frames; with the model and the request, it determines all later frames."""
 
     rollout: Rollout[Past]  # the sampler's state: the prior's KV cache and the last latent frame
-    decoder: State
+    decoder: DecoderState
     context: Context  # what `switch_prompt` computes a new KV cache from
-    skip: int = 0  # frames of the context that a decoder that looks ahead has not given yet; they are no output
 
 
 class LatentSeconds(NamedTuple):
@@ -102,18 +109,18 @@ def generate(
     A call collects the output of this loop; `videogen.stream` does the same steps, one for each frame that is needed.
     """
     state, number = prefill(model, request, context), 0
-    last = None if num_frames is None else latent_frames_for(num_frames, state)
+    spec, before = state.rollout.spec, state.rollout.frame
+    last = None if num_frames is None else latent_frames_for(num_frames, spec, before)
     while number != last:
         state, output = step(model, request, state, control_at(model, request, number), clock)
         number += 1
-        if number == last and (held := tail(model, state)) is not None:
+        if number == last and (held := tail(model, state.decoder)) is not None:
             output = output._replace(frames=torch.cat([output.frames, held], 1))
         yield output
 
 
-def latent_frames_for(num_frames: int, state: GenerationState) -> int:
-    """The number of latent frames that hold so many frames after those that the state begins with."""
-    spec, before = state.rollout.spec, state.rollout.frame
+def latent_frames_for(num_frames: int, spec: TokenSpec, before: int) -> int:
+    """The number of latent frames that hold so many frames after this many latent frames."""
     return spec.latent_frames(spec.video_frames(before) + num_frames) - before if num_frames > 0 else 0
 
 
@@ -121,17 +128,34 @@ def latent_frames_for(num_frames: int, state: GenerationState) -> int:
 @on_free_cores
 def prefill(model: PriorModel, request: GenerationRequest, context: Context | None = None) -> GenerationState:
     """The state before the first new latent frame. The frames of the context are not part of the output."""
-    context = empty_context(model, len(request.seeds)) if context is None else with_control(model, context)
+    context = whole_context(model, request, context)
+    decoder = begin_decoder(model, request, context)
+    rollout, visible = begin_rollout(model, request, context)
+    return GenerationState(rollout, decoder, visible)
+
+
+def whole_context(model: PriorModel, request: GenerationRequest, context: Context | None) -> Context:
+    """An empty context if there is none, and one with controls for a prior that takes them."""
+    return empty_context(model, len(request.seeds)) if context is None else with_control(model, context)
+
+
+def begin_decoder(model: PriorModel, request: GenerationRequest, context: Context) -> DecoderState:
+    """The decoder after the frames of the context."""
     codes_BTNK, spec, _ = context
-    decoder, skip = model.tokenizer.begin_decoding(captions_of(model, request)), 0
-    if codes_BTNK.shape[1]:
-        shown, decoder = model.tokenizer.network.decode(codes_BTNK, spec, decoder)
-        skip = spec.video_frames(codes_BTNK.shape[1]) - shown.shape[2]
+    state = model.tokenizer.begin_decoding(captions_of(model, request))
+    if not codes_BTNK.shape[1]:
+        return DecoderState(state)
+    shown, state = model.tokenizer.network.decode(codes_BTNK, spec, state)
+    return DecoderState(state, spec.video_frames(codes_BTNK.shape[1]) - shown.shape[2])
+
+
+def begin_rollout(model: PriorModel, request: GenerationRequest, context: Context) -> tuple[Rollout[Past], Context]:
+    """The sampler's state after the context, and the part of the context that it attends to."""
+    codes_BTNK, spec, _ = context
     visible = trim_context(model, context)
     past = prefill_past(model, request, visible)
     previous_BNK = codes_BTNK[:, -1] if codes_BTNK.shape[1] else None
-    rollout = start_rollout(model.network, past, request.seeds, spec, codes_BTNK.shape[1], previous_BNK)
-    return GenerationState(rollout, decoder, visible, skip)
+    return start_rollout(model.network, past, request.seeds, spec, codes_BTNK.shape[1], previous_BNK), visible
 
 
 def prefill_past(model: PriorModel, request: GenerationRequest, context: Context) -> Past:
@@ -178,24 +202,41 @@ def step(
 
     NumbersError if the prior returns NaN or infinity.
     """
-    began, prior = clock(), GuardedPrior(model.network)
-    rollout, sampled = sample_frame(prior, state.rollout, request.sampler, control=control)
-    prior.check(state.rollout.frame)
+    began = clock()
+    rollout, sampled = sample(model, request, state.rollout, control)
     sampled_at, codes_B1NK = clock(), sampled.codes_BNK.unsqueeze(1)
-    clip, decoder = model.tokenizer.network.decode(codes_B1NK, rollout.spec, state.decoder)
-    frames, decoded_at = to_frames(clip)[:, state.skip :], clock()
+    frames, decoder = decode(model, codes_B1NK, rollout.spec, state.decoder)
+    decoded_at = clock()
     context = trim_context(model, append_to_context(state.context, codes_B1NK, control))
     seconds = LatentSeconds(sampled_at - began, decoded_at - sampled_at)
     output = LatentOutput(frames, sampled.codes_BNK, sampled.steps_B, seconds)
-    return GenerationState(rollout, decoder, context, max(0, state.skip - clip.shape[2])), output
+    return GenerationState(rollout, decoder, context), output
+
+
+def decode(
+    model: PriorModel, codes_BTNK: Tensor, spec: TokenSpec, decoder: DecoderState
+) -> tuple[Tensor, DecoderState]:
+    """The frames uint8 [B, T, H, W, 3] that these latent frames complete."""
+    clip, state = model.tokenizer.network.decode(codes_BTNK, spec, decoder.state)
+    return to_frames(clip)[:, decoder.skip :], DecoderState(state, max(0, decoder.skip - clip.shape[2]))
 
 
 @torch.no_grad()
 @on_free_cores
-def tail(model: PriorModel, state: GenerationState) -> Tensor | None:
+def tail(model: PriorModel, decoder: DecoderState) -> Tensor | None:
     """The frames uint8 [B, T, H, W, 3] that a decoder that looks ahead holds back, if no latent frame follows."""
-    clip = model.tokenizer.network.decode_tail(state.decoder)
-    return None if clip is None else to_frames(clip)[:, state.skip :]
+    clip = model.tokenizer.network.decode_tail(decoder.state)
+    return None if clip is None else to_frames(clip)[:, decoder.skip :]
+
+
+def sample(
+    model: PriorModel, request: GenerationRequest, rollout: Rollout[Past], control: Tensor | None = None
+) -> tuple[Rollout[Past], SampledFrame]:
+    """The next latent frame; NumbersError if the prior returns NaN or infinity."""
+    prior = GuardedPrior(model.network)
+    following, sampled = sample_frame(prior, rollout, request.sampler, control=control)
+    prior.check(rollout.frame)
+    return following, sampled
 
 
 def switch_prompt(model: PriorModel, request: GenerationRequest, state: GenerationState) -> GenerationState:
@@ -204,8 +245,9 @@ def switch_prompt(model: PriorModel, request: GenerationRequest, state: Generati
     The next latent frames count as the first of a scene (`first_frames_step_multiplier`): they show what is new.
     """
     past, rollout = prefill_past(model, request, state.context), state.rollout
-    decoder = model.tokenizer.with_captions(state.decoder, captions_of(model, request))
-    return state._replace(rollout=rollout._replace(past=past, last=None, scene=rollout.frame), decoder=decoder)
+    decoder = model.tokenizer.with_captions(state.decoder.state, captions_of(model, request))
+    rollout = rollout._replace(past=past, last=None, scene=rollout.frame)
+    return state._replace(rollout=rollout, decoder=state.decoder._replace(state=decoder))
 
 
 def new_scene(model: PriorModel, request: GenerationRequest, state: GenerationState) -> GenerationState:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from sampling.config import SamplerConfig, SamplingOverrides
     from videogen.generate import Clock
     from videogen.generation.caption_ranking import RankBy, RankedCaption
+    from videogen.generation.offload import Offload
     from videogen.models import PriorModel
     from videogen.stream import StreamState, Transition, VideoStream
 
@@ -89,8 +90,8 @@ def argument_names(function: Callable[..., Any]) -> set[str]:
 class VideoPipeline(PipelineInputs):
     """A tokenizer, a prior and a sampler."""
 
-    def __init__(self, model: "PriorModel", sampler: "SamplerConfig"):
-        super().__init__(model, sampler)
+    def __init__(self, model: "PriorModel", sampler: "SamplerConfig", offload: "Offload | None" = None):
+        super().__init__(model, sampler, offload)
         self.progress_bar = ProgressBar()
         self._interrupt = False
 
@@ -116,6 +117,7 @@ class VideoPipeline(PipelineInputs):
         dtype: "torch.dtype | str | None" = None,
         torch_dtype: "torch.dtype | str | None" = None,
         revision: str | None = None,
+        offload: bool = False,
         **unknown: Any,
     ) -> "VideoPipeline":
         """Loads a model from its folder or the folder of its training run, with the settings of its
@@ -123,6 +125,9 @@ class VideoPipeline(PipelineInputs):
 
         A name such as "owner/model" that is not a folder is looked up on the Hugging Face hub, at a `revision` if one
         is given. The default is the bundled model. Weights go to the device as `dtype` without a copy in float32.
+
+        With `offload` they stay in the memory of the CPU, and prior and tokenizer are on the device in turns: for
+        calls, which give the same videos, and not for streams.
         """
         import torch
 
@@ -134,8 +139,14 @@ class VideoPipeline(PipelineInputs):
         dtype = torch_dtype if dtype is None else dtype
         chosen = None if dtype is None else as_dtype(dtype)
         target = "cpu" if device is None else str(usable_device(device))
+        place = resolve_model(BUNDLED if folder is None else folder, revision)
         with torch.inference_mode(False):  # as in `to`
-            model = load_prior(resolve_model(BUNDLED if folder is None else folder, revision), target, chosen)
+            model = load_prior(place, "cpu" if offload else target, chosen)
+            if offload:
+                from videogen.generation.offload import take_turns
+
+                model, parts = take_turns(model, torch.device(target))
+                return VideoPipeline(model, sampler_of(model), parts)
         return VideoPipeline(model, sampler_of(model)).to(device)
 
     def save_pretrained(self, folder: str | Path, dtype: "torch.dtype | str" = "float32") -> None:
@@ -153,6 +164,7 @@ class VideoPipeline(PipelineInputs):
 
         from prior.linear import pack
 
+        self.check_together("a move to another device or type")
         if isinstance(device, torch.dtype):
             device, dtype = None, device if dtype is None else dtype
         target = None if device is None else usable_device(device)
@@ -273,8 +285,11 @@ class VideoPipeline(PipelineInputs):
         clock: "Clock" = time.perf_counter,
     ) -> Iterator[LatentOutput]:
         """Yields latent frames until there are at least `num_frames` frames, and adds them to `stats`."""
+        from videogen.generation.offload import generate_in_turns
+
         began, missing = clock(), max(0, num_frames - conditioning.frames.shape[1])
-        for output in generate(self.model, request, conditioning.context, missing, clock):
+        what = self.model, request, conditioning.context, missing, clock
+        for output in generate(*what) if self.offload is None else generate_in_turns(self.offload, *what):
             stats.add(output)
             if stats.first_frame is None:
                 stats.first_frame = clock() - began
@@ -305,6 +320,7 @@ class VideoPipeline(PipelineInputs):
         """
         from videogen.stream import Transition, VideoStream
 
+        self.check_together("a stream")
         if transition not in get_args(Transition):
             raise UsageError(f"transition is {transition!r}; expected one of {', '.join(get_args(Transition))}")
         refuse_unknown(sampling, {*argument_names(VideoPipeline.stream), *SETTINGS}, "stream")
@@ -322,6 +338,7 @@ class VideoPipeline(PipelineInputs):
         """A stream that continues from `state`, with the same frames as the original."""
         from videogen.stream import VideoStream
 
+        self.check_together("a stream")
         stream = VideoStream.restore(self.model, state, None if num_frames is None else self.frame_count(num_frames))
         stream.on_prompt = self.warn_about_prompt
         return stream
@@ -341,6 +358,7 @@ class VideoPipeline(PipelineInputs):
         """
         from videogen.generation.captioning import CaptionSettings, check_captions, past_of_clip, write_captions
 
+        self.check_together("a caption")
         check_captions(self.model)
         try:
             settings = CaptionSettings(as_int("count", count), beams, temperature)
@@ -360,5 +378,6 @@ class VideoPipeline(PipelineInputs):
         """
         from videogen.generation.caption_ranking import choose_ranking, rank_captions
 
+        self.check_together("a ranking")
         by = choose_ranking(self.model, by)
         return rank_captions(self.model, self.frames_to_caption(video, image), self.size(None, None), captions, by)

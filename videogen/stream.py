@@ -150,7 +150,7 @@ class VideoStream:
         spec = self.generation.rollout.spec
         if self.frames is None or self.frames > spec.delay * spec.frames_per_latent:
             return False
-        held = tail(self.model, self.generation)
+        held = tail(self.model, self.generation.decoder)
         if held is None or held.shape[1] < self.frames:
             return False
         self._waiting.extend(held[0].cpu().numpy())
@@ -162,7 +162,7 @@ class VideoStream:
         if self.transition == "recache":
             self.generation = switch_prompt(self.model, self.request, self.generation)
         else:
-            held = tail(self.model, self.generation)  # the old scene's last frames
+            held = tail(self.model, self.generation.decoder)  # the old scene's last frames
             self._waiting.extend([] if held is None else held[0].cpu().numpy())
             self.generation = new_scene(self.model, self.request, self.generation)
         self.stats.prior += self.clock() - began

@@ -35,6 +35,9 @@ DTYPE = click.option("--dtype", type=click.Choice(DTYPES), help="Data type of th
 DEVICE = click.option(
     "--device", default="cpu", show_default=True, help="Device to compute on, such as cuda or cuda:1."
 )
+OFFLOAD = click.option(
+    "--offload", is_flag=True, help="Keep weights off the device while they are not used: less memory, same videos."
+)
 THREADS = click.option(
     "--threads",
     type=click.IntRange(1),

@@ -35,6 +35,7 @@ from videogen.models import check_sampler
 
 if TYPE_CHECKING:
     from sampling.config import SamplerConfig
+    from videogen.generation.offload import Offload
     from videogen.models import PriorModel
 
 
@@ -57,8 +58,13 @@ def user_stacklevel() -> int:
 class PipelineInputs:
     """A model and its sampler, and the checks of their inputs."""
 
-    def __init__(self, model: "PriorModel", sampler: "SamplerConfig"):
-        self.model, self.sampler = model, sampler
+    def __init__(self, model: "PriorModel", sampler: "SamplerConfig", offload: "Offload | None" = None):
+        self.model, self.sampler, self.offload = model, sampler, offload
+
+    def check_together(self, what: str) -> None:
+        """UsageError if prior and tokenizer are not on their device at the same time."""
+        if self.offload is not None:
+            raise UsageError(f"{what} needs prior and tokenizer at the same time; load the model without offload")
 
     @property
     def fps(self) -> float:
@@ -142,6 +148,7 @@ class PipelineInputs:
             return prompt
         if not conditioning.context.codes_BTNK.shape[1]:
             raise UsageError("nothing to generate: give a prompt, or a video or an image to continue")
+        self.check_together("the search for a caption")
         found = continuation_prompt(self.model, conditioning, source)
         self.warn(found.warnings)
         return found.prompt

@@ -56,7 +56,7 @@ def peak_memory_mib(model: "PriorModel") -> float:
     """The peak memory of the model's GPU, or of this process."""
     import torch
 
-    device = model.network.device
+    device = model.device
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     return peak_process_mib()

@@ -110,6 +110,7 @@ class PriorModel:
     fingerprint: str  # of all files
     generation: Mapping[str, Any] | None  # its generation_config.json, unchanged, if there is one
     prompt_vocabulary: PromptVocabulary | None = None  # if the model has one
+    computes_on: "torch.device | None" = None  # for weights that are on their device only while they are used
 
     @property
     def config(self) -> Any:
@@ -117,7 +118,7 @@ class PriorModel:
 
     @property
     def device(self) -> "torch.device":
-        return self.network.device
+        return self.network.device if self.computes_on is None else self.computes_on
 
     @property
     def spec(self) -> TokenSpec:

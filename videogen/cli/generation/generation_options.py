@@ -7,6 +7,7 @@ from videogen.cli.options import (
     DTYPE,
     FORMAT,
     MODEL,
+    OFFLOAD,
     OVERWRITE,
     SAMPLING,
     THREADS,
@@ -46,6 +47,7 @@ OPTIONS: tuple[Decorator, ...] = (
     DTYPE,
     THREADS,
     DEVICE,
+    OFFLOAD,
     *FORMAT,
 )
 IMAGE = click.option("--image", type=ANY_PATH, help="An image to start from.")

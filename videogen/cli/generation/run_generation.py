@@ -84,7 +84,8 @@ def load_setup(
 
     use_threads(options["threads"])
     device = use_device(options["device"])
-    pipe = VideoPipeline.from_pretrained(model_or_bundled(options["model"]), device, options["dtype"])
+    model, offload = model_or_bundled(options["model"]), options["offload"]
+    pipe = VideoPipeline.from_pretrained(model, device, options["dtype"], offload=offload)
     setup = GenerationSetup(terminal, pipe, prompts, videos, options, pipe.size(options["height"], options["width"]))
     request, given = setup.request(prompts or ("",)), sampling_given(options)
     setup.warn(pipe.warnings_about(request, given, options["height"], options["width"]))
@@ -101,6 +102,7 @@ def encode_input(setup: GenerationSetup, source: GenerationInput) -> "tuple[Gene
     setup.warn(input_warnings(setup.pipe.model, conditioning))
     if setup.prompts:
         return setup, conditioning
+    setup.pipe.check_together("the search for a caption")
     prompt, warnings = continuation_prompt(setup.pipe.model, conditioning, source.path)
     setup.warn(warnings)
     if prompt:

@@ -61,6 +61,10 @@ def stream(
     """
     if prompt is None and image is None and video is None:
         raise UsageError("nothing to generate: give a PROMPT, --image or --video")
+    if options["offload"]:
+        raise UsageError(
+            "--offload is for generate and continue: a stream needs prior and decoder for each latent frame"
+        )
     targets = output_targets(out, 1, False, options["overwrite"], image, video)
     check_length(options)
     output = output_format(options)
