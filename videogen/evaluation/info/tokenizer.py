@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from videogen.evaluation.info.decoding import decoding_cost
 from videogen.evaluation.info.spec import format_codes, format_groups
 from videogen.models import TokenizerModel, count_parameters
 
@@ -31,6 +32,8 @@ def describe_tokenizer(model: TokenizerModel) -> dict[str, Any]:
             "decoder": sum(map(Tensor.numel, model.parameters_of("decoder"))),
             "layout": sum(map(Tensor.numel, model.parameters_of("layout"))),
         },
+        "bytes_of_weights": 4 * count_parameters(model.network),
+        "decoding": None if (cost := decoding_cost(model)) is None else asdict(cost),
         "fingerprint": model.fingerprint,
     }
 
@@ -56,7 +59,21 @@ def format_tokenizer(model: TokenizerModel) -> dict[str, str]:
         "of the encoder": f"{parameters['encoder']:,}",
         "of the decoder": f"{parameters['decoder']:,}",
         **({"of the layout": f"{parameters['layout']:,}"} if parameters["layout"] else {}),
+        **format_cost(data),
         "fingerprint": data["fingerprint"],
+    }
+
+
+def format_cost(data: dict[str, Any]) -> dict[str, str]:
+    """Memory and arithmetic of a stream; of a tokenizer that takes whole clips, the weights alone."""
+    weights, decoding = f"{data['bytes_of_weights'] / 2**20:.1f} MiB of weights in float32", data["decoding"]
+    if decoding is None:
+        return {"memory": weights}
+    clips = data["clips"]
+    return {
+        "memory": f"{weights}, {decoding['bytes'] / 2**20:.1f} MiB beside them to decode a stream of "
+        f"{clips['height']} x {clips['width']}",
+        "to decode a latent frame": f"{decoding['operations'] / 1e9:.3g} GFLOP",
     }
 
 

@@ -6,19 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils import flop_counter
 
+from videogen.evaluation.info.decoding import ATTENTION, flops
 from videogen.models import count_parameters
 from videogen.training.loop.stage import TrainedModule
-
-flops: Any = flop_counter  # its functions have no types
-ATEN = torch.ops.aten
-ATTENTION = {  # the CPU's own attention, which torch's counter does not know
-    ATEN._scaled_dot_product_flash_attention_for_cpu: lambda q, k, v, *rest, **more: flops.sdpa_flop_count(q, k, v),
-    ATEN._scaled_dot_product_flash_attention_for_cpu_backward: lambda grad, q, k, v, *rest, **more: (
-        flops.sdpa_backward_flop_count(grad, q, k, v)
-    ),
-}
 
 
 @dataclass(frozen=True)

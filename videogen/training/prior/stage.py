@@ -26,6 +26,7 @@ from videogen.checkpoint import Content
 from videogen.clip_spec import ClipSpec
 from videogen.conditioning import Conditioner
 from videogen.errors import UsageError
+from videogen.evaluation.info.prior import format_memory
 from videogen.evaluation.prior.caption_likelihood import CaptionLikelihoods, caption_likelihoods
 from videogen.evaluation.prior.likelihood import Baseline, LikelihoodSums, figures, score_name
 from videogen.models import TokenizerModel, count_parameters, prior_files
@@ -259,6 +260,7 @@ def describe_network(network: PriorNetwork, fps: float, kernel: Kernel) -> dict[
     groups = " then ".join(" x ".join(map(str, group.shape)) for group in spec.groups)
     return {
         "parameters": f"{count_parameters(network):,}",
+        "to generate, in bfloat16": format_memory(config, count_parameters(network), "bfloat16"),
         "a token": describe_token(spec),
         "objective": {"masked": "masked frames", "autoregressive": "token after token"}[config.objective]
         + (", and captions" if config.captions else ""),
