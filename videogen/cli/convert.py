@@ -22,6 +22,7 @@ SIZE, FPS, FRAMES, DTYPE = (256, 256), 24.0, 17, "float32"  # of a public checkp
 @click.option("--frames", type=click.IntRange(1), help="Frames of the model's clips [default: 17].")
 @click.option("--dtype", type=click.Choice(DTYPES), help="Data type of the stored weights [default: float32].")
 @click.option("--overwrite", is_flag=True, help="Replace an existing model.")
+@click.option("--check", is_flag=True, help="Compare the model with the published classes, those of diffusers.")
 @click.option(
     "--model", type=ANY_PATH, help="The tokenizer that made the token set of version 1 [default: the bundled model's]."
 )
@@ -36,6 +37,7 @@ def convert(
     frames: int | None,
     dtype: str | None,
     overwrite: bool,
+    check: bool,
     model: Path | None,
 ) -> None:
     """Convert SOURCE, a public checkpoint of KIND, into the model folder OUT.
@@ -49,6 +51,7 @@ def convert(
     \b
     Examples:
       videogen convert vidtok vidtok_fsq_causal_488_32768.ckpt vidtok version=1.0
+      videogen convert cosmos nvidia/Cosmos-0.1-Tokenizer-DV4x8x8 cosmos --check
       videogen convert runs/prior prior_2
       videogen convert tokens tokens_2 --model prior_2
     """
@@ -58,8 +61,8 @@ def convert(
     if len(arguments) < 2:
         raise click.UsageError("give KIND SOURCE OUT, or SOURCE OUT for a folder of version 1", context)
     if len(arguments) == 2:
-        if overwrite or any(option is not None for option in (size, fps, frames, dtype)):
-            raise UsageError("--size, --fps, --frames, --dtype and --overwrite are for KIND SOURCE OUT")
+        if overwrite or check or any(option is not None for option in (size, fps, frames, dtype)):
+            raise UsageError("--size, --fps, --frames, --dtype, --check and --overwrite are for KIND SOURCE OUT")
         convert_version_1(terminal, Path(arguments[0]), Path(arguments[1]), model)
         return
     if model is not None:
@@ -67,7 +70,7 @@ def convert(
     kind, source, place, *settings = arguments
     clips = ClipSpec(*(size or SIZE), fps or FPS, frames or FRAMES)
     out = OUTPUT_FOLDER.convert(place, None, context)
-    convert_public(terminal, kind, source, out, clips, settings, dtype or DTYPE, overwrite)
+    convert_public(terminal, kind, source, out, clips, settings, dtype or DTYPE, overwrite, check)
 
 
 def convert_public(
@@ -79,9 +82,13 @@ def convert_public(
     settings: list[str],
     dtype: str,
     overwrite: bool,
+    check: bool,
 ) -> None:
-    from videogen.errors import UsageError
+    from dataclasses import asdict
+
+    from videogen.errors import CheckpointError, UsageError
     from videogen.models import convert_foreign, count_parameters, resolve_checkpoint
+    from videogen.models.compare import BOUND, check_reference, compare
     from videogen.models.foreign import foreign_tokenizer
     from videogen.pipeline import as_dtype
 
@@ -94,10 +101,20 @@ def convert_public(
     foreign_tokenizer(kind)
     if out.exists() and any(out.iterdir()) and not overwrite:
         raise UsageError(f"{out}: already exists; --overwrite replaces it")
-    found = convert_foreign(kind, resolve_checkpoint(source), out, clips, options, as_dtype(dtype))
+    if check:
+        check_reference(kind, options)
+    place = resolve_checkpoint(source)
+    found = convert_foreign(kind, place, out, clips, options, as_dtype(dtype))
     parameters = count_parameters(found.network)
     report = {"folder": str(out), "parameters": parameters, "fingerprint": found.fingerprint}
-    terminal.report(report, f"{out}: {parameters / 1e6:.1f} M parameters, fingerprint {found.fingerprint}")
+    text = f"{out}: {parameters / 1e6:.1f} M parameters, fingerprint {found.fingerprint}"
+    compared = compare(kind, place, found) if check else None
+    if compared is not None:
+        report |= {"compared": asdict(compared)}
+        text += f"\nbeside the published classes: {compared}"
+    terminal.report(report, text)
+    if compared is not None and not compared.equal:
+        raise CheckpointError(f"{out}: differs from the published classes by more than {BOUND:g}; do not use it")
 
 
 def convert_version_1(terminal: Terminal, old: Path, new: Path, model: Path | None) -> None:

@@ -16,6 +16,7 @@ from tokenizer.foreign import FOREIGN, ForeignKeysError
 from tokenizer.foreign.vidtok.config import VidTokConfig
 from tokenizer.foreign.vidtok.weights import published_names
 from tokenizer.quantize import RoundedFSQConfig
+from videogen.models.compare import vidtok_network
 
 FOUR = RoundedFSQConfig((8,) * 4)
 CONFIGS = {
@@ -115,18 +116,7 @@ def reference(config, monkeypatch):
     vidtok = pytest.importorskip("diffusers.models.autoencoders.autoencoder_vidtok")
     monkeypatch.setattr(vidtok, "torch", DoubleTorch())
     torch.manual_seed(1)
-    first, dim = config.widths[0], config.quantizer.dim
-    model = vidtok.AutoencoderVidTok(
-        ch=first,
-        ch_mult=[width // first for width in config.widths],
-        z_channels=dim,
-        double_z=False,
-        num_res_blocks=config.blocks,
-        tempo_ds=list(config.time_down),
-        tempo_us=list(config.time_up),
-        regularizer="fsq",
-        codebook_size=8**dim,
-    )
+    model = vidtok_network(config)
     for weights in model.parameters():
         random = torch.randn_like(weights)
         weights.data = random * weights[0].numel() ** -0.5 if weights.ndim > 1 else weights.data + 0.2 * random
