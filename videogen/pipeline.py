@@ -151,7 +151,8 @@ class VideoPipeline(PipelineInputs):
 
     def save_pretrained(self, folder: str | Path, dtype: "torch.dtype | str" = "float32") -> None:
         """Writes a folder that `from_pretrained` reads; replaces a model that is there. float16 halves the size of the
-        prior's weights on disk; they become float32 when they are read."""
+        prior's weights on disk; they become float32 when they are read
+        without a dtype."""
         from videogen.models import save_model
 
         save_model(self.model, self.sampler, Path(folder), as_dtype(dtype))

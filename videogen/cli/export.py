@@ -50,7 +50,7 @@ def export(
     """Write MODEL, a model folder or a run folder, into the folder OUT, to share it.
 
     KEY=VALUE changes the sampling settings in its generation_config.json. 16-bit weights take half the space and are
-    32-bit again when they are loaded.
+    32-bit again when they are loaded, unless --dtype of the command that loads them says otherwise.
 
     \b
     Examples:
