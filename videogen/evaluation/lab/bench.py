@@ -222,7 +222,7 @@ def decoder_cost(model: PriorModel, state: GenerationState) -> PassCost:
     """Cost of decoding one latent frame; torch counts the operations of attention only in the math backend."""
     network = model.tokenizer.network
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        network.decode(state.context.codes_BTNK[:, -1:], state.context.spec, state.decoder)
+        network.decode(state.context.codes_BTNK[:, -1:], state.context.spec, state.decoder.state)
     weights = sum(p.numel() * p.element_size() for p in model.tokenizer.parameters_of("decoder"))
     return PassCost(float(counter.get_total_flops()), float(weights))
 
