@@ -12,7 +12,7 @@ from tests.pipeline.tiny import write_model
 from videogen.checkpoint import MANIFEST
 from videogen.cli import main
 from videogen.errors import CheckpointError, UsageError
-from videogen.models import load_tokenizer, push_to_hub, resolve_model
+from videogen.models import load_tokenizer, push_to_hub, resolve_checkpoint, resolve_model
 from videogen.pipeline import VideoPipeline
 
 
@@ -143,3 +143,10 @@ def test_no_network_is_a_missing_resource(
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert main(["push", str(model), "owner/toys"]) == 5
     assert "the hub cannot be reached" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("hub")
+def test_nobody_is_asked_for_a_folder_that_is_meant_to_be_here(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    for name in ("runs/mistyped", "../owner/toys", ".cache/toys"):
+        assert resolve_model(name) == resolve_checkpoint(name) == Path(name)
