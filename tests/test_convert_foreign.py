@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from interfaces.foreign import take_weights
 from interfaces.tokenizer import encode_clip
 from tests.tokenizer.models import noise_clip, small_config, small_model
 from tokenizer.foreign import FOREIGN, ForeignTokenizer
-from tokenizer.foreign.base import take_weights
 from videogen.cli import main
 from videogen.io import write_video
 from videogen.models import load_tokenizer, resolve_checkpoint

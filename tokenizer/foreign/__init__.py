@@ -1,13 +1,12 @@
 """Public tokenizers of others, by the kind that `videogen convert` is given.
 
-base.py    what such a tokenizer is, and strict accounting of its tensors
 layers.py  layers that several of them have
 cosmos/    NVIDIA's Cosmos DV
 emu3/      the vision tokenizer of Emu3
 vidtok/    VidTok, causal, with FSQ
 """
 
-from tokenizer.foreign.base import ForeignKeysError, ForeignTokenizer
+from interfaces.foreign import ForeignKeysError, ForeignTokenizer
 from tokenizer.foreign.cosmos.weights import COSMOS
 from tokenizer.foreign.emu3.weights import EMU3
 from tokenizer.foreign.vidtok.weights import VIDTOK

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from interfaces.foreign import is_ignored, shortened
 from tokenizer.foreign import FOREIGN, ForeignKeysError, ForeignTokenizer
-from tokenizer.foreign.base import is_ignored, shortened
 from videogen.checkpoint import write_folder
 from videogen.checkpoint_reader import Checkpoint, read_checkpoint
 from videogen.clip_spec import ClipSpec

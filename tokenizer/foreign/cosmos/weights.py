@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from tokenizer.foreign.base import ForeignKeysError, ForeignTokenizer, take_weights
+from interfaces.foreign import ForeignKeysError, ForeignTokenizer, take_weights, whole_number
 from tokenizer.foreign.cosmos.config import LEVELS, PATCH, CosmosTokenizerConfig
 from tokenizer.foreign.cosmos.network import decoder_layers, encoder_layers
 from tokenizer.precision import at_least_float32
@@ -60,7 +60,7 @@ def cosmos_config(source: Mapping[str, Tensor], options: Mapping[str, str]) -> C
         decoder_blocks=blocks_of(source, "decoder.up.0"),
         latent_channels=width("quant_conv", out=False),
         quantizer=RoundedFSQConfig(levels),
-        window=whole("window", options["window"]) if "window" in options else CosmosTokenizerConfig.window,
+        window=whole_number("window", options["window"]) if "window" in options else CosmosTokenizerConfig.window,
         channels=width("encoder.conv_in.0", out=False) // PATCH**3,
     )
 
@@ -125,7 +125,7 @@ def blocks_of(source: Mapping[str, Tensor], level: str) -> int:
 
 def levels_of(source: Mapping[str, Tensor], options: Mapping[str, str]) -> tuple[int, ...]:
     if "levels" in options:
-        return tuple(whole("levels", level) for level in options["levels"].split(","))
+        return tuple(whole_number("levels", level) for level in options["levels"].split(","))
     found = [tensor for name, tensor in source.items() if name.rpartition(".")[2] == "_levels"]
     return tuple(int(level) for level in found[0].flatten().tolist()) if found else PUBLISHED_LEVELS
 
@@ -162,13 +162,6 @@ def resampling_names(source: Mapping[str, Tensor]) -> set[str]:
     decoder = [f"decoder.up.{level}.upsample" for level in range(1, LEVELS)]
     parts = [f"conv{number}.conv3d.{leaf}" for number in (1, 2, 3) for leaf in ("weight", "bias")]
     return {naming(source)(f"{layer}.{part}") for layer in encoder + decoder for part in parts}
-
-
-def whole(name: str, number: str) -> int:
-    try:
-        return int(number)
-    except ValueError:
-        raise ValueError(f"{name} = {number}: expected a whole number") from None
 
 
 COSMOS = ForeignTokenizer(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from tokenizer.foreign.base import ForeignTokenizer, shape_of, take_weights
+from interfaces.foreign import ForeignTokenizer, shape_of, take_weights
 from tokenizer.foreign.emu3.config import Emu3TokenizerConfig
 from tokenizer.foreign.emu3.encoder_decoder import decoder_layers, encoder_layers
 from tokenizer.foreign.layers import stacked_taps

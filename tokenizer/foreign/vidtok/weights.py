@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast, get_args
 import torch
 from torch import Tensor
 
-from tokenizer.foreign.base import ForeignTokenizer, shape_of, take_weights
+from interfaces.foreign import ForeignTokenizer, shape_of, take_weights
 from tokenizer.foreign.layers import stacked_taps
 from tokenizer.foreign.vidtok.config import Version, VidTokConfig
 from tokenizer.foreign.vidtok.encoder_decoder import decoder_layers, encoder_layers

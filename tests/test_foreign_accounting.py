@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from interfaces.foreign import take_weights
 from tokenizer.foreign import ForeignKeysError
-from tokenizer.foreign.base import take_weights
 
 NAMES = {"encoder.weight": "a.w", "decoder.weight": "b.w"}
 IGNORED = ("loss.", "_buffer")
