@@ -1,4 +1,5 @@
-"""Captions for the prior: ids of a small vocabulary trained on the captions, or features of a frozen encoder.
+"""Captions for the prior: ids of a small vocabulary trained on the captions, or features of a frozen encoder; for a
+converted prior of others, ids of its own tokenizer.
 
 text = make_conditioner(BPEConfig(), captions)          # or EncoderConfig("google/flan-t5-base"), cache=folder
 text(["a small red ring drifts left on plain black", ""])  # prior.text.Text: content, mask; "" is no text
@@ -7,7 +8,7 @@ text = load_conditioner(folder)                         # the same conditioner f
 """
 
 from videogen.conditioning.base import Conditioner, normalize_text
-from videogen.conditioning.config import BPEConfig, EncoderConfig, TextConfig
+from videogen.conditioning.config import BPEConfig, EncoderConfig, TextConfig, TokenizerFileConfig
 from videogen.conditioning.folder import load_conditioner, make_conditioner
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Conditioner",
     "EncoderConfig",
     "TextConfig",
+    "TokenizerFileConfig",
     "load_conditioner",
     "make_conditioner",
     "normalize_text",

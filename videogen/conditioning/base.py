@@ -44,6 +44,20 @@ class Conditioner(ABC):
         return sum(len(self.token_ids(caption)) > self.length for caption in captions)
 
 
+def pad_ids(rows: Sequence[Sequence[int]], length: int, padding: int = 0) -> "Text":
+    """Ids of captions, each cut to `length` and padded."""
+    import torch
+
+    from interfaces.prior import Text
+
+    ids_BL = torch.full((len(rows), length), padding, dtype=torch.int64)
+    mask_BL = torch.zeros(len(rows), length, dtype=torch.bool)
+    for row, ids in enumerate(rows):
+        kept = torch.tensor(ids[:length], dtype=torch.int64)
+        ids_BL[row, : len(kept)], mask_BL[row, : len(kept)] = kept, True
+    return Text(ids_BL, mask_BL)
+
+
 def normalize_text(caption: str) -> str:
     """The caption on one line: no control characters, single blanks, none at the ends; only its start if it is long."""
     return " ".join(DROPPED.sub("", caption[:LONGEST_TEXT]).split())

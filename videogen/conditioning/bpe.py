@@ -14,7 +14,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from videogen.checkpoint import Content
-from videogen.conditioning.base import Conditioner, normalize_text
+from videogen.conditioning.base import Conditioner, normalize_text, pad_ids
 from videogen.conditioning.config import BYTES_AND_PAD, BPEConfig
 from videogen.errors import CheckpointError
 
@@ -39,17 +39,7 @@ class BPEConditioner(Conditioner):
         self.fingerprint = hashlib.sha256(files.encode()).hexdigest()
 
     def __call__(self, captions: Sequence[str]) -> "Text":
-        import torch
-
-        from interfaces.prior import Text
-
-        ids_BL = torch.full((len(captions), self.length), PAD_ID, dtype=torch.int64)
-        mask_BL = torch.zeros(len(captions), self.length, dtype=torch.bool)
-        for row, caption in enumerate(captions):
-            ids = self.token_ids(caption)[: self.length]
-            ids_BL[row, : len(ids)] = torch.tensor(ids, dtype=torch.int64)
-            mask_BL[row, : len(ids)] = True
-        return Text(ids_BL, mask_BL)
+        return pad_ids([self.token_ids(caption) for caption in captions], self.length, PAD_ID)
 
     def token_ids(self, caption: str) -> list[int]:
         ids: list[int] = self.tokenizer.encode(normalize_text(caption), add_special_tokens=False).ids
@@ -119,12 +109,7 @@ def _in_order(captions: Iterable[str]) -> Iterator[str]:
 
 def load_bpe(config: BPEConfig, data: Any, place: str) -> BPEConditioner:
     """The conditioner from the content `data` of `tokenizer.json`; errors call it `place`."""
-    from tokenizers import Tokenizer
-
-    try:
-        tokenizer = Tokenizer.from_str(json.dumps(data))
-    except Exception as error:  # the library raises plain exceptions
-        raise CheckpointError(f"{place}: not a tokenizer ({_line(error)})") from None
+    tokenizer = read_tokenizer(data, place)
     if tokenizer.token_to_id(PAD) != PAD_ID:
         raise CheckpointError(f"{place}: not a vocabulary of videogen, whose id {PAD_ID} is {PAD}")
     if not BYTES_AND_PAD <= tokenizer.get_vocab_size() <= config.vocabulary:
@@ -134,5 +119,11 @@ def load_bpe(config: BPEConfig, data: Any, place: str) -> BPEConditioner:
     return BPEConditioner(config, tokenizer)
 
 
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+def read_tokenizer(data: Any, place: str) -> "Tokenizer":
+    """A tokenizer from the content of its JSON file; errors call it `place`."""
+    from tokenizers import Tokenizer
+
+    try:
+        return Tokenizer.from_str(json.dumps(data))
+    except Exception as error:  # the library raises plain exceptions
+        raise CheckpointError(f"{place}: not a tokenizer ({' '.join(str(error).split())[:200]})") from None

@@ -1,4 +1,4 @@
-"""Settings of text conditioning: a vocabulary trained on the captions, or a frozen encoder."""
+"""Settings of text conditioning: a vocabulary trained on the captions, a frozen encoder, or a tokenizer of others."""
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 BYTES_AND_PAD = 257
 LARGEST_VOCABULARY = 65_536
 LONGEST = 1024
+CAPTION = "{caption}"
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,30 @@ class EncoderConfig:
         _check_length(self.length)
 
 
-TextConfig: TypeAlias = BPEConfig | EncoderConfig
+@dataclass(frozen=True, kw_only=True)
+class TokenizerFileConfig:
+    """The `tokenizer.json` of a public language model, whose ids its prior embeds, and the words around a caption.
+
+    A model of others that is converted has it; training makes none.
+    """
+
+    kind: Literal["tokenizer_file"] = "tokenizer_file"
+    vocabulary: int  # ids that the prior embeds
+    length: int  # tokens of a caption, with the words and tokens around it
+    template: str = "{caption}"
+    first: str | None = None  # the name of the token before all
+    last: str | None = None  # and of the one after all
+
+    def __post_init__(self) -> None:
+        if self.template.count(CAPTION) != 1:
+            raise ValueError(f"template is {self.template[:200]!a}; it has {CAPTION} in it once")
+        if self.vocabulary < 1:
+            raise ValueError(f"vocabulary is {self.vocabulary}; it is at least 1")
+        _check_length(self.length)
+
+
+TextConfig: TypeAlias = BPEConfig | EncoderConfig  # by `kind`: those that a training makes
+SavedTextConfig: TypeAlias = TextConfig | TokenizerFileConfig
 
 
 def _check_length(length: int) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from videogen.checkpoint import Folder
 from videogen.conditioning.base import Conditioner
-from videogen.conditioning.config import BPEConfig, EncoderConfig, TextConfig
+from videogen.conditioning.config import BPEConfig, EncoderConfig, SavedTextConfig, TextConfig, TokenizerFileConfig
 from videogen.config.serialization import from_json
 from videogen.errors import CheckpointError, UsageError
 
@@ -17,7 +17,7 @@ CONFIG, VOCABULARY = "text/config.json", "text/tokenizer.json"
 class SavedConditioner:
     """The contents of `text/config.json`."""
 
-    text: TextConfig
+    text: SavedTextConfig
     features: int | None = None  # of an encoder
     sha256: dict[str, str] = field(default_factory=dict)  # of its files
 
@@ -54,6 +54,10 @@ def load_conditioner(
         from videogen.conditioning.bpe import load_bpe
 
         return load_bpe(saved.text, folder.json(vocabulary), f"{folder.path}/{vocabulary}")
+    if isinstance(saved.text, TokenizerFileConfig):
+        from videogen.conditioning.tokenizer_file import load_tokenizer_file
+
+        return load_tokenizer_file(saved.text, folder.json(vocabulary), f"{folder.path}/{vocabulary}")
     return _same_encoder(saved, saved.text, place, cache, device, encoder)
 
 
