@@ -121,6 +121,9 @@ class FramePrior(Protocol, Generic[PastT, PresentT]):
     def spec(self) -> TokenSpec:
         """The tokens that it was trained on; `begin` also accepts those of other frame sizes."""
 
+    def check_begin(self, spec: TokenSpec) -> None:
+        """ValueError for tokens that `begin` does not accept, in one line."""
+
     @property
     def mask_noise(self) -> int:
         """How many random numbers each masked token is given; 0: none, as in most priors."""

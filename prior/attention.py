@@ -39,18 +39,20 @@ def choose_kernel(kernel: Kernel, device: torch.device, head_dim: int = MIN_HEAD
     return "flex" if device.type == "cuda" and head_dim >= MIN_HEAD_DIM else "gathered"
 
 
-def attend_all(q_BNHD: Tensor, keys_BKMD: Tensor, values_BKMD: Tensor, mask_NM: Tensor | None = None) -> Tensor:
-    """Attention while streaming: each query attends to all keys, or to those that `mask_NM` allows; [B, N, H, D].
+def attend_all(q_BNHD: Tensor, keys_BKMD: Tensor, values_BKMD: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Attention while streaming: each query attends to all keys, or to those that `mask` allows; [B, N, H, D].
 
-    Heads that share keys are treated as more queries.
+    `mask` is bool [N, M], or [B, 1, N, M] and [B, 1, 1, M] if streams differ. Heads that share keys are treated as more
+    queries.
     """
     batch, tokens, heads, head_dim = q_BNHD.shape
-    if mask_NM is None and can_use_flash(q_BNHD):
+    if mask is None and can_use_flash(q_BNHD):
         return flash(q_BNHD, keys_BKMD, values_BKMD)
     shared = keys_BKMD.shape[1]
     grouped = torch.unflatten(q_BNHD, 2, (shared, heads // shared)).transpose(1, 2)
     folded = grouped.flatten(2, 3)  # in this order no copy is needed for one head of keys
-    mask = None if mask_NM is None else mask_NM.repeat_interleave(heads // shared, 0)
+    if mask is not None and mask.shape[-2] == tokens:
+        mask = mask.repeat_interleave(heads // shared, -2)
     out = F.scaled_dot_product_attention(folded, keys_BKMD, values_BKMD, mask)
     return out.view(grouped.shape).transpose(1, 2).reshape(batch, tokens, heads, head_dim)
 

@@ -21,8 +21,8 @@ class Block(nn.Module):
         self.heads, self.kv_heads, channels = config.heads, config.kv_heads, config.head_dim
         self.before_attention = nn.RMSNorm(config.width, config.epsilon)
         self.qkv = Linear(config.width, (config.heads + 2 * config.kv_heads) * channels, bias=False)
-        self.q_norm = HeadNorm(channels, config.epsilon) if config.qk_norm else nn.Identity()
-        self.k_norm = HeadNorm(channels, config.epsilon) if config.qk_norm else nn.Identity()
+        self.q_norm: nn.Module = HeadNorm(channels, config.epsilon) if config.qk_norm else nn.Identity()
+        self.k_norm: nn.Module = HeadNorm(channels, config.epsilon) if config.qk_norm else nn.Identity()
         self.out = Linear(config.heads * channels, config.width, bias=False)
         self.before_mlp = nn.RMSNorm(config.width, config.epsilon)
         self.gate_up = Linear(config.width, 2 * config.hidden, bias=False)
@@ -32,9 +32,14 @@ class Block(nn.Module):
 
     def project(self, x_BSC: Tensor, rotary: RotaryCache) -> tuple[Tensor, Tensor, Tensor]:
         """Queries [B, S, H, D], keys and values [B, S, K, D], with rotary positions."""
+        q, k, v = self.split(x_BSC)
+        return apply_rotary(q, rotary), apply_rotary(k, rotary), v
+
+    def split(self, x_BSC: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The same without positions."""
         shape = self.heads, self.kv_heads, self.kv_heads
         q, k, v = self.qkv(self.before_attention(x_BSC)).unflatten(-1, (sum(shape), -1)).split(shape, dim=2)
-        return apply_rotary(self.q_norm(q), rotary), apply_rotary(self.k_norm(k), rotary), v
+        return self.q_norm(q), self.k_norm(k), v
 
     def finish(self, x_BSC: Tensor, attended_BSHD: Tensor) -> Tensor:
         x_BSC = x_BSC + self.out(attended_BSHD.flatten(2))

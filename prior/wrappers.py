@@ -39,6 +39,9 @@ class PriorWrapper:
     def with_mask_noise(self, past: Any, noise_BNR: Tensor) -> Any:
         return self.prior.with_mask_noise(past, noise_BNR)
 
+    def check_begin(self, spec: TokenSpec) -> None:
+        self.prior.check_begin(spec)
+
     def begin(self, text: Text | None, batch: int, spec: TokenSpec | None = None, history_noise: float = 0.0) -> Any:
         return self.prior.begin(text, batch, spec, history_noise)
 
