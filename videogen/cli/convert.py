@@ -12,14 +12,16 @@ from videogen.cli.terminal import Terminal, terminal_options
 if TYPE_CHECKING:
     from videogen.clip_spec import ClipSpec
 
-SIZE, FPS, FRAMES, DTYPE = (256, 256), 24.0, 17, "float32"  # of a public checkpoint, where nothing else is said
+DTYPE = "float32"  # of a public checkpoint, where nothing else is said
 
 
 @click.command("convert")
 @click.argument("arguments", metavar="[KIND] SOURCE OUT [KEY=VALUE]...", nargs=-1, type=str)
-@click.option("--size", type=SizeType(), help="Frame size of the model's clips [default: 256x256].")
-@click.option("--fps", type=POSITIVE, help="Frame rate of the model's clips [default: 24].")
-@click.option("--frames", type=click.IntRange(1), help="Frames of the model's clips [default: 17].")
+@click.option(
+    "--size", type=SizeType(), help="Frame size of the model's clips [default: that of KIND, 256x256 for tokenizers]."
+)
+@click.option("--fps", type=POSITIVE, help="Frame rate of the model's clips [default: that of KIND].")
+@click.option("--frames", type=click.IntRange(1), help="Frames of the model's clips [default: those of KIND].")
 @click.option("--dtype", type=click.Choice(DTYPES), help="Data type of the stored weights [default: float32].")
 @click.option("--overwrite", is_flag=True, help="Replace an existing model.")
 @click.option("--check", is_flag=True, help="Compare the model with the published classes, those of diffusers.")
@@ -52,11 +54,13 @@ def convert(
     Examples:
       videogen convert vidtok vidtok_fsq_causal_488_32768.ckpt vidtok version=1.0
       videogen convert cosmos nvidia/Cosmos-0.1-Tokenizer-DV4x8x8 cosmos --check
+      videogen convert lumos1 Alibaba-DAMO-Academy/Lumos-1/1B/stage-2-joint lumos tokenizer=cosmos
       videogen convert runs/prior prior_2
       videogen convert tokens tokens_2 --model prior_2
     """
     from videogen.clip_spec import ClipSpec
     from videogen.errors import UsageError
+    from videogen.models.foreign import foreign_model
 
     if len(arguments) < 2:
         raise click.UsageError("give KIND SOURCE OUT, or SOURCE OUT for a folder of version 1", context)
@@ -68,7 +72,8 @@ def convert(
     if model is not None:
         raise UsageError("--model is for token sets of version 1; give SOURCE OUT without KIND")
     kind, source, place, *settings = arguments
-    clips = ClipSpec(*(size or SIZE), fps or FPS, frames or FRAMES)
+    usual = foreign_model(kind).clips
+    clips = ClipSpec(*(size or (usual.height, usual.width)), fps or usual.fps, frames or usual.frames)
     out = OUTPUT_FOLDER.convert(place, None, context)
     convert_public(terminal, kind, source, out, clips, settings, dtype or DTYPE, overwrite, check)
 
@@ -89,7 +94,6 @@ def convert_public(
     from videogen.errors import CheckpointError, UsageError
     from videogen.models import convert_foreign, count_parameters, resolve_checkpoint
     from videogen.models.compare import BOUND, check_reference, compare
-    from videogen.models.foreign import foreign_tokenizer
     from videogen.pipeline import as_dtype
 
     options = {}
@@ -98,7 +102,6 @@ def convert_public(
         if not (key and equals) or key in options:
             raise UsageError(f"{setting[:60]!a}: {'given twice' if key in options else 'expected KEY=VALUE'}")
         options[key] = value
-    foreign_tokenizer(kind)
     if out.exists() and any(out.iterdir()) and not overwrite:
         raise UsageError(f"{out}: already exists; --overwrite replaces it")
     if check:

@@ -124,7 +124,7 @@ class PipelineInputs:
             clips.width if width is None else as_int("width", width),
         )
         try:
-            self.model.tokenizer.network.spec(*size)
+            self.model.network.check_begin(self.model.tokenizer.network.spec(*size))
         except ValueError as error:
             raise UsageError(str(error)) from None
         return size

@@ -22,7 +22,7 @@ loading.py    folder -> model
 weights.py    file of weights -> network, tensor after tensor
 saving.py     model -> folder
 convert.py    folders of version 1
-foreign.py    public checkpoints -> model folders
+foreign.py    public checkpoints -> model folders: tokenizers; foreign_prior.py priors
 compare.py    a converted model beside the published classes
 perceptual.py weights of the perceptual losses
 sampler.py    the sampling settings of a model

@@ -117,8 +117,18 @@ def single_request(request: GenerationRequest, row: int) -> GenerationRequest:
 
 
 def small_spec(model: PriorModel) -> TokenSpec:
-    return model.tokenizer.spec_of(*small_size(model.tokenizer, MULTIPLES))
+    return model.tokenizer.spec_of(*size_for_prior(model))
 
 
 def small_start(model: PriorModel, videos: int) -> ConditioningFrames:
-    return unconditioned(model, videos, small_size(model.tokenizer, MULTIPLES))
+    return unconditioned(model, videos, size_for_prior(model))
+
+
+def size_for_prior(model: PriorModel) -> tuple[int, int]:
+    """A frame size that takes seconds; that of training for a prior that cannot take the small one."""
+    size = small_size(model.tokenizer, MULTIPLES)
+    try:
+        model.network.check_begin(model.tokenizer.spec_of(*size))
+    except ValueError:
+        return model.clips.height, model.clips.width
+    return size
