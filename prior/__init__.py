@@ -16,4 +16,6 @@ objective.py                  what is masked and corrupted in training
 laws.py, caption_laws.py      checks that every prior passes, and every prior with captions
 wrappers.py                   the base class of wrappers around a prior
 llama.py                      initial weights from language models
+pixelcnn/, lumos/             other priors: a small baseline, and a public model
+kinds.py                      all of them by name
 """

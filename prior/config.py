@@ -108,6 +108,11 @@ class PriorInputs:
     control: ControlConfig | None = None
 
     @property
+    def takes_noise_rate(self) -> bool:
+        """Whether the prior is told the share of wrong tokens in its past."""
+        return self.context is not None
+
+    @property
     def context_length(self) -> int:
         """Positions before the first frame: the noise rate and the text."""
         return 0 if self.context is None else 1 + self.context.length

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from tests.conditioning.tokenizer_files import byte_tokenizer
+from tests.conditioning.tokenizer_files import SPECIAL, byte_tokenizer
 from tests.prior.lumos import lumos_model, published, settings_of, small_lumos
 from tests.tokenizer.foreign.cosmos import LEVELS, cosmos_model, small_cosmos
 from videogen.checkpoint import write_folder
@@ -124,11 +124,13 @@ def frames_in(folder: str) -> np.ndarray:
     return np.stack([np.asarray(Image.open(place)) for place in sorted(Path(folder).glob("*.png"))])
 
 
-def test_other_frame_sizes(model: Path) -> None:
+def test_other_frame_sizes_and_what_has_no_effect(model: Path) -> None:
     pipe = VideoPipeline.from_pretrained(model)
     with pytest.warns(PipelineWarning, match="trained only on 32 x 32"):
         wide = pipe(PROMPT, height=32, width=64, num_frames=5, num_inference_steps=2, generator=1, output_type="uint8")
     assert wide.frames.shape == (1, 5, 32, 64, 3)
+    with pytest.warns(PipelineWarning, match="history_noise has no effect"):
+        pipe(PROMPT, num_frames=1, num_inference_steps=1, history_noise=0.5)
     for height, width in ((32, 40), (40, 32)):
         with pytest.raises(UsageError, match="Lumos-1 needs rows and columns in multiples of 4"):
             pipe(PROMPT, height=height, width=width)
@@ -166,12 +168,12 @@ def test_other_tensors_are_refused(
 
 
 def test_mistakes_are_named(source: Path, cosmos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_json(tmp_path / "other.json", {**byte_tokenizer(), "model": {"type": "WordLevel", "vocab": {"<s>": 0}}})
+    write_json(tmp_path / "other.json", byte_tokenizer({**SPECIAL, "<eoss>": 8195}))
     (tmp_path / "bad.json").write_text("[")
     for more, code, said in (
         (["text=nowhere.json"], 2, "nowhere.json: no such file"),
         ([f"text={tmp_path / 'bad.json'}"], 4, "bad.json: not a JSON object"),
-        ([f"text={tmp_path / 'other.json'}"], 4, "other.json: "),
+        ([f"text={tmp_path / 'other.json'}"], 4, "other.json: the id of '<eoss>' is 8195; that of this model is 8196"),
         (["windows=3"], 2, "windows: a Lumos-1 has the options"),
         (["--size", "32x40"], 2, "multiples of 4"),
         (["--size", "30x30"], 2, "--size 30x30"),

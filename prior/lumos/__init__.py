@@ -1,6 +1,7 @@
 """Lumos-1 of Alibaba DAMO Academy: a language model that decides a latent frame by masks, as a prior.
 
-Yuan et al., "Lumos-1: on autoregressive video generation from a unified model perspective" (2025).
+Yuan et al., "Lumos-1: on autoregressive video generation with discrete diffusion from a unified model perspective"
+(2025).
 
 config.py    what defines it
 sequence.py  the tokens around the tokens of a video: prompt, frame, row, and what a later frame sees of a frame

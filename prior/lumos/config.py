@@ -69,6 +69,10 @@ class Lumos1Config(BlockShape, PriorInputs):
         return self.context.vocabulary
 
     @property
+    def takes_noise_rate(self) -> bool:
+        return False
+
+    @property
     def context_length(self) -> int:
         """Positions before the first frame: the text, and the start of a video."""
         assert self.context is not None

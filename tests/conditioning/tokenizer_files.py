@@ -1,6 +1,7 @@
 """A tokenizer of a public language model, in small: bytes, and tokens with ids of their own."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -19,12 +20,12 @@ SPECIAL = {
 FIRST_BYTE = 30_000
 
 
-def byte_tokenizer() -> Any:
+def byte_tokenizer(special: Mapping[str, int] = SPECIAL) -> Any:
     """The content of its JSON file: a byte is 30,000 and its value."""
     letters = {letter: FIRST_BYTE + byte for byte, letter in enumerate(letters_of_bytes())}
-    tokenizer = Tokenizer(models.BPE(vocab={**SPECIAL, **letters}, merges=[]))
+    tokenizer = Tokenizer(models.BPE(vocab={**special, **letters}, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.add_special_tokens(list(SPECIAL))
+    tokenizer.add_special_tokens(list(special))
     return json.loads(tokenizer.to_str())
 
 

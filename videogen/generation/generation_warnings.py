@@ -57,6 +57,9 @@ def request_warnings(
     prompts, negatives = distinct_texts(request.prompts), distinct_texts(request.negative_prompts)
     given = {name: value for name, value in sampling.items() if value is not None}
     found = idle_settings(request.sampler, given, model.spec.tokens)
+    if request.history_noise and not model.config.takes_noise_rate:
+        idle = "its prior is not told how many tokens of its past are wrong; history_noise has no effect"
+        found.append(GenerationWarning("no_effect", f"{model.path}: {idle}"))
     if conditioner is None:
         guidance = given.get("guidance_scale", 1) != 1 and not request.sampler.guided
         inputs = (
