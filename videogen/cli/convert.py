@@ -92,7 +92,7 @@ def convert_public(
     from dataclasses import asdict
 
     from videogen.errors import CheckpointError, UsageError
-    from videogen.models import convert_foreign, count_parameters, resolve_checkpoint
+    from videogen.models import TokenizerModel, convert_foreign, count_parameters, resolve_checkpoint
     from videogen.models.compare import BOUND, check_reference, compare
     from videogen.pipeline import as_dtype
 
@@ -111,7 +111,7 @@ def convert_public(
     parameters = count_parameters(found.network)
     report = {"folder": str(out), "parameters": parameters, "fingerprint": found.fingerprint}
     text = f"{out}: {parameters / 1e6:.1f} M parameters, fingerprint {found.fingerprint}"
-    compared = compare(kind, place, found) if check else None
+    compared = compare(kind, place, found) if check and isinstance(found, TokenizerModel) else None
     if compared is not None:
         report |= {"compared": asdict(compared)}
         text += f"\nbeside the published classes: {compared}"
