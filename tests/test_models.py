@@ -171,10 +171,10 @@ def test_a_name_that_is_not_a_folder_is_looked_up_on_the_hub(tmp_path: Path, mon
     (tmp_path / "runs" / "mine").mkdir(parents=True)
     assert resolve_model("runs/mine") == Path("runs/mine")
     assert resolve_model("nowhere") == Path("nowhere")
-    assert resolve_model("./runs/other") == Path("./runs/other")
+    assert resolve_model("./owner/other") == Path("./owner/other")
     assert resolve_model(tmp_path / "a" / "b") == tmp_path / "a" / "b"
     assert not asked
     assert resolve_model("owner/model") == tmp_path
     assert not [pattern for pattern in asked[0][1] if pattern.endswith(("*", "bin", "pt"))]
-    with pytest.raises(CheckpointError, match=r"^runs/other: .* \(no route\)$"):
-        resolve_model("runs/other")
+    with pytest.raises(CheckpointError, match=r"^owner/other: .* \(no route\)$"):
+        resolve_model("owner/other")

@@ -19,7 +19,7 @@ def resolve_model(folder: str | Path, revision: str | None = None) -> Path:
     before is used again, also without a network.
     """
     path, found = Path(folder), re.fullmatch(f"({NAME})(?:{REVISION})?", str(folder))
-    if path.exists() or found is None or is_place_here(path):
+    if path.exists() or found is None or is_place_here(str(folder)):
         if revision is not None:
             raise UsageError(f"revision {revision}: only names on the hub have revisions, and {folder} is none")
         return path
@@ -35,16 +35,17 @@ def resolve_checkpoint(source: str | Path) -> Path:
     """
     path = Path(source)
     found = re.fullmatch(rf"({NAME})((?:/[\w.-]+)*)", str(source))
-    if path.exists() or found is None or is_place_here(path):
+    if path.exists() or found is None or is_place_here(str(source)):
         return path
     place = found[2].strip("/")
     kinds = tuple(f"{place}/*{suffix}" if place else f"*{suffix}" for suffix in (".safetensors", ".json", *ARCHIVES))
     return _download(found[1], (place, *kinds) if place else kinds) / place
 
 
-def is_place_here(path: Path) -> bool:
+def is_place_here(name: str) -> bool:
     """Whether a path that is not there is meant to be here, and nobody is asked for it: its first folder is here."""
-    return path.parts[0].startswith(".") or ".." in path.parts or Path(path.parts[0]).is_dir()
+    first, *rest = name.split("/")
+    return first.startswith(".") or ".." in rest or Path(first).is_dir()
 
 
 def _download(name: str, patterns: tuple[str, ...], revision: str | None = None) -> Path:

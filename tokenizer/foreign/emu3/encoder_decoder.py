@@ -13,8 +13,8 @@ from tokenizer.foreign.emu3.layers import (
     GuidedStart,
     OnBoth,
     OnFeatures,
-    TimeDown,
-    TimeUp,
+    KernelTimeDown,
+    KernelTimeUp,
     WithGuide,
 )
 from tokenizer.foreign.emu3.norms import FrameGroupNorm, GuidedNorm, StoredNorm
@@ -58,7 +58,7 @@ def encoder_layers(config: Emu3TokenizerConfig, latent_dim: int) -> dict[str, nn
     layers |= middle_layers("encoder.mid", dim, FrameGroupNorm)
     layers |= {"encoder.norm_out": FrameGroupNorm(dim), "encoder.silu": nn.SiLU()}
     layers["encoder.conv_out"] = FrameConv(dim, latent_dim, 3)
-    layers |= {f"encoder.time_conv.{number}": TimeDown(latent_dim) for number in range(config.halvings)}
+    layers |= {f"encoder.time_conv.{number}": KernelTimeDown(latent_dim) for number in range(config.halvings)}
     layers |= time_layers("encoder", config.blocks, latent_dim)
     return layers | {"quant_conv": SpaceTimeConv(latent_dim, latent_dim, repeats_first=False, kernel=1)}
 
@@ -69,7 +69,7 @@ def decoder_layers(config: Emu3TokenizerConfig, latent_dim: int) -> dict[str, nn
     layers: dict[str, nn.Module] = {}
     layers["post_quant_conv"] = WithGuide(SpaceTimeConv(latent_dim, latent_dim, repeats_first=False, kernel=1))
     layers |= on_each(OnBoth, time_layers("decoder", config.blocks, latent_dim))
-    layers |= {f"decoder.time_conv.{number}": OnBoth(TimeUp(latent_dim)) for number in range(config.halvings)}
+    layers |= {f"decoder.time_conv.{number}": OnBoth(KernelTimeUp(latent_dim)) for number in range(config.halvings)}
     dim = widths[-1]
     layers["decoder.conv_in"] = GuidedStart(FrameConv(latent_dim, dim, 3))
     layers |= on_each(ByGuide, middle_layers("decoder.mid", dim, make_norm))

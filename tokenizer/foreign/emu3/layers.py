@@ -16,7 +16,7 @@ from tokenizer.networks.condition.layers import ConditionLayer
 from tokenizer.streaming import State, Streaming
 
 
-class TimeDown(Streaming):
+class KernelTimeDown(Streaming):
     """[B, T, H, W, C] -> [B, T / 2, H, W, C]: silu of a kernel over the last 4 frames, at every other one."""
 
     def __init__(self, dim: int):
@@ -28,7 +28,7 @@ class TimeDown(Streaming):
         return F.silu(y_BTHWC), state
 
 
-class TimeUp(Streaming):
+class KernelTimeUp(Streaming):
     """[B, T, H, W, C] -> [B, 2 T, H, W, C]: each frame twice, then silu of a kernel over the last 3 frames."""
 
     def __init__(self, dim: int):
