@@ -118,19 +118,27 @@ def info(terminal: Terminal, model: Path) -> None:
     """Describe a model folder: sizes, codes, rates, and the fingerprint that its tokens carry.
 
     For a folder of tokens, print which clips and which tokenizer they come from. For a video that `videogen` wrote,
-    print how it was made: prompt, seed, model and settings.
+    print how it was made: prompt, seed, model and settings. For a file of `compress`, print its header, what it holds,
+    and whether it is whole.
 
     \b
     Examples:
       videogen info runs/toys
       videogen info tokens
       videogen info ring.mp4
+      videogen info ring.vgc
     """
+    from videogen.evaluation.info.compressed import describe_compressed, is_compressed
     from videogen.evaluation.info.video import describe_video, is_video
     from videogen.tokens.description import NAME
 
-    describe = describe_tokens if (model / NAME).is_file() else describe_video if is_video(model) else describe_model
-    values, lines = describe(model)
+    kinds = (
+        (describe_tokens, (model / NAME).is_file()),
+        (describe_compressed, is_compressed(model)),
+        (describe_video, is_video(model)),
+        (describe_model, True),
+    )
+    values, lines = next(describe for describe, fits in kinds if fits)(model)
     width = max(map(len, lines))
     terminal.report(values, "\n".join(f"{name:<{width}}  {value}" for name, value in lines.items()))
 

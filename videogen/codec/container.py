@@ -26,6 +26,7 @@ MAGIC = b"VGC1"
 END, SCENE, NEXT = 0, 1, 2
 BYTES_OF_A_CODE, WORD = 4, 8  # the most that a range coder can need
 LARGEST_HEADER, LARGEST_CHUNK, MOST_FRAMES = 1 << 16, 1 << 12, 1 << 40
+MOST_BYTES, SKIPPED = 1 << 40, 1 << 16  # of a chunk without a model, and at a time
 LARGEST = {"chunk": LARGEST_CHUNK, "fps": 1000, "tokens": 1 << 24}
 USUAL = json.dumps(  # what most headers hold, so that deflating leaves little of them
     {
@@ -60,6 +61,14 @@ class Header:
             fits = isinstance(value, get_origin(kind) or kind) and not isinstance(value, bool)
             if not fits or (kind in (int, float) and not 0 < value <= LARGEST.get(name, 1 << 16)):
                 raise ValueError(f"{name} is {str(value)[:60]!a}")
+
+
+class ChunkCounts(NamedTuple):
+    begins_scene: bool
+    latent_frames: int
+    frames: int
+    payload: int  # bytes
+    check: int
 
 
 class Chunk(NamedTuple):
@@ -125,15 +134,23 @@ class ChunkReader:
 
     def parts(self, spec: TokenSpec) -> Iterator[Chunk | End]:
         """Ends with an End; DamagedError if the file ends before one. `spec` is that of the latent frames."""
-        while (kind := self._bytes(1, "a chunk")[0]) != END:
-            if kind not in (SCENE, NEXT):
-                raise self.damage(f"no chunk begins with {kind}")
+        while (kind := self._kind()) != END:
             latent_frames = self._number("latent frames", self.header.chunk)
             frames = self._number("frames", spec.frames_per_latent * latent_frames)
             largest = latent_frames * spec.tokens * spec.depth * BYTES_OF_A_CODE + WORD
             payload = self._bytes(self._number("bytes", largest), "a chunk")
             yield Chunk(kind == SCENE, latent_frames, frames, payload, self._check("a chunk"))
-        yield End(self._number("frames", MOST_FRAMES), self._check("its end"))
+        yield self._end()
+
+    def outline(self) -> Iterator[ChunkCounts | End]:
+        """The same without codes, which are skipped: for readers that have no model."""
+        while (kind := self._kind()) != END:
+            latent_frames = self._number("latent frames", self.header.chunk)
+            frames, payload = self._number("frames", MOST_FRAMES), self._number("bytes", MOST_BYTES)
+            for first in range(0, payload, SKIPPED):
+                self._bytes(min(SKIPPED, payload - first), "a chunk")
+            yield ChunkCounts(kind == SCENE, latent_frames, frames, payload, self._check("a chunk"))
+        yield self._end()
 
     def seek_scene(self, frame: int, spec: TokenSpec) -> int:
         """Goes to the last scene that begins at or before this frame, and returns the number of its first frame.
@@ -158,6 +175,15 @@ class ChunkReader:
 
     def damage(self, what: str) -> DamagedError:
         return DamagedError(f"{self.name}: damaged before byte {self.place}: {what}")
+
+    def _kind(self) -> int:
+        kind = self._bytes(1, "a chunk")[0]
+        if kind not in (END, SCENE, NEXT):
+            raise self.damage(f"no chunk begins with {kind}")
+        return kind
+
+    def _end(self) -> End:
+        return End(self._number("frames", MOST_FRAMES), self._check("its end"))
 
     def _bytes(self, count: int, part: str) -> bytes:
         pieces, missing = [], count
