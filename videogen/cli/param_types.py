@@ -69,6 +69,20 @@ class SizeType(click.ParamType):  # type: ignore[type-arg]
         return int(height), int(width)
 
 
+class CountsType(click.ParamType):  # type: ignore[type-arg]
+    """Whole numbers above 0, such as 1,4,8."""
+
+    name = "N,..."
+
+    def convert(self, value: Any, param: Param, ctx: Context) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        texts = str(value).split(",")
+        if not all(re.fullmatch(r"\s*0*[1-9]\d{0,8}\s*", text) for text in texts):
+            self.fail(f"'{value}' is no list of whole numbers above 0, such as 1,4,8", param, ctx)
+        return tuple(map(int, texts))
+
+
 class ScaleType(click.ParamType):  # type: ignore[type-arg]
     """A factor such as 4 or 2.5, or HEIGHTxWIDTH."""
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from videogen.evaluation.report.tables import markdown
+
 PICTURES = {
     "usage.svg": "How many codes are used how often. *never* are dead codes, or codes that these clips do not need.",
     "ranks.svg": "Tokens of each code by its rank, both axes logarithmic. A healthy codebook is flat, then falls.",
@@ -57,7 +59,7 @@ def table(parts: list[dict[str, Any]]) -> str:
         "entropy",
         "given before",
     )
-    rows = [head, ("---",) * len(head)]
+    rows = [head]
     for part in parts:
         given = part["conditional_entropy_bits"]
         rows.append(
@@ -78,13 +80,9 @@ def table(parts: list[dict[str, Any]]) -> str:
 
 def distance_table(quantizers: list[dict[str, Any]]) -> str:
     names = {"distance_to_nearest_code": "code to nearest code", "distance_of_latents_to_codes": "latent to its code"}
-    rows: list[tuple[str, ...]] = [("distance", "least", "10 %", "median", "90 %", "most"), ("---",) * 6]
+    rows: list[tuple[str, ...]] = [("distance", "least", "10 %", "median", "90 %", "most")]
     for each in quantizers:
         for key, name in names.items():
             if each[key] is not None:
                 rows.append((f"{each['name']}: {name}", *(f"{value:.3g}" for value in each[key].values())))
-    return markdown(rows) if len(rows) > 2 else "Distances: the codebook is too large, and there are no latents."
-
-
-def markdown(rows: list[tuple[str, ...]]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return markdown(rows) if len(rows) > 1 else "Distances: the codebook is too large, and there are no latents."

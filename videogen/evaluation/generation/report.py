@@ -27,6 +27,7 @@ from videogen.evaluation.generation.sampler_variants import SamplerVariant
 from videogen.evaluation.report.bar_charts import Bars, Dot, bar_chart, dot_chart
 from videogen.evaluation.report.folder import write_figures
 from videogen.evaluation.report.line_charts import Series, line_chart
+from videogen.evaluation.report.tables import aligned
 from videogen.io.contact_sheet import contact_sheet
 from videogen.pipeline import VideoPipeline
 
@@ -208,9 +209,7 @@ def slug(name: str) -> str:
 def as_table(figures: dict[str, Any]) -> str:
     """A table for people, with notes on the Frechet distance, on missing measures and on drift."""
     cells = drop_empty_columns([HEADER, *(table_row(row) for row in figures["rows"])])
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
-    return "\n".join([*lines, *notes(figures)])
+    return "\n".join([aligned(cells), *notes(figures)])
 
 
 def drop_empty_columns(cells: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:

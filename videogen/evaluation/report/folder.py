@@ -12,6 +12,7 @@ CHART_FILES = (
     *("psnr.svg", "codes.svg", "tokens.svg", "reconstructions.png", "reconstructions.mp4", "nats.svg"),
     *("usage.svg", "ranks.svg", "perplexity.svg", "distances*.svg", "positions.svg", "chunks.svg", "bits.svg"),
     *("voronoi.png", "decoded.png", "README.md"),
+    *("rate.svg", "steps.svg"),
 )
 
 

@@ -49,21 +49,34 @@ class LogAxis(Axis):
         return self.start + (math.log10(value) - low) / (high - low) * (self.end - self.start)
 
     def ticks(self) -> list[float]:
-        first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
-        return [10.0**power for power in range(first, last + 1)]
+        """Powers of ten; within two decades 2 and 5 times these too."""
+        first, last = math.floor(math.log10(self.low)), math.floor(math.log10(self.high) + 1e-9)
+        factors = (1, 2, 5) if self.high < 100 * self.low * (1 + 1e-9) else (1,)
+        every = [factor * 10.0**power for power in range(first, last + 1) for factor in factors]
+        return [value for value in every if self.low * (1 - 1e-9) <= value <= self.high * (1 + 1e-9)]
+
+
+AxisOf = Callable[[Sequence[float], float, float], Axis]
 
 
 def line_chart(title: str, x_label: str, y_label: str, lines: Sequence[Series]) -> str:
     """An SVG document, without points that are not finite."""
     points = {line.name: [(x, y) for x, y in zip(line.x, line.y, strict=True) if math.isfinite(y)] for line in lines}
-    return draw(title, x_label, y_label, points, axis)
+    return draw(title, x_label, y_label, points, axis, axis)
+
+
+def semilog_chart(title: str, x_label: str, y_label: str, lines: Sequence[Series]) -> str:
+    """The same with x logarithmic, without points whose x is not positive."""
+    pairs = {line.name: zip(line.x, line.y, strict=True) for line in lines}
+    points = {name: [(x, y) for x, y in some if x > 0 and math.isfinite(y)] for name, some in pairs.items()}
+    return draw(title, x_label, y_label, points, log_axis, axis)
 
 
 def log_line_chart(title: str, x_label: str, y_label: str, lines: Sequence[Series]) -> str:
     """The same with both axes logarithmic, without points that are not positive."""
     pairs = {line.name: zip(line.x, line.y, strict=True) for line in lines}
     points = {name: [(x, y) for x, y in some if x > 0 and 0 < y < math.inf] for name, some in pairs.items()}
-    return draw(title, x_label, y_label, points, log_axis)
+    return draw(title, x_label, y_label, points, log_axis, log_axis)
 
 
 def draw(
@@ -71,12 +84,13 @@ def draw(
     x_label: str,
     y_label: str,
     points: Mapping[str, Sequence[tuple[float, float]]],
-    axis_of: Callable[[Sequence[float], float, float], Axis],
+    across_of: AxisOf,
+    up_of: AxisOf,
 ) -> str:
     everything = [point for some in points.values() for point in some]
     end = WIDTH - RIGHT - (LEGEND if len(points) > 1 else 0)
-    across = axis_of([x for x, _ in everything], LEFT, end)
-    up = axis_of([y for _, y in everything], HEIGHT - BOTTOM, TOP)
+    across = across_of([x for x, _ in everything], LEFT, end)
+    up = up_of([y for _, y in everything], HEIGHT - BOTTOM, TOP)
     width = max(WIDTH, end + 16 + math.ceil(LETTER * max(map(len, points), default=0))) if len(points) > 1 else WIDTH
     height = max(HEIGHT, TOP + LEGEND_LINE * (len(points) + 1))
     parts = [
