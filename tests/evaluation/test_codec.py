@@ -56,6 +56,7 @@ def test_a_report_of_a_prior(whole: Path, data: Path, tmp_path: Path, capsys: Ca
         assert best["psnr"] > worst["psnr"]
         assert best["payload"] > worst["payload"]
         assert all(point["bytes"] > point["payload"] for point in codec["points"])
+        assert 0 < codec["still_bits_per_pixel"] <= worst["payload_bits_per_pixel"] * 1.05
     assert len(figures["comparison"]) == 4 * 4
     page = (tmp_path / "seen" / "README.md").read_text()
     assert "to the bit" in page

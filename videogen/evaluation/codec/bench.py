@@ -11,7 +11,14 @@ from torch import Tensor
 
 from videogen.codec.settings import AnyModel, tokenizer_of
 from videogen.errors import DataError
-from videogen.evaluation.codec.conventional import ColorConversion, ConventionalCodec, color_conversions, decode, encode
+from videogen.evaluation.codec.conventional import (
+    ColorConversion,
+    ConventionalCodec,
+    color_conversions,
+    decode,
+    encode,
+    still_bits,
+)
 from videogen.evaluation.codec.variants import CodecVariant, code_clip, own_reconstruction
 from videogen.evaluation.tokenizer.dataset import load_perceptual
 from videogen.evaluation.tokenizer.metrics import Totals, merge_totals
@@ -128,7 +135,9 @@ class CodecBench:
             sums.decode_seconds += seconds
             sums.scores.append(self.score(torch.from_numpy(frames), clip))
 
-    def figures(self, pixels: int) -> dict[str, Any]:
+    def figures(self, shape: tuple[int, int, int, int]) -> dict[str, Any]:
+        """Of clips of this shape: frames, height, width and channels."""
+        pixels = shape[1] * shape[2]
         rows = [
             variant_row(variant, sums, pixels) for variant, sums in zip(self.variants, self.of_variants, strict=True)
         ]
@@ -136,7 +145,13 @@ class CodecBench:
             "differing_clips": sum(sums.differing for sums in self.of_variants),
             "variants": rows,
             "colors": {"conversion": self.colors.name, "psnr": self.ceiling},
-            "codecs": [codec_row(codec, self.of_codecs[codec.name], pixels) for codec in self.codecs],
+            "codecs": [
+                {
+                    **codec_row(codec, self.of_codecs[codec.name], pixels),
+                    "still_bits_per_pixel": still_bits(codec, shape, self.fps, self.colors),
+                }
+                for codec in self.codecs
+            ],
         }
 
 

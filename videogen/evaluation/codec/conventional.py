@@ -142,6 +142,12 @@ def encode(codec: ConventionalCodec, frames: Frames, fps: float, crf: int, color
     return EncodedClip(written.getvalue(), packets, time.process_time() - began)
 
 
+def still_bits(codec: ConventionalCodec, shape: tuple[int, ...], fps: float, colors: ColorConversion) -> float:
+    """What frames cost by themselves: bits a pixel of a still gray clip's packets, at the lowest quality."""
+    gray = np.full(shape, 128, np.uint8)
+    return 8 * encode(codec, gray, fps, codec.ladder[-1], colors).packets / (gray.size // 3)
+
+
 class PacketFilter:
     """Applies one of FFmpeg's bitstream filters, which can be made only once the encoder has begun."""
 

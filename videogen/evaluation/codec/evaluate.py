@@ -64,7 +64,7 @@ def evaluate_codec(
         },
         "machine": describe(),
         "seconds": "of CPU time, one thread" if tokenizer_of(model).device.type == "cpu" else "on the clock",
-        **bench.figures(size.height * size.width),
+        **bench.figures((size.frames, size.height, size.width, 3)),
         "left_out": {**left_out, **bench.refused},
     }
     figures["comparison"] = compare(figures["variants"], figures["codecs"])

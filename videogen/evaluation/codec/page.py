@@ -86,11 +86,15 @@ def exactness(figures: Row) -> str:
 def conditions(figures: Row) -> str:
     colors = figures["colors"]
     each = "; ".join(f"{codec['name']}: {codec['settings']}, in {codec['container']}" for codec in figures["codecs"])
+    still = ", ".join(f"{codec['name']} {codec['still_bits_per_pixel']:.4f}" for codec in figures["codecs"])
     return (
-        f"{each}. One thread each, PSNR of RGB frames; 4:2:0 alone, without any coding, gives {colors['psnr']:.2f} dB "
-        f"(by {colors['conversion']}). *BD-rate* is how many more bits the model needs on average where the curves "
-        "share a range of PSNR, below 0 fewer; a model of a single point has none. *Codec at this PSNR* is "
-        "interpolated; times above 1 mean that the codec needs so many times the model's bits."
+        f"{each}. One thread each, PSNR of RGB frames. The change to 4:2:0 and back alone, without any coding, leaves "
+        f"{colors['psnr']:.2f} dB (colors: {colors['conversion']}). Frames of this size cost something by "
+        f"themselves: a still gray clip takes {still} bits a pixel.\n\n"
+        "The codec's bits at the model's PSNR are interpolated; *times* says how many times the model's bits they are, "
+        "so above 1 the model is ahead. *Not reached*: the ladder has no such quality; its nearest end is given. "
+        "*BD-rate* is how many more bits the model needs on average where both curves have a PSNR, below 0 fewer; a "
+        "model of a single point has none."
     )
 
 
