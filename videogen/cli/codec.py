@@ -73,7 +73,7 @@ def compress(
     \b
     Examples:
       videogen compress clip.mp4 clip.vgc --model playroom
-      videogen compress clip.mp4 clip.vgc --model playroom --steps 32 --prompt "a small red ring drifts left"
+      videogen compress clip.mp4 clip.vgc --model playroom --prompt "a small red ring drifts left over plain black"
     """
     from videogen.codec.compress import compress as compress_frames
     from videogen.codec.settings import CodecSettings
