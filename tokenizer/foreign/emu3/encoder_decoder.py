@@ -11,10 +11,10 @@ from tokenizer.foreign.emu3.layers import (
     GuidedConditionedSequential,
     GuidedEnd,
     GuidedStart,
-    OnBoth,
-    OnFeatures,
     KernelTimeDown,
     KernelTimeUp,
+    OnBoth,
+    OnFeatures,
     WithGuide,
 )
 from tokenizer.foreign.emu3.norms import FrameGroupNorm, GuidedNorm, StoredNorm
