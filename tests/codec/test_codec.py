@@ -265,6 +265,8 @@ def test_symbols_come_back(seed):
         writer.code(probabilities, symbols)
     reader = SymbolReader(writer.bytes())
     assert all(torch.equal(reader.code(probabilities), symbols) for probabilities, symbols in runs)
+    chances = [each.gather(1, symbols[:, None]).clamp_min(1e-7).log2().sum() for each, symbols in runs]
+    assert 8 * len(writer.bytes()) < 8 - 1.001 * sum(chances)
 
 
 def test_numbers_of_the_container():
