@@ -100,5 +100,6 @@ def constriction() -> Any:
     try:
         import constriction
     except ImportError:
-        raise ResourceError("the package constriction is missing; pip install 'videogen-ar[codec]'") from None
+        missing = "constriction is not installed; `pip install -e '.[codec]'` in the checkout adds it"
+        raise ResourceError(missing) from None
     return constriction
