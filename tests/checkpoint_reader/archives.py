@@ -1,12 +1,16 @@
 """Archives of torch made by hand, opcode by opcode."""
 
 import pickle
+import struct
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from videogen.checkpoint_reader.old_archive import FIRST_NUMBER, VERSION
+
 FOUR = bytes(16)  # the numbers of a storage of four floats
+FACTS = {"protocol_version": VERSION, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 4}}
 
 
 def value(plain: Any) -> bytes:
@@ -58,4 +62,20 @@ def zipped(path: Path, members: Sequence[tuple[str, bytes]], compression: int = 
     with zipfile.ZipFile(path, "w", compression) as file:
         for member, raw in members:
             file.writestr(member, raw)
+    return path
+
+
+def old_archive(
+    path: Path,
+    root: bytes = WEIGHTS,
+    first: object = FIRST_NUMBER,
+    version: object = VERSION,
+    facts: object = FACTS,
+    keys: object = ("0",),
+    storages: bytes = struct.pack("<q", 4) + FOUR,
+) -> Path:
+    """A checkpoint as torch wrote it before version 1.6."""
+    listed = list(keys) if isinstance(keys, tuple) else keys
+    head = b"".join(pickle.dumps(each, 2) for each in (first, version, facts))
+    path.write_bytes(head + root + pickle.dumps(listed, 2) + storages)
     return path

@@ -16,12 +16,14 @@ from tests.checkpoint_reader.archives import (
     archive,
     mapping,
     name,
+    old_archive,
     pickled,
     storage,
     tensor,
     value,
     zipped,
 )
+from videogen.checkpoint_reader.old_archive import FIRST_NUMBER
 
 Make = Callable[[Path, str], Path]  # (folder, shell command that makes the marker) -> the file
 
@@ -63,6 +65,10 @@ RUNNING: dict[str, Callable[[str], bytes]] = {
 
 def running(how: str) -> Make:
     return lambda folder, command: archive(folder / "bad.ckpt", RUNNING[how](command))
+
+
+def running_in_old(how: str) -> Make:
+    return lambda folder, command: old_archive(folder / "bad.ckpt", RUNNING[how](command))
 
 
 def weights(*entries: tuple[Any, bytes], storages: dict[str, bytes] | None = None) -> Make:
@@ -191,6 +197,7 @@ GOOD = (("archive/data.pkl", WEIGHTS), ("archive/data/0", FOUR))
 SMALL = {"weight": entry()}
 VARIANTS: dict[str, Make] = {
     **{f"runs: {how}": running(how) for how in RUNNING},
+    **{f"runs in an old archive: {how}": running_in_old(how) for how in RUNNING},
     "runs: constructor in a script": lambda folder, command: script(RUNNING["GLOBAL os.system"](command))(folder, ""),
     "runs: a bare pickle": lambda folder, command: raw(RUNNING["GLOBAL os.system"](command))(folder, ""),
     "runs: a pickle named safetensors": lambda folder, command: raw(
@@ -277,6 +284,11 @@ VARIANTS: dict[str, Make] = {
     "archive cut in half": edited(truncate),
     "archive without its directory": edited(lambda content: content.__delitem__(slice(-40, None))),
     "archive of a magic number alone": raw(b"PK\x03\x04"),
+    "old archive: a storage of endless size": lambda folder, _: old_archive(
+        folder / "bad.ckpt", pickled(mapping(("weight", tensor(storage(items=2**40)))))
+    ),
+    "old archive: a text of endless size": raw(pickle.dumps(FIRST_NUMBER, 2) + b"\x80\x04\x8d" + b"\xff" * 8),
+    "old archive: one number": raw(pickle.dumps(FIRST_NUMBER, 2)),
     "wrong magic": raw(b"GGUF" + bytes(100)),
     "archive named safetensors": edited(lambda content: None, ".safetensors"),
     "script without a module": script(pickled(mapping(("weight", tensor())))),

@@ -10,6 +10,7 @@ safetensors_file.py   checks a safetensors file and opens it
 sandbox.py            starts that process and reads what it wrote
 child.py              what that process does: gives up its rights, then reads
 archive.py            the zip file, member by member, without unpacking
+old_archive.py        the file of torch before version 1.6
 pickle_machine.py     a pickle as data
 refusal.py            why a file is not read, and the limits
 pickle_names.py       the names that a pickle may hold, and what is made of them

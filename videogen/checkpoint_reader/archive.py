@@ -4,12 +4,13 @@ import mmap
 import struct
 import zipfile
 import zlib
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
-from videogen.checkpoint_reader.refusal import Refused
+from videogen.checkpoint_reader.pickle_machine import read_pickle
+from videogen.checkpoint_reader.pickle_names import NamePolicy
+from videogen.checkpoint_reader.refusal import LARGEST_PICKLE, Refused
 
 MOST_MEMBERS = 200_000
-LARGEST_PICKLE = 64 * 2**20
 LARGEST_TEXT = 64  # of the members `version` and `byteorder`
 LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 ENCRYPTED = 1  # the bit of a member's flags
@@ -34,10 +35,11 @@ class Archive:
         """Whether TorchScript wrote it. Its code is never read."""
         return "constants.pkl" in self.members or any(name.startswith("code/") for name in self.members)
 
-    def pickle(self) -> bytes:
+    def root(self) -> Any:
+        """What was saved, as plain data."""
         if "data.pkl" not in self.members:
             raise Refused("it is a zip archive without a data.pkl, so no checkpoint of torch")
-        return bytes(self.read("data.pkl", LARGEST_PICKLE))
+        return read_pickle(bytes(self.read("data.pkl", LARGEST_PICKLE)), NamePolicy(self.is_script))
 
     def storage(self, key: str, size: int) -> memoryview:
         """The bytes of one storage; Refused unless it has this size."""

@@ -15,14 +15,14 @@ from contextlib import suppress
 from typing import BinaryIO
 
 from videogen.checkpoint_reader.archive import Archive
-from videogen.checkpoint_reader.pickle_machine import read_pickle
-from videogen.checkpoint_reader.pickle_names import NamePolicy
+from videogen.checkpoint_reader.old_archive import OldArchive
 from videogen.checkpoint_reader.refusal import Refused
 from videogen.checkpoint_reader.weights import find_weights
 from videogen.checkpoint_reader.writer import output_limit, write_tensors
 
 DONE, REFUSED, NO_MEMORY, NO_SPACE = 0, 4, 5, 6  # exit codes; with REFUSED the result is one line of text
 LONGEST_LINE = 500
+ZIP = b"PK\x03\x04"  # how a zip file with members begins
 SPARE_MEMORY = 2**30  # bytes; beside the file and the result of one tensor
 CPU_SECONDS, CPU_BYTES_PER_SECOND = 60, 10_000_000
 NO_NEW_PRIVILEGES = 38  # of prctl
@@ -64,9 +64,8 @@ def shut_in(source_bytes: int) -> None:
 
 def read(mapped: mmap.mmap, result: BinaryIO) -> int:
     try:
-        archive = Archive(mapped)
-        root = read_pickle(archive.pickle(), NamePolicy(archive.is_script))
-        write_tensors(archive, find_weights(root, archive.is_script), result)
+        archive = Archive(mapped) if mapped[:4] == ZIP else OldArchive(mapped)
+        write_tensors(archive, find_weights(archive.root(), archive.is_script), result)
         result.flush()
     except Refused as error:
         return refuse(result, str(error))

@@ -23,7 +23,7 @@ _TYPES = "float64 float32 float16 bfloat16 int64 int32 int16 int8 uint8 bool dou
 _BUILTINS = "set frozenset dict list tuple int float bool str bytes bytearray complex slice range object"
 KNOWN = {
     "torch": {*STORAGES, *_TYPES.split(), "Size", "device", "Tensor"},
-    "torch._utils": {"_rebuild_tensor_v2", "_rebuild_parameter", "_rebuild_parameter_with_state"},
+    "torch._utils": {"_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter", "_rebuild_parameter_with_state"},
     "torch._tensor": {"_rebuild_from_type_v2"},
     "torch.nn.parameter": {"Parameter", "Buffer"},
     "torch.serialization": {"_get_layout"},
@@ -101,13 +101,18 @@ class NamePolicy:
         return inside and name.isidentifier()
 
     def storage(self, persistent_id: Any) -> StorageRef:
-        """('storage', its class, the name of its member, the device that it was on, how many numbers)."""
+        """('storage', its class, the name of its member, the device that it was on, how many numbers).
+
+        torch before version 1.6 puts a sixth value behind them: None, or that the storage is a part of another one.
+        """
+        if isinstance(persistent_id, tuple) and len(persistent_id) == 6 and persistent_id[5] is None:
+            persistent_id = persistent_id[:5]
         match persistent_id:
             case ("storage", Name("torch", kind), str(key), str(), int(items)) if kind in STORAGES:
                 pass
             case _:
                 raise Refused("its pickle refers to something that is no storage of plain numbers")
-        if not re.fullmatch("[0-9]{1,9}", key) or not 0 <= items < LARGEST_COUNT:
+        if not re.fullmatch("[0-9]{1,20}", key) or not 0 <= items < LARGEST_COUNT:
             raise Refused(f"its pickle refers to the storage {key[:60]!a} of {items} numbers")
         found = StorageRef(STORAGES[kind], key, items)
         if self.storages.setdefault(key, found) != found:
@@ -119,9 +124,11 @@ class NamePolicy:
         if not isinstance(name, Name) or not isinstance(arguments, tuple):
             raise Refused("its pickle calls something that is no name")
         match str(name):
-            case "collections.OrderedDict" | "collections.defaultdict":
+            case "collections.OrderedDict":
+                return _entries(arguments)
+            case "collections.defaultdict":
                 return {}  # its entries follow
-            case "torch._utils._rebuild_tensor_v2":
+            case "torch._utils._rebuild_tensor" | "torch._utils._rebuild_tensor_v2":
                 return _tensor(arguments)
             case "torch._utils._rebuild_parameter" | "torch._utils._rebuild_parameter_with_state":
                 return arguments[0]
@@ -130,6 +137,18 @@ class NamePolicy:
         if name.module == "torch.jit._pickle" and arguments:
             return arguments[0]  # a typed list or a type tag: the value comes first
         return Made(name)
+
+
+def _entries(arguments: tuple[Any, ...]) -> dict[Any, Any]:
+    """Empty where the entries follow; Python 2 gives them as a list of pairs."""
+    match arguments:
+        case ():
+            return {}
+        case (list(pairs),) if all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
+            names = [name for name, _ in pairs]
+            if all(isinstance(name, str) for name in names) and len(set(names)) == len(names):
+                return dict(pairs)
+    raise Refused("its pickle builds a mapping from something that is no list of different names and their values")
 
 
 def _tensor(arguments: tuple[Any, ...]) -> TensorRef:

@@ -4,6 +4,7 @@ LONGEST_NAME = 500  # characters of a tensor's name
 DEEPEST = 64  # modules in modules, or mappings in mappings
 MOST_TENSORS = 100_000
 MOST_DIMENSIONS = 8
+LARGEST_PICKLE = 64 * 2**20
 
 
 class Refused(Exception):  # noqa: N818 - it is no bug, but an answer

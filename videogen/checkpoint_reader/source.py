@@ -73,11 +73,7 @@ def _read_file(path: Path) -> "tuple[dict[str, Tensor], str]":
         digest = _hash_of(descriptor)
         if path.suffix == SAFETENSORS:
             return load_tensors(path, path), digest
-        if start[:1] == b"\x80":
-            raise CheckpointError(
-                f"{path}: a bare pickle, as torch wrote before version 1.6; load and save it again with torch"
-            )
-        if start != b"PK\x03\x04":
+        if start[:1] != b"\x80" and start != b"PK\x03\x04":
             raise CheckpointError(f"{path}: neither an archive of torch.save nor of TorchScript, or damaged")
         return read_archive(descriptor, path), digest
 

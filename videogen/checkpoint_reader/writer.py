@@ -5,9 +5,8 @@ import math
 import struct
 from collections.abc import Mapping
 from itertools import product
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, Protocol
 
-from videogen.checkpoint_reader.archive import Archive
 from videogen.checkpoint_reader.pickle_names import ITEM_BYTES, TensorRef
 from videogen.checkpoint_reader.refusal import Refused
 
@@ -21,11 +20,20 @@ COPIES = 2  # weights that share a storage are written in full; more than twice 
 SPARE = 2**20  # bytes beside the weights
 
 
+class Storages(Protocol):
+    """A file with storages in it."""
+
+    size: int
+
+    def storage(self, key: str, size: int) -> memoryview:
+        """The bytes of one storage; Refused unless it has this size."""
+
+
 def output_limit(source_bytes: int) -> int:
     return COPIES * source_bytes + SPARE
 
 
-def write_tensors(archive: Archive, tensors: Mapping[str, TensorRef], file: BinaryIO) -> None:
+def write_tensors(archive: Storages, tensors: Mapping[str, TensorRef], file: BinaryIO) -> None:
     """The storages are read in place; Refused if their tensors are larger than the file could hold."""
     order = sorted(tensors, key=lambda name: (-_item_bytes(tensors[name]), name))  # so every tensor is aligned
     header, end = {}, 0
