@@ -24,7 +24,8 @@ from tokenizer.losses.adversarial import (
     ramp,
 )
 from tokenizer.losses.alignment import AlignmentConfig
-from tokenizer.losses.perceptual import LPIPSConfig, MultiscaleStructureConfig, PerceptualLoss
+from tokenizer.losses.lpips import LPIPSConfig
+from tokenizer.losses.perceptual import MultiscaleStructureConfig, PerceptualLoss
 from tokenizer.precision import at_least_float32
 
 

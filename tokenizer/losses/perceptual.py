@@ -1,22 +1,21 @@
-"""Perceptual losses: LPIPS with its pretrained network, and a loss of structure and edges that needs no network.
+"""What a perceptual loss is, and a loss of structure and edges that needs no network.
 
-Both take clips [B, C, T, H, W] in [-1, 1] and return one number per clip [B], zero for equal clips.
+Clips are [B, C, T, H, W] in [-1, 1], and the loss is one number per clip [B], zero for equal clips.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from torch import Tensor, nn
+from torch import Tensor
 
 from tokenizer.precision import at_least_float32
 
 
 class PerceptualLoss(Protocol):
-    """The interface of both losses; `name` is the name in the log."""
+    """The interface of this loss and of LPIPS; `name` is the name in the log."""
 
     name: str
 
@@ -99,118 +98,3 @@ def opponent(clip_BCTHW: Tensor) -> Tensor:
     red, green, blue = clip_BCTHW.unbind(1)
     luma = 0.299 * red + 0.587 * green + 0.114 * blue
     return torch.stack([luma, 0.564 * (blue - luma), 0.713 * (red - luma)], dim=1)
-
-
-@dataclass(frozen=True)
-class LPIPSConfig:
-    """`weights` is a safetensors file with VGG16's convolutions and the five heads, named as `LPIPS` expects them."""
-
-    kind: Literal["lpips"]
-    weight: float
-    weights: str
-    frames: int | None = 4  # compared per clip and step, because the network is large; null: all
-
-    def __post_init__(self) -> None:
-        if self.weight < 0:
-            raise ValueError(f"weight = {self.weight} must not be negative")
-        if self.frames is not None and self.frames < 1:
-            raise ValueError(f"frames = {self.frames} must be at least 1, or null for all")
-
-
-class LPIPS(nn.Module):
-    """LPIPS version 0.1 on VGG16, the mean over the selected frames, always in float32, with frozen weights.
-
-    `weights` holds torchvision's names for VGG16, `features.N.weight` and `features.N.bias` with N = 0, 2, 5, 7, 10,
-    12, 14, 17, 19, 21, 24, 26, 28, and the published heads `lin0.model.1.weight` to `lin4.model.1.weight`, each
-    [1, channels, 1, 1]. Other tensors are ignored.
-    """
-
-    name = "lpips"
-    smallest = 16  # side of a frame
-    taps = (3, 8, 15, 22, 29)  # the last ReLU of each of the five blocks
-    mean: Tensor
-    deviation: Tensor
-
-    def __init__(self, weights: Mapping[str, Tensor], frames: int | None = None):
-        super().__init__()
-        self.frames = frames
-        with torch.device("meta"):
-            self.features = vgg16()
-        expected = {f"features.{name}": tuple(t.shape) for name, t in self.features.state_dict().items()}
-        heads = {f"lin{i}.model.1.weight": (1, blocks[-1], 1, 1) for i, blocks in enumerate(VGG16)}
-        check_weights(weights, expected | heads, not_negative=heads)
-        vgg = {name.removeprefix("features."): weights[name].detach().float().clone() for name in expected}
-        self.features.load_state_dict(vgg, assign=True)
-        self.heads = nn.ParameterList(weights[name].detach().float().clone() for name in heads)
-        # ImageNet's mean and deviation, for pixels in [-1, 1].
-        self.register_buffer("mean", torch.tensor([-0.030, -0.088, -0.188])[:, None, None])
-        self.register_buffer("deviation", torch.tensor([0.458, 0.448, 0.450])[:, None, None])
-        self.requires_grad_(False)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    def forward(self, reconstruction: Tensor, target: Tensor, step: int) -> Tensor:
-        b, c, t, height, width = target.shape
-        if c != 3 or min(height, width) < self.smallest:
-            expected = f"3 channels and sides of at least {self.smallest} pixels"
-            raise ValueError(f"LPIPS got {c} x {height} x {width}; expected {expected}")
-        selected = select_frames(t, self.frames, step)
-        pattern = "b c t h w -> (b t) c h w"
-        with torch.autocast(target.device.type, enabled=False):
-            frames = (rearrange(clip[:, :, selected].float(), pattern) for clip in (reconstruction, target))
-            distances = self._distances(*frames)
-        return distances.reshape(b, -1).mean(1)
-
-    def _distances(self, frames_NCHW: Tensor, targets_NCHW: Tensor) -> Tensor:
-        """[N]"""
-        with torch.no_grad():
-            targets = self._features(targets_NCHW)
-        pairs = zip(self._features(frames_NCHW), targets, self.heads, strict=True)
-        layers = [F.conv2d((x - y).square(), head) for x, y, head in pairs]
-        return torch.stack([layer.mean((1, 2, 3)) for layer in layers]).sum(0)
-
-    def _features(self, frames_NCHW: Tensor) -> list[Tensor]:
-        """Features of five depths, scaled to length 1 at each position."""
-        x = ((frames_NCHW - self.mean) / self.deviation).to(memory_format=torch.channels_last)
-        features = []
-        for i, layer in enumerate(self.features):
-            x = layer(x)
-            if i in self.taps:
-                features.append(x / (x.square().sum(1, keepdim=True) + 1e-8).sqrt())
-        return features
-
-
-VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
-
-
-def vgg16() -> nn.Sequential:
-    """The convolutional part, without the last pooling."""
-    layers: list[nn.Module] = []
-    dim = 3
-    for block in VGG16:
-        layers += [nn.MaxPool2d(2)] if layers else []
-        for width in block:
-            layers += [nn.Conv2d(dim, width, 3, padding=1), nn.ReLU()]
-            dim = width
-    return nn.Sequential(*layers)
-
-
-def check_weights(
-    weights: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], not_negative: Mapping[str, object]
-) -> None:
-    missing = [name for name in expected if name not in weights]
-    if missing:
-        raise ValueError(
-            f"LPIPS weights: {len(missing)} of {len(expected)} tensors are missing, the first '{missing[0]}'"
-        )
-    for name, shape in expected.items():
-        if tuple(weights[name].shape) != shape:
-            raise ValueError(f"LPIPS weights: '{name}' is {list(weights[name].shape)}; expected {list(shape)}")
-        if not weights[name].isfinite().all() or (name in not_negative and weights[name].min() < 0):
-            raise ValueError(f"LPIPS weights: '{name}' holds infinite or negative values, which no published LPIPS has")
-
-
-def select_frames(total: int, count: int | None, step: int) -> list[int]:
-    """`count` frames evenly spaced over `total`; they move on by one each step, so all are used equally often."""
-    if count is None or count >= total:
-        return list(range(total))
-    return sorted((step + i * total // count) % total for i in range(count))

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
+from tokenizer.losses.lpips import LPIPS, LPIPSConfig
 from tokenizer.losses.perceptual import (
-    LPIPS,
-    LPIPSConfig,
     MultiscaleStructure,
     MultiscaleStructureConfig,
     PerceptualLoss,

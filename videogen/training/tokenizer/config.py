@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from tokenizer.losses.lpips import BACKBONES, LPIPSConfig
 from tokenizer.losses.objective import LossConfig
-from tokenizer.losses.perceptual import LPIPS, LPIPSConfig
 from tokenizer.networks.kinds import TokenizerConfig
 from videogen.conditioning.config import TextConfig
 from videogen.evaluation.tokenizer.metrics import WINDOW
@@ -118,7 +118,7 @@ class TokenizerTrainingConfig:
         last, adversarial = phase + 1 == len(self.phases), self.loss.adversarial
         needed = {"validation (SSIM)": WINDOW} if last else {}
         if isinstance(self.loss.perceptual, LPIPSConfig):
-            needed["LPIPS"] = LPIPS.smallest
+            needed["LPIPS"] = min(backbone.smallest for backbone in BACKBONES.values())
         if adversarial is not None and (last or self.phases[phase + 1].from_step > adversarial.start_step):
             needed["the discriminator"] = adversarial.discriminator.smallest_side
         return needed

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from interfaces.text import CaptionInput
 from tokenizer.losses.discriminator import Discriminator
-from tokenizer.losses.perceptual import LPIPSConfig
+from tokenizer.losses.lpips import LPIPSConfig
 from tokenizer.networks.kinds import make_tokenizer
 from tokenizer.networks.latent import LatentTokenizer
 from videogen.models.vision import load_vision
