@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from tests.evaluation.models import write_whole_model
+from tests.measures.folders import tiny_clip
 from videogen.cli import main
 from videogen.cli.evaluate.generation import generation
 from videogen.errors import CheckpointError, DataError, UsageError
@@ -324,22 +325,6 @@ def test_the_clip_score_is_the_cosine_of_prompt_and_frames(tmp_path: Path) -> No
     assert [one, other] == pytest.approx([score(clips[:1], ["a red ring"])[0], score(clips[1:], ["a blue square"])[0]])
     assert score(clips[:1], ["a blue square"])[0] != pytest.approx(one)
     assert score(clips[:1], ["a " * 200])[0] < 100  # longer than its context
-
-
-def tiny_clip(folder: Path) -> Path:
-    from transformers import CLIPConfig, CLIPModel
-
-    from tests.conditioning.encoders import SPECIAL, WORDS, tokenizer
-
-    shape = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2}
-    ends = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}
-    text = {"vocab_size": len(SPECIAL) + len(WORDS), "max_position_embeddings": 12, **shape, **ends}
-    vision = {"image_size": 16, "patch_size": 8, **shape}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=8)).save_pretrained(folder)
-    tokenizer().save_pretrained(folder)
-    return folder
 
 
 def test_features_can_come_from_a_videomae(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def convert(
     check: bool,
     model: Path | None,
 ) -> None:
-    """Convert SOURCE, a public checkpoint of KIND, into the model folder OUT.
+    """Convert SOURCE, a public checkpoint of KIND, into the folder OUT: a model, or a network that measures videos.
 
     SOURCE is a file (.safetensors, .ckpt, .pt, .pth, .bin, .jit), a folder of them, or OWNER/NAME or OWNER/NAME/PLACE
     on the Hugging Face hub. KEY=VALUE says what the tensors do not. Nothing in SOURCE is run.
@@ -55,11 +55,13 @@ def convert(
       videogen convert vidtok vidtok_fsq_causal_488_32768.ckpt vidtok version=1.0
       videogen convert cosmos nvidia/Cosmos-0.1-Tokenizer-DV4x8x8 cosmos --check
       videogen convert lumos1 Alibaba-DAMO-Academy/Lumos-1/1B/stage-2-joint lumos tokenizer=cosmos
+      videogen convert lpips vgg16-397923af.pth lpips heads=vgg.pth
       videogen convert runs/prior prior_2
       videogen convert tokens tokens_2 --model prior_2
     """
     from videogen.clip_spec import ClipSpec
     from videogen.errors import UsageError
+    from videogen.models.conversions import group_of
     from videogen.models.foreign import foreign_model
 
     if len(arguments) < 2:
@@ -72,8 +74,12 @@ def convert(
     if model is not None:
         raise UsageError("--model is for token sets of version 1; give SOURCE OUT without KIND")
     kind, source, place, *settings = arguments
-    usual = foreign_model(kind).clips
-    clips = ClipSpec(*(size or (usual.height, usual.width)), fps or usual.fps, frames or usual.frames)
+    if not group_of(kind).has_clips and any(option is not None for option in (size, fps, frames)):
+        raise UsageError(f"--size, --fps and --frames are the clips of a model; {kind} has none")
+    clips = None
+    if group_of(kind).has_clips:
+        usual = foreign_model(kind).clips
+        clips = ClipSpec(*(size or (usual.height, usual.width)), fps or usual.fps, frames or usual.frames)
     out = OUTPUT_FOLDER.convert(place, None, context)
     convert_public(terminal, kind, source, out, clips, settings, dtype or DTYPE, overwrite, check)
 
@@ -83,7 +89,7 @@ def convert_public(
     kind: str,
     source: str,
     out: Path,
-    clips: "ClipSpec",
+    clips: "ClipSpec | None",
     settings: list[str],
     dtype: str,
     overwrite: bool,
@@ -92,8 +98,9 @@ def convert_public(
     from dataclasses import asdict
 
     from videogen.errors import CheckpointError, UsageError
-    from videogen.models import TokenizerModel, convert_foreign, count_parameters, resolve_checkpoint
+    from videogen.models import TokenizerModel, resolve_checkpoint
     from videogen.models.compare import BOUND, check_reference, compare
+    from videogen.models.conversions import Request, group_of
     from videogen.pipeline import as_dtype
 
     options = {}
@@ -107,11 +114,10 @@ def convert_public(
     if check:
         check_reference(kind, options)
     place = resolve_checkpoint(source)
-    found = convert_foreign(kind, place, out, clips, options, as_dtype(dtype))
-    parameters = count_parameters(found.network)
-    report = {"folder": str(out), "parameters": parameters, "fingerprint": found.fingerprint}
-    text = f"{out}: {parameters / 1e6:.1f} M parameters, fingerprint {found.fingerprint}"
-    compared = compare(kind, place, found) if check and isinstance(found, TokenizerModel) else None
+    found = group_of(kind).convert(Request(kind, place, out, options, as_dtype(dtype), clips))
+    report = {"folder": str(out), "parameters": found.parameters, "fingerprint": found.fingerprint}
+    text = f"{out}: {found.parameters / 1e6:.1f} M parameters, fingerprint {found.fingerprint}"
+    compared = compare(kind, place, found.model) if check and isinstance(found.model, TokenizerModel) else None
     if compared is not None:
         report |= {"compared": asdict(compared)}
         text += f"\nbeside the published classes: {compared}"

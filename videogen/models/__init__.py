@@ -22,8 +22,11 @@ loading.py    folder -> model
 weights.py    file of weights -> network, tensor after tensor
 saving.py     model -> folder
 convert.py    folders of version 1
+conversions.py  what can be converted
 foreign.py    public checkpoints -> model folders: tokenizers; foreign_prior.py priors
+foreign_weights.py  strict accounting of public weights
 compare.py    a converted model beside the published classes
+measures/     public networks that measure videos
 perceptual.py weights of the perceptual losses
 sampler.py    the sampling settings of a model
 

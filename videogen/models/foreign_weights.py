@@ -2,15 +2,31 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from interfaces.foreign import ForeignKeysError, ForeignModel, is_ignored, shortened
+from interfaces.foreign import ForeignKeysError, is_ignored, shortened
 from videogen.checkpoint_reader import Checkpoint
 from videogen.errors import CheckpointError, UsageError
 from videogen.models.registry import Kind, kind_of
+
+
+class Published(Protocol):
+    """What is known of public weights, whatever they are of."""
+
+    @property
+    def source(self) -> str:
+        """Where the files are published."""
+
+    @property
+    def licence(self) -> str:
+        """Of the weights."""
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """How names of tensors begin that are dropped, or the last parts of their names."""
 
 
 def as_stored(weights: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
@@ -18,7 +34,7 @@ def as_stored(weights: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Te
 
 
 def model_card(
-    kind: str, what: str, foreign: ForeignModel, checkpoint: Checkpoint, options: Mapping[str, str], dtype: torch.dtype
+    kind: str, what: str, foreign: Published, checkpoint: Checkpoint, options: Mapping[str, str], dtype: torch.dtype
 ) -> str:
     """Where the weights come from, on what terms, and the bytes that they were read from."""
     given = ", ".join(f"{name}={value}" for name, value in options.items()) or "none"
@@ -39,14 +55,14 @@ def as_ours(
     except ValueError as error:
         raise UsageError(f"{source}: as {kind}: {error}") from None
     except (KeyError, IndexError, RuntimeError) as error:
-        raise _other_names(kind, error, source) from None
+        raise other_names(kind, error, source) from None
     try:
         return config, make_weights(config)
     except (KeyError, IndexError, ValueError, RuntimeError) as error:
-        raise _other_names(kind, error, source) from None
+        raise other_names(kind, error, source) from None
 
 
-def _other_names(kind: str, error: Exception, source: Path) -> CheckpointError:
+def other_names(kind: str, error: Exception, source: Path) -> CheckpointError:
     if isinstance(error, ForeignKeysError):
         counts = f"{len(error.missing)} missing, {len(error.unexpected)} unexpected"
         return CheckpointError(f"{source}: its tensors are not those of {kind} ({counts}): {error}")
@@ -54,7 +70,7 @@ def _other_names(kind: str, error: Exception, source: Path) -> CheckpointError:
     return CheckpointError(f"{source}: its tensors are not those of {kind} ({type(error).__name__}: {reason})")
 
 
-def check_numbers(tensors: Mapping[str, Tensor], foreign: ForeignModel, source: Path) -> None:
+def check_numbers(tensors: Mapping[str, Tensor], foreign: Published, source: Path) -> None:
     used = {name: tensor for name, tensor in tensors.items() if not is_ignored(name, foreign.ignored)}
     wrong = [
         name for name, tensor in used.items() if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all())
@@ -67,7 +83,12 @@ def check_weights(weights: Mapping[str, Tensor], config: Any, kinds: dict[str, K
     """The network without weights; CheckpointError unless the given ones are exactly its own."""
     with torch.device("meta"):  # no memory, no random numbers
         network: Any = kinds[kind_of(config, kinds)].make(config)
-    ours = network.state_dict()
+    check_tensors(weights, network.state_dict(), source)
+    return network
+
+
+def check_tensors(weights: Mapping[str, Tensor], ours: Mapping[str, Tensor], source: Path) -> None:
+    """CheckpointError unless both have the same names, shapes and types, and the weights are numbers."""
     missing, extra = sorted(ours.keys() - weights.keys()), sorted(weights.keys() - ours.keys())
     if missing or extra:
         raise CheckpointError(f"{source}: {ForeignKeysError(missing, extra)}")
@@ -80,4 +101,3 @@ def check_weights(weights: Mapping[str, Tensor], config: Any, kinds: dict[str, K
             raise CheckpointError(f"{source}: the tensor for {name} is of type {types}")
         if not bool(torch.isfinite(tensor).all()):
             raise CheckpointError(f"{source}: the tensor for {name} has numbers too large for its type, {tensor.dtype}")
-    return network

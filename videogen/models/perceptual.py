@@ -1,18 +1,20 @@
 """The perceptual loss that a configuration names, with its weights where it has any."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tokenizer.losses.lpips import LPIPS, LPIPSConfig
-from tokenizer.losses.perceptual import (
-    MultiscaleStructure,
-    MultiscaleStructureConfig,
-    PerceptualLoss,
-)
+from tokenizer.losses.perceptual import MultiscaleStructure, MultiscaleStructureConfig, PerceptualLoss
 from videogen.errors import CheckpointError
+from videogen.models.measures.folder import open_measure
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def load_perceptual(config: MultiscaleStructureConfig | LPIPSConfig | None) -> PerceptualLoss | None:
-    """LPIPS, on the CPU, reads the safetensors file that the user names; the loss by structure needs nothing."""
+    """LPIPS, on the CPU, reads the folder that the user names; the loss by structure needs nothing."""
     if config is None:
         return None
     if isinstance(config, MultiscaleStructureConfig):
@@ -21,13 +23,24 @@ def load_perceptual(config: MultiscaleStructureConfig | LPIPSConfig | None) -> P
 
 
 def load_lpips(path: Path, frames: int | None = None) -> LPIPS:
-    """CheckpointError if the file is not there or holds other tensors."""
+    """From a folder of `videogen convert lpips`, or a safetensors file with the same tensors.
+
+    CheckpointError if it is not there or holds other tensors.
+    """
+    if not path.exists():
+        raise CheckpointError(f"{path}: no such folder; `videogen convert lpips SOURCE OUT heads=FILE` makes one")
+    weights = open_measure(path, "lpips").weights() if path.is_dir() else _weights_of(path)
+    try:
+        return LPIPS(weights, frames)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+
+
+def _weights_of(file: Path) -> "Mapping[str, Tensor]":
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such file; LPIPS needs VGG16's weights and its own heads as safetensors")
     try:
-        return LPIPS(load_file(path), frames)
-    except (SafetensorError, ValueError) as error:
-        raise CheckpointError(f"{path}: {error}") from None
+        return load_file(file)
+    except (OSError, SafetensorError, ValueError) as error:
+        raise CheckpointError(f"{file}: {error}") from None

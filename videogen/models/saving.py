@@ -11,6 +11,7 @@ from videogen.conditioning.prompt_vocabulary import FILE as PROMPT_VOCABULARY
 from videogen.conditioning.prompt_vocabulary import PromptVocabulary
 from videogen.errors import UsageError
 from videogen.models.folder import FORMAT, GENERATION, INDEX, PRIOR, TOKENIZER, VERSION
+from videogen.models.measures.folder import is_measure
 from videogen.models.records import PriorModel, TokenizerModel
 from videogen.models.registry import PRIORS, TOKENIZERS, kind_of
 from videogen.models.sampler import check_sampler
@@ -108,6 +109,7 @@ def save_model(
 
 
 def check_new(path: Path) -> None:
-    """UsageError for a folder that holds something else than a model."""
-    if path.exists() and not (path / INDEX).is_file() and not (path.is_dir() and not any(path.iterdir())):
+    """UsageError for a folder that holds something else than a model or a measure."""
+    ours = (path / INDEX).is_file() or is_measure(path)
+    if path.exists() and not ours and not (path.is_dir() and not any(path.iterdir())):
         raise UsageError(f"{path}: holds something that is no model; give a new folder")

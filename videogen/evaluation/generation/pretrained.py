@@ -84,7 +84,11 @@ def load_frozen(kind: str, folder: Path, device: str) -> Any:
     try:
         with without_progress_bars(), torch.random.fork_rng(devices=[]):
             network, report = getattr(transformers, kind).from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+                folder,
+                dtype=torch.float32,
+                local_files_only=True,
+                use_safetensors=True,
+                output_loading_info=True,
             )
     except (OSError, LookupError, TypeError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(
