@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from interfaces.tokenizer import encode_clip
-from videogen.evaluation.generation.prompts import Clips, Prompts, read_prompts, true_clips
+from videogen.evaluation.distances.extractor import Clips
+from videogen.evaluation.generation.prompts import Prompts, read_prompts, true_clips
 from videogen.generate import Context, generate
 from videogen.io.pixels import to_clip, to_frames
 from videogen.pipeline import VideoPipeline

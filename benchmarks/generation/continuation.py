@@ -15,7 +15,8 @@ import numpy as np
 import torch
 
 from interfaces.tokenizer import encode_clip
-from videogen.evaluation.generation.prompts import Clips, true_clips
+from videogen.evaluation.distances.extractor import Clips
+from videogen.evaluation.generation.prompts import true_clips
 from videogen.generate import Context, generate
 from videogen.generation.conditioning_frames import condition_on_clip
 from videogen.generation.continuation_prompt import continuation_prompt

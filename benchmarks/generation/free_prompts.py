@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 from videogen.cli.terminal import Terminal
+from videogen.evaluation.distances.extractor import Clips
 from videogen.evaluation.generation.oracle_scores import detect_scenes, wilson_interval
-from videogen.evaluation.generation.prompts import Clips
 from videogen.generate import GenerationRequest, generate
 from videogen.io.contact_sheet import contact_sheet
 from videogen.pipeline import VideoPipeline

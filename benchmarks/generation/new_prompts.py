@@ -15,7 +15,8 @@ import numpy as np
 import torch
 
 from benchmarks.generation.after_true_frames import ATTRIBUTES, score_clips
-from videogen.evaluation.generation.prompts import Clips, read_prompts
+from videogen.evaluation.distances.extractor import Clips
+from videogen.evaluation.generation.prompts import read_prompts
 from videogen.generate import (
     GenerationRequest,
     GenerationState,

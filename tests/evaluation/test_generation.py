@@ -19,6 +19,9 @@ from tests.measures.folders import tiny_clip
 from videogen.cli import main
 from videogen.cli.evaluate.generation import generation
 from videogen.errors import CheckpointError, DataError, UsageError
+from videogen.evaluation.distances.distance import Distance, references
+from videogen.evaluation.distances.extractor import Clips, sample_frames
+from videogen.evaluation.distances.frechet import FeatureStatistics, frechet_distance
 from videogen.evaluation.generation.clip_sources import (
     ChunkStream,
     SourceClips,
@@ -31,14 +34,13 @@ from videogen.evaluation.generation.evaluator import (
     SAMPLES,
     Evaluator,
     evaluate_clips,
-    playroom_reference,
+    playroom_clips,
     shuffled_baseline,
 )
-from videogen.evaluation.generation.features import RandomMotionBank, random_filters, sample_frames
-from videogen.evaluation.generation.frechet import FeatureStatistics, frechet_distance
+from videogen.evaluation.generation.features import RandomMotionBank, random_filters
 from videogen.evaluation.generation.oracle_scores import describe_errors, wilson_interval
 from videogen.evaluation.generation.pretrained import ClipScore, VideoMAEFeatures
-from videogen.evaluation.generation.prompts import Clips, Prompts, read_prompts
+from videogen.evaluation.generation.prompts import Prompts, read_prompts
 from videogen.evaluation.generation.sampler_variants import read_variant, read_variants
 
 FRAMES, SIZE, FPS = 17, 64, 8.0
@@ -52,8 +54,8 @@ def prompts() -> Prompts:
 
 @pytest.fixture(scope="module")
 def evaluator() -> Evaluator:
-    reference = playroom_reference(BANK, 48, FRAMES, SIZE, SIZE, FPS)
-    return Evaluator(FPS, BANK, FRAMES, reference, "the playroom")
+    (reference,) = references([BANK], playroom_clips(48, FRAMES, SIZE, SIZE, FPS))
+    return Evaluator(FPS, FRAMES, (Distance(BANK, reference, "the playroom"),))
 
 
 @pytest.fixture(scope="module")
@@ -182,13 +184,14 @@ def test_the_distance_is_0_between_equal_sets_and_grows_with_noise(prompts: Prom
     other = FeatureStatistics.of(BANK(true))
     assert frechet_distance(other, other) == pytest.approx(0, abs=1e-6)
     assert frechet_distance(FeatureStatistics.of(BANK(true[::-1].copy())), other) == pytest.approx(0, abs=1e-3)
-    assert evaluator.reference is not None
-    near = frechet_distance(other, evaluator.reference)
+    reference = evaluator.distances[0].reference
+    assert reference is not None
+    near = frechet_distance(other, reference)
     mild = np.clip(true.astype(int) + noise(16).astype(int) // 8 - 16, 0, 255).astype(np.uint8)
     distances = [
         near,
-        frechet_distance(FeatureStatistics.of(BANK(mild)), evaluator.reference),
-        frechet_distance(FeatureStatistics.of(BANK(noise(16))), evaluator.reference),
+        frechet_distance(FeatureStatistics.of(BANK(mild)), reference),
+        frechet_distance(FeatureStatistics.of(BANK(noise(16))), reference),
     ]
     assert distances[0] * 1.5 < distances[1]
     assert distances[1] * 2 < distances[2]
@@ -397,7 +400,7 @@ def test_prompts_outside_the_playroom_are_generated_but_not_judged(
     assert head.split() == ["steps", "frames/s"], "what no row has a figure of has no column"
     assert len(row.split()) == 3
     assert clips.endswith("speed at batch 2"), "no more can be made at once than there are prompts"
-    for word in ("attributes (the oracle", "--reference DATA", "--clip-model FOLDER"):
+    for word in ("attributes (the oracle", "--reference DATA", "--clip FOLDER"):
         assert word in lacking
     assert re.fullmatch(r"drift, steps=2: gray levels between frames \S+ at 0 s, \S+ at 19 s", drift)
     assert place == str(out)

@@ -1,5 +1,6 @@
 """`videogen evaluate generation`."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,6 @@ from videogen.system.threads import use_threads
 if TYPE_CHECKING:
     from videogen.evaluation.generation.evaluator import Evaluator
     from videogen.pipeline import VideoPipeline
-
-REFERENCE_CLIPS = 512
 
 
 @click.command("generation")
@@ -58,8 +57,11 @@ REFERENCE_CLIPS = 512
     "--drift-streams", type=click.IntRange(1), default=8, show_default=True, help="Streams to measure drift on."
 )
 @click.option("--reference", type=ANY_PATH, help="Indexed clips to compare with [default: playroom clips].")
+@click.option("--reference-clips", type=click.IntRange(2), default=512, show_default=True, help="How many of them.")
 @click.option("--video-features", type=ANY_PATH, help="VideoMAE folder, for the Frechet distance.")
-@click.option("--clip-model", type=ANY_PATH, help="CLIP folder, to score frames against their prompt.")
+@click.option("--i3d", type=ANY_PATH, help="Folder of `videogen convert i3d`, for FVD.")
+@click.option("--transnet", type=ANY_PATH, help="Folder of `videogen convert transnet`, for its Frechet distance.")
+@click.option("--clip", "--clip-model", type=ANY_PATH, help="CLIP folder, to score frames against their prompt.")
 @THREADS
 @DEVICE
 @terminal_options
@@ -77,8 +79,11 @@ def generation(
     drift_frames: int,
     drift_streams: int,
     reference: Path | None,
+    reference_clips: int,
     video_features: Path | None,
-    clip_model: Path | None,
+    i3d: Path | None,
+    transnet: Path | None,
+    clip: Path | None,
     threads: int | None,
     device: str,
     **options: Any,
@@ -110,11 +115,23 @@ def generation(
         pipe.sampler_with(dict(variant.overrides))  # an error before any work
     frames = pipe.frame_count(max(1, round(seconds * pipe.fps)) if seconds else None)
     drift = DriftPlan(drift_streams, drift_frames, frames, max(1, frames - 1)) if drift_frames >= frames else None
-    evaluator = evaluator_for(pipe, wanted.about_playroom, frames, reference, video_features, clip_model, device)
+    networks = Networks(video_features, i3d, transnet, clip, device)
+    evaluator = evaluator_for(pipe, wanted.about_playroom, frames, reference, reference_clips, networks)
     with terminal.progress("evaluating", "%") as on_progress:
         plan = EvaluationPlan(variants, frames, batch, seed, drift)
         metrics = evaluate_generation(pipe, wanted, plan, evaluator, out, on_progress)
     terminal.report(metrics, f"{as_table(metrics)}\n{out}")
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The folders of pretrained networks."""
+
+    video_features: Path | None
+    i3d: Path | None
+    transnet: Path | None
+    clip: Path | None
+    device: str
 
 
 def evaluator_for(
@@ -122,22 +139,28 @@ def evaluator_for(
     about_playroom: bool,
     frames: int,
     reference: Path | None,
-    video_features: Path | None,
-    clip_model: Path | None,
-    device: str,
+    reference_clips: int,
+    networks: Networks,
 ) -> "Evaluator":
-    from videogen.evaluation.generation.evaluator import Evaluator, data_reference, playroom_reference
-    from videogen.evaluation.generation.features import Extractor, RandomMotionBank
+    from videogen.errors import UsageError
+    from videogen.evaluation.distances.distance import Distance, references
+    from videogen.evaluation.distances.folders import extractors_of
+    from videogen.evaluation.generation.evaluator import Evaluator, data_clips, playroom_clips
+    from videogen.evaluation.generation.features import RandomMotionBank
     from videogen.evaluation.generation.pretrained import ClipScore, VideoMAEFeatures
     from videogen.evaluation.generation.report import frame_size
 
-    extractor: Extractor = RandomMotionBank() if video_features is None else VideoMAEFeatures(video_features, device)
-    score = None if clip_model is None else ClipScore(clip_model, device)
-    height, width = frame_size(pipe)
-    if reference is not None:
-        cloud = data_reference(extractor, reference, REFERENCE_CLIPS, frames, height, width, pipe.fps)
-        return Evaluator(pipe.fps, extractor, frames, cloud, str(reference), score)
-    if about_playroom:
-        cloud = playroom_reference(extractor, REFERENCE_CLIPS, frames, height, width, pipe.fps)
-        return Evaluator(pipe.fps, extractor, frames, cloud, "the playroom", score)
-    return Evaluator(pipe.fps, extractor, frames, clip_score=score)
+    asked = [f"--{name}" for name in ("i3d", "transnet") if getattr(networks, name) is not None]
+    if asked and reference is None and not about_playroom:
+        raise UsageError(f"{asked[0]} compares with true clips; name some by --reference DATA")
+    device = networks.device
+    score = None if networks.clip is None else ClipScore(networks.clip, device)
+    usual = RandomMotionBank() if networks.video_features is None else VideoMAEFeatures(networks.video_features, device)
+    extractors = [usual, *extractors_of(networks.i3d, networks.transnet, device)]
+    if reference is None and not about_playroom:
+        return Evaluator(pipe.fps, frames, tuple(map(Distance, extractors)), score)
+    size = reference_clips, frames, *frame_size(pipe), pipe.fps
+    batches = playroom_clips(*size) if reference is None else data_clips(reference, *size)
+    name = "the playroom" if reference is None else str(reference)
+    pairs = zip(extractors, references(extractors, batches), strict=True)
+    return Evaluator(pipe.fps, frames, tuple(Distance(extractor, cloud, name) for extractor, cloud in pairs), score)

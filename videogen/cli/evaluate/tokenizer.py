@@ -20,7 +20,9 @@ from videogen.system.threads import use_threads
 @click.option("--frames", type=click.IntRange(1), help="Frames per clip [default: as in training].")
 @click.option("--size", type=SizeType(), help="Frame size [default: as in training].")
 @click.option("--fps", type=POSITIVE, help="Frame rate [default: as in training].")
-@click.option("--lpips", type=ANY_PATH, help="LPIPS weights (safetensors), to report LPIPS too.")
+@click.option("--lpips", type=ANY_PATH, help="Folder of `videogen convert lpips`, to report LPIPS too.")
+@click.option("--i3d", type=ANY_PATH, help="Folder of `videogen convert i3d`, for FVD to the same clips.")
+@click.option("--transnet", type=ANY_PATH, help="Folder of `videogen convert transnet`, for its Frechet distance.")
 @click.option("--out", type=OUTPUT_FOLDER, help="A folder for plots, a grid of reconstructions and figures.json.")
 @OVERWRITE_REPORT
 @THREADS
@@ -37,6 +39,8 @@ def tokenizer(
     size: tuple[int, int] | None,
     fps: float | None,
     lpips: Path | None,
+    i3d: Path | None,
+    transnet: Path | None,
     out: Path | None,
     overwrite: bool,
     threads: int | None,
@@ -49,6 +53,7 @@ def tokenizer(
       videogen evaluate tokenizer fresh --model runs/toys --out report
     """
     from videogen.clip_spec import ClipSpec
+    from videogen.evaluation.distances.folders import extractors_of
     from videogen.evaluation.report.folder import check_report_folder
     from videogen.evaluation.tokenizer.dataset import evaluate_tokenizer
     from videogen.evaluation.tokenizer.video import as_table, check_size
@@ -62,8 +67,9 @@ def tokenizer(
     height, width = size or (trained.height, trained.width)
     check_size(opened.network, height, width)
     spec = ClipSpec(height, width, fps or trained.fps, frames or trained.frames)
+    extractors = extractors_of(i3d, transnet, device)
     with terminal.progress("evaluating", "clips") as on_progress:
-        metrics = evaluate_tokenizer(opened, data, index, spec, clips, lpips, out, on_progress)
+        metrics = evaluate_tokenizer(opened, data, index, spec, clips, lpips, extractors, out, on_progress)
     skipped = ", ".join(f"{count} {why}" for why, count in metrics["skipped"].items() if count)
     left_out = f" ({skipped}: skipped)" if skipped else ""
     terminal.report(metrics, f"{metrics['clips']} clips of {data}{left_out}\n{as_table(metrics)}")

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from interfaces.tokenizer import decode_clip, encode_clip
-from videogen.evaluation.generation.prompts import Clips, Prompts, true_clips
+from videogen.evaluation.distances.extractor import Clips
+from videogen.evaluation.generation.prompts import Prompts, true_clips
 from videogen.evaluation.generation.sampler_variants import SamplerVariant
 from videogen.generate import LatentOutput, generate
 from videogen.io.pixels import to_clip, to_frames

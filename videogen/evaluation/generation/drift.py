@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from videogen.evaluation.distances.extractor import Clips
 from videogen.evaluation.generation.clip_sources import ChunkStream, sliding_windows
 from videogen.evaluation.generation.evaluator import Evaluator
-from videogen.evaluation.generation.frechet import FeatureStatistics, frechet_distance
 from videogen.evaluation.generation.oracle_scores import OracleScores, detect_scenes
-from videogen.evaluation.generation.prompts import Clips
 from videogen.playroom.scene import Scene
 
 OnProgress = Callable[[int, int], None]
@@ -84,8 +83,9 @@ def other_measures(clips: Clips, evaluator: Evaluator, captions: Sequence[str]) 
     measures = {}
     if clips.shape[1] > 1:
         measures["change"] = float(np.abs(np.diff(clips.astype(np.int16), axis=1)).mean())
-    if evaluator.reference is not None and len(clips) > 1:
-        measures["frechet"] = frechet_distance(FeatureStatistics.of(evaluator.extractor(clips)), evaluator.reference)
+    for distance in evaluator.distances:
+        if distance.reference is not None and (value := distance.of([distance.extractor(clips)])) is not None:
+            measures[distance.key] = value
     if evaluator.clip_score is not None and captions:
         scores = evaluator.clip_score(clips, captions)
         measures["clip score"] = sum(scores) / len(scores)

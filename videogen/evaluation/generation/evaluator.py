@@ -1,23 +1,22 @@
-"""Evaluates clips by the playroom oracle, the Frechet distance and the CLIP score."""
+"""Evaluates clips by the playroom oracle, Frechet distances and the CLIP score."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from videogen.clip_spec import ClipSpec
 from videogen.data import ClipDataset, load_index
+from videogen.evaluation.distances.distance import Distance
+from videogen.evaluation.distances.extractor import Clips
 from videogen.evaluation.generation.clip_sources import ClipSource
-from videogen.evaluation.generation.features import Extractor
-from videogen.evaluation.generation.frechet import FeatureStatistics, frechet_distance
 from videogen.evaluation.generation.oracle_scores import OracleScores, describe_errors, detect_scenes
 from videogen.evaluation.generation.pretrained import ClipScore
-from videogen.evaluation.generation.prompts import Clips, Prompts, reference_scenes, true_clips
+from videogen.evaluation.generation.prompts import Prompts, reference_scenes, true_clips
 from videogen.playroom.scene import Scene
 
 OnProgress = Callable[[int, int], None]
@@ -30,25 +29,15 @@ class Evaluator:
     """The measures of clips, the same for all rows of a report."""
 
     fps: float
-    extractor: Extractor
     frames: int  # of a clip
-    reference: FeatureStatistics | None = None  # of true clips
-    reference_name: str = ""
+    distances: tuple[Distance, ...] = ()  # with different keys
     clip_score: ClipScore | None = None
 
-    def pinned(self) -> dict[str, Any]:
-        """Everything but the clips that the Frechet distance and the CLIP score depend on."""
-        bank = self.extractor
+    def pinned(self, clips: int) -> dict[str, Any]:
+        """Everything that the Frechet distances and the CLIP score of so many clips depend on but the clips."""
         return {
             "oracle": "videogen.playroom.oracle",
-            "frechet": {
-                "extractor": bank.name,
-                "frames": min(bank.frames, self.frames),
-                "resolution": [bank.size, bank.size],
-                "comparable_with_published_figures": bank.comparable,
-                "reference": self.reference_name,
-                "reference_clips": self.reference.clips if self.reference else 0,
-            },
+            **{distance.key: distance.pinned(self.frames, clips) for distance in self.distances},
             "clip_score": self.clip_score.name if self.clip_score else None,
         }
 
@@ -60,7 +49,7 @@ class ClipSetResult:
     name: str
     sampler: dict[str, Any] | None = None  # settings; None if no model made the clips
     seen: list[Scene] = field(default_factory=list)
-    features: list[Tensor] = field(default_factory=list)
+    features: dict[str, list[Tensor]] = field(default_factory=dict)  # of each distance
     clip_scores: list[float] = field(default_factory=list)
     steps: list[float] = field(default_factory=list)
     drawn: list[Clips] = field(default_factory=list)
@@ -69,15 +58,14 @@ class ClipSetResult:
 
     def figures(self, prompts: Prompts, evaluator: Evaluator) -> dict[str, Any]:
         oracle = OracleScores.of(prompts.wanted, self.seen).figures()
-        distance = None
-        if evaluator.reference is not None and len(self.seen) > 1:
-            distance = frechet_distance(FeatureStatistics.of(torch.cat(self.features)), evaluator.reference)
+        found = self.features
         return {
             "name": self.name,
             "sampler": self.sampler,
             "clips": len(self.seen),
             "oracle": oracle,
-            "frechet": distance,
+            "frechet": None,
+            **{each.key: each.of(found[each.key]) for each in evaluator.distances if each.key in found},
             "clip_score": mean(self.clip_scores),
             "steps": mean(self.steps) if self.sampler else None,
             "frames_per_second": self.frames / self.seconds if self.sampler and self.seconds else None,
@@ -110,7 +98,9 @@ def evaluate_clips(
         row.frames += clips.shape[0] * clips.shape[1]
         row.steps += [steps] * len(numbers)
         row.seen += detect_scenes(clips, evaluator.fps)
-        row.features.append(evaluator.extractor(clips))
+        for distance in evaluator.distances:
+            if distance.reference is not None:
+                row.features.setdefault(distance.key, []).append(distance.extractor(clips))
         if evaluator.clip_score is not None:
             row.clip_scores += evaluator.clip_score(clips, [prompts.captions[number] for number in numbers])
         row.drawn += [clip.copy() for clip in clips[: max(0, SAMPLES - len(row.drawn))]]
@@ -124,29 +114,21 @@ def shuffled_baseline(row: ClipSetResult, prompts: Prompts, evaluator: Evaluator
     half = max(1, len(prompts.wanted) // 2)
     others = Prompts(prompts.name, prompts.captions, prompts.wanted[half:] + prompts.wanted[:half])
     chance = ClipSetResult(f"{row.name}, prompts shuffled", seen=row.seen)
-    return chance.figures(others, Evaluator(evaluator.fps, evaluator.extractor, evaluator.frames))
+    return chance.figures(others, evaluator)
 
 
-def statistics_of(extractor: Extractor, batches: Iterable[Clips]) -> FeatureStatistics:
-    return FeatureStatistics.of(torch.cat([extractor(clips) for clips in batches]))
-
-
-def playroom_reference(
-    extractor: Extractor, clips: int, frames: int, height: int, width: int, fps: float
-) -> FeatureStatistics:
-    """Feature statistics of rendered scenes that no prompt asks for, reproducible without files."""
+def playroom_clips(clips: int, frames: int, height: int, width: int, fps: float) -> Iterator[Clips]:
+    """Rendered scenes that no prompt asks for, reproducible without files, in batches."""
     starts = range(0, clips, REFERENCE_BATCH)
     scenes = (reference_scenes(min(REFERENCE_BATCH, clips - start), start) for start in starts)
-    return statistics_of(extractor, (true_clips(some, frames, height, width, fps).numpy() for some in scenes))
+    return (true_clips(some, frames, height, width, fps).numpy() for some in scenes)
 
 
-def data_reference(
-    extractor: Extractor, data: Path, clips: int, frames: int, height: int, width: int, fps: float
-) -> FeatureStatistics:
-    """Feature statistics of the first clips of an indexed dataset."""
+def data_clips(data: Path, clips: int, frames: int, height: int, width: int, fps: float) -> Iterator[Clips]:
+    """The first clips of an indexed dataset, one by one."""
     dataset = ClipDataset(load_index(data), ClipSpec(height, width, fps, frames), seed=0, max_bad_fraction=1.0)
     numbers = range(min(clips, len(dataset)))
-    return statistics_of(extractor, (dataset.sample(0, number).clip[None] for number in numbers))
+    return (dataset.sample(0, number).clip[None] for number in numbers)
 
 
 def mean(values: Sequence[float]) -> float | None:

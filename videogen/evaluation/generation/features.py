@@ -2,29 +2,16 @@
 
 import math
 from functools import cached_property
-from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from sampling.rng import counter_rng
-from videogen.evaluation.generation.prompts import Clips, reference_scenes, true_clips
+from videogen.evaluation.distances.extractor import Clips, sample_frames
+from videogen.evaluation.generation.prompts import reference_scenes, true_clips
 
 BATCH = 16  # clips
-
-
-class Extractor(Protocol):
-    """Clips to features, with what identifies them in a report."""
-
-    name: str
-    frames: int
-    size: int
-    comparable: bool  # with published figures
-
-    def __call__(self, clips_BTHWC: Clips) -> Tensor:
-        """float [B, F]."""
 
 
 class RandomMotionBank:
@@ -34,7 +21,9 @@ class RandomMotionBank:
     every machine. The distances are comparable only with each other.
     """
 
-    name, frames, size, comparable = "random-motion-1", 16, 64, False
+    key, name = "frechet", "random-motion-1"
+    frames, size, resolution = 16, 64, (64, 64)
+    comparable, published_clips, population = False, 0, False
     layers = ((6, 8, (1, 5, 5), (1, 2, 2)), (8, 12, (3, 3, 3), (1, 2, 2)), (12, 16, (3, 3, 3), (2, 2, 2)))
     calibration = 64  # clips
 
@@ -73,11 +62,3 @@ def random_filters(number: int, channels: int, count: int, kernel: tuple[int, in
     uniforms = counter_rng([number], 0).uniforms("codes", 0, count, channels * math.prod(kernel))[0]
     weights = (uniforms * 2 - 1) * math.sqrt(6 / (channels * math.prod(kernel)))
     return weights.float().view(count, channels, *kernel)
-
-
-def sample_frames(clips_BTHWC: Clips, frames: int, size: int) -> Tensor:
-    """float [B, 3, frames, size, size] in [0, 1]: the first frames, the last one repeated if there are too few."""
-    chosen = np.minimum(np.arange(frames), clips_BTHWC.shape[1] - 1)
-    x = torch.from_numpy(clips_BTHWC[:, chosen]).permute(0, 4, 1, 2, 3).float() / 255
-    flat = F.interpolate(x.flatten(1, 2), size=(size, size), mode="bilinear", antialias=True)
-    return flat.view(len(x), 3, frames, size, size)

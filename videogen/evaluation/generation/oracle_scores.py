@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from videogen.evaluation.generation.prompts import Clips
+from videogen.evaluation.distances.extractor import Clips
 from videogen.playroom.scene import Scene
 from videogen.playroom.score import NOTHING, Score, judge
 

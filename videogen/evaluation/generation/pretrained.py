@@ -12,8 +12,7 @@ from torch.nn import functional as F
 
 from videogen.conditioning.loading import load_tokenizer, without_progress_bars
 from videogen.errors import CheckpointError
-from videogen.evaluation.generation.features import sample_frames
-from videogen.evaluation.generation.prompts import Clips
+from videogen.evaluation.distances.extractor import Clips, sample_frames
 
 Color = tuple[float, float, float]
 IMAGENET: tuple[Color, Color] = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -24,12 +23,14 @@ CLIP_FRAMES = 4  # of a clip, for the CLIP score
 class VideoMAEFeatures:
     """The mean of the last hidden states, as in content-debiased FVD (Ge et al., 2024)."""
 
-    comparable = True
+    key = "frechet"
+    comparable, published_clips, population = True, 0, False
 
     def __init__(self, folder: Path, device: str = "cpu"):
         self.network: Any = load_frozen("VideoMAEModel", folder, device)
         self.frames: int = self.network.config.num_frames
         self.size: int = self.network.config.image_size
+        self.resolution = self.size, self.size
         self.name, self.device = f"VideoMAE {folder.name}", device
 
     @torch.no_grad()

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from videogen.errors import DataError, UsageError
 from videogen.playroom.grammar import OutsideWorldError, caption, parse
@@ -23,7 +22,6 @@ PROMPT_SEED, REFERENCE_SEED = (
     20_260_101,
     20_260_102,
 )  # fixed, so that prompts are the same for every model and run
-Clips = NDArray[np.uint8]  # [B, T, H, W, 3]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from videogen.evaluation.distances.distance import TITLES, describe
 from videogen.evaluation.generation.clip_sources import (
     model_clips,
     model_stream,
@@ -38,6 +39,8 @@ MAX_LABEL = 16  # characters
 CHARTS = {
     "attributes": "share of attributes right",
     "frechet": "Frechet distance",
+    "fvd_i3d": "FVD",
+    "frechet_transnet": "Frechet distance, TransNet",
     "change": "gray levels between frames",
 }
 
@@ -76,7 +79,7 @@ def evaluate_generation(
         "model": {"path": str(pipe.model.path), "fingerprint": pipe.model.fingerprint},
         "prompts": {"from": prompts.name, "count": len(prompts.captions)},
         "clips": {"frames": plan.frames, "fps": pipe.fps, "batch": effective_batch(prompts, plan), "seed": plan.seed},
-        "pinned": evaluator.pinned(),
+        "pinned": evaluator.pinned(len(prompts.captions)),
         "rows": [
             *(row.figures(prompts, evaluator) for row in (*bounds, *rows)),
             *chance_results(rows[0], prompts, evaluator),
@@ -221,7 +224,7 @@ def drop_empty_columns(cells: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]
 EMPTY = "-"
 HEADER = (
     "", "all right", "(95 %)", "1 thing", "2 things", "attributes", "shape", "color", "size", "motion", "speed",
-    "Frechet", "CLIP", "steps", "frames/s",
+    *TITLES.values(), "CLIP", "steps", "frames/s",
 )  # fmt: skip
 
 
@@ -234,7 +237,7 @@ def table_row(row: dict[str, Any]) -> tuple[str, ...]:
         each = [oracle["by_attribute"].get(name) for name in ("shape", "colour", "size", "motion", "speed")]
         whole = [percent(rate) for rate in (one, two, oracle["attributes"], *each)]
         rates = [percent(oracle["all_correct"]), f"{100 * low:.0f} to {100 * high:.0f}", *whole]
-    numbers = [row["frechet"], row["clip_score"], row["steps"], row["frames_per_second"]]
+    numbers = [*(row.get(key) for key in TITLES), row["clip_score"], row["steps"], row["frames_per_second"]]
     return (row["name"], *rates, *(EMPTY if value is None else f"{value:.3g}" for value in numbers))
 
 
@@ -245,21 +248,17 @@ def percent(rate: float | None) -> str:
 def notes(figures: dict[str, Any]) -> list[str]:
     clips, drift = figures["clips"], figures["drift"]
     lines = [f"clips: {clips['frames']} frames at {clips['fps']:g} per second; speed at batch {clips['batch']}"]
-    lines += frechet_note(figures) + missing_note(figures)
+    lines += distance_notes(figures) + missing_note(figures)
     for name, curve in (drift["curves"] if drift else {}).items():
         lines += drift_note(name, curve)
     return lines
 
 
-def frechet_note(figures: dict[str, Any]) -> list[str]:
-    """The extractor and the reference of the Frechet distance, if there is a reference."""
-    bank = figures["pinned"]["frechet"]
-    if not bank["reference"]:
-        return []
-    side = f"{bank['resolution'][0]} x {bank['resolution'][1]}"
-    how = f"{bank['extractor']}, {bank['frames']} frames of {side}, {figures['prompts']['count']} clips"
-    warning = "" if bank["comparable_with_published_figures"] else "; not comparable with published FVD"
-    return [f"Frechet: {how}, against {bank['reference_clips']} of {bank['reference']}{warning}"]
+def distance_notes(figures: dict[str, Any]) -> list[str]:
+    """What each Frechet distance depends on, where there is a reference."""
+    pinned, clips = figures["pinned"], figures["prompts"]["count"]
+    there = [key for key in TITLES if key in pinned and pinned[key]["reference"]]
+    return [f"{TITLES[key]}: {describe(pinned[key], clips)}" for key in there]
 
 
 def missing_note(figures: dict[str, Any]) -> list[str]:
@@ -271,7 +270,7 @@ def missing_note(figures: dict[str, Any]) -> list[str]:
     lacking = {
         "attributes (the oracle knows only the playroom)": has_oracle,
         "Frechet distance (--reference DATA)": has_reference,
-        "CLIP score (--clip-model FOLDER)": pinned["clip_score"] is not None,
+        "CLIP score (--clip FOLDER)": pinned["clip_score"] is not None,
     }
     return ["not judged: " + ", ".join(what for what, is_there in lacking.items() if not is_there)]
 

@@ -7,7 +7,6 @@ from typing import Any
 from sampling.config import SamplerConfig
 from videogen.evaluation.generation.clip_sources import model_clips
 from videogen.evaluation.generation.evaluator import Evaluator, evaluate_clips, split_progress
-from videogen.evaluation.generation.features import RandomMotionBank
 from videogen.evaluation.generation.prompts import Prompts
 from videogen.evaluation.generation.sampler_variants import SamplerVariant
 from videogen.pipeline import VideoPipeline
@@ -31,7 +30,7 @@ def score_cases(
     on_progress: OnProgress | None = None,
 ) -> list[dict[str, Any]]:
     """Adds oracle scores of clips of these prompts to the cases that sample as the prior was trained."""
-    evaluator = Evaluator(pipe.fps, RandomMotionBank(), pipe.frame_count(None))
+    evaluator = Evaluator(pipe.fps, pipe.frame_count(None))
     next_part = split_progress(sum(case["settings"] is not None for case in cases), on_progress)
     rows = []
     for case in cases:

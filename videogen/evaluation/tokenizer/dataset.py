@@ -1,6 +1,6 @@
 """Evaluates a tokenizer on an indexed dataset."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,9 @@ from interfaces.tokenizer import State, decode_clip, encode_clip
 from tokenizer.quantize.usage import TableUsage, Usage
 from videogen.clip_spec import ClipSpec
 from videogen.data import ClipDataset, load_index
+from videogen.evaluation.distances.distance import Distance
+from videogen.evaluation.distances.extractor import Extractor
+from videogen.evaluation.distances.frechet import FeatureStatistics
 from videogen.evaluation.report.folder import write_figures
 from videogen.evaluation.report.line_charts import Series, line_chart
 from videogen.evaluation.tokenizer.disentanglement import Disentanglement
@@ -19,6 +22,7 @@ from videogen.evaluation.tokenizer.reconstruction import draw_pairs
 from videogen.evaluation.tokenizer.video import reconstruction_figures
 from videogen.io.pixels import to_clip, to_frames
 from videogen.models import TokenizerModel
+from videogen.models.perceptual import load_lpips
 
 OnProgress = Callable[[int, int], None]
 SAMPLES = 8
@@ -31,6 +35,7 @@ def evaluate_tokenizer(
     spec: ClipSpec | None = None,
     most: int | None = None,
     lpips: Path | None = None,
+    extractors: Sequence[Extractor] = (),
     out: Path | None = None,
     on_progress: OnProgress | None = None,
 ) -> dict[str, Any]:
@@ -39,15 +44,17 @@ def evaluate_tokenizer(
     Clips are encoded and decoded in streaming form. A decoder with a condition is given their captions;
     `psnr_without_caption` is the PSNR when it is given nothing. Refused and short entries are skipped and counted.
     Charts and reconstructions are written to `out`. `disentanglement` is among the figures where captions tell
-    attributes.
+    attributes. LPIPS and the Frechet distances of `extractors` are of frames as bytes; distances are those of the
+    reconstructions to the same clips, and `pinned` says what they depend on.
     """
     dataset = ClipDataset(load_index(data, index), spec or model.clips, seed=0, max_bad_fraction=1.0)
     tokens = model.network.spec(dataset.spec.height, dataset.spec.width)
     device = model.network.device
-    look = load_perceptual(lpips, device)
+    look = None if lpips is None else load_lpips(lpips).to(device)
     count = min(len(dataset), most or len(dataset))
     usage, disentanglement = Usage.none(tokens.codebooks), Disentanglement(tokens)
     each, uncaptioned, by_frame, distances = [], [], [], []
+    features: dict[str, tuple[list[Tensor], list[Tensor]]] = {each.key: ([], []) for each in extractors}
     drawn: list[tuple[Tensor, Tensor]] = []
     prefixes: dict[int, list[Tensor]] = {count: [] for count in model.prefixes} if out is not None else {}
     with torch.no_grad():
@@ -69,7 +76,10 @@ def evaluate_tokenizer(
             for first, values in prefixes.items():
                 values.append(psnr_of_first(model, codes, first, original, start))
             if look is not None:
-                distances.append(float(look(decoded, clip, number)))
+                distances.append(float(look(to_clip(frames[None].to(device)), clip, number)))
+            for extractor in extractors:
+                for side, shown in zip(features[extractor.key], (frames, original), strict=True):
+                    side.append(extractor(shown[None].numpy()))
             if len(drawn) < SAMPLES:
                 drawn.append((original, frames))
             if on_progress is not None:
@@ -80,7 +90,10 @@ def evaluate_tokenizer(
         **reconstruction_figures(merge_totals(each), usage, tokens, dataset.spec.height * dataset.spec.width),
         **({"psnr_without_caption": merge_totals(uncaptioned).quality().psnr} if uncaptioned else {}),
         "lpips": sum(distances) / count if distances else None,
+        **frechet_figures(extractors, features, dataset.spec.frames),
     }
+    if look is not None:
+        figures["pinned"] = {"lpips": {"network": look.variant}, **figures.get("pinned", {})}
     if (attributes := disentanglement.figures()) is not None:
         figures["disentanglement"] = attributes
     by_tokens = {first: float(torch.cat(each).mean()) for first, each in prefixes.items()}
@@ -94,6 +107,20 @@ def evaluate_tokenizer(
             chart = line_chart("PSNR from the first tokens alone", "tokens of a latent frame", "dB", [curve])
             (out / "tokens.svg").write_text(chart, encoding="utf-8")
     return figures
+
+
+def frechet_figures(
+    extractors: Sequence[Extractor], features: dict[str, tuple[list[Tensor], list[Tensor]]], frames: int
+) -> dict[str, Any]:
+    """The distance of each extractor and what it depends on; nothing for a single clip."""
+    found, pinned = dict[str, Any](), dict[str, Any]()
+    for extractor in extractors:
+        made, true = features[extractor.key]
+        reference = FeatureStatistics.of(torch.cat(true), extractor.population)
+        distance = Distance(extractor, reference, "the same clips")
+        if (value := distance.of(made)) is not None:
+            found[extractor.key], pinned[extractor.key] = value, distance.pinned(frames, len(made))
+    return {**found, "pinned": pinned} if found else {}
 
 
 def psnr_of_first(
@@ -130,12 +157,3 @@ def ranks_of(table: TableUsage, name: str) -> Series:
     seen = ranks < table.used
     counts[seen] = table.counts_U.sort(descending=True).values[ranks[seen]].double()
     return Series(name, (ranks + 1).tolist(), (counts / table.tokens * table.size).tolist())
-
-
-def load_perceptual(weights: Path | None, device: torch.device) -> Callable[[Tensor, Tensor, int], Tensor] | None:
-    if weights is None:
-        return None
-
-    from videogen.models.perceptual import load_lpips
-
-    return load_lpips(weights).to(device)

@@ -12,6 +12,7 @@ from interfaces.tokenizer import VideoTokenizer
 from interfaces.tokens import TokenSpec
 from tokenizer.quantize import Usage
 from videogen.errors import DataError, UsageError
+from videogen.evaluation.distances.distance import TITLES, describe
 from videogen.evaluation.tokenizer.metrics import Totals
 from videogen.generation.metadata import metadata_of_reconstruction
 from videogen.generation.reconstruct import round_trip
@@ -136,12 +137,18 @@ def as_table(figures: dict[str, Any]) -> str:
         ("PSNR", f"{f['psnr']:.2f} dB (worst frame {f['psnr_worst']:.2f}, of the pooled error {f['psnr_pooled']:.2f})"),
         *([("no caption", f"{without:.2f} dB")] if (without := f.get("psnr_without_caption")) is not None else []),
         ("SSIM", f"{f['ssim']:.4f}"),
-        *([("LPIPS", f"{f['lpips']:.4f}")] if f.get("lpips") is not None else []),
+        *([("LPIPS", lpips_value(f))] if f.get("lpips") is not None else []),
+        *((TITLES[key], f"{f[key]:.4g} ({describe(f['pinned'][key], f['clips'])})") for key in TITLES if key in f),
         ("flicker", f"{f['flicker']:.2f} gray levels from frame to frame"),
         *(code_rows(f) if f["codes"] is not None else [("tokens", f"{f['tokens']:,}, continuous")]),
         *(attribute_rows(f["disentanglement"]) if "disentanglement" in f else []),
     ]
     return "\n".join(f"{name:<16}{value}" for name, value in rows)
+
+
+def lpips_value(f: dict[str, Any]) -> str:
+    network = f.get("pinned", {}).get("lpips")
+    return f"{f['lpips']:.4f}" + (f" (version 0.1, {network['network']})" if network else "")
 
 
 def code_rows(f: dict[str, Any]) -> list[tuple[str, str]]:

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from interfaces.tokens import TokenSpec
+from videogen.evaluation.distances.extractor import Clips
 from videogen.evaluation.generation.clip_sources import model_clips
 from videogen.evaluation.generation.oracle_scores import OracleScores, detect_scenes
-from videogen.evaluation.generation.prompts import Clips, Prompts, scene_of
+from videogen.evaluation.generation.prompts import Prompts, scene_of
 from videogen.evaluation.generation.sampler_variants import SamplerVariant
 from videogen.lab.job import PriorJob, prior_config, read_json, write_json
 from videogen.lab.measures import Figures

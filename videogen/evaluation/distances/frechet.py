@@ -21,11 +21,12 @@ class FeatureStatistics:
     clips: int
 
     @staticmethod
-    def of(features_NF: Tensor) -> "FeatureStatistics":
+    def of(features_NF: Tensor, population: bool = False) -> "FeatureStatistics":
+        """With `population` the covariance is the mean over all clips, else over one clip less."""
         features = features_NF.double().cpu()
         mean = features.mean(0)
         _, lengths, axes = torch.linalg.svd(features - mean, full_matrices=False)
-        return FeatureStatistics(mean, axes.T, lengths / max(len(features) - 1, 1) ** 0.5, len(features))
+        return FeatureStatistics(mean, axes.T, lengths / max(len(features) - (not population), 1) ** 0.5, len(features))
 
 
 def frechet_distance(one: FeatureStatistics, other: FeatureStatistics) -> float:
