@@ -12,13 +12,13 @@ from videogen.models.measures.i3d import I3D
 from videogen.models.measures.transnet import TransNet
 
 
-def alexnet_files(folder: Path) -> tuple[Path, Path]:
+def alexnet_files(folder: Path, suffix: str = ".safetensors") -> tuple[Path, Path]:
     """The backbone with its classifier, and the heads, as they are published."""
     weights = random_lpips("alex")
     heads = {name: tensor for name, tensor in weights.items() if name.startswith("lin")}
     backbone = {name: tensor for name, tensor in weights.items() if name not in heads}
     backbone["classifier.1.weight"] = torch.full((4, 4), torch.nan)
-    return save(folder / "alexnet-owt.pth", backbone), save(folder / "alex.pth", heads)
+    return save(folder / f"alexnet-owt{suffix}", backbone), save(folder / f"alex{suffix}", heads)
 
 
 def lpips_folder(folder: Path) -> Path:
@@ -27,12 +27,12 @@ def lpips_folder(folder: Path) -> Path:
 
 
 def i3d_folder(folder: Path) -> Path:
-    return converted("i3d", save(folder / "i3d_pretrained_400.pt", random_state(I3D())), folder / "i3d")
+    return converted("i3d", save(folder / "i3d_pretrained_400.safetensors", random_state(I3D())), folder / "i3d")
 
 
 def transnet_folder(folder: Path) -> Path:
     weights = {**random_state(TransNet()), "fc1.weight": torch.ones(2, 2)}
-    return converted("transnet", save(folder / "transnetv2.pth", weights), folder / "transnet")
+    return converted("transnet", save(folder / "transnetv2.safetensors", weights), folder / "transnet")
 
 
 def converted(kind: str, source: Path, out: Path, *options: str) -> Path:

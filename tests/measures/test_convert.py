@@ -24,7 +24,7 @@ from videogen.models.perceptual import load_lpips
 
 
 def test_lpips_is_put_together_of_two_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    backbone, heads = alexnet_files(tmp_path)
+    backbone, heads = alexnet_files(tmp_path, ".pth")
     out = tmp_path / "lpips"
     assert main(["convert", "lpips", str(backbone), str(out), f"heads={heads}", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
@@ -49,7 +49,7 @@ def test_lpips_is_put_together_of_two_files(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_one_file_with_all_tensors_needs_no_heads(tmp_path: Path) -> None:
-    whole = save(tmp_path / "whole.pth", random_lpips("alex"))
+    whole = save(tmp_path / "whole.safetensors", random_lpips("alex"))
     assert open_measure(converted("lpips", whole, tmp_path / "lpips"), "lpips").variant == "alex"
 
 
@@ -92,7 +92,7 @@ def test_other_weights_are_refused_by_name(how: str, tmp_path: Path, capsys: pyt
     change, said = BROKEN[how]
     weights = random_state(TransNet())
     change(weights)
-    source = save(tmp_path / "bad.pth", weights)
+    source = save(tmp_path / "bad.safetensors", weights)
     assert main(["convert", "transnet", str(source), str(tmp_path / "out")]) == 4
     error = capsys.readouterr().err
     assert said in error
@@ -106,7 +106,7 @@ def test_mistakes_of_the_user(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     for arguments, code, said in (
         (["lpips", backbone, out], 2, "heads is missing: heads=FILE"),
         (["lpips", backbone, out, f"heads={backbone}"], 2, "is in both SOURCE and heads"),
-        (["lpips", backbone, out, f"heads={tmp_path}/none.pth"], 2, "no such file"),
+        (["lpips", backbone, out, f"heads={tmp_path}/none.safetensors"], 2, "no such file"),
         (["lpips", backbone, out, f"heads={heads}", "version=1"], 2, "'version' is no option; there is heads"),
         (["lpips", backbone, out, f"heads={heads}", "--fps", "8"], 2, "lpips has none"),
         (["lpips", heads, out], 4, "its tensors are not those of lpips"),
@@ -125,7 +125,13 @@ def test_mistakes_of_the_user(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 def test_a_folder_is_replaced_only_when_told_to(tmp_path: Path) -> None:
     out = lpips_folder(tmp_path)
-    arguments = ["convert", "lpips", str(tmp_path / "alexnet-owt.pth"), str(out), f"heads={tmp_path}/alex.pth"]
+    arguments = [
+        "convert",
+        "lpips",
+        str(tmp_path / "alexnet-owt.safetensors"),
+        str(out),
+        f"heads={tmp_path}/alex.safetensors",
+    ]
     assert main(arguments) == 2
     assert main([*arguments, "--overwrite", "--quiet", "--dtype", "float16"]) == 0
     assert load_file(out / "model.safetensors")["features.0.weight"].dtype == torch.float16

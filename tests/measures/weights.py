@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 
@@ -24,5 +25,9 @@ def random_state(network: nn.Module, seed: int = 0) -> dict[str, Tensor]:
 
 
 def save(path: Path, weights: Any) -> Path:
-    torch.save(weights, path)
+    """Safetensors are read faster; other names are those of pickles."""
+    if path.suffix == ".safetensors":
+        save_file(weights, path)
+    else:
+        torch.save(weights, path)
     return path
