@@ -49,7 +49,7 @@ class Dilated(nn.Module):
         return normalized
 
 
-class Block(nn.Module):
+class DilatedBlock(nn.Module):
     """Two layers, the first added to the second, at half the height and width."""
 
     def __init__(self, channels: int, width: int):
@@ -69,7 +69,7 @@ class TransNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         channels = (3, *(len(DILATIONS) * width for width in WIDTHS[:-1]))
-        self.SDDCNN = nn.ModuleList([Block(*pair) for pair in zip(channels, WIDTHS, strict=True)])
+        self.SDDCNN = nn.ModuleList([DilatedBlock(*pair) for pair in zip(channels, WIDTHS, strict=True)])
 
     def forward(self, clips_BCTHW: Tensor) -> Tensor:
         x = clips_BCTHW
