@@ -22,15 +22,9 @@ loading.py    folder -> model
 weights.py    file of weights -> network, tensor after tensor
 saving.py     model -> folder
 convert.py    folders of version 1
-<<<<<<< HEAD
-conversions.py  what can be converted
-foreign.py    public checkpoints -> model folders: tokenizers; foreign_prior.py priors
-foreign_weights.py  strict accounting of public weights
-compare.py    a converted model beside the published classes
-=======
-foreign.py    public tokenizers -> model folders; foreign_weights.py accounts for their tensors
 conversions.py what can be converted
->>>>>>> 5866101 (One class for each name; lines of one length)
+foreign.py    public tokenizers and priors -> model folders; foreign_weights.py accounts for their tensors
+compare.py    a converted model beside the published classes
 measures/     public networks that measure videos
 perceptual.py weights of the perceptual losses
 sampler.py    the sampling settings of a model

@@ -20,9 +20,9 @@ from videogen.evaluation.codec.conventional import (
     still_bits,
 )
 from videogen.evaluation.codec.variants import CodecVariant, code_clip, own_reconstruction
-from videogen.evaluation.tokenizer.dataset import load_perceptual
 from videogen.evaluation.tokenizer.metrics import Totals, merge_totals
 from videogen.io.pixels import to_clip
+from videogen.models.perceptual import load_lpips
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def codec_row(codec: ConventionalCodec, ladder: Sequence[CodingSums], pixels: in
 def load_scorer(model: AnyModel, lpips: Path | None) -> Callable[[Tensor, Tensor], ClipQuality]:
     """Compares frames uint8 [T, H, W, 3] with those of a clip; LPIPS where its weights are given."""
     device = tokenizer_of(model).device
-    look = load_perceptual(lpips, device)
+    look = None if lpips is None else load_lpips(lpips).to(device)
 
     @torch.no_grad()
     def score(frames: Tensor, original: Tensor) -> ClipQuality:
