@@ -106,6 +106,7 @@ def test_every_way_to_make_a_video(model: Path, tmp_path: Path, monkeypatch: pyt
     same = ["--model", str(model), "--seed", "3", "--quiet", "--steps", "3"]
     assert main(["generate", PROMPT, "-o", "made", "--frames", "17", *same]) == 0
     assert main(["stream", PROMPT, "-o", "streamed", "--frames", "17", *same]) == 0
+    assert main(["generate", PROMPT, "-o", "half", "--frames", "5", "--dtype", "bfloat16", *same]) == 0
     made, streamed = frames_in("made"), frames_in("streamed")
     assert made.shape == (17, 32, 32, 3), "five latent frames, two more than the clips of the model"
     assert made.std() > 10
