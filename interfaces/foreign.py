@@ -72,6 +72,10 @@ class ForeignPrior(ForeignModel):
     sampler: Mapping[str, Any]  # settings of `sampling.config.SamplerConfig` that it was published with
 
 
+class OtherModelError(ValueError):
+    """A source is of another model than the kind says, whatever the options."""
+
+
 class ForeignKeysError(KeyError):
     """The tensors of a source are not those of the model: `missing` and `unexpected` are their published names."""
 

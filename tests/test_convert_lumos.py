@@ -191,6 +191,16 @@ def test_mistakes_are_named(source: Path, cosmos: Path, tmp_path: Path, capsys: 
     assert not (tmp_path / "out").exists()
 
 
+def test_another_model_is_told_from_a_wrong_option(
+    source: Path, cosmos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "chameleon"
+    shutil.copytree(source, folder)
+    write_json(folder / "config.json", {**settings_of(MODEL.config), "mm_rope": False})
+    assert convert(folder, tmp_path / "out", cosmos) == 4
+    assert f"{folder}: is no lumos1: config.json says mm_rope = False; expected True" in capsys.readouterr().err
+
+
 def test_training_refuses_it_in_one_line(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["train", "prior", "video_64_cpu", "--tokenizer", str(model), "--dry-run", "--quiet"]
     assert main([*words, "prior.kind=lumos1", "data.train=nowhere"]) == 2

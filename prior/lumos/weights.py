@@ -10,6 +10,7 @@ from torch import Tensor
 from interfaces.foreign import (
     ForeignKeysError,
     ForeignPrior,
+    OtherModelError,
     PriorSource,
     PromptFormat,
     PublishedClips,
@@ -50,7 +51,7 @@ def lumos1_config(source: PriorSource, options: Mapping[str, str]) -> Lumos1Conf
         raise ValueError(f"{name}: a Lumos-1 has the options {', '.join(OPTIONS)}")
     for name, expected in (EXPECTED | DEFAULTS).items():
         if (found := source.settings.get(name, DEFAULTS.get(name))) != expected:
-            raise ValueError(f"config.json says {name} = {found!r}; expected {expected!r}")
+            raise OtherModelError(f"config.json says {name} = {found!r}; expected {expected!r}")
     clips, spec, first = source.clips, source.spec, "model.layers.0."
     queries, width = size_of(source.tensors, f"{first}self_attn.q_proj.weight")
     keys, _ = size_of(source.tensors, f"{first}self_attn.k_proj.weight")
@@ -111,7 +112,7 @@ def block_weights(block: Mapping[str, Tensor], config: Lumos1Config) -> Iterator
             norm = block[f"self_attn.{part}_norm.{leaf}"]
             shared = norm.reshape(-1, norm.shape[-1])
             if heads % len(shared):
-                raise ValueError(f"{part}_norm.{leaf} is for {len(shared)} groups of {heads} heads")
+                raise OtherModelError(f"{part}_norm.{leaf} is for {len(shared)} groups of {heads} heads")
             yield f"{part}_norm.{leaf}", shared.repeat_interleave(heads // len(shared), 0)
 
 
@@ -119,7 +120,7 @@ def check_vocabulary(source: PriorSource) -> None:
     tokens = math.prod(source.spec.codebooks)
     found, _ = size_of(source.tensors, EMBEDDING)
     if found != TEXT_IDS + tokens:
-        raise ValueError(f"its {found:,} ids are not {TEXT_IDS:,} of text and the tokenizer's {tokens:,}")
+        raise OtherModelError(f"its {found:,} ids are not {TEXT_IDS:,} of text and the tokenizer's {tokens:,}")
 
 
 def size_of(source: Mapping[str, Tensor], name: str) -> tuple[int, int]:
@@ -132,7 +133,7 @@ def size_of(source: Mapping[str, Tensor], name: str) -> tuple[int, int]:
 def number_in(settings: Mapping[str, Any], name: str) -> float:
     found = settings.get(name)
     if not isinstance(found, int | float):
-        raise ValueError(f"config.json says {name} = {found!r}; expected a number")
+        raise OtherModelError(f"config.json says {name} = {found!r}; expected a number")
     return float(found)
 
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from interfaces.foreign import ForeignKeysError, is_ignored, shortened
+from interfaces.foreign import ForeignKeysError, OtherModelError, is_ignored, shortened
 from videogen.checkpoint_reader import Checkpoint
 from videogen.errors import CheckpointError, UsageError
 from videogen.models.registry import Kind, kind_of
@@ -52,6 +52,8 @@ def as_ours(
     """The configuration and the weights; UsageError for what options say, CheckpointError for other tensors."""
     try:
         config = make_config()
+    except OtherModelError as error:
+        raise CheckpointError(f"{source}: is no {kind}: {error}") from None
     except ValueError as error:
         raise UsageError(f"{source}: as {kind}: {error}") from None
     except (KeyError, IndexError, RuntimeError) as error:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from interfaces.foreign import OtherModelError
 from interfaces.tokenizer import encode_clip
 from tests.tokenizer.foreign.test_vidtok import DEEP, EIGHT, SMALL, model_of
 from tokenizer.foreign import FOREIGN, ForeignKeysError
@@ -100,7 +101,7 @@ def test_options_and_continuous_weights_are_checked():
         with pytest.raises(ValueError, match=message):
             VIDTOK.config(source, options)
     source["encoder.conv_out.conv.weight"] = torch.zeros(8, 16, 3, 3, 3)
-    with pytest.raises(ValueError, match="continuous tokens"):
+    with pytest.raises(OtherModelError, match="continuous tokens"):
         VIDTOK.config(source, {"version": "1.0"})
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast, get_args
 import torch
 from torch import Tensor
 
-from interfaces.foreign import ForeignTokenizer, shape_of, take_weights
+from interfaces.foreign import ForeignTokenizer, OtherModelError, shape_of, take_weights
 from tokenizer.foreign.layers import stacked_taps
 from tokenizer.foreign.vidtok.config import Version, VidTokConfig
 from tokenizer.foreign.vidtok.encoder_decoder import decoder_layers, encoder_layers
@@ -33,7 +33,7 @@ def read_config(source: Mapping[str, Tensor], options: Mapping[str, str]) -> Vid
     levels = len(numbers(source, r"encoder\.down\.(\d+)\.block\.0\.conv1\.weight"))
     latent_dim = shape_of(source, "encoder.conv_out.conv.weight")[0]
     if latent_dim != shape_of(source, "decoder.conv_in.conv.weight")[1]:
-        raise ValueError("encoder gives means and variances: weights of continuous tokens; expected those of FSQ")
+        raise OtherModelError("encoder gives means and variances: weights of continuous tokens; expected those of FSQ")
     return VidTokConfig(
         version=cast(Version, version),
         widths=tuple(shape_of(source, f"encoder.down.{level}.block.0.conv1.weight")[0] for level in range(levels)),
