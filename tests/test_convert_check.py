@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from safetensors.torch import save_file
 
-from tests.tokenizer.foreign import cosmos
+from tests.tokenizer.foreign import cosmos, emu3
 from tests.tokenizer.foreign.test_vidtok import SMALL, model_of
 from tests.tokenizer.foreign.test_vidtok_weights import published
 from tokenizer.foreign import FOREIGN
@@ -20,21 +20,26 @@ VIDTOK = replace(SMALL, version="1.1", widths=(8, 16, 16), quantizer=RoundedFSQC
 
 def write_source(kind: str, folder: Path) -> tuple[str, ...]:
     """A file of published tensors; the arguments that say what they do not."""
-    cosmos_model = cosmos.cosmos_model(cosmos.small_cosmos(window=8))
-    tensors = cosmos.published(cosmos_model) if kind == "cosmos" else published(model_of(VIDTOK))
+    if kind == "cosmos":
+        tensors, options = cosmos.published(cosmos.cosmos_model(cosmos.small_cosmos(window=8))), ("window=8",)
+    elif kind == "emu3":
+        tensors, options = emu3.published(emu3.emu3_model(emu3.SMALL)), ()
+    else:
+        tensors, options = published(model_of(VIDTOK)), ("version=1.1",)
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "source.safetensors")
-    return ("window=8",) if kind == "cosmos" else ("version=1.1",)
+    return options
 
 
 def convert(kind: str, folder: Path, *options: str) -> int:
     return main(["convert", kind, str(folder / "source.safetensors"), str(folder / "out"), *options])
 
 
-@pytest.mark.parametrize("kind", ["cosmos", "vidtok"])
+@pytest.mark.parametrize("kind", ["cosmos", "vidtok", "emu3"])
 def test_a_conversion_is_the_published_network_and_a_wrong_one_is_not(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("diffusers", reason="needs diffusers")
+    if kind != "emu3":
+        pytest.importorskip("diffusers", reason="needs diffusers")
     options = (*write_source(kind, tmp_path), "--check", "--size", "64x64", "--json")
     assert convert(kind, tmp_path, *options) == 0
     compared = json.loads(capsys.readouterr().out)["compared"]

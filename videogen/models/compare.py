@@ -1,6 +1,7 @@
 """A converted tokenizer beside the published one: the same weights in both, a small random clip through both.
 
-One function for each kind says how the published classes, those of diffusers, are set up for a configuration of ours.
+One function for each kind says how the published classes are set up for a configuration of ours: those of diffusers,
+and of transformers for Emu3.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from interfaces.tokens import TokenSpec
 from tokenizer.foreign.cosmos.weights import diffusers_name
+from tokenizer.foreign.emu3.weights import as_linear, transformers_name
 from videogen.checkpoint_reader import read_checkpoint
 from videogen.errors import CheckpointError, UsageError
 from videogen.models.records import TokenizerModel
@@ -53,7 +55,7 @@ def check_reference(kind: str, options: Mapping[str, str]) -> None:
         raise UsageError(f"--check: {kind} has no published classes to compare with; {known} have")
     if kind == "vidtok" and options.get("version") == "1.0":
         raise UsageError("--check: diffusers has version 1.1 of vidtok alone, and would decode 1.0 wrongly")
-    if find_spec("diffusers") is None:
+    if kind != "emu3" and find_spec("diffusers") is None:
         raise UsageError(f"--check compares {kind} with diffusers, which is not installed; `pip install diffusers`")
 
 
@@ -133,6 +135,41 @@ def vidtok(network: Any, spec: TokenSpec, tensors: Mapping[str, Tensor]) -> Publ
     )
 
 
+def emu3(network: Any, spec: TokenSpec, tensors: Mapping[str, Tensor]) -> Published:
+    from transformers import Emu3VQVAE, Emu3VQVAEConfig
+
+    config, first = network.config, network.config.widths[0]
+    settings = Emu3VQVAEConfig(
+        codebook_size=config.quantizer.size,
+        temporal_downsample_factor=config.f_t,
+        base_channels=first,
+        channel_multiplier=[width // first for width in config.widths],
+        num_res_blocks=config.blocks,
+        attn_resolutions=list(config.attention),
+        hidden_size=config.widths[-1],
+    )
+    whole: Any = Emu3VQVAE(settings)
+    whole.eval()
+    load(whole, {transformers_name(name): as_linear(name, tensor) for name, tensor in tensors.items()})
+
+    def encode(clip_BCTHW: Tensor) -> Tensor:  # [B, T', D, h, w]
+        sizes = torch.tensor([[*clip_BCTHW.shape[3:]]] * len(clip_BCTHW))
+        hidden = whole.encode(clip_BCTHW.transpose(1, 2), sizes).last_hidden_state
+        latents: Tensor = whole.quant_conv(hidden.transpose(1, 2)).transpose(1, 2)
+        return latents
+
+    def decode(latents_BTND: Tensor) -> Tensor:
+        codes = network.quantizer.to_codes(network.quantizer.project(latents_BTND))[..., 0]
+        frames_BTCHW: Tensor = whole.decode(torch.unflatten(codes, 2, spec.groups[0].shape))
+        return frames_BTCHW.transpose(1, 2)
+
+    return Published(
+        lambda clip: encode(clip).flatten(3).transpose(2, 3),
+        decode,
+        lambda clip: whole.quantize(encode(clip)).flatten(2),
+    )
+
+
 def as_grid(latents_BTND: Tensor, spec: TokenSpec) -> Tensor:
     """[B, D, T, h, w]"""
     return torch.unflatten(latents_BTND.permute(0, 3, 1, 2), 3, spec.groups[0].shape)
@@ -164,5 +201,6 @@ def load(network: torch.nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 REFERENCES: dict[str, Callable[[Any, TokenSpec, Mapping[str, Tensor]], Published]] = {
     "cosmos": cosmos,
+    "emu3": emu3,
     "vidtok": vidtok,
 }

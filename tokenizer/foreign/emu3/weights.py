@@ -72,14 +72,18 @@ def read_weights(source: Mapping[str, Tensor], config: "TokenizerConfig") -> dic
 def naming(source: Mapping[str, Tensor]) -> Callable[[str], str]:
     """From the name in its own code to the name in this source."""
     before = next((each for each in INSIDE if any(name.startswith(each) for name in source)), "")
-    renames = TRANSFORMERS if any(".down_block." in name for name in source) else {}
+    renamed = any(".down_block." in name for name in source)
+    return lambda name: before + (transformers_name(name) if renamed else name)
 
-    def as_published(name: str) -> str:
-        for pattern, replacement in renames.items():
-            name = re.sub(pattern, replacement, name)
-        return before + name
 
-    return as_published
+def transformers_name(name: str) -> str:
+    """The name in `Emu3VQVAE` of transformers, from any published one."""
+    name = re.sub(f"^({'|'.join(map(re.escape, INSIDE))})", "", name)
+    if "_block." in name:
+        return name
+    for pattern, replacement in TRANSFORMERS.items():
+        name = re.sub(pattern, replacement, name)
+    return name
 
 
 def published_names(config: Emu3TokenizerConfig) -> dict[str, str]:
@@ -97,6 +101,11 @@ def published_names(config: Emu3TokenizerConfig) -> dict[str, str]:
                 parts = (published, module.removeprefix("layer").removeprefix("."), leaf)
                 names[f"{side}.layers.{number}.{ours}"] = ".".join(part for part in parts if part)
     return names
+
+
+def as_linear(name: str, weights: Tensor) -> Tensor:
+    """The weights as transformers has them: linear layers where the kernel is one pixel."""
+    return weights[:, :, 0, 0] if "_proj.weight" in transformers_name(name) and weights.ndim == 4 else weights
 
 
 def as_2d(name: str, weights: Tensor) -> Tensor:
