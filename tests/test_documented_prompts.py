@@ -20,6 +20,8 @@ FREE = {"a crimson disk on navy"}  # shown because it is in other words than the
 NO_PROMPTS = {  # quoted, but not to be typed
     "a dog on the beach",  # for a model of one's own
     "a cat, asleep",  # a caption of one's own
+    "A bird's-eye view of a school of fish.",  # for a public prior
+    "A small yellow duckling with fluffy feathers stands on a patch of dirt.",
     "a little white hoop quickly goes around in circles in front of a grey background "
     "while a medium cyan wedge sinks gently",  # a mistake of the model's
 }

@@ -105,6 +105,7 @@ def test_other_threads_and_later_modules_have_memory() -> None:
 
 
 @pytest.mark.skipif(not STATUS.exists(), reason="the system does not say how much memory was used")
+@pytest.mark.slow
 def test_a_model_in_bfloat16_is_loaded_in_the_memory_of_its_file(tmp_path: Path) -> None:
     """The largest resident set of a process that loads it, over the size of its weights: one copy, and a rest."""
     tokenizer = tiny_tokenizer(tmp_path)

@@ -113,7 +113,11 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
     return {True: folder / "controlled_True", False: folder / "controlled_False"}
 
 
-@pytest.fixture(scope="module", params=list(FAMILIES))
+# The slow tier takes this one through everything; what looking ahead changes is also tested always, at the end.
+PARAMS = [name if name != AHEAD else pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES]
+
+
+@pytest.fixture(scope="module", params=PARAMS)
 def family(request: pytest.FixtureRequest) -> Family:
     return FAMILIES[request.param]
 
@@ -279,6 +283,12 @@ def test_a_control_counts_as_it_was_when_it_was_set(folder: Path) -> None:
         control[:] = later
         streams.append(np.stack([*frames, *islice(stream, 8)]))
     assert np.array_equal(*streams)
+
+
+@pytest.mark.parametrize("family", [AHEAD], indirect=True)
+def test_a_stream_that_is_late_is_the_video(folder: Path) -> None:
+    test_a_stream_is_the_video_and_a_seed_its_bytes(folder)
+    test_a_clip_and_an_image_are_continued(folder)
 
 
 @pytest.mark.parametrize("family", [AHEAD], indirect=True)

@@ -114,7 +114,11 @@ def test_mistakes_of_the_user(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         (["i3d", backbone, out, "heads=1"], 2, "'heads' is no option; there is none"),
         (["clip", backbone, out], 2, "SOURCE must be a folder"),
         (["clip", str(tmp_path), out], 4, "config.json: not the configuration of a CLIP"),
-        (["fvd", backbone, out], 2, "cosmos, vidtok (tokenizers); lpips, i3d, transnet, clip (measures)"),
+        (
+            ["fvd", backbone, out],
+            2,
+            "cosmos, emu3, vidtok (tokenizers); lumos1 (priors); lpips, i3d, transnet, clip (measures)",
+        ),
     ):
         assert main(["convert", *arguments]) == code, arguments
         error = capsys.readouterr().err

@@ -28,7 +28,7 @@ def push(
     Examples:
       videogen push runs/prior owner/toys --dry-run
       videogen push toys owner/toys --private
-      videogen generate "a small red ring drifts left" -o ring.mp4 --model owner/toys
+      videogen generate "a small red ring drifts left slowly over a dark blue background" -o ring.mp4 --model owner/toys
     """
     from videogen.models.push import files_to_push, push_to_hub
 

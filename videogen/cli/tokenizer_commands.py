@@ -151,10 +151,11 @@ def describe_model(model: Path) -> tuple[dict[str, Any], dict[str, str]]:
 
     if not has_prior(model):
         tokenizer = load_tokenizer(model)
-        return describe_tokenizer(tokenizer), format_tokenizer(tokenizer)
+        values = describe_tokenizer(tokenizer)
+        return values, format_tokenizer(tokenizer, values)
     opened = load_prior(model)
     values = describe_tokenizer(opened.tokenizer) | {"prior": describe_prior(opened)}
-    return values, format_tokenizer(opened.tokenizer) | format_prior(opened)
+    return values, format_tokenizer(opened.tokenizer, values) | format_prior(opened)
 
 
 def describe_tokens(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:

@@ -25,7 +25,7 @@ LATENT_FRAMES = 3
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedTokenizer:
     """The published tokenizer: latents [B, T', N, D] of a clip, and frames of latents."""
 
     encode: Callable[[Tensor], Tensor]
@@ -96,7 +96,7 @@ def difference(ours: Tensor, theirs: Tensor) -> float:
     return float((ours - theirs).abs().max() / theirs.abs().max())
 
 
-def cosmos(network: Any, spec: TokenSpec, tensors: Mapping[str, Tensor]) -> Published:
+def cosmos(network: Any, spec: TokenSpec, tensors: Mapping[str, Tensor]) -> PublishedTokenizer:
     from diffusers.models.autoencoders import autoencoder_kl_cosmos as classes
 
     config, multiple = network.config, network.size_multiple
@@ -115,33 +115,33 @@ def cosmos(network: Any, spec: TokenSpec, tensors: Mapping[str, Tensor]) -> Publ
     ).eval()
     named = {name if ".down_blocks." in name else diffusers_name(name): tensor for name, tensor in tensors.items()}
     load(whole, named)
-    return Published(
+    return PublishedTokenizer(
         lambda clip: before(encoder(clip)).flatten(3).permute(0, 2, 3, 1),
         lambda latents: decoder(after(as_grid(latents, spec))),
     )
 
 
-def vidtok(network: Any, spec: TokenSpec, tensors: Mapping[str, Tensor]) -> Published:
+def vidtok(network: Any, spec: TokenSpec, tensors: Mapping[str, Tensor]) -> PublishedTokenizer:
     whole = vidtok_network(network.config).eval()
     load(whole, tensors)
 
     def padded(clip: Tensor) -> Tensor:  # as its `forward` does, and its `encode` does not
         return torch.cat([clip[:, :, :1]] * (spec.frames_per_latent - 1) + [clip], 2)
 
-    return Published(
+    return PublishedTokenizer(
         lambda clip: whole.encoder(padded(clip)).flatten(3).permute(0, 2, 3, 1),
         lambda latents: whole.decode(as_grid(latents, spec)),
         lambda clip: whole.encode(padded(clip))[1].flatten(2).long(),
     )
 
 
-def emu3(network: Any, spec: TokenSpec, tensors: Mapping[str, Tensor]) -> Published:
+def emu3(network: Any, spec: TokenSpec, tensors: Mapping[str, Tensor]) -> PublishedTokenizer:
     from transformers import Emu3VQVAE, Emu3VQVAEConfig
 
     config, first = network.config, network.config.widths[0]
     settings = Emu3VQVAEConfig(
         codebook_size=config.quantizer.size,
-        temporal_downsample_factor=config.f_t,
+        temporal_downsample_factor=spec.frames_per_latent,
         base_channels=first,
         channel_multiplier=[width // first for width in config.widths],
         num_res_blocks=config.blocks,
@@ -163,7 +163,7 @@ def emu3(network: Any, spec: TokenSpec, tensors: Mapping[str, Tensor]) -> Publis
         frames_BTCHW: Tensor = whole.decode(torch.unflatten(codes, 2, spec.groups[0].shape))
         return frames_BTCHW.transpose(1, 2)
 
-    return Published(
+    return PublishedTokenizer(
         lambda clip: encode(clip).flatten(3).transpose(2, 3),
         decode,
         lambda clip: whole.quantize(encode(clip)).flatten(2),
@@ -199,7 +199,7 @@ def load(network: torch.nn.Module, tensors: Mapping[str, Tensor]) -> None:
     network.load_state_dict({name: tensor.float() for name, tensor in tensors.items() if name in known})
 
 
-REFERENCES: dict[str, Callable[[Any, TokenSpec, Mapping[str, Tensor]], Published]] = {
+REFERENCES: dict[str, Callable[[Any, TokenSpec, Mapping[str, Tensor]], PublishedTokenizer]] = {
     "cosmos": cosmos,
     "emu3": emu3,
     "vidtok": vidtok,

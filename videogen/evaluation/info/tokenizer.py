@@ -38,9 +38,9 @@ def describe_tokenizer(model: TokenizerModel) -> dict[str, Any]:
     }
 
 
-def format_tokenizer(model: TokenizerModel) -> dict[str, str]:
-    """The lines of `videogen info` for a tokenizer."""
-    data, clips, spec = describe_tokenizer(model), model.clips, model.spec
+def format_tokenizer(model: TokenizerModel, data: dict[str, Any] | None = None) -> dict[str, str]:
+    """The lines of `videogen info` for a tokenizer; `data` is what `describe_tokenizer` found, if it was asked."""
+    data, clips, spec = describe_tokenizer(model) if data is None else data, model.clips, model.spec
     parameters, quantizer = data["parameters"], getattr(model.config, "quantizer", None)
     first = "" if spec.first_frames == spec.frames_per_latent else f"; the first latent frame holds {spec.first_frames}"
     return {
