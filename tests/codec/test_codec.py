@@ -87,9 +87,10 @@ def test_a_raster_prior_codes_token_by_token(raster):
         compressed(raster, clip, order="halton")
 
 
-def test_a_scene_begins_anew_and_a_reader_can_start_there(masked):
+@pytest.mark.parametrize("probabilities", ["prior", "adaptive"])
+def test_a_scene_begins_anew_and_a_reader_can_start_there(masked, probabilities):
     clip = clip_of(23)
-    data = compressed(masked, clip, steps=1, chunk=1, scene=9 / FPS)
+    data = compressed(masked, clip, probabilities=probabilities, steps=1, chunk=1, scene=9 / FPS)
     scenes = [reconstructed(masked, clip[start : start + 9]) for start in (0, 9, 18)]
     assert np.array_equal(frames_of(masked, data), np.concatenate(scenes))
     for first in (1, 8, 9, 17, 22):

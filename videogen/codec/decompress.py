@@ -46,7 +46,7 @@ class Decompressor:
 
     def _decoded(self, number: int) -> Iterator[Tensor]:
         probabilities, check = probabilities_of(self.model, self.header, self.spec), self.reader.start
-        scene = SceneDecoder(tokenizer_of(self.model), self.spec)
+        scene = self._scene()
         for part in self.reader.parts(self.spec):
             if isinstance(part, End) or part.begins_scene:
                 yield from scene.rest()
@@ -55,7 +55,7 @@ class Decompressor:
                     raise self.reader.damage("its end is not that of these frames")
                 return
             if part.begins_scene:
-                check, scene = self.reader.start, SceneDecoder(tokenizer_of(self.model), self.spec)
+                check, scene = self.reader.start, self._scene()
                 probabilities.begin()
             elif not scene.begun:
                 raise self.reader.damage("its first chunk begins no scene")
@@ -70,6 +70,9 @@ class Decompressor:
             self.figures.seconds["tokenizer"] += time.perf_counter() - began
             if len(frames):
                 yield frames
+
+    def _scene(self) -> "SceneDecoder":
+        return SceneDecoder(tokenizer_of(self.model), self.spec, self.header.prompt)
 
     def _codes(self, chunk: Chunk, probabilities: Probabilities, number: int) -> Tensor:
         coder, began = SymbolReader(chunk.payload), time.perf_counter()
@@ -97,11 +100,11 @@ class Decompressor:
 
 
 class SceneDecoder:
-    """The frames of one scene; a decoder that looks ahead gives some of them late."""
+    """The frames of one scene; a decoder that looks ahead gives some of them late, one with a condition is told it."""
 
-    def __init__(self, tokenizer: TokenizerModel, spec: TokenSpec):
+    def __init__(self, tokenizer: TokenizerModel, spec: TokenSpec, prompt: str):
         self.network, self.spec = tokenizer.network, spec
-        self.state: State = None
+        self.state: State = tokenizer.begin_decoding([prompt]) if prompt else None
         self.begun = False
         self.due = 0  # frames that were not given yet
 

@@ -1,7 +1,7 @@
 """How likely each code of the next latent frame is: what decides how many bits it takes.
 
 prior     the model's prior, told the latent frames before and the prompt; codes in the steps of a sampler
-adaptive  how often each code was seen so far, in this file; for models without a prior
+adaptive  how often each code was seen so far, in this scene; for models without a prior
 flat      all codes alike: what the tokens cost without a model
 
 Writer and reader use them the same way; a latent frame is seen only after it was coded.
@@ -101,14 +101,14 @@ class PriorProbabilities:
 
 
 class AdaptiveProbabilities:
-    """By how often each code was seen in the latent frames before, each place of a token by itself."""
+    """By how often each code was seen in the scene's latent frames before, each place of a token by itself."""
 
     def __init__(self, spec: TokenSpec):
         self.spec = spec
-        self.counts = [torch.ones(size, dtype=torch.float64) for size in spec.codebooks]
+        self.begin()
 
     def begin(self) -> None:
-        """What was seen counts on: codes of another scene are likely alike."""
+        self.counts = [torch.ones(size, dtype=torch.float64) for size in self.spec.codebooks]
 
     def code(self, frame: Coded) -> Tensor:
         codes_NK = code_by_place(frame, [counts / counts.sum() for counts in self.counts], self.spec)
