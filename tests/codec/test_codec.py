@@ -329,3 +329,21 @@ def test_the_commands(masked, tmp_path: Path, capsys):
     seen = scan(tmp_path / "cut.mkv")
     assert len(seen.pts) == 5
     assert read(tmp_path / "cut.mkv", range(5), seen).shape == (5, *SIZE, 3)
+
+
+@pytest.mark.parametrize("steps", [1, 4, 99])
+def test_every_code_is_written_once(masked, monkeypatch, steps):
+    """A step of one token proposes two, because products of one row round differently; only one of them is due."""
+    counted, code = [], SymbolWriter.code
+    monkeypatch.setattr(SymbolWriter, "code", lambda self, *given: counted.append(len(given[1])) or code(self, *given))
+    compressed(masked, clip_of(5), steps=steps)
+    assert sum(counted) == 2 * masked.spec.tokens * masked.spec.depth
+
+
+def test_the_end_is_checked_too(masked):
+    data = compressed(masked, clip_of(5), probabilities="flat")
+    for place in (-1, -4):
+        wrong = bytearray(data)
+        wrong[place] ^= 1
+        frames, said = given_before_damage(masked, bytes(wrong))
+        assert (len(frames), "its end is not that of these frames" in said) == (5, True)
