@@ -19,13 +19,13 @@ from videogen.codec.settings import (
     AnyModel,
     CodecSettings,
     coded_spec,
-    exact,
     header_of,
     probabilities_of,
     tokenizer_of,
 )
 from videogen.io.pixels import to_clip
 from videogen.models import TokenizerModel
+from videogen.system.threads import one_thread
 
 Frames = NDArray[np.uint8]
 
@@ -42,7 +42,7 @@ def compress(
         probabilities.begin()
         for codes_TNK, frames in chunks_of(tokenizer, spec, scene, settings.chunk, figures):
             coder, began = SymbolWriter(), time.perf_counter()
-            with exact():
+            with one_thread():
                 for codes_NK in codes_TNK:
                     probabilities.code(Coded(coder, codes_NK))
             payload = coder.bytes()

@@ -14,10 +14,11 @@ from videogen.codec.container import Chunk, ChunkReader, DamagedError, End, chec
 from videogen.codec.figures import CodecFigures
 from videogen.codec.probabilities import Coded, Probabilities
 from videogen.codec.range_coder import SymbolReader, WrongBytesError
-from videogen.codec.settings import AnyModel, check_model, coded_spec, exact, made_with, probabilities_of, tokenizer_of
+from videogen.codec.settings import AnyModel, check_model, coded_spec, made_with, probabilities_of, tokenizer_of
 from videogen.generation.metadata import metadata_of_reconstruction
 from videogen.io.pixels import to_frames
 from videogen.models import TokenizerModel
+from videogen.system.threads import one_thread
 
 
 class Decompressor:
@@ -77,7 +78,7 @@ class Decompressor:
     def _codes(self, chunk: Chunk, probabilities: Probabilities, number: int) -> Tensor:
         coder, began = SymbolReader(chunk.payload), time.perf_counter()
         try:
-            with exact():
+            with one_thread():
                 codes = [probabilities.code(Coded(coder, None)) for _ in range(chunk.latent_frames)]
         except WrongBytesError:
             raise self._wrong(number) from None

@@ -1,7 +1,5 @@
 """What a video is coded with: settings, the header that keeps them, and what a header asks of a model."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
@@ -153,14 +151,3 @@ def probabilities_of(model: AnyModel, header: Header, spec: TokenSpec) -> Probab
         text = model.conditioner([read_prompt(model, header.prompt)]).to(model.device)
     sampler = SamplerConfig(order=prior_order(model, header.order), steps=header.steps)  # type: ignore[arg-type]
     return PriorProbabilities(model.network, text, spec, sampler)
-
-
-@contextmanager
-def exact() -> Iterator[None]:
-    """One thread, so that the same numbers come out whatever the number of cores."""
-    given = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(given)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -136,20 +136,7 @@ def vidtok(network: Any, spec: TokenSpec, tensors: Mapping[str, Tensor]) -> Publ
 
 
 def emu3(network: Any, spec: TokenSpec, tensors: Mapping[str, Tensor]) -> PublishedTokenizer:
-    from transformers import Emu3VQVAE, Emu3VQVAEConfig
-
-    config, first = network.config, network.config.widths[0]
-    settings = Emu3VQVAEConfig(
-        codebook_size=config.quantizer.size,
-        temporal_downsample_factor=spec.frames_per_latent,
-        base_channels=first,
-        channel_multiplier=[width // first for width in config.widths],
-        num_res_blocks=config.blocks,
-        attn_resolutions=list(config.attention),
-        hidden_size=config.widths[-1],
-    )
-    whole: Any = Emu3VQVAE(settings)
-    whole.eval()
+    whole = emu3_network(network.config, spec.frames_per_latent).eval()
     load(whole, {transformers_name(name): as_linear(name, tensor) for name, tensor in tensors.items()})
 
     def encode(clip_BCTHW: Tensor) -> Tensor:  # [B, T', D, h, w]
@@ -191,6 +178,24 @@ def vidtok_network(config: Any) -> Any:
         regularizer="fsq",
         codebook_size=8**dim,
     )
+
+
+def emu3_network(config: Any, frames_per_latent: int) -> Any:
+    """The published class for a configuration of ours."""
+    from transformers import Emu3VQVAE, Emu3VQVAEConfig
+
+    first, settings_of = config.widths[0], cast(Any, Emu3VQVAEConfig)
+    settings = settings_of(
+        codebook_size=config.quantizer.size,
+        temporal_downsample_factor=frames_per_latent,
+        base_channels=first,
+        channel_multiplier=[width // first for width in config.widths],
+        num_res_blocks=config.blocks,
+        attn_resolutions=list(config.attention),
+        hidden_size=config.widths[-1],
+        attn_implementation="sdpa",  # the other one computes in float32 whatever the weights are
+    )
+    return Emu3VQVAE(settings)
 
 
 def load(network: torch.nn.Module, tensors: Mapping[str, Tensor]) -> None:

@@ -139,3 +139,16 @@ def on_free_cores(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
 
     return call
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread of torch, so that the same numbers come out whatever the number of cores."""
+    import torch
+
+    given = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(given)

@@ -18,6 +18,7 @@ from tokenizer.foreign.emu3.weights import published_names
 from tokenizer.quantize import VQConfig
 from videogen.cli import main
 from videogen.models import load_tokenizer
+from videogen.models.compare import emu3_network
 
 EMU3 = FOREIGN["emu3"]
 CONFIGS = {
@@ -91,21 +92,8 @@ def test_other_tensors_are_refused_by_name():
 
 def reference(config: Emu3TokenizerConfig) -> Any:
     """The class of transformers with random weights."""
-    from transformers import Emu3VQVAE, Emu3VQVAEConfig
-
     torch.manual_seed(1)
-    first = config.widths[0]
-    settings = Emu3VQVAEConfig(
-        codebook_size=config.quantizer.size,
-        temporal_downsample_factor=config.f_t,
-        base_channels=first,
-        channel_multiplier=[width // first for width in config.widths],
-        num_res_blocks=config.blocks,
-        attn_resolutions=list(config.attention),
-        hidden_size=config.widths[-1],
-        attn_implementation="sdpa",  # the other one computes in float32
-    )
-    model = Emu3VQVAE(settings).eval()
+    model = emu3_network(config, config.f_t).eval()
     randomize(model)
     return model
 

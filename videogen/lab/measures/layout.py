@@ -7,7 +7,6 @@ one latent frame to the next. A tokenizer that cannot stream has tokens and bits
 import statistics
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -18,6 +17,7 @@ from tokenizer.streaming import flatten_state
 from videogen.io.pixels import to_clip
 from videogen.lab.measures import Figures
 from videogen.lab.measures.context import MeasureContext
+from videogen.system.threads import one_thread
 
 WARM_UP, TIMED = 8, 40  # latent frames
 KIB = 1024
@@ -60,13 +60,3 @@ def latent_frames(context: MeasureContext) -> Iterator[Tensor]:
     for start, end in pairwise(ends):
         numbers = torch.arange(start, end) % clip_BTHWC.shape[1]
         yield to_clip(clip_BTHWC[:, numbers])
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    given = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(given)

@@ -9,9 +9,9 @@ import time
 from videogen.generate import prefill, step
 from videogen.lab.measures import Figures
 from videogen.lab.measures.context import MeasureContext
-from videogen.lab.measures.layout import one_thread
 from videogen.lab.measures.prior import FOLDER, sampling_settings
 from videogen.pipeline import VideoPipeline
+from videogen.system.threads import one_thread
 
 WARM_UP, TIMED = 4, 16  # latent frames
 
