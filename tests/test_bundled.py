@@ -45,6 +45,7 @@ def test_the_bundled_model_follows_prompts(pipe: VideoPipeline) -> None:
     assert right > by_chance + 0.55
 
 
+@pytest.mark.slow
 def test_the_bundled_model_keeps_the_scene_of_a_long_stream(pipe: VideoPipeline) -> None:
     """The background of the prompt is still there after half a minute."""
     prompts = read_prompts("playroom:4")

@@ -459,8 +459,15 @@ def test_json_has_the_parts_of_warnings(capsys):
     assert told[0]["read_as"] == "a medium red circle drifts right slowly over a dark blue background"
 
 
-@pytest.mark.parametrize("command", ["generate", "stream"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("command", "number"),
+    [
+        ("generate", signal.SIGINT),
+        ("stream", signal.SIGTERM),
+        pytest.param("generate", signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param("stream", signal.SIGINT, marks=pytest.mark.slow),
+    ],
+)
 def test_a_stopped_command_leaves_a_playable_file(command, number):
     length = ["--frames", "100000"] if command == "generate" else []
     program = [sys.executable, "-m", "videogen", command, "a ring", "-o", "out.mp4", *MODEL, *length, "--threads", "1"]

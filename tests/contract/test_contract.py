@@ -113,8 +113,10 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
     return {True: folder / "controlled_True", False: folder / "controlled_False"}
 
 
-# The slow tier takes this one through everything; what looking ahead changes is also tested always, at the end.
-PARAMS = [name if name != AHEAD else pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES]
+# The slow tier takes these through everything. What looking ahead changes is also tested always, at the end; a line is
+# always taken token by token.
+SLOW = {AHEAD, "a line"}
+PARAMS = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in FAMILIES]
 
 
 @pytest.fixture(scope="module", params=PARAMS)

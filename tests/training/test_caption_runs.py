@@ -144,6 +144,7 @@ def test_a_run_that_began_before_these_settings_is_resumed(made: Set, tmp_path: 
         train(*made, tmp_path / "run", resume=True, config=captioning_config(made[1], steps=2))
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one_to_rounding(made: Set, tmp_path: Path) -> None:
     train(*made, tmp_path / "one", config=captioning_config(made[1]), steps=4, log_every=1)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]

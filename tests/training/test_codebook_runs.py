@@ -108,6 +108,7 @@ def test_killed_at_random_moments_equals_never_stopped(data: Path, unbroken: Pat
     assert same_bits(unbroken, killed)
 
 
+@pytest.mark.slow
 def test_two_processes_learn_one_codebook(data: Path, tmp_path: Path) -> None:
     settings = ["quantizer=vq", "steps=1", "accumulation=1"]
     train(data, tmp_path / "one", quantizer="vq", steps=1, accumulation=1)

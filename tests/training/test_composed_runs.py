@@ -35,6 +35,7 @@ def test_resumed_after_any_step(data: Path, unbroken: Path, tmp_path: Path, step
     assert same_bits(unbroken, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_two_processes_with_draws_of_their_own_finish(data: Path, tmp_path: Path) -> None:
     settings = ["quantizer=composed", "steps=2", "accumulation=1"]
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
