@@ -2,7 +2,7 @@
 PYTHON ?= python3
 RUN := .venv/bin/python -m
 
-.PHONY: help setup setup-dev setup-serve demo demo-training train-playroom test test-slow test-browser lint format bench gpu-check clean
+.PHONY: help setup setup-dev setup-serve demo demo-training train-playroom test test-slow test-browser test-services lint format bench gpu-check clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -40,8 +40,8 @@ demo-training: setup  ## train a small tokenizer and a small prior on a captione
 train-playroom: setup  ## train the bundled model from nothing; hours, can be stopped and run again
 	@recipes/playroom.sh
 
-test: setup-dev lint  ## lint, then all tests except the slow and the browser tier
-	@OMP_NUM_THREADS=1 $(RUN) pytest -q -m "not slow and not browser" -n auto --maxprocesses 4 --dist loadfile
+test: setup-dev lint  ## lint, then all tests except the tiers below
+	@OMP_NUM_THREADS=1 $(RUN) pytest -q -m "not slow and not browser and not services" -n auto --maxprocesses 4 --dist loadfile
 
 test-slow: setup-dev  ## the long tier: thousands of scenes, hundreds of damaged files, random kills
 	@$(RUN) pytest -q -m slow
@@ -49,6 +49,10 @@ test-slow: setup-dev  ## the long tier: thousands of scenes, hundreds of damaged
 test-browser: setup-dev  ## test the studio in a real Chromium, which has to be installed
 	@$(PYTHON) bootstrap.py dev serve browser
 	@$(RUN) pytest -q -m browser
+
+test-services:  ## test with a real Ray cluster, S3 server, MLflow and Weights & Biases; installs them
+	@$(PYTHON) bootstrap.py dev serve services
+	@$(RUN) pytest -q -m services
 
 lint: setup-dev  ## ruff, mypy, import-linter
 	@$(RUN) ruff format --check --quiet .
