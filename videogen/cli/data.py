@@ -1,11 +1,11 @@
-"""`videogen data`: indexes and checks training sets, and renders a synthetic one."""
+"""`videogen data`: indexes and checks training sets, and makes synthetic ones."""
 
 from pathlib import Path
 from typing import Any
 
 import click
 
-from videogen.cli.options import INDEX
+from videogen.cli.options import DEVICE, DTYPE, INDEX, REQUIRED_MODEL, THREADS, sampling_given, sampling_options
 from videogen.cli.param_types import ANY_PATH, IMAGE_FILE, OUTPUT_FOLDER, VIDEO_FILE, refuse_overwrite
 from videogen.cli.terminal import Terminal, terminal_options
 from videogen.errors import DataError
@@ -157,3 +157,54 @@ def score(terminal: Terminal, source: Path) -> None:
     with terminal.progress("scoring", "clips") as on_progress:
         scores = score_folder(source, on_progress=on_progress)
     terminal.report(scores, describe(scores))
+
+
+@data.command("sample")
+@click.argument("source", metavar="TOKENS", type=ANY_PATH)
+@click.argument("out", type=OUTPUT_FOLDER)
+@REQUIRED_MODEL
+@click.option("--clips", type=click.IntRange(1), help="Number of clips, the first of TOKENS [default: all].")
+@click.option("--frames", type=click.IntRange(1), help="At most this many frames of each clip [default: all].")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Clip i has seed + i.")
+@click.option("--batch", type=click.IntRange(1), default=16, show_default=True, help="Clips at the same time.")
+@sampling_options
+@DTYPE
+@THREADS
+@DEVICE
+@terminal_options
+def sample(
+    terminal: Terminal,
+    source: Path,
+    out: Path,
+    model: Path,
+    clips: int | None,
+    frames: int | None,
+    seed: int,
+    batch: int,
+    dtype: str | None,
+    threads: int | None,
+    device: str,
+    **sampling: Any,
+) -> None:
+    """Sample a token set: the captions and controls of TOKENS with latent frames of a model's own, in the folder OUT.
+
+    A prior that is trained on it learns what this model makes of a caption in many guided proposals, and needs neither
+    the guidance nor so many of them. An interrupted run continues where it stopped.
+
+    \b
+    Example:
+      videogen data sample tokens teacher_tokens --model playroom --clips 4000
+    """
+    from videogen.generation.sampled_tokens import TokenSampling, sample_tokens
+    from videogen.pipeline import VideoPipeline
+    from videogen.system.devices import use_device
+    from videogen.system.threads import use_threads
+    from videogen.tokens import TokenSet
+
+    use_threads(threads)
+    pipe = VideoPipeline.from_pretrained(model, device=use_device(device), dtype=dtype)
+    settings = TokenSampling(pipe.sampler_with(sampling_given(sampling)), seed, clips, frames, batch)
+    with terminal.progress("sampling", "clips") as on_progress:
+        made = sample_tokens(pipe.model, TokenSet.open(source), out, settings, on_progress)
+    text = f"{out}: {len(made)} clips of the captions of {source}, sampled by {model}"
+    terminal.report({"folder": str(out), "clips": len(made), "model": str(model)}, text)
