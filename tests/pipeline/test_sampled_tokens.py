@@ -96,7 +96,7 @@ def test_part_of_a_set(pipe: VideoPipeline, source: TokenSet, tmp_path: Path) ->
 def test_what_is_refused(pipe: VideoPipeline, source: TokenSet, tmp_path: Path, capsys) -> None:
     out = tmp_path / "out"
     sample_tokens(pipe.model, source, out, settings(pipe, clips=1))
-    with pytest.raises(UsageError, match="another number of clips|other clips"):
+    with pytest.raises(UsageError, match=r"another number of clips|other clips"):
         sample_tokens(pipe.model, source, out, settings(pipe, clips=1, seed=6))
     (tmp_path / "foreign").mkdir()
     foreign = write_set(tmp_path / "foreign", pipe, "f" * 64)
