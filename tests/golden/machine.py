@@ -11,7 +11,8 @@ CPU_INFO = Path("/proc/cpuinfo")
 
 def machine() -> dict[str, str]:
     capability = torch.backends.cpu.get_cpu_capability()
-    return {"torch": torch.__version__, "processor": capability, "vendor": vendor()}
+    amx = str(torch.cpu._is_amx_tile_supported()).lower()  # convolutions have other kernels with it
+    return {"torch": torch.__version__, "processor": capability, "vendor": vendor(), "amx": amx}
 
 
 def vendor() -> str:
