@@ -14,13 +14,13 @@ from tests.measures.folders import alexnet_files, converted, i3d_folder, lpips_f
 from tests.measures.weights import random_state, save
 from tests.tokenizer.losses.random_lpips import random_lpips
 from tests.tokenizer.models import noise_clip
-from tokenizer.losses.lpips import LPIPS
+from tokenizer.losses.lpips import LPIPS, LPIPSConfig
 from videogen.cli import main
-from videogen.errors import CheckpointError
+from videogen.errors import CheckpointError, UsageError
 from videogen.evaluation.generation.pretrained import ClipScore
 from videogen.models.measures.folder import open_measure
 from videogen.models.measures.transnet import TransNet
-from videogen.models.perceptual import load_lpips
+from videogen.models.perceptual import load_lpips, load_perceptual
 
 
 def test_lpips_is_put_together_of_two_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -155,3 +155,10 @@ def test_other_folders_are_one_clear_line(tmp_path: Path) -> None:
     index.write_text(index.read_text().replace("alex", "vgg"))
     with pytest.raises(CheckpointError, match="damaged or edited"):
         load_lpips(out)
+
+
+def test_frames_too_small_for_a_loss_are_refused_before_the_first_step(tmp_path: Path) -> None:
+    config = LPIPSConfig("lpips", 1.0, str(save(tmp_path / "whole.safetensors", random_lpips("alex"))))
+    assert load_perceptual(config, 31) is not None
+    with pytest.raises(UsageError, match="on alex, which needs frames of at least 31 pixels; phases have 30"):
+        load_perceptual(config, 30)

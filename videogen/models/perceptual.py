@@ -6,20 +6,31 @@ from typing import TYPE_CHECKING
 
 from tokenizer.losses.lpips import LPIPS, LPIPSConfig
 from tokenizer.losses.perceptual import MultiscaleStructure, MultiscaleStructureConfig, PerceptualLoss
-from videogen.errors import CheckpointError
+from videogen.errors import CheckpointError, UsageError
 from videogen.models.measures.folder import open_measure
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def load_perceptual(config: MultiscaleStructureConfig | LPIPSConfig | None) -> PerceptualLoss | None:
-    """LPIPS, on the CPU, reads the folder that the user names; the loss by structure needs nothing."""
+def load_perceptual(
+    config: MultiscaleStructureConfig | LPIPSConfig | None, smallest_side: int
+) -> PerceptualLoss | None:
+    """LPIPS, on the CPU, reads the folder that the user names; the loss by structure needs nothing.
+
+    UsageError if the smallest frames that it will compare are too small for the network in the folder.
+    """
     if config is None:
         return None
     if isinstance(config, MultiscaleStructureConfig):
         return MultiscaleStructure(config)
-    return load_lpips(Path(config.weights).expanduser(), config.frames)
+    lpips = load_lpips(Path(config.weights).expanduser(), config.frames)
+    if smallest_side < lpips.backbone.smallest:
+        raise UsageError(
+            f"loss.perceptual names {config.weights}, LPIPS on {lpips.variant}, which needs frames of at least "
+            f"{lpips.backbone.smallest} pixels; phases have {smallest_side}"
+        )
+    return lpips
 
 
 def load_lpips(path: Path, frames: int | None = None) -> LPIPS:

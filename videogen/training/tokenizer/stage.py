@@ -71,7 +71,9 @@ class TokenizerStage:
                 discriminator, optimizer, averaged=False, first_step=start
             )
             self.extra_state = LeCam(self.adversarial.lecam_decay)
-        self._perceptual = load_perceptual(config.loss.perceptual)
+        self._perceptual = load_perceptual(
+            config.loss.perceptual, min(min(each.height, each.width) for each in config.phases)
+        )
         self.alignment, self.vision = config.loss.alignment, load_vision(config.loss.alignment)
         if self.alignment is not None and self.vision is not None:
             head = AlignmentHead(self.alignment.head, self.network.quantizer.dim, self.vision.width)
