@@ -78,7 +78,7 @@ def tokenizer(
 
     The run folder gets the resolved configuration, metrics.jsonl, TensorBoard events, sample grids (originals above
     reconstructions), checkpoints, and the newest model in `model/`. Ctrl-C, SIGTERM and SIGHUP save a checkpoint first.
-    For several processes, start it with torchrun or `accelerate launch`.
+    For several processes, start it with `torchrun --nproc-per-node N -m -- videogen train ...` or `accelerate launch`.
 
     \b
     Examples:
