@@ -1,4 +1,4 @@
-"""Each start file trains in two processes what one torchrun does, to the bit; `srun`, `scontrol` and `ssh` are fakes."""
+"""Each start file trains in two processes what torchrun does, to the bit; `srun`, `scontrol` and `ssh` are fakes."""
 
 import os
 import subprocess
@@ -94,6 +94,7 @@ def test_ssh(clips: Path, expected: Path, tmp_path: Path) -> None:
 @pytest.mark.services
 def test_ray_train(clips: Path, expected: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray")
-    given = ["--workers", "2", "--cpu", "--storage", str(tmp_path / "ray"), "--", *arguments(clips, tmp_path / "run")]
+    of_ray = ["--address", "local", "--workers", "2", "--cpu", "--storage", str(tmp_path / "ray")]
+    given = [*of_ray, "--", *arguments(clips, tmp_path / "run")]
     start([sys.executable, str(RECIPES / "ray_train.py"), *given], {})
     assert same_run(tmp_path / "run", expected)

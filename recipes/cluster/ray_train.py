@@ -21,10 +21,9 @@ def train(config: dict[str, Any]) -> None:
 
     if not config["gpu"]:
         os.environ["ACCELERATE_USE_CPU"] = "true"
-    from videogen.cli import main
+    from videogen.cli import videogen_command
 
-    if code := main(["train", *config["arguments"]]):
-        raise RuntimeError(f"videogen train ended with exit code {code}; the worker's log says why")
+    videogen_command.main(["train", *config["arguments"]], standalone_mode=False)  # errors are raised, for Ray to see
 
 
 def parse() -> argparse.Namespace:
@@ -33,7 +32,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--cpu", action="store_true", help="no GPUs")
     parser.add_argument("--cpus-per-worker", type=float, default=1)
     parser.add_argument("--retries", type=int, default=3, help="how often lost workers are started again; -1: always")
-    parser.add_argument("--address", default=None, help="of the cluster [default: RAY_ADDRESS, or a local one]")
+    parser.add_argument("--address", default=None, help="of the cluster, or local [default: a running one]")
     parser.add_argument("--storage", default=None, help="folder for Ray's own records, shared by all nodes")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="what `videogen train` takes, after --")
     return parser.parse_args()
