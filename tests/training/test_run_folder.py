@@ -15,6 +15,8 @@ from videogen.io.contact_sheet import contact_sheet, mosaic
 from videogen.training.loop.monitor import debounce
 from videogen.training.records.metrics_log import MetricsLog
 from videogen.training.records.run_folder import RunFolder, differences
+from videogen.training.records.tensorboard import TensorBoardWriter
+from videogen.training.records.tracker import BackgroundTracker
 
 
 def test_the_holder_of_a_lock_is_named(tmp_path: Path) -> None:
@@ -83,7 +85,7 @@ def test_a_changed_dependency_is_refused_without_its_hash(tmp_path: Path, fact: 
 
 
 def test_rewinding_drops_later_and_torn_lines(tmp_path: Path) -> None:
-    log = MetricsLog(tmp_path / "metrics.jsonl", tmp_path / "events")
+    log = MetricsLog(tmp_path / "metrics.jsonl")
     log.rewind(0)
     for step in range(1, 6):
         log.append(step, "train", {"loss": 1 / step, "wild": float("nan"), "speed": {"x": float("inf")}})
@@ -127,8 +129,9 @@ def test_tensorboard_has_images_and_videos(tmp_path: Path) -> None:
     place.parent.mkdir()
     contact_sheet(clips, ["a", "b", "c"]).save(place.with_suffix(".png"))
     write_video(place.with_suffix(".mp4"), mosaic(clips, columns=3), 8)
-    log = MetricsLog(tmp_path / "metrics.jsonl", tmp_path / "events")
+    log = MetricsLog(tmp_path / "metrics.jsonl")
     log.rewind(0)
+    log.trackers = [BackgroundTracker("tensorboard", lambda: TensorBoardWriter(tmp_path / "events", 1), pytest.fail)]
     log.append(4, "train", {"loss": 1.0, "speed": {"clips_per_second": 2.0}})
     log.add_samples(place, 4)
     log.add_samples(tmp_path / "samples" / "nothing", 5)

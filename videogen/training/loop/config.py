@@ -4,10 +4,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from videogen.training.loop.schedule import Shape
+from videogen.training.records.services import Service
 
 CHANGEABLE = frozenset(
     f"training.{name}"
-    for name in ("steps", "log_every", "validate_every", "sample_every", "checkpoint_every", "keep", "keep_every")
+    for name in (
+        *("steps", "log_every", "validate_every", "sample_every", "checkpoint_every", "keep", "keep_every"),
+        "trackers",
+    )
 )  # keys that may differ when a run is resumed
 
 
@@ -55,6 +59,7 @@ class TrainingConfig:
     checkpoint_every: int = 500
     keep: int = 2  # how many of the last checkpoints stay
     keep_every: int = 0  # besides those, keep one every so many steps
+    trackers: tuple[Service, ...] = ()  # that get metrics and samples, besides TensorBoard where that is installed
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "accumulation", "log_every", "keep"):

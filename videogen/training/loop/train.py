@@ -17,7 +17,9 @@ from videogen.training.loop.distributed import Accelerator, broadcast_int, proce
 from videogen.training.loop.schedule import seed_everything
 from videogen.training.loop.stage import BatchT, Stage, init_weights
 from videogen.training.loop.trainer import Callbacks, Trainer, TrainingResult
+from videogen.training.records.open_trackers import open_trackers
 from videogen.training.records.run_folder import OnNote, RunFolder, newest_checkpoint
+from videogen.training.records.services import check_services
 
 
 def train(
@@ -36,6 +38,7 @@ def train(
     the `changeable` keys. `resume` begins a run if there is none. The `notes` are reported before the first step, once
     all checks have passed.
     """
+    check_services(config.trackers)
     run = RunFolder(folder)
     with ExitStack() as stack:
         accelerator, ddp = stack.enter_context(processes(config.precision == "bf16"))
@@ -55,6 +58,8 @@ def train(
         trainer.resume_from(checkpoint)
         if accelerator.is_main_process:
             run.write_config(resolved)  # not earlier: a failed check must not leave a run behind
+            step = trainer.progress.step
+            run.metrics.trackers = open_trackers(config.trackers, run, resolved, step, callbacks.on_note)
         for note in notes:
             callbacks.on_note(note)
         return trainer.fit(stack.enter_context(catch_signals()))

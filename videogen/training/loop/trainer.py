@@ -128,6 +128,8 @@ class Trainer(Generic[BatchT]):
                     raise Interrupted(stopped, number)
         if began >= config.steps:
             self._export(self.run.model)  # the run may have been killed between its last checkpoint and the export
+        if self.is_main and (card := self.run.model / CARD).is_file():
+            self.run.metrics.add_card(card)
         best = self.progress.best
         place, step = (None, None) if best is None else (self.run.best, best["step"])
         return TrainingResult(self.run.model, self.progress.step, self.metrics, place, step)

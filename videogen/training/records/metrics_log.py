@@ -1,14 +1,14 @@
-"""metrics.jsonl, one JSON object a line, and TensorBoard events where TensorBoard is installed."""
+"""metrics.jsonl, one JSON object a line, which trackers of experiments get too."""
 
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 from videogen.checkpoint import sync
-from videogen.training.records.tensorboard import TensorBoardWriter, is_installed
+from videogen.training.records.tracker import BackgroundTracker, Event
 
 
 class MetricsLog:
@@ -17,10 +17,10 @@ class MetricsLog:
     Only "speed" depends on the machine; everything else is the same however often a run was interrupted.
     """
 
-    def __init__(self, path: Path, events: Path):
-        self.path, self.events = path, events
+    def __init__(self, path: Path):
+        self.path = path
+        self.trackers: Sequence[BackgroundTracker] = ()
         self._file: TextIO | None = None
-        self._tensorboard: TensorBoardWriter | None = None
 
     def rewind(self, step: int) -> None:
         """Drop the lines (whole or torn) of later steps, and open the file for appending."""
@@ -34,7 +34,6 @@ class MetricsLog:
             partial.replace(self.path)
             sync(self.path.parent)
         self._file = self.path.open("a", encoding="utf-8")
-        self._tensorboard = TensorBoardWriter(self.events, step + 1) if is_installed() else None
 
     def append(self, step: int, kind: str, numbers: Mapping[str, Any]) -> dict[str, Any]:
         """Write one line and return it; NaN and infinity, which JSON does not have, become null."""
@@ -42,14 +41,20 @@ class MetricsLog:
         line = {"step": step, "kind": kind, **{name: _finite_or_none(value) for name, value in numbers.items()}}
         self._file.write(json.dumps(line, allow_nan=False) + "\n")
         self._file.flush()
-        if self._tensorboard is not None:
-            self._tensorboard.add_scalars(kind, line, step)
+        self._tell(lambda tracker: tracker.add_scalars(kind, line, step))
         return line
 
     def add_samples(self, place: Path, step: int) -> None:
-        """Show the samples in files whose names begin with `place` in TensorBoard."""
-        if self._tensorboard is not None:
-            self._tensorboard.add_samples(place, step)
+        """Show the samples in files whose names begin with `place`."""
+        self._tell(lambda tracker: tracker.add_samples(place, step))
+
+    def add_card(self, card: Path) -> None:
+        """Show the model card of the finished run."""
+        self._tell(lambda tracker: tracker.add_card(card))
+
+    def _tell(self, event: Event) -> None:
+        for tracker in self.trackers:
+            tracker.put(event)
 
     def sync(self) -> None:
         """Write all lines to the disk: they must survive a power cut if a checkpoint does."""
@@ -57,10 +62,11 @@ class MetricsLog:
             os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        for part in (self._file, self._tensorboard):
-            if part is not None:
-                part.close()
-        self._file = self._tensorboard = None
+        if self._file is not None:
+            self._file.close()
+        for tracker in self.trackers:
+            tracker.close()
+        self._file, self.trackers = None, ()
 
 
 def _step_of(line: bytes) -> float:

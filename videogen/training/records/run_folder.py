@@ -39,7 +39,8 @@ class RunFolder:
         self.path = Path(path)
         self.checkpoints, self.samples = self.path / "checkpoints", self.path / "samples"
         self.model, self.best = self.path / "model", self.path / "best"
-        self.metrics = MetricsLog(self.path / "metrics.jsonl", self.path / "events")
+        self.events = self.path / "events"
+        self.metrics = MetricsLog(self.path / "metrics.jsonl")
         self._lock: BinaryIO | None = None
 
     def __enter__(self) -> "RunFolder":

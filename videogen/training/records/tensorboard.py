@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from videogen.io import stream, write_video
+from videogen.training.records.tracker import flatten_scalars
 
 IMAGE, VIDEO = ".png", ".mp4"  # suffixes of a stage's samples
 
@@ -43,6 +44,9 @@ class TensorBoardWriter:
         if video.is_file():
             self._add_image("samples/video", as_gif(video), step)
 
+    def add_card(self, card: Path) -> None:
+        self._writer.add_text("model card", card.read_text(encoding="utf-8"))
+
     def close(self) -> None:
         self._writer.close()
 
@@ -62,13 +66,3 @@ def as_gif(video: Path) -> bytes:
         place = Path(scratch) / "video.gif"
         write_video(place, np.stack(frames), fps)
         return place.read_bytes()
-
-
-def flatten_scalars(line: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float]]:
-    found: list[tuple[str, float]] = []
-    for name, value in line.items():
-        if isinstance(value, Mapping):
-            found += flatten_scalars(value, f"{prefix}{name}/")
-        elif isinstance(value, int | float) and name != "step":
-            found.append((prefix + name, float(value)))
-    return found
