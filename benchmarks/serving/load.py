@@ -56,7 +56,7 @@ class StreamActivity:
         self.last: dict[str, float] = {}
         self.after: dict[str, int] = {}  # latent frames after the cancellation
         self.ended: dict[str, float] = {}
-        hear = engine.on_message
+        hear = engine.replicas[0].on_message
 
         def heard(message: Message) -> None:
             if isinstance(message, FrameBatch):
@@ -65,7 +65,7 @@ class StreamActivity:
                     self.after[message.id] = self.after.get(message.id, 0) + 1
             hear(message)
 
-        engine.on_message = heard
+        engine.replicas[0].on_message = heard
 
     def overrun(self) -> list[float]:
         """Seconds of work on each stream after its cancellation."""

@@ -113,6 +113,7 @@ def test_it_serves_until_a_signal(model, number, code):
         assert process.stdout is not None
         lines = "".join(process.stdout.readline() for _ in range(4))
         url = json.loads(lines)["url"]
+        process.send_signal(signal.SIGUSR1)  # restarts the model process, not the server
         assert httpx.get(f"{url}/v1/models", timeout=30).status_code == 401
         if (environment := Path(f"/proc/{process.pid}/environ")).exists():
             assert TOKEN.encode() not in environment.read_bytes(), "what it was started with can be read by others"

@@ -195,6 +195,10 @@ class FakeEngine:
     def counters(self) -> dict[str, float]:
         return {"streams_opened": len(self.all_streams), "viewers": 0, "prior_seconds": 0.25}
 
+    @property
+    def replica_counters(self) -> list[dict[str, float]]:
+        return [{"up": 1.0, "frames": 5.0}, {"up": 0.0, "frames": 7.0}]
+
     def supervised(self) -> bool:
         return self.supervises
 

@@ -73,8 +73,9 @@ class ScriptedProcess:
 
 
 @asynccontextmanager
-async def scripted(script: ScriptedProcess, **limits: Any) -> AsyncIterator[Engine]:
-    engine = Engine(ServerLimits(**limits), script)  # type: ignore[arg-type]
+async def scripted(*scripts: ScriptedProcess, **limits: Any) -> AsyncIterator[Engine]:
+    """One replica for each script."""
+    engine = Engine(ServerLimits(**limits), *scripts)
     try:
         await engine._open()
         yield engine

@@ -86,6 +86,16 @@ def test_metrics_are_text_for_prometheus(there):
     assert "videogen_streams_opened_total 1" in lines
     assert "# TYPE videogen_viewers gauge" in lines
     assert "videogen_prior_seconds_total 0.25" in lines
+    assert lines[-8:] == [
+        "# HELP videogen_replica_up Whether a model process is ready.",
+        "# TYPE videogen_replica_up gauge",
+        'videogen_replica_up{replica="0"} 1',
+        'videogen_replica_up{replica="1"} 0',
+        "# HELP videogen_replica_frames_total Frames that a replica has made.",
+        "# TYPE videogen_replica_frames_total counter",
+        'videogen_replica_frames_total{replica="0"} 5',
+        'videogen_replica_frames_total{replica="1"} 7',
+    ]
 
 
 def test_every_metric_has_help_type_and_value():

@@ -242,7 +242,7 @@ def test_full_server_refuses_before_the_upload():
 
     async def scene():
         async with scripted(ScriptedProcess(), streams=1, queued=0) as engine:
-            job = await job_done(engine, engine._supervisor.launcher, GenerationParams("x"))
+            job = await job_done(engine, engine.replicas[0].supervisor.launcher, GenerationParams("x"))
             await engine.open_stream(GenerationParams("x"))
             with pytest.raises(BusyError):
                 await engine.take_upload(never(), "video")
@@ -257,7 +257,7 @@ def test_full_server_refuses_before_the_upload():
 def test_hanging_model_process_is_restarted(tiny_model_folder):
     async def scene():
         engine = await Engine.start(tiny_model_folder, ServerLimits(patience_seconds=10), threads=1)
-        child = engine._supervisor.child
+        child = engine.replicas[0].supervisor.child
         assert child is not None
         await asyncio.sleep(11)  # silence is no offence where there is nothing to do
         job = await finished(await engine.submit(GenerationParams(RING, frames=5)))

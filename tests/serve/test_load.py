@@ -39,9 +39,9 @@ def test_streams_and_jobs_dropped_at_random_moments(home):
 async def silence(engine):
     """The model process sends nothing for streams that have ended."""
     await asyncio.sleep(0.5)
-    last = engine._supervisor.last_message_at
+    last = engine.replicas[0].supervisor.last_message_at
     await asyncio.sleep(0.5)
-    assert engine._supervisor.last_message_at == last
+    assert engine.replicas[0].supervisor.last_message_at == last
 
 
 def adds_up(found, engine):

@@ -10,7 +10,7 @@ from tests.serve.scenes import until
 from tests.serve.scripted import ScriptedProcess, job_done, scripted
 from videogen.errors import ResourceError
 from videogen.serve.child_process import ChildProcess
-from videogen.serve.engine.supervisor import ModelProcessLauncher
+from videogen.serve.engine.launcher import ModelProcessLauncher
 from videogen.serve.errors import BusyError
 from videogen.serve.requests import GenerationParams
 
@@ -53,7 +53,7 @@ def test_restart_is_retried(caplog):
             stream, job = await engine.open_stream(GenerationParams("x")), await engine.submit(GenerationParams("x"))
             script.die()
             await until(lambda: stream.status == job.status == "failed")
-            await until(lambda: engine._supervisor.failure is not None)
+            await until(lambda: engine.replicas[0].supervisor.failure is not None)
             with pytest.raises(BusyError, match="Cannot allocate memory"):
                 await engine.submit(GenerationParams("x"))
             await until(engine.healthy)

@@ -4,6 +4,7 @@ import asyncio
 import ctypes
 import logging
 import os
+import signal
 import stat
 import webbrowser
 from importlib.util import find_spec
@@ -38,6 +39,7 @@ NEEDED = ("starlette", "uvicorn", "websockets", "python_multipart")
 @click.option("--token-file", type=ANY_PATH, help=f"A file with the access token [env var: {TOKEN}, the token itself].")
 @click.option("--name", "names", multiple=True, help="Another host name of the server; repeatable.")
 @click.option("--root-path", default="", help="Path of the server behind a proxy, such as /studio.")
+@click.option("--replicas", type=click.IntRange(1), default=1, show_default=True, help="Number of model processes.")
 @DTYPE
 @click.option("--open", "open_page", is_flag=True, help="Open the page in a browser.")
 @THREADS
@@ -51,6 +53,7 @@ def serve(
     token_file: Path | None,
     names: tuple[str, ...],
     root_path: str,
+    replicas: int,
     device: str,
     dtype: str | None,
     open_page: bool,
@@ -61,10 +64,14 @@ def serve(
     It listens on this machine alone unless there is a token of at least 16 characters. Everyone with the token sees all
     videos and prompts. Ctrl-C stops the server; streams end with a whole fragment.
 
+    With --replicas, --device cuda means cuda:0, cuda:1 and so on, and each process has its own --threads. `kill -USR1`
+    restarts the model processes one after the other; no job is lost.
+
     \b
     Examples:
       videogen serve --model runs/play --open
       openssl rand -hex 32 > token && videogen serve --host 0.0.0.0 --token-file token --name studio.example.org
+      videogen serve --replicas 4 --device cuda
       curl -N localhost:8000/v1/streams/ID/video | ffplay -
     """
     missing = [name for name in NEEDED if find_spec(name) is None]
@@ -77,7 +84,9 @@ def serve(
     access, root = access_policy(host, names, read_token(terminal, token_file)), normalize_root_path(root_path)
     with log_on_stderr(terminal.quiet):
         stopped_by_ctrl_c = asyncio.run(
-            run(terminal, model_or_bundled(model), access, root, host, port, device, dtype, threads, open_page)
+            run(
+                terminal, model_or_bundled(model), access, root, host, port, replicas, device, dtype, threads, open_page
+            )
         )
     raise KeyboardInterrupt if stopped_by_ctrl_c else Stopped
 
@@ -119,6 +128,7 @@ async def run(
     root: str,
     host: str,
     port: int,
+    replicas: int,
     device: str,
     dtype: str | None,
     threads: int | None,
@@ -126,6 +136,7 @@ async def run(
 ) -> bool:
     """Serve until a signal; returns whether it was Ctrl-C. Binds the port first, to fail early if it is taken."""
     from videogen.serve.engine.engine import Engine
+    from videogen.serve.engine.launcher import local_launchers
     from videogen.serve.http.app import make_app
     from videogen.serve.http.app_context import make_context
     from videogen.serve.http.connections import connection_limit
@@ -135,8 +146,10 @@ async def run(
     with bind(host, port) as listener:
         most = connection_limit()  # before anything else opens files
         logging.getLogger("videogen.serve").info("loading %s", model)
-        engine = await Engine.start(model, ServerLimits(), device, threads, dtype)
+        engine = await Engine.open(ServerLimits(), local_launchers(model, device, dtype, threads, replicas))
         try:
+            # not SIGHUP, which ends a server whose terminal is closed
+            asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, engine.replicas.restart)
             context = make_context(engine, access, root)
             server = StudioServer(make_app(context), context.closing, engine.limits.body_bytes, most)
             saying = asyncio.create_task(print_address(terminal, server, url_of(listener), engine.info.name, open_page))

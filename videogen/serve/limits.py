@@ -19,7 +19,7 @@ class ServerLimits:
     upload_pixels: int = 4096 * 2304  # of one frame
     upload_frames: int = 3600
     # at the same time
-    streams: int = 4  # streams and jobs that the model works on in turn
+    streams: int = 4  # streams and jobs that a model process works on in turn
     queued: int = 16  # further streams and jobs, waiting or paused
     viewers: int = 400  # of all streams together
     uploads: int = 2  # being read
@@ -34,6 +34,9 @@ class ServerLimits:
     forget_seconds: float = 60.0  # without a viewer, until a stream is stopped
     paused_seconds: float = 600.0  # paused by its client, until a stream is stopped
     patience_seconds: float = 120.0  # without a message from a busy model process, until it is restarted
+    grace_seconds: float = (
+        30.0  # for streams and jobs to end, before the operator's restart of a model process ends them
+    )
     ahead_seconds: float = 1.0  # video time that a stream may run ahead of its viewers
     # kept
     recent_seconds: float = 120.0  # video time of each stream, for late viewers and downloads

@@ -1,15 +1,16 @@
 """The engine: all that the server knows of its model. Start reading here.
 
-request -> validation -> Stream or VideoJob -> Scheduler -> model process, one latent frame of each stream in turn
+request -> validation -> Stream or VideoJob -> Replica -> its model process, one latent frame of each stream in turn
 its frames -> Broadcast: encoded once -> Fanout: a short queue for each viewer
 
-The model runs in a process of its own. When it dies, the streams that it had started fail, and it is started again.
+The model runs in a process of its own, or in several: the replicas. When one dies, it is started again; the streams
+that it had started fail, and its jobs begin again on another replica.
 """
 
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -17,24 +18,23 @@ from pathlib import Path
 
 from sampling.config import RANDOM_SEEDS
 from videogen.serve.engine.engine_context import EngineContext, loop_time
+from videogen.serve.engine.launcher import Launcher, ModelProcessLauncher
+from videogen.serve.engine.replicas import Replicas
 from videogen.serve.engine.retention import jobs_to_evict, stream_to_stop, streams_to_evict
-from videogen.serve.engine.scheduler import Scheduler
 from videogen.serve.engine.stream import Stream
-from videogen.serve.engine.supervisor import ModelProcessLauncher, Supervisor
 from videogen.serve.engine.validation import check_control, validate_request
 from videogen.serve.engine.video_job import VideoJob
 from videogen.serve.errors import BusyError, NotFoundError
 from videogen.serve.limits import ServerLimits
 from videogen.serve.media.mp4 import probe_format
 from videogen.serve.media.scratch_folder import ScratchFolder
-from videogen.serve.messages import Message, Ready
 from videogen.serve.model_info import ModelInfo
 from videogen.serve.requests import GenerationParams, InitialFrames
 from videogen.serve.uploads.receiver import UploadKind, UploadReceiver
 
 COUNTERS = (
     *("streams_opened", "streams_stopped", "streams_failed", "streams_given_up", "jobs_opened", "jobs_completed"),
-    *("jobs_stopped", "jobs_failed"),
+    *("jobs_stopped", "jobs_failed", "jobs_restarted"),
     *("frames", "latent_frames", "proposals", "prior_seconds", "decoder_seconds", "encoder_seconds"),
     *("viewers", "viewers_dropped", "previews_dropped", "uploads_taken", "uploads_refused", "refused_busy"),
 )
@@ -46,14 +46,12 @@ LOG = logging.getLogger(__name__)
 class Engine:
     """Made by `start`, ended by `close`; in between it runs in one event loop."""
 
-    def __init__(self, limits: ServerLimits, launcher: ModelProcessLauncher):
+    def __init__(self, limits: ServerLimits, *launchers: Launcher):
         self.limits = limits
-        self.on_message: Callable[[Message], None] = self._on_message  # benchmarks replace it
-        self._supervisor = Supervisor(launcher, lambda message: self.on_message(message), self._on_model_death)
+        self.replicas = Replicas(launchers, limits)
         self._streams: dict[str, Stream] = {}
         self._jobs: dict[str, VideoJob] = {}
         self._tasks: set[asyncio.Task[None]] = set()  # of all streams, dropped ones included
-        self._scheduler = Scheduler(limits.streams, limits.turn_seconds)
         self._totals = dict.fromkeys(COUNTERS, 0.0)
         self._threads = ThreadPoolExecutor(ENCODER_THREADS, "videogen encoder")
         self._folder = ScratchFolder()
@@ -68,8 +66,13 @@ class Engine:
         threads: int | None = None,
         dtype: str | None = None,
     ) -> "Engine":
+        """With one replica, in a process of this machine."""
+        return await cls.open(limits or ServerLimits(), [ModelProcessLauncher(model, device, dtype, threads)])
+
+    @classmethod
+    async def open(cls, limits: ServerLimits, launchers: Sequence[Launcher]) -> "Engine":
         """Returns when the model is loaded; VideogenError, for example CheckpointError, if it cannot be."""
-        engine = cls(limits or ServerLimits(), ModelProcessLauncher(model, device, dtype, threads))
+        engine = cls(limits, *launchers)
         try:
             await engine._open()
         except BaseException:
@@ -78,13 +81,22 @@ class Engine:
         return engine
 
     async def _open(self) -> None:
-        ready = await self._supervisor.start()
+        ready = await self.replicas.start()
         info = ModelInfo.from_json(ready.info)
         loop = asyncio.get_running_loop()
         mp4 = await loop.run_in_executor(self._threads, probe_format, info.fps, info.height, info.width)
         self.info = replace(info, mime=mp4.mime)
-        send, reschedule = self._supervisor.send, self._reschedule
-        self._context = EngineContext(self.info, self.limits, mp4, send, reschedule, self._threads, self._totals)
+        self._context = EngineContext(
+            info=self.info,
+            limits=self.limits,
+            format=mp4,
+            send=lambda message: None,  # each replica has its own process
+            reschedule=self._reschedule,
+            threads=self._threads,
+            totals=self._totals,
+            tasks=self._tasks,
+        )
+        self.replicas.open(self._context)
         self._uploads = UploadReceiver(self.info, self.limits, self._totals)
         self._housekeeper = asyncio.create_task(self._keep_house(), name="videogen housekeeping")
 
@@ -98,21 +110,21 @@ class Engine:
         for stream in self._all_streams():
             stream.end("stopped", "the server is shutting down")
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._supervisor.close()
+        await self.replicas.close()
         self._threads.shutdown()
         self._folder.remove()
 
     def healthy(self) -> bool:
         """Whether there is a model process that can work."""
-        return self._supervisor.alive and self.supervised()
+        return self.replicas.alive() and self.supervised()
 
     def supervised(self) -> bool:
         """Whether a model process that dies is started again."""
-        return self._supervisor.supervising and self._housekeeper is not None and not self._housekeeper.done()
+        return self.replicas.supervised() and self._housekeeper is not None and not self._housekeeper.done()
 
-    def kill_model(self, reason: str = "it was killed") -> None:
-        """Kill the model process; the rest is as if it had died."""
-        self._supervisor.kill(reason)
+    def kill_model(self, reason: str = "it was killed", replica: int = 0) -> None:
+        """Kill a model process; the rest is as if it had died."""
+        self.replicas[replica].supervisor.kill(reason)
 
     # streams
 
@@ -204,9 +216,14 @@ class Engine:
             "jobs_open": sum(job.stream.ended is None for job in self._jobs.values()),
             "queue_length": waiting,
             "playing": sum(stream.status == "playing" for stream in streams),
-            "model_restarts": self._supervisor.restarts,
+            "model_restarts": sum(replica.supervisor.restarts for replica in self.replicas),
         }
         return {**self._totals, **current}
+
+    @property
+    def replica_counters(self) -> list[dict[str, float]]:
+        """The same names for each replica."""
+        return [replica.counters() for replica in self.replicas]
 
     # admission
 
@@ -216,9 +233,7 @@ class Engine:
         self._make_room(owner)
         seed = secrets.randbelow(RANDOM_SEEDS) if params.seed is None else params.seed
         frames = params.frames or min(default_frames, max_frames)
-        stream = Stream(self._context, params, seed, frames, live, owner)
-        self._tasks.add(stream.task)
-        stream.task.add_done_callback(self._tasks.discard)
+        stream = self.replicas.choose().open_stream(params, seed, frames, live, owner)
         self._totals["streams_opened" if live else "jobs_opened"] += 1
         return stream
 
@@ -233,48 +248,31 @@ class Engine:
     def _stream_to_stop(self, owner: str) -> Stream | None:
         """The stream to stop for a new one; None if there is room, or no such stream."""
         running = [stream for stream in self._all_streams() if stream.ended is None]
-        full = len(running) >= self.limits.streams + self.limits.queued
+        full = len(running) >= self._room
         return stream_to_stop(running, owner, self.limits, loop_time()) if full else None
 
     def _check_room(self, owner: str = "") -> None:
         """BusyError if no stream can be started now."""
-        room = self.limits.streams + self.limits.queued
         running = sum(stream.ended is None for stream in self._all_streams())
-        if running >= room and self._stream_to_stop(owner) is None:
+        if running >= self._room and self._stream_to_stop(owner) is None:
             self._totals["refused_busy"] += 1
-            raise BusyError(f"{room} streams and videos are running or waiting; try again later")
-        if self._supervisor.failure is not None:
-            raise BusyError(f"the model process cannot be started: {self._supervisor.failure}")
+            raise BusyError(f"{self._room} streams and videos are running or waiting; try again later")
+        if self.replicas.failure is not None:
+            raise BusyError(f"the model process cannot be started: {self.replicas.failure}")
 
-    # the model process
+    @property
+    def _room(self) -> int:
+        """The most streams and videos that run or wait."""
+        return self.limits.streams * len(self.replicas) + self.limits.queued
+
+    # the model processes
 
     def _all_streams(self) -> list[Stream]:
         """Those of jobs included."""
         return [*self._streams.values(), *(job.stream for job in self._jobs.values())]
 
     def _reschedule(self) -> None:
-        self._scheduler.update(self._all_streams(), self._supervisor.alive, loop_time())
-
-    def _on_message(self, message: Message) -> None:
-        id = getattr(message, "id", "")
-        if isinstance(message, Ready):
-            self._reschedule()
-        elif id in self._jobs:
-            self._jobs[id].stream.on_message(message)
-        elif id in self._streams:
-            self._streams[id].on_message(message)
-
-    def _on_model_death(self, reason: str) -> None:
-        """Streams that the process had started fail; the others wait for the next process."""
-        lost = [s for s in self._all_streams() if s.started and not s.complete and s.ended is None]
-        for stream in lost:
-            stream.end("failed", f"the model process ended ({reason}); it is being started again, please try again")
-        if lost:
-            live = sum(stream.live for stream in lost)
-            LOG.error("%d streams and %d videos failed with it", live, len(lost) - live)
-        if self._supervisor.failure is not None:
-            for stream in self._all_streams():
-                stream.end("failed", f"the model process cannot be started again: {self._supervisor.failure}")
+        self.replicas.reschedule(loop_time())
 
     async def _keep_house(self) -> None:
         while True:
@@ -282,6 +280,5 @@ class Engine:
             for stream in self._all_streams():
                 stream.expire_idle(loop_time())
             self._reschedule()  # a turn may have ended
-            silent = loop_time() - self._supervisor.last_message_at
-            if silent > self.limits.patience_seconds and any(stream.due for stream in self._all_streams()):
-                self.kill_model("it was busy and sent nothing for too long")
+            for replica in self.replicas:
+                replica.end_if_silent(loop_time())

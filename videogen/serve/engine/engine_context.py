@@ -1,9 +1,9 @@
-"""What all streams of a server share."""
+"""What all streams of a replica share."""
 
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar, TypeVarTuple
 
 from videogen.serve.errors import BusyError
@@ -27,6 +27,7 @@ class EngineContext:
     reschedule: Callable[[], None]  # call it when a stream starts or stops wanting work
     threads: ThreadPoolExecutor
     totals: dict[str, float]  # counters of the server, and the number of viewers
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)  # of all streams of the server, dropped ones included
 
     async def run_in_thread(self, work: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self.threads, work, *arguments)

@@ -1,6 +1,6 @@
 """Which streams the model works on, and which wait."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from videogen.serve.engine.stream import Stream
 
@@ -17,9 +17,9 @@ class Scheduler:
         self.slots, self.turn_seconds, self._queue = slots, turn_seconds, list[Stream]()
         self._next_turn_at = float("-inf")  # no turn ends before that
 
-    def update(self, streams: Iterable[Stream], model_alive: bool, now: float) -> None:
+    def update(self, streams: Collection[Stream], model_alive: bool, now: float) -> None:
         """Give the slots to the first streams in the queue, or to none without a model, and the others positions."""
-        waiting = {stream: None for stream in self._queue if stream.wants_work}
+        waiting = {stream: None for stream in self._queue if stream.wants_work and stream in streams}
         self._queue = list(waiting | {stream: None for stream in streams if stream.wants_work})
         self._rotate(now)
         slots = self.slots if model_alive else 0

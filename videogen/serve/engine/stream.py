@@ -52,8 +52,10 @@ class Stream:
         frames: int,
         live: bool = True,
         owner: str = "",
+        id: str = "",
     ):
-        self.id, self.owner = secrets.token_hex(16), owner
+        self.id, self.owner = id or secrets.token_hex(16), owner
+        self.request = params  # `params` also holds what the model found out
         self.context, self.params, self.seed, self.frames = context, params, seed, frames
         self.live = live  # False: it belongs to a job
         self.prompt, self.transition, self.control = params.prompt, params.transition, params.control
@@ -72,11 +74,15 @@ class Stream:
         self.ended_at = math.inf
         self.complete = False  # all its frames are made
         self.on_complete: Callable[[], Awaitable[None]] | None = None  # awaited before a complete stream ends
+        self.on_lost: Callable[[], Stream] | None = None  # makes a stream that replaces it; None: it fails
+        self.deaths = 0  # of model processes that made it
         self._last_queue_event: PreviewEvent | None = None
         self._usage = StreamUsage(context.totals, context.info.fps)
         self.broadcast = Broadcast(context, self._make_buffer(), self._on_viewers, viewers_expected=live)
         self._inbox: asyncio.Queue[FrameBatch | StreamEnded | None] = asyncio.Queue()
         self.task = asyncio.create_task(self._process_inbox(), name=f"videogen stream {self.id[:8]}")
+        context.tasks.add(self.task)
+        self.task.add_done_callback(context.tasks.discard)
 
     def _make_buffer(self) -> ClipBuffer:
         limits = self.context.limits
@@ -221,6 +227,15 @@ class Stream:
         self._inbox.put_nowait(None)
         self.context.reschedule()
 
+    def begin_again(self) -> "Stream":
+        """A stream of the same request, seed and id; this one ends uncounted."""
+        stream = Stream(self.context, self.request, self.seed, self.frames, self.live, self.owner, self.id)
+        stream.created_at, stream._created, stream.deaths = self.created_at, self._created, self.deaths
+        self.ended = "stopped"
+        self.context.send(StopStream(self.id))
+        self._inbox.put_nowait(None)
+        return stream
+
     def expire_idle(self, now: float) -> None:
         """Pause a stream that nobody watches, and stop it when nobody comes back."""
         if self.ended is not None or not self.live:
@@ -249,13 +264,15 @@ class Stream:
         ahead = limits.ahead_seconds if self.live else None
         self.started = True
         self.context.send(StartStream(self.id, params, ahead, initial.pixels if initial else b""))
-        self._release_initial_frames()
+        if self.on_lost is None:
+            self._release_initial_frames()
         self._request_masks()
 
     def _release_initial_frames(self) -> None:
         """Keep only the note about them."""
         if self.params.initial_frames is not None:
             self.params = replace(self.params, initial_frames=replace(self.params.initial_frames, pixels=b""))
+            self.request = self.params
 
     async def _process_inbox(self) -> None:
         try:

@@ -1,75 +1,40 @@
 """Starts the model process, passes its messages on, and starts it again when it dies."""
 
 import asyncio
-import json
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
 
-from videogen.errors import CheckpointError, DataError, NumbersError, ResourceError, UsageError, VideogenError
-from videogen.serve.child_process import ChildProcess, child_environment, describe_exit
-from videogen.serve.messages import ChangeStream, LoadFailed, Message, Ready, StartStream
+from videogen.errors import VideogenError
+from videogen.serve.child_process import ChildProcess, describe_exit
+from videogen.serve.engine.launcher import Launcher
+from videogen.serve.messages import ChangeStream, Message, Ready, StartStream
 
-WORKER = "videogen.serve.worker.worker"
 MAX_PAYLOAD_BYTES = 2**30  # frames of one message
 SHUTDOWN_GRACE_SECONDS = 5.0
 MAX_RESTART_DELAY = 30.0  # seconds between attempts
 EXIT_WAIT_SECONDS = 1.0  # for the exit code of a process that no longer answers, before its streams fail
-ERROR_TYPES = (UsageError, DataError, CheckpointError, ResourceError, NumbersError)
 LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class ModelProcessLauncher:
-    """The arguments of the model process."""
-
-    model: Path
-    device: str | None
-    dtype: str | None
-    threads: int | None
-
-    async def start(self) -> tuple[ChildProcess, Ready]:
-        """Returns when the model is loaded; VideogenError of the right kind if it cannot be."""
-        options = {
-            "model": str(self.model),
-            "device": self.device,
-            "dtype": self.dtype,
-            "threads": self.threads,
-        }
-        try:
-            child = await ChildProcess.start(WORKER, [json.dumps(options)], child_environment(self.threads))
-        except OSError as error:  # out of memory, processes or descriptors
-            raise ResourceError(f"{self.model}: its process cannot be started ({error.strerror or error})") from None
-        try:
-            message = await child.receive(0)
-        except (EOFError, ValueError):
-            exit_line = describe_exit(await child.stop())
-            raise ResourceError(f"{self.model}: its process ended while loading the model ({exit_line})") from None
-        except BaseException:
-            await child.stop()
-            raise
-        if isinstance(message, LoadFailed):
-            await child.stop()
-            raise to_exception(message)
-        assert isinstance(message, Ready), message
-        return child, message
-
-
 class Supervisor:
-    """Keeps one model process running. `on_message` and `on_death` must not block."""
+    """Keeps one model process running. `on_message` and `on_death` must not block; `name` is for the log."""
 
     def __init__(
-        self, launcher: ModelProcessLauncher, on_message: Callable[[Message], None], on_death: Callable[[str], None]
+        self,
+        launcher: Launcher,
+        on_message: Callable[[Message], None],
+        on_death: Callable[[str], None],
+        name: str = "the model process",
     ):
-        self.launcher, self.on_message, self.on_death = launcher, on_message, on_death
+        self.launcher, self.on_message, self.on_death, self.name = launcher, on_message, on_death, name
         self.child: ChildProcess | None = None  # None while there is no usable process
         self.restarts = 0
         self.failure: str | None = None  # why the last start failed
         self.last_message_at = 0.0  # by the loop's clock
         self._task: asyncio.Task[None] | None = None
         self._kill_reason = ""
+        self._planned = False  # the operator wants its end
 
     async def start(self) -> Ready:
         """Start the first process, and supervise it from then on."""
@@ -111,6 +76,11 @@ class Supervisor:
             self._kill_reason = reason
             self.child.process.kill()
 
+    def restart(self) -> None:
+        """End the process and start the next; does nothing if that goes on already."""
+        self._planned = self.child is not None
+        self.kill("as the operator asked")
+
     async def _supervise(self) -> None:
         while True:
             assert self.child is not None
@@ -121,7 +91,8 @@ class Supervisor:
                 await asyncio.wait_for(asyncio.shield(stopping), EXIT_WAIT_SECONDS)
             exit_line = describe_exit(stopping.result()) if stopping.done() else "it no longer answers"
             reason, self._kill_reason = self._kill_reason or exit_line, ""
-            LOG.error("the model process (%d) has ended: %s; it is being started again", child.process.pid, reason)
+            level, self._planned = logging.INFO if self._planned else logging.ERROR, False
+            LOG.log(level, "%s (%d) has ended: %s; it is being started again", self.name, child.process.pid, reason)
             self.on_death(reason)
             await stopping
             await self._restart()
@@ -136,7 +107,7 @@ class Supervisor:
         except EOFError:
             return
         except Exception:
-            LOG.exception("the model process is killed because of its message")
+            LOG.exception("%s is killed because of its message", self.name)
             child.process.kill()
 
     async def _restart(self) -> None:
@@ -147,19 +118,13 @@ class Supervisor:
                 self.child, ready = await self.launcher.start()
             except VideogenError as error:
                 self.failure, delay = str(error), min(MAX_RESTART_DELAY, 2 * delay + 1)
-                LOG.error("the model process cannot be started again: %s; next attempt in %g s", error, delay)
+                LOG.error("%s cannot be started again: %s; next attempt in %g s", self.name, error, delay)
                 self.on_death(f"it cannot be started again: {error}")
             else:
                 self.failure, self.restarts = None, self.restarts + 1
-                LOG.info("the model process (%d) was started again and works", self.child.process.pid)
+                LOG.info("%s (%d) was started again and works", self.name, self.child.process.pid)
                 self._touch()
                 self.on_message(ready)
 
     def _touch(self) -> None:
         self.last_message_at = asyncio.get_running_loop().time()
-
-
-def to_exception(failure: LoadFailed) -> VideogenError:
-    """The error that the process had, as the same class."""
-    types: dict[int, type[VideogenError]] = {kind.exit_code: kind for kind in ERROR_TYPES}
-    return types.get(failure.exit_code, VideogenError)(failure.message)

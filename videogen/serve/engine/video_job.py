@@ -26,7 +26,7 @@ class VideoJob:
         self._folder, self._make_room = folder, make_room
         self.completed_at: float | None = None
         self.size = 0  # bytes of its file
-        stream.on_complete = self._save
+        self._attach(stream)
 
     @property
     def id(self) -> str:
@@ -80,6 +80,16 @@ class VideoJob:
         """Stop it and delete its file."""
         self.stream.end("stopped", "deleted")
         self._path.unlink(missing_ok=True)
+
+    def _attach(self, stream: Stream) -> None:
+        self.stream = stream
+        stream.on_complete, stream.on_lost = self._save, self._begin_again
+
+    def _begin_again(self) -> Stream:
+        """From the first frame, with the same seed: the bytes are the same."""
+        self._attach(self.stream.begin_again())
+        self.stream.context.totals["jobs_restarted"] += 1
+        return self.stream
 
     async def _save(self) -> None:
         broadcast, context = self.stream.broadcast, self.stream.context
