@@ -7,6 +7,8 @@ import os
 import signal
 import stat
 import webbrowser
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +22,7 @@ from videogen.cli.terminal import Terminal, terminal_options
 from videogen.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    from videogen.serve.engine.launcher import Launcher
     from videogen.serve.http.access.security import AccessPolicy
     from videogen.serve.http.server import StudioServer
 
@@ -40,6 +43,14 @@ NEEDED = ("starlette", "uvicorn", "websockets", "python_multipart")
 @click.option("--name", "names", multiple=True, help="Another host name of the server; repeatable.")
 @click.option("--root-path", default="", help="Path of the server behind a proxy, such as /studio.")
 @click.option("--replicas", type=click.IntRange(1), default=1, show_default=True, help="Number of model processes.")
+@click.option(
+    "--engine",
+    type=click.Choice(("local", "ray")),
+    default="local",
+    show_default=True,
+    help="Where the model processes run: on this machine, or in a Ray cluster.",
+)
+@click.option("--address", help="The Ray cluster, HOST:PORT or auto [default: $RAY_ADDRESS, or a new one here].")
 @DTYPE
 @click.option("--open", "open_page", is_flag=True, help="Open the page in a browser.")
 @THREADS
@@ -54,6 +65,8 @@ def serve(
     names: tuple[str, ...],
     root_path: str,
     replicas: int,
+    engine: str,
+    address: str | None,
     device: str,
     dtype: str | None,
     open_page: bool,
@@ -81,13 +94,11 @@ def serve(
     from videogen.serve.http.root_path import normalize_root_path
     from videogen.serve.log import log_on_stderr
 
+    model = model_or_bundled(model)
+    processes = model_processes(engine, address, model, device, dtype, threads, replicas)
     access, root = access_policy(host, names, read_token(terminal, token_file)), normalize_root_path(root_path)
     with log_on_stderr(terminal.quiet):
-        stopped_by_ctrl_c = asyncio.run(
-            run(
-                terminal, model_or_bundled(model), access, root, host, port, replicas, device, dtype, threads, open_page
-            )
-        )
+        stopped_by_ctrl_c = asyncio.run(run(terminal, model, access, root, host, port, processes, open_page))
     raise KeyboardInterrupt if stopped_by_ctrl_c else Stopped
 
 
@@ -121,6 +132,29 @@ def pop_from_environment(name: str) -> str | None:
     return value
 
 
+@contextmanager
+def model_processes(
+    engine: str,
+    address: str | None,
+    model: Path,
+    device: str,
+    dtype: str | None,
+    threads: int | None,
+    replicas: int,
+) -> Iterator["Sequence[Launcher]"]:
+    """What starts each model process; with Ray, while there is a connection to the cluster."""
+    from videogen.serve.engine.launcher import local_launchers
+    from videogen.serve.engine.ray_launcher import ray_launchers
+
+    if engine == "ray":
+        with ray_launchers(model, device, dtype, threads, replicas, address) as launchers:
+            yield launchers
+    elif address is not None:
+        raise UsageError("--address is for --engine ray")
+    else:
+        yield local_launchers(model, device, dtype, threads, replicas)
+
+
 async def run(
     terminal: Terminal,
     model: Path,
@@ -128,25 +162,21 @@ async def run(
     root: str,
     host: str,
     port: int,
-    replicas: int,
-    device: str,
-    dtype: str | None,
-    threads: int | None,
+    processes: "AbstractContextManager[Sequence[Launcher]]",
     open_page: bool,
 ) -> bool:
     """Serve until a signal; returns whether it was Ctrl-C. Binds the port first, to fail early if it is taken."""
     from videogen.serve.engine.engine import Engine
-    from videogen.serve.engine.launcher import local_launchers
     from videogen.serve.http.app import make_app
     from videogen.serve.http.app_context import make_context
     from videogen.serve.http.connections import connection_limit
     from videogen.serve.http.server import StudioServer, bind, url_of
     from videogen.serve.limits import ServerLimits
 
-    with bind(host, port) as listener:
+    with bind(host, port) as listener, processes as launchers:
         most = connection_limit()  # before anything else opens files
         logging.getLogger("videogen.serve").info("loading %s", model)
-        engine = await Engine.open(ServerLimits(), local_launchers(model, device, dtype, threads, replicas))
+        engine = await Engine.open(ServerLimits(), launchers)
         try:
             # not SIGHUP, which ends a server whose terminal is closed
             asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, engine.replicas.restart)

@@ -15,19 +15,35 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 from videogen.serve.messages import Message, pack, receive
 
 SECRET = "VIDEOGEN_TOKEN"  # no child process gets it
 READ_AHEAD_BYTES = 2**20
+LOST = 256  # instead of the exit code of a process whose end alone is known
 POLL_SECONDS = 0.01  # between checks of a process that is about to end
+
+
+class Process(Protocol):
+    """A process of this machine, or of another one."""
+
+    @property
+    def pid(self) -> Any:
+        """Its name in the log."""
+
+    def poll(self) -> int | None:
+        """Its exit code; None while it runs."""
+
+    def kill(self) -> None:
+        """Has no effect on a process that has ended."""
 
 
 @dataclass(eq=False)
 class ChildProcess:
     """The parent's end of the socket."""
 
-    process: subprocess.Popen[bytes]
+    process: Process
     reader: StreamReader
     writer: StreamWriter
 
@@ -104,6 +120,8 @@ def python_path() -> dict[str, str]:
 
 def describe_exit(code: int) -> str:
     """An exit code in words: "signal SIGKILL", "exit code 1"."""
+    if code == LOST:
+        return "it is gone"
     if code >= 0:
         return f"exit code {code}"
     try:

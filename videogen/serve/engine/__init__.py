@@ -10,7 +10,8 @@ placement.py       which replica gets a stream
 scheduler.py       which streams a model process works on, and which wait
 retention.py       which finished streams and jobs are dropped, and which idle stream makes room
 supervisor.py      keeps a model process running
-launcher.py        where model processes come from
+launcher.py        model processes of this machine
+ray_launcher.py    model processes in a Ray cluster
 broadcast.py       encodes the frames of a stream once for all viewers
 fanout.py          a queue for each viewer
 events.py          what viewers of a preview receive besides frames

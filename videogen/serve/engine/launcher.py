@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from videogen.errors import CheckpointError, DataError, NumbersError, ResourceError, UsageError, VideogenError
 from videogen.serve.child_process import ChildProcess, child_environment, describe_exit
@@ -31,14 +31,9 @@ class ModelProcessLauncher:
 
     async def start(self) -> tuple[ChildProcess, Ready]:
         """Returns when the model is loaded; VideogenError of the right kind if it cannot be."""
-        options = {
-            "model": str(self.model),
-            "device": self.device,
-            "dtype": self.dtype,
-            "threads": self.threads,
-        }
+        options = json.dumps(worker_options(self.model, self.device, self.dtype, self.threads))
         try:
-            child = await ChildProcess.start(WORKER, [json.dumps(options)], child_environment(self.threads))
+            child = await ChildProcess.start(WORKER, [options], child_environment(self.threads))
         except OSError as error:  # out of memory, processes or descriptors
             raise ResourceError(f"{self.model}: its process cannot be started ({error.strerror or error})") from None
         return child, await receive_ready(child, self.model)
@@ -51,6 +46,11 @@ def local_launchers(
     spread = device == "cuda" and count > 1
     devices = [f"cuda:{number}" if spread else device for number in range(count)]
     return [ModelProcessLauncher(model, each, dtype, threads) for each in devices]
+
+
+def worker_options(model: Path, device: str | None, dtype: str | None, threads: int | None) -> dict[str, Any]:
+    """What the worker is told when it starts."""
+    return {"model": str(model), "device": device, "dtype": dtype, "threads": threads}
 
 
 async def receive_ready(child: ChildProcess, model: Path) -> Ready:

@@ -1,6 +1,7 @@
 """A replica: one model process, the streams that run on it, and whose turn it is."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ from videogen.serve.limits import ServerLimits
 from videogen.serve.messages import FrameBatch, Message, Ready
 from videogen.serve.requests import GenerationParams
 
+LOG = logging.getLogger(__name__)
 POLL_SECONDS = 0.05  # between looks at a replica that drains or restarts
 
 
@@ -106,6 +108,8 @@ class Replica:
             self.seconds += message.prior_seconds + message.decoder_seconds
         stream = self.streams.get(getattr(message, "id", ""))
         if isinstance(message, Ready) and self._context is not None:
+            if message.info["fingerprint"] != self._context.info.fingerprint:
+                LOG.warning("%s read other weights than the server began with; restart the server", self.name)
             self._context.reschedule()
         elif stream is not None and stream.started:  # else a late message for a stream that begins again
             stream.on_message(message)

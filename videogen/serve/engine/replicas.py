@@ -131,6 +131,8 @@ class Replicas:
         assert self._context is not None
         LOG.info("all model processes are restarted, one after the other")
         for replica in self._all:
+            if replica.supervisor.failure is not None:
+                continue  # it is being started again and again already
             replica.draining = True
             try:
                 await self._drain(replica)

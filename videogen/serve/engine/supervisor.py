@@ -92,7 +92,7 @@ class Supervisor:
             exit_line = describe_exit(stopping.result()) if stopping.done() else "it no longer answers"
             reason, self._kill_reason = self._kill_reason or exit_line, ""
             level, self._planned = logging.INFO if self._planned else logging.ERROR, False
-            LOG.log(level, "%s (%d) has ended: %s; it is being started again", self.name, child.process.pid, reason)
+            LOG.log(level, "%s (%s) has ended: %s; it is being started again", self.name, child.process.pid, reason)
             self.on_death(reason)
             await stopping
             await self._restart()
@@ -122,7 +122,7 @@ class Supervisor:
                 self.on_death(f"it cannot be started again: {error}")
             else:
                 self.failure, self.restarts = None, self.restarts + 1
-                LOG.info("%s (%d) was started again and works", self.name, self.child.process.pid)
+                LOG.info("%s (%s) was started again and works", self.name, self.child.process.pid)
                 self._touch()
                 self.on_message(ready)
 

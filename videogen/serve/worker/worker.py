@@ -179,9 +179,8 @@ def warm_up(pipe: "VideoPipeline") -> None:
         pass
 
 
-def main(arguments: list[str]) -> int:
-    connection = MessageSocket(socket.socket(fileno=int(arguments[0])))
-    options: dict[str, Any] = json.loads(arguments[1])
+def serve_model(connection: MessageSocket, options: dict[str, Any]) -> int:
+    """Load a model, and work until the connection ends; returns the exit code."""
     with log_on_stderr(), suppress(*DISCONNECTED):
         try:
             pipe = load_pipeline(Path(options.pop("model")), **options)
@@ -195,6 +194,11 @@ def main(arguments: list[str]) -> int:
         connection.send(Ready(describe_model(pipe)))
         Worker(connection, pipe).run()
     return 0
+
+
+def main(arguments: list[str]) -> int:
+    connection = MessageSocket(socket.socket(fileno=int(arguments[0])))
+    return serve_model(connection, json.loads(arguments[1]))
 
 
 if __name__ == "__main__":
