@@ -14,10 +14,16 @@ import httpx
 import pytest
 
 from tests.serve.scenes import RING, STAR, finished, pieces_of, until
-from videogen.errors import UsageError
+from videogen.errors import ResourceError, UsageError
 from videogen.serve.engine.engine import Engine
 from videogen.serve.engine.launcher import ModelProcessLauncher
-from videogen.serve.engine.ray_launcher import SECRET_BYTES, ray_cluster, ray_launchers, receive_greeting
+from videogen.serve.engine.ray_launcher import (
+    SECRET_BYTES,
+    check_reachable,
+    ray_cluster,
+    ray_launchers,
+    receive_greeting,
+)
 from videogen.serve.limits import ServerLimits
 from videogen.serve.requests import GenerationParams
 
@@ -45,12 +51,17 @@ def test_only_the_actor_with_the_secret_is_connected():
     asyncio.run(scene())
 
 
-def test_what_cannot_be_is_a_usage_error(monkeypatch, tmp_path):
+def test_what_cannot_be_is_one_clear_line(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UsageError, match="cluster"), ray_cluster(None, 1):
         pass
     with pytest.raises(UsageError, match="cuda:1"), ray_launchers(tmp_path, "cuda:1", None, None, 2, None):
         pass
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+        with pytest.raises(ResourceError, match="refused"):
+            check_reachable(f"127.0.0.1:{unheard.getsockname()[1]}")
+    check_reachable("auto")
 
 
 @pytest.mark.services

@@ -173,6 +173,7 @@ async def run(
     from videogen.serve.http.server import StudioServer, bind, url_of
     from videogen.serve.limits import ServerLimits
 
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until there is something to restart
     with bind(host, port) as listener, processes as launchers:
         most = connection_limit()  # before anything else opens files
         logging.getLogger("videogen.serve").info("loading %s", model)

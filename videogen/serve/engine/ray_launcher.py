@@ -28,6 +28,7 @@ OBJECT_STORE = 128 * 2**20  # bytes: nothing goes through it, and Ray would take
 SECRET_BYTES, PID_BYTES = 32, 4  # what an actor sends first
 GREETING_SECONDS = 5.0  # for them to arrive
 PLACE_SECONDS = 120.0  # for the cluster to start an actor
+CONNECT_SECONDS = 5.0  # for the head of a cluster to answer
 POLL_SECONDS = 0.1  # between looks at an actor that is being started
 DEATH_SECONDS = 2.0  # for Ray to report the end of an actor that was killed
 
@@ -53,6 +54,8 @@ def ray_cluster(address: str | None, cpus: int) -> Iterator[None]:
     address = address or os.environ.get("RAY_ADDRESS")
     if address is not None and address.startswith("ray://"):
         raise UsageError(f"--address {address}: run the server on a machine of the cluster, with --address auto")
+    if address is not None:
+        check_reachable(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     own = {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": OBJECT_STORE}
     handler = signal.getsignal(signal.SIGTERM)
@@ -66,6 +69,17 @@ def ray_cluster(address: str | None, cpus: int) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def check_reachable(address: str) -> None:
+    """ResourceError if nobody listens at HOST:PORT: Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit():
+        try:
+            socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise ResourceError(f"--address {address}: no Ray cluster there ({reason})") from None
 
 
 class ActorProcess:

@@ -6,6 +6,7 @@
 import json
 import logging
 import math
+import signal
 import socket
 import sys
 import time
@@ -197,6 +198,7 @@ def serve_model(connection: MessageSocket, options: dict[str, Any]) -> int:
 
 
 def main(arguments: list[str]) -> int:
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # for the server alone, which some systems do not single out
     connection = MessageSocket(socket.socket(fileno=int(arguments[0])))
     return serve_model(connection, json.loads(arguments[1]))
 
