@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,7 @@ from tests.serve.scenes import RING, STAR, finished, pieces_of, until
 from tests.serve.scripted import ScriptedProcess, scripted
 from videogen.errors import ResourceError
 from videogen.serve.engine.engine import Engine
-from videogen.serve.engine.launcher import ModelProcessLauncher
+from videogen.serve.engine.launcher import ModelProcessLauncher, local_launchers
 from videogen.serve.engine.placement import choose, moves
 from videogen.serve.limits import ServerLimits
 from videogen.serve.requests import GenerationParams
@@ -53,6 +54,14 @@ def test_work_waits_nowhere_while_another_replica_has_less_to_do():
         assert not usable or not any(spot.unstarted for spot in spots if not spot.usable)
         if usable:
             assert choose(spots).load == least
+
+
+def test_each_replica_has_a_gpu_of_its_own():
+    def devices(device, count):
+        return [launcher.device for launcher in local_launchers(Path("play"), device, None, 1, count)]
+
+    assert devices("cuda", 3) == ["cuda:0", "cuda:1", "cuda:2"]
+    assert (devices("cuda", 1), devices("cuda:1", 2), devices("cpu", 2)) == (["cuda"], ["cuda:1"] * 2, ["cpu"] * 2)
 
 
 def owners(scripts: list[ScriptedProcess]) -> dict[str, int]:

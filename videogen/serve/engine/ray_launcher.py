@@ -127,7 +127,7 @@ class RayLauncher:
 
         threads, secret = self.threads or 1, secrets.token_bytes(SECRET_BYTES)
         place = {"num_cpus": threads, "num_gpus": int(self.device == "cuda")}
-        options = worker_options(self.model, self.device, self.dtype, threads)
+        options = worker_options(self.model.absolute(), self.device, self.dtype, threads)
         with socket.create_server((ray.util.get_node_ip_address(), 0)) as listener:
             listener.setblocking(False)
             process = ActorProcess(options, place, listener.getsockname()[:2], secret)
