@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.serve.test_validation import MASKED
 from videogen.serve.engine.engine import Engine
+from videogen.serve.engine.job_store import JobStore
 from videogen.serve.engine.video_job import VideoJob
 from videogen.serve.limits import ServerLimits
 from videogen.serve.messages import ChangeStream, FrameBatch, Message, Ready, StartStream, StreamEnded
@@ -73,8 +74,8 @@ class ScriptedProcess:
 
 
 @asynccontextmanager
-async def scripted(script: ScriptedProcess, **limits: Any) -> AsyncIterator[Engine]:
-    engine = Engine(ServerLimits(**limits), script)  # type: ignore[arg-type]
+async def scripted(script: ScriptedProcess, store: JobStore | None = None, **limits: Any) -> AsyncIterator[Engine]:
+    engine = Engine(ServerLimits(**limits), script, store)  # type: ignore[arg-type]
     try:
         await engine._open()
         yield engine

@@ -38,6 +38,7 @@ NEEDED = ("starlette", "uvicorn", "websockets", "python_multipart")
 @click.option("--token-file", type=ANY_PATH, help=f"A file with the access token [env var: {TOKEN}, the token itself].")
 @click.option("--name", "names", multiple=True, help="Another host name of the server; repeatable.")
 @click.option("--root-path", default="", help="Path of the server behind a proxy, such as /studio.")
+@click.option("--state", type=ANY_PATH, help="A folder that keeps jobs and their videos over restarts.")
 @DTYPE
 @click.option("--open", "open_page", is_flag=True, help="Open the page in a browser.")
 @THREADS
@@ -51,6 +52,7 @@ def serve(
     token_file: Path | None,
     names: tuple[str, ...],
     root_path: str,
+    state: Path | None,
     device: str,
     dtype: str | None,
     open_page: bool,
@@ -77,7 +79,7 @@ def serve(
     access, root = access_policy(host, names, read_token(terminal, token_file)), normalize_root_path(root_path)
     with log_on_stderr(terminal.quiet):
         stopped_by_ctrl_c = asyncio.run(
-            run(terminal, model_or_bundled(model), access, root, host, port, device, dtype, threads, open_page)
+            run(terminal, model_or_bundled(model), access, root, host, port, state, device, dtype, threads, open_page)
         )
     raise KeyboardInterrupt if stopped_by_ctrl_c else Stopped
 
@@ -119,6 +121,7 @@ async def run(
     root: str,
     host: str,
     port: int,
+    state: Path | None,
     device: str,
     dtype: str | None,
     threads: int | None,
@@ -126,6 +129,7 @@ async def run(
 ) -> bool:
     """Serve until a signal; returns whether it was Ctrl-C. Binds the port first, to fail early if it is taken."""
     from videogen.serve.engine.engine import Engine
+    from videogen.serve.engine.job_store import DiskJobStore
     from videogen.serve.http.app import make_app
     from videogen.serve.http.app_context import make_context
     from videogen.serve.http.connections import connection_limit
@@ -134,8 +138,9 @@ async def run(
 
     with bind(host, port) as listener:
         most = connection_limit()  # before anything else opens files
+        store = None if state is None else DiskJobStore(state)
         logging.getLogger("videogen.serve").info("loading %s", model)
-        engine = await Engine.start(model, ServerLimits(), device, threads, dtype)
+        engine = await Engine.start(model, ServerLimits(), device, threads, dtype, store)
         try:
             context = make_context(engine, access, root)
             server = StudioServer(make_app(context), context.closing, engine.limits.body_bytes, most)

@@ -17,6 +17,8 @@ from pathlib import Path
 
 from sampling.config import RANDOM_SEEDS
 from videogen.serve.engine.engine_context import EngineContext, loop_time
+from videogen.serve.engine.job_store import JobStore
+from videogen.serve.engine.restore import restore_job, restore_stream
 from videogen.serve.engine.retention import jobs_to_evict, stream_to_stop, streams_to_evict
 from videogen.serve.engine.scheduler import Scheduler
 from videogen.serve.engine.stream import Stream
@@ -26,7 +28,6 @@ from videogen.serve.engine.video_job import VideoJob
 from videogen.serve.errors import BusyError, NotFoundError
 from videogen.serve.limits import ServerLimits
 from videogen.serve.media.mp4 import probe_format
-from videogen.serve.media.scratch_folder import ScratchFolder
 from videogen.serve.messages import Message, Ready
 from videogen.serve.model_info import ModelInfo
 from videogen.serve.requests import GenerationParams, InitialFrames
@@ -46,7 +47,7 @@ LOG = logging.getLogger(__name__)
 class Engine:
     """Made by `start`, ended by `close`; in between it runs in one event loop."""
 
-    def __init__(self, limits: ServerLimits, launcher: ModelProcessLauncher):
+    def __init__(self, limits: ServerLimits, launcher: ModelProcessLauncher, store: JobStore | None = None):
         self.limits = limits
         self.on_message: Callable[[Message], None] = self._on_message  # benchmarks replace it
         self._supervisor = Supervisor(launcher, lambda message: self.on_message(message), self._on_model_death)
@@ -56,7 +57,8 @@ class Engine:
         self._scheduler = Scheduler(limits.streams, limits.turn_seconds)
         self._totals = dict.fromkeys(COUNTERS, 0.0)
         self._threads = ThreadPoolExecutor(ENCODER_THREADS, "videogen encoder")
-        self._folder = ScratchFolder()
+        self._store = store or JobStore()
+        self._folder = self._store.folder
         self._housekeeper: asyncio.Task[None] | None = None
 
     @classmethod
@@ -67,9 +69,13 @@ class Engine:
         device: str | None = None,
         threads: int | None = None,
         dtype: str | None = None,
+        store: JobStore | None = None,
     ) -> "Engine":
-        """Returns when the model is loaded; VideogenError, for example CheckpointError, if it cannot be."""
-        engine = cls(limits or ServerLimits(), ModelProcessLauncher(model, device, dtype, threads))
+        """Returns when the model is loaded; VideogenError, for example CheckpointError, if it cannot be.
+
+        Takes the store over, and closes it.
+        """
+        engine = cls(limits or ServerLimits(), ModelProcessLauncher(model, device, dtype, threads), store)
         try:
             await engine._open()
         except BaseException:
@@ -86,6 +92,7 @@ class Engine:
         send, reschedule = self._supervisor.send, self._reschedule
         self._context = EngineContext(self.info, self.limits, mp4, send, reschedule, self._threads, self._totals)
         self._uploads = UploadReceiver(self.info, self.limits, self._totals)
+        await self._restore_jobs()
         self._housekeeper = asyncio.create_task(self._keep_house(), name="videogen housekeeping")
 
     async def close(self) -> None:
@@ -100,7 +107,7 @@ class Engine:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._supervisor.close()
         self._threads.shutdown()
-        self._folder.remove()
+        await self._store.close()
 
     def healthy(self) -> bool:
         """Whether there is a model process that can work."""
@@ -140,11 +147,14 @@ class Engine:
     async def submit(self, params: GenerationParams, owner: str = "") -> VideoJob:
         """InvalidParamError, or BusyError."""
         stream = self._admit(params, self.info.default_frames, self.limits.frames, owner, live=False)
-        job = self._jobs[stream.id] = VideoJob(stream, self._folder, self._delete_oldest)
+        job = self._jobs[stream.id] = VideoJob(stream, self._store, self._delete_oldest)
+        try:
+            await self._store.record(job)
+        except BaseException:
+            self._drop(job)
+            raise
         self._reschedule()
-        for old in jobs_to_evict(self._jobs.values(), self.limits):
-            old.discard()
-            del self._jobs[old.id]
+        self._evict_jobs()
         return job
 
     def job(self, id: str) -> VideoJob:
@@ -161,8 +171,18 @@ class Engine:
         if id in self._streams:
             self._streams.pop(id).end("stopped")
         else:
-            self.job(id).discard()
-            del self._jobs[id]
+            job = self.job(id)
+            await self._store.deleted(id)
+            self._drop(job)
+
+    def _drop(self, job: VideoJob) -> None:
+        job.discard()
+        self._jobs.pop(job.id, None)
+
+    def _evict_jobs(self) -> None:
+        for old in jobs_to_evict(self._jobs.values(), self.limits):
+            self._store.evicted(old.id)
+            self._drop(old)
 
     def _delete_oldest(self) -> bool:
         """When the disk is full: delete the oldest finished video. False if there is none."""
@@ -171,9 +191,20 @@ class Engine:
             return False
         oldest = min(finished, key=lambda job: job.stream.ended_at)
         LOG.warning("the disk is full: the oldest of %d videos is deleted to make room for a new one", len(finished))
-        oldest.discard()
-        del self._jobs[oldest.id]
+        self._store.evicted(oldest.id)
+        self._drop(oldest)
         return True
+
+    async def _restore_jobs(self) -> None:
+        """Take over the jobs of the server that had the store before."""
+        for record in await self._store.load():
+            stream = restore_stream(record, self._context)
+            self._tasks.add(stream.task)
+            stream.task.add_done_callback(self._tasks.discard)
+            job = self._jobs[stream.id] = VideoJob(stream, self._store, self._delete_oldest)
+            restore_job(record, job, self._context)
+        self._evict_jobs()
+        self._reschedule()
 
     # initial frames
 

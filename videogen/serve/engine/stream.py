@@ -52,8 +52,9 @@ class Stream:
         frames: int,
         live: bool = True,
         owner: str = "",
+        id: str = "",
     ):
-        self.id, self.owner = secrets.token_hex(16), owner
+        self.id, self.owner = id or secrets.token_hex(16), owner
         self.context, self.params, self.seed, self.frames = context, params, seed, frames
         self.live = live  # False: it belongs to a job
         self.prompt, self.transition, self.control = params.prompt, params.transition, params.control
@@ -182,6 +183,13 @@ class Stream:
         return await self.broadcast.recent_video(seconds, self.metadata())
 
     # for the engine
+
+    def restore_end(self, status: EndStatus, error: str | None, ended_at: float, frames_made: int) -> None:
+        """As it ended before the server was started."""
+        self.ended, self.error, self.ended_at = status, error, ended_at
+        self._usage.frames = frames_made
+        self.broadcast.end(self._end_event())
+        self._inbox.put_nowait(None)
 
     def schedule(self, position: int | None, now: float) -> None:
         """Give it a slot (None), or a position in the queue. A stream that wants no work gets neither."""

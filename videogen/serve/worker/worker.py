@@ -6,6 +6,7 @@
 import json
 import logging
 import math
+import signal
 import socket
 import sys
 import time
@@ -180,6 +181,7 @@ def warm_up(pipe: "VideoPipeline") -> None:
 
 
 def main(arguments: list[str]) -> int:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # for the server alone, which some systems do not single out
     connection = MessageSocket(socket.socket(fileno=int(arguments[0])))
     options: dict[str, Any] = json.loads(arguments[1])
     with log_on_stderr(), suppress(*DISCONNECTED):
