@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 FORMAT, TIME = "%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"
-PACKAGE, ACCESS = "videogen", "videogen.serve.access"
+PACKAGE = "videogen"
 LOG_FORMAT = "VIDEOGEN_LOG_FORMAT"  # environment variable: text or json; the model process inherits it
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 MAX_REPEATS, WINDOW_SECONDS = 3, 10.0  # messages of one kind that are written in a window
@@ -76,22 +76,26 @@ def request_scope(id: str) -> Iterator[None]:
 
 
 @contextmanager
-def log_on_stderr(quiet: bool = False) -> Iterator[None]:
-    """Warnings and errors of all packages; also our information, unless `quiet`. Requests are logged as JSON alone."""
-    as_json = os.environ.get(LOG_FORMAT) == "json"
+def log_on_stderr(quiet: bool = False, log_format: str | None = None) -> Iterator[None]:
+    """Warnings and errors of all packages; also our information, unless `quiet`.
+
+    Records with fields, of requests and of streams that end, are written as JSON alone, and each of them.
+    """
+    before = os.environ.get(LOG_FORMAT, "text")
+    os.environ[LOG_FORMAT] = log_format or before
+    as_json = os.environ[LOG_FORMAT] == "json"
     handler, root, ours = logging.StreamHandler(), logging.getLogger(), logging.getLogger(PACKAGE)
     handler.setFormatter(JsonFormatter() if as_json else logging.Formatter(FORMAT, TIME))
     repeats = RepeatFilter()
-    handler.addFilter(lambda record: record.name == ACCESS or repeats.filter(record))
-    level, access = ours.level, logging.getLogger(ACCESS)
+    handler.addFilter(lambda record: as_json if hasattr(record, "fields") else repeats.filter(record))
+    level = ours.level
     root.addHandler(handler)
     ours.setLevel(logging.WARNING if quiet else logging.INFO)
-    access.setLevel(logging.NOTSET if as_json else logging.WARNING)
     logging.captureWarnings(as_json)
     try:
         yield
     finally:
+        os.environ[LOG_FORMAT] = before
         logging.captureWarnings(False)
-        access.setLevel(logging.NOTSET)
         ours.setLevel(level)
         root.removeHandler(handler)

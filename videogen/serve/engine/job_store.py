@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
 from videogen.serve.engine.job_database import JobDatabase, JobRecord, RecordStatus
 from videogen.serve.errors import BusyError
-from videogen.serve.log import current_request_id
 from videogen.serve.media.scratch_folder import ScratchFolder
 from videogen.serve.media.state_folder import StateFolder, sync_file, write_synced
 from videogen.serve.requests import InitialFrames
@@ -200,7 +199,7 @@ def record_of(job: "VideoJob", status: RecordStatus = "unfinished", ended_at: fl
     return JobRecord(
         id=job.id,
         owner=stream.owner,
-        request_id=current_request_id(),
+        request_id=stream.request_id,
         params=job.params,
         seed=job.seed,
         frames=job.frames,

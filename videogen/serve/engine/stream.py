@@ -23,6 +23,7 @@ from videogen.serve.engine.fanout import PreviewEvent, Viewer
 from videogen.serve.engine.usage import StreamUsage
 from videogen.serve.engine.validation import check_control, check_text, check_transition
 from videogen.serve.errors import NotFoundError
+from videogen.serve.log import current_request_id
 from videogen.serve.media.mp4 import ClipBuffer
 from videogen.serve.messages import (
     Ack,
@@ -38,6 +39,7 @@ from videogen.serve.requests import GenerationParams, Transition
 
 StreamStatus = Literal["queued", "playing", "paused", "stopped", "failed"]
 EndStatus = Literal["stopped", "failed"]
+LOG = logging.getLogger(__name__)
 KEPT_CONTROLS = 64  # changes of the control: a player makes one in almost every latent frame
 
 
@@ -57,6 +59,7 @@ class Stream:
         self.id, self.owner = id or secrets.token_hex(16), owner
         self.context, self.params, self.seed, self.frames = context, params, seed, frames
         self.live = live  # False: it belongs to a job
+        self.request_id = current_request_id()
         self.prompt, self.transition, self.control = params.prompt, params.transition, params.control
         self.created_at, self._created = time.time(), loop_time()
         self.marks: list[PromptMark] = []
@@ -223,8 +226,7 @@ class Stream:
         if self.started and not self.complete:
             self.context.send(StopStream(self.id))
         self.has_slot, self.queue_position = False, None
-        outcome = "completed" if self.complete and status == "stopped" and not self.live else status
-        self.context.totals[f"{'streams' if self.live else 'jobs'}_{outcome}"] += 1
+        self.context.totals[f"{'streams' if self.live else 'jobs'}_{self._outcome}"] += 1
         self.broadcast.end(self._end_event())
         self._inbox.put_nowait(None)
         self.context.reschedule()
@@ -256,7 +258,7 @@ class Stream:
         )
         ahead = limits.ahead_seconds if self.live else None
         self.started = True
-        self.context.send(StartStream(self.id, params, ahead, initial.pixels if initial else b""))
+        self.context.send(StartStream(self.id, params, ahead, initial.pixels if initial else b"", self.request_id))
         self._release_initial_frames()
         self._request_masks()
 
@@ -275,13 +277,24 @@ class Stream:
         except VideogenError as error:
             self.end("failed", str(error))
         except Exception as error:
-            logging.getLogger(__name__).exception("stream %s", self.id)
+            LOG.exception("stream %s", self.id)
             self.end("failed", f"its frames cannot be encoded ({type(error).__name__})")
         finally:
             self._release_initial_frames()
             if not self.live:  # a job keeps a file
                 self.broadcast.buffer.clear()
             await self.broadcast.close()
+            self._log_end()
+
+    @property
+    def _outcome(self) -> str | None:
+        return "completed" if self.complete and self.ended == "stopped" and not self.live else self.ended
+
+    def _log_end(self) -> None:
+        """In its own task, which has the id of its request; why it failed could quote its prompt."""
+        kind, seconds = "stream" if self.live else "video", round(loop_time() - self._created, 3)
+        fields = {kind: self.id, "outcome": self._outcome, "frames": self.frames_made, "seconds": seconds}
+        LOG.info("%s %s %s", kind, self.id, self._outcome, extra={"fields": fields})
 
     async def _add_frames(self, batch: FrameBatch) -> None:
         info = self.context.info

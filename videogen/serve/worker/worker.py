@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from videogen.errors import VideogenError, is_out_of_memory
-from videogen.serve.log import log_on_stderr
+from videogen.serve.log import log_on_stderr, request_scope
 from videogen.serve.messages import (
     Ack,
     ChangeStream,
@@ -122,7 +122,8 @@ class Worker:
         except DISCONNECTED:
             raise
         except Exception as error:
-            message = StreamEnded(id, error_line(error))
+            with request_scope(active.start.request_id):
+                message = StreamEnded(id, error_line(error))
         finally:
             self.current = None
         self.connection.send(message)
