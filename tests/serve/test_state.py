@@ -3,6 +3,8 @@
 import asyncio
 import sqlite3
 import stat
+import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -14,6 +16,7 @@ from tests.serve.scenes import RING, finished, until
 from tests.serve.scripted import ScriptedProcess, job_done, scripted
 from tests.serve.test_validation import MASKED
 from videogen.errors import DataError, LockedError
+from videogen.serve.engine import video_job
 from videogen.serve.engine.engine import Engine
 from videogen.serve.engine.job_database import VERSION
 from videogen.serve.engine.job_store import LOST_FRAMES, LOST_VIDEO, MAX_CRASHES, DiskJobStore
@@ -39,7 +42,7 @@ async def crash(engine: Engine) -> None:
     assert isinstance(store, DiskJobStore)
     await store._run(store._database.close)
     store._database.forget_crashes = lambda: None  # type: ignore[method-assign]
-    store.failed = lambda job: None  # type: ignore[method-assign]
+    store.failed = lambda record: None  # type: ignore[method-assign]
 
 
 async def failed(engine: Engine, script: ScriptedProcess, reason: str) -> VideoJob:
@@ -116,6 +119,34 @@ def test_same_bytes_after_a_restart(home, tmp_path, monkeypatch):
         await store.close()
 
     home.run(scene())
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_the_server_ends_or_the_job_is_deleted_while_its_video_is_written(tmp_path, monkeypatch, deleted):
+    writing, write = threading.Event(), video_job.write_atomically
+
+    async def scene():
+        script = ScriptedProcess()
+        async with server(tmp_path, script) as engine:
+            job = await engine.submit(SHORT)
+
+            def slow(path: Path, data: bytes) -> None:
+                writing.set()
+                while job.stream.ended is None:
+                    time.sleep(0.01)
+                write(path, data)
+
+            monkeypatch.setattr(video_job, "write_atomically", slow)
+            script.makes(job.id)
+            script.ends(job.id)
+            await until(writing.is_set)
+            if deleted:
+                await engine.delete(job.id)
+        async with server(tmp_path) as engine:
+            assert [each.status for each in engine.jobs()] == ([] if deleted else ["completed"])
+        assert len(list((tmp_path / "videos").iterdir())) == len(engine.jobs())
+
+    asyncio.run(scene())
 
 
 def test_limits_hold_over_a_restart(tmp_path):

@@ -149,7 +149,7 @@ class Engine:
         stream = self._admit(params, self.info.default_frames, self.limits.frames, owner, live=False)
         job = self._jobs[stream.id] = VideoJob(stream, self._store, self._delete_oldest)
         try:
-            await self._store.record(job)
+            await self._store.add(job.record())
         except BaseException:
             self._drop(job)
             raise

@@ -12,16 +12,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
+from typing import TypeVar, TypeVarTuple
 
-from videogen.serve.engine.job_database import JobDatabase, JobRecord, RecordStatus
+from videogen.serve.engine.job_database import JobDatabase, JobRecord
 from videogen.serve.errors import BusyError
 from videogen.serve.media.scratch_folder import ScratchFolder
 from videogen.serve.media.state_folder import StateFolder, sync_file, write_synced
 from videogen.serve.requests import InitialFrames
-
-if TYPE_CHECKING:
-    from videogen.serve.engine.video_job import VideoJob
 
 Arguments = TypeVarTuple("Arguments")
 Result = TypeVar("Result")
@@ -42,13 +39,13 @@ class JobStore:
         """The jobs of earlier servers, in the order of their submission; the first call."""
         return []
 
-    async def record(self, job: "VideoJob") -> None:
+    async def add(self, record: JobRecord) -> None:
         """Store a new job before its client hears of it. BusyError if that is not possible now."""
 
-    async def completed(self, job: "VideoJob", when: float) -> None:
+    async def completed(self, record: JobRecord) -> None:
         """Store that its video is complete, before anybody hears of it. OSError if that is not possible."""
 
-    def failed(self, job: "VideoJob") -> None:
+    def failed(self, record: JobRecord) -> None:
         """Store soon that it failed, and why."""
 
     async def deleted(self, id: str) -> None:
@@ -114,15 +111,14 @@ class DiskJobStore(JobStore):
         self._database.end(failed)
         return failed
 
-    async def record(self, job: "VideoJob") -> None:
-        record = record_of(job)
+    async def add(self, record: JobRecord) -> None:
         try:
-            await self._run(self._record, record, record.params.initial_frames)
+            await self._run(self._add, record, record.params.initial_frames)
         except (OSError, sqlite3.Error) as error:
             LOG.error("a new job cannot be stored: %s", error)
             raise BusyError("the server cannot store a job now; try again later") from None
 
-    def _record(self, record: JobRecord, initial: InitialFrames | None) -> None:
+    def _add(self, record: JobRecord, initial: InitialFrames | None) -> None:
         if initial is not None:
             self.folder.recreate()
             write_synced(self.folder.initial_frames(record.id), initial.pixels)
@@ -132,20 +128,20 @@ class DiskJobStore(JobStore):
             self.folder.initial_frames(record.id).unlink(missing_ok=True)
             raise
 
-    async def completed(self, job: "VideoJob", when: float) -> None:
+    async def completed(self, record: JobRecord) -> None:
         try:
-            await self._run(self._completed, record_of(job, "completed", when))
+            await self._run(self._completed, record)
         except sqlite3.Error as error:
             full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
             raise OSError(errno.ENOSPC if full else errno.EIO, str(error)) from None
 
     def _completed(self, record: JobRecord) -> None:
         sync_file(self.folder.video(record.id))
-        self._database.end(replace(record, size=size_of(self.folder.video(record.id))))
+        self._database.end(record)
         self.folder.initial_frames(record.id).unlink(missing_ok=True)
 
-    def failed(self, job: "VideoJob") -> None:
-        self._run_later(self._failed, record_of(job, "failed", time.time()))
+    def failed(self, record: JobRecord) -> None:
+        self._run_later(self._failed, record)
 
     def _failed(self, record: JobRecord) -> None:
         self._database.end(record)
@@ -191,26 +187,6 @@ class DiskJobStore(JobStore):
                 LOG.error("the end of a job cannot be stored: %s", error)
 
         self._thread.submit(run)
-
-
-def record_of(job: "VideoJob", status: RecordStatus = "unfinished", ended_at: float | None = None) -> JobRecord:
-    """What is to be stored of a job now."""
-    stream = job.stream
-    return JobRecord(
-        id=job.id,
-        owner=stream.owner,
-        request_id=stream.request_id,
-        params=job.params,
-        seed=job.seed,
-        frames=job.frames,
-        created_at=job.created_at,
-        info=job.info,
-        status=status,
-        frames_made=stream.frames_made,
-        ended_at=ended_at,
-        size=job.size,
-        error=job.error,
-    )
 
 
 def size_of(file: Path) -> int:

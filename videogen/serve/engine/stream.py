@@ -23,7 +23,7 @@ from videogen.serve.engine.fanout import PreviewEvent, Viewer
 from videogen.serve.engine.usage import StreamUsage
 from videogen.serve.engine.validation import check_control, check_text, check_transition
 from videogen.serve.errors import NotFoundError
-from videogen.serve.log import current_request_id
+from videogen.serve.log import current_request_id, request_scope
 from videogen.serve.media.mp4 import ClipBuffer
 from videogen.serve.messages import (
     Ack,
@@ -226,7 +226,9 @@ class Stream:
         if self.started and not self.complete:
             self.context.send(StopStream(self.id))
         self.has_slot, self.queue_position = False, None
-        self.context.totals[f"{'streams' if self.live else 'jobs'}_{self._outcome}"] += 1
+        outcome = "completed" if self.complete and status == "stopped" and not self.live else status
+        self.context.totals[f"{'streams' if self.live else 'jobs'}_{outcome}"] += 1
+        self._log_end(outcome)
         self.broadcast.end(self._end_event())
         self._inbox.put_nowait(None)
         self.context.reschedule()
@@ -284,17 +286,13 @@ class Stream:
             if not self.live:  # a job keeps a file
                 self.broadcast.buffer.clear()
             await self.broadcast.close()
-            self._log_end()
 
-    @property
-    def _outcome(self) -> str | None:
-        return "completed" if self.complete and self.ended == "stopped" and not self.live else self.ended
-
-    def _log_end(self) -> None:
-        """In its own task, which has the id of its request; why it failed could quote its prompt."""
+    def _log_end(self, outcome: str) -> None:
+        """With the id of its own request; without the reason, which could quote its prompt."""
         kind, seconds = "stream" if self.live else "video", round(loop_time() - self._created, 3)
-        fields = {kind: self.id, "outcome": self._outcome, "frames": self.frames_made, "seconds": seconds}
-        LOG.info("%s %s %s", kind, self.id, self._outcome, extra={"fields": fields})
+        fields = {kind: self.id, "outcome": outcome, "frames": self.frames_made, "seconds": seconds}
+        with request_scope(self.request_id):
+            LOG.info("%s %s %s", kind, self.id, outcome, extra={"fields": fields})
 
     async def _add_frames(self, batch: FrameBatch) -> None:
         info = self.context.info

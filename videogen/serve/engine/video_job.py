@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from videogen.errors import ResourceError
+from videogen.serve.engine.job_database import JobRecord, RecordStatus
 from videogen.serve.engine.job_store import JobStore
 from videogen.serve.engine.stream import Stream
 from videogen.serve.errors import NotFoundError
@@ -30,6 +31,7 @@ class VideoJob:
         self._store, self._make_room = store, make_room
         self.completed_at: float | None = None
         self.size = 0  # bytes of its file
+        self._discarded = False
         stream.on_complete = self._save
         if stream.ended is None:
             stream.task.add_done_callback(lambda _: self._on_end())
@@ -89,6 +91,7 @@ class VideoJob:
 
     def discard(self) -> None:
         """Stop it and delete its file."""
+        self._discarded = True
         self.stream.end("stopped", "deleted")
         self._path.unlink(missing_ok=True)
 
@@ -101,16 +104,25 @@ class VideoJob:
             try:
                 self._store.folder.recreate()
                 await context.run_in_thread(write_atomically, self._path, mp4)
-                await self._store.completed(self, completed_at)
+                await self._store.completed(self.record("completed", completed_at, len(mp4)))
                 break
             except OSError as error:
                 if error.errno not in NO_SPACE or not self._make_room():
                     raise ResourceError(f"the video cannot be saved: {error.strerror or error}") from None
-        if self.stream.ended is not None:  # discarded while it was being written
+        if self._discarded:  # while it was being written
             self._path.unlink(missing_ok=True)
             return
         self.completed_at, self.size = completed_at, len(mp4)
 
     def _on_end(self) -> None:
         if self.stream.ended == "failed":
-            self._store.failed(self)
+            self._store.failed(self.record("failed", time.time()))
+
+    def record(self, status: RecordStatus = "unfinished", ended_at: float | None = None, size: int = 0) -> JobRecord:
+        """What is to be stored of it now."""
+        stream = self.stream
+        request = (self.id, stream.owner, stream.request_id, self.params, self.seed, self.frames, self.created_at)
+        made, error = stream.frames_made, self.error
+        return JobRecord(
+            *request, self.info, status=status, frames_made=made, ended_at=ended_at, size=size, error=error
+        )
