@@ -144,6 +144,28 @@ def test_state_of_another_server_and_a_damaged_one(capsys, tmp_path):
     assert (code, "damaged" in line) == (3, True)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "reason"),
+    [
+        (("--tls-cert", "cert.pem"), 2, "belong together"),
+        (("--tls-cert", "none.pem", "--tls-key", "none.pem"), 3, "none.pem: cannot be read"),
+        (("--trusted-proxy", "proxy.example.org"), 2, "give an address or a network"),
+        (("--check", "localhost:8000"), 2, "it must be an address such as"),
+        (("--state", "/dev/null/state"), 3, "jobs cannot be kept there"),
+    ],
+)
+def test_options_that_cannot_be_used(capsys, arguments, code, reason):
+    found, line = said(capsys, "--port", "0", *arguments)
+    assert (found, reason in line) == (code, True)
+
+
+def test_the_log_as_json_has_the_error_too(capsys, tmp_path):
+    code, line = said(capsys, "--port", "0", "--log-format", "json", "--model", str(tmp_path))
+    record = json.loads(line)
+    assert (code, record["level"], str(tmp_path) in record["message"]) == (4, "ERROR", True)
+    assert os.environ.get("VIDEOGEN_LOG_FORMAT", "text") == "text"
+
+
 @pytest.mark.slow
 def test_jobs_survive_kill_9(model, tmp_path):
     """The real command, killed in the middle of a job, and started again: same id, same seed, same bytes."""

@@ -69,7 +69,7 @@ class JobDatabase:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with self._readable():
+        with self.usable():
             self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             try:
                 self._prepare()
@@ -101,7 +101,7 @@ class JobDatabase:
     def load(self) -> list[JobRecord]:
         """All jobs in the order of their submission."""
         query = f"SELECT {', '.join(COLUMNS)} FROM jobs JOIN models ON jobs.model = models.id ORDER BY number"
-        with self._readable():
+        with self.usable():
             self._connection.execute("DELETE FROM models WHERE id NOT IN (SELECT model FROM jobs)")
             return [as_record(row) for row in self._connection.execute(query)]
 
@@ -151,9 +151,12 @@ class JobDatabase:
             raise
 
     @contextmanager
-    def _readable(self) -> Iterator[None]:
+    def usable(self) -> Iterator[None]:
+        """DataError for what goes wrong in it."""
         try:
             yield
+        except sqlite3.OperationalError as error:  # a full disk, or no right to write
+            raise DataError(f"{self.path}: cannot be used ({error})") from None
         except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
             raise DataError(
                 f"{self.path}: damaged ({error}); nothing was deleted. Put back a copy, or name another --state"

@@ -76,8 +76,9 @@ class DiskJobStore(JobStore):
         return await self._run(self._load)
 
     def _load(self) -> list[JobRecord]:
-        records = [self._checked(record) for record in self._database.load()]
-        self._database.count_crash()
+        with self._database.usable():
+            records = [self._checked(record) for record in self._database.load()]
+            self._database.count_crash()
         self._loaded = True
         completed = [record.id for record in records if record.status == "completed"]
         unfinished = [record.id for record in records if record.status == "unfinished"]
