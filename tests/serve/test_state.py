@@ -169,7 +169,7 @@ def test_files_without_a_job_are_removed_and_jobs_without_a_file_are_lost(tmp_pa
         async with server(tmp_path, script) as engine:
             job = await job_done(engine, script, SHORT)
             waiting = await engine.submit(replace(SHORT, initial_frames=CLIP))
-        (tmp_path / "videos" / f"{job.id}.mp4").unlink()
+        film = (tmp_path / "videos" / f"{job.id}.mp4").rename(tmp_path / "film.mp4")
         (tmp_path / "initial_frames" / f"{waiting.id}.rgb").write_bytes(b"torn")
         others = [tmp_path / "videos" / ("0" * 32 + end) for end in (".mp4", ".part")]
         mine = [tmp_path / "videos" / "holiday.mp4", tmp_path / "notes.txt"]
@@ -180,6 +180,9 @@ def test_files_without_a_job_are_removed_and_jobs_without_a_file_are_lost(tmp_pa
                 job.id: ("failed", LOST_VIDEO),
                 waiting.id: ("failed", LOST_FRAMES),
             }
+        film.rename(tmp_path / "videos" / f"{job.id}.mp4")
+        async with server(tmp_path) as engine:
+            assert [each.status for each in engine.jobs()] == ["failed", "completed"], "the file is back"
         assert not any(file.exists() for file in others)
         assert all(file.exists() for file in mine), "only what a server has named is deleted"
 

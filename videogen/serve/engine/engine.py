@@ -151,6 +151,7 @@ class Engine:
         try:
             await self._store.add(job.record())
         except BaseException:
+            self._store.evicted(job.id)  # it may have been stored when its client left
             self._drop(job)
             raise
         self._reschedule()

@@ -8,6 +8,7 @@ import errno
 import logging
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -80,21 +81,20 @@ class DiskJobStore(JobStore):
             records = [self._checked(record) for record in self._database.load()]
             self._database.count_crash()
         self._loaded = True
-        completed = [record.id for record in records if record.status == "completed"]
-        unfinished = [record.id for record in records if record.status == "unfinished"]
-        others = self.folder.remove_others(completed, unfinished)
+        others = self.folder.remove_others([record.id for record in records])
+        count = Counter(record.status for record in records)
         LOG.info(
-            "%s: %d videos, %d jobs to go on with, %d failed; %d files without a job were deleted",
-            *(self.folder.home, len(completed), len(unfinished), len(records) - len(completed) - len(unfinished)),
-            others,
+            "%s: %d finished videos, %d to be made, %d failed; %d files of no job were deleted",
+            *(self.folder.home, count["completed"], count["unfinished"], count["failed"], others),
         )
         return records
 
     def _checked(self, record: JobRecord) -> JobRecord:
         """The record, with the frames that an unfinished job begins with; as failed if what it needs is not there."""
-        if record.status == "completed":
-            return record if size_of(self.folder.video(record.id)) == record.size else self._fail(record, LOST_VIDEO)
-        if record.status == "failed":
+        if record.status == "completed" and size_of(self.folder.video(record.id)) != record.size:
+            LOG.warning("video %s: %s", record.id, LOST_VIDEO)  # not stored: the file may come back
+            return replace(record, status="failed", error=LOST_VIDEO, size=0)
+        if record.status != "unfinished":
             return record
         if record.crashes >= MAX_CRASHES:
             return self._fail(record, CRASHED)
@@ -108,8 +108,8 @@ class DiskJobStore(JobStore):
 
     def _fail(self, record: JobRecord, error: str) -> JobRecord:
         LOG.warning("video %s: %s", record.id, error)
-        failed = replace(record, status="failed", error=error, ended_at=record.ended_at or time.time(), size=0)
-        self._database.end(failed)
+        failed = replace(record, status="failed", error=error, ended_at=time.time())
+        self._failed(failed)
         return failed
 
     async def add(self, record: JobRecord) -> None:

@@ -10,7 +10,7 @@ import fcntl
 import os
 import re
 import socket
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -59,9 +59,9 @@ class StateFolder:
         """Their pixels: uint8 [count, height, width, 3]."""
         return self._initial / f"{id}.rgb"
 
-    def remove_others(self, videos: Iterable[str], initial_frames: Iterable[str]) -> int:
+    def remove_others(self, ids: Sequence[str]) -> int:
         """Delete the files of jobs other than these, which a server that was killed has left; how many there were."""
-        known = {*map(self.video, videos), *map(self.initial_frames, initial_frames)}
+        known = {*map(self.video, ids), *map(self.initial_frames, ids)}
         found = [file for folder in (self.path, self._initial) for file in folder.iterdir()]
         others = [file for file in found if OURS.fullmatch(file.name) and file not in known]
         for file in others:
