@@ -266,6 +266,8 @@ def test_a_database_that_cannot_be_read_is_left_alone(tmp_path):
     refused("damaged")
     database.write_bytes(b"x" * len(good))
     refused("damaged")
+    database.write_bytes(b"")
+    refused("empty")
     for change, reason in (
         (f"PRAGMA user_version = {VERSION + 1}", "later videogen"),
         ("PRAGMA application_id = 7", "another program"),

@@ -33,7 +33,8 @@ class StateFolder:
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._refuse_foreign()
             self._lock = acquire_lock(home)
-            self._make_folders()
+            self.recreate()
+            self._make_database()
         except OSError as error:
             raise DataError(f"{home}: jobs cannot be kept there ({error.strerror or error})") from None
 
@@ -42,15 +43,19 @@ class StateFolder:
         if found and DATABASE not in found:
             raise DataError(f"{self.home}: not empty, and without a {DATABASE}; name a new folder or that of a server")
 
-    def _make_folders(self) -> None:
-        for folder in (self.path, self._initial):
-            folder.mkdir(mode=0o700, exist_ok=True)
-        if not self.database.exists():
-            os.close(os.open(self.database, os.O_CREAT | os.O_RDWR, 0o600))
+    def _make_database(self) -> None:
+        """An empty file, which only a new folder may have: without its jobs, all videos would be deleted."""
+        os.close(os.open(self.database, os.O_CREAT | os.O_RDWR, 0o600))
+        if self.database.stat().st_size == 0 and any(self.path.iterdir()):
+            os.close(self._lock)
+            raise DataError(
+                f"{self.database}: empty, though {self.path} is not; put back a copy, or name another --state"
+            )
 
     def recreate(self) -> None:
         """Make the folders again if somebody has removed them."""
-        self._make_folders()
+        for folder in (self.path, self._initial):
+            folder.mkdir(mode=0o700, exist_ok=True)
 
     def video(self, id: str) -> Path:
         return self.path / f"{id}.mp4"
