@@ -1,5 +1,6 @@
 """`videogen serve` as it is typed: every mistake in one line, and a server that comes and goes as it should."""
 
+import asyncio
 import importlib
 import json
 import os
@@ -8,13 +9,18 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from tests.pipeline.tiny import write_model
 from videogen.cli import main
+from videogen.serve.engine.job_store import DiskJobStore
 
 command = importlib.import_module("videogen.cli.serve")  # the package's `serve` is the command itself
 TOKEN = "correct horse battery staple"
@@ -127,3 +133,82 @@ def test_it_serves_until_a_signal(model, number, code):
     assert "Traceback" not in err
     assert re.fullmatch(rf"20\d\d-\d\d-\d\dT[\d:]{{8}}[+-]\d{{4}} INFO loading {model}", err.splitlines()[0])
     assert TOKEN not in err
+
+
+def test_state_of_another_server_and_a_damaged_one(capsys, tmp_path):
+    store = DiskJobStore(tmp_path)
+    code, line = said(capsys, "--port", "0", "--state", str(tmp_path))
+    assert (code, "in use by the server" in line) == (7, True)
+    asyncio.run(store.close())
+    (tmp_path / "jobs.sqlite3").write_bytes(b"not a database at all")
+    code, line = said(capsys, "--port", "0", "--state", str(tmp_path))
+    assert (code, "damaged" in line) == (3, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "reason"),
+    [
+        (("--tls-cert", "cert.pem"), 2, "belong together"),
+        (("--tls-cert", "none.pem", "--tls-key", "none.pem"), 3, "none.pem: cannot be read"),
+        (("--trusted-proxy", "proxy.example.org"), 2, "give an address or a network"),
+        (("--check", "localhost:8000"), 2, "it must be an address such as"),
+        (("--state", "/dev/null/state"), 3, "jobs cannot be kept there"),
+    ],
+)
+def test_options_that_cannot_be_used(capsys, arguments, code, reason):
+    found, line = said(capsys, "--port", "0", *arguments)
+    assert (found, reason in line) == (code, True)
+
+
+def test_the_log_as_json_has_the_error_too(capsys, tmp_path):
+    code, line = said(capsys, "--port", "0", "--log-format", "json", "--model", str(tmp_path))
+    record = json.loads(line)
+    assert (code, record["level"], str(tmp_path) in record["message"]) == (4, "ERROR", True)
+    assert os.environ.get("VIDEOGEN_LOG_FORMAT", "text") == "text"
+
+
+@pytest.mark.slow
+def test_jobs_survive_kill_9(model, tmp_path):
+    """The real command, killed in the middle of a job, and started again: same id, same seed, same bytes."""
+    arguments = ["--model", str(model), "--state", str(tmp_path / "state"), "--port", "0", "--threads", "1", "--json"]
+    request = {"prompt": "x", "frames": 300}
+    with running(*arguments) as (process, client):
+        done = finished(client, client.post("/v1/videos", json={**request, "frames": 9}).json()["id"])
+        film = client.get(f"/v1/videos/{done['id']}/content").content
+        job = client.post("/v1/videos", json=request).json()
+        while client.get(f"/v1/videos/{job['id']}").json()["progress"] < 10:
+            time.sleep(0.02)
+        process.kill()
+    with running(*arguments) as (process, client):
+        assert client.get(f"/v1/videos/{done['id']}").json() == done
+        assert client.get(f"/v1/videos/{done['id']}/content").content == film
+        again = finished(client, job["id"])
+        assert (again["seed"], again["created_at"]) == (job["seed"], job["created_at"])
+        same = finished(client, client.post("/v1/videos", json={**request, "seed": job["seed"]}).json()["id"])
+        films = [client.get(f"/v1/videos/{each['id']}/content").content for each in (again, same)]
+        assert films[0] == films[1]
+        process.terminate()
+    assert process.returncode == 143
+
+
+@contextmanager
+def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
+    """`videogen serve` until it is ended, and a client of it."""
+    program = "import sys; from videogen.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", program, "serve", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = json.loads("".join(process.stdout.readline() for _ in range(4)))["url"]
+        try:
+            with httpx.Client(base_url=url, timeout=60) as client:
+                yield process, client
+            process.wait(60)
+        finally:
+            process.kill()
+
+
+def finished(client: httpx.Client, id: str) -> dict[str, Any]:
+    while (video := client.get(f"/v1/videos/{id}").json())["status"] in ("queued", "in_progress"):
+        time.sleep(0.02)
+    assert video["status"] == "completed", video
+    return dict(video)

@@ -149,6 +149,7 @@ class FakeJob:
     id: str = field(default_factory=lambda: secrets.token_hex(16))
     created_at: float = field(default_factory=time.time)
     error: str | None = None
+    info: ModelInfo = INFO
 
     @property
     def seed(self) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.serve.test_validation import MASKED
 from videogen.serve.engine.engine import Engine
+from videogen.serve.engine.job_store import JobStore
 from videogen.serve.engine.video_job import VideoJob
 from videogen.serve.limits import ServerLimits
 from videogen.serve.messages import ChangeStream, FrameBatch, Message, Ready, StartStream, StreamEnded
@@ -73,9 +74,9 @@ class ScriptedProcess:
 
 
 @asynccontextmanager
-async def scripted(*scripts: ScriptedProcess, **limits: Any) -> AsyncIterator[Engine]:
+async def scripted(*scripts: ScriptedProcess, store: JobStore | None = None, **limits: Any) -> AsyncIterator[Engine]:
     """One replica for each script."""
-    engine = Engine(ServerLimits(**limits), *scripts)
+    engine = Engine(ServerLimits(**limits), *scripts, store=store)
     try:
         await engine._open()
         yield engine

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,9 +15,11 @@ import httpx
 
 from tests.serve.fake_engine import FakeEngine
 from videogen.serve.http.access.security import AccessPolicy, access_policy
+from videogen.serve.http.access.trusted_proxies import Networks
 from videogen.serve.http.app import make_app
 from videogen.serve.http.app_context import AppContext, make_context
 from videogen.serve.http.server import StudioServer, bind, url_of
+from videogen.serve.http.tls import TlsFiles
 
 ERROR_TYPES = {"invalid_request_error", "not_found", "busy", "server_error"}
 
@@ -25,10 +28,17 @@ class Served:
     """A running server and its parts."""
 
     def __init__(
-        self, engine: Any, studio: AppContext, url: str, server: StudioServer, loop: asyncio.AbstractEventLoop
+        self,
+        engine: Any,
+        studio: AppContext,
+        url: str,
+        server: StudioServer,
+        loop: asyncio.AbstractEventLoop,
+        tls: TlsFiles | None = None,
     ):
         self.engine, self.studio, self.url, self.server, self.loop = engine, studio, url, server, loop
-        self.client = httpx.Client(base_url=url, timeout=30)
+        verify = True if tls is None else ssl.create_default_context(cafile=tls.certificate)
+        self.client = httpx.Client(base_url=url, timeout=30, verify=verify)
 
     @property
     def port(self) -> int:
@@ -46,7 +56,9 @@ class Served:
     def studio_routes(self) -> list[Any]:
         """The routes of the application behind its middleware."""
         app: Any = self.server.config.app
-        return list(app.app.app.routes)
+        while not hasattr(app, "routes"):
+            app = app.app
+        return list(app.routes)
 
     def waits_until(self, holds: Callable[[], bool]) -> None:
         """Wait for a condition; fails after a timeout."""
@@ -67,15 +79,17 @@ def served(
     engine: Any = None,
     loop: asyncio.AbstractEventLoop | None = None,
     root: str = "",
+    proxies: Networks = (),
+    tls: TlsFiles | None = None,
 ) -> Iterator[Served]:
     """A server with a fake engine by default; in a given event loop, or in its own."""
     with nullcontext(loop) if loop is not None else running_loop() as loop:
         engine = engine or FakeEngine(folder)
         listener = bind("127.0.0.1", 0)
-        studio = make_context(engine, access or access_policy("127.0.0.1"), root)
-        server = StudioServer(make_app(studio), studio.closing, engine.limits.body_bytes)
+        studio = make_context(engine, access or access_policy("127.0.0.1"), root, proxies)
+        server = StudioServer(make_app(studio), studio.closing, engine.limits.body_bytes, tls=tls)
         serving = asyncio.run_coroutine_threadsafe(server.serve([listener]), loop)
-        there = Served(engine, studio, url_of(listener), server, loop)
+        there = Served(engine, studio, url_of(listener, tls is not None), server, loop, tls)
         while not server.started and not serving.done():  # until then connections are refused
             time.sleep(0.005)
         try:

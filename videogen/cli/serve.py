@@ -9,6 +9,7 @@ import stat
 import webbrowser
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,15 +17,19 @@ from typing import TYPE_CHECKING
 import click
 
 from videogen.cli.exit_codes import Stopped
+from videogen.cli.health_check import check_health
 from videogen.cli.options import DEVICE, DTYPE, MODEL, THREADS, model_or_bundled
 from videogen.cli.param_types import ANY_PATH
 from videogen.cli.terminal import Terminal, terminal_options
-from videogen.errors import DataError, UsageError
+from videogen.errors import DataError, UsageError, VideogenError
+from videogen.serve.log import LOG_FORMAT, log_on_stderr
 
 if TYPE_CHECKING:
     from videogen.serve.engine.launcher import Launcher
     from videogen.serve.http.access.security import AccessPolicy
+    from videogen.serve.http.access.trusted_proxies import Networks
     from videogen.serve.http.server import StudioServer
+    from videogen.serve.http.tls import TlsFiles
 
 TOKEN = "VIDEOGEN_TOKEN"
 NEEDED = ("starlette", "uvicorn", "websockets", "python_multipart")
@@ -51,6 +56,25 @@ NEEDED = ("starlette", "uvicorn", "websockets", "python_multipart")
     help="Where the model processes run: on this machine, or in a Ray cluster.",
 )
 @click.option("--address", help="The Ray cluster, HOST:PORT or auto [default: $RAY_ADDRESS, or a new one here].")
+@click.option("--state", type=ANY_PATH, help="A folder that keeps jobs and their videos over restarts.")
+@click.option(
+    "--trusted-proxy",
+    "proxies",
+    multiple=True,
+    metavar="ADDRESS|NETWORK",
+    help="A proxy whose X-Forwarded-For, X-Forwarded-Proto and Forwarded count; repeatable.",
+)
+@click.option("--tls-cert", type=ANY_PATH, help="A certificate in PEM format: serve HTTPS.")
+@click.option("--tls-key", type=ANY_PATH, help="The key of the certificate.")
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    envvar=LOG_FORMAT,
+    default="text",
+    show_default=True,
+    help=f"json: a JSON object in each line, one for each request too [env var: {LOG_FORMAT}].",
+)
+@click.option("--check", metavar="URL", help="Only ask the server at this address whether it works: exit 0 or 1.")
 @DTYPE
 @click.option("--open", "open_page", is_flag=True, help="Open the page in a browser.")
 @THREADS
@@ -67,6 +91,12 @@ def serve(
     replicas: int,
     engine: str,
     address: str | None,
+    state: Path | None,
+    proxies: tuple[str, ...],
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    log_format: str,
+    check: str | None,
     device: str,
     dtype: str | None,
     open_page: bool,
@@ -87,19 +117,54 @@ def serve(
       videogen serve --replicas 4 --device cuda
       curl -N localhost:8000/v1/streams/ID/video | ffplay -
     """
+    if check is not None:
+        check_health(check)
+        return
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise UsageError(f"the server needs {', '.join(missing)}; `pip install -e '.[serve]'` in the checkout adds it")
     from videogen.serve.http.access.security import access_policy
+    from videogen.serve.http.access.trusted_proxies import trusted_networks
     from videogen.serve.http.root_path import normalize_root_path
-    from videogen.serve.log import log_on_stderr
+    from videogen.serve.http.tls import tls_files
 
     model = model_or_bundled(model)
-    processes = model_processes(engine, address, model, device, dtype, threads, replicas)
-    access, root = access_policy(host, names, read_token(terminal, token_file)), normalize_root_path(root_path)
-    with log_on_stderr(terminal.quiet):
-        stopped_by_ctrl_c = asyncio.run(run(terminal, model, access, root, host, port, processes, open_page))
-    raise KeyboardInterrupt if stopped_by_ctrl_c else Stopped
+    with log_on_stderr(terminal.quiet, log_format), end_in_log(log_format):
+        processes = model_processes(engine, address, model, device, dtype, threads, replicas)
+        token, tls = read_token(terminal, token_file), tls_files(tls_cert, tls_key)
+        if tls is not None:
+            note_if_public(terminal, tls.key, "the key")
+        access, root = access_policy(host, names, token), normalize_root_path(root_path)
+        binding = Binding(access, root, host, port, trusted_networks(proxies), tls)
+        stopped_by_ctrl_c = asyncio.run(run(terminal, model, binding, state, processes, open_page))
+        raise KeyboardInterrupt if stopped_by_ctrl_c else Stopped
+
+
+@dataclass(frozen=True)
+class Binding:
+    """Where and for whom the server is reachable."""
+
+    access: "AccessPolicy"
+    root: str
+    host: str
+    port: int
+    proxies: "Networks"
+    tls: "TlsFiles | None"
+
+
+@contextmanager
+def end_in_log(log_format: str) -> Iterator[None]:
+    """With JSON, the last line is a record too."""
+    try:
+        yield
+    except (VideogenError, Stopped, KeyboardInterrupt) as error:
+        if log_format == "text":
+            raise
+        failed = isinstance(error, VideogenError)
+        code = getattr(error, "exit_code", 130)
+        level = logging.ERROR if failed else logging.INFO
+        logging.getLogger("videogen.serve").log(level, "%s", error if failed else "stopped")
+        raise click.exceptions.Exit(code) from None
 
 
 def read_token(terminal: Terminal, file: Path | None) -> str | None:
@@ -108,14 +173,22 @@ def read_token(terminal: Terminal, file: Path | None) -> str | None:
     if file is None:
         return None if from_environment is None else from_environment.strip()
     try:
-        token, mode = file.read_text().strip(), file.stat().st_mode
+        token = file.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"{file}: the token cannot be read ({getattr(error, 'strerror', None) or 'not text'})"
         ) from None
-    if mode & (stat.S_IRGRP | stat.S_IROTH):
-        terminal.note(f"{file}: other users of this machine can read the token; run `chmod 600`")
+    note_if_public(terminal, file, "the token")
     return token
+
+
+def note_if_public(terminal: Terminal, file: Path, what: str) -> None:
+    if file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+        text = f"{file}: other users of this machine can read {what}; run `chmod 600`"
+        if os.environ.get(LOG_FORMAT) == "json":
+            logging.getLogger("videogen.serve").warning("%s", text)
+        else:
+            terminal.note(text)
 
 
 def pop_from_environment(name: str) -> str | None:
@@ -158,15 +231,14 @@ def model_processes(
 async def run(
     terminal: Terminal,
     model: Path,
-    access: "AccessPolicy",
-    root: str,
-    host: str,
-    port: int,
+    binding: Binding,
+    state: Path | None,
     processes: "AbstractContextManager[Sequence[Launcher]]",
     open_page: bool,
 ) -> bool:
     """Serve until a signal; returns whether it was Ctrl-C. Binds the port first, to fail early if it is taken."""
     from videogen.serve.engine.engine import Engine
+    from videogen.serve.engine.job_store import DiskJobStore
     from videogen.serve.http.app import make_app
     from videogen.serve.http.app_context import make_context
     from videogen.serve.http.connections import connection_limit
@@ -174,16 +246,18 @@ async def run(
     from videogen.serve.limits import ServerLimits
 
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until there is something to restart
-    with bind(host, port) as listener, processes as launchers:
+    with bind(binding.host, binding.port) as listener, processes as launchers:
         most = connection_limit()  # before anything else opens files
+        store = None if state is None else DiskJobStore(state)
         logging.getLogger("videogen.serve").info("loading %s", model)
-        engine = await Engine.open(ServerLimits(), launchers)
+        engine = await Engine.open(ServerLimits(), launchers, store)
         try:
             # not SIGHUP, which ends a server whose terminal is closed
             asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, engine.replicas.restart)
-            context = make_context(engine, access, root)
-            server = StudioServer(make_app(context), context.closing, engine.limits.body_bytes, most)
-            saying = asyncio.create_task(print_address(terminal, server, url_of(listener), engine.info.name, open_page))
+            context = make_context(engine, binding.access, binding.root, binding.proxies)
+            server = StudioServer(make_app(context), context.closing, engine.limits.body_bytes, most, binding.tls)
+            address = url_of(listener, tls=binding.tls is not None)
+            saying = asyncio.create_task(print_address(terminal, server, address, engine.info.name, open_page))
             await server.serve([listener])
             saying.cancel()
         finally:

@@ -29,6 +29,7 @@ class StartStream:
     params: GenerationParams  # seed and frames are set
     ahead_seconds: float | None  # video time that it may run ahead of real time; None: as fast as possible
     payload: bytes = field(default=b"", repr=False)  # pixels of the initial frames
+    request_id: str = ""  # for the log
 
     def __post_init__(self) -> None:
         if isinstance(self.params, Mapping):  # as it arrives

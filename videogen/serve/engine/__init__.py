@@ -3,6 +3,9 @@
 engine.py          Engine: admits requests, owns all streams and jobs; begin here
 stream.py          one stream, from its request to its end
 video_job.py       a job: a stream of fixed length whose mp4 is kept as a file
+job_store.py       what is kept of jobs: nothing, or all of it in the folder of --state
+job_database.py    the SQLite file in that folder
+restore.py         jobs of an earlier server
 validation.py      checks of a request, and warnings about it
 replicas.py        all model processes: started, restarted, and what becomes of the work of one that ends
 replica.py         one model process and its streams

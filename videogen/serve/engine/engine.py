@@ -18,8 +18,10 @@ from pathlib import Path
 
 from sampling.config import RANDOM_SEEDS
 from videogen.serve.engine.engine_context import EngineContext, loop_time
+from videogen.serve.engine.job_store import JobStore
 from videogen.serve.engine.launcher import Launcher, ModelProcessLauncher
 from videogen.serve.engine.replicas import Replicas
+from videogen.serve.engine.restore import restore_job, restore_stream
 from videogen.serve.engine.retention import jobs_to_evict, stream_to_stop, streams_to_evict
 from videogen.serve.engine.stream import Stream
 from videogen.serve.engine.validation import check_control, validate_request
@@ -27,7 +29,6 @@ from videogen.serve.engine.video_job import VideoJob
 from videogen.serve.errors import BusyError, NotFoundError
 from videogen.serve.limits import ServerLimits
 from videogen.serve.media.mp4 import probe_format
-from videogen.serve.media.scratch_folder import ScratchFolder
 from videogen.serve.model_info import ModelInfo
 from videogen.serve.requests import GenerationParams, InitialFrames
 from videogen.serve.uploads.receiver import UploadKind, UploadReceiver
@@ -46,7 +47,7 @@ LOG = logging.getLogger(__name__)
 class Engine:
     """Made by `start`, ended by `close`; in between it runs in one event loop."""
 
-    def __init__(self, limits: ServerLimits, *launchers: Launcher):
+    def __init__(self, limits: ServerLimits, *launchers: Launcher, store: JobStore | None = None):
         self.limits = limits
         self.replicas = Replicas(launchers, limits)
         self._streams: dict[str, Stream] = {}
@@ -54,7 +55,8 @@ class Engine:
         self._tasks: set[asyncio.Task[None]] = set()  # of all streams, dropped ones included
         self._totals = dict.fromkeys(COUNTERS, 0.0)
         self._threads = ThreadPoolExecutor(ENCODER_THREADS, "videogen encoder")
-        self._folder = ScratchFolder()
+        self._store = store or JobStore()
+        self._folder = self._store.folder
         self._housekeeper: asyncio.Task[None] | None = None
 
     @classmethod
@@ -65,14 +67,19 @@ class Engine:
         device: str | None = None,
         threads: int | None = None,
         dtype: str | None = None,
+        store: JobStore | None = None,
     ) -> "Engine":
         """With one replica, in a process of this machine."""
-        return await cls.open(limits or ServerLimits(), [ModelProcessLauncher(model, device, dtype, threads)])
+        launcher = ModelProcessLauncher(model, device, dtype, threads)
+        return await cls.open(limits or ServerLimits(), [launcher], store)
 
     @classmethod
-    async def open(cls, limits: ServerLimits, launchers: Sequence[Launcher]) -> "Engine":
-        """Returns when the model is loaded; VideogenError, for example CheckpointError, if it cannot be."""
-        engine = cls(limits, *launchers)
+    async def open(cls, limits: ServerLimits, launchers: Sequence[Launcher], store: JobStore | None = None) -> "Engine":
+        """Returns when the model is loaded; VideogenError, for example CheckpointError, if it cannot be.
+
+        Takes the store over, and closes it.
+        """
+        engine = cls(limits, *launchers, store=store)
         try:
             await engine._open()
         except BaseException:
@@ -98,6 +105,7 @@ class Engine:
         )
         self.replicas.open(self._context)
         self._uploads = UploadReceiver(self.info, self.limits, self._totals)
+        await self._restore_jobs()
         self._housekeeper = asyncio.create_task(self._keep_house(), name="videogen housekeeping")
 
     async def close(self) -> None:
@@ -112,7 +120,7 @@ class Engine:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.replicas.close()
         self._threads.shutdown()
-        self._folder.remove()
+        await self._store.close()
 
     def healthy(self) -> bool:
         """Whether there is a model process that can work."""
@@ -152,11 +160,15 @@ class Engine:
     async def submit(self, params: GenerationParams, owner: str = "") -> VideoJob:
         """InvalidParamError, or BusyError."""
         stream = self._admit(params, self.info.default_frames, self.limits.frames, owner, live=False)
-        job = self._jobs[stream.id] = VideoJob(stream, self._folder, self._delete_oldest)
+        job = self._jobs[stream.id] = VideoJob(stream, self._store, self._delete_oldest)
+        try:
+            await self._store.add(job.record())
+        except BaseException:
+            self._store.evicted(job.id)  # it may have been stored when its client left
+            self._drop(job)
+            raise
         self._reschedule()
-        for old in jobs_to_evict(self._jobs.values(), self.limits):
-            old.discard()
-            del self._jobs[old.id]
+        self._evict_jobs()
         return job
 
     def job(self, id: str) -> VideoJob:
@@ -173,8 +185,18 @@ class Engine:
         if id in self._streams:
             self._streams.pop(id).end("stopped")
         else:
-            self.job(id).discard()
-            del self._jobs[id]
+            job = self.job(id)
+            await self._store.deleted(id)
+            self._drop(job)
+
+    def _drop(self, job: VideoJob) -> None:
+        job.discard()
+        self._jobs.pop(job.id, None)
+
+    def _evict_jobs(self) -> None:
+        for old in jobs_to_evict(self._jobs.values(), self.limits):
+            self._store.evicted(old.id)
+            self._drop(old)
 
     def _delete_oldest(self) -> bool:
         """When the disk is full: delete the oldest finished video. False if there is none."""
@@ -183,9 +205,18 @@ class Engine:
             return False
         oldest = min(finished, key=lambda job: job.stream.ended_at)
         LOG.warning("the disk is full: the oldest of %d videos is deleted to make room for a new one", len(finished))
-        oldest.discard()
-        del self._jobs[oldest.id]
+        self._store.evicted(oldest.id)
+        self._drop(oldest)
         return True
+
+    async def _restore_jobs(self) -> None:
+        """Take over the jobs of the server that had the store before."""
+        for record in await self._store.load():
+            stream = restore_stream(record, self._context)
+            job = self._jobs[stream.id] = VideoJob(stream, self._store, self._delete_oldest)
+            restore_job(record, job, self._context)
+        self._evict_jobs()
+        self._reschedule()
 
     # initial frames
 

@@ -23,6 +23,7 @@ from videogen.serve.engine.fanout import PreviewEvent, Viewer
 from videogen.serve.engine.usage import StreamUsage
 from videogen.serve.engine.validation import check_control, check_text, check_transition
 from videogen.serve.errors import NotFoundError
+from videogen.serve.log import current_request_id, request_scope
 from videogen.serve.media.mp4 import ClipBuffer
 from videogen.serve.messages import (
     Ack,
@@ -38,6 +39,7 @@ from videogen.serve.requests import GenerationParams, Transition
 
 StreamStatus = Literal["queued", "playing", "paused", "stopped", "failed"]
 EndStatus = Literal["stopped", "failed"]
+LOG = logging.getLogger(__name__)
 KEPT_CONTROLS = 64  # changes of the control: a player makes one in almost every latent frame
 
 
@@ -58,6 +60,7 @@ class Stream:
         self.request = params  # `params` also holds what the model found out
         self.context, self.params, self.seed, self.frames = context, params, seed, frames
         self.live = live  # False: it belongs to a job
+        self.request_id = current_request_id()
         self.prompt, self.transition, self.control = params.prompt, params.transition, params.control
         self.created_at, self._created = time.time(), loop_time()
         self.marks: list[PromptMark] = []
@@ -189,6 +192,13 @@ class Stream:
 
     # for the engine
 
+    def restore_end(self, status: EndStatus, error: str | None, ended_at: float, frames_made: int) -> None:
+        """As it ended before the server was started."""
+        self.ended, self.error, self.ended_at = status, error, ended_at
+        self._usage.frames = frames_made
+        self.broadcast.end(self._end_event())
+        self._inbox.put_nowait(None)
+
     def schedule(self, position: int | None, now: float) -> None:
         """Give it a slot (None), or a position in the queue. A stream that wants no work gets neither."""
         has_slot, self.queue_position = position is None and self.wants_work, position
@@ -223,6 +233,7 @@ class Stream:
         self.has_slot, self.queue_position = False, None
         outcome = "completed" if self.complete and status == "stopped" and not self.live else status
         self.context.totals[f"{'streams' if self.live else 'jobs'}_{outcome}"] += 1
+        self._log_end(outcome)
         self.broadcast.end(self._end_event())
         self._inbox.put_nowait(None)
         self.context.reschedule()
@@ -231,6 +242,7 @@ class Stream:
         """A stream of the same request, seed and id; this one ends uncounted."""
         stream = Stream(self.context, self.request, self.seed, self.frames, self.live, self.owner, self.id)
         stream.created_at, stream._created, stream.deaths = self.created_at, self._created, self.deaths
+        stream.request_id = self.request_id
         self.ended = "stopped"
         self.context.send(StopStream(self.id))
         self._inbox.put_nowait(None)
@@ -263,7 +275,7 @@ class Stream:
         )
         ahead = limits.ahead_seconds if self.live else None
         self.started = True
-        self.context.send(StartStream(self.id, params, ahead, initial.pixels if initial else b""))
+        self.context.send(StartStream(self.id, params, ahead, initial.pixels if initial else b"", self.request_id))
         if self.on_lost is None:
             self._release_initial_frames()
         self._request_masks()
@@ -284,13 +296,20 @@ class Stream:
         except VideogenError as error:
             self.end("failed", str(error))
         except Exception as error:
-            logging.getLogger(__name__).exception("stream %s", self.id)
+            LOG.exception("stream %s", self.id)
             self.end("failed", f"its frames cannot be encoded ({type(error).__name__})")
         finally:
             self._release_initial_frames()
             if not self.live:  # a job keeps a file
                 self.broadcast.buffer.clear()
             await self.broadcast.close()
+
+    def _log_end(self, outcome: str) -> None:
+        """With the id of its own request; without the reason, which could quote its prompt."""
+        kind, seconds = "stream" if self.live else "video", round(loop_time() - self._created, 3)
+        fields = {kind: self.id, "outcome": outcome, "frames": self.frames_made, "seconds": seconds}
+        with request_scope(self.request_id):
+            LOG.info("%s %s %s", kind, self.id, outcome, extra={"fields": fields})
 
     async def _add_frames(self, batch: FrameBatch) -> None:
         info = self.context.info

@@ -3,15 +3,17 @@
 import errno
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 from videogen.errors import ResourceError
+from videogen.serve.engine.job_database import JobRecord, RecordStatus
+from videogen.serve.engine.job_store import JobStore
 from videogen.serve.engine.stream import Stream
 from videogen.serve.errors import NotFoundError
 from videogen.serve.media.mp4 import mux_mp4
-from videogen.serve.media.scratch_folder import ScratchFolder
+from videogen.serve.media.state_folder import write_atomically
+from videogen.serve.model_info import ModelInfo
 from videogen.serve.requests import GenerationParams
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
@@ -19,18 +21,27 @@ JobStatus = Literal["queued", "in_progress", "completed", "failed"]
 
 
 class VideoJob:
-    """Owns the file in `folder` that is named after its id. `make_room` deletes another job's file, if there is one."""
+    """Owns the file in the store's folder that is named after its id.
 
-    def __init__(self, stream: Stream, folder: ScratchFolder, make_room: Callable[[], bool]):
-        self.stream, self._path = stream, folder.path / f"{stream.id}.mp4"
-        self._folder, self._make_room = folder, make_room
+    `make_room` deletes another job's file, if there is one.
+    """
+
+    def __init__(self, stream: Stream, store: JobStore, make_room: Callable[[], bool]):
+        self.stream, self._path = stream, store.folder.path / f"{stream.id}.mp4"
+        self._store, self._make_room = store, make_room
         self.completed_at: float | None = None
         self.size = 0  # bytes of its file
+        self._discarded = False
         self._attach(stream)
 
     @property
     def id(self) -> str:
         return self.stream.id
+
+    @property
+    def info(self) -> ModelInfo:
+        """The model that it is for, or was made by."""
+        return self.stream.context.info
 
     @property
     def params(self) -> GenerationParams:
@@ -78,12 +89,15 @@ class VideoJob:
 
     def discard(self) -> None:
         """Stop it and delete its file."""
+        self._discarded = True
         self.stream.end("stopped", "deleted")
         self._path.unlink(missing_ok=True)
 
     def _attach(self, stream: Stream) -> None:
         self.stream = stream
         stream.on_complete, stream.on_lost = self._save, self._begin_again
+        if stream.ended is None:
+            stream.task.add_done_callback(lambda _: self._on_end())
 
     def _begin_again(self) -> Stream:
         """From the first frame, with the same seed: the bytes are the same."""
@@ -95,27 +109,30 @@ class VideoJob:
         broadcast, context = self.stream.broadcast, self.stream.context
         fragments = list(broadcast.buffer.fragments)
         mp4 = await context.run_in_thread(mux_mp4, context.format, fragments, self.stream.metadata())
+        completed_at = time.time()
         while True:
             try:
-                self._folder.recreate()
+                self._store.folder.recreate()
                 await context.run_in_thread(write_atomically, self._path, mp4)
+                await self._store.completed(self.record("completed", completed_at, len(mp4)))
                 break
             except OSError as error:
                 if error.errno not in NO_SPACE or not self._make_room():
                     raise ResourceError(f"the video cannot be saved: {error.strerror or error}") from None
-        if self.stream.ended is not None:  # discarded while it was being written
+        if self._discarded:  # while it was being written
             self._path.unlink(missing_ok=True)
             return
-        self.completed_at, self.size = time.time(), self._path.stat().st_size
+        self.completed_at, self.size = completed_at, len(mp4)
 
+    def _on_end(self) -> None:
+        if self.stream.ended == "failed":
+            self._store.failed(self.record("failed", time.time()))
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write all of it or nothing."""
-    part = path.with_suffix(".part")
-    try:
-        part.write_bytes(data)
-        part.replace(path)
-    except OSError:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise
+    def record(self, status: RecordStatus = "unfinished", ended_at: float | None = None, size: int = 0) -> JobRecord:
+        """What is to be stored of it now."""
+        stream = self.stream
+        request = (self.id, stream.owner, stream.request_id, self.params, self.seed, self.frames, self.created_at)
+        made, error = stream.frames_made, self.error
+        return JobRecord(
+            *request, self.info, status=status, frames_made=made, ended_at=ended_at, size=size, error=error
+        )

@@ -4,8 +4,10 @@ app.py                   all routes; begin here
 app_context.py           what every handler reads: engine, access, schemas, page
 errors.py                every error as clients see it
 server.py                uvicorn with our limits and shutdown
+tls.py                   a certificate and its key
 connections.py           how many connections there may be
 connection_protocol.py   uvicorn's protocols, with time limits and clear errors
+request_log.py           middleware: an id and a log record for each request
 body_drain.py            middleware: reads the rest of a body that was answered early
 root_path.py             middleware: a path prefix behind a proxy
 streaming_response.py    responses of unknown length

@@ -16,10 +16,12 @@ from sampling.config import orders_of
 from videogen.serve.errors import RETRY_AFTER, DomainError
 from videogen.serve.http import page_files
 from videogen.serve.http.access.security import AccessGuard
+from videogen.serve.http.access.trusted_proxies import ForwardedMiddleware
 from videogen.serve.http.app_context import AppContext, check_query, context_of
 from videogen.serve.http.body_drain import BodyDrain
 from videogen.serve.http.errors import ApiError, handle_exception, method_not_allowed
 from videogen.serve.http.parsing.request_schemas import size_of
+from videogen.serve.http.request_log import RequestLog, note_route
 from videogen.serve.http.root_path import RootPathMiddleware
 from videogen.serve.http.routes import login, streams, videos
 from videogen.serve.http.routes.metrics import metrics
@@ -35,6 +37,7 @@ def make_app(context: AppContext) -> ASGIApp:
         route("/page/{name}", GET=page_files.file),
         route("/login", GET=login.state, POST=login.login),
         route("/logout", POST=login.logout),
+        route("/health", GET=healthz),
         route("/healthz", GET=healthz),
         route("/readyz", GET=readyz),
         route("/metrics", GET=metrics),
@@ -63,20 +66,23 @@ def make_app(context: AppContext) -> ASGIApp:
     app.router.redirect_slashes = False
     app.state.context = context
     guarded = AccessGuard(BodyDrain(app), context.access)
-    return RootPathMiddleware(guarded, context.root) if context.root else guarded
+    logged = RequestLog(RootPathMiddleware(guarded, context.root) if context.root else guarded)
+    return ForwardedMiddleware(logged, context.proxies) if context.proxies else logged
 
 
 def route(path: str, **handlers: Handler) -> Route:
-    return Route(path, Endpoint(handlers))
+    return Route(path, Endpoint(path, handlers))
 
 
 class Endpoint:
     """All methods of one path; answers 405 for others, where Starlette would try the next route."""
 
-    def __init__(self, handlers: Mapping[str, Handler]) -> None:
+    def __init__(self, path: str, handlers: Mapping[str, Handler]) -> None:
+        self.path = path
         self.handlers = {**handlers, **({"HEAD": handlers["GET"]} if "GET" in handlers else {})}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        note_route(scope, self.path)
         request = Request(scope, receive, send)
         if request.method not in self.handlers:
             raise method_not_allowed(self.handlers)

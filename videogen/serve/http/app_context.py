@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import HTTPConnection, Request
 
 from videogen.serve.http.access.security import AccessPolicy
+from videogen.serve.http.access.trusted_proxies import Networks
 from videogen.serve.http.connections import client_key
 from videogen.serve.http.errors import ApiError
 from videogen.serve.http.page_files import PageFile, read_page
@@ -34,6 +35,7 @@ class AppContext:
     request_schemas: RequestSchemas
     pages: Mapping[str, PageFile]
     root: str = ""  # path prefix behind a proxy
+    proxies: Networks = ()  # whose X-Forwarded-For counts
     closing: asyncio.Event = field(default_factory=asyncio.Event)  # set at shutdown: endless responses end
     started_at: int = field(default_factory=lambda: int(time.time()))
 
@@ -46,8 +48,8 @@ class AppContext:
         return self.root + path
 
 
-def make_context(engine: "Engine", access: AccessPolicy, root: str = "") -> AppContext:
-    return AppContext(engine, access, build_request_schemas(engine.info, engine.limits), read_page(), root)
+def make_context(engine: "Engine", access: AccessPolicy, root: str = "", proxies: Networks = ()) -> AppContext:
+    return AppContext(engine, access, build_request_schemas(engine.info, engine.limits), read_page(), root, proxies)
 
 
 def context_of(connection: HTTPConnection) -> AppContext:
@@ -56,7 +58,7 @@ def context_of(connection: HTTPConnection) -> AppContext:
 
 
 def owner_of(connection: HTTPConnection) -> str:
-    """The client that a request is counted for; all clients behind one proxy count as one."""
+    """The client that a request is counted for; all clients behind a proxy that is not trusted count as one."""
     return client_key(connection.client.host) if connection.client else ""
 
 

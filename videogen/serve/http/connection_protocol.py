@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import re
+import secrets
 from typing import Any
 
 import h11
@@ -14,6 +15,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from videogen.serve.http.access.security import SECURITY_HEADERS
 from videogen.serve.http.connections import MAX_CONNECTIONS, client_key, connection_to_close
 from videogen.serve.http.errors import ApiError
+from videogen.serve.http.request_log import HEADER
 
 HEADER_SECONDS = 15.0  # for a request to arrive, or for more of a response to be read
 HEADER_BYTES = 32 * 2**10
@@ -123,6 +125,7 @@ class HttpProtocol(H11Protocol):
         )
         body = json.dumps(error.body()).encode()
         headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"}
+        headers[HEADER] = secrets.token_hex(16)
         response = h11.Response(
             status_code=error.status, headers=list({**headers, **SECURITY_HEADERS}.items()), reason=reason
         )

@@ -14,6 +14,7 @@ from uvicorn import Config, Server
 from videogen.errors import ResourceError
 from videogen.serve.http.connection_protocol import HttpProtocol, WebSocketProtocol
 from videogen.serve.http.connections import BACKLOG, MAX_CONNECTIONS
+from videogen.serve.http.tls import TlsFiles
 
 SEND_BUFFER_BYTES = 128 * 1024  # of the socket: small, so that a viewer that stops reading is noticed soon
 GRACE_SECONDS = 5.0  # for responses to end by themselves
@@ -23,7 +24,12 @@ class StudioServer(Server):
     """Serves until a signal arrives, and keeps that signal for the caller."""
 
     def __init__(
-        self, app: ASGIApp, closing: asyncio.Event, body_bytes: int, connection_limit: int = MAX_CONNECTIONS
+        self,
+        app: ASGIApp,
+        closing: asyncio.Event,
+        body_bytes: int,
+        connection_limit: int = MAX_CONNECTIONS,
+        tls: TlsFiles | None = None,
     ) -> None:
         super().__init__(
             Config(
@@ -42,6 +48,8 @@ class StudioServer(Server):
                 proxy_headers=False,
                 server_header=False,
                 timeout_graceful_shutdown=1,  # after our own grace period
+                ssl_certfile=None if tls is None else tls.certificate,
+                ssl_keyfile=None if tls is None else tls.key,
             )
         )
         logging.getLogger("python_multipart").setLevel(logging.ERROR)  # invalid forms are errors of clients
@@ -98,6 +106,6 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def url_of(listener: socket.socket) -> str:
+def url_of(listener: socket.socket, tls: bool = False) -> str:
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"

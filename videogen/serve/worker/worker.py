@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from videogen.errors import VideogenError, is_out_of_memory
-from videogen.serve.log import log_on_stderr
+from videogen.serve.log import log_on_stderr, request_scope
 from videogen.serve.messages import (
     Ack,
     ChangeStream,
@@ -122,7 +122,8 @@ class Worker:
         except DISCONNECTED:
             raise
         except Exception as error:
-            message = StreamEnded(id, error_line(error))
+            with request_scope(active.start.request_id):
+                message = StreamEnded(id, error_line(error))
         finally:
             self.current = None
         self.connection.send(message)
@@ -198,7 +199,8 @@ def serve_model(connection: MessageSocket, options: dict[str, Any]) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # for the server alone, which some systems do not single out
+    for number in (signal.SIGTERM, signal.SIGUSR1):  # for the server alone, which some systems do not single out
+        signal.signal(number, signal.SIG_IGN)
     connection = MessageSocket(socket.socket(fileno=int(arguments[0])))
     return serve_model(connection, json.loads(arguments[1]))
 

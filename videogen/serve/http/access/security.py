@@ -29,6 +29,7 @@ HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9][A-Za-z0-9.-]*)(?::[0-9]{1,5}
 ORIGIN = re.compile(r"https?://(.+)")
 PUBLIC_PATHS = (
     "/",
+    "/health",
     "/healthz",
     "/readyz",
     "/login",

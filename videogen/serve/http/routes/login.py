@@ -30,7 +30,7 @@ async def login(request: Request) -> Response:
         await access.token_throttle.delay_answer(request.scope, request.receive)
         raise ApiError(401, "this is not the token of the server", "token", "token")
     response = Response(status_code=204)
-    secure = request.headers.get("origin", "").startswith("https:")
+    secure = request.url.scheme == "https" or request.headers.get("origin", "").startswith("https:")
     cookie = access.logins.begin()
     response.set_cookie(
         COOKIE, cookie, LOGIN_SECONDS, path=context.at("/"), httponly=True, samesite="strict", secure=secure

@@ -141,6 +141,7 @@ def server_paths(context: AppContext) -> dict[str, Any]:
             "get": operation("The model", {200: json_content("Model")}, 400, 404),
         },
         "/v1/limits": {"get": operation("The limits of the server", {200: json_content("Limits")}, 400)},
+        "/health": {"get": operation("The same as /healthz", {200: json_content("Health")}, 503) | is_public},
         "/healthz": {"get": operation("Whether the server works", {200: json_content("Health")}, 503) | is_public},
         "/readyz": {
             "get": operation("Whether the server can accept a request now", {200: json_content("Ready")}, 503)

@@ -19,6 +19,7 @@ from videogen.serve.http.app_context import AppContext, context_of, owner_of
 from videogen.serve.http.errors import ApiError, to_api_error
 from videogen.serve.http.parsing.bodies import parse_json
 from videogen.serve.http.parsing.request_schemas import generation_params
+from videogen.serve.http.request_log import note_route
 from videogen.serve.http.routes.streams import stream_object
 from videogen.serve.http.streaming_response import ReaderStalledError, first_completed, raise_when_dropped, send_within
 
@@ -50,6 +51,7 @@ class RealtimeSession:
 
 
 async def realtime(socket: WebSocket) -> None:
+    note_route(socket.scope, "/v1/realtime/video")
     try:
         await serve_client(socket, context_of(socket))
     finally:  # closing would wait for the client without a limit

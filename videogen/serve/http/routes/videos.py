@@ -12,7 +12,6 @@ from videogen.serve.http.errors import ApiError
 from videogen.serve.http.parsing.bodies import content_type
 from videogen.serve.http.parsing.request_schemas import VIDEO_ID, generation_params, integer_schema, size_of
 from videogen.serve.http.parsing.schema import RequestSchema
-from videogen.serve.model_info import ModelInfo
 from videogen.serve.requests import InitialFrames
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ async def create(request: Request) -> Response:
     context = context_of(request)
     given, initial_frames = await read_params(request, context.request_schemas.video, {"input_reference": None})
     job = await context.engine.submit(generation_params(given, context.info, initial_frames), owner_of(request))
-    return JSONResponse(video_object(job, context.info))
+    return JSONResponse(video_object(job))
 
 
 async def extend(request: Request) -> Response:
@@ -50,7 +49,7 @@ async def extend(request: Request) -> Response:
     if initial_frames is None:
         initial_frames = await last_frames(request, video_id)
     job = await context.engine.submit(generation_params(given, context.info, initial_frames), owner_of(request))
-    return JSONResponse(video_object(job, context.info))
+    return JSONResponse(video_object(job))
 
 
 async def not_supported(request: Request) -> Response:
@@ -76,14 +75,14 @@ async def list_videos(request: Request) -> Response:
         if asked["after"] not in ids:
             raise ApiError(404, "there is no video with the id in after", "after", "gone")
         jobs = jobs[ids.index(asked["after"]) + 1 :]
-    page = [video_object(job, context.info) for job in jobs[: asked.get("limit", 20)]]
+    page = [video_object(job) for job in jobs[: asked.get("limit", 20)]]
     ends = {"first_id": page[0]["id"] if page else None, "last_id": page[-1]["id"] if page else None}
     return JSONResponse({"object": "list", "data": page, **ends, "has_more": len(jobs) > len(page)})
 
 
 async def retrieve(request: Request) -> Response:
     check_query(request)
-    return JSONResponse(video_object(job_of(request, request.path_params["id"]), context_of(request).info))
+    return JSONResponse(video_object(job_of(request, request.path_params["id"])))
 
 
 async def delete(request: Request) -> Response:
@@ -114,8 +113,9 @@ def require_completed(job: "VideoJob") -> "VideoJob":
     return job
 
 
-def video_object(job: "VideoJob", info: ModelInfo) -> dict[str, Any]:
+def video_object(job: "VideoJob") -> dict[str, Any]:
     """The JSON of a job."""
+    info = job.info
     failure = None if job.error is None else {"code": "generation_failed", "message": job.error}
     return {
         "id": PREFIX + job.id,
