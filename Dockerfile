@@ -35,6 +35,6 @@ WORKDIR /data
 # A token is required on any address but the container's own: VIDEOGEN_TOKEN, or --token-file with a secret.
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=10s --start-period=120s \
-    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/healthz', timeout=8)"]
+    CMD ["videogen", "serve", "--check", "http://127.0.0.1:8000"]
 ENTRYPOINT ["videogen"]
 CMD ["serve", "--host", "0.0.0.0", "--state", "/state"]

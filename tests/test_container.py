@@ -1,10 +1,7 @@
 """The container file copies what is there and starts what the server offers; no image is built here."""
 
 import json
-import re
 from pathlib import Path
-
-import pytest
 
 from videogen.cli import videogen_command
 from videogen.cli.serve import serve
@@ -36,11 +33,8 @@ def test_what_is_started_exists() -> None:
     assert {flag for flag in flags if flag.startswith("--")} <= known
 
 
-def test_the_check_asks_for_a_path_that_needs_no_token() -> None:
-    pytest.importorskip("starlette")
-    from videogen.serve.http.access.security import PUBLIC_PATHS
-
-    asked = re.search(r"http://127\.0\.0\.1:(\d+)(/\w+)", arguments("HEALTHCHECK")[0])
-    assert asked
-    assert asked[1] == arguments("EXPOSE")[0]
-    assert asked[2] in PUBLIC_PATHS
+def test_the_check_asks_the_port_that_is_served() -> None:
+    check = json.loads(arguments("HEALTHCHECK")[0].partition("CMD ")[2])
+    assert check == ["videogen", "serve", "--check", f"http://127.0.0.1:{arguments('EXPOSE')[0]}"]
+    assert {"--check", "--port"} <= {name for option in serve.params for name in option.opts}
+    assert next(option for option in serve.params if option.name == "port").default == int(arguments("EXPOSE")[0])
