@@ -1,0 +1,152 @@
+"""On a real Ray cluster the same bytes come out as here, also when a worker is killed in the middle."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.executors.conftest import ACTOR, kill
+from tests.tokens.conftest import contents, make_model, make_videos
+from videogen.data import Index, build_index
+from videogen.errors import DataError
+from videogen.executors.base import TIMED_OUT, Executor, TaskResult
+from videogen.models import TokenizerModel
+from videogen.tokens import encode
+
+pytestmark = pytest.mark.services
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = make_videos(tmp_path_factory.mktemp("videos") / "set")
+    (folder / "damaged.mp4").write_bytes(b"no video")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def index(videos: Path) -> Index:
+    return build_index(videos, workers=1)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> TokenizerModel:
+    return make_model(tmp_path_factory.mktemp("models") / "tokenizer")
+
+
+def killer(what: str) -> Callable[[int, int], None]:
+    """Kills once, when something is done and something is not."""
+    killed: list[bool] = []
+
+    def on_progress(done: int, total: int) -> None:
+        if done and not killed:
+            assert kill(what)
+            killed.append(True)
+
+    return on_progress
+
+
+def test_tasks_that_die_die_as_they_do_here(ray_executor: Executor) -> None:
+    tasks = [[signal.SIGCHLD, signal.SIGSEGV if number == 1 else signal.SIGCHLD] for number in range(4)]
+    results = dict(ray_executor.run_each(partial(map, signal.raise_signal), tasks))
+    assert results.pop(1) == TaskResult((None,), "signal SIGSEGV")
+    assert set(results.values()) == {TaskResult((None, None), None)}
+    slow = dict(ray_executor.run_each(partial(map, time.sleep), [[0.0, 3600.0]], lambda task: 2.0))
+    assert slow == {0: TaskResult((None,), TIMED_OUT)}
+
+
+@pytest.mark.parametrize("what", ["worker", "process"])
+def test_an_index_is_the_same_whoever_is_killed(
+    ray_executor: Executor, videos: Path, index: Index, tmp_path: Path, what: str
+) -> None:
+    out = tmp_path / "index.jsonl"
+    assert build_index(videos, out, executor=ray_executor, on_progress=killer(what)).refused == index.refused
+    build_index(videos, tmp_path / "local.jsonl", workers=1)
+    assert out.read_bytes() == (tmp_path / "local.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("what", ["worker", "process"])
+def test_tokens_are_the_same_whoever_is_killed(
+    ray_executor: Executor, index: Index, model: TokenizerModel, tmp_path: Path, what: str
+) -> None:
+    encode(index, tmp_path / "local", model, clips_per_shard=1)
+    encode(index, tmp_path / "ray", model, clips_per_shard=1, executor=ray_executor, on_progress=killer(what))
+    assert contents(tmp_path / "ray") == contents(tmp_path / "local")
+
+
+def test_a_path_that_a_node_does_not_see_stops_before_any_work(ray_executor: Executor, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=f"{tmp_path / 'absent'}: node .* does not see it"):
+        ray_executor.check([tmp_path, tmp_path / "absent"], tmp_path)
+    ray_executor.check([], tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def videogen(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment}
+    command = [sys.executable, "-m", "videogen", *arguments]
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def head() -> Iterator[str]:
+    """The client address of a cluster that `ray start` made."""
+    pytest.importorskip("ray")
+    ray = str(Path(sys.executable).with_name("ray"))
+    ports = ["--port=26379", "--ray-client-server-port=20001"]
+    quiet = ["--include-dashboard=false", "--disable-usage-stats", "--object-store-memory=134217728"]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([ray, "start", "--head", "--num-cpus=2", *ports, *quiet], env=env, check=True, capture_output=True)
+    try:
+        yield "ray://127.0.0.1:20001"
+    finally:
+        subprocess.run([ray, "stop"], check=True, capture_output=True)
+
+
+def test_the_commands_on_a_cluster_that_runs(head: str, videos: Path, index: Index, tmp_path: Path) -> None:
+    for name, options in {"local": (), "ray": ("--engine", "ray", "--address", head)}.items():
+        done = videogen("data", "index", str(videos), "--out", str(tmp_path / name), *options)
+        assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "ray").read_bytes() == (tmp_path / "local").read_bytes()
+    nobody = videogen("data", "index", str(videos), "--engine", "ray", "--address", "127.0.0.1:1")
+    assert nobody.returncode == 2
+    assert nobody.stderr.startswith("videogen: --address 127.0.0.1:1: cannot join it")
+    assert nobody.stderr.count("\n") == 1
+
+
+def ray_processes() -> dict[int, str]:
+    found = {}
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            name = place.read_bytes().decode(errors="replace")
+            if name.startswith("ray::") or "/ray/" in name:
+                found[int(place.parent.name)] = name
+    return found
+
+
+def added(before: Collection[int]) -> dict[int, str]:
+    return {number: name for number, name in ray_processes().items() if number not in before}
+
+
+def test_a_signal_ends_the_cluster_that_the_command_started(
+    videos: Path, model: TokenizerModel, tmp_path: Path
+) -> None:
+    pytest.importorskip("ray")
+    build_index(videos, workers=1)
+    arguments = ["encode", str(videos), str(tmp_path / "out"), "--model", str(model.path), "--engine", "ray"]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    before = ray_processes().keys()
+    running = subprocess.Popen([sys.executable, "-m", "videogen", *arguments], env=env, stderr=subprocess.DEVNULL)
+    while not any(name.startswith(ACTOR) for name in added(before).values()) and running.poll() is None:
+        time.sleep(0.05)
+    running.send_signal(signal.SIGINT)
+    assert running.wait() in (0, 130)
+    deadline = time.monotonic() + 60
+    while (left := added(before)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not left
