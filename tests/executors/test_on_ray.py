@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -119,34 +119,38 @@ def test_the_commands_on_a_cluster_that_runs(head: str, videos: Path, index: Ind
     assert nobody.stderr.count("\n") == 1
 
 
-def ray_processes() -> dict[int, str]:
-    found = {}
-    for place in Path("/proc").glob("[0-9]*/cmdline"):
-        with suppress(OSError):
-            name = place.read_bytes().decode(errors="replace")
-            if name.startswith("ray::") or "/ray/" in name:
-                found[int(place.parent.name)] = name
-    return found
+def family(process: int) -> set[int]:
+    """A process and all that descend from it."""
+    with suppress(OSError):
+        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+        return {process}.union(*(family(int(child)) for child in children))
+    return set()
 
 
-def added(before: Collection[int]) -> dict[int, str]:
-    return {number: name for number, name in ray_processes().items() if number not in before}
+def is_worker(process: int) -> bool:
+    with suppress(OSError):
+        return Path(f"/proc/{process}/cmdline").read_bytes().startswith(ACTOR.encode())
+    return False
 
 
 def test_a_signal_ends_the_cluster_that_the_command_started(
-    videos: Path, model: TokenizerModel, tmp_path: Path
+    videos: Path, index: Index, model: TokenizerModel, tmp_path: Path
 ) -> None:
     pytest.importorskip("ray")
-    build_index(videos, workers=1)
     arguments = ["encode", str(videos), str(tmp_path / "out"), "--model", str(model.path), "--engine", "ray"]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    before = ray_processes().keys()
-    running = subprocess.Popen([sys.executable, "-m", "videogen", *arguments], env=env, stderr=subprocess.DEVNULL)
-    while not any(name.startswith(ACTOR) for name in added(before).values()) and running.poll() is None:
-        time.sleep(0.05)
+    command = [sys.executable, "-m", "videogen", *arguments, "--clips-per-shard", "1"]
+    running = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
+    while not any(map(is_worker, started := family(running.pid))):
+        assert running.poll() is None
+        time.sleep(0.1)
     running.send_signal(signal.SIGINT)
-    assert running.wait() in (0, 130)
-    deadline = time.monotonic() + 60
-    while (left := added(before)) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert not left
+    assert running.communicate()[1] == "videogen: stopped\n"
+    assert running.returncode == 130
+    while any(Path(f"/proc/{process}").exists() for process in started):
+        time.sleep(0.1)
+    whole = contents(tmp_path / "out")
+    encode(index, tmp_path / "local", model, clips_per_shard=1)
+    assert whole.items() <= contents(tmp_path / "local").items()
+    encode(index, tmp_path / "out", model, clips_per_shard=1)
+    assert contents(tmp_path / "out") == contents(tmp_path / "local")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from videogen.errors import DataError, ResourceError, UsageError
-from videogen.executors.base import TaskResult, in_order, only_value
+from videogen.executors.base import TaskResult, in_order, only_value, with_errors
 from videogen.executors.chosen import open_executor
 from videogen.executors.node import NodeReport, refuse_other_node, report
 from videogen.executors.ray_executor import MAX_FAILED_STARTS, RayExecutor
@@ -108,11 +108,16 @@ def test_nodes_must_have_the_same_code_and_see_the_same_files(tmp_path: Path) ->
         refuse_other_node(own, NodeReport("far", "0", own.torch, ()))
 
 
+def failing(task: int) -> None:
+    raise DataError(f"{task} of a clip")
+
+
 def test_results_come_in_order_and_errors_of_tasks_are_raised() -> None:
     results = [TaskResult((number,), None) for number in range(4)]
     assert list(in_order((number, results[number]) for number in (2, 0, 3, 1))) == results
     with pytest.raises(DataError, match="of a clip"):
-        only_value(TaskResult((DataError("of a clip"),), None), "a clip")
+        only_value(TaskResult(tuple(with_errors(failing, 3)), None), "a clip")
+    assert only_value(TaskResult(tuple(with_errors(str, 3)), None), "a clip") == "3"
     with pytest.raises(ResourceError, match="the process of clip 3 died twice \\(signal SIGKILL\\)"):
         only_value(TaskResult((), "signal SIGKILL"), "clip 3")
 

@@ -1,5 +1,6 @@
 """The promise of an executor: every task ends, whoever dies, and a task's values do not depend on who ran it."""
 
+import pickle
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -92,15 +93,19 @@ def only_value(result: TaskResult, what: str) -> Any:
         raise ResourceError(
             f"the process of {what} died twice ({result.died}); if memory is short, use fewer --workers"
         )
-    value = result.values[-1]
+    value = pickle.loads(result.values[-1])
     if isinstance(value, Exception):
         raise value
     return value
 
 
 def with_errors(function: Callable[[Any], Any], task: Any) -> Iterator[Any]:
-    """What the function returns; its exception is yielded too, because one that is raised would end the process."""
+    """What the function returns; its exception is yielded too, because one that is raised would end the process.
+
+    As bytes, because torch sends tensors through memory that it shares with a process, which may die.
+    """
     try:
-        yield function(task)
+        value = function(task)
     except Exception as error:
-        yield error
+        value = error
+    yield pickle.dumps(value)
