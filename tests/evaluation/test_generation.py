@@ -18,6 +18,7 @@ from tests.evaluation.models import write_whole_model
 from tests.measures.folders import tiny_clip
 from videogen.cli import main
 from videogen.cli.evaluate.generation import generation
+from videogen.clip_spec import ClipSpec
 from videogen.errors import CheckpointError, DataError, UsageError
 from videogen.evaluation.distances.distance import Distance, references
 from videogen.evaluation.distances.extractor import Clips, sample_frames
@@ -34,10 +35,10 @@ from videogen.evaluation.generation.evaluator import (
     SAMPLES,
     Evaluator,
     evaluate_clips,
-    playroom_clips,
     shuffled_baseline,
 )
 from videogen.evaluation.generation.features import RandomMotionBank, random_filters
+from videogen.evaluation.generation.networks import ReferenceClips
 from videogen.evaluation.generation.oracle_scores import describe_errors, wilson_interval
 from videogen.evaluation.generation.pretrained import ClipScore, VideoMAEFeatures
 from videogen.evaluation.generation.prompts import Prompts, read_prompts
@@ -54,7 +55,8 @@ def prompts() -> Prompts:
 
 @pytest.fixture(scope="module")
 def evaluator() -> Evaluator:
-    (reference,) = references([BANK], playroom_clips(48, FRAMES, SIZE, SIZE, FPS))
+    true = ReferenceClips(None, 48, ClipSpec(SIZE, SIZE, FPS, FRAMES))
+    (reference,) = references([BANK], map(true.read, true.batches()))
     return Evaluator(FPS, FRAMES, (Distance(BANK, reference, "the playroom"),))
 
 
