@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -35,3 +35,15 @@ def kill(what: str) -> bool:
             os.kill(victim, signal.SIGKILL)
             return True
     return False
+
+
+def killer(what: str) -> Callable[[int, int], None]:
+    """Kills once, when something is done and something is not."""
+    killed: list[bool] = []
+
+    def on_progress(done: int, total: int) -> None:
+        if done and not killed:
+            assert kill(what)
+            killed.append(True)
+
+    return on_progress

@@ -5,14 +5,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.executors.conftest import ACTOR, kill
+from tests.executors.conftest import ACTOR, killer
 from tests.tokens.conftest import contents, make_model, make_videos
 from videogen.data import Index, build_index
 from videogen.errors import DataError
@@ -38,18 +38,6 @@ def index(videos: Path) -> Index:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> TokenizerModel:
     return make_model(tmp_path_factory.mktemp("models") / "tokenizer")
-
-
-def killer(what: str) -> Callable[[int, int], None]:
-    """Kills once, when something is done and something is not."""
-    killed: list[bool] = []
-
-    def on_progress(done: int, total: int) -> None:
-        if done and not killed:
-            assert kill(what)
-            killed.append(True)
-
-    return on_progress
 
 
 def test_tasks_that_die_die_as_they_do_here(ray_executor: Executor) -> None:
@@ -94,18 +82,22 @@ def videogen(*arguments: str, **environment: str) -> subprocess.CompletedProcess
 
 
 @pytest.fixture(scope="module")
-def head() -> Iterator[str]:
+def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The client address of a cluster that `ray start` made."""
     pytest.importorskip("ray")
-    ray = str(Path(sys.executable).with_name("ray"))
+    log = tmp_path_factory.mktemp("head") / "log"
     ports = ["--port=26379", "--ray-client-server-port=20001"]
     quiet = ["--include-dashboard=false", "--disable-usage-stats", "--object-store-memory=134217728"]
+    command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--num-cpus=2", *ports, *quiet]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    subprocess.run([ray, "start", "--head", "--num-cpus=2", *ports, *quiet], env=env, check=True, capture_output=True)
-    try:
-        yield "ray://127.0.0.1:20001"
-    finally:
-        subprocess.run([ray, "stop"], check=True, capture_output=True)
+    with log.open("w") as output:
+        running = subprocess.Popen(command, env=env, stdout=output, stderr=subprocess.STDOUT)
+    while "Ray runtime started" not in log.read_text():
+        assert running.poll() is None, log.read_text()
+        time.sleep(0.2)
+    yield "ray://127.0.0.1:20001"
+    running.terminate()
+    running.wait()
 
 
 def test_the_commands_on_a_cluster_that_runs(head: str, videos: Path, index: Index, tmp_path: Path) -> None:
