@@ -36,7 +36,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("what", ["worker", "process"])
 def test_a_tokenizer_has_the_same_report(ray_executor: Executor, tmp_path: Path, what: str) -> None:
-    write_playroom(tmp_path / "clips", PlayroomConfig(clips=20, size=64, frames=9))
+    write_playroom(tmp_path / "clips", PlayroomConfig(clips=20, size=64, frames=17))
     build_index(tmp_path / "clips", workers=1)
     model = load_tokenizer("playroom")
     figures = evaluate_tokenizer(model, tmp_path / "clips", out=tmp_path / "here")

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +23,9 @@ def cluster(address: str | None, cpus: int) -> Iterator[Any]:
     Without an address, to $RAY_ADDRESS; without that, to a cluster of this machine with so many `cpus`, which ends with
     the block.
     """
-    _use_token()
+    address = address or os.environ.get("RAY_ADDRESS")
+    if address is not None and address.startswith("ray://"):
+        _use_token()
     try:
         import ray
     except ImportError:
@@ -32,7 +35,7 @@ def cluster(address: str | None, cpus: int) -> Iterator[Any]:
         return
     handler = signal.getsignal(signal.SIGTERM)
     try:
-        _connect(ray, address or os.environ.get("RAY_ADDRESS"), cpus)
+        _connect(ray, address, cpus)
         _restore(handler)
         yield ray
     finally:
@@ -40,8 +43,9 @@ def cluster(address: str | None, cpus: int) -> Iterator[Any]:
 
 
 def _use_token() -> None:
-    """Ray's clusters ask for a token where there is one; a client at ray:// sends it only if it is told so."""
-    if "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ or TOKEN.is_file():
+    """Newer clusters ask for a token; a client sends it only if it is told so before Ray is imported."""
+    named = "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ
+    if "ray" not in sys.modules and (named or TOKEN.is_file()):
         os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
