@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from videogen.clip_spec import ClipSpec
 from videogen.evaluation.distances.distance import TITLES, Distance, references
 from videogen.evaluation.distances.extractor import Extractor
 from videogen.evaluation.distances.folders import extractors_of
-from videogen.evaluation.generation.evaluator import playroom_clips
 from videogen.evaluation.generation.features import RandomMotionBank
+from videogen.evaluation.generation.networks import ReferenceClips
 from videogen.evaluation.generation.prompts import reference_scenes, true_clips
 
 FRAMES, SIZE, FPS = 16, 64, 8.0
@@ -66,7 +67,8 @@ CHANGES: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def measure(extractors: list[Extractor], count: int) -> dict[str, list[float]]:
-    clouds = references(extractors, playroom_clips(count, FRAMES, SIZE, SIZE, FPS))
+    true = ReferenceClips(None, count, ClipSpec(SIZE, SIZE, FPS, FRAMES))
+    clouds = references(extractors, map(true.read, true.batches()))
     distances = [Distance(*pair) for pair in zip(extractors, clouds, strict=True)]
     clips = true_clips(reference_scenes(count, OTHER_SCENES), FRAMES, SIZE, SIZE, FPS)
     rows = {}

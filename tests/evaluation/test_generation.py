@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,9 +16,11 @@ import pytest
 import torch
 
 from tests.evaluation.models import write_whole_model
+from tests.executors.inline import open_inline
 from tests.measures.folders import tiny_clip
 from videogen.cli import main
 from videogen.cli.evaluate.generation import generation
+from videogen.clip_spec import ClipSpec
 from videogen.errors import CheckpointError, DataError, UsageError
 from videogen.evaluation.distances.distance import Distance, references
 from videogen.evaluation.distances.extractor import Clips, sample_frames
@@ -34,10 +37,10 @@ from videogen.evaluation.generation.evaluator import (
     SAMPLES,
     Evaluator,
     evaluate_clips,
-    playroom_clips,
     shuffled_baseline,
 )
 from videogen.evaluation.generation.features import RandomMotionBank, random_filters
+from videogen.evaluation.generation.networks import ReferenceClips
 from videogen.evaluation.generation.oracle_scores import describe_errors, wilson_interval
 from videogen.evaluation.generation.pretrained import ClipScore, VideoMAEFeatures
 from videogen.evaluation.generation.prompts import Prompts, read_prompts
@@ -54,7 +57,8 @@ def prompts() -> Prompts:
 
 @pytest.fixture(scope="module")
 def evaluator() -> Evaluator:
-    (reference,) = references([BANK], playroom_clips(48, FRAMES, SIZE, SIZE, FPS))
+    true = ReferenceClips(None, 48, ClipSpec(SIZE, SIZE, FPS, FRAMES))
+    (reference,) = references([BANK], map(true.read, true.batches()))
     return Evaluator(FPS, FRAMES, (Distance(BANK, reference, "the playroom"),))
 
 
@@ -284,6 +288,27 @@ def test_drift_is_measured_for_a_stream_that_turns_to_noise_and_not_for_a_true_o
     gone = attribute_loss(decaying)
     assert gone is not None
     assert gone < -0.4
+
+
+def test_workers_write_the_same_report(whole_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = ["evaluate", "generation", "--model", str(whole_model), "--prompts", "playroom:3", "--batch", "2"]
+    command += ["--drift-frames", "20", "--drift-streams", "2", "--reference-clips", "70", "--quiet"]
+    command += ["--compare", "steps=1", "steps=2"]
+    assert main([*command, "--out", str(tmp_path / "one")]) == 0
+    monkeypatch.setattr(sys.modules["videogen.cli.evaluate.generation"], "open_executor", open_inline)
+    assert main([*command, "--out", str(tmp_path / "workers"), "--workers", "2"]) == 0
+    for place in (tmp_path / "one").iterdir():
+        other = tmp_path / "workers" / place.name
+        if place.name == "figures.json":
+            assert without_speed(other) == without_speed(place)
+        elif place.name != "speed.svg":
+            assert other.read_bytes() == place.read_bytes()
+
+
+def without_speed(place: Path) -> dict[str, Any]:
+    figures: dict[str, Any] = json.loads(place.read_text())
+    assert sum(row.pop("frames_per_second") is not None for row in figures["rows"]) == 2
+    return figures
 
 
 def test_windows_of_one_frame_have_no_change(

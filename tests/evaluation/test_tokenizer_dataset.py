@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from interfaces.verdict import Verdict
+from tests.executors.inline import InlineExecutor
 from tokenizer import laws
 from tokenizer.networks.cnn import CNNTokenizer
 from tokenizer.precision import allow_tf32, tf32_backends
@@ -36,6 +37,15 @@ def test_a_report_has_all_figures_and_charts(model: TokenizerModel, data: Path, 
     for name in ("psnr.svg", "codes.svg"):
         lines = ElementTree.parse(tmp_path / "report" / name).findall("{*}polyline")
         assert lines[0].get("points")
+
+
+def test_workers_write_the_same_report(model: TokenizerModel, data: Path, tmp_path: Path) -> None:
+    executor = InlineExecutor()
+    figures = evaluate_tokenizer(model, data, out=tmp_path / "workers", executor=executor)
+    assert figures == evaluate_tokenizer(model, data, out=tmp_path / "one")
+    for place in (tmp_path / "one").iterdir():
+        assert (tmp_path / "workers" / place.name).read_bytes() == place.read_bytes()
+    assert executor.checked == [model.path, data]
 
 
 def test_fewer_clips_and_another_size(model_folder: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:

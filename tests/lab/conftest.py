@@ -76,7 +76,8 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
         ran.append((action, name))
         ACTIONS[action](LabJob.read(folder), folder)
 
-    monkeypatch.setattr("videogen.lab.runner.run_child", run)
+    for module in ("runner", "parallel"):
+        monkeypatch.setattr(f"videogen.lab.{module}.run_child", run)
     return ran
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.executors.inline import open_inline
 from videogen.cli import main
 from videogen.errors import NumbersError, ResourceError
 from videogen.lab.budget import Calibration, StepClock, steps_for
@@ -65,6 +66,32 @@ def test_two_variants_and_their_page(recipe: Path, in_process: list[tuple[str, s
     assert all(f"(page/{name})" in page for name in shown)
     assert main(["lab", "recipe.yaml", "--out", "out", "--page-only"]) == 0
     assert "chart 'No residual quantizer here': no variant has psnr_levels\n" in capsys.readouterr().err
+
+
+def test_workers_find_what_one_training_after_the_other_finds(
+    recipe: Path, in_process: list[tuple[str, str]], change: Change, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change("charts:\n", "  twin: {tokenizer_of: small}\ncharts:\n")
+    assert main(LAB) == 0
+    one_by_one, began = figures(), [*in_process]
+    Path("out").rename("before")
+    monkeypatch.setattr(sys.modules["videogen.cli.lab"], "open_executor", open_inline)
+    assert main([*LAB, "--workers", "2"]) == 0
+    assert figures() == one_by_one
+    assert in_process[len(began) :] == [("train", "large"), ("train", "small"), ("train", "twin")]
+
+
+def test_workers_time_the_first_variant_alone(
+    recipe: Path, in_process: list[tuple[str, str]], change: Change, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change("{steps: 3}", "{cpu_seconds: 1, calibration: 3}")
+    change("charts:\n", "  other: {set: {training.batch_size: 1}}\ncharts:\n")
+    monkeypatch.setattr("videogen.lab.budget.StepClock.median_ms", lambda clock: 500.0)
+    monkeypatch.setattr(sys.modules["videogen.cli.lab"], "open_executor", open_inline)
+    assert main([*LAB, "--engine", "ray"]) == 0
+    timed = [name for action, name in in_process if action == "calibrate"]
+    assert timed == ["small", "other", "large"]
+    assert json.loads(Path("out/variants/other/budget.json").read_text())["steps"] == 2
 
 
 def test_finished_trainings_are_not_repeated(recipe: Path, in_process: list[tuple[str, str]], capsys: Captured) -> None:

@@ -5,10 +5,13 @@ from typing import Any
 
 import click
 
+from videogen.cli.engine_options import engine_options, workers_option
 from videogen.cli.options import DEVICE, DTYPE, INDEX, REQUIRED_MODEL, THREADS, sampling_given, sampling_options
 from videogen.cli.param_types import ANY_PATH, IMAGE_FILE, OUTPUT_FOLDER, VIDEO_FILE, refuse_overwrite
 from videogen.cli.terminal import Terminal, terminal_options
 from videogen.errors import DataError
+from videogen.executors.chosen import EngineName, open_executor
+from videogen.system.threads import cores
 
 
 @click.group()
@@ -19,9 +22,12 @@ def data() -> None:
 @data.command("index")
 @click.argument("source", metavar="DATA", type=ANY_PATH)
 @click.option("--out", type=ANY_PATH, help="Where to write the index [default: beside the data].")
-@click.option("--workers", type=click.IntRange(1), help="Processes [default: one per core].")
+@workers_option("one per core")
+@engine_options
 @terminal_options
-def index(terminal: Terminal, source: Path, out: Path | None, workers: int | None) -> None:
+def index(
+    terminal: Terminal, source: Path, out: Path | None, workers: int | None, engine: EngineName, address: str | None
+) -> None:
     """Decode every video of DATA once and record what is in it, or why it is refused.
 
     DATA is a folder of videos with captions beside them (clip.mp4, clip.txt), a Hugging Face videofolder
@@ -33,11 +39,15 @@ def index(terminal: Terminal, source: Path, out: Path | None, workers: int | Non
     Examples:
       videogen data index ~/videos
       videogen data index clips.csv --out clips.index.jsonl
+      videogen data index ~/videos --engine ray --address ray://head:10001
     """
     from videogen.data import build_index, describe, summarize
 
-    with terminal.progress("indexing", "files") as on_progress:
-        built = build_index(source, out=out, workers=workers, on_progress=on_progress)
+    with (
+        open_executor(engine, address, workers, usual=cores()) as executor,
+        terminal.progress("indexing", "files") as on_progress,
+    ):
+        built = build_index(source, out=out, on_progress=on_progress, executor=executor)
     summary = summarize(built)
     terminal.report(summary, describe(summary))
     refuse_empty(source, summary)

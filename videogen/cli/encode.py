@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from videogen.cli.engine_options import engine_options, workers_option
 from videogen.cli.options import DEVICE, INDEX, REQUIRED_MODEL, TOKENS
 from videogen.cli.param_types import ANY_PATH, OUTPUT_FOLDER, POSITIVE
 from videogen.cli.terminal import Terminal, terminal_options
+from videogen.executors.chosen import EngineName, open_executor
 from videogen.system.devices import use_device
 from videogen.system.threads import use_threads
 
@@ -28,13 +30,14 @@ if TYPE_CHECKING:
 @click.option("--width", type=click.IntRange(1), help="Frame width in pixels [default: as in training].")
 @click.option("--frames", type=click.IntRange(1), help="Encode at most this many frames of each clip [default: all].")
 @click.option("--clips-per-shard", type=click.IntRange(1), default=64, show_default=True, help="Clips per shard file.")
-@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
+@workers_option("1")
 @click.option(
     "--threads",
     type=click.IntRange(1),
-    help="CPU threads of each process [default: the cores, shared by the processes].",
+    help="CPU threads of each process [default: the cores, shared by the processes; with --engine ray 1].",
 )
 @DEVICE
+@engine_options
 @terminal_options
 def encode(
     terminal: Terminal,
@@ -44,9 +47,11 @@ def encode(
     tokens: int | None,
     index: Path | None,
     clips_per_shard: int,
-    workers: int,
+    workers: int | None,
     threads: int | None,
     device: str,
+    engine: EngineName,
+    address: str | None,
     **wanted: Any,
 ) -> None:
     """Encode the clips of DATA into token shards in the folder OUT, to train a prior on.
@@ -59,6 +64,7 @@ def encode(
     Examples:
       videogen encode ~/videos tokens --model runs/toys
       videogen encode ~/videos tokens --model runs/toys --fps 8 --height 64 --width 64 --workers 4
+      videogen encode ~/videos tokens --model runs/toys --engine ray --address ray://head:10001
     """
     from videogen.data import load_index
     from videogen.models import load_tokenizer
@@ -66,11 +72,21 @@ def encode(
 
     clips = load_index(source, index)
     use_threads(threads)
-    opened = load_tokenizer(model, use_device(device), tokens)
+    opened = load_tokenizer(model, use_device(device if engine == "local" else "cpu"), tokens)
     began = time.monotonic()
-    with terminal.progress("encoding", "clips") as on_progress:
+    with (
+        open_executor(engine, address, workers, threads, device) as executor,
+        terminal.progress("encoding", "clips") as on_progress,
+    ):
         encoded = encode_into(
-            clips, out, opened, _spec(opened.clips, wanted), clips_per_shard, workers, threads, on_progress
+            clips,
+            out,
+            opened,
+            _spec(opened.clips, wanted),
+            clips_per_shard,
+            on_progress=on_progress,
+            executor=executor,
+            device=device,
         )
     if clips.refused:
         terminal.note(f"{len(clips.refused)} refused clips of the index are left out")

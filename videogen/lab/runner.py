@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from videogen.errors import NumbersError
@@ -24,19 +25,24 @@ OnNote = Callable[[str], None]
 
 
 def run_lab(lab: Lab, resume: bool, on_clips: OnProgress, on_progress: OnProgress, on_note: OnNote) -> None:
-    """Train and measure whatever is not finished."""
-    check_folder(lab, resume)
-    lab.out.mkdir(parents=True, exist_ok=True)
-    begin(lab)
-    for line in left_out(lab.recipe.measures):
-        on_note(line)
-    prepare_clips(lab.recipe.data, lab.out, on_clips)
+    """Train and measure whatever is not finished, one training after the other."""
+    prepare_lab(lab, resume, on_clips, on_note)
     todo = [(variant, seed) for variant in lab.variants for seed in lab.recipe.seeds]
     for done, (variant, seed) in enumerate(todo):
         on_progress(done, len(todo))
         figures = train_variant(lab, variant, seed)
         on_note(f"{done + 1} of {len(todo)}  {variant.name}, seed {seed}: {summary(figures)}")
     on_progress(len(todo), len(todo))
+
+
+def prepare_lab(lab: Lab, resume: bool, on_clips: OnProgress, on_note: OnNote) -> None:
+    """The folder and its clips."""
+    check_folder(lab, resume)
+    lab.out.mkdir(parents=True, exist_ok=True)
+    begin(lab)
+    for line in left_out(lab.recipe.measures):
+        on_note(line)
+    prepare_clips(lab.recipe.data, lab.out, on_clips)
 
 
 def begin(lab: Lab) -> None:
@@ -50,20 +56,27 @@ def begin(lab: Lab) -> None:
 def train_variant(lab: Lab, variant: Variant, seed: int) -> dict[str, Any]:
     """The figures by measure, or the reason why there are none."""
     folder = lab.seed_folder(variant, seed)
-    if FAILED in (known := read_json(folder / FIGURES) or {}):
-        return known
+    if prepare_training(lab, variant, seed):
+        try:
+            run_child("train", folder, lab.recipe.threads, variant.name)
+        except NumbersError as error:  # a variant that diverges is a result
+            write_json(folder / FIGURES, {FAILED: str(error)})
+    return read_json(folder / FIGURES)  # type: ignore[no-any-return]
+
+
+def prepare_training(lab: Lab, variant: Variant, seed: int) -> bool:
+    """Write what the process of the training is to do; False if it has failed already, or cannot be trained."""
+    folder = lab.seed_folder(variant, seed)
+    if FAILED in (read_json(folder / FIGURES) or {}):
+        return False
     recipe, config = lab.recipe, lab.config(variant, seed, steps_of(lab, variant))
     if (failed := share_tokenizer(lab, variant, seed)) is not None:
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / FIGURES, {FAILED: failed})
-        return {FAILED: failed}
+        return False
     prior = prior_job(lab, variant, config) if lab.has_prior(variant) else None
     LabJob(config, recipe.measures, recipe.pictures.clips, recipe.threads, prior=prior).write(folder)
-    try:
-        run_child("train", folder, recipe.threads, variant.name)
-    except NumbersError as error:  # a variant that diverges is a result
-        write_json(folder / FIGURES, {FAILED: str(error)})
-    return read_json(folder / FIGURES)  # type: ignore[no-any-return]
+    return True
 
 
 def share_tokenizer(lab: Lab, variant: Variant, seed: int) -> str | None:
@@ -103,19 +116,29 @@ def steps_of(lab: Lab, variant: Variant) -> int:
         return budget.steps
     if variant.tokenizer_of is not None:
         return steps_of(lab, lab.named(variant.tokenizer_of))
-    folder = lab.folder(variant)
-    known = read_json(folder / BUDGET)
-    if known is None or "steps" not in known:
-        known = measure_budget(lab, variant)
-    return int(known["steps"])
+    if not has_budget(lab, variant):
+        run_child("calibrate", begin_calibration(lab, variant), lab.recipe.threads, variant.name)
+        end_calibration(lab, variant)
+    return int(read_json(lab.folder(variant) / BUDGET)["steps"])
 
 
-def measure_budget(lab: Lab, variant: Variant) -> dict[str, Any]:
+def has_budget(lab: Lab, variant: Variant) -> bool:
+    """Whether its number of steps is known."""
+    return lab.recipe.budget.steps is not None or "steps" in (read_json(lab.folder(variant) / BUDGET) or {})
+
+
+def begin_calibration(lab: Lab, variant: Variant) -> Path:
+    """The folder of the process that times the base and the variant."""
     recipe, folder = lab.recipe, lab.folder(variant)
     seed, steps = recipe.seeds[0], recipe.budget.calibration
     own_config, base_config = lab.config(variant, seed, steps), lab.config(lab.base, seed, steps)
     LabJob(own_config, threads=recipe.threads, base=base_config, calibration=steps).write(folder)
-    run_child("calibrate", folder, recipe.threads, variant.name)
+    return folder
+
+
+def end_calibration(lab: Lab, variant: Variant) -> None:
+    """From the times to a number of steps; the first ones of a lab say how fast the base is."""
+    recipe, folder = lab.recipe, lab.folder(variant)
     found = Calibration(**read_json(folder / BUDGET))
     shared = read_json(lab.out / LAB_FILE)
     if "base_ms" not in shared:
@@ -123,9 +146,8 @@ def measure_budget(lab: Lab, variant: Variant) -> dict[str, Any]:
         write_json(lab.out / LAB_FILE, shared)
     own = found.ms_per_step(shared["base_ms"])
     assert recipe.budget.cpu_seconds is not None
-    known = {**asdict(found), "ms_per_step": own, "steps": steps_for(recipe.budget.cpu_seconds, own)}
-    write_json(folder / BUDGET, known)
-    return known
+    steps = steps_for(recipe.budget.cpu_seconds, own)
+    write_json(folder / BUDGET, {**asdict(found), "ms_per_step": own, "steps": steps})
 
 
 def summary(figures: dict[str, Any]) -> str:

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interfaces.tokens import TokenSpec
-from videogen.data.index.build import cores
 from videogen.data.index.clip_index import Index
 from videogen.errors import DataError, UsageError
+from videogen.executors.base import Executor
+from videogen.executors.local import LocalExecutor
+from videogen.io import path_of
 from videogen.tokens.control import with_controls
 from videogen.tokens.description import Description, EncodeSpec, write_or_compare
 from videogen.tokens.plan import PlannedClip, data_fingerprint, plan
@@ -57,12 +59,16 @@ def encode(
     workers: int = 1,
     threads: int | None = None,
     on_progress: OnProgress | None = None,
+    executor: Executor | None = None,
+    device: str | None = None,
 ) -> EncodeResult:
     """Encode every usable clip of the index into the folder `out`, by default as the tokenizer was trained.
 
-    More than one worker means processes with `threads` threads each (an equal share of the cores). UsageError if the
-    folder holds other tokens; VideoError if a file is not as it was indexed, and what was made stays. `on_progress`
-    counts clips.
+    More than one worker means processes with `threads` threads each (an equal share of the cores); an `executor` may
+    run them elsewhere, on their own `device` (the model's).
+
+    UsageError if the folder holds other tokens; VideoError if a file is not as it was indexed, and what was made stays.
+    `on_progress` counts clips.
     """
     clips = clips or EncodeSpec(model.clips.height, model.clips.width, model.clips.fps)
     spec = _checked_spec(model, clips, clips_per_shard)
@@ -82,7 +88,9 @@ def encode(
     out = Path(out)
     _begin(out, description)
     tasks = [_task(out, description, number, planned) for number in range(description.shards)]
-    pool = WorkerPool(model, workers, threads or max(1, cores() // workers))
+    executor = executor or LocalExecutor(workers, threads)
+    executor.check([model.path, *dict.fromkeys(path_of(each.clip.entry.source).parent for each in planned)], out)
+    pool = WorkerPool(model, executor, device or str(model.network.device))
     encoded = run_tasks(tasks, pool, on_progress)
     latent_frames = sum(sum(task.metadata.latent_frames) for task in tasks)
     size = sum(tensors_at(out, number).stat().st_size for number in range(description.shards))

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prior.config import ControlConfig
-from videogen.data.workers import run_each
-from videogen.errors import CheckpointError, ResourceError
+from videogen.errors import CheckpointError
+from videogen.executors.base import Executor, only_value, with_errors
 from videogen.tokens.control import control_rows
 from videogen.tokens.description import Description
 from videogen.tokens.plan import PlannedClip
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 OnProgress = Callable[[int, int], None]
 Outcome: TypeAlias = Literal["made", "found", "elsewhere"]
 LOCKS = ".locks"  # stays: a lock file that is removed can be locked twice
-NO_LIMIT = 1e6  # seconds for a shard
 
 
 @dataclass(frozen=True)
@@ -49,11 +48,11 @@ class ShardTask:
 
 @dataclass(frozen=True)
 class WorkerPool:
-    """Who runs the tasks: `model` in this process, or so many workers that each load it from its folder."""
+    """Who runs the tasks: `model` in this process, or workers that each load it from its folder, on `device`."""
 
     model: "TokenizerModel"
-    workers: int
-    threads: int  # of each worker
+    executor: Executor
+    device: str
 
 
 def run_tasks(tasks: Sequence[ShardTask], pool: WorkerPool, on_progress: OnProgress | None) -> int:
@@ -141,32 +140,20 @@ def _control_of_all(task: ShardTask) -> tuple[ControlConfig, NDArray[Any]] | Non
 def _outcomes(
     tasks: Sequence[ShardTask], pool: WorkerPool, progress: ShardProgress
 ) -> Iterator[tuple[ShardTask, Outcome]]:
-    if pool.workers == 1 or len(tasks) == 1:
+    if pool.executor.is_local and min(pool.executor.workers, len(tasks)) == 1:
         for task in tasks:
             yield task, make_shard(task, pool.model.network, functools.partial(progress.tell, task.number))
         return
-    device = str(pool.model.network.device)
-    kept = pool.model.prefixes[-1] if pool.model.prefixes else None
-    loading = functools.partial(_tokenizer, pool.model.path, device, kept, pool.model.fingerprint, pool.threads)
-    work = functools.partial(_in_worker, loading)
-    for place, result in run_each(work, tasks, pool.workers, timeout=lambda _: NO_LIMIT):
-        said = result.values[-1] if result.values else None
-        if isinstance(said, Exception):
-            raise said
-        if said is None:
-            raise ResourceError(
-                f"the process that made shard {tasks[place].number} died twice ({result.died}); if memory is short, "
-                "ask for fewer --workers"
-            )
-        yield tasks[place], cast(Outcome, said)
+    model, executor = pool.model, pool.executor
+    kept = model.prefixes[-1] if model.prefixes else None
+    loading = functools.partial(_tokenizer, model.path, pool.device, kept, model.fingerprint, executor.threads)
+    work = functools.partial(with_errors, functools.partial(_in_worker, loading))
+    for place, result in executor.run_each(work, tasks):
+        yield tasks[place], cast(Outcome, only_value(result, f"shard {tasks[place].number}"))
 
 
-def _in_worker(loading: "Callable[[], VideoTokenizer]", task: ShardTask) -> Iterator[Outcome | Exception]:
-    """The outcome of a task; an exception is yielded too, because one that is raised would end the process."""
-    try:
-        yield make_shard(task, loading())
-    except Exception as error:
-        yield error
+def _in_worker(loading: "Callable[[], VideoTokenizer]", task: ShardTask) -> Outcome:
+    return make_shard(task, loading())
 
 
 @functools.lru_cache(1)

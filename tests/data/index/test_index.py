@@ -15,8 +15,8 @@ from tests.data.conftest import MakeClip, MakeSet
 from videogen.data import Entry, Index, ReadFailure, RefusedClip, build_index, describe, load_index, summarize
 from videogen.data.index.jsonl import FileRecord, Stamp, json_line
 from videogen.data.index.probe import ProbeTask, record_of
-from videogen.data.workers import TIMED_OUT, TaskResult
 from videogen.errors import DataError
+from videogen.executors.base import TIMED_OUT, TaskResult
 from videogen.io import ReadLimits
 
 DEFAULT = "videogen-index.jsonl"

@@ -1,11 +1,12 @@
 """`videogen evaluate generation`."""
 
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from videogen.cli.engine_options import engine_options, workers_option
 from videogen.cli.options import (
     DEVICE,
     MODEL,
@@ -17,11 +18,12 @@ from videogen.cli.options import (
 )
 from videogen.cli.param_types import ANY_PATH, OUTPUT_FOLDER, POSITIVE
 from videogen.cli.terminal import Terminal, terminal_options
+from videogen.executors.chosen import EngineName, open_executor
 from videogen.system.devices import use_device
 from videogen.system.threads import use_threads
 
 if TYPE_CHECKING:
-    from videogen.evaluation.generation.evaluator import Evaluator
+    from videogen.evaluation.generation.networks import Networks, ReferenceClips
     from videogen.pipeline import VideoPipeline
 
 
@@ -64,6 +66,8 @@ if TYPE_CHECKING:
 @click.option("--clip", "--clip-model", type=ANY_PATH, help="CLIP folder, to score frames against their prompt.")
 @THREADS
 @DEVICE
+@workers_option("1")
+@engine_options
 @terminal_options
 def generation(
     terminal: Terminal,
@@ -86,6 +90,9 @@ def generation(
     clip: Path | None,
     threads: int | None,
     device: str,
+    workers: int | None,
+    engine: EngineName,
+    address: str | None,
     **options: Any,
 ) -> None:
     """Evaluate generated videos: prompt following, distance from real clips, and drift over time.
@@ -97,70 +104,52 @@ def generation(
           --compare steps=4 steps=8 order=threshold,threshold=0.9 guidance_scale=2
       videogen evaluate generation --model runs/play --prompts mine.txt --out report --drift-frames 400
       videogen evaluate generation --prompts "playroom:64:red star,hoop" --out report
+      videogen evaluate generation --prompts playroom:512 --out report --workers 4
     """
     from videogen.evaluation.report.folder import check_report_folder
 
     check_report_folder(out, overwrite)
     use_threads(threads)
     from videogen.evaluation.generation.drift import DriftPlan
+    from videogen.evaluation.generation.networks import Networks, make_evaluator
+    from videogen.evaluation.generation.plan import EvaluationPlan
     from videogen.evaluation.generation.prompts import read_prompts
-    from videogen.evaluation.generation.report import EvaluationPlan, as_table, evaluate_generation
+    from videogen.evaluation.generation.report import as_table, evaluate_generation
     from videogen.evaluation.generation.sampler_variants import read_variants
+    from videogen.evaluation.generation.workers import evaluation_by
     from videogen.pipeline import VideoPipeline
 
     wanted = read_prompts(prompts)
     variants = read_variants((*compare, *more), sampling_given(options))
-    pipe = VideoPipeline.from_pretrained(model_or_bundled(model), use_device(device))
+    own_device = device if engine == "local" else "cpu"
+    pipe = VideoPipeline.from_pretrained(model_or_bundled(model), use_device(own_device))
     for variant in variants:
         pipe.sampler_with(dict(variant.overrides))  # an error before any work
     frames = pipe.frame_count(max(1, round(seconds * pipe.fps)) if seconds else None)
     drift = DriftPlan(drift_streams, drift_frames, frames, max(1, frames - 1)) if drift_frames >= frames else None
-    networks = Networks(video_features, i3d, transnet, clip, device)
-    evaluator = evaluator_for(pipe, wanted.about_playroom, frames, reference, reference_clips, networks)
-    with terminal.progress("evaluating", "%") as on_progress:
-        plan = EvaluationPlan(variants, frames, batch, seed, drift)
-        metrics = evaluate_generation(pipe, wanted, plan, evaluator, out, on_progress)
+    networks = Networks(video_features, i3d, transnet, clip, own_device)
+    true = reference_for(pipe, wanted.about_playroom, frames, reference, reference_clips, networks)
+    plan = EvaluationPlan(variants, frames, batch, seed, drift)
+    with open_executor(engine, address, workers, threads, device) as executor:
+        evaluator = make_evaluator(pipe.fps, frames, networks, true, executor, device)
+        evaluate = evaluation_by(executor, pipe, wanted, plan, evaluator, replace(networks, device=device))
+        with terminal.progress("evaluating", "%") as on_progress:
+            metrics = evaluate_generation(pipe, wanted, plan, evaluator, out, on_progress, evaluate)
     terminal.report(metrics, f"{as_table(metrics)}\n{out}")
 
 
-@dataclass(frozen=True)
-class Networks:
-    """The folders of pretrained networks."""
-
-    video_features: Path | None
-    i3d: Path | None
-    transnet: Path | None
-    clip: Path | None
-    device: str
-
-
-def evaluator_for(
-    pipe: "VideoPipeline",
-    about_playroom: bool,
-    frames: int,
-    reference: Path | None,
-    reference_clips: int,
-    networks: Networks,
-) -> "Evaluator":
+def reference_for(
+    pipe: "VideoPipeline", about_playroom: bool, frames: int, data: Path | None, clips: int, networks: "Networks"
+) -> "ReferenceClips | None":
+    from videogen.clip_spec import ClipSpec
     from videogen.errors import UsageError
-    from videogen.evaluation.distances.distance import Distance, references
-    from videogen.evaluation.distances.folders import extractors_of
-    from videogen.evaluation.generation.evaluator import Evaluator, data_clips, playroom_clips
-    from videogen.evaluation.generation.features import RandomMotionBank
-    from videogen.evaluation.generation.pretrained import ClipScore, VideoMAEFeatures
-    from videogen.evaluation.generation.report import frame_size
+    from videogen.evaluation.generation.networks import ReferenceClips
+    from videogen.evaluation.generation.plan import frame_size
 
-    asked = [f"--{name}" for name in ("i3d", "transnet") if getattr(networks, name) is not None]
-    if asked and reference is None and not about_playroom:
-        raise UsageError(f"{asked[0]} compares with true clips; name some by --reference DATA")
-    device = networks.device
-    score = None if networks.clip is None else ClipScore(networks.clip, device)
-    usual = RandomMotionBank() if networks.video_features is None else VideoMAEFeatures(networks.video_features, device)
-    extractors = [usual, *extractors_of(networks.i3d, networks.transnet, device)]
-    if reference is None and not about_playroom:
-        return Evaluator(pipe.fps, frames, tuple(map(Distance, extractors)), score)
-    size = reference_clips, frames, *frame_size(pipe), pipe.fps
-    batches = playroom_clips(*size) if reference is None else data_clips(reference, *size)
-    name = "the playroom" if reference is None else str(reference)
-    pairs = zip(extractors, references(extractors, batches), strict=True)
-    return Evaluator(pipe.fps, frames, tuple(Distance(extractor, cloud, name) for extractor, cloud in pairs), score)
+    if data is None and not about_playroom:
+        asked = [f"--{name}" for name in ("i3d", "transnet") if getattr(networks, name) is not None]
+        if asked:
+            raise UsageError(f"{asked[0]} compares with true clips; name some by --reference DATA")
+        return None
+    height, width = frame_size(pipe)
+    return ReferenceClips(data, clips, ClipSpec(height, width, pipe.fps, frames))

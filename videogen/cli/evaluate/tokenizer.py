@@ -4,9 +4,11 @@ from pathlib import Path
 
 import click
 
+from videogen.cli.engine_options import engine_options, workers_option
 from videogen.cli.options import DEVICE, INDEX, OVERWRITE_REPORT, REQUIRED_MODEL, THREADS, TOKENS
 from videogen.cli.param_types import ANY_PATH, OUTPUT_FOLDER, POSITIVE, SizeType
 from videogen.cli.terminal import Terminal, terminal_options
+from videogen.executors.chosen import EngineName, open_executor
 from videogen.system.devices import use_device
 from videogen.system.threads import use_threads
 
@@ -27,6 +29,8 @@ from videogen.system.threads import use_threads
 @OVERWRITE_REPORT
 @THREADS
 @DEVICE
+@workers_option("1")
+@engine_options
 @terminal_options
 def tokenizer(
     terminal: Terminal,
@@ -45,16 +49,20 @@ def tokenizer(
     overwrite: bool,
     threads: int | None,
     device: str,
+    workers: int | None,
+    engine: EngineName,
+    address: str | None,
 ) -> None:
     """Evaluate a tokenizer on the indexed clips of DATA: quality, code usage, bits, flicker, attributes in codes.
 
     \b
-    Example:
+    Examples:
       videogen evaluate tokenizer fresh --model runs/toys --out report
+      videogen evaluate tokenizer fresh --model runs/toys --out report --workers 4
     """
     from videogen.clip_spec import ClipSpec
-    from videogen.evaluation.distances.folders import extractors_of
     from videogen.evaluation.report.folder import check_report_folder
+    from videogen.evaluation.tokenizer.clip_measures import MeasureFolders
     from videogen.evaluation.tokenizer.dataset import evaluate_tokenizer
     from videogen.evaluation.tokenizer.video import as_table, check_size
     from videogen.models import load_tokenizer
@@ -62,14 +70,19 @@ def tokenizer(
     if out is not None:
         check_report_folder(out, overwrite)
     use_threads(threads)
-    opened = load_tokenizer(model, use_device(device), tokens)
+    opened = load_tokenizer(model, use_device(device if engine == "local" else "cpu"), tokens)
     trained = opened.clips
     height, width = size or (trained.height, trained.width)
     check_size(opened.network, height, width)
     spec = ClipSpec(height, width, fps or trained.fps, frames or trained.frames)
-    extractors = extractors_of(i3d, transnet, device)
-    with terminal.progress("evaluating", "clips") as on_progress:
-        metrics = evaluate_tokenizer(opened, data, index, spec, clips, lpips, extractors, out, on_progress)
+    folders = MeasureFolders(lpips, i3d, transnet)
+    with (
+        open_executor(engine, address, workers, threads, device) as executor,
+        terminal.progress("evaluating", "clips") as on_progress,
+    ):
+        metrics = evaluate_tokenizer(
+            opened, data, index, spec, clips, folders, out, on_progress, executor=executor, device=device
+        )
     skipped = ", ".join(f"{count} {why}" for why, count in metrics["skipped"].items() if count)
     left_out = f" ({skipped}: skipped)" if skipped else ""
     terminal.report(metrics, f"{metrics['clips']} clips of {data}{left_out}\n{as_table(metrics)}")

@@ -18,8 +18,9 @@ from videogen.data.index.probe import TRANSIENT, ProbeTask, prober, record_of, s
 from videogen.data.sources.entry import Entry, ReadFailure
 from videogen.data.sources.find import default_index, find_entries, refuse_other_forms, root_of
 from videogen.data.window import duration
-from videogen.data.workers import run_each
 from videogen.errors import DataError
+from videogen.executors.base import Executor
+from videogen.executors.local import LocalExecutor
 from videogen.io import ReadLimits, Source, Span, path_of
 
 OnProgress = Callable[[int, int], None]
@@ -31,8 +32,9 @@ def build_index(
     workers: int | None = None,
     limits: ReadLimits = ReadLimits(),  # noqa: B008 - frozen
     on_progress: OnProgress | None = None,
+    executor: Executor | None = None,
 ) -> Index:
-    """Index the set at `data` into the file `out` with `workers` processes (one a core by default).
+    """Index the set at `data` into the file `out` with `workers` processes (one a core by default), or an `executor`.
 
     Files that have not changed since an earlier run, finished or killed, are not read again.
     """
@@ -46,7 +48,9 @@ def build_index(
         with open_journal(journal_path, header) as journal:
             known = {**_earlier(path, data, header), **journal.records}
             records, tasks = _plan(sources, known)
-            for record in _run(tasks, workers or cores(), limits, len(sources), on_progress):
+            executor = executor or LocalExecutor(workers or cores())
+            executor.check(dict.fromkeys(path_of(task.source).parent for task in tasks))
+            for record in _run(tasks, executor, limits, len(sources), on_progress):
                 journal.append(record)
                 records[record.place] = record
             write_index(path, header, records.values(), entries, root_of(data))
@@ -119,12 +123,12 @@ def _plan(
 
 
 def _run(
-    tasks: list[ProbeTask], workers: int, limits: ReadLimits, total: int, on_progress: OnProgress | None
+    tasks: list[ProbeTask], executor: Executor, limits: ReadLimits, total: int, on_progress: OnProgress | None
 ) -> Iterable[FileRecord]:
     done = total - len(tasks)
     if on_progress:
         on_progress(done, total)
-    for number, result in run_each(prober(limits), tasks, workers, timeout):
+    for number, result in executor.run_each(prober(limits), tasks, timeout):
         yield record_of(tasks[number], result)
         done += 1
         if on_progress:

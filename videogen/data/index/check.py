@@ -15,8 +15,8 @@ from videogen.data.index.probe import ProbeTask, prober, record_of, stamp_of, ti
 from videogen.data.sources.entry import ReadFailure
 from videogen.data.sources.find import find_entries, root_of
 from videogen.data.window import frames_between
-from videogen.data.workers import run_each
 from videogen.errors import DataError
+from videogen.executors.local import LocalExecutor
 from videogen.io import path_of, read
 
 if TYPE_CHECKING:
@@ -93,7 +93,8 @@ def _changed_entries(index: Index) -> list[FileChange]:
 def _changed_frames(index: Index, tasks: list[ProbeTask], on_progress: OnProgress | None) -> list[FileChange]:
     known = {record.place: record for record in index.files}
     changes = []
-    for done, (number, result) in enumerate(run_each(prober(index.limits), tasks, cores(), timeout), 1):
+    results = LocalExecutor(cores()).run_each(prober(index.limits), tasks, timeout)
+    for done, (number, result) in enumerate(results, 1):
         record = record_of(tasks[number], result)
         if record.failure is not None:
             changes.append(_change(record, record.failure))

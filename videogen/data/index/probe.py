@@ -8,7 +8,7 @@ from stat import S_ISREG
 
 from videogen.data.index.jsonl import Backend, FileRecord, Stamp
 from videogen.data.sources.entry import ReadFailure
-from videogen.data.workers import TIMED_OUT, Function, TaskResult
+from videogen.executors.base import TIMED_OUT, Function, TaskResult
 from videogen.io import ReadLimits, Scan, Source, Span, VideoError, choose_backend, path_of, scan
 
 TRANSIENT = frozenset({"crashed", "hung", "internal"})  # may not be caused by the file: the next run tries again

@@ -67,9 +67,10 @@ def differences(bank: Extractor, frames: int, clips: int, true: int) -> list[str
 
 def references(extractors: Sequence[Extractor], batches: Iterable[Clips]) -> list[FeatureStatistics]:
     """Statistics of the same clips for each extractor, read once."""
-    found: list[list[Tensor]] = [[] for _ in extractors]
-    for clips in batches:
-        for features, extractor in zip(found, extractors, strict=True):
-            features.append(extractor(clips))
-    pairs = zip(found, extractors, strict=True)
+    return statistics_of(extractors, ([extractor(clips) for extractor in extractors] for clips in batches))
+
+
+def statistics_of(extractors: Sequence[Extractor], batches: Iterable[Sequence[Tensor]]) -> list[FeatureStatistics]:
+    """Of features in batches, one tensor for each extractor."""
+    pairs = zip(zip(*batches, strict=True), extractors, strict=True)
     return [FeatureStatistics.of(torch.cat(features), extractor.population) for features, extractor in pairs]

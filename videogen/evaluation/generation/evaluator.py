@@ -1,27 +1,23 @@
 """Evaluates clips by the playroom oracle, Frechet distances and the CLIP score."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from videogen.clip_spec import ClipSpec
-from videogen.data import ClipDataset, load_index
 from videogen.evaluation.distances.distance import Distance
 from videogen.evaluation.distances.extractor import Clips
 from videogen.evaluation.generation.clip_sources import ClipSource
 from videogen.evaluation.generation.oracle_scores import OracleScores, describe_errors, detect_scenes
 from videogen.evaluation.generation.pretrained import ClipScore
-from videogen.evaluation.generation.prompts import Prompts, reference_scenes, true_clips
+from videogen.evaluation.generation.prompts import Prompts
 from videogen.playroom.scene import Scene
 
 OnProgress = Callable[[int, int], None]
 SAMPLES = 16  # clips of a contact sheet
-REFERENCE_BATCH = 64  # clips in memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +38,19 @@ class Evaluator:
         }
 
 
+@dataclass(frozen=True, eq=False)
+class ClipBatch:
+    """The measures of one batch of clips."""
+
+    seen: list[Scene]
+    features: dict[str, Tensor]  # of each distance
+    clip_scores: list[float]
+    steps: list[float]
+    drawn: list[Clips]
+    frames: int
+    seconds: float
+
+
 @dataclass
 class ClipSetResult:
     """The measures of one set of clips, accumulated batch by batch."""
@@ -55,6 +64,16 @@ class ClipSetResult:
     drawn: list[Clips] = field(default_factory=list)
     frames: int = 0
     seconds: float = 0.0
+
+    def add(self, batch: ClipBatch) -> None:
+        self.seen += batch.seen
+        for key, features in batch.features.items():
+            self.features.setdefault(key, []).append(features)
+        self.clip_scores += batch.clip_scores
+        self.steps += batch.steps
+        self.drawn += batch.drawn
+        self.frames += batch.frames
+        self.seconds += batch.seconds
 
     def figures(self, prompts: Prompts, evaluator: Evaluator) -> dict[str, Any]:
         oracle = OracleScores.of(prompts.wanted, self.seen).figures()
@@ -89,24 +108,45 @@ def evaluate_clips(
     on_progress: OnProgress | None = None,
 ) -> ClipSetResult:
     """Evaluates a clip of each prompt, batch by batch; only `SAMPLES` clips are kept."""
-    row, total = ClipSetResult(name, sampler), len(prompts.captions)
-    for first in range(0, total, batch):
-        numbers = range(first, min(first + batch, total))
-        began = time.perf_counter()
-        clips, steps = source(numbers)
-        row.seconds += time.perf_counter() - began
-        row.frames += clips.shape[0] * clips.shape[1]
-        row.steps += [steps] * len(numbers)
-        row.seen += detect_scenes(clips, evaluator.fps)
-        for distance in evaluator.distances:
-            if distance.reference is not None:
-                row.features.setdefault(distance.key, []).append(distance.extractor(clips))
-        if evaluator.clip_score is not None:
-            row.clip_scores += evaluator.clip_score(clips, [prompts.captions[number] for number in numbers])
-        row.drawn += [clip.copy() for clip in clips[: max(0, SAMPLES - len(row.drawn))]]
-        if on_progress is not None:
-            on_progress(numbers.stop, total)
+    row = ClipSetResult(name, sampler)
+    fill_row(row, source, prompts, evaluator, batch, on_progress)
     return row
+
+
+def fill_row(
+    row: ClipSetResult,
+    source: ClipSource,
+    prompts: Prompts,
+    evaluator: Evaluator,
+    batch: int,
+    on_progress: OnProgress | None = None,
+) -> None:
+    for numbers in batches_of(len(prompts.captions), batch):
+        row.add(measure_batch(source, numbers, prompts, evaluator))
+        if on_progress is not None:
+            on_progress(numbers.stop, len(prompts.captions))
+
+
+def batches_of(clips: int, batch: int) -> list[range]:
+    return [range(first, min(first + batch, clips)) for first in range(0, clips, batch)]
+
+
+def measure_batch(source: ClipSource, numbers: range, prompts: Prompts, evaluator: Evaluator) -> ClipBatch:
+    """The measures of the clips of these prompts."""
+    began = time.perf_counter()
+    clips, steps = source(numbers)
+    seconds = time.perf_counter() - began
+    known = [distance for distance in evaluator.distances if distance.reference is not None]
+    captions = [prompts.captions[number] for number in numbers]
+    return ClipBatch(
+        seen=detect_scenes(clips, evaluator.fps),
+        features={distance.key: distance.extractor(clips) for distance in known},
+        clip_scores=[] if evaluator.clip_score is None else evaluator.clip_score(clips, captions),
+        steps=[steps] * len(numbers),
+        drawn=[clip.copy() for clip in clips[: max(0, SAMPLES - numbers.start)]],
+        frames=clips.shape[0] * clips.shape[1],
+        seconds=seconds,
+    )
 
 
 def shuffled_baseline(row: ClipSetResult, prompts: Prompts, evaluator: Evaluator) -> dict[str, Any]:
@@ -115,20 +155,6 @@ def shuffled_baseline(row: ClipSetResult, prompts: Prompts, evaluator: Evaluator
     others = Prompts(prompts.name, prompts.captions, prompts.wanted[half:] + prompts.wanted[:half])
     chance = ClipSetResult(f"{row.name}, prompts shuffled", seen=row.seen)
     return chance.figures(others, evaluator)
-
-
-def playroom_clips(clips: int, frames: int, height: int, width: int, fps: float) -> Iterator[Clips]:
-    """Rendered scenes that no prompt asks for, reproducible without files, in batches."""
-    starts = range(0, clips, REFERENCE_BATCH)
-    scenes = (reference_scenes(min(REFERENCE_BATCH, clips - start), start) for start in starts)
-    return (true_clips(some, frames, height, width, fps).numpy() for some in scenes)
-
-
-def data_clips(data: Path, clips: int, frames: int, height: int, width: int, fps: float) -> Iterator[Clips]:
-    """The first clips of an indexed dataset, one by one."""
-    dataset = ClipDataset(load_index(data), ClipSpec(height, width, fps, frames), seed=0, max_bad_fraction=1.0)
-    numbers = range(min(clips, len(dataset)))
-    return (dataset.sample(0, number).clip[None] for number in numbers)
 
 
 def mean(values: Sequence[float]) -> float | None:

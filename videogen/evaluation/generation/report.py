@@ -1,30 +1,25 @@
 """`videogen evaluate generation`: figures of sampler variants, drift over time, tables, charts and contact sheets."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from videogen.evaluation.distances.distance import TITLES, describe
-from videogen.evaluation.generation.clip_sources import (
-    model_clips,
-    model_stream,
-    reconstructed_clips,
-    rendered_clips,
-    rendered_stream,
-)
-from videogen.evaluation.generation.drift import DriftCurve, DriftPlan, attribute_loss, choose_streams, measure_drift
+from videogen.evaluation.generation.clip_sources import model_stream
+from videogen.evaluation.generation.drift import DriftCurve, DriftPlan, attribute_loss, choose_streams
 from videogen.evaluation.generation.evaluator import (
     ClipSetResult,
     Evaluator,
-    evaluate_clips,
+    fill_row,
     shuffled_baseline,
     split_progress,
 )
+from videogen.evaluation.generation.plan import EvaluationPlan, drift_curve, drift_names, empty_rows, source_of
 from videogen.evaluation.generation.prompts import Prompts
-from videogen.evaluation.generation.sampler_variants import SamplerVariant
 from videogen.evaluation.report.bar_charts import Bars, Dot, bar_chart, dot_chart
 from videogen.evaluation.report.folder import write_figures
 from videogen.evaluation.report.line_charts import Series, line_chart
@@ -33,7 +28,7 @@ from videogen.io.contact_sheet import contact_sheet
 from videogen.pipeline import VideoPipeline
 
 OnProgress = Callable[[int, int], None]
-TRUE, TOKENS = "true clips", "true clips as tokens"
+Evaluation = Callable[[list[ClipSetResult], OnProgress | None], dict[str, DriftCurve]]
 DRIFT_ATTRIBUTES = ("objects", "colour", "shape", "size", "motion", "ground colour")  # as many as a chart has colors
 MAX_LABEL = 16  # characters
 CHARTS = {
@@ -45,17 +40,6 @@ CHARTS = {
 }
 
 
-@dataclass(frozen=True)
-class EvaluationPlan:
-    """What to evaluate for each sampler variant."""
-
-    variants: tuple[SamplerVariant, ...]
-    frames: int  # of a clip
-    batch: int
-    seed: int
-    drift: DriftPlan | None = None
-
-
 def evaluate_generation(
     pipe: VideoPipeline,
     prompts: Prompts,
@@ -63,51 +47,45 @@ def evaluate_generation(
     evaluator: Evaluator,
     out: Path,
     on_progress: OnProgress | None = None,
+    evaluate: Evaluation | None = None,
 ) -> dict[str, Any]:
-    """Figures of each variant, of true clips and of chance, written to `out` with charts and contact sheets."""
-    parts = len(plan.variants) + (plan.drift is not None) + 2 * (prompts.drawn is not None)
-    next_part = split_progress(parts, on_progress)
-    bounds = reference_results(pipe, prompts, plan, evaluator, next_part)
-    next(model_stream(pipe, prompts.captions[:1], plan.variants[0], plan.seed))  # warm-up
-    rows = []
-    for variant in plan.variants:
-        source = model_clips(pipe, prompts, variant, plan.frames, plan.seed)
-        sampler = asdict(pipe.sampler_with(dict(variant.overrides)))
-        rows.append(evaluate_clips(variant.name, source, prompts, evaluator, plan.batch, sampler, next_part()))
-    curves = drift_curves(pipe, prompts, plan, evaluator, next_part)
+    """Figures of each variant, of true clips and of chance, written to `out` with charts and contact sheets.
+
+    `evaluate` fills the rows and returns the curves of drift; by default this process does.
+    """
+    rows = empty_rows(pipe, prompts, plan)
+    curves = (evaluate or partial(evaluate_here, pipe, prompts, plan, evaluator))(rows, on_progress)
+    first = len(rows) - len(plan.variants)
     figures = {
         "model": {"path": str(pipe.model.path), "fingerprint": pipe.model.fingerprint},
         "prompts": {"from": prompts.name, "count": len(prompts.captions)},
         "clips": {"frames": plan.frames, "fps": pipe.fps, "batch": effective_batch(prompts, plan), "seed": plan.seed},
         "pinned": evaluator.pinned(len(prompts.captions)),
         "rows": [
-            *(row.figures(prompts, evaluator) for row in (*bounds, *rows)),
-            *chance_results(rows[0], prompts, evaluator),
+            *(row.figures(prompts, evaluator) for row in rows),
+            *chance_results(rows[first], prompts, evaluator),
         ],
         "drift": None if plan.drift is None else drift_figures(plan.drift, curves),
     }
     write_figures(out, figures)
-    write_charts(out, prompts, [*bounds, *rows], figures, curves)
+    write_charts(out, prompts, rows, figures, curves)
     return figures
 
 
-def reference_results(
+def evaluate_here(
     pipe: VideoPipeline,
     prompts: Prompts,
     plan: EvaluationPlan,
     evaluator: Evaluator,
-    next_part: Callable[[], OnProgress | None],
-) -> list[ClipSetResult]:
-    """True clips and their reconstructions, if the scenes of the prompts are known: upper bounds."""
-    if prompts.drawn is None:
-        return []
-    height, width = frame_size(pipe)
-    true = rendered_clips(prompts.drawn, plan.frames, height, width, pipe.fps)
-    sources = {TRUE: true, TOKENS: reconstructed_clips(true, pipe.model.tokenizer)}
-    return [
-        evaluate_clips(name, source, prompts, evaluator, plan.batch, None, next_part())
-        for name, source in sources.items()
-    ]
+    rows: Sequence[ClipSetResult],
+    on_progress: OnProgress | None,
+) -> dict[str, DriftCurve]:
+    next(model_stream(pipe, prompts.captions[:1], plan.variants[0], plan.seed))  # warm-up
+    names = drift_names(prompts, plan)
+    next_part = split_progress(len(rows) + len(names), on_progress)
+    for number, row in enumerate(rows):
+        fill_row(row, source_of(pipe, prompts, plan, number), prompts, evaluator, plan.batch, next_part())
+    return {name: drift_curve(pipe, prompts, plan, evaluator, name, next_part()) for name in names}
 
 
 def effective_batch(prompts: Prompts, plan: EvaluationPlan) -> int:
@@ -118,36 +96,9 @@ def chance_results(row: ClipSetResult, prompts: Prompts, evaluator: Evaluator) -
     return [shuffled_baseline(row, prompts, evaluator)] if len(prompts.captions) > 1 and any(prompts.wanted) else []
 
 
-def drift_curves(
-    pipe: VideoPipeline,
-    prompts: Prompts,
-    plan: EvaluationPlan,
-    evaluator: Evaluator,
-    next_part: Callable[[], OnProgress | None],
-) -> dict[str, DriftCurve]:
-    """Drift of the first variant only, because long streams are slow, and of true clips, where objects also overlap."""
-    if plan.drift is None:
-        return {}
-    numbers = choose_streams(prompts.wanted, plan.drift.streams)
-    captions = tuple(prompts.captions[number] for number in numbers)
-    wanted = [prompts.wanted[number] for number in numbers]
-    curves = {}
-    if prompts.drawn is not None:
-        scenes = tuple(prompts.drawn[number] for number in numbers)
-        chunks = rendered_stream(scenes, *frame_size(pipe), pipe.fps)
-        curves[TRUE] = measure_drift(chunks, wanted, evaluator, plan.drift, captions)
-    first = plan.variants[0]
-    chunks = model_stream(pipe, captions, first, plan.seed)
-    return {**curves, first.name: measure_drift(chunks, wanted, evaluator, plan.drift, captions, next_part())}
-
-
 def drift_figures(plan: DriftPlan, curves: dict[str, DriftCurve]) -> dict[str, Any]:
     each = {name: {**curve.figures(), "attributes_lost": attribute_loss(curve)} for name, curve in curves.items()}
     return {**asdict(plan), "curves": each}
-
-
-def frame_size(pipe: VideoPipeline) -> tuple[int, int]:
-    return pipe.model.clips.height, pipe.model.clips.width
 
 
 def write_charts(

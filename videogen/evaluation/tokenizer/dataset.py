@@ -1,31 +1,35 @@
 """Evaluates a tokenizer on an indexed dataset."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from interfaces.tokenizer import State, decode_clip, encode_clip
 from tokenizer.quantize.usage import TableUsage, Usage
 from videogen.clip_spec import ClipSpec
-from videogen.data import ClipDataset, load_index
 from videogen.evaluation.distances.distance import Distance
 from videogen.evaluation.distances.extractor import Extractor
 from videogen.evaluation.distances.frechet import FeatureStatistics
 from videogen.evaluation.report.folder import write_figures
 from videogen.evaluation.report.line_charts import Series, line_chart
+from videogen.evaluation.tokenizer.clip_measures import (
+    ClipMeasurer,
+    ClipMeasures,
+    MeasureFolders,
+    WorkerSetup,
+    measure_with,
+)
 from videogen.evaluation.tokenizer.disentanglement import Disentanglement
-from videogen.evaluation.tokenizer.metrics import Totals, merge_totals, psnr
+from videogen.evaluation.tokenizer.metrics import merge_totals
 from videogen.evaluation.tokenizer.reconstruction import draw_pairs
 from videogen.evaluation.tokenizer.video import reconstruction_figures
-from videogen.io.pixels import to_clip, to_frames
+from videogen.executors.base import Executor
 from videogen.models import TokenizerModel
-from videogen.models.perceptual import load_lpips
 
 OnProgress = Callable[[int, int], None]
-SAMPLES = 8
 
 
 def evaluate_tokenizer(
@@ -34,74 +38,54 @@ def evaluate_tokenizer(
     index: Path | None = None,
     spec: ClipSpec | None = None,
     most: int | None = None,
-    lpips: Path | None = None,
-    extractors: Sequence[Extractor] = (),
+    folders: MeasureFolders = MeasureFolders(),  # noqa: B008 - frozen
     out: Path | None = None,
     on_progress: OnProgress | None = None,
+    executor: Executor | None = None,
+    device: str | None = None,
 ) -> dict[str, Any]:
     """Figures over one clip of each entry, at most `most`, at the tokenizer's own clip size or that of `spec`.
 
-    Clips are encoded and decoded in streaming form. A decoder with a condition is given their captions;
-    `psnr_without_caption` is the PSNR when it is given nothing. Refused and short entries are skipped and counted.
-    Charts and reconstructions are written to `out`. `disentanglement` is among the figures where captions tell
-    attributes. LPIPS and the Frechet distances of `extractors` are of frames as bytes; distances are those of the
-    reconstructions to the same clips, and `pinned` says what they depend on.
+    Clips are encoded and decoded in streaming form, here or by the workers of an `executor` on their own `device`. A
+    decoder with a condition is given their captions; `psnr_without_caption` is the PSNR when it is given nothing.
+    Refused and short entries are skipped and counted. Charts and reconstructions are written to `out`.
+    `disentanglement` is among the figures where captions tell attributes. LPIPS and the Frechet distances of `folders`
+    are of frames as bytes; distances are those of the reconstructions to the same clips, and `pinned` says what they
+    depend on.
     """
-    dataset = ClipDataset(load_index(data, index), spec or model.clips, seed=0, max_bad_fraction=1.0)
-    tokens = model.network.spec(dataset.spec.height, dataset.spec.width)
-    device = model.network.device
-    look = None if lpips is None else load_lpips(lpips).to(device)
+    measurer = ClipMeasurer(model, data, index, spec, folders)
+    dataset, tokens, look = measurer.dataset, measurer.tokens, measurer.look
     count = min(len(dataset), most or len(dataset))
     usage, disentanglement = Usage.none(tokens.codebooks), Disentanglement(tokens)
-    each, uncaptioned, by_frame, distances = [], [], [], []
-    features: dict[str, tuple[list[Tensor], list[Tensor]]] = {each.key: ([], []) for each in extractors}
-    drawn: list[tuple[Tensor, Tensor]] = []
-    prefixes: dict[int, list[Tensor]] = {count: [] for count in model.prefixes} if out is not None else {}
-    with torch.no_grad():
-        for number in range(count):
-            sample = dataset.sample(0, number)
-            original = torch.from_numpy(sample.clip)
-            clip = to_clip(original[None].to(device))
-            codes = encode_clip(model.network, clip)
-            start = model.begin_decoding([sample.caption])
-            decoded = decode_clip(model.network, codes, tokens, start)[:, :, : len(original)]
-            if start is not None:
-                without = to_frames(decode_clip(model.network, codes, tokens)[:, :, : len(original)])[0].cpu()
-                uncaptioned.append(Totals().plus_frames(without, original))
-            frames = to_frames(decoded)[0].cpu()
-            each.append(Totals().plus_frames(frames, original))
-            by_frame.append(psnr(frames, original))
-            usage = usage.plus(codes)
-            disentanglement.add(sample.caption, codes[0])
-            for first, values in prefixes.items():
-                values.append(psnr_of_first(model, codes, first, original, start))
-            if look is not None:
-                distances.append(float(look(to_clip(frames[None].to(device)), clip, number)))
-            for extractor in extractors:
-                for side, shown in zip(features[extractor.key], (frames, original), strict=True):
-                    side.append(extractor(shown[None].numpy()))
-            if len(drawn) < SAMPLES:
-                drawn.append((original, frames))
-            if on_progress is not None:
-                on_progress(number + 1, count)
+    measured: list[ClipMeasures] = []
+    prefixes = tuple(model.prefixes) if out is not None else ()
+    for clip in measures_of(measurer, count, prefixes, executor, (data, index, folders, device)):
+        usage = usage.plus(clip.codes_BTNK)
+        disentanglement.add(clip.caption, clip.codes_BTNK[0])
+        measured.append(replace(clip, codes_BTNK=clip.codes_BTNK[:0]))
+        if on_progress is not None:
+            on_progress(len(measured), count)
+    uncaptioned = [clip.uncaptioned for clip in measured if clip.uncaptioned is not None]
+    totals = merge_totals([clip.totals for clip in measured])
     figures = {
         "clips": count,
         "skipped": {"refused": len(dataset.refused), "too short": len(dataset.short)},
-        **reconstruction_figures(merge_totals(each), usage, tokens, dataset.spec.height * dataset.spec.width),
+        **reconstruction_figures(totals, usage, tokens, dataset.spec.height * dataset.spec.width),
         **({"psnr_without_caption": merge_totals(uncaptioned).quality().psnr} if uncaptioned else {}),
-        "lpips": sum(distances) / count if distances else None,
-        **frechet_figures(extractors, features, dataset.spec.frames),
+        "lpips": None if look is None else sum(clip.lpips or 0.0 for clip in measured) / count,
+        **frechet_figures(measurer.extractors, [clip.features for clip in measured], dataset.spec.frames),
     }
     if look is not None:
         figures["pinned"] = {"lpips": {"network": look.variant}, **figures.get("pinned", {})}
     if (attributes := disentanglement.figures()) is not None:
         figures["disentanglement"] = attributes
-    by_tokens = {first: float(torch.cat(each).mean()) for first, each in prefixes.items()}
+    by_tokens = {first: float(torch.cat([clip.first_tokens[first] for clip in measured]).mean()) for first in prefixes}
     if by_tokens:
         figures["psnr_of_first_tokens"] = {str(first): value for first, value in by_tokens.items()}
     if out is not None:
         write_figures(out, figures)
-        write_charts(out, dataset.spec.fps, torch.stack(by_frame).mean(0), usage, drawn)
+        drawn = [clip.drawn for clip in measured if clip.drawn is not None]
+        write_charts(out, dataset.spec.fps, torch.stack([clip.psnr_T for clip in measured]).mean(0), usage, drawn)
         if by_tokens:
             curve = Series("all clips", list(by_tokens), list(by_tokens.values()))
             chart = line_chart("PSNR from the first tokens alone", "tokens of a latent frame", "dB", [curve])
@@ -109,27 +93,35 @@ def evaluate_tokenizer(
     return figures
 
 
+def measures_of(
+    measurer: ClipMeasurer,
+    clips: int,
+    prefixes: tuple[int, ...],
+    executor: Executor | None,
+    places: tuple[Path, Path | None, MeasureFolders, str | None],
+) -> Iterator[ClipMeasures]:
+    """In order, measured here or by workers."""
+    if executor is None or (executor.is_local and min(executor.workers, clips) == 1):
+        return (measurer.measure(number, prefixes) for number in range(clips))
+    (data, index, folders, device), model = places, measurer.model
+    kept = model.prefixes[-1] if model.prefixes else None
+    where = (model.path, model.fingerprint, kept, device or str(measurer.device), executor.threads)
+    setup = WorkerSetup(*where, data, index, measurer.dataset.spec, folders, prefixes)
+    return measure_with(executor, setup, clips)
+
+
 def frechet_figures(
-    extractors: Sequence[Extractor], features: dict[str, tuple[list[Tensor], list[Tensor]]], frames: int
+    extractors: Sequence[Extractor], features: Sequence[dict[str, tuple[Tensor, Tensor]]], frames: int
 ) -> dict[str, Any]:
     """The distance of each extractor and what it depends on; nothing for a single clip."""
     found, pinned = dict[str, Any](), dict[str, Any]()
     for extractor in extractors:
-        made, true = features[extractor.key]
+        made, true = zip(*(of_clip[extractor.key] for of_clip in features), strict=True)
         reference = FeatureStatistics.of(torch.cat(true), extractor.population)
         distance = Distance(extractor, reference, "the same clips")
         if (value := distance.of(made)) is not None:
             found[extractor.key], pinned[extractor.key] = value, distance.pinned(frames, len(made))
     return {**found, "pinned": pinned} if found else {}
-
-
-def psnr_of_first(
-    model: TokenizerModel, codes_BTNK: Tensor, tokens: int, original: Tensor, decoder: State = None
-) -> Tensor:
-    """PSNR of each frame, decoded from the first tokens of each latent frame alone."""
-    spec = model.spec_of(*original.shape[1:3]).resized([(tokens,)])
-    decoded = decode_clip(model.network, codes_BTNK[:, :, :tokens], spec, decoder)
-    return psnr(to_frames(decoded[:, :, : len(original)])[0].cpu(), original)
 
 
 def write_charts(out: Path, fps: float, psnr_T: Tensor, usage: Usage, pairs: list[tuple[Tensor, Tensor]]) -> None:

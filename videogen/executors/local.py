@@ -1,65 +1,70 @@
-"""A pool of processes that may die: a task that kills its process costs that task alone.
+"""A pool of processes of this machine that may die: a task that kills its process costs that task alone.
 
 `concurrent.futures` gives up the whole pool when one process is killed, and decoders of hostile files kill theirs.
 """
 
 import multiprocessing
+import os
 import signal
+import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any
 
 from videogen.errors import ResourceError
+from videogen.executors.base import TIMED_OUT, Function, TaskQueue, TaskResult, no_limit
+from videogen.system.threads import cores
 
-Function = Callable[[Any], Iterator[Any]]  # of a task
 READY, VALUE, DONE = "ready", "value", "done"
-TIMED_OUT = "it took too long"
 START_TIMEOUT = 600.0  # seconds for a process to start, on the slowest machine
 
 
 @dataclass(frozen=True)
-class TaskResult:
-    """The values that a task yielded, and how its process died if it did before the task was done."""
+class LocalExecutor:
+    """Processes of this machine."""
 
-    values: tuple[Any, ...]
-    died: str | None
+    workers: int
+    own_threads: int | None = None  # of each; None: an equal share of the cores
+
+    @property
+    def threads(self) -> int:
+        return self.own_threads or max(1, cores() // self.workers)
+
+    @property
+    def is_local(self) -> bool:
+        return True
+
+    def check(self, paths: Iterable[Path], shared: Path | None = None) -> None:
+        """All processes see the same files."""
+
+    def run_each(
+        self, function: Function, tasks: Sequence[Any], timeout: Callable[[Any], float] = no_limit
+    ) -> Iterator[tuple[int, TaskResult]]:
+        """As `Executor` promises."""
+        queue = TaskQueue(len(tasks))
+        pool = [WorkerProcess(function) for _ in range(min(self.workers, len(tasks)))]
+        try:
+            while queue or any(worker.busy for worker in pool):
+                for place, worker in enumerate(pool):
+                    if worker.gone:
+                        pool[place] = worker = WorkerProcess(function)
+                    if queue and not worker.busy:
+                        number = queue.take()
+                        worker.assign(number, tasks[number], timeout(tasks[number]))
+                for number, result in results_of(pool):
+                    if queue.is_final(number, result):
+                        yield number, result
+        finally:
+            for worker in pool:
+                worker.kill()
 
 
-def run_each(
-    function: Function, tasks: Sequence[Any], workers: int, timeout: Callable[[Any], float]
-) -> Iterator[tuple[int, TaskResult]]:
-    """(number of the task, its result) for every task, as they end. The function and the tasks must be picklable.
-
-    A task whose process dies is tried once more, because another may have taken the memory; one that takes longer than
-    `timeout(task)` seconds is ended.
-    """
-    waiting = deque(range(len(tasks)))
-    tried_before: set[int] = set()
-    pool = [_Worker(function) for _ in range(min(workers, len(tasks)))]
-    try:
-        while waiting or any(worker.busy for worker in pool):
-            for place, worker in enumerate(pool):
-                if worker.gone:
-                    pool[place] = worker = _Worker(function)
-                if waiting and not worker.busy:
-                    number = waiting.popleft()
-                    worker.assign(number, tasks[number], timeout(tasks[number]))
-            for number, result in _results(pool):
-                if result.died not in (None, TIMED_OUT) and number not in tried_before:
-                    tried_before.add(number)
-                    waiting.append(number)
-                else:
-                    yield number, result
-    finally:
-        for worker in pool:
-            worker.kill()
-
-
-def _results(pool: list["_Worker"]) -> Iterator[tuple[int, TaskResult]]:
+def results_of(pool: Sequence["WorkerProcess"]) -> Iterator[tuple[int, TaskResult]]:
+    """What has ended, after waiting for a message of any worker."""
     busy = {worker.connection: worker for worker in pool if worker.busy}
     until = min(worker.deadline for worker in busy.values())
     ready = wait(list(busy), timeout=max(0.0, until - time.monotonic()))
@@ -74,7 +79,7 @@ def _results(pool: list["_Worker"]) -> Iterator[tuple[int, TaskResult]]:
 
 
 @dataclass
-class _Worker:
+class WorkerProcess:
     """The parent's end of one process."""
 
     function: Function
@@ -147,9 +152,18 @@ class _Worker:
 def _serve(connection: "Connection[Any, Any]", function: Function) -> None:
     """The process: receives tasks and sends the values they yield, until the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         connection.send((READY, None))
         while True:
             for value in function(connection.recv()):
                 connection.send((VALUE, value))
             connection.send((DONE, None))
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed cannot end this process, which would hold a lock until its task is done."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

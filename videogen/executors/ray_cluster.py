@@ -1,0 +1,68 @@
+"""Start a Ray cluster on this machine, or join one."""
+
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from videogen.errors import UsageError
+
+MISSING = "--engine ray needs Ray; `pip install -e '.[cluster]'` in the checkout adds it"
+TOKEN = Path("~/.ray/auth_token").expanduser()
+OBJECT_STORE = 256 * 2**20  # bytes: tasks and results are small, and Ray would take a third of the memory
+
+
+@contextmanager
+def cluster(address: str | None, cpus: int) -> Iterator[Any]:
+    """The module `ray`, connected until the block ends.
+
+    Without an address, to $RAY_ADDRESS; without that, to a cluster of this machine with so many `cpus`, which ends with
+    the block.
+    """
+    address = address or os.environ.get("RAY_ADDRESS")
+    if address is not None and address.startswith("ray://"):
+        _use_token()
+    try:
+        import ray
+    except ImportError:
+        raise UsageError(MISSING) from None
+    if ray.is_initialized() and address is None:  # a program that uses Ray itself
+        yield ray
+        return
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        _connect(ray, address, cpus)
+        _restore(handler)
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _use_token() -> None:
+    """Newer clusters ask for a token; a client sends it only if it is told so before Ray is imported."""
+    named = "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ
+    if "ray" not in sys.modules and (named or TOKEN.is_file()):
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+
+def _connect(ray: Any, address: str | None, cpus: int) -> None:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    own = {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": OBJECT_STORE}
+    settings = {"address": "local", **own} if address is None else {"address": address}
+    try:
+        with warnings.catch_warnings(action="ignore"):  # the error says it all
+            ray.init(**settings, log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        where = "Ray did not start on this machine" if address is None else f"--address {address}: cannot join it"
+        raise UsageError(f"{where} ({reason})") from None
+
+
+def _restore(handler: Any) -> None:
+    """Ray takes SIGTERM for itself, and would leave without closing what is open."""
+    if signal.getsignal(signal.SIGTERM) is not handler:
+        signal.signal(signal.SIGTERM, handler)
