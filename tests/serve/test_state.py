@@ -32,7 +32,7 @@ CLIP = InitialFrames("video", bytes(range(256)) * 9, 2, "cropped to the shape of
 
 @asynccontextmanager
 async def server(state: Path, script: ScriptedProcess | None = None, **limits: int) -> AsyncIterator[Engine]:
-    async with scripted(script or ScriptedProcess(), DiskJobStore(state), **limits) as engine:
+    async with scripted(script or ScriptedProcess(), store=DiskJobStore(state), **limits) as engine:
         yield engine
 
 

@@ -215,6 +215,8 @@ class Engine:
             stream = restore_stream(record, self._context)
             job = self._jobs[stream.id] = VideoJob(stream, self._store, self._delete_oldest)
             restore_job(record, job, self._context)
+            if stream.ended is None:
+                self.replicas.choose().take(stream)
         self._evict_jobs()
         self._reschedule()
 
