@@ -121,6 +121,25 @@ def test_same_bytes_after_a_restart(home, tmp_path, monkeypatch):
     home.run(scene())
 
 
+def test_a_job_that_began_again_on_another_replica_is_stored_once(tmp_path):
+    async def scene():
+        first, second = ScriptedProcess(), ScriptedProcess()
+        async with scripted(first, second, store=DiskJobStore(tmp_path)) as engine:
+            job = await engine.submit(replace(SHORT, initial_frames=CLIP))
+            await until(lambda: first.started() or second.started())
+            lost, other = (first, second) if first.started() else (second, first)
+            lost.die()
+            await until(other.started)
+            other.makes(job.id)
+            other.ends(job.id)
+            before = video_object(await finished(job))
+        async with server(tmp_path) as engine:
+            assert [video_object(each) for each in engine.jobs()] == [before]
+            assert before["status"] == "completed"
+
+    asyncio.run(scene())
+
+
 @pytest.mark.parametrize("deleted", [False, True])
 def test_the_server_ends_or_the_job_is_deleted_while_its_video_is_written(tmp_path, monkeypatch, deleted):
     writing, write = threading.Event(), video_job.write_atomically

@@ -240,9 +240,9 @@ class Stream:
 
     def begin_again(self) -> "Stream":
         """A stream of the same request, seed and id; this one ends uncounted."""
-        stream = Stream(self.context, self.request, self.seed, self.frames, self.live, self.owner, self.id)
+        with request_scope(self.request_id):
+            stream = Stream(self.context, self.request, self.seed, self.frames, self.live, self.owner, self.id)
         stream.created_at, stream._created, stream.deaths = self.created_at, self._created, self.deaths
-        stream.request_id = self.request_id
         self.ended = "stopped"
         self.context.send(StopStream(self.id))
         self._inbox.put_nowait(None)

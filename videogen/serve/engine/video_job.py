@@ -97,7 +97,7 @@ class VideoJob:
         self.stream = stream
         stream.on_complete, stream.on_lost = self._save, self._begin_again
         if stream.ended is None:
-            stream.task.add_done_callback(lambda _: self._on_end())
+            stream.task.add_done_callback(lambda _: self._on_end(stream))
 
     def _begin_again(self) -> Stream:
         """From the first frame, with the same seed: the bytes are the same."""
@@ -124,8 +124,8 @@ class VideoJob:
             return
         self.completed_at, self.size = completed_at, len(mp4)
 
-    def _on_end(self) -> None:
-        if self.stream.ended == "failed":
+    def _on_end(self, stream: Stream) -> None:
+        if stream.ended == "failed":
             self._store.failed(self.record("failed", time.time()))
 
     def record(self, status: RecordStatus = "unfinished", ended_at: float | None = None, size: int = 0) -> JobRecord:
