@@ -6,14 +6,13 @@ import pty
 import shutil
 import signal
 import sys
-import time
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from videogen.cli import main
-from videogen.cli.train import TimeLeft, as_line
+from videogen.cli.train import as_line
 from videogen.system.signals import catch_signals
 
 CONFIG = """\
@@ -77,24 +76,11 @@ def test_train_reconstruct_and_encode(home: Path, capsys: pytest.CaptureFixture[
     assert main(["evaluate", "runs", "runs/tiny"]) == 0
 
 
-def test_log_lines_estimate_the_remaining_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [100.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    clock = TimeLeft(steps=1000)
-    assert clock.text(1) == "", "nothing was measured yet"
-    clock.tick(1)
-    now[0] += 99 * 8
-    clock.tick(100)
-    assert clock.text(100) == "  2 h 00 min left"
+def test_a_log_line_ends_with_the_remaining_time() -> None:
     line = {"step": 100, "kind": "train", "nats": 1.5, "speed": {"clips_per_second": 2.0}}
-    assert as_line(line, 1000, clock.text(100)) == "step  100 of 1000 train      nats 1.5  2.0 clips/s  2 h 00 min left"
-    assert clock.text(1000) == ""
-    resumed = TimeLeft(steps=1000)
-    resumed.tick(901)
-    now[0] += 49 * 2
-    assert resumed.text(950) == "  2 min left"
-    now[0] -= 49
-    assert resumed.text(950) == "  50 s left"
+    text = "step  100 of 1000 train      nats 1.5  2.0 clips/s"
+    assert as_line(line, 1000, "2 h 00 min left") == f"{text}  2 h 00 min left"
+    assert as_line(line, 1000, "") == text
 
 
 def test_a_run_resumes_and_can_be_longer(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

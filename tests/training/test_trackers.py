@@ -16,7 +16,14 @@ from tests.training.programs import same_bits
 from videogen.errors import UsageError
 from videogen.io import write_video
 from videogen.training.records import open_trackers, services
-from videogen.training.records.services import TRACKERS, SentRecord, Service, ServiceTracker, flatten
+from videogen.training.records.services import (
+    TRACKERS,
+    SentRecord,
+    Service,
+    ServiceTracker,
+    flatten,
+    prints_to_stderr,
+)
 from videogen.training.records.tracker import MAX_WAITING, BackgroundTracker
 
 STEPS = [("train", step) for step in range(2, 13, 2)] + [("validation", step) for step in (4, 8, 12)]
@@ -126,6 +133,31 @@ def services_clip() -> Any:
     import numpy as np
 
     return np.random.default_rng(0).integers(0, 255, (5, 16, 24, 3), dtype=np.uint8)
+
+
+def test_what_services_print_goes_to_stderr_and_what_others_print_does_not(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    began, may_end = [threading.Event(), threading.Event()], [threading.Event(), threading.Event()]
+
+    def service(number: int) -> None:
+        with prints_to_stderr():
+            print(f"service {number}")
+            began[number].set()
+            may_end[number].wait()
+
+    threads = [threading.Thread(target=service, args=[number]) for number in range(2)]
+    for thread, event in zip(threads, began, strict=True):
+        thread.start()
+        event.wait()
+    print("while they hang")
+    for thread, event in zip(threads, may_end, strict=True):  # the first to begin is the first to end
+        event.set()
+        thread.join()
+        print("after one")
+    said = capsys.readouterr()
+    assert said.out == "while they hang\nafter one\nafter one\n"
+    assert said.err == "service 0\nservice 1\n"
 
 
 @pytest.mark.services

@@ -97,7 +97,7 @@ def compress(
     ):
         video, shape, rate, total = raw_frames(size, fps) if source == PIPE else frames_of(opened, Path(source), size)
         for figures in compress_frames(opened, until(asked, video), shape, rate, settings, file):
-            progress(figures.frames, total or figures.frames)
+            progress(figures.frames, total or 0)
     if figures.frames == 0:
         raise DataError(f"{source}: holds no frames")
     values = {**figures.as_dict(shape[0] * shape[1]), "height": shape[0], "width": shape[1], "fps": rate}
@@ -162,6 +162,7 @@ def decompress(
         note_stretching(terminal, (header.height, header.width), output)
         first = round(start * header.fps)
         most = None if seconds is None else max(1, round(seconds * header.fps))
+        total = frames_to_write(source, first, most)
         asked, writer = stack.enter_context(catch_signals()), None
         progress = stack.enter_context(terminal.progress("decompressing", "frames"))
         try:
@@ -173,7 +174,7 @@ def decompress(
                     writer = stack.enter_context(VideoWriter(target, *shape, output=output, metadata=facts))
                 writer.write(frames[: None if most is None else most - written].numpy())
                 written = min(written + len(frames), most or written + len(frames))
-                progress(written, written)
+                progress(written, total)
                 if asked.number or written == most:
                     break
         except DataError as error:
@@ -264,3 +265,13 @@ def as_table(values: dict[str, Any]) -> str:
         ("time", ", ".join(f"{name} {100 * spent / whole:.1f} %" for name, spent in seconds.items())),
     ]
     return "\n".join(f"{name:<16}{value}" for name, value in rows)
+
+
+def frames_to_write(source: str, first: int, most: int | None) -> int:
+    """From frame `first` on, as far as the file is whole; 0 if that is unknown, of a pipe."""
+    from videogen.evaluation.info.compressed import frames_in
+
+    if source == PIPE or not Path(source).is_file():
+        return most or 0
+    there = max(0, frames_in(Path(source)) - first)
+    return there if most is None else min(most, there)

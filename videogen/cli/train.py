@@ -1,7 +1,7 @@
 """`videogen train`: stage one trains the tokenizer, stage two the prior."""
 
-import time
 from collections.abc import Callable
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -178,23 +178,21 @@ def resolve_run_config(
 
 def run_stage(terminal: Terminal, steps: int, run: "Callable[..., TrainingResult]") -> None:
     """Train a stage with a progress bar and log lines, then print the result."""
-    remaining = TimeLeft(steps)
-    with terminal.progress("training", "steps") as bar:
-
-        def on_progress(done: int, total: int) -> None:
-            remaining.tick(done)
-            bar(done, total)
+    hints = [] if find_spec("tensorboard") else [NO_TENSORBOARD]
+    on_encoding = terminal.progress("encoding", "clips")
+    with closing(on_encoding), terminal.progress("training", "steps", has_lines=True) as on_progress:
 
         def on_log(line: dict[str, Any]) -> None:
-            if not remaining.is_used and find_spec("tensorboard") is None:
-                terminal.note(NO_TENSORBOARD)
-            terminal.note(as_line(line, steps, remaining.text(line["step"])))
+            while hints:  # once
+                terminal.note(hints.pop())
+            terminal.note(as_line(line, steps, on_progress.time_left.text(line["step"], steps)))
 
         trained = run(
             on_progress=on_progress,
             on_log=on_log,
             on_alarm=lambda name, message: terminal.note(f"alarm, {name}: {message}"),
             on_note=terminal.note,
+            on_encoding=on_encoding,
         )
     best = None if trained.best is None else str(trained.best)
     result = {"model": str(trained.model), "steps": trained.steps, "best": best, "best_step": trained.best_step}
@@ -206,33 +204,6 @@ def run_stage(terminal: Terminal, steps: int, run: "Callable[..., TrainingResult
     )
 
 
-class TimeLeft:
-    """Estimates the remaining time of a run from its own pace, validation and samples included."""
-
-    def __init__(self, steps: int):
-        self.steps, self.is_used = steps, False
-        self._first: tuple[int, float] | None = None
-
-    def tick(self, step: int) -> None:
-        self._first = self._first or (step, time.monotonic())
-
-    def text(self, step: int) -> str:
-        """Such as "3 h 05 min left"; empty at the end, and before a first measurement."""
-        self.is_used = True
-        if self._first is None or not self._first[0] < step < self.steps:
-            return ""
-        first, began = self._first
-        seconds = (time.monotonic() - began) / (step - first) * (self.steps - step)
-        return f"  {in_hours(seconds)} left"
-
-
-def in_hours(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    if minutes >= 60:
-        return f"{minutes // 60} h {minutes % 60:02} min"
-    return f"{minutes} min" if minutes >= 2 else f"{seconds:.0f} s"
-
-
 def as_line(line: dict[str, Any], steps: int, left: str) -> str:
     """A line of metrics.jsonl, shortened for the terminal."""
     speed = line.get("speed", {}).get("clips_per_second")
@@ -240,7 +211,7 @@ def as_line(line: dict[str, Any], steps: int, left: str) -> str:
     prior = ("nats", "loss", "top_guess", "caption_nats", "bits_per_pixel", "nats_of_frequencies", "nats_of_copying")
     shown = {name: line[name] for name in (*tokenizer, *prior) if isinstance(line.get(name), float)}
     pace = f"  {speed:.1f} clips/s" if speed else ""
-    width, ends = len(str(steps)), left if line["kind"] == "train" else ""
+    width, ends = len(str(steps)), f"  {left}" if left and line["kind"] == "train" else ""
     return f"step {line['step']:>{width}} of {steps} {line['kind']:<10} {format_metrics(shown)}{pace}{ends}"
 
 

@@ -76,6 +76,8 @@ def write_playroom(out: Path, config: PlayroomConfig, on_progress: OnProgress | 
     names = [f"clip_{number:06}" for number in range(config.clips)]
     missing = [number for number, name in enumerate(names) if not (out / f"{name}.txt").exists()]
     done = config.clips - len(missing)
+    if on_progress:
+        on_progress(done, config.clips)
     for first in range(0, len(missing), AT_ONCE):
         some = missing[first : first + AT_ONCE]
         _write_some(out, config, some)

@@ -1,6 +1,7 @@
 """`videogen evaluate captions`."""
 
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -65,6 +66,8 @@ def captions(
     use_threads(threads)
     opened = load_prior(model_or_bundled(model), use_device(device))
     selection = ClipSelection(frames or opened.clips.frames, clips, validation_share)
-    with tempfile.TemporaryDirectory() as scratch, terminal.progress("captioning", "clips") as on_progress:
-        figures = evaluate_captions(opened, data, selection, Path(scratch) / "tokens", index, out, beams, on_progress)
+    on_encoding, on_progress = terminal.progress("encoding", "clips"), terminal.progress("captioning", "clips")
+    with tempfile.TemporaryDirectory() as scratch, closing(on_encoding), closing(on_progress):
+        tokens = Path(scratch) / "tokens"
+        figures = evaluate_captions(opened, data, selection, tokens, index, out, beams, on_progress, on_encoding)
     terminal.report(figures, as_table(figures))

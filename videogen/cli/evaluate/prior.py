@@ -1,6 +1,7 @@
 """`videogen evaluate prior`."""
 
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -60,6 +61,8 @@ def prior(
     use_threads(threads)
     opened = load_prior(model_or_bundled(model), use_device(device))
     selection = ClipSelection(frames or opened.clips.frames, clips, validation_share)
-    with tempfile.TemporaryDirectory() as scratch, terminal.progress("evaluating", "clips") as on_progress:
-        metrics = evaluate_prior(opened, data, selection, Path(scratch) / "tokens", index, out, on_progress)
+    on_encoding, on_progress = terminal.progress("encoding", "clips"), terminal.progress("evaluating", "clips")
+    with tempfile.TemporaryDirectory() as scratch, closing(on_encoding), closing(on_progress):
+        tokens = Path(scratch) / "tokens"
+        metrics = evaluate_prior(opened, data, selection, tokens, index, out, on_progress, on_encoding)
     terminal.report(metrics, as_table(metrics))

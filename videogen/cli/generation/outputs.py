@@ -95,11 +95,11 @@ def write_videos(terminal: Terminal, run: GenerationRun, targets: Sequence[str],
     count, videos = 0, len(run.request.seeds)
     note_stretching(terminal, run.size, output)
     opened = open_writers(targets, run.pipe.fps, run.size, videos, output, run.metadata)
-    with catch_signals() as asked, progress_bar(terminal, run.total) as progress, opened as writers:
+    with catch_signals() as asked, terminal.progress("generating", "frames") as progress, opened as writers:
         for frames in run.batches:
             write_frames(writers, frames)
             count += frames.shape[1]
-            progress(count, run.label())
+            progress(count, run.total or 0, run.label())
             if asked.number:
                 break
     print_report(terminal, targets, report_of(run, targets, count, written_format(writers[0])))
@@ -161,21 +161,6 @@ def remove_old_frames(target: str) -> None:
     if target != STDOUT and Path(target).is_dir():
         for place in Path(target).glob("frame_[0-9]*.png"):
             place.unlink()
-
-
-@contextmanager
-def progress_bar(terminal: Terminal, total: int | None) -> Iterator[Callable[[int, str], None]]:
-    """A bar of frames with the current prompt on stderr; hidden if stderr is not a terminal."""
-    from tqdm import tqdm
-
-    hidden = terminal.quiet or terminal.json or terminal.mute
-    with tqdm(total=total, unit=" frames", disable=hidden or None, dynamic_ncols=True) as bar:
-
-        def progress(count: int, prompt: str) -> None:
-            bar.set_postfix_str(prompt if len(prompt) <= 48 else prompt[:47] + "…", refresh=False)
-            bar.update(count - bar.n)
-
-        yield progress
 
 
 def report_of(run: GenerationRun, targets: Sequence[str], count: int, written: dict[str, Any]) -> dict[str, Any]:

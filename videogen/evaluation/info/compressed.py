@@ -33,6 +33,12 @@ def describe_compressed(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     return {**asdict(header), **asdict(counts), "seconds": counts.frames / header.fps}, in_lines(header, counts)
 
 
+def frames_in(path: Path) -> int:
+    """How many frames a file holds, or can be read of it."""
+    with path.open("rb") as file:
+        return counts_of(ChunkReader(file, str(path))).frames
+
+
 def counts_of(reader: ChunkReader) -> FileCounts:
     counts, check = FileCounts(bytes=reader.place), reader.start
     try:

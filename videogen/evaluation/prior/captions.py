@@ -44,6 +44,7 @@ def evaluate_captions(
     out: Path | None = None,
     beams: int = 1,
     on_progress: OnProgress | None = None,
+    on_encoding: OnProgress | None = None,
 ) -> dict[str, Any]:
     """Figures on a token set of playroom clips, or on indexed clips, which are encoded into `scratch` first.
 
@@ -51,7 +52,7 @@ def evaluate_captions(
     compared with the truth of a clip half the set further: what a prior gets that does not look.
     """
     check_captions(model)
-    windows, short = select_windows(model, data, selection, scratch, index)
+    windows, short = select_windows(model, data, selection, scratch, index, on_encoding)
     rows, truths, outside = playroom_clips(windows, windows.spread(selection.most or len(windows)))
     if len(rows) < 2:
         raise DataError(f"{data}: {len(rows)} clips have captions of the playroom; at least two can be compared")

@@ -48,13 +48,14 @@ def evaluate_prior(
     index: Path | None = None,
     out: Path | None = None,
     on_progress: OnProgress | None = None,
+    on_encoding: OnProgress | None = None,
 ) -> dict[str, Any]:
     """Figures on a token set, or on indexed clips, which are encoded into `scratch` first.
 
     The masks depend only on a clip's position in the selection, so a run's own validation of the same clips gives the
     same figures.
     """
-    windows, short = select_windows(model, data, selection, scratch, index)
+    windows, short = select_windows(model, data, selection, scratch, index, on_encoding)
     rows = windows.spread(selection.most or len(windows))
     passes = (True, False) if model.conditioner is not None else (False,)
     scores = []
@@ -125,12 +126,17 @@ def offset_progress(on_progress: OnProgress | None, done: int, total: int) -> Ca
 
 
 def select_windows(
-    model: PriorModel, data: Path, selection: ClipSelection, scratch: Path, index: Path | None
+    model: PriorModel,
+    data: Path,
+    selection: ClipSelection,
+    scratch: Path,
+    index: Path | None,
+    on_encoding: OnProgress | None = None,
 ) -> tuple[TokenWindows, int]:
     """The selected clips, and how many others are too short."""
     latent_frames = max(1, model.spec.whole_latent_frames(selection.frames))
     if not (data / NAME).is_file():
-        tokens, short = encode_selection(model, data, selection, scratch, index)
+        tokens, short = encode_selection(model, data, selection, scratch, index, on_encoding)
         return TokenWindows(tokens, np.arange(len(tokens)), latent_frames, seed=0), short
     tokens = TokenSet.open(data, model.tokenizer.fingerprint)
     tokens.require_control(model.config.control)
@@ -141,7 +147,12 @@ def select_windows(
 
 
 def encode_selection(
-    model: PriorModel, data: Path, selection: ClipSelection, scratch: Path, index: Path | None
+    model: PriorModel,
+    data: Path,
+    selection: ClipSelection,
+    scratch: Path,
+    index: Path | None,
+    on_encoding: OnProgress | None,
 ) -> tuple[TokenSet, int]:
     """Encodes only the selected clips; also returns how many others are too short."""
     found, clips = load_index(data, index), model.clips
@@ -153,7 +164,7 @@ def encode_selection(
     if not long:
         raise DataError(f"{data}: none of {len(found.good)} clips has {selection.frames} frames; use fewer")
     chosen = tuple(long[place] for place in spread(len(long), selection.most or len(long)))
-    encode(replace(found, good=chosen), scratch, model.tokenizer, cut)
+    encode(replace(found, good=chosen), scratch, model.tokenizer, cut, on_progress=on_encoding)
     tokens = TokenSet.open(scratch)
     tokens.require_control(model.config.control)
     return tokens, len(found.good) - len(long)

@@ -41,12 +41,13 @@ CARD = "README.md"
 
 @dataclass(frozen=True)
 class Callbacks:
-    """Called in process 0: steps done, lines of the log, alarms by name, notes."""
+    """Called in process 0: steps done, lines of the log, alarms by name, notes, clips encoded before the first step."""
 
     on_progress: Callable[[int, int], None] = lambda done, total: None
     on_log: Callable[[dict[str, Any]], None] = lambda line: None
     on_alarm: OnAlarm = lambda name, message: None
     on_note: OnNote = lambda note: None
+    on_encoding: Callable[[int, int], None] = lambda done, total: None
 
 
 @dataclass(frozen=True)

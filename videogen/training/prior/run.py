@@ -30,7 +30,7 @@ from videogen.training.prior.config import PriorTrainingConfig
 from videogen.training.prior.distillation import DistillationStage
 from videogen.training.prior.stage import PRIOR, PriorStage
 from videogen.training.prior.variational import VariationalStage
-from videogen.training.records.run_folder import OnNote, RunFolder, config_dict
+from videogen.training.records.run_folder import RunFolder, config_dict
 
 CHANGEABLE_HERE = frozenset({"data.train", "data.validation", "kernel", "recompute", "tokenizer_preset"})
 GENERATION = frozenset({"generation", *(f"generation.{field.name}" for field in fields(SamplerConfig))})
@@ -49,7 +49,7 @@ def run_prior(
     A run that has begun needs no tokenizer path: its model holds a copy, and its configuration the path.
     """
     device, given = data_device(), Callbacks(**callbacks)
-    on_note = given.on_note if os.environ.get("RANK", "0") == "0" else Callbacks().on_note
+    told = given if os.environ.get("RANK", "0") == "0" else Callbacks()
     tokenizer = tokenizer_for(config.data.train, tokenizer_path or tokenizer_of_run(folder), device)
     check_head(config, tokenizer.spec)
     check_generation(config, tokenizer.spec)
@@ -58,7 +58,7 @@ def run_prior(
     for data, place in places:
         if data is not None and not (data / NAME).is_file() and not is_finished(place):
             refuse_changed(load_index(data))
-    sets = [None if data is None else open_tokens(data, tokenizer, place, on_note) for data, place in places]
+    sets = [None if data is None else open_tokens(data, tokenizer, place, told) for data, place in places]
     assert sets[0] is not None
     if sets[1] is not None:
         sets[1].require_control(sets[0].description.control)
@@ -151,13 +151,13 @@ def check_validation(config: PriorTrainingConfig, tokenizer: str | None) -> None
         hold_out(load_index(train), config.data.validation_share)
 
 
-def open_tokens(data: Path, tokenizer: TokenizerModel, place: Path, on_note: OnNote) -> TokenSet:
+def open_tokens(data: Path, tokenizer: TokenizerModel, place: Path, callbacks: Callbacks) -> TokenSet:
     """The tokens of this tokenizer in `data`; clips are first encoded to `place`, by all processes together."""
     if not (data / NAME).is_file():
         index = load_index(data)
         if not is_finished(place):
-            on_note(f"encoding {len(index.good)} clips first; `videogen encode --workers` shares the work")
-        encode(index, place, tokenizer)
+            callbacks.on_note(f"encoding {len(index.good)} clips first; `videogen encode --workers` shares the work")
+        encode(index, place, tokenizer, on_progress=callbacks.on_encoding)
         data = place
     return TokenSet.open(data, tokenizer.fingerprint)
 

@@ -8,8 +8,9 @@ import contextlib
 import json
 import os
 import sys
+import threading
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -44,6 +45,28 @@ def _is_logged_in() -> bool:
         return bool(wandb.login(prompt=False, verify=False))
     except TypeError:  # older versions
         return wandb.api.api_key is not None
+
+
+class OtherThreads:
+    """stdout, but what the thread that made it prints goes to stderr."""
+
+    def __init__(self, stdout: Any):
+        self._stdout, self._thread = stdout, threading.current_thread()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stderr if threading.current_thread() is self._thread else self._stdout, name)
+
+
+@contextlib.contextmanager
+def prints_to_stderr() -> Iterator[None]:
+    """In this thread alone: stdout is for the result of the command, which may end while a service hangs."""
+    before, during = sys.stdout, OtherThreads(sys.stdout)
+    sys.stdout = during
+    try:
+        yield
+    finally:
+        if sys.stdout is during:  # else another service put its own around it
+            sys.stdout = before
 
 
 class SentRecord:
@@ -84,7 +107,7 @@ class ServiceTracker:
         began = self.record.run is not None
         project, run = os.environ.get(PROJECT, "videogen"), self.record.run or self.new_run(folder)
         self.tracker: Any = LOGGER_TYPE_TO_CLASS[self.name](project, **self.options(run, folder, began))
-        with contextlib.redirect_stdout(sys.stderr):  # stdout is for the result of the command
+        with prints_to_stderr():
             self.tracker.start()
         self.record.write(self.run_of(run))
         if not began:
@@ -121,7 +144,7 @@ class ServiceTracker:
         raise NotImplementedError
 
     def close(self) -> None:
-        with contextlib.redirect_stdout(sys.stderr):
+        with prints_to_stderr():
             self.tracker.finish()
 
 
