@@ -6,9 +6,10 @@ from typing import Any
 import click
 
 from videogen.cli.options import INDEX
-from videogen.cli.param_types import ANY_PATH, IMAGE_FILE, OUTPUT_FOLDER, VIDEO_FILE, refuse_overwrite
+from videogen.cli.param_types import ANY_PATH, DATA, IMAGE_FILE, OUTPUT_FOLDER, VIDEO_FILE, refuse_overwrite
 from videogen.cli.terminal import Terminal, terminal_options
 from videogen.errors import DataError
+from videogen.storage import Location
 
 
 @click.group()
@@ -17,22 +18,26 @@ def data() -> None:
 
 
 @data.command("index")
-@click.argument("source", metavar="DATA", type=ANY_PATH)
-@click.option("--out", type=ANY_PATH, help="Where to write the index [default: beside the data].")
+@click.argument("source", metavar="DATA", type=DATA)
+@click.option(
+    "--out", type=ANY_PATH, help="Where to write the index [default: beside the data; of a URL, in the cache]."
+)
 @click.option("--workers", type=click.IntRange(1), help="Processes [default: one per core].")
 @terminal_options
-def index(terminal: Terminal, source: Path, out: Path | None, workers: int | None) -> None:
+def index(terminal: Terminal, source: Location, out: Path | None, workers: int | None) -> None:
     """Decode every video of DATA once and record what is in it, or why it is refused.
 
     DATA is a folder of videos with captions beside them (clip.mp4, clip.txt), a Hugging Face videofolder
     (metadata.jsonl or .csv with file_name and text), a manifest (.csv or .jsonl with path, caption, and optionally
-    start and end in seconds), or WebDataset shards (.tar or .tar.gz, or a folder of them).
+    start and end in seconds), or WebDataset shards (.tar or .tar.gz, or a folder of them). It may be a URL, such as
+    s3://bucket/clips, gs://, hf://datasets/OWNER/NAME or https://host/clips.tar: what is read is kept in a cache.
     Unchanged files are not read again, and an interrupted run continues where it stopped.
 
     \b
     Examples:
       videogen data index ~/videos
       videogen data index clips.csv --out clips.index.jsonl
+      videogen data index s3://bucket/clips
     """
     from videogen.data import build_index, describe, summarize
 
@@ -44,7 +49,7 @@ def index(terminal: Terminal, source: Path, out: Path | None, workers: int | Non
 
 
 @data.command("check")
-@click.argument("source", metavar="DATA", type=ANY_PATH)
+@click.argument("source", metavar="DATA", type=DATA)
 @INDEX
 @click.option("--sheet", type=IMAGE_FILE, help="Draw some clips with their captions into this image.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing image.")
@@ -53,7 +58,7 @@ def index(terminal: Terminal, source: Path, out: Path | None, workers: int | Non
 @terminal_options
 def check(
     terminal: Terminal,
-    source: Path,
+    source: Location,
     index: Path | None,
     sheet: Path | None,
     overwrite: bool,
@@ -84,7 +89,7 @@ def check(
     refuse_empty(source, summary)
 
 
-def refuse_empty(source: Path, summary: dict[str, Any]) -> None:
+def refuse_empty(source: Location, summary: dict[str, Any]) -> None:
     """DataError if no clip is good; training itself limits the share of refused clips (`max_bad_fraction`)."""
     if not summary["good"]:
         raise DataError(f"{source}: no clip is usable; all {summary['refused']} were refused")

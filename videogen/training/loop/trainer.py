@@ -14,7 +14,7 @@ from typing import Any, Generic
 import torch
 
 from videogen.checkpoint import Folder, write_folder
-from videogen.errors import DataError, NumbersError, UsageError
+from videogen.errors import DataError, NumbersError, StorageError, UsageError
 from videogen.system.signals import NAMES, Interrupted, StopRequest
 from videogen.training.loop.checkpoint_state import capture, export_weights, restore
 from videogen.training.loop.config import TrainingConfig
@@ -116,7 +116,8 @@ class Trainer(Generic[BatchT]):
                     if self.progress.step == began or not alone:
                         raise
                     self._save()
-                    raise DataError(f"{error}. Saved first: {self._describe_progress()}; --resume continues") from error
+                    kind = StorageError if isinstance(error, StorageError) else DataError
+                    raise kind(f"{error}. Saved first: {self._describe_progress()}; --resume continues") from error
                 self.callbacks.on_progress(self.progress.step, config.steps)
                 if stop and self.progress.step < config.steps:
                     if not saved:

@@ -17,6 +17,7 @@ from videogen.data import load_index, refuse_changed
 from videogen.data.split import hold_out
 from videogen.errors import DataError, UsageError
 from videogen.models import INDEX, TokenizerModel, check_sampler, keep_first_tokens, load_tokenizer, open_model
+from videogen.storage import Location
 from videogen.tokens import TokenSet, encode
 from videogen.tokens.description import NAME, read_description
 from videogen.tokens.windows import split_rows
@@ -98,7 +99,7 @@ def make_stage(
     return kind(config, token_batches, tokenizer, conditioner)
 
 
-def tokenizer_for(data: Path, path: str | Path, device: str = "cpu") -> TokenizerModel:
+def tokenizer_for(data: Location, path: str | Path, device: str = "cpu") -> TokenizerModel:
     """The tokenizer at `path`, making only as many first tokens as the token set `data` holds, if it is one."""
     model = load_tokenizer(path, device)
     if not model.prefixes or not (data / NAME).is_file():
@@ -151,7 +152,7 @@ def check_validation(config: PriorTrainingConfig, tokenizer: str | None) -> None
         hold_out(load_index(train), config.data.validation_share)
 
 
-def open_tokens(data: Path, tokenizer: TokenizerModel, place: Path, on_note: OnNote) -> TokenSet:
+def open_tokens(data: Location, tokenizer: TokenizerModel, place: Path, on_note: OnNote) -> TokenSet:
     """The tokens of this tokenizer in `data`; clips are first encoded to `place`, by all processes together."""
     if not (data / NAME).is_file():
         index = load_index(data)
