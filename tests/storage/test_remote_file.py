@@ -42,7 +42,7 @@ def test_every_range_is_that_of_the_object(store: Any) -> None:
 
 
 def test_broken_connections_and_short_answers_cost_time_alone(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, rng, broken = access.read_range, random.Random(3), []
+    real, rng, broken = remote_file.read_range, random.Random(3), []
 
     def unreliable(url: str, start: int, end: int) -> bytes:
         data = real(url, start, end)
@@ -53,7 +53,7 @@ def test_broken_connections_and_short_answers_cost_time_alone(store: Any, monkey
             return data[:-1]
         return data
 
-    monkeypatch.setattr(access, "read_range", unreliable)
+    monkeypatch.setattr(remote_file, "read_range", unreliable)
     assert_reads_alike(2)
     assert len(broken) > 3
 
@@ -63,8 +63,8 @@ def test_a_second_reading_asks_for_nothing_and_damage_is_fetched_again(
 ) -> None:
     known = RemotePath(URL, RemotePath(URL).stat())
     fetched = []
-    real = access.read_range
-    monkeypatch.setattr(access, "read_range", lambda *given: fetched.append(given) or real(*given))
+    real = remote_file.read_range
+    monkeypatch.setattr(remote_file, "read_range", lambda *given: fetched.append(given) or real(*given))
     assert known.read_bytes() == CONTENT
     assert len(fetched) == -(-len(CONTENT) // 700)
     assert known.read_bytes() == CONTENT
@@ -93,7 +93,7 @@ def test_a_server_that_stays_away_ends_with_one_line(store: Any, monkeypatch: py
         raise TimeoutError("no answer")
 
     monkeypatch.setenv("VIDEOGEN_STORAGE_SECONDS", "0.05")
-    monkeypatch.setattr(access, "read_range", away)
+    monkeypatch.setattr(remote_file, "read_range", away)
     with pytest.raises(StorageError, match=r"does not answer after 0.05 s of tries \(no answer\)") as caught:
         RemotePath(URL).read_bytes()
     assert caught.value.exit_code == 5

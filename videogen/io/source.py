@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from videogen.io.errors import VideoError
-from videogen.storage import ChangedObjectError, Location, MissingObjectError, RemotePath, open_remote
+from videogen.storage import ChangedObjectError, Location, MissingObjectError, RemotePath
 from videogen.storage.remote_file import RemoteFile
 
 
@@ -71,7 +71,7 @@ def _open_remote(source: Source, path: RemotePath) -> Iterator[tuple[io.RawIOBas
     """An object and its size; its failures come out even if a decoder takes them for damage of the video."""
     raw = None
     try:
-        with open_remote(path) as file:
+        with path.open() as file:
             raw = cast(RemoteFile, file.raw)
             yield raw, raw.stat.size
         if raw.failure is not None:

@@ -4,9 +4,9 @@ location("s3://bucket/clips") / "a.mp4"     # a RemotePath, with what reading a 
 with (...).open("rb") as file: ...          # blocks come from the cache, or by ranges, and are checked
 """
 
+from videogen.storage.access import ObjectStat
 from videogen.storage.errors import ChangedObjectError, MissingObjectError, StorageError
-from videogen.storage.location import Location, ObjectStat, RemotePath, below, is_url, location
-from videogen.storage.remote_file import open_remote
+from videogen.storage.location import Location, RemotePath, below, is_url, location
 
 __all__ = [
     "ChangedObjectError",
@@ -18,5 +18,4 @@ __all__ = [
     "below",
     "is_url",
     "location",
-    "open_remote",
 ]

@@ -4,6 +4,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from videogen.errors import UsageError
@@ -17,17 +18,26 @@ VERSIONS = ("ETag", "etag", "generation", "lfs", "blob_id", "md5Hash", "Content-
 TIMES = ("LastModified", "Last-Modified", "mtime", "modified", "updated", "created")
 
 
-def listing(url: str) -> Iterator[tuple[str, int | None, str | None]]:
-    """(path below, size, version) of each object below a URL, sorted by path; None where a listing does not say."""
+@dataclass(frozen=True)
+class ObjectStat:
+    """Size in bytes and what the store calls a version, such as an ETag: equal for an object that has not changed."""
+
+    size: int
+    version: str
+
+
+def listing(url: str) -> Iterator[tuple[str, ObjectStat | None]]:
+    """The path of each object below a URL, sorted, with what the listing says of it if it says enough."""
 
     def find() -> tuple[str, Mapping[str, Any]]:
-        files, path = _open(url)
+        files, path = file_system(url)
         return path.rstrip("/"), files.find(path, detail=True)
 
     root, found = with_retries(url, find)
     for path in sorted(found):
         if found[path].get("type") == "file" and path.startswith(root + "/") and not path.endswith("/"):
-            yield path[len(root) + 1 :], found[path].get("size"), _version(found[path], times=False)
+            size, version = found[path].get("size"), _version(found[path], times=False)
+            yield path[len(root) + 1 :], None if size is None or version is None else ObjectStat(int(size), version)
 
 
 def is_folder(url: str) -> bool:
@@ -42,26 +52,26 @@ def exists(url: str) -> bool:
     return _asked(url, lambda files, path: bool(files.exists(path)))
 
 
-def size_and_version(url: str) -> tuple[int, str]:
+def stat_of(url: str) -> ObjectStat:
     """What the store says of an object now; MissingObjectError if there is none."""
 
     return with_retries(url, lambda: look_at(url))
 
 
-def look_at(url: str) -> tuple[int, str]:
+def look_at(url: str) -> ObjectStat:
     """The same with a single try; any exception of the file system."""
-    files, path = _open(url)
+    files, path = file_system(url)
     known = files.info(path, **_limits(files))
     if known.get("type") != "file":
         raise MissingObjectError(f"{url}: a folder, not an object")
     if known.get("size") is None:
         raise MissingObjectError(f"{url}: the server does not say how large it is, so it cannot be read by ranges")
-    return int(known["size"]), _version(known) or ""
+    return ObjectStat(int(known["size"]), _version(known) or "")
 
 
 def read_range(url: str, start: int, end: int) -> bytes:
     """Bytes start .. end - 1; any exception of the file system."""
-    files, path = _open(url)
+    files, path = file_system(url)
     data: bytes = files.cat_file(path, start=start, end=end, **_limits(files))
     return data
 
@@ -93,12 +103,12 @@ def patience() -> float:
 
 def _asked(url: str, question: Callable[[Any, str], bool]) -> bool:
     try:
-        return with_retries(url, lambda: question(*_open(url)))
+        return with_retries(url, lambda: question(*file_system(url)))
     except MissingObjectError:
         return False
 
 
-def _open(url: str) -> tuple[Any, str]:
+def file_system(url: str) -> tuple[Any, str]:
     """The file system of a URL, without a cache of listings, because objects change; and the path in it."""
     from fsspec.core import url_to_fs
 

@@ -4,24 +4,16 @@ import io
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, Union, cast
 from urllib.parse import urlsplit
 
 from videogen.errors import UsageError
-from videogen.storage import access
+from videogen.storage.access import ObjectStat, exists, is_folder, is_object, listing, stat_of
+from videogen.storage.remote_file import RemoteFile
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 LOCAL = ("file", "local")
-
-
-@dataclass(frozen=True)
-class ObjectStat:
-    """Size in bytes and what the store calls a version, such as an ETag: equal for an object that has not changed."""
-
-    size: int
-    version: str
 
 
 class RemotePath:
@@ -90,34 +82,32 @@ class RemotePath:
         return self.url
 
     def is_dir(self) -> bool:
-        return access.is_folder(self.url)
+        return is_folder(self.url)
 
     def is_file(self) -> bool:
-        return access.is_object(self.url)
+        return is_object(self.url)
 
     def exists(self) -> bool:
-        return access.exists(self.url)
+        return exists(self.url)
 
     def stat(self) -> ObjectStat:
         """What the store says now."""
-        return ObjectStat(*access.size_and_version(self.url))
+        return stat_of(self.url)
 
     def files(self) -> "Iterator[RemotePath]":
         """All objects below that are not hidden, in order, with what the listing says of them."""
-        for below, size, version in access.listing(self.url):
-            if not any(part.startswith(".") for part in PurePosixPath(below).parts):
-                known = None if size is None or version is None else ObjectStat(size, version)
-                yield RemotePath(f"{self.url}/{below}", known)
+        for name, known in listing(self.url):
+            if not any(part.startswith(".") for part in PurePosixPath(name).parts):
+                yield RemotePath(f"{self.url}/{name}", known)
 
     def pinned(self, known: ObjectStat | None) -> "RemotePath":
         """The same, to be read only as the object that is known."""
         return RemotePath(self.url, known)
 
     def open(self, mode: str = "rb") -> io.BufferedReader:
-        from videogen.storage.remote_file import open_remote
-
+        """The object as it is known, or as it is now if nothing is known of it."""
         assert mode == "rb", mode
-        return open_remote(self)
+        return io.BufferedReader(RemoteFile(self.url, self.known or self.stat()), buffer_size=1 << 16)
 
     def read_bytes(self) -> bytes:
         with self.open() as file:

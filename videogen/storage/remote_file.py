@@ -7,25 +7,19 @@ import os
 from collections import OrderedDict
 
 from videogen.errors import DataError
-from videogen.storage import access
+from videogen.storage.access import ObjectStat, look_at, read_range, with_retries
 from videogen.storage.cache import BlockCache
 from videogen.storage.errors import ChangedObjectError
-from videogen.storage.location import ObjectStat, RemotePath
 
 BLOCK = 4 * 2**20
 IN_MEMORY = 4  # blocks of an open file: a demuxer goes back and forth between header and frames
 
 
-def open_remote(path: RemotePath) -> io.BufferedReader:
-    """The object as it is known, or as it is now if nothing is known of it."""
-    return io.BufferedReader(RemoteFile(path, path.known or path.stat()), buffer_size=1 << 16)
-
-
 class RemoteFile(io.RawIOBase):
     """The bytes of one version of an object. `failure` is the last error, which a decoder may have hidden."""
 
-    def __init__(self, path: RemotePath, stat: ObjectStat, cache: BlockCache | None = None) -> None:
-        self.path, self.stat, self.failure = path, stat, None
+    def __init__(self, url: str, stat: ObjectStat, cache: BlockCache | None = None) -> None:
+        self.url, self.stat, self.failure = url, stat, None
         self._cache = BlockCache() if cache is None else cache
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
         self._position = 0
@@ -66,11 +60,11 @@ class RemoteFile(io.RawIOBase):
 
     def _cached(self, number: int) -> bytes:
         start, end = number * BLOCK, min((number + 1) * BLOCK, self.stat.size)
-        known = [self.path.url, self.stat.size, self.stat.version, BLOCK, number]
+        known = [self.url, self.stat.size, self.stat.version, BLOCK, number]
         key = hashlib.sha256(json.dumps(known).encode()).hexdigest()
         block = self._cache.get(key)
         if block is None or len(block) != end - start:
-            block = access.with_retries(self.path.url, lambda: self._fetch(start, end))
+            block = with_retries(self.url, lambda: self._fetch(start, end))
             self._cache.put(key, block)
         return block
 
@@ -79,15 +73,15 @@ class RemoteFile(io.RawIOBase):
         failure: Exception | None = None
         data = b""
         try:
-            data = access.read_range(self.path.url, start, end)
+            data = read_range(self.url, start, end)
         except Exception as error:
             failure = error
-        if ObjectStat(*access.look_at(self.path.url)) != self.stat:
-            raise ChangedObjectError(f"{self.path}: changed since it was indexed; index the set again")
+        if look_at(self.url) != self.stat:
+            raise ChangedObjectError(f"{self.url}: changed since it was indexed; index the set again")
         if failure is not None:
             raise failure
         if len(data) == self.stat.size > end - start:
-            raise DataError(f"{self.path}: the server does not answer ranges; download the set")
+            raise DataError(f"{self.url}: the server does not answer ranges; download the set")
         if len(data) != end - start:
             raise ConnectionError(f"{len(data)} of {end - start} bytes came")
         return data
