@@ -5,13 +5,14 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from videogen.io.errors import VideoError
 from videogen.storage import ChangedObjectError, Location, MissingObjectError, RemotePath
+from videogen.storage.parquet import value_at
 from videogen.storage.remote_file import RemoteFile
 
 
@@ -38,14 +39,27 @@ class Span:
         return f"{self.path}/{self.name}"
 
 
-Source = Path | RemotePath | Span
+@dataclass(frozen=True)
+class Cell:
+    """A video that is a value in a Parquet file: a row of a row group, in a column of structs with `bytes`."""
+
+    path: Location
+    row_group: int
+    row: int
+    column: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: row {self.row} of row group {self.row_group}"
+
+
+Source = Path | RemotePath | Span | Cell
 NO_LIMITS = ReadLimits(max_bytes=1 << 62, max_pixels=1 << 30, max_frames=1 << 40, max_seconds=1e12)
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 
 
 def path_of(source: Source) -> Location:
-    return source.path if isinstance(source, Span) else source
+    return source.path if isinstance(source, Span | Cell) else source
 
 
 @contextmanager
@@ -55,7 +69,7 @@ def open_bytes(source: Source, limits: ReadLimits) -> Iterator[BinaryIO]:
     Decoders get this object, never a path, so no name can make them open a second file, a socket or a device.
     """
     path = path_of(source)
-    with _open_remote(source, path) if isinstance(path, RemotePath) else _open_local(source, path) as (raw, size):
+    with _open_whole(source, path) as (raw, size):
         start, length = (source.start, source.length) if isinstance(source, Span) else (0, size)
         if not 0 <= start <= start + length <= size:
             raise VideoError("truncated", str(source), f"lies outside its archive of {size} bytes")
@@ -64,6 +78,27 @@ def open_bytes(source: Source, limits: ReadLimits) -> Iterator[BinaryIO]:
         if length == 0:
             raise VideoError("empty", str(source), "holds no bytes")
         yield io.BufferedReader(FileSlice(raw, start, length), buffer_size=1 << 16)
+
+
+def _open_whole(source: Source, path: Location) -> AbstractContextManager[tuple[io.RawIOBase, int]]:
+    """What a source is in, and its size in bytes."""
+    if isinstance(source, Cell):
+        return _open_cell(source)
+    return _open_remote(source, path) if isinstance(path, RemotePath) else _open_local(source, path)
+
+
+@contextmanager
+def _open_cell(source: Cell) -> Iterator[tuple[io.RawIOBase, int]]:
+    """A value of a Parquet file, in memory."""
+    try:
+        value = value_at(source.path, source.row_group, source.row, source.column)
+    except (MissingObjectError, FileNotFoundError):
+        raise VideoError("missing", str(source), "no such file") from None
+    except ChangedObjectError:
+        raise VideoError("changed", str(source), "not the object that was indexed; index the set again") from None
+    if value is None:
+        raise VideoError("missing", str(source), f"its '{source.column}' holds no bytes")
+    yield cast(io.RawIOBase, io.BytesIO(value)), len(value)
 
 
 @contextmanager

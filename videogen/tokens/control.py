@@ -18,7 +18,7 @@ from interfaces.tokens import TokenSpec
 from prior.config import ControlConfig
 from videogen.data.window import frame_numbers
 from videogen.errors import DataError
-from videogen.io import Source, Span
+from videogen.io import Cell, Source, Span
 from videogen.storage import Location
 from videogen.tokens.plan import PlannedClip
 
@@ -86,7 +86,7 @@ def read_control(path: Location, frames: int) -> tuple[NDArray[Any], str]:
 
 def control_path(source: Source) -> Location | None:
     """Where the control of a video lies if it has one; None for a video in an archive."""
-    return None if isinstance(source, Span) else source.with_suffix(SUFFIX)
+    return None if isinstance(source, Span | Cell) else source.with_suffix(SUFFIX)
 
 
 def _file_of(clip: PlannedClip) -> Location | None:

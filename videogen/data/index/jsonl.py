@@ -5,10 +5,11 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, cast
 
 from videogen.data.sources.entry import Entry, ReadFailure
-from videogen.io import Scan, Source, Span, path_of
+from videogen.io import Cell, Scan, Source, Span, path_of
 from videogen.storage import Location, ObjectStat, RemotePath, below
 
 Backend = Literal["decord", "pyav"]
+CELL = "cell"  # marks the place of a value in a Parquet file
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,15 @@ def json_line(value: Any) -> str:
 def place_of(source: Source, root: Location) -> str:
     path = path_of(source)
     known = below(path, root) if path.is_relative_to(cast(Any, root)) else str(path)
+    if isinstance(source, Cell):
+        return json_line([known, CELL, source.row_group, source.row, source.column])
     return json_line([known, source.start, source.length, source.name] if isinstance(source, Span) else [known])
 
 
 def source_at(place: str, root: Location) -> Source:
     path, *span = json.loads(place)
+    if span[:1] == [CELL]:
+        return Cell(root / path, *span[1:])
     return Span(root / path, *span) if span else root / path
 
 
@@ -58,7 +63,7 @@ def pinned(source: Source, stamp: Stamp) -> Source:
     if not isinstance(path, RemotePath):
         return source
     known = path.pinned(ObjectStat(stamp.size, str(stamp.version)))
-    return replace(source, path=known) if isinstance(source, Span) else known
+    return replace(source, path=known) if isinstance(source, Span | Cell) else known
 
 
 def record_to_json(record: FileRecord) -> dict[str, Any]:

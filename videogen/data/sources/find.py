@@ -11,7 +11,8 @@ from videogen.data.sources.compressed import archive_suffix, unpack
 from videogen.data.sources.entry import VIDEO_SUFFIXES, Entry, ReadFailure, is_video_name
 from videogen.data.sources.folder import files_below, video_entries
 from videogen.data.sources.manifest import manifest_entries
-from videogen.data.sources.videofolder import metadata_in, refuse_parquet, videofolder_entries
+from videogen.data.sources.parquet import SUFFIX, cell_entries, video_column
+from videogen.data.sources.videofolder import metadata_in, videofolder_entries
 from videogen.data.sources.webdataset import shard_entries
 from videogen.errors import DataError
 from videogen.storage import Location, RemotePath, below
@@ -19,8 +20,8 @@ from videogen.storage.cache import cache_folder
 
 INDEX_NAME = "videogen-index.jsonl"
 
-MANIFESTS = (".csv", ".jsonl")
-FORMS = "a folder of videos or of .tar shards, a manifest (.csv, .jsonl), or one .tar or .tar.gz"
+MANIFESTS = (".csv", ".jsonl", SUFFIX)
+FORMS = "a folder of videos or of .tar shards, a manifest (.csv, .jsonl, .parquet), or one .tar or .tar.gz"
 
 
 def find_entries(data: Location) -> tuple[Entry, ...]:
@@ -29,7 +30,7 @@ def find_entries(data: Location) -> tuple[Entry, ...]:
     if is_folder(data):
         entries = _in_folder(data)
     elif data.suffix.lower() in MANIFESTS:
-        entries = manifest_entries(data)
+        entries = _in_table(data, data.name)
     else:
         entries = _in_shard(data, data.name)
     if not entries:
@@ -73,11 +74,19 @@ def _in_folder(folder: Location) -> list[Entry]:
             raise DataError(f"{folder}: holds both videos and archives ({shards[0].name}); keep them apart")
         if tables := metadata_in(files):
             return videofolder_entries(folder, tables, files)
-        refuse_parquet(files)
         return list(video_entries(folder, files))
+    if not shards and (tables := [path for path in files if path.suffix.lower() == SUFFIX]):
+        return [entry for table in tables for entry in cell_entries(table, below(table, folder))]
     if not shards:
         raise DataError(_nothing_in(folder, files))
     return [entry for shard in shards for entry in _in_shard(shard, below(shard, folder))]
+
+
+def _in_table(table: Location, name: str) -> list[Entry]:
+    """A manifest, or the videos in a Parquet file."""
+    if table.suffix.lower() == SUFFIX and video_column(table) is not None:
+        return list(cell_entries(table, name))
+    return manifest_entries(table)
 
 
 def is_shard(path: Location) -> bool:

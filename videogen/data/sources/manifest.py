@@ -1,4 +1,4 @@
-"""A table of clips: .csv with a header, or .jsonl with an object a line; columns path, caption, start, end.
+"""A table of clips: .csv with a header, .jsonl with an object a line, or .parquet; columns path, caption, start, end.
 
 Only `path` is required. Paths are relative to the manifest; start and end are seconds. The key is the path as written,
 followed by `@start-end` if one of them is given, and by `#2`, `#3` for further captions of the same clip.
@@ -19,6 +19,7 @@ from typing import Any
 from videogen.config.strict_yaml import nearest
 from videogen.data.sources.captions import normalize_caption
 from videogen.data.sources.entry import Entry
+from videogen.data.sources.parquet import SUFFIX, column_names, table_rows
 from videogen.errors import DataError
 from videogen.storage import Location
 
@@ -47,10 +48,7 @@ Row = dict[str, Any] | ValueError  # a line, or the error in it
 
 def manifest_entries(manifest: Location) -> list[Entry]:
     """The entries in the order of the manifest; DataError names the first wrong line and counts the rest."""
-    text = _text(manifest)
-    is_csv = manifest.suffix.lower() == ".csv"
-    columns = VIDEOFOLDER if VIDEOFOLDER.path in _first_names(text, is_csv) else MANIFEST
-    rows = _csv_rows(manifest, text, columns) if is_csv else _jsonl_rows(text, columns)
+    columns, rows = _table(manifest)
     entries: list[Entry] = []
     wrong: list[str] = []
     first_line: dict[tuple[str, str], int] = {}
@@ -71,8 +69,23 @@ def manifest_entries(manifest: Location) -> list[Entry]:
     return entries
 
 
+def _table(manifest: Location) -> tuple[Columns, Iterator[tuple[int, Row]]]:
+    """The kind of a table, and its rows with their numbers."""
+    if manifest.suffix.lower() == SUFFIX:
+        names = column_names(manifest)
+        columns = VIDEOFOLDER if VIDEOFOLDER.path in names else MANIFEST
+        if (strange := columns.unknown(names)) is not None:
+            raise DataError(f"{manifest}: {strange}")
+        return columns, table_rows(manifest)
+    text, is_csv = _text(manifest), manifest.suffix.lower() == ".csv"
+    columns = VIDEOFOLDER if VIDEOFOLDER.path in _first_names(text, is_csv) else MANIFEST
+    return columns, _csv_rows(manifest, text, columns) if is_csv else _jsonl_rows(text, columns)
+
+
 def is_metadata(table: Location) -> bool:
-    """Whether the first line of a table names the column of a videofolder."""
+    """Whether a table has the column of a videofolder."""
+    if table.suffix.lower() == SUFFIX:
+        return VIDEOFOLDER.path in column_names(table)
     with table.open("rb") as file:
         start = file.read(1 << 16).decode("utf-8-sig", "replace")
     return VIDEOFOLDER.path in _first_names(start, table.suffix.lower() == ".csv")

@@ -1,4 +1,4 @@
-"""A videofolder of the Hugging Face hub: videos, and beside or above them a metadata.jsonl or metadata.csv.
+"""A videofolder of the Hugging Face hub: videos, and beside or above them a metadata.jsonl, .csv or .parquet.
 
 `file_name` is relative to the metadata, and captions are under `text`, `caption` or `prompt`. There may be metadata in
 several folders, such as `train` and `test`. The key is the path below the folder of the set.
@@ -12,23 +12,12 @@ from videogen.data.sources.manifest import is_metadata, manifest_entries
 from videogen.errors import DataError
 from videogen.storage import Location, below
 
-NAMES = ("metadata.jsonl", "metadata.csv")
-PARQUET = "metadata.parquet"
+NAMES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 
 
 def metadata_in(files: Sequence[Location]) -> list[Location]:
     """The metadata files among the files of a folder; they have a column `file_name`."""
     return [path for path in files if path.name in NAMES and is_metadata(path)]
-
-
-def refuse_parquet(files: Sequence[Location]) -> None:
-    """DataError if the captions are in a Parquet file."""
-    for path in files:
-        if path.name == PARQUET and not any(path.with_name(name) in files for name in NAMES):
-            raise DataError(
-                f"{path}: Parquet is not read; write it as {NAMES[0]}, such as with pandas: "
-                f"read_parquet(...).to_json('{NAMES[0]}', orient='records', lines=True)"
-            )
 
 
 def videofolder_entries(root: Location, tables: Sequence[Location], files: Sequence[Location]) -> list[Entry]:

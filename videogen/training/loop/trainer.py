@@ -70,12 +70,13 @@ class Trainer(Generic[BatchT]):
         run: RunFolder,
         accelerator: Accelerator,
         callbacks: Callbacks,
+        on_saved: Callable[[int], None] = lambda step: None,
     ):
         if config.batch_size % (config.accumulation * accelerator.num_processes):
             parts = f"{config.accumulation} micro-batches of {accelerator.num_processes} processes"
             raise UsageError(f"training.batch_size is {config.batch_size}; it cannot be divided into {parts}")
         self.stage, self.config, self.run = stage, config, run
-        self.accelerator, self.callbacks = accelerator, callbacks
+        self.accelerator, self.callbacks, self.on_saved = accelerator, callbacks, on_saved
         self.module_states = {
             name: prepare_module(trained, accelerator, config.compile)
             for name, trained in stage.trained_modules.items()
@@ -129,6 +130,7 @@ class Trainer(Generic[BatchT]):
                     raise Interrupted(stopped, number)
         if began >= config.steps:
             self._export(self.run.model)  # the run may have been killed between its last checkpoint and the export
+            self.on_saved(self.progress.step)
         best = self.progress.best
         place, step = (None, None) if best is None else (self.run.best, best["step"])
         return TrainingResult(self.run.model, self.progress.step, self.metrics, place, step)
@@ -292,6 +294,7 @@ class Trainer(Generic[BatchT]):
             state = {"stage": self.stage.name, "processes": self.distributed.world_size, "progress": progress}
             self.run.save(self.progress.step, {**files, "state.json": state}, self.config.keep, self.config.keep_every)
         self._export(self.run.model)
+        self.on_saved(self.progress.step)
 
     def _export(self, place: Path, note: str = "") -> None:
         weights = export_weights(self.module_states, self.is_main)

@@ -23,6 +23,7 @@ from videogen.tokens.description import NAME, read_description
 from videogen.tokens.windows import split_rows
 from videogen.training.loop.config import CHANGEABLE
 from videogen.training.loop.distributed import data_device
+from videogen.training.loop.mirror_fetch import fetch_missing_run
 from videogen.training.loop.stage import naming_init_from
 from videogen.training.loop.train import train
 from videogen.training.loop.trainer import Callbacks, TrainingResult
@@ -51,6 +52,8 @@ def run_prior(
     """
     device, given = data_device(), Callbacks(**callbacks)
     on_note = given.on_note if os.environ.get("RANK", "0") == "0" else Callbacks().on_note
+    if resume:
+        fetch_missing_run(config.training.mirror, folder, on_note)
     tokenizer = tokenizer_for(config.data.train, tokenizer_path or tokenizer_of_run(folder), device)
     check_head(config, tokenizer.spec)
     check_generation(config, tokenizer.spec)
