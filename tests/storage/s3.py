@@ -60,7 +60,7 @@ class BreakingProxy:
                 threading.Thread(target=self._pass, args=(far, near, True), daemon=True).start()
 
     def _pass(self, source: socket.socket, sink: socket.socket, is_answer: bool) -> None:
-        budget = self._rng.randrange(20_000)
+        budget = self._rng.randrange(6_000)
         with suppress(OSError):
             while data := source.recv(4096):
                 budget -= len(data)

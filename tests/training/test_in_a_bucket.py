@@ -86,8 +86,8 @@ def test_twenty_broken_connections_change_no_bit(
     buckets: Path, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(access, "REQUEST_SECONDS", 3.0)
+    monkeypatch.setenv("VIDEOGEN_CACHE_BYTES", "0")  # every read asks the server
     build_index(TOYS, workers=1)
-    shutil.rmtree(tmp_path / "cache" / "blocks")
     proxy = BreakingProxy(port_of(monkeypatch), breaks=20, hangs=2)
     use(proxy.port, monkeypatch)
     tiny.train(TOYS, tmp_path / "run")
@@ -115,7 +115,6 @@ def test_killed_and_resumed_with_a_small_cache(
 
 
 def storage_variables() -> dict[str, str]:
-
     return {name: value for name, value in os.environ.items() if name.startswith(("AWS_", "VIDEOGEN_"))}
 
 
@@ -124,6 +123,7 @@ def test_a_mirrored_run_goes_on_from_the_bucket_alone(
 ) -> None:
     build_index(TOYS, workers=1)
     mirror = location("s3://runs")
+    monkeypatch.setattr(access, "REQUEST_SECONDS", 3.0)
     proxy = BreakingProxy(port_of(monkeypatch), breaks=10)
     use(proxy.port, monkeypatch)
     tiny.train(TOYS, tmp_path / "run", steps=5, mirror=mirror)

@@ -64,7 +64,7 @@ def test_uploads_that_break_at_any_object_leave_a_whole_run(
         real(place, target)
 
     monkeypatch.setattr(mirror, "upload", breaking)
-    for allowed in range(0, 60, 7):
+    for allowed in range(0, 60, 13):
         left[0] = allowed
         stopped_after(tmp_path / "run", 8, MIRRORED)
         shutil.rmtree(tmp_path / "run")

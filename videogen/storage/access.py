@@ -13,6 +13,8 @@ from videogen.storage.errors import MissingObjectError, StorageError, final_erro
 T = TypeVar("T")
 PATIENCE = "VIDEOGEN_STORAGE_SECONDS"  # how long to try again before a run ends
 REQUEST_SECONDS = 60.0  # of one request, after which it counts as broken
+LISTING_SECONDS = 1200.0  # of a whole listing, which is many requests
+SLOWEST = 2**20  # bytes a second of a whole file, below which it counts as broken
 SHORTEST, LONGEST = 0.1, 20.0  # seconds between tries
 VERSIONS = ("ETag", "etag", "generation", "lfs", "blob_id", "md5Hash", "Content-MD5", "Digest")
 TIMES = ("LastModified", "Last-Modified", "mtime", "modified", "updated", "created")
@@ -31,7 +33,7 @@ def listing(url: str) -> Iterator[tuple[str, ObjectStat | None]]:
 
     def find() -> tuple[str, Mapping[str, Any]]:
         files, path = file_system(url)
-        return path.rstrip("/"), files.find(path, detail=True)
+        return path.rstrip("/"), files.find(path, detail=True, **time_limit(files, LISTING_SECONDS))
 
     root, found = with_retries(url, find)
     for path in sorted(found):
@@ -41,15 +43,15 @@ def listing(url: str) -> Iterator[tuple[str, ObjectStat | None]]:
 
 
 def is_folder(url: str) -> bool:
-    return _asked(url, lambda files, path: bool(files.isdir(path)))
+    return _asked(url, lambda files, path: bool(files.isdir(path, **time_limit(files))))
 
 
 def is_object(url: str) -> bool:
-    return _asked(url, lambda files, path: bool(files.isfile(path)))
+    return _asked(url, lambda files, path: bool(files.isfile(path, **time_limit(files))))
 
 
 def exists(url: str) -> bool:
-    return _asked(url, lambda files, path: bool(files.exists(path)))
+    return _asked(url, lambda files, path: bool(files.exists(path, **time_limit(files))))
 
 
 def stat_of(url: str) -> ObjectStat:
@@ -61,7 +63,7 @@ def stat_of(url: str) -> ObjectStat:
 def look_at(url: str) -> ObjectStat:
     """The same with a single try; any exception of the file system."""
     files, path = file_system(url)
-    known = files.info(path, **_limits(files))
+    known = files.info(path, **time_limit(files))
     if known.get("type") != "file":
         raise MissingObjectError(f"{url}: a folder, not an object")
     if known.get("size") is None:
@@ -72,7 +74,7 @@ def look_at(url: str) -> ObjectStat:
 def read_range(url: str, start: int, end: int) -> bytes:
     """Bytes start .. end - 1; any exception of the file system."""
     files, path = file_system(url)
-    data: bytes = files.cat_file(path, start=start, end=end, **_limits(files))
+    data: bytes = files.cat_file(path, start=start, end=end, **time_limit(files))
     return data
 
 
@@ -118,8 +120,10 @@ def file_system(url: str) -> tuple[Any, str]:
     return files, path
 
 
-def _limits(files: Any) -> dict[str, float]:
-    return {"timeout": REQUEST_SECONDS} if getattr(files, "async_impl", False) else {}
+def time_limit(files: Any, seconds: float = 0.0, size: int = 0) -> dict[str, float]:
+    """The time limit of a call, for a transfer of so many bytes, as an argument; some systems have their own limits."""
+    limit = max(seconds, REQUEST_SECONDS + size / SLOWEST)
+    return {"timeout": limit} if getattr(files, "async_impl", False) else {}
 
 
 def _version(known: Mapping[str, Any], times: bool = True) -> str | None:

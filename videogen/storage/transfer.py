@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from videogen.errors import DataError
-from videogen.storage.access import file_system, look_at, with_retries
+from videogen.storage.access import LISTING_SECONDS, file_system, look_at, time_limit, with_retries
 from videogen.storage.location import RemotePath
 
 
@@ -12,10 +12,12 @@ def upload(place: Path, target: RemotePath) -> None:
 
     def put() -> None:
         files, path = file_system(target.url)
-        files.makedirs(path.rpartition("/")[0], exist_ok=True)
-        files.put_file(str(place), path)
-        if look_at(target.url).size != place.stat().st_size:
-            raise ConnectionError("the object is not as large as the file")
+        size = place.stat().st_size
+        try:
+            files.put_file(str(place), path, **time_limit(files, size=size))
+        except FileNotFoundError:  # a server with real folders
+            files.makedirs(path.rpartition("/")[0], exist_ok=True, **time_limit(files))
+            files.put_file(str(place), path, **time_limit(files, size=size))
 
     with_retries(target.url, put)
 
@@ -28,7 +30,7 @@ def download(source: RemotePath, place: Path) -> None:
     def get() -> None:
         size = look_at(source.url).size
         files, path = file_system(source.url)
-        files.get_file(path, str(partial))
+        files.get_file(path, str(partial), **time_limit(files, size=size))
         if partial.stat().st_size != size:
             raise ConnectionError(f"{partial.stat().st_size} of {size} bytes came")
 
@@ -44,8 +46,8 @@ def remove(folder: RemotePath) -> None:
 
     def delete() -> None:
         files, path = file_system(folder.url)
-        if files.exists(path):
-            files.rm(path, recursive=True)
+        if files.exists(path, **time_limit(files)):
+            files.rm(path, recursive=True, **time_limit(files, LISTING_SECONDS))
 
     with_retries(folder.url, delete)
 

@@ -13,6 +13,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +28,7 @@ CHECKPOINTS = "checkpoints"
 EXPORTS = ("model", "best")
 LEFT_OUT = {CHECKPOINTS, *EXPORTS, "tokens", "validation_tokens", "features"}  # uploaded apart, or made again
 STAGING = ".mirror"
+REQUESTS = 4  # files of a folder that are uploaded at a time
 SILENT_SECONDS = 3.0  # of waiting at the end of a run, before a line says so
 OnNote = Callable[[str], None]
 
@@ -153,9 +155,7 @@ def publish(staged: Path, step: int, target: RemotePath, kept: set[str], sent: d
         name = manifest.parent.relative_to(staged).as_posix()
         place = name if name.startswith(CHECKPOINTS) else f"{name}/{sha256_of(manifest)[:16]}"
         if known.get(name) != place:
-            for file in sorted(manifest.parent.rglob("*"), key=lambda each: each.name == MANIFEST):
-                if file.is_file():
-                    upload(file, target / place / file.relative_to(manifest.parent).as_posix())
+            _upload_folder(manifest.parent, target / place)
         folders[name] = place
     inside = {staged / name for name in folders}
     files = [file for file in staged.rglob("*") if file.is_file() and not inside & set(file.parents)]
@@ -188,6 +188,15 @@ def read_snapshot(target: RemotePath) -> Snapshot | None:
         return Snapshot(int(known["step"]), dict(known["folders"]), tuple(known["files"]))
     except (ValueError, KeyError, TypeError, AttributeError):
         raise CheckpointError(f"{target / SNAPSHOT}: not a snapshot of this program") from None
+
+
+def _upload_folder(folder: Path, target: RemotePath) -> None:
+    """Several files at a time, and the manifest after them."""
+    files = [file for file in folder.rglob("*") if file.is_file() and file != folder / MANIFEST]
+    with ThreadPoolExecutor(REQUESTS) as pool:
+        for _ in pool.map(lambda file: upload(file, target / file.relative_to(folder).as_posix()), files):
+            pass
+    upload(folder / MANIFEST, target / MANIFEST)
 
 
 def _upload_new(place: Path, name: str, target: RemotePath, sent: dict[str, tuple[int, int]]) -> None:
