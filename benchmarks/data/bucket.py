@@ -35,7 +35,7 @@ def s3_server(folder: Path) -> Iterator[None]:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{sock.getsockname()[1]}"
-    command = [SERVER, "serve", "s3", "--auth-key", ",".join(SECRET.values()), folder, "--addr", address]
+    command = [str(SERVER), "serve", "s3", "--auth-key", ",".join(SECRET.values()), str(folder), "--addr", address]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         os.environ.update(SECRET, AWS_ENDPOINT_URL=f"http://{address}")
         time.sleep(2)

@@ -1,4 +1,4 @@
-"""A set behind a URL is the set in the folder: the same clips, captions, frames and refusals. memory:// stands for all."""
+"""A set behind a URL is the set in the folder: the same clips, captions, frames and refusals."""
 
 import shutil
 import tarfile
@@ -99,13 +99,14 @@ def test_changed_and_missing_objects_are_named(store: Any, clips: Path, tmp_path
     with pytest.raises(DataError, match=r"2 of 4 videos are not as they were indexed .*no such object"):
         refuse_changed(index)
     dataset = ClipDataset(index, SPEC, 1, max_bad_fraction=1.0)
-    kinds = set()
+    said = ""
     for number in range(len(dataset)):
         try:
             dataset.sample(0, number)
         except VideoError as error:
-            kinds.add(error.kind)
-    assert kinds == {"changed", "missing"}
+            said += str(error)
+    assert "not the object that was indexed" in said
+    assert "no such object" in said
 
 
 def test_a_server_that_goes_away_stops_indexing_and_keeps_what_was_read(
@@ -122,7 +123,7 @@ def test_a_server_that_goes_away_stops_indexing_and_keeps_what_was_read(
         return real(url, start, end)
 
     monkeypatch.setattr(remote_file, "read_range", away)
-    with pytest.raises(StorageError, match="does not answer after .* the files that were read are kept"):
+    with pytest.raises(StorageError, match=r"does not answer after .* the files that were read are kept"):
         build_index(URL)
     fetched.clear()
     monkeypatch.setattr(remote_file, "read_range", real)

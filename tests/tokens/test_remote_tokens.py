@@ -41,5 +41,5 @@ def test_rows_are_those_of_the_folder(store: Any, tmp_path: Path, monkeypatch: p
     assert len(TokenSet.open(URL)) == 3
     (there.folder / "shard_00000.safetensors").write_bytes(b"damaged")
     store.pipe("/bucket/tokens/shard_00000.safetensors", b"damaged too")
-    with pytest.raises(DataError, match="shard_00000.safetensors: not the bytes that were written"):
+    with pytest.raises(DataError, match=r"shard_00000.safetensors: not the bytes that were written"):
         TokenSet.open(URL)

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 from tests.storage.s3 import BreakingProxy, s3_server
 from tests.training import tiny
-from tests.training.programs import CHECKOUT, ENVIRONMENT, kill_after_lines, same_bits
+from tests.training.programs import CHECKOUT, ENVIRONMENT, same_bits, whole_lines
 from videogen.clip_spec import ClipSpec
 from videogen.data import ClipDataset, build_index, check_files, load_index
 from videogen.data.index.index_file import read_index
@@ -103,19 +104,16 @@ def test_killed_and_resumed_with_a_small_cache(
     monkeypatch.setenv("VIDEOGEN_CACHE_BYTES", "20000")
 
     command = [sys.executable, "-m", "tests.training.tiny", "s3://sets/toys", str(tmp_path / "run")]
-    for count in (1, 2):
-        with subprocess.Popen(
-            command, cwd=CHECKOUT, env={**os.environ, **ENVIRONMENT, **storage_variables()}
-        ) as process:
-            kill_after_lines(process.pid, tmp_path / "run", count)
+    variables = {name: value for name, value in os.environ.items() if name.startswith(("AWS_", "VIDEOGEN_"))}
+    with subprocess.Popen(command, cwd=CHECKOUT, env={**ENVIRONMENT, **variables}) as process:
+        while whole_lines(tmp_path / "run") < 2:
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.kill()
     tiny.train(TOYS, tmp_path / "run", resume=True)
     assert same_bits(unbroken, tmp_path / "run")
     blocks = list((tmp_path / "cache" / "blocks").glob("??/*"))
     assert sum(block.stat().st_size for block in blocks) <= 20_000
-
-
-def storage_variables() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name.startswith(("AWS_", "VIDEOGEN_"))}
 
 
 def test_a_mirrored_run_goes_on_from_the_bucket_alone(

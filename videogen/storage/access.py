@@ -56,7 +56,6 @@ def exists(url: str) -> bool:
 
 def stat_of(url: str) -> ObjectStat:
     """What the store says of an object now; MissingObjectError if there is none."""
-
     return with_retries(url, lambda: look_at(url))
 
 

@@ -1,7 +1,7 @@
 """A copy of a run in a bucket, made in the background after each checkpoint; a machine without the folder fetches it.
 
     MIRROR/NAME-OF-RUN/snapshot.json              written last: the objects below that belong together
-                       checkpoints/step_00001000/ model/HASH/ best/HASH/   each with its MANIFEST.json of hashes
+                       checkpoints/step_00001000-HASH/ model/HASH/ best/HASH/   each with its MANIFEST.json
                        config.json metrics.jsonl samples/ ...
 
 An object that a snapshot names is not replaced before the next snapshot is there, so a kill at any moment leaves the
@@ -79,7 +79,11 @@ class Mirror:
 
     def push(self, step: int) -> None:
         """Copy the run as it is after the checkpoint of this step; returns at once."""
-        staged = stage(self.run, step)
+        try:
+            staged = stage(self.run, step)
+        except OSError as error:
+            self.on_note(f"mirror: step {step} is not copied ({error}); the next checkpoint is tried again")
+            return
         with self._changed:
             if self._waiting is not None:
                 shutil.rmtree(self._waiting, ignore_errors=True)
@@ -153,7 +157,7 @@ def publish(staged: Path, step: int, target: RemotePath, kept: set[str], sent: d
     folders = {name: place for name, place in known.items() if name in kept}
     for manifest in sorted(staged.rglob(MANIFEST)):
         name = manifest.parent.relative_to(staged).as_posix()
-        place = name if name.startswith(CHECKPOINTS) else f"{name}/{sha256_of(manifest)[:16]}"
+        place = f"{name}{'-' if name.startswith(CHECKPOINTS) else '/'}{sha256_of(manifest)[:16]}"
         if known.get(name) != place:
             _upload_folder(manifest.parent, target / place)
         folders[name] = place
