@@ -22,6 +22,12 @@ class DataError(VideogenError):
     exit_code = 3
 
 
+class StorageError(DataError):
+    """A bucket or server that does not answer, after retries."""
+
+    exit_code = 5
+
+
 class CheckpointError(VideogenError):
     """A model or checkpoint that is damaged, foreign or missing."""
 

@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from videogen.executors.base import Executor, Function, TaskResult, no_limit
+from videogen.storage import Location
 
 
 class InlineExecutor:
     workers, threads, is_local = 2, 1, False
 
     def __init__(self) -> None:
-        self.checked: list[Path] = []
+        self.checked: list[Location] = []
         self.tasks: list[Any] = []
 
-    def check(self, paths: Iterable[Path], shared: Path | None = None) -> None:
+    def check(self, paths: Iterable[Location], shared: Path | None = None) -> None:
         self.checked += [*paths, *([shared] if shared else [])]
 
     def run_each(

@@ -174,7 +174,7 @@ class FakeStage:
 
 
 def run(folder: Path, config: FakeConfig = FakeConfig(), resume: bool = False, **callbacks: Any) -> TrainingResult:
-    resolved = json.loads(json.dumps(asdict(config)))
+    resolved = json.loads(json.dumps(asdict(config), default=str))
     return train(lambda: FakeStage(config), config.training, folder, resolved, resume, Callbacks(**callbacks))
 
 

@@ -7,6 +7,7 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -25,6 +26,7 @@ from tokenizer.quantize import (
     VQConfig,
 )
 from tokenizer.quantize.anneal import Anneal
+from videogen.storage import Location, location
 from videogen.training.loop.config import OptimizerConfig, TrainingConfig
 from videogen.training.loop.trainer import TrainingResult
 from videogen.training.tokenizer.config import DataConfig, PhaseConfig, TokenizerTrainingConfig
@@ -61,7 +63,7 @@ QUANTIZERS: dict[str, QuantizerConfig] = {
 }  # fmt: skip
 
 
-def tiny_config(data: Path, quantizer: str = "fsq", **training: int) -> TokenizerTrainingConfig:
+def tiny_config(data: Location, quantizer: str = "fsq", **training: Any) -> TokenizerTrainingConfig:
     return TokenizerTrainingConfig(
         data=DataConfig(train=data, fps=8, validation_share=0.3, validation_clips=3),
         phases=(
@@ -77,7 +79,9 @@ def tiny_config(data: Path, quantizer: str = "fsq", **training: int) -> Tokenize
     )
 
 
-def train(data: Path, folder: Path, resume: bool = False, quantizer: str = "fsq", **training: int) -> TrainingResult:
+def train(
+    data: Location, folder: Path, resume: bool = False, quantizer: str = "fsq", **training: Any
+) -> TrainingResult:
     return run_tokenizer(tiny_config(data, quantizer, **training), folder, resume)
 
 
@@ -85,5 +89,7 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     words = dict(word.split("=") for word in sys.argv[3:])
     quantizer = words.pop("quantizer", "fsq")
-    settings = {name: json.loads(value) for name, value in words.items()}
-    train(Path(sys.argv[1]), Path(sys.argv[2]), resume=True, quantizer=quantizer, **settings)
+    settings = {name: json.loads(value) for name, value in words.items() if name != "mirror"}
+    if "mirror" in words:
+        settings["mirror"] = location(words["mirror"])
+    train(location(sys.argv[1]), Path(sys.argv[2]), resume=True, quantizer=quantizer, **settings)

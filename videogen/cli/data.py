@@ -7,10 +7,11 @@ import click
 
 from videogen.cli.engine_options import engine_options, workers_option
 from videogen.cli.options import DEVICE, DTYPE, INDEX, REQUIRED_MODEL, THREADS, sampling_given, sampling_options
-from videogen.cli.param_types import ANY_PATH, IMAGE_FILE, OUTPUT_FOLDER, VIDEO_FILE, refuse_overwrite
+from videogen.cli.param_types import ANY_PATH, DATA, IMAGE_FILE, OUTPUT_FOLDER, VIDEO_FILE, refuse_overwrite
 from videogen.cli.terminal import Terminal, terminal_options
 from videogen.errors import DataError
 from videogen.executors.chosen import EngineName, open_executor
+from videogen.storage import Location
 from videogen.system.threads import cores
 
 
@@ -20,19 +21,22 @@ def data() -> None:
 
 
 @data.command("index")
-@click.argument("source", metavar="DATA", type=ANY_PATH)
-@click.option("--out", type=ANY_PATH, help="Where to write the index [default: beside the data].")
+@click.argument("source", metavar="DATA", type=DATA)
+@click.option(
+    "--out", type=ANY_PATH, help="Where to write the index [default: beside the data; of a URL, in the cache]."
+)
 @workers_option("one per core")
 @engine_options
 @terminal_options
 def index(
-    terminal: Terminal, source: Path, out: Path | None, workers: int | None, engine: EngineName, address: str | None
+    terminal: Terminal, source: Location, out: Path | None, workers: int | None, engine: EngineName, address: str | None
 ) -> None:
     """Decode every video of DATA once and record what is in it, or why it is refused.
 
     DATA is a folder of videos with captions beside them (clip.mp4, clip.txt), a Hugging Face videofolder
     (metadata.jsonl or .csv with file_name and text), a manifest (.csv or .jsonl with path, caption, and optionally
-    start and end in seconds), or WebDataset shards (.tar or .tar.gz, or a folder of them).
+    start and end in seconds), or WebDataset shards (.tar or .tar.gz, or a folder of them). It may be a URL, such as
+    s3://bucket/clips, gs://, hf://datasets/OWNER/NAME or https://host/clips.tar: what is read is kept in a cache.
     Unchanged files are not read again, and an interrupted run continues where it stopped.
 
     \b
@@ -40,6 +44,7 @@ def index(
       videogen data index ~/videos
       videogen data index clips.csv --out clips.index.jsonl
       videogen data index ~/videos --engine ray --address ray://head:10001
+      videogen data index s3://bucket/clips
     """
     from videogen.data import build_index, describe, summarize
 
@@ -54,7 +59,7 @@ def index(
 
 
 @data.command("check")
-@click.argument("source", metavar="DATA", type=ANY_PATH)
+@click.argument("source", metavar="DATA", type=DATA)
 @INDEX
 @click.option("--sheet", type=IMAGE_FILE, help="Draw some clips with their captions into this image.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing image.")
@@ -63,7 +68,7 @@ def index(
 @terminal_options
 def check(
     terminal: Terminal,
-    source: Path,
+    source: Location,
     index: Path | None,
     sheet: Path | None,
     overwrite: bool,
@@ -94,7 +99,7 @@ def check(
     refuse_empty(source, summary)
 
 
-def refuse_empty(source: Path, summary: dict[str, Any]) -> None:
+def refuse_empty(source: Location, summary: dict[str, Any]) -> None:
     """DataError if no clip is good; training itself limits the share of refused clips (`max_bad_fraction`)."""
     if not summary["good"]:
         raise DataError(f"{source}: no clip is usable; all {summary['refused']} were refused")

@@ -8,9 +8,10 @@ import click
 
 from videogen.cli.engine_options import engine_options, workers_option
 from videogen.cli.options import DEVICE, INDEX, REQUIRED_MODEL, TOKENS
-from videogen.cli.param_types import ANY_PATH, OUTPUT_FOLDER, POSITIVE
+from videogen.cli.param_types import DATA, OUTPUT_FOLDER, POSITIVE
 from videogen.cli.terminal import Terminal, terminal_options
 from videogen.executors.chosen import EngineName, open_executor
+from videogen.storage import Location
 from videogen.system.devices import use_device
 from videogen.system.threads import use_threads
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command("encode")
-@click.argument("source", metavar="DATA", type=ANY_PATH)
+@click.argument("source", metavar="DATA", type=DATA)
 @click.argument("out", type=OUTPUT_FOLDER)
 @REQUIRED_MODEL
 @TOKENS
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 @terminal_options
 def encode(
     terminal: Terminal,
-    source: Path,
+    source: Location,
     out: Path,
     model: Path,
     tokens: int | None,

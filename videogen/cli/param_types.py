@@ -13,6 +13,7 @@ from click.shell_completion import CompletionItem
 from sampling.config import SamplerConfig
 from sampling.settings import SettingSpec
 from videogen.errors import UsageError
+from videogen.storage import Location, location
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
@@ -55,6 +56,18 @@ class PositiveFloat(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"'{value}' is not a finite number above 0", param, ctx)
         return number
+
+
+class DataType(click.ParamType):  # type: ignore[type-arg]
+    """A path, or a URL such as s3://bucket/clips."""
+
+    name = "path or URL"
+
+    def convert(self, value: Any, param: Param, ctx: Context) -> Location:
+        try:
+            return location(value)
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
 
 
 class SizeType(click.ParamType):  # type: ignore[type-arg]
@@ -225,6 +238,7 @@ def refuse_overwrite(path: Path | None, overwrite: bool) -> None:
 
 
 ANY_PATH = click.Path(path_type=Path)
+DATA = DataType()
 EXISTING_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 IMAGE_FILE = OutputFile(*IMAGE_SUFFIXES)
 VIDEO_FILE = OutputFile(*VIDEO_SUFFIXES)

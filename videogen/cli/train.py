@@ -1,5 +1,6 @@
 """`videogen train`: stage one trains the tokenizer, stage two the prior."""
 
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from importlib.util import find_spec
@@ -9,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from videogen.cli.options import THREADS, Command, add_options
-from videogen.cli.param_types import OUTPUT_FOLDER
+from videogen.cli.param_types import DATA, OUTPUT_FOLDER
 from videogen.cli.terminal import Terminal, terminal_options
 from videogen.errors import UsageError
+from videogen.storage import Location
 from videogen.system.threads import SPINS_IN_TRAINING, bound_spinning, use_threads
 
 if TYPE_CHECKING:
@@ -24,6 +26,12 @@ RUN_OPTIONS = (
     click.option("--run", "folder", type=OUTPUT_FOLDER, help="The run folder [default: runs/NAME-OF-CONFIG]."),
     click.option(
         "--resume", is_flag=True, help="Continue the run exactly where it stopped; CONFIG may be the run folder."
+    ),
+    click.option(
+        "--mirror",
+        type=DATA,
+        metavar="URL",
+        help="Copy each checkpoint below this URL, such as s3://bucket/runs; --resume fetches a run that is not here.",
     ),
     click.option("--dry-run", is_flag=True, help="Print what would be trained, with an estimate of memory and time."),
     click.option(
@@ -69,6 +77,7 @@ def tokenizer(
     overrides: tuple[str, ...],
     folder: Path | None,
     resume: bool,
+    mirror: Location | None,
     dry_run: bool,
     device: str | None,
     processes: int,
@@ -88,7 +97,7 @@ def tokenizer(
     """
     from videogen.training.tokenizer.run import run_tokenizer
 
-    settings, run = resolve_run_config("tokenizer", config, overrides, folder, resume or dry_run)
+    settings, run = resolve_run_config("tokenizer", config, overrides, folder, resume or dry_run, mirror)
     use_threads(threads)
     refuse_ignored(dry_run, device, processes)
     if dry_run:
@@ -115,6 +124,7 @@ def prior(
     overrides: tuple[str, ...],
     folder: Path | None,
     resume: bool,
+    mirror: Location | None,
     dry_run: bool,
     device: str | None,
     processes: int,
@@ -134,7 +144,7 @@ def prior(
     """
     from videogen.training.prior.run import run_prior, tokenizer_of_run
 
-    settings, run = resolve_run_config("prior", config, overrides, folder, resume or dry_run)
+    settings, run = resolve_run_config("prior", config, overrides, folder, resume or dry_run, mirror)
     use_threads(threads)
     refuse_ignored(dry_run, device, processes)
     if dry_run:
@@ -160,13 +170,23 @@ def refuse_ignored(dry_run: bool, device: str | None, processes: int) -> None:
 
 
 def resolve_run_config(
-    schema: str, config: str, overrides: tuple[str, ...], folder: Path | None, may_exist: bool
+    schema: str,
+    config: str,
+    overrides: tuple[str, ...],
+    folder: Path | None,
+    may_exist: bool,
+    mirror: Location | None = None,
 ) -> tuple[Any, Path]:
     """The configuration and the run folder, from a file, a preset, or an existing run."""
     from videogen.config import resolve, resolve_run
     from videogen.config.run_config import RUN_CONFIG
+    from videogen.training.loop.mirror_fetch import fetch_missing_run
 
     run = Path(config)
+    if mirror is not None:
+        overrides = (*overrides, f"training.mirror={mirror}")
+        if may_exist and not names_config(schema, config):
+            fetch_missing_run(mirror, run, lambda note: print(note, file=sys.stderr))
     if not (run / RUN_CONFIG).is_file():
         return resolve(config, overrides, expected=schema)[1].value, folder or Path("runs") / run.stem
     if not may_exist:
@@ -174,6 +194,18 @@ def resolve_run_config(
     if folder is not None and folder.resolve() != run.resolve():
         raise UsageError(f"--resume continues {run}, and --run names {folder}; leave out --run")
     return resolve_run(run, overrides, schema).value, run
+
+
+def names_config(schema: str, config: str) -> bool:
+    """Whether it is a file or a preset, rather than a run folder."""
+    from videogen.config import ConfigError
+    from videogen.config.presets import find_config
+
+    try:
+        find_config(config, [schema])
+    except ConfigError:
+        return False
+    return True
 
 
 def run_stage(terminal: Terminal, steps: int, run: "Callable[..., TrainingResult]") -> None:

@@ -1,10 +1,10 @@
 """Build frozen dataclasses from a tree of text; the type of a field decides how its text is read.
 
-Supported field types: str, int, float, bool, Path, Literal, `X | None`, tuple[X, ...], tuple[X, Y], dict[str, X],
-dataclasses, and unions of dataclasses with a field `kind: Literal[...]`, which may be missing for the one that has a
-class attribute KIND_MAY_BE_MISSING; the name of a kind alone is a section with the defaults of that kind. A field of
-the type `Mapping` keeps its section unread: changes to another configuration, for `changed`. A `ValueError` of a
-dataclass is reported at the line of the field that its message begins with.
+Supported field types: str, int, float, bool, Path, Location (a path or a URL), Literal, `X | None`, tuple[X, ...],
+tuple[X, Y], dict[str, X], dataclasses, and unions of dataclasses with a field `kind: Literal[...]`, which may be
+missing for the one that has a class attribute KIND_MAY_BE_MISSING; the name of a kind alone is a section with the
+defaults of that kind. A field of the type `Mapping` keeps its section unread: changes to another configuration, for
+`changed`. A `ValueError` of a dataclass is reported at the line of the field that its message begins with.
 """
 
 import dataclasses
@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from videogen.config.strict_yaml import ConfigError, Mapping, Node, Scalar, Sequence, nearest, parse, read
+from videogen.errors import UsageError
+from videogen.storage import Location, RemotePath, is_url, location
 
 T = TypeVar("T")
 COMMAND_LINE = "command line"
@@ -171,6 +173,9 @@ def _union(node: Node, choices: tuple[Any, ...], key: str, origins: dict[str, st
         origins[key] = node.origin
         return None
     choices = tuple(choice for choice in choices if choice is not type(None))
+    if choices == typing.get_args(Location):
+        origins[key] = node.origin
+        return _scalar(node, Location, key)
     if len(choices) == 1:
         return _convert(node, choices[0], key, origins)
     kinds = {name: choice for choice in choices for name in _kinds(choice)}
@@ -223,7 +228,12 @@ def _scalar(node: Node, kind: Any, key: str) -> Any:
         raise ConfigError(f"{node.origin}: '{key}' is '{node.text}'; expected {_describe(kind)}{given}")
     if kind is str and (node.text or node.quoted):
         return node.text
-    if kind is Path and node.text:
+    if kind == Location and is_url(node.text):
+        try:
+            return location(node.text)
+        except UsageError as error:
+            raise ConfigError(f"{node.origin}: '{key}': {error}") from None
+    if kind in (Path, Location) and node.text:
         return _home(node, key)
     if kind is bool and not node.quoted and node.text in ("true", "false"):
         return node.text == "true"
@@ -254,7 +264,8 @@ def _wrong(node: Node, key: str, expected: str) -> ConfigError:
 
 
 def _describe(kind: Any) -> str:
-    names = {str: "text", int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
+    names: dict[Any, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+    names |= {Path: "a path", RemotePath: "a URL"}
     if typing.get_origin(kind) is typing.Literal:
         return "one of " + ", ".join(str(choice) for choice in typing.get_args(kind))
     if typing.get_origin(kind) in (types.UnionType, typing.Union):

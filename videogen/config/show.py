@@ -8,6 +8,7 @@ from typing import Any
 
 from videogen.config.bind import Resolved
 from videogen.config.strict_yaml import Mapping, Scalar, Sequence, plain
+from videogen.storage import RemotePath
 
 
 def as_json(resolved: Resolved[Any]) -> dict[str, Any]:
@@ -31,7 +32,7 @@ def _plain(value: Any) -> Any:
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
+    return str(value) if isinstance(value, Path | RemotePath) else value
 
 
 def _lines(values: dict[str, Any], key: str, depth: int, origins: dict[str, str]) -> Iterator[tuple[str, str]]:

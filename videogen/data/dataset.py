@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from videogen.clip_spec import ClipSpec
+from videogen.data.index.check import refuse_changed_clip
 from videogen.data.index.clip_index import Index, IndexedClip
-from videogen.data.index.probe import stamp_of
 from videogen.data.index.summary import summarize
 from videogen.data.rng import AUGMENTATION, epoch_order, epoch_places, random_words, uniform_index
-from videogen.data.sources.entry import ReadFailure
 from videogen.data.window import frame_numbers, possible_starts
 from videogen.errors import DataError
-from videogen.io import VideoError, path_of, read
+from videogen.io import read
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,12 +111,7 @@ class ClipDataset:
         return Sample(clip.entry.key, clip.entry.caption, frames)
 
     def _read(self, clip: IndexedClip, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
-        path = path_of(clip.entry.source)
-        stamp = stamp_of(path)
-        if isinstance(stamp, ReadFailure):
-            raise VideoError(stamp.kind, str(path), f"{stamp.detail}, though it was indexed")
-        if stamp != clip.stamp:
-            raise VideoError("changed", str(path), "it is not the file that was indexed; index the set again")
+        refuse_changed_clip(clip)
         size, backend = (self.spec.height, self.spec.width), clip.backend if self._decord else "pyav"
         return read(clip.entry.source, numbers.tolist(), clip.scan, backend, size)
 

@@ -5,10 +5,10 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 
 from videogen.data.index.clip_index import Index
 from videogen.errors import DataError
+from videogen.storage import Location
 
 NAMED = 3  # clips that an error names
 SPLIT_ADVICE = "raise data.validation_share, or name a set for it in data.validation"
@@ -28,7 +28,7 @@ def hash_fraction(key: str) -> float:
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
 
 
-def check_split(data: Path, draws: Sequence[float], share: float) -> None:
+def check_split(data: Location, draws: Sequence[float], share: float) -> None:
     """DataError if no clip is left to train on, or none to validate with; the error names a share that works."""
     held = sum(drawn < share for drawn in draws)
     if 0 < held < len(draws):

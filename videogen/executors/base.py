@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from videogen.errors import ResourceError
+from videogen.storage import Location
 
 Function = Callable[[Any], Iterator[Any]]  # of a task
 TIMED_OUT = "it took too long"
@@ -41,8 +42,11 @@ class Executor(Protocol):
     def is_local(self) -> bool:
         """Whether workers are processes of this machine, so that a single one may as well be this process."""
 
-    def check(self, paths: Iterable[Path], shared: Path | None = None) -> None:
-        """One error if a node cannot see the paths, or what this process writes into the folder `shared`."""
+    def check(self, paths: Iterable[Location], shared: Path | None = None) -> None:
+        """One error if a node cannot see the paths, or what this process writes into the folder `shared`.
+
+        URLs are not asked for.
+        """
 
     def run_each(
         self, function: Function, tasks: Sequence[Any], timeout: Callable[[Any], float] = no_limit

@@ -17,6 +17,7 @@ from typing import Any
 
 from videogen.errors import ResourceError
 from videogen.executors.base import TIMED_OUT, Function, TaskQueue, TaskResult, no_limit
+from videogen.storage import Location
 from videogen.system.threads import cores
 
 READY, VALUE, DONE = "ready", "value", "done"
@@ -38,7 +39,7 @@ class LocalExecutor:
     def is_local(self) -> bool:
         return True
 
-    def check(self, paths: Iterable[Path], shared: Path | None = None) -> None:
+    def check(self, paths: Iterable[Location], shared: Path | None = None) -> None:
         """All processes see the same files."""
 
     def run_each(

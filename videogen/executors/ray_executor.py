@@ -9,6 +9,7 @@ from videogen.executors.base import Function, TaskQueue, TaskResult, no_limit
 from videogen.executors.local import START_TIMEOUT
 from videogen.executors.node import marked, refuse_other_node, report
 from videogen.executors.remote_worker import RemoteWorker
+from videogen.storage import Location
 
 MAX_FAILED_STARTS = 5  # in a row
 Actor = Any
@@ -34,9 +35,10 @@ class RayExecutor:
         self._paths: tuple[Path, ...] = ()
         self._own = report(Path.cwd(), ())
 
-    def check(self, paths: Iterable[Path], shared: Path | None = None) -> None:
+    def check(self, paths: Iterable[Location], shared: Path | None = None) -> None:
         """Ask every node that can get work, and each worker once more when it starts: nodes may join later."""
-        self._paths = tuple(dict.fromkeys([*paths, *([shared] if shared else [])]))
+        local = [path for path in paths if isinstance(path, Path)]
+        self._paths = tuple(dict.fromkeys([*local, *([shared] if shared else [])]))
         with marked(shared) as mark:
             asked = {node["NodeName"]: self._ask(node, [*self._paths, *mark]) for node in self._nodes_with_room()}
             for name, answer in asked.items():

@@ -9,12 +9,13 @@ from videogen.io.reader.probe import probe
 from videogen.io.reader.random_access import choose_backend, read, read_along
 from videogen.io.reader.scan import Scan, scan, stream
 from videogen.io.resample import composite_on_black, fit, frames_at
-from videogen.io.source import ReadLimits, Source, Span, path_of
+from videogen.io.source import Cell, ReadLimits, Source, Span, path_of
 from videogen.io.writer.output_format import OutputFormat
 from videogen.io.writer.video_writer import VideoWriter, write_video
 
 __all__ = [
     "KINDS",
+    "Cell",
     "OutputFormat",
     "ReadLimits",
     "Scan",

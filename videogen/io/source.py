@@ -5,12 +5,15 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from videogen.io.errors import VideoError
+from videogen.storage import ChangedObjectError, Location, MissingObjectError, RemotePath
+from videogen.storage.parquet import value_at
+from videogen.storage.remote_file import RemoteFile
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class ReadLimits:
 class Span:
     """A video that is a part of another file, such as a member of an uncompressed tar."""
 
-    path: Path
+    path: Location
     start: int
     length: int
     name: str
@@ -36,25 +39,94 @@ class Span:
         return f"{self.path}/{self.name}"
 
 
-Source = Path | Span
+@dataclass(frozen=True)
+class Cell:
+    """A video that is a value in a Parquet file: a row of a row group, in a column of structs with `bytes`."""
+
+    path: Location
+    row_group: int
+    row: int
+    column: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: row {self.row} of row group {self.row_group}"
+
+
+Source = Path | RemotePath | Span | Cell
 NO_LIMITS = ReadLimits(max_bytes=1 << 62, max_pixels=1 << 30, max_frames=1 << 40, max_seconds=1e12)
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 
 
-def path_of(source: Source) -> Path:
-    return source.path if isinstance(source, Span) else source
+def path_of(source: Source) -> Location:
+    return source.path if isinstance(source, Span | Cell) else source
 
 
 @contextmanager
 def open_bytes(source: Source, limits: ReadLimits) -> Iterator[BinaryIO]:
-    """The bytes of a regular file, or of a span of one; this package opens no file for reading in another way.
+    """The bytes of a regular file or a remote object, or of a span; this package opens nothing in another way.
 
     Decoders get this object, never a path, so no name can make them open a second file, a socket or a device.
     """
     path = path_of(source)
+    with _open_whole(source, path) as (raw, size):
+        start, length = (source.start, source.length) if isinstance(source, Span) else (0, size)
+        if not 0 <= start <= start + length <= size:
+            raise VideoError("truncated", str(source), f"lies outside its archive of {size} bytes")
+        if length > limits.max_bytes:
+            raise VideoError("too-large", str(source), f"{length} bytes; the limit is {limits.max_bytes}")
+        if length == 0:
+            raise VideoError("empty", str(source), "holds no bytes")
+        yield io.BufferedReader(FileSlice(raw, start, length), buffer_size=1 << 16)
+
+
+def _open_whole(source: Source, path: Location) -> AbstractContextManager[tuple[io.RawIOBase, int]]:
+    """What a source is in, and its size in bytes."""
+    if isinstance(source, Cell):
+        return _open_cell(source)
+    return _open_remote(source, path) if isinstance(path, RemotePath) else _open_local(source, path)
+
+
+@contextmanager
+def _open_cell(source: Cell) -> Iterator[tuple[io.RawIOBase, int]]:
+    """A value of a Parquet file, in memory."""
+    try:
+        value = value_at(source.path, source.row_group, source.row, source.column)
+    except (MissingObjectError, FileNotFoundError):
+        raise VideoError("missing", str(source), "no such file") from None
+    except ChangedObjectError:
+        raise VideoError("changed", str(source), "not the object that was indexed; index the set again") from None
+    if value is None:
+        raise VideoError("missing", str(source), f"its '{source.column}' holds no bytes")
+    yield cast(io.RawIOBase, io.BytesIO(value)), len(value)
+
+
+@contextmanager
+def _open_remote(source: Source, path: RemotePath) -> Iterator[tuple[io.RawIOBase, int]]:
+    """An object and its size; its failures come out even if a decoder takes them for damage of the video."""
+    raw = None
+    try:
+        with path.open() as file:
+            raw = cast(RemoteFile, file.raw)
+            yield raw, raw.stat.size
+        if raw.failure is not None:
+            raise raw.failure
+    except MissingObjectError:
+        raise VideoError("missing", str(source), "no such object") from None
+    except Exception as error:
+        failure = error if raw is None else raw.failure
+        if isinstance(failure, ChangedObjectError):
+            raise VideoError("changed", str(source), "not the object that was indexed; index the set again") from None
+        if failure is not None and failure is not error:
+            raise failure from None
+        raise
+
+
+@contextmanager
+def _open_local(source: Source, path: Path) -> Iterator[tuple[io.RawIOBase, int]]:
+    """A regular file and its size."""
     if _SCHEME.match(str(path)):
-        raise VideoError("scheme", str(source), "a URL or a path with a scheme; only files on disk are read")
+        raise VideoError("scheme", str(source), "a URL or a path with a scheme; only files of the set itself are read")
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a FIFO would wait for its writer
     except (FileNotFoundError, NotADirectoryError):
@@ -66,20 +138,13 @@ def open_bytes(source: Source, limits: ReadLimits) -> Iterator[BinaryIO]:
         os.close(descriptor)
         raise VideoError("not-a-file", str(source), "not a regular file")
     with os.fdopen(descriptor, "rb", buffering=0) as raw:
-        start, length = (source.start, source.length) if isinstance(source, Span) else (0, status.st_size)
-        if not 0 <= start <= start + length <= status.st_size:
-            raise VideoError("truncated", str(source), f"lies outside its archive of {status.st_size} bytes")
-        if length > limits.max_bytes:
-            raise VideoError("too-large", str(source), f"{length} bytes; the limit is {limits.max_bytes}")
-        if length == 0:
-            raise VideoError("empty", str(source), "holds no bytes")
-        yield io.BufferedReader(FileSlice(raw, start, length), buffer_size=1 << 16)
+        yield raw, status.st_size
 
 
 class FileSlice(io.RawIOBase):
     """A part of a file that reads like a whole file."""
 
-    def __init__(self, file: io.FileIO, start: int, length: int) -> None:
+    def __init__(self, file: io.RawIOBase, start: int, length: int) -> None:
         self._file, self._start, self._length, self._position = file, start, length, 0
 
     def readable(self) -> bool:

@@ -9,7 +9,6 @@ import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,8 @@ from interfaces.tokens import TokenSpec
 from prior.config import ControlConfig
 from videogen.data.window import frame_numbers
 from videogen.errors import DataError
-from videogen.io import Source, Span
+from videogen.io import Cell, Source, Span
+from videogen.storage import Location
 from videogen.tokens.plan import PlannedClip
 
 SUFFIX = ".control.npy"
@@ -60,7 +60,7 @@ def control_rows(planned: PlannedClip, fps: float, spec: TokenSpec) -> NDArray[A
     return rows[numbers[firsts]]
 
 
-def read_control(path: Path, frames: int) -> tuple[NDArray[Any], str]:
+def read_control(path: Location, frames: int) -> tuple[NDArray[Any], str]:
     """Rows int64 [frames] or float32 [frames, d] of a control file, and its SHA-256."""
     try:
         raw = path.read_bytes()
@@ -84,12 +84,12 @@ def read_control(path: Path, frames: int) -> tuple[NDArray[Any], str]:
     return rows.astype(np.int64), digest
 
 
-def control_path(source: Source) -> Path | None:
+def control_path(source: Source) -> Location | None:
     """Where the control of a video lies if it has one; None for a video in an archive."""
-    return None if isinstance(source, Span) else source.with_suffix(SUFFIX)
+    return None if isinstance(source, Span | Cell) else source.with_suffix(SUFFIX)
 
 
-def _file_of(clip: PlannedClip) -> Path | None:
+def _file_of(clip: PlannedClip) -> Location | None:
     path = control_path(clip.clip.entry.source)
     return path if path is not None and path.is_file() else None
 

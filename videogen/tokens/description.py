@@ -10,6 +10,7 @@ from prior.config import ControlConfig
 from videogen.checkpoint import as_json, sync
 from videogen.config.serialization import from_json
 from videogen.errors import CheckpointError, DataError, UsageError
+from videogen.storage import Location
 
 FORMAT, VERSION, NAME = "videogen-tokens", 2, "tokens.json"
 
@@ -50,7 +51,7 @@ class Description:
         return range(shard * self.clips_per_shard, min((shard + 1) * self.clips_per_shard, self.count))
 
 
-def read_description(folder: Path) -> Description:
+def read_description(folder: Location) -> Description:
     """The description of the set in `folder`; DataError if there is none, or one that this program cannot read."""
     known = read_json(folder)
     if (version := known.pop("version", None)) != VERSION:
@@ -62,7 +63,7 @@ def read_description(folder: Path) -> Description:
         raise DataError(f"{error}; delete the folder and encode again") from None
 
 
-def read_json(folder: Path) -> dict[str, Any]:
+def read_json(folder: Location) -> dict[str, Any]:
     """The fields of `tokens.json` of any version, without `format`."""
     place = folder / NAME
     if not place.is_file():

@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from videogen.data.index.clip_index import IndexedClip
-from videogen.data.index.probe import stamp_of
-from videogen.data.sources.entry import ReadFailure
+from videogen.data.index.check import refuse_changed_clip
 from videogen.data.window import frame_numbers
-from videogen.io import VideoError, fit, path_of, read_along
+from videogen.io import fit, read_along
 from videogen.tokens.description import EncodeSpec
 from videogen.tokens.plan import PlannedClip
 
@@ -30,7 +28,7 @@ BYTES_AT_ONCE = 1 << 28  # of the video's own size
 def frames_of(planned: PlannedClip, spec: EncodeSpec) -> Iterator[Frames]:
     """The frames of a clip in pieces, scaled and cropped; VideoError if the file is not the one that was indexed."""
     clip = planned.clip
-    _refuse_changed(clip)
+    refuse_changed_clip(clip)
     numbers = frame_numbers(clip.scan.seconds, planned.first, planned.frames, spec.fps)
     step = max(1, min(FRAMES_AT_ONCE, BYTES_AT_ONCE // (clip.scan.height * clip.scan.width * 3)))
     frames = read_along(clip.entry.source, numbers.tolist(), clip.scan)
@@ -50,12 +48,3 @@ def codes_of(tokenizer: "VideoTokenizer", pieces: Iterable[Frames]) -> Iterator[
         yield codes_BTNK[0].cpu().numpy()
     if state is not None:
         yield tokenizer.encode_tail(state)[0].cpu().numpy()
-
-
-def _refuse_changed(clip: IndexedClip) -> None:
-    path = path_of(clip.entry.source)
-    stamp = stamp_of(path)
-    if isinstance(stamp, ReadFailure):
-        raise VideoError(stamp.kind, str(path), f"{stamp.detail}, though it was indexed")
-    if stamp != clip.stamp:
-        raise VideoError("changed", str(path), "it is not the file that was indexed; index the set again")

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from prior.config import ControlConfig
 from videogen.checkpoint import sha256_of
 from videogen.errors import CheckpointError, DataError
+from videogen.storage import Location, RemotePath
 from videogen.tokens.description import Description, describe_control, read_description
 from videogen.tokens.packing import DTYPES, check_control, packing_of, packing_of_control, unpack
+from videogen.tokens.remote import local_tokens
 from videogen.tokens.shards import labels_at, labels_hash, layout_of, tensors_at
 
 if TYPE_CHECKING:
@@ -57,9 +59,9 @@ class TokenSet:
         return TokenSet, (self.folder, self.description)
 
     @staticmethod
-    def open(folder: Path, fingerprint: str | None = None) -> "TokenSet":
+    def open(folder: Location, fingerprint: str | None = None) -> "TokenSet":
         """The set in `folder`, if it is finished and, where a fingerprint is given, made by that tokenizer."""
-        folder = Path(folder)
+        folder = local_tokens(folder) if isinstance(folder, RemotePath) else Path(folder)
         description = read_description(folder)
         if fingerprint not in (None, description.tokenizer):
             raise CheckpointError(

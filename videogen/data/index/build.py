@@ -7,39 +7,53 @@ depend on the files alone, not on the number of processes or on interruptions.
 import errno
 import os
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from videogen.data.index.clip_index import Index, IndexedClip, RefusedClip
 from videogen.data.index.index_file import OPENING, header_of, read_index, sync_folder, write_index
 from videogen.data.index.journal import open_journal
-from videogen.data.index.jsonl import FileRecord, place_of
-from videogen.data.index.probe import TRANSIENT, ProbeTask, prober, record_of, size_of, stamp_of, timeout
+from videogen.data.index.jsonl import FileRecord, pinned, place_of
+from videogen.data.index.probe import (
+    TRANSIENT,
+    UNREACHABLE,
+    ProbeTask,
+    prober,
+    record_of,
+    size_of,
+    stamps_of,
+    timeout,
+)
 from videogen.data.sources.entry import Entry, ReadFailure
 from videogen.data.sources.find import default_index, find_entries, refuse_other_forms, root_of
 from videogen.data.window import duration
-from videogen.errors import DataError
+from videogen.errors import DataError, StorageError
 from videogen.executors.base import Executor
 from videogen.executors.local import LocalExecutor
 from videogen.io import ReadLimits, Source, Span, path_of
+from videogen.storage import Location, RemotePath, location
 
 OnProgress = Callable[[int, int], None]
 
 
 def build_index(
-    data: Path,
+    data: Location,
     out: Path | None = None,
     workers: int | None = None,
     limits: ReadLimits = ReadLimits(),  # noqa: B008 - frozen
     on_progress: OnProgress | None = None,
     executor: Executor | None = None,
 ) -> Index:
-    """Index the set at `data` into the file `out` with `workers` processes (one a core by default), or an `executor`.
+    """Index the set at `data`, a path or a URL, into the file `out`.
+
+    It is read by `workers` processes (one a core by default), or by an `executor`.
 
     Files that have not changed since an earlier run, finished or killed, are not read again.
     """
-    data, entries = Path(data), find_entries(Path(data))
-    path = default_index(data) if out is None else Path(out)
+    data = location(data)
+    entries = find_entries(data)
+    path = _default_target(data) if out is None else Path(out)
     _check_target(path)
     header = header_of(data, path, limits)
     journal_path = path.with_name(path.name + ".journal")
@@ -65,11 +79,11 @@ def build_index(
     return _assemble(data, path, limits, records, entries)
 
 
-def load_index(data: Path, path: Path | None = None) -> Index:
+def load_index(data: Location, path: Path | None = None) -> Index:
     """The index of `data` as `build_index` returned it; neither videos nor captions are read."""
-    data = Path(data)
+    data = location(data)
     path = default_index(data) if path is None else Path(path)
-    if not data.exists():
+    if isinstance(data, Path) and not data.exists():
         raise DataError(f"{data}: no such file or folder")
     if not path.is_file():
         refuse_other_forms(data)
@@ -84,6 +98,13 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def _default_target(data: Location) -> Path:
+    path = default_index(data)
+    if isinstance(data, RemotePath):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
 def _check_target(path: Path) -> None:
     if path.is_dir():
         raise DataError(f"{path}: is a folder; name the index's file, such as {path / 'index.jsonl'}")
@@ -95,7 +116,7 @@ def _check_target(path: Path) -> None:
                 raise DataError(f"{path}: is not an index; it is not overwritten")
 
 
-def _earlier(path: Path, data: Path, header: dict[str, Any]) -> dict[str, FileRecord]:
+def _earlier(path: Path, data: Location, header: dict[str, Any]) -> dict[str, FileRecord]:
     """The records of a finished run, if it had the same limits and decoders."""
     try:
         earlier, records, _ = read_index(path, data)
@@ -108,7 +129,8 @@ def _plan(
     sources: Mapping[str, Source], known: Mapping[str, FileRecord]
 ) -> tuple[dict[str, FileRecord], list[ProbeTask]]:
     """Records of files that need not be read, and tasks for the others, the largest first."""
-    stamps = {path: stamp_of(path) for path in {path_of(source) for source in sources.values()}}
+    paths = [path_of(source) for source in sources.values()]
+    stamps = stamps_of(paths, {path: path.known for path in paths if isinstance(path, RemotePath)})
     records: dict[str, FileRecord] = {}
     tasks = []
     for place, source in sources.items():
@@ -129,14 +151,17 @@ def _run(
     if on_progress:
         on_progress(done, total)
     for number, result in executor.run_each(prober(limits), tasks, timeout):
-        yield record_of(tasks[number], result)
+        record = record_of(tasks[number], result)
+        if record.failure is not None and record.failure.kind == UNREACHABLE:
+            raise StorageError(f"{record.failure.detail}; the files that were read are kept, run the command again")
+        yield record
         done += 1
         if on_progress:
             on_progress(done, total)
 
 
 def _assemble(
-    data: Path, path: Path, limits: ReadLimits, records: Mapping[str, FileRecord], entries: tuple[Entry, ...]
+    data: Location, path: Path, limits: ReadLimits, records: Mapping[str, FileRecord], entries: tuple[Entry, ...]
 ) -> Index:
     root = root_of(data)
     good: list[IndexedClip] = []
@@ -159,7 +184,8 @@ def _indexed(entry: Entry, record: FileRecord) -> IndexedClip | ReadFailure:
     assert record.stamp, "and a stamp"
     if entry.start is not None and entry.start > 0 and entry.start >= (until := duration(record.scan.seconds)):
         return ReadFailure("range", f"it starts at {entry.start:g} s, but the video ends at {until:.3f} s")
-    return IndexedClip(entry, record.scan, record.backend, record.stamp)
+    pin = replace(entry, source=pinned(entry.source, record.stamp))
+    return IndexedClip(pin, record.scan, record.backend, record.stamp)
 
 
 def _shown(source: Source) -> str:

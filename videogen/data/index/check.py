@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from videogen.data.index.build import OnProgress, cores
 from videogen.data.index.clip_index import Index, IndexedClip
 from videogen.data.index.jsonl import FileRecord, Stamp, source_at
-from videogen.data.index.probe import ProbeTask, prober, record_of, stamp_of, timeout
+from videogen.data.index.probe import ProbeTask, prober, record_of, stamp_of, stamps_of, timeout
 from videogen.data.sources.entry import ReadFailure
 from videogen.data.sources.find import find_entries, root_of
 from videogen.data.window import frames_between
 from videogen.errors import DataError
 from videogen.executors.local import LocalExecutor
-from videogen.io import path_of, read
+from videogen.io import VideoError, path_of, read
+from videogen.storage import Location, ObjectStat, RemotePath
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -34,9 +35,10 @@ def check_files(index: Index, full: bool = False, on_progress: OnProgress | None
     """
     changes = _changed_entries(index)
     tasks: dict[str, ProbeTask] = {}
-    for record in index.files:
-        source = source_at(record.place, root_of(index.data))
-        stamp = stamp_of(path_of(source))
+    sources = [source_at(record.place, root_of(index.data)) for record in index.files]
+    stamps = stamps_of(map(path_of, sources), _listed(index))
+    for record, source in zip(index.files, sources, strict=True):
+        stamp = stamps[path_of(source)]
         if failure := _since(record.stamp, stamp):
             changes.append(_change(record, failure))
         elif isinstance(stamp, Stamp) and record.scan is not None:
@@ -48,15 +50,26 @@ def check_files(index: Index, full: bool = False, on_progress: OnProgress | None
 def refuse_changed(index: Index) -> None:
     """DataError if videos of good clips are missing or have changed; none of them is read."""
     indexed = {path_of(clip.entry.source): clip.stamp for clip in index.good}
-    changed = [
-        f"{path}: {failure.detail}" for path, stamp in indexed.items() if (failure := _since(stamp, stamp_of(path)))
-    ]
+    now = stamps_of(indexed, _listed(index))
+    changed = [f"{path}: {failure.detail}" for path, stamp in indexed.items() if (failure := _since(stamp, now[path]))]
     if changed:
         more = f"; and {len(changed) - NAMED} more" if len(changed) > NAMED else ""
         raise DataError(
             f"{index.data}: {len(changed)} of {len(indexed)} videos are not as they were indexed "
             f"({'; '.join(changed[:NAMED])}{more}); put them back, or run `videogen data index {index.data}` again"
         )
+
+
+def refuse_changed_clip(clip: IndexedClip) -> None:
+    """VideoError if the file of a clip is not as it was indexed; a remote one is checked whenever bytes of it come."""
+    path = path_of(clip.entry.source)
+    if isinstance(path, RemotePath):
+        return
+    stamp = stamp_of(path)
+    if isinstance(stamp, ReadFailure):
+        raise VideoError(stamp.kind, str(path), f"{stamp.detail}, though it was indexed")
+    if stamp != clip.stamp:
+        raise VideoError("changed", str(path), "it is not the file that was indexed; index the set again")
 
 
 def draw_sheet(index: Index, clips: int, columns: int = 8) -> Image:
@@ -70,11 +83,18 @@ def draw_sheet(index: Index, clips: int, columns: int = 8) -> Image:
     return contact_sheet([_preview(clip, columns) for clip in chosen], [clip.entry.caption for clip in chosen], columns)
 
 
+def _listed(index: Index) -> dict[Location, ObjectStat | None]:
+    """What a remote folder says of the objects in it; nothing for other sets."""
+    data = index.data
+    inside = data.files() if isinstance(data, RemotePath) and root_of(data) == data else ()
+    return {path: path.known for path in inside}
+
+
 def _since(then: Stamp | None, now: Stamp | ReadFailure) -> ReadFailure | None:
     """How a file has changed since it was indexed; None for one that could not be opened then either."""
     if isinstance(now, ReadFailure):
         return None if then is None else now
-    return None if now == then else ReadFailure("changed", "size or time of change differ")
+    return None if now == then else ReadFailure("changed", "size, or time of change or version, differ")
 
 
 def _changed_entries(index: Index) -> list[FileChange]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from videogen.data.index.jsonl import Backend, FileRecord, Stamp
 from videogen.data.sources.entry import Entry
 from videogen.io import ReadLimits, Scan
+from videogen.storage import Location
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class RefusedClip:
 class Index:
     """A training set as it was read: every entry is in `good` or in `refused`, in the order of the keys."""
 
-    data: Path
+    data: Location
     path: Path
     limits: ReadLimits
     entries: tuple[Entry, ...]

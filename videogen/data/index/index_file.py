@@ -1,8 +1,8 @@
 """The index on disk: JSON lines with a hash, so that a torn or edited file is noticed.
 
-The first line holds format, version, limits, versions of the decoders, and the path of the data relative to the index.
-Then comes one line for each file and one for each clip, sorted; the last line counts them and holds the SHA-256 of all
-bytes before it.
+The first line holds format, version, limits, versions of the decoders, and the path of the data relative to the index
+(or its URL). Then comes one line for each file and one for each clip, sorted; the last line counts them and holds the
+SHA-256 of all bytes before it.
 """
 
 import dataclasses
@@ -26,25 +26,26 @@ from videogen.data.sources.entry import Entry
 from videogen.data.sources.find import root_of
 from videogen.errors import DataError
 from videogen.io import ReadLimits
+from videogen.storage import Location
 
 FORMAT, VERSION = "videogen-index", 2
 READABLE = (1, VERSION)  # version 1 has no transparent and missing frames
 OPENING = f'{{"format":"{FORMAT}"'.encode()
 
 
-def header_of(data: Path, path: Path, limits: ReadLimits) -> dict[str, Any]:
+def header_of(data: Location, path: Path, limits: ReadLimits) -> dict[str, Any]:
     """All that must be equal for records of an earlier run to be used again."""
     return {
         "format": FORMAT,
         "version": VERSION,
-        "data": Path(os.path.relpath(data, path.parent)).as_posix(),
+        "data": Path(os.path.relpath(data, path.parent)).as_posix() if isinstance(data, Path) else str(data),
         "limits": dataclasses.asdict(limits),
         "decoders": {name: _version(name) for name in ("av", "decord")},
     }
 
 
 def write_index(
-    path: Path, header: dict[str, Any], files: Iterable[FileRecord], entries: Sequence[Entry], root: Path
+    path: Path, header: dict[str, Any], files: Iterable[FileRecord], entries: Sequence[Entry], root: Location
 ) -> None:
     """Replace the index in one step."""
     values = [header, *map(record_to_json, sorted(files, key=lambda record: record.place))]
@@ -60,7 +61,7 @@ def write_index(
     sync_folder(path.parent)
 
 
-def read_index(path: Path, data: Path) -> tuple[dict[str, Any], dict[str, FileRecord], tuple[Entry, ...]]:
+def read_index(path: Path, data: Location) -> tuple[dict[str, Any], dict[str, FileRecord], tuple[Entry, ...]]:
     """Header, files by place, and entries; DataError if it is not an index, of another version, or damaged."""
     raw = path.read_bytes()
     if not raw.startswith(OPENING):

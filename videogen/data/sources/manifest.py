@@ -1,4 +1,4 @@
-"""A table of clips: .csv with a header, or .jsonl with an object a line; columns path, caption, start, end.
+"""A table of clips: .csv with a header, .jsonl with an object a line, or .parquet; columns path, caption, start, end.
 
 Only `path` is required. Paths are relative to the manifest; start and end are seconds. The key is the path as written,
 followed by `@start-end` if one of them is given, and by `#2`, `#3` for further captions of the same clip.
@@ -13,13 +13,15 @@ import json
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 from videogen.config.strict_yaml import nearest
 from videogen.data.sources.captions import normalize_caption
 from videogen.data.sources.entry import Entry
+from videogen.data.sources.parquet import SUFFIX, column_names, table_rows
 from videogen.errors import DataError
+from videogen.storage import Location
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,9 @@ VIDEOFOLDER = Columns("file_name", ("text", "caption", "prompt"), others=True)
 Row = dict[str, Any] | ValueError  # a line, or the error in it
 
 
-def manifest_entries(manifest: Path) -> list[Entry]:
+def manifest_entries(manifest: Location) -> list[Entry]:
     """The entries in the order of the manifest; DataError names the first wrong line and counts the rest."""
-    text = _text(manifest)
-    is_csv = manifest.suffix.lower() == ".csv"
-    columns = VIDEOFOLDER if VIDEOFOLDER.path in _first_names(text, is_csv) else MANIFEST
-    rows = _csv_rows(manifest, text, columns) if is_csv else _jsonl_rows(text, columns)
+    columns, rows = _table(manifest)
     entries: list[Entry] = []
     wrong: list[str] = []
     first_line: dict[tuple[str, str], int] = {}
@@ -70,8 +69,23 @@ def manifest_entries(manifest: Path) -> list[Entry]:
     return entries
 
 
-def is_metadata(table: Path) -> bool:
-    """Whether the first line of a table names the column of a videofolder."""
+def _table(manifest: Location) -> tuple[Columns, Iterator[tuple[int, Row]]]:
+    """The kind of a table, and its rows with their numbers."""
+    if manifest.suffix.lower() == SUFFIX:
+        names = column_names(manifest)
+        columns = VIDEOFOLDER if VIDEOFOLDER.path in names else MANIFEST
+        if (strange := columns.unknown(names)) is not None:
+            raise DataError(f"{manifest}: {strange}")
+        return columns, table_rows(manifest)
+    text, is_csv = _text(manifest), manifest.suffix.lower() == ".csv"
+    columns = VIDEOFOLDER if VIDEOFOLDER.path in _first_names(text, is_csv) else MANIFEST
+    return columns, _csv_rows(manifest, text, columns) if is_csv else _jsonl_rows(text, columns)
+
+
+def is_metadata(table: Location) -> bool:
+    """Whether a table has the column of a videofolder."""
+    if table.suffix.lower() == SUFFIX:
+        return VIDEOFOLDER.path in column_names(table)
     with table.open("rb") as file:
         start = file.read(1 << 16).decode("utf-8-sig", "replace")
     return VIDEOFOLDER.path in _first_names(start, table.suffix.lower() == ".csv")
@@ -89,7 +103,7 @@ def _first_names(text: str, is_csv: bool) -> set[str]:
     return set(row) if isinstance(row, dict) else set()
 
 
-def _text(manifest: Path) -> str:
+def _text(manifest: Location) -> str:
     raw = manifest.read_bytes()
     try:
         return raw.decode("utf-8-sig")
@@ -125,7 +139,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return fields
 
 
-def _csv_rows(manifest: Path, text: str, columns: Columns) -> Iterator[tuple[int, Row]]:
+def _csv_rows(manifest: Location, text: str, columns: Columns) -> Iterator[tuple[int, Row]]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
     header: list[str] | None = None
     end = 0
@@ -147,7 +161,7 @@ def _csv_rows(manifest: Path, text: str, columns: Columns) -> Iterator[tuple[int
         raise DataError(f"{manifest}:{end + 1}: not CSV ({error})") from None
 
 
-def _header(manifest: Path, line: int, cells: list[str], columns: Columns) -> list[str]:
+def _header(manifest: Location, line: int, cells: list[str], columns: Columns) -> list[str]:
     names = [cell.strip() for cell in cells]
     unknown = columns.unknown(names)
     if unknown is not None:
@@ -157,7 +171,7 @@ def _header(manifest: Path, line: int, cells: list[str], columns: Columns) -> li
     return names
 
 
-def _entry(row: Row, folder: Path, columns: Columns) -> Entry:
+def _entry(row: Row, folder: Location, columns: Columns) -> Entry:
     if isinstance(row, ValueError):
         raise row
     path = _path(row.get(columns.path), columns.path)
@@ -177,7 +191,7 @@ def _path(path: object, column: str) -> str:
     if not isinstance(path, str) or not path.strip():
         raise ValueError(f"'{column}' is missing")
     if "://" in path or "\0" in path:
-        raise ValueError(f"'{column}' is {path!r}; only files on disk can be read")
+        raise ValueError(f"'{column}' is {path!r}; only files of the set itself can be read")
     try:
         path.encode("utf-8")
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""A videofolder of the Hugging Face hub: videos, and beside or above them a metadata.jsonl or metadata.csv.
+"""A videofolder of the Hugging Face hub: videos, and beside or above them a metadata.jsonl, .csv or .parquet.
 
 `file_name` is relative to the metadata, and captions are under `text`, `caption` or `prompt`. There may be metadata in
 several folders, such as `train` and `test`. The key is the path below the folder of the set.
@@ -6,32 +6,21 @@ several folders, such as `train` and `test`. The key is the path below the folde
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from videogen.data.sources.entry import Entry, ReadFailure, is_video_name
 from videogen.data.sources.manifest import is_metadata, manifest_entries
 from videogen.errors import DataError
+from videogen.storage import Location, below
 
-NAMES = ("metadata.jsonl", "metadata.csv")
-PARQUET = "metadata.parquet"
+NAMES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 
 
-def metadata_in(files: Sequence[Path]) -> list[Path]:
+def metadata_in(files: Sequence[Location]) -> list[Location]:
     """The metadata files among the files of a folder; they have a column `file_name`."""
     return [path for path in files if path.name in NAMES and is_metadata(path)]
 
 
-def refuse_parquet(files: Sequence[Path]) -> None:
-    """DataError if the captions are in a Parquet file."""
-    for path in files:
-        if path.name == PARQUET and not any(path.with_name(name) in files for name in NAMES):
-            raise DataError(
-                f"{path}: Parquet is not read; write it as {NAMES[0]}, such as with pandas: "
-                f"read_parquet(...).to_json('{NAMES[0]}', orient='records', lines=True)"
-            )
-
-
-def videofolder_entries(root: Path, tables: Sequence[Path], files: Sequence[Path]) -> list[Entry]:
+def videofolder_entries(root: Location, tables: Sequence[Location], files: Sequence[Location]) -> list[Entry]:
     """The clips that the metadata lists; a video that is not listed has no caption and is refused."""
     entries = [_below(root, table, entry) for table in tables for entry in manifest_entries(table)]
     keys = [entry.key for entry in entries]
@@ -39,14 +28,14 @@ def videofolder_entries(root: Path, tables: Sequence[Path], files: Sequence[Path
         twice = next(key for key in keys if keys.count(key) > 1)
         raise DataError(f"{root}: {twice} is listed in several metadata files; keep one of them")
     listed = {entry.source for entry in entries}
-    names = ", ".join(table.relative_to(root).as_posix() for table in tables)
+    names = ", ".join(below(table, root) for table in tables)
     for path in files:
         if is_video_name(path.name) and path not in listed:
             failure = ReadFailure("caption", f"not listed in {names}")
-            entries.append(Entry(path.relative_to(root).as_posix(), path, "", failure=failure))
+            entries.append(Entry(below(path, root), path, "", failure=failure))
     return entries
 
 
-def _below(root: Path, table: Path, entry: Entry) -> Entry:
-    folder = table.parent.relative_to(root).as_posix()
+def _below(root: Location, table: Location, entry: Entry) -> Entry:
+    folder = below(table.parent, root)
     return entry if folder == "." else replace(entry, key=f"{folder}/{entry.key}")

@@ -9,12 +9,13 @@ import tarfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import BinaryIO
 
 from videogen.data.sources.captions import MAX_BYTES, caption_from_json, caption_from_text
 from videogen.data.sources.entry import Entry, ReadFailure, is_hidden, is_video_name
 from videogen.io import Span
+from videogen.storage import Location
 
 BLOCK = tarfile.BLOCKSIZE
 UNREADABLE = (tarfile.TarError, OSError, ValueError, OverflowError, RecursionError, EOFError)
@@ -30,7 +31,7 @@ class Member:
     failure: ReadFailure | None
 
 
-def shard_entries(shard: Path, name: str) -> list[Entry]:
+def shard_entries(shard: Location, name: str) -> list[Entry]:
     """The videos of one archive; if the archive is damaged, one more entry with a failure and the key `name`."""
     with shard.open("rb") as file:
         members, damage = read_members(file)
@@ -86,7 +87,7 @@ def _damaged_end(file: BinaryIO, end: int) -> ReadFailure | None:
     return None
 
 
-def _entries(shard: Path, shard_name: str, members: list[Member], file: BinaryIO) -> Iterator[Entry]:
+def _entries(shard: Location, shard_name: str, members: list[Member], file: BinaryIO) -> Iterator[Entry]:
     count = Counter(member.name for member in members)
     by_name = {member.name: member for member in members}
     for member in by_name.values():

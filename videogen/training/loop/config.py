@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from videogen.storage import Location, RemotePath
 from videogen.training.loop.schedule import Shape
 from videogen.training.records.services import Service
 
@@ -10,7 +11,7 @@ CHANGEABLE = frozenset(
     f"training.{name}"
     for name in (
         *("steps", "log_every", "validate_every", "sample_every", "checkpoint_every", "keep", "keep_every"),
-        "trackers",
+        *("trackers", "mirror"),
     )
 )  # keys that may differ when a run is resumed
 
@@ -60,6 +61,7 @@ class TrainingConfig:
     keep: int = 2  # how many of the last checkpoints stay
     keep_every: int = 0  # besides those, keep one every so many steps
     trackers: tuple[Service, ...] = ()  # that get metrics and samples, besides TensorBoard where that is installed
+    mirror: Location | None = None  # a URL, below which each checkpoint is copied while training goes on
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "accumulation", "log_every", "keep"):
@@ -72,5 +74,7 @@ class TrainingConfig:
             raise ValueError(f"seed is {self.seed}; it must lie in 0 .. 2^64 - 1")
         if self.batch_size % self.accumulation:
             raise ValueError(f"accumulation is {self.accumulation}; it must divide batch_size, {self.batch_size}")
+        if self.mirror is not None and not isinstance(self.mirror, RemotePath):
+            raise ValueError(f"mirror is {self.mirror}; it must be a URL, such as s3://bucket/runs")
         if not 0 <= self.average_decay < 1:
             raise ValueError(f"average_decay is {self.average_decay:g}; it must lie in [0, 1)")

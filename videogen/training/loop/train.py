@@ -11,9 +11,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from videogen.checkpoint import Folder
 from videogen.errors import CheckpointError, UsageError
+from videogen.storage import RemotePath
 from videogen.system.signals import catch_signals
 from videogen.training.loop.config import CHANGEABLE, TrainingConfig
 from videogen.training.loop.distributed import Accelerator, broadcast_int, processes
+from videogen.training.loop.mirror import Mirror
 from videogen.training.loop.schedule import seed_everything
 from videogen.training.loop.stage import BatchT, Stage, init_weights
 from videogen.training.loop.trainer import Callbacks, Trainer, TrainingResult
@@ -40,12 +42,14 @@ def train(
     """
     check_services(config.trackers)
     run = RunFolder(folder)
+    on_saved: Callable[[int], None] = lambda step: None  # noqa: E731 - the other processes have nothing to copy
     with ExitStack() as stack:
         accelerator, ddp = stack.enter_context(processes(config.precision == "bf16"))
         callbacks = callbacks if callbacks is not None and accelerator.is_main_process else Callbacks()
         if accelerator.is_main_process:
             stack.enter_context(run)
             _check_config(run, resolved, resume, changeable, callbacks.on_note)
+            on_saved = _mirrored(stack, config, run, callbacks.on_note)
         accelerator.wait_for_everyone()
         stack.enter_context(reproducible(config.deterministic, accelerator.device))
         checkpoint = _find_checkpoint(accelerator, run, callbacks.on_note)
@@ -54,7 +58,7 @@ def train(
         if checkpoint is None:
             init_weights(stage.trained_modules)
         ddp.find_unused_parameters = any(trained.may_freeze for trained in stage.trained_modules.values())
-        trainer = Trainer(stage, config, run, accelerator, callbacks)
+        trainer = Trainer(stage, config, run, accelerator, callbacks, on_saved)
         trainer.resume_from(checkpoint)
         if accelerator.is_main_process:
             run.write_config(resolved)  # not earlier: a failed check must not leave a run behind
@@ -63,6 +67,15 @@ def train(
         for note in notes:
             callbacks.on_note(note)
         return trainer.fit(stack.enter_context(catch_signals()))
+
+
+def _mirrored(stack: ExitStack, config: TrainingConfig, run: RunFolder, on_note: OnNote) -> Callable[[int], None]:
+    """Copies checkpoints to the mirror until the stack is closed, which waits for the last one."""
+    if not isinstance(config.mirror, RemotePath):
+        return lambda step: None
+    mirror = Mirror(config.mirror, run.path, on_note)
+    mirror.check_target(run.has_started)
+    return stack.enter_context(mirror).push
 
 
 def _check_config(

@@ -14,7 +14,7 @@ from typing import Any, Generic
 import torch
 
 from videogen.checkpoint import Folder, write_folder
-from videogen.errors import DataError, NumbersError, UsageError
+from videogen.errors import DataError, NumbersError, StorageError, UsageError
 from videogen.system.signals import NAMES, Interrupted, StopRequest
 from videogen.training.loop.checkpoint_state import capture, export_weights, restore
 from videogen.training.loop.config import TrainingConfig
@@ -71,12 +71,13 @@ class Trainer(Generic[BatchT]):
         run: RunFolder,
         accelerator: Accelerator,
         callbacks: Callbacks,
+        on_saved: Callable[[int], None] = lambda step: None,
     ):
         if config.batch_size % (config.accumulation * accelerator.num_processes):
             parts = f"{config.accumulation} micro-batches of {accelerator.num_processes} processes"
             raise UsageError(f"training.batch_size is {config.batch_size}; it cannot be divided into {parts}")
         self.stage, self.config, self.run = stage, config, run
-        self.accelerator, self.callbacks = accelerator, callbacks
+        self.accelerator, self.callbacks, self.on_saved = accelerator, callbacks, on_saved
         self.module_states = {
             name: prepare_module(trained, accelerator, config.compile)
             for name, trained in stage.trained_modules.items()
@@ -117,7 +118,8 @@ class Trainer(Generic[BatchT]):
                     if self.progress.step == began or not alone:
                         raise
                     self._save()
-                    raise DataError(f"{error}. Saved first: {self._describe_progress()}; --resume continues") from error
+                    kind = StorageError if isinstance(error, StorageError) else DataError
+                    raise kind(f"{error}. Saved first: {self._describe_progress()}; --resume continues") from error
                 self.callbacks.on_progress(self.progress.step, config.steps)
                 if stop and self.progress.step < config.steps:
                     if not saved:
@@ -129,6 +131,7 @@ class Trainer(Generic[BatchT]):
                     raise Interrupted(stopped, number)
         if began >= config.steps:
             self._export(self.run.model)  # the run may have been killed between its last checkpoint and the export
+            self.on_saved(self.progress.step)
         if self.is_main and (card := self.run.model / CARD).is_file():
             self.run.metrics.add_card(card)
         best = self.progress.best
@@ -294,6 +297,7 @@ class Trainer(Generic[BatchT]):
             state = {"stage": self.stage.name, "processes": self.distributed.world_size, "progress": progress}
             self.run.save(self.progress.step, {**files, "state.json": state}, self.config.keep, self.config.keep_every)
         self._export(self.run.model)
+        self.on_saved(self.progress.step)
 
     def _export(self, place: Path, note: str = "") -> None:
         weights = export_weights(self.module_states, self.is_main)

@@ -9,6 +9,7 @@ from prior.attention import Kernel
 from prior.kinds import AnyPriorShape
 from sampling.config import SamplerConfig, incompatibility
 from videogen.conditioning.config import BPEConfig, TextConfig
+from videogen.storage import Location
 from videogen.training.loop.config import OptimizerConfig, TrainingConfig
 
 
@@ -16,8 +17,8 @@ from videogen.training.loop.config import OptimizerConfig, TrainingConfig
 class TokenDataConfig:
     """Token folders of `videogen encode`, or indexed sets of clips, which are encoded first."""
 
-    train: Path
-    validation: Path | None = None
+    train: Location
+    validation: Location | None = None
     validation_share: float = 0.02  # of the training set, if there is no set for validation
     validation_clips: int = 128  # at most
     clip_start_share: float = 0.5  # of windows that start where their clip starts; the others start anywhere

@@ -27,6 +27,7 @@ from videogen.data import load_index
 from videogen.data.split import hold_out
 from videogen.errors import UsageError
 from videogen.models import BUNDLED
+from videogen.storage import Location
 from videogen.tokens import EncodeSpec, TokenSet
 from videogen.tokens.description import NAME
 from videogen.tokens.plan import plan
@@ -148,7 +149,7 @@ def clips_to_encode(config: PriorTrainingConfig, source: TokenizerSource) -> Jso
     cut = EncodeSpec(clips.height, clips.width, clips.fps)
     least = source.spec.video_frames(config.phases[-1].frames)
 
-    def count(data: Path) -> tuple[int, int]:
+    def count(data: Location) -> tuple[int, int]:
         if is_encoded(data):
             return len(TokenSet.open(data)), 0
         return long_enough(load_index(data))
@@ -170,8 +171,8 @@ def clips_to_encode(config: PriorTrainingConfig, source: TokenizerSource) -> Jso
     }
 
 
-def is_encoded(data: Path) -> bool:
-    return (data / NAME).is_file()
+def is_encoded(data: Location) -> bool:
+    return bool((data / NAME).is_file())
 
 
 def find_context(text: TextConfig | None) -> tuple[ContextConfig | None, Json]:

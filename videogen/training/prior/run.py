@@ -17,11 +17,13 @@ from videogen.data import load_index, refuse_changed
 from videogen.data.split import hold_out
 from videogen.errors import DataError, UsageError
 from videogen.models import INDEX, TokenizerModel, check_sampler, keep_first_tokens, load_tokenizer, open_model
+from videogen.storage import Location
 from videogen.tokens import TokenSet, encode
 from videogen.tokens.description import NAME, read_description
 from videogen.tokens.windows import split_rows
 from videogen.training.loop.config import CHANGEABLE
 from videogen.training.loop.distributed import data_device
+from videogen.training.loop.mirror_fetch import fetch_missing_run
 from videogen.training.loop.stage import naming_init_from
 from videogen.training.loop.train import train
 from videogen.training.loop.trainer import Callbacks, TrainingResult
@@ -50,6 +52,8 @@ def run_prior(
     """
     device, given = data_device(), Callbacks(**callbacks)
     told = given if os.environ.get("RANK", "0") == "0" else Callbacks()
+    if resume:
+        fetch_missing_run(config.training.mirror, folder, told.on_note)
     tokenizer = tokenizer_for(config.data.train, tokenizer_path or tokenizer_of_run(folder), device)
     check_head(config, tokenizer.spec)
     check_generation(config, tokenizer.spec)
@@ -98,7 +102,7 @@ def make_stage(
     return kind(config, token_batches, tokenizer, conditioner)
 
 
-def tokenizer_for(data: Path, path: str | Path, device: str = "cpu") -> TokenizerModel:
+def tokenizer_for(data: Location, path: str | Path, device: str = "cpu") -> TokenizerModel:
     """The tokenizer at `path`, making only as many first tokens as the token set `data` holds, if it is one."""
     model = load_tokenizer(path, device)
     if not model.prefixes or not (data / NAME).is_file():
@@ -151,7 +155,7 @@ def check_validation(config: PriorTrainingConfig, tokenizer: str | None) -> None
         hold_out(load_index(train), config.data.validation_share)
 
 
-def open_tokens(data: Path, tokenizer: TokenizerModel, place: Path, callbacks: Callbacks) -> TokenSet:
+def open_tokens(data: Location, tokenizer: TokenizerModel, place: Path, callbacks: Callbacks) -> TokenSet:
     """The tokens of this tokenizer in `data`; clips are first encoded to `place`, by all processes together."""
     if not (data / NAME).is_file():
         index = load_index(data)

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 from videogen.checkpoint import Content, Folder, as_json, read_folder, sync, write_folder
 from videogen.config.run_config import RUN_CONFIG, VERSION, read_run_config
 from videogen.errors import CheckpointError, LockedError, UsageError
+from videogen.storage import RemotePath
 from videogen.training.records.metrics_log import MetricsLog
 
 OnNote = Callable[[str], None]
@@ -124,7 +125,7 @@ def config_dict(config: Any) -> dict[str, Any]:
     """A configuration dataclass as JSON data."""
 
     def path(value: object) -> str:
-        assert isinstance(value, Path)
+        assert isinstance(value, Path | RemotePath)
         return str(value)
 
     return json.loads(json.dumps(asdict(config), default=path))  # type: ignore[no-any-return]

@@ -10,6 +10,7 @@ from tokenizer.losses.objective import LossConfig
 from tokenizer.networks.kinds import TokenizerConfig
 from videogen.conditioning.config import TextConfig
 from videogen.evaluation.tokenizer.metrics import WINDOW
+from videogen.storage import Location
 from videogen.training.loop.config import OptimizerConfig, TrainingConfig
 
 COLORS = 3
@@ -19,9 +20,9 @@ COLORS = 3
 class DataConfig:
     """Indexed sets of clips. Without a set for validation, a share of the training set is held out by key."""
 
-    train: Path
+    train: Location
     fps: float
-    validation: Path | None = None
+    validation: Location | None = None
     validation_share: float = 0.02  # of the training set, if there is no set for validation
     validation_clips: int = 64  # at most
     flip: bool = False  # mirror half of the clips; wrong where captions say left and right

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import cast
 
 import torch
@@ -73,7 +72,7 @@ def without_pretrained(config: TokenizerTrainingConfig) -> TokenizerTrainingConf
 
 
 def clip_counts(config: TokenizerTrainingConfig) -> Json:
-    if not Path(config.data.train).exists():
+    if not config.data.train.exists():
         return {"clips": f"not known: {config.data.train} is not there"}
     clips = ClipBatches(config)
     report, dataset = clips.report(), clips.dataset(0, images=False)

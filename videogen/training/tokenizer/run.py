@@ -6,6 +6,7 @@ from pathlib import Path
 from videogen.data import refuse_changed
 from videogen.training.loop.config import CHANGEABLE
 from videogen.training.loop.distributed import data_device
+from videogen.training.loop.mirror_fetch import fetch_missing_run
 from videogen.training.loop.train import train
 from videogen.training.loop.trainer import Callbacks, TrainingResult
 from videogen.training.records.run_folder import config_dict
@@ -21,6 +22,8 @@ def run_tokenizer(
     config: TokenizerTrainingConfig, folder: Path, resume: bool, **callbacks: Callable[..., None]
 ) -> TrainingResult:
     """Train in `folder`; the callbacks are those of `Callbacks`."""
+    if resume:
+        fetch_missing_run(config.training.mirror, folder, Callbacks(**callbacks).on_note)
     clips = ClipBatches(config)
     for index in clips.indexed:
         refuse_changed(index)
