@@ -39,7 +39,7 @@ class Evaluator:
 
 
 @dataclass(frozen=True, eq=False)
-class ClipBatch:
+class BatchMeasures:
     """The measures of one batch of clips."""
 
     seen: list[Scene]
@@ -65,7 +65,7 @@ class ClipSetResult:
     frames: int = 0
     seconds: float = 0.0
 
-    def add(self, batch: ClipBatch) -> None:
+    def add(self, batch: BatchMeasures) -> None:
         self.seen += batch.seen
         for key, features in batch.features.items():
             self.features.setdefault(key, []).append(features)
@@ -131,14 +131,14 @@ def batches_of(clips: int, batch: int) -> list[range]:
     return [range(first, min(first + batch, clips)) for first in range(0, clips, batch)]
 
 
-def measure_batch(source: ClipSource, numbers: range, prompts: Prompts, evaluator: Evaluator) -> ClipBatch:
+def measure_batch(source: ClipSource, numbers: range, prompts: Prompts, evaluator: Evaluator) -> BatchMeasures:
     """The measures of the clips of these prompts."""
     began = time.perf_counter()
     clips, steps = source(numbers)
     seconds = time.perf_counter() - began
     known = [distance for distance in evaluator.distances if distance.reference is not None]
     captions = [prompts.captions[number] for number in numbers]
-    return ClipBatch(
+    return BatchMeasures(
         seen=detect_scenes(clips, evaluator.fps),
         features={distance.key: distance.extractor(clips) for distance in known},
         clip_scores=[] if evaluator.clip_score is None else evaluator.clip_score(clips, captions),

@@ -39,13 +39,13 @@ class WorkerModel(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Batch:
+class PromptBatch:
     row: int
     numbers: range
 
 
 @dataclass(frozen=True)
-class Drift:
+class DriftTask:
     name: str
 
 
@@ -79,14 +79,14 @@ def evaluate_with(
     executor.check([model.model, *model.networks.folders])
     batches = batches_of(len(prompts.captions), plan.batch)
     names = drift_names(prompts, plan)
-    tasks: list[Batch | Drift] = [Drift(name) for name in reversed(names)]
-    tasks += [Batch(row, numbers) for row in range(len(rows)) for numbers in batches]
+    tasks: list[PromptBatch | DriftTask] = [DriftTask(name) for name in reversed(names)]
+    tasks += [PromptBatch(row, numbers) for row in range(len(rows)) for numbers in batches]
     work = functools.partial(with_errors, functools.partial(_evaluate, model, prompts, plan))
     curves: dict[str, DriftCurve] = {}
     for done, result in enumerate(in_order(executor.run_each(work, tasks)), 1):
         task = tasks[done - 1]
         value = only_value(result, f"an evaluation's task {done}")
-        if isinstance(task, Drift):
+        if isinstance(task, DriftTask):
             curves[task.name] = value
         else:
             rows[task.row].add(value)
@@ -95,9 +95,9 @@ def evaluate_with(
     return {name: curves[name] for name in names}
 
 
-def _evaluate(model: WorkerModel, prompts: Prompts, plan: EvaluationPlan, task: Batch | Drift) -> Any:
+def _evaluate(model: WorkerModel, prompts: Prompts, plan: EvaluationPlan, task: PromptBatch | DriftTask) -> Any:
     pipe, evaluator = _opened(model)
-    if isinstance(task, Drift):
+    if isinstance(task, DriftTask):
         return drift_curve(pipe, prompts, plan, evaluator, task.name)
     return measure_batch(source_of(pipe, prompts, plan, task.row), task.numbers, prompts, evaluator)
 
