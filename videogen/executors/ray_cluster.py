@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from videogen.errors import UsageError
+from videogen.errors import ResourceError, UsageError
 
 MISSING = "--engine ray needs Ray; `pip install -e '.[cluster]'` in the checkout adds it"
 TOKEN = Path("~/.ray/auth_token").expanduser()
@@ -60,10 +60,11 @@ def _connect(ray: Any, address: str | None, cpus: int) -> None:
     try:
         with warnings.catch_warnings(action="ignore"):  # the error says it all
             ray.init(**settings, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except Exception as error:  # Ray raises plain ones too
         reason = " ".join(str(error).split())[:200]
-        where = "Ray did not start on this machine" if address is None else f"--address {address}: cannot join it"
-        raise UsageError(f"{where} ({reason})") from None
+        if address is None:
+            raise ResourceError(f"Ray did not start on this machine ({reason})") from None
+        raise UsageError(f"--address {address}: cannot join it ({reason})") from None
 
 
 def _refuse_silent(address: str) -> None:
