@@ -38,11 +38,11 @@ def kill(what: str) -> bool:
 
 
 def killer(what: str) -> Callable[[int, int], None]:
-    """Kills once, when something is done and something is not."""
+    """Kills once, when half is done: by then all processes have started."""
     killed: list[bool] = []
 
     def on_progress(done: int, total: int) -> None:
-        if done and not killed:
+        if 2 * done >= total and not killed:
             assert kill(what)
             killed.append(True)
 

@@ -105,10 +105,6 @@ def test_the_commands_on_a_cluster_that_runs(head: str, videos: Path, index: Ind
         done = videogen("data", "index", str(videos), "--out", str(tmp_path / name), *options)
         assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "ray").read_bytes() == (tmp_path / "local").read_bytes()
-    nobody = videogen("data", "index", str(videos), "--engine", "ray", "--address", "127.0.0.1:1")
-    assert nobody.returncode == 2
-    assert nobody.stderr.startswith("videogen: --address 127.0.0.1:1: cannot join it")
-    assert nobody.stderr.count("\n") == 1
 
 
 def family(process: int) -> set[int]:

@@ -2,6 +2,7 @@
 
 import builtins
 import itertools
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -127,6 +128,10 @@ def test_wrong_options_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
     with pytest.raises(UsageError, match="say cpu or cuda"), open_executor("ray", device="cuda:1"):
         pass
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: False, shutdown=lambda: None))
+    for address in ("127.0.0.1:1", "ray://127.0.0.1:1"):
+        with pytest.raises(UsageError, match=f"^--address {address}: no Ray cluster answers there"):
+            open_executor("ray", address).__enter__()
     importing = builtins.__import__
 
     def without_ray(name: str, *rest: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sys
 import warnings
 from collections.abc import Iterator
@@ -9,10 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from videogen.errors import UsageError
+from videogen.errors import ResourceError, UsageError
 
 MISSING = "--engine ray needs Ray; `pip install -e '.[cluster]'` in the checkout adds it"
 TOKEN = Path("~/.ray/auth_token").expanduser()
+CONNECT_SECONDS = 20.0
 OBJECT_STORE = 256 * 2**20  # bytes: tasks and results are small, and Ray would take a third of the memory
 
 
@@ -51,15 +53,30 @@ def _use_token() -> None:
 
 def _connect(ray: Any, address: str | None, cpus: int) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if address is not None:
+        _refuse_silent(address)
     own = {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": OBJECT_STORE}
     settings = {"address": "local", **own} if address is None else {"address": address}
     try:
         with warnings.catch_warnings(action="ignore"):  # the error says it all
             ray.init(**settings, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except Exception as error:  # Ray raises plain ones too
         reason = " ".join(str(error).split())[:200]
-        where = "Ray did not start on this machine" if address is None else f"--address {address}: cannot join it"
-        raise UsageError(f"{where} ({reason})") from None
+        if address is None:
+            raise ResourceError(f"Ray did not start on this machine ({reason})") from None
+        raise UsageError(f"--address {address}: cannot join it ({reason})") from None
+
+
+def _refuse_silent(address: str) -> None:
+    """Ray would try for minutes, and print each time."""
+    host, _, port = address.removeprefix("ray://").partition("/")[0].rpartition(":")
+    if not host or not port.isdecimal():  # `auto`, or a port that Ray knows
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"--address {address}: no Ray cluster answers there ({reason})") from None
 
 
 def _restore(handler: Any) -> None:

@@ -39,7 +39,7 @@ class WorkerModel(NamedTuple):
 
 
 @dataclass(frozen=True)
-class BatchTask:
+class PromptBatch:
     row: int
     numbers: range
 
@@ -79,8 +79,8 @@ def evaluate_with(
     executor.check([model.model, *model.networks.folders])
     batches = batches_of(len(prompts.captions), plan.batch)
     names = drift_names(prompts, plan)
-    tasks: list[BatchTask | DriftTask] = [DriftTask(name) for name in reversed(names)]
-    tasks += [BatchTask(row, numbers) for row in range(len(rows)) for numbers in batches]
+    tasks: list[PromptBatch | DriftTask] = [DriftTask(name) for name in reversed(names)]
+    tasks += [PromptBatch(row, numbers) for row in range(len(rows)) for numbers in batches]
     work = functools.partial(with_errors, functools.partial(_evaluate, model, prompts, plan))
     curves: dict[str, DriftCurve] = {}
     for done, result in enumerate(in_order(executor.run_each(work, tasks)), 1):
@@ -95,7 +95,7 @@ def evaluate_with(
     return {name: curves[name] for name in names}
 
 
-def _evaluate(model: WorkerModel, prompts: Prompts, plan: EvaluationPlan, task: BatchTask | DriftTask) -> Any:
+def _evaluate(model: WorkerModel, prompts: Prompts, plan: EvaluationPlan, task: PromptBatch | DriftTask) -> Any:
     pipe, evaluator = _opened(model)
     if isinstance(task, DriftTask):
         return drift_curve(pipe, prompts, plan, evaluator, task.name)
