@@ -86,7 +86,7 @@ def test_a_shard_is_read_by_ranges(buckets: Path, data: Path) -> None:
 def test_twenty_broken_connections_change_no_bit(
     buckets: Path, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(access, "REQUEST_SECONDS", 3.0)
+    monkeypatch.setattr(access, "REQUEST_SECONDS", 10.0)
     monkeypatch.setenv("VIDEOGEN_CACHE_BYTES", "0")  # every read asks the server
     build_index(TOYS, workers=1)
     proxy = BreakingProxy(port_of(monkeypatch), breaks=20, hangs=2)
@@ -100,8 +100,8 @@ def test_twenty_broken_connections_change_no_bit(
 def test_killed_and_resumed_with_a_small_cache(
     buckets: Path, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    build_index(TOYS, workers=1)
     monkeypatch.setenv("VIDEOGEN_CACHE_BYTES", "20000")
+    build_index(TOYS, workers=1)
 
     command = [sys.executable, "-m", "tests.training.tiny", "s3://sets/toys", str(tmp_path / "run")]
     variables = {name: value for name, value in os.environ.items() if name.startswith(("AWS_", "VIDEOGEN_"))}
@@ -121,7 +121,7 @@ def test_a_mirrored_run_goes_on_from_the_bucket_alone(
 ) -> None:
     build_index(TOYS, workers=1)
     mirror = location("s3://runs")
-    monkeypatch.setattr(access, "REQUEST_SECONDS", 3.0)
+    monkeypatch.setattr(access, "REQUEST_SECONDS", 20.0)
     proxy = BreakingProxy(port_of(monkeypatch), breaks=10)
     use(proxy.port, monkeypatch)
     tiny.train(TOYS, tmp_path / "run", steps=5, mirror=mirror)
