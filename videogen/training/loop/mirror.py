@@ -26,7 +26,7 @@ from videogen.storage.transfer import refuse_read_only, remove, upload
 SNAPSHOT, FORMAT, VERSION = "snapshot.json", "videogen-mirror", 1
 CHECKPOINTS = "checkpoints"
 EXPORTS = ("model", "best")
-LEFT_OUT = {CHECKPOINTS, *EXPORTS, "tokens", "validation_tokens", "features"}  # uploaded apart, or made again
+LEFT_OUT = {CHECKPOINTS, *EXPORTS, "tokens", "validation_tokens", "features", "wandb"}  # uploaded apart, or made again
 STAGING = ".mirror"
 REQUESTS = 4  # files of a folder that are uploaded at a time
 SILENT_SECONDS = 3.0  # of waiting at the end of a run, before a line says so

@@ -1,6 +1,6 @@
 """Weights & Biases, MLflow and Trackio, through the trackers of accelerate, where they are installed.
 
-A run keeps its name at each service in .tracker-NAME.json, so that a resumed run continues there. Steps that a resumed
+A run keeps its name at each service in tracker-NAME.json, so that a resumed run continues there. Steps that a resumed
 run repeats have the same numbers as before, and are not sent again.
 """
 
@@ -73,7 +73,7 @@ class SentRecord:
     """What a run has sent to a service: the run's name there, and the last step of each kind of line."""
 
     def __init__(self, folder: Path, service: str):
-        self._place = folder / f".tracker-{service}.json"
+        self._place = folder / f"tracker-{service}.json"
         self.run: str | None = None
         self._steps: dict[str, int] = {}
         with contextlib.suppress(OSError, ValueError, KeyError):
