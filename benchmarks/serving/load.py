@@ -152,6 +152,16 @@ async def measure(model: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     return figures
 
 
+def print_figures(title: str, figures: dict[str, Any], as_json: bool) -> None:
+    """A line for the hardware, and one for each part."""
+    if as_json:
+        print(json.dumps(figures, indent=2))
+        return
+    print(f"{title} on {figures.pop('hardware')}")
+    for part, found in figures.items():
+        print(f"  {part}: " + ", ".join(f"{name} {value}" for name, value in found.items()))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path)
@@ -164,12 +174,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         model = arguments.model or write_random_model(Path(folder))
         figures = asyncio.run(measure(model, arguments))
-    if arguments.json:
-        print(json.dumps(figures, indent=2))
-        return
-    print(f"a server under load on {figures.pop('hardware')}")
-    for part, found in figures.items():
-        print(f"  {part}: " + ", ".join(f"{name} {value}" for name, value in found.items()))
+    print_figures("a server under load", figures, arguments.json)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ Without --model the model has random weights. --rounds 0 and --streams 0 leave o
 
 import argparse
 import asyncio
-import json
 import os
 import statistics
 import tempfile
@@ -16,14 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measuring.random_models import write_random_model
+from benchmarks.serving.load import PROMPT, print_figures
 from videogen.serve.engine.engine import Engine
 from videogen.serve.engine.launcher import local_launchers
 from videogen.serve.engine.stream import Stream
 from videogen.serve.limits import ServerLimits
 from videogen.serve.requests import GenerationParams
 from videogen.system.hardware import describe
-
-PROMPT = "a small red ring drifts left over a dark blue background"
 
 
 @asynccontextmanager
@@ -96,7 +94,7 @@ async def time_of_end(stream: Stream) -> float:
 
 
 async def measure(model: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    figures: dict[str, Any] = {"hardware": describe(), "load_before": round(os.getloadavg()[0], 1)}
+    figures: dict[str, Any] = {"hardware": f"{describe()}, load {os.getloadavg()[0]:.1f} before"}
     if arguments.rounds:
         figures["throughput"] = await measure_throughput(
             model, [1, arguments.replicas], arguments.rounds, arguments.jobs, arguments.frames
@@ -119,12 +117,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         model = arguments.model or write_random_model(Path(folder))
         figures = asyncio.run(measure(model, arguments))
-    if arguments.json:
-        print(json.dumps(figures, indent=2))
-        return
-    print(f"replicas on {figures.pop('hardware')}, load {figures.pop('load_before')} before")
-    for part, found in figures.items():
-        print(f"  {part}: " + ", ".join(f"{name} {value}" for name, value in found.items()))
+    print_figures("several model processes", figures, arguments.json)
 
 
 if __name__ == "__main__":

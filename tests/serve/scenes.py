@@ -36,9 +36,9 @@ def children() -> list[int]:
     return found
 
 
-async def until(condition) -> None:
+async def until(condition, seconds: float = 60) -> None:
     """Poll; the timeout only ends what would never end."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.01)
 

@@ -14,13 +14,12 @@ import httpx
 import pytest
 
 from tests.serve.scenes import RING, STAR, finished, pieces_of, until
-from videogen.errors import ResourceError, UsageError
+from videogen.errors import UsageError
+from videogen.executors.ray_cluster import check_reachable
 from videogen.serve.engine.engine import Engine
 from videogen.serve.engine.launcher import ModelProcessLauncher
 from videogen.serve.engine.ray_launcher import (
     SECRET_BYTES,
-    check_reachable,
-    ray_cluster,
     ray_launchers,
     receive_greeting,
 )
@@ -53,13 +52,16 @@ def test_only_the_actor_with_the_secret_is_connected():
 
 def test_what_cannot_be_is_one_clear_line(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UsageError, match="cluster"), ray_cluster(None, 1):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(UsageError, match="pip install"), ray_launchers(tmp_path, "cpu", None, None, 1, None):
+        pass
+    with pytest.raises(UsageError, match="on a machine of"), ray_launchers(tmp_path, "cpu", None, 1, 1, "ray://x:1"):
         pass
     with pytest.raises(UsageError, match="cuda:1"), ray_launchers(tmp_path, "cuda:1", None, None, 2, None):
         pass
     with socket.socket() as unheard:
         unheard.bind(("127.0.0.1", 0))
-        with pytest.raises(ResourceError, match="refused"):
+        with pytest.raises(UsageError, match="refused"):
             check_reachable(f"127.0.0.1:{unheard.getsockname()[1]}")
     check_reachable("auto")
 
@@ -90,7 +92,7 @@ def test_actor_that_is_killed_changes_no_bytes(tiny_model_folder):
         assert told.status == "failed"
         assert (await finished(job)).content().read_bytes() == video
         assert b"".join(await seen) == watched
-        await until(lambda: engine.replicas[number].supervisor.restarts == 1)
+        await until(lambda: engine.replicas[number].supervisor.restarts == 1, 300)  # an actor starts slowly
         engine.kill_model(replica=1 - number)
         assert (await finished(await engine.submit(PARAMS))).content().read_bytes() == video
         await engine.close()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from videogen.cli.engine_options import ENGINE
 from videogen.cli.exit_codes import Stopped
 from videogen.cli.health_check import check_health
 from videogen.cli.options import DEVICE, DTYPE, MODEL, THREADS, model_or_bundled
@@ -48,13 +49,7 @@ NEEDED = ("starlette", "uvicorn", "websockets", "python_multipart")
 @click.option("--name", "names", multiple=True, help="Another host name of the server; repeatable.")
 @click.option("--root-path", default="", help="Path of the server behind a proxy, such as /studio.")
 @click.option("--replicas", type=click.IntRange(1), default=1, show_default=True, help="Number of model processes.")
-@click.option(
-    "--engine",
-    type=click.Choice(("local", "ray")),
-    default="local",
-    show_default=True,
-    help="Where the model processes run: on this machine, or in a Ray cluster.",
-)
+@ENGINE
 @click.option("--address", help="The Ray cluster, HOST:PORT or auto [default: $RAY_ADDRESS, or a new one here].")
 @click.option("--state", type=ANY_PATH, help="A folder that keeps jobs and their videos over restarts.")
 @click.option(

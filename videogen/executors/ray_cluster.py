@@ -19,11 +19,11 @@ OBJECT_STORE = 256 * 2**20  # bytes: tasks and results are small, and Ray would 
 
 
 @contextmanager
-def cluster(address: str | None, cpus: int) -> Iterator[Any]:
+def cluster(address: str | None, cpus: int, logs: bool = False) -> Iterator[Any]:
     """The module `ray`, connected until the block ends.
 
     Without an address, to $RAY_ADDRESS; without that, to a cluster of this machine with so many `cpus`, which ends with
-    the block.
+    the block. With `logs`, what its processes write to stderr appears here.
     """
     address = address or os.environ.get("RAY_ADDRESS")
     if address is not None and address.startswith("ray://"):
@@ -37,7 +37,7 @@ def cluster(address: str | None, cpus: int) -> Iterator[Any]:
         return
     handler = signal.getsignal(signal.SIGTERM)
     try:
-        _connect(ray, address, cpus)
+        _connect(ray, address, cpus, logs)
         _restore(handler)
         yield ray
     finally:
@@ -51,24 +51,24 @@ def _use_token() -> None:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
-def _connect(ray: Any, address: str | None, cpus: int) -> None:
+def _connect(ray: Any, address: str | None, cpus: int, logs: bool) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if address is not None:
-        _refuse_silent(address)
+        check_reachable(address)
     own = {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": OBJECT_STORE}
     settings = {"address": "local", **own} if address is None else {"address": address}
     try:
         with warnings.catch_warnings(action="ignore"):  # the error says it all
-            ray.init(**settings, log_to_driver=False, logging_level="ERROR")
-    except Exception as error:  # Ray raises plain ones too
+            ray.init(**settings, log_to_driver=logs, logging_level="ERROR")
+    except Exception as error:  # a slow start is a bare one
         reason = " ".join(str(error).split())[:200]
         if address is None:
             raise ResourceError(f"Ray did not start on this machine ({reason})") from None
         raise UsageError(f"--address {address}: cannot join it ({reason})") from None
 
 
-def _refuse_silent(address: str) -> None:
-    """Ray would try for minutes, and print each time."""
+def check_reachable(address: str) -> None:
+    """UsageError if nobody listens at HOST:PORT: Ray would try for minutes, and print each time."""
     host, _, port = address.removeprefix("ray://").partition("/")[0].rpartition(":")
     if not host or not port.isdecimal():  # `auto`, or a port that Ray knows
         return

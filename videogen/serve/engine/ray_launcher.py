@@ -8,7 +8,6 @@ import asyncio
 import hmac
 import os
 import secrets
-import signal
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -18,17 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from videogen.errors import ResourceError, UsageError
+from videogen.executors.ray_cluster import cluster
 from videogen.serve.child_process import LOST, READ_AHEAD_BYTES, ChildProcess
 from videogen.serve.engine.launcher import receive_ready, worker_options
 from videogen.serve.messages import Ready
 from videogen.serve.worker.ray_actor import ModelActor, prepare
 
-MISSING = "--engine ray needs Ray; `pip install -e '.[cluster]'` in the checkout adds it"
-OBJECT_STORE = 128 * 2**20  # bytes: nothing goes through it, and Ray would take a third of the memory
 SECRET_BYTES, PID_BYTES = 32, 4  # what an actor sends first
 GREETING_SECONDS = 5.0  # for them to arrive
 PLACE_SECONDS = 120.0  # for the cluster to start an actor
-CONNECT_SECONDS = 5.0  # for the head of a cluster to answer
 POLL_SECONDS = 0.1  # between looks at an actor that is being started
 DEATH_SECONDS = 2.0  # for Ray to report the end of an actor that was killed
 
@@ -40,46 +37,10 @@ def ray_launchers(
     """One for each replica, while there is a connection to the cluster."""
     if device.startswith("cuda:"):
         raise UsageError(f"--device {device}: Ray chooses the GPU of each process; say --device cuda")
-    with ray_cluster(address, count * (threads or 1)):
+    if (place := address or os.environ.get("RAY_ADDRESS", "")).startswith("ray://"):
+        raise UsageError(f"--address {place}: run the server on a machine of the cluster, with --address auto")
+    with cluster(address, count * (threads or 1), logs=True):
         yield count * [RayLauncher(model, device, dtype, threads)]
-
-
-@contextmanager
-def ray_cluster(address: str | None, cpus: int) -> Iterator[None]:
-    """Connected to a cluster: at the address, at $RAY_ADDRESS, or a new one of this machine with so many CPUs."""
-    try:
-        import ray
-    except ImportError:
-        raise UsageError(MISSING) from None
-    address = address or os.environ.get("RAY_ADDRESS")
-    if address is not None and address.startswith("ray://"):
-        raise UsageError(f"--address {address}: run the server on a machine of the cluster, with --address auto")
-    if address is not None:
-        check_reachable(address)
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    own = {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": OBJECT_STORE}
-    handler = signal.getsignal(signal.SIGTERM)
-    try:
-        ray.init(address=address or "local", logging_level="ERROR", **({} if address else own))
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ResourceError(f"--address {address or 'local'}: no Ray cluster there ({reason})") from None
-    signal.signal(signal.SIGTERM, handler)  # Ray's own would end this process at once
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def check_reachable(address: str) -> None:
-    """ResourceError if nobody listens at HOST:PORT: Ray itself would try for minutes."""
-    host, _, port = address.rpartition(":")
-    if host and port.isdigit():
-        try:
-            socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
-        except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise ResourceError(f"--address {address}: no Ray cluster there ({reason})") from None
 
 
 class ActorProcess:
