@@ -121,15 +121,15 @@ def test_a_mirrored_run_goes_on_from_the_bucket_alone(
 ) -> None:
     build_index(TOYS, workers=1)
     mirror = location("s3://runs")
-    monkeypatch.setattr(access, "REQUEST_SECONDS", 20.0)
-    proxy = BreakingProxy(port_of(monkeypatch), breaks=10)
+    monkeypatch.setattr(access, "REQUEST_SECONDS", 5.0)
+    proxy = BreakingProxy(port_of(monkeypatch), breaks=3)
     use(proxy.port, monkeypatch)
     tiny.train(TOYS, tmp_path / "run", steps=5, mirror=mirror)
     shutil.rmtree(tmp_path / "run")
     assert fetch_missing_run(mirror, tmp_path / "run", lambda note: None)
     tiny.train(TOYS, tmp_path / "run", resume=True, mirror=mirror)
     proxy.close()
-    assert proxy.broken == 10
+    assert proxy.broken == 3
     assert same_bits(unbroken, tmp_path / "run")
     shutil.rmtree(tmp_path / "run")
     assert fetch_missing_run(mirror, tmp_path / "run", lambda note: None)
