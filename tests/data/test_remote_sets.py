@@ -10,11 +10,11 @@ import fsspec
 import pytest
 
 from tests.data.conftest import MakeSet
+from tests.executors.inline import InlineExecutor
 from videogen.clip_spec import ClipSpec
 from videogen.data import ClipDataset, Index, build_index, check_files, find_entries, load_index, refuse_changed
 from videogen.data.index import build
 from videogen.errors import DataError, StorageError
-from videogen.executors.base import TaskResult
 from videogen.io import VideoError
 from videogen.storage import Location, location, remote_file
 
@@ -24,10 +24,7 @@ URL = location("memory://bucket/set")
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    def inline(function: Any, tasks: Any, workers: int, timeout: Any) -> Any:
-        return ((number, TaskResult(tuple(function(task)), None)) for number, task in enumerate(tasks))
-
-    monkeypatch.setattr(build, "run_each", inline)  # memory:// is not shared with other processes
+    monkeypatch.setattr(build, "LocalExecutor", lambda workers: InlineExecutor())  # no other process sees memory://
     monkeypatch.setenv("VIDEOGEN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("VIDEOGEN_STORAGE_SECONDS", "0.05")
     files = fsspec.filesystem("memory")
@@ -86,8 +83,10 @@ def test_every_form_is_read_alike(store: Any, clips: Path, tmp_path: Path, form:
 def test_a_second_indexing_reads_nothing(store: Any, clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     upload(store, clips)
     first = build_index(URL)
-    monkeypatch.setattr(build, "run_each", lambda function, tasks, *given: iter(()) if not tasks else 1 / 0)
+    executor = InlineExecutor()
+    monkeypatch.setattr(build, "LocalExecutor", lambda workers: executor)
     assert build_index(URL) == first
+    assert executor.tasks == []
 
 
 def test_changed_and_missing_objects_are_named(store: Any, clips: Path, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """From the exceptions of fsspec's file systems to one line each, and which of them are worth another try."""
 
-from videogen.errors import DataError, ResourceError, StorageError, UsageError, VideogenError
+from videogen.errors import DataError, StorageError, UsageError, VideogenError
 
 __all__ = ["ChangedObjectError", "MissingObjectError", "StorageError", "final_error"]
 
@@ -29,7 +29,7 @@ def final_error(url: str, error: Exception) -> VideogenError | None:
         return error
     scheme = url.partition("://")[0]
     if isinstance(error, ImportError):
-        return ResourceError(f"{url}: {_package_missing(scheme, error)}")
+        return UsageError(f"{url}: {_package_missing(scheme, error)}")
     if isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError):
         return MissingObjectError(f"{url}: no such object or bucket")
     if isinstance(error, PermissionError) or type(error).__name__ in NO_CREDENTIALS or _status(error) in (401, 403):

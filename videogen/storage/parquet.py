@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from videogen.errors import DataError, ResourceError
+from videogen.errors import DataError, UsageError
 from videogen.storage.access import ObjectStat
 from videogen.storage.cache import BlockCache
 from videogen.storage.location import Location, RemotePath
@@ -21,11 +21,11 @@ BUFFER = 1 << 20  # bytes of a column that are read at a time
 
 @contextmanager
 def open_parquet(path: Location) -> Iterator[Any]:
-    """A `pyarrow.parquet.ParquetFile`; ResourceError without pyarrow, DataError for another file."""
+    """A `pyarrow.parquet.ParquetFile`; UsageError without pyarrow, DataError for another file."""
     try:
         import pyarrow.parquet
     except ImportError:
-        raise ResourceError(f"{path}: Parquet needs pyarrow; pip install -e '.[parquet]'") from None
+        raise UsageError(f"{path}: Parquet needs pyarrow; pip install -e '.[parquet]'") from None
     with path.open("rb") as file:
         try:
             opened = pyarrow.parquet.ParquetFile(file, buffer_size=BUFFER)

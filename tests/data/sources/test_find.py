@@ -1,12 +1,13 @@
 """The entries of a set depend on names and captions alone; nothing is dropped silently."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from videogen.data import Entry, find_entries
-from videogen.errors import DataError
+from videogen.errors import DataError, UsageError
 
 
 def lay(folder: Path, files: dict[str, str | bytes]) -> Path:
@@ -107,7 +108,6 @@ def test_names_that_are_no_text_are_kept(tmp_path: Path) -> None:
         ({"clips.csv": "path\na.mp4\n"}, "did you mean the manifest"),
         ({"a.mp4": "", "b.tar": ""}, "both videos and archives (b.tar)"),
         ({"a.mp4": "", "b.tar.gz": ""}, "both videos and archives (b.tar.gz)"),
-        ({"a.mp4": "", "metadata.parquet": ""}, "metadata.parquet: Parquet is not read; write it as metadata.jsonl"),
     ],
 )
 def test_a_folder_that_is_no_set_says_why(tmp_path: Path, files: dict[str, str | bytes], words: str) -> None:
@@ -116,6 +116,13 @@ def test_a_folder_that_is_no_set_says_why(tmp_path: Path, files: dict[str, str |
         find_entries(tmp_path)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_parquet_without_its_package_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lay(tmp_path, {"a.mp4": "", "metadata.parquet": ""})
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(UsageError, match=r"metadata.parquet: Parquet needs pyarrow; pip install -e '.\[parquet\]'"):
+        find_entries(tmp_path)
 
 
 def test_what_is_no_set_says_why(tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ import fsspec
 import pytest
 
 from tests.data.conftest import MakeSet
+from tests.executors.inline import InlineExecutor
 from videogen.clip_spec import ClipSpec
 from videogen.data import ClipDataset, build_index, find_entries, load_index
 from videogen.data.index import build
 from videogen.errors import DataError
-from videogen.executors.base import TaskResult
 from videogen.storage import location
 
 pyarrow = pytest.importorskip("pyarrow")
@@ -88,14 +88,11 @@ def test_videos_in_parquet_are_those_of_the_files(clips: Path, tmp_path: Path) -
 
 
 def test_a_remote_repository(clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def inline(function: Any, tasks: Any, workers: int, timeout: Any) -> Any:
-        return ((number, TaskResult(tuple(function(task)), None)) for number, task in enumerate(tasks))
-
     folder = embedded(clips, tmp_path / "repository")
     build_index(clips, workers=1)
     files = fsspec.filesystem("memory")
     files.put(f"{folder}/", "memory://repository/", recursive=True)
-    monkeypatch.setattr(build, "run_each", inline)  # memory:// is not shared with other processes
+    monkeypatch.setattr(build, "LocalExecutor", lambda workers: InlineExecutor())  # no other process sees memory://
     url = location("memory://repository")
     build_index(url)
     assert hashes(url) == hashes(clips)
