@@ -17,7 +17,7 @@ def s3_server(folder: Path) -> Iterator[int]:
     port = free_port()
     program = Path(sys.executable).with_name("rclone")
     command = [program, "serve", "s3", "--auth-key", "key,secret-secret", folder, "--addr", f"127.0.0.1:{port}"]
-    with subprocess.Popen([*command, "--dir-cache-time", "0s"], stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         try:
             while process.poll() is None and not is_open(port):
                 time.sleep(0.05)

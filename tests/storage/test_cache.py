@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 
@@ -72,6 +73,14 @@ def test_the_limit_holds_over_processes_that_are_killed(tmp_path: Path) -> None:
     for number in range(60):
         cache.put(key(number), bytes(5000))
         assert bytes_in(cache) <= 200_000
+
+
+def test_the_limit_holds_over_threads(tmp_path: Path) -> None:
+    cache = BlockCache(tmp_path / "blocks", 50_000)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: cache.put(key(number), bytes(5000)), range(200)))
+    assert 20_000 < bytes_in(cache) <= 50_000
 
 
 def test_a_disk_that_takes_nothing_is_a_warning(tmp_path: Path) -> None:

@@ -20,11 +20,22 @@ from videogen.data.index.index_file import read_index
 from videogen.errors import DataError
 from videogen.storage import access, location
 from videogen.training.loop.mirror_fetch import fetch_missing_run
+from videogen.training.tokenizer.run import run_tokenizer
 
 s3fs = pytest.importorskip("s3fs")
 pytestmark = [pytest.mark.services, pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")]
 SPEC = ClipSpec(height=16, width=16, fps=8, frames=5)
 TOYS = location("s3://sets/toys")
+
+
+class EnoughError(Exception):
+    pass
+
+
+def enough(done: int, total: int) -> None:
+    """Stops a run right after step 5, which no checkpoint holds."""
+    if done == 5:
+        raise EnoughError
 
 
 @pytest.fixture
@@ -122,14 +133,15 @@ def test_a_mirrored_run_goes_on_from_the_bucket_alone(
     build_index(TOYS, workers=1)
     mirror = location("s3://runs")
     monkeypatch.setattr(access, "REQUEST_SECONDS", 5.0)
-    proxy = BreakingProxy(port_of(monkeypatch), breaks=3)
+    proxy = BreakingProxy(port_of(monkeypatch), breaks=10)
     use(proxy.port, monkeypatch)
-    tiny.train(TOYS, tmp_path / "run", steps=5, mirror=mirror)
+    with pytest.raises(EnoughError):
+        run_tokenizer(tiny.tiny_config(TOYS, mirror=mirror), tmp_path / "run", False, on_progress=enough)
     shutil.rmtree(tmp_path / "run")
     assert fetch_missing_run(mirror, tmp_path / "run", lambda note: None)
     tiny.train(TOYS, tmp_path / "run", resume=True, mirror=mirror)
     proxy.close()
-    assert proxy.broken == 3
+    assert proxy.broken == 10
     assert same_bits(unbroken, tmp_path / "run")
     shutil.rmtree(tmp_path / "run")
     assert fetch_missing_run(mirror, tmp_path / "run", lambda note: None)
@@ -139,8 +151,9 @@ def test_a_mirrored_run_goes_on_from_the_bucket_alone(
 def test_an_object_that_changed_ends_a_run_with_one_line(buckets: Path, tmp_path: Path) -> None:
     index = build_index(TOYS, workers=1)
     shutil.rmtree(tmp_path / "cache" / "blocks")
+    files = s3fs.S3FileSystem()
     for place in (buckets / "sets" / "toys").glob("*.mp4"):
-        place.write_bytes(place.read_bytes() + b"free" + bytes(4))
+        files.pipe(f"sets/toys/{place.name}", place.read_bytes() + b"free" + bytes(4))
     with pytest.raises(DataError, match="12 of 12 videos are not as they were indexed"):
         tiny.train(TOYS, tmp_path / "run")
     with pytest.raises(DataError, match="not the object that was indexed"):

@@ -1,7 +1,7 @@
 """Blocks of remote objects on the local disk: each with its SHA-256, all together below a limit.
 
-A block is written under another name and renamed, so a kill leaves no half block. Its place in the sum of bytes is
-taken before it is written, under a lock, so several processes stay below the limit together. The block that was not
+A block is written under another name and renamed, so a kill leaves no half block. It is counted before it is written,
+and both are done under a lock, so several processes and threads stay below the limit together. The block that was not
 used for the longest time goes first.
 """
 
@@ -13,7 +13,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
 
 from videogen.errors import UsageError
 
@@ -65,17 +64,20 @@ class BlockCache:
         partial = place.with_name(f"{place.name}.{os.getpid()}.{time.monotonic_ns()}{PARTIAL}")
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
-            self._reserve(size)
-            partial.write_bytes(hashlib.sha256(block).digest() + block)
-            partial.replace(place)
+            with self._room_for(size):
+                partial.write_bytes(hashlib.sha256(block).digest() + block)
+                partial.replace(place)
         except OSError as error:
             with suppress(OSError):
                 partial.unlink()
             warnings.warn(f"{self.folder}: a block cannot be kept ({error.strerror}); reading goes on", stacklevel=2)
 
-    def _reserve(self, size: int) -> None:
-        """Count so many bytes more, after room was made for them."""
-        with self._sum() as file:
+    @contextmanager
+    def _room_for(self, size: int) -> Iterator[None]:
+        """Room for so many bytes more, which are counted before they are written; one process or thread at a time."""
+        with (self.folder / "bytes").open("a+", encoding="ascii") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.seek(0)
             text = file.read()
             total = int(text) if text.isdecimal() else None  # torn or new: count again
             if total is None or total + size > self.limit:
@@ -83,13 +85,8 @@ class BlockCache:
             file.seek(0)
             file.truncate()
             file.write(str(total + size))
-
-    @contextmanager
-    def _sum(self) -> Iterator[IO[str]]:
-        with (self.folder / "bytes").open("a+", encoding="ascii") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            file.seek(0)
-            yield file
+            file.flush()
+            yield
 
     def _evict(self, allowed: int) -> int:
         """Remove the blocks used longest ago until a tenth less than `allowed` is left; returns the bytes left."""

@@ -1,9 +1,11 @@
 """Whole files to a bucket and back."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from videogen.errors import DataError
-from videogen.storage.access import LISTING_SECONDS, file_system, look_at, time_limit, with_retries
+from videogen.storage.access import file_system, look_at, time_limit, with_retries
+from videogen.storage.errors import MissingObjectError
 from videogen.storage.location import RemotePath
 
 
@@ -41,15 +43,15 @@ def download(source: RemotePath, place: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-def remove(folder: RemotePath) -> None:
-    """Delete all objects below a URL."""
+def remove(target: RemotePath) -> None:
+    """Delete an object, if it is there."""
 
     def delete() -> None:
-        files, path = file_system(folder.url)
-        if files.exists(path, **time_limit(files)):
-            files.rm(path, recursive=True, **time_limit(files, LISTING_SECONDS))
+        files, path = file_system(target.url)
+        files.rm_file(path, **time_limit(files))
 
-    with_retries(folder.url, delete)
+    with suppress(MissingObjectError):
+        with_retries(target.url, delete)
 
 
 def refuse_read_only(url: RemotePath) -> None:

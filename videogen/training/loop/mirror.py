@@ -172,11 +172,10 @@ def publish(staged: Path, step: int, target: RemotePath, kept: set[str], sent: d
 
 def _remove_others(target: RemotePath, named: set[str]) -> None:
     """Delete folders that the snapshot does not name: older ones, and those of uploads that broke."""
-    parts = [below(file, target).split("/") for file in target.files()]
-    folders = {f"{top}/{name}" for top, name, *_ in (each for each in parts if len(each) > 2)}
-    for place in sorted(folders - named):
-        if place.partition("/")[0] in (CHECKPOINTS, *EXPORTS):
-            remove(target / place)
+    for file in target.files():
+        top, *rest = below(file, target).split("/")
+        if top in (CHECKPOINTS, *EXPORTS) and f"{top}/{rest[0]}" not in named:
+            remove(file)
 
 
 def read_snapshot(target: RemotePath) -> Snapshot | None:
