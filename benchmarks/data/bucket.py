@@ -55,6 +55,7 @@ def make_sets(folder: Path, clips: int) -> None:
 
 def clips_per_second(data: Location, cache: Path, passes: int) -> list[float]:
     """Of each pass over the set, the first of which begins with an empty cache."""
+    cache.mkdir(exist_ok=True)
     os.environ["VIDEOGEN_CACHE"] = str(cache / "indexing")
     index = build_index(data, cache / f"{data.name}.index.jsonl", workers=1)
     os.environ["VIDEOGEN_CACHE"] = str(cache / "reading" / data.name)

@@ -14,6 +14,7 @@ import pytest
 from tests.storage.s3 import BreakingProxy, s3_server
 from tests.training import tiny
 from tests.training.programs import CHECKOUT, ENVIRONMENT, same_bits, whole_lines
+from tests.training.test_resume import EnoughError
 from videogen.clip_spec import ClipSpec
 from videogen.data import ClipDataset, build_index, check_files, load_index
 from videogen.data.index.index_file import read_index
@@ -26,10 +27,6 @@ s3fs = pytest.importorskip("s3fs")
 pytestmark = [pytest.mark.services, pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")]
 SPEC = ClipSpec(height=16, width=16, fps=8, frames=5)
 TOYS = location("s3://sets/toys")
-
-
-class EnoughError(Exception):
-    pass
 
 
 def enough(done: int, total: int) -> None:
