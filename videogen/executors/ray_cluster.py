@@ -26,7 +26,7 @@ def cluster(address: str | None, cpus: int, logs: bool = False) -> Iterator[Any]
     the block. With `logs`, what its processes write to stderr appears here.
     """
     address = address or os.environ.get("RAY_ADDRESS")
-    if address is not None and address.startswith("ray://"):
+    if address is not None:
         _use_token()
     try:
         import ray
@@ -45,7 +45,7 @@ def cluster(address: str | None, cpus: int, logs: bool = False) -> Iterator[Any]
 
 
 def _use_token() -> None:
-    """Newer clusters ask for a token; a client sends it only if it is told so before Ray is imported."""
+    """Newer clusters ask for a token; it is sent only if that is said before Ray is imported."""
     named = "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ
     if "ray" not in sys.modules and (named or TOKEN.is_file()):
         os.environ.setdefault("RAY_AUTH_MODE", "token")
