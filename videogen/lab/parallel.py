@@ -57,9 +57,9 @@ def run_parallel(lab: Lab, executor: Executor, on_progress: OnProgress, on_note:
 
 def calibrate_all(lab: Lab, executor: Executor) -> None:
     """Measure the budgets that are not known yet."""
-    todo = [variant for variant in lab.variants if variant.tokenizer_of is None and not has_budget(lab, variant)]
+    untimed = [variant for variant in lab.variants if variant.tokenizer_of is None and not has_budget(lab, variant)]
     alone = 0 if "base_ms" in read_json(lab.out / LAB_FILE) else 1
-    for variants in (todo[:alone], todo[alone:]):
+    for variants in (untimed[:alone], untimed[alone:]):
         tasks = [task_of(lab, "calibrate", begin_calibration(lab, variant), variant) for variant in variants]
         for number, outcome in outcomes_of(executor, tasks):
             if isinstance(outcome, Exception):
@@ -69,15 +69,15 @@ def calibrate_all(lab: Lab, executor: Executor) -> None:
 
 def train_all(lab: Lab, executor: Executor, trainings: Sequence[Training]) -> Iterator[Training]:
     """Each when it has ended; one that diverges is a result."""
-    todo = [training for training in trainings if prepare_training(lab, *training)]
-    yield from (training for training in trainings if training not in todo)
-    tasks = [task_of(lab, "train", lab.seed_folder(variant, seed), variant) for variant, seed in todo]
+    unfinished = [training for training in trainings if prepare_training(lab, *training)]
+    yield from (training for training in trainings if training not in unfinished)
+    tasks = [task_of(lab, "train", lab.seed_folder(variant, seed), variant) for variant, seed in unfinished]
     for number, outcome in outcomes_of(executor, tasks):
         if isinstance(outcome, NumbersError):
             write_json(tasks[number].folder / FIGURES, {FAILED: str(outcome)})
         elif isinstance(outcome, Exception):
             raise outcome
-        yield todo[number]
+        yield unfinished[number]
 
 
 def task_of(lab: Lab, action: str, folder: Path, variant: Variant) -> ChildTask:
